@@ -1,0 +1,1 @@
+"""The wire: requests and responses as OpenAI documents them. Knows nothing of the server."""

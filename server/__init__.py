@@ -1,0 +1,1 @@
+"""The Caravan server: routes, services, engine and the llama.cpp layer."""
