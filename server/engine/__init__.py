@@ -1,0 +1,1 @@
+"""One thread of truth per loaded model: scheduling, KV reuse, sampling, and the process around them."""

@@ -1,0 +1,47 @@
+"""Frozen values that come out of the engine; they cross the process border as MessagePack."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class FinishReason(StrEnum):
+    """Why a choice ended: the first two are OpenAI's words, the others become errors or nothing."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    ABORT = "abort"
+    ERROR = "error"
+
+
+class TokenOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """News of one choice: `text` to append, and totals so far.
+
+    The last output of a choice has a `finish_reason`, and nothing follows it. `text` never ends inside a
+    character, nor inside what may still become a stop string. `error` is set with FinishReason.ERROR alone.
+    `num_completion_tokens` counts every token drawn, the end-of-generation token included.
+    """
+
+    request_id: str
+    index: int = 0
+    text: str = ""
+    finish_reason: FinishReason | None = None
+    num_completion_tokens: int = 0
+    num_cached_tokens: int = 0
+    error: str | None = None
+
+
+class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
+    """A snapshot of the engine's books, for readiness and metrics."""
+
+    num_waiting: int = 0
+    num_running: int = 0
+    num_idle_sequences: int = 0
+    num_cells: int = 0
+    num_cells_used: int = 0
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_completion_tokens: int = 0
+    num_preemptions: int = 0
+    num_evictions: int = 0
+    num_steps: int = 0

@@ -1,0 +1,84 @@
+"""Every error a client can see, each with its HTTP status, OpenAI type and code.
+
+::
+
+    CaravanError
+    +-- InvalidRequestError            400 invalid_request_error
+    |   +-- UnknownParameterError      400 unknown_parameter
+    |   +-- UnsupportedParameterError  400 unsupported_parameter
+    |   +-- ContextLengthError         400 context_length_exceeded
+    |   +-- ModelNotFoundError         404 model_not_found
+    +-- ServerError                    500 server_error
+        +-- EngineFailedError          500 engine_error      (the request was running when the engine failed)
+        +-- EngineUnavailableError     503 engine_unavailable (with Retry-After)
+
+Imports nothing, so that every layer may raise them.
+"""
+
+
+class CaravanError(Exception):
+    """Base of all errors that become an answer; one handler turns it into OpenAI's envelope."""
+
+    status = 500
+    type = "server_error"
+    code: str | None = None
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        if code is not None:
+            self.code = code
+
+
+class InvalidRequestError(CaravanError):
+    """The request cannot be served as it stands; `param` names the field at fault."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class UnknownParameterError(InvalidRequestError):
+    """A field that no documentation of this server names."""
+
+    code = "unknown_parameter"
+
+
+class UnsupportedParameterError(InvalidRequestError):
+    """A field, or a value of it, that others serve and this server does not."""
+
+    code = "unsupported_parameter"
+
+
+class ContextLengthError(InvalidRequestError):
+    """The prompt alone fills the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class ModelNotFoundError(InvalidRequestError):
+    """The named model is not served here."""
+
+    status = 404
+    code = "model_not_found"
+
+
+class ServerError(CaravanError):
+    """A fault on this side of the wire."""
+
+
+class EngineFailedError(ServerError):
+    """The engine failed while this request was queued or running there."""
+
+    code = "engine_error"
+
+
+class EngineUnavailableError(ServerError):
+    """No engine is up at the moment; `retry_after` is the advice in whole seconds."""
+
+    status = 503
+    code = "engine_unavailable"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

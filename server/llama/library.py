@@ -1,0 +1,56 @@
+"""Starts llama.cpp once per process and routes its log into ours."""
+
+import ctypes
+import functools
+import logging
+
+import llama_cpp
+
+log = logging.getLogger("llama.cpp")
+
+_LEVELS = {1: logging.DEBUG, 2: logging.WARNING, 3: logging.ERROR, 4: logging.DEBUG}
+_CONTINUED = 5
+
+
+class _LogBridge:
+    """Joins llama.cpp's partial lines and hands whole ones to `logging`.
+
+    llama.cpp's informational lines become DEBUG: they describe its start-up in hundreds of lines.
+    """
+
+    def __init__(self) -> None:
+        self._level = logging.DEBUG
+        self._pending = ""
+        self.callback = llama_cpp.llama_log_callback(self._receive)
+
+    def _receive(self, level: int, text: bytes, _user_data: object) -> None:
+        if level != _CONTINUED:
+            self._level = _LEVELS.get(level, logging.DEBUG)
+        self._pending += text.decode("utf-8", errors="replace")
+        *lines, self._pending = self._pending.split("\n")
+        for line in lines:
+            if line:
+                log.log(self._level, "%s", line)
+
+
+@functools.cache
+def start() -> _LogBridge:
+    """Initialise the backends and the log bridge; later calls do nothing.
+
+    The result keeps the callback alive.
+    """
+    bridge = _LogBridge()
+    llama_cpp.llama_log_set(bridge.callback, ctypes.c_void_p(0))
+    llama_cpp.llama_backend_init()
+    return bridge
+
+
+def system_info() -> str:
+    """The CPU and GPU features that this build of llama.cpp uses (`llama_print_system_info`)."""
+    start()
+    return str(llama_cpp.llama_print_system_info().decode())
+
+
+def max_sequences() -> int:
+    """How many sequence ids a context may have (`llama_max_parallel_sequences`)."""
+    return int(llama_cpp.llama_max_parallel_sequences())

@@ -1,0 +1,107 @@
+"""A GGUF file, opened."""
+
+import contextlib
+import enum
+import functools
+import os
+
+import llama_cpp
+
+from server.llama import library
+from server.llama.vocab import Vocab
+
+
+class ModelLoadError(Exception):
+    """The file is missing, no GGUF, or of an architecture that this llama.cpp does not know."""
+
+
+class MemoryKind(enum.Enum):
+    """What a sequence leaves in memory, which decides how much of it can be reused."""
+
+    ATTENTION = "attention"
+    SLIDING_WINDOW = "sliding_window"
+    RECURRENT = "recurrent"
+    HYBRID = "hybrid"
+
+
+class Model:
+    """Owns a `llama_model`. With `vocab_only` no weights are read: tokenizer, template and metadata alone.
+
+    Raises ModelLoadError. Close it after every context made from it.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        vocab_only: bool = False,
+        num_gpu_layers: int = -1,
+        use_extra_buffers: bool = True,
+    ) -> None:
+        library.start()
+        self.path = os.fspath(path)
+        if not os.path.isfile(self.path):
+            raise ModelLoadError(f"no such file: {self.path}")
+        params = llama_cpp.llama_model_default_params()
+        params.vocab_only = vocab_only
+        params.n_gpu_layers = num_gpu_layers
+        params.use_extra_bufts = use_extra_buffers
+        self._pointer = llama_cpp.llama_model_load_from_file(self.path.encode(), params)
+        if not self._pointer:
+            raise ModelLoadError(
+                f"llama.cpp cannot load {self.path}: not a GGUF file, damaged, or unknown to it"
+            )
+        self._exit = contextlib.ExitStack()
+        self._exit.callback(llama_cpp.llama_model_free, self._pointer)
+        self.vocab = Vocab(llama_cpp.llama_model_get_vocab(self._pointer))
+        self.training_context = int(llama_cpp.llama_model_n_ctx_train(self._pointer))
+
+    @property
+    def pointer(self) -> int:
+        """The native handle, for `Context`."""
+        return int(self._pointer)
+
+    @functools.cached_property
+    def metadata(self) -> dict[str, str]:
+        """Scalar GGUF metadata as strings; arrays come out as llama.cpp abbreviates them."""
+        pairs = {}
+        for index in range(llama_cpp.llama_model_meta_count(self._pointer)):
+            key = _read_string(llama_cpp.llama_model_meta_key_by_index, self._pointer, index)
+            pairs[key] = _read_string(llama_cpp.llama_model_meta_val_str_by_index, self._pointer, index)
+        return pairs
+
+    @property
+    def chat_template(self) -> str | None:
+        """The Jinja text of the default template, if the file has one."""
+        text = llama_cpp.llama_model_chat_template(self._pointer, None)
+        return None if text is None else text.decode("utf-8", errors="replace")
+
+    @functools.cached_property
+    def memory_kind(self) -> MemoryKind:
+        """What kind of memory a context of this model has."""
+        if llama_cpp.llama_model_is_recurrent(self._pointer):
+            return MemoryKind.RECURRENT
+        if llama_cpp.llama_model_is_hybrid(self._pointer):
+            return MemoryKind.HYBRID
+        if self.sliding_window > 0:
+            return MemoryKind.SLIDING_WINDOW
+        return MemoryKind.ATTENTION
+
+    @property
+    def sliding_window(self) -> int:
+        """Window of the sliding layers in tokens, 0 where there are none (`llama_model_n_swa`)."""
+        return int(llama_cpp.llama_model_n_swa(self._pointer))
+
+    def close(self) -> None:
+        """Free the native model; a second call does nothing."""
+        self._exit.close()
+
+
+def _read_string(getter: "llama_cpp.ctypes._FuncPointer", model: int, index: int) -> str:
+    room = 256
+    while True:
+        buffer = llama_cpp.ctypes.create_string_buffer(room)
+        length = getter(model, index, buffer, room)
+        if length < room:
+            return str(buffer.value.decode("utf-8", errors="replace"))
+        room = length + 1
