@@ -29,8 +29,9 @@ class DecodeStatus(enum.Enum):
 
 
 class Context:
-    """Owns a `llama_context` with unified KV memory: `context_size` cells, shared by all sequences.
+    """Owns a `llama_context` with unified KV memory: at least `num_cells` cells, shared by all sequences.
 
+    A model without attention has no cells; it then counts as if each sequence had `num_cells` of its own.
     Calls that would abort the process raise instead. One thread only. Close it before its model.
     """
 
@@ -38,38 +39,38 @@ class Context:
         self,
         model: Model,
         *,
-        context_size: int,
+        num_cells: int,
         batch_size: int,
         max_sequences: int,
-        max_outputs: int,
         num_threads: int,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
-        params.n_ctx = context_size
+        params.n_ctx = num_cells
         params.n_batch = batch_size
         params.n_ubatch = batch_size
         params.n_seq_max = max_sequences
-        # Left at 0, llama.cpp reserves a row of logits for every token of a batch.
-        params.n_outputs_max = max_outputs
+        # Left at 0, llama.cpp reserves a row of logits for every token of a batch; below n_seq_max it aborts.
+        params.n_outputs_max = max_sequences
         params.n_threads = num_threads
         params.n_threads_batch = num_threads
         params.kv_unified = True
         params.swa_full = True
         self._pointer = llama_cpp.llama_init_from_model(model.pointer, params)
         if not self._pointer:
-            raise ContextError(f"llama.cpp cannot make a context of {context_size} tokens for {model.path}")
+            raise ContextError(f"llama.cpp cannot make a context of {num_cells} cells for {model.path}")
         self._exit = contextlib.ExitStack()
         self._exit.callback(llama_cpp.llama_free, self._pointer)
         self._memory = llama_cpp.llama_get_memory(self._pointer)
         if not self._memory:
             self.close()
             raise ContextError(f"{model.path} keeps no memory of a text, so it cannot generate")
-        self.context_size = int(llama_cpp.llama_n_ctx(self._pointer))
+        self.num_cells = int(llama_cpp.llama_n_ctx(self._pointer))
+        if model.memory_kind is MemoryKind.RECURRENT:
+            self.num_cells *= max_sequences
         self.max_sequences = max_sequences
         self.vocab_size = model.vocab.size
         self.sliding_window = model.sliding_window
         self.can_cut = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
-        self._max_outputs = max_outputs
         self._num_outputs = 0
 
     def decode(self, batch: Batch) -> DecodeStatus:
@@ -134,8 +135,8 @@ class Context:
         count = batch.num_tokens
         if count == 0:
             raise ValueError("the batch is empty")
-        if batch.num_outputs > self._max_outputs:
-            raise ValueError(f"{batch.num_outputs} rows of logits asked for, {self._max_outputs} reserved")
+        if batch.num_outputs > self.max_sequences:
+            raise ValueError(f"{batch.num_outputs} rows of logits asked for, {self.max_sequences} reserved")
         ids = batch.token_ids[:count]
         if ids.min() < 0 or ids.max() >= self.vocab_size:
             raise ValueError("the batch has a token id outside the vocabulary")
