@@ -56,6 +56,22 @@ def test_models_can_be_quantized(tiny_models: TinyModels, kind: str) -> None:
     model.close()
 
 
+@pytest.mark.parametrize("architecture", ["mamba", "lfm2"])
+def test_quantized_recurrent_layers_take_several_sequences(
+    tiny_models: TinyModels, architecture: str
+) -> None:
+    """Intel AMX's buffers for weights make NaN of this, or crash; `Model` keeps them away."""
+    model = Model(tiny_models.quantized(architecture, gguf.GGMLQuantizationType.Q8_0))
+    context = Context(model, context_size=256, batch_size=64, max_sequences=4, max_outputs=4, num_threads=1)
+    batch = Batch(64)
+    for seq_id, length in enumerate((9, 3, 14, 1)):
+        batch.add(seq_id, 0, list(range(length)), wants_logits=True)
+    assert context.decode(batch) is DecodeStatus.OK
+    assert np.isfinite(context.logits()).all()
+    context.close()
+    model.close()
+
+
 def test_a_seed_always_writes_the_same_file(tmp_path: Path) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         write_tiny_model(tmp_path / name, "llama", seed=seed)
