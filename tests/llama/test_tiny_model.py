@@ -21,7 +21,7 @@ MEMORY_KINDS = {
 
 
 def greedy(model: Model, prompt: list[int], count: int) -> list[int]:
-    context = Context(model, context_size=256, batch_size=64, max_sequences=1, max_outputs=1, num_threads=1)
+    context = Context(model, num_cells=256, batch_size=64, max_sequences=1, num_threads=1)
     batch = Batch(64)
     known = list(prompt)
     batch.add(0, 0, known, wants_logits=True)
@@ -62,7 +62,7 @@ def test_quantized_recurrent_layers_take_several_sequences(
 ) -> None:
     """Intel AMX's buffers for weights make NaN of this, or crash; `Model` keeps them away."""
     model = Model(tiny_models.quantized(architecture, gguf.GGMLQuantizationType.Q8_0))
-    context = Context(model, context_size=256, batch_size=64, max_sequences=4, max_outputs=4, num_threads=1)
+    context = Context(model, num_cells=256, batch_size=64, max_sequences=4, num_threads=1)
     batch = Batch(64)
     for seq_id, length in enumerate((9, 3, 14, 1)):
         batch.add(seq_id, 0, list(range(length)), wants_logits=True)
