@@ -99,8 +99,9 @@ def _transformer_layer(index: int, *, biased: bool = False, normed: bool = False
 
 
 def _gemma_layer(index: int) -> list[Tensor]:
-    post = [_norm(f"blk.{index}.post_attention_norm"), _norm(f"blk.{index}.post_ffw_norm")]
-    return _transformer_layer(index, normed=True) + post
+    # llama.cpp looks GELU up in a float16 table; a quiet feed-forward half keeps that rounding away.
+    quiet = Tensor(f"blk.{index}.post_ffw_norm.weight", (EMBED,), spread=0.005, mean=0.05, quantizable=False)
+    return [*_transformer_layer(index, normed=True), _norm(f"blk.{index}.post_attention_norm"), quiet]
 
 
 def _mamba_layer(index: int) -> list[Tensor]:
