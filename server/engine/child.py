@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 
@@ -9,6 +10,9 @@ from server.engine import messages
 from server.engine.config import EngineConfig
 
 _STOP_SECONDS = 5.0
+# llama.cpp's threads meet at barriers some hundred times a step. By default GNU OpenMP spins there for
+# milliseconds, and any other process on the machine then slows a step down twentyfold.
+_SPIN_BRIEFLY = {"GOMP_SPINCOUNT": "1000"}
 
 
 class EngineStartError(Exception):
@@ -21,6 +25,8 @@ class FirstPromptDeathError(EngineStartError):
 
 class EngineChild:
     """A running engine process. `config` is what it really uses, every size filled in."""
+
+    module = "server.engine.process"
 
     def __init__(
         self,
@@ -43,11 +49,9 @@ class EngineChild:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "server.engine.process",
-                str(theirs.fileno()),
+                *(sys.executable, "-m", cls.module, str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
+                env=_SPIN_BRIEFLY | os.environ,
             )
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         child = cls(process, reader, writer)

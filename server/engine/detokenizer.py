@@ -16,7 +16,7 @@ class Detokenizer:
         self.stopped = False
 
     def push(self, token_id: int) -> str:
-        """The text that a token lets go. When a stop string is complete, it is left out and `stopped` is set."""
+        """The text that a token lets go; a complete stop string is left out, and sets `stopped`."""
         self._held += self._decoder.decode(self._table.token_bytes(token_id))
         if not self._stop:
             text, self._held = self._held, ""

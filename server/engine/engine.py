@@ -79,13 +79,22 @@ class Engine:
     def run(self) -> None:
         """Work until stopped. Raises when steps keep failing; every request has been answered then."""
         while not self._stopping:
-            self._receive()
-            self._guarded_step()
+            self.turn()
         self._finish_all(FinishReason.ABORT)
         self._flush()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is queued, waiting or running."""
+        return self._inbox.empty() and not self._scheduler.has_work
+
+    def turn(self) -> None:
+        """Take in what has arrived, sleeping for it if there is nothing to do; then one step, fenced."""
+        self._receive()
+        self._guarded_step()
+
     def step(self) -> None:
-        """One turn of the machine."""
+        """Schedule, decode, sample, publish."""
         work = self._scheduler.schedule()
         work = self._decode(work)
         self._sample(work)
@@ -113,7 +122,7 @@ class Engine:
 
     def _receive(self) -> None:
         """Take in what has arrived; with nothing to do, audit the books and sleep until something arrives."""
-        if not self._scheduler.has_work and self._inbox.empty():
+        if self.is_idle:
             for fault in self.audit():
                 log.error("the books do not add up: %s", fault)
             self._inbox.get()()

@@ -145,10 +145,11 @@ class KVCache:
     def _reaches(self, seq_id: int, length: int) -> bool:
         """Whether the memory still has what a continuation after `length` tokens looks back on.
 
-        llama.cpp reuses cells that fell out of a sliding window, oldest first, and purges all before them.
+        llama.cpp reuses cells that fell out of a sliding window, and purges all before them. The token at
+        position `length` sees those above `length - window`.
         """
         window = self._context.sliding_window
-        return window == 0 or self._context.min_position(seq_id) <= max(0, length - window)
+        return window == 0 or self._context.min_position(seq_id) <= max(0, length - window + 1)
 
     def _pick_source(self, match: Match) -> int | None:
         """Of the sequences that hold the prefix: one that is nothing but the prefix and idle, else any."""

@@ -36,7 +36,7 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):
-    """The weights are in memory; the first prompt is about to run. A death after this is the build's fault."""
+    """The weights are in memory, the first prompt is about to run: a death now is the build's fault."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):

@@ -75,13 +75,16 @@ def resolve(config: EngineConfig, training_context: int) -> EngineConfig:
     context_size = config.context_size or min(
         training_context or DEFAULT_CONTEXT_LIMIT, DEFAULT_CONTEXT_LIMIT
     )
+    num_cells = max(config.num_cells or DEFAULT_NUM_CELLS, context_size)
+    batch_size = min(config.batch_size, num_cells)
     max_sequences = min(config.max_sequences, library.max_sequences())
     return msgspec.structs.replace(
         config,
         context_size=context_size,
-        num_cells=max(config.num_cells or DEFAULT_NUM_CELLS, context_size),
+        num_cells=num_cells,
+        batch_size=batch_size,
         max_sequences=max_sequences,
-        max_running=min(config.max_running, max_sequences, config.batch_size),
+        max_running=min(config.max_running, max_sequences, batch_size),
         num_threads=config.num_threads or len(os.sched_getaffinity(0)),
     )
 

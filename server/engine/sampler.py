@@ -47,8 +47,8 @@ def _make_chain(params: SamplingParams, seed: int) -> SamplerChain:
 
 
 def _draw_seed(seed: int | None, index: int) -> int:
-    """32 bits for choice `index`: the seed's own low bits for small seeds, folded for larger ones."""
+    """32 bits for choice `index`. Seeds of 32 bits stand for themselves, wider ones are mixed down."""
     if seed is None:
         return secrets.randbelow(_UNSEEDED)
-    wide = (seed + index) & 0xFFFFFFFFFFFFFFFF
-    return (wide ^ (wide >> 32)) % _UNSEEDED
+    low, high = (seed + index) & 0xFFFFFFFF, ((seed + index) >> 32) & 0xFFFFFFFF
+    return (low ^ (high * 0x9E3779B9 & 0xFFFFFFFF)) % _UNSEEDED

@@ -68,6 +68,7 @@ class Context:
         if model.memory_kind is MemoryKind.RECURRENT:
             self.num_cells *= max_sequences
         self.max_sequences = max_sequences
+        self.batch_size = int(llama_cpp.llama_n_batch(self._pointer))
         self.vocab_size = model.vocab.size
         self.sliding_window = model.sliding_window
         self.can_cut = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
@@ -133,8 +134,8 @@ class Context:
 
     def _check(self, batch: Batch) -> None:
         count = batch.num_tokens
-        if count == 0:
-            raise ValueError("the batch is empty")
+        if not 0 < count <= self.batch_size:
+            raise ValueError(f"a batch of {count} tokens, where 1 to {self.batch_size} are possible")
         if batch.num_outputs > self.max_sequences:
             raise ValueError(f"{batch.num_outputs} rows of logits asked for, {self.max_sequences} reserved")
         ids = batch.token_ids[:count]
