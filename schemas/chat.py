@@ -18,7 +18,7 @@ class TextPart(Schema):
 
 Content = Annotated[
     Annotated[str, Tag("<string>")]
-    | Annotated[Annotated[list[TextPart], Field(min_length=1)], Tag("<array>")],
+    | Annotated[Annotated[list[TextPart], Field(min_length=1, fail_fast=True)], Tag("<array>")],
     Discriminator(
         json_kind,
         custom_error_type="content_kind",
@@ -93,7 +93,7 @@ class ChatCompletionRequest(SamplingFields):
     """Body of `POST /v1/chat/completions`."""
 
     model: str = Field(description="A name that `GET /v1/models` lists.")
-    messages: list[Message] = Field(min_length=1, description="The conversation so far.")
+    messages: list[Message] = Field(min_length=1, fail_fast=True, description="The conversation so far.")
 
 
 class AssistantReply(Schema):

@@ -13,7 +13,7 @@ class StreamOptions(Schema):
     """Options that only a stream has."""
 
     include_usage: bool | None = Field(
-        None, description="Send one more chunk before `[DONE]`, with empty `choices` and the usage."
+        default=None, description="Send one more chunk before `[DONE]`, with empty `choices` and the usage."
     )
 
 

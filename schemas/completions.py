@@ -20,12 +20,12 @@ def _prompt_kind(value: object) -> str:
 
 
 TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-TokenIds = Annotated[list[TokenId], Field(min_length=1)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
 Prompt = Annotated[
     Annotated[str, Tag("<string>")]
-    | Annotated[Annotated[list[str], Field(min_length=1)], Tag("<strings>")]
+    | Annotated[Annotated[list[str], Field(min_length=1, fail_fast=True)], Tag("<strings>")]
     | Annotated[TokenIds, Tag("<ids>")]
-    | Annotated[Annotated[list[TokenIds], Field(min_length=1)], Tag("<id arrays>")],
+    | Annotated[Annotated[list[TokenIds], Field(min_length=1, fail_fast=True)], Tag("<id arrays>")],
     Discriminator(
         _prompt_kind,
         custom_error_type="prompt_kind",
@@ -42,7 +42,7 @@ class CompletionRequest(SamplingFields):
     model: str = Field(description="A name that `GET /v1/models` lists.")
     prompt: Prompt = Field(description="Text or token ids, one prompt or several.")
     max_tokens: int | None = Field(
-        None,
+        default=None,
         ge=1,
         le=MAX_COUNT,
         description="Most tokens to generate for each choice. Default 16, as OpenAI documents it.",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from server.chat.template import ChatTemplate
-from server.engine.outputs import EngineStats, TokenOutput
+from server.engine.outputs import TokenOutput
 from server.engine.params import GenerationRequest
 
 
@@ -28,9 +28,6 @@ class TextEngine(Protocol):
     @property
     def context_size(self) -> int:
         """Tokens that one sequence may have; valid after `start`."""
-
-    def stats(self) -> EngineStats:
-        """The engine's books."""
 
 
 class TextVocab(Protocol):

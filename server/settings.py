@@ -25,47 +25,47 @@ class Settings(BaseSettings):
     )
 
     model: Path | None = Field(
-        None, description="GGUF file to serve. Without it, the small model that ships with this package."
+        default=None, description="GGUF file to serve. Without it, the small model that ships with this package."
     )
     model_id: str | None = Field(
-        None, description="Name that requests use. Default: the file's name without its ending."
+        default=None, description="Name that requests use. Default: the file's name without its ending."
     )
-    model_aliases: list[str] = Field([], description="Further names of the model.")
+    model_aliases: list[str] = Field(default=[], description="Further names of the model.")
     chat_template: Path | None = Field(
-        None, description="File with a Jinja chat template that replaces the model's own."
+        default=None, description="File with a Jinja chat template that replaces the model's own."
     )
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     context_size: int = Field(
-        0,
+        default=0,
         ge=0,
         description="Most tokens of one prompt and its answer. 0: the model's training length, up to 8192.",
     )
     kv_cells: int = Field(
-        0,
+        default=0,
         ge=0,
         description="Tokens that all sequences together may keep in memory. 0: 8192, or the context size.",
     )
-    batch_size: PositiveInt = Field(512, description="Most tokens that one engine step computes.")
+    batch_size: PositiveInt = Field(default=512, description="Most tokens that one engine step computes.")
     max_sequences: int = Field(
-        64, ge=1, le=MAX_SEQUENCES, description="Sequences in memory, running and idle together."
+        default=64, ge=1, le=MAX_SEQUENCES, description="Sequences in memory, running and idle together."
     )
-    max_running: int = Field(32, ge=1, le=MAX_SEQUENCES, description="Sequences that run at the same time.")
-    threads: int = Field(0, ge=0, description="Compute threads. 0: one per usable core.")
-    gpu_layers: int = Field(-1, ge=-1, description="Layers to put on a GPU, if there is one. -1: all.")
-    max_choices: PositiveInt = Field(16, description="Highest `n` that a request may ask for.")
-    max_prompts: PositiveInt = Field(128, description="Most prompts in one completion request.")
-    max_body_bytes: PositiveInt = Field(8 * 1024 * 1024, description="Largest request body.")
+    max_running: int = Field(default=32, ge=1, le=MAX_SEQUENCES, description="Sequences that run at the same time.")
+    threads: int = Field(default=0, ge=0, description="Compute threads. 0: one per usable core.")
+    gpu_layers: int = Field(default=-1, ge=-1, description="Layers to put on a GPU, if there is one. -1: all.")
+    max_choices: PositiveInt = Field(default=16, description="Highest `n` that a request may ask for.")
+    max_prompts: PositiveInt = Field(default=128, description="Most prompts in one completion request.")
+    max_body_bytes: PositiveInt = Field(default=8 * 1024 * 1024, description="Largest request body.")
     allow_unknown_fields: bool = Field(
-        False, description="Let request fields pass that nobody knows, instead of refusing them."
+        default=False, description="Let request fields pass that nobody knows, instead of refusing them."
     )
     keep_alive_seconds: PositiveFloat = Field(
-        15.0,
+        default=15.0,
         description="Longest silence on a stream: after it, comments are sent, before the first token too.",
     )
     shutdown_seconds: float = Field(
-        10.0, ge=0, description="How long running requests may go on when the server is told to end."
+        default=10.0, ge=0, description="How long running requests may go on when the server is told to end."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "warning", description="Least level logged."
+        default="warning", description="Least level logged."
     )

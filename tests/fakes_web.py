@@ -1,11 +1,10 @@
 """Stand-ins for the engine and the vocabulary, whose answers are exact functions of the request."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from server.chat.template import CHATML, ChatTemplate
-from server.engine.outputs import EngineStats, FinishReason, TokenOutput
+from server.engine.outputs import FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.loaded_model import LoadedModel
 
@@ -38,77 +37,71 @@ def echo_words(request: GenerationRequest, index: int) -> list[str]:
 
 
 class ScriptedEngine:
-    """Says what its script says, a piece a time, choices taking turns.
+    """Says what its script says, a piece at a time, choices taking turns.
 
-    `pause` is awaited before each piece. `failure` is raised after `fail_after` pieces. `running` and `aborted`
-    tell what became of requests.
+    It holds still after `hold_after` pieces until that is None again, and raises `failure` after `fail_after`
+    pieces. `running` and `aborted` tell what became of requests. Plain attributes, so a test in another
+    thread may set them.
     """
 
     def __init__(self, script: Script = echo_words, *, context_size: int = 512) -> None:
         self.script = script
         self.context_size = context_size
         self.is_ready = False
-        self.pause: Callable[[], asyncio.Future[None]] | None = None
+        self.hold_after: int | None = None
         self.failure: Exception | None = None
         self.fail_after = 0
         self.requests: list[GenerationRequest] = []
         self.running: set[str] = set()
         self.aborted: list[str] = []
+        self.start_failure: Exception | None = None
         self.closed = False
 
     async def start(self) -> None:
+        if self.start_failure is not None:
+            raise self.start_failure
         self.is_ready = True
 
     async def close(self) -> None:
         self.closed = True
 
-    def stats(self) -> EngineStats:
-        return EngineStats(num_running=len(self.running))
-
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenOutput, None]:
         self.requests.append(request)
         self.running.add(request.id)
-        finished = False
+        ended = False
         try:
-            count = 0
-            for output in self._outputs(request):
-                if self.pause is not None:
-                    await self.pause()
+            for count, output in enumerate(self._outputs(request)):
+                while self.hold_after is not None and count >= self.hold_after:
+                    await asyncio.sleep(0.002)
                 if self.failure is not None and count >= self.fail_after:
-                    finished = True
+                    ended = True
                     raise self.failure
-                count += 1
+                await asyncio.sleep(0)
                 yield output
-            finished = True
+            ended = True
         finally:
             self.running.discard(request.id)
-            if not finished:
+            if not ended:
                 self.aborted.append(request.id)
 
     def _outputs(self, request: GenerationRequest) -> list[TokenOutput]:
-        outputs = []
         limit = request.params.max_tokens
+        turns: list[tuple[int, TokenOutput]] = []
         for index in range(request.n):
-            pieces = list(self.script(request, index))
-            is_cut = limit is not None and limit < len(pieces)
-            pieces = pieces[:limit]
-            for position, piece in enumerate(pieces):
-                last = position == len(pieces) - 1
-                reason = (FinishReason.LENGTH if is_cut else FinishReason.STOP) if last else None
-                outputs.append(
-                    (
-                        position,
-                        TokenOutput(
-                            request_id=request.id,
-                            index=index,
-                            text=piece,
-                            finish_reason=reason,
-                            num_completion_tokens=position + 1,
-                            num_cached_tokens=len(request.token_ids) // 2,
-                        ),
-                    )
+            pieces = self.script(request, index)
+            kept = pieces[:limit]
+            for turn, piece in enumerate(kept):
+                reason = FinishReason.LENGTH if len(kept) < len(pieces) else FinishReason.STOP
+                output = TokenOutput(
+                    request_id=request.id,
+                    index=index,
+                    text=piece,
+                    finish_reason=reason if turn == len(kept) - 1 else None,
+                    num_completion_tokens=turn + 1,
+                    num_cached_tokens=len(request.token_ids) // 2,
                 )
-        return [output for _, output in sorted(outputs, key=lambda pair: pair[0])]
+                turns.append((turn, output))
+        return [output for _, output in sorted(turns, key=lambda pair: pair[0])]
 
 
 def loaded_model(
@@ -130,12 +123,3 @@ def loaded_model(
         longest_token=16,
         metadata={},
     )
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that must happen; a test that waits for ever is stopped here."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(10):
-            while not condition():
-                await asyncio.sleep(0.005)
-    assert condition()

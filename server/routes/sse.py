@@ -1,6 +1,7 @@
 """Answers on the wire: server-sent events, errors inside them, and clients that leave early."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, TypeVar
@@ -68,8 +69,9 @@ class AnswerStream(EventSourceResponse):
 async def _events(answer: Answer) -> AsyncGenerator[bytes, None]:
     """Framed events; a failure becomes one error event, after which the stream ends without `[DONE]`."""
     try:
-        async for data in answer.events():
-            yield b"data: %b\n\n" % data
+        async with contextlib.aclosing(answer.events()) as events:
+            async for data in events:
+                yield b"data: %b\n\n" % data
     except CaravanError as error:
         yield b"data: %b\n\n" % to_json(envelope(error))
     except Exception:

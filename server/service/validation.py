@@ -6,20 +6,31 @@ thousands of digits by itself.
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import TypeVar
 
 import annotated_types
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, from_json
 
 from schemas.base import Schema
+from schemas.chat import AssistantMessage, DeveloperMessage, SystemMessage, TextPart, ToolMessage, UserMessage
+from schemas.common import StreamOptions
 from server.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
 from server.service.unsupported import NEUTRAL_VALUES, PART_TYPES
 
 S = TypeVar("S", bound=Schema)
 
 _INDEX = re.compile(r"\[\d+\]")
+
+_LONGEST_PATH = 200
+
+_MESSAGES = (SystemMessage, DeveloperMessage, UserMessage, AssistantMessage, ToolMessage)
+_NESTED: dict[str, Set[str]] = {
+    "messages[]": frozenset(name for kind in _MESSAGES for name in kind.model_fields),
+    "messages[].content[]": TextPart.model_fields.keys(),
+    "stream_options": StreamOptions.model_fields.keys(),
+}
 
 _TYPES = {
     "bool_type": "a boolean",
@@ -46,37 +57,63 @@ def parse(schema: type[S], body: bytes, *, allow_unknown: bool) -> S:
     pass too; known ones that this server lacks are refused all the same.
     """
     try:
-        return schema.model_validate_json(body)
+        # Collecting unknown fields is cheap; having Pydantic forbid them costs an error object for each.
+        request = schema.model_validate_json(body, extra="allow")
     except ValidationError as error:
-        problems = error.errors(include_url=False)
-    faults = [fault for fault in problems if not _is_excused(fault, allow_unknown)]
-    if faults:
-        # A misspelt field is also a missing one; the misspelling says more.
-        faults.sort(key=lambda fault: fault["type"] != "extra_forbidden")
-        raise _translate(schema, faults[0])
-    return schema.model_validate_json(body, extra="ignore")
+        fault = error.errors(include_url=False)[0]
+        extras = () if fault["type"] == "json_invalid" else _extras_around(schema, body, fault)
+        # A misspelt field is also a missing one, and the misspelling says more.
+        _refuse_extras(schema, extras, allow_unknown)
+        raise _translate(schema, fault) from error
+    _refuse_extras(schema, _extras(request, ""), allow_unknown)
+    return request
 
 
-def _is_excused(fault: ErrorDetails, allow_unknown: bool) -> bool:
-    if fault["type"] != "extra_forbidden":
-        return False
-    is_neutral = NEUTRAL_VALUES.get(_INDEX.sub("[]", _path(fault)))
-    return allow_unknown if is_neutral is None else is_neutral(fault["input"])
+def _refuse_extras(schema: type[Schema], extras: Iterable[tuple[str, object]], allow_unknown: bool) -> None:
+    for path, value in extras:
+        is_neutral = NEUTRAL_VALUES.get(_pattern(path))
+        if not (allow_unknown if is_neutral is None else is_neutral(value)):
+            raise _unexpected_field(schema, path)
+
+
+def _extras(value: Schema, path: str) -> Iterator[tuple[str, object]]:
+    """Undeclared fields of a request and of all that is in it, with their paths."""
+    prefix = f"{path}." if path else ""
+    for name, extra in (value.model_extra or {}).items():
+        yield prefix + name, extra
+    for name in type(value).model_fields:
+        member = getattr(value, name)
+        if isinstance(member, Schema):
+            yield from _extras(member, prefix + name)
+        elif isinstance(member, list) and isinstance(member[0], Schema):
+            for index, item in enumerate(member):
+                yield from _extras(item, f"{prefix}{name}[{index}]")
+
+
+def _extras_around(schema: type[Schema], body: bytes, fault: ErrorDetails) -> Iterator[tuple[str, object]]:
+    """Undeclared fields of a body that is at fault: beside the fault, and at the top."""
+    document = from_json(body)
+    steps = [step for step in fault["loc"] if not _is_tag(step)]
+    parent = document
+    for step in steps[:-1]:
+        parent = parent[step]
+    for path, value in ((_joined(steps[:-1]), parent), ("", document)):
+        known = _known_names(schema, _pattern(path))
+        if isinstance(value, dict):
+            yield from ((f"{path}.{name}" if path else name, value[name]) for name in value.keys() - known)
 
 
 def _translate(schema: type[Schema], fault: ErrorDetails) -> InvalidRequestError:
-    kind, param = fault["type"], _path(fault)
+    kind, param = fault["type"], _joined([step for step in fault["loc"] if not _is_tag(step)])
     if kind == "json_invalid":
         return InvalidRequestError(f"The body is not valid JSON: {fault['ctx']['error']}.")
-    if kind == "extra_forbidden":
-        return _unexpected_field(schema, param)
     if not param:
         return InvalidRequestError("The body must be a JSON object.")
     if kind == "missing":
         message = f"'{param}' is required."
         return InvalidRequestError(message, param=param, code="missing_required_parameter")
     if kind == "literal_error" and str(fault["input"]) in PART_TYPES:
-        message = f"Content of type '{fault['input']}' is not supported; only text parts are."
+        message = f"'{param}' '{fault['input']}' is not supported; only text parts are."
         return UnsupportedParameterError(message, param=param)
     if kind == "message_role" and isinstance(fault["input"], dict):
         param += ".role"
@@ -127,37 +164,38 @@ def _range(schema: type[Schema], location: tuple[int | str, ...]) -> str | None:
     return f"must be greater than {low} and at most {high}" if open_low else f"must be from {low} to {high}"
 
 
-def _unexpected_field(schema: type[Schema], param: str) -> InvalidRequestError:
-    pattern = _INDEX.sub("[]", param)
+def _unexpected_field(schema: type[Schema], path: str) -> InvalidRequestError:
+    pattern = _pattern(path)
     if pattern in NEUTRAL_VALUES:
-        return UnsupportedParameterError(f"'{param}' is not supported by this server.", param=param)
-    parent, _, name = param.rpartition(".")
-    near = difflib.get_close_matches(name[:64], sorted(_known_names(schema, parent)), n=1)
+        return UnsupportedParameterError(f"'{path}' is not supported by this server.", param=path)
+    parent, _, name = pattern.rpartition(".")
+    known = _known_names(schema, parent)
+    if not parent:
+        known = known | {name for name in NEUTRAL_VALUES if "." not in name}
+    near = difflib.get_close_matches(name[:64], sorted(known), n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
-    return UnknownParameterError(f"Unknown parameter: '{_shortened(param)}'.{hint}", param=_shortened(param))
+    shown = path if len(path) <= _LONGEST_PATH else path[:_LONGEST_PATH] + "..."
+    return UnknownParameterError(f"Unknown parameter: '{shown}'.{hint}", param=shown)
 
 
-def _known_names(schema: type[Schema], parent: str) -> Iterable[str]:
-    if parent:
-        return ("role", "content", "name", "tool_call_id", "type", "text", "include_usage")
-    return {*schema.model_fields, *(name for name in NEUTRAL_VALUES if "." not in name)}
+def _known_names(schema: type[Schema], pattern: str) -> Set[str]:
+    """Fields that an object at a place may have."""
+    return _NESTED.get(pattern, frozenset()) if pattern else schema.model_fields.keys()
 
 
-def _path(fault: ErrorDetails) -> str:
-    """The place of a fault as a client writes it; the tags of union members are no part of it."""
+def _pattern(path: str) -> str:
+    """A path with its indexes left open, such as `messages[].content`."""
+    return _INDEX.sub("[]", path)
+
+
+def _joined(steps: Sequence[int | str]) -> str:
+    """The place of a fault as a client writes it."""
     path = ""
-    last = len(fault["loc"]) - 1
-    for position, step in enumerate(fault["loc"]):
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif not _is_tag(step) or (position == last and fault["type"] == "extra_forbidden"):
-            path += f".{step}" if path else step
+    for step in steps:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
     return path
 
 
-def _is_tag(step: str) -> bool:
-    return step.startswith("<") and step.endswith(">")
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 200 else text[:200] + "..."
+def _is_tag(step: int | str) -> bool:
+    """Whether a step of Pydantic's is the tag of a union's member, which is no part of the JSON."""
+    return isinstance(step, str) and step.startswith("<")

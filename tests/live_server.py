@@ -1,0 +1,50 @@
+"""A real uvicorn on a free port, in a thread, over whatever model a test brings."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Generator
+
+import uvicorn
+
+from server.app import create_app
+from server.loaded_model import LoadedModel
+from server.registry import ModelRegistry
+from server.settings import Settings
+
+_DEADLINE_SECONDS = 20
+
+
+@contextlib.contextmanager
+def live_server(model: LoadedModel, settings: Settings | None = None) -> Generator[str, None, None]:
+    """Serve `model`; the value is the address without `/v1`."""
+    registry = ModelRegistry([model])
+    config = uvicorn.Config(
+        create_app(settings or Settings(), registry), log_level="error", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+
+    async def run(listener: socket.socket) -> None:
+        await registry.start()
+        await server.serve(sockets=[listener])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=lambda: asyncio.run(run(listener)))
+        thread.start()
+        try:
+            wait_until(lambda: server.started)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(_DEADLINE_SECONDS)
+    assert not thread.is_alive()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for what must come; the deadline only keeps a broken test from hanging."""
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "what the test waits for never came"
+        time.sleep(0.002)
