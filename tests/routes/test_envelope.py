@@ -1,0 +1,66 @@
+"""Every failure answers in OpenAI's envelope, and `/docs` tells of everything."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from schemas.errors import ErrorResponse
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/chat/completions/", "/v2/models", "/%00", "/v1/embeddings"]
+)
+def test_no_such_route(client: TestClient, path: str) -> None:
+    response = client.get(path)
+    assert response.status_code == 404
+    error = ErrorResponse.model_validate_json(response.content).error
+    assert (error.code, error.type) == ("unknown_url", "invalid_request_error")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/completions"),
+        ("PUT", "/v1/chat/completions"),
+        ("POST", "/v1/models"),
+        ("DELETE", "/ready"),
+    ],
+)
+def test_no_such_method(client: TestClient, method: str, path: str) -> None:
+    response = client.request(method, path)
+    assert response.status_code == 405
+    assert response.headers["allow"]
+    assert ErrorResponse.model_validate_json(response.content).error.code == "method_not_allowed"
+
+
+def test_the_documentation_shows_routes_requests_and_responses(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    for path, request, response in (
+        ("/v1/chat/completions", "ChatCompletionRequest", "ChatCompletion"),
+        ("/v1/completions", "CompletionRequest", "Completion"),
+    ):
+        operation = document["paths"][path]["post"]
+        content = operation["requestBody"]["content"]["application/json"]
+        assert content["schema"]["$ref"] == f"#/components/schemas/{request}"
+        answer = operation["responses"]["200"]["content"]["application/json"]
+        assert answer["schema"]["$ref"] == f"#/components/schemas/{response}"
+        assert schemas[request]["properties"]["temperature"]["description"]
+        assert schemas[request]["additionalProperties"] is False
+    for path in ("/v1/models", "/v1/models/{model_id}", "/health", "/ready"):
+        assert "get" in document["paths"][path]
+    assert client.get("/docs").status_code == 200
+
+
+def test_every_reference_of_the_documentation_resolves(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    names = set(document["components"]["schemas"])
+    pending, references = [document], set()
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            references |= {node["$ref"]} if "$ref" in node else set()
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+    assert references
+    assert references <= {f"#/components/schemas/{name}" for name in names}

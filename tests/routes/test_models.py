@@ -1,0 +1,28 @@
+"""The models list."""
+
+import openai.types as openai_types
+from fastapi.testclient import TestClient
+
+CARD = {"id": "fake", "object": "model", "created": 1_700_000_000, "owned_by": "caravan"}
+
+
+def test_list(client: TestClient) -> None:
+    assert client.get("/v1/models").json() == {"object": "list", "data": [CARD]}
+
+
+def test_one_model_by_id_and_by_an_alias_with_a_slash(client: TestClient) -> None:
+    for name in ("fake", "org/other-name", "org%2Fother-name"):
+        assert client.get(f"/v1/models/{name}").json() == CARD
+    openai_types.Model.model_validate(CARD, strict=True)
+
+
+def test_an_unknown_model_is_a_404(client: TestClient) -> None:
+    for name in ("none", "fake/x", "", "%00", "%F0%9F%98%80"):
+        response = client.get(f"/v1/models/{name}")
+        assert response.status_code == 404
+        assert response.json()["error"]["code"] == "model_not_found"
+        assert response.json()["error"]["param"] == "model"
+    response = client.post("/v1/completions", json={"model": "none", "prompt": "Hi"})
+    assert response.status_code == 404
+    assert "'none'" in response.json()["error"]["message"]
+    assert "'fake'" in response.json()["error"]["message"]
