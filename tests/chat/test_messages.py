@@ -1,0 +1,45 @@
+"""Messages off the wire, as templates get them."""
+
+import pytest
+from pydantic import TypeAdapter
+
+from schemas.chat import Message
+from server.chat.messages import normalize
+from server.chat.template import CHATML, ChatTemplate
+from server.errors import UnsupportedParameterError
+
+MESSAGES: TypeAdapter[list[Message]] = TypeAdapter(list[Message])
+
+
+def plain(messages: list[dict[str, object]], template: str = CHATML) -> list[dict[str, object]]:
+    return normalize(MESSAGES.validate_python(messages), ChatTemplate(template))
+
+
+def test_every_role() -> None:
+    messages: list[dict[str, object]] = [
+        {"role": "system", "content": "a"},
+        {"role": "user", "content": "b"},
+        {"role": "assistant", "content": ""},
+        {"role": "tool", "content": "d", "tool_call_id": "call"},
+    ]
+    assert plain(messages) == messages
+
+
+def test_parts_are_joined_as_they_are() -> None:
+    parts = [{"type": "text", "text": text} for text in ("a", "", " b\n", "c")]
+    assert plain([{"role": "user", "content": parts}]) == [{"role": "user", "content": "a b\nc"}]
+
+
+def test_developer_is_system_to_templates_that_do_not_know_it() -> None:
+    message: dict[str, object] = {"role": "developer", "content": "a"}
+    assert plain([message]) == [{"role": "system", "content": "a"}]
+    assert plain([message], "{# knows the developer #}") == [message]
+
+
+def test_a_name_is_shown_or_refused() -> None:
+    message: dict[str, object] = {"role": "user", "content": "a", "name": "Ada"}
+    assert plain([message], "{{ messages[0].name }}") == [message]
+    with pytest.raises(UnsupportedParameterError) as caught:
+        plain([{"role": "user", "content": "b"}, message])
+    assert caught.value.param == "messages[1].name"
+    assert plain([{**message, "name": None}]) == [{"role": "user", "content": "a"}]

@@ -1,0 +1,78 @@
+"""Prompts: beginning-of-text rules, special tokens, and the context's edge."""
+
+import dataclasses
+
+import pytest
+
+from server.errors import ContextLengthError, InvalidRequestError
+from server.loaded_model import LoadedModel
+from server.service.prompts import checked_ids, tokenized
+from tests.fakes_web import BOS_ID, SPECIALS, FakeVocab, ScriptedEngine, loaded_model
+
+
+@pytest.fixture
+def model() -> LoadedModel:
+    return loaded_model(ScriptedEngine(context_size=32), vocab=FakeVocab(with_bos=True), bos_text="<s>")
+
+
+def test_bos_is_added_once(model: LoadedModel) -> None:
+    assert tokenized(model, "a", param="prompt") == (BOS_ID, ord("a"))
+    assert tokenized(model, "<s>a", param="prompt") == (BOS_ID, ord("a"))
+    assert tokenized(model, "a<s>", param="prompt") == (BOS_ID, ord("a"), BOS_ID)
+
+
+def test_no_bos_for_a_vocabulary_without_one() -> None:
+    assert tokenized(loaded_model(), "a", param="prompt") == (ord("a"),)
+
+
+def test_an_empty_prompt_is_bos_or_refused(model: LoadedModel) -> None:
+    assert tokenized(model, "", param="prompt") == (BOS_ID,)
+    with pytest.raises(InvalidRequestError) as caught:
+        tokenized(loaded_model(), "", param="prompt[2]")
+    assert caught.value.param == "prompt[2]"
+
+
+def test_a_vocabulary_with_bos_that_does_not_add_it_still_begins_an_empty_prompt_with_it() -> None:
+    class Reluctant(FakeVocab):
+        def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+            del add_special
+            return super().tokenize(text, add_special=False, parse_special=parse_special)
+
+    model = loaded_model(vocab=Reluctant(with_bos=True))
+    assert tokenized(model, "", param="prompt") == (BOS_ID,)
+    assert tokenized(model, "a", param="prompt") == (ord("a"),)
+
+
+def test_special_tokens_are_recognised(model: LoadedModel) -> None:
+    assert tokenized(model, "<|im_start|>", param="prompt")[1] == SPECIALS["<|im_start|>"]
+
+
+@pytest.mark.parametrize(("length", "fits"), [(30, True), (31, False), (32, False), (10_000, False)])
+def test_the_contexts_edge(model: LoadedModel, length: int, fits: bool) -> None:
+    """With BOS there are length + 1 tokens, and one more must fit for an answer."""
+    if fits:
+        assert len(tokenized(model, "x" * length, param="messages")) == length + 1
+        assert len(checked_ids(model, [1] * (length + 1), param="prompt")) == length + 1
+        return
+    with pytest.raises(ContextLengthError, match="32 tokens") as caught:
+        tokenized(model, "x" * length, param="messages")
+    assert caught.value.param == "messages"
+    with pytest.raises(ContextLengthError):
+        checked_ids(model, [1] * (length + 1), param="prompt")
+
+
+def test_the_early_refusal_never_refuses_what_fits() -> None:
+    """Text made of longest tokens alone: as many bytes as can fit."""
+    engine = ScriptedEngine(context_size=32)
+    longest = max(SPECIALS, key=len)
+    model = dataclasses.replace(loaded_model(engine), longest_token=len(longest))
+    assert len(tokenized(model, longest * 31, param="prompt")) == 31
+    with pytest.raises(ContextLengthError, match="at least 32"):
+        tokenized(model, longest * 32, param="prompt")
+
+
+@pytest.mark.parametrize("token_id", [259, 2**31 - 1])
+def test_ids_outside_the_vocabulary_are_named(model: LoadedModel, token_id: int) -> None:
+    with pytest.raises(InvalidRequestError, match="from 0 to 258") as caught:
+        checked_ids(model, [0, 258, token_id], param="prompt[1]")
+    assert caught.value.param == "prompt[1][2]"

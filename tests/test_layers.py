@@ -1,0 +1,128 @@
+"""The import rules of the house: who may know of whom."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# Each layer, and the parts of our own code that it may import besides itself.
+ALLOWED = {
+    "schemas": set(),
+    "server.errors": set(),
+    "server.version": set(),
+    "server.settings": set(),
+    "server.llama": set(),
+    "server.resident": set(),
+    "server.engine": {"server.llama", "server.errors"},
+    "server.chat": {"schemas", "server.errors"},
+    "server.loaded_model": {"server.chat", "server.engine"},
+    "server.registry": {
+        "server.chat",
+        "server.engine",
+        "server.errors",
+        "server.llama",
+        "server.loaded_model",
+        "server.resident",
+        "server.settings",
+    },
+    "server.service": {
+        "schemas",
+        "server.chat",
+        "server.engine",
+        "server.errors",
+        "server.loaded_model",
+        "server.registry",
+    },
+    "server.routes": {
+        "schemas",
+        "server.errors",
+        "server.loaded_model",
+        "server.registry",
+        "server.service",
+    },
+    "server.app": {
+        "schemas",
+        "server.registry",
+        "server.routes",
+        "server.service",
+        "server.settings",
+        "server.version",
+    },
+    "server.serving": {
+        "server.app",
+        "server.chat",
+        "server.engine",
+        "server.llama",
+        "server.loaded_model",
+        "server.registry",
+        "server.settings",
+    },
+    "server.cli": {"server.serving", "server.settings", "server.version"},
+    "server.__main__": {"server.cli"},
+}
+# Parts of the engine that everybody above may name: plain values, and the one face on the asyncio side.
+PUBLIC_ENGINE = {"server.engine.outputs", "server.engine.params", "server.engine.config"}
+# Libraries that belong to one layer.
+OWNED = {
+    "llama_cpp": {"server.llama"},
+    "jinja2": {"server.chat"},
+    "fastapi": {"server.routes", "server.app"},
+    "starlette": {"server.routes"},
+    "sse_starlette": {"server.routes"},
+    "uvicorn": {"server.serving"},
+}
+
+FILES = [path for folder in ("schemas", "server") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_imports_upward(path: Path) -> None:
+    layer = _layer(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    for module in _imports(path):
+        owners = OWNED.get(module.split(".")[0])
+        assert owners is None or layer in owners, f"{module} belongs to {owners}"
+        if module.split(".")[0] in ("schemas", "server") and _layer(module) not in (layer, "server"):
+            assert _layer(module) in ALLOWED[layer], f"{layer} must not know {module}"
+
+
+def test_services_and_routes_know_the_engines_values_only() -> None:
+    for folder in ("service", "routes"):
+        for path in (ROOT / "server" / folder).glob("*.py"):
+            engine = {module for module in _imports(path) if module.startswith("server.engine")}
+            assert engine <= PUBLIC_ENGINE
+
+
+def test_of_the_engine_only_its_border_knows_asyncio() -> None:
+    knowing = {path.stem for path in (ROOT / "server/engine").glob("*.py") if "asyncio" in _imports(path)}
+    assert knowing <= {"client", "child"}
+
+
+def _layer(module: str) -> str:
+    parts = module.split(".")
+    if parts[0] == "schemas" or len(parts) == 1:
+        return parts[0]
+    return ".".join(parts[:2]) if parts[1] != "__init__" else "server"
+
+
+def _imports(path: Path) -> set[str]:
+    return set(_imported(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, "imports are absolute"
+            if node.module == "server":
+                yield from (f"server.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+                yield from (
+                    f"{node.module}.{alias.name}"
+                    for alias in node.names
+                    if (ROOT / node.module.replace(".", "/") / f"{alias.name}.py").exists()
+                )
