@@ -4,6 +4,7 @@ Numbers are exact enough to compare texts: float32 cells, no flash attention (wh
 only requests whose every token is decided by a margin far above what is left of rounding.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ import pytest
 
 from server.engine.outputs import FinishReason
 from server.engine.params import GenerationRequest, SamplingParams
+from server.llama.batch import Batch
+from server.llama.context import DecodeStatus
 from tests.conftest import TinyModels
 from tests.engine.real_harness import CONTEXT_SIZE, RealHarness, Workload
 from tests.tiny_model import ARCHITECTURES
@@ -74,11 +77,11 @@ def test_batched_equals_alone(setup: Setup, architecture: str, seed: int) -> Non
     harness.check_cells()
 
 
-@pytest.mark.parametrize("max_sequences", [2, 4, 16])
+@pytest.mark.parametrize("max_sequences", [2, 8])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_warm_equals_cold(setup: Setup, architecture: str, max_sequences: int) -> None:
     harness, workload = setup(architecture, 3, max_sequences=max_sequences)
-    for _ in range(5):
+    for _ in range(3):
         history = workload.tokens(workload.rng.randrange(5, 60))
         while len(history) < CONTEXT_SIZE - 60:
             shorter = history[: workload.rng.randrange(1, len(history) + 1)]
@@ -161,6 +164,28 @@ def test_choices_of_one_prompt(setup: Setup, architecture: str) -> None:
     request = workload.request(lambda: workload.tokens(50), lambda: params, n=6)
     assert harness.run([request]) == workload.expected
     assert len(set(workload.expected.values())) > 3
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_after_a_failure_the_memory_is_clean(
+    setup: Setup, architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decode that reports failure has left things behind; whoever comes next must not see them."""
+    harness, workload = setup(architecture, 12, max_running=4)
+    requests = workload.mixed(30)
+    decode, steps = harness.context.decode, itertools.count(1)
+
+    def fail_now_and_then(batch: Batch) -> DecodeStatus:
+        status = decode(batch)
+        return DecodeStatus.FAILED if next(steps) % 23 == 0 else status
+
+    monkeypatch.setattr(harness.context, "decode", fail_now_and_then)
+    texts = harness.run(requests)
+    reasons = harness.reasons()
+    assert all(len(given) == 1 for given in reasons.values())
+    survivors = {key for key, (reason,) in reasons.items() if reason is not FinishReason.ERROR}
+    assert 10 < len(survivors) < len(workload.expected)
+    assert {key: texts[key] for key in survivors} == {key: workload.expected[key] for key in survivors}
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
