@@ -21,17 +21,12 @@ rm -rf "$folder"
 
 # Debian and Ubuntu keep ensurepip, and with it pip, in a package of its own. A pip of the system can stand in.
 if "$python" -c 'import ensurepip' 2>/dev/null; then
-    "$python" -m venv "$folder.new"
+    "$python" -m venv "$folder"
 elif "$python" -m pip --python "$python" --version >/dev/null 2>&1; then
-    "$python" -m venv --without-pip "$folder.new"
-    "$python" -m pip --python "$folder.new/bin/python" install --quiet --constraint constraints.txt pip
+    "$python" -m venv --without-pip "$folder"
+    "$python" -m pip --python "$folder/bin/python" install --quiet --constraint constraints.txt pip
 else
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     fail "$python can make no virtual environment, because ensurepip is missing." \
         "  Debian, Ubuntu:  apt install python$version-venv"
 fi
-
-# In its place only when whole, so an interrupted one is never taken for done. Scripts name their Python by its
-# path, hence the second pass.
-mv "$folder.new" "$folder"
-"$folder/bin/python" -m venv --upgrade --without-pip "$folder" 2>/dev/null || true
