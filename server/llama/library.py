@@ -8,14 +8,15 @@ import llama_cpp
 
 log = logging.getLogger("llama.cpp")
 
-_LEVELS = {1: logging.DEBUG, 2: logging.WARNING, 3: logging.ERROR, 4: logging.DEBUG}
+# ggml's levels: debug, info, warning, error. Its warnings are remarks on sizes that we chose on purpose.
+_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.INFO, 4: logging.ERROR}
 _CONTINUED = 5
 
 
 class _LogBridge:
     """Joins llama.cpp's partial lines and hands whole ones to `logging`.
 
-    llama.cpp's informational lines become DEBUG: they describe its start-up in hundreds of lines.
+    All but errors come down a level: llama.cpp describes its start-up in hundreds of lines.
     """
 
     def __init__(self) -> None:

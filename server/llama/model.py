@@ -45,7 +45,9 @@ class Model:
         params = llama_cpp.llama_model_default_params()
         params.vocab_only = vocab_only
         params.n_gpu_layers = num_gpu_layers
-        params.use_extra_bufts = use_extra_buffers
+        # With Intel AMX these buffers corrupt memory on the three-dimensional products of recurrent layers:
+        # ggml_backend_amx_mul_mat strides a weight by the index of the sequence in the batch.
+        params.use_extra_bufts = use_extra_buffers and not vocab_only and not _is_recurrent(self.path)
         self._pointer = llama_cpp.llama_model_load_from_file(self.path.encode(), params)
         if not self._pointer:
             raise ModelLoadError(
@@ -95,6 +97,15 @@ class Model:
     def close(self) -> None:
         """Free the native model; a second call does nothing."""
         self._exit.close()
+
+
+def _is_recurrent(path: str) -> bool:
+    """Whether any layer keeps recurrent state; asked of the vocabulary alone, before weights are placed."""
+    model = Model(path, vocab_only=True)
+    try:
+        return model.memory_kind in (MemoryKind.RECURRENT, MemoryKind.HYBRID)
+    finally:
+        model.close()
 
 
 def _read_string(getter: "llama_cpp.ctypes._FuncPointer", model: int, index: int) -> str:

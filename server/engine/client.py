@@ -1,0 +1,205 @@
+"""The engine's face on the asyncio side: requests in, outputs out, and a process kept alive behind it."""
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections.abc import AsyncGenerator
+
+import msgspec
+
+from server.engine import messages
+from server.engine.child import EngineChild, EngineStartError, FirstPromptDeathError
+from server.engine.config import EngineConfig
+from server.engine.outputs import EngineStats, FinishReason, TokenOutput
+from server.engine.params import GenerationRequest
+from server.errors import EngineFailedError, EngineUnavailableError
+
+log = logging.getLogger(__name__)
+
+_FIRST_BACKOFF = 0.25
+_LONGEST_BACKOFF = 30.0
+# A child that lived this long had no trouble starting; the next restart is quick again.
+_STABLE_SECONDS = 60.0
+# Longest silence of an engine that has work. A step takes well under a second, so this one hangs.
+_STALL_SECONDS = 300.0
+
+Item = TokenOutput | EngineFailedError
+
+
+class AsyncEngine:
+    """One model's engine in a child process that is started anew when it dies.
+
+    All methods belong to the event loop that called `start`.
+    """
+
+    def __init__(self, config: EngineConfig, *, stall_seconds: float = _STALL_SECONDS) -> None:
+        self._wanted = config
+        self._stall_seconds = stall_seconds
+        self._child: EngineChild | None = None
+        self._queues: dict[str, asyncio.Queue[Item]] = {}
+        self._stats = EngineStats()
+        self._supervisor: asyncio.Task[None] | None = None
+        self._backoff = _FIRST_BACKOFF
+        self._start_seconds = 0.0
+        self.num_restarts = 0
+
+    async def start(self) -> None:
+        """Start the child and wait until it is ready; raises EngineStartError."""
+        child = await self._start_child()
+        self._child = child
+        self._supervisor = asyncio.create_task(self._supervise(child), name="engine supervisor")
+
+    async def close(self) -> None:
+        """End the child; requests that still run end with an error."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._supervisor
+            self._supervisor = None
+        if self._child is not None:
+            await self._child.stop()
+            self._child = None
+        self._fail_all("the server is shutting down")
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a request sent now would be taken."""
+        return self._child is not None
+
+    @property
+    def config(self) -> EngineConfig:
+        """The sizes in use; those left open are filled in once the engine has started."""
+        return self._wanted
+
+    @property
+    def context_size(self) -> int:
+        """Tokens that one sequence may have, prompt and answer together; valid after `start`."""
+        return self._wanted.context_size
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child, None while there is none."""
+        return None if self._child is None else self._child.pid
+
+    def stats(self) -> EngineStats:
+        """The engine's books, as of its last message."""
+        return self._stats
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenOutput, None]:
+        """Outputs of all choices as they come, each choice closed by its finish reason.
+
+        Closing the generator early aborts the request within one step. Raises EngineUnavailableError while no
+        child is up, EngineFailedError when the engine fails this request.
+        """
+        child = self._child
+        if child is None:
+            raise EngineUnavailableError("the engine is restarting", retry_after=self._retry_after())
+        queue: asyncio.Queue[Item] = asyncio.Queue()
+        self._queues[request.id] = queue
+        unfinished = request.n
+        try:
+            child.send(messages.Submit(request))
+            while unfinished:
+                output = _checked(await queue.get())
+                unfinished -= output.finish_reason is not None
+                yield output
+        finally:
+            del self._queues[request.id]
+            if unfinished:
+                child.send(messages.Abort(request.id))
+
+    async def _supervise(self, child: EngineChild) -> None:
+        """Read from the child; when it ends, fail what ran there and start another, for ever."""
+        while True:
+            started = time.monotonic()
+            await self._read(child)
+            self._child = None
+            status = await child.kill()
+            log.error("the engine of %s ended (status %d); restarting", self._wanted.model_path, status)
+            self._fail_all("the engine ended unexpectedly")
+            if time.monotonic() - started > _STABLE_SECONDS:
+                self._backoff = _FIRST_BACKOFF
+            child = await self._restart()
+            self._child = child
+            self.num_restarts += 1
+
+    async def _read(self, child: EngineChild) -> None:
+        """Hand out what the child says until it ends, or says nothing for too long while it has work."""
+        while True:
+            receiving = asyncio.ensure_future(child.receive())
+            if not await self._arrives(receiving):
+                log.error("the engine was silent for %.0f s with requests running", self._stall_seconds)
+                return
+            message = receiving.result()
+            if message is None:
+                return
+            if isinstance(message, messages.Stepped):
+                self._stats = message.stats
+                self._dispatch(message.outputs)
+
+    async def _arrives(self, receiving: asyncio.Future[messages.FromEngine | None]) -> bool:
+        """Wait for a message; False after too long a silence. Silence with nothing to do is fine."""
+        silent_since = time.monotonic()
+        try:
+            while not receiving.done():
+                await asyncio.wait([receiving], timeout=self._stall_seconds / 10)
+                now = time.monotonic()
+                if not self._queues:
+                    silent_since = now
+                elif now - silent_since > self._stall_seconds:
+                    break
+            return receiving.done()
+        finally:
+            if not receiving.done():
+                receiving.cancel()
+
+    def _dispatch(self, outputs: list[TokenOutput]) -> None:
+        for output in outputs:
+            queue = self._queues.get(output.request_id)
+            if queue is not None:
+                queue.put_nowait(output)
+
+    def _fail_all(self, reason: str) -> None:
+        for queue in self._queues.values():
+            queue.put_nowait(EngineFailedError(reason))
+
+    async def _restart(self) -> EngineChild:
+        while True:
+            await asyncio.sleep(self._backoff)
+            self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF)
+            try:
+                return await self._start_child()
+            except EngineStartError as error:
+                log.error("the engine does not start: %s; next try in %.1f s", error, self._backoff)
+
+    async def _start_child(self) -> EngineChild:
+        """Start a child; one that dies in its first prompt gets a second chance with plain kernels."""
+        begun = time.monotonic()
+        level = logging.getLogger().getEffectiveLevel()
+        try:
+            child = await EngineChild.start(self._wanted, level)
+        except FirstPromptDeathError as error:
+            if not self._wanted.use_extra_buffers:
+                raise
+            log.warning("the engine %s; starting again with use_extra_bufts off: slower, but safe", error)
+            self._wanted = msgspec.structs.replace(self._wanted, use_extra_buffers=False)
+            child = await EngineChild.start(self._wanted, level)
+        self._wanted = child.config
+        self._start_seconds = time.monotonic() - begun
+        return child
+
+    def _retry_after(self) -> int:
+        return max(1, math.ceil(self._backoff + self._start_seconds))
+
+
+def _checked(item: Item) -> TokenOutput:
+    """An output that may go on to the client; failures are raised."""
+    if isinstance(item, EngineFailedError):
+        raise item
+    if item.finish_reason is FinishReason.ERROR:
+        raise EngineFailedError(item.error or "the engine failed")
+    if item.finish_reason is FinishReason.ABORT:
+        raise EngineFailedError("the engine is shutting down")
+    return item

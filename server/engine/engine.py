@@ -1,0 +1,340 @@
+"""The machine: one thread that schedules, decodes, samples and publishes, step after step."""
+
+import logging
+import queue
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.engine.config import EngineConfig
+from server.engine.detokenizer import Detokenizer
+from server.engine.kv_cache import KVCache
+from server.engine.outputs import EngineStats, FinishReason, TokenOutput
+from server.engine.params import GenerationRequest
+from server.engine.ports import DecodingContext, TokenTable
+from server.engine.sampler import Sampler
+from server.engine.scheduler import Scheduler, Work
+from server.engine.sequence import Sequence
+from server.engine.step_clock import StepClock
+from server.llama.batch import Batch
+from server.llama.context import DecodeStatus
+from server.llama.sampler_chain import CandidateBuffer
+
+log = logging.getLogger(__name__)
+
+# An engine whose every step fails is better replaced than kept: its process ends and is started anew.
+_MAX_FAILED_STEPS = 3
+
+Command = Callable[[], None]
+
+
+class DecodeFailedError(Exception):
+    """llama.cpp failed in the middle of a batch; the memory of all running sequences is lost."""
+
+
+class Engine:
+    """Continuous batching over one context. `run` is the thread; `submit`, `abort` and `stop` may be called
+    from any other.
+
+    Every submission ends in exactly one output with a finish reason per choice, whatever happens. `publish`
+    is called from the engine's thread, once a step, with its outputs (perhaps none) and the books after it.
+    """
+
+    def __init__(
+        self,
+        context: DecodingContext,
+        tokens: TokenTable,
+        config: EngineConfig,
+        publish: Callable[[list[TokenOutput], EngineStats], None],
+    ) -> None:
+        self._context = context
+        self._tokens = tokens
+        self._config = config
+        self._publish = publish
+        self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._batch = Batch(config.batch_size)
+        self._candidates = CandidateBuffer(context.vocab_size)
+        self._clock = StepClock(config.step_seconds)
+        self._kv_cache = KVCache(context)
+        self._scheduler = Scheduler(config, self._kv_cache, self._clock)
+        self._outputs: list[TokenOutput] = []
+        self._totals = _Totals()
+        self._stopping = False
+        self._num_failed_steps = 0
+
+    def submit(self, request: GenerationRequest) -> None:
+        """Queue a request for the next step."""
+        self._inbox.put(lambda: self._add(request))
+
+    def abort(self, request_id: str) -> None:
+        """End a request wherever it is, queue, prompt or answer; unknown ids are ignored."""
+        self._inbox.put(lambda: self._abort(request_id))
+
+    def stop(self) -> None:
+        """End `run` after the present step; what is unfinished ends with ABORT."""
+        self._inbox.put(self._stop)
+
+    def run(self) -> None:
+        """Work until stopped. Raises when steps keep failing; every request has been answered then."""
+        while not self._stopping:
+            self.turn()
+        self._finish_all(FinishReason.ABORT)
+        self._flush()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is queued, waiting or running."""
+        return self._inbox.empty() and not self._scheduler.has_work
+
+    def turn(self) -> None:
+        """Take in what has arrived, sleeping for it if there is nothing to do; then one step, fenced."""
+        self._receive()
+        self._guarded_step()
+
+    def step(self) -> None:
+        """Schedule, decode, sample, publish."""
+        work = self._scheduler.schedule()
+        work = self._decode(work)
+        self._sample(work)
+        self._flush()
+
+    def stats(self) -> EngineStats:
+        """The books as they stand; exact between steps only."""
+        return EngineStats(
+            num_waiting=len(self._scheduler.waiting),
+            num_running=len(self._scheduler.running),
+            num_idle_sequences=self._kv_cache.num_idle,
+            num_cells=self._context.num_cells,
+            num_cells_used=self._kv_cache.num_cells_used,
+            num_prompt_tokens=self._totals.prompt,
+            num_cached_tokens=self._totals.cached,
+            num_completion_tokens=self._totals.completion,
+            num_preemptions=self._scheduler.num_preemptions,
+            num_evictions=self._kv_cache.num_evictions,
+            num_steps=self._totals.steps,
+        )
+
+    def audit(self) -> list[str]:
+        """What is wrong with the books of an engine at rest; empty when they add up."""
+        return self._kv_cache.audit()
+
+    def _receive(self) -> None:
+        """Take in what has arrived; with nothing to do, audit the books and sleep until something arrives."""
+        if self.is_idle:
+            for fault in self.audit():
+                log.error("the books do not add up: %s", fault)
+            self._inbox.get()()
+        while not self._inbox.empty():
+            self._inbox.get()()
+
+    def _guarded_step(self) -> None:
+        try:
+            self.step()
+            self._num_failed_steps = 0
+        except Exception as error:
+            log.exception("a step failed")
+            self._num_failed_steps += 1
+            self._fail_running(f"the engine failed: {error}")
+            if self._num_failed_steps >= _MAX_FAILED_STEPS:
+                self._finish_all(FinishReason.ERROR, "the engine failed repeatedly")
+                self._flush()
+                raise
+
+    def _add(self, request: GenerationRequest) -> None:
+        fault = self._fault_of(request)
+        if fault is None:
+            try:
+                sequences = [self._make_sequence(request, index) for index in range(request.n)]
+            except Exception as error:
+                log.exception("a request could not be taken in")
+                fault = f"the engine cannot take this request: {error}"
+        if fault is not None:
+            self._refuse(request, fault)
+            return
+        self._totals.prompt += len(request.token_ids)
+        for sequence in sequences:
+            self._scheduler.add(sequence)
+
+    def _make_sequence(self, request: GenerationRequest, index: int) -> Sequence:
+        self._totals.arrivals += 1
+        sampler = Sampler(request.params, index, self._candidates)
+        detokenizer = Detokenizer(self._tokens, request.params.stop)
+        return Sequence(request, index, self._totals.arrivals, sampler, detokenizer)
+
+    def _refuse(self, request: GenerationRequest, fault: str) -> None:
+        reason = FinishReason.ERROR
+        self._outputs.extend(
+            TokenOutput(request_id=request.id, index=index, finish_reason=reason, error=fault)
+            for index in range(request.n)
+        )
+
+    def _fault_of(self, request: GenerationRequest) -> str | None:
+        """Why the engine cannot take a request. Callers check before; this guards the process."""
+        if not 0 < len(request.token_ids) < self._config.context_size:
+            return f"{len(request.token_ids)} prompt tokens do not fit {self._config.context_size}"
+        if min(request.token_ids) < 0 or max(request.token_ids) >= self._context.vocab_size:
+            return "a prompt token is outside the vocabulary"
+        if self._scheduler.find(request.id):
+            return "a request of this id is running"
+        return None
+
+    def _abort(self, request_id: str) -> None:
+        for sequence in self._scheduler.find(request_id):
+            self._finish(sequence, FinishReason.ABORT)
+
+    def _stop(self) -> None:
+        self._stopping = True
+
+    def _decode(self, work: list[Work]) -> list[Work]:
+        """Decode the work, shedding load while there is no room; returns the work that was done."""
+        while work:
+            if not self._make_room(sum(item.num_tokens for item in work)):
+                work = self._shed(work)
+                continue
+            self._fill(work)
+            started = time.perf_counter()
+            status = self._context.decode(self._batch)
+            if status is DecodeStatus.OK:
+                self._clock.observe(
+                    sum(item.num_tokens for item in work if item.num_tokens > 1),
+                    time.perf_counter() - started,
+                )
+                return self._commit(work)
+            if status is DecodeStatus.FAILED:
+                raise DecodeFailedError("llama.cpp could not decode a batch")
+            if not self._kv_cache.evict_one():
+                work = self._shed(work)
+        return work
+
+    def _make_room(self, num_tokens: int) -> bool:
+        while self._kv_cache.num_free_cells() < num_tokens:
+            if not self._kv_cache.evict_one():
+                return False
+        return True
+
+    def _shed(self, work: list[Work]) -> list[Work]:
+        """Nothing idle is left to evict: preempt the newest, or end the only one, whose context is full."""
+        if len(self._scheduler.running) > 1:
+            victim = self._scheduler.preempt_newest()
+        else:
+            (victim,) = self._scheduler.running
+            self._finish(victim, FinishReason.LENGTH)
+        return [item for item in work if item.sequence is not victim]
+
+    def _fill(self, work: list[Work]) -> None:
+        self._batch.clear()
+        for item in work:
+            sequence = item.sequence
+            assert sequence.seq_id is not None
+            start = sequence.num_computed_tokens
+            run = sequence.token_ids[start : start + item.num_tokens]
+            self._batch.add(sequence.seq_id, start, run, wants_logits=item.completes)
+
+    def _commit(self, work: list[Work]) -> list[Work]:
+        """Book what has been computed; returns the part after which a token can be drawn, in batch order."""
+        complete = [item for item in work if item.completes]
+        for item in work:
+            sequence = item.sequence
+            assert sequence.seq_id is not None
+            start = sequence.num_computed_tokens
+            self._kv_cache.commit(sequence.seq_id, sequence.token_ids[start : start + item.num_tokens])
+            sequence.num_computed_tokens += item.num_tokens
+        self._totals.steps += 1
+        return complete
+
+    def _sample(self, work: list[Work]) -> None:
+        """Draw the next token of every sequence whose known tokens are all computed."""
+        if not work:
+            return
+        logits = self._context.logits()
+        best = logits.argmax(axis=1)
+        for row, item in enumerate(work):
+            sequence = item.sequence
+            try:
+                token_id = _draw(sequence.sampler, logits[row], int(best[row]))
+            except Exception as error:
+                log.exception("a draw failed")
+                self._finish(sequence, FinishReason.ERROR, f"sampling failed: {error}")
+                continue
+            self._append(sequence, token_id)
+
+    def _append(self, sequence: Sequence, token_id: int) -> None:
+        """Add a drawn token to its sequence and tell the client, or end the sequence."""
+        sequence.token_ids.append(token_id)
+        self._totals.completion += 1
+        if self._tokens.is_end_of_generation(token_id):
+            self._finish(sequence, FinishReason.STOP)
+            return
+        text = sequence.detokenizer.push(token_id)
+        if sequence.detokenizer.stopped:
+            self._finish(sequence, FinishReason.STOP, text=text)
+        elif self._is_full(sequence):
+            self._finish(sequence, FinishReason.LENGTH, text=text)
+        elif text:
+            self._outputs.append(_output(sequence, text))
+
+    def _is_full(self, sequence: Sequence) -> bool:
+        limit = sequence.params.max_tokens
+        if limit is not None and sequence.num_completion_tokens >= limit:
+            return True
+        return sequence.num_tokens >= self._config.context_size
+
+    def _finish(
+        self, sequence: Sequence, reason: FinishReason, error: str | None = None, text: str = ""
+    ) -> None:
+        """End a sequence, whatever its state; the only place where one ends."""
+        self._totals.cached += sequence.num_cached_tokens or 0
+        text += sequence.detokenizer.finish()
+        self._scheduler.remove(sequence)
+        sequence.sampler.close()
+        self._outputs.append(_output(sequence, text, reason, error))
+
+    def _finish_all(self, reason: FinishReason, error: str | None = None) -> None:
+        for sequence in (*self._scheduler.running, *self._scheduler.waiting):
+            self._finish(sequence, reason, error)
+
+    def _fail_running(self, error: str) -> None:
+        """The memory cannot be trusted: end what runs, forget all cells; what waits stays queued."""
+        for sequence in list(self._scheduler.running):
+            self._finish(sequence, FinishReason.ERROR, error)
+        self._kv_cache.clear()
+        self._flush()
+
+    def _flush(self) -> None:
+        """Hand over the outputs of this step, all at once."""
+        outputs, self._outputs = self._outputs, []
+        self._publish(outputs, self.stats())
+
+
+class _Totals:
+    """Counters since the start."""
+
+    def __init__(self) -> None:
+        self.arrivals = 0
+        self.prompt = 0
+        self.cached = 0
+        self.completion = 0
+        self.steps = 0
+
+
+def _draw(sampler: Sampler, logits: NDArray[np.float32], best: int) -> int:
+    # NumPy's argmax finds a NaN before any number, so one look covers the whole row.
+    if not np.isfinite(logits[best]):
+        raise ValueError("the model's logits are not finite")
+    return best if sampler.is_greedy else sampler.sample(logits)
+
+
+def _output(
+    sequence: Sequence, text: str, reason: FinishReason | None = None, error: str | None = None
+) -> TokenOutput:
+    return TokenOutput(
+        request_id=sequence.request_id,
+        index=sequence.index,
+        text=text,
+        finish_reason=reason,
+        num_completion_tokens=sequence.num_completion_tokens,
+        num_cached_tokens=sequence.num_cached_tokens or 0,
+        error=error,
+    )

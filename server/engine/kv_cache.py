@@ -1,0 +1,182 @@
+"""The memory of sequences: who has which id, which prefix can be reused, who goes first when room is short.
+
+Rule kept: the tree and llama.cpp's cells change together, so that `num_cells_used` is what is really in use.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from server.engine.ports import DecodingContext
+from server.engine.radix_tree import Match, RadixTree
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A sequence id, and how many of the prompt's tokens its memory holds already."""
+
+    seq_id: int
+    num_cached_tokens: int
+
+
+class KVCache:
+    """Sequence ids and cells of one context.
+
+    An id is free, active (some running sequence owns it) or idle: its owner is gone, its content can still be
+    matched, and it is evicted when an id or cells are needed, the least recently used first.
+    """
+
+    def __init__(self, context: DecodingContext) -> None:
+        self._context = context
+        self._tree = RadixTree()
+        self._free = list(range(context.max_sequences - 1, -1, -1))
+        self._active: dict[int, str] = {}
+        self._idle: OrderedDict[int, str] = OrderedDict()
+        self.num_evictions = 0
+
+    @property
+    def num_cells_used(self) -> int:
+        """Cells that hold some sequence, active or idle."""
+        return self._tree.num_cells
+
+    @property
+    def num_idle(self) -> int:
+        """Sequences kept only to be matched."""
+        return len(self._idle)
+
+    @property
+    def shares_prefixes(self) -> bool:
+        """Whether any prefix of a sequence can be shared, and not only the whole of it."""
+        return self._context.can_cut
+
+    def num_free_cells(self) -> int:
+        """Cells that hold nothing."""
+        return self._context.num_cells - self._tree.num_cells
+
+    def num_spare_cells(self) -> int:
+        """Cells that hold nothing, or nothing but idle sequences."""
+        return self._context.num_cells - self._tree.num_cells_of(self._active)
+
+    def num_new_cells(self, token_ids: list[int], salt: str) -> int:
+        """How many spare cells a newcomer takes: all of its tokens but those shared with active sequences."""
+        match = self.match(token_ids[:-1], salt)
+        shared = match.length if any(i in self._active for i in match.seq_ids) else 0
+        return len(token_ids) - shared
+
+    def match(self, token_ids: list[int], salt: str) -> Match:
+        """The longest reusable prefix of `token_ids`; changes nothing."""
+        if self._context.can_cut:
+            match = self._tree.match(token_ids, salt)
+            reachable = frozenset(i for i in match.seq_ids if self._reaches(i, match.length))
+            if reachable:
+                return Match(match.length, reachable)
+            if not self._context.sliding_window:
+                return Match(0, frozenset())
+        return self._tree.match(token_ids, salt, whole=True)
+
+    def allocate(self, token_ids: list[int], salt: str) -> Allocation | None:
+        """Give a newcomer an id and as much of its prompt as is in memory; None when every id is active.
+
+        The last token is never taken from memory: there must be one to compute, to have logits.
+        """
+        match = self.match(token_ids[:-1], salt)
+        source = self._pick_source(match)
+        if source is not None and source in self._idle and self._tree.length(source) == match.length:
+            return self._adopt(source, match.length)
+        if not self._free:
+            if source is not None and len(self._idle) == 1 and source in self._idle and self._context.can_cut:
+                return self._adopt(source, match.length)
+            if not self.evict_one(keep=source):
+                return None
+        seq_id = self._free.pop()
+        self._active[seq_id] = salt
+        if source is None:
+            self._tree.insert(seq_id, salt)
+            return Allocation(seq_id, 0)
+        self._context.copy_sequence(source, seq_id, match.length if self._context.can_cut else None)
+        self._tree.fork(source, seq_id, match.length)
+        self._touch(source)
+        return Allocation(seq_id, match.length)
+
+    def commit(self, seq_id: int, token_ids: list[int]) -> None:
+        """Note tokens that a decode has computed for an active sequence."""
+        self._tree.extend(seq_id, token_ids)
+
+    def retire(self, seq_id: int) -> None:
+        """Its owner is done: the sequence becomes idle, the last to be evicted."""
+        self._idle[seq_id] = self._active.pop(seq_id)
+        if self._tree.length(seq_id) == 0:
+            self._forget(seq_id)
+
+    def discard(self, seq_id: int) -> None:
+        """Its owner gives its memory up: the id and the cells are free at once."""
+        self._idle[seq_id] = self._active.pop(seq_id)
+        self._forget(seq_id)
+
+    def evict_one(self, keep: int | None = None) -> bool:
+        """Forget the least recently used idle sequence, other than `keep`; False when there is none."""
+        for seq_id in self._idle:
+            if seq_id != keep:
+                self._forget(seq_id)
+                self.num_evictions += 1
+                return True
+        return False
+
+    def clear(self) -> None:
+        """Forget everything, in the context too; no sequence may be active."""
+        if self._active:
+            raise RuntimeError(f"sequences {sorted(self._active)} are active")
+        self._context.clear()
+        self._tree.clear()
+        self._free = list(range(self._context.max_sequences - 1, -1, -1))
+        self._idle.clear()
+
+    def audit(self) -> list[str]:
+        """What is wrong with the books; empty when they add up."""
+        faults = []
+        known = sorted([*self._free, *self._active, *self._idle])
+        if known != list(range(self._context.max_sequences)):
+            faults.append(f"sequence ids in use and free are {known}")
+        if self._tree.seq_ids != frozenset(self._active) | frozenset(self._idle):
+            faults.append(f"the tree holds {sorted(self._tree.seq_ids)}")
+        if not 0 <= self._tree.num_cells <= self._context.num_cells:
+            faults.append(f"{self._tree.num_cells} cells used of {self._context.num_cells}")
+        return faults
+
+    def _reaches(self, seq_id: int, length: int) -> bool:
+        """Whether the memory still has what a continuation after `length` tokens looks back on.
+
+        llama.cpp reuses cells that fell out of a sliding window, and purges all before them. The token at
+        position `length` sees those above `length - window`.
+        """
+        window = self._context.sliding_window
+        return window == 0 or self._context.min_position(seq_id) <= max(0, length - window + 1)
+
+    def _pick_source(self, match: Match) -> int | None:
+        """Of the sequences that hold the prefix: one that is nothing but the prefix and idle, else any."""
+        if match.length == 0:
+            return None
+        return min(
+            match.seq_ids,
+            key=lambda i: (
+                not (i in self._idle and self._tree.length(i) == match.length),
+                i not in self._idle,
+                i,
+            ),
+        )
+
+    def _adopt(self, seq_id: int, length: int) -> Allocation:
+        self._active[seq_id] = self._idle.pop(seq_id)
+        if self._tree.length(seq_id) > length:
+            self._context.truncate_sequence(seq_id, length)
+            self._tree.truncate(seq_id, length)
+        return Allocation(seq_id, length)
+
+    def _touch(self, seq_id: int) -> None:
+        if seq_id in self._idle:
+            self._idle.move_to_end(seq_id)
+
+    def _forget(self, seq_id: int) -> None:
+        del self._idle[seq_id]
+        self._context.remove_sequence(seq_id)
+        self._tree.remove(seq_id)
+        self._free.append(seq_id)

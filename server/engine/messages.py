@@ -1,0 +1,78 @@
+"""What crosses the border between the server and the engine's process: length, then MessagePack."""
+
+import struct
+
+import msgspec
+
+from server.engine.config import EngineConfig
+from server.engine.outputs import EngineStats, TokenOutput
+from server.engine.params import GenerationRequest
+
+_LENGTH = struct.Struct("<I")
+LENGTH_SIZE = _LENGTH.size
+
+
+class Load(msgspec.Struct, frozen=True, tag=True):
+    """The first message to a child: what to load. `log_level` is a level of `logging`."""
+
+    config: EngineConfig
+    log_level: int
+
+
+class Submit(msgspec.Struct, frozen=True, tag=True):
+    """Queue a request."""
+
+    request: GenerationRequest
+
+
+class Abort(msgspec.Struct, frozen=True, tag=True):
+    """End a request."""
+
+    request_id: str
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """End the engine."""
+
+
+class Loaded(msgspec.Struct, frozen=True, tag=True):
+    """The weights are in memory, the first prompt is about to run: a death now is the build's fault."""
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The first prompt came out well; requests may come. `config` has every size filled in."""
+
+    config: EngineConfig
+    system_info: str
+
+
+class StartFailed(msgspec.Struct, frozen=True, tag=True):
+    """The model cannot be served, and trying again would not help."""
+
+    message: str
+
+
+class Stepped(msgspec.Struct, frozen=True, tag=True):
+    """The outputs of one step, and the books after it."""
+
+    outputs: list[TokenOutput]
+    stats: EngineStats
+
+
+ToEngine = Load | Submit | Abort | Stop
+FromEngine = Loaded | Ready | StartFailed | Stepped
+
+_encoder = msgspec.msgpack.Encoder()
+to_engine_decoder: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)
+from_engine_decoder: msgspec.msgpack.Decoder[FromEngine] = msgspec.msgpack.Decoder(FromEngine)
+
+
+def encode(message: ToEngine | FromEngine) -> bytes:
+    """A frame: four bytes of length, little-endian, and the message."""
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+def body_length(prefix: bytes) -> int:
+    """How many bytes follow the prefix of a frame."""
+    return int(_LENGTH.unpack(prefix)[0])

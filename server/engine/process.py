@@ -1,0 +1,164 @@
+"""The engine's process: loads the model, proves it with a first prompt, and works until its parent is gone.
+
+Started as `python -m server.engine.process FD`, FD being one end of a socket pair. A parent that dies closes
+the other end, and that ends this process, wherever it is.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+
+import msgspec
+import numpy as np
+
+from server.engine import messages
+from server.engine.config import DEFAULT_CONTEXT_LIMIT, DEFAULT_NUM_CELLS, EngineConfig
+from server.engine.engine import Engine
+from server.engine.outputs import EngineStats, TokenOutput
+from server.llama import library
+from server.llama.batch import Batch
+from server.llama.context import Context, ContextError, DecodeStatus
+from server.llama.model import Model, ModelLoadError
+
+log = logging.getLogger(__name__)
+
+# A build that breaks AMX passes short prompts and dies on the first long one.
+_FIRST_PROMPT_TOKENS = 300
+# A step without news is told only now and then, as a sign of life.
+_QUIET_SECONDS = 1.0
+
+
+class FirstPromptError(Exception):
+    """The build of llama.cpp computes nonsense for this model."""
+
+
+class _Connection:
+    """Frames over a socket: the reader is one thread, the writer another."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._reader = connection.makefile("rb")
+
+    def receive(self) -> messages.ToEngine | None:
+        """The next message; None when the parent is gone."""
+        prefix = self._reader.read(messages.LENGTH_SIZE)
+        if len(prefix) < messages.LENGTH_SIZE:
+            return None
+        body = self._reader.read(messages.body_length(prefix))
+        return messages.to_engine_decoder.decode(body)
+
+    def send(self, message: messages.FromEngine) -> None:
+        """Write a message, waiting while the parent is slow."""
+        self._socket.sendall(messages.encode(message))
+
+
+class _Publisher:
+    """Sends each step's news; steps without any only once a second."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._last_sent = 0.0
+
+    def __call__(self, outputs: list[TokenOutput], stats: EngineStats) -> None:
+        now = time.monotonic()
+        if outputs or now - self._last_sent >= _QUIET_SECONDS:
+            self._last_sent = now
+            self._connection.send(messages.Stepped(outputs, stats))
+
+
+def resolve(config: EngineConfig, training_context: int) -> EngineConfig:
+    """Fill in the sizes that were left open, and bring those that depend on each other into line."""
+    context_size = config.context_size or min(
+        training_context or DEFAULT_CONTEXT_LIMIT, DEFAULT_CONTEXT_LIMIT
+    )
+    num_cells = max(config.num_cells or DEFAULT_NUM_CELLS, context_size)
+    batch_size = min(config.batch_size, num_cells)
+    max_sequences = min(config.max_sequences, library.max_sequences())
+    return msgspec.structs.replace(
+        config,
+        context_size=context_size,
+        num_cells=num_cells,
+        batch_size=batch_size,
+        max_sequences=max_sequences,
+        max_running=min(config.max_running, max_sequences, batch_size),
+        num_threads=config.num_threads or len(os.sched_getaffinity(0)),
+    )
+
+
+def run_first_prompt(context: Context, batch_size: int) -> None:
+    """Compute a prompt of some hundred tokens and look at the logits; raises FirstPromptError."""
+    rng = np.random.default_rng(0)
+    token_ids = rng.integers(0, context.vocab_size, min(_FIRST_PROMPT_TOKENS, context.num_cells - 1)).tolist()
+    batch = Batch(batch_size)
+    for start in range(0, len(token_ids), batch_size):
+        batch.clear()
+        batch.add(0, start, token_ids[start : start + batch_size], wants_logits=True)
+        if context.decode(batch) is not DecodeStatus.OK:
+            raise FirstPromptError("llama.cpp cannot compute a first prompt")
+        if not np.isfinite(context.logits()).all():
+            raise FirstPromptError("the logits of a first prompt are not finite")
+    context.clear()
+
+
+def _serve(connection: _Connection, config: EngineConfig) -> None:
+    model = Model(
+        config.model_path,
+        num_gpu_layers=config.num_gpu_layers,
+        use_extra_buffers=config.use_extra_buffers,
+    )
+    config = resolve(config, model.training_context)
+    context = Context(
+        model,
+        num_cells=config.num_cells,
+        batch_size=config.batch_size,
+        max_sequences=config.max_sequences,
+        num_threads=config.num_threads,
+    )
+    connection.send(messages.Loaded())
+    run_first_prompt(context, config.batch_size)
+    engine = Engine(context, model.vocab, config, _Publisher(connection))
+    connection.send(messages.Ready(config, library.system_info()))
+    threading.Thread(target=_listen, args=(connection, engine), name="listener", daemon=True).start()
+    engine.run()
+    context.close()
+    model.close()
+
+
+def _listen(connection: _Connection, engine: Engine) -> None:
+    """Pass messages on; the end of the connection is the end of the process, even in the middle of a step."""
+    while True:
+        message = connection.receive()
+        match message:
+            case messages.Submit(request):
+                engine.submit(request)
+            case messages.Abort(request_id):
+                engine.abort(request_id)
+            case messages.Stop():
+                engine.stop()
+            case _:
+                os._exit(0)
+
+
+def main() -> int:
+    """Serve one model to the parent at the other end of the socket; returns the exit status."""
+    # Ctrl-C reaches the whole process group; the parent decides when its engine ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = _Connection(socket.socket(fileno=int(sys.argv[1])))
+    first = connection.receive()
+    if not isinstance(first, messages.Load):
+        return 0
+    logging.basicConfig(level=first.log_level, format="%(levelname)s:%(name)s: %(message)s")
+    try:
+        _serve(connection, first.config)
+    except (ModelLoadError, ContextError, FirstPromptError) as error:
+        connection.send(messages.StartFailed(str(error)))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""Who computes what in the next step."""
+
+from bisect import insort
+from dataclasses import dataclass
+
+from server.engine.config import EngineConfig
+from server.engine.kv_cache import KVCache
+from server.engine.radix_tree import common_prefix
+from server.engine.sequence import Sequence, SequenceStatus
+from server.engine.step_clock import StepClock
+
+# Waiting for a neighbour's prefix costs a step or two; shorter ones are quicker computed again.
+_MIN_AWAITED_PREFIX = 16
+# Cells kept free per running sequence at admission, so that the next steps need no preemption.
+_GROWTH_RESERVE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The next `num_tokens` known tokens of a sequence are to be computed."""
+
+    sequence: Sequence
+    num_tokens: int
+
+    @property
+    def completes(self) -> bool:
+        """Whether the sequence has nothing missing afterwards, so that its next token can be drawn."""
+        return self.num_tokens == self.sequence.num_missing_tokens
+
+
+class Scheduler:
+    """Two lists: `waiting` by arrival, `running` with memory. Preemption is going back to waiting."""
+
+    def __init__(self, config: EngineConfig, kv_cache: KVCache, clock: StepClock) -> None:
+        self._config = config
+        self._kv_cache = kv_cache
+        self._clock = clock
+        self.waiting: list[Sequence] = []
+        self.running: list[Sequence] = []
+        self.num_preemptions = 0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether any sequence is unfinished."""
+        return bool(self.waiting or self.running)
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a sequence by its arrival; one that was preempted thereby comes before later ones."""
+        sequence.status = SequenceStatus.WAITING
+        insort(self.waiting, sequence, key=lambda s: s.arrival)
+
+    def find(self, request_id: str) -> list[Sequence]:
+        """All unfinished choices of a request."""
+        return [s for s in (*self.waiting, *self.running) if s.request_id == request_id]
+
+    def schedule(self) -> list[Work]:
+        """Admit whom there is room for, then hand out the budget: fewest missing tokens first.
+
+        Streams that are running get their token in every step. What is left goes to prompts; the prompt that
+        arrived first has a quarter of it for sure, so that shorter ones cannot starve it.
+        """
+        self._admit()
+        ready = sorted(self.running, key=lambda s: (s.num_missing_tokens, s.arrival))
+        decodes = [s for s in ready if s.num_missing_tokens == 1]
+        prompts = [s for s in ready if s.num_missing_tokens > 1]
+        budget = self._config.batch_size - len(decodes)
+        if any(s.is_streaming for s in self.running):
+            budget = min(budget, self._clock.prompt_budget())
+        return [Work(s, 1) for s in decodes] + _share(prompts, budget)
+
+    def preempt_newest(self) -> Sequence:
+        """Send the running sequence that arrived last back to waiting and free its memory."""
+        sequence = max(self.running, key=lambda s: s.arrival)
+        self.running.remove(sequence)
+        assert sequence.seq_id is not None
+        self._kv_cache.discard(sequence.seq_id)
+        sequence.seq_id = None
+        sequence.num_computed_tokens = 0
+        self.num_preemptions += 1
+        self.add(sequence)
+        return sequence
+
+    def remove(self, sequence: Sequence) -> None:
+        """Take a finished sequence out; its memory becomes idle and stays warm."""
+        if sequence.status is SequenceStatus.WAITING:
+            self.waiting.remove(sequence)
+        else:
+            self.running.remove(sequence)
+        if sequence.seq_id is not None:
+            self._kv_cache.retire(sequence.seq_id)
+            sequence.seq_id = None
+        sequence.status = SequenceStatus.FINISHED
+
+    def _admit(self) -> None:
+        for sequence in list(self.waiting):
+            if len(self.running) >= self._config.max_running:
+                return
+            if self._awaits_prefix(sequence):
+                continue
+            if self.running and not self._has_room(sequence):
+                return
+            allocation = self._kv_cache.allocate(sequence.token_ids, sequence.salt)
+            if allocation is None:
+                return
+            self.waiting.remove(sequence)
+            self.running.append(sequence)
+            sequence.status = SequenceStatus.RUNNING
+            sequence.seq_id = allocation.seq_id
+            sequence.num_computed_tokens = allocation.num_cached_tokens
+            if sequence.num_cached_tokens is None:
+                sequence.num_cached_tokens = allocation.num_cached_tokens
+
+    def _has_room(self, sequence: Sequence) -> bool:
+        promised = sum(s.num_missing_tokens + _GROWTH_RESERVE for s in self.running)
+        needed = self._kv_cache.num_new_cells(sequence.token_ids, sequence.salt) + _GROWTH_RESERVE
+        return needed + promised <= self._kv_cache.num_spare_cells()
+
+    def _awaits_prefix(self, sequence: Sequence) -> bool:
+        """Whether a running neighbour is about to compute a prefix that this sequence can then share."""
+        if not self._kv_cache.shares_prefixes:
+            return False
+        have = None
+        for other in self.running:
+            if other.num_missing_tokens <= 1 or other.salt != sequence.salt:
+                continue
+            shared = min(common_prefix(other.token_ids, sequence.token_ids), sequence.num_tokens - 1)
+            if shared <= other.num_computed_tokens:
+                continue
+            if have is None:
+                have = self._kv_cache.match(sequence.token_ids[:-1], sequence.salt).length
+            if shared - have >= _MIN_AWAITED_PREFIX:
+                return True
+        return False
+
+
+def _share(prompts: list[Sequence], budget: int) -> list[Work]:
+    """Split a token budget over prompts that are sorted by what they miss."""
+    if not prompts or budget <= 0:
+        return []
+    oldest = min(prompts, key=lambda s: s.arrival)
+    reserved = min(oldest.num_missing_tokens, max(1, budget // 4))
+    work = []
+    budget -= reserved
+    for sequence in prompts:
+        own = reserved if sequence is oldest else 0
+        num_tokens = min(sequence.num_missing_tokens, budget + own)
+        budget -= num_tokens - own
+        if num_tokens > 0:
+            work.append(Work(sequence, num_tokens))
+    return work

@@ -1,0 +1,62 @@
+"""Everything that one choice of one request owns."""
+
+from enum import Enum
+
+from server.engine.detokenizer import Detokenizer
+from server.engine.outputs import FinishReason
+from server.engine.params import GenerationRequest, SamplingParams
+from server.engine.sampler import Sampler
+
+
+class SequenceStatus(Enum):
+    """WAITING has no memory; RUNNING has a sequence id; FINISHED has told its client so."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    FINISHED = "finished"
+
+
+class Sequence:
+    """One choice: its tokens, how far they are computed, its sampler and its text.
+
+    There are no phases: a sequence wants `num_known_tokens - num_computed_tokens` tokens computed, and after
+    its last known token it draws the next. Preempted, it waits again with everything known so far.
+    """
+
+    def __init__(
+        self, request: GenerationRequest, index: int, arrival: int, sampler: Sampler, detokenizer: Detokenizer
+    ) -> None:
+        self.request_id = request.id
+        self.index = index
+        self.arrival = arrival
+        self.params: SamplingParams = request.params
+        self.salt = request.cache_salt
+        self.token_ids = list(request.token_ids)
+        self.num_prompt_tokens = len(request.token_ids)
+        self.num_computed_tokens = 0
+        self.num_cached_tokens: int | None = None
+        self.seq_id: int | None = None
+        self.status = SequenceStatus.WAITING
+        self.finish_reason: FinishReason | None = None
+        self.sampler = sampler
+        self.detokenizer = detokenizer
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens known: the prompt, and what has been drawn."""
+        return len(self.token_ids)
+
+    @property
+    def num_missing_tokens(self) -> int:
+        """Known tokens that are not computed yet."""
+        return len(self.token_ids) - self.num_computed_tokens
+
+    @property
+    def num_completion_tokens(self) -> int:
+        """Tokens drawn so far."""
+        return len(self.token_ids) - self.num_prompt_tokens
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether somebody is reading along already, so that a pause would be seen."""
+        return self.num_completion_tokens > 0

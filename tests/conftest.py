@@ -1,0 +1,31 @@
+"""Fixtures that any test may ask for."""
+
+from pathlib import Path
+
+import gguf
+import pytest
+
+from tests.tiny_model import write_tiny_model
+
+
+class TinyModels:
+    """Paths of tiny models, each written when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __getitem__(self, architecture: str) -> Path:
+        return self.quantized(architecture, gguf.GGMLQuantizationType.F32)
+
+    def quantized(self, architecture: str, kind: gguf.GGMLQuantizationType) -> Path:
+        """The same weights with large matrices stored as `kind`."""
+        path = self._folder / f"{architecture}-{kind.name}.gguf"
+        if not path.exists():
+            write_tiny_model(path, architecture, quantization=kind)
+        return path
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
+    """One file per architecture of `tests.tiny_model.ARCHITECTURES`, shared by the whole session."""
+    return TinyModels(tmp_path_factory.mktemp("models"))

@@ -1,0 +1,21 @@
+"""An engine process whose decode never returns once a batch has the token 7 in it."""
+
+import sys
+import time
+
+from server.engine import process
+from server.llama.batch import Batch
+from server.llama.context import Context, DecodeStatus
+
+_decode = Context.decode
+
+
+def _decode_or_hang(self: Context, batch: Batch) -> DecodeStatus:
+    while batch.num_tokens < 20 and 7 in batch.token_ids[: batch.num_tokens]:
+        time.sleep(1)
+    return _decode(self, batch)
+
+
+if __name__ == "__main__":
+    Context.decode = _decode_or_hang  # type: ignore[method-assign]
+    sys.exit(process.main())

@@ -1,0 +1,108 @@
+"""Drives an engine over a fake context, turn by turn, in the test's own thread."""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from server.engine.config import EngineConfig
+from server.engine.engine import Engine
+from server.engine.outputs import EngineStats, FinishReason, TokenOutput
+from server.engine.params import GenerationRequest, SamplingParams
+from tests.fakes import FakeContext, FakeVocab
+
+Key = tuple[str, int]
+
+
+@dataclass
+class Harness:
+    """An engine, its fake context, and everything it has published."""
+
+    context: FakeContext = field(default_factory=FakeContext)
+    batch_size: int = 32
+    max_running: int = 8
+    context_size: int = 512
+    outputs: list[TokenOutput] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        config = EngineConfig(
+            model_path="fake",
+            context_size=self.context_size,
+            num_cells=self.context.num_cells,
+            batch_size=self.batch_size,
+            max_running=min(self.max_running, self.context.max_sequences),
+            max_sequences=self.context.max_sequences,
+        )
+        self.engine = Engine(self.context, FakeVocab(), config, self._publish)
+
+    def _publish(self, outputs: list[TokenOutput], _stats: EngineStats) -> None:
+        self.outputs.extend(outputs)
+
+    def run(self, requests: Iterable[GenerationRequest]) -> dict[Key, str]:
+        """Submit all at once, run until idle, check the books; the text of every choice."""
+        for item in requests:
+            self.engine.submit(item)
+        return self.finish()
+
+    def finish(self, each_turn: Callable[[int], None] = lambda _turn: None) -> dict[Key, str]:
+        """Run until idle and check the books; the text of every choice."""
+        for turn in range(100_000):
+            each_turn(turn)
+            if self.engine.is_idle:
+                break
+            self.engine.turn()
+        assert self.engine.is_idle, "the engine does not come to rest"
+        assert self.engine.audit() == []
+        assert self.engine.stats().num_cells_used == self.context.num_cells_used
+        return self.texts()
+
+    def texts(self) -> dict[Key, str]:
+        """The text of every choice so far."""
+        texts: dict[Key, str] = defaultdict(str)
+        for output in self.outputs:
+            texts[output.request_id, output.index] += output.text
+        return dict(texts)
+
+    def reasons(self) -> dict[Key, list[FinishReason]]:
+        """All finish reasons that every choice has got."""
+        reasons: dict[Key, list[FinishReason]] = defaultdict(list)
+        for output in self.outputs:
+            if output.finish_reason is not None:
+                reasons[output.request_id, output.index].append(output.finish_reason)
+        return dict(reasons)
+
+
+def request(
+    name: str, token_ids: Iterable[int], *, n: int = 1, salt: str = "", **params: object
+) -> GenerationRequest:
+    """A request with greedy decoding and 20 tokens unless told otherwise."""
+    settings = {"temperature": 0.0, "max_tokens": 20, **params}
+    return GenerationRequest(
+        id=name,
+        token_ids=tuple(token_ids),
+        params=SamplingParams(**settings),
+        n=n,
+        cache_salt=salt,  # type: ignore[arg-type]
+    )
+
+
+def mixed_requests(seed: int, count: int, longest: int = 120) -> list[GenerationRequest]:
+    """Prompts of all lengths, many with a common beginning, greedy and sampled, with siblings and stops."""
+    rng = random.Random(seed)
+    stems = [[rng.randrange(256) for _ in range(longest)] for _ in range(3)]
+    requests = []
+    for number in range(count):
+        stem = rng.choice(stems)[: rng.randrange(1, longest)]
+        tail = [rng.randrange(256) for _ in range(rng.randrange(0, 12))]
+        requests.append(
+            request(
+                f"r{number}",
+                stem + tail,
+                n=rng.choice([1, 1, 1, 3]),
+                temperature=rng.choice([0.0, 0.0, 1.0]),
+                seed=rng.randrange(1000),
+                max_tokens=rng.randrange(1, 40),
+                stop=rng.choice([(), (), ("ab", "xyz"), ("q",)]),
+            )
+        )
+    return requests

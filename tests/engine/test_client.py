@@ -1,0 +1,152 @@
+"""The engine in its own process, on a real tiny model: alive, dead, and alive again."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from server.engine.child import EngineChild, EngineStartError
+from server.engine.client import AsyncEngine
+from server.engine.config import EngineConfig
+from server.engine.outputs import FinishReason, TokenOutput
+from server.engine.params import GenerationRequest
+from server.errors import EngineFailedError, EngineUnavailableError
+from tests.conftest import TinyModels
+from tests.engine.harness import request
+
+
+@asynccontextmanager
+async def engine_on(path: Path, **options: float) -> AsyncIterator[AsyncEngine]:
+    """A started engine with small sizes; ended in any case."""
+    config = EngineConfig(model_path=str(path), context_size=512, num_cells=2048, num_threads=1)
+    engine = AsyncEngine(config, **options)
+    try:
+        await engine.start()
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def collect(engine: AsyncEngine, item: GenerationRequest) -> list[TokenOutput]:
+    return [output async for output in engine.generate(item)]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that is sure to come."""
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def run(test: Callable[[AsyncEngine], Awaitable[None]], path: Path, **options: float) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(120), engine_on(path, **options) as engine:
+            await test(engine)
+
+    asyncio.run(main())
+
+
+def test_thirty_two_at_once_equal_each_alone(tiny_models: TinyModels) -> None:
+    async def test(engine: AsyncEngine) -> None:
+        items = [request(f"r{i}", [i + 1, *range(40)], max_tokens=24) for i in range(32)]
+        together = await asyncio.gather(*(collect(engine, item) for item in items))
+        for item, outputs in zip(items[::5], together[::5], strict=True):
+            again = await collect(engine, item)
+            assert "".join(o.text for o in again) == "".join(o.text for o in outputs)
+        assert all(outputs[-1].finish_reason is not None for outputs in together)
+
+    run(test, tiny_models["llama"])
+
+
+def test_a_client_that_leaves_frees_its_sequence(tiny_models: TinyModels) -> None:
+    async def test(engine: AsyncEngine) -> None:
+        stream = engine.generate(request("r", range(30), max_tokens=450, temperature=1.5, seed=3))
+        await anext(stream)
+        assert engine.stats().num_running == 1
+        await stream.aclose()
+        await collect(engine, request("next", range(5), max_tokens=1))
+        assert engine.stats().num_running == 0
+
+    run(test, tiny_models["llama"])
+
+
+def test_a_death_costs_one_error_each_and_the_engine_comes_back(tiny_models: TinyModels) -> None:
+    async def test(engine: AsyncEngine) -> None:
+        before = await collect(engine, request("before", range(30)))
+        items = [request(f"r{i}", range(30 + i), max_tokens=450, temperature=1.5) for i in range(4)]
+        streams = [engine.generate(item) for item in items]
+        for stream in streams:
+            await anext(stream)
+        assert engine.pid is not None
+        os.kill(engine.pid, signal.SIGKILL)
+        for stream in streams:
+            with pytest.raises(EngineFailedError, match="unexpectedly"):
+                async for _ in stream:
+                    pass
+        assert not engine.is_ready
+        with pytest.raises(EngineUnavailableError) as caught:
+            await collect(engine, request("early", range(30)))
+        assert caught.value.retry_after >= 1
+        await until(lambda: engine.is_ready)
+        assert engine.num_restarts == 1
+        after = await collect(engine, request("after", range(30)))
+        assert "".join(o.text for o in after) == "".join(o.text for o in before)
+
+    run(test, tiny_models["llama"])
+
+
+def test_closing_the_engine_ends_requests_and_the_process(tiny_models: TinyModels) -> None:
+    async def test(engine: AsyncEngine) -> None:
+        stream = engine.generate(request("r", range(30), max_tokens=450, temperature=1.5))
+        await anext(stream)
+        pid = engine.pid
+        assert pid is not None
+        await engine.close()
+        with pytest.raises(EngineFailedError, match="shutting down"):
+            async for _ in stream:
+                pass
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    run(test, tiny_models["llama"])
+
+
+def test_a_first_prompt_that_kills_is_tried_again_with_plain_kernels(
+    tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(EngineChild, "module", "tests.engine.first_prompt_death")
+
+    async def test(engine: AsyncEngine) -> None:
+        assert not engine.config.use_extra_buffers
+        assert "use_extra_bufts off" in caplog.text
+        outputs = await collect(engine, request("r", range(30), max_tokens=3))
+        assert outputs[-1].finish_reason in (FinishReason.LENGTH, FinishReason.STOP)
+
+    run(test, tiny_models["llama"])
+
+
+def test_an_engine_that_hangs_is_replaced(tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EngineChild, "module", "tests.engine.hanging")
+
+    async def test(engine: AsyncEngine) -> None:
+        with pytest.raises(EngineFailedError):
+            await collect(engine, request("r", [7, 7]))
+        await until(lambda: engine.is_ready)
+        await collect(engine, request("again", range(20, 60), max_tokens=1))
+
+    run(test, tiny_models["llama"], stall_seconds=2.0)
+
+
+def test_a_file_that_is_no_model_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "broken.gguf"
+    path.write_bytes(b"GGUF but not really")
+
+    async def test(engine: AsyncEngine) -> None:
+        raise AssertionError(engine)
+
+    with pytest.raises(EngineStartError, match=r"broken\.gguf"):
+        run(test, path)

@@ -1,0 +1,96 @@
+"""An exact stand-in for the llama layer: mistakes in copying, cutting or batching change the text."""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.llama.batch import Batch
+from server.llama.context import DecodeStatus
+
+END_OF_GENERATION = 256
+VOCAB_SIZE = 257
+
+
+@dataclass
+class FakeContext:
+    """Sequences as lists of tokens over counted cells; logits depend on all that a sequence can see."""
+
+    num_cells: int = 4096
+    max_sequences: int = 16
+    can_cut: bool = True
+    vocab_size: int = VOCAB_SIZE
+    sliding_window: int = 0
+    end_weight: float = 1.0
+    fail_next: bool = False
+    num_decoded: int = 0
+    # sequence id -> the cells it holds, in order; a cell is its token and its number
+    cells: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    _rows: list[NDArray[np.float32]] = field(default_factory=list)
+    _next_cell: int = 0
+
+    @property
+    def num_cells_used(self) -> int:
+        return len({number for run in self.cells.values() for _, number in run})
+
+    def decode(self, batch: Batch) -> DecodeStatus:
+        if self.fail_next:
+            self.fail_next = False
+            return DecodeStatus.FAILED
+        count = batch.num_tokens
+        assert 0 < count <= batch.capacity
+        if self.num_cells_used + count > self.num_cells:
+            return DecodeStatus.NO_ROOM
+        self._rows = []
+        for i in range(count):
+            run = self.cells.setdefault(int(batch.seq_ids[i]), [])
+            assert batch.positions[i] == len(run), "positions must follow on"
+            run.append((int(batch.token_ids[i]), self._next_cell))
+            self._next_cell += 1
+            if batch.wants_logits[i]:
+                self._rows.append(self._row([token for token, _ in run]))
+        self.num_decoded += count
+        return DecodeStatus.OK
+
+    def logits(self) -> NDArray[np.float32]:
+        return np.stack(self._rows) if self._rows else np.empty((0, self.vocab_size), np.float32)
+
+    def copy_sequence(self, source: int, target: int, length: int | None) -> None:
+        assert not self.cells.get(target), "the target must be empty"
+        assert length is None or self.can_cut
+        run = self.cells[source]
+        assert length is None or length <= len(run)
+        self.cells[target] = list(run[:length])
+
+    def truncate_sequence(self, seq_id: int, length: int) -> None:
+        assert self.can_cut
+        self.cells[seq_id] = self.cells[seq_id][:length]
+
+    def remove_sequence(self, seq_id: int) -> None:
+        self.cells.pop(seq_id, None)
+
+    def min_position(self, seq_id: int) -> int:
+        return 0 if self.cells.get(seq_id) else -1
+
+    def clear(self) -> None:
+        self.cells.clear()
+
+    def _row(self, tokens: list[int]) -> NDArray[np.float32]:
+        digest = hashlib.blake2b(repr(tokens).encode(), digest_size=8).digest()
+        rng = np.random.default_rng(int.from_bytes(digest, "little"))
+        row = (3 * rng.standard_normal(self.vocab_size)).astype(np.float32)
+        row[END_OF_GENERATION] *= self.end_weight
+        return row
+
+
+class FakeVocab:
+    """Bytes as tokens, printable ones only in the text, and one token that ends generation."""
+
+    size = VOCAB_SIZE
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return b"" if token_id == END_OF_GENERATION else bytes([97 + token_id % 26])
+
+    def is_end_of_generation(self, token_id: int) -> bool:
+        return token_id == END_OF_GENERATION

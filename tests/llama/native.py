@@ -1,0 +1,116 @@
+"""llama.cpp's C API with nothing of ours in between, for tests of what it does by itself."""
+
+import ctypes
+from collections.abc import Callable
+from collections.abc import Sequence as SequenceOf
+from pathlib import Path
+from typing import NamedTuple
+
+import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
+
+from server.llama.model import Model
+
+Rows = NDArray[np.float32]
+_F32 = 0
+_FLASH_ATTENTION_DISABLED = 0
+
+
+class Run(NamedTuple):
+    """Consecutive tokens of one sequence in a batch. Logits are wanted for the last, or for all."""
+
+    seq_id: int
+    start: int
+    token_ids: SequenceOf[int]
+    all_logits: bool = False
+
+
+class NativeContext:
+    """A context whose rounding is small: float32 cells and no flash attention, which adds up in float16."""
+
+    def __init__(self, path: Path, **changes: int) -> None:
+        self.model = Model(path)
+        params = llama_cpp.llama_context_default_params()
+        settings = {
+            "n_ctx": 256,
+            "n_batch": 256,
+            "n_ubatch": 256,
+            "n_seq_max": 8,
+            "n_threads": 1,
+            "n_threads_batch": 1,
+            "kv_unified": True,
+            "swa_full": True,
+            "type_k": _F32,
+            "type_v": _F32,
+            "flash_attn_type": _FLASH_ATTENTION_DISABLED,
+        }
+        for name, value in (settings | changes).items():
+            setattr(params, name, value)
+        self.pointer = llama_cpp.llama_init_from_model(self.model.pointer, params)
+        assert self.pointer
+        self.memory = llama_cpp.llama_get_memory(self.pointer)
+
+    def decode(self, *runs: Run) -> int:
+        """The code that `llama_decode` returns for one batch of these runs."""
+        count = sum(len(run.token_ids) for run in runs)
+        batch = llama_cpp.llama_batch_init(count, 0, 1)
+        for run in runs:
+            for offset, token_id in enumerate(run.token_ids):
+                index = batch.n_tokens
+                batch.token[index] = token_id
+                batch.pos[index] = run.start + offset
+                batch.n_seq_id[index] = 1
+                batch.seq_id[index][0] = run.seq_id
+                batch.logits[index] = run.all_logits or offset == len(run.token_ids) - 1
+                batch.n_tokens += 1
+        code = int(llama_cpp.llama_decode(self.pointer, batch))
+        llama_cpp.llama_batch_free(batch)
+        return code
+
+    def rows(self, count: int) -> Rows:
+        """A copy of the first `count` rows of logits."""
+        address = llama_cpp.llama_get_logits(self.pointer)
+        pointer = ctypes.cast(address, ctypes.POINTER(ctypes.c_float))
+        return np.ctypeslib.as_array(pointer, (count, self.model.vocab.size)).copy()
+
+    def compute(self, *runs: Run) -> Rows:
+        """Decode, insist that it worked, and return the logits in the order of the runs."""
+        assert self.decode(*runs) == 0
+        return self.rows(sum(len(run.token_ids) if run.all_logits else 1 for run in runs))
+
+    def copy(self, source: int, target: int, end: int = -1) -> None:
+        """`llama_memory_seq_cp` of positions [0, end); -1 means all."""
+        llama_cpp.llama_memory_seq_cp(self.memory, source, target, 0, end)
+
+    def remove(self, seq_id: int, start: int = -1, end: int = -1) -> bool:
+        """`llama_memory_seq_rm` of positions [start, end); -1 means unbounded."""
+        return bool(llama_cpp.llama_memory_seq_rm(self.memory, seq_id, start, end))
+
+    def positions(self, seq_id: int) -> tuple[int, int]:
+        """First and last position in memory, (-1, -1) for an empty sequence."""
+        first = llama_cpp.llama_memory_seq_pos_min(self.memory, seq_id)
+        return int(first), int(llama_cpp.llama_memory_seq_pos_max(self.memory, seq_id))
+
+    def close(self) -> None:
+        """Free context and model."""
+        llama_cpp.llama_free(self.pointer)
+        self.model.close()
+
+
+def same(one: Rows, other: Rows) -> bool:
+    """Whether two sets of rows are equal but for rounding; the tiny models' logits have a deviation of 6."""
+    return bool(np.abs(one - other).max() < 5e-3)
+
+
+Opener = Callable[..., NativeContext]
+
+
+def text(seed: int, length: int) -> list[int]:
+    """Random tokens."""
+    return [int(token_id) for token_id in np.random.default_rng(seed).integers(0, 256, length)]
+
+
+def alone(opened: Opener, architecture: str, token_ids: list[int]) -> Rows:
+    """Logits after the last token, computed in one batch by a context of its own."""
+    return opened(architecture).compute(Run(0, 0, token_ids))
