@@ -14,7 +14,7 @@ from pathlib import Path
 from deploy.build.errors import BuildError
 
 # What makes a compiler target the processor it runs on: x86, then Arm and others.
-_NATIVE_FLAGS = (["-march=native"], ["-mcpu=native"], [])
+_NATIVE_FLAGS: tuple[list[str], ...] = (["-march=native"], ["-mcpu=native"], [])
 
 
 @dataclasses.dataclass(frozen=True)
