@@ -32,6 +32,7 @@ help:  ## list the verbs
 	@echo '  MODEL=path.gguf  HOST=127.0.0.1  PORT=8000  ARGS="..."  BACKEND=cpu|cuda|metal  PYTHON=python3'
 
 serve: $(VENV)/.packages  ## serve a model: the resident one, or MODEL=path.gguf
+	$(if $(MODEL),,@echo 'another model:  make serve MODEL=path/to/model.gguf PORT=8001')
 	@exec $(BIN)/caravan serve --host "$(HOST)" --port "$(PORT)" $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 test: $(VENV)/.packages  ## run the tests; ARGS="tests/engine -k tree" for some
