@@ -68,7 +68,7 @@ distclean: clean  ## remove the wheels of this checkout, too
 # `native` looks for itself whether compiler, processor or BACKEND have changed, so it is asked each time.
 $(VENV)/.packages: pyproject.toml constraints.txt | native
 	@echo 'installing the packages'
-	@$(INSTALL) $(EDITABLE) '.[dev]'
+	@PYTHONWARNINGS=ignore $(INSTALL) $(EDITABLE) '.[dev]'
 	@touch $@
 
 $(VENV)/.tools: constraints.txt deploy/build/requirements.txt | $(VENV)/.made
