@@ -7,6 +7,7 @@
     |   +-- UnknownParameterError      400 unknown_parameter
     |   +-- UnsupportedParameterError  400 unsupported_parameter
     |   +-- ContextLengthError         400 context_length_exceeded
+    |   +-- RequestTooLargeError       413 request_too_large
     |   +-- ModelNotFoundError         404 model_not_found
     +-- ServerError                    500 server_error
         +-- EngineFailedError          500 engine_error      (the request was running when the engine failed)
@@ -54,6 +55,13 @@ class ContextLengthError(InvalidRequestError):
     """The prompt alone fills the model's context."""
 
     code = "context_length_exceeded"
+
+
+class RequestTooLargeError(InvalidRequestError):
+    """The body has more bytes than the operator allows."""
+
+    status = 413
+    code = "request_too_large"
 
 
 class ModelNotFoundError(InvalidRequestError):

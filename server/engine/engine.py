@@ -2,24 +2,22 @@
 
 import logging
 import queue
-import time
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from server.engine.config import EngineConfig
+from server.engine.decoder import Decoder
 from server.engine.detokenizer import Detokenizer
 from server.engine.kv_cache import KVCache
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.ports import DecodingContext, TokenTable
 from server.engine.sampler import Sampler
-from server.engine.scheduler import Scheduler, Work
+from server.engine.scheduler import Scheduler
 from server.engine.sequence import Sequence
 from server.engine.step_clock import StepClock
-from server.llama.batch import Batch
-from server.llama.context import DecodeStatus
 from server.llama.sampler_chain import CandidateBuffer
 
 log = logging.getLogger(__name__)
@@ -28,10 +26,6 @@ log = logging.getLogger(__name__)
 _MAX_FAILED_STEPS = 3
 
 Command = Callable[[], None]
-
-
-class DecodeFailedError(Exception):
-    """llama.cpp failed in the middle of a batch; the memory of all running sequences is lost."""
 
 
 class Engine:
@@ -54,11 +48,18 @@ class Engine:
         self._config = config
         self._publish = publish
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._batch = Batch(config.batch_size)
         self._candidates = CandidateBuffer(context.vocab_size)
-        self._clock = StepClock(config.step_seconds)
+        clock = StepClock(config.step_seconds)
         self._kv_cache = KVCache(context)
-        self._scheduler = Scheduler(config, self._kv_cache, self._clock)
+        self._scheduler = Scheduler(config, self._kv_cache, clock)
+        self._decoder = Decoder(
+            context,
+            config,
+            self._kv_cache,
+            self._scheduler,
+            clock,
+            lambda sequence: self._finish(sequence, FinishReason.LENGTH),
+        )
         self._outputs: list[TokenOutput] = []
         self._totals = _Totals()
         self._stopping = False
@@ -96,8 +97,9 @@ class Engine:
     def step(self) -> None:
         """Schedule, decode, sample, publish."""
         work = self._scheduler.schedule()
-        work = self._decode(work)
-        self._sample(work)
+        complete = self._decoder.decode(work)
+        self._sample(complete)
+        self._totals.steps += bool(work)
         self._flush()
 
     def stats(self) -> EngineStats:
@@ -187,71 +189,13 @@ class Engine:
     def _stop(self) -> None:
         self._stopping = True
 
-    def _decode(self, work: list[Work]) -> list[Work]:
-        """Decode the work, shedding load while there is no room; returns the work that was done."""
-        while work:
-            if not self._make_room(sum(item.num_tokens for item in work)):
-                work = self._shed(work)
-                continue
-            self._fill(work)
-            started = time.perf_counter()
-            status = self._context.decode(self._batch)
-            if status is DecodeStatus.OK:
-                self._clock.observe(
-                    sum(item.num_tokens for item in work if item.num_tokens > 1),
-                    time.perf_counter() - started,
-                )
-                return self._commit(work)
-            if status is DecodeStatus.FAILED:
-                raise DecodeFailedError("llama.cpp could not decode a batch")
-            if not self._kv_cache.evict_one():
-                work = self._shed(work)
-        return work
-
-    def _make_room(self, num_tokens: int) -> bool:
-        while self._kv_cache.num_free_cells() < num_tokens:
-            if not self._kv_cache.evict_one():
-                return False
-        return True
-
-    def _shed(self, work: list[Work]) -> list[Work]:
-        """Nothing idle is left to evict: preempt the newest, or end the only one, whose context is full."""
-        if len(self._scheduler.running) > 1:
-            victim = self._scheduler.preempt_newest()
-        else:
-            (victim,) = self._scheduler.running
-            self._finish(victim, FinishReason.LENGTH)
-        return [item for item in work if item.sequence is not victim]
-
-    def _fill(self, work: list[Work]) -> None:
-        self._batch.clear()
-        for item in work:
-            sequence = item.sequence
-            assert sequence.seq_id is not None
-            start = sequence.num_computed_tokens
-            run = sequence.token_ids[start : start + item.num_tokens]
-            self._batch.add(sequence.seq_id, start, run, wants_logits=item.completes)
-
-    def _commit(self, work: list[Work]) -> list[Work]:
-        """Book what has been computed; returns the part after which a token can be drawn, in batch order."""
-        complete = [item for item in work if item.completes]
-        for item in work:
-            sequence = item.sequence
-            assert sequence.seq_id is not None
-            start = sequence.num_computed_tokens
-            self._kv_cache.commit(sequence.seq_id, sequence.token_ids[start : start + item.num_tokens])
-            sequence.num_computed_tokens += item.num_tokens
-        self._totals.steps += 1
-        return complete
-
-    def _sample(self, work: list[Work]) -> None:
+    def _sample(self, complete: list[Sequence]) -> None:
         """Draw the next token of every sequence whose known tokens are all computed."""
-        if not work:
+        if not complete:
             return
         logits = self._context.logits()
         best = logits.argmax(axis=1)
-        for row, item in enumerate(work):
-            sequence = item.sequence
+        for row, sequence in enumerate(complete):
             try:
                 token_id = _draw(sequence.sampler, logits[row], int(best[row]))
             except Exception as error:

@@ -17,7 +17,7 @@ def _resolve_and_note(config: EngineConfig, training_context: int) -> EngineConf
     return _resolve(config, training_context)
 
 
-def _die(_context: Context, _batch_size: int) -> None:
+def _die(context: Context, batch_size: int) -> None:  # noqa: ARG001
     os.abort()
 
 

@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from server.engine.config import EngineConfig
 from server.engine.engine import Engine
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
@@ -80,9 +82,9 @@ def request(
     return GenerationRequest(
         id=name,
         token_ids=tuple(token_ids),
-        params=SamplingParams(**settings),
+        params=msgspec.convert(settings, SamplingParams),
         n=n,
-        cache_salt=salt,  # type: ignore[arg-type]
+        cache_salt=salt,
     )
 
 

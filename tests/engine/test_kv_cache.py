@@ -116,12 +116,12 @@ def test_spare_cells_are_those_that_no_active_sequence_holds() -> None:
     assert (cache.num_free_cells(), cache.num_spare_cells()) == (69, 79)
 
 
-def test_a_sliding_window_that_has_moved_on_gives_no_prefix() -> None:
+def test_a_sliding_window_that_has_moved_on_gives_no_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     context = FakeContext(sliding_window=4)
     cache = KVCache(context)
     warm(context, cache, list(range(20)))
     assert cache.match(list(range(10)), "").length == 10
-    context.min_position = lambda _seq_id: 12  # type: ignore[method-assign]
+    monkeypatch.setattr(context, "min_position", lambda _seq_id: 12)
     assert cache.match(list(range(10)), "").length == 0
     assert cache.match(list(range(30)), "").length == 20
 

@@ -23,7 +23,8 @@ class Model:
         return len({cell for i in seq_ids for _, cell in self.runs[i][1]})
 
     def match(self, tokens: list[int], salt: str, *, whole: bool) -> tuple[int, set[int]]:
-        best, who = 0, set()
+        best = 0
+        who: set[int] = set()
         for seq_id, (own_salt, run) in self.runs.items():
             have = [token for token, _ in run]
             length = common_prefix(have, tokens) if own_salt == salt else 0

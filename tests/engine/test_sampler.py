@@ -28,7 +28,8 @@ def expected(params: SamplingParams) -> NDArray[np.float64]:
     keep = keep[np.exp(row[keep] - row[keep[0]]) >= params.min_p]
     weights = np.zeros(SIZE)
     weights[keep] = np.exp((row[keep] - row[keep[0]]) / params.temperature)
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights
 
 
 @pytest.mark.parametrize(

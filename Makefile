@@ -1,0 +1,88 @@
+# Everything from a bare checkout: `make` lists the verbs.
+
+HOST ?= 127.0.0.1
+PORT ?= 8000
+MODEL ?=
+ARGS ?=
+ifeq ($(shell uname -s),Darwin)
+BACKEND ?= metal
+else
+BACKEND ?= cpu
+endif
+
+# The first Python that is new enough; one named by hand is taken at its word.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; \
+	done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --no-input --constraint constraints.txt
+
+# pip builds our own package with the setuptools of the environment, whose version the constraints say.
+EDITABLE := --no-build-isolation --editable
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint types format bench resident native clean distclean
+
+help:  ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo '  MODEL=path.gguf  HOST=127.0.0.1  PORT=8000  ARGS="..."  BACKEND=cpu|cuda|metal  PYTHON=python3'
+
+serve: $(VENV)/.packages  ## serve a model: the resident one, or MODEL=path.gguf
+	$(if $(MODEL),,@echo 'another model:  make serve MODEL=path/to/model.gguf PORT=8001')
+	@exec $(BIN)/caravan serve --host "$(HOST)" --port "$(PORT)" $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+
+test: $(VENV)/.packages  ## run the tests; ARGS="tests/engine -k tree" for some
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.packages  ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.packages  ## check types
+	$(BIN)/mypy
+
+format: $(VENV)/.packages  ## reformat, and fix what can be fixed by itself
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.packages  ## measure the server; ARGS="--help" for the workloads
+	$(BIN)/python -m tests.bench $(ARGS)
+
+resident: .venv-resident/.packages  ## train the resident model anew
+	.venv-resident/bin/python -m deploy.resident.run $(ARGS)
+
+native: $(VENV)/.tools  ## build llama.cpp for this machine, unless that is done
+	@$(BIN)/python -m deploy.build.native --backend "$(BACKEND)"
+
+clean:  ## remove what was built, but not the wheels that passed
+	rm -rf $(VENV) .venv-resident dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name wheels -exec rm -rf {} +; fi
+
+distclean: clean  ## remove the wheels of this checkout, too
+	rm -rf build
+
+# `native` looks for itself whether compiler, processor or BACKEND have changed, so it is asked each time.
+$(VENV)/.packages: pyproject.toml constraints.txt | native
+	@echo 'installing the packages'
+	@PYTHONWARNINGS=ignore $(INSTALL) $(EDITABLE) '.[dev]'
+	@touch $@
+
+$(VENV)/.tools: constraints.txt deploy/build/requirements.txt | $(VENV)/.made
+	@echo 'installing the build tools'
+	@$(INSTALL) pip setuptools
+	@$(INSTALL) --requirement deploy/build/requirements.txt
+	@touch $@
+
+# The stamp comes last, so an interrupted one is made again.
+$(VENV)/.made:
+	@deploy/build/make_venv.sh "$(PYTHON)" $(VENV)
+	@touch $@
+
+.venv-resident/.packages: deploy/resident/requirements.txt
+	@deploy/build/make_venv.sh "$(PYTHON)" .venv-resident
+	.venv-resident/bin/python -m pip install --requirement deploy/resident/requirements.txt
+	@touch $@

@@ -1,0 +1,100 @@
+"""What is built and with which options, and the digest under which the result is kept.
+
+The digest covers everything the machine code depends on, so the wheel of another compiler, processor, backend
+or recipe has another name and cannot be mistaken for this one.
+"""
+
+import dataclasses
+import enum
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.build import amx
+from deploy.build.amx import Amx
+from deploy.build.compiler import Toolchain
+from deploy.build.errors import BuildError
+
+PACKAGE = "llama-cpp-python"
+ONLY_LIBRARY = Path(__file__).with_name("only_library.cmake")
+
+# Multimodal input is not served, so that half of the source is left out; so are llama.cpp's own tools.
+_ALWAYS = ("-DGGML_NATIVE=ON", "-DLLAVA_BUILD=OFF", f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={ONLY_LIBRARY}")
+
+
+class Backend(enum.Enum):
+    """Where models run; CPU kernels are in every build."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    METAL = "metal"
+
+
+_BACKEND_OPTIONS = {
+    Backend.CPU: ("-DGGML_METAL=OFF", "-DGGML_CUDA=OFF"),
+    Backend.CUDA: ("-DGGML_CUDA=ON",),
+    Backend.METAL: ("-DGGML_METAL=ON",),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class UserOptions:
+    """What the person's environment asks for. Compiler flags are kept apart, since ours are added to them."""
+
+    cmake: tuple[str, ...] = ()
+    c_flags: tuple[str, ...] = ()
+    cxx_flags: tuple[str, ...] = ()
+
+
+def user_options(environment: Mapping[str, str]) -> UserOptions:
+    """Read CMAKE_ARGS, CFLAGS and CXXFLAGS; flags in CMAKE_ARGS win, as they do in CMake."""
+    flags = {
+        "CMAKE_C_FLAGS": environment.get("CFLAGS", ""),
+        "CMAKE_CXX_FLAGS": environment.get("CXXFLAGS", ""),
+    }
+    rest = []
+    arguments = iter(shlex.split(environment.get("CMAKE_ARGS", "")))
+    for argument in arguments:
+        define = f"-D{next(arguments, '')}" if argument == "-D" else argument
+        match = re.match(r"-D(\w+)(?::\w+)?=(.*)", define, re.DOTALL)
+        if match and match[1] in flags:
+            flags[match[1]] = match[2]
+        else:
+            rest.append(define)
+    c_flags, cxx_flags = (tuple(shlex.split(value)) for value in flags.values())
+    return UserOptions(tuple(rest), c_flags, cxx_flags)
+
+
+def cmake_arguments(backend: Backend, verdict: Amx, user: UserOptions) -> list[str]:
+    """The options in order; the user's come last, so they win."""
+    ours: tuple[str, ...] = ()
+    if verdict is Amx.REPAIRED:
+        ours = ("-include", str(amx.REPAIR_HEADER))
+    elif verdict is Amx.OFF:
+        ours = amx.OFF_FLAGS
+    flags = []
+    for name, theirs in (("CMAKE_C_FLAGS", user.c_flags), ("CMAKE_CXX_FLAGS", user.cxx_flags)):
+        if theirs or ours:
+            flags.append(f"-D{name}={shlex.join([*theirs, *ours])}")
+    return [*_ALWAYS, *_BACKEND_OPTIONS[backend], *flags, *user.cmake]
+
+
+def digest(version: str, backend: Backend, toolchain: Toolchain, user: UserOptions, extra: str = "") -> str:
+    """The name of a build. `extra` is what the backend adds, such as the CUDA compiler's version."""
+    # Files count by content, not by where this checkout lies, so two checkouts share their wheels.
+    here = str(Path(__file__).parent)
+    options = [shlex.join(cmake_arguments(backend, verdict, user)).replace(here, "") for verdict in Amx]
+    files = [path.read_text() for path in (ONLY_LIBRARY, amx.REPAIR_HEADER, amx.PROBE_SOURCE)]
+    parts = [version, backend.value, toolchain.identity(), options, files, extra]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def pinned_version(constraints: Path) -> str:
+    """The version of llama-cpp-python that the constraints name. Raises BuildError."""
+    match = re.search(rf"^{PACKAGE}==(\S+)", constraints.read_text(), re.MULTILINE)
+    if match is None:
+        raise BuildError(f"{constraints} does not pin {PACKAGE}")
+    return match[1]

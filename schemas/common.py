@@ -1,0 +1,32 @@
+"""Shapes shared by chat and text completions."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.base import Schema
+
+FinishReason = Literal["stop", "length"]
+
+
+class StreamOptions(Schema):
+    """Options that only a stream has."""
+
+    include_usage: bool | None = Field(
+        None, description="Send one more chunk before `[DONE]`, with empty `choices` and the usage."
+    )
+
+
+class PromptTokensDetails(Schema):
+    """`cached_tokens` of the prompt were not computed again."""
+
+    cached_tokens: int
+
+
+class Usage(Schema):
+    """Exact token counts. A prompt counts once, however many choices are drawn from it."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails

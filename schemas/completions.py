@@ -1,0 +1,70 @@
+"""Text completions: request, response, and the chunk, which has the response's shape."""
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from schemas.base import Schema
+from schemas.common import FinishReason, Usage
+from schemas.sampling import MAX_COUNT, SamplingFields
+
+
+def _prompt_kind(value: object) -> str:
+    if isinstance(value, str):
+        return "<string>"
+    if not isinstance(value, list):
+        return "<other>"
+    if value and isinstance(value[0], list):
+        return "<id arrays>"
+    return "<ids>" if value and isinstance(value[0], int) else "<strings>"
+
+
+TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1)]
+Prompt = Annotated[
+    Annotated[str, Tag("<string>")]
+    | Annotated[Annotated[list[str], Field(min_length=1)], Tag("<strings>")]
+    | Annotated[TokenIds, Tag("<ids>")]
+    | Annotated[Annotated[list[TokenIds], Field(min_length=1)], Tag("<id arrays>")],
+    Discriminator(
+        _prompt_kind,
+        custom_error_type="prompt_kind",
+        custom_error_message=(
+            "must be a string, an array of strings, an array of token ids, or an array of arrays of token ids"
+        ),
+    ),
+]
+
+
+class CompletionRequest(SamplingFields):
+    """Body of `POST /v1/completions`."""
+
+    model: str = Field(description="A name that `GET /v1/models` lists.")
+    prompt: Prompt = Field(description="Text or token ids, one prompt or several.")
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_COUNT,
+        description="Most tokens to generate for each choice. Default 16, as OpenAI documents it.",
+    )
+
+
+class CompletionChoice(Schema):
+    """One text. Choices of prompt i have the indexes from `i * n`."""
+
+    index: int
+    text: str
+    logprobs: None = None
+    finish_reason: FinishReason | None
+
+
+class Completion(Schema):
+    """The answer; as a chunk of a stream, `text` is what is new."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    system_fingerprint: str | None = None
+    choices: list[CompletionChoice]
+    usage: Usage | None = None

@@ -1,0 +1,18 @@
+"""OpenAI's error envelope."""
+
+from schemas.base import Schema
+
+
+class ErrorDetail(Schema):
+    """What went wrong; `param` is the path of the field at fault, such as `messages[1].content`."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorResponse(Schema):
+    """The body of every answer that is not a success, and of an error event inside a stream."""
+
+    error: ErrorDetail

@@ -1,0 +1,79 @@
+"""The ASGI application: routes, services, and one place that turns failures into answers."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
+from schemas.completions import CompletionRequest
+from schemas.errors import ErrorResponse
+from server.registry import ModelRegistry
+from server.routes import chat, completions, envelope, models, ops
+from server.routes.deps import Services
+from server.service.chat import ChatService
+from server.service.completions import CompletionService
+from server.service.sampling import RequestLimits
+from server.settings import Settings
+from server.version import version
+
+_ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
+
+
+def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
+    """The application over `registry`, which it closes when it ends; starting the models is the caller's."""
+    app = FastAPI(
+        title="Caravan",
+        summary="An OpenAI-compatible inference server",
+        version=version(),
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    limits = RequestLimits(max_choices=settings.max_choices, max_prompts=settings.max_prompts)
+    app.state.services = Services(
+        registry=registry,
+        chat=ChatService(registry, limits),
+        completions=CompletionService(registry, limits),
+        max_body_bytes=settings.max_body_bytes,
+        allow_unknown_fields=settings.allow_unknown_fields,
+        keep_alive_seconds=settings.keep_alive_seconds,
+        shutdown_seconds=settings.shutdown_seconds,
+    )
+    for routes in (chat, completions, models):
+        app.include_router(routes.router, responses=_ERRORS)
+    app.include_router(ops.router)
+    envelope.install(app)
+    _describe_bodies(app)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        await app.state.services.registry.close()
+
+
+def _describe_bodies(app: FastAPI) -> None:
+    """Put the schemas into `/docs` that FastAPI does not see, because routes read bodies from their bytes."""
+    infer = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = infer()
+        _, definitions = models_json_schema(
+            [
+                (schema, "validation")
+                for schema in (ChatCompletionRequest, CompletionRequest, ChatCompletionChunk)
+            ],
+            ref_template="#/components/schemas/{model}",
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for name, schema in definitions["$defs"].items():
+            schemas.setdefault(name, schema)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,1 @@
+"""Conversations into prompt text; pure text, no engine."""

@@ -1,0 +1,100 @@
+"""Turns scheduled work into computed cells, shedding load while there is no room."""
+
+import time
+from collections.abc import Callable
+
+from server.engine.config import EngineConfig
+from server.engine.kv_cache import KVCache
+from server.engine.ports import DecodingContext
+from server.engine.scheduler import Scheduler, Work
+from server.engine.sequence import Sequence
+from server.engine.step_clock import StepClock
+from server.llama.batch import Batch
+from server.llama.context import DecodeStatus
+
+
+class DecodeFailedError(Exception):
+    """llama.cpp failed in the middle of a batch; the memory of all running sequences is lost."""
+
+
+class Decoder:
+    """Fills the batch, decodes it, books the result. What the decode returns is the truth about room.
+
+    `finish_full` ends a sequence that is alone and still finds no room: its context is full.
+    """
+
+    def __init__(
+        self,
+        context: DecodingContext,
+        config: EngineConfig,
+        kv_cache: KVCache,
+        scheduler: Scheduler,
+        clock: StepClock,
+        finish_full: Callable[[Sequence], None],
+    ) -> None:
+        self._context = context
+        self._kv_cache = kv_cache
+        self._scheduler = scheduler
+        self._clock = clock
+        self._finish_full = finish_full
+        self._batch = Batch(config.batch_size)
+
+    def decode(self, work: list[Work]) -> list[Sequence]:
+        """Compute the work, or what is left of it after shedding load.
+
+        Returns the sequences with nothing missing any more, in the order of their rows of logits. Raises
+        DecodeFailedError.
+        """
+        while work:
+            if not self._make_room(sum(item.num_tokens for item in work)):
+                work = self._shed(work)
+                continue
+            match self._run(work):
+                case DecodeStatus.OK:
+                    return self._commit(work)
+                case DecodeStatus.FAILED:
+                    raise DecodeFailedError("llama.cpp could not decode a batch")
+                case DecodeStatus.NO_ROOM:
+                    if not self._kv_cache.evict_one():
+                        work = self._shed(work)
+        return []
+
+    def _run(self, work: list[Work]) -> DecodeStatus:
+        self._batch.clear()
+        for item in work:
+            sequence = item.sequence
+            assert sequence.seq_id is not None
+            start = sequence.num_computed_tokens
+            run = sequence.token_ids[start : start + item.num_tokens]
+            self._batch.add(sequence.seq_id, start, run, wants_logits=item.completes)
+        started = time.perf_counter()
+        status = self._context.decode(self._batch)
+        if status is DecodeStatus.OK:
+            num_prompt_tokens = sum(item.num_tokens for item in work if item.num_tokens > 1)
+            self._clock.observe(num_prompt_tokens, time.perf_counter() - started)
+        return status
+
+    def _make_room(self, num_tokens: int) -> bool:
+        while self._kv_cache.num_free_cells() < num_tokens:
+            if not self._kv_cache.evict_one():
+                return False
+        return True
+
+    def _shed(self, work: list[Work]) -> list[Work]:
+        """Nothing idle is left to evict: preempt the newest, or end the only one."""
+        if len(self._scheduler.running) > 1:
+            victim = self._scheduler.preempt_newest()
+        else:
+            (victim,) = self._scheduler.running
+            self._finish_full(victim)
+        return [item for item in work if item.sequence is not victim]
+
+    def _commit(self, work: list[Work]) -> list[Sequence]:
+        complete = [item.sequence for item in work if item.completes]
+        for item in work:
+            sequence = item.sequence
+            assert sequence.seq_id is not None
+            start = sequence.num_computed_tokens
+            self._kv_cache.commit(sequence.seq_id, sequence.token_ids[start : start + item.num_tokens])
+            sequence.num_computed_tokens += item.num_tokens
+        return complete

@@ -1,0 +1,69 @@
+"""A model that requests can use, and what the web side needs to know of its two halves."""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from server.chat.template import ChatTemplate
+from server.engine.outputs import EngineStats, TokenOutput
+from server.engine.params import GenerationRequest
+
+
+class TextEngine(Protocol):
+    """The engine as services see it; `server.engine.client.AsyncEngine` is one."""
+
+    async def start(self) -> None:
+        """Bring the engine up."""
+
+    async def close(self) -> None:
+        """End it."""
+
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenOutput, None]:
+        """Outputs of all choices; closing the generator early aborts the request."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a request sent now would be taken."""
+
+    @property
+    def context_size(self) -> int:
+        """Tokens that one sequence may have; valid after `start`."""
+
+    def stats(self) -> EngineStats:
+        """The engine's books."""
+
+
+class TextVocab(Protocol):
+    """The tokenizer as services see it; `server.llama.vocab.Vocab` is one."""
+
+    size: int
+
+    @property
+    def bos_id(self) -> int | None:
+        """Beginning of text, if the vocabulary has it."""
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of `text`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """One served model. `bos_text` is how its BOS token is written, empty where it has none.
+
+    `longest_token` is the most bytes of text that one token can stand for.
+    """
+
+    id: str
+    aliases: tuple[str, ...] = ()
+    created: int
+    vocab: TextVocab
+    template: ChatTemplate
+    engine: TextEngine
+    bos_text: str
+    longest_token: int
+    metadata: Mapping[str, str]
+
+    @property
+    def context_size(self) -> int:
+        """Tokens that one sequence may have, prompt and answer together."""
+        return self.engine.context_size

@@ -1,0 +1,1 @@
+"""HTTP only: read a body, call a service, encode the answer."""

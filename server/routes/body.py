@@ -1,0 +1,33 @@
+"""Request bodies: read within a limit, and parsed by Pydantic from their bytes."""
+
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from schemas.base import Schema
+from server.errors import RequestTooLargeError
+from server.routes.deps import Services
+from server.service.validation import parse
+
+S = TypeVar("S", bound=Schema)
+
+
+async def read_request(request: Request, schema: type[S], services: Services) -> S:
+    """The body as `schema`. The content type is not asked for: what is not JSON says so itself."""
+    body = await _read(request, services.max_body_bytes)
+    return parse(schema, body, allow_unknown=services.allow_unknown_fields)
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise RequestTooLargeError(f"The body is larger than {limit} bytes.")
+    return bytes(body)
+
+
+def described(schema: type[Schema]) -> dict[str, Any]:
+    """The part of an OpenAPI operation that FastAPI cannot infer where a route reads its body itself."""
+    reference = {"$ref": f"#/components/schemas/{schema.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}

@@ -1,0 +1,21 @@
+"""`POST /v1/chat/completions`."""
+
+from fastapi import APIRouter, Request, Response
+
+from schemas.chat import ChatCompletion, ChatCompletionRequest
+from server.routes.body import described, read_request
+from server.routes.deps import UseServices
+from server.routes.sse import respond
+
+router = APIRouter(tags=["chat"])
+
+
+@router.post(
+    "/v1/chat/completions",
+    response_model=ChatCompletion,
+    openapi_extra=described(ChatCompletionRequest),
+)
+async def create_chat_completion(request: Request, services: UseServices) -> Response:
+    """Answer a conversation; with `stream`, as events of `ChatCompletionChunk` and a last `[DONE]`."""
+    body = await read_request(request, ChatCompletionRequest, services)
+    return await respond(request, await services.chat.prepare(body), services)

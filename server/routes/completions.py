@@ -1,0 +1,17 @@
+"""`POST /v1/completions`."""
+
+from fastapi import APIRouter, Request, Response
+
+from schemas.completions import Completion, CompletionRequest
+from server.routes.body import described, read_request
+from server.routes.deps import UseServices
+from server.routes.sse import respond
+
+router = APIRouter(tags=["completions"])
+
+
+@router.post("/v1/completions", response_model=Completion, openapi_extra=described(CompletionRequest))
+async def create_completion(request: Request, services: UseServices) -> Response:
+    """Continue a text; with `stream`, as events of `Completion` and a last `[DONE]`."""
+    body = await read_request(request, CompletionRequest, services)
+    return await respond(request, await services.completions.prepare(body), services)

@@ -1,0 +1,98 @@
+"""Answers on the wire: server-sent events, errors inside them, and clients that leave early."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, TypeVar
+
+import anyio
+from fastapi import Request, Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Receive, Scope, Send
+
+from server.errors import CaravanError, ServerError
+from server.routes.deps import Services
+from server.routes.envelope import envelope
+from server.service.answers import Answer, to_json
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+# What other servers log for a client that closed its connection; nobody is left to read it.
+_CLIENT_LEFT = 499
+
+
+class ClientLeftError(Exception):
+    """The connection was closed before the answer had begun."""
+
+
+async def respond(request: Request, answer: Answer, services: Services) -> Response:
+    """Run an answer. What fails before the first token, or before a keep-alive is due, raises here."""
+    try:
+        if not answer.stream:
+            body = await _unless_client_leaves(request, answer.whole())
+            return Response(body, media_type="application/json")
+        await _unless_client_leaves(request, answer.open(services.keep_alive_seconds))
+    except ClientLeftError:
+        await answer.aclose()
+        return Response(status_code=_CLIENT_LEFT)
+    except BaseException:
+        await answer.aclose()
+        raise
+    return AnswerStream(answer, services)
+
+
+class AnswerStream(EventSourceResponse):
+    """An answer as events; it closes the answer even where nothing of it was ever sent."""
+
+    def __init__(self, answer: Answer, services: Services) -> None:
+        super().__init__(
+            _events(answer),
+            sep="\n",
+            ping=services.keep_alive_seconds,
+            ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
+            shutdown_event=anyio.Event(),
+            shutdown_grace_period=services.shutdown_seconds,
+        )
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection (ASGI)."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._answer.aclose()
+
+
+async def _events(answer: Answer) -> AsyncGenerator[bytes, None]:
+    """Framed events; a failure becomes one error event, after which the stream ends without `[DONE]`."""
+    try:
+        async for data in answer.events():
+            yield b"data: %b\n\n" % data
+    except CaravanError as error:
+        yield b"data: %b\n\n" % to_json(envelope(error))
+    except Exception:
+        log.exception("a stream failed")
+        fault = ServerError("The server failed while it wrote this answer.")
+        yield b"data: %b\n\n" % to_json(envelope(fault))
+
+
+async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`; when the connection closes first, cancels it and raises ClientLeftError."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_client_left(request))
+    try:
+        await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientLeftError
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _client_left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

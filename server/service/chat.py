@@ -1,0 +1,43 @@
+"""Chat completions: messages into a prompt, and the prompt into an answer."""
+
+import anyio.to_thread
+
+from schemas.chat import ChatCompletionRequest
+from server.chat.messages import normalize
+from server.loaded_model import LoadedModel
+from server.registry import ModelRegistry
+from server.service import sampling
+from server.service.answers import Answer
+from server.service.choices import ChatShape, Identity
+from server.service.generation import Generation
+from server.service.prompts import tokenized
+from server.service.sampling import RequestLimits
+
+
+class ChatService:
+    """Serves `POST /v1/chat/completions` for all models of a registry."""
+
+    def __init__(self, registry: ModelRegistry, limits: RequestLimits) -> None:
+        self._registry = registry
+        self._limits = limits
+
+    async def prepare(self, request: ChatCompletionRequest) -> Answer:
+        """Everything that can refuse the request happens here; nothing has reached the engine yet."""
+        model = self._registry.acquire(request.model)
+        num_choices = sampling.num_choices(request, self._limits)
+        with_usage = sampling.wants_usage_chunk(request)
+        params = sampling.to_params(request)
+        # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
+        token_ids = await anyio.to_thread.run_sync(_prompt, model, request)
+        identity = Identity.new("chatcmpl", request.model)
+        return Answer(
+            Generation(model, identity.id, [token_ids], params, num_choices),
+            ChatShape(identity, with_usage=with_usage),
+            stream=bool(request.stream),
+            with_usage=with_usage,
+        )
+
+
+def _prompt(model: LoadedModel, request: ChatCompletionRequest) -> tuple[int, ...]:
+    text = model.template.render(normalize(request.messages, model.template))
+    return tokenized(model, text, param="messages")

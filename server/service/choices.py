@@ -1,0 +1,175 @@
+"""The only builders of completions and their chunks, one class per route's wire shape."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from schemas.base import Schema
+from schemas.chat import (
+    AssistantReply,
+    ChatChoice,
+    ChatChunkChoice,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatDelta,
+)
+from schemas.common import FinishReason, Usage
+from schemas.completions import Completion, CompletionChoice
+
+
+@dataclass(kw_only=True)
+class FinishedChoice:
+    """A choice with all its text."""
+
+    text: str
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What all chunks of an answer have in common."""
+
+    id: str
+    created: int
+    model: str
+
+    @classmethod
+    def new(cls, prefix: str, model: str) -> "Identity":
+        """A fresh identity; ids are random, so nobody learns of other requests from them."""
+        return cls(id=f"{prefix}-{uuid.uuid4().hex}", created=int(time.time()), model=model)
+
+
+class Shape(Protocol):
+    """How an answer looks on the wire. Chunks carry `usage: null` where a usage chunk will follow."""
+
+    def opening(self, index: int) -> Schema | None:
+        """The chunk that opens a choice."""
+
+    def delta(self, index: int, text: str) -> Schema:
+        """A chunk of text."""
+
+    def closing(self, index: int, finish_reason: FinishReason) -> Schema:
+        """The chunk that ends a choice."""
+
+    def usage_chunk(self, usage: Usage) -> Schema:
+        """The chunk after the last choice has ended."""
+
+    def whole(self, choices: Sequence[FinishedChoice], usage: Usage) -> Schema:
+        """The answer in one piece."""
+
+
+@dataclass(frozen=True)
+class ChatShape:
+    """`chat.completion` and `chat.completion.chunk`."""
+
+    identity: Identity
+    with_usage: bool = field(default=False, kw_only=True)
+
+    def opening(self, index: int) -> Schema:
+        """The role, with empty content as OpenAI sends it."""
+        return self._chunk(index, ChatDelta(role="assistant", content="", refusal=None))
+
+    def delta(self, index: int, text: str) -> Schema:
+        """A chunk of content."""
+        return self._chunk(index, ChatDelta(content=text))
+
+    def closing(self, index: int, finish_reason: FinishReason) -> Schema:
+        """An empty delta and the reason."""
+        return self._chunk(index, ChatDelta(), finish_reason)
+
+    def usage_chunk(self, usage: Usage) -> Schema:
+        """No choices, and the usage."""
+        return self._envelope([], usage)
+
+    def whole(self, choices: Sequence[FinishedChoice], usage: Usage) -> Schema:
+        """The completion."""
+        return ChatCompletion(
+            id=self.identity.id,
+            object="chat.completion",
+            created=self.identity.created,
+            model=self.identity.model,
+            system_fingerprint=None,
+            choices=[
+                ChatChoice(
+                    index=index,
+                    message=AssistantReply(role="assistant", content=choice.text, refusal=None),
+                    logprobs=None,
+                    finish_reason=choice.finish_reason,
+                )
+                for index, choice in enumerate(choices)
+            ],
+            usage=usage,
+        )
+
+    def _chunk(self, index: int, delta: ChatDelta, finish_reason: FinishReason | None = None) -> Schema:
+        choice = ChatChunkChoice(index=index, delta=delta, logprobs=None, finish_reason=finish_reason)
+        return self._envelope([choice], None)
+
+    def _envelope(self, choices: list[ChatChunkChoice], usage: Usage | None) -> Schema:
+        chunk = ChatCompletionChunk(
+            id=self.identity.id,
+            object="chat.completion.chunk",
+            created=self.identity.created,
+            model=self.identity.model,
+            system_fingerprint=None,
+            choices=choices,
+        )
+        if self.with_usage:
+            chunk.usage = usage
+        return chunk
+
+
+@dataclass(frozen=True)
+class TextShape:
+    """`text_completion`, whole and as a chunk."""
+
+    identity: Identity
+    with_usage: bool = field(default=False, kw_only=True)
+
+    def opening(self, index: int) -> None:  # noqa: ARG002 (the protocol's)
+        """Text completions open with their first text."""
+        return
+
+    def delta(self, index: int, text: str) -> Schema:
+        """A chunk of text."""
+        return self._chunk(index, text, None)
+
+    def closing(self, index: int, finish_reason: FinishReason) -> Schema:
+        """No text, and the reason."""
+        return self._chunk(index, "", finish_reason)
+
+    def usage_chunk(self, usage: Usage) -> Schema:
+        """No choices, and the usage."""
+        return self._envelope([], usage, with_usage=True)
+
+    def whole(self, choices: Sequence[FinishedChoice], usage: Usage) -> Schema:
+        """The completion."""
+        return self._envelope(
+            [self._choice(index, choice.text, choice.finish_reason) for index, choice in enumerate(choices)],
+            usage,
+            with_usage=True,
+        )
+
+    def _chunk(self, index: int, text: str, finish_reason: FinishReason | None) -> Schema:
+        choices = [self._choice(index, text, finish_reason)]
+        return self._envelope(choices, None, with_usage=self.with_usage)
+
+    def _choice(self, index: int, text: str, finish_reason: FinishReason | None) -> CompletionChoice:
+        return CompletionChoice(index=index, text=text, logprobs=None, finish_reason=finish_reason)
+
+    def _envelope(
+        self, choices: list[CompletionChoice], usage: Usage | None, *, with_usage: bool
+    ) -> Completion:
+        completion = Completion(
+            id=self.identity.id,
+            object="text_completion",
+            created=self.identity.created,
+            model=self.identity.model,
+            system_fingerprint=None,
+            choices=choices,
+        )
+        if with_usage:
+            completion.usage = usage
+        return completion

@@ -1,0 +1,66 @@
+"""Text completions: one prompt or several, as text or as token ids."""
+
+from typing import cast
+
+import anyio.to_thread
+
+from schemas.completions import CompletionRequest, Prompt
+from server.errors import InvalidRequestError
+from server.loaded_model import LoadedModel
+from server.registry import ModelRegistry
+from server.service import sampling
+from server.service.answers import Answer
+from server.service.choices import Identity, TextShape
+from server.service.generation import Generation
+from server.service.prompts import checked_ids, tokenized
+from server.service.sampling import RequestLimits
+
+DEFAULT_MAX_TOKENS = 16
+
+
+class CompletionService:
+    """Serves `POST /v1/completions` for all models of a registry."""
+
+    def __init__(self, registry: ModelRegistry, limits: RequestLimits) -> None:
+        self._registry = registry
+        self._limits = limits
+
+    async def prepare(self, request: CompletionRequest) -> Answer:
+        """Everything that can refuse the request happens here; nothing has reached the engine yet."""
+        model = self._registry.acquire(request.model)
+        num_choices = sampling.num_choices(request, self._limits)
+        with_usage = sampling.wants_usage_chunk(request)
+        params = sampling.to_params(request, default_max_tokens=DEFAULT_MAX_TOKENS)
+        prompts = await anyio.to_thread.run_sync(_prompts, model, request, self._limits.max_prompts)
+        identity = Identity.new("cmpl", request.model)
+        return Answer(
+            Generation(model, identity.id, prompts, params, num_choices),
+            TextShape(identity, with_usage=with_usage),
+            stream=bool(request.stream),
+            with_usage=with_usage,
+        )
+
+
+def _prompts(model: LoadedModel, request: CompletionRequest, limit: int) -> list[tuple[int, ...]]:
+    named = _named(request.prompt)
+    if len(named) > limit:
+        message = f"'prompt' must have at most {limit} prompts."
+        raise InvalidRequestError(message, param="prompt", code="invalid_value")
+    return [
+        tokenized(model, prompt, param=param)
+        if isinstance(prompt, str)
+        else checked_ids(model, prompt, param=param)
+        for param, prompt in named
+    ]
+
+
+def _named(prompt: Prompt) -> list[tuple[str, str | list[int]]]:
+    """The prompts of a request, each with the path by which errors call it."""
+    if isinstance(prompt, str):
+        return [("prompt", prompt)]
+    # The schema saw to it that either all items are ids or none is.
+    items = cast("list[str | list[int] | int]", prompt)
+    token_ids = [item for item in items if isinstance(item, int)]
+    if token_ids:
+        return [("prompt", token_ids)]
+    return [(f"prompt[{index}]", item) for index, item in enumerate(items) if not isinstance(item, int)]

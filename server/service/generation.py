@@ -1,0 +1,144 @@
+"""One request's run in the engine: the outputs of all its prompts, and the books kept over them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+
+import anyio
+
+from schemas.common import PromptTokensDetails, Usage
+from server.engine.outputs import TokenOutput
+from server.engine.params import GenerationRequest, SamplingParams
+from server.loaded_model import LoadedModel
+
+Outputs = AsyncGenerator[TokenOutput, None]
+
+
+class Generation:
+    """Outputs of `n` choices of each prompt; a choice's index counts through prompts, then through choices.
+
+    Nothing reaches the engine before `open`. `aclose` must follow, on every path: it is what frees the
+    sequences of a client that left.
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        request_id: str,
+        prompts: Sequence[tuple[int, ...]],
+        params: SamplingParams,
+        num_choices: int,
+    ) -> None:
+        self.model = model
+        self.num_choices = num_choices * len(prompts)
+        self._num_prompt_tokens = sum(len(prompt) for prompt in prompts)
+        self._num_completion_tokens = [0] * self.num_choices
+        self._num_cached_tokens = [0] * self.num_choices
+        self._choices_per_prompt = num_choices
+        self._outputs = _all_outputs(model, request_id, prompts, params, num_choices)
+        self._first: asyncio.Task[TokenOutput] | None = None
+
+    async def open(self, seconds: float) -> None:
+        """Start, and wait for the first output or `seconds`; a failure before that is raised here."""
+        self._first = asyncio.ensure_future(anext(self._outputs))
+        await asyncio.wait([self._first], timeout=seconds)
+        if self._first.done() and isinstance(error := self._first.exception(), Exception):
+            raise error
+
+    def __aiter__(self) -> "Generation":
+        return self
+
+    async def __anext__(self) -> TokenOutput:
+        if self._first is None:
+            output = await anext(self._outputs)
+        else:
+            output = await self._first
+            self._first = None
+        self._num_completion_tokens[output.index] = output.num_completion_tokens
+        self._num_cached_tokens[output.index] = output.num_cached_tokens
+        return output
+
+    async def aclose(self) -> None:
+        """End the run in the engine, if it has not ended."""
+        # A cancelled caller would be cancelled again at the first wait here, and leave the run behind.
+        with anyio.CancelScope(shield=True):
+            if self._first is not None:
+                self._first.cancel()
+                await asyncio.wait([self._first])
+                if not self._first.cancelled():
+                    self._first.exception()
+            await self._outputs.aclose()
+
+    def usage(self) -> Usage:
+        """Exact once all outputs have been seen."""
+        num_completion_tokens = sum(self._num_completion_tokens)
+        # Choices of a prompt share its computation, so the first of them speaks for the prompt.
+        num_cached_tokens = sum(self._num_cached_tokens[:: self._choices_per_prompt])
+        return Usage(
+            prompt_tokens=self._num_prompt_tokens,
+            completion_tokens=num_completion_tokens,
+            total_tokens=self._num_prompt_tokens + num_completion_tokens,
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=num_cached_tokens),
+        )
+
+
+def _all_outputs(
+    model: LoadedModel,
+    request_id: str,
+    prompts: Sequence[tuple[int, ...]],
+    params: SamplingParams,
+    num_choices: int,
+) -> Outputs:
+    requests = [
+        GenerationRequest(
+            id=f"{request_id}-{index}" if index else request_id,
+            token_ids=prompt,
+            params=params,
+            n=num_choices,
+        )
+        for index, prompt in enumerate(prompts)
+    ]
+    if len(requests) == 1:
+        return model.engine.generate(requests[0])
+    return _merged([model.engine.generate(request) for request in requests], num_choices)
+
+
+async def _merged(streams: Sequence[Outputs], num_choices: int) -> Outputs:
+    """Outputs of several prompts as they come, each renumbered by its prompt; the first failure ends all."""
+    queue: asyncio.Queue[TokenOutput | Exception | None] = asyncio.Queue()
+
+    async def pump(stream: Outputs, base: int) -> None:
+        try:
+            async with contextlib.aclosing(stream):
+                async for output in stream:
+                    queue.put_nowait(_renumbered(output, base))
+            queue.put_nowait(None)
+        except Exception as error:
+            queue.put_nowait(error)
+
+    pumps = [asyncio.create_task(pump(s, i * num_choices)) for i, s in enumerate(streams)]
+    running = len(pumps)
+    try:
+        while running:
+            item = await queue.get()
+            if isinstance(item, Exception):
+                raise item
+            if item is None:
+                running -= 1
+            else:
+                yield item
+    finally:
+        for task in pumps:
+            task.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+
+def _renumbered(output: TokenOutput, base: int) -> TokenOutput:
+    return TokenOutput(
+        request_id=output.request_id,
+        index=base + output.index,
+        text=output.text,
+        finish_reason=output.finish_reason,
+        num_completion_tokens=output.num_completion_tokens,
+        num_cached_tokens=output.num_cached_tokens,
+    )

@@ -1,0 +1,58 @@
+"""Prompt text and token ids into prompts that the engine can be given."""
+
+from collections.abc import Sequence
+
+from server.errors import ContextLengthError, InvalidRequestError
+from server.loaded_model import LoadedModel
+
+
+def tokenized(model: LoadedModel, text: str, *, param: str) -> tuple[int, ...]:
+    """Token ids of a prompt, special tokens recognised as in any raw prompt.
+
+    BOS is added where the model wants it and the text does not already begin with it. Text that itself
+    contains the words of a special token is read as that token; a template gives no way to tell them apart.
+    """
+    smallest_count = len(text.encode()) // model.longest_token
+    if smallest_count >= model.context_size:
+        # Spares the tokenizer a text that cannot fit; its work grows with the text, not with the context.
+        raise _too_long(model, f"at least {smallest_count}", param)
+    starts_with_bos = bool(model.bos_text) and text.startswith(model.bos_text)
+    token_ids = model.vocab.tokenize(text, add_special=not starts_with_bos, parse_special=True)
+    if not token_ids and model.vocab.bos_id is not None:
+        token_ids = [model.vocab.bos_id]
+    if not token_ids:
+        raise InvalidRequestError(
+            f"'{param}' must not be empty: the model has no token to begin with.",
+            param=param,
+            code="invalid_value",
+        )
+    check_length(model, token_ids, param=param)
+    return tuple(token_ids)
+
+
+def checked_ids(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> tuple[int, ...]:
+    """A prompt that came as token ids; ids outside the vocabulary must never reach the engine."""
+    for index, token_id in enumerate(token_ids):
+        if token_id >= model.vocab.size:
+            where = f"{param}[{index}]"
+            raise InvalidRequestError(
+                f"'{where}' must be from 0 to {model.vocab.size - 1}, the model's token ids.",
+                param=where,
+                code="invalid_value",
+            )
+    check_length(model, token_ids, param=param)
+    return tuple(token_ids)
+
+
+def check_length(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> None:
+    """Refuse a prompt that leaves no room for a single token of answer."""
+    if len(token_ids) >= model.context_size:
+        raise _too_long(model, str(len(token_ids)), param)
+
+
+def _too_long(model: LoadedModel, count: str, param: str) -> ContextLengthError:
+    return ContextLengthError(
+        f"This model's context is {model.context_size} tokens, prompt and answer together. "
+        f"The prompt has {count} tokens.",
+        param=param,
+    )

@@ -1,0 +1,138 @@
+"""Fields that OpenAI or its peers know and this server does not have.
+
+Each has the values that ask for nothing; with any other the request is refused by the field's name, so that
+nobody takes a silent default for an answer.
+"""
+
+from collections.abc import Callable
+
+Neutral = Callable[[object], bool]
+
+
+def _one_of(*values: object) -> Neutral:
+    """Null or one of `values`; JSON's true is not its 1."""
+
+    def test(value: object) -> bool:
+        return value is None or any(
+            value == v and isinstance(value, bool) == isinstance(v, bool) for v in values
+        )
+
+    return test
+
+
+_null = _one_of()
+_false = _one_of(False)
+_empty = _one_of([], {}, "")
+_zero = _one_of(0)
+_one = _one_of(1)
+
+_MESSAGE: dict[str, Neutral] = {
+    "messages[].tool_calls": _empty,
+    "messages[].function_call": _null,
+    "messages[].refusal": _null,
+    "messages[].audio": _null,
+    "messages[].annotations": _empty,
+    "messages[].reasoning_content": _empty,
+    "messages[].content[].image_url": _null,
+    "messages[].content[].input_audio": _null,
+    "messages[].content[].file": _null,
+    "messages[].content[].refusal": _null,
+    "messages[].content[].cache_control": _null,
+    "messages[].content[].prompt_cache_breakpoint": _null,
+}
+
+_OPENAI: dict[str, Neutral] = {
+    "audio": _null,
+    "best_of": _one,
+    "echo": _false,
+    "frequency_penalty": _zero,
+    "function_call": _one_of("none", "auto"),
+    "functions": _empty,
+    "logit_bias": _empty,
+    "logprobs": _false,
+    "metadata": _null,
+    "modalities": _one_of(["text"]),
+    "moderation": _null,
+    "parallel_tool_calls": _one_of(True, False),
+    "prediction": _null,
+    "presence_penalty": _zero,
+    "prompt_cache_key": _null,
+    "prompt_cache_options": _null,
+    "prompt_cache_retention": _null,
+    "reasoning_effort": _null,
+    "response_format": _one_of({"type": "text"}),
+    "safety_identifier": _null,
+    "service_tier": _one_of("auto", "default"),
+    "store": _false,
+    "stream_options.include_obfuscation": _false,
+    "suffix": _empty,
+    "tool_choice": _one_of("none", "auto"),
+    "tools": _empty,
+    "top_logprobs": _zero,
+    "verbosity": _one_of("medium"),
+    "web_search_options": _null,
+}
+
+_PEERS: dict[str, Neutral] = {
+    "add_generation_prompt": _one_of(True),
+    "add_special_tokens": _null,
+    "bad_words": _empty,
+    "cache_prompt": _one_of(True),
+    "cache_salt": _null,
+    "chat_template": _null,
+    "chat_template_kwargs": _empty,
+    "continue_final_message": _false,
+    "documents": _empty,
+    "dry_allowed_length": _null,
+    "dry_base": _null,
+    "dry_multiplier": _zero,
+    "dry_penalty_last_n": _null,
+    "dry_sequence_breakers": _null,
+    "dynatemp_exponent": _null,
+    "dynatemp_range": _zero,
+    "grammar": _empty,
+    "guided_choice": _null,
+    "guided_grammar": _null,
+    "guided_json": _null,
+    "guided_regex": _null,
+    "id_slot": _null,
+    "ignore_eos": _false,
+    "include_stop_str_in_output": _false,
+    "json_schema": _null,
+    "length_penalty": _one,
+    "lora": _empty,
+    "min_keep": _zero,
+    "min_tokens": _zero,
+    "mirostat": _zero,
+    "mirostat_eta": _null,
+    "mirostat_mode": _zero,
+    "mirostat_tau": _null,
+    "n_keep": _zero,
+    "n_predict": _null,
+    "n_probs": _zero,
+    "penalize_nl": _null,
+    "priority": _zero,
+    "prompt_logprobs": _null,
+    "reasoning_format": _null,
+    "repeat_last_n": _null,
+    "repeat_penalty": _one,
+    "repetition_penalty": _one,
+    "samplers": _null,
+    "skip_special_tokens": _one_of(True),
+    "stop_token_ids": _empty,
+    "structured_outputs": _null,
+    "t_max_predict_ms": _null,
+    "top_n_sigma": _null,
+    "truncate_prompt_tokens": _null,
+    "typical_p": _one,
+    "use_beam_search": _false,
+    "xtc_probability": _zero,
+    "xtc_threshold": _null,
+}
+
+NEUTRAL_VALUES: dict[str, Neutral] = _MESSAGE | _OPENAI | _PEERS
+
+# Kinds of content parts that OpenAI knows; a part of such a kind is unsupported, of any other a mistake.
+PART_TYPES = frozenset(
+    {"image_url", "input_audio", "file", "refusal", "input_image", "video_url", "audio_url"}
+)

@@ -1,0 +1,120 @@
+"""One server from its socket to its end: listen, load, announce, serve, close."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Generator
+from types import FrameType
+
+import uvicorn
+
+from server.app import create_app
+from server.chat.template import TemplateSyntaxError
+from server.llama.model import ModelLoadError
+from server.loaded_model import LoadedModel
+from server.registry import ModelRegistry, open_model
+from server.settings import Settings
+
+# Seconds that connections get beyond the grace of streams, so that a stream is never cut by both at once.
+_DRAIN_MARGIN = 2
+
+
+class StartError(Exception):
+    """The server cannot start; the message is one line for the operator."""
+
+
+async def serve(settings: Settings, *, open_one: Callable[[Settings], LoadedModel] = open_model) -> None:
+    """Serve until SIGINT or SIGTERM. Raises StartError.
+
+    The port opens before the weights are loaded: `/health` answers from then on and `/ready` says when.
+    """
+    listener = _listen(settings.host, settings.port)
+    with listener:
+        registry = ModelRegistry([_open(settings, open_one)])
+        server = _Server(_config(settings, registry))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        starting = asyncio.create_task(registry.start())
+        try:
+            await asyncio.wait([serving, starting], return_when=asyncio.FIRST_COMPLETED)
+            if _succeeded(starting):
+                print(banner(settings, registry.models[0], listener), flush=True)
+            else:
+                server.should_exit = True
+            await serving
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            # The app has closed the registry, unless an engine was still starting then.
+            await registry.close()
+        if not starting.cancelled() and (error := starting.exception()) is not None:
+            raise StartError(str(error)) from error
+
+
+def banner(settings: Settings, model: LoadedModel, listener: socket.socket) -> str:
+    """What the operator needs first: what is served, where, how to try it and how to name another model."""
+    host, port = listener.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 (compared, not bound)
+    base = f"http://{shown}:{port}/v1"
+    lines = [
+        f"Caravan serves {model.id} with {model.context_size} tokens of context",
+        f"  base URL: {base}",
+        f"  docs:     {base.removesuffix('/v1')}/docs",
+        "  try it:",
+        f"    curl {base}/chat/completions -H 'Content-Type: application/json' \\",
+        f'      -d \'{{"model": "{model.id}", "messages": [{{"role": "user", "content": "Hello!"}}]}}\'',
+    ]
+    if settings.model is None:
+        lines.append("  another model: caravan serve --model /path/to/model.gguf")
+    return "\n".join(lines)
+
+
+class _Server(uvicorn.Server):
+    """Leaves the exit to us: uvicorn would raise a caught signal again, before our own clean-up ran."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take SIGINT and SIGTERM while the server runs; the second one stops waiting for requests."""
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            self.handle_exit(number, frame)
+
+        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def _succeeded(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _config(settings: Settings, registry: ModelRegistry) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(settings, registry),
+        log_level=settings.log_level,
+        access_log=False,
+        timeout_graceful_shutdown=int(settings.shutdown_seconds) + _DRAIN_MARGIN,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket of our own, so that a taken port is one line before any model is loaded."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        raise StartError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
+
+
+def _open(settings: Settings, open_one: Callable[[Settings], LoadedModel]) -> LoadedModel:
+    try:
+        return open_one(settings)
+    except (ModelLoadError, TemplateSyntaxError, OSError, UnicodeDecodeError) as error:
+        raise StartError(str(error)) from error

@@ -1,0 +1,71 @@
+"""Every option of the server, declared once; its flag, environment variable and help come from here."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MAX_SEQUENCES = 256
+
+
+class Settings(BaseSettings):
+    """Options of `caravan serve`. A flag beats an environment variable beats the default."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CARAVAN_",
+        extra="forbid",
+        protected_namespaces=(),
+        cli_prog_name="caravan serve",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        cli_exit_on_error=False,
+    )
+
+    model: Path | None = Field(
+        None, description="GGUF file to serve. Without it, the small model that ships with this package."
+    )
+    model_id: str | None = Field(
+        None, description="Name that requests use. Default: the file's name without its ending."
+    )
+    model_aliases: list[str] = Field([], description="Further names of the model.")
+    chat_template: Path | None = Field(
+        None, description="File with a Jinja chat template that replaces the model's own."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    context_size: int = Field(
+        0,
+        ge=0,
+        description="Most tokens of one prompt and its answer. 0: the model's training length, up to 8192.",
+    )
+    kv_cells: int = Field(
+        0,
+        ge=0,
+        description="Tokens that all sequences together may keep in memory. 0: 8192, or the context size.",
+    )
+    batch_size: PositiveInt = Field(512, description="Most tokens that one engine step computes.")
+    max_sequences: int = Field(
+        64, ge=1, le=MAX_SEQUENCES, description="Sequences in memory, running and idle together."
+    )
+    max_running: int = Field(32, ge=1, le=MAX_SEQUENCES, description="Sequences that run at the same time.")
+    threads: int = Field(0, ge=0, description="Compute threads. 0: one per usable core.")
+    gpu_layers: int = Field(-1, ge=-1, description="Layers to put on a GPU, if there is one. -1: all.")
+    max_choices: PositiveInt = Field(16, description="Highest `n` that a request may ask for.")
+    max_prompts: PositiveInt = Field(128, description="Most prompts in one completion request.")
+    max_body_bytes: PositiveInt = Field(8 * 1024 * 1024, description="Largest request body.")
+    allow_unknown_fields: bool = Field(
+        False, description="Let request fields pass that nobody knows, instead of refusing them."
+    )
+    keep_alive_seconds: PositiveFloat = Field(
+        15.0,
+        description="Longest silence on a stream: after it, comments are sent, before the first token too.",
+    )
+    shutdown_seconds: float = Field(
+        10.0, ge=0, description="How long running requests may go on when the server is told to end."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", description="Least level logged."
+    )

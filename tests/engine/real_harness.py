@@ -1,0 +1,183 @@
+"""Drives an engine over a real tiny model, turn by turn, in the test's own thread."""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import llama_cpp
+import msgspec
+
+from server.engine.config import EngineConfig
+from server.engine.engine import Engine
+from server.engine.outputs import EngineStats, FinishReason, TokenOutput
+from server.engine.params import GenerationRequest, SamplingParams
+from server.llama.batch import Batch
+from server.llama.context import Context, DecodeStatus
+from server.llama.model import MemoryKind, Model
+from tests.engine.reference import Reference
+
+Key = tuple[str, int]
+CONTEXT_SIZE = 250
+
+
+class RealHarness:
+    """An engine, its context, and everything it has published."""
+
+    def __init__(
+        self, path: Path, *, num_cells: int = 1024, max_sequences: int = 16, max_running: int = 8
+    ) -> None:
+        self.model = Model(path)
+        self.config = EngineConfig(
+            model_path=str(path),
+            context_size=CONTEXT_SIZE,
+            num_cells=num_cells,
+            batch_size=64,
+            max_sequences=max_sequences,
+            max_running=min(max_running, max_sequences),
+        )
+        self.context = Context(
+            self.model, num_cells=num_cells, batch_size=64, max_sequences=max_sequences, num_threads=1
+        )
+        self.outputs: list[TokenOutput] = []
+        self.engine = Engine(self.context, self.model.vocab, self.config, self._publish)
+
+    def _publish(self, outputs: list[TokenOutput], _stats: EngineStats) -> None:
+        self.outputs.extend(outputs)
+
+    def run(self, requests: Iterable[GenerationRequest]) -> dict[Key, str]:
+        """Submit all at once, run until idle, check the books; the text of every choice."""
+        for item in requests:
+            self.engine.submit(item)
+        return self.finish()
+
+    def finish(self, each_turn: Callable[[int], None] = lambda _turn: None) -> dict[Key, str]:
+        """Run until idle and check the books; the text of every choice."""
+        for turn in range(10_000):
+            each_turn(turn)
+            if self.engine.is_idle:
+                break
+            self.engine.turn()
+        assert self.engine.is_idle, "the engine does not come to rest"
+        self.check_books()
+        return self.texts()
+
+    def check_books(self) -> None:
+        """The engine's audit, and whether its tree agrees with the positions that llama.cpp holds."""
+        assert self.engine.audit() == []
+        tree = self.engine._kv_cache._tree
+        for seq_id in range(self.context.max_sequences):
+            length = tree.length(seq_id) if seq_id in tree.seq_ids else 0
+            assert llama_cpp.llama_memory_seq_pos_max(self.context._memory, seq_id) == length - 1
+
+    def check_cells(self) -> None:
+        """That the free cells are exactly those that llama.cpp still has; leaves the context full."""
+        if self.model.memory_kind is MemoryKind.RECURRENT:
+            return
+        while self.engine._kv_cache.num_idle >= self.context.max_sequences:
+            self.engine._kv_cache.evict_one()
+        target = next(i for i in range(self.context.max_sequences) if self.context.min_position(i) < 0)
+        left, position = self.engine._kv_cache.num_free_cells(), 0
+        while left:
+            count = min(left, 64)
+            assert self._decode(target, position, count) is DecodeStatus.OK
+            left, position = left - count, position + count
+        assert self._decode(target, position, 1) is DecodeStatus.NO_ROOM
+
+    def _decode(self, seq_id: int, position: int, count: int) -> DecodeStatus:
+        batch = Batch(64)
+        batch.add(seq_id, position, [1] * count, wants_logits=True)
+        return self.context.decode(batch)
+
+    def texts(self) -> dict[Key, str]:
+        """The text of every choice so far."""
+        texts: dict[Key, str] = defaultdict(str)
+        for output in self.outputs:
+            texts[output.request_id, output.index] += output.text
+        return dict(texts)
+
+    def reasons(self) -> dict[Key, list[FinishReason]]:
+        """All finish reasons that every choice has got."""
+        reasons: dict[Key, list[FinishReason]] = defaultdict(list)
+        for output in self.outputs:
+            if output.finish_reason is not None:
+                reasons[output.request_id, output.index].append(output.finish_reason)
+        return dict(reasons)
+
+    def cached_tokens(self, request_id: str) -> int:
+        """How much of a finished request's prompt came from memory."""
+        return max(o.num_cached_tokens for o in self.outputs if o.request_id == request_id)
+
+    def close(self) -> None:
+        """Free context and model."""
+        self.context.close()
+        self.model.close()
+
+
+class Workload:
+    """Requests whose answers are known beforehand, and that rounding cannot change."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self._reference = Reference(path, CONTEXT_SIZE)
+        self._stems = [self.tokens(80) for _ in range(3)]
+        self._count = 0
+        self.expected: dict[Key, str] = {}
+        self.answers: dict[str, list[int]] = {}
+
+    def tokens(self, count: int) -> list[int]:
+        """Random tokens."""
+        return [self.rng.randrange(256) for _ in range(count)]
+
+    def params(self, longest: int) -> SamplingParams:
+        """Greedy or sampled, long or short, with and without stop strings; always seeded."""
+        return SamplingParams(
+            temperature=self.rng.choice([0.0, 0.7, 1.0]),
+            top_k=self.rng.choice([0, 5, 40]),
+            top_p=self.rng.choice([0.9, 1.0]),
+            min_p=self.rng.choice([0.0, 0.05]),
+            seed=self.rng.randrange(1000),
+            max_tokens=self.rng.randrange(1, longest + 1),
+            stop=self.rng.choice([(), (), ("A", "zz"), ("!",)]),
+        )
+
+    def prompt(self) -> list[int]:
+        """A prompt that may share a beginning with others."""
+        stem = self.rng.choice(self._stems)[: self.rng.randrange(1, 80)]
+        return stem + self.tokens(self.rng.randrange(12))
+
+    def request(
+        self, prompt: Callable[[], list[int]], params: Callable[[], SamplingParams], n: int = 1
+    ) -> GenerationRequest:
+        """The first request of these makers whose every choice is decided by more than rounding."""
+        for _ in range(50):
+            request = GenerationRequest(id=f"r{self._count}", token_ids=tuple(prompt()), params=params(), n=n)
+            answers = [self._reference.answer(request, index) for index in range(n)]
+            if all(answer.decided for answer in answers):
+                break
+        else:
+            raise AssertionError("every answer hangs on rounding")
+        self._count += 1
+        self.expected |= {(request.id, index): answer.text for index, answer in enumerate(answers)}
+        self.answers[request.id] = answers[0].token_ids
+        return request
+
+    def repeat(self, request: GenerationRequest) -> GenerationRequest:
+        """The same request under another name."""
+        twin = msgspec.structs.replace(request, id=f"r{self._count}")
+        self._count += 1
+        self.answers[twin.id] = self.answers[request.id]
+        for index in range(request.n):
+            self.expected[twin.id, index] = self.expected[request.id, index]
+        return twin
+
+    def mixed(self, count: int, longest: int = 40) -> list[GenerationRequest]:
+        """Requests of every kind."""
+        return [
+            self.request(self.prompt, lambda: self.params(longest), self.rng.choice([1, 1, 1, 3]))
+            for _ in range(count)
+        ]
+
+    def close(self) -> None:
+        """Free the reference."""
+        self._reference.close()
