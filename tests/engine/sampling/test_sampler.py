@@ -18,9 +18,9 @@ END = 49
 NEUTRAL: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 7}
 
 
-def sampler(prompt: list[int] | None = None, index: int = 0, **params: Any) -> Sampler:
-    settings = SamplingParams(**{**NEUTRAL, **params})
-    return Sampler(settings, prompt or [], index, TokenSpace(SIZE, {END}))
+def sampler(prompt: list[int] | None = None, index: int = 0, **params: object) -> Sampler:
+    settings: dict[str, Any] = {**NEUTRAL, **params}
+    return Sampler(SamplingParams(**settings), prompt or [], index, TokenSpace(SIZE, {END}))
 
 
 def logits() -> NDArray[np.float32]:
@@ -35,9 +35,10 @@ def expected(params: SamplingParams) -> NDArray[np.float64]:
     probabilities = np.exp(values[keep]) / np.exp(values[keep]).sum()
     keep = keep[: int(np.searchsorted(np.cumsum(probabilities), params.top_p)) + 1]
     keep = keep[np.exp(values[keep] - values[keep[0]]) >= params.min_p]
-    weights = np.zeros(SIZE)
+    weights: NDArray[np.float64] = np.zeros(SIZE)
     weights[keep] = np.exp((values[keep] - values[keep[0]]) / params.temperature)
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights
 
 
 @pytest.mark.parametrize(
@@ -131,17 +132,20 @@ def test_the_end_waits_for_min_tokens_and_never_comes_with_ignore_eos() -> None:
 
 
 def test_the_order_of_samplers_is_the_requests() -> None:
-    # min_p after a top_k of 1 changes nothing; before it, neither. XTC before top_k drops the best, after cannot.
+    # XTC before top_k drops the best; after a top_k of one it has nothing to drop.
     best = int(logits().argmax())
-    options = {"top_k": 1, "xtc_probability": 1.0, "xtc_threshold": 0.01}
+    options: dict[str, Any] = {"top_k": 1, "xtc_probability": 1.0, "xtc_threshold": 0.01}
     assert sampler(samplers=("top_k", "xtc"), **options).sample(logits()) == best
     assert sampler(samplers=("xtc", "top_k"), **options).sample(logits()) != best
 
 
 def test_penalties_count_the_prompt_and_the_draws() -> None:
     best = int(logits().argmax())
-    assert sampler([best], temperature=0, presence_penalty=2.0).sample(logits()) == best
-    assert sampler([best] * 40, temperature=0, frequency_penalty=2.0).sample(logits()) != best
+    second = float(np.sort(logits())[-2])
+    margin = float(logits()[best]) - second
+    assert sampler([best], temperature=0, presence_penalty=margin - 0.1).sample(logits()) == best
+    assert sampler([best], temperature=0, presence_penalty=margin + 0.1).sample(logits()) != best
+    assert sampler([best] * 40, temperature=0, frequency_penalty=margin / 20).sample(logits()) != best
     drawn = sampler(temperature=0, repeat_penalty=100.0)
     first = drawn.sample(logits())
     assert drawn.sample(logits()) != first
