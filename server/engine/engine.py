@@ -66,7 +66,9 @@ class Engine:
         self._num_failed_steps = 0
 
     def submit(self, request: GenerationRequest) -> None:
-        """Queue a request for the next step."""
+        """Queue a request for the next step. Raises RuntimeError once the engine has stopped."""
+        if self._stopping:
+            raise RuntimeError("the engine has stopped")
         self._inbox.put(lambda: self._add(request))
 
     def abort(self, request_id: str) -> None:
@@ -79,10 +81,14 @@ class Engine:
 
     def run(self) -> None:
         """Work until stopped. Raises when steps keep failing; every request has been answered then."""
-        while not self._stopping:
-            self.turn()
-        self._finish_all(FinishReason.ABORT)
-        self._flush()
+        try:
+            while not self._stopping:
+                self.turn()
+        finally:
+            self._stopping = True
+            self._take_in()
+            self._finish_all(FinishReason.ABORT)
+            self._flush()
 
     @property
     def is_idle(self) -> bool:
@@ -129,6 +135,9 @@ class Engine:
             for fault in self.audit():
                 log.error("the books do not add up: %s", fault)
             self._inbox.get()()
+        self._take_in()
+
+    def _take_in(self) -> None:
         while not self._inbox.empty():
             self._inbox.get()()
 
