@@ -65,8 +65,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt and what to do with it. `id` is unique among the requests an engine knows.
 
     `token_ids` is not empty, every id is in the vocabulary, and it is shorter than the context.
-    `n` choices are drawn from the one prompt, which is computed once where memory can be cut. `cache_salt` separates prefix caches:
-    a prefix is only ever shared among requests with an equal salt.
+    `n` choices are drawn from the one prompt, which is computed once where memory can be cut. `cache_salt`
+    separates prefix caches: a prefix is only ever shared among requests with an equal salt.
     """
 
     id: str
