@@ -1,5 +1,6 @@
 """The engine's promises, exactly, on a context whose every token depends on all that a sequence can see."""
 
+import itertools
 import random
 
 import pytest
@@ -201,10 +202,12 @@ def test_what_arrives_while_the_engine_stops_is_answered() -> None:
         harness.engine.submit(request("late", range(10)))
 
 
-def test_time_that_is_up_ends_a_request_in_the_queue_too() -> None:
+def test_time_that_is_up_ends_a_request_in_the_queue_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = itertools.count()
+    monkeypatch.setattr("time.monotonic", lambda: next(seconds))
     harness = Harness(FakeContext(end_weight=0.0), max_running=1)
-    running = request("running", range(10), max_tokens=400, max_seconds=0.05)
-    queued = request("queued", range(50, 90), max_tokens=400, max_seconds=0.0)
+    running = request("running", range(10), max_tokens=400, max_seconds=50.0)
+    queued = request("queued", range(50, 90), max_tokens=400, max_seconds=20.0)
     harness.run([running, queued])
     assert harness.reasons() == {(name, 0): [FinishReason.LENGTH] for name in ("running", "queued")}
     assert 0 < len(harness.texts()["running", 0]) < 400
