@@ -1,0 +1,35 @@
+"""A whole server in this process, engine child included, over a tiny model."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import cast
+
+import openai
+import pytest
+
+from server.engine.client import AsyncEngine
+from server.registry import open_model
+from server.settings import Settings
+from tests.conftest import TinyModels
+from tests.live_server import live_server
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A running server: its address, its engine for a look inside, and OpenAI's own client for it."""
+
+    address: str
+    engine: AsyncEngine
+    client: openai.OpenAI
+
+
+@pytest.fixture(scope="module")
+def served(tiny_models: TinyModels) -> Generator[Served, None, None]:
+    """One server for a module. Its model babbles, but the same babble for the same question."""
+    settings = Settings(model=tiny_models["qwen2"], model_id="tiny", context_size=512, threads=1)
+    model = open_model(settings)
+    with (
+        live_server(model, settings) as address,
+        openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client,
+    ):
+        yield Served(address=address, engine=cast(AsyncEngine, model.engine), client=client)
