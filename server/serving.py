@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import json
+import shlex
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -56,13 +58,14 @@ def banner(settings: Settings, model: LoadedModel, listener: socket.socket) -> s
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 (compared, not bound)
     base = f"http://{shown}:{port}/v1"
+    request = json.dumps({"model": model.id, "messages": [{"role": "user", "content": "Hello!"}]})
     lines = [
         f"Caravan serves {model.id} with {model.context_size} tokens of context",
         f"  base URL: {base}",
         f"  docs:     {base.removesuffix('/v1')}/docs",
         "  try it:",
         f"    curl {base}/chat/completions -H 'Content-Type: application/json' \\",
-        f'      -d \'{{"model": "{model.id}", "messages": [{{"role": "user", "content": "Hello!"}}]}}\'',
+        f"      -d {shlex.quote(request)}",
     ]
     if settings.model is None:
         lines.append("  another model: caravan serve --model /path/to/model.gguf")

@@ -25,8 +25,7 @@ class Settings(BaseSettings):
     )
 
     model: Path | None = Field(
-        default=None,
-        description="GGUF file to serve. Without it, the small model that ships with this package.",
+        default=None, description="GGUF file to serve. Default: the small model that ships with this package."
     )
     model_id: str | None = Field(
         default=None, description="Name that requests use. Default: the file's name without its ending."
@@ -51,13 +50,9 @@ class Settings(BaseSettings):
     max_sequences: int = Field(
         default=64, ge=1, le=MAX_SEQUENCES, description="Sequences in memory, running and idle together."
     )
-    max_running: int = Field(
-        default=32, ge=1, le=MAX_SEQUENCES, description="Sequences that run at the same time."
-    )
+    max_running: int = Field(default=32, ge=1, le=MAX_SEQUENCES, description="Sequences that run at once.")
     threads: int = Field(default=0, ge=0, description="Compute threads. 0: one per usable core.")
-    gpu_layers: int = Field(
-        default=-1, ge=-1, description="Layers to put on a GPU, if there is one. -1: all."
-    )
+    gpu_layers: int = Field(default=-1, ge=-1, description="Layers to put on a GPU. -1: all.")
     max_choices: PositiveInt = Field(default=16, description="Highest `n` that a request may ask for.")
     max_prompts: PositiveInt = Field(default=128, description="Most prompts in one completion request.")
     max_body_bytes: PositiveInt = Field(default=8 * 1024 * 1024, description="Largest request body.")

@@ -55,7 +55,7 @@ def test_a_template_of_published_habits() -> None:
 
 
 def test_a_templates_own_refusal_is_a_400_with_its_message() -> None:
-    with pytest.raises(InvalidRequestError, match="^Conversation roles must alternate") as caught:
+    with pytest.raises(InvalidRequestError, match=r"^Conversation roles must alternate") as caught:
         ChatTemplate(LLAMA_LIKE).render([USER, USER])
     assert (caught.value.status, caught.value.param) == (400, "messages")
 

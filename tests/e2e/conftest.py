@@ -1,62 +1,35 @@
-"""A live server, started as a user would, on a free port of 127.0.0.1, with the model that ships."""
+"""A whole server in this process, engine child included, over a tiny model."""
 
-import os
-import queue
-import re
-import signal
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import cast
 
+import openai
 import pytest
 
-START_SECONDS = 120
+from server.engine.client import AsyncEngine
+from server.registry import open_model
+from server.settings import Settings
+from tests.conftest import TinyModels
+from tests.live_server import live_server
 
 
-class LiveServer:
-    """`caravan serve` in a process of its own; `url` is its base URL, ending in /v1."""
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A running server: its address, its engine for a look inside, and OpenAI's own client for it."""
 
-    def __init__(self, *options: str) -> None:
-        command = [sys.executable, "-m", "server", "serve", "--port", "0", *options]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
-        )
-        self.output: list[str] = []
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        self.url = self._wait_for_url()
-
-    def stop(self) -> int:
-        """End it as an operator would; its exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(30)
-        finally:
-            self.process.kill()
-            self._reader.join()
-            assert self.process.stdout is not None
-            self.process.stdout.close()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.output.append(line)
-            self._lines.put(line)
-        self._lines.put(None)
-
-    def _wait_for_url(self) -> str:
-        while True:
-            line = self._lines.get(timeout=START_SECONDS)
-            assert line is not None, f"the server ended: {''.join(self.output)}"
-            if found := re.search(r"base URL: +(http\S+/v1)", line):
-                return found[1]
+    address: str
+    engine: AsyncEngine
+    client: openai.OpenAI
 
 
-@pytest.fixture(scope="session")
-def live_server() -> Iterator[LiveServer]:
-    """One server with the resident model for the whole session."""
-    server = LiveServer("--threads", "1")
-    yield server
-    assert server.stop() == 0, "".join(server.output)
+@pytest.fixture(scope="module")
+def served(tiny_models: TinyModels) -> Generator[Served, None, None]:
+    """One server for a module. Its model babbles, but the same babble for the same question."""
+    settings = Settings(model=tiny_models["qwen2"], model_id="tiny", context_size=512, threads=1)
+    model = open_model(settings)
+    with (
+        live_server(model, settings) as address,
+        openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client,
+    ):
+        yield Served(address=address, engine=cast(AsyncEngine, model.engine), client=client)

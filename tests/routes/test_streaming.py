@@ -14,7 +14,7 @@ from tests.live_server import wait_until
 
 CHAT = "/v1/chat/completions"
 TEXT = "/v1/completions"
-BODIES = {
+BODIES: dict[str, dict[str, object]] = {
     CHAT: {"model": "fake", "messages": [{"role": "user", "content": "Hi"}]},
     TEXT: {"model": "fake", "prompt": "Hi"},
 }

@@ -12,7 +12,7 @@ from server.service.validation import parse
 USER = {"role": "user", "content": "Hi"}
 
 
-def read(*, allow_unknown: bool = False, **fields: object) -> ChatCompletionRequest:
+def read(fields: dict[str, object], *, allow_unknown: bool = False) -> ChatCompletionRequest:
     body = json.dumps({"model": "m", "messages": [USER], **fields}).encode()
     return parse(ChatCompletionRequest, body, allow_unknown=allow_unknown)
 
@@ -23,24 +23,24 @@ def read(*, allow_unknown: bool = False, **fields: object) -> ChatCompletionRequ
 )
 def test_an_unknown_field_is_refused_with_the_nearest_name(field: str, near: str) -> None:
     with pytest.raises(UnknownParameterError) as caught:
-        read(**{field: 1})
+        read({field: 1})
     assert caught.value.param == field
     assert caught.value.message == f"Unknown parameter: '{field}'. Did you mean '{near}'?"
 
 
 def test_a_name_that_resembles_nothing_gets_no_advice() -> None:
     with pytest.raises(UnknownParameterError) as caught:
-        read(qqqqqqqq=1)
+        read({"qqqqqqqq": 1})
     assert caught.value.message == "Unknown parameter: 'qqqqqqqq'."
 
 
 def test_a_misspelt_required_field_is_reported_as_misspelt() -> None:
-    with pytest.raises(UnknownParameterError, match="'mesages'. Did you mean 'messages'"):
+    with pytest.raises(UnknownParameterError, match=r"'mesages'\. Did you mean 'messages'"):
         parse(ChatCompletionRequest, b'{"model": "m", "mesages": []}', allow_unknown=False)
     with pytest.raises(UnknownParameterError, match=r"'messages\[0\].contnt'. Did you mean 'content'"):
-        read(messages=[{"role": "user", "contnt": "Hi"}])
+        read({"messages": [{"role": "user", "contnt": "Hi"}]})
     with pytest.raises(InvalidRequestError, match=r"'messages\[0\].content' is required"):
-        read(messages=[{"role": "user", "contnt": "Hi"}], allow_unknown=True)
+        read({"messages": [{"role": "user", "contnt": "Hi"}]}, allow_unknown=True)
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_a_misspelt_required_field_is_reported_as_misspelt() -> None:
 )
 def test_unknown_fields_are_found_at_every_depth(path: str, fields: dict[str, object]) -> None:
     with pytest.raises(UnknownParameterError) as caught:
-        read(**fields)
+        read(fields)
     assert caught.value.param == path
-    read(**fields, allow_unknown=True)
+    read(fields, allow_unknown=True)
 
 
 @pytest.mark.parametrize(
@@ -89,17 +89,17 @@ def test_unsupported_fields_pass_only_when_they_ask_for_nothing(
     field: str, neutral: list[object], asking: list[object]
 ) -> None:
     for value in neutral:
-        read(**{field: value})
+        read({field: value})
     for value in asking:
         for allow_unknown in (False, True):
             with pytest.raises(UnsupportedParameterError) as caught:
-                read(**{field: value}, allow_unknown=allow_unknown)
+                read({field: value}, allow_unknown=allow_unknown)
             assert caught.value.param == field
 
 
 def test_every_unsupported_field_passes_as_null_and_none_is_declared() -> None:
     top = [name for name in NEUTRAL_VALUES if "." not in name]
-    read(**dict.fromkeys(top))
+    read(dict.fromkeys(top))
     assert not set(top) & set(ChatCompletionRequest.model_fields)
 
 
@@ -119,7 +119,7 @@ def test_every_unsupported_field_passes_as_null_and_none_is_declared() -> None:
 )
 def test_what_messages_cannot_hold_yet_is_refused_by_name(path: str, message: dict[str, object]) -> None:
     with pytest.raises(UnsupportedParameterError) as caught:
-        read(messages=[USER, message])
+        read({"messages": [USER, message]})
     assert caught.value.param == path
 
 
@@ -139,5 +139,5 @@ def test_what_messages_cannot_hold_yet_is_refused_by_name(path: str, message: di
 )
 def test_messages_are_one_clear_sentence(fields: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidRequestError) as caught:
-        read(**fields)
+        read(fields)
     assert caught.value.message == message

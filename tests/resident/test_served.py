@@ -10,7 +10,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from server.resident import model_path
-from tests.e2e.conftest import LiveServer
+from tests.resident.conftest import LiveServer
 
 MODEL = "caravan-resident"
 QUESTIONS = json.loads((model_path().parent / "questions.json").read_text())

@@ -1,0 +1,149 @@
+"""The `caravan` command as an operator meets it: a process of its own, with a real engine."""
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import TinyModels
+from tests.live_server import wait_until
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 60
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "server", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, check=False)
+
+
+@contextlib.contextmanager
+def serving(*options: str) -> Generator[tuple[subprocess.Popen[str], str], None, None]:
+    """A server, and what it printed once it was ready."""
+    command = [sys.executable, "-m", "server", "serve", "--port", "0", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        try:
+            assert process.stdout is not None
+            shown = ""
+            while "-d '{" not in shown:
+                line = process.stdout.readline()
+                assert line, "the server ended early"
+                shown += line
+            yield process, shown
+        finally:
+            process.kill()
+
+
+def child_pids(pid: int) -> list[int]:
+    """Processes whose parent is `pid`."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                found.append(int(folder.name))
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process lives; one that waits to be collected does not."""
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")
+def test_serve_prints_what_works_and_ends_cleanly(tiny_models: TinyModels) -> None:
+    with serving("--model", str(tiny_models["qwen2"]), "--model-id", "it's", "--context-size", "128") as (
+        process,
+        shown,
+    ):
+        found = re.search(r"http://127\.0\.0\.1:\d+/v1", shown)
+        assert found is not None
+        assert httpx.get(f"{found[0].removesuffix('/v1')}/ready").status_code == 200
+        command = shown[shown.index("curl") :]
+        words = shlex.split(command.replace("\\\n", " "))
+        answer = httpx.post(words[1], content=words[words.index("-d") + 1], timeout=PATIENCE)
+        assert answer.json()["model"] == "it's"
+        children = child_pids(process.pid)
+        assert children
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+        wait_until(lambda: not any(map(is_running, children)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")
+def test_an_interrupt_in_the_middle_of_an_answer_ends_the_server(tiny_models: TinyModels) -> None:
+    with serving("--model", str(tiny_models["qwen2"]), "--shutdown-seconds", "0") as (process, shown):
+        base = shown[shown.index("http://") :].split()[0]
+        children = child_pids(process.pid)
+        body = {"model": "qwen2-F32", "prompt": "Hi", "stream": True, "max_tokens": 100_000}
+        with httpx.stream("POST", f"{base}/completions", json=body, timeout=PATIENCE) as response:
+            assert response.status_code == 200
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(httpx.HTTPError):
+                response.read()
+        assert process.wait(PATIENCE) == 0
+        wait_until(lambda: not any(map(is_running, children)))
+
+
+def test_a_taken_port_is_one_line(tiny_models: TinyModels) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = run("serve", "--port", port, "--model", str(tiny_models["qwen2"]))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"caravan: cannot listen on 127.0.0.1:{port}: ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_missing_model_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "none.gguf"
+    ended = run("serve", "--port", "0", "--model", str(path))
+    assert (ended.returncode, ended.stderr) == (1, f"caravan: no such file: {path}\n")
+
+
+def test_a_template_that_does_not_compile_is_one_line(tiny_models: TinyModels, tmp_path: Path) -> None:
+    file = tmp_path / "chat.jinja"
+    file.write_text("{% if %}")
+    ended = run("serve", "--port", "0", "--model", str(tiny_models["qwen2"]), "--chat-template", str(file))
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("caravan: the chat template does not compile: ")
+    ended = run("serve", "--port", "0", "--model", str(tiny_models["qwen2"]), "--chat-template", "/none")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+
+
+def test_an_engine_that_cannot_start_is_a_line_and_no_traceback(
+    tiny_models: TinyModels, tmp_path: Path
+) -> None:
+    """A file with a whole vocabulary whose weights are cut off."""
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(tiny_models["qwen2"].read_bytes()[:-1000])
+    ended = run("serve", "--port", "0", "--model", str(cut))
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("caravan: ")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [([], 0), (["--help"], 0), (["version"], 0), (["sevre"], 2), (["serve", "--prot", "1"], 2)],
+)
+def test_usage(words: list[str], code: int) -> None:
+    ended = run(*words)
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout if code == 0 else ended.stderr.startswith("caravan: ")
+
+
+def test_nothing_is_left_in_the_environment_of_the_tests() -> None:
+    """Options of a developer's own shell would change what these tests see."""
+    assert not [name for name in os.environ if name.startswith("CARAVAN_")]
