@@ -73,7 +73,7 @@ class Toolchain:
             "cxx": self.cxx.identity,
             "macros": self.cxx.macros(self.cxx_flags),
             "cpu": cpu_features(),
-            "system": " ".join([platform.system(), platform.machine(), _c_library()]),
+            "system": " ".join([platform.system(), platform.machine(), *platform.libc_ver()]),
         }
 
 
@@ -96,14 +96,6 @@ def _find(language: str, variable: str, names: Sequence[str]) -> Compiler:
         "  Debian, Ubuntu:  apt install build-essential\n"
         "  macOS:           xcode-select --install"
     )
-
-
-def _c_library() -> str:
-    # Not platform.libc_ver(), which reads what the Python at hand was linked for.
-    try:
-        return os.confstr("CS_GNU_LIBC_VERSION") or ""
-    except (ValueError, OSError):
-        return platform.release()
 
 
 def cpu_features() -> str:
