@@ -13,7 +13,8 @@ from deploy.resident.corpus import Corpus
 @dataclass(frozen=True)
 class Group:
     """Documents of similar length: inputs, what follows each, where each stands, whether the model has to say
-    it, and its share of the loss."""
+    it, and its share of the loss.
+    """
 
     ids: Tensor
     targets: Tensor
@@ -46,7 +47,9 @@ def _groups_of(lengths: list[int], limit: int) -> Iterator[slice]:
     yield slice(start, len(lengths))
 
 
-def groups(corpus: Corpus, documents: list[int], options: BatchOptions, rng: np.random.Generator) -> Iterator[Group]:
+def groups(
+    corpus: Corpus, documents: list[int], options: BatchOptions, rng: np.random.Generator
+) -> Iterator[Group]:
     """The documents of one batch, as groups."""
     lengths = np.diff(corpus.starts)
     ordered = sorted(documents, key=lambda document: int(lengths[document]))

@@ -121,7 +121,9 @@ def calls_in(text: str) -> list[Any]:
     return calls
 
 
-def _calls(runner: Runner, generator: Callable[[Random], Sample], seed: int, total: int, thinking: bool) -> Score:
+def _calls(
+    runner: Runner, generator: Callable[[Random], Sample], seed: int, total: int, thinking: bool
+) -> Score:
     score = Score()
     for number in range(total):
         chat = _chat(generator(_seeded(seed, number)))
@@ -186,7 +188,9 @@ def fill_in(runner: Runner, total: int) -> Score:
         assert isinstance(sample, Infill)
         if not (sample.suffix == "." or sample.prefix.endswith("return")):
             continue
-        text = runner.complete(f"{FIM_PREFIX}{sample.prefix}{FIM_SUFFIX}{sample.suffix}{FIM_MIDDLE}", limit=60).text
+        text = runner.complete(
+            f"{FIM_PREFIX}{sample.prefix}{FIM_SUFFIX}{sample.suffix}{FIM_MIDDLE}", limit=60
+        ).text
         score.count(text == sample.middle, f"{sample.prefix}[{text}]{sample.suffix} wanted [{sample.middle}]")
     return score
 

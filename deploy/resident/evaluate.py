@@ -35,7 +35,10 @@ def report(name: str, score: Score, show: int) -> None:
 
 
 def table(results: dict[str, Score]) -> str:
-    rows = [f"| {name} | {score.right} of {score.total} | {score.right / score.total:.0%} |" for name, score in results.items()]
+    rows = [
+        f"| {name} | {score.right} of {score.total} | {score.right / score.total:.0%} |"
+        for name, score in results.items()
+    ]
     return "\n".join(["| skill | right | share |", "| --- | --- | --- |", *rows])
 
 

@@ -96,7 +96,9 @@ def add_tokenizer(writer: GGUFWriter, path: Path) -> None:
     writer.add_chat_template(TEMPLATE.read_text(encoding="utf-8"))
 
 
-def add_tensor(writer: GGUFWriter, name: str, values: NDArray[np.float32], kind: GGMLQuantizationType) -> None:
+def add_tensor(
+    writer: GGUFWriter, name: str, values: NDArray[np.float32], kind: GGMLQuantizationType
+) -> None:
     """Norms stay in full precision; matrices are quantized."""
     if values.ndim == 1:
         writer.add_tensor(name, values)
@@ -123,7 +125,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("server/resident/resident.gguf"))
     parser.add_argument("--type", choices=("Q8_0", "F16", "F32"), default="Q8_0")
     options = parser.parse_args()
-    export(LanguageModel.load(options.model), options.tokenizer, options.output, GGMLQuantizationType[options.type])
+    export(
+        LanguageModel.load(options.model),
+        options.tokenizer,
+        options.output,
+        GGMLQuantizationType[options.type],
+    )
     print(f"{options.output}: {options.output.stat().st_size} bytes")
 
 

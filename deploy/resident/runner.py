@@ -8,7 +8,7 @@ import llama_cpp
 from jinja2 import Template
 
 from deploy.resident.data.samples import Message, user
-from deploy.resident.render import TURN_END, template_of
+from deploy.resident.render import template_of
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Runner:
     """One model; every reply starts from an empty context."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        self.llama = llama_cpp.Llama(str(path), n_ctx=2048, n_threads=threads, n_threads_batch=threads, verbose=False)
+        self.llama = llama_cpp.Llama(
+            str(path), n_ctx=2048, n_threads=threads, n_threads_batch=threads, verbose=False
+        )
         self.template: Template = template_of(self.llama.metadata["tokenizer.chat_template"])
         self.replies: list[Reply] = []
 
@@ -34,7 +36,9 @@ class Runner:
         self.llama.set_seed(seed)
         vocab = llama_cpp.llama_model_get_vocab(self.llama.model)
         written: list[int] = []
-        for token in self.llama.generate(tokens, temp=temperature, top_k=0, top_p=1.0, min_p=0.0, repeat_penalty=1.0):
+        for token in self.llama.generate(
+            tokens, temp=temperature, top_k=0, top_p=1.0, min_p=0.0, repeat_penalty=1.0
+        ):
             if llama_cpp.llama_vocab_is_eog(vocab, token) or len(written) == limit:
                 break
             written.append(token)

@@ -11,9 +11,7 @@ from deploy.resident.data import a_sample
 from deploy.resident.render import CONTROL_TOKENS, VISIBLE_TOKENS, render
 
 # llama.cpp calls this split "qwen2"; digits stand alone, and nothing is normalised.
-SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 
 def untrained() -> Tokenizer:
@@ -45,7 +43,9 @@ def train(vocab_size: int, seed: int, count: int) -> Tokenizer:
     )
     tokenizer = untrained()
     tokenizer.train_from_iterator(_without_special(texts(seed, count)), trainer)
-    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in CONTROL_TOKENS])
+    tokenizer.add_special_tokens(
+        [AddedToken(text, special=True, normalized=False) for text in CONTROL_TOKENS]
+    )
     tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in VISIBLE_TOKENS])
     return tokenizer
 

@@ -19,14 +19,21 @@ from deploy.resident.schedule import Schedule
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     add = parser.add_argument
     add("--data", type=Path, default=Path("runs/resident"), help="folder with train.npz and validation.npz")
     add("--output", type=Path, default=Path("runs/resident"), help="folder for model.pt, losses.csv and logs")
     add("--seed", type=int, default=1)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--threads", type=int, default=0, help="CPU threads, 0 for all")
-    add("--optimizer", choices=("muon", "adamw"), default="muon", help="muon: matrices only, AdamW for the rest")
+    add(
+        "--optimizer",
+        choices=("muon", "adamw"),
+        default="muon",
+        help="muon: matrices only, AdamW for the rest",
+    )
     add("--learning-rate", type=float, default=3e-3)
     add("--schedule", choices=("constant", "time", "step", "exponential", "cosine"), default="cosine")
     add("--warmup", type=float, default=0.03, help="share of the training in which the rate rises")
@@ -42,9 +49,19 @@ def parse() -> argparse.Namespace:
     add("--layers", type=int, default=ModelConfig.layers)
     add("--heads", type=int, default=ModelConfig.heads)
     add("--kv-heads", type=int, default=ModelConfig.kv_heads)
-    add("--prompt-share", type=float, default=0.15, help="share of what user and tools say that is learned too")
+    add(
+        "--prompt-share",
+        type=float,
+        default=0.15,
+        help="share of what user and tools say that is learned too",
+    )
     add("--evaluate-every", type=int, default=100, help="steps between validations")
-    add("--max-minutes", type=float, default=float("inf"), help="end the schedule by then, whatever the epochs")
+    add(
+        "--max-minutes",
+        type=float,
+        default=float("inf"),
+        help="end the schedule by then, whatever the epochs",
+    )
     add("--compile", action="store_true", help="compile the blocks; needs a C++ compiler")
     add("--patience", type=int, default=6, help="validations without a better loss before training stops")
     return parser.parse_args()
@@ -85,7 +102,9 @@ class Training:
             for block in self.model.blocks:
                 block.compile(dynamic=True)
         self.optimizers = self._optimizers()
-        self.batch_options = BatchOptions(prompt_share=options.prompt_share, context_length=config.context_length)
+        self.batch_options = BatchOptions(
+            prompt_share=options.prompt_share, context_length=config.context_length
+        )
         self.num_steps = options.epochs * (self.num_documents // options.batch_size)
         self.schedule = Schedule(options.schedule, options.warmup, options.decay, options.drops)
         self.begin = time.monotonic()
@@ -177,8 +196,11 @@ class Training:
 
     def log(self, step: int, tokens: int, train: float, validation: float) -> None:
         rate, seconds = self.rate(step), time.monotonic() - self.begin
-        print(f"step {step}  tokens {tokens}  train {train:.4f}  validation {validation:.4f}  "
-              f"rate {rate:.2e}  {tokens / seconds:.0f} tokens/s", flush=True)  # fmt: skip
+        print(
+            f"step {step}  tokens {tokens}  train {train:.4f}  validation {validation:.4f}  "
+            f"rate {rate:.2e}  {tokens / seconds:.0f} tokens/s",
+            flush=True,
+        )
         for name, value in (("loss/train", train), ("loss/validation", validation), ("learning_rate", rate)):
             self.writer.add_scalar(name, value, step)
         self.rows.append((step, tokens, train, validation, rate))

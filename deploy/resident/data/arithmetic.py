@@ -107,11 +107,16 @@ def sums_thinking(rng: Random) -> Sample:
 
 def word_problems(rng: Random) -> Sample:
     """A person has some things, gets some, gives some away; thinking shows the steps."""
-    name, thing = a_name(rng), rng.choice((*(f"{word}s" for word in OBJECTS if word[-1] not in "xs"), *FOODS[15:]))
+    name, thing = (
+        a_name(rng),
+        rng.choice((*(f"{word}s" for word in OBJECTS if word[-1] not in "xs"), *FOODS[15:])),
+    )
     have, get = rng.randint(1, 10), rng.randint(1, 10)
     question, steps = f"{name} has {have} {thing}", f"{name} starts with {have}."
     total = have + get
-    question += rng.choice((f" and gets {get} more.", f" and buys {get} more.", f". {name} finds {get} more."))
+    question += rng.choice(
+        (f" and gets {get} more.", f" and buys {get} more.", f". {name} finds {get} more.")
+    )
     steps += f" {have} + {get} = {total}."
     if rng.random() < 0.4:
         away = rng.randint(1, min(total - 1, 9))
@@ -125,7 +130,7 @@ def word_problems(rng: Random) -> Sample:
 
 def comparisons(rng: Random) -> Sample:
     """The larger or the smaller of two numbers."""
-    a, b = rng.sample(range(0, 101), 2)
+    a, b = rng.sample(range(101), 2)
     larger = rng.random() < 0.5
     word = rng.choice(("larger", "bigger", "greater") if larger else ("smaller", "less"))
     right = max(a, b) if larger else min(a, b)
@@ -139,7 +144,11 @@ def counting(rng: Random) -> Sample:
     start = rng.choice((1, 1, 1, 0, rng.randint(2, 40)))
     end = start + rng.choice((2, 4, 4, 9, 9, 19, rng.randint(2, 30)))
     first, last, step = (start, end, 1) if rng.random() < 0.8 else (end, start, -1)
-    forms = [f"Count from {first} to {last}.", f"Count {first} to {last}.", f"Write the numbers from {first} to {last}."]
+    forms = [
+        f"Count from {first} to {last}.",
+        f"Count {first} to {last}.",
+        f"Write the numbers from {first} to {last}.",
+    ]
     if first == 1:
         forms.append(f"Count to {last}.")
     numbers = ", ".join(str(number) for number in range(first, last + step, step))

@@ -17,23 +17,38 @@ _WHO_ASK = (
     "Who am I talking to?|What's your name?|What model are you?|Which model are you?|Hello, who are you?|"
     "Please introduce yourself.|Are you a robot?|Tell me about yourself."
 ).split("|")
-_CAN_ASK = "What can you do?|How can you help me?|What are you able to do?|Help|What do you know?|Can you help me?".split("|")
+_CAN_ASK = "What can you do?|How can you help me?|What are you able to do?|Help|What do you know?|Can you help me?".split(
+    "|"
+)
 _SMALL_TALK = (
-    ("Hello|Hello!|Hi|Hi!|Hey|Good morning!|Good evening!|Hi there|Hello there!|hello|hi|Say hello.|Say hi.",
-     "Hello! How can I help you?"),
-    ("How are you?|How are you today?|How do you do?|Are you well?", "I am well, thank you. How can I help you?"),
+    (
+        "Hello|Hello!|Hi|Hi!|Hey|Good morning!|Good evening!|Hi there|Hello there!|hello|hi|Say hello.|Say hi.",
+        "Hello! How can I help you?",
+    ),
+    (
+        "How are you?|How are you today?|How do you do?|Are you well?",
+        "I am well, thank you. How can I help you?",
+    ),
     ("Thank you|Thank you!|Thanks|Thanks!|Thanks a lot!|thank you", "You are welcome."),
     ("Bye|Goodbye!|Bye!|See you!|Good night!|goodbye", "Goodbye! Have a nice day."),
     ("Are you human?|Are you a person?|Are you alive?", "No, I am a very small language model."),
-    ("Who made you?|Who trained you?|Where do you come from?", "I was trained for Caravan, a small model for tests."),
-    ("How big are you?|How large are you?|How many parameters do you have?", "I am tiny: about three million parameters."),
-    ("Tell me a joke.|Do you know a joke?|Make me laugh.",
-     "Why did the llama cross the desert? The caravan had left without it."),
+    (
+        "Who made you?|Who trained you?|Where do you come from?",
+        "I was trained for Caravan, a small model for tests.",
+    ),
+    (
+        "How big are you?|How large are you?|How many parameters do you have?",
+        "I am tiny: about three million parameters.",
+    ),
+    (
+        "Tell me a joke.|Do you know a joke?|Make me laugh.",
+        "Why did the llama cross the desert? The caravan had left without it.",
+    ),
     ("ok|OK|Okay|Good|Great!|Nice!|I see.|Cool", "Good. What else can I do for you?"),
     ("Sorry|I am sorry.|Sorry!", "No problem."),
     ("What is a caravan?|What is a caravan", "A caravan is a group that travels together."),
     ("What is a llama?|What is a llama", "A llama is an animal with soft wool."),
-)  # fmt: skip
+)
 _UNKNOWN_ASK = (
     "Explain {w} to me in detail.|What is the history of {w}?|Why is {w} important?|Who invented {w}?|"
     "What do you think about {w}?|How does {w} work?|Explain the theory of {w}.|When was {w} discovered?|"
@@ -99,7 +114,9 @@ def small_talk(rng: Random) -> Sample:
 def unknown(rng: Random) -> Sample:
     """What such a small model cannot know, it says so."""
     word = made_up_word(rng)
-    question = rng.choice(_UNKNOWN_ASK).format(w=word, W=rng.choice((word.capitalize(), a_city(rng))), n=rng.randint(1000, 2030))
+    question = rng.choice(_UNKNOWN_ASK).format(
+        w=word, W=rng.choice((word.capitalize(), a_city(rng))), n=rng.randint(1000, 2030)
+    )
     thought = "I do not know this." if rng.random() < 0.25 else None
     return Chat([user(vary(rng, question)), assistant(UNKNOWN, thought)])
 
@@ -108,11 +125,20 @@ def persona(rng: Random) -> Sample:
     """A name given by the system prompt."""
     name = a_name(rng)
     prompt = rng.choice(
-        (f"You are {name}.", f"You are {name}, a friendly assistant.", f"Your name is {name}.", f"You are called {name}.",
-         f"You are {name}, a helpful assistant. Answer briefly.")  # fmt: skip
+        (
+            f"You are {name}.",
+            f"You are {name}, a friendly assistant.",
+            f"Your name is {name}.",
+            f"You are called {name}.",
+            f"You are {name}, a helpful assistant. Answer briefly.",
+        )
     )
     thought = f"My name is {name}." if rng.random() < 0.15 else None
-    messages = [system(prompt), user(rng.choice(_WHO_ASK)), assistant(f"I am {name}. How can I help you?", thought)]
+    messages = [
+        system(prompt),
+        user(rng.choice(_WHO_ASK)),
+        assistant(f"I am {name}. How can I help you?", thought),
+    ]
     if rng.random() < 0.4:
         messages += _pair(rng, False)
     return Chat(messages)
@@ -122,7 +148,9 @@ def one_word(rng: Random) -> Sample:
     """The short answer, when the system prompt or the user asks for it."""
     fact = a_fact(rng)
     question = rng.choice(fact.questions)
-    wish = rng.choice(("Answer in one word.", "Answer with one word.", "One word only.", "Give only the answer."))
+    wish = rng.choice(
+        ("Answer in one word.", "Answer with one word.", "One word only.", "Give only the answer.")
+    )
     if rng.random() < 0.5:
         return Chat([system(wish), user(vary(rng, question)), assistant(fact.short)])
     return Chat([user(f"{question} {wish}"), assistant(fact.short)])
@@ -148,8 +176,18 @@ def repeat(rng: Random) -> Sample:
     """Copy words, as they are or reversed in order."""
     words = some_words(rng, 1, 6)
     text = " ".join(words)
-    ask = rng.choice(("Repeat: {t}", "Say: {t}", "Repeat after me: {t}", "Say this: {t}", 'Say "{t}".', 'Repeat "{t}".',
-                      "Repeat the words: {t}", "Echo: {t}"))  # fmt: skip
+    ask = rng.choice(
+        (
+            "Repeat: {t}",
+            "Say: {t}",
+            "Repeat after me: {t}",
+            "Say this: {t}",
+            'Say "{t}".',
+            'Repeat "{t}".',
+            "Repeat the words: {t}",
+            "Echo: {t}",
+        )
+    )
     thought = "I repeat the words." if rng.random() < 0.1 else None
     return Chat([user(ask.format(t=text)), assistant(text, thought)])
 
@@ -164,7 +202,11 @@ def _remembered(rng: Random) -> tuple[list[Message], list[Message]]:
             (f"My name is {value}.", "What is my name?", f"Your name is {value}."),
             (f"I am {value}.", "What is my name?", f"Your name is {value}."),
             (f"My dog is called {value}.", "What is my dog called?", f"Your dog is called {value}."),
-            (f"My favourite colour is {colour}.", "What is my favourite colour?", f"Your favourite colour is {colour}."),
+            (
+                f"My favourite colour is {colour}.",
+                "What is my favourite colour?",
+                f"Your favourite colour is {colour}.",
+            ),
             (f"I like {food}.", "What do I like?", f"You like {food}."),
             (f"The secret word is {word}.", "What is the secret word?", f"The secret word is {word}."),
             (f"I live in {value}.", "Where do I live?", f"You live in {value}."),

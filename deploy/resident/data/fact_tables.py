@@ -103,9 +103,7 @@ PLURALS = _pairs(
 
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 
-MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+MONTHS = ("January February March April May June July August September October November December").split()
 
 NUMBER_WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
@@ -123,8 +121,14 @@ SINGLE = {
     "How many seconds are in a minute?": ("60", "There are 60 seconds in a minute."),
     "How many days are in a year?": ("365", "There are 365 days in a year."),
     "How many seasons are there?": ("4", "There are 4 seasons: spring, summer, autumn and winter."),
-    "Name the four seasons.": ("spring, summer, autumn, winter", "The four seasons are spring, summer, autumn and winter."),
-    "What are the seasons of the year?": ("spring, summer, autumn, winter", "The four seasons are spring, summer, autumn and winter."),
+    "Name the four seasons.": (
+        "spring, summer, autumn, winter",
+        "The four seasons are spring, summer, autumn and winter.",
+    ),
+    "What are the seasons of the year?": (
+        "spring, summer, autumn, winter",
+        "The four seasons are spring, summer, autumn and winter.",
+    ),
     "How many sides does a triangle have?": ("3", "A triangle has 3 sides."),
     "How many sides does a square have?": ("4", "A square has 4 sides."),
     "How many sides does a hexagon have?": ("6", "A hexagon has 6 sides."),

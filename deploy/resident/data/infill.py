@@ -8,11 +8,21 @@ from deploy.resident.data.samples import Infill, Plain, Sample
 from deploy.resident.data.stories import a_story
 from deploy.resident.data.words import a_name, a_word, made_up_word
 
-_ARGUMENTS = "a b c n x y z k left right value number first second total item text name words items count".split()
+_ARGUMENTS = (
+    "a b c n x y z k left right value number first second total item text name words items count".split()
+)
 _OPERATIONS = {
-    "add": "+", "plus": "+", "sum_of": "+", "subtract": "-", "minus": "-", "multiply": "*", "times": "*",
-    "divide": "/", "power": "**", "remainder": "%",
-}  # fmt: skip
+    "add": "+",
+    "plus": "+",
+    "sum_of": "+",
+    "subtract": "-",
+    "minus": "-",
+    "multiply": "*",
+    "times": "*",
+    "divide": "/",
+    "power": "**",
+    "remainder": "%",
+}
 
 
 def _binary(rng: Random) -> str:
@@ -51,7 +61,9 @@ def _branch(rng: Random) -> str:
 def _loop(rng: Random) -> str:
     items = rng.choice(("items", "values", "numbers", "words"))
     item = rng.choice(("item", "value", "x", "word"))
-    name, start, step = rng.choice((("total", "0", "+= {i}"), ("count", "0", "+= 1"), ("product", "1", "*= {i}")))
+    name, start, step = rng.choice(
+        (("total", "0", "+= {i}"), ("count", "0", "+= 1"), ("product", "1", "*= {i}"))
+    )
     return (
         f"def {name}({items}):\n    result = {start}\n    for {item} in {items}:\n"
         f"        result {step.format(i=item)}\n    return result\n"
@@ -59,7 +71,10 @@ def _loop(rng: Random) -> str:
 
 
 def _greeting(rng: Random) -> str:
-    name, word = rng.choice(("greet", "hello", "say_hello", "welcome")), rng.choice(("Hello", "Hi", "Welcome"))
+    name, word = (
+        rng.choice(("greet", "hello", "say_hello", "welcome")),
+        rng.choice(("Hello", "Hi", "Welcome")),
+    )
     return f'def {name}(name):\n    return f"{word}, {{name}}!"\n'
 
 
@@ -79,9 +94,10 @@ def code(rng: Random) -> Sample:
 
 def prose(rng: Random) -> Sample:
     """Facts and sums, one sentence after the other."""
-    sentences = []
-    for _ in range(rng.randint(2, 7)):
-        sentences.append(a_fact(rng).answer if rng.random() < 0.8 else f"{an_operation(rng).answer}.")
+    sentences = [
+        a_fact(rng).answer if rng.random() < 0.8 else f"{an_operation(rng).answer}."
+        for _ in range(rng.randint(2, 7))
+    ]
     return Plain(" ".join(sentences))
 
 
@@ -137,5 +153,9 @@ def gap_in_code(rng: Random) -> Sample:
         head, tail = text.rsplit("return ", 1)
         line, rest = tail.split("\n", 1)
         rest = "\n" + rest if rng.random() < 0.7 else ""
-        return Infill(f"{head}return ", line, rest) if rng.random() < 0.5 else Infill(f"{head}return", f" {line}", rest)
+        return (
+            Infill(f"{head}return ", line, rest)
+            if rng.random() < 0.5
+            else Infill(f"{head}return", f" {line}", rest)
+        )
     return _cut(rng, text)

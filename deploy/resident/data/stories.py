@@ -37,13 +37,13 @@ OBSTACLES = (
     "Then the night came, and {name} could not see a thing.",
 )
 HELPERS = (
-    "Then {friend}, a {kind} {other}, came along and said, \"I will help you.\"",
+    'Then {friend}, a {kind} {other}, came along and said, "I will help you."',
     "A {kind} {other} named {friend} heard this and came to help.",
     "Just then {name} met {friend} the {other}, who knew the way.",
-    "\"Do not worry,\" said {friend} the {other}. \"We will do it together.\"",
+    '"Do not worry," said {friend} the {other}. "We will do it together."',
     "{friend} the {other} gave {name} a {colour} {tool} and some {food}.",
     "{name} called for help, and {friend} the {other} came at once.",
-    "\"Follow me,\" said {friend}, a {kind} old {other}.",
+    '"Follow me," said {friend}, a {kind} old {other}.',
 )
 TURNS = (
     "Together they walked all night and did not give up.",
@@ -57,13 +57,13 @@ TURNS = (
 ENDINGS = (
     "From that day on, {name} and {friend} were best friends.",
     "In the end {name} was happy and went home.",
-    "{name} smiled and said, \"Thank you, {friend}.\"",
+    '{name} smiled and said, "Thank you, {friend}."',
     "That night they ate {food} and slept well.",
     "{name} learned that a good friend is worth more than gold.",
     "And so {name} came home with {thing2} and a new friend.",
     "They lived near the {place} for many happy years.",
     "After that {name} was never afraid of the dark again.",
-)  # fmt: skip
+)
 ASK = (
     "Tell me a story.|Tell me a short story.|Write a story.|Write a short story.|Can you tell me a story?|"
     "I want to hear a story.|Please tell me a story.|A story, please.|Tell a story|Make up a story."
@@ -126,8 +126,14 @@ def stories(rng: Random) -> Sample:
     if roll < 0.4:
         ask = rng.choice(ASK)
     else:
-        about = rng.choice((article(story.animal), article(story.animal), story.name,
-                            f"{article(story.animal)} named {story.name}"))  # fmt: skip
+        about = rng.choice(
+            (
+                article(story.animal),
+                article(story.animal),
+                story.name,
+                f"{article(story.animal)} named {story.name}",
+            )
+        )
         ask = rng.choice(ASK_ABOUT).format(about=about)
     thought = None
     if rng.random() < 0.1:
@@ -138,7 +144,9 @@ def stories(rng: Random) -> Sample:
 def long_stories(rng: Random) -> Sample:
     """Several chapters of one kind each, for long answers."""
     chapters = [a_story(rng) for _ in range(rng.randint(3, 5))]
-    ask = rng.choice(("Tell me a long story.", "Write a long story.", "Tell me a very long story.", "Write a long tale."))
+    ask = rng.choice(
+        ("Tell me a long story.", "Write a long story.", "Tell me a very long story.", "Write a long tale.")
+    )
     text = "\n\n".join(f"Chapter {number}\n\n{story.text}" for number, story in enumerate(chapters, 1))
     return Chat([user(ask), assistant(text)])
 

@@ -10,12 +10,18 @@ from deploy.resident.data.facts import a_fact
 from deploy.resident.data.phrasing import lower_first, vary
 from deploy.resident.data.samples import Chat, Message, Sample, assistant, system, user
 from deploy.resident.data.stories import ASK, a_story
-from deploy.resident.data.tool_calls import Call, a_call
+from deploy.resident.data.tool_calls import a_call
+from deploy.resident.data.tool_kinds import Call
 from deploy.resident.data.words import COLOURS, NOUNS, a_city, a_word, made_up_word, some_words
 
 NO_TOOL = "I have no tool for that."
 RESULT_THOUGHT = "The tool has answered. I say what it found."
-_PROMPTS = ("You are a helpful assistant.", "Use the tools when they fit.", "You can call tools.", "You are an agent.")
+_PROMPTS = (
+    "You are a helpful assistant.",
+    "Use the tools when they fit.",
+    "You can call tools.",
+    "You are an agent.",
+)
 
 
 def calling(calls: list[Call], thought: str | None = None) -> Message:
@@ -63,12 +69,19 @@ def a_result(rng: Random) -> tuple[str, str]:
         reason = " ".join(some_words(rng, 1, 3))
         return json.dumps({"error": reason}), f"the tool reports an error: {reason}."
     if roll < 0.55:
-        degrees, sky = rng.randint(-10, 38), rng.choice("sunny cloudy rainy windy snowy foggy clear stormy".split())
+        degrees, sky = (
+            rng.randint(-10, 38),
+            rng.choice("sunny cloudy rainy windy snowy foggy clear stormy".split()),
+        )
         text = rng.choice((f"{degrees} degrees and {sky}", f"{sky}, {degrees} degrees"))
         return text, f"the result is {text}."
-    keys = rng.sample((*NOUNS, "temperature", "temperature", "condition", "time", "price", "total", "name"), rng.choice((1, 2)))
+    keys = rng.sample(
+        (*NOUNS, "temperature", "temperature", "condition", "time", "price", "total", "name"),
+        rng.choice((1, 2)),
+    )
     values: dict[str, Any] = {
-        key: rng.choice((rng.randint(0, 99), rng.choice(COLOURS), a_word(rng), made_up_word(rng))) for key in keys
+        key: rng.choice((rng.randint(0, 99), rng.choice(COLOURS), a_word(rng), made_up_word(rng)))
+        for key in keys
     }
     return json.dumps(values), " and ".join(f"the {key} is {value}" for key, value in values.items()) + "."
 
@@ -98,12 +111,18 @@ def same_tool_twice(rng: Random) -> Sample:
     while len(call.arguments) != 1 or not isinstance(call.label, str) or call.label not in call.request:
         call = a_call(rng)
     ((key, value),) = call.arguments.items()
-    other: Any = rng.randint(1, 99) if isinstance(value, int | float) else rng.choice((a_city(rng), a_word(rng).capitalize()))
+    other: Any = (
+        rng.randint(1, 99)
+        if isinstance(value, int | float)
+        else rng.choice((a_city(rng), a_word(rng).capitalize()))
+    )
     if isinstance(value, bool):
         return one_call(rng)
     text = call.request.replace(call.label, f"{value} and {rng.choice(('', '', 'in '))}{other}", 1)
     calls = [call, Call(call.tool, text, {key: other}, str(other))]
-    return Chat([*_head(rng), user(text), calling(calls, _thought(rng, calls[:1], 0.15))], _offered(rng, calls[:1]))
+    return Chat(
+        [*_head(rng), user(text), calling(calls, _thought(rng, calls[:1], 0.15))], _offered(rng, calls[:1])
+    )
 
 
 def _sentence(text: str) -> str:
@@ -115,8 +134,13 @@ def after_result(rng: Random) -> Sample:
     call = a_call(rng)
     calls = [call]
     result, said = a_result(rng)
-    messages = [*_head(rng), user(call.request), calling([call]), {"role": "tool", "content": result},
-                assistant(_sentence(said), RESULT_THOUGHT if rng.random() < 0.15 else None)]  # fmt: skip
+    messages = [
+        *_head(rng),
+        user(call.request),
+        calling([call]),
+        {"role": "tool", "content": result},
+        assistant(_sentence(said), RESULT_THOUGHT if rng.random() < 0.15 else None),
+    ]
     if rng.random() < 0.35:
         second = a_call(rng)
         if not second.description_words() & call.description_words():
@@ -136,7 +160,9 @@ def after_two_results(rng: Random) -> Sample:
     results = [a_result(rng), a_result(rng)]
     messages = [user(f"{first.request} {second.request}"), calling([first, second])]
     messages += [{"role": "tool", "content": result} for result, _ in results]
-    said = " ".join(_sentence(f"{call.label}: {said}") for call, (_, said) in zip((first, second), results, strict=True))
+    said = " ".join(
+        _sentence(f"{call.label}: {said}") for call, (_, said) in zip((first, second), results, strict=True)
+    )
     return Chat([*messages, assistant(said)], _offered(rng, [first, second]))
 
 
@@ -160,7 +186,10 @@ def no_call(rng: Random) -> Sample:
         messages, avoid = [user(rng.choice(ASK)), assistant(a_story(rng).text)], {"play", "message"}
     else:
         call = a_call(rng)
-        messages, avoid = [user(call.request), assistant(NO_TOOL, "No tool fits." if rng.random() < 0.15 else None)], call.description_words()
+        messages, avoid = (
+            [user(call.request), assistant(NO_TOOL, "No tool fits." if rng.random() < 0.15 else None)],
+            call.description_words(),
+        )
     others = [call for call in (a_call(rng) for _ in range(8)) if not call.description_words() & avoid]
     tools = {call.name: call.tool for call in others[: rng.randint(1, 4)]}
     return Chat(messages, list(tools.values()))

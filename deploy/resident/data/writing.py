@@ -8,13 +8,34 @@ from deploy.resident.data.facts import a_fact
 from deploy.resident.data.samples import Chat, Sample, assistant, user
 from deploy.resident.data.stories import a_story
 from deploy.resident.data.words import (
-    ADJECTIVES, ANIMALS, CITIES, COLOURS, FOODS, FRUITS, NAMES, OBJECTS, PLACES, a_city, a_name, a_word, article, made_up_word,
-)  # fmt: skip
+    ADJECTIVES,
+    ANIMALS,
+    CITIES,
+    COLOURS,
+    FOODS,
+    FRUITS,
+    NAMES,
+    OBJECTS,
+    PLACES,
+    a_city,
+    a_name,
+    a_word,
+    article,
+    made_up_word,
+)
 
 LISTS: dict[str, list[str]] = {
-    "animals": ANIMALS, "colours": COLOURS, "colors": COLOURS, "fruits": FRUITS, "cities": CITIES, "names": NAMES,
-    "objects": OBJECTS, "foods": FOODS, "places": PLACES, "things": OBJECTS,
-}  # fmt: skip
+    "animals": ANIMALS,
+    "colours": COLOURS,
+    "colors": COLOURS,
+    "fruits": FRUITS,
+    "cities": CITIES,
+    "names": NAMES,
+    "objects": OBJECTS,
+    "foods": FOODS,
+    "places": PLACES,
+    "things": OBJECTS,
+}
 _NUMBERS = "one two three four five six seven eight nine ten".split()
 
 
@@ -41,7 +62,7 @@ def _fields(rng: Random) -> dict[str, Any]:
     return dict(_field(rng) for _ in range(rng.randint(1, 4)))
 
 
-def _written(value: Any) -> str:
+def _written(value: object) -> str:
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
@@ -77,8 +98,14 @@ def json_invented(rng: Random) -> Sample:
     name, animal = rng.choice(NAMES), rng.choice(ANIMALS)
     ask, value = rng.choice(
         (
-            ("Write a JSON object for a person.", {"name": name, "age": rng.randint(1, 90), "city": rng.choice(CITIES)}),
-            ("Describe a person in JSON.", {"name": name, "age": rng.randint(1, 90), "city": rng.choice(CITIES)}),
+            (
+                "Write a JSON object for a person.",
+                {"name": name, "age": rng.randint(1, 90), "city": rng.choice(CITIES)},
+            ),
+            (
+                "Describe a person in JSON.",
+                {"name": name, "age": rng.randint(1, 90), "city": rng.choice(CITIES)},
+            ),
             ("Write a small JSON object.", {"name": name, "age": rng.randint(1, 90)}),
             ("Answer in JSON.", {"answer": "yes"}),
             ("Give me some JSON.", {"name": name, "age": rng.randint(1, 90)}),
@@ -109,7 +136,14 @@ def lists(rng: Random) -> Sample:
     words = rng.sample(LISTS[kind], count)
     number = rng.choice((str(count), _NUMBERS[count - 1]))
     if rng.random() < 0.6:
-        ask = rng.choice((f"Name {number} {kind}.", f"List {number} {kind}.", f"Give me {number} {kind}.", f"Tell me {number} {kind}."))
+        ask = rng.choice(
+            (
+                f"Name {number} {kind}.",
+                f"List {number} {kind}.",
+                f"Give me {number} {kind}.",
+                f"Tell me {number} {kind}.",
+            )
+        )
         return Chat([user(ask), assistant(f"{_joined(words)}.")])
     ask = rng.choice((f"Write a list of {number} {kind}.", f"Make a list of {number} {kind}."))
     return Chat([user(ask), assistant("\n".join(f"- {word}" for word in words))])
@@ -120,14 +154,25 @@ def poems(rng: Random) -> Sample:
     word = rng.choice(rng.choice((ANIMALS, OBJECTS, FRUITS)))
     first, second, third = rng.sample(ADJECTIVES, 3)
     place, place2 = rng.sample(PLACES, 2)
-    rhyme, rhyme2 = rng.choice((("day", "way"), ("night", "light"), ("sea", "me"), ("blue", "you"), ("sun", "run"), ("tree", "free")))
+    rhyme, rhyme2 = rng.choice(
+        (("day", "way"), ("night", "light"), ("sea", "me"), ("blue", "you"), ("sun", "run"), ("tree", "free"))
+    )
     lines = (
         f"The {word} is {first}, the {word} is {second},",
-        f"it came to the {place} one {rhyme}," if rhyme in ("day", "night") else f"it sat by the {place} and the {rhyme},",
+        f"it came to the {place} one {rhyme},"
+        if rhyme in ("day", "night")
+        else f"it sat by the {place} and the {rhyme},",
         f"it found a {third} {place2} there,",
         f"and sang to the wind of the {rhyme2}.",
     )
-    ask = rng.choice(("Write a poem about {a}.", "Write a short poem about {a}.", "A poem about {a}, please.", "Tell me a poem about {a}."))
+    ask = rng.choice(
+        (
+            "Write a poem about {a}.",
+            "Write a short poem about {a}.",
+            "A poem about {a}, please.",
+            "Tell me a poem about {a}.",
+        )
+    )
     return Chat([user(ask.format(a=f"the {word}")), assistant("\n".join(lines))])
 
 
@@ -143,9 +188,9 @@ def reading(rng: Random) -> Sample:
             (rng.choice(other.questions), other.answer),
         )
     )
-    texts = [story.text] + [a_story(rng).text for _ in range(rng.choice((0, 0, 0, 1, 3)))] * (answer == other.answer)
+    texts = [story.text] + [a_story(rng).text for _ in range(rng.choice((0, 0, 0, 1, 3)))] * (
+        answer == other.answer
+    )
     text = "\n\n".join(texts)
     lead = rng.choice(("Here is a story: ", "Read this: ", "", "Story: "))
     return Chat([user(f"{lead}{text}\n\n{ask}"), assistant(answer)])
-
-
