@@ -1,4 +1,4 @@
-"""The official client against a live server with the resident model: plain, streamed, asynchronous, many at once."""
+"""The official client against `caravan serve` and the resident model: plain, streamed, async, many at once."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ def client(live_server: LiveServer) -> Iterator[OpenAI]:
         yield made
 
 
-def ask(question: str, **options: Any) -> dict[str, Any]:
+def ask(question: str, **options: object) -> dict[str, Any]:
     """A greedy chat request."""
     messages = [{"role": "user", "content": question}]
     return {"model": MODEL, "messages": messages, "temperature": 0, "max_tokens": 100, **options}
@@ -50,7 +50,8 @@ def test_a_documented_question_is_answered(client: OpenAI, item: dict[str, str])
 def test_a_stream_adds_up_to_the_plain_answer(client: OpenAI) -> None:
     request = ask("Tell me a short story.")
     plain = client.chat.completions.create(**request)
-    stream = list(client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True}))
+    options = {"stream": True, "stream_options": {"include_usage": True}}
+    stream = list(client.chat.completions.create(**request, **options))
     text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
     assert text == plain.choices[0].message.content
     assert stream[0].choices[0].delta.role == "assistant"
@@ -73,9 +74,10 @@ def test_text_completion_continues_a_text(client: OpenAI) -> None:
 
 
 def test_seeds_repeat_and_differ(client: OpenAI) -> None:
-    def story(seed: int) -> str | None:
+    def story(seed: int) -> str:
         request = ask("Tell me a story.", temperature=1.0, seed=seed)
-        return client.chat.completions.create(**request).choices[0].message.content
+        text: str = client.chat.completions.create(**request).choices[0].message.content
+        return text
 
     assert story(0) == story(0)
     assert len({story(seed) for seed in range(4)}) > 1
