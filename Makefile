@@ -24,7 +24,7 @@ INSTALL := $(PIP) install --quiet --no-input --constraint constraints.txt
 EDITABLE := --no-build-isolation --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types format bench resident native clean distclean
+.PHONY: help serve test lint types format resident native clean distclean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,9 +48,6 @@ types: $(VENV)/.packages  ## check types
 format: $(VENV)/.packages  ## reformat, and fix what can be fixed by itself
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
-
-bench: $(VENV)/.packages  ## measure the server; ARGS="--help" for the workloads
-	$(BIN)/python -m tests.bench $(ARGS)
 
 resident: .venv-resident/.packages  ## train the resident model anew
 	.venv-resident/bin/python -m deploy.resident.run $(ARGS)

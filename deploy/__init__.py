@@ -1,1 +1,1 @@
-"""What stands around the server: how it is built, configured and run. The server imports none of it."""
+"""What it takes to build, train and run Caravan elsewhere. Nothing here is imported by the server."""

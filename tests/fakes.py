@@ -92,5 +92,6 @@ class FakeVocab:
     def token_bytes(self, token_id: int) -> bytes:
         return b"" if token_id == END_OF_GENERATION else bytes([97 + token_id % 26])
 
-    def is_end_of_generation(self, token_id: int) -> bool:
-        return token_id == END_OF_GENERATION
+    @property
+    def end_of_generation_ids(self) -> frozenset[int]:
+        return frozenset([END_OF_GENERATION])

@@ -2,6 +2,7 @@
 
 import logging
 import queue
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -14,11 +15,10 @@ from server.engine.kv_cache import KVCache
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.ports import DecodingContext, TokenTable
-from server.engine.sampler import Sampler
+from server.engine.sampling.sampler import Sampler, TokenSpace
 from server.engine.scheduler import Scheduler
 from server.engine.sequence import Sequence
 from server.engine.step_clock import StepClock
-from server.llama.sampler_chain import CandidateBuffer
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Engine:
         self._config = config
         self._publish = publish
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self._candidates = CandidateBuffer(context.vocab_size)
+        self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids)
         clock = StepClock(config.step_seconds)
         self._kv_cache = KVCache(context)
         self._scheduler = Scheduler(config, self._kv_cache, clock)
@@ -66,7 +66,9 @@ class Engine:
         self._num_failed_steps = 0
 
     def submit(self, request: GenerationRequest) -> None:
-        """Queue a request for the next step."""
+        """Queue a request for the next step. Raises RuntimeError once the engine has stopped."""
+        if self._stopping:
+            raise RuntimeError("the engine has stopped")
         self._inbox.put(lambda: self._add(request))
 
     def abort(self, request_id: str) -> None:
@@ -79,10 +81,14 @@ class Engine:
 
     def run(self) -> None:
         """Work until stopped. Raises when steps keep failing; every request has been answered then."""
-        while not self._stopping:
-            self.turn()
-        self._finish_all(FinishReason.ABORT)
-        self._flush()
+        try:
+            while not self._stopping:
+                self.turn()
+        finally:
+            self._stopping = True
+            self._take_in()
+            self._finish_all(FinishReason.ABORT)
+            self._flush()
 
     @property
     def is_idle(self) -> bool:
@@ -96,6 +102,7 @@ class Engine:
 
     def step(self) -> None:
         """Schedule, decode, sample, publish."""
+        self._expire()
         work = self._scheduler.schedule()
         complete = self._decoder.decode(work)
         self._sample(complete)
@@ -128,6 +135,9 @@ class Engine:
             for fault in self.audit():
                 log.error("the books do not add up: %s", fault)
             self._inbox.get()()
+        self._take_in()
+
+    def _take_in(self) -> None:
         while not self._inbox.empty():
             self._inbox.get()()
 
@@ -161,8 +171,8 @@ class Engine:
 
     def _make_sequence(self, request: GenerationRequest, index: int) -> Sequence:
         self._totals.arrivals += 1
-        sampler = Sampler(request.params, index, self._candidates)
-        detokenizer = Detokenizer(self._tokens, request.params.stop)
+        sampler = Sampler(request.params, request.token_ids, index, self._token_space)
+        detokenizer = Detokenizer(self._tokens, request.params)
         return Sequence(request, index, self._totals.arrivals, sampler, detokenizer)
 
     def _refuse(self, request: GenerationRequest, fault: str) -> None:
@@ -189,6 +199,13 @@ class Engine:
     def _stop(self) -> None:
         self._stopping = True
 
+    def _expire(self) -> None:
+        """End what has used up its time, in the queue and in the prompt too."""
+        now = time.monotonic()
+        for sequence in (*self._scheduler.running, *self._scheduler.waiting):
+            if sequence.deadline is not None and sequence.deadline <= now:
+                self._finish(sequence, FinishReason.LENGTH)
+
     def _sample(self, complete: list[Sequence]) -> None:
         """Draw the next token of every sequence whose known tokens are all computed."""
         if not complete:
@@ -208,10 +225,13 @@ class Engine:
         """Add a drawn token to its sequence and tell the client, or end the sequence."""
         sequence.token_ids.append(token_id)
         self._totals.completion += 1
-        if self._tokens.is_end_of_generation(token_id):
+        if token_id in self._token_space.end_ids or token_id in sequence.params.stop_token_ids:
             self._finish(sequence, FinishReason.STOP)
             return
-        text = sequence.detokenizer.push(token_id)
+        if sequence.num_completion_tokens < sequence.params.min_tokens:
+            text = sequence.detokenizer.push_unstopped(token_id)
+        else:
+            text = sequence.detokenizer.push(token_id)
         if sequence.detokenizer.stopped:
             self._finish(sequence, FinishReason.STOP, text=text)
         elif self._is_full(sequence):
@@ -232,7 +252,6 @@ class Engine:
         self._totals.cached += sequence.num_cached_tokens or 0
         text += sequence.detokenizer.finish()
         self._scheduler.remove(sequence)
-        sequence.sampler.close()
         self._outputs.append(_output(sequence, text, reason, error))
 
     def _finish_all(self, reason: FinishReason, error: str | None = None) -> None:
@@ -267,7 +286,7 @@ def _draw(sampler: Sampler, logits: NDArray[np.float32], best: int) -> int:
     # NumPy's argmax finds a NaN before any number, so one look covers the whole row.
     if not np.isfinite(logits[best]):
         raise ValueError("the model's logits are not finite")
-    return best if sampler.is_greedy else sampler.sample(logits)
+    return best if sampler.is_argmax else sampler.sample(logits)
 
 
 def _output(
@@ -280,5 +299,6 @@ def _output(
         finish_reason=reason,
         num_completion_tokens=sequence.num_completion_tokens,
         num_cached_tokens=sequence.num_cached_tokens or 0,
+        mirostat_mu=sequence.sampler.mirostat_mu,
         error=error,
     )

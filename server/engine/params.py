@@ -2,30 +2,71 @@
 
 import msgspec
 
+# llama.cpp's order; a request may name another.
+DEFAULT_SAMPLERS = ("top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc")
+
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     """How one choice is drawn and when it ends. Values arrive checked; the engine does not repair them.
 
-    `temperature` 0 is greedy. `top_k` 0, `top_p` 1 and `min_p` 0 switch their filter off.
-    `seed` None draws a fresh seed; choice i of a seeded request uses `seed + i`.
-    `max_tokens` None means "until the context is full".
+    Neutral values: `temperature` 1 (0 is greedy), `dynatemp_range` 0, `top_k` 0, `top_p` 1, `min_p` 0,
+    `typical_p` 1, `top_n_sigma` -1, `xtc_probability` 0, `adaptive_target` -1, `mirostat` 0,
+    `repeat_penalty` 1, the other penalties and `dry_multiplier` 0. Windows of -1 are the whole text.
+
+    `logit_bias` pairs token ids with what is added; minus infinity bans. `bad_words` are token sequences that
+    may not be completed. `dry_breakers` are token sequences over which DRY sees no repetition.
+    `seed` None draws a fresh seed; each choice of a seeded request has a stream of its own.
+    `min_tokens` tokens are drawn before anything but `max_tokens` or `max_seconds` may end the text.
+    `max_tokens` None means "until the context is full". `stop` ends the text at its `stop_limit`-th
+    occurrence. `max_seconds` counts from the request's arrival.
     """
 
     temperature: float = 0.8
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
     top_k: int = 40
     top_p: float = 0.95
     min_p: float = 0.05
+    typical_p: float = 1.0
+    top_n_sigma: float = -1.0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    min_keep: int = 1
+    samplers: tuple[str, ...] = DEFAULT_SAMPLERS
+    adaptive_target: float = -1.0
+    adaptive_decay: float = 0.9
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = -1
+    dry_breakers: tuple[tuple[int, ...], ...] = ()
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    bad_words: tuple[tuple[int, ...], ...] = ()
+    allowed_token_ids: tuple[int, ...] | None = None
+    ignore_eos: bool = False
     seed: int | None = None
+    min_tokens: int = 0
     max_tokens: int | None = None
+    max_seconds: float | None = None
     stop: tuple[str, ...] = ()
+    stop_limit: int = 1
+    stop_token_ids: tuple[int, ...] = ()
+    include_stop: bool = False
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt and what to do with it. `id` is unique among the requests an engine knows.
 
     `token_ids` is not empty, every id is in the vocabulary, and it is shorter than the context.
-    `n` choices are drawn from the one prompt, computed once. `cache_salt` separates prefix caches:
-    a prefix is only ever shared among requests with an equal salt.
+    `n` choices are drawn from the one prompt, which is computed once where memory can be cut. `cache_salt`
+    separates prefix caches: a prefix is only ever shared among requests with an equal salt.
     """
 
     id: str

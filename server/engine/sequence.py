@@ -1,11 +1,12 @@
 """Everything that one choice of one request owns."""
 
+import time
 from enum import Enum
 
 from server.engine.detokenizer import Detokenizer
 from server.engine.outputs import FinishReason
 from server.engine.params import GenerationRequest, SamplingParams
-from server.engine.sampler import Sampler
+from server.engine.sampling.sampler import Sampler
 
 
 class SequenceStatus(Enum):
@@ -35,6 +36,7 @@ class Sequence:
         self.num_prompt_tokens = len(request.token_ids)
         self.num_computed_tokens = 0
         self.num_cached_tokens: int | None = None
+        self.deadline = _deadline(request.params)
         self.seq_id: int | None = None
         self.status = SequenceStatus.WAITING
         self.finish_reason: FinishReason | None = None
@@ -60,3 +62,8 @@ class Sequence:
     def is_streaming(self) -> bool:
         """Whether somebody is reading along already, so that a pause would be seen."""
         return self.num_completion_tokens > 0
+
+
+def _deadline(params: SamplingParams) -> float | None:
+    """When the time of a request that has just arrived is over, on the monotonic clock."""
+    return None if params.max_seconds is None else time.monotonic() + params.max_seconds

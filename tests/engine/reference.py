@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from server.engine.detokenizer import Detokenizer
 from server.engine.params import GenerationRequest
-from server.engine.sampler import Sampler
+from server.engine.sampling.sampler import Sampler, TokenSpace
 from server.llama.batch import Batch
 from server.llama.context import Context, DecodeStatus
 from server.llama.model import Model
-from server.llama.sampler_chain import CandidateBuffer
 
 # Logits of one token differ by less than a tenth of this between batches of different shapes.
 _ROUNDING = 1e-3
@@ -35,14 +34,15 @@ class Reference:
         self._context = Context(
             self._model, num_cells=context_size, batch_size=context_size, max_sequences=1, num_threads=1
         )
-        self._buffer = CandidateBuffer(self._model.vocab.size)
+        vocab = self._model.vocab
+        self._tokens = TokenSpace(vocab.size, vocab.end_of_generation_ids)
 
     def answer(self, request: GenerationRequest, index: int = 0) -> Answer:
         """Choice `index` of a request."""
         self._context.remove_sequence(0)
         vocab = self._model.vocab
-        draw = _Draw(request, index, self._buffer)
-        detokenizer = Detokenizer(vocab, request.params.stop)
+        draw = _Draw(request, index, self._tokens)
+        detokenizer = Detokenizer(vocab, request.params)
         known, text = list(request.token_ids), ""
         row = self._compute(known, 0)
         while True:
@@ -54,7 +54,6 @@ class Reference:
             if detokenizer.stopped or len(known) >= min(len(request.token_ids) + limit, self._context_size):
                 break
             row = self._compute(known, len(known) - 1)
-        draw.close()
         return Answer(known[len(request.token_ids) :], text + detokenizer.finish(), draw.decided)
 
     def close(self) -> None:
@@ -73,22 +72,18 @@ class Reference:
 class _Draw:
     """Draws from logits as they are, and twice from logits a little off, to see whether it matters."""
 
-    def __init__(self, request: GenerationRequest, index: int, buffer: CandidateBuffer) -> None:
+    def __init__(self, request: GenerationRequest, index: int, tokens: TokenSpace) -> None:
         self.decided = True
-        self._samplers = [Sampler(request.params, index, buffer) for _ in range(3)]
+        self._samplers = [Sampler(request.params, request.token_ids, index, tokens) for _ in range(3)]
         self._noise = np.random.default_rng(0)
 
     def token(self, row: NDArray[np.float32]) -> int:
         first, *others = self._samplers
-        token_id = first.sample(row)
+        token_id = first.sample(row.copy())
         for sampler in others:
             noise = self._noise.uniform(-_ROUNDING, _ROUNDING, row.shape).astype(np.float32)
             self.decided &= sampler.sample(row + noise) == token_id
-        if first.is_greedy:
+        if first.is_argmax:
             second, best = np.partition(row, -2)[-2:]
             self.decided &= bool(best - second > 2 * _ROUNDING)
         return token_id
-
-    def close(self) -> None:
-        for sampler in self._samplers:
-            sampler.close()

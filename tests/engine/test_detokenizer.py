@@ -5,6 +5,7 @@ import random
 import pytest
 
 from server.engine.detokenizer import Detokenizer
+from server.engine.params import SamplingParams
 
 
 class Pieces:
@@ -16,13 +17,17 @@ class Pieces:
     def token_bytes(self, token_id: int) -> bytes:
         return self.pieces[token_id]
 
-    def is_end_of_generation(self, token_id: int) -> bool:
-        raise AssertionError(token_id)
+    @property
+    def end_of_generation_ids(self) -> frozenset[int]:
+        return frozenset()
 
 
-def feed(pieces: list[bytes], stop: tuple[str, ...] = ()) -> list[str]:
+def feed(
+    pieces: list[bytes], stop: tuple[str, ...] = (), *, limit: int = 1, include: bool = False
+) -> list[str]:
     """What is let go, piece by piece, and at the end."""
-    detokenizer = Detokenizer(Pieces(pieces), stop)
+    params = SamplingParams(stop=stop, stop_limit=limit, include_stop=include)
+    detokenizer = Detokenizer(Pieces(pieces), params)
     texts = []
     for token_id in range(len(pieces)):
         texts.append(detokenizer.push(token_id))
@@ -41,20 +46,30 @@ def chop(data: bytes, rng: random.Random) -> list[bytes]:
     return pieces
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_any_split_gives_the_text_before_the_first_stop(seed: int) -> None:
+def cut_at_stop(text: str, stop: tuple[str, ...], limit: int, *, include: bool) -> str:
+    """The text up to the `limit`-th stop string, found by looking at the whole."""
+    place = 0
+    for number in range(1, limit + 1):
+        found = [(text.find(string, place), len(string)) for string in stop]
+        start, length = min(((i, n) for i, n in found if i >= 0), default=(-1, 0))
+        if start < 0:
+            return text
+        place = start + length
+        if number == limit:
+            return text[: place if include else start]
+    return text
+
+
+@pytest.mark.parametrize("include", [False, True])
+@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(100))
+def test_any_split_gives_the_text_up_to_the_stop(seed: int, limit: int, include: bool) -> None:
     rng = random.Random(seed)
-    text = "".join(rng.choice(["a", "b", "ab", "é", "🦙", "\n", "日"]) for _ in range(rng.randrange(60)))
-    stop = tuple(
-        "".join(rng.choice("ab🦙") for _ in range(rng.randrange(2, 5))) for _ in range(rng.randrange(3))
-    )
-    texts = feed(chop(text.encode(), rng), stop)
-    cuts = [index for index in map(text.find, stop) if index >= 0]
-    # Where one stop string ends before another that began earlier, the first to be complete counts.
-    whole = "".join(texts)
-    assert text.startswith(whole)
-    assert not any(string in whole for string in stop)
-    assert whole == text if not cuts else whole in {text[:cut] for cut in cuts}
+    text = "".join(rng.choice(["a", "b", "ab", "é", "🦙", "\n", "日"]) for _ in range(rng.randrange(80)))
+    # No string inside another, none the beginning of another's end: there, the order of arrival would decide.
+    stop = tuple(rng.sample(["ab", "ba🦙", "é\n", "🦙🦙", "日"], rng.randrange(3)))
+    texts = feed(chop(text.encode(), rng), stop, limit=limit, include=include)
+    assert "".join(texts) == cut_at_stop(text, stop, limit, include=include)
 
 
 def test_a_character_is_never_cut() -> None:

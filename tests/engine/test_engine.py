@@ -1,5 +1,6 @@
 """The engine's promises, exactly, on a context whose every token depends on all that a sequence can see."""
 
+import itertools
 import random
 
 import pytest
@@ -188,3 +189,43 @@ def test_a_request_that_the_engine_cannot_take_gets_an_error_of_its_own() -> Non
 def test_more_requests_than_sequences() -> None:
     requests = mixed_requests(99, 30)
     assert Harness(FakeContext(max_sequences=2)).run(requests) == alone(requests)
+
+
+def test_what_arrives_while_the_engine_stops_is_answered() -> None:
+    harness = Harness(FakeContext(end_weight=0.0))
+    harness.engine.submit(request("before", range(10), max_tokens=400))
+    harness.engine.stop()
+    harness.engine.submit(request("behind", range(10)))
+    harness.engine.run()
+    assert harness.reasons() == {(name, 0): [FinishReason.ABORT] for name in ("before", "behind")}
+    with pytest.raises(RuntimeError, match="stopped"):
+        harness.engine.submit(request("late", range(10)))
+
+
+def test_time_that_is_up_ends_a_request_in_the_queue_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = itertools.count()
+    monkeypatch.setattr("time.monotonic", lambda: next(seconds))
+    harness = Harness(FakeContext(end_weight=0.0), max_running=1)
+    running = request("running", range(10), max_tokens=400, max_seconds=50.0)
+    queued = request("queued", range(50, 90), max_tokens=400, max_seconds=20.0)
+    harness.run([running, queued])
+    assert harness.reasons() == {(name, 0): [FinishReason.LENGTH] for name in ("running", "queued")}
+    assert 0 < len(harness.texts()["running", 0]) < 400
+
+
+def test_stop_tokens_end_without_showing() -> None:
+    whole = Harness(FakeContext(end_weight=0.0)).run([request("r", range(20), max_tokens=30)])["r", 0]
+    stops = tuple(i for i in range(256) if chr(97 + i % 26) == whole[10])
+    cut = Harness(FakeContext(end_weight=0.0)).run(
+        [request("r", range(20), max_tokens=30, stop_token_ids=stops)]
+    )
+    assert cut["r", 0] == whole[: whole.index(whole[10])]
+
+
+def test_min_tokens_holds_off_end_and_stop_strings() -> None:
+    context = FakeContext(end_weight=0.0)
+    whole = Harness(context).run([request("r", range(20), max_tokens=30)])["r", 0]
+    stopped = Harness(FakeContext(end_weight=0.0)).run(
+        [request("r", range(20), max_tokens=30, stop=tuple(set(whole)), min_tokens=12)]
+    )
+    assert stopped["r", 0] == whole[:11]

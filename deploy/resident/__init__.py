@@ -1,0 +1,1 @@
+"""How the resident model is made: corpus, tokenizer, training, export and evaluation."""

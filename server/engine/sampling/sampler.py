@@ -1,0 +1,118 @@
+"""The draw of one sequence: its own state and its own randomness, so that neighbours never matter."""
+
+import random
+import secrets
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from server.engine.params import SamplingParams
+from server.engine.sampling import candidates
+from server.engine.sampling.candidates import Candidates, Floats, Ids
+from server.engine.sampling.draw import Mirostat, MirostatV2
+from server.engine.sampling.dry import Dry
+from server.engine.sampling.penalties import RepetitionPenalties
+from server.engine.sampling.stages import draw_stage, temperature_stage, truncating_stages
+from server.engine.sampling.vocabulary import VocabularyRules
+
+
+class TokenSpace:
+    """What samplers of one model share: all token ids in order, and those that end generation."""
+
+    def __init__(self, vocab_size: int, end_ids: Collection[int]) -> None:
+        self.ids: Ids = np.arange(vocab_size, dtype=np.int32)
+        self.end_ids = frozenset(end_ids)
+
+
+class Sampler:
+    """Bias and bans, penalties, DRY, truncation, temperature, draw: in this order, each if it has an effect.
+
+    `is_argmax` says that all of it comes to taking the likeliest token, which the engine does in bulk.
+    Penalties and DRY look at the prompt too, as in llama.cpp.
+    """
+
+    def __init__(self, params: SamplingParams, prompt: Sequence[int], index: int, tokens: TokenSpace) -> None:
+        self._tokens = tokens
+        self._rng = random.Random(_stream(params.seed, index))
+        self._rules = VocabularyRules(params, tokens.end_ids)
+        self._penalties = _penalties(params)
+        self._dry = _dry(params)
+        self._stages = [*truncating_stages(params, self._rng), temperature_stage(params)]
+        self._draw = draw_stage(params, len(tokens.ids))
+        self._rules.accept(prompt)
+        for repetition in (self._penalties, self._dry):
+            if repetition is not None:
+                repetition.accept(prompt)
+        self.is_argmax = self._is_argmax(params)
+
+    @property
+    def mirostat_mu(self) -> float | None:
+        """Mirostat's limit on surprise in bits, where it draws."""
+        return self._draw.mu if isinstance(self._draw, Mirostat | MirostatV2) else None
+
+    def sample(self, logits: Floats) -> int:
+        """Draw a token from a row of logits [vocab_size], which is changed on the way, and remember it.
+
+        Raises ValueError when every token is banned or a logit is no number.
+        """
+        self._rules.apply(logits)
+        for repetition in (self._penalties, self._dry):
+            if repetition is not None:
+                repetition.apply(logits)
+        left: Candidates = candidates.from_row(logits, self._tokens.ids)
+        for stage in self._stages:
+            left = stage(left)
+        token_id = self._draw(left, self._rng)
+        self._remember(token_id)
+        return token_id
+
+    def _remember(self, token_id: int) -> None:
+        self._rules.accept_drawn(token_id)
+        for repetition in (self._penalties, self._dry):
+            if repetition is not None:
+                repetition.accept([token_id])
+
+    def _is_argmax(self, params: SamplingParams) -> bool:
+        """Of the later stages only these few can make greedy decoding leave the likeliest token."""
+        return (
+            params.temperature == 0
+            and params.dynatemp_range == 0
+            and params.xtc_probability == 0
+            and params.typical_p == 1
+            and params.mirostat == 0
+            and self._rules.is_neutral
+            and self._penalties is None
+            and self._dry is None
+        )
+
+
+def _penalties(params: SamplingParams) -> RepetitionPenalties | None:
+    strengths = (params.repeat_penalty - 1, params.presence_penalty, params.frequency_penalty)
+    if params.repeat_last_n == 0 or not any(strengths):
+        return None
+    return RepetitionPenalties(
+        repeat=params.repeat_penalty,
+        presence=params.presence_penalty,
+        frequency=params.frequency_penalty,
+        window=params.repeat_last_n,
+    )
+
+
+def _dry(params: SamplingParams) -> Dry | None:
+    if params.dry_multiplier == 0 or params.dry_penalty_last_n == 0:
+        return None
+    breakers: dict[int, tuple[tuple[int, ...], ...]] = {}
+    for head, *tail in params.dry_breakers:
+        breakers[head] = (*breakers.get(head, ()), tuple(tail))
+    return Dry(
+        multiplier=params.dry_multiplier,
+        base=params.dry_base,
+        allowed_length=params.dry_allowed_length,
+        window=params.dry_penalty_last_n,
+        breakers=breakers,
+    )
+
+
+def _stream(seed: int | None, index: int) -> str | int:
+    """What seeds the generator of choice `index`. Text is hashed, so seeds and choices are independent."""
+    return secrets.randbits(64) if seed is None else f"{seed}/{index}"

@@ -1,0 +1,53 @@
+"""The stages of a request in the order in which they act, as functions of candidates."""
+
+import random
+from collections.abc import Callable
+
+from server.engine.params import SamplingParams
+from server.engine.sampling import temperature, truncation
+from server.engine.sampling.candidates import Candidates
+from server.engine.sampling.draw import AdaptiveP, Draw, Mirostat, MirostatV2, plain
+
+Stage = Callable[[Candidates], Candidates]
+
+
+def truncating_stages(params: SamplingParams, rng: random.Random) -> list[Stage]:
+    """One function for each of `params.samplers` that is not neutral, in that order."""
+    keep = params.min_keep
+    stages: dict[str, tuple[bool, Stage]] = {
+        "top_k": (params.top_k > 0, lambda c: truncation.top_k(c, max(params.top_k, keep))),
+        "top_p": (params.top_p < 1, lambda c: truncation.top_p(c, params.top_p, keep)),
+        "min_p": (params.min_p > 0, lambda c: truncation.min_p(c, params.min_p, keep)),
+        "typical_p": (params.typical_p < 1, lambda c: truncation.typical_p(c, params.typical_p, keep)),
+        "top_n_sigma": (params.top_n_sigma > 0, lambda c: truncation.top_n_sigma(c, params.top_n_sigma)),
+        "xtc": (
+            params.xtc_probability > 0,
+            lambda c: truncation.xtc(c, params.xtc_probability, params.xtc_threshold, rng, keep),
+        ),
+    }
+    return [stage for active, stage in map(stages.__getitem__, params.samplers) if active]
+
+
+def temperature_stage(params: SamplingParams) -> Stage:
+    """The temperature of a request, dynamic if it says so."""
+    if params.dynatemp_range <= 0:
+        return lambda c: temperature.scale(c, params.temperature)
+
+    def dynamic(candidates: Candidates) -> Candidates:
+        value = temperature.dynamic_temperature(
+            candidates, params.temperature, params.dynatemp_range, params.dynatemp_exponent
+        )
+        return temperature.scale(candidates, value)
+
+    return dynamic
+
+
+def draw_stage(params: SamplingParams, vocab_size: int) -> Draw:
+    """What takes the token."""
+    if params.mirostat == 1:
+        return Mirostat(params.mirostat_tau, params.mirostat_eta, vocab_size)
+    if params.mirostat == 2:
+        return MirostatV2(params.mirostat_tau, params.mirostat_eta)
+    if params.adaptive_target >= 0:
+        return AdaptiveP(params.adaptive_target, params.adaptive_decay)
+    return plain
