@@ -30,7 +30,9 @@ def live_server(model: LoadedModel, settings: Settings | None = None) -> Generat
         await registry.start()
         await server.serve(sockets=[listener])
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # asyncio switches Nagle's delay off only on sockets that name their protocol.
+    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=lambda: asyncio.run(run(listener)))
         thread.start()
         try:

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 # What other servers log for a client that closed its connection; nobody is left to read it.
 _CLIENT_LEFT = 499
+# Longer than a failing engine needs to tell its requests.
+_DRAIN_SECONDS = 10
 
 
 class ClientLeftError(Exception):
@@ -53,8 +55,9 @@ class AnswerStream(EventSourceResponse):
             sep="\n",
             ping=services.keep_alive_seconds,
             ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
+            # Streams end by themselves or with their engine; the library must not tear them first.
             shutdown_event=anyio.Event(),
-            shutdown_grace_period=services.shutdown_seconds,
+            shutdown_grace_period=services.shutdown_seconds + _DRAIN_SECONDS,
         )
         self._answer = answer
 
