@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from server import resident
 from server.chat.template import CHATML, ChatTemplate
 from server.engine.client import AsyncEngine
 from server.engine.config import EngineConfig
@@ -78,7 +79,7 @@ def open_model(
     Raises ModelLoadError, TemplateSyntaxError, or OSError over the template's file. The vocabulary stays open
     as long as the process.
     """
-    path = settings.model or _resident_path()
+    path = settings.model or resident.model_path()
     model = Model(path, vocab_only=True)
     return LoadedModel(
         id=settings.model_id or _default_id(settings, path),
@@ -95,13 +96,6 @@ def open_model(
 
 def _default_id(settings: Settings, path: Path) -> str:
     return RESIDENT_ID if settings.model is None else path.stem
-
-
-def _resident_path() -> Path:
-    # Imported here so that a build without the resident model can still serve named ones.
-    from server import resident
-
-    return resident.model_path()
 
 
 def _engine_config(settings: Settings, path: Path) -> EngineConfig:

@@ -41,7 +41,7 @@ async def serve(settings: Settings, *, open_one: Callable[[Settings], LoadedMode
         try:
             await asyncio.wait([serving, starting], return_when=asyncio.FIRST_COMPLETED)
             if _succeeded(starting):
-                print(banner(settings, registry.models[0], listener), flush=True)
+                print(banner(registry.models[0], listener), flush=True)
             else:
                 server.should_exit = True
             await serving
@@ -54,7 +54,7 @@ async def serve(settings: Settings, *, open_one: Callable[[Settings], LoadedMode
             raise StartError(str(error)) from error
 
 
-def banner(settings: Settings, model: LoadedModel, listener: socket.socket) -> str:
+def banner(model: LoadedModel, listener: socket.socket) -> str:
     """What the operator needs first: what is served, where, how to try it and how to name another model."""
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 (compared, not bound)
@@ -67,9 +67,8 @@ def banner(settings: Settings, model: LoadedModel, listener: socket.socket) -> s
         "  try it:",
         f"    curl {base}/chat/completions -H 'Content-Type: application/json' \\",
         f"      -d {shlex.quote(request)}",
+        "  another model: caravan serve --model path/to/model.gguf",
     ]
-    if settings.model is None:
-        lines.append("  another model: caravan serve --model /path/to/model.gguf")
     return "\n".join(lines)
 
 

@@ -35,7 +35,7 @@ def serving(*options: str) -> Generator[tuple[subprocess.Popen[str], str], None,
         try:
             assert process.stdout is not None
             shown = ""
-            while "-d '{" not in shown:
+            while "another model" not in shown:
                 line = process.stdout.readline()
                 assert line, "the server ended early"
                 shown += line
@@ -71,7 +71,7 @@ def test_serve_prints_what_works_and_ends_cleanly(tiny_models: TinyModels) -> No
         found = re.search(r"http://127\.0\.0\.1:\d+/v1", shown)
         assert found is not None
         assert httpx.get(f"{found[0].removesuffix('/v1')}/ready").status_code == 200
-        command = shown[shown.index("curl") :]
+        command = shown[shown.index("curl") : shown.index("another model")]
         words = shlex.split(command.replace("\\\n", " "))
         answer = httpx.post(words[1], content=words[words.index("-d") + 1], timeout=PATIENCE)
         assert answer.json()["model"] == "it's"

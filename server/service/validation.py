@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import TypeVar
 
-import annotated_types
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
@@ -153,12 +152,9 @@ def _range(schema: type[Schema], location: tuple[int | str, ...]) -> str | None:
     high: object = None
     open_low = False
     for constraint in field.metadata:
-        if isinstance(constraint, annotated_types.Ge):
-            low = constraint.ge
-        elif isinstance(constraint, annotated_types.Gt):
-            low, open_low = constraint.gt, True
-        elif isinstance(constraint, annotated_types.Le):
-            high = constraint.le
+        open_low = open_low or hasattr(constraint, "gt")
+        low = getattr(constraint, "gt", getattr(constraint, "ge", low))
+        high = getattr(constraint, "le", high)
     if low is None or high is None:
         return None
     return f"must be greater than {low} and at most {high}" if open_low else f"must be from {low} to {high}"

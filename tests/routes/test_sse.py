@@ -1,0 +1,50 @@
+"""The stream's response by itself, driven as an ASGI server drives it."""
+
+import asyncio
+
+from starlette.types import Message
+
+from schemas.chat import ChatCompletionRequest
+from server.registry import ModelRegistry
+from server.routes.deps import Services
+from server.routes.sse import AnswerStream
+from server.service.chat import ChatService
+from server.service.completions import CompletionService
+from server.service.sampling import RequestLimits
+from tests.fakes_web import ScriptedEngine, loaded_model
+
+REQUEST = b'{"model": "fake", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}'
+
+
+def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> None:
+    engine = ScriptedEngine()
+    engine.hold_after = 1
+
+    async def leave() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Message) -> None:
+        await asyncio.sleep(60)
+
+    async def test() -> None:
+        registry = ModelRegistry([loaded_model(engine)])
+        await registry.start()
+        chat = ChatService(registry, RequestLimits())
+        services = Services(
+            registry=registry,
+            chat=chat,
+            completions=CompletionService(registry, RequestLimits()),
+            max_body_bytes=1,
+            allow_unknown_fields=False,
+            keep_alive_seconds=15,
+            shutdown_seconds=0,
+        )
+        answer = await chat.prepare(ChatCompletionRequest.model_validate_json(REQUEST))
+        await answer.open(5)
+        assert engine.running
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+        await AnswerStream(answer, services)(scope, leave, send)
+        assert not engine.running
+        assert len(engine.aborted) == 1
+
+    asyncio.run(asyncio.wait_for(test(), 20))
