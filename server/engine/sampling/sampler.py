@@ -7,8 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from server.engine.params import SamplingParams
-from server.engine.sampling import candidates
-from server.engine.sampling.candidates import Candidates, Floats, Ids
+from server.engine.sampling.candidates import Candidates, Floats, Ids, from_row
 from server.engine.sampling.draw import Mirostat, MirostatV2
 from server.engine.sampling.dry import Dry
 from server.engine.sampling.penalties import RepetitionPenalties
@@ -56,18 +55,25 @@ class Sampler:
 
         Raises ValueError when every token is banned or a logit is no number.
         """
-        self._rules.apply(logits)
-        for repetition in (self._penalties, self._dry):
-            if repetition is not None:
-                repetition.apply(logits)
-        left: Candidates = candidates.from_row(logits, self._tokens.ids)
-        for stage in self._stages:
-            left = stage(left)
-        token_id = self._draw(left, self._rng)
+        token_id = self._draw(self.candidates(logits), self._rng)
         if self.sum_logprob is not None:
             self.sum_logprob += logprob(logits, token_id)
         self._remember(token_id)
         return token_id
+
+    def candidates(self, logits: Floats) -> Candidates:
+        """What the next draw chooses from, tempered; the row is changed as in `sample`.
+
+        Mirostat leaves out more and adaptive-p weighs anew, both as part of the draw.
+        """
+        self._rules.apply(logits)
+        for repetition in (self._penalties, self._dry):
+            if repetition is not None:
+                repetition.apply(logits)
+        left = from_row(logits, self._tokens.ids)
+        for stage in self._stages:
+            left = stage(left)
+        return left
 
     def _remember(self, token_id: int) -> None:
         self._rules.accept_drawn(token_id)

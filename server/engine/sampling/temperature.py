@@ -13,7 +13,7 @@ def scale(candidates: Candidates, temperature: float) -> Candidates:
         return candidates.top(1)
     if temperature == 1:
         return candidates
-    return Candidates(candidates.ids, candidates.logits / np.float32(temperature), candidates.is_sorted)
+    return Candidates(candidates.ids, candidates.logits / np.float32(temperature))
 
 
 def dynamic_temperature(candidates: Candidates, temperature: float, spread: float, exponent: float) -> float:
