@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from server.engine.sampling.candidates import Candidates
 
+_BIT = math.log(2)
 _MIROSTAT_M = 100
 # Weights that are added up at once in a long row.
 _BLOCK = 512
 
 # The shape of adaptive-p, constants of llama.cpp's sampler.
 _WIDTH = 0.3
-_PEAK = 5.0
 _SHARPNESS = 10.0
 
 
@@ -106,10 +106,10 @@ class MirostatV2:
 
     def __call__(self, candidates: Candidates, rng: random.Random) -> int:
         """Draw and learn."""
-        with np.errstate(divide="ignore"):
-            surprise = -np.log2(candidates.probabilities())
-        keep = surprise <= self.mu
-        kept = candidates.take(keep) if keep.any() else candidates.top(1)
+        total = candidates.weights().sum(dtype=np.float64)
+        least = np.log(total) - self.mu * _BIT
+        keep = candidates.logits - candidates.logits.max() >= np.float32(least)
+        kept = candidates.where(keep) if keep.any() else candidates.top(1)
         return _draw_and_learn(self, kept, rng)
 
     def learn(self, surprise: float) -> None:
@@ -131,11 +131,12 @@ class AdaptiveP:
 
     def __call__(self, candidates: Candidates, rng: random.Random) -> int:
         """Draw and remember how likely the drawn token was."""
-        probabilities = candidates.probabilities()
+        probabilities = candidates.weights()
+        probabilities /= probabilities.sum(dtype=np.float64)
         goal = min(max(2 * self._target - self._sum / self._weight, 0.0), 1.0)
-        distance = np.abs(probabilities - goal) / _WIDTH
-        logits = _PEAK - _SHARPNESS * distance * distance / (1 + distance)
-        place = pick(np.exp(logits - logits.max()), rng)
+        distance = np.abs(probabilities - np.float32(goal)) / np.float32(_WIDTH)
+        logits = -_SHARPNESS * distance * distance / (1 + distance)
+        place = pick(np.exp(logits), rng)
         self._sum = float(probabilities[place]) + self._decay * self._sum
         self._weight = 1 + self._decay * self._weight
         return int(candidates.ids[place])

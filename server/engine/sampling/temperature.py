@@ -24,8 +24,5 @@ def dynamic_temperature(candidates: Candidates, temperature: float, spread: floa
     """
     if spread <= 0 or candidates.size <= 1:
         return temperature
-    probabilities = candidates.probabilities()
-    probabilities = probabilities[probabilities > 0]
-    entropy = float(-np.sum(probabilities * np.log(probabilities)))
     low, high = max(0.0, temperature - spread), temperature + spread
-    return low + (high - low) * math.pow(max(0.0, entropy / math.log(candidates.size)), exponent)
+    return low + (high - low) * math.pow(max(0.0, candidates.entropy() / math.log(candidates.size)), exponent)

@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 
-from server.engine.sampling.candidates import Candidates, largest
+from server.engine.sampling.candidates import Candidates, Floats, mean_product
 
 _FIRST_LOOK = 256
 
@@ -24,7 +24,7 @@ def top_p(candidates: Candidates, p: float, min_keep: int = 1) -> Candidates:
     while True:
         best = candidates.top(look)
         falling = -np.sort(-best.logits)
-        reached = np.cumsum(np.exp(falling - falling[0]), dtype=np.float64)
+        reached = np.cumsum(np.exp(falling - falling[0]).astype(np.float64))
         count = int(np.searchsorted(reached, goal)) + 1
         if count <= best.size or best.size == candidates.size:
             return best.top(max(count, min_keep))
@@ -37,7 +37,7 @@ def min_p(candidates: Candidates, p: float, min_keep: int = 1) -> Candidates:
         return candidates
     keep = candidates.logits >= candidates.logits.max() + np.float32(math.log(p))
     if int(np.count_nonzero(keep)) >= min_keep:
-        return candidates.take(keep)
+        return candidates.where(keep)
     return candidates.top(min_keep)
 
 
@@ -45,18 +45,26 @@ def typical_p(candidates: Candidates, p: float, min_keep: int = 1) -> Candidates
     """Those whose surprise is closest to the entropy, until they exceed p together (Meister et al. 2022)."""
     if p >= 1:
         return candidates
-    probabilities = candidates.probabilities()
-    with np.errstate(divide="ignore"):
-        surprise = -np.log(probabilities)
-    possible = probabilities > 0
-    entropy = float(np.dot(probabilities[possible], surprise[possible]))
-    distance = np.abs(surprise - entropy)
-    reached = np.cumsum(probabilities[np.argsort(distance)])
+    rising = np.sort(candidates.logits)
+    weights = np.exp(rising - rising[-1]).astype(np.float64)
+    goal = p * float(weights.sum())
+    typical = math.log(weights.sum()) + float(rising[-1]) - candidates.entropy()
+    # From its least element the distance rises both ways: two runs, which a stable sort merely merges.
+    order = np.argsort(np.abs(rising - typical), kind="stable")
     # The token that takes the sum above p is the last one kept; in top_p, reaching p is enough.
-    count = max(int(np.searchsorted(reached, p, side="right")) + 1, min_keep)
-    if count >= candidates.size:
-        return candidates
-    return candidates.take(largest(-distance, count))
+    count = int(np.searchsorted(np.cumsum(weights[order]), goal, side="right")) + 1
+    return _first_values(candidates, rising[order[: max(count, min_keep)]])
+
+
+def _first_values(candidates: Candidates, logits: Floats) -> Candidates:
+    """As many candidates as there are values, which are consecutive ones of theirs, the last one doubtful:
+    where more candidates have that value than are wanted, those with the lowest ids stay.
+    """
+    keep = (candidates.logits >= logits.min()) & (candidates.logits <= logits.max())
+    surplus = int(np.count_nonzero(keep)) - len(logits)
+    if surplus:
+        keep[np.flatnonzero(candidates.logits == logits[-1])[-surplus:]] = False
+    return candidates.where(keep)
 
 
 def top_n_sigma(candidates: Candidates, n: float) -> Candidates:
@@ -65,8 +73,8 @@ def top_n_sigma(candidates: Candidates, n: float) -> Candidates:
         return candidates
     peak = candidates.logits.max()
     below = np.subtract(candidates.logits, peak, dtype=np.float64)
-    variance = np.dot(below, below) / below.size - below.mean() ** 2
-    return candidates.take(below >= -n * math.sqrt(max(variance, 0.0)))
+    variance = mean_product(below, below) - below.mean() ** 2
+    return candidates.where(below >= -n * math.sqrt(max(variance, 0.0)))
 
 
 def xtc(
@@ -88,4 +96,4 @@ def xtc(
     keep[above] = False
     # Of equally unlikely ones the last stays: the others come before it.
     keep[above[::-1][probabilities[above][::-1].argmin()]] = True
-    return candidates.take(keep)
+    return candidates.where(keep)
