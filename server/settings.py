@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     gpu_layers: int = Field(default=-1, ge=-1, description="Layers to put on a GPU. -1: all.")
     max_choices: PositiveInt = Field(default=16, description="Highest `n` that a request may ask for.")
     max_prompts: PositiveInt = Field(default=128, description="Most prompts in one completion request.")
-    max_body_bytes: PositiveInt = Field(default=8 * 1024 * 1024, description="Largest request body.")
+    max_body_bytes: PositiveInt = Field(default=4 * 1024 * 1024, description="Largest request body.")
     allow_unknown_fields: bool = Field(
         default=False, description="Let request fields pass that nobody knows, instead of refusing them."
     )
