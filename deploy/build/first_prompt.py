@@ -1,4 +1,4 @@
-"""The first prompt of a new build: some hundred tokens through small quantized models, two ways.
+"""The first prompt of a new build: some hundred tokens through small quantized models, several ways.
 
 Runs as a process of its own, because a bad build may die in it. Each model is decoded by the kernels that
 would serve it (AMX, repacked weights, a GPU) and by the plain CPU ones, and the logits must agree. A short
@@ -7,6 +7,7 @@ prompt would not do: the special kernels start at a few rows. The result is one 
 
 import argparse
 import ctypes
+import enum
 import json
 import os
 import sys
@@ -44,7 +45,19 @@ Logits = NDArray[np.float32]
 
 
 class CheckError(Exception):
-    """The build computes something else than it should, or cannot do at all what it was built for."""
+    """The build computes something else than it should, or cannot compute at all."""
+
+
+class GpuError(CheckError):
+    """The same, where the CPU's kernels are not to blame."""
+
+
+class Route(enum.Enum):
+    """Where the weights go. PLAIN keeps to the CPU kernels that read weights as the file has them."""
+
+    PLAIN = "plain"
+    CPU = "CPU"
+    GPU = "GPU"
 
 
 def write_model(path: Path) -> None:
@@ -102,14 +115,11 @@ def quantize(source: Path, target: Path, file_type: int) -> None:
         raise CheckError(f"llama.cpp could not write {target.name}")
 
 
-def compute_logits(path: Path, *, plain: bool) -> Logits:
-    """Logits after the prompt in one batch and after each further token, [1 + ANSWER_TOKENS, VOCABULARY].
-
-    `plain` keeps to the CPU kernels that read weights as the file has them.
-    """
+def compute_logits(path: Path, route: Route) -> Logits:
+    """Logits after the prompt in one batch and after each further token, [1 + ANSWER_TOKENS, VOCABULARY]."""
     model_params = llama_cpp.llama_model_default_params()
-    model_params.use_extra_bufts = not plain
-    model_params.n_gpu_layers = 0 if plain else -1
+    model_params.use_extra_bufts = route is not Route.PLAIN
+    model_params.n_gpu_layers = -1 if route is Route.GPU else 0
     model = llama_cpp.llama_model_load_from_file(os.fsencode(path), model_params)
     if not model:
         raise CheckError(f"llama.cpp could not load {path.name}")
@@ -117,7 +127,7 @@ def compute_logits(path: Path, *, plain: bool) -> Logits:
     params.n_ctx = params.n_batch = params.n_ubatch = 512
     # AMX is set up thread by thread, so one thread would not show every fault.
     params.n_threads = params.n_threads_batch = min(4, max(2, os.cpu_count() or 2))
-    params.op_offload = not plain
+    params.op_offload = route is Route.GPU
     context = llama_cpp.llama_init_from_model(model, params)
     if not context:
         raise CheckError("llama.cpp could not make a context")
@@ -147,21 +157,32 @@ def compare(served: Logits, plain: Logits) -> float:
 
 
 def check(*, gpu: bool) -> dict[str, float]:
-    """Relative difference of each quantization. Raises CheckError."""
+    """Relative difference of each quantization and route. Raises CheckError or GpuError."""
     if gpu and not llama_cpp.llama_supports_gpu_offload():
-        raise CheckError("this build reaches no GPU: no device here, or no driver")
-    differences = {}
+        raise GpuError("this build reaches no GPU: no device here, or no driver")
+    differences: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        original = Path(folder, "F32.gguf")
-        write_model(original)
-        for name, file_type in QUANTIZATIONS.items():
-            path = Path(folder, f"{name}.gguf")
-            quantize(original, path, file_type)
-            served, plain = compute_logits(path, plain=False), compute_logits(path, plain=True)
-            differences[name] = compare(served, plain)
-            if not differences[name] < TOLERANCE:
-                raise CheckError(f"logits of a {name} model are off by {differences[name]:.1%}")
+        paths = write_quantized(Path(folder))
+        for route in (Route.CPU, Route.GPU) if gpu else (Route.CPU,):
+            for path in paths:
+                name = f"{path.stem} on {route.value}"
+                difference = compare(compute_logits(path, route), compute_logits(path, Route.PLAIN))
+                if not difference < TOLERANCE:
+                    failure = GpuError if route is Route.GPU else CheckError
+                    raise failure(f"logits of {name} are off by {difference:.1%}")
+                differences[name] = difference
     return differences
+
+
+def write_quantized(folder: Path) -> list[Path]:
+    """The same weights in each quantization. Raises CheckError."""
+    original = folder / "F32.gguf"
+    write_model(original)
+    paths = []
+    for name, file_type in QUANTIZATIONS.items():
+        paths.append(folder / f"{name}.gguf")
+        quantize(original, paths[-1], file_type)
+    return paths
 
 
 def main() -> int:
@@ -174,7 +195,7 @@ def main() -> int:
     try:
         differences = check(gpu=arguments.gpu)
     except CheckError as failure:
-        print(json.dumps({"error": str(failure)}))
+        print(json.dumps({"error": str(failure), "gpu": isinstance(failure, GpuError)}))
         return 1
     report = {
         "library": llama_cpp.__file__,

@@ -100,6 +100,8 @@ def _build(plan: Plan, wheels: WheelStore) -> Wheel:
             return wheels.save(plan.digest, wheel)
         problem = trial.problem
         _say(f"this build is not to be trusted: {problem}")
+        if trial.only_gpu:
+            break
     raise BuildError(f"llama.cpp was compiled but fails its first prompt: {problem}\nNothing was installed.")
 
 

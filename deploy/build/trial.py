@@ -18,10 +18,14 @@ _TIMEOUT_SECONDS = 300
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """How it went. `problem` is None for a wheel that may be trusted; `summary` is a line for people."""
+    """How it went. `problem` is None for a wheel that may be trusted; `summary` is a line for people.
+
+    `only_gpu` says that the problem is not one of the CPU's kernels.
+    """
 
     problem: str | None
     summary: str = ""
+    only_gpu: bool = False
 
 
 def try_wheel(wheel: Path, backend: Backend) -> Trial:
@@ -63,7 +67,7 @@ def judge(status: int, output: str, errors: str, folder: Path) -> Trial:
     except (IndexError, ValueError):
         return Trial(f"the first prompt gave no result:\n{errors[-2000:]}")
     if status != 0:
-        return Trial(str(report.get("error", "the first prompt failed")))
+        return Trial(str(report["error"]), only_gpu=bool(report["gpu"]))
     if not Path(report["library"]).resolve().is_relative_to(folder.resolve()):
         return Trial(f"another library was loaded: {report['library']}")
     worst = max(report["differences"].values())

@@ -25,6 +25,7 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--data", type=Path, default=Path("runs/resident"), help="folder with train.npz and validation.npz")
     add("--output", type=Path, default=Path("runs/resident"), help="folder for model.pt, losses.csv and logs")
+    add("--initial", type=Path, help="a model.pt to go on from; its shape must be that of the options")
     add("--seed", type=int, default=1)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--threads", type=int, default=0, help="CPU threads, 0 for all")
@@ -98,6 +99,8 @@ class Training:
             dropout=options.dropout,
         )
         self.model = LanguageModel(config).to(options.device)
+        if options.initial:
+            self.model.load_state_dict(LanguageModel.load(options.initial).state_dict())
         if options.compile:
             for block in self.model.blocks:
                 block.compile(dynamic=True)

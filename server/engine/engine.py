@@ -300,5 +300,6 @@ def _output(
         num_completion_tokens=sequence.num_completion_tokens,
         num_cached_tokens=sequence.num_cached_tokens or 0,
         mirostat_mu=sequence.sampler.mirostat_mu,
+        sum_logprob=sequence.sampler.sum_logprob,
         error=error,
     )

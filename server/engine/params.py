@@ -18,7 +18,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     `seed` None draws a fresh seed; each choice of a seeded request has a stream of its own.
     `min_tokens` tokens are drawn before anything but `max_tokens` or `max_seconds` may end the text.
     `max_tokens` None means "until the context is full". `stop` ends the text at its `stop_limit`-th
-    occurrence. `max_seconds` counts from the request's arrival.
+    occurrence. `max_seconds` counts from the request's arrival. `score` asks for `TokenOutput.sum_logprob`.
     """
 
     temperature: float = 0.8
@@ -59,6 +59,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     stop_limit: int = 1
     stop_token_ids: tuple[int, ...] = ()
     include_stop: bool = False
+    score: bool = False
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):

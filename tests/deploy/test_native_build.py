@@ -1,41 +1,21 @@
-"""The native build's decisions: what is probed, under which digest a wheel is kept, which one is trusted."""
+"""What the native build finds out, which options it takes, under which digest the result is kept."""
 
-import dataclasses
 import io
-import json
 import os
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from deploy.build import amx, compiler, first_prompt, native, recipe, store, trial
+from deploy.build import amx, compiler, native, recipe, trial
 from deploy.build.amx import Amx
-from deploy.build.compiler import Compiler, Toolchain
+from deploy.build.compiler import Compiler
 from deploy.build.errors import BuildError
 from deploy.build.progress import Progress, Step, parse_step
 from deploy.build.recipe import Backend, UserOptions
-from deploy.build.store import Wheel, WheelStore
-from deploy.build.trial import Trial
+from tests.deploy.fakes import make_toolchain
 
 NO_OPTIONS = UserOptions()
-
-
-def make_toolchain(folder: Path, script: str) -> Toolchain:
-    """Compilers that are shell scripts."""
-    path = folder / "cc"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-    return Toolchain(Compiler("c", (str(path),)), Compiler("c++", (str(path),)))
-
-
-def make_wheel(folder: Path, verdict: Amx = Amx.WORKS) -> Wheel:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "llama_cpp_python-0-py3-none-any.whl"
-    path.write_bytes(b"a wheel")
-    return Wheel(path, store.sha256(path), verdict)
 
 
 class TestDigest:
@@ -166,125 +146,6 @@ class TestProgress:
         progress.finish("done")
         assert stream.getvalue().count("\n") == 1
         assert stream.getvalue().count("\r") == 4
-
-
-class TestStore:
-    def test_keeps_and_shares(self, tmp_path: Path) -> None:
-        wheels = WheelStore((tmp_path / "ours", tmp_path / "shared"))
-        wheels.save("digest", make_wheel(tmp_path / "unchecked", Amx.REPAIRED))
-        neighbour = WheelStore((tmp_path / "theirs", tmp_path / "shared"))
-        found = neighbour.find("digest")
-        assert found is not None
-        assert found.amx is Amx.REPAIRED
-        assert neighbour.find("another") is None
-        neighbour.discard("digest")
-        assert neighbour.find("digest") is None
-
-    def test_a_changed_wheel_is_not_found(self, tmp_path: Path) -> None:
-        wheels = WheelStore((tmp_path / "ours",))
-        saved = wheels.save("digest", make_wheel(tmp_path / "unchecked"))
-        saved.path.write_bytes(b"another wheel")
-        assert wheels.find("digest") is None
-
-    def test_a_wheel_that_was_never_checked_is_not_found(self, tmp_path: Path) -> None:
-        make_wheel(tmp_path / "ours" / "digest")
-        assert WheelStore((tmp_path / "ours",)).find("digest") is None
-
-    def test_an_empty_variable_means_no_sharing(self, tmp_path: Path) -> None:
-        assert store.open_store(tmp_path, {"CARAVAN_WHEEL_CACHE": ""}).folders == (tmp_path / "wheels",)
-        assert len(store.open_store(tmp_path, {"CARAVAN_WHEEL_CACHE": "/shared"}).folders) == 2
-
-
-class TestTrial:
-    def test_a_library_that_kills_its_process(self, tmp_path: Path) -> None:
-        path = tmp_path / "bad.whl"
-        with zipfile.ZipFile(path, "w") as wheel:
-            wheel.writestr("llama_cpp/__init__.py", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
-        problem = trial.try_wheel(path, Backend.CPU).problem
-        assert problem is not None
-        assert "SIGSEGV" in problem
-
-    @pytest.mark.parametrize(
-        ("status", "output", "problem"),
-        [
-            (1, json.dumps({"error": "logits of a Q4_0 model are off by 98.0%"}), "off by 98"),
-            (1, "", "no result"),
-            (-4, "", "SIGILL"),
-            (0, json.dumps({"library": "/elsewhere/llama.py", "differences": {"Q4_0": 0.0}}), "/elsewhere"),
-        ],
-    )
-    def test_what_is_not_trusted(self, tmp_path: Path, status: int, output: str, problem: str) -> None:
-        judged = trial.judge(status, output, "", tmp_path)
-        assert judged.problem is not None
-        assert problem in judged.problem
-
-    def test_what_is_trusted(self, tmp_path: Path) -> None:
-        report = {"library": str(tmp_path / "llama_cpp.py"), "differences": {"Q4_0": 0.01, "Q8_0": 0.02}}
-        judged = trial.judge(0, json.dumps(report), "", tmp_path)
-        assert judged == Trial(None, "logits agree within 2.0% on Q4_0, Q8_0")
-
-    def test_logits_that_are_no_numbers_differ(self) -> None:
-        ones = np.ones((2, 4), np.float32)
-        assert first_prompt.compare(ones, ones) == 0.0
-        assert first_prompt.compare(ones * np.float32(np.nan), ones) == float("inf")
-
-
-@dataclasses.dataclass
-class Workshop:
-    """Stands for compiler and trial: notes what was compiled, and passes only the verdicts in `good`."""
-
-    folder: Path
-    good: set[Amx]
-    compiled: list[Amx] = dataclasses.field(default_factory=list)
-
-    def compile(self, _plan: native.Plan, verdict: Amx) -> Wheel:
-        self.compiled.append(verdict)
-        return make_wheel(self.folder, verdict)
-
-    def try_wheel(self, _wheel: Path, _backend: Backend) -> Trial:
-        return Trial(None if self.compiled[-1] in self.good else "it died of SIGSEGV")
-
-
-class TestBuild:
-    def run(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: set[Amx]
-    ) -> tuple[Workshop, WheelStore]:
-        workshop = Workshop(tmp_path / "unchecked", good)
-        monkeypatch.setattr(native, "_compile", workshop.compile)
-        monkeypatch.setattr(native, "try_wheel", workshop.try_wheel)
-        monkeypatch.setattr(amx, "probe", lambda _: Amx.REPAIRED)
-        return workshop, WheelStore((tmp_path / "wheels",))
-
-    def plan(self, tmp_path: Path) -> native.Plan:
-        return native.Plan("1.0", Backend.CPU, make_toolchain(tmp_path, "echo gcc"), NO_OPTIONS, "digest")
-
-    def test_a_good_build_is_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        workshop, wheels = self.run(tmp_path, monkeypatch, {Amx.REPAIRED})
-        native._build(self.plan(tmp_path), wheels)
-        assert workshop.compiled == [Amx.REPAIRED]
-        assert wheels.find("digest") is not None
-
-    def test_a_bad_build_is_made_again_without_amx(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        workshop, wheels = self.run(tmp_path, monkeypatch, {Amx.OFF})
-        assert native._build(self.plan(tmp_path), wheels).amx is Amx.OFF
-        assert workshop.compiled == [Amx.REPAIRED, Amx.OFF]
-
-    def test_two_bad_builds_leave_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        _, wheels = self.run(tmp_path, monkeypatch, set())
-        with pytest.raises(BuildError, match="SIGSEGV"):
-            native._build(self.plan(tmp_path), wheels)
-        assert wheels.find("digest") is None
-
-    def test_a_kept_wheel_that_fails_is_dropped(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        workshop, wheels = self.run(tmp_path, monkeypatch, set())
-        workshop.compiled.append(Amx.REPAIRED)
-        wheels.save("digest", make_wheel(tmp_path / "unchecked"))
-        assert native._reuse(self.plan(tmp_path), wheels) is None
-        assert wheels.find("digest") is None
 
 
 def test_constraints_name_no_registry() -> None:

@@ -1,4 +1,4 @@
-"""The official client against `caravan serve` and the resident model: plain, streamed, async, many at once."""
+"""The official client against `caravan serve` and the model that ships: plain, streamed, many at once."""
 
 import asyncio
 import json
@@ -50,8 +50,8 @@ def test_a_documented_question_is_answered(client: OpenAI, item: dict[str, str])
 def test_a_stream_adds_up_to_the_plain_answer(client: OpenAI) -> None:
     request = ask("Tell me a short story.")
     plain = client.chat.completions.create(**request)
-    options = {"stream": True, "stream_options": {"include_usage": True}}
-    stream = list(client.chat.completions.create(**request, **options))
+    request |= {"stream": True, "stream_options": {"include_usage": True}}
+    stream = list(client.chat.completions.create(**request))
     text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
     assert text == plain.choices[0].message.content
     assert stream[0].choices[0].delta.role == "assistant"

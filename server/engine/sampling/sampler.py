@@ -39,6 +39,7 @@ class Sampler:
         self._dry = _dry(params)
         self._stages = [*truncating_stages(params, self._rng), temperature_stage(params)]
         self._draw = draw_stage(params, len(tokens.ids))
+        self.sum_logprob = 0.0 if params.score else None
         self._rules.accept(prompt)
         for repetition in (self._penalties, self._dry):
             if repetition is not None:
@@ -63,6 +64,8 @@ class Sampler:
         for stage in self._stages:
             left = stage(left)
         token_id = self._draw(left, self._rng)
+        if self.sum_logprob is not None:
+            self.sum_logprob += logprob(logits, token_id)
         self._remember(token_id)
         return token_id
 
@@ -80,10 +83,18 @@ class Sampler:
             and params.xtc_probability == 0
             and params.typical_p == 1
             and params.mirostat == 0
+            and self.sum_logprob is None
             and self._rules.is_neutral
             and self._penalties is None
             and self._dry is None
         )
+
+
+def logprob(logits: Floats, token_id: int) -> float:
+    """Natural logarithm of a token's probability under the softmax of a row of logits [vocab_size]."""
+    highest = logits.max()
+    total = np.exp(logits - highest).sum(dtype=np.float64)
+    return float(logits[token_id] - highest - np.log(total))
 
 
 def _penalties(params: SamplingParams) -> RepetitionPenalties | None:

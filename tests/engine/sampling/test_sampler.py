@@ -195,3 +195,13 @@ def test_adaptive_p_prefers_its_target() -> None:
         return float(np.mean([probabilities[draw.sample(logits())] for _ in range(500)]))
 
     assert mean(0.02) < mean(0.2) < mean(0.6) + 1e-9
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_the_score_adds_up_log_probabilities_before_truncation(temperature: float) -> None:
+    values = logits().astype(np.float64)
+    logprobs = values - np.log(np.exp(values).sum())
+    draw = sampler(temperature=temperature, top_k=5, score=True)
+    drawn = [draw.sample(logits()) for _ in range(20)]
+    assert draw.sum_logprob == pytest.approx(sum(logprobs[drawn]), abs=1e-4)
+    assert sampler().sum_logprob is None
