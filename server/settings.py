@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MAX_SEQUENCES = 256
 
 
 class Settings(BaseSettings):
-    """Options of `caravan serve`. A flag beats an environment variable beats the default."""
+    """Options of `caravan serve`. --port is also the variable CARAVAN_PORT, and so on; a flag beats it."""
 
     model_config = SettingsConfigDict(
         env_prefix="CARAVAN_",
@@ -59,12 +59,17 @@ class Settings(BaseSettings):
     allow_unknown_fields: bool = Field(
         default=False, description="Let request fields pass that nobody knows, instead of refusing them."
     )
-    keep_alive_seconds: PositiveFloat = Field(
+    keep_alive_seconds: float = Field(
         default=15.0,
+        gt=0,
+        allow_inf_nan=False,
         description="Longest silence on a stream: after it, comments are sent, before the first token too.",
     )
     shutdown_seconds: float = Field(
-        default=10.0, ge=0, description="How long running requests may go on when the server is told to end."
+        default=10.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long running requests may go on when the server is told to end.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="Least level logged."
