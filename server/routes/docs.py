@@ -1,5 +1,6 @@
 """`/docs`: the OpenAPI document as a page that loads nothing from elsewhere, so it works without internet."""
 
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -48,7 +49,7 @@ def _page(document: dict[str, Any]) -> str:
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
     yield f"<h3>{method.upper()} {escape(path)}</h3>"
-    yield f"<p>{escape(operation.get('description', ''))}</p><ul>"
+    yield f"<p>{_prose(operation.get('description', ''))}</p><ul>"
     if "requestBody" in operation:
         yield f"<li>request: {_content(operation['requestBody'])}</li>"
     for status, response in operation["responses"].items():
@@ -61,13 +62,18 @@ def _content(holder: dict[str, Any]) -> str:
 
 
 def _schema(name: str, schema: dict[str, Any]) -> Iterator[str]:
-    yield f'<h3 id="{escape(name)}">{escape(name)}</h3><p>{escape(schema.get("description", ""))}</p><table>'
+    yield f'<h3 id="{escape(name)}">{escape(name)}</h3><p>{_prose(schema.get("description", ""))}</p><table>'
     required = schema.get("required", [])
     for field, shape in schema.get("properties", {}).items():
         need = "required" if field in required else ""
-        about = escape(shape.get("description", ""))
+        about = _prose(shape.get("description", ""))
         yield f"<tr><td><code>{escape(field)}</code><td>{_type(shape)}<td>{need}<td>{about}</tr>"
     yield "</table>"
+
+
+def _prose(text: str) -> str:
+    """A description, with what stands in backquotes as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _type(shape: dict[str, Any]) -> str:
