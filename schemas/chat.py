@@ -8,6 +8,10 @@ from schemas.base import Schema, json_kind
 from schemas.common import FinishReason, Usage
 from schemas.sampling import SamplingFields
 
+# Far beyond any conversation; they bound the work that one body can cause.
+MAX_MESSAGES = 32768
+MAX_PARTS = 4096
+
 
 class TextPart(Schema):
     """A piece of a message's text; pieces are joined as they are."""
@@ -18,7 +22,9 @@ class TextPart(Schema):
 
 Content = Annotated[
     Annotated[str, Tag("<string>")]
-    | Annotated[Annotated[list[TextPart], Field(min_length=1, fail_fast=True)], Tag("<array>")],
+    | Annotated[
+        Annotated[list[TextPart], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True)], Tag("<array>")
+    ],
     Discriminator(
         json_kind,
         custom_error_type="content_kind",
@@ -93,7 +99,9 @@ class ChatCompletionRequest(SamplingFields):
     """Body of `POST /v1/chat/completions`."""
 
     model: str = Field(description="A name that `GET /v1/models` lists.")
-    messages: list[Message] = Field(min_length=1, fail_fast=True, description="The conversation so far.")
+    messages: list[Message] = Field(
+        min_length=1, max_length=MAX_MESSAGES, fail_fast=True, description="The conversation so far."
+    )
 
 
 class AssistantReply(Schema):

@@ -8,6 +8,9 @@ from schemas.base import Schema
 from schemas.common import FinishReason, Usage
 from schemas.sampling import MAX_COUNT, SamplingFields
 
+# The operator's own limit is lower; this one bounds the work that one body can cause.
+MAX_PROMPTS = 2048
+
 
 def _prompt_kind(value: object) -> str:
     if isinstance(value, str):
@@ -23,9 +26,14 @@ TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
 Prompt = Annotated[
     Annotated[str, Tag("<string>")]
-    | Annotated[Annotated[list[str], Field(min_length=1, fail_fast=True)], Tag("<strings>")]
+    | Annotated[
+        Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS, fail_fast=True)], Tag("<strings>")
+    ]
     | Annotated[TokenIds, Tag("<ids>")]
-    | Annotated[Annotated[list[TokenIds], Field(min_length=1, fail_fast=True)], Tag("<id arrays>")],
+    | Annotated[
+        Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS, fail_fast=True)],
+        Tag("<id arrays>"),
+    ],
     Discriminator(
         _prompt_kind,
         custom_error_type="prompt_kind",

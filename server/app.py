@@ -11,7 +11,7 @@ from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from schemas.completions import CompletionRequest
 from schemas.errors import ErrorResponse
 from server.registry import ModelRegistry
-from server.routes import chat, completions, envelope, models, ops
+from server.routes import chat, completions, docs, envelope, models, ops
 from server.routes.deps import Services
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
@@ -30,6 +30,7 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
         version=version(),
         lifespan=_lifespan,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
     )
     limits = RequestLimits(max_choices=settings.max_choices, max_prompts=settings.max_prompts)
@@ -45,6 +46,7 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     for routes in (chat, completions, models):
         app.include_router(routes.router, responses=_ERRORS)
     app.include_router(ops.router)
+    app.include_router(docs.router)
     envelope.install(app)
     _describe_bodies(app)
     return app

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import math
 import shlex
 import signal
@@ -120,6 +121,7 @@ def _config(settings: Settings, registry: ModelRegistry) -> uvicorn.Config:
         create_app(settings, registry),
         log_level=settings.log_level,
         access_log=False,
+        ws="none",
         timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds) + _DRAIN_SECONDS,
     )
 
@@ -139,7 +141,30 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _open(settings: Settings, open_one: Callable[[Settings], LoadedModel]) -> LoadedModel:
+    reasons = _Reasons()
+    log = logging.getLogger("llama.cpp")
+    log.addFilter(reasons)
     try:
         return open_one(settings)
-    except (ModelLoadError, TemplateSyntaxError, OSError, UnicodeDecodeError) as error:
+    except ModelLoadError as error:
+        reason = f" ({reasons.lines[0]})" if reasons.lines else ""
+        raise StartError(f"{error}{reason}") from error
+    except (TemplateSyntaxError, OSError, UnicodeDecodeError) as error:
         raise StartError(str(error)) from error
+    finally:
+        log.removeFilter(reasons)
+
+
+class _Reasons(logging.Filter):
+    """Holds back the errors that llama.cpp logs over a file; the first is why it failed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take errors, let the rest pass."""
+        if record.levelno < logging.ERROR:
+            return True
+        self.lines.append(record.getMessage())
+        return False

@@ -99,7 +99,8 @@ def _extras_around(schema: type[Schema], body: bytes, fault: ErrorDetails) -> It
     for path, value in ((_joined(steps[:-1]), parent), ("", document)):
         known = _known_names(schema, _pattern(path))
         if isinstance(value, dict):
-            yield from ((f"{path}.{name}" if path else name, value[name]) for name in value.keys() - known)
+            prefix = f"{path}." if path else ""
+            yield from ((prefix + name, extra) for name, extra in value.items() if name not in known)
 
 
 def _translate(schema: type[Schema], fault: ErrorDetails) -> InvalidRequestError:
