@@ -211,10 +211,9 @@ class Engine:
         if not complete:
             return
         logits = self._context.logits()
-        best = logits.argmax(axis=1)
         for row, sequence in enumerate(complete):
             try:
-                token_id = _draw(sequence.sampler, logits[row], int(best[row]))
+                token_id = sequence.sampler.sample(logits[row])
             except Exception as error:
                 log.exception("a draw failed")
                 self._finish(sequence, FinishReason.ERROR, f"sampling failed: {error}")
@@ -280,10 +279,3 @@ class _Totals:
         self.cached = 0
         self.completion = 0
         self.steps = 0
-
-
-def _draw(sampler: Sampler, logits: NDArray[np.float32], best: int) -> int:
-    # NumPy's argmax finds a NaN before any number, so one look covers the whole row.
-    if not np.isfinite(logits[best]):
-        raise ValueError("the model's logits are not finite")
-    return best if sampler.is_argmax else sampler.sample(logits)

@@ -26,7 +26,7 @@ class TokenSpace:
 class Sampler:
     """Bias and bans, penalties, DRY, truncation, temperature, draw: in this order, each if it has an effect.
 
-    `is_argmax` says that all of it comes to taking the likeliest token, which the engine does in bulk.
+    `is_argmax` says that all of it comes to taking the likeliest token, and then nothing else is done.
     Penalties and DRY look at the prompt too, as in llama.cpp.
     """
 
@@ -55,6 +55,8 @@ class Sampler:
 
         Raises ValueError when every token is banned or a logit is no number.
         """
+        if self.is_argmax:
+            return _argmax(logits)
         token_id = self._draw(self.candidates(logits), self._rng)
         if self.sum_logprob is not None:
             self.sum_logprob += logprob(logits, token_id)
@@ -94,6 +96,14 @@ class Sampler:
             and self._penalties is None
             and self._dry is None
         )
+
+
+def _argmax(logits: Floats) -> int:
+    token_id = int(logits.argmax())
+    # NumPy's argmax finds a NaN before any number, so one look covers the whole row.
+    if not np.isfinite(logits[token_id]):
+        raise ValueError("a logit is not a number")
+    return token_id
 
 
 def logprob(logits: Floats, token_id: int) -> float:
