@@ -6,14 +6,24 @@ import numpy as np
 
 from server.engine.sampling.candidates import Candidates
 
+_FLOAT = np.finfo(np.float32)
+
 
 def scale(candidates: Candidates, temperature: float) -> Candidates:
-    """Divide the logits by the temperature; 0 leaves the likeliest alone."""
+    """Divide the logits by the temperature; 0 leaves the likeliest alone.
+
+    What is divided is their distance from the highest, so that no temperature is too small for 32 bits.
+    """
     if temperature <= 0:
         return candidates.top(1)
     if temperature == 1:
         return candidates
-    return Candidates(candidates.ids, candidates.logits / np.float32(temperature))
+    below = candidates.logits - candidates.logits.max()
+    with np.errstate(over="ignore"):
+        below /= np.float32(max(temperature, _FLOAT.tiny))
+    if below.min() == -np.inf:
+        np.maximum(below, _FLOAT.min, out=below)
+    return Candidates(candidates.ids, below)
 
 
 def dynamic_temperature(candidates: Candidates, temperature: float, spread: float, exponent: float) -> float:
