@@ -5,9 +5,6 @@ import queue
 import time
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from server.engine.config import EngineConfig
 from server.engine.decoder import Decoder
 from server.engine.detokenizer import Detokenizer

@@ -20,7 +20,7 @@ def scale(candidates: Candidates, temperature: float) -> Candidates:
         return candidates
     below = candidates.logits - candidates.logits.max()
     with np.errstate(over="ignore"):
-        below /= np.float32(max(temperature, _FLOAT.tiny))
+        below /= np.float32(max(temperature, float(_FLOAT.tiny)))
     if below.min() == -np.inf:
         np.maximum(below, _FLOAT.min, out=below)
     return Candidates(candidates.ids, below)

@@ -55,14 +55,19 @@ def by_likelihood(logits: Row) -> NDArray[np.intp]:
     return np.lexsort((np.arange(len(logits)), -logits))[: alive(logits)]
 
 
-def first(logits: Row, order: NDArray[np.intp], count: int) -> Cut:
-    """The first `count` of an order."""
+def first(logits: Row, order: NDArray[np.intp], count: int, key: Row) -> Cut:
+    """The first `count` tokens of an order by `key`, ascending."""
     keep = np.zeros(len(logits), np.bool_)
     keep[order[:count]] = True
     if count >= len(order):
         return Cut(keep, np.inf)
-    gap = abs(logits[order[count - 1]] - logits[order[count]])
-    return Cut(keep, float(gap) if gap else np.inf)
+    last = order[count - 1]
+    alike = logits[order] == logits[last]
+    kept = np.arange(len(order)) < count
+    margin = nearest(key[order[~kept & ~alike]] - key[last])
+    if (~kept & alike).any():
+        margin = min(margin, nearest(key[order[kept & ~alike]] - key[last]))
+    return Cut(keep, margin)
 
 
 def nearest(distances: Row) -> float:
@@ -71,7 +76,7 @@ def nearest(distances: Row) -> float:
 
 def top_k(logits: Row, k: int) -> Cut:
     """The k likeliest."""
-    return first(logits, by_likelihood(logits), k)
+    return first(logits, by_likelihood(logits), k, -logits)
 
 
 def top_p(logits: Row, p: float, min_keep: int) -> Cut:
@@ -79,7 +84,7 @@ def top_p(logits: Row, p: float, min_keep: int) -> Cut:
     order = by_likelihood(logits)
     together = np.cumsum(softmax(logits)[order])
     count = next((i + 1 for i, sum_ in enumerate(together) if sum_ >= p), len(order))
-    cut = first(logits, order, max(count, min_keep))
+    cut = first(logits, order, max(count, min_keep), -logits)
     return Cut(cut.keep, min(cut.margin, nearest(together - p)) if min_keep < len(order) else np.inf)
 
 
@@ -97,18 +102,13 @@ def min_p(logits: Row, p: float, min_keep: int) -> Cut:
 def typical_p(logits: Row, p: float, min_keep: int) -> Cut:
     """Those of the most usual surprise, until they have more than p together."""
     probabilities = softmax(logits)
-    ids = np.flatnonzero(logits > -np.inf)
-    surprise = np.log(np.exp(logits - logits.max()).sum()) - (logits[ids] - logits.max())
+    surprise = np.log(np.exp(logits - logits.max()).sum()) - (logits - logits.max())
     distance = np.abs(surprise - entropy(logits))
-    order = np.lexsort((ids, distance))
-    together = np.cumsum(probabilities[ids[order]])
-    count = max(next((i + 1 for i, sum_ in enumerate(together) if sum_ > p), len(ids)), min_keep)
-    keep = np.zeros(len(logits), np.bool_)
-    keep[ids[order[:count]]] = True
-    margin = nearest(together - p)
-    if count < len(ids) and logits[ids[order[count - 1]]] != logits[ids[order[count]]]:
-        margin = min(margin, float(distance[order[count]] - distance[order[count - 1]]))
-    return Cut(keep, margin)
+    order = np.lexsort((np.arange(len(logits)), distance))[: alive(logits)]
+    together = np.cumsum(probabilities[order])
+    count = next((i + 1 for i, sum_ in enumerate(together) if sum_ > p), len(order))
+    cut = first(logits, order, max(count, min_keep), distance)
+    return Cut(cut.keep, min(cut.margin, nearest(together - p)))
 
 
 def top_n_sigma(logits: Row, n: float) -> Cut:
@@ -151,7 +151,7 @@ def dynamic_temperature(logits: Row, middle: float, spread: float, exponent: flo
 
 
 def mirostat_top_k(logits: Row, mu: float) -> int:
-    """Algorithm 1: Zipf's exponent fitted to the 100 likeliest, and from it the k whose surprise is mu bits."""
+    """Algorithm 1: Zipf's exponent, fitted to the 100 likeliest, and from it the k that surprises by mu."""
     p = softmax(logits)[by_likelihood(logits)][:100]
     if len(p) == 1:
         return 1

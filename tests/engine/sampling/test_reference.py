@@ -84,10 +84,11 @@ def test_alone(name: str) -> None:
 def test_in_pairs(first: str, second: str) -> None:
     """Each pair of settings on some of the rows, so that each pair of parameters sees most of them."""
     rows = every_row()
-    results = []
-    for number, (one, other) in enumerate(product(SETTINGS[first], SETTINGS[second])):
-        for row in rows[number % 4 :: 4]:
-            results.append(decided(params(**fit({**one, **other}, row)), row))
+    results = [
+        decided(params(**fit({**one, **other}, row)), row)
+        for number, (one, other) in enumerate(product(SETTINGS[first], SETTINGS[second]))
+        for row in rows[number % 4 :: 4]
+    ]
     assert np.mean(results) > 0.75
 
 
