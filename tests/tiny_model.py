@@ -218,7 +218,7 @@ def write_steady_model(path: Path, logits: NDArray[np.float32]) -> None:
         ones = tensor.name in ("token_embd.weight", "output_norm.weight")
         return np.full(tensor.shape, float(ones), np.float32)
 
-    _write(path, "mamba", constant, gguf.GGMLQuantizationType.F32)
+    _write(path, "mamba", constant, gguf.GGMLQuantizationType.F32, num_layers=1)
 
 
 def _write(
@@ -226,8 +226,11 @@ def _write(
     architecture: str,
     values: Callable[[Tensor], NDArray[np.float32]],
     quantization: gguf.GGMLQuantizationType,
+    num_layers: int | None = None,
 ) -> None:
     shape = ARCHITECTURES[architecture]
+    if num_layers is not None:
+        shape = dataclasses.replace(shape, num_layers=num_layers)
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name(f"tiny-{architecture}")
     for key, value in shape.fields(shape.num_layers).items():

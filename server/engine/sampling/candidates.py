@@ -56,7 +56,7 @@ class Candidates:
     def where(self, keep: Mask) -> "Candidates":
         """The candidates that `keep` marks."""
         # Places first: NumPy is several times faster with them than with a mask.
-        return self.take(np.flatnonzero(keep))
+        return self.take(keep.nonzero()[0])
 
     def top(self, count: int) -> "Candidates":
         """The `count` likeliest, all if there are fewer."""
@@ -67,7 +67,7 @@ class Candidates:
         floor = _floor(self.logits, count)
         if floor is None:
             return self.where(largest(self.logits, count))
-        places = np.flatnonzero(self.logits >= floor)
+        places = (self.logits >= floor).nonzero()[0]
         return self.take(places[np.flatnonzero(largest(self.logits[places], count))])
 
 

@@ -32,20 +32,20 @@ def pick(weights: NDArray[np.floating], rng: random.Random) -> int:
     """
     share = rng.random()
     if len(weights) <= 2 * _BLOCK:
-        return _passed(np.cumsum(weights, dtype=np.float64), share)[0]
+        return _passed(weights.cumsum(dtype=np.float64), share)[0]
     num_blocks = len(weights) // _BLOCK
     masses = weights[: num_blocks * _BLOCK].reshape(num_blocks, _BLOCK).sum(axis=1)
     tail = weights[num_blocks * _BLOCK :].sum()
-    block, share = _passed(np.cumsum(np.append(masses, tail), dtype=np.float64), share)
+    block, share = _passed(np.append(masses, tail).cumsum(dtype=np.float64), share)
     start = block * _BLOCK
-    place, _ = _passed(np.cumsum(weights[start : start + _BLOCK], dtype=np.float64), share)
+    place, _ = _passed(weights[start : start + _BLOCK].cumsum(dtype=np.float64), share)
     return start + place
 
 
 def _passed(reached: NDArray[np.float64], share: float) -> tuple[int, float]:
     """Where a share (0 to 1) of the last running sum is passed, and the share of that very step below it."""
     goal = min(share * float(reached[-1]), math.nextafter(float(reached[-1]), 0))
-    place = int(np.searchsorted(reached, goal, side="right"))
+    place = int(reached.searchsorted(goal, side="right"))
     before = float(reached[place - 1]) if place else 0.0
     return place, (goal - before) / (float(reached[place]) - before)
 

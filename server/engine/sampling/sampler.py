@@ -34,6 +34,7 @@ class Sampler:
         self._tokens = tokens
         self._rng = random.Random(_stream(params.seed, index))
         self._rules = VocabularyRules(params, tokens.end_ids)
+        self._has_no_rules = self._rules.is_neutral
         self._penalties = _penalties(params)
         self._dry = _dry(params)
         self._stages = [*truncating_stages(params, self._rng), temperature_stage(params)]
@@ -68,7 +69,8 @@ class Sampler:
 
         Mirostat leaves out more and adaptive-p weighs anew, both as part of the draw.
         """
-        self._rules.apply(logits)
+        if not self._has_no_rules:
+            self._rules.apply(logits)
         for repetition in (self._penalties, self._dry):
             if repetition is not None:
                 repetition.apply(logits)
@@ -92,7 +94,7 @@ class Sampler:
             and params.typical_p == 1
             and params.mirostat == 0
             and self.sum_logprob is None
-            and self._rules.is_neutral
+            and self._has_no_rules
             and self._penalties is None
             and self._dry is None
         )

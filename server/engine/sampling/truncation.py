@@ -24,8 +24,8 @@ def top_p(candidates: Candidates, p: float, min_keep: int = 1) -> Candidates:
     while True:
         best = candidates.top(look)
         falling = -np.sort(-best.logits)
-        reached = np.cumsum(np.exp(falling - falling[0]).astype(np.float64))
-        count = int(np.searchsorted(reached, goal)) + 1
+        reached = np.exp(falling - falling[0]).astype(np.float64).cumsum()
+        count = int(reached.searchsorted(goal)) + 1
         if count <= best.size or best.size == candidates.size:
             return best.top(max(count, min_keep))
         look *= 16
