@@ -6,6 +6,7 @@ from pydantic import Discriminator, Field, Tag
 
 from schemas.base import Schema, json_kind
 from schemas.common import FinishReason, Usage
+from schemas.debug import Debug
 from schemas.sampling import SamplingFields
 
 # Far beyond any conversation; they bound the work that one body can cause.
@@ -131,6 +132,7 @@ class ChatCompletion(Schema):
     system_fingerprint: str | None
     choices: list[ChatChoice]
     usage: Usage
+    debug: Debug | None = None
 
 
 class ChatDelta(Schema):
@@ -151,7 +153,10 @@ class ChatChunkChoice(Schema):
 
 
 class ChatCompletionChunk(Schema):
-    """One event of a stream. `usage` is present only when asked for: null, except in the last chunk."""
+    """One event of a stream. `usage` is present only when asked for: null, except in the last chunk.
+
+    `debug` is in the chunks that end a choice.
+    """
 
     id: str
     object: Literal["chat.completion.chunk"]
@@ -160,3 +165,4 @@ class ChatCompletionChunk(Schema):
     system_fingerprint: str | None
     choices: list[ChatChunkChoice]
     usage: Usage | None = None
+    debug: Debug | None = None

@@ -39,6 +39,16 @@ class TextVocab(Protocol):
     def bos_id(self) -> int | None:
         """Beginning of text, if the vocabulary has it."""
 
+    @property
+    def end_of_generation_ids(self) -> frozenset[int]:
+        """The tokens by which the model ends its turn or its text."""
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token adds to the text; empty for control tokens."""
+
+    def token_text(self, token_id: int) -> str:
+        """A token as people write it, control tokens included."""
+
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of `text`."""
 
