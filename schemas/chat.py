@@ -33,12 +33,17 @@ Content = Annotated[
 ]
 
 
+Name = Annotated[
+    str | None, Field(description="Who speaks. The model sees it where its chat template shows it.")
+]
+
+
 class SystemMessage(Schema):
     """Instructions that frame the conversation."""
 
     role: Literal["system"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class DeveloperMessage(Schema):
@@ -46,7 +51,7 @@ class DeveloperMessage(Schema):
 
     role: Literal["developer"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class UserMessage(Schema):
@@ -54,7 +59,7 @@ class UserMessage(Schema):
 
     role: Literal["user"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class AssistantMessage(Schema):
@@ -62,7 +67,7 @@ class AssistantMessage(Schema):
 
     role: Literal["assistant"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class ToolMessage(Schema):
@@ -71,7 +76,7 @@ class ToolMessage(Schema):
     role: Literal["tool"]
     content: Content
     tool_call_id: str
-    name: str | None = None
+    name: Name = None
 
 
 def _role(value: object) -> str:
