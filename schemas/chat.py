@@ -34,12 +34,17 @@ Content = Annotated[
 ]
 
 
+Name = Annotated[
+    str | None, Field(description="Who speaks. The model sees it where its chat template shows it.")
+]
+
+
 class SystemMessage(Schema):
     """Instructions that frame the conversation."""
 
     role: Literal["system"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class DeveloperMessage(Schema):
@@ -47,7 +52,7 @@ class DeveloperMessage(Schema):
 
     role: Literal["developer"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class UserMessage(Schema):
@@ -55,7 +60,7 @@ class UserMessage(Schema):
 
     role: Literal["user"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class AssistantMessage(Schema):
@@ -63,7 +68,7 @@ class AssistantMessage(Schema):
 
     role: Literal["assistant"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class ToolMessage(Schema):
@@ -72,7 +77,7 @@ class ToolMessage(Schema):
     role: Literal["tool"]
     content: Content
     tool_call_id: str
-    name: str | None = None
+    name: Name = None
 
 
 def _role(value: object) -> str:

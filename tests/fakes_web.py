@@ -17,6 +17,7 @@ class FakeVocab:
 
     def __init__(self, *, with_bos: bool = False) -> None:
         self.size = 259
+        self.longest_token = max(map(len, SPECIALS))
         self.bos_id = BOS_ID if with_bos else None
         self.end_of_generation_ids = frozenset({SPECIALS["<|im_end|>"]})
 
@@ -127,6 +128,5 @@ def loaded_model(
         template=ChatTemplate(template, bos_token=bos_text),
         engine=engine or ScriptedEngine(),
         bos_text=bos_text,
-        longest_token=16,
         metadata={},
     )

@@ -6,10 +6,13 @@ import numpy as np
 
 from server.engine.sampling.candidates import Candidates
 
+# Below it, logits that float32 can tell apart would be too far apart for anything but the likeliest.
+_GREEDY = 1e-6
+
 
 def scale(candidates: Candidates, temperature: float) -> Candidates:
     """Divide the logits by the temperature; 0 leaves the likeliest alone."""
-    if temperature <= 0:
+    if temperature < _GREEDY:
         return candidates.top(1)
     if temperature == 1:
         return candidates
