@@ -126,7 +126,7 @@ def _zipf_sum(exponent: float, vocab_size: int) -> float:
     epsilon = exponent - 1
     if abs(epsilon) < 1e-9:
         return math.log(vocab_size)
-    return (1 - float(vocab_size) ** -epsilon) / epsilon
+    return (1 - math.exp(-epsilon * math.log(vocab_size))) / epsilon
 
 
 def _draw_and_learn(mirostat: Mirostat | MirostatV2, kept: Candidates, rng: random.Random) -> int:

@@ -10,7 +10,7 @@ from server.engine.sampling.candidates import Floats
 _LOG_FLOAT_MAX = 88.7228391
 
 # More than enough, and still far from infinity: DRY makes tokens unlikely, it does not ban them.
-_MAX_PENALTY = 1e30
+_MAX_PENALTY = 1e20
 
 # Head token -> the tails that complete a breaker after it; an empty tail is a breaker of one token.
 Breakers = Mapping[int, tuple[tuple[int, ...], ...]]

@@ -6,8 +6,8 @@ import numpy as np
 
 from server.engine.sampling.candidates import Candidates
 
-# Below it, logits that float32 can tell apart would be too far apart for anything but the likeliest.
-_GREEDY = 1e-6
+# Divided by less, logits might be no float32 any more; long before, only the likeliest has a chance.
+_GREEDY = 1e-12
 
 
 def scale(candidates: Candidates, temperature: float) -> Candidates:
