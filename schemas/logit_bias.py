@@ -7,7 +7,7 @@ from pydantic import PlainValidator
 from pydantic_core import PydanticCustomError
 
 MAX_ENTRIES = 16_384
-MAX_TEXT_LENGTH = 1024
+MAX_TEXT_LENGTH = 1000
 LIMIT = 100
 
 # A token id or a text, and what is added to it; false bans.
