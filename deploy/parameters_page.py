@@ -1,4 +1,4 @@
-"""Writes `schemas/PARAMETERS.md`, the page about decoding parameters, from the schema and the tables of rules.
+"""Writes `schemas/PARAMETERS.md`, the page about decoding parameters, from the schema and the rules.
 
 `python -m deploy.parameters_page` writes it; a test compares it.
 """
