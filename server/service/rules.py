@@ -121,7 +121,7 @@ CLASHES = (
         "samplers",
         "mirostat",
         lambda s: (
-            s.is_chosen("samplers")
+            s.is_set("samplers")
             and is_on(s, "mirostat")
             and not any(_chosen_on(s, TRUNCATING[sampler]) for sampler in samplers(s))
         ),
@@ -168,7 +168,7 @@ def _faults(settled: Settled) -> Iterator[tuple[str, str]]:
     for clash in CLASHES:
         if clash.happens(settled):
             first, second = settled.written(clash.first), settled.written(clash.second)
-            param = first if settled.is_chosen(clash.first) else second
+            param = second if settled.is_set(clash.second) and not settled.is_set(clash.first) else first
             yield f"'{first}' and '{second}' do not go together: {clash.reason}.", param
 
 

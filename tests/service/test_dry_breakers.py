@@ -9,7 +9,7 @@ import pytest
 
 from server.engine.sampling.dry import Dry
 from server.llama.model import Model
-from server.service.dry_breakers import LongBreakerError, sequences
+from server.service.dry_breakers import DryBreakers, LongBreakerError
 from tests.conftest import TinyModels
 from tests.engine.sampling.oracle import Native, row
 from tests.fakes_web import FakeVocab
@@ -21,17 +21,17 @@ BREAKERS = [["\n", ":", '"', "*"], [" the"], ["and t"], ["hea", "er"], ["<|im_en
 
 def test_a_token_with_the_breaker_in_it_is_one_by_itself() -> None:
     vocab = FakeVocab()
-    assert sequences(vocab, "\n") == ((10,),)
-    assert sequences(vocab, "<|im_end|>")[-1] == (258,)
-    assert sequences(vocab, "ab") == ((ord("a"), ord("b")),)
-    assert sequences(vocab, "aab") == ((ord("a"), *b"ab"),)
+    assert DryBreakers().sequences(vocab, "\n") == ((10,),)
+    assert DryBreakers().sequences(vocab, "<|im_end|>")[0] == (258,)
+    assert DryBreakers().sequences(vocab, "ab") == ((ord("a"), ord("b")),)
+    assert DryBreakers().sequences(vocab, "aab") == ((ord("a"), *b"ab"),)
 
 
 def test_long_breakers_are_refused_and_not_cut() -> None:
-    sequences(FakeVocab(), "x" * 21)
+    DryBreakers().sequences(FakeVocab(), "x" * 21)
     for breaker in ("x" * 22, "é" * 21):
         with pytest.raises(LongBreakerError):
-            sequences(FakeVocab(), breaker)
+            DryBreakers().sequences(FakeVocab(), breaker)
 
 
 @pytest.mark.parametrize("breakers", BREAKERS, ids=repr)
@@ -39,7 +39,9 @@ def test_they_act_as_llama_cpps_do(tiny_models: TinyModels, breakers: list[str])
     model = Model(tiny_models["qwen2"], vocab_only=True)
     vocab = model.vocab
     found: dict[int, tuple[tuple[int, ...], ...]] = {}
-    for head, *tail in {sequence for breaker in breakers for sequence in sequences(vocab, breaker)}:
+    for head, *tail in {
+        sequence for breaker in breakers for sequence in DryBreakers().sequences(vocab, breaker)
+    }:
         found[head] = (*found.get(head, ()), tuple(tail))
     texts = (ctypes.c_char_p * len(breakers))(*(breaker.encode() for breaker in breakers))
     for seed in range(30):
