@@ -19,7 +19,7 @@ class LongBreakerError(ValueError):
 
 
 class DryBreakers:
-    """Finds the token sequences of breakers, and remembers some."""
+    """Finds the token sequences of breakers, and remembers the latest."""
 
     def __init__(self) -> None:
         self._pieces: Callable[..., tuple[bytes, ...]] = functools.lru_cache(_MAX_VOCABULARIES)(_pieces)
@@ -28,7 +28,7 @@ class DryBreakers:
     def sequences(self, vocab: TextVocab, breaker: str) -> Sequences:
         """Token sequences that contain the breaker (`get_overlapping_token_sequences` of llama.cpp).
 
-    """Finds the token sequences of breakers, and remembers the latest."""
+        A token with the whole breaker in it is one by itself. One that ends with the breaker's beginning heads
         a sequence that the rest's own tokens complete. Raises LongBreakerError.
         """
         return self._found(vocab, breaker)
