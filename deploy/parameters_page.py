@@ -58,9 +58,9 @@ _RULES = """\
 ## Combinations
 
 What a request sets is never ignored. Defaults give way: of mirostat, adaptive-p and temperature 0, what the
-request sets turns the others' defaults off, and a default's or preset's `samplers` take in those that the request
-sets. What then still means nothing is refused with a 400 that names both. (Beside a switch that the request
-itself turns off, such as `"mirostat": 0`, the default value of what it switches passes.)
+request sets turns the others' defaults off, and the `samplers` of a default or preset take in those that the
+request sets. What then still means nothing is refused with a 400 that names both. (Beside a switch that the
+request itself turns off, such as `"mirostat": 0`, the default value of what it switches passes.)
 """
 
 _MORE = """\

@@ -28,8 +28,8 @@ class DryBreakers:
     def sequences(self, vocab: TextVocab, breaker: str) -> Sequences:
         """Token sequences that contain the breaker (`get_overlapping_token_sequences` of llama.cpp).
 
-        A token with the whole breaker in it is one by itself. One that ends with the breaker's beginning heads
-        a sequence that the rest's own tokens complete. Raises LongBreakerError.
+        A token with the whole breaker in it is one by itself. One that ends with the breaker's beginning
+        heads a sequence that the rest's own tokens complete. Raises LongBreakerError.
         """
         return self._found(vocab, breaker)
 
