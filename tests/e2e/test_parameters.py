@@ -169,6 +169,7 @@ def test_best_of_answers_with_the_likeliest(http: httpx.Client) -> None:
         counts = [text.count("A") for text in best.texts]
         assert counts[0] == max(text.count("A") for text in drawn.texts)
         assert ask(**fields, best_of=12).texts == best.texts[:1]
+        assert set(ask(best_of=5, n=2, mirostat=2).mu) == {"0", "1"}
 
 
 def test_the_chain_is_shown_in_order_and_only_when_asked_for(ask: Asker) -> None:
