@@ -6,6 +6,7 @@ from pydantic import Discriminator, Field, Tag
 
 from schemas.base import Schema, json_kind
 from schemas.common import FinishReason, Usage
+from schemas.debug import Debug
 from schemas.sampling import SamplingFields
 
 # Far beyond any conversation; they bound the work that one body can cause.
@@ -33,12 +34,17 @@ Content = Annotated[
 ]
 
 
+Name = Annotated[
+    str | None, Field(description="Who speaks. The model sees it where its chat template shows it.")
+]
+
+
 class SystemMessage(Schema):
     """Instructions that frame the conversation."""
 
     role: Literal["system"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class DeveloperMessage(Schema):
@@ -46,7 +52,7 @@ class DeveloperMessage(Schema):
 
     role: Literal["developer"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class UserMessage(Schema):
@@ -54,7 +60,7 @@ class UserMessage(Schema):
 
     role: Literal["user"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class AssistantMessage(Schema):
@@ -62,7 +68,7 @@ class AssistantMessage(Schema):
 
     role: Literal["assistant"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class ToolMessage(Schema):
@@ -71,7 +77,7 @@ class ToolMessage(Schema):
     role: Literal["tool"]
     content: Content
     tool_call_id: str
-    name: str | None = None
+    name: Name = None
 
 
 def _role(value: object) -> str:
@@ -131,6 +137,7 @@ class ChatCompletion(Schema):
     system_fingerprint: str | None
     choices: list[ChatChoice]
     usage: Usage
+    debug: Debug | None = None
 
 
 class ChatDelta(Schema):
@@ -151,7 +158,10 @@ class ChatChunkChoice(Schema):
 
 
 class ChatCompletionChunk(Schema):
-    """One event of a stream. `usage` is present only when asked for: null, except in the last chunk."""
+    """One event of a stream. `usage` is present only when asked for: null, except in the last chunk.
+
+    `debug` is in the chunks that end a choice.
+    """
 
     id: str
     object: Literal["chat.completion.chunk"]
@@ -160,3 +170,4 @@ class ChatCompletionChunk(Schema):
     system_fingerprint: str | None
     choices: list[ChatChunkChoice]
     usage: Usage | None = None
+    debug: Debug | None = None

@@ -18,6 +18,7 @@ from server.chat.template import TemplateSyntaxError
 from server.llama.model import ModelLoadError
 from server.loaded_model import LoadedModel
 from server.registry import ModelRegistry, open_model
+from server.service.presets import PresetError
 from server.settings import Settings
 
 # Seconds for the errors that end what is left, once the grace of running requests is over.
@@ -117,8 +118,12 @@ def _succeeded(task: asyncio.Task[None]) -> bool:
 
 
 def _config(settings: Settings, registry: ModelRegistry) -> uvicorn.Config:
+    try:
+        app = create_app(settings, registry)
+    except PresetError as error:
+        raise StartError(str(error)) from error
     return uvicorn.Config(
-        create_app(settings, registry),
+        app,
         log_level=settings.log_level,
         access_log=False,
         ws="none",
