@@ -1,0 +1,136 @@
+"""Runs workloads: servers in turn, each started anew, the clients in a process of their own."""
+
+import json
+import random
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from tests.bench import raw
+from tests.bench.builds import Peers
+from tests.bench.measures import Measures, measure
+from tests.bench.models import ensure_model
+from tests.bench.plan import Body, Outcome, Plan, Script
+from tests.bench.report import WorkloadResults
+from tests.bench.servers import KINDS, Server, ServerError, Sizes, running
+from tests.bench.workloads import Scale, Workload
+
+_REFUSED = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What stays the same over all runs. `say` is told how each run went."""
+
+    peers: Peers
+    folder: Path
+    servers: Sequence[str]
+    threads: int
+    scale: Scale
+    say: Callable[[str], None]
+
+    def repeat(self, workload: Workload, number: int, results: WorkloadResults) -> None:
+        """Run a workload once on each server, in an order that turns with `number`, and add what was found."""
+        sizes = Sizes(
+            model=ensure_model(workload.model, self.folder / "models"),
+            context=workload.context,
+            parallel=workload.parallel,
+            threads=self.threads,
+            max_running=workload.max_running,
+        )
+        order = self.servers if number % 2 == 0 else self.servers[::-1]
+        for name in order:
+            found = self._run(workload, number, name, sizes, results.notes)
+            results.runs.setdefault(name, []).append(found)
+            self.say(f"{workload.name} #{number + 1} {name}: {_in_short(found)}")
+        self._raw(workload, sizes.model, results)
+
+    def _run(self, workload: Workload, number: int, name: str, sizes: Sizes, notes: list[str]) -> Measures:
+        scripts = workload.scripts(random.Random(f"{workload.name}/{number}"), self.scale)
+        try:
+            with running(KINDS[name], self.peers, sizes, self.folder) as server:
+                if workload.optional and self._takes(workload, server):
+                    scripts = [_with_fields(script, workload.optional) for script in scripts]
+                elif workload.optional:
+                    notes.append(f"{name} refuses {', '.join(workload.optional)}; it ran without.")
+                _post(server, workload.path, _short(scripts[0].bodies[0]))
+                return self._measure(workload, server, scripts)
+        except ServerError as error:
+            notes.append(f"{name}: {error}")
+            return Measures(num_errors=1, first_error=str(error))
+
+    def _takes(self, workload: Workload, server: Server) -> bool:
+        probe = _short(workload.scripts(random.Random(0), self.scale)[0].bodies[0])
+        return _post(server, workload.path, probe | workload.optional) != _REFUSED
+
+    def _measure(self, workload: Workload, server: Server, scripts: list[Script]) -> Measures:
+        plan = Plan(port=server.port, path=workload.path, scripts=scripts)
+        cpu_before = server.cpu_seconds()
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench.client"],
+            input=msgspec.json.encode(plan),
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        outcome = msgspec.json.decode(done.stdout, type=Outcome)
+        found = measure(outcome, ttft_group=workload.ttft_group, gap_group=workload.gap_group)
+        found.resident_bytes = server.resident_bytes()
+        found.seconds_to_ready = server.seconds_to_ready
+        found.server_cpu_share = (server.cpu_seconds() - cpu_before) / outcome.seconds
+        return found
+
+    def _raw(self, workload: Workload, model: Path, results: WorkloadResults) -> None:
+        if workload.raw_decode is not None:
+            num_sequences, num_tokens = workload.raw_decode
+            speed = raw.decode_speed(self.peers, model, num_sequences, num_tokens, self.threads)
+            results.raw_decode.append(speed)
+        if workload.raw_prefill is not None:
+            speed = raw.prefill_speed(self.peers, model, workload.raw_prefill, self.threads)
+            results.raw_prefill.append(speed)
+
+
+def _with_fields(script: Script, fields: Body) -> Script:
+    return msgspec.structs.replace(script, bodies=[body | fields for body in script.bodies])
+
+
+def _short(body: Body) -> Body:
+    """A request that warms a server up without leaving anything of the workload in its caches."""
+    short = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
+    if "messages" in body:
+        return short | {"messages": [{"role": "user", "content": "warm up"}], "max_tokens": 4}
+    return short | {"prompt": "warm up", "max_tokens": 4}
+
+
+def _post(server: Server, path: str, body: Body) -> int:
+    """Send a request and throw its answer away; returns the status. Raises ServerError."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.port}{path}",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            answer.read()
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        if error.code == _REFUSED:
+            return _REFUSED
+        raise ServerError(f"a first request failed with {error.code}: {error.read()[:300]!r}") from error
+    except OSError as error:
+        raise ServerError(f"a first request failed: {error}") from error
+
+
+def _in_short(found: Measures) -> str:
+    if found.tokens_per_second is None:
+        return found.first_error
+    text = f"{found.tokens_per_second:.0f} tokens/s in {found.seconds:.1f} s"
+    if found.ttft_p95 is not None and found.gap_max is not None:
+        text += f", TTFT p95 {found.ttft_p95:.2f} s, longest gap {found.gap_max:.2f} s"
+    text += f", processor share of server {found.server_cpu_share:.0%}, clients {found.client_cpu_share:.0%}"
+    return f"{text}, {found.num_errors} errors ({found.first_error})" if found.num_errors else text
