@@ -4,7 +4,6 @@ Compiler, flags and the repair of AMX are those of `deploy.build`, so a ratio co
 """
 
 import dataclasses
-import importlib.util
 import os
 import shlex
 import subprocess
@@ -35,17 +34,14 @@ _OPTIONS = (
     "-DLLAMA_USE_PREBUILT_UI=OFF",
     "-DLLAMA_OPENSSL=OFF",
 )
-# What llama-cpp-python's example server imports beside our own packages.
-_EXAMPLE_PACKAGES = ("safetensors", "websockets")
 
 
 @dataclasses.dataclass(frozen=True)
 class Peers:
-    """What was built, and where llama-cpp-python's example server and its extra packages lie."""
+    """What was built, and where llama-cpp-python's example server lies."""
 
     binaries: Path
     example_server: Path
-    example_packages: Path
     description: str
 
     def binary(self, name: str) -> Path:
@@ -60,9 +56,8 @@ def ensure_peers(folder: Path) -> Peers:
     plan = native.make_plan(Backend.CPU)
     verdict = _verdict(plan)
     _build(source / "vendor" / "llama.cpp", binaries.parent, plan, verdict)
-    packages = _ensure_packages(folder / "packages")
     description = f"llama.cpp of {recipe.PACKAGE} {version}, AMX {verdict.value}"
-    return Peers(binaries, source / "examples" / "server" / "server.py", packages, description)
+    return Peers(binaries, source / "examples" / "server" / "server.py", description)
 
 
 def _ensure_source(version: str, folder: Path) -> Path:
@@ -131,12 +126,3 @@ def _run(command: list[str], environment: dict[str, str], log: TextIO, progress:
             log.write(line)
             progress.feed(line)
         return process.wait()
-
-
-def _ensure_packages(folder: Path) -> Path:
-    missing = [name for name in _EXAMPLE_PACKAGES if importlib.util.find_spec(name) is None]
-    if missing and not folder.exists():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
-        if subprocess.run([*command, *missing], stdin=subprocess.DEVNULL, check=False).returncode != 0:
-            raise BuildError(f"pip could not install {', '.join(missing)}")
-    return folder

@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         if self._reader.complete:
             self._finish()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (asyncio's)
         self.is_open = False
         self._reader.end()
         self._finish()
@@ -159,17 +159,21 @@ class Client:
             if text := read_event(event, exchange):
                 exchange.times.append(when - self._began)
                 texts.append(text)
-        if not exchange.num_completion_tokens and not exchange.error:
-            exchange.error = "no usage at the end of the stream"
+        if not texts and not exchange.error:
+            exchange.error = "no text"
+        if not exchange.has_usage:
+            # One piece of text is one token, but for those that end inside a character.
+            exchange.num_completion_tokens = len(texts)
         return "".join(texts)
 
 
-def read_event(event: Any, exchange: Exchange) -> str:
+def read_event(event: dict[str, Any], exchange: Exchange) -> str:
     """The text of an event; usage and errors go into the exchange."""
     if "error" in event:
         exchange.error = str(event["error"])[:_SHOWN_ERROR]
         return ""
     if usage := event.get("usage"):
+        exchange.has_usage = True
         exchange.num_prompt_tokens = usage["prompt_tokens"]
         exchange.num_completion_tokens = usage["completion_tokens"]
         exchange.num_cached_tokens = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0

@@ -1,5 +1,6 @@
 """Numbers out of outcomes: percentiles of one run, medians and ratios over the runs."""
 
+import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -44,7 +45,7 @@ def percentile(values: Iterable[float], share: float) -> float | None:
 
 
 def measure(outcome: Outcome, *, ttft_group: str | None = None, gap_group: str | None = None) -> Measures:
-    """The measures of an outcome; a group, if named, is the only one whose times to first token or gaps count."""
+    """The measures of an outcome; where a group is named, only its first tokens or its gaps count."""
     good = [exchange for exchange in outcome.exchanges if not exchange.error]
     errors = [exchange.error for exchange in outcome.exchanges if exchange.error]
     firsts = [e.times[0] - e.sent for e in _of_group(good, ttft_group) if e.times]
@@ -102,4 +103,4 @@ def _of_group(exchanges: Sequence[Exchange], group: str | None) -> list[Exchange
 
 
 def _gaps(times: Sequence[float]) -> list[float]:
-    return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    return [later - earlier for earlier, later in itertools.pairwise(times)]

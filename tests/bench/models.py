@@ -1,4 +1,4 @@
-"""GGUF files of real shapes with random weights, which cost what trained ones cost and are written in seconds.
+"""GGUF files of real shapes with random weights: they cost what trained ones cost, and take seconds to write.
 
 Weights are drawn in their quantized form. The first number of every hidden state is a constant, through which
 the output pushes down all tokens but the vocabulary's words: no text ends before its limit.
@@ -187,7 +187,7 @@ def _set_first_weight(blocks: Bytes, quantization: Quantization, *, sign: int) -
 
 
 def _push_down(data: Bytes, quantization: Quantization) -> None:
-    """Make the rows of all tokens but words see only the constant, and answer with a logit far below any word's."""
+    """Make the rows of all tokens but words see only the constant, and answer far below any word."""
     words = vocabulary.word_ids()
     for rows in (data[: words.start], data[words.stop :]):
         _set_scale(rows, 0.0)

@@ -30,7 +30,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Exchange(msgspec.Struct, kw_only=True):
-    """One request and its answer. Times are seconds since the run began; `times` has one per piece of text."""
+    """One request and its answer. Times are seconds since the run began; `times` are those of its text."""
 
     group: str
     sent: float
@@ -39,6 +39,7 @@ class Exchange(msgspec.Struct, kw_only=True):
     num_prompt_tokens: int = 0
     num_completion_tokens: int = 0
     num_cached_tokens: int = 0
+    has_usage: bool = False
     error: str = ""
 
 

@@ -36,7 +36,7 @@ class Bench:
     say: Callable[[str], None]
 
     def repeat(self, workload: Workload, number: int, results: WorkloadResults) -> None:
-        """Run a workload once on each server, in an order that turns with `number`, and add what was found."""
+        """Run a workload once on each server, in an order that turns with `number`, and add the results."""
         sizes = Sizes(
             model=ensure_model(workload.model, self.folder / "models"),
             context=workload.context,
@@ -60,7 +60,7 @@ class Bench:
                 elif workload.optional:
                     notes.append(f"{name} refuses {', '.join(workload.optional)}; it ran without.")
                 _post(server, workload.path, _short(scripts[0].bodies[0]))
-                return self._measure(workload, server, scripts)
+                return self._measure(workload, name, server, scripts, notes)
         except ServerError as error:
             notes.append(f"{name}: {error}")
             return Measures(num_errors=1, first_error=str(error))
@@ -69,7 +69,9 @@ class Bench:
         probe = _short(workload.scripts(random.Random(0), self.scale)[0].bodies[0])
         return _post(server, workload.path, probe | workload.optional) != _REFUSED
 
-    def _measure(self, workload: Workload, server: Server, scripts: list[Script]) -> Measures:
+    def _measure(
+        self, workload: Workload, name: str, server: Server, scripts: list[Script], notes: list[str]
+    ) -> Measures:
         plan = Plan(port=server.port, path=workload.path, scripts=scripts)
         cpu_before = server.cpu_seconds()
         done = subprocess.run(
@@ -79,6 +81,8 @@ class Bench:
             check=True,
         )
         outcome = msgspec.json.decode(done.stdout, type=Outcome)
+        if not all(exchange.has_usage or exchange.error for exchange in outcome.exchanges):
+            notes.append(f"{name} sends no usage with a stream; its pieces of text count as tokens.")
         found = measure(outcome, ttft_group=workload.ttft_group, gap_group=workload.gap_group)
         found.resident_bytes = server.resident_bytes()
         found.seconds_to_ready = server.seconds_to_ready

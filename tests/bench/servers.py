@@ -209,7 +209,7 @@ def _example_server(peers: Peers, sizes: Sizes, port: int, folder: Path) -> list
 def _example_environment(peers: Peers) -> dict[str, str]:
     # Our own wheel leaves libmtmd out, which the example imports; the peers' build has it.
     library = str(peers.binaries)
-    return {"PYTHONPATH": str(peers.example_packages), "MTMD_CPP_LIB": library, "LLAMA_CPP_LIB_PATH": library}
+    return {"MTMD_CPP_LIB": library, "LLAMA_CPP_LIB_PATH": library}
 
 
 def _flags(options: dict[str, object], prefix: str) -> list[str]:
