@@ -86,7 +86,11 @@ $(VENV)/.made:
 	@deploy/build/make_venv.sh "$(PYTHON)" $(VENV)
 	@touch $@
 
-.venv-resident/.packages: deploy/resident/requirements.txt
+# The evaluation runs the model on llama.cpp, so this environment gets the same trusted build.
+.venv-resident/.packages: deploy/resident/requirements.txt deploy/build/requirements.txt constraints.txt
 	@deploy/build/make_venv.sh "$(PYTHON)" .venv-resident
-	.venv-resident/bin/python -m pip install --requirement deploy/resident/requirements.txt
+	.venv-resident/bin/python -m pip install --quiet --constraint constraints.txt pip setuptools \
+		--requirement deploy/build/requirements.txt
+	.venv-resident/bin/python -m deploy.build.native
+	.venv-resident/bin/python -m pip install --quiet --requirement deploy/resident/requirements.txt
 	@touch $@

@@ -6,7 +6,12 @@ from pydantic import Discriminator, Field, Tag
 
 from schemas.base import Schema, json_kind
 from schemas.common import FinishReason, Usage
+from schemas.debug import Debug
 from schemas.sampling import SamplingFields
+
+# Far beyond any conversation; they bound the work that one body can cause.
+MAX_MESSAGES = 32768
+MAX_PARTS = 4096
 
 
 class TextPart(Schema):
@@ -18,7 +23,9 @@ class TextPart(Schema):
 
 Content = Annotated[
     Annotated[str, Tag("<string>")]
-    | Annotated[Annotated[list[TextPart], Field(min_length=1, fail_fast=True)], Tag("<array>")],
+    | Annotated[
+        Annotated[list[TextPart], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True)], Tag("<array>")
+    ],
     Discriminator(
         json_kind,
         custom_error_type="content_kind",
@@ -27,12 +34,17 @@ Content = Annotated[
 ]
 
 
+Name = Annotated[
+    str | None, Field(description="Who speaks. The model sees it where its chat template shows it.")
+]
+
+
 class SystemMessage(Schema):
     """Instructions that frame the conversation."""
 
     role: Literal["system"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class DeveloperMessage(Schema):
@@ -40,7 +52,7 @@ class DeveloperMessage(Schema):
 
     role: Literal["developer"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class UserMessage(Schema):
@@ -48,7 +60,7 @@ class UserMessage(Schema):
 
     role: Literal["user"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class AssistantMessage(Schema):
@@ -56,7 +68,7 @@ class AssistantMessage(Schema):
 
     role: Literal["assistant"]
     content: Content
-    name: str | None = None
+    name: Name = None
 
 
 class ToolMessage(Schema):
@@ -65,7 +77,7 @@ class ToolMessage(Schema):
     role: Literal["tool"]
     content: Content
     tool_call_id: str
-    name: str | None = None
+    name: Name = None
 
 
 def _role(value: object) -> str:
@@ -93,7 +105,9 @@ class ChatCompletionRequest(SamplingFields):
     """Body of `POST /v1/chat/completions`."""
 
     model: str = Field(description="A name that `GET /v1/models` lists.")
-    messages: list[Message] = Field(min_length=1, fail_fast=True, description="The conversation so far.")
+    messages: list[Message] = Field(
+        min_length=1, max_length=MAX_MESSAGES, fail_fast=True, description="The conversation so far."
+    )
 
 
 class AssistantReply(Schema):
@@ -123,6 +137,7 @@ class ChatCompletion(Schema):
     system_fingerprint: str | None
     choices: list[ChatChoice]
     usage: Usage
+    debug: Debug | None = None
 
 
 class ChatDelta(Schema):
@@ -143,7 +158,10 @@ class ChatChunkChoice(Schema):
 
 
 class ChatCompletionChunk(Schema):
-    """One event of a stream. `usage` is present only when asked for: null, except in the last chunk."""
+    """One event of a stream. `usage` is present only when asked for: null, except in the last chunk.
+
+    `debug` is in the chunks that end a choice.
+    """
 
     id: str
     object: Literal["chat.completion.chunk"]
@@ -152,3 +170,4 @@ class ChatCompletionChunk(Schema):
     system_fingerprint: str | None
     choices: list[ChatChunkChoice]
     usage: Usage | None = None
+    debug: Debug | None = None

@@ -6,7 +6,11 @@ from pydantic import Discriminator, Field, Tag
 
 from schemas.base import Schema
 from schemas.common import FinishReason, Usage
-from schemas.sampling import MAX_COUNT, SamplingFields
+from schemas.debug import Debug
+from schemas.sampling import MaxTokens, SamplingFields, TokenId
+
+# The operator's own limit is lower; this one bounds the work that one body can cause.
+MAX_PROMPTS = 2048
 
 
 def _prompt_kind(value: object) -> str:
@@ -19,13 +23,17 @@ def _prompt_kind(value: object) -> str:
     return "<ids>" if value and isinstance(value[0], int) else "<strings>"
 
 
-TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 TokenIds = Annotated[list[TokenId], Field(min_length=1, fail_fast=True)]
 Prompt = Annotated[
     Annotated[str, Tag("<string>")]
-    | Annotated[Annotated[list[str], Field(min_length=1, fail_fast=True)], Tag("<strings>")]
+    | Annotated[
+        Annotated[list[str], Field(min_length=1, max_length=MAX_PROMPTS, fail_fast=True)], Tag("<strings>")
+    ]
     | Annotated[TokenIds, Tag("<ids>")]
-    | Annotated[Annotated[list[TokenIds], Field(min_length=1, fail_fast=True)], Tag("<id arrays>")],
+    | Annotated[
+        Annotated[list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS, fail_fast=True)],
+        Tag("<id arrays>"),
+    ],
     Discriminator(
         _prompt_kind,
         custom_error_type="prompt_kind",
@@ -41,10 +49,8 @@ class CompletionRequest(SamplingFields):
 
     model: str = Field(description="A name that `GET /v1/models` lists.")
     prompt: Prompt = Field(description="Text or token ids, one prompt or several.")
-    max_tokens: int | None = Field(
+    max_tokens: MaxTokens = Field(
         default=None,
-        ge=1,
-        le=MAX_COUNT,
         description="Most tokens to generate for each choice. Default 16, as OpenAI documents it.",
     )
 
@@ -68,3 +74,4 @@ class Completion(Schema):
     system_fingerprint: str | None = None
     choices: list[CompletionChoice]
     usage: Usage | None = None
+    debug: Debug | None = None

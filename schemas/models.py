@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import JsonValue
+
 from schemas.base import Schema
 
 
@@ -12,6 +14,20 @@ class ModelCard(Schema):
     object: Literal["model"] = "model"
     created: int
     owned_by: str
+
+
+class ModelDefault(Schema):
+    """A decoding value that holds where a request says nothing, and who said it."""
+
+    value: JsonValue
+    source: Literal["gguf", "llama.cpp", "operator"]
+
+
+class ModelDetails(ModelCard):
+    """One model with its effective defaults, and the presets that requests can name."""
+
+    defaults: dict[str, ModelDefault]
+    presets: dict[str, dict[str, JsonValue]]
 
 
 class ModelList(Schema):

@@ -2,14 +2,22 @@
 
 from typing import Annotated
 
-from pydantic import Discriminator, Field, Tag
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
+from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from schemas.base import Schema, json_kind
 from schemas.common import StreamOptions
+from schemas.decoding import MAX_COUNT, RepetitionFields, ShapeFields
+from schemas.logit_bias import LogitBias
+from schemas.parameters import CARAVAN, LLAMA_CPP, OPENAI, VLLM, Parameter, Stage
 
 MAX_STOP_STRINGS = 16
 MAX_STOP_LENGTH = 1024
-MAX_COUNT = 2**31 - 1
+MAX_STOP_TOKENS = 256
+MAX_ALLOWED_TOKENS = 65_536
+MAX_BAD_WORDS = 1024
+MAX_BAD_WORD_LENGTH = 200
+MAX_SECONDS = 86_400
 
 StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_LENGTH)]
 Stop = Annotated[
@@ -24,34 +32,110 @@ Stop = Annotated[
         custom_error_message="must be a string or an array of strings",
     ),
 ]
+TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+BadWord = Annotated[str, StringConstraints(min_length=1, max_length=MAX_BAD_WORD_LENGTH)]
+
+_MAX_TOKENS = Parameter(stage=Stage.END, source=OPENAI, aliases=("max_completion_tokens",))
+MaxTokens = Annotated[int | None, Ge(1), Le(MAX_COUNT), _MAX_TOKENS]
 
 
-class SamplingFields(Schema):
-    """Decoding fields of both completion routes; null means the default."""
+def _bias(source: str, default: object = None) -> Parameter:
+    return Parameter(stage=Stage.BIAS, source=source, default=default)
 
-    max_tokens: int | None = Field(
+
+def _end(source: str, default: object = None) -> Parameter:
+    return Parameter(stage=Stage.END, source=source, default=default)
+
+
+class VocabularyFields(Schema):
+    """Which tokens may come at all."""
+
+    logit_bias: Annotated[LogitBias, _bias(OPENAI)] = Field(
         default=None,
-        ge=1,
-        le=MAX_COUNT,
+        description="Added to logits: an object from token id or text to a number, or an array of pairs, "
+        "in which a string is always text. Each token of a text gets the bias. False bans exactly; -100 is "
+        "very strong, no more. Biases of one token add up.",
+    )
+    bad_words: Annotated[list[BadWord] | None, MaxLen(MAX_BAD_WORDS), _bias(VLLM), Field(fail_fast=True)] = (
+        Field(
+            default=None,
+            description="Texts that are not completed: the last token of each, with and without a space "
+            "before it, is banned after the others.",
+        )
+    )
+    allowed_token_ids: Annotated[
+        list[TokenId] | None, MinLen(1), MaxLen(MAX_ALLOWED_TOKENS), _bias(VLLM), Field(fail_fast=True)
+    ] = Field(default=None, description="The only tokens that may come.")
+    ignore_eos: Annotated[bool | None, _bias(LLAMA_CPP, False)] = Field(
+        default=None, description="Ban the tokens by which the model ends its text."
+    )
+
+
+class EndFields(Schema):
+    """When the text ends."""
+
+    max_tokens: MaxTokens = Field(
+        default=None,
         description="Most tokens to generate. Generation also ends, with `length`, when the context is full.",
     )
-    max_completion_tokens: int | None = Field(
-        default=None, ge=1, le=MAX_COUNT, description="The newer name of `max_tokens`."
-    )
-    temperature: float | None = Field(default=None, ge=0, le=2, description="0 is greedy. Default 0.8.")
-    top_p: float | None = Field(default=None, gt=0, le=1, description="1 is off. Default 0.95.")
-    top_k: int | None = Field(default=None, ge=0, le=MAX_COUNT, description="0 is off. Default 40.")
-    min_p: float | None = Field(default=None, ge=0, le=1, description="0 is off. Default 0.05.")
-    seed: int | None = Field(
+    max_completion_tokens: MaxTokens = Field(default=None, description="The newer name of `max_tokens`.")
+    min_tokens: Annotated[int | None, Ge(0), Le(MAX_COUNT), _end(VLLM, 0)] = Field(
         default=None,
-        ge=-(2**63),
-        le=2**63 - 1,
-        description="Equal seeds draw equal text; 0 is a seed like any other.",
+        description="Tokens that come before the model, a stop string or a stop token may end the text.",
     )
-    stop: Stop | None = Field(
-        default=None, description="Up to 16 strings; the text ends before the first that occurs."
+    stop: Annotated[Stop | None, _end(OPENAI)] = Field(
+        default=None,
+        description="Up to 16 strings of at most 1024 characters; the text ends before the first one.",
     )
-    n: int | None = Field(default=None, ge=1, le=MAX_COUNT, description="Choices per prompt. Default 1.")
+    stop_token_ids: Annotated[
+        list[TokenId] | None, MaxLen(MAX_STOP_TOKENS), _end(VLLM), Field(fail_fast=True)
+    ] = Field(default=None, description="Tokens that end the text and are left out of it.")
+    stop_limit: Annotated[int | None, Ge(1), Le(MAX_COUNT), _end(CARAVAN, 1)] = Field(
+        default=None,
+        description="End at the n-th occurrence of a stop string; those before stay in the text.",
+    )
+    include_stop_str_in_output: Annotated[bool | None, _end(VLLM, False)] = Field(
+        default=None, description="Leave the stop string that ends the text in it."
+    )
+    max_time: Annotated[float | None, Gt(0), Le(MAX_SECONDS), _end(CARAVAN)] = Field(
+        default=None,
+        description="Seconds from the request's arrival after which the text ends, with `length`.",
+    )
+
+
+class DecodingFields(ShapeFields, RepetitionFields, VocabularyFields, EndFields):
+    """All that a preset or an operator's default may set; null means what the next in line says."""
+
+
+class DebugOptions(Schema):
+    """What to tell about the answer's making."""
+
+    decoding: bool | None = Field(
+        default=None,
+        description="Answer with `debug.decoding`: the stages that act, in order, with values.",
+    )
+
+
+class SamplingFields(DecodingFields):
+    """Decoding fields of both completion routes; null means the default."""
+
+    seed: Annotated[int | None, Ge(-(2**63)), Le(2**63 - 1), Parameter(stage=Stage.DRAW, source=OPENAI)] = (
+        Field(default=None, description="Equal seeds draw equal text; 0 is a seed like any other.")
+    )
+    n: Annotated[int | None, Ge(1), Le(MAX_COUNT), Parameter(stage=Stage.DRAW, source=OPENAI, default=1)] = (
+        Field(default=None, description="Choices per prompt, at most as many as `--max-choices` says.")
+    )
+    best_of: Annotated[int | None, Ge(1), Le(MAX_COUNT), Parameter(stage=Stage.DRAW, source=OPENAI)] = Field(
+        default=None,
+        description="Draw so many choices and answer with the `n` of the highest mean log probability, best "
+        "first. Not for streams.",
+    )
+    preset: Annotated[
+        Annotated[str, StringConstraints(min_length=1)] | None, Parameter(stage=Stage.DRAW, source=CARAVAN)
+    ] = Field(
+        default=None, description="A named set of values; what the request itself sets comes before them."
+    )
     stream: bool | None = Field(default=None, description="Answer with server-sent events.")
     stream_options: StreamOptions | None = Field(default=None, description="Only together with `stream`.")
     user: str | None = Field(default=None, description="The caller's own label, without effect on the text.")
+    debug: DebugOptions | None = Field(default=None, description="What to tell about the answer's making.")

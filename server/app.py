@@ -11,11 +11,12 @@ from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from schemas.completions import CompletionRequest
 from schemas.errors import ErrorResponse
 from server.registry import ModelRegistry
-from server.routes import chat, completions, envelope, models, ops
+from server.routes import chat, completions, docs, envelope, models, ops
 from server.routes.deps import Services
+from server.service import presets
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
-from server.service.sampling import RequestLimits
+from server.service.sampling import Decoding, RequestLimits
 from server.settings import Settings
 from server.version import version
 
@@ -23,20 +24,25 @@ _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorResponse}, "5X
 
 
 def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
-    """The application over `registry`, which it closes when it ends; starting the models is the caller's."""
+    """The application over `registry`, which it closes when it ends; starting the models is the caller's.
+
+    Raises PresetError when the operator's presets or defaults cannot be used.
+    """
     app = FastAPI(
         title="Caravan",
         summary="An OpenAI-compatible inference server",
         version=version(),
         lifespan=_lifespan,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
     )
-    limits = RequestLimits(max_choices=settings.max_choices, max_prompts=settings.max_prompts)
+    decoding = _decoding(settings, registry)
     app.state.services = Services(
         registry=registry,
-        chat=ChatService(registry, limits),
-        completions=CompletionService(registry, limits),
+        decoding=decoding,
+        chat=ChatService(registry, decoding),
+        completions=CompletionService(registry, decoding),
         max_body_bytes=settings.max_body_bytes,
         allow_unknown_fields=settings.allow_unknown_fields,
         keep_alive_seconds=settings.keep_alive_seconds,
@@ -45,9 +51,21 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     for routes in (chat, completions, models):
         app.include_router(routes.router, responses=_ERRORS)
     app.include_router(ops.router)
+    app.include_router(docs.router)
     envelope.install(app)
     _describe_bodies(app)
     return app
+
+
+def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:
+    decoding = Decoding(
+        limits=RequestLimits(max_choices=settings.max_choices, max_prompts=settings.max_prompts),
+        presets=presets.load(settings.presets),
+        operator=presets.operator_defaults(settings.defaults),
+    )
+    for model in registry.models:
+        decoding.check(model)
+    return decoding
 
 
 @contextlib.asynccontextmanager

@@ -47,8 +47,9 @@ def read_settings(options: Sequence[str]) -> Settings:
         return CliApp.run(Settings, cli_args=list(options))
     except pydantic.ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        name = "-".join(str(step) for step in fault["loc"]).replace("_", "-")
-        raise ValueError(f"--{name}: {fault['msg']} (given: {fault['input']!r})") from error
+        name = str(fault["loc"][0])
+        both = f"--{name.replace('_', '-')} (or CARAVAN_{name.upper()})"
+        raise ValueError(f"{both}: {fault['msg']}, not {fault['input']!r}") from error
     except (SettingsError, argparse.ArgumentError) as error:
         raise ValueError(str(error)) from error
 

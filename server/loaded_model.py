@@ -39,16 +39,27 @@ class TextVocab(Protocol):
     def bos_id(self) -> int | None:
         """Beginning of text, if the vocabulary has it."""
 
+    @property
+    def end_of_generation_ids(self) -> frozenset[int]:
+        """The tokens by which the model ends its turn or its text."""
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token adds to the text; empty for control tokens."""
+
+    def token_text(self, token_id: int) -> str:
+        """A token as people write it, control tokens included."""
+
+    @property
+    def longest_token(self) -> int:
+        """The most bytes of text that one token stands for."""
+
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Token ids of `text`."""
+        """Token ids of `text`; raises ValueError on text that no tokenizer should be given."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """One served model. `bos_text` is how its BOS token is written, empty where it has none.
-
-    `longest_token` is the most bytes of text that one token can stand for.
-    """
+    """One served model. `bos_text` is how its BOS token is written, empty where none is added."""
 
     id: str
     aliases: tuple[str, ...] = ()
@@ -57,7 +68,6 @@ class LoadedModel:
     template: ChatTemplate
     engine: TextEngine
     bos_text: str
-    longest_token: int
     metadata: Mapping[str, str]
 
     @property

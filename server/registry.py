@@ -89,7 +89,6 @@ def open_model(
         template=_template(settings, model),
         engine=make_engine(_engine_config(settings, path)),
         bos_text=_token_text(model.vocab, model.vocab.bos_id) if model.vocab.adds_bos else "",
-        longest_token=_longest_token(model.vocab),
         metadata=model.metadata,
     )
 
@@ -127,8 +126,3 @@ def _template(settings: Settings, model: Model) -> ChatTemplate:
 
 def _token_text(vocab: Vocab, token_id: int | None) -> str:
     return "" if token_id is None else vocab.token_text(token_id)
-
-
-def _longest_token(vocab: Vocab) -> int:
-    """At least 16, which leaves room for tokenizers that fold characters they do not know."""
-    return max(16, *(len(vocab.token_text(token_id).encode()) for token_id in range(vocab.size)))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import math
 import shlex
 import signal
@@ -17,6 +18,7 @@ from server.chat.template import TemplateSyntaxError
 from server.llama.model import ModelLoadError
 from server.loaded_model import LoadedModel
 from server.registry import ModelRegistry, open_model
+from server.service.presets import PresetError
 from server.settings import Settings
 
 # Seconds for the errors that end what is left, once the grace of running requests is over.
@@ -116,10 +118,15 @@ def _succeeded(task: asyncio.Task[None]) -> bool:
 
 
 def _config(settings: Settings, registry: ModelRegistry) -> uvicorn.Config:
+    try:
+        app = create_app(settings, registry)
+    except PresetError as error:
+        raise StartError(str(error)) from error
     return uvicorn.Config(
-        create_app(settings, registry),
+        app,
         log_level=settings.log_level,
         access_log=False,
+        ws="none",
         timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds) + _DRAIN_SECONDS,
     )
 
@@ -139,7 +146,30 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _open(settings: Settings, open_one: Callable[[Settings], LoadedModel]) -> LoadedModel:
+    reasons = _Reasons()
+    log = logging.getLogger("llama.cpp")
+    log.addFilter(reasons)
     try:
         return open_one(settings)
-    except (ModelLoadError, TemplateSyntaxError, OSError, UnicodeDecodeError) as error:
+    except ModelLoadError as error:
+        reason = f" ({reasons.lines[0]})" if reasons.lines else ""
+        raise StartError(f"{error}{reason}") from error
+    except (TemplateSyntaxError, OSError, UnicodeDecodeError) as error:
         raise StartError(str(error)) from error
+    finally:
+        log.removeFilter(reasons)
+
+
+class _Reasons(logging.Filter):
+    """Holds back the errors that llama.cpp logs over a file; the first is why it failed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take errors, let the rest pass."""
+        if record.levelno < logging.ERROR:
+            return True
+        self.lines.append(record.getMessage())
+        return False

@@ -1,16 +1,16 @@
 """Every option of the server, declared once; its flag, environment variable and help come from here."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MAX_SEQUENCES = 256
 
 
 class Settings(BaseSettings):
-    """Options of `caravan serve`. A flag beats an environment variable beats the default."""
+    """Options of `caravan serve`. --port is also the variable CARAVAN_PORT, and so on; a flag beats it."""
 
     model_config = SettingsConfigDict(
         env_prefix="CARAVAN_",
@@ -53,18 +53,33 @@ class Settings(BaseSettings):
     max_running: int = Field(default=32, ge=1, le=MAX_SEQUENCES, description="Sequences that run at once.")
     threads: int = Field(default=0, ge=0, description="Compute threads. 0: one per usable core.")
     gpu_layers: int = Field(default=-1, ge=-1, description="Layers to put on a GPU. -1: all.")
-    max_choices: PositiveInt = Field(default=16, description="Highest `n` that a request may ask for.")
+    defaults: dict[str, Any] = Field(
+        default={},
+        description="Decoding values where a request says nothing, as `temperature=0.7,top_k=20` or as JSON.",
+    )
+    presets: Path | None = Field(
+        default=None,
+        description="JSON file of named sets of decoding values: an object of objects.",
+    )
+    max_choices: PositiveInt = Field(
+        default=16, description="Highest `n` or `best_of` that a request may ask for."
+    )
     max_prompts: PositiveInt = Field(default=128, description="Most prompts in one completion request.")
-    max_body_bytes: PositiveInt = Field(default=8 * 1024 * 1024, description="Largest request body.")
+    max_body_bytes: PositiveInt = Field(default=4 * 1024 * 1024, description="Largest request body.")
     allow_unknown_fields: bool = Field(
         default=False, description="Let request fields pass that nobody knows, instead of refusing them."
     )
-    keep_alive_seconds: PositiveFloat = Field(
+    keep_alive_seconds: float = Field(
         default=15.0,
+        gt=0,
+        allow_inf_nan=False,
         description="Longest silence on a stream: after it, comments are sent, before the first token too.",
     )
     shutdown_seconds: float = Field(
-        default=10.0, ge=0, description="How long running requests may go on when the server is told to end."
+        default=10.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long running requests may go on when the server is told to end.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="warning", description="Least level logged."

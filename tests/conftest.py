@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import gguf
+import llama_cpp
 import pytest
 
 from tests.tiny_model import write_tiny_model
@@ -29,3 +30,17 @@ class TinyModels:
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
     """One file per architecture of `tests.tiny_model.ARCHITECTURES`, shared by the whole session."""
     return TinyModels(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def exact_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contexts made in the test keep float32 cells and add up without flash attention, which uses float16."""
+    original = llama_cpp.llama_context_default_params
+
+    def exact() -> "llama_cpp.llama_context_params":
+        params = original()
+        params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        params.type_k = params.type_v = llama_cpp.GGML_TYPE_F32
+        return params
+
+    monkeypatch.setattr(llama_cpp, "llama_context_default_params", exact)

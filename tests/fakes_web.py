@@ -17,7 +17,15 @@ class FakeVocab:
 
     def __init__(self, *, with_bos: bool = False) -> None:
         self.size = 259
+        self.longest_token = max(map(len, SPECIALS))
         self.bos_id = BOS_ID if with_bos else None
+        self.end_of_generation_ids = frozenset({SPECIALS["<|im_end|>"]})
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return bytes([token_id]) if token_id < BOS_ID else b""
+
+    def token_text(self, token_id: int) -> str:
+        return {known: word for word, known in SPECIALS.items()}.get(token_id, chr(token_id))
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         token_ids = [BOS_ID] if add_special and self.bos_id is not None else []
@@ -120,6 +128,5 @@ def loaded_model(
         template=ChatTemplate(template, bos_token=bos_text),
         engine=engine or ScriptedEngine(),
         bos_text=bos_text,
-        longest_token=16,
         metadata={},
     )

@@ -58,6 +58,7 @@ ALLOWED = {
         "server.llama",
         "server.loaded_model",
         "server.registry",
+        "server.service",
         "server.settings",
     },
     "server.cli": {"server.serving", "server.settings", "server.version"},

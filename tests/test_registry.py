@@ -55,7 +55,7 @@ def test_opening_reads_vocabulary_template_and_names(tiny_models: TinyModels) ->
     assert text == "<|im_start|>user\nthe héllo<|im_end|>\n<|im_start|>assistant\n"
     token_ids = model.vocab.tokenize(text, add_special=True, parse_special=True)
     assert len(token_ids) < len(text)
-    assert len(text.encode()) <= model.longest_token * len(token_ids)
+    assert len(text.encode()) <= model.vocab.longest_token * len(token_ids)
     assert model.metadata["general.architecture"] == "qwen2"
 
 

@@ -57,9 +57,12 @@ class WheelStore:
 
 
 def open_store(build: Path, environment: Mapping[str, str]) -> WheelStore:
-    """The checkout's store and the shared one: CARAVAN_WHEEL_CACHE, where an empty value means none."""
+    """The checkout's store and the shared one: LLAMA_WHEEL_CACHE, where an empty value means none.
+
+    The name keeps off CARAVAN_, under which the server reads its settings.
+    """
     default = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache", "caravan", "wheels")
-    shared = environment.get("CARAVAN_WHEEL_CACHE", str(default))
+    shared = environment.get("LLAMA_WHEEL_CACHE", str(default))
     return WheelStore((build / "wheels", *([Path(shared)] if shared else [])))
 
 

@@ -1,7 +1,6 @@
 """Chat templates: the Jinja text inside a GGUF, in a sandbox with the environment that real ones expect."""
 
 import datetime
-import functools
 import json
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
@@ -21,10 +20,6 @@ CHATML = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-
-ROLES = ("system", "developer", "user", "assistant", "tool")
-
-_NAME_PROBE = "caravan-name-probe"
 
 
 class TemplateSyntaxError(Exception):
@@ -66,20 +61,6 @@ class ChatTemplate:
             # A template is a program out of a file; whatever it raises, it raised over these messages.
             message = f"The model's chat template fails on these messages: {type(error).__name__}: {error}"
             raise InvalidRequestError(message, param="messages", code="invalid_value") from error
-
-    @functools.cached_property
-    def roles_with_names(self) -> frozenset[str]:
-        """Roles whose messages show their `name` to the model, found by rendering one of each."""
-        return frozenset(role for role in ROLES if self._shows_name(role))
-
-    def _shows_name(self, role: str) -> bool:
-        turn = {"role": "user", "content": "x"}
-        probe = {"role": role, "content": "x", "name": _NAME_PROBE, "tool_call_id": "x"}
-        conversation = {"user": [probe], "system": [probe, turn], "developer": [probe, turn]}
-        try:
-            return _NAME_PROBE in self.render(conversation.get(role, [turn, probe]))
-        except InvalidRequestError:
-            return False
 
 
 class _GenerationTag(jinja2.ext.Extension):

@@ -237,7 +237,7 @@ class Engine:
         elif self._is_full(sequence):
             self._finish(sequence, FinishReason.LENGTH, text=text)
         elif text:
-            self._outputs.append(_output(sequence, text))
+            self._outputs.append(sequence.output(text))
 
     def _is_full(self, sequence: Sequence) -> bool:
         limit = sequence.params.max_tokens
@@ -252,7 +252,7 @@ class Engine:
         self._totals.cached += sequence.num_cached_tokens or 0
         text += sequence.detokenizer.finish()
         self._scheduler.remove(sequence)
-        self._outputs.append(_output(sequence, text, reason, error))
+        self._outputs.append(sequence.output(text, reason, error))
 
     def _finish_all(self, reason: FinishReason, error: str | None = None) -> None:
         for sequence in (*self._scheduler.running, *self._scheduler.waiting):
@@ -287,19 +287,3 @@ def _draw(sampler: Sampler, logits: NDArray[np.float32], best: int) -> int:
     if not np.isfinite(logits[best]):
         raise ValueError("the model's logits are not finite")
     return best if sampler.is_argmax else sampler.sample(logits)
-
-
-def _output(
-    sequence: Sequence, text: str, reason: FinishReason | None = None, error: str | None = None
-) -> TokenOutput:
-    return TokenOutput(
-        request_id=sequence.request_id,
-        index=sequence.index,
-        text=text,
-        finish_reason=reason,
-        num_completion_tokens=sequence.num_completion_tokens,
-        num_cached_tokens=sequence.num_cached_tokens or 0,
-        mirostat_mu=sequence.sampler.mirostat_mu,
-        sum_logprob=sequence.sampler.sum_logprob,
-        error=error,
-    )

@@ -4,7 +4,7 @@ import time
 from enum import Enum
 
 from server.engine.detokenizer import Detokenizer
-from server.engine.outputs import FinishReason
+from server.engine.outputs import FinishReason, TokenOutput
 from server.engine.params import GenerationRequest, SamplingParams
 from server.engine.sampling.sampler import Sampler
 
@@ -39,7 +39,6 @@ class Sequence:
         self.deadline = _deadline(request.params)
         self.seq_id: int | None = None
         self.status = SequenceStatus.WAITING
-        self.finish_reason: FinishReason | None = None
         self.sampler = sampler
         self.detokenizer = detokenizer
 
@@ -62,6 +61,20 @@ class Sequence:
     def is_streaming(self) -> bool:
         """Whether somebody is reading along already, so that a pause would be seen."""
         return self.num_completion_tokens > 0
+
+    def output(self, text: str, reason: FinishReason | None = None, error: str | None = None) -> TokenOutput:
+        """News of this sequence: text to append, its counts, and why it ends if it does."""
+        return TokenOutput(
+            request_id=self.request_id,
+            index=self.index,
+            text=text,
+            finish_reason=reason,
+            num_completion_tokens=self.num_completion_tokens,
+            num_cached_tokens=self.num_cached_tokens or 0,
+            mirostat_mu=self.sampler.mirostat_mu,
+            sum_logprob=self.sampler.sum_logprob,
+            error=error,
+        )
 
 
 def _deadline(params: SamplingParams) -> float | None:

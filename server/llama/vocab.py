@@ -2,10 +2,20 @@
 
 import ctypes
 import functools
+import re
 
 import llama_cpp
 
+from server.llama.deep_stack import MAX_RUN, SAFE_RUN, DeepStack, longest_run
+
 _TOKEN_NULL = -1
+_CUT_OUT = (
+    llama_cpp.LLAMA_TOKEN_ATTR_CONTROL
+    | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
+    | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+)
+# llama.cpp's time grows with the square of their number: two seconds for these, minutes for ten times more.
+MAX_SPECIAL = 32_768
 
 
 class Vocab:
@@ -16,6 +26,7 @@ class Vocab:
 
     def __init__(self, pointer: int) -> None:
         self._pointer = pointer
+        self._deep_stack = DeepStack()
         self.size = int(llama_cpp.llama_vocab_n_tokens(pointer))
         self.adds_bos = bool(llama_cpp.llama_vocab_get_add_bos(pointer))
 
@@ -23,8 +34,23 @@ class Vocab:
         """Token ids of `text` (`llama_tokenize`).
 
         `add_special` adds BOS and the like where the model wants them; `parse_special` reads the text of
-        control tokens as those tokens instead of plain text. Raises UnicodeEncodeError on lone surrogates.
+        control tokens as those tokens instead of plain text. Raises UnicodeEncodeError on lone surrogates,
+        and ValueError on text that this tokenizer could not take without harm to the process or for minutes.
         """
+        if len(text) <= SAFE_RUN:
+            return self._tokenize(text, add_special, parse_special)
+        run = longest_run(text)
+        if run > MAX_RUN:
+            raise ValueError(
+                f"it has a run of {run} characters without a break; at most {MAX_RUN} can be read"
+            )
+        if parse_special and self._count_special(text) > MAX_SPECIAL:
+            raise ValueError(f"it has more than {MAX_SPECIAL} special tokens")
+        if run <= SAFE_RUN:
+            return self._tokenize(text, add_special, parse_special)
+        return self._deep_stack.call(lambda: self._tokenize(text, add_special, parse_special), run)
+
+    def _tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
         data = text.encode("utf-8")
         room = len(data) + 8
         while True:
@@ -37,6 +63,24 @@ class Vocab:
             if -count <= room:
                 raise RuntimeError(f"llama_tokenize failed with {count}")
             room = -count
+
+    def _count_special(self, text: str) -> int:
+        return sum(1 for _ in self._special_pattern.finditer(text))
+
+    @functools.cached_property
+    def _special_pattern(self) -> re.Pattern[str]:
+        """Finds tokens that llama.cpp cuts out of a text before it tokenizes the rest."""
+        texts = {
+            self.token_text(token_id)
+            for token_id in range(self.size)
+            if llama_cpp.llama_vocab_get_attr(self._pointer, token_id) & _CUT_OUT
+        }
+        return re.compile("|".join(map(re.escape, sorted(texts - {""}, key=len, reverse=True))) or r"(?!)")
+
+    @functools.cached_property
+    def longest_token(self) -> int:
+        """The most bytes of text that one token stands for."""
+        return max(len(self._piece(token_id, special=True)) for token_id in range(self.size))
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token adds to the text; empty for control tokens."""

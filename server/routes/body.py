@@ -19,11 +19,18 @@ async def read_request(request: Request, schema: type[S], services: Services) ->
 
 
 async def _read(request: Request, limit: int) -> bytes:
+    """The whole body; refused as soon as it is known to be too large, be it by its own announcement."""
+    announced = request.headers.get("content-length", "")
+    size = int(announced) if announced.isdecimal() else 0
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise RequestTooLargeError(f"The body is larger than {limit} bytes.")
+    if size <= limit:
+        async for chunk in request.stream():
+            body += chunk
+            size = len(body)
+            if size > limit:
+                break
+    if size > limit:
+        raise RequestTooLargeError(f"The body is larger than {limit} bytes.")
     return bytes(body)
 
 

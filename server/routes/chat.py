@@ -16,6 +16,10 @@ router = APIRouter(tags=["chat"])
     openapi_extra=described(ChatCompletionRequest),
 )
 async def create_chat_completion(request: Request, services: UseServices) -> Response:
-    """Answer a conversation; with `stream`, as events of `ChatCompletionChunk` and a last `[DONE]`."""
+    """Answer a conversation; with `stream`, as events of `ChatCompletionChunk` and a last `[DONE]`.
+
+    A failure before the first token is a status. After it, or after the first keep-alive comment, it is an
+    event that holds an `ErrorResponse`, and no `[DONE]` follows.
+    """
     body = await read_request(request, ChatCompletionRequest, services)
     return await respond(request, await services.chat.prepare(body), services)

@@ -12,6 +12,9 @@ router = APIRouter(tags=["completions"])
 
 @router.post("/v1/completions", response_model=Completion, openapi_extra=described(CompletionRequest))
 async def create_completion(request: Request, services: UseServices) -> Response:
-    """Continue a text; with `stream`, as events of `Completion` and a last `[DONE]`."""
+    """Continue a text; with `stream`, as events of `Completion` and a last `[DONE]`.
+
+    Failures come as in `POST /v1/chat/completions`.
+    """
     body = await read_request(request, CompletionRequest, services)
     return await respond(request, await services.completions.prepare(body), services)

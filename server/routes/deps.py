@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from server.registry import ModelRegistry
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
+from server.service.sampling import Decoding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +16,7 @@ class Services:
     """The services of one app, and the settings that routes themselves need."""
 
     registry: ModelRegistry
+    decoding: Decoding
     chat: ChatService
     completions: CompletionService
     max_body_bytes: int

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from schemas.models import ModelCard, ModelList
+from schemas.models import ModelCard, ModelDetails, ModelList
 from server.loaded_model import LoadedModel
 from server.routes.deps import UseServices
 
@@ -17,10 +17,14 @@ async def list_models(services: UseServices) -> ModelList:
 
 # Names may contain slashes, as those of hubs do.
 @router.get("/v1/models/{model_id:path}")
-async def get_model(model_id: str, services: UseServices) -> ModelCard:
-    """One model, by its id or an alias."""
-    return _card(services.registry.find(model_id))
+async def get_model(model_id: str, services: UseServices) -> ModelDetails:
+    """One model, by its id or an alias, with the decoding values that hold where a request says nothing."""
+    model = services.registry.find(model_id)
+    decoding = services.decoding
+    return ModelDetails(
+        **_card(model).model_dump(), defaults=decoding.shown_defaults(model), presets=decoding.shown_presets()
+    )
 
 
 def _card(model: LoadedModel) -> ModelCard:
-    return ModelCard(id=model.id, created=model.created, owned_by="caravan")
+    return ModelCard(id=model.id, object="model", created=model.created, owned_by="caravan")

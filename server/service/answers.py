@@ -9,8 +9,10 @@ import msgspec
 from schemas.base import Schema
 from schemas.common import FinishReason
 from server.engine.outputs import FinishReason as EngineFinishReason
+from server.engine.outputs import TokenOutput
 from server.service.choices import FinishedChoice, Shape
 from server.service.generation import Generation
+from server.service.plan import Plan
 
 DONE = b"[DONE]"
 
@@ -26,8 +28,11 @@ class Answer:
     `stream` says which of `events` and `whole` the request asked for. `aclose` must follow, on every path.
     """
 
-    def __init__(self, generation: Generation, shape: Shape, *, stream: bool, with_usage: bool) -> None:
+    def __init__(
+        self, generation: Generation, shape: Shape, plan: Plan, *, stream: bool, with_usage: bool
+    ) -> None:
         self.stream = stream
+        self._plan = plan
         self._generation = generation
         self._shape = shape
         self._with_usage = with_usage
@@ -37,17 +42,21 @@ class Answer:
     async def whole(self) -> bytes:
         """The JSON of the complete answer: the stream's deltas, folded."""
         texts: list[list[str]] = [[] for _ in range(self._generation.num_choices)]
-        reasons: list[FinishReason] = ["stop"] * self._generation.num_choices
+        last: dict[int, TokenOutput] = {}
         async with contextlib.aclosing(self._generation):
             async for output in self._generation:
                 texts[output.index].append(output.text)
                 if output.finish_reason is not None:
-                    reasons[output.index] = _wire_reason(output.finish_reason)
+                    last[output.index] = output
+        kept = self._plan.kept([last[index] for index in range(self._generation.num_choices)])
         choices = [
-            FinishedChoice(text="".join(pieces), finish_reason=reason)
-            for pieces, reason in zip(texts, reasons, strict=True)
+            FinishedChoice(
+                text="".join(texts[output.index]),
+                finish_reason=_wire_reason(output.finish_reason),
+            )
+            for output in kept
         ]
-        return to_json(self._shape.whole(choices, self._generation.usage()))
+        return to_json(self._shape.whole(choices, self._generation.usage(), self._plan.debug(kept)))
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """The data of each event, `[DONE]` included; closes the answer when it ends, however it ends."""
@@ -64,7 +73,8 @@ class Answer:
                     head, tail = heads[output.index]
                     yield head + json_string(output.text) + tail
                 if output.finish_reason is not None:
-                    yield to_json(self._shape.closing(output.index, _wire_reason(output.finish_reason)))
+                    reason, debug = _wire_reason(output.finish_reason), self._plan.debug([output])
+                    yield to_json(self._shape.closing(output.index, reason, debug))
             if self._with_usage:
                 yield to_json(self._shape.usage_chunk(self._generation.usage()))
             yield DONE
@@ -88,5 +98,5 @@ def json_string(text: str) -> bytes:
     return _LINE_BREAKS.sub(lambda match: f"\\u{ord(match[0]):04x}", encoded.decode()).encode()
 
 
-def _wire_reason(reason: EngineFinishReason) -> FinishReason:
+def _wire_reason(reason: EngineFinishReason | None) -> FinishReason:
     return "length" if reason is EngineFinishReason.LENGTH else "stop"

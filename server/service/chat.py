@@ -11,28 +11,28 @@ from server.service.answers import Answer
 from server.service.choices import ChatShape, Identity
 from server.service.generation import Generation
 from server.service.prompts import tokenized
-from server.service.sampling import RequestLimits
+from server.service.sampling import Decoding
 
 
 class ChatService:
     """Serves `POST /v1/chat/completions` for all models of a registry."""
 
-    def __init__(self, registry: ModelRegistry, limits: RequestLimits) -> None:
+    def __init__(self, registry: ModelRegistry, decoding: Decoding) -> None:
         self._registry = registry
-        self._limits = limits
+        self._decoding = decoding
 
     async def prepare(self, request: ChatCompletionRequest) -> Answer:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
         model = self._registry.acquire(request.model)
-        num_choices = sampling.num_choices(request, self._limits)
         with_usage = sampling.wants_usage_chunk(request)
-        params = sampling.to_params(request)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
+        plan = await anyio.to_thread.run_sync(self._decoding.plan, request, model)
         token_ids = await anyio.to_thread.run_sync(_prompt, model, request)
         identity = Identity.new("chatcmpl", request.model)
         return Answer(
-            Generation(model, identity.id, [token_ids], params, num_choices),
+            Generation(model, identity.id, [token_ids], plan.params, plan.num_drawn),
             ChatShape(identity, with_usage=with_usage),
+            plan,
             stream=bool(request.stream),
             with_usage=with_usage,
         )

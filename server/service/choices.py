@@ -17,6 +17,7 @@ from schemas.chat import (
 )
 from schemas.common import FinishReason, Usage
 from schemas.completions import Completion, CompletionChoice
+from schemas.debug import Debug
 
 
 @dataclass(kw_only=True)
@@ -50,13 +51,13 @@ class Shape(Protocol):
     def delta(self, index: int, text: str) -> Schema:
         """A chunk of text."""
 
-    def closing(self, index: int, finish_reason: FinishReason) -> Schema:
+    def closing(self, index: int, finish_reason: FinishReason, debug: Debug | None = None) -> Schema:
         """The chunk that ends a choice."""
 
     def usage_chunk(self, usage: Usage) -> Schema:
         """The chunk after the last choice has ended."""
 
-    def whole(self, choices: Sequence[FinishedChoice], usage: Usage) -> Schema:
+    def whole(self, choices: Sequence[FinishedChoice], usage: Usage, debug: Debug | None = None) -> Schema:
         """The answer in one piece."""
 
 
@@ -75,17 +76,20 @@ class ChatShape:
         """A chunk of content."""
         return self._chunk(index, ChatDelta(content=text))
 
-    def closing(self, index: int, finish_reason: FinishReason) -> Schema:
+    def closing(self, index: int, finish_reason: FinishReason, debug: Debug | None = None) -> Schema:
         """An empty delta and the reason."""
-        return self._chunk(index, ChatDelta(), finish_reason)
+        chunk = self._chunk(index, ChatDelta(), finish_reason)
+        if debug is not None:
+            chunk.debug = debug
+        return chunk
 
     def usage_chunk(self, usage: Usage) -> Schema:
         """No choices, and the usage."""
         return self._envelope([], usage)
 
-    def whole(self, choices: Sequence[FinishedChoice], usage: Usage) -> Schema:
+    def whole(self, choices: Sequence[FinishedChoice], usage: Usage, debug: Debug | None = None) -> Schema:
         """The completion."""
-        return ChatCompletion(
+        completion = ChatCompletion(
             id=self.identity.id,
             object="chat.completion",
             created=self.identity.created,
@@ -102,12 +106,17 @@ class ChatShape:
             ],
             usage=usage,
         )
+        if debug is not None:
+            completion.debug = debug
+        return completion
 
-    def _chunk(self, index: int, delta: ChatDelta, finish_reason: FinishReason | None = None) -> Schema:
+    def _chunk(
+        self, index: int, delta: ChatDelta, finish_reason: FinishReason | None = None
+    ) -> ChatCompletionChunk:
         choice = ChatChunkChoice(index=index, delta=delta, logprobs=None, finish_reason=finish_reason)
         return self._envelope([choice], None)
 
-    def _envelope(self, choices: list[ChatChunkChoice], usage: Usage | None) -> Schema:
+    def _envelope(self, choices: list[ChatChunkChoice], usage: Usage | None) -> ChatCompletionChunk:
         chunk = ChatCompletionChunk(
             id=self.identity.id,
             object="chat.completion.chunk",
@@ -136,23 +145,29 @@ class TextShape:
         """A chunk of text."""
         return self._chunk(index, text, None)
 
-    def closing(self, index: int, finish_reason: FinishReason) -> Schema:
+    def closing(self, index: int, finish_reason: FinishReason, debug: Debug | None = None) -> Schema:
         """No text, and the reason."""
-        return self._chunk(index, "", finish_reason)
+        chunk = self._chunk(index, "", finish_reason)
+        if debug is not None:
+            chunk.debug = debug
+        return chunk
 
     def usage_chunk(self, usage: Usage) -> Schema:
         """No choices, and the usage."""
         return self._envelope([], usage, with_usage=True)
 
-    def whole(self, choices: Sequence[FinishedChoice], usage: Usage) -> Schema:
+    def whole(self, choices: Sequence[FinishedChoice], usage: Usage, debug: Debug | None = None) -> Schema:
         """The completion."""
-        return self._envelope(
+        completion = self._envelope(
             [self._choice(index, choice.text, choice.finish_reason) for index, choice in enumerate(choices)],
             usage,
             with_usage=True,
         )
+        if debug is not None:
+            completion.debug = debug
+        return completion
 
-    def _chunk(self, index: int, text: str, finish_reason: FinishReason | None) -> Schema:
+    def _chunk(self, index: int, text: str, finish_reason: FinishReason | None) -> Completion:
         choices = [self._choice(index, text, finish_reason)]
         return self._envelope(choices, None, with_usage=self.with_usage)
 

@@ -13,7 +13,7 @@ from server.service.answers import Answer
 from server.service.choices import Identity, TextShape
 from server.service.generation import Generation
 from server.service.prompts import checked_ids, tokenized
-from server.service.sampling import RequestLimits
+from server.service.sampling import Decoding
 
 DEFAULT_MAX_TOKENS = 16
 
@@ -21,21 +21,21 @@ DEFAULT_MAX_TOKENS = 16
 class CompletionService:
     """Serves `POST /v1/completions` for all models of a registry."""
 
-    def __init__(self, registry: ModelRegistry, limits: RequestLimits) -> None:
+    def __init__(self, registry: ModelRegistry, decoding: Decoding) -> None:
         self._registry = registry
-        self._limits = limits
+        self._decoding = decoding
 
     async def prepare(self, request: CompletionRequest) -> Answer:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
         model = self._registry.acquire(request.model)
-        num_choices = sampling.num_choices(request, self._limits)
         with_usage = sampling.wants_usage_chunk(request)
-        params = sampling.to_params(request, default_max_tokens=DEFAULT_MAX_TOKENS)
-        prompts = await anyio.to_thread.run_sync(_prompts, model, request, self._limits.max_prompts)
+        plan = await anyio.to_thread.run_sync(self._decoding.plan, request, model, DEFAULT_MAX_TOKENS)
+        prompts = await anyio.to_thread.run_sync(_prompts, model, request, self._decoding.limits.max_prompts)
         identity = Identity.new("cmpl", request.model)
         return Answer(
-            Generation(model, identity.id, prompts, params, num_choices),
+            Generation(model, identity.id, prompts, plan.params, plan.num_drawn),
             TextShape(identity, with_usage=with_usage),
+            plan,
             stream=bool(request.stream),
             with_usage=with_usage,
         )

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 
 import anyio
+import msgspec
 
 from schemas.common import PromptTokensDetails, Usage
 from server.engine.outputs import TokenOutput
@@ -134,11 +135,4 @@ async def _merged(streams: Sequence[Outputs], num_choices: int) -> Outputs:
 
 
 def _renumbered(output: TokenOutput, base: int) -> TokenOutput:
-    return TokenOutput(
-        request_id=output.request_id,
-        index=base + output.index,
-        text=output.text,
-        finish_reason=output.finish_reason,
-        num_completion_tokens=output.num_completion_tokens,
-        num_cached_tokens=output.num_cached_tokens,
-    )
+    return msgspec.structs.replace(output, index=base + output.index)

@@ -5,6 +5,11 @@ from collections.abc import Sequence
 from server.errors import ContextLengthError, InvalidRequestError
 from server.loaded_model import LoadedModel
 
+# Characters that any tokenizer reads in a moment.
+_SHORT = 65536
+# For tokenizers that fold characters they do not know into one token.
+_LEAST_LONGEST = 16
+
 
 def tokenized(model: LoadedModel, text: str, *, param: str) -> tuple[int, ...]:
     """Token ids of a prompt, special tokens recognised as in any raw prompt.
@@ -12,12 +17,10 @@ def tokenized(model: LoadedModel, text: str, *, param: str) -> tuple[int, ...]:
     BOS is added where the model wants it and the text does not already begin with it. Text that itself
     contains the words of a special token is read as that token; a template gives no way to tell them apart.
     """
-    smallest_count = len(text.encode()) // model.longest_token
-    if smallest_count >= model.context_size:
-        # Spares the tokenizer a text that cannot fit; its work grows with the text, not with the context.
-        raise _too_long(model, f"at least {smallest_count}", param)
+    if len(text) > _SHORT:
+        _refuse_hopeless(model, text, param)
     starts_with_bos = bool(model.bos_text) and text.startswith(model.bos_text)
-    token_ids = model.vocab.tokenize(text, add_special=not starts_with_bos, parse_special=True)
+    token_ids = _tokenize(model, text, param, add_special=not starts_with_bos)
     if not token_ids and model.vocab.bos_id is not None:
         token_ids = [model.vocab.bos_id]
     if not token_ids:
@@ -42,6 +45,28 @@ def checked_ids(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> 
             )
     check_length(model, token_ids, param=param)
     return tuple(token_ids)
+
+
+def _refuse_hopeless(model: LoadedModel, text: str, param: str) -> None:
+    """Spare the tokenizer a text that cannot fit: work should grow with the context, not with the text."""
+    smallest_count = len(text.encode()) // max(model.vocab.longest_token, _LEAST_LONGEST)
+    if smallest_count >= model.context_size:
+        raise _too_long(model, f"at least {smallest_count}", param)
+    length = _SHORT
+    while length < len(text):
+        count = len(_tokenize(model, text[:length], param, add_special=False))
+        # A cut may change the tokens around it; twice the context leaves no doubt.
+        if count >= 2 * model.context_size:
+            raise _too_long(model, f"about {count * len(text) // length}", param)
+        length *= 2
+
+
+def _tokenize(model: LoadedModel, text: str, param: str, *, add_special: bool) -> list[int]:
+    try:
+        return model.vocab.tokenize(text, add_special=add_special, parse_special=True)
+    except ValueError as error:
+        message = f"'{param}' cannot be tokenized: {error}."
+        raise InvalidRequestError(message, param=param, code="invalid_value") from error
 
 
 def check_length(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> None:

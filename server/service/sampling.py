@@ -1,10 +1,58 @@
-"""Decoding fields of a request into `SamplingParams`, with the checks that involve more than one field."""
+"""Decoding fields of a request into what engine and answer need, or a refusal that names the field."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from schemas.sampling import SamplingFields
+from pydantic import JsonValue
+
+from schemas.models import ModelDefault
+from schemas.sampling import DecodingFields, SamplingFields
 from server.engine.params import SamplingParams
 from server.errors import InvalidRequestError
+from server.loaded_model import LoadedModel, TextVocab
+from server.service import defaults, dry_breakers, rules
+from server.service.chain import chain
+from server.service.plan import Plan
+from server.service.presets import PresetError, Presets, load
+from server.service.settled import Settled, Source, Value, Values, settle
+from server.service.token_terms import token_terms
+
+_CACHED_BREAKERS = 512
+
+Breakers = tuple[tuple[int, ...], ...]
+
+# Parameters that are the engine's as they stand.
+_SAME = (
+    "temperature",
+    "dynatemp_range",
+    "dynatemp_exponent",
+    "top_k",
+    "top_p",
+    "min_p",
+    "typical_p",
+    "top_n_sigma",
+    "xtc_probability",
+    "xtc_threshold",
+    "min_keep",
+    "adaptive_decay",
+    "mirostat",
+    "mirostat_tau",
+    "mirostat_eta",
+    "repeat_penalty",
+    "repeat_last_n",
+    "presence_penalty",
+    "frequency_penalty",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
+    "dry_penalty_last_n",
+    "ignore_eos",
+    "seed",
+    "min_tokens",
+    "max_tokens",
+    "stop_limit",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,30 +63,119 @@ class RequestLimits:
     max_prompts: int = 128
 
 
-def to_params(fields: SamplingFields, *, default_max_tokens: int | None = None) -> SamplingParams:
-    """The engine's parameters; what the request leaves open takes SamplingParams' own defaults."""
-    given = {
-        name: value
-        for name in ("temperature", "top_k", "top_p", "min_p")
-        if (value := getattr(fields, name)) is not None
-    }
-    stop = (fields.stop,) if isinstance(fields.stop, str) else tuple(fields.stop or ())
-    limit = _max_tokens(fields)
-    return SamplingParams(
-        **given,
-        seed=fields.seed,
-        max_tokens=default_max_tokens if limit is None else limit,
-        stop=tuple(dict.fromkeys(stop)),
-    )
+class Decoding:
+    """Reads the decoding fields of requests, with the presets and defaults of the operator."""
 
+    def __init__(
+        self,
+        limits: RequestLimits | None = None,
+        presets: Presets | None = None,
+        operator: DecodingFields | None = None,
+    ) -> None:
+        self.limits = limits or RequestLimits()
+        self.presets = load(None) if presets is None else presets
+        self._operator = operator or DecodingFields()
+        self._defaults: dict[str, Values] = {}
+        self._breakers: Callable[..., Breakers] = functools.lru_cache(_CACHED_BREAKERS)(
+            dry_breakers.sequences
+        )
 
-def num_choices(fields: SamplingFields, limits: RequestLimits) -> int:
-    """How many choices each prompt gets."""
-    n = 1 if fields.n is None else fields.n
-    if n > limits.max_choices:
-        message = f"'n' must be from 1 to {limits.max_choices}."
-        raise InvalidRequestError(message, param="n", code="invalid_value")
-    return n
+    def defaults(self, model: LoadedModel) -> Values:
+        """What holds for a model where a request says nothing."""
+        if model.id not in self._defaults:
+            self._defaults[model.id] = defaults.effective(model.metadata, self._operator)
+        return self._defaults[model.id]
+
+    def shown_defaults(self, model: LoadedModel) -> dict[str, ModelDefault]:
+        """The same for a model's card."""
+        return {
+            name: ModelDefault.model_validate({"value": known.value, "source": str(known.source)})
+            for name, known in self.defaults(model).items()
+        }
+
+    def shown_presets(self) -> dict[str, dict[str, JsonValue]]:
+        """What each preset sets."""
+        return {name: fields.model_dump(exclude_none=True) for name, fields in sorted(self.presets.items())}
+
+    def check(self, model: LoadedModel) -> None:
+        """Refuse defaults and presets that would fail every request; raises InvalidRequestError."""
+        for preset in (None, *self.presets):
+            try:
+                self.plan(SamplingFields(preset=preset), model)
+            except InvalidRequestError as error:
+                where = "the defaults" if preset is None else f"preset '{preset}'"
+                raise PresetError(f"{where}: {error.message}") from error
+
+    def plan(self, fields: SamplingFields, model: LoadedModel, default_max_tokens: int | None = None) -> Plan:
+        """The request's decoding. Tokenizes texts, so its place is a worker thread."""
+        values = self.defaults(model)
+        if default_max_tokens is not None and "max_tokens" not in values:
+            values = {**values, "max_tokens": Value(default_max_tokens, Source.OPENAI)}
+        num_choices, num_drawn = self._counts(fields)
+        counts = {"n": Value(num_choices, Source.REQUEST if fields.n else Source.OPENAI)}
+        is_ranked = fields.best_of is not None and num_drawn > 1
+        settled = settle(fields, self._preset(fields.preset), {**values, **counts})
+        rules.check(settled)
+        if fields.stream and is_ranked:
+            raise _refusal(
+                "'best_of' and 'stream' do not go together: the best is known at the end.", "best_of"
+            )
+        params = self._params(settled, model.vocab, score=is_ranked)
+        shown = fields.debug is not None and bool(fields.debug.decoding)
+        return Plan(
+            params=params,
+            num_choices=num_choices,
+            num_drawn=num_drawn,
+            chain=chain(params) if shown else None,
+        )
+
+    def _counts(self, fields: SamplingFields) -> tuple[int, int]:
+        num_choices = 1 if fields.n is None else fields.n
+        num_drawn = num_choices if fields.best_of is None else fields.best_of
+        for name, count in (("n", num_choices), ("best_of", num_drawn)):
+            if count > self.limits.max_choices:
+                raise _refusal(f"'{name}' must be from 1 to {self.limits.max_choices}.", name)
+        return num_choices, num_drawn
+
+    def _preset(self, name: str | None) -> DecodingFields | None:
+        if name is None:
+            return None
+        if name not in self.presets:
+            known = ", ".join(f"'{known}'" for known in self.presets)
+            raise _refusal(f"'preset' must be one of {known}.", "preset")
+        return self.presets[name]
+
+    def _params(self, settled: Settled, vocab: TextVocab, *, score: bool) -> SamplingParams:
+        terms = token_terms(settled, vocab)
+        target, stop = settled["adaptive_target"], settled["stop"]
+        texts = (stop,) if isinstance(stop, str) else tuple(_list(stop))
+        same = {name: value for name in _SAME if (value := settled[name]) is not None}
+        return SamplingParams(
+            **same,  # type: ignore[arg-type]
+            samplers=tuple(rules.samplers(settled)),
+            adaptive_target=-1.0 if target is None else settled.number("adaptive_target"),
+            dry_breakers=self._dry_breakers(settled, vocab),
+            logit_bias=tuple(terms.logit_bias.items()),
+            bad_words=terms.bad_words,
+            allowed_token_ids=terms.allowed,
+            max_seconds=None if settled["max_time"] is None else settled.number("max_time"),
+            stop=tuple(dict.fromkeys(str(text) for text in texts)),
+            stop_token_ids=terms.stop_token_ids,
+            include_stop=bool(settled["include_stop_str_in_output"]),
+            score=score,
+        )
+
+    def _dry_breakers(self, settled: Settled, vocab: TextVocab) -> tuple[tuple[int, ...], ...]:
+        found: dict[tuple[int, ...], None] = {}
+        if not rules.is_on(settled, "dry_multiplier"):
+            return ()
+        for index, breaker in enumerate(_list(settled["dry_sequence_breakers"])):
+            try:
+                found |= dict.fromkeys(self._breakers(vocab, str(breaker)))
+            except dry_breakers.LongBreakerError as error:
+                param = f"dry_sequence_breakers[{index}]"
+                raise _refusal(f"'{param}' {error}.", param) from error
+        return tuple(found)
 
 
 def wants_usage_chunk(fields: SamplingFields) -> bool:
@@ -46,20 +183,13 @@ def wants_usage_chunk(fields: SamplingFields) -> bool:
     if fields.stream_options is None:
         return False
     if not fields.stream:
-        raise InvalidRequestError(
-            "'stream_options' is only allowed when 'stream' is true.",
-            param="stream_options",
-            code="invalid_value",
-        )
+        raise _refusal("'stream_options' is only allowed when 'stream' is true.", "stream_options")
     return bool(fields.stream_options.include_usage)
 
 
-def _max_tokens(fields: SamplingFields) -> int | None:
-    old, new = fields.max_tokens, fields.max_completion_tokens
-    if old is not None and new is not None and old != new:
-        raise InvalidRequestError(
-            "'max_tokens' and 'max_completion_tokens' are two names of one limit and differ.",
-            param="max_completion_tokens",
-            code="invalid_value",
-        )
-    return new if old is None else old
+def _list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _refusal(message: str, param: str) -> InvalidRequestError:
+    return InvalidRequestError(message, param=param, code="invalid_value")

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails, from_json
 from schemas.base import Schema
 from schemas.chat import AssistantMessage, DeveloperMessage, SystemMessage, TextPart, ToolMessage, UserMessage
 from schemas.common import StreamOptions
+from schemas.sampling import DebugOptions
 from server.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
 from server.service.unsupported import NEUTRAL_VALUES, PART_TYPES
 
@@ -28,6 +29,7 @@ _MESSAGES = (SystemMessage, DeveloperMessage, UserMessage, AssistantMessage, Too
 _NESTED: dict[str, Set[str]] = {
     "messages[]": frozenset(name for kind in _MESSAGES for name in kind.model_fields),
     "messages[].content[]": TextPart.model_fields.keys(),
+    "debug": DebugOptions.model_fields.keys(),
     "stream_options": StreamOptions.model_fields.keys(),
 }
 
@@ -84,7 +86,7 @@ def _extras(value: Schema, path: str) -> Iterator[tuple[str, object]]:
         member = getattr(value, name)
         if isinstance(member, Schema):
             yield from _extras(member, prefix + name)
-        elif isinstance(member, list) and isinstance(member[0], Schema):
+        elif isinstance(member, list) and member and isinstance(member[0], Schema):
             for index, item in enumerate(member):
                 yield from _extras(item, f"{prefix}{name}[{index}]")
 
@@ -99,7 +101,8 @@ def _extras_around(schema: type[Schema], body: bytes, fault: ErrorDetails) -> It
     for path, value in ((_joined(steps[:-1]), parent), ("", document)):
         known = _known_names(schema, _pattern(path))
         if isinstance(value, dict):
-            yield from ((f"{path}.{name}" if path else name, value[name]) for name in value.keys() - known)
+            prefix = f"{path}." if path else ""
+            yield from ((prefix + name, extra) for name, extra in value.items() if name not in known)
 
 
 def _translate(schema: type[Schema], fault: ErrorDetails) -> InvalidRequestError:

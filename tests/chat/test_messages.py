@@ -1,12 +1,10 @@
 """Messages off the wire, as templates get them."""
 
-import pytest
 from pydantic import TypeAdapter
 
 from schemas.chat import Message
 from server.chat.messages import normalize
 from server.chat.template import CHATML, ChatTemplate
-from server.errors import UnsupportedParameterError
 
 MESSAGES: TypeAdapter[list[Message]] = TypeAdapter(list[Message])
 
@@ -36,10 +34,7 @@ def test_developer_is_system_to_templates_that_do_not_know_it() -> None:
     assert plain([message], "{# knows the developer #}") == [message]
 
 
-def test_a_name_is_shown_or_refused() -> None:
+def test_a_name_reaches_the_template() -> None:
     message: dict[str, object] = {"role": "user", "content": "a", "name": "Ada"}
-    assert plain([message], "{{ messages[0].name }}") == [message]
-    with pytest.raises(UnsupportedParameterError) as caught:
-        plain([{"role": "user", "content": "b"}, message])
-    assert caught.value.param == "messages[1].name"
+    assert plain([message]) == [message]
     assert plain([{**message, "name": None}]) == [{"role": "user", "content": "a"}]

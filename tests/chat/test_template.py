@@ -2,10 +2,9 @@
 
 import datetime
 
-import jinja2
 import pytest
 
-from server.chat.template import CHATML, ROLES, ChatTemplate, TemplateSyntaxError
+from server.chat.template import CHATML, ChatTemplate, TemplateSyntaxError
 from server.errors import InvalidRequestError
 
 USER = {"role": "user", "content": "Hi"}
@@ -118,17 +117,3 @@ def test_the_environment_that_templates_expect(source: str, expected: str) -> No
 def test_text_of_messages_is_never_a_template() -> None:
     text = "{{ 7 * 7 }}{% raise %}{# x #}"
     assert text in ChatTemplate(CHATML).render([{"role": "user", "content": text}])
-
-
-def test_names_are_known_to_templates_that_show_them() -> None:
-    assert ChatTemplate(CHATML).roles_with_names == frozenset()
-    shows_all = "{% for m in messages %}{{ m.role }} {{ m.name }}: {{ m.content }}{% endfor %}"
-    assert ChatTemplate(shows_all).roles_with_names == set(ROLES)
-    only_tools = "{% for m in messages %}{% if m.role == 'tool' %}{{ m.name }}{% endif %}{% endfor %}"
-    assert ChatTemplate(only_tools).roles_with_names == {"tool"}
-
-
-def test_jinja_comments_and_line_statements_stay_as_jinja_has_them() -> None:
-    assert (
-        ChatTemplate("{# note #}# x\n").render([USER]) == jinja2.Environment().from_string("# x\n").render()
-    )

@@ -40,8 +40,8 @@ class TestStore:
         assert WheelStore((tmp_path / "ours",)).find("digest") is None
 
     def test_an_empty_variable_means_no_sharing(self, tmp_path: Path) -> None:
-        assert store.open_store(tmp_path, {"CARAVAN_WHEEL_CACHE": ""}).folders == (tmp_path / "wheels",)
-        assert len(store.open_store(tmp_path, {"CARAVAN_WHEEL_CACHE": "/shared"}).folders) == 2
+        assert store.open_store(tmp_path, {"LLAMA_WHEEL_CACHE": ""}).folders == (tmp_path / "wheels",)
+        assert len(store.open_store(tmp_path, {"LLAMA_WHEEL_CACHE": "/shared"}).folders) == 2
 
 
 class TestTrial:

@@ -1,9 +1,8 @@
-"""Drives an engine over a fake context, turn by turn, in the test's own thread."""
+"""Drives an engine turn by turn in the test's own thread, here over a fake context."""
 
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -16,29 +15,13 @@ from tests.fakes import FakeContext, FakeVocab
 Key = tuple[str, int]
 
 
-@dataclass
-class Harness:
-    """An engine, its fake context, and everything it has published."""
+class Driver:
+    """Runs an engine turn by turn and keeps all that it publishes; subclasses make the engine."""
 
-    context: FakeContext = field(default_factory=FakeContext)
-    batch_size: int = 32
-    max_running: int = 8
-    context_size: int = 512
-    outputs: list[TokenOutput] = field(default_factory=list)
+    engine: Engine
 
-    def __post_init__(self) -> None:
-        config = EngineConfig(
-            model_path="fake",
-            context_size=self.context_size,
-            num_cells=self.context.num_cells,
-            batch_size=self.batch_size,
-            max_running=min(self.max_running, self.context.max_sequences),
-            max_sequences=self.context.max_sequences,
-        )
-        self.engine = Engine(self.context, FakeVocab(), config, self._publish)
-
-    def _publish(self, outputs: list[TokenOutput], _stats: EngineStats) -> None:
-        self.outputs.extend(outputs)
+    def __init__(self) -> None:
+        self.outputs: list[TokenOutput] = []
 
     def run(self, requests: Iterable[GenerationRequest]) -> dict[Key, str]:
         """Submit all at once, run until idle, check the books; the text of every choice."""
@@ -54,9 +37,12 @@ class Harness:
                 break
             self.engine.turn()
         assert self.engine.is_idle, "the engine does not come to rest"
-        assert self.engine.audit() == []
-        assert self.engine.stats().num_cells_used == self.context.num_cells_used
+        self.check_books()
         return self.texts()
+
+    def check_books(self) -> None:
+        """The engine's own audit."""
+        assert self.engine.audit() == []
 
     def texts(self) -> dict[Key, str]:
         """The text of every choice so far."""
@@ -72,6 +58,39 @@ class Harness:
             if output.finish_reason is not None:
                 reasons[output.request_id, output.index].append(output.finish_reason)
         return dict(reasons)
+
+    def publish(self, outputs: list[TokenOutput], _stats: EngineStats) -> None:
+        """What the engine calls once a step."""
+        self.outputs.extend(outputs)
+
+
+class Harness(Driver):
+    """An engine over a fake context."""
+
+    def __init__(
+        self,
+        context: FakeContext | None = None,
+        *,
+        batch_size: int = 32,
+        max_running: int = 8,
+        context_size: int = 512,
+    ) -> None:
+        super().__init__()
+        self.context = context or FakeContext()
+        config = EngineConfig(
+            model_path="fake",
+            context_size=context_size,
+            num_cells=self.context.num_cells,
+            batch_size=batch_size,
+            max_running=min(max_running, self.context.max_sequences),
+            max_sequences=self.context.max_sequences,
+        )
+        self.engine = Engine(self.context, FakeVocab(), config, self.publish)
+
+    def check_books(self) -> None:
+        """The audit, and whether the cells counted are those in use."""
+        super().check_books()
+        assert self.engine.stats().num_cells_used == self.context.num_cells_used
 
 
 def request(

@@ -1,8 +1,7 @@
 """Drives an engine over a real tiny model, turn by turn, in the test's own thread."""
 
 import random
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import llama_cpp
@@ -10,23 +9,23 @@ import msgspec
 
 from server.engine.config import EngineConfig
 from server.engine.engine import Engine
-from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest, SamplingParams
 from server.llama.batch import Batch
 from server.llama.context import Context, DecodeStatus
 from server.llama.model import MemoryKind, Model
+from tests.engine.harness import Driver, Key
 from tests.engine.reference import Reference
 
-Key = tuple[str, int]
 CONTEXT_SIZE = 250
 
 
-class RealHarness:
+class RealHarness(Driver):
     """An engine, its context, and everything it has published."""
 
     def __init__(
         self, path: Path, *, num_cells: int = 1024, max_sequences: int = 16, max_running: int = 8
     ) -> None:
+        super().__init__()
         self.model = Model(path)
         self.config = EngineConfig(
             model_path=str(path),
@@ -39,32 +38,11 @@ class RealHarness:
         self.context = Context(
             self.model, num_cells=num_cells, batch_size=64, max_sequences=max_sequences, num_threads=1
         )
-        self.outputs: list[TokenOutput] = []
-        self.engine = Engine(self.context, self.model.vocab, self.config, self._publish)
-
-    def _publish(self, outputs: list[TokenOutput], _stats: EngineStats) -> None:
-        self.outputs.extend(outputs)
-
-    def run(self, requests: Iterable[GenerationRequest]) -> dict[Key, str]:
-        """Submit all at once, run until idle, check the books; the text of every choice."""
-        for item in requests:
-            self.engine.submit(item)
-        return self.finish()
-
-    def finish(self, each_turn: Callable[[int], None] = lambda _turn: None) -> dict[Key, str]:
-        """Run until idle and check the books; the text of every choice."""
-        for turn in range(10_000):
-            each_turn(turn)
-            if self.engine.is_idle:
-                break
-            self.engine.turn()
-        assert self.engine.is_idle, "the engine does not come to rest"
-        self.check_books()
-        return self.texts()
+        self.engine = Engine(self.context, self.model.vocab, self.config, self.publish)
 
     def check_books(self) -> None:
         """The engine's audit, and whether its tree agrees with the positions that llama.cpp holds."""
-        assert self.engine.audit() == []
+        super().check_books()
         tree = self.engine._kv_cache._tree
         for seq_id in range(self.context.max_sequences):
             length = tree.length(seq_id) if seq_id in tree.seq_ids else 0
@@ -88,21 +66,6 @@ class RealHarness:
         batch = Batch(64)
         batch.add(seq_id, position, [1] * count, wants_logits=True)
         return self.context.decode(batch)
-
-    def texts(self) -> dict[Key, str]:
-        """The text of every choice so far."""
-        texts: dict[Key, str] = defaultdict(str)
-        for output in self.outputs:
-            texts[output.request_id, output.index] += output.text
-        return dict(texts)
-
-    def reasons(self) -> dict[Key, list[FinishReason]]:
-        """All finish reasons that every choice has got."""
-        reasons: dict[Key, list[FinishReason]] = defaultdict(list)
-        for output in self.outputs:
-            if output.finish_reason is not None:
-                reasons[output.request_id, output.index].append(output.finish_reason)
-        return dict(reasons)
 
     def cached_tokens(self, request_id: str) -> int:
         """How much of a finished request's prompt came from memory."""

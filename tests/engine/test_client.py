@@ -64,7 +64,7 @@ def test_thirty_two_at_once_equal_each_alone(tiny_models: TinyModels) -> None:
 
 def test_a_client_that_leaves_frees_its_sequence(tiny_models: TinyModels) -> None:
     async def test(engine: AsyncEngine) -> None:
-        stream = engine.generate(request("r", range(30), max_tokens=450, temperature=1.5, seed=3))
+        stream = engine.generate(request("r", range(30), max_tokens=450, ignore_eos=True, seed=3))
         await anext(stream)
         assert engine.stats().num_running == 1
         await stream.aclose()
@@ -77,7 +77,7 @@ def test_a_client_that_leaves_frees_its_sequence(tiny_models: TinyModels) -> Non
 def test_a_death_costs_one_error_each_and_the_engine_comes_back(tiny_models: TinyModels) -> None:
     async def test(engine: AsyncEngine) -> None:
         before = await collect(engine, request("before", range(30)))
-        items = [request(f"r{i}", range(30 + i), max_tokens=450, temperature=1.5) for i in range(4)]
+        items = [request(f"r{i}", range(30 + i), max_tokens=450, ignore_eos=True) for i in range(4)]
         streams = [engine.generate(item) for item in items]
         for stream in streams:
             await anext(stream)
@@ -101,7 +101,7 @@ def test_a_death_costs_one_error_each_and_the_engine_comes_back(tiny_models: Tin
 
 def test_closing_the_engine_ends_requests_and_the_process(tiny_models: TinyModels) -> None:
     async def test(engine: AsyncEngine) -> None:
-        stream = engine.generate(request("r", range(30), max_tokens=450, temperature=1.5))
+        stream = engine.generate(request("r", range(30), max_tokens=450, ignore_eos=True))
         await anext(stream)
         pid = engine.pid
         assert pid is not None

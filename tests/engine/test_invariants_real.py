@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 
-import llama_cpp
 import pytest
 
 from server.engine.outputs import FinishReason
@@ -22,25 +21,12 @@ from tests.conftest import TinyModels
 from tests.engine.real_harness import CONTEXT_SIZE, RealHarness, Workload
 from tests.tiny_model import ARCHITECTURES
 
+pytestmark = pytest.mark.usefixtures("exact_numbers")
+
 Setup = Callable[..., tuple[RealHarness, Workload]]
-_F32 = 0
-_FLASH_ATTENTION_DISABLED = 0
 
 # A model without attention never lacks room, so nothing there is ever preempted.
 WITH_CELLS = [name for name in ARCHITECTURES if name != "mamba"]
-
-
-@pytest.fixture(autouse=True)
-def _exact_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = llama_cpp.llama_context_default_params
-
-    def exact() -> "llama_cpp.llama_context_params":
-        params = original()
-        params.flash_attn_type = _FLASH_ATTENTION_DISABLED
-        params.type_k = params.type_v = _F32
-        return params
-
-    monkeypatch.setattr(llama_cpp, "llama_context_default_params", exact)
 
 
 @pytest.fixture

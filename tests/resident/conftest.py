@@ -26,7 +26,11 @@ class LiveServer:
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.url = self._wait_for_url()
+        try:
+            self.url = self._wait_for_url()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> int:
         """End it as an operator would; its exit status."""

@@ -1,5 +1,7 @@
 """Every failure answers in OpenAI's envelope, and `/docs` tells of everything."""
 
+import re
+
 import pytest
 from fastapi.testclient import TestClient
 
@@ -48,7 +50,21 @@ def test_the_documentation_shows_routes_requests_and_responses(client: TestClien
         assert schemas[request]["additionalProperties"] is False
     for path in ("/v1/models", "/v1/models/{model_id}", "/health", "/ready"):
         assert "get" in document["paths"][path]
-    assert client.get("/docs").status_code == 200
+
+
+def test_the_page_tells_the_same_and_loads_nothing_from_elsewhere(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    document = client.get("/openapi.json").json()
+    for name, schema in document["components"]["schemas"].items():
+        assert f'id="{name}"' in page.text
+        for field in schema.get("properties", {}):
+            assert f"<code>{field}</code>" in page.text
+    for path in document["paths"]:
+        assert path in page.text
+    targets = set(re.findall(r'href="#([^"]+)"', page.text))
+    assert targets <= set(re.findall(r'id="([^"]+)"', page.text))
+    assert "//" not in page.text, "no address of another host"
 
 
 def test_every_reference_of_the_documentation_resolves(client: TestClient) -> None:

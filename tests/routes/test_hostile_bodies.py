@@ -268,6 +268,18 @@ def test_large_bodies_are_refused_in_short_words(client: TestClient, url: str, b
     assert len(ErrorResponse.model_validate_json(response.content).error.message) < 600
 
 
+def test_a_body_announced_as_too_large_is_refused_before_it_comes(client: TestClient) -> None:
+    asked = []
+
+    def body() -> Generator[bytes, None, None]:
+        asked.append(True)
+        yield b"{"
+
+    response = client.post(TEXT, content=body(), headers={"content-length": "99999999999999999999"})
+    assert response.status_code == 413
+    assert not asked
+
+
 def test_the_content_type_does_not_matter(client: TestClient) -> None:
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "nonsense"):
         response = client.post(TEXT, content=text(), headers={"content-type": content_type})

@@ -12,7 +12,8 @@ def test_list(client: TestClient) -> None:
 
 def test_one_model_by_id_and_by_an_alias_with_a_slash(client: TestClient) -> None:
     for name in ("fake", "org/other-name", "org%2Fother-name"):
-        assert client.get(f"/v1/models/{name}").json() == CARD
+        card = client.get(f"/v1/models/{name}").json()
+        assert {field: card[field] for field in CARD} == CARD
     openai_types.Model.model_validate(CARD, strict=True)
 
 

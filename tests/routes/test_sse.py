@@ -10,7 +10,7 @@ from server.routes.deps import Services
 from server.routes.sse import AnswerStream
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
-from server.service.sampling import RequestLimits
+from server.service.sampling import Decoding
 from tests.fakes_web import ScriptedEngine, loaded_model
 
 REQUEST = b'{"model": "fake", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}'
@@ -29,11 +29,13 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
     async def test() -> None:
         registry = ModelRegistry([loaded_model(engine)])
         await registry.start()
-        chat = ChatService(registry, RequestLimits())
+        decoding = Decoding()
+        chat = ChatService(registry, decoding)
         services = Services(
             registry=registry,
+            decoding=decoding,
             chat=chat,
-            completions=CompletionService(registry, RequestLimits()),
+            completions=CompletionService(registry, decoding),
             max_body_bytes=1,
             allow_unknown_fields=False,
             keep_alive_seconds=15,

@@ -1,7 +1,5 @@
 """Prompts: beginning-of-text rules, special tokens, and the context's edge."""
 
-import dataclasses
-
 import pytest
 
 from server.errors import ContextLengthError, InvalidRequestError
@@ -61,14 +59,42 @@ def test_the_contexts_edge(model: LoadedModel, length: int, fits: bool) -> None:
         checked_ids(model, [1] * (length + 1), param="prompt")
 
 
-def test_the_early_refusal_never_refuses_what_fits() -> None:
-    """Text made of longest tokens alone: as many bytes as can fit."""
-    engine = ScriptedEngine(context_size=32)
-    longest = max(SPECIALS, key=len)
-    model = dataclasses.replace(loaded_model(engine), longest_token=len(longest))
-    assert len(tokenized(model, longest * 31, param="prompt")) == 31
-    with pytest.raises(ContextLengthError, match="at least 32"):
-        tokenized(model, longest * 32, param="prompt")
+@pytest.mark.parametrize(("longest_token", "excess"), [(1, 16), (64, 2)])
+def test_the_early_refusals_never_refuse_what_fits(longest_token: int, excess: int) -> None:
+    """A vocabulary of long tokens and one of single bytes, each at its edge."""
+
+    class Counting(FakeVocab):
+        """One token for each `longest_token` bytes; `seen` is how much it was given to read."""
+
+        seen = 0
+
+        def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+            del add_special, parse_special
+            self.seen += len(text)
+            return [0] * -(-len(text) // self.longest_token)
+
+    size = 100_000
+    vocab = Counting()
+    vocab.longest_token = longest_token
+    model = loaded_model(ScriptedEngine(context_size=size), vocab=vocab)
+    assert len(tokenized(model, "x" * longest_token * (size - 1), param="prompt")) == size - 1
+    with pytest.raises(ContextLengthError, match="100000 tokens"):
+        tokenized(model, "x" * longest_token * size, param="prompt")
+
+    vocab.seen = 0
+    with pytest.raises(ContextLengthError):
+        tokenized(model, "x" * longest_token * excess * size, param="prompt")
+    assert vocab.seen < 6 * size, "the work follows the context, not the text"
+
+
+def test_what_the_tokenizer_refuses_is_a_400() -> None:
+    class Refusing(FakeVocab):
+        def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+            del text, add_special, parse_special
+            raise ValueError("it is odd")
+
+    with pytest.raises(InvalidRequestError, match=r"^'prompt\[3\]' cannot be tokenized: it is odd.$"):
+        tokenized(loaded_model(vocab=Refusing()), "x", param="prompt[3]")
 
 
 @pytest.mark.parametrize("token_id", [259, 2**31 - 1])

@@ -73,15 +73,13 @@ def test_unknown_fields_are_found_at_every_depth(path: str, fields: dict[str, ob
 @pytest.mark.parametrize(
     ("field", "neutral", "asking"),
     [
-        ("frequency_penalty", [None, 0, 0.0], [0.5, -1, True, "0", False]),
+        ("top_logprobs", [None, 0, 0.0], [0.5, -1, True, "0", False]),
         ("logprobs", [None, False], [True, 0, 5]),
         ("tools", [None, []], [[{"type": "function"}]]),
         ("response_format", [None, {"type": "text"}], [{"type": "json_object"}, "text"]),
-        ("best_of", [None, 1], [2, True]),
-        ("logit_bias", [None, {}], [{"1": 5}]),
+        ("length_penalty", [None, 1, 1.0], [2, True]),
         ("service_tier", [None, "auto", "default"], ["flex"]),
-        ("repeat_penalty", [None, 1, 1.0], [1.1]),
-        ("mirostat", [None, 0], [2]),
+        ("grammar", [None, ""], ["root ::= [a-z]"]),
         ("modalities", [None, ["text"]], [["text", "audio"]]),
     ],
 )

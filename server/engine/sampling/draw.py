@@ -1,5 +1,6 @@
 """The last stage: one token out of the candidates, by plain chance, mirostat, or adaptive-p."""
 
+import math
 import random
 from typing import Protocol
 
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from server.engine.sampling.candidates import Candidates
 
 _MIROSTAT_M = 100
+# Beyond any vocabulary.
+_LOG_MANY = 30.0
 
 # The shape of adaptive-p, constants of llama.cpp's sampler.
 _WIDTH = 0.3
@@ -68,13 +71,9 @@ class Mirostat:
         exponent = float(np.dot(steps, falls) / np.dot(steps, steps))
         if exponent <= 0:
             return ordered.size
-        epsilon = exponent - 1
-        if abs(epsilon) < 1e-9:
-            # The limit of the expression below for an exponent of one.
-            k = 2**self.mu / np.log(self._vocab_size)
-        else:
-            k = (epsilon * 2**self.mu / (1 - float(self._vocab_size) ** -epsilon)) ** (1 / exponent)
-        return int(min(max(k, 1), ordered.size))
+        # In logarithms, because on dull text mu grows until its power of two is no float any more.
+        log_k = (self.mu * math.log(2) - math.log(_zipf_sum(exponent, self._vocab_size))) / exponent
+        return int(min(math.exp(min(max(log_k, 0.0), _LOG_MANY)), ordered.size))
 
 
 class MirostatV2:
@@ -120,6 +119,14 @@ class AdaptiveP:
         self._sum = float(probabilities[place]) + self._decay * self._sum
         self._weight = 1 + self._decay * self._weight
         return int(candidates.ids[place])
+
+
+def _zipf_sum(exponent: float, vocab_size: int) -> float:
+    """(1 - n ^ -e) / e with e = exponent - 1: the integral that stands for the sum over ranks."""
+    epsilon = exponent - 1
+    if abs(epsilon) < 1e-9:
+        return math.log(vocab_size)
+    return (1 - math.exp(-epsilon * math.log(vocab_size))) / epsilon
 
 
 def _draw_and_learn(mirostat: Mirostat | MirostatV2, kept: Candidates, rng: random.Random) -> int:

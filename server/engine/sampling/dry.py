@@ -9,6 +9,9 @@ from server.engine.sampling.candidates import Floats
 # Beyond this a power of the base is no float any more.
 _LOG_FLOAT_MAX = 88.7228391
 
+# More than enough, and still far from infinity: DRY makes tokens unlikely, it does not ban them.
+_MAX_PENALTY = 1e20
+
 # Head token -> the tails that complete a breaker after it; an empty tail is a breaker of one token.
 Breakers = Mapping[int, tuple[tuple[int, ...], ...]]
 
@@ -50,7 +53,7 @@ class Dry:
             exponent = length - self._allowed_length
             if self._max_exponent > 0:
                 exponent = min(exponent, self._max_exponent)
-            logits[token_id] -= np.float32(self._multiplier * self._base**exponent)
+            logits[token_id] -= np.float32(min(self._multiplier * self._base**exponent, _MAX_PENALTY))
 
     def _distance_to_breaker(self, recent: list[int]) -> int:
         """How many tokens follow the last complete breaker."""

@@ -6,10 +6,13 @@ import numpy as np
 
 from server.engine.sampling.candidates import Candidates
 
+# Divided by less, logits might be no float32 any more; long before, only the likeliest has a chance.
+_GREEDY = 1e-12
+
 
 def scale(candidates: Candidates, temperature: float) -> Candidates:
     """Divide the logits by the temperature; 0 leaves the likeliest alone."""
-    if temperature <= 0:
+    if temperature < _GREEDY:
         return candidates.top(1)
     if temperature == 1:
         return candidates

@@ -18,12 +18,16 @@ class VocabularyRules:
         self._bias_ids = _ids(token_id for token_id, _ in params.logit_bias)
         self._bias = np.array([bias for _, bias in params.logit_bias], np.float32)
         allowed = params.allowed_token_ids
-        self._allowed = None if allowed is None else _ids(sorted(set(allowed)))
+        self._allowed = None if allowed is None else np.unique(_ids(allowed))
         single = [words[0] for words in params.bad_words if len(words) == 1]
         self._banned = _ids([*single, *(end_ids if params.ignore_eos else ())])
         self._early = _ids({*end_ids, *params.stop_token_ids})
-        self._phrases = [words for words in params.bad_words if len(words) > 1]
-        self._longest = max((len(words) for words in self._phrases), default=1) - 1
+        # By the token before the last, so that a thousand of them cost a draw no more than one.
+        self._phrases: dict[int, list[tuple[list[int], int]]] = {}
+        self._longest = 0
+        for *before, last in (words for words in params.bad_words if len(words) > 1):
+            self._phrases.setdefault(before[-1], []).append((before, last))
+            self._longest = max(self._longest, len(before))
         self._min_tokens = params.min_tokens
         self._tail: list[int] = []
         self._num_drawn = 0
@@ -54,7 +58,7 @@ class VocabularyRules:
         logits[self._banned] = -np.inf
         if self._num_drawn < self._min_tokens:
             logits[self._early] = -np.inf
-        for *before, last in self._phrases:
+        for before, last in self._phrases.get(self._tail[-1], ()) if self._tail else ():
             if self._tail[-len(before) :] == before:
                 logits[last] = -np.inf
 

@@ -1,0 +1,52 @@
+"""Room for recursion: some of llama.cpp's tokenizers recurse once for every character of a word."""
+
+import re
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# libstdc++'s regular expressions take some 400 bytes of stack a character, and end the process without them.
+_BYTES_PER_CHARACTER = 1024
+# Fits the smallest stack that a thread of ours may have (2 MiB, where the system has no limit of its own).
+SAFE_RUN = 1000
+# What this needs, 512 MiB, is only reserved; the part that is used goes back when the thread ends.
+MAX_RUN = 500_000
+
+_RUNS = re.compile(r"\w+|\s+|[^\w\s]+")
+
+
+def longest_run(text: str) -> int:
+    """Length of the longest run of word characters, of white space, or of anything else."""
+    return max((match.end() - match.start() for match in _RUNS.finditer(text)), default=0)
+
+
+class DeepStack:
+    """Calls functions on a thread whose stack is deep enough; one at a time, as their memory adds up."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def call(self, function: Callable[[], T], run: int) -> T:
+        """The result of `function`, which recurses `run` times."""
+        results: list[T] = []
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                results.append(function())
+            except BaseException as failure:
+                failures.append(failure)
+
+        with self._lock:
+            previous = threading.stack_size((run * _BYTES_PER_CHARACTER + 2**21) & ~0xFFFF)
+            try:
+                thread = threading.Thread(target=work, name="deep stack")
+                thread.start()
+            finally:
+                threading.stack_size(previous)
+            thread.join()
+        if failures:
+            raise failures[0]
+        return results[0]

@@ -1,0 +1,184 @@
+"""Which parameters of a request mean nothing without, or beside, which others: one table, each entry a 400.
+
+What a request sets is never ignored. A default that stands in the way gives way where it can
+(`server.service.settled`); the rules here are about what is left.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from schemas.parameters import TRUNCATING
+from server.errors import InvalidRequestError
+from server.service.settled import PARAMETERS, Settled
+
+PENALTIES = ("repeat_penalty", "presence_penalty", "frequency_penalty")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """`name` has no effect unless one of `switches` is on.
+
+    Beside a switch that the request itself turns off, the default value of `name` passes: it asks nothing.
+    """
+
+    name: str
+    switches: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Clash:
+    """`first` and `second` do not go together when `happens`; `reason` completes the sentence."""
+
+    first: str
+    second: str
+    happens: Callable[[Settled], bool]
+    reason: str
+
+
+def is_on(settled: Settled, name: str) -> bool:
+    """Whether a parameter that can be off is on."""
+    value = settled[name]
+    if name == "top_n_sigma":
+        return settled.number(name) > 0
+    return value is not None and value not in (PARAMETERS[name].neutral, [], False)
+
+
+def _greedy(settled: Settled) -> bool:
+    return settled["temperature"] == 0 and not is_on(settled, "dynatemp_range")
+
+
+def _chosen_on(settled: Settled, name: str) -> bool:
+    return settled.is_chosen(name) and is_on(settled, name)
+
+
+NEEDS = (
+    Needs("dynatemp_exponent", ("dynatemp_range",)),
+    Needs("xtc_threshold", ("xtc_probability",)),
+    Needs("adaptive_decay", ("adaptive_target",)),
+    Needs("mirostat_tau", ("mirostat",)),
+    Needs("mirostat_eta", ("mirostat",)),
+    Needs("repeat_last_n", PENALTIES),
+    Needs("dry_base", ("dry_multiplier",)),
+    Needs("dry_allowed_length", ("dry_multiplier",)),
+    Needs("dry_penalty_last_n", ("dry_multiplier",)),
+    Needs("dry_sequence_breakers", ("dry_multiplier",)),
+    Needs("stop_limit", ("stop",)),
+    Needs("include_stop_str_in_output", ("stop",)),
+)
+
+CLASHES = (
+    Clash(
+        "mirostat",
+        "temperature",
+        lambda s: is_on(s, "mirostat") and _greedy(s),
+        "temperature 0 leaves one token, and mirostat nothing to draw",
+    ),
+    Clash(
+        "mirostat",
+        "adaptive_target",
+        lambda s: is_on(s, "mirostat") and is_on(s, "adaptive_target"),
+        "each of them draws the token",
+    ),
+    Clash(
+        "adaptive_target",
+        "temperature",
+        lambda s: is_on(s, "adaptive_target") and _greedy(s),
+        "temperature 0 leaves one token, and adaptive-p nothing to draw",
+    ),
+    Clash(
+        "xtc_threshold",
+        "xtc_probability",
+        lambda s: s.number("xtc_threshold") > 0.5 and _chosen_on(s, "xtc_probability"),
+        "never are two tokens likelier than a threshold above 0.5, so nothing would be dropped",
+    ),
+    *(
+        Clash(
+            "repeat_last_n",
+            name,
+            lambda s, name=name: s["repeat_last_n"] == 0 and _chosen_on(s, name),  # type: ignore[misc]
+            "a window of 0 tokens holds nothing to penalise",
+        )
+        for name in PENALTIES
+    ),
+    Clash(
+        "dry_penalty_last_n",
+        "dry_multiplier",
+        lambda s: s["dry_penalty_last_n"] == 0 and _chosen_on(s, "dry_multiplier"),
+        "a window of 0 tokens holds no repetition",
+    ),
+    *(
+        Clash(
+            "samplers",
+            name,
+            lambda s, sampler=sampler, name=name: (  # type: ignore[misc]
+                sampler not in samplers(s) and _chosen_on(s, name)
+            ),
+            f"'samplers' leaves '{sampler}' out, which turns it off",
+        )
+        for sampler, name in TRUNCATING.items()
+    ),
+    Clash(
+        "samplers",
+        "mirostat",
+        lambda s: (
+            s.is_chosen("samplers")
+            and is_on(s, "mirostat")
+            and not any(_chosen_on(s, TRUNCATING[sampler]) for sampler in samplers(s))
+        ),
+        "under mirostat only samplers that the request sets act, and it sets none of those named",
+    ),
+    Clash(
+        "min_tokens",
+        "max_tokens",
+        lambda s: s["max_tokens"] is not None and s.number("min_tokens") > s.number("max_tokens"),
+        "the least would be more than the most",
+    ),
+    Clash(
+        "best_of",
+        "n",
+        lambda s: s["best_of"] is not None and s.number("best_of") < s.number("n"),
+        "'best_of' must be at least 'n'",
+    ),
+)
+
+
+def samplers(settled: Settled) -> list[str]:
+    """The truncating samplers in their order."""
+    value = settled["samplers"]
+    return [str(name) for name in value] if isinstance(value, list | tuple) else []
+
+
+def check(settled: Settled) -> None:
+    """Raise InvalidRequestError, naming both, for the first combination that means nothing."""
+    for message, param in _faults(settled):
+        raise InvalidRequestError(message, param=param, code="invalid_value")
+
+
+def _faults(settled: Settled) -> Iterator[tuple[str, str]]:
+    for need in NEEDS:
+        if settled.is_set(need.name) and settled[need.name] is not False and _is_idle(settled, need):
+            name = settled.written(need.name)
+            others = " or ".join(f"'{settled.written(switch)}'" for switch in need.switches)
+            yield f"'{name}' has no effect without {others}.", name
+    if settled.is_set("min_keep") and settled["min_keep"] != 0 and not _truncates(settled):
+        yield (
+            "'min_keep' has no effect: no sampler truncates, 'top_k', 'top_p' and the others are off.",
+            "min_keep",
+        )
+    for clash in CLASHES:
+        if clash.happens(settled):
+            first, second = settled.written(clash.first), settled.written(clash.second)
+            param = first if settled.is_chosen(clash.first) else second
+            yield f"'{first}' and '{second}' do not go together: {clash.reason}.", param
+
+
+def _is_idle(settled: Settled, need: Needs) -> bool:
+    if any(is_on(settled, switch) for switch in need.switches):
+        return False
+    is_switched_off = any(settled.is_set(switch) for switch in need.switches)
+    return not (is_switched_off and settled[need.name] == PARAMETERS[need.name].default)
+
+
+def _truncates(settled: Settled) -> bool:
+    named = (TRUNCATING[sampler] for sampler in samplers(settled) if sampler != "top_n_sigma")
+    return any(is_on(settled, name) for name in named)
