@@ -30,6 +30,7 @@ class Measures(msgspec.Struct, kw_only=True):
     cached_share: float | None = None
     resident_bytes: int | None = None
     seconds_to_ready: float | None = None
+    first_answer_seconds: float | None = None
     server_cpu_share: float | None = None
     client_cpu_share: float | None = None
 

@@ -22,6 +22,7 @@ _HEADS = (
     "max",
     "memory",
     "ready",
+    "first answer",
     "cached",
     "errors",
 )
@@ -132,6 +133,7 @@ def _rows(name: str, found: WorkloadResults) -> list[list[str]]:
                 ),
                 number(memory / 1e6 if memory is not None else None),
                 number(median_of(runs, "seconds_to_ready")),
+                number(median_of(runs, "first_answer_seconds")),
                 number(median_of(runs, "cached_share"), 2),
                 str(sum(run.num_errors for run in runs)),
             ]

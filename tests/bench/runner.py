@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -55,12 +56,16 @@ class Bench:
         scripts = workload.scripts(random.Random(f"{workload.name}/{number}"), self.scale)
         try:
             with running(KINDS[name], self.peers, sizes, self.folder) as server:
+                began = time.perf_counter()
+                _post(server, workload.path, _short(scripts[0].bodies[0]))
+                first_answer = time.perf_counter() - began
                 if workload.optional and self._takes(workload, server):
                     scripts = [_with_fields(script, workload.optional) for script in scripts]
                 elif workload.optional:
                     notes.append(f"{name} refuses {', '.join(workload.optional)}; it ran without.")
-                _post(server, workload.path, _short(scripts[0].bodies[0]))
-                return self._measure(workload, name, server, scripts, notes)
+                found = self._measure(workload, name, server, scripts, notes)
+                found.first_answer_seconds = first_answer
+                return found
         except ServerError as error:
             notes.append(f"{name}: {error}")
             return Measures(num_errors=1, first_error=str(error))
