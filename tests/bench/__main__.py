@@ -41,6 +41,7 @@ def main() -> int:
         servers=options.servers or (_QUICK_SERVERS if options.quick else tuple(KINDS)),
         threads=options.threads,
         scale=Scale(_QUICK_FACTOR if options.quick else 1.0),
+        attempts=options.attempts,
         say=lambda line: print(line, file=sys.stderr, flush=True),
     )
     results = Results(
@@ -52,7 +53,7 @@ def main() -> int:
         num_threads=options.threads,
         workloads={workload.name: WorkloadResults() for workload in chosen},
     )
-    bench.say(f"{results.machine}, load {machine.load():.1f}")
+    bench.say(f"{results.machine}")
     target = options.results / f"{results.started[:16].replace(' ', '-').replace(':', '')}-{results.mode}"
     for number in range(results.num_repeats):
         for workload in chosen:
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--servers", nargs="+", choices=list(KINDS), metavar="NAME", help=", ".join(KINDS))
     parser.add_argument("--repeats", type=int, help=f"default {_REPEATS}, quick 1")
+    parser.add_argument("--attempts", type=int, default=3, help="for a run that other processes disturb")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of every server")
     parser.add_argument("--folder", type=Path, default=ROOT / "build" / "bench", help="builds and models")
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "bench" / "results")

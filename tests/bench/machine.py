@@ -19,9 +19,14 @@ def describe() -> str:
     return ", ".join(part for part in parts if part)
 
 
-def load() -> float:
-    """How many processes wanted to run lately, a benchmark's own included."""
-    return os.getloadavg()[0]
+def busy_seconds() -> float:
+    """Processor time that all processes together have taken since the start, and hosts have taken away."""
+    line = _first(r"cpu +(.+)", _read("/proc/stat")).split()
+    if not line:
+        return 0.0
+    user, nice, system, _idle, _waiting, interrupts, soft_interrupts, stolen = map(int, line[:8])
+    ticks = user + nice + system + interrupts + soft_interrupts + stolen
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _processor() -> str:

@@ -14,7 +14,7 @@ class Measures(msgspec.Struct, kw_only=True):
     """One run of one workload on one server; times in seconds, None where nothing was measured.
 
     Gaps are the pauses between two pieces of text of one answer. `slowest_to_median` compares the durations
-    of whole answers.
+    of whole answers. Shares are of one processor; foreign is what processes outside the benchmark took.
     """
 
     tokens_per_second: float | None = None
@@ -33,6 +33,7 @@ class Measures(msgspec.Struct, kw_only=True):
     first_answer_seconds: float | None = None
     server_cpu_share: float | None = None
     client_cpu_share: float | None = None
+    foreign_cpu_share: float = 0.0
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
