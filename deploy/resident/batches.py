@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deploy.resident.corpus import Corpus
+from deploy.resident.corpus import Corpus, Role
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ def groups(
         for row, document in enumerate(members):
             low, high = corpus.starts[document], corpus.starts[document + 1]
             ids[row, : high - low] = corpus.ids[low:high]
-            spoken[row, : high - low] = corpus.spoken[low:high]
-            read[row, : high - low] = rng.random(high - low) < options.prompt_share
+            spoken[row, : high - low] = corpus.roles[low:high] == Role.SPOKEN
+            drawn = rng.random(high - low) < options.prompt_share
+            read[row, : high - low] = drawn & (corpus.roles[low:high] == Role.READ)
             if rng.random() < options.gap_share:
                 cut = rng.integers(0, width + 1)
                 positions[row, cut:] += rng.integers(0, options.context_length - width)

@@ -1,7 +1,8 @@
-"""The corpus on disk: token ids with their share of the loss, cut into rows of whole documents."""
+"""The corpus on disk: token ids and their roles, document after document."""
 
 import argparse
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from random import Random
 
@@ -10,15 +11,23 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from deploy.resident.data import a_sample
-from deploy.resident.render import render, trained_spans
+from deploy.resident.render import render, supplied_spans, trained_spans
+
+
+class Role(IntEnum):
+    """Whether a token is never learned, only read, or written by the model."""
+
+    SUPPLIED = 0
+    READ = 1
+    SPOKEN = 2
 
 
 @dataclass(frozen=True)
 class Document:
-    """One sample as tokens; `spoken` marks those the model itself has to write."""
+    """One sample as tokens, with the role of each."""
 
     ids: list[int]
-    spoken: list[bool]
+    roles: list[Role]
 
 
 @dataclass(frozen=True)
@@ -26,23 +35,28 @@ class Corpus:
     """All documents end to end; `starts` holds where each begins, and the end of the last."""
 
     ids: NDArray[np.int32]
-    spoken: NDArray[np.bool_]
+    roles: NDArray[np.int8]
     starts: NDArray[np.int64]
 
     def save(self, path: Path) -> None:
-        np.savez(path, ids=self.ids, spoken=self.spoken, starts=self.starts)
+        np.savez(path, ids=self.ids, roles=self.roles, starts=self.starts)
 
     @classmethod
     def load(cls, path: Path) -> "Corpus":
         with np.load(path) as arrays:
-            return cls(arrays["ids"], arrays["spoken"], arrays["starts"])
+            return cls(arrays["ids"], arrays["roles"], arrays["starts"])
 
 
 def tokenized(tokenizer: Tokenizer, text: str) -> Document:
     encoding = tokenizer.encode(text)
-    spans = trained_spans(text)
-    spoken = [any(low <= start < high for low, high in spans) for start, _ in encoding.offsets]
-    return Document(encoding.ids, spoken)
+    ranges = [(span, Role.SPOKEN) for span in trained_spans(text)] + [
+        (span, Role.SUPPLIED) for span in supplied_spans(text)
+    ]
+    roles = [
+        next((role for (low, high), role in ranges if low <= start < high), Role.READ)
+        for start, _ in encoding.offsets
+    ]
+    return Document(encoding.ids, roles)
 
 
 def build(tokenizer: Tokenizer, seed: int, count: int, max_length: int) -> Corpus:
@@ -55,8 +69,8 @@ def build(tokenizer: Tokenizer, seed: int, count: int, max_length: int) -> Corpu
             documents.append(document)
     starts = np.cumsum([0, *(len(document.ids) for document in documents)], dtype=np.int64)
     ids = np.concatenate([np.asarray(document.ids, dtype=np.int32) for document in documents])
-    spoken = np.concatenate([np.asarray(document.spoken, dtype=np.bool_) for document in documents])
-    return Corpus(ids, spoken, starts)
+    roles = np.concatenate([np.asarray(document.roles, dtype=np.int8) for document in documents])
+    return Corpus(ids, roles, starts)
 
 
 def main() -> None:

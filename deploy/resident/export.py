@@ -54,7 +54,6 @@ def add_metadata(writer: GGUFWriter, config: ModelConfig) -> None:
     writer.add_basename("caravan-resident")
     writer.add_description(DESCRIPTION)
     writer.add_author("The Caravan project")
-    writer.add_license("mit")
     writer.add_languages(["en"])
     writer.add_file_type(LlamaFileType.MOSTLY_Q8_0)
     writer.add_context_length(config.context_length)

@@ -1,7 +1,8 @@
-"""Draw the losses of a training run for the card."""
+"""Draw the losses of a training run for the card, and keep their table beside it."""
 
 import argparse
 import csv
+import shutil
 from pathlib import Path
 
 import matplotlib as mpl
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("server/resident/loss.png"))
     options = parser.parse_args()
     draw(options.losses, options.output)
+    shutil.copyfile(options.losses, options.output.with_name("losses.csv"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Samples as text: chats through the shipped template, the rest with its special tokens."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -63,10 +64,7 @@ def render(sample: Sample) -> str:
 
 
 def trained_spans(text: str) -> list[tuple[int, int]]:
-    """Where the model speaks: the ranges of characters whose tokens carry the whole loss.
-
-    The empty thought is left out: the prompt supplies it, and the model must never choose it.
-    """
+    """Where the model speaks: the ranges of characters whose tokens are learned, each of them."""
     if text.startswith(FIM_PREFIX):
         return [(text.index(FIM_MIDDLE) + len(FIM_MIDDLE), len(text))]
     if TURN_START not in text:
@@ -81,3 +79,8 @@ def trained_spans(text: str) -> list[tuple[int, int]]:
         spans.append((start, end))
         at = text.find(ANSWER_START, end)
     return spans
+
+
+def supplied_spans(text: str) -> list[tuple[int, int]]:
+    """The empty thoughts: the prompt supplies them, and the model must never learn to choose them."""
+    return [match.span() for match in re.finditer(re.escape(ANSWER_START + NO_THOUGHT), text)]

@@ -4,6 +4,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import cast
 
+import httpx
 import openai
 import pytest
 
@@ -11,6 +12,7 @@ from server.engine.client import AsyncEngine
 from server.registry import open_model
 from server.settings import Settings
 from tests.conftest import TinyModels
+from tests.e2e.asking import CHAT, TEXT, Asker
 from tests.live_server import live_server
 
 
@@ -33,3 +35,20 @@ def served(tiny_models: TinyModels) -> Generator[Served, None, None]:
         openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client,
     ):
         yield Served(address=address, engine=cast(AsyncEngine, model.engine), client=client)
+
+
+@pytest.fixture(scope="module")
+def http(served: Served) -> Generator[httpx.Client, None, None]:
+    """A plain client of the server."""
+    with httpx.Client(base_url=served.address, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(
+    params=[(route, stream) for route in (CHAT, TEXT) for stream in (False, True)],
+    ids=["chat", "chat, streamed", "text", "text, streamed"],
+)
+def ask(http: httpx.Client, request: pytest.FixtureRequest) -> Asker:
+    """Each route, whole and streamed."""
+    route, stream = request.param
+    return Asker(http, route, stream=stream)

@@ -160,9 +160,7 @@ def after_two_results(rng: Random) -> Sample:
     results = [a_result(rng), a_result(rng)]
     messages = [user(f"{first.request} {second.request}"), calling([first, second])]
     messages += [{"role": "tool", "content": result} for result, _ in results]
-    said = " ".join(
-        _sentence(f"{call.label}: {said}") for call, (_, said) in zip((first, second), results, strict=True)
-    )
+    said = " ".join(_sentence(said) for _, said in results)
     return Chat([*messages, assistant(said)], _offered(rng, [first, second]))
 
 
