@@ -71,14 +71,14 @@ def _top_places(logits: Floats, count: int) -> NDArray[np.intp]:
     """Places of the `count` largest, in no order.
 
     The largest `count` lie in the `count` blocks with the largest maxima, so that most logits are looked at
-    once, in a pass that the processor vectorises.
+    once. A block is every `num_blocks`-th logit: a maximum over whole rows is what the processor vectorises.
     """
     num_blocks = len(logits) // _BLOCK
     if num_blocks <= 2 * count:
         return np.argpartition(logits, -count)[-count:]
     whole = logits[: num_blocks * _BLOCK]
-    maxima = whole.reshape(num_blocks, _BLOCK).max(axis=1)
+    maxima = whole.reshape(_BLOCK, num_blocks).max(axis=0)
     blocks = np.argpartition(maxima, -count)[-count:]
-    places = (blocks[:, None] * _BLOCK + np.arange(_BLOCK)).ravel()
+    places = (blocks[:, None] + np.arange(0, len(whole), num_blocks)).ravel()
     places = np.concatenate([places, np.arange(len(whole), len(logits))])
     return places[np.argpartition(logits[places], -count)[-count:]]
