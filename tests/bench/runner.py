@@ -30,7 +30,7 @@ _TOLERATED_SHARE = 0.15
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What stays the same over all runs. A disturbed run is made up to `attempts` times. `say` is told how each run went."""
+    """What stays the same over all runs. A disturbed run gets up to `attempts` tries; `say` hears of each."""
 
     peers: Peers
     folder: Path

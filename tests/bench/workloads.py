@@ -140,6 +140,16 @@ ALL = (
         targets=(_faster(2.0), Target("tokens_per_second", How.TO_RAW, 0.8, at_least=True)),
     ),
     Workload(
+        name="nano-q8-16",
+        title="nano quantized, 16 clients, greedy: overheads alone",
+        model="nano-q8",
+        context=2048,
+        parallel=16,
+        scripts=closed_loop(16, 5, 32, 128),
+        raw_decode=(16, 128),
+        is_quick=False,
+    ),
+    Workload(
         name="nano-sampled-8",
         title="nano, 8 clients, sampled with penalties",
         model="nano",
