@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from server.engine.sampling import temperature, truncation
+from server.engine.sampling.candidates import Candidates
 from server.engine.sampling.dry import Dry
 from server.engine.sampling.penalties import RepetitionPenalties
 from tests.engine.sampling.oracle import Native, candidates, row, same
@@ -76,9 +77,9 @@ class TestTruncation:
         every = candidates(logits)
         ours = temperature.scale(every, temperature.dynamic_temperature(every, value, change, exponent))
         theirs = Native(llama_cpp.llama_sampler_init_temp_ext(value, change, exponent)).apply(logits)
-        # Ours count from the highest, which no probability shows.
-        highest = max(theirs.values()) - float(ours.logits.max())
-        assert same(ours, {token: logit - highest for token, logit in theirs.items()})
+        # Ours are relative to the highest, which no softmax can tell.
+        shift = np.float32(max(theirs.values()) - ours.logits.max())
+        assert same(Candidates(ours.ids, ours.logits + shift), theirs)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
