@@ -67,7 +67,7 @@ class Scheduler:
         prompts = [s for s in ready if s.num_missing_tokens > 1]
         budget = self._config.batch_size - len(decodes)
         if any(s.is_streaming for s in self.running):
-            budget = min(budget, max(self._clock.budget() - len(decodes), _MIN_CHUNK))
+            budget = min(budget, self._clock.prompt_budget(len(decodes)))
         return [Work(s, 1) for s in decodes] + _share(prompts, budget)
 
     def preempt_newest(self) -> Sequence:

@@ -1,13 +1,18 @@
 """How many tokens fit into one step, learned from the steps themselves."""
 
+import itertools
 import time
 from collections.abc import Callable
 
-# Batch sizes that are tried and remembered. A batch costs much less than its tokens would one by one, by a
-# factor that depends on the machine and the model, so each size is measured, not computed from another. On
-# CPUs, llama.cpp's attention works in tiles of 64 rows, and row by row on what is left over.
-_SIZES = (16, 32, 64, 128, 192, 256, 384, 512, 1024, 2048)
-_FIRST_GUESS = 64
+# Rows of a batch, its decodes included, that are tried and remembered. A row of many costs much less than one
+# alone, by a factor of machine and model, so each size is measured, not computed from another.
+# llama.cpp's attention on a CPU takes rows in tiles of 64. Fewer go one by one, and 16 then take longer than
+# a tile, unless the weights are so large that attention hardly counts.
+_TILE = 64
+_SMALL = (16, 32)
+_SIZES = (_TILE, 128, 192, 256, 384, 512, 1024, 2048)
+# A tile that takes this many times the pace is given up for less.
+_TOO_SLOW = 4.0
 # What a size cost is believed this long; then a larger one may be tried again, as neighbours come and go.
 _BELIEVED_SECONDS = 10.0
 _MEMORY = 0.7
@@ -25,21 +30,27 @@ class StepClock:
         self._now = now
         self._seconds: dict[int, tuple[float, float]] = {}
 
-    def observe(self, num_tokens: int, seconds: float) -> None:
-        """Learn from a step that computed so many tokens, some of them of prompts."""
-        size = max((size for size in _SIZES if size <= num_tokens), default=0)
+    def observe(self, num_rows: int, seconds: float) -> None:
+        """Learn from a step with a prompt chunk in it; `num_rows` are chunk and decodes together."""
+        size = max((size for size in (*_SMALL, *_SIZES) if size <= num_rows), default=0)
         if size:
             old = self._known(size)
-            new = seconds * size / num_tokens
+            new = seconds * size / num_rows
             kept = new if old is None else _MEMORY * old + (1 - _MEMORY) * new
             self._seconds[size] = (kept, self._now())
 
-    def budget(self) -> int:
-        """Tokens of a batch that keeps a step within its time; never so few that prompts stand still."""
+    def prompt_budget(self, num_decodes: int = 0) -> int:
+        """Prompt tokens beside so many decodes that keep a step within its time; never none."""
+        return max(_SMALL[0], self._num_rows() - num_decodes)
+
+    def _num_rows(self) -> int:
         known = {size: seconds for size in _SIZES if (seconds := self._known(size)) is not None}
         if not known:
-            return _FIRST_GUESS
-        best = _SIZES[0]
+            return _TILE
+        if known.get(_TILE, 0.0) > _TOO_SLOW * self._step_seconds:
+            fitting = itertools.takewhile(self._fits, _SMALL)
+            return max(fitting, default=_SMALL[0])
+        best = _TILE
         reference = min(known)
         for size in _SIZES:
             if size in known:
@@ -51,6 +62,9 @@ class StepClock:
             if fits:
                 best = size
         return best
+
+    def _fits(self, size: int) -> bool:
+        return (self._known(size) or 0.0) <= self._step_seconds
 
     def _known(self, size: int) -> float | None:
         """What steps of this size took lately."""

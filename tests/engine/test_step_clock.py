@@ -14,7 +14,7 @@ def settle(clock: StepClock, cost: Callable[[int], float], steps: int = 30) -> i
 
 
 def test_the_budget_is_the_largest_that_keeps_the_pace() -> None:
-    assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.001) == 128
+    assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.0015) == 64
     assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.00001) == 2048
     assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.02) == 16
 
@@ -24,6 +24,15 @@ def test_economies_of_scale_are_found() -> None:
     clock = StepClock(0.2)
     clock.observe(16, 0.1)
     assert settle(clock, lambda n: 0.03 + n * (0.004 if n < 64 else 0.001)) == 128
+
+
+def test_a_tile_is_kept_together_though_it_takes_longer_than_the_pace() -> None:
+    assert settle(StepClock(0.2), lambda n: n * (0.0095 if n < 64 else 0.004)) == 64
+
+
+def test_decodes_are_rows_of_the_tile() -> None:
+    assert StepClock(0.2).prompt_budget(4) == 60
+    assert StepClock(0.2).prompt_budget(64) > 0
 
 
 def test_prompts_move_on_even_where_a_decode_alone_takes_too_long() -> None:
