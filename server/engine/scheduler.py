@@ -11,8 +11,6 @@ from server.engine.step_clock import StepClock
 
 # Waiting for a neighbour's prefix costs a step or two; shorter ones are quicker computed again.
 _MIN_AWAITED_PREFIX = 16
-# However many streams there are, prompts move on by this much a step.
-_MIN_CHUNK = 16
 # Cells kept free per running sequence at admission, so that the next steps need no preemption.
 _GROWTH_RESERVE = 8
 

@@ -1,4 +1,4 @@
-"""How many tokens fit into one step, learned from the steps themselves."""
+"""How many prompt tokens fit into one step, learned from the steps themselves."""
 
 import itertools
 import time
@@ -23,7 +23,7 @@ _TRIAL = 1.5
 
 
 class StepClock:
-    """Remembers what batches of several sizes took, and finds the largest that keeps the pace."""
+    """Remembers what steps with prompt chunks of several sizes took, and finds the largest in time."""
 
     def __init__(self, step_seconds: float, now: Callable[[], float] = time.monotonic) -> None:
         self._step_seconds = step_seconds

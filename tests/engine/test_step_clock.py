@@ -8,9 +8,9 @@ from server.engine.step_clock import StepClock
 def settle(clock: StepClock, cost: Callable[[int], float], steps: int = 30) -> int:
     """The budget after so many steps that used it."""
     for _ in range(steps):
-        budget = clock.budget()
+        budget = clock.prompt_budget()
         clock.observe(budget, cost(budget))
-    return clock.budget()
+    return clock.prompt_budget()
 
 
 def test_the_budget_is_the_largest_that_keeps_the_pace() -> None:
@@ -44,13 +44,13 @@ def test_a_bad_moment_is_forgotten() -> None:
     clock = StepClock(0.2, now=lambda: seconds[0])
     for size in (16, 64, 128, 256):
         clock.observe(size, 5.0)
-    assert clock.budget() == 16
+    assert clock.prompt_budget() == 16
     seconds[0] = 60.0
     assert settle(clock, lambda n: 0.03 + n * 0.001) == 128
 
 
 def test_a_few_prompt_tokens_teach_nothing() -> None:
     clock = StepClock(0.1)
-    before = clock.budget()
+    before = clock.prompt_budget()
     clock.observe(3, 5.0)
-    assert clock.budget() == before
+    assert clock.prompt_budget() == before
