@@ -14,6 +14,7 @@ from server.engine.sampling.dry import Dry
 from server.engine.sampling.penalties import RepetitionPenalties
 from server.engine.sampling.stages import draw_stage, temperature_stage, truncating_stages
 from server.engine.sampling.vocabulary import VocabularyRules
+from server.engine.token_mask import TokenMask
 
 
 class TokenSpace:
@@ -25,13 +26,21 @@ class TokenSpace:
 
 
 class Sampler:
-    """Bias and bans, penalties, DRY, truncation, temperature, draw: in this order, each if it has an effect.
+    """Bias and bans, penalties, DRY, mask, truncation, temperature, draw: in this order, each if it has an
+    effect.
 
     `is_argmax` says that all of it comes to taking the likeliest token, which the engine does in bulk.
     Penalties and DRY look at the prompt too, as in llama.cpp.
     """
 
-    def __init__(self, params: SamplingParams, prompt: Sequence[int], index: int, tokens: TokenSpace) -> None:
+    def __init__(
+        self,
+        params: SamplingParams,
+        prompt: Sequence[int],
+        index: int,
+        tokens: TokenSpace,
+        mask: TokenMask | None = None,
+    ) -> None:
         self._tokens = tokens
         self._rng = random.Random(_stream(params.seed, index))
         self._rules = VocabularyRules(params, tokens.end_ids)
@@ -39,6 +48,7 @@ class Sampler:
         self._dry = _dry(params)
         self._stages = [*truncating_stages(params, self._rng), temperature_stage(params)]
         self._draw = draw_stage(params, len(tokens.ids))
+        self._mask = mask
         self.sum_logprob = 0.0 if params.score else None
         self._rules.accept(prompt)
         for repetition in (self._penalties, self._dry):
@@ -51,6 +61,11 @@ class Sampler:
         """Mirostat's limit on surprise in bits, where it draws."""
         return self._draw.mu if isinstance(self._draw, Mirostat | MirostatV2) else None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether a constraint leaves nothing to add."""
+        return self._mask is not None and self._mask.is_complete
+
     def sample(self, logits: Floats) -> int:
         """Draw a token from a row of logits [vocab_size], which is changed on the way, and remember it.
 
@@ -60,6 +75,8 @@ class Sampler:
         for repetition in (self._penalties, self._dry):
             if repetition is not None:
                 repetition.apply(logits)
+        if self._mask is not None:
+            self._mask.forbid(logits)
         left: Candidates = candidates.from_row(logits, self._tokens.ids)
         for stage in self._stages:
             left = stage(left)
@@ -69,7 +86,13 @@ class Sampler:
         self._remember(token_id)
         return token_id
 
+    def takes(self, best: int) -> bool:
+        """Whether the draw is `best`, the likeliest token, without any more ado."""
+        return self.is_argmax and (self._mask is None or self._mask.admits(best))
+
     def _remember(self, token_id: int) -> None:
+        if self._mask is not None and token_id not in self._tokens.end_ids:
+            self._mask.accept(token_id)
         self._rules.accept_drawn(token_id)
         for repetition in (self._penalties, self._dry):
             if repetition is not None:
