@@ -105,14 +105,19 @@ class MaskFactory:
 
 
 class _Vocabulary(TokenizerWrapper):
-    """What LLTokenizer reads of a vocabulary: the bytes of every token, and which have none."""
+    """What LLTokenizer reads of a vocabulary: the bytes of every token, and which stand for no text.
+
+    Markers never come in constrained text: whoever reads it would take them for more than text.
+    """
 
     is_tokenizer_wrapper = True
     bos_token_id = None
 
     def __init__(self, vocab_size: int, tokens: TokenTable) -> None:
         self.tokens = [tokens.token_bytes(token_id) for token_id in range(vocab_size)]
-        self.special_token_ids = [i for i, text in enumerate(self.tokens) if not text]
+        self.special_token_ids = [
+            i for i, text in enumerate(self.tokens) if not text or i in tokens.marker_ids
+        ]
         self.eos_token_id = min(tokens.end_of_generation_ids)
 
     def __call__(self, text: str) -> list[int]:

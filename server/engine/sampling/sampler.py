@@ -14,7 +14,7 @@ from server.engine.sampling.dry import Dry
 from server.engine.sampling.penalties import RepetitionPenalties
 from server.engine.sampling.stages import draw_stage, temperature_stage, truncating_stages
 from server.engine.sampling.vocabulary import VocabularyRules
-from server.engine.token_mask import TokenMask
+from server.engine.token_mask import ConstraintError, TokenMask
 
 
 class TokenSpace:
@@ -75,9 +75,7 @@ class Sampler:
         for repetition in (self._penalties, self._dry):
             if repetition is not None:
                 repetition.apply(logits)
-        if self._mask is not None:
-            self._mask.forbid(logits)
-        left: Candidates = candidates.from_row(logits, self._tokens.ids)
+        left = self._possible(logits)
         for stage in self._stages:
             left = stage(left)
         token_id = self._draw(left, self._rng)
@@ -85,6 +83,16 @@ class Sampler:
             self.sum_logprob += logprob(logits, token_id)
         self._remember(token_id)
         return token_id
+
+    def _possible(self, logits: Floats) -> Candidates:
+        """The tokens that the constraint allows, if there is one."""
+        if self._mask is None:
+            return candidates.from_row(logits, self._tokens.ids)
+        self._mask.forbid(logits)
+        try:
+            return candidates.from_row(logits, self._tokens.ids)
+        except ValueError as error:
+            raise ConstraintError(f"what the constraint allows is ruled out otherwise: {error}") from error
 
     def takes(self, best: int) -> bool:
         """Whether the draw is `best`, the likeliest token, without any more ado."""
