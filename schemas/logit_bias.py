@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import PlainValidator
+from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 MAX_ENTRIES = 16_384
 MAX_TEXT_LENGTH = 1000
 LIMIT = 100
+_MAX_DIGITS = 10
 
 # A token id or a text, and what is added to it; false bans.
 Bias = tuple[int | str, float | Literal[False]]
@@ -40,7 +41,11 @@ def _listed(items: Iterable[object]) -> Iterable[Bias]:
 def _key(key: str) -> int | str:
     """JSON has only text as keys; one that is a whole number is a token id, as OpenAI's are."""
     digits = key.removeprefix("-")
-    return int(key) if digits.isascii() and digits.isdigit() and len(digits) <= 10 else key
+    if not (digits.isascii() and digits.isdigit()):
+        return key
+    if len(digits) > _MAX_DIGITS:
+        raise PydanticCustomError("logit_bias", f"must have token ids of at most {_MAX_DIGITS} digits")
+    return int(key)
 
 
 def _pair(token: int | str, bias: object) -> Bias:
@@ -58,7 +63,7 @@ def _check_count(entries: object) -> None:
         raise PydanticCustomError("logit_bias", f"must have at most {MAX_ENTRIES} entries")
 
 
-_Value = Annotated[float, "from -100 to 100"] | Literal[False]
+_Value = Annotated[float, Field(ge=-LIMIT, le=LIMIT)] | Literal[False]
 LogitBias = Annotated[
     tuple[Bias, ...] | None,
     PlainValidator(read, json_schema_input_type=dict[str, _Value] | list[tuple[int | str, _Value]] | None),

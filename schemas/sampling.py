@@ -76,7 +76,8 @@ class EndFields(Schema):
 
     max_tokens: MaxTokens = Field(
         default=None,
-        description="Most tokens to generate. Generation also ends, with `length`, when the context is full.",
+        description="Most tokens to generate; 16 for text completions that do not say, as OpenAI has it. "
+        "Generation also ends, with `length`, when the context is full.",
     )
     max_completion_tokens: MaxTokens = Field(default=None, description="The newer name of `max_tokens`.")
     min_tokens: Annotated[int | None, Ge(0), Le(MAX_COUNT), _end(VLLM, 0)] = Field(
@@ -103,7 +104,7 @@ class EndFields(Schema):
     )
 
 
-class DecodingFields(ShapeFields, RepetitionFields, VocabularyFields, EndFields):
+class DecodingFields(EndFields, VocabularyFields, RepetitionFields, ShapeFields):
     """All that a preset or an operator's default may set; null means what the next in line says."""
 
 

@@ -1,12 +1,18 @@
 """What the operator's settings change in the application."""
 
+import asyncio
+import json
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 
 from server.app import create_app
 from server.registry import ModelRegistry
+from server.service.presets import PresetError
+from server.serving import StartError, serve
 from server.settings import Settings
 from tests.fakes_web import loaded_model
 
@@ -42,3 +48,25 @@ def test_limits_of_one_request() -> None:
         assert status(client, prompt=["a"] * 3) == 200
         assert status(client, prompt=["a"] * 4) == 400
         assert status(client, prompt="a" * 200) == 413
+
+
+def test_defaults_and_presets_of_the_operator(tmp_path: Path) -> None:
+    file = tmp_path / "presets.json"
+    file.write_text(json.dumps({"short": {"max_tokens": 1}}))
+    with app(Settings(defaults={"max_tokens": "2", "stop": "x"}, presets=file)) as client:
+        for fields, num_tokens in (({}, 2), ({"max_tokens": 3}, 3), ({"preset": "short"}, 1)):
+            answer = client.post("/v1/completions", json={**BODY, **fields}).json()
+            assert answer["usage"]["completion_tokens"] == num_tokens
+        assert status(client, preset="shrt") == 400
+
+
+def test_settings_that_no_request_could_use_end_the_start_with_one_line(tmp_path: Path) -> None:
+    for settings in (
+        Settings(defaults={"temperature": "9"}, port=0),
+        Settings(defaults={"mirostat": "2", "temperature": "0"}, port=0),
+        Settings(presets=tmp_path / "missing.json", port=0),
+    ):
+        with pytest.raises(PresetError):
+            create_app(settings, ModelRegistry([loaded_model()]))
+        with pytest.raises(StartError, match=r"^[^\n]+$"):
+            asyncio.run(serve(settings, open_one=lambda _settings: loaded_model()))

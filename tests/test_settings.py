@@ -32,6 +32,18 @@ def test_every_option_is_a_flag_and_a_variable_with_help(
         assert field.description.split(".")[0] in shown
 
 
+def test_decoding_defaults_are_pairs_or_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings(["--defaults", "temperature=0.7,top_k=20"]).defaults.keys() == {
+        "temperature",
+        "top_k",
+    }
+    assert read_settings(["--defaults", '{"stop": ["a,b"]}']).defaults == {"stop": ["a,b"]}
+    monkeypatch.setenv("CARAVAN_DEFAULTS", '{"temperature": 0.7}')
+    assert read_settings([]).defaults == {"temperature": 0.7}
+    with pytest.raises(ValueError, match="defaults"):
+        read_settings(["--defaults", "temperature"])
+
+
 def test_switches_and_paths() -> None:
     settings = read_settings(["--allow-unknown-fields", "--model", "/some/where.gguf", "--model-id", "x"])
     assert settings.allow_unknown_fields

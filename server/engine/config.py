@@ -20,7 +20,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 512
     max_sequences: int = 64
     max_running: int = 32
-    step_seconds: float = 0.1
+    step_seconds: float = 0.2
     num_threads: int = 0
     num_gpu_layers: int = -1
     use_extra_buffers: bool = True

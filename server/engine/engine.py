@@ -171,8 +171,9 @@ class Engine:
 
     def _constrain(self, request: GenerationRequest, masks: Masks) -> None:
         """Go on with a request whose masks are made, unless it was aborted meanwhile."""
-        if self._intake.take(request.id) is None:
+        if not self._intake.is_awaited(request):
             return
+        self._intake.take(request.id)
         if isinstance(masks, ConstraintError):
             self._refuse(request, str(masks))
         else:

@@ -6,7 +6,7 @@ Nothing here knows a model: a grammar speaks of bytes, and so does the check.
 import functools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
@@ -68,11 +68,10 @@ class GrammarCompiler:
     def from_regex(self, pattern: str) -> Constraint:
         """Text that matches a regular expression, in Rust's syntax, as a whole."""
         wrapped = json.loads(LLMatcher.grammar_from_regex(pattern))
-        try:
-            return self._checked(wrapped["grammars"][0]["lark_grammar"])
-        except GrammarError as error:
-            # The place in our wrapping says nothing; the one inside the pattern does.
-            raise _in_pattern(error, pattern) from error
+        # The place in the wrapping says nothing; the one inside the pattern does.
+        return self._checked(
+            wrapped["grammars"][0]["lark_grammar"], lambda fault: _in_pattern(fault, pattern)
+        )
 
     def from_choices(self, choices: Sequence[str]) -> Constraint:
         """One of some texts."""
@@ -82,11 +81,11 @@ class GrammarCompiler:
         """Text of a grammar in llguidance's dialect of Lark."""
         return self._checked(text)
 
-    def _checked(self, lark: str) -> Constraint:
+    def _checked(self, lark: str, explain: Callable[[str], GrammarError] | None = None) -> Constraint:
         grammar = lark + _OPTIONS
         fault = self._stack.call(lambda: _fault(grammar), RECURSION)
         if fault:
-            raise _located(fault)
+            raise (explain or _located)(fault)
         return Constraint(grammar)
 
 
@@ -130,13 +129,15 @@ def _located(fault: str) -> GrammarError:
     message = _EXCESS.split(fault[place.end() :] if place else fault)[0].strip()
     if message.startswith("panic:"):
         message = "it is too large"
+    if "regex parse error" in message:
+        message = message.rsplit("error: ", 1)[-1]
     message = message.replace(_NEEDS_TOKENS, "special tokens are not supported:")
     return GrammarError(message, *(map(int, place.groups()) if place else ()))
 
 
-def _in_pattern(error: GrammarError, pattern: str) -> GrammarError:
-    caret = _CARET.search(error.message)
-    reason = error.message.rsplit("error: ", 1)[-1]
+def _in_pattern(fault: str, pattern: str) -> GrammarError:
+    caret = _CARET.search(fault)
+    reason = _located(fault).message
     if caret is None:
         return GrammarError(reason)
     # Newlines reached the regex as two characters; count them back.

@@ -44,6 +44,10 @@ class Intake:
         self._waiting[request.id] = request
         self._thread.submit(self._make, request)
 
+    def is_awaited(self, request: GenerationRequest) -> bool:
+        """Whether a request still waits; another of its name may have come since it was aborted."""
+        return self._waiting.get(request.id) is request
+
     def take(self, request_id: str) -> GenerationRequest | None:
         """A request that waited and does so no longer; None if it did not, or was taken before."""
         return self._waiting.pop(request_id, None)

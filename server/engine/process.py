@@ -145,8 +145,10 @@ def _listen(connection: _Connection, engine: Engine) -> None:
 
 def main() -> int:
     """Serve one model to the parent at the other end of the socket; returns the exit status."""
-    # Ctrl-C reaches the whole process group; the parent decides when its engine ends.
+    # Ctrl-C reaches the whole process group, and a service manager's SIGTERM every process of the service.
+    # The parent lets running requests finish first, and decides when its engine ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     connection = _Connection(socket.socket(fileno=int(sys.argv[1])))
     first = connection.receive()
     if not isinstance(first, messages.Load):

@@ -70,7 +70,9 @@ class Answer:
             )
             for output in kept
         ]
-        return to_json(self._shape.whole(choices, self._generation.usage(), self._plan.debug(kept)))
+        return to_json(
+            self._shape.whole(choices, self._generation.usage(), self._plan.debug(dict(enumerate(kept))))
+        )
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """The data of each event, `[DONE]` included; closes the answer when it ends, however it ends."""
@@ -91,7 +93,10 @@ class Answer:
                     yield head + json_string(output.text) + tail
                 if output.finish_reason is not None:
                     last[output.index] = output
-                    reason, debug = _wire_reason(output.finish_reason), self._plan.debug([output])
+                    reason, debug = (
+                        _wire_reason(output.finish_reason),
+                        self._plan.debug({output.index: output}),
+                    )
                     yield to_json(self._shape.closing(output.index, reason, debug))
             if self._with_usage:
                 yield to_json(self._shape.usage_chunk(self._generation.usage()))

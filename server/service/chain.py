@@ -7,7 +7,7 @@ from schemas.debug import DecodingStage
 from server.engine.params import SamplingParams
 
 _PENALTIES = ("repeat_penalty", "presence_penalty", "frequency_penalty", "repeat_last_n")
-_DRY = ("dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n", "dry_breakers")
+_DRY = ("dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n")
 
 _TRUNCATING: dict[str, tuple[tuple[str, ...], Callable[[SamplingParams], bool]]] = {
     "top_k": (("top_k", "min_keep"), lambda p: p.top_k > 0),
@@ -22,18 +22,13 @@ _TRUNCATING: dict[str, tuple[tuple[str, ...], Callable[[SamplingParams], bool]]]
 def chain(params: SamplingParams) -> list[DecodingStage]:
     """Only stages that act, and always the temperature, the draw and the end."""
     stages = [_bias(params)]
-    if params.repeat_last_n and (
-        params.repeat_penalty,
-        params.presence_penalty,
-        params.frequency_penalty,
-    ) != (
-        1,
-        0,
-        0,
-    ):
+    strengths = (params.repeat_penalty - 1, params.presence_penalty, params.frequency_penalty)
+    if params.repeat_last_n and any(strengths):
         stages.append(_stage("penalties", params, *_PENALTIES))
     if params.dry_multiplier and params.dry_penalty_last_n:
-        stages.append(_stage("dry", params, *_DRY))
+        dry = _stage("dry", params, *_DRY)
+        dry.values["dry_sequence_breakers"] = params.dry_breakers
+        stages.append(dry)
     for sampler in params.samplers:
         names, acts = _TRUNCATING[sampler]
         if acts(params):

@@ -11,6 +11,7 @@ from server.service.answers import Answer
 from server.service.choices import ChatShape, Identity
 from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
 from server.service.generation import Generation
+from server.service.plan import Plan
 from server.service.prompts import tokenized
 from server.service.sampling import Decoding
 
@@ -28,9 +29,8 @@ class ChatService:
         model = self._registry.acquire(request.model)
         with_usage = sampling.wants_usage_chunk(request)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
-        plan = await anyio.to_thread.run_sync(self._decoding.plan, request, model)
+        plan, token_ids = await anyio.to_thread.run_sync(self._read, model, request)
         compiled = await self._constraints.compile(request)
-        token_ids = await anyio.to_thread.run_sync(_prompt, model, request)
         identity = Identity.new("chatcmpl", request.model)
         return Answer(
             Generation(model, identity.id, [token_ids], plan.params, plan.num_drawn, constraint(compiled)),
@@ -40,6 +40,9 @@ class ChatService:
             stream=bool(request.stream),
             with_usage=with_usage,
         )
+
+    def _read(self, model: LoadedModel, request: ChatCompletionRequest) -> tuple[Plan, tuple[int, ...]]:
+        return self._decoding.plan(request, model), _prompt(model, request)
 
 
 def _prompt(model: LoadedModel, request: ChatCompletionRequest) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from server.service.answers import Answer
 from server.service.choices import Identity, TextShape
 from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
 from server.service.generation import Generation
+from server.service.plan import Plan
 from server.service.prompts import checked_ids, tokenized
 from server.service.sampling import Decoding
 
@@ -31,9 +32,8 @@ class CompletionService:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
         model = self._registry.acquire(request.model)
         with_usage = sampling.wants_usage_chunk(request)
-        plan = await anyio.to_thread.run_sync(self._decoding.plan, request, model, DEFAULT_MAX_TOKENS)
+        plan, prompts = await anyio.to_thread.run_sync(self._read, model, request)
         compiled = await self._constraints.compile(request)
-        prompts = await anyio.to_thread.run_sync(_prompts, model, request, self._decoding.limits.max_prompts)
         identity = Identity.new("cmpl", request.model)
         return Answer(
             Generation(model, identity.id, prompts, plan.params, plan.num_drawn, constraint(compiled)),
@@ -43,6 +43,10 @@ class CompletionService:
             stream=bool(request.stream),
             with_usage=with_usage,
         )
+
+    def _read(self, model: LoadedModel, request: CompletionRequest) -> tuple[Plan, list[tuple[int, ...]]]:
+        plan = self._decoding.plan(request, model, DEFAULT_MAX_TOKENS)
+        return plan, _prompts(model, request, self._decoding.limits.max_prompts)
 
 
 def _prompts(model: LoadedModel, request: CompletionRequest, limit: int) -> list[tuple[int, ...]]:

@@ -1,7 +1,7 @@
 """How a request is decoded, and what of the outcome goes into its answer."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from schemas.debug import Debug, DecodingStage
@@ -35,15 +35,12 @@ class Plan:
             for output in sorted(choices, key=_mean_logprob, reverse=True)[: self.num_choices]
         ]
 
-    def debug(self, answered: Sequence[TokenOutput]) -> Debug | None:
-        """The chain, with mirostat's state at the end of the choices answered with, by their place."""
+    def debug(self, last: Mapping[int, TokenOutput]) -> Debug | None:
+        """The chain, with mirostat's state after the last outputs, which are by the answer's indexes."""
         if self.chain is None:
             return None
-        first = answered[0].index if len(answered) == 1 else 0
         mu = {
-            str(first + place): output.mirostat_mu
-            for place, output in enumerate(answered)
-            if output.mirostat_mu is not None
+            str(index): output.mirostat_mu for index, output in last.items() if output.mirostat_mu is not None
         }
         return Debug(
             decoding=[

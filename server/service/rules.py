@@ -51,6 +51,14 @@ def _chosen_on(settled: Settled, name: str) -> bool:
     return settled.is_chosen(name) and is_on(settled, name)
 
 
+def _empty_window(window: str, name: str) -> Callable[[Settled], bool]:
+    return lambda settled: settled[window] == 0 and _chosen_on(settled, name)
+
+
+def _left_out(sampler: str, name: str) -> Callable[[Settled], bool]:
+    return lambda settled: sampler not in samplers(settled) and _chosen_on(settled, name)
+
+
 NEEDS = (
     Needs("dynatemp_exponent", ("dynatemp_range",)),
     Needs("xtc_threshold", ("xtc_probability",)),
@@ -95,7 +103,7 @@ CLASHES = (
         Clash(
             "repeat_last_n",
             name,
-            lambda s, name=name: s["repeat_last_n"] == 0 and _chosen_on(s, name),  # type: ignore[misc]
+            _empty_window("repeat_last_n", name),
             "a window of 0 tokens holds nothing to penalise",
         )
         for name in PENALTIES
@@ -103,16 +111,14 @@ CLASHES = (
     Clash(
         "dry_penalty_last_n",
         "dry_multiplier",
-        lambda s: s["dry_penalty_last_n"] == 0 and _chosen_on(s, "dry_multiplier"),
+        _empty_window("dry_penalty_last_n", "dry_multiplier"),
         "a window of 0 tokens holds no repetition",
     ),
     *(
         Clash(
             "samplers",
             name,
-            lambda s, sampler=sampler, name=name: (  # type: ignore[misc]
-                sampler not in samplers(s) and _chosen_on(s, name)
-            ),
+            _left_out(sampler, name),
             f"'samplers' leaves '{sampler}' out, which turns it off",
         )
         for sampler, name in TRUNCATING.items()
@@ -121,7 +127,7 @@ CLASHES = (
         "samplers",
         "mirostat",
         lambda s: (
-            s.is_chosen("samplers")
+            s.is_set("samplers")
             and is_on(s, "mirostat")
             and not any(_chosen_on(s, TRUNCATING[sampler]) for sampler in samplers(s))
         ),
@@ -168,7 +174,7 @@ def _faults(settled: Settled) -> Iterator[tuple[str, str]]:
     for clash in CLASHES:
         if clash.happens(settled):
             first, second = settled.written(clash.first), settled.written(clash.second)
-            param = first if settled.is_chosen(clash.first) else second
+            param = second if settled.is_set(clash.second) and not settled.is_set(clash.first) else first
             yield f"'{first}' and '{second}' do not go together: {clash.reason}.", param
 
 

@@ -1,7 +1,5 @@
 """Decoding fields of a request into what engine and answer need, or a refusal that names the field."""
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -11,16 +9,13 @@ from schemas.sampling import DecodingFields, SamplingFields
 from server.engine.params import SamplingParams
 from server.errors import InvalidRequestError
 from server.loaded_model import LoadedModel, TextVocab
-from server.service import defaults, dry_breakers, rules
+from server.service import defaults, rules
 from server.service.chain import chain
+from server.service.dry_breakers import DryBreakers, LongBreakerError
 from server.service.plan import Plan
 from server.service.presets import PresetError, Presets, load
 from server.service.settled import Settled, Source, Value, Values, settle
 from server.service.token_terms import token_terms
-
-_CACHED_BREAKERS = 512
-
-Breakers = tuple[tuple[int, ...], ...]
 
 # Parameters that are the engine's as they stand.
 _SAME = (
@@ -76,9 +71,7 @@ class Decoding:
         self.presets = load(None) if presets is None else presets
         self._operator = operator or DecodingFields()
         self._defaults: dict[str, Values] = {}
-        self._breakers: Callable[..., Breakers] = functools.lru_cache(_CACHED_BREAKERS)(
-            dry_breakers.sequences
-        )
+        self._breakers = DryBreakers()
 
     def defaults(self, model: LoadedModel) -> Values:
         """What holds for a model where a request says nothing."""
@@ -171,8 +164,8 @@ class Decoding:
             return ()
         for index, breaker in enumerate(_list(settled["dry_sequence_breakers"])):
             try:
-                found |= dict.fromkeys(self._breakers(vocab, str(breaker)))
-            except dry_breakers.LongBreakerError as error:
+                found |= dict.fromkeys(self._breakers.sequences(vocab, str(breaker)))
+            except LongBreakerError as error:
                 param = f"dry_sequence_breakers[{index}]"
                 raise _refusal(f"'{param}' {error}.", param) from error
         return tuple(found)

@@ -91,8 +91,8 @@ def settle(fields: DecodingFields, preset: DecodingFields | None, defaults: Valu
     """The request over its preset over the defaults, with defaults that have to give way gone.
 
     Under mirostat the truncating samplers' defaults turn neutral. Of temperature 0, mirostat and adaptive-p,
-    which exclude each other, a request's choice turns those off that it did not choose itself. A default's
-    list of samplers takes in those that the request sets and the list lacks, at the end.
+    which exclude each other, a request's choice turns those off that it did not choose itself. A list of
+    samplers that is not its own takes in those that it sets and the list lacks, at the end.
     """
     own = given(fields)
     values = dict(defaults)
@@ -134,7 +134,7 @@ def _neutralise(settled: Settled, values: dict[str, Value]) -> None:
 
 def _complete_samplers(settled: Settled, values: dict[str, Value]) -> None:
     known = values.get("samplers")
-    if known is None or settled.is_chosen("samplers") or not isinstance(known.value, list):
+    if known is None or settled.is_set("samplers") or not isinstance(known.value, list):
         return
     missing = [s for s, name in TRUNCATING.items() if settled.is_set(name) and s not in known.value]
     if missing:

@@ -1,4 +1,4 @@
-"""Every parameter refuses what is out of its range, by name and with the range, on both routes, streamed or not."""
+"""Every parameter refuses what is out of its range, by name and with the range, on both routes."""
 
 import annotated_types
 import pytest

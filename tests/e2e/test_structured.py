@@ -230,6 +230,11 @@ def _nested(count: int) -> dict[str, Any]:
         lambda: {"guided_grammar": "start: " + "|".join(f'"{i}"' for i in range(5000))},
         lambda: {"guided_grammar": "start: AAAA\n" + "".join(f"{n}: {m}\n" for n, m in _names()) + 'ZZ: "a"'},
         lambda: {
+            "guided_grammar": "start: aaaa\n"
+            + "".join(f"{n}: {m}\n" for n, m in _names()).lower()
+            + 'zz: "a"'
+        },
+        lambda: {
             "guided_grammar": "start: r\nr: "
             + " r\n".join(f"r{c} r{c} | \nr{c}:" for c in "abcdefghijklmnopqrstuvwxyz")
             + ' "a"'

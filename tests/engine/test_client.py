@@ -99,6 +99,19 @@ def test_a_death_costs_one_error_each_and_the_engine_comes_back(tiny_models: Tin
     run(test, tiny_models["llama"])
 
 
+def test_signals_to_the_whole_group_leave_the_engine_to_its_parent(tiny_models: TinyModels) -> None:
+    async def test(engine: AsyncEngine) -> None:
+        stream = engine.generate(request("r", range(30), max_tokens=100, ignore_eos=True))
+        await anext(stream)
+        assert engine.pid is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(engine.pid, number)
+        outputs = [output async for output in stream]
+        assert outputs[-1].num_completion_tokens == 100
+
+    run(test, tiny_models["llama"])
+
+
 def test_closing_the_engine_ends_requests_and_the_process(tiny_models: TinyModels) -> None:
     async def test(engine: AsyncEngine) -> None:
         stream = engine.generate(request("r", range(30), max_tokens=450, ignore_eos=True))

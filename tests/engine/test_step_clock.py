@@ -1,22 +1,43 @@
 """The budget follows what steps really cost."""
 
+from collections.abc import Callable
+
 from server.engine.step_clock import StepClock
 
 
-def test_the_budget_fits_the_time_left_beside_the_decodes() -> None:
-    clock = StepClock(0.1)
-    for _ in range(50):
-        clock.observe(0, 0.02)
-        clock.observe(100, 0.02 + 100 * 0.001)
-    assert 75 <= clock.prompt_budget() <= 85
+def settle(clock: StepClock, cost: Callable[[int], float], steps: int = 30) -> int:
+    """The budget after so many steps that used it."""
+    for _ in range(steps):
+        budget = clock.prompt_budget()
+        clock.observe(budget, cost(budget))
+    return clock.prompt_budget()
+
+
+def test_the_budget_is_the_largest_that_keeps_the_pace() -> None:
+    assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.0015) == 96
+    assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.00001) == 2048
+    assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.02) == 16
+
+
+def test_economies_of_scale_are_found() -> None:
+    """Small chunks cost four times as much a token; from the small end it still gets to the large one."""
+    clock = StepClock(0.2)
+    clock.observe(16, 0.1)
+    assert settle(clock, lambda n: 0.03 + n * (0.004 if n < 64 else 0.001)) == 128
 
 
 def test_prompts_move_on_even_where_a_decode_alone_takes_too_long() -> None:
-    clock = StepClock(0.1)
-    for _ in range(50):
-        clock.observe(0, 0.5)
-        clock.observe(64, 1.5)
-    assert clock.prompt_budget() > 0
+    assert settle(StepClock(0.1), lambda n: 0.5 + n * 0.01) == 16
+
+
+def test_a_bad_moment_is_forgotten() -> None:
+    seconds = [0.0]
+    clock = StepClock(0.2, now=lambda: seconds[0])
+    for size in (16, 64, 128, 256):
+        clock.observe(size, 5.0)
+    assert clock.prompt_budget() == 16
+    seconds[0] = 60.0
+    assert settle(clock, lambda n: 0.03 + n * 0.001) == 128
 
 
 def test_a_few_prompt_tokens_teach_nothing() -> None:

@@ -1,7 +1,14 @@
 """The models list."""
 
+import dataclasses
+
 import openai.types as openai_types
 from fastapi.testclient import TestClient
+
+from server.app import create_app
+from server.registry import ModelRegistry
+from server.settings import Settings
+from tests.fakes_web import loaded_model
 
 CARD = {"id": "fake", "object": "model", "created": 1_700_000_000, "owned_by": "caravan"}
 
@@ -27,3 +34,15 @@ def test_an_unknown_model_is_a_404(client: TestClient) -> None:
     assert response.status_code == 404
     assert "'none'" in response.json()["error"]["message"]
     assert "'fake'" in response.json()["error"]["message"]
+
+
+def test_one_model_shows_its_effective_defaults_and_the_presets() -> None:
+    model = dataclasses.replace(loaded_model(), metadata={"general.sampling.top_k": "20"})
+    settings = Settings(defaults={"temperature": "0.5"})
+    with TestClient(create_app(settings, ModelRegistry([model]))) as client:
+        card = client.get("/v1/models/fake").json()
+    assert card["defaults"]["temperature"] == {"value": 0.5, "source": "operator"}
+    assert card["defaults"]["top_k"] == {"value": 20, "source": "gguf"}
+    assert card["defaults"]["min_p"] == {"value": 0.05, "source": "llama.cpp"}
+    assert card["defaults"]["samplers"]["value"][0] == "top_n_sigma"
+    assert card["presets"]["precise"]["temperature"] == 0.2

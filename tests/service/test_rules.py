@@ -144,5 +144,9 @@ def test_defaults_and_presets_can_give_what_others_need() -> None:
     presets = {"steady": SamplingFields(mirostat=2, top_k=7)}
     chosen = plan({"preset": "steady", "mirostat_tau": 3}, Decoding(presets=presets)).params
     assert (chosen.mirostat, chosen.mirostat_tau, chosen.top_k, chosen.top_p) == (2, 3, 7, 1)
+    presets["short"] = SamplingFields(samplers=["min_p"], repeat_last_n=0)
+    chosen = plan({"preset": "short", "top_k": 7}, Decoding(presets=presets)).params
+    assert chosen.samplers == ("min_p", "top_k")
+    assert plan({"preset": "short", "mirostat": 2}, Decoding(presets=presets)).params.mirostat == 2
     chosen = plan({"preset": "steady", "temperature": 0}, Decoding(presets=presets)).params
     assert (chosen.mirostat, chosen.temperature) == (0, 0)

@@ -10,7 +10,7 @@ from server.engine.params import SamplingParams
 from server.engine.sampling import candidates
 from server.engine.sampling.candidates import Candidates, Floats, Ids
 from server.engine.sampling.draw import Mirostat, MirostatV2
-from server.engine.sampling.dry import Dry
+from server.engine.sampling.dry import Breakers, Dry
 from server.engine.sampling.penalties import RepetitionPenalties
 from server.engine.sampling.stages import draw_stage, temperature_stage, truncating_stages
 from server.engine.sampling.vocabulary import VocabularyRules
@@ -23,6 +23,17 @@ class TokenSpace:
     def __init__(self, vocab_size: int, end_ids: Collection[int]) -> None:
         self.ids: Ids = np.arange(vocab_size, dtype=np.int32)
         self.end_ids = frozenset(end_ids)
+        self._sequences: tuple[tuple[int, ...], ...] = ()
+        self._breakers: Breakers = {}
+
+    def breakers(self, sequences: tuple[tuple[int, ...], ...]) -> Breakers:
+        """DRY's breakers by their heads; the choices of a request share one table, which may be large."""
+        if sequences is not self._sequences:
+            table: dict[int, tuple[tuple[int, ...], ...]] = {}
+            for head, *tail in sequences:
+                table[head] = (*table.get(head, ()), tuple(tail))
+            self._sequences, self._breakers = sequences, table
+        return self._breakers
 
 
 class Sampler:
@@ -45,7 +56,7 @@ class Sampler:
         self._rng = random.Random(_stream(params.seed, index))
         self._rules = VocabularyRules(params, tokens.end_ids)
         self._penalties = _penalties(params)
-        self._dry = _dry(params)
+        self._dry = _dry(params, tokens)
         self._stages = [*truncating_stages(params, self._rng), temperature_stage(params)]
         self._draw = draw_stage(params, len(tokens.ids))
         self._mask = mask
@@ -140,18 +151,15 @@ def _penalties(params: SamplingParams) -> RepetitionPenalties | None:
     )
 
 
-def _dry(params: SamplingParams) -> Dry | None:
+def _dry(params: SamplingParams, tokens: TokenSpace) -> Dry | None:
     if params.dry_multiplier == 0 or params.dry_penalty_last_n == 0:
         return None
-    breakers: dict[int, tuple[tuple[int, ...], ...]] = {}
-    for head, *tail in params.dry_breakers:
-        breakers[head] = (*breakers.get(head, ()), tuple(tail))
     return Dry(
         multiplier=params.dry_multiplier,
         base=params.dry_base,
         allowed_length=params.dry_allowed_length,
         window=params.dry_penalty_last_n,
-        breakers=breakers,
+        breakers=tokens.breakers(params.dry_breakers),
     )
 
 

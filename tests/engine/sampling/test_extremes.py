@@ -1,0 +1,36 @@
+"""Values at the ends of their ranges: no infinity, no overflow, no ban by accident."""
+
+import random
+
+import numpy as np
+import pytest
+
+from server.engine.sampling import temperature
+from server.engine.sampling.draw import Mirostat
+from server.engine.sampling.dry import Dry
+from tests.engine.sampling.oracle import candidates, row
+
+
+@pytest.mark.parametrize("value", [1e-300, 1e-45, 1e-13, 1e-9])
+def test_a_tiny_temperature_is_greedy(value: float) -> None:
+    logits = row(3, 100, 12.0)
+    scaled = temperature.scale(candidates(logits), value)
+    assert np.isfinite(scaled.logits).all()
+    assert scaled.ids[scaled.probabilities().argmax()] == logits.argmax()
+
+
+@pytest.mark.parametrize("mu", [-1e6, 0, 2000.0, 1e9])
+def test_mirostat_lives_with_any_mu(mu: float) -> None:
+    """On dull text mu grows for as long as the text goes on."""
+    draw = Mirostat(5.0, 0.1, 1000)
+    draw.mu = mu
+    assert 0 <= draw(candidates(row(1, 1000)), random.Random(1)) < 1000
+
+
+def test_dry_bans_nothing() -> None:
+    dry = Dry(multiplier=100, base=100, allowed_length=0, window=-1, breakers={})
+    dry.accept([1] * 500)
+    logits = row(1, 3)
+    dry.apply(logits)
+    assert np.isfinite(logits).all()
+    assert logits[1] < -1e10
