@@ -79,24 +79,32 @@ class GrammarCompiler:
 
     def from_lark(self, text: str) -> Constraint:
         """Text of a grammar in llguidance's dialect of Lark."""
-        return self._checked(text)
+        return self._checked(text, names_tokens=True)
 
-    def _checked(self, lark: str, explain: Callable[[str], GrammarError] | None = None) -> Constraint:
+    def _checked(
+        self,
+        lark: str,
+        explain: Callable[[str], GrammarError] | None = None,
+        *,
+        names_tokens: bool = False,
+    ) -> Constraint:
         grammar = lark + _OPTIONS
-        fault = self._stack.call(lambda: _fault(grammar), RECURSION)
+        fault = self._stack.call(lambda: _fault(grammar, names_tokens), RECURSION)
         if fault:
             raise (explain or _located)(fault)
         return Constraint(grammar)
 
 
-def _fault(grammar: str) -> str:
-    """What is wrong with a grammar; empty if nothing is."""
+def _fault(grammar: str, names_tokens: bool) -> str:
+    """What is wrong with a grammar, which may name tokens or not; empty if nothing is."""
     try:
-        failed, messages = LLMatcher.validate_grammar_with_warnings(grammar, None, limits=LIMITS)
-        if failed:
-            return messages[0]
-        # Without a model's tokens, those named in the grammar remain unknown, and a warning says so.
-        return next((m for m in messages if _NEEDS_TOKENS in m), "") or _first_step_fault(grammar)
+        if names_tokens:
+            # Without a model, tokens remain unknown, and a warning says so.
+            _, messages = LLMatcher.validate_grammar_with_warnings(grammar, None, limits=LIMITS)
+            unknown = next((message for message in messages if _NEEDS_TOKENS in message), "")
+            if unknown:
+                return unknown
+        return _first_step_fault(grammar)
     except BaseException as error:
         # What panics in Rust arrives as an exception that is none of Exception's.
         if type(error).__name__ != "PanicException":

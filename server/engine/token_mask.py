@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 # Compiled constraints that are kept for the next request with the same.
 _NUM_KEPT = 64
+# Masks that are kept as token ids, each of at most twice as many bytes as there are tokens.
+_NUM_KEPT_MASKS = 128
 
 
 class ConstraintError(Exception):
@@ -26,26 +28,35 @@ class ConstraintError(Exception):
 class TokenMask:
     """The state of one sequence's constraint. Start from `MaskFactory.make`."""
 
-    def __init__(self, matcher: LLMatcher, vocab_size: int) -> None:
+    def __init__(self, matcher: LLMatcher, vocab_size: int, places: "_Places") -> None:
         self._matcher = matcher
-        self._vocab_size = vocab_size
+        self._places = places
         self._words = np.zeros((vocab_size + 31) // 32, np.uint32)
+        # Asked for once: it is slow as NumPy goes.
+        self._address = self._words.ctypes.data
 
     @property
     def is_complete(self) -> bool:
         """Whether the constraint is satisfied and nothing can be added."""
         return self._matcher.is_stopped() and not self._matcher.is_error()
 
-    def forbid(self, logits: NDArray[np.float32]) -> None:
+    def forbid(self, logits: NDArray[np.float32]) -> NDArray[np.int32] | None:
         """Set the logits [vocab_size] of all tokens that may not come next to minus infinity.
 
-        End-of-generation tokens may come where the constraint is satisfied. Raises ConstraintError when the
+        Returns the ids of those that may, ascending, if they are the smaller part. End-of-generation tokens may
+        come where the constraint is satisfied. Raises ConstraintError when the
         constraint cannot say any more what may come.
         """
-        self._matcher.unsafe_compute_mask_ptr(self._words.ctypes.data, self._words.nbytes)
+        self._matcher.unsafe_compute_mask_ptr(self._address, self._words.nbytes)
         self._check()
-        bits = np.unpackbits(self._words.view(np.uint8), count=self._vocab_size, bitorder="little")
-        np.copyto(logits, -np.inf, where=bits == 0)
+        are_allowed, places = self._places.of(self._words)
+        if are_allowed:
+            kept = logits[places]
+            logits.fill(-np.inf)
+            logits[places] = kept
+            return places
+        logits[places] = -np.inf
+        return None
 
     def accept(self, token_id: int) -> None:
         """Note a drawn token; raises ConstraintError if it may not come."""
@@ -62,6 +73,35 @@ class TokenMask:
             raise ConstraintError(f"the constraint has come to a dead end: {reason}")
 
 
+class _Places:
+    """Masks as token ids, which NumPy is quick with; few masks come most of the time, and those are kept.
+
+    Belongs to the engine's thread.
+    """
+
+    def __init__(self, vocab_size: int) -> None:
+        self._vocab_size = vocab_size
+        self._kept: OrderedDict[bytes, tuple[bool, NDArray[np.int32]]] = OrderedDict()
+
+    def of(self, words: NDArray[np.uint32]) -> tuple[bool, NDArray[np.int32]]:
+        """The ids of the tokens that a mask allows (True) or forbids (False), whichever are fewer."""
+        key = words.tobytes()
+        found = self._kept.get(key)
+        if found is None:
+            found = self._found(words)
+            self._kept[key] = found
+            if len(self._kept) > _NUM_KEPT_MASKS:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(key)
+        return found
+
+    def _found(self, words: NDArray[np.uint32]) -> tuple[bool, NDArray[np.int32]]:
+        bits = np.unpackbits(words.view(np.uint8), count=self._vocab_size, bitorder="little").view(np.bool_)
+        are_fewer = 2 * np.count_nonzero(bits) <= self._vocab_size
+        return bool(are_fewer), np.flatnonzero(bits if are_fewer else ~bits).astype(np.int32)
+
+
 class MaskFactory:
     """Makes masks for one model; any thread may ask, and is kept waiting while another's are made.
 
@@ -73,6 +113,7 @@ class MaskFactory:
         self._vocab_size = vocab_size
         self._tokens = tokens
         self._tokenizer: LLTokenizer | None = None
+        self._places = _Places(vocab_size)
         self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
         self._stack = DeepStack()
         self._lock = threading.Lock()
@@ -81,7 +122,7 @@ class MaskFactory:
         """A mask for each of `count` sequences; raises ConstraintError if the model cannot satisfy it."""
         with self._lock:
             matcher = self._matcher(constraint.grammar)
-        return [TokenMask(matcher.deep_copy(), self._vocab_size) for _ in range(count)]
+        return [TokenMask(matcher.deep_copy(), self._vocab_size, self._places) for _ in range(count)]
 
     def _matcher(self, grammar: str) -> LLMatcher:
         matcher = self._kept.get(grammar)

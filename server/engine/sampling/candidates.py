@@ -51,20 +51,26 @@ class Candidates:
         return self.take(_top_places(self.logits, count), is_sorted=False).sorted()
 
 
-def from_row(logits: Floats, ids: Ids) -> Candidates:
-    """Candidates of a whole row of logits [vocab_size], banned tokens (minus infinity) left out.
+def from_row(logits: Floats, ids: Ids, at_most: int | None = None) -> Candidates:
+    """Candidates of tokens with these logits [n], banned ones (minus infinity) left out.
 
-    `ids` is 0, 1, 2, ... of the same length. Raises ValueError when nothing is left, or a logit is no number.
+    `ids` [n] ascend. Where tokens are banned, the `at_most` likeliest suffice, which
+    spares copying the rest. Raises ValueError when nothing is left, or a logit is no number.
     """
     low = logits.min()
     if np.isfinite(low) and np.isfinite(logits.max()):
         return Candidates(ids, logits)
     if np.isnan(low) or logits.max() == np.inf:
         raise ValueError("a logit is not a number")
-    keep = np.flatnonzero(logits > -np.inf)
-    if len(keep) == 0:
+    if at_most is not None:
+        left = Candidates(ids, logits).top(at_most)
+        left = left.take(left.logits > -np.inf, is_sorted=True)
+    else:
+        keep = np.flatnonzero(logits > -np.inf)
+        left = Candidates(ids[keep], logits[keep])
+    if left.size == 0:
         raise ValueError("every token is banned")
-    return Candidates(ids[keep], logits[keep])
+    return left
 
 
 def _top_places(logits: Floats, count: int) -> NDArray[np.intp]:

@@ -12,7 +12,7 @@ from server.engine.sampling.candidates import Candidates, Floats, Ids
 from server.engine.sampling.draw import Mirostat, MirostatV2
 from server.engine.sampling.dry import Breakers, Dry
 from server.engine.sampling.penalties import RepetitionPenalties
-from server.engine.sampling.stages import draw_stage, temperature_stage, truncating_stages
+from server.engine.sampling.stages import draw_stage, leading_top_k, temperature_stage, truncating_stages
 from server.engine.sampling.vocabulary import VocabularyRules
 from server.engine.token_mask import ConstraintError, TokenMask
 
@@ -58,6 +58,7 @@ class Sampler:
         self._penalties = _penalties(params)
         self._dry = _dry(params, tokens)
         self._stages = [*truncating_stages(params, self._rng), temperature_stage(params)]
+        self._at_most = leading_top_k(params)
         self._draw = draw_stage(params, len(tokens.ids))
         self._mask = mask
         self.sum_logprob = 0.0 if params.score else None
@@ -98,10 +99,12 @@ class Sampler:
     def _possible(self, logits: Floats) -> Candidates:
         """The tokens that the constraint allows, if there is one."""
         if self._mask is None:
-            return candidates.from_row(logits, self._tokens.ids)
-        self._mask.forbid(logits)
+            return candidates.from_row(logits, self._tokens.ids, self._at_most)
+        allowed = self._mask.forbid(logits)
         try:
-            return candidates.from_row(logits, self._tokens.ids)
+            if allowed is not None:
+                return candidates.from_row(logits[allowed], allowed)
+            return candidates.from_row(logits, self._tokens.ids, self._at_most)
         except ValueError as error:
             raise ConstraintError(f"what the constraint allows is ruled out otherwise: {error}") from error
 
