@@ -39,10 +39,12 @@ class Intake:
 
     def add(self, request: GenerationRequest) -> None:
         """Begin to make the masks of a request."""
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "masks")
         self._waiting[request.id] = request
-        self._thread.submit(self._make, request)
+        self._worker().submit(self._make, request)
+
+    def warm_up(self) -> None:
+        """Prepare for constraints, which takes a second for a large vocabulary."""
+        self._worker().submit(self._factory.warm_up)
 
     def is_awaited(self, request: GenerationRequest) -> bool:
         """Whether a request still waits; another of its name may have come since it was aborted."""
@@ -71,6 +73,11 @@ class Intake:
         waiting = list(self._waiting.values())
         self._waiting.clear()
         return waiting
+
+    def _worker(self) -> ThreadPoolExecutor:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "masks")
+        return self._thread
 
     def _make(self, request: GenerationRequest) -> None:
         assert request.constraint is not None

@@ -21,6 +21,9 @@ _NUM_KEPT = 64
 _NUM_KEPT_MASKS = 128
 
 
+_ANYTHING = "start: /(.|\\n)*/"
+
+
 class ConstraintError(Exception):
     """No text that satisfies the constraint can follow; the sequence has to end."""
 
@@ -43,9 +46,8 @@ class TokenMask:
     def forbid(self, logits: NDArray[np.float32]) -> NDArray[np.int32] | None:
         """Set the logits [vocab_size] of all tokens that may not come next to minus infinity.
 
-        Returns the ids of those that may, ascending, if they are the smaller part. End-of-generation tokens may
-        come where the constraint is satisfied. Raises ConstraintError when the
-        constraint cannot say any more what may come.
+        Returns the ids of those that may, ascending, if they are the smaller part. End-of-generation tokens
+        may come where the constraint is satisfied. Raises ConstraintError at a dead end.
         """
         self._matcher.unsafe_compute_mask_ptr(self._address, self._words.nbytes)
         self._check()
@@ -117,6 +119,11 @@ class MaskFactory:
         self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
         self._stack = DeepStack()
         self._lock = threading.Lock()
+
+    def warm_up(self) -> None:
+        """Read the vocabulary now, so that no request has to wait for it."""
+        with self._lock:
+            self._matcher(_ANYTHING)
 
     def make(self, constraint: Constraint, count: int) -> list[TokenMask]:
         """A mask for each of `count` sequences; raises ConstraintError if the model cannot satisfy it."""

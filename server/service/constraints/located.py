@@ -49,11 +49,18 @@ class _Search:
         keyword = ""
         if message.startswith("oneOf constraints"):
             keyword, message = "oneOf", "is only supported where its schemas provably exclude each other"
-        elif "regex" in message or "lookaround" in message:
-            keyword, message = "pattern", message.rsplit("error: ", 1)[-1]
+        elif isinstance(schema, dict) and self._has_bad_pattern(schema):
+            keyword = "pattern"
         if isinstance(schema, dict) and keyword in schema:
             path = (*path, keyword)
         return SchemaError(message.split("\n", 1)[0], path)
+
+    def _has_bad_pattern(self, schema: dict[str, object]) -> bool:
+        try:
+            self._grammars.from_schema({"type": "string", "pattern": schema.get("pattern", "")})
+        except GrammarError:
+            return True
+        return False
 
     def _parts(self, path: tuple[str, ...]) -> list[tuple[str, ...]]:
         schema = _at(self._root, path)

@@ -47,16 +47,16 @@ def check(root: dict[str, Any]) -> None:
 
 def walk(root: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], dict[str, Any] | bool]]:
     """A schema and all in it, outer ones first, each with its path and its keywords checked."""
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), root)]
+    waiting: list[tuple[int, tuple[str, ...], Any]] = [(0, (), root)]
     while waiting:
-        path, schema = waiting.pop()
+        depth, path, schema = waiting.pop()
         if not isinstance(schema, dict | bool):
             raise SchemaError("must be a schema: an object or a boolean", path)
-        if len(path) > 2 * MAX_DEPTH:
-            raise SchemaError(f"is nested more than {MAX_DEPTH} deep", path[: 2 * MAX_DEPTH])
+        if depth > MAX_DEPTH:
+            raise SchemaError(f"is nested more than {MAX_DEPTH} deep", path)
         if isinstance(schema, dict):
             _check_keywords(path, schema)
-            waiting.extend((path + step, inner) for step, inner in subschemas(schema))
+            waiting.extend((depth + 1, path + step, inner) for step, inner in subschemas(schema))
         yield path, schema
 
 
