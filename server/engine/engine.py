@@ -49,7 +49,7 @@ class Engine:
         self._publish = publish
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids)
-        self._intake = Intake(tokens, self._token_space, self._deliver)
+        self._intake = Intake(tokens, self._token_space, config.context_size, self._deliver)
         clock = StepClock(config.step_seconds)
         self._kv_cache = KVCache(context)
         self._scheduler = Scheduler(config, self._kv_cache, clock)
@@ -162,7 +162,7 @@ class Engine:
                 raise
 
     def _add(self, request: GenerationRequest) -> None:
-        fault = self._fault_of(request)
+        fault = self._intake.fault_of(request, is_taken=bool(self._scheduler.find(request.id)))
         if fault is not None:
             self._refuse(request, fault)
         elif request.constraint is not None:
@@ -201,16 +201,6 @@ class Engine:
             TokenOutput(request_id=request.id, index=index, finish_reason=reason, error=fault)
             for index in range(request.n)
         )
-
-    def _fault_of(self, request: GenerationRequest) -> str | None:
-        """Why the engine cannot take a request. Callers check before; this guards the process."""
-        if not 0 < len(request.token_ids) < self._config.context_size:
-            return f"{len(request.token_ids)} prompt tokens do not fit {self._config.context_size}"
-        if min(request.token_ids) < 0 or max(request.token_ids) >= self._context.vocab_size:
-            return "a prompt token is outside the vocabulary"
-        if request.id in self._intake or self._scheduler.find(request.id):
-            return "a request of this id is running"
-        return None
 
     def _abort(self, request_id: str) -> None:
         waiting = self._intake.take(request_id)

@@ -20,22 +20,37 @@ class Intake:
     """
 
     def __init__(
-        self, tokens: TokenTable, token_space: TokenSpace, deliver: Callable[[GenerationRequest, Masks], None]
+        self,
+        tokens: TokenTable,
+        token_space: TokenSpace,
+        context_size: int,
+        deliver: Callable[[GenerationRequest, Masks], None],
     ) -> None:
         self._tokens = tokens
         self._token_space = token_space
         self._factory = MaskFactory(len(token_space.ids), tokens)
+        self._context_size = context_size
         self._deliver = deliver
         self._num_arrivals = 0
         self._waiting: dict[str, GenerationRequest] = {}
         self._thread: ThreadPoolExecutor | None = None
 
-    def __contains__(self, request_id: str) -> bool:
-        return request_id in self._waiting
-
     def __len__(self) -> int:
         """How many choices wait."""
         return sum(request.n for request in self._waiting.values())
+
+    def fault_of(self, request: GenerationRequest, *, is_taken: bool) -> str | None:
+        """Why the engine cannot take a request, whose id is taken or not.
+
+        Callers check before; this guards the process.
+        """
+        if not 0 < len(request.token_ids) < self._context_size:
+            return f"{len(request.token_ids)} prompt tokens do not fit {self._context_size}"
+        if min(request.token_ids) < 0 or max(request.token_ids) >= len(self._token_space.ids):
+            return "a prompt token is outside the vocabulary"
+        if is_taken or request.id in self._waiting:
+            return "a request of this id is running"
+        return None
 
     def add(self, request: GenerationRequest) -> None:
         """Begin to make the masks of a request."""
