@@ -24,7 +24,7 @@ INSTALL := $(PIP) install --quiet --no-input --constraint constraints.txt
 EDITABLE := --no-build-isolation --editable
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint types format resident native clean distclean
+.PHONY: help serve test bench lint types format resident native clean distclean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ serve: $(VENV)/.packages  ## serve a model: the resident one, or MODEL=path.gguf
 
 test: $(VENV)/.packages  ## run the tests; ARGS="tests/engine -k tree" for some
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.bench  ## measure beside llama-server; ARGS=--quick for two minutes
+	$(BIN)/python -m tests.bench $(ARGS)
 
 lint: $(VENV)/.packages  ## check style and formatting
 	$(BIN)/ruff check .
@@ -66,6 +69,10 @@ distclean: clean  ## remove the wheels of this checkout, too
 $(VENV)/.packages: pyproject.toml constraints.txt | native
 	@echo 'installing the packages'
 	@PYTHONWARNINGS=ignore $(INSTALL) $(EDITABLE) '.[dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.packages
+	@$(INSTALL) $(EDITABLE) '.[dev,bench]'
 	@touch $@
 
 $(VENV)/.tools: constraints.txt deploy/build/requirements.txt | $(VENV)/.made

@@ -11,6 +11,7 @@ from typing import Any
 
 import gguf
 import numpy as np
+from numpy.typing import NDArray
 
 from tests.tiny_vocab import CHAT_TEMPLATE, add_vocabulary, vocabulary_size
 
@@ -200,21 +201,58 @@ def write_tiny_model(
     quantization: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
 ) -> None:
     """Write a model of `architecture`, a key of ARCHITECTURES; its large matrices are stored quantized."""
+    generator = np.random.default_rng(seed)
+    _write(path, architecture, lambda tensor: _drawn(tensor, generator), quantization)
+
+
+def write_steady_model(path: Path, logits: NDArray[np.float32]) -> None:
+    """Write a model that answers every text with the same `logits` [vocabulary_size()].
+
+    Recurrent, so that a token costs the same however long the text is: its layers add nothing to embeddings
+    that are all ones.
+    """
+
+    def constant(tensor: Tensor) -> NDArray[np.float32]:
+        if tensor.name == "output.weight":
+            return np.repeat(logits[:, None] / EMBED, EMBED, axis=1).astype(np.float32)
+        ones = tensor.name in ("token_embd.weight", "output_norm.weight")
+        return np.full(tensor.shape, float(ones), np.float32)
+
+    _write(path, "mamba", constant, gguf.GGMLQuantizationType.F32, num_layers=1)
+
+
+def _write(
+    path: Path,
+    architecture: str,
+    values: Callable[[Tensor], NDArray[np.float32]],
+    quantization: gguf.GGMLQuantizationType,
+    num_layers: int | None = None,
+) -> None:
     shape = ARCHITECTURES[architecture]
+    if num_layers is not None:
+        shape = dataclasses.replace(shape, num_layers=num_layers)
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name(f"tiny-{architecture}")
     for key, value in shape.fields(shape.num_layers).items():
         _add_field(writer, f"{architecture}.{key}", value)
     add_vocabulary(writer)
     writer.add_chat_template(CHAT_TEMPLATE)
-    generator = np.random.default_rng(seed)
     for tensor in _tensors(shape):
-        kind = quantization if tensor.quantizable else gguf.GGMLQuantizationType.F32
-        _add_tensor(writer, tensor, kind, generator)
+        if tensor.quantizable and quantization != gguf.GGMLQuantizationType.F32:
+            data = gguf.quants.quantize(values(tensor), quantization)
+            writer.add_tensor(tensor.name, data, raw_dtype=quantization)
+        else:
+            writer.add_tensor(tensor.name, values(tensor))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _drawn(tensor: Tensor, generator: np.random.Generator) -> NDArray[np.float32]:
+    fan_in = tensor.shape[-1] if len(tensor.shape) > 1 and tensor.mean == 0 else 1
+    values = generator.standard_normal(tensor.shape) * (tensor.spread / fan_in**0.5) + tensor.mean
+    return np.asarray(values, np.float32)
 
 
 def _tensors(architecture: Architecture) -> Iterator[Tensor]:
@@ -233,18 +271,3 @@ def _add_field(writer: gguf.GGUFWriter, key: str, value: object) -> None:
         writer.add_float32(key, value)
     else:
         writer.add_uint32(key, value)
-
-
-def _add_tensor(
-    writer: gguf.GGUFWriter,
-    tensor: Tensor,
-    kind: gguf.GGMLQuantizationType,
-    generator: np.random.Generator,
-) -> None:
-    fan_in = tensor.shape[-1] if len(tensor.shape) > 1 and tensor.mean == 0 else 1
-    values = generator.standard_normal(tensor.shape) * (tensor.spread / fan_in**0.5) + tensor.mean
-    data = values.astype(np.float32)
-    if kind == gguf.GGMLQuantizationType.F32:
-        writer.add_tensor(tensor.name, data)
-        return
-    writer.add_tensor(tensor.name, gguf.quants.quantize(data, kind), raw_dtype=kind)

@@ -5,9 +5,6 @@ import queue
 import time
 from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from server.engine.config import EngineConfig
 from server.engine.decoder import Decoder
 from server.engine.intake import Intake, Masks
@@ -15,7 +12,7 @@ from server.engine.kv_cache import KVCache
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.ports import DecodingContext, TokenTable
-from server.engine.sampling.sampler import Sampler, TokenSpace
+from server.engine.sampling.sampler import TokenSpace
 from server.engine.scheduler import Scheduler
 from server.engine.sequence import Sequence
 from server.engine.step_clock import StepClock
@@ -224,10 +221,9 @@ class Engine:
         if not complete:
             return
         logits = self._context.logits()
-        best = logits.argmax(axis=1)
         for row, sequence in enumerate(complete):
             try:
-                token_id = _draw(sequence.sampler, logits[row], int(best[row]))
+                token_id = sequence.sampler.sample(logits[row])
             except ConstraintError as error:
                 self._finish(sequence, FinishReason.ERROR, str(error))
                 continue
@@ -295,10 +291,3 @@ class _Totals:
         self.cached = 0
         self.completion = 0
         self.steps = 0
-
-
-def _draw(sampler: Sampler, logits: NDArray[np.float32], best: int) -> int:
-    # NumPy's argmax finds a NaN before any number, so one look covers the whole row.
-    if not np.isfinite(logits[best]):
-        raise ValueError("the model's logits are not finite")
-    return best if sampler.takes(best) else sampler.sample(logits)

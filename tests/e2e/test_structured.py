@@ -80,7 +80,7 @@ def test_finished_answers_satisfy_their_schema(ask: Ask, name: str) -> None:
 def test_most_answers_finish(ask: Ask) -> None:
     with ThreadPoolExecutor(8) as clients:
         answers = clients.map(lambda schema: finished(ask(json_schema=schema)), SCHEMAS.values())
-        assert sum(map(len, answers)) > 0.9 * len(SCHEMAS)
+        assert sum(map(len, answers)) > 0.8 * len(SCHEMAS)
 
 
 def test_answers_of_generated_schemas_are_valid(ask: Ask) -> None:
@@ -91,7 +91,7 @@ def test_answers_of_generated_schemas_are_valid(ask: Ask) -> None:
     for schema, texts in zip(schemas, answers, strict=True):
         for text in texts:
             validate(schema, text)
-    assert sum(map(len, answers)) > 0.9 * NUM_GENERATED
+    assert sum(map(len, answers)) > 0.8 * NUM_GENERATED
 
 
 @pytest.mark.parametrize(

@@ -1,54 +1,74 @@
 """The tokens that are still possible, and how likely each is."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Blocks of this many logits are first compared by their maxima alone.
-_BLOCK = 64
+# Of this many logits, standing in different rows of a table, one look takes the largest.
+_COLUMN = 64
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int32]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Token `ids` [n] with their `logits` [n], all finite, n at least 1; `is_sorted` if likeliest first.
+    """Token `ids` [n], ascending, with their `logits` [n], all finite, n at least 1.
 
-    The functions of this package take one and return another; none changes the arrays of its argument.
+    Wherever only some of several equally likely tokens may stay, those with the lowest ids do. The functions
+    of this package take candidates and return others; none changes the arrays of its argument.
     """
 
     ids: Ids
     logits: Floats
-    is_sorted: bool = False
 
     @property
     def size(self) -> int:
         """How many there are."""
         return len(self.ids)
 
+    def weights(self) -> Floats:
+        """What the probabilities are proportional to, 1 for the likeliest."""
+        weights: Floats = self.logits - self.logits.max()
+        np.exp(weights, out=weights)
+        return weights
+
     def probabilities(self) -> NDArray[np.float64]:
         """Softmax over the candidates, float64 [n]."""
-        weights: NDArray[np.float64] = np.exp(self.logits - self.logits.max()).astype(np.float64)
+        weights: NDArray[np.float64] = self.weights().astype(np.float64)
         weights /= weights.sum()
         return weights
 
-    def take(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice, *, is_sorted: bool) -> "Candidates":
-        """The candidates at these places."""
-        return Candidates(self.ids[index], self.logits[index], is_sorted)
+    def entropy(self) -> float:
+        """Mean surprise of a draw, in nats."""
+        below = self.logits - self.logits.max()
+        weights = np.exp(below).astype(np.float64)
+        total = float(weights.sum())
+        return math.log(total) - mean_product(weights, below.astype(np.float64)) * self.size / total
 
-    def sorted(self) -> "Candidates":
-        """All of them, likeliest first; equal logits by place."""
-        if self.is_sorted:
-            return self
-        return self.take(np.argsort(-self.logits, kind="stable"), is_sorted=True)
+    def take(self, places: NDArray[np.intp]) -> "Candidates":
+        """The candidates at these places, which ascend."""
+        return Candidates(self.ids[places], self.logits[places])
+
+    def where(self, keep: Mask) -> "Candidates":
+        """The candidates that `keep` marks."""
+        # Places first: NumPy is several times faster with them than with a mask.
+        return self.take(keep.nonzero()[0])
 
     def top(self, count: int) -> "Candidates":
-        """The `count` likeliest, likeliest first."""
-        if count >= self.size or self.is_sorted:
-            return self.sorted().take(slice(count), is_sorted=True)
-        return self.take(_top_places(self.logits, count), is_sorted=False).sorted()
+        """The `count` likeliest, all if there are fewer."""
+        if count >= self.size:
+            return self
+        if count == 1:
+            return self.take(np.array([self.logits.argmax()]))
+        floor = _floor(self.logits, count)
+        if floor is None:
+            return self.where(largest(self.logits, count))
+        places = (self.logits >= floor).nonzero()[0]
+        return self.take(places[np.flatnonzero(largest(self.logits[places], count))])
 
 
 def from_row(logits: Floats, ids: Ids, at_most: int | None = None) -> Candidates:
@@ -57,34 +77,43 @@ def from_row(logits: Floats, ids: Ids, at_most: int | None = None) -> Candidates
     `ids` [n] ascend. Where tokens are banned, the `at_most` likeliest suffice, which
     spares copying the rest. Raises ValueError when nothing is left, or a logit is no number.
     """
-    low = logits.min()
-    if np.isfinite(low) and np.isfinite(logits.max()):
+    low, high = logits.min(), logits.max()
+    if np.isfinite(low) and np.isfinite(high):
         return Candidates(ids, logits)
-    if np.isnan(low) or logits.max() == np.inf:
+    if np.isnan(low) or high == np.inf:
         raise ValueError("a logit is not a number")
-    if at_most is not None:
-        left = Candidates(ids, logits).top(at_most)
-        left = left.take(left.logits > -np.inf, is_sorted=True)
-    else:
-        keep = np.flatnonzero(logits > -np.inf)
-        left = Candidates(ids[keep], logits[keep])
-    if left.size == 0:
+    if high == -np.inf:
         raise ValueError("every token is banned")
-    return left
+    left = Candidates(ids, logits)
+    if at_most is not None:
+        left = left.top(at_most)
+    return left.where(left.logits > -np.inf)
 
 
-def _top_places(logits: Floats, count: int) -> NDArray[np.intp]:
-    """Places of the `count` largest, in no order.
+def mean_product(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
+    """Mean of the products, of one thread's making: BLAS would wait for a core that llama.cpp keeps busy."""
+    return float(np.einsum("i,i->", left, right)) / len(left)
 
-    The largest `count` lie in the `count` blocks with the largest maxima, so that most logits are looked at
-    once, in a pass that the processor vectorises.
+
+def largest(values: NDArray[np.floating], count: int) -> Mask:
+    """Where the `count` largest are; of equal ones the first. `count` is 1 to the number of values."""
+    limit = np.partition(values, -count)[-count]
+    keep: Mask = values >= limit
+    surplus = int(np.count_nonzero(keep)) - count
+    if surplus:
+        keep[np.flatnonzero(values == limit)[-surplus:]] = False
+    return keep
+
+
+def _floor(logits: Floats, count: int) -> np.float32 | None:
+    """A value that at least `count` logits reach and few others do, None where looking for it is no gain.
+
+    With the row written as a table of `_COLUMN` lines, the maximum of each column is one vectorised pass, and
+    `count` columns reach the `count`-th largest maximum.
     """
-    num_blocks = len(logits) // _BLOCK
-    if num_blocks <= 2 * count:
-        return np.argpartition(logits, -count)[-count:]
-    whole = logits[: num_blocks * _BLOCK]
-    maxima = whole.reshape(num_blocks, _BLOCK).max(axis=1)
-    blocks = np.argpartition(maxima, -count)[-count:]
-    places = (blocks[:, None] * _BLOCK + np.arange(_BLOCK)).ravel()
-    places = np.concatenate([places, np.arange(len(whole), len(logits))])
-    return places[np.argpartition(logits[places], -count)[-count:]]
+    num_columns = len(logits) // _COLUMN
+    if num_columns <= 2 * count:
+        return None
+    maxima = logits[: num_columns * _COLUMN].reshape(_COLUMN, num_columns).max(axis=0)
+    floor: np.float32 = np.partition(maxima, -count)[-count]
+    return floor

@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from server.engine.sampling.candidates import Candidates
 
+_BIT = math.log(2)
 _MIROSTAT_M = 100
+# Weights that are added up at once in a long row.
+_BLOCK = 512
 # Beyond any vocabulary.
 _LOG_MANY = 30.0
 
 # The shape of adaptive-p, constants of llama.cpp's sampler.
 _WIDTH = 0.3
-_PEAK = 5.0
 _SHARPNESS = 10.0
 
 
@@ -25,18 +27,36 @@ class Draw(Protocol):
     def __call__(self, candidates: Candidates, rng: random.Random) -> int: ...
 
 
-def pick(probabilities: NDArray[np.float64], rng: random.Random) -> int:
-    """A place, each with its probability; the probabilities need not add up to exactly one."""
-    reached = np.cumsum(probabilities)
-    place = int(np.searchsorted(reached, rng.random() * reached[-1], side="right"))
-    return min(place, len(probabilities) - 1)
+def pick(weights: NDArray[np.floating], rng: random.Random) -> int:
+    """A place, each with a chance proportional to its weight: where the running sum passes a random share.
+
+    A long row is searched in two levels, its blocks and then one block, which saves adding it all up.
+    """
+    share = rng.random()
+    if len(weights) <= 2 * _BLOCK:
+        return _passed(weights.cumsum(dtype=np.float64), share)[0]
+    num_blocks = len(weights) // _BLOCK
+    masses = weights[: num_blocks * _BLOCK].reshape(num_blocks, _BLOCK).sum(axis=1)
+    tail = weights[num_blocks * _BLOCK :].sum()
+    block, share = _passed(np.append(masses, tail).cumsum(dtype=np.float64), share)
+    start = block * _BLOCK
+    place, _ = _passed(weights[start : start + _BLOCK].cumsum(dtype=np.float64), share)
+    return start + place
+
+
+def _passed(reached: NDArray[np.float64], share: float) -> tuple[int, float]:
+    """Where a share (0 to 1) of the last running sum is passed, and the share of that very step below it."""
+    goal = min(share * float(reached[-1]), math.nextafter(float(reached[-1]), 0))
+    place = int(reached.searchsorted(goal, side="right"))
+    before = float(reached[place - 1]) if place else 0.0
+    return place, (goal - before) / (float(reached[place]) - before)
 
 
 def plain(candidates: Candidates, rng: random.Random) -> int:
     """By the softmax of the candidates."""
     if candidates.size == 1:
         return int(candidates.ids[0])
-    return int(candidates.ids[pick(candidates.probabilities(), rng)])
+    return int(candidates.ids[pick(candidates.weights(), rng)])
 
 
 class Mirostat:
@@ -53,27 +73,25 @@ class Mirostat:
 
     def __call__(self, candidates: Candidates, rng: random.Random) -> int:
         """Draw and learn."""
-        ordered = candidates.sorted()
-        kept = ordered.top(self._top_k(ordered))
-        return _draw_and_learn(self, kept, rng)
+        return _draw_and_learn(self, candidates.top(self._top_k(candidates)), rng)
 
     def learn(self, surprise: float) -> None:
         """Move mu by the error of a draw, in bits."""
         self.mu -= self._eta * (surprise - self._tau)
 
-    def _top_k(self, ordered: Candidates) -> int:
-        logits = ordered.logits[:_MIROSTAT_M].astype(np.float64)
-        ranks = np.arange(1, len(logits))
-        steps = np.log((ranks + 1) / ranks)
-        falls = logits[:-1] - logits[1:]
-        if len(falls) == 0:
+    def _top_k(self, candidates: Candidates) -> int:
+        if candidates.size == 1:
             return 1
+        rising = np.sort(candidates.top(_MIROSTAT_M).logits).astype(np.float64)
+        ranks = np.arange(1, len(rising))
+        steps = np.log((ranks + 1) / ranks)
+        falls = np.diff(rising)[::-1]
         exponent = float(np.dot(steps, falls) / np.dot(steps, steps))
         if exponent <= 0:
-            return ordered.size
+            return candidates.size
         # In logarithms, because on dull text mu grows until its power of two is no float any more.
         log_k = (self.mu * math.log(2) - math.log(_zipf_sum(exponent, self._vocab_size))) / exponent
-        return int(min(math.exp(min(max(log_k, 0.0), _LOG_MANY)), ordered.size))
+        return int(min(math.exp(min(max(log_k, 0.0), _LOG_MANY)), candidates.size))
 
 
 class MirostatV2:
@@ -86,10 +104,10 @@ class MirostatV2:
 
     def __call__(self, candidates: Candidates, rng: random.Random) -> int:
         """Draw and learn."""
-        with np.errstate(divide="ignore"):
-            surprise = -np.log2(candidates.probabilities())
-        keep = surprise <= self.mu
-        kept = candidates.take(keep, is_sorted=candidates.is_sorted) if keep.any() else candidates.top(1)
+        total = candidates.weights().sum(dtype=np.float64)
+        least = np.log(total) - self.mu * _BIT
+        keep = candidates.logits - candidates.logits.max() >= np.float32(least)
+        kept = candidates.where(keep) if keep.any() else candidates.top(1)
         return _draw_and_learn(self, kept, rng)
 
     def learn(self, surprise: float) -> None:
@@ -111,11 +129,12 @@ class AdaptiveP:
 
     def __call__(self, candidates: Candidates, rng: random.Random) -> int:
         """Draw and remember how likely the drawn token was."""
-        probabilities = candidates.probabilities()
+        probabilities = candidates.weights()
+        probabilities /= probabilities.sum(dtype=np.float64)
         goal = min(max(2 * self._target - self._sum / self._weight, 0.0), 1.0)
-        distance = np.abs(probabilities - goal) / _WIDTH
-        logits = _PEAK - _SHARPNESS * distance * distance / (1 + distance)
-        place = pick(np.exp(logits - logits.max()), rng)
+        distance = np.abs(probabilities - np.float32(goal)) / np.float32(_WIDTH)
+        logits = -_SHARPNESS * distance * distance / (1 + distance)
+        place = pick(np.exp(logits), rng)
         self._sum = float(probabilities[place]) + self._decay * self._sum
         self._weight = 1 + self._decay * self._weight
         return int(candidates.ids[place])

@@ -7,8 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from server.engine.params import SamplingParams
-from server.engine.sampling import candidates
-from server.engine.sampling.candidates import Candidates, Floats, Ids
+from server.engine.sampling.candidates import Candidates, Floats, Ids, from_row
 from server.engine.sampling.draw import Mirostat, MirostatV2
 from server.engine.sampling.dry import Breakers, Dry
 from server.engine.sampling.penalties import RepetitionPenalties
@@ -40,7 +39,7 @@ class Sampler:
     """Bias and bans, penalties, DRY, mask, truncation, temperature, draw: in this order, each if it has an
     effect.
 
-    `is_argmax` says that all of it comes to taking the likeliest token, which the engine does in bulk.
+    `is_argmax` says that all of it comes to taking the likeliest token, and then nothing else is done.
     Penalties and DRY look at the prompt too, as in llama.cpp.
     """
 
@@ -55,6 +54,7 @@ class Sampler:
         self._tokens = tokens
         self._rng = random.Random(_stream(params.seed, index))
         self._rules = VocabularyRules(params, tokens.end_ids)
+        self._has_no_rules = self._rules.is_neutral
         self._penalties = _penalties(params)
         self._dry = _dry(params, tokens)
         self._stages = [*truncating_stages(params, self._rng), temperature_stage(params)]
@@ -83,34 +83,42 @@ class Sampler:
 
         Raises ValueError when every token is banned or a logit is no number.
         """
-        self._rules.apply(logits)
+        if self.is_argmax:
+            best = _argmax(logits)
+            if self._mask is None or self._mask.admits(best):
+                return best
+        token_id = self._draw(self.candidates(logits), self._rng)
+        if self.sum_logprob is not None:
+            self.sum_logprob += logprob(logits, token_id)
+        self._remember(token_id)
+        return token_id
+
+    def candidates(self, logits: Floats) -> Candidates:
+        """What the next draw chooses from, tempered; the row is changed as in `sample`.
+
+        Mirostat leaves out more and adaptive-p weighs anew, both as part of the draw.
+        """
+        if not self._has_no_rules:
+            self._rules.apply(logits)
         for repetition in (self._penalties, self._dry):
             if repetition is not None:
                 repetition.apply(logits)
         left = self._possible(logits)
         for stage in self._stages:
             left = stage(left)
-        token_id = self._draw(left, self._rng)
-        if self.sum_logprob is not None:
-            self.sum_logprob += logprob(logits, token_id)
-        self._remember(token_id)
-        return token_id
+        return left
 
     def _possible(self, logits: Floats) -> Candidates:
         """The tokens that the constraint allows, if there is one."""
         if self._mask is None:
-            return candidates.from_row(logits, self._tokens.ids, self._at_most)
+            return from_row(logits, self._tokens.ids, self._at_most)
         allowed = self._mask.forbid(logits)
         try:
             if allowed is not None:
-                return candidates.from_row(logits[allowed], allowed)
-            return candidates.from_row(logits, self._tokens.ids, self._at_most)
+                return from_row(logits[allowed], allowed)
+            return from_row(logits, self._tokens.ids, self._at_most)
         except ValueError as error:
             raise ConstraintError(f"what the constraint allows is ruled out otherwise: {error}") from error
-
-    def takes(self, best: int) -> bool:
-        """Whether the draw is `best`, the likeliest token, without any more ado."""
-        return self.is_argmax and (self._mask is None or self._mask.admits(best))
 
     def _remember(self, token_id: int) -> None:
         if self._mask is not None and token_id not in self._tokens.end_ids:
@@ -129,10 +137,18 @@ class Sampler:
             and params.typical_p == 1
             and params.mirostat == 0
             and self.sum_logprob is None
-            and self._rules.is_neutral
+            and self._has_no_rules
             and self._penalties is None
             and self._dry is None
         )
+
+
+def _argmax(logits: Floats) -> int:
+    token_id = int(logits.argmax())
+    # NumPy's argmax finds a NaN before any number, so one look covers the whole row.
+    if not np.isfinite(logits[token_id]):
+        raise ValueError("a logit is not a number")
+    return token_id
 
 
 def logprob(logits: Floats, token_id: int) -> float:

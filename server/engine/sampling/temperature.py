@@ -6,17 +6,24 @@ import numpy as np
 
 from server.engine.sampling.candidates import Candidates
 
-# Divided by less, logits might be no float32 any more; long before, only the likeliest has a chance.
-_GREEDY = 1e-12
+_FLOAT = np.finfo(np.float32)
 
 
 def scale(candidates: Candidates, temperature: float) -> Candidates:
-    """Divide the logits by the temperature; 0 leaves the likeliest alone."""
-    if temperature < _GREEDY:
+    """Divide the logits by the temperature; 0 leaves the likeliest alone.
+
+    What is divided is their distance from the highest, so that no temperature is too small for 32 bits.
+    """
+    if temperature <= 0:
         return candidates.top(1)
     if temperature == 1:
         return candidates
-    return Candidates(candidates.ids, candidates.logits / np.float32(temperature), candidates.is_sorted)
+    below = candidates.logits - candidates.logits.max()
+    with np.errstate(over="ignore"):
+        below /= np.float32(max(temperature, float(_FLOAT.tiny)))
+    if below.min() == -np.inf:
+        np.maximum(below, _FLOAT.min, out=below)
+    return Candidates(candidates.ids, below)
 
 
 def dynamic_temperature(candidates: Candidates, temperature: float, spread: float, exponent: float) -> float:
@@ -27,8 +34,5 @@ def dynamic_temperature(candidates: Candidates, temperature: float, spread: floa
     """
     if spread <= 0 or candidates.size <= 1:
         return temperature
-    probabilities = candidates.probabilities()
-    probabilities = probabilities[probabilities > 0]
-    entropy = float(-np.sum(probabilities * np.log(probabilities)))
     low, high = max(0.0, temperature - spread), temperature + spread
-    return low + (high - low) * math.pow(max(0.0, entropy / math.log(candidates.size)), exponent)
+    return low + (high - low) * math.pow(max(0.0, candidates.entropy() / math.log(candidates.size)), exponent)

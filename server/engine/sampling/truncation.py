@@ -4,9 +4,8 @@ import math
 import random
 
 import numpy as np
-from numpy.typing import NDArray
 
-from server.engine.sampling.candidates import Candidates
+from server.engine.sampling.candidates import Candidates, Floats, mean_product
 
 _FIRST_LOOK = 256
 
@@ -20,15 +19,16 @@ def top_p(candidates: Candidates, p: float, min_keep: int = 1) -> Candidates:
     """The fewest likeliest whose probabilities reach p together (nucleus, Holtzman et al. 2019)."""
     if p >= 1:
         return candidates
-    total = np.exp(candidates.logits - candidates.logits.max()).sum(dtype=np.float64)
-    look = _FIRST_LOOK
+    goal = p * float(candidates.weights().sum(dtype=np.float64))
+    look = max(_FIRST_LOOK, min_keep)
     while True:
         best = candidates.top(look)
-        reached = np.cumsum(np.exp(best.logits - best.logits[0]), dtype=np.float64) / total
-        count = int(np.searchsorted(reached, p)) + 1
+        falling = -np.sort(-best.logits)
+        reached = np.exp(falling - falling[0]).astype(np.float64).cumsum()
+        count = int(reached.searchsorted(goal)) + 1
         if count <= best.size or best.size == candidates.size:
-            return best.take(slice(max(count, min_keep, 1)), is_sorted=True)
-        look *= 8
+            return best.top(max(count, min_keep))
+        look *= 16
 
 
 def min_p(candidates: Candidates, p: float, min_keep: int = 1) -> Candidates:
@@ -37,32 +37,44 @@ def min_p(candidates: Candidates, p: float, min_keep: int = 1) -> Candidates:
         return candidates
     keep = candidates.logits >= candidates.logits.max() + np.float32(math.log(p))
     if int(np.count_nonzero(keep)) >= min_keep:
-        return candidates.take(keep, is_sorted=candidates.is_sorted)
+        return candidates.where(keep)
     return candidates.top(min_keep)
 
 
 def typical_p(candidates: Candidates, p: float, min_keep: int = 1) -> Candidates:
-    """Those whose surprise is closest to the entropy, until they reach p together (Meister et al. 2022)."""
+    """Those whose surprise is closest to the entropy, until they exceed p together (Meister et al. 2022)."""
     if p >= 1:
         return candidates
-    probabilities = candidates.probabilities()
-    with np.errstate(divide="ignore"):
-        surprise = -np.log(probabilities)
-    possible = probabilities > 0
-    entropy = float(np.sum(probabilities[possible] * surprise[possible]))
-    order = np.argsort(np.abs(surprise - entropy), kind="stable")
-    # The first token that takes the sum above p is kept, unlike in top_p, where reaching p is enough.
-    count = int(np.searchsorted(np.cumsum(probabilities[order]), p, side="right")) + 1
-    return candidates.take(order[: max(count, min_keep, 1)], is_sorted=False)
+    rising = np.sort(candidates.logits)
+    weights = np.exp(rising - rising[-1]).astype(np.float64)
+    goal = p * float(weights.sum())
+    typical = math.log(weights.sum()) + float(rising[-1]) - candidates.entropy()
+    # From its least element the distance rises both ways: two runs, which a stable sort merely merges.
+    order = np.argsort(np.abs(rising - typical), kind="stable")
+    # The token that takes the sum above p is the last one kept; in top_p, reaching p is enough.
+    count = int(np.searchsorted(np.cumsum(weights[order]), goal, side="right")) + 1
+    return _first_values(candidates, rising[order[: max(count, min_keep)]])
+
+
+def _first_values(candidates: Candidates, logits: Floats) -> Candidates:
+    """As many candidates as there are values, which are consecutive ones of theirs, the last one doubtful:
+    where more candidates have that value than are wanted, those with the lowest ids stay.
+    """
+    keep = (candidates.logits >= logits.min()) & (candidates.logits <= logits.max())
+    surplus = int(np.count_nonzero(keep)) - len(logits)
+    if surplus:
+        keep[np.flatnonzero(candidates.logits == logits[-1])[-surplus:]] = False
+    return candidates.where(keep)
 
 
 def top_n_sigma(candidates: Candidates, n: float) -> Candidates:
     """All within n standard deviations of the highest logit (Tang et al. 2024); n <= 0 keeps all."""
     if n <= 0 or candidates.size <= 1:
         return candidates
-    deviation = float(candidates.logits.std(dtype=np.float64))
-    keep = candidates.logits >= candidates.logits.max() - n * deviation
-    return candidates.take(keep, is_sorted=candidates.is_sorted)
+    peak = candidates.logits.max()
+    below = np.subtract(candidates.logits, peak, dtype=np.float64)
+    variance = mean_product(below, below) - below.mean() ** 2
+    return candidates.where(below >= -n * math.sqrt(max(variance, 0.0)))
 
 
 def xtc(
@@ -75,13 +87,13 @@ def xtc(
     """
     if probability <= 0 or threshold > 0.5 or candidates.size < 2 or rng.random() > probability:
         return candidates
-    probabilities: NDArray[np.float64] = candidates.probabilities()
+    probabilities = candidates.probabilities()
     above = np.flatnonzero(probabilities >= threshold)
     num_dropped = len(above) - 1
     if num_dropped < 1 or candidates.size - num_dropped < min_keep:
         return candidates
-    # Of equals, the one that comes last stays, as in a stable descending order.
-    order = above[np.argsort(-probabilities[above], kind="stable")]
     keep = np.ones(candidates.size, np.bool_)
-    keep[order[:-1]] = False
-    return candidates.take(keep, is_sorted=candidates.is_sorted)
+    keep[above] = False
+    # Of equally unlikely ones the last stays: the others come before it.
+    keep[above[::-1][probabilities[above][::-1].argmin()]] = True
+    return candidates.where(keep)

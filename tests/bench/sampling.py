@@ -1,0 +1,94 @@
+"""What a draw costs, beside llama.cpp's own chain: `python -m tests.bench.sampling` prints a table.
+
+Both draw from the same rows, turn by turn, so that a busy machine slows both. Times are medians.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.engine.params import SamplingParams
+from server.engine.sampling.sampler import Sampler, TokenSpace
+from tests.bench.native_chain import NativeChain
+
+VOCAB_SIZE = 151_936
+NUM_ROWS = 16
+ROUNDS = 3
+OFF: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+PENALTIES: dict[str, Any] = {"repeat_penalty": 1.1, "presence_penalty": 0.1, "frequency_penalty": 0.1}
+
+# Name, parameters, and the most milliseconds that a row of either kind may take.
+CASES: tuple[tuple[str, dict[str, Any], float | None], ...] = (
+    ("greedy", {"temperature": 0.0}, 0.06),
+    ("defaults", {}, 0.2),
+    ("defaults and penalties", PENALTIES, 0.2),
+    ("no truncation", OFF, 0.5),
+    ("temperature 0.8", OFF | {"temperature": 0.8}, None),
+    ("top_k 1000", OFF | {"top_k": 1000}, None),
+    ("top_p 0.95", OFF | {"top_p": 0.95}, None),
+    ("min_p 0.05", OFF | {"min_p": 0.05}, None),
+    ("typical_p 0.9", OFF | {"typical_p": 0.9}, None),
+    ("top_n_sigma 1", OFF | {"top_n_sigma": 1.0}, None),
+    ("xtc 0.5", OFF | {"xtc_probability": 0.5}, None),
+    ("dynatemp 0.5", OFF | {"dynatemp_range": 0.5}, None),
+    ("mirostat 1", OFF | {"mirostat": 1}, None),
+    ("mirostat 2", OFF | {"mirostat": 2}, None),
+    ("adaptive-p 0.3", OFF | {"adaptive_target": 0.3}, None),
+)
+
+Row = NDArray[np.float32]
+
+
+def rows(kind: str) -> list[Row]:
+    """`wide`: a normal distribution, its nucleus thousands of tokens. `peaked`: a few tokens have it all."""
+    generator = np.random.default_rng(1)
+    made = []
+    for _ in range(NUM_ROWS):
+        row = generator.normal(0, 3, VOCAB_SIZE)
+        if kind == "peaked":
+            row[generator.integers(0, VOCAB_SIZE, 100)] += generator.exponential(4, 100) + 10
+        made.append(row.astype(np.float32))
+    return made
+
+
+def compare(params: SamplingParams, logits: list[Row]) -> tuple[float, float]:
+    """Median seconds of one draw: ours, llama.cpp's."""
+    prompt = np.random.default_rng(2).integers(0, VOCAB_SIZE, 500).tolist()
+    sampler = Sampler(params, prompt, 0, TokenSpace(VOCAB_SIZE, {VOCAB_SIZE - 1}))
+    chain = NativeChain(params, prompt, VOCAB_SIZE)
+    ours, theirs = [], []
+    for _ in range(ROUNDS):
+        for row in logits:
+            mine = row.copy()
+            ours.append(_seconds(sampler.sample, mine))
+            theirs.append(_seconds(chain.sample, row))
+    chain.close()
+    return statistics.median(ours), statistics.median(theirs)
+
+
+def _seconds(draw: Callable[[Row], int], row: Row) -> float:
+    start = time.perf_counter()
+    draw(row)
+    return time.perf_counter() - start
+
+
+def table() -> Iterator[str]:
+    """Lines of a Markdown table."""
+    yield "| one row of 151,936 | logits | ours, ms | llama.cpp, ms | llama.cpp / ours | target, ms |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    logits = {kind: rows(kind) for kind in ("peaked", "wide")}
+    for name, changes, target in CASES:
+        params = SamplingParams(seed=1, **changes)
+        for kind, made in logits.items():
+            ours, theirs = (1000 * seconds for seconds in compare(params, made))
+            wanted = "" if target is None else f"{target:g}"
+            yield f"| {name} | {kind} | {ours:.3f} | {theirs:.3f} | {theirs / ours:.1f} | {wanted} |"
+
+
+if __name__ == "__main__":
+    for line in table():
+        print(line, flush=True)

@@ -1,0 +1,231 @@
+"""The servers under test: how each is started with equal context, parallelism and threads, and its memory."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.bench.builds import Peers
+
+_START_SECONDS = 180
+_STOP_SECONDS = 15
+_PAUSE_SECONDS = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What all servers get alike: each of `parallel` sequences may have `context` tokens."""
+
+    model: Path
+    context: int
+    parallel: int
+    threads: int
+    # Requests that may run at once where memory alone is the limit; None means `parallel`.
+    max_running: int | None = None
+
+    @property
+    def cells(self) -> int:
+        return self.context * self.parallel
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A server by name: its command line, and the path that answers 200 once it takes requests."""
+
+    name: str
+    command: Callable[[Peers, Sizes, int, Path], list[str]]
+    ready_path: str
+    environment: Callable[[Peers], dict[str, str]] = field(default=lambda _peers: {})
+
+
+class ServerError(Exception):
+    """A server does not start, or has died."""
+
+
+class Server:
+    """A running server; `seconds_to_ready` is how long its start took."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, seconds_to_ready: float) -> None:
+        self._process = process
+        self.port = port
+        self.seconds_to_ready = seconds_to_ready
+
+    def resident_bytes(self) -> int:
+        """Memory of the server and its children; what they share counts once (PSS)."""
+        return sum(_pss(pid) for pid in _tree(self._process.pid))
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the server and its children so far."""
+        return sum(_cpu_seconds(pid) for pid in _tree(self._process.pid))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+
+@contextlib.contextmanager
+def running(kind: Kind, peers: Peers, sizes: Sizes, folder: Path) -> Generator[Server, None, None]:
+    """Start a server, wait until it is ready, and end it afterwards. Raises ServerError."""
+    port = _free_port()
+    log = folder / f"{kind.name}.log"
+    command = kind.command(peers, sizes, port, folder)
+    with log.open("wb") as file:
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            env=os.environ | kind.environment(peers),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait_ready(process, f"http://127.0.0.1:{port}{kind.ready_path}", log)
+            yield Server(process, port, time.perf_counter() - began)
+        finally:
+            _stop(process)
+
+
+def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not _answers(url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            tail = log.read_text(errors="replace")[-1500:]
+            raise ServerError(f"{log.stem} did not become ready:\n{tail}")
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End this server and nothing else, politely first."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _tree(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    parents = {int(path.name): _parent(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
+    found = [pid]
+    for parent in found:
+        found += [child for child, known in parents.items() if known == parent]
+    return found
+
+
+def _parent(process: Path) -> int | None:
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
+def _pss(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _caravan(_peers: Peers, sizes: Sizes, port: int, _folder: Path) -> list[str]:
+    running = sizes.max_running or sizes.parallel
+    options = {
+        "model": sizes.model,
+        "model-id": "bench",
+        "port": port,
+        "context-size": sizes.context,
+        "kv-cells": sizes.cells,
+        "max-running": running,
+        "max-sequences": max(64, running),
+        "threads": sizes.threads,
+    }
+    return [sys.executable, "-m", "server", "serve", *_flags(options, "--")]
+
+
+def _llama_server(peers: Peers, sizes: Sizes, port: int, _folder: Path) -> list[str]:
+    options = {
+        "model": sizes.model,
+        "alias": "bench",
+        "host": "127.0.0.1",
+        "port": port,
+        "ctx-size": sizes.cells,
+        "parallel": sizes.parallel,
+        "threads": sizes.threads,
+        "threads-batch": sizes.threads,
+    }
+    return [str(peers.binary("llama-server")), *_flags(options, "--")]
+
+
+def _example_server(peers: Peers, sizes: Sizes, port: int, folder: Path) -> list[str]:
+    config = folder / "example-server.json"
+    model = {
+        "path": str(sizes.model),
+        "alias": "bench",
+        "n_ctx": sizes.cells,
+        "n_seq_max": sizes.parallel,
+        "threads": sizes.threads,
+        "threads_batch": sizes.threads,
+        # As in the configurations that come with it.
+        "n_batch": 512,
+        "n_ubatch": 512,
+        "store_logits": False,
+    }
+    config.write_text(json.dumps({"server": {"host": "127.0.0.1", "port": port}, "model": model}))
+    return [sys.executable, str(peers.example_server), "-C", str(config)]
+
+
+def _example_environment(peers: Peers) -> dict[str, str]:
+    # Our own wheel leaves libmtmd out, which the example imports; the peers' build has it.
+    library = str(peers.binaries)
+    return {"MTMD_CPP_LIB": library, "LLAMA_CPP_LIB_PATH": library}
+
+
+def _flags(options: dict[str, object], prefix: str) -> list[str]:
+    return [word for name, value in options.items() for word in (prefix + name, str(value))]
+
+
+OURS = "caravan"
+LLAMA_SERVER = "llama-server"
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind(OURS, _caravan, "/ready"),
+        Kind(LLAMA_SERVER, _llama_server, "/health"),
+        # Users do not set this; it shows how much of a difference is the waiting of OpenMP's threads.
+        Kind("llama-server, short spin", _llama_server, "/health", lambda _peers: {"GOMP_SPINCOUNT": "1000"}),
+        Kind("example server", _example_server, "/v1/models", _example_environment),
+    )
+}

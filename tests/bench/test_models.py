@@ -1,0 +1,49 @@
+"""The generated vocabulary and models are what they claim to be."""
+
+import random
+from pathlib import Path
+
+import gguf
+import numpy as np
+
+from server.llama.batch import Batch
+from server.llama.context import Context
+from server.llama.model import Model
+from tests.bench import models, vocabulary
+
+SHAPE = models.Shape("test", 1, 32, 2, 1, 64, gguf.GGMLQuantizationType.Q8_0)
+
+
+def test_a_model_of_words(tmp_path: Path) -> None:
+    assert len(set(vocabulary.tokens())) == vocabulary.SIZE
+    path = tmp_path / "test.gguf"
+    models.write_model(path, SHAPE)
+    model = Model(path)
+    context = Context(model, num_cells=256, batch_size=64, max_sequences=1, num_threads=1)
+    try:
+        text = vocabulary.words(20, random.Random(0))
+        token_ids = model.vocab.tokenize(text, add_special=True, parse_special=False)
+        assert len(token_ids) == 20
+        drawn = draw(context, token_ids, 20)
+        assert set(drawn) <= set(vocabulary.word_ids())
+        assert len(set(drawn)) > 10
+        answer = b"".join(map(model.vocab.token_bytes, drawn)).decode()
+        assert model.vocab.tokenize(answer, add_special=False, parse_special=False) == drawn
+    finally:
+        context.close()
+        model.close()
+
+
+def draw(context: Context, token_ids: list[int], count: int) -> list[int]:
+    """Greedy text after a prompt."""
+    batch = Batch(64)
+    drawn: list[int] = []
+    new = token_ids
+    while len(drawn) < count:
+        position = len(token_ids) + len(drawn) - len(new) if drawn else 0
+        batch.clear()
+        batch.add(0, position, new, wants_logits=True)
+        context.decode(batch)
+        new = [int(np.argmax(context.logits()[0]))]
+        drawn += new
+    return drawn
