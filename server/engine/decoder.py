@@ -69,9 +69,8 @@ class Decoder:
             self._batch.add(sequence.seq_id, start, run, wants_logits=item.completes)
         started = time.perf_counter()
         status = self._context.decode(self._batch)
-        if status is DecodeStatus.OK:
-            num_prompt_tokens = sum(item.num_tokens for item in work if item.num_tokens > 1)
-            self._clock.observe(num_prompt_tokens, time.perf_counter() - started)
+        if status is DecodeStatus.OK and any(item.num_tokens > 1 for item in work):
+            self._clock.observe(self._batch.num_tokens, time.perf_counter() - started)
         return status
 
     def _make_room(self, num_tokens: int) -> bool:

@@ -11,6 +11,8 @@ from server.engine.step_clock import StepClock
 
 # Waiting for a neighbour's prefix costs a step or two; shorter ones are quicker computed again.
 _MIN_AWAITED_PREFIX = 16
+# However many streams there are, prompts move on by this much a step.
+_MIN_CHUNK = 16
 # Cells kept free per running sequence at admission, so that the next steps need no preemption.
 _GROWTH_RESERVE = 8
 
@@ -65,7 +67,7 @@ class Scheduler:
         prompts = [s for s in ready if s.num_missing_tokens > 1]
         budget = self._config.batch_size - len(decodes)
         if any(s.is_streaming for s in self.running):
-            budget = min(budget, self._clock.prompt_budget())
+            budget = min(budget, max(self._clock.budget() - len(decodes), _MIN_CHUNK))
         return [Work(s, 1) for s in decodes] + _share(prompts, budget)
 
     def preempt_newest(self) -> Sequence:

@@ -1,11 +1,12 @@
-"""How many prompt tokens fit into one step, learned from the steps themselves."""
+"""How many tokens fit into one step, learned from the steps themselves."""
 
 import time
 from collections.abc import Callable
 
-# Chunk sizes that are tried and remembered. A chunk costs much less than its tokens would one by one, by a
-# factor that depends on the machine and the model, so each size is measured, not computed from another.
-_SIZES = (16, 32, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
+# Batch sizes that are tried and remembered. A batch costs much less than its tokens would one by one, by a
+# factor that depends on the machine and the model, so each size is measured, not computed from another. On
+# CPUs, llama.cpp's attention works in tiles of 64 rows, and row by row on what is left over.
+_SIZES = (16, 32, 64, 128, 192, 256, 384, 512, 1024, 2048)
 _FIRST_GUESS = 64
 # What a size cost is believed this long; then a larger one may be tried again, as neighbours come and go.
 _BELIEVED_SECONDS = 10.0
@@ -17,24 +18,24 @@ _TRIAL = 1.5
 
 
 class StepClock:
-    """Remembers what steps with prompt chunks of several sizes took, and finds the largest in time."""
+    """Remembers what batches of several sizes took, and finds the largest that keeps the pace."""
 
     def __init__(self, step_seconds: float, now: Callable[[], float] = time.monotonic) -> None:
         self._step_seconds = step_seconds
         self._now = now
         self._seconds: dict[int, tuple[float, float]] = {}
 
-    def observe(self, num_prompt_tokens: int, seconds: float) -> None:
-        """Learn from a step that computed so many prompt tokens besides its decodes."""
-        size = max((size for size in _SIZES if size <= num_prompt_tokens), default=0)
+    def observe(self, num_tokens: int, seconds: float) -> None:
+        """Learn from a step that computed so many tokens, some of them of prompts."""
+        size = max((size for size in _SIZES if size <= num_tokens), default=0)
         if size:
             old = self._known(size)
-            new = seconds * size / num_prompt_tokens
+            new = seconds * size / num_tokens
             kept = new if old is None else _MEMORY * old + (1 - _MEMORY) * new
             self._seconds[size] = (kept, self._now())
 
-    def prompt_budget(self) -> int:
-        """Prompt tokens that keep a step within its time; never so few that prompts stand still."""
+    def budget(self) -> int:
+        """Tokens of a batch that keeps a step within its time; never so few that prompts stand still."""
         known = {size: seconds for size in _SIZES if (seconds := self._known(size)) is not None}
         if not known:
             return _FIRST_GUESS

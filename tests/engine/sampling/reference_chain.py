@@ -130,5 +130,4 @@ class ReferenceChain:
     def _pick(self, probabilities: Row) -> int:
         """The first token, by id, at which the running sum passes a random number."""
         reached = np.cumsum(probabilities)
-        goal = self._random.random() * reached[-1]
-        return next(i for i, sum_ in enumerate(reached) if sum_ > goal)
+        return int(np.argmax(reached > self._random.random() * reached[-1]))

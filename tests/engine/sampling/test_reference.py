@@ -63,7 +63,9 @@ def decided(settings: SamplingParams, row: Logits) -> bool:
         with pytest.raises(ValueError, match="banned"):
             sampler.candidates(row.copy())
         return True
-    want, got = chain.distribution(row), sampler.candidates(row.copy())
+    changed = row.copy()
+    want, got = chain.distribution(row), sampler.candidates(changed)
+    np.testing.assert_allclose(changed, chain.logits(row), rtol=1e-5, atol=1e-5)
     if want.margin < 1e-6 + 2e-7 * np.abs(row[row > -np.inf]).max():
         return False
     assert got.ids.tolist() == want.ids.tolist()
