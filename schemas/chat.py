@@ -8,6 +8,7 @@ from schemas.base import Schema, json_kind
 from schemas.common import FinishReason, Usage
 from schemas.debug import Debug
 from schemas.sampling import SamplingFields
+from schemas.structured import ConstraintFields
 
 # Far beyond any conversation; they bound the work that one body can cause.
 MAX_MESSAGES = 32768
@@ -101,7 +102,7 @@ Message = Annotated[
 ]
 
 
-class ChatCompletionRequest(SamplingFields):
+class ChatCompletionRequest(SamplingFields, ConstraintFields):
     """Body of `POST /v1/chat/completions`."""
 
     model: str = Field(description="A name that `GET /v1/models` lists.")

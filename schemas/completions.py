@@ -8,6 +8,7 @@ from schemas.base import Schema
 from schemas.common import FinishReason, Usage
 from schemas.debug import Debug
 from schemas.sampling import MaxTokens, SamplingFields, TokenId
+from schemas.structured import ConstraintFields
 
 # The operator's own limit is lower; this one bounds the work that one body can cause.
 MAX_PROMPTS = 2048
@@ -44,7 +45,7 @@ Prompt = Annotated[
 ]
 
 
-class CompletionRequest(SamplingFields):
+class CompletionRequest(SamplingFields, ConstraintFields):
     """Body of `POST /v1/completions`."""
 
     model: str = Field(description="A name that `GET /v1/models` lists.")

@@ -16,6 +16,7 @@ from server.routes.deps import Services
 from server.service import presets
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
+from server.service.constraints.compiler import ConstraintCompiler
 from server.service.sampling import Decoding, RequestLimits
 from server.settings import Settings
 from server.version import version
@@ -38,11 +39,12 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
         redoc_url=None,
     )
     decoding = _decoding(settings, registry)
+    constraints = ConstraintCompiler()
     app.state.services = Services(
         registry=registry,
         decoding=decoding,
-        chat=ChatService(registry, decoding),
-        completions=CompletionService(registry, decoding),
+        chat=ChatService(registry, decoding, constraints),
+        completions=CompletionService(registry, decoding, constraints),
         max_body_bytes=settings.max_body_bytes,
         allow_unknown_fields=settings.allow_unknown_fields,
         keep_alive_seconds=settings.keep_alive_seconds,

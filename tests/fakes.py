@@ -88,6 +88,7 @@ class FakeVocab:
     """Bytes as tokens, printable ones only in the text, and one token that ends generation."""
 
     size = VOCAB_SIZE
+    marker_ids: frozenset[int] = frozenset()
 
     def token_bytes(self, token_id: int) -> bytes:
         return b"" if token_id == END_OF_GENERATION else bytes([97 + token_id % 26])

@@ -7,15 +7,16 @@ from collections.abc import Callable
 
 from server.engine.config import EngineConfig
 from server.engine.decoder import Decoder
-from server.engine.detokenizer import Detokenizer
+from server.engine.intake import Intake, Masks
 from server.engine.kv_cache import KVCache
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.ports import DecodingContext, TokenTable
-from server.engine.sampling.sampler import Sampler, TokenSpace
+from server.engine.sampling.sampler import TokenSpace
 from server.engine.scheduler import Scheduler
 from server.engine.sequence import Sequence
 from server.engine.step_clock import StepClock
+from server.engine.token_mask import ConstraintError, TokenMask
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +42,11 @@ class Engine:
         publish: Callable[[list[TokenOutput], EngineStats], None],
     ) -> None:
         self._context = context
-        self._tokens = tokens
         self._config = config
         self._publish = publish
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids)
+        self._intake = Intake(tokens, self._token_space, config.context_size, self._deliver)
         clock = StepClock(config.step_seconds)
         self._kv_cache = KVCache(context)
         self._scheduler = Scheduler(config, self._kv_cache, clock)
@@ -68,6 +69,10 @@ class Engine:
             raise RuntimeError("the engine has stopped")
         self._inbox.put(lambda: self._add(request))
 
+    def warm_up(self) -> None:
+        """Prepare, in a thread, what the first constrained request would otherwise wait for."""
+        self._intake.warm_up()
+
     def abort(self, request_id: str) -> None:
         """End a request wherever it is, queue, prompt or answer; unknown ids are ignored."""
         self._inbox.put(lambda: self._abort(request_id))
@@ -84,13 +89,15 @@ class Engine:
         finally:
             self._stopping = True
             self._take_in()
+            for request in self._intake.close():
+                self._refuse(request, None, FinishReason.ABORT)
             self._finish_all(FinishReason.ABORT)
             self._flush()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is queued, waiting or running."""
-        return self._inbox.empty() and not self._scheduler.has_work
+        return self._inbox.empty() and not self._scheduler.has_work and not self._intake
 
     def turn(self) -> None:
         """Take in what has arrived, sleeping for it if there is nothing to do; then one step, fenced."""
@@ -109,7 +116,7 @@ class Engine:
     def stats(self) -> EngineStats:
         """The books as they stand; exact between steps only."""
         return EngineStats(
-            num_waiting=len(self._scheduler.waiting),
+            num_waiting=len(self._scheduler.waiting) + len(self._intake),
             num_running=len(self._scheduler.running),
             num_idle_sequences=self._kv_cache.num_idle,
             num_cells=self._context.num_cells,
@@ -128,7 +135,7 @@ class Engine:
 
     def _receive(self) -> None:
         """Take in what has arrived; with nothing to do, audit the books and sleep until something arrives."""
-        if self.is_idle:
+        if self._inbox.empty() and not self._scheduler.has_work:
             for fault in self.audit():
                 log.error("the books do not add up: %s", fault)
             self._inbox.get()()
@@ -152,44 +159,50 @@ class Engine:
                 raise
 
     def _add(self, request: GenerationRequest) -> None:
-        fault = self._fault_of(request)
-        if fault is None:
-            try:
-                sequences = [self._make_sequence(request, index) for index in range(request.n)]
-            except Exception as error:
-                log.exception("a request could not be taken in")
-                fault = f"the engine cannot take this request: {error}"
+        fault = self._intake.fault_of(request, is_taken=bool(self._scheduler.find(request.id)))
         if fault is not None:
             self._refuse(request, fault)
+        elif request.constraint is not None:
+            self._intake.add(request)
+        else:
+            self._begin(request)
+
+    def _deliver(self, request: GenerationRequest, masks: Masks) -> None:
+        self._inbox.put(lambda: self._constrain(request, masks))
+
+    def _constrain(self, request: GenerationRequest, masks: Masks) -> None:
+        """Go on with a request whose masks are made, unless it was aborted meanwhile."""
+        if not self._intake.is_awaited(request):
+            return
+        self._intake.take(request.id)
+        if isinstance(masks, ConstraintError):
+            self._refuse(request, str(masks))
+        else:
+            self._begin(request, masks)
+
+    def _begin(self, request: GenerationRequest, masks: list[TokenMask] | None = None) -> None:
+        try:
+            sequences = self._intake.sequences(request, masks)
+        except Exception as error:
+            log.exception("a request could not be taken in")
+            self._refuse(request, f"the engine cannot take this request: {error}")
             return
         self._totals.prompt += len(request.token_ids)
         for sequence in sequences:
             self._scheduler.add(sequence)
 
-    def _make_sequence(self, request: GenerationRequest, index: int) -> Sequence:
-        self._totals.arrivals += 1
-        sampler = Sampler(request.params, request.token_ids, index, self._token_space)
-        detokenizer = Detokenizer(self._tokens, request.params)
-        return Sequence(request, index, self._totals.arrivals, sampler, detokenizer)
-
-    def _refuse(self, request: GenerationRequest, fault: str) -> None:
-        reason = FinishReason.ERROR
+    def _refuse(
+        self, request: GenerationRequest, fault: str | None, reason: FinishReason = FinishReason.ERROR
+    ) -> None:
         self._outputs.extend(
             TokenOutput(request_id=request.id, index=index, finish_reason=reason, error=fault)
             for index in range(request.n)
         )
 
-    def _fault_of(self, request: GenerationRequest) -> str | None:
-        """Why the engine cannot take a request. Callers check before; this guards the process."""
-        if not 0 < len(request.token_ids) < self._config.context_size:
-            return f"{len(request.token_ids)} prompt tokens do not fit {self._config.context_size}"
-        if min(request.token_ids) < 0 or max(request.token_ids) >= self._context.vocab_size:
-            return "a prompt token is outside the vocabulary"
-        if self._scheduler.find(request.id):
-            return "a request of this id is running"
-        return None
-
     def _abort(self, request_id: str) -> None:
+        waiting = self._intake.take(request_id)
+        if waiting is not None:
+            self._refuse(waiting, None, FinishReason.ABORT)
         for sequence in self._scheduler.find(request_id):
             self._finish(sequence, FinishReason.ABORT)
 
@@ -211,6 +224,9 @@ class Engine:
         for row, sequence in enumerate(complete):
             try:
                 token_id = sequence.sampler.sample(logits[row])
+            except ConstraintError as error:
+                self._finish(sequence, FinishReason.ERROR, str(error))
+                continue
             except Exception as error:
                 log.exception("a draw failed")
                 self._finish(sequence, FinishReason.ERROR, f"sampling failed: {error}")
@@ -228,7 +244,7 @@ class Engine:
             text = sequence.detokenizer.push_unstopped(token_id)
         else:
             text = sequence.detokenizer.push(token_id)
-        if sequence.detokenizer.stopped:
+        if sequence.detokenizer.stopped or sequence.sampler.is_complete:
             self._finish(sequence, FinishReason.STOP, text=text)
         elif self._is_full(sequence):
             self._finish(sequence, FinishReason.LENGTH, text=text)
@@ -271,7 +287,6 @@ class _Totals:
     """Counters since the start."""
 
     def __init__(self) -> None:
-        self.arrivals = 0
         self.prompt = 0
         self.cached = 0
         self.completion = 0

@@ -62,12 +62,19 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     score: bool = False
 
 
+class Constraint(msgspec.Struct, frozen=True):
+    """The only texts that an answer may be: a grammar as `server.engine.grammar` writes and checks it."""
+
+    grammar: str
+
+
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt and what to do with it. `id` is unique among the requests an engine knows.
 
     `token_ids` is not empty, every id is in the vocabulary, and it is shorter than the context.
     `n` choices are drawn from the one prompt, which is computed once where memory can be cut. `cache_salt`
-    separates prefix caches: a prefix is only ever shared among requests with an equal salt.
+    separates prefix caches: a prefix is only ever shared among requests with an equal salt. Every choice by
+    itself keeps to the `constraint`, and ends when the constraint leaves nothing to add.
     """
 
     id: str
@@ -75,3 +82,4 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     params: SamplingParams
     n: int = 1
     cache_salt: str = ""
+    constraint: Constraint | None = None

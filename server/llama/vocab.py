@@ -79,6 +79,18 @@ class Vocab:
         return re.compile("|".join(map(re.escape, sorted(texts - {""}, key=len, reverse=True))) or r"(?!)")
 
     @functools.cached_property
+    def marker_ids(self) -> frozenset[int]:
+        """Tokens that are ordinary text to llama.cpp and yet look like control tokens, such as `<think>`."""
+        attributes = llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
+        return frozenset(
+            token_id
+            for token_id in range(self.size)
+            if llama_cpp.llama_vocab_get_attr(self._pointer, token_id) & attributes
+            and self.token_bytes(token_id).startswith(b"<")
+            and self.token_bytes(token_id).endswith(b">")
+        )
+
+    @functools.cached_property
     def longest_token(self) -> int:
         """The most bytes of text that one token stands for."""
         lengths = (

@@ -1,9 +1,11 @@
 """A prepared request: its run in the engine and the shape of its answer, whole or as a stream."""
 
 import contextlib
+import logging
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
+import anyio.to_thread
 import msgspec
 
 from schemas.base import Schema
@@ -11,8 +13,11 @@ from schemas.common import FinishReason
 from server.engine.outputs import FinishReason as EngineFinishReason
 from server.engine.outputs import TokenOutput
 from server.service.choices import FinishedChoice, Shape
+from server.service.constraints.verdict import Verdict
 from server.service.generation import Generation
 from server.service.plan import Plan
+
+log = logging.getLogger(__name__)
 
 DONE = b"[DONE]"
 
@@ -29,10 +34,18 @@ class Answer:
     """
 
     def __init__(
-        self, generation: Generation, shape: Shape, plan: Plan, *, stream: bool, with_usage: bool
+        self,
+        generation: Generation,
+        shape: Shape,
+        plan: Plan,
+        verdict: Verdict | None = None,
+        *,
+        stream: bool,
+        with_usage: bool,
     ) -> None:
         self.stream = stream
         self._plan = plan
+        self._verdict = verdict
         self._generation = generation
         self._shape = shape
         self._with_usage = with_usage
@@ -48,6 +61,7 @@ class Answer:
                 texts[output.index].append(output.text)
                 if output.finish_reason is not None:
                     last[output.index] = output
+        await self._judge(texts, last)
         kept = self._plan.kept([last[index] for index in range(self._generation.num_choices)])
         choices = [
             FinishedChoice(
@@ -64,17 +78,21 @@ class Answer:
         """The data of each event, `[DONE]` included; closes the answer when it ends, however it ends."""
         async with contextlib.aclosing(self._generation):
             heads: dict[int, tuple[bytes, bytes]] = {}
+            texts: list[list[str]] = [[] for _ in range(self._generation.num_choices)]
+            last: dict[int, TokenOutput] = {}
             for index in range(self._generation.num_choices):
                 opening = self._shape.opening(index)
                 if opening is not None:
                     yield to_json(opening)
             async for output in self._generation:
                 if output.text:
+                    texts[output.index].append(output.text)
                     if output.index not in heads:
                         heads[output.index] = self._head_and_tail(output.index)
                     head, tail = heads[output.index]
                     yield head + json_string(output.text) + tail
                 if output.finish_reason is not None:
+                    last[output.index] = output
                     reason, debug = (
                         _wire_reason(output.finish_reason),
                         self._plan.debug({output.index: output}),
@@ -83,6 +101,17 @@ class Answer:
             if self._with_usage:
                 yield to_json(self._shape.usage_chunk(self._generation.usage()))
             yield DONE
+            await self._judge(texts, last)
+
+    async def _judge(self, texts: Sequence[Sequence[str]], last: Mapping[int, TokenOutput]) -> None:
+        """Hold what has ended by itself against its constraint. A breach is a fault of ours, for the log."""
+        if self._verdict is None:
+            return
+        for index, output in last.items():
+            if output.finish_reason is EngineFinishReason.STOP:
+                fault = await anyio.to_thread.run_sync(self._verdict.fault, "".join(texts[index]))
+                if fault is not None:
+                    log.error("answer %s breaks its constraint: %s", output.request_id, fault)
 
     def _head_and_tail(self, index: int) -> tuple[bytes, bytes]:
         """A text chunk's JSON around its text, encoded once per choice instead of once per token."""

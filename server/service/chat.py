@@ -9,6 +9,7 @@ from server.registry import ModelRegistry
 from server.service import sampling
 from server.service.answers import Answer
 from server.service.choices import ChatShape, Identity
+from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
 from server.service.generation import Generation
 from server.service.plan import Plan
 from server.service.prompts import tokenized
@@ -18,9 +19,10 @@ from server.service.sampling import Decoding
 class ChatService:
     """Serves `POST /v1/chat/completions` for all models of a registry."""
 
-    def __init__(self, registry: ModelRegistry, decoding: Decoding) -> None:
+    def __init__(self, registry: ModelRegistry, decoding: Decoding, constraints: ConstraintCompiler) -> None:
         self._registry = registry
         self._decoding = decoding
+        self._constraints = constraints
 
     async def prepare(self, request: ChatCompletionRequest) -> Answer:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
@@ -28,11 +30,13 @@ class ChatService:
         with_usage = sampling.wants_usage_chunk(request)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         plan, token_ids = await anyio.to_thread.run_sync(self._read, model, request)
+        compiled = await self._constraints.compile(request)
         identity = Identity.new("chatcmpl", request.model)
         return Answer(
-            Generation(model, identity.id, [token_ids], plan.params, plan.num_drawn),
+            Generation(model, identity.id, [token_ids], plan.params, plan.num_drawn, constraint(compiled)),
             ChatShape(identity, with_usage=with_usage),
             plan,
+            verdict(compiled, plan.params),
             stream=bool(request.stream),
             with_usage=with_usage,
         )

@@ -11,6 +11,7 @@ from server.registry import ModelRegistry
 from server.service import sampling
 from server.service.answers import Answer
 from server.service.choices import Identity, TextShape
+from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
 from server.service.generation import Generation
 from server.service.plan import Plan
 from server.service.prompts import checked_ids, tokenized
@@ -22,20 +23,23 @@ DEFAULT_MAX_TOKENS = 16
 class CompletionService:
     """Serves `POST /v1/completions` for all models of a registry."""
 
-    def __init__(self, registry: ModelRegistry, decoding: Decoding) -> None:
+    def __init__(self, registry: ModelRegistry, decoding: Decoding, constraints: ConstraintCompiler) -> None:
         self._registry = registry
         self._decoding = decoding
+        self._constraints = constraints
 
     async def prepare(self, request: CompletionRequest) -> Answer:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
         model = self._registry.acquire(request.model)
         with_usage = sampling.wants_usage_chunk(request)
         plan, prompts = await anyio.to_thread.run_sync(self._read, model, request)
+        compiled = await self._constraints.compile(request)
         identity = Identity.new("cmpl", request.model)
         return Answer(
-            Generation(model, identity.id, prompts, plan.params, plan.num_drawn),
+            Generation(model, identity.id, prompts, plan.params, plan.num_drawn, constraint(compiled)),
             TextShape(identity, with_usage=with_usage),
             plan,
+            verdict(compiled, plan.params),
             stream=bool(request.stream),
             with_usage=with_usage,
         )

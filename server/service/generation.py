@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.common import PromptTokensDetails, Usage
 from server.engine.outputs import TokenOutput
-from server.engine.params import GenerationRequest, SamplingParams
+from server.engine.params import Constraint, GenerationRequest, SamplingParams
 from server.loaded_model import LoadedModel
 
 Outputs = AsyncGenerator[TokenOutput, None]
@@ -29,6 +29,7 @@ class Generation:
         prompts: Sequence[tuple[int, ...]],
         params: SamplingParams,
         num_choices: int,
+        constraint: Constraint | None = None,
     ) -> None:
         self.model = model
         self.num_choices = num_choices * len(prompts)
@@ -36,7 +37,7 @@ class Generation:
         self._num_completion_tokens = [0] * self.num_choices
         self._num_cached_tokens = [0] * self.num_choices
         self._choices_per_prompt = num_choices
-        self._outputs = _all_outputs(model, request_id, prompts, params, num_choices)
+        self._outputs = _all_outputs(model, request_id, prompts, params, num_choices, constraint)
         self._first: asyncio.Task[TokenOutput] | None = None
 
     async def open(self, seconds: float) -> None:
@@ -89,6 +90,7 @@ def _all_outputs(
     prompts: Sequence[tuple[int, ...]],
     params: SamplingParams,
     num_choices: int,
+    constraint: Constraint | None,
 ) -> Outputs:
     requests = [
         GenerationRequest(
@@ -96,6 +98,7 @@ def _all_outputs(
             token_ids=prompt,
             params=params,
             n=num_choices,
+            constraint=constraint,
         )
         for index, prompt in enumerate(prompts)
     ]

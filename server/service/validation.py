@@ -16,6 +16,7 @@ from schemas.base import Schema
 from schemas.chat import AssistantMessage, DeveloperMessage, SystemMessage, TextPart, ToolMessage, UserMessage
 from schemas.common import StreamOptions
 from schemas.sampling import DebugOptions
+from schemas.structured import JsonObjectFormat, JsonSchemaFormat, NamedSchema, StructuredOutputs
 from server.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
 from server.service.unsupported import NEUTRAL_VALUES, PART_TYPES
 
@@ -25,12 +26,21 @@ _INDEX = re.compile(r"\[\d+\]")
 
 _LONGEST_PATH = 200
 
+
+def _names(*kinds: type[Schema]) -> frozenset[str]:
+    """Fields of some schemas as they are called on the wire."""
+    return frozenset(field.alias or name for kind in kinds for name, field in kind.model_fields.items())
+
+
 _MESSAGES = (SystemMessage, DeveloperMessage, UserMessage, AssistantMessage, ToolMessage)
 _NESTED: dict[str, Set[str]] = {
-    "messages[]": frozenset(name for kind in _MESSAGES for name in kind.model_fields),
-    "messages[].content[]": TextPart.model_fields.keys(),
-    "debug": DebugOptions.model_fields.keys(),
-    "stream_options": StreamOptions.model_fields.keys(),
+    "messages[]": _names(*_MESSAGES),
+    "messages[].content[]": _names(TextPart),
+    "debug": _names(DebugOptions),
+    "response_format": _names(JsonObjectFormat, JsonSchemaFormat),
+    "response_format.json_schema": _names(NamedSchema),
+    "stream_options": _names(StreamOptions),
+    "structured_outputs": _names(StructuredOutputs),
 }
 
 _TYPES = {
@@ -141,6 +151,8 @@ def _complaint(schema: type[Schema], fault: ErrorDetails) -> str:
         return "must not be empty"
     if kind == "string_too_long":
         return f"must have at most {context['max_length']} characters"
+    if kind == "string_pattern_mismatch":
+        return f"must match {context['pattern']}"
     if kind == "literal_error":
         return f"must be {context['expected']}"
     return fault["msg"]

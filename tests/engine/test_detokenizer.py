@@ -11,6 +11,8 @@ from server.engine.params import SamplingParams
 class Pieces:
     """A table in which token i is the i-th piece."""
 
+    marker_ids: frozenset[int] = frozenset()
+
     def __init__(self, pieces: list[bytes]) -> None:
         self.pieces = pieces
 

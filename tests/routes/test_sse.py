@@ -10,6 +10,7 @@ from server.routes.deps import Services
 from server.routes.sse import AnswerStream
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
+from server.service.constraints.compiler import ConstraintCompiler
 from server.service.sampling import Decoding
 from tests.fakes_web import ScriptedEngine, loaded_model
 
@@ -30,12 +31,13 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
         registry = ModelRegistry([loaded_model(engine)])
         await registry.start()
         decoding = Decoding()
-        chat = ChatService(registry, decoding)
+        constraints = ConstraintCompiler()
+        chat = ChatService(registry, decoding, constraints)
         services = Services(
             registry=registry,
             decoding=decoding,
             chat=chat,
-            completions=CompletionService(registry, decoding),
+            completions=CompletionService(registry, decoding, constraints),
             max_body_bytes=1,
             allow_unknown_fields=False,
             keep_alive_seconds=15,

@@ -76,7 +76,6 @@ def test_unknown_fields_are_found_at_every_depth(path: str, fields: dict[str, ob
         ("top_logprobs", [None, 0, 0.0], [0.5, -1, True, "0", False]),
         ("logprobs", [None, False], [True, 0, 5]),
         ("tools", [None, []], [[{"type": "function"}]]),
-        ("response_format", [None, {"type": "text"}], [{"type": "json_object"}, "text"]),
         ("length_penalty", [None, 1, 1.0], [2, True]),
         ("service_tier", [None, "auto", "default"], ["flex"]),
         ("grammar", [None, ""], ["root ::= [a-z]"]),

@@ -71,10 +71,11 @@ class Candidates:
         return self.take(places[np.flatnonzero(largest(self.logits[places], count))])
 
 
-def from_row(logits: Floats, ids: Ids) -> Candidates:
-    """Candidates of a whole row of logits [vocab_size], banned tokens (minus infinity) left out.
+def from_row(logits: Floats, ids: Ids, at_most: int | None = None) -> Candidates:
+    """Candidates of tokens with these logits [n], banned ones (minus infinity) left out.
 
-    `ids` is 0, 1, 2, ... of the same length. Raises ValueError when nothing is left, or a logit is no number.
+    `ids` [n] ascend. Where tokens are banned, the `at_most` likeliest suffice, which
+    spares copying the rest. Raises ValueError when nothing is left, or a logit is no number.
     """
     low, high = logits.min(), logits.max()
     if np.isfinite(low) and np.isfinite(high):
@@ -83,7 +84,10 @@ def from_row(logits: Floats, ids: Ids) -> Candidates:
         raise ValueError("a logit is not a number")
     if high == -np.inf:
         raise ValueError("every token is banned")
-    return Candidates(ids, logits).where(logits > -np.inf)
+    left = Candidates(ids, logits)
+    if at_most is not None:
+        left = left.top(at_most)
+    return left.where(left.logits > -np.inf)
 
 
 def mean_product(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:

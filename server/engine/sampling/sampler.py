@@ -11,8 +11,9 @@ from server.engine.sampling.candidates import Candidates, Floats, Ids, from_row
 from server.engine.sampling.draw import Mirostat, MirostatV2
 from server.engine.sampling.dry import Breakers, Dry
 from server.engine.sampling.penalties import RepetitionPenalties
-from server.engine.sampling.stages import draw_stage, temperature_stage, truncating_stages
+from server.engine.sampling.stages import draw_stage, leading_top_k, temperature_stage, truncating_stages
 from server.engine.sampling.vocabulary import VocabularyRules
+from server.engine.token_mask import ConstraintError, TokenMask
 
 
 class TokenSpace:
@@ -35,13 +36,21 @@ class TokenSpace:
 
 
 class Sampler:
-    """Bias and bans, penalties, DRY, truncation, temperature, draw: in this order, each if it has an effect.
+    """Bias and bans, penalties, DRY, mask, truncation, temperature, draw: in this order, each if it has an
+    effect.
 
     `is_argmax` says that all of it comes to taking the likeliest token, and then nothing else is done.
     Penalties and DRY look at the prompt too, as in llama.cpp.
     """
 
-    def __init__(self, params: SamplingParams, prompt: Sequence[int], index: int, tokens: TokenSpace) -> None:
+    def __init__(
+        self,
+        params: SamplingParams,
+        prompt: Sequence[int],
+        index: int,
+        tokens: TokenSpace,
+        mask: TokenMask | None = None,
+    ) -> None:
         self._tokens = tokens
         self._rng = random.Random(_stream(params.seed, index))
         self._rules = VocabularyRules(params, tokens.end_ids)
@@ -49,7 +58,9 @@ class Sampler:
         self._penalties = _penalties(params)
         self._dry = _dry(params, tokens)
         self._stages = [*truncating_stages(params, self._rng), temperature_stage(params)]
+        self._at_most = leading_top_k(params)
         self._draw = draw_stage(params, len(tokens.ids))
+        self._mask = mask
         self.sum_logprob = 0.0 if params.score else None
         self._rules.accept(prompt)
         for repetition in (self._penalties, self._dry):
@@ -62,13 +73,20 @@ class Sampler:
         """Mirostat's limit on surprise in bits, where it draws."""
         return self._draw.mu if isinstance(self._draw, Mirostat | MirostatV2) else None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether a constraint leaves nothing to add."""
+        return self._mask is not None and self._mask.is_complete
+
     def sample(self, logits: Floats) -> int:
         """Draw a token from a row of logits [vocab_size], which is changed on the way, and remember it.
 
         Raises ValueError when every token is banned or a logit is no number.
         """
         if self.is_argmax:
-            return _argmax(logits)
+            best = _argmax(logits)
+            if self._mask is None or self._mask.admits(best):
+                return best
         token_id = self._draw(self.candidates(logits), self._rng)
         if self.sum_logprob is not None:
             self.sum_logprob += logprob(logits, token_id)
@@ -85,12 +103,26 @@ class Sampler:
         for repetition in (self._penalties, self._dry):
             if repetition is not None:
                 repetition.apply(logits)
-        left = from_row(logits, self._tokens.ids)
+        left = self._possible(logits)
         for stage in self._stages:
             left = stage(left)
         return left
 
+    def _possible(self, logits: Floats) -> Candidates:
+        """The tokens that the constraint allows, if there is one."""
+        if self._mask is None:
+            return from_row(logits, self._tokens.ids, self._at_most)
+        allowed = self._mask.forbid(logits)
+        try:
+            if allowed is not None:
+                return from_row(logits[allowed], allowed)
+            return from_row(logits, self._tokens.ids, self._at_most)
+        except ValueError as error:
+            raise ConstraintError(f"what the constraint allows is ruled out otherwise: {error}") from error
+
     def _remember(self, token_id: int) -> None:
+        if self._mask is not None and token_id not in self._tokens.end_ids:
+            self._mask.accept(token_id)
         self._rules.accept_drawn(token_id)
         for repetition in (self._penalties, self._dry):
             if repetition is not None:

@@ -14,18 +14,34 @@ Stage = Callable[[Candidates], Candidates]
 def truncating_stages(params: SamplingParams, rng: random.Random) -> list[Stage]:
     """One function for each of `params.samplers` that is not neutral, in that order."""
     keep = params.min_keep
-    stages: dict[str, tuple[bool, Stage]] = {
-        "top_k": (params.top_k > 0, lambda c: truncation.top_k(c, max(params.top_k, keep))),
-        "top_p": (params.top_p < 1, lambda c: truncation.top_p(c, params.top_p, keep)),
-        "min_p": (params.min_p > 0, lambda c: truncation.min_p(c, params.min_p, keep)),
-        "typical_p": (params.typical_p < 1, lambda c: truncation.typical_p(c, params.typical_p, keep)),
-        "top_n_sigma": (params.top_n_sigma > 0, lambda c: truncation.top_n_sigma(c, params.top_n_sigma)),
-        "xtc": (
-            params.xtc_probability > 0,
-            lambda c: truncation.xtc(c, params.xtc_probability, params.xtc_threshold, rng, keep),
-        ),
+    stages: dict[str, Stage] = {
+        "top_k": lambda c: truncation.top_k(c, max(params.top_k, keep)),
+        "top_p": lambda c: truncation.top_p(c, params.top_p, keep),
+        "min_p": lambda c: truncation.min_p(c, params.min_p, keep),
+        "typical_p": lambda c: truncation.typical_p(c, params.typical_p, keep),
+        "top_n_sigma": lambda c: truncation.top_n_sigma(c, params.top_n_sigma),
+        "xtc": lambda c: truncation.xtc(c, params.xtc_probability, params.xtc_threshold, rng, keep),
     }
-    return [stage for active, stage in map(stages.__getitem__, params.samplers) if active]
+    return [stages[name] for name in _active(params)]
+
+
+def leading_top_k(params: SamplingParams) -> int | None:
+    """How many of the likeliest tokens matter, if the first stage says so; None where all may matter."""
+    leaders = _active(params)[:1]
+    return max(params.top_k, params.min_keep) if leaders == ["top_k"] else None
+
+
+def _active(params: SamplingParams) -> list[str]:
+    """Those of `params.samplers` that are not neutral."""
+    active = {
+        "top_k": params.top_k > 0,
+        "top_p": params.top_p < 1,
+        "min_p": params.min_p > 0,
+        "typical_p": params.typical_p < 1,
+        "top_n_sigma": params.top_n_sigma > 0,
+        "xtc": params.xtc_probability > 0,
+    }
+    return [name for name in params.samplers if active[name]]
 
 
 def temperature_stage(params: SamplingParams) -> Stage:

@@ -1,0 +1,154 @@
+"""Constraints as llguidance grammars: written from schemas, patterns, choices and Lark, and checked.
+
+Nothing here knows a model: a grammar speaks of bytes, and so does the check.
+"""
+
+import functools
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+from server.engine.params import Constraint
+from server.llama.deep_stack import DeepStack
+
+# Fuel is what bounds time: reading a grammar takes at most some tenths of a second, a step's mask some
+# milliseconds. A state of the lexer takes one or two kilobytes.
+LIMITS = LLParserLimits(
+    initial_lexer_fuel=1_000_000,
+    step_lexer_fuel=100_000,
+    step_max_items=50_000,
+    max_lexer_states=30_000,
+    max_grammar_size=500_000,
+    verbose_errors=False,
+)
+
+# llguidance recurses along chains of rules; this many kilobytes of stack hold the longest that our limits let
+# through, where an ordinary thread would end the process.
+RECURSION = 262_144
+
+# Forced text would be tokenized anew in every step, however long it is; the model is left to spell it.
+_OPTIONS = '\n%llguidance {"no_forcing": true}\n'
+# Enough for any indented style, too little to babble in.
+_WHITESPACE = r"( |\n[ \t]{0,40})"
+
+_PLACE = re.compile(r"^(?:at )?(\d+)\((\d+)\): *")
+_CARET = re.compile(r"regex parse error:\n    (?P<line>.*)\n    (?P<indent> *)\^")
+_EXCESS = re.compile(r"\n +\d+ \||\n<state>|\n<backtrace>")
+_NEEDS_TOKENS = "no tokenizer - can't validate"
+
+
+class GrammarError(Exception):
+    """What is wrong with a constraint, and where in its text, counted from one, if that is known."""
+
+    def __init__(self, message: str, line: int | None = None, column: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+        self.column = column
+
+
+class GrammarCompiler:
+    """Writes constraints and checks them, one at a time; any thread may ask.
+
+    All methods raise GrammarError. They may take some tenths of a second, which others can use: llguidance
+    leaves the interpreter alone meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._stack = DeepStack()
+
+    def from_schema(self, schema: dict[str, Any]) -> Constraint:
+        """JSON that satisfies a schema, whose keywords are known to be sound."""
+        options = {"whitespace_pattern": _WHITESPACE, "lenient": False, "coerce_one_of": False}
+        return self._checked(f"start: %json {json.dumps({**schema, 'x-guidance': options})}")
+
+    def from_regex(self, pattern: str) -> Constraint:
+        """Text that matches a regular expression, in Rust's syntax, as a whole."""
+        wrapped = json.loads(LLMatcher.grammar_from_regex(pattern))
+        # The place in the wrapping says nothing; the one inside the pattern does.
+        return self._checked(
+            wrapped["grammars"][0]["lark_grammar"], lambda fault: _in_pattern(fault, pattern)
+        )
+
+    def from_choices(self, choices: Sequence[str]) -> Constraint:
+        """One of some texts."""
+        return self._checked(f"start: /{'|'.join(map(_literal, choices))}/")
+
+    def from_lark(self, text: str) -> Constraint:
+        """Text of a grammar in llguidance's dialect of Lark."""
+        return self._checked(text, names_tokens=True)
+
+    def _checked(
+        self,
+        lark: str,
+        explain: Callable[[str], GrammarError] | None = None,
+        *,
+        names_tokens: bool = False,
+    ) -> Constraint:
+        grammar = lark + _OPTIONS
+        fault = self._stack.call(lambda: _fault(grammar, names_tokens), RECURSION)
+        if fault:
+            raise (explain or _located)(fault)
+        return Constraint(grammar)
+
+
+def _fault(grammar: str, names_tokens: bool) -> str:
+    """What is wrong with a grammar, which may name tokens or not; empty if nothing is."""
+    try:
+        if names_tokens:
+            # Without a model, tokens remain unknown, and a warning says so.
+            _, messages = LLMatcher.validate_grammar_with_warnings(grammar, None, limits=LIMITS)
+            unknown = next((message for message in messages if _NEEDS_TOKENS in message), "")
+            if unknown:
+                return unknown
+        return _first_step_fault(grammar)
+    except BaseException as error:
+        # What panics in Rust arrives as an exception that is none of Exception's.
+        if type(error).__name__ != "PanicException":
+            raise
+        return "it cannot be compiled"
+
+
+def _first_step_fault(grammar: str) -> str:
+    """Why no text can even begin; empty if one can."""
+    matcher = LLMatcher(_byte_tokens(), grammar, log_level=0, limits=LIMITS)
+    mask = matcher.compute_bitmask()
+    if matcher.is_error():
+        fault = matcher.get_error()
+        return "nothing satisfies it" if fault.startswith("NoExtension") else fault
+    return "" if any(mask) else "nothing satisfies it"
+
+
+@functools.cache
+def _byte_tokens() -> LLTokenizer:
+    return LLTokenizer("byte")
+
+
+def _literal(text: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):X}}}" for c in text)
+
+
+def _located(fault: str) -> GrammarError:
+    """A fault with its place taken out of the text, and without the excerpt that llguidance adds."""
+    place = _PLACE.match(fault)
+    message = _EXCESS.split(fault[place.end() :] if place else fault)[0].strip()
+    if message.startswith("panic:"):
+        message = "it is too large"
+    if "regex parse error" in message:
+        message = message.rsplit("error: ", 1)[-1]
+    message = message.replace(_NEEDS_TOKENS, "special tokens are not supported:")
+    return GrammarError(message, *(map(int, place.groups()) if place else ()))
+
+
+def _in_pattern(fault: str, pattern: str) -> GrammarError:
+    caret = _CARET.search(fault)
+    reason = _located(fault).message
+    if caret is None:
+        return GrammarError(reason)
+    # Newlines reached the regex as two characters; count them back.
+    before = caret["line"][: len(caret["indent"])].replace("\\n", "\n")
+    line = pattern[: len(before)].count("\n")
+    return GrammarError(reason, line + 1, len(before) - (before.rfind("\n") + 1) + 1)

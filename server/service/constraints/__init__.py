@@ -1,0 +1,1 @@
+"""Constraints of requests: read, checked, compiled; and answers checked against them."""

@@ -1,0 +1,202 @@
+"""Constraints of requests: one at most, checked to the letter, refused at the place that is to blame."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from schemas.structured import ConstraintFields
+from server.engine.grammar import GrammarCompiler
+from server.engine.params import Constraint, SamplingParams
+from server.errors import InvalidRequestError
+from server.service.constraints.compiler import Compiled, ConstraintCompiler, verdict
+
+
+def compiled(fields: dict[str, Any], compiler: ConstraintCompiler | None = None) -> Compiled | None:
+    request = ConstraintFields.model_validate(fields)
+    return asyncio.run((compiler or ConstraintCompiler()).compile(request))
+
+
+def refusal(fields: dict[str, Any]) -> InvalidRequestError:
+    with pytest.raises(InvalidRequestError) as caught:
+        compiled(fields)
+    assert caught.value.status == 400
+    return caught.value
+
+
+def wanted(schema: object, *, strict: bool | None = None) -> dict[str, Any]:
+    named = {"name": "x", "schema": schema, "strict": strict}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
+
+
+def test_no_constraint_is_none() -> None:
+    for fields in ({}, {"response_format": {"type": "text"}}, {"structured_outputs": {"json_object": False}}):
+        assert compiled(fields) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"guided_regex": "a", "guided_choice": ["a"]},
+        {"response_format": {"type": "json_object"}, "json_schema": {}},
+        {"structured_outputs": {"regex": "a", "choice": ["a"]}},
+        {"structured_outputs": {"json_object": True}, "guided_grammar": 'start: "a"'},
+    ],
+)
+def test_two_constraints_are_one_too_many(fields: dict[str, Any]) -> None:
+    assert "one constraint" in refusal(fields).message
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer"),
+    [
+        ({"not": {}}, "/not"),
+        ({"properties": {"a": {"minimun": 1}}}, "/properties/a/minimun"),
+        ({"properties": {"a/b~c": {"if": {}}}}, "/properties/a~1b~0c/if"),
+        ({"items": {"uniqueItems": True}}, "/items/uniqueItems"),
+        ({"anyOf": [{}, {"contains": {}}]}, "/anyOf/1/contains"),
+        ({"$defs": {"a": {"dependentRequired": {}}}}, "/$defs/a/dependentRequired"),
+        ({"properties": {"a": 5}}, "/properties/a"),
+        ({"type": "text"}, "/type"),
+        ({"enum": []}, "/enum"),
+        ({"minLength": -1}, "/minLength"),
+        ({"minLength": True}, "/minLength"),
+        ({"minimum": "1"}, "/minimum"),
+        ({"multipleOf": 0}, "/multipleOf"),
+        ({"format": "idn-email"}, "/format"),
+        ({"required": "a"}, "/required"),
+        ({"items": [{}]}, "/items"),
+        ({"x-guidance": {"lenient": True}}, "/x-guidance"),
+        ({"properties": {"a": {"$id": "b"}}}, "/properties/a/$id"),
+        ({"$ref": "#"}, "/$ref"),
+        ({"properties": {"a": {"$ref": "#/$defs/none"}}}, "/properties/a/$ref"),
+        ({"$ref": "other.json"}, "/$ref"),
+        ({"$ref": "#/default", "default": {"not": {}}}, "/$ref"),
+        ({"properties": {"a": {"type": "string", "pattern": "(?=a)"}}}, "/properties/a/pattern"),
+        (
+            {"items": {"$ref": "#/$defs/a b"}, "$defs": {"a b": {"pattern": "a\\b", "type": "string"}}},
+            "/pattern",
+        ),
+        ({"oneOf": [{"type": "string"}, {"minLength": 2}]}, "/oneOf"),
+        ({"type": "integer", "minimum": 3, "maximum": 2}, "/"),
+    ],
+)
+def test_what_cannot_be_enforced_is_refused_where_it_stands(schema: object, pointer: str) -> None:
+    error = refusal(wanted(schema))
+    assert f"{pointer}: " in error.message
+    assert error.param == "response_format.json_schema.schema"
+    assert error.code == "invalid_constraint"
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer"),
+    [
+        ({"type": "array"}, "/type"),
+        ({"anyOf": [{"type": "object"}]}, "/type"),
+        ({"type": "object", "properties": {}}, "/additionalProperties"),
+        ({"type": "object", "properties": {"a": {}}, "additionalProperties": False}, "/required"),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {"type": ["object", "null"]}},
+                "required": ["a"],
+                "additionalProperties": False,
+            },
+            "/properties/a/additionalProperties",
+        ),
+        ({"type": "object", "additionalProperties": False, "allOf": [{}]}, "/allOf"),
+    ],
+)
+def test_strict_schemas_keep_openais_rules(schema: object, pointer: str) -> None:
+    assert f"at {pointer}: " in refusal(wanted(schema, strict=True)).message
+    for lax in (False, None):
+        assert compiled(wanted(schema, strict=lax)) is not None
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"guided_regex": "a["}, "line 1, column 2"),
+        ({"guided_grammar": 'start: a\na: "x" b'}, "line 2, column 4"),
+        ({"guided_json": '{"a"'}, "line 1 column 4"),
+        ({"guided_json": "[]"}, "object"),
+    ],
+)
+def test_the_place_is_named(fields: dict[str, Any], place: str) -> None:
+    error = refusal(fields)
+    assert place in error.message
+    assert error.param == next(iter(fields))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"guided_regex": "a" * 20_000},
+        {"guided_choice": []},
+        {"guided_choice": ["a"] * 10_001},
+        {"guided_grammar": "x" * 70_000},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}},
+        {"response_format": {"type": "xml"}},
+    ],
+)
+def test_sizes_and_shapes_are_bounded(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ConstraintFields.model_validate(fields)
+
+
+def test_large_schemas_are_refused() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(80):
+        deep = {"items": deep}
+    wide: dict[str, Any] = {"properties": {str(number): {} for number in range(6000)}}
+    for schema in (deep, wide, {"enum": list(range(10_001))}, {"const": "x" * 300_000}):
+        assert refusal(wanted(schema)).code == "invalid_constraint"
+
+
+def test_equal_constraints_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 0
+    original = GrammarCompiler.from_schema
+
+    def counting(self: GrammarCompiler, schema: dict[str, Any]) -> Constraint:
+        nonlocal count
+        count += 1
+        return original(self, schema)
+
+    monkeypatch.setattr(GrammarCompiler, "from_schema", counting)
+
+    async def all_at_once() -> None:
+        compiler = ConstraintCompiler()
+        names = ("json_schema", "guided_json", "json_schema")
+        requests = [ConstraintFields.model_validate({name: {"type": "null"}}) for name in names]
+        first, *others = await asyncio.gather(*map(compiler.compile, requests))
+        assert all(other is first for other in others)
+
+    asyncio.run(all_at_once())
+    assert count == 1
+
+
+def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GrammarCompiler, "from_regex", lambda *_: time.sleep(0.5))
+    with pytest.raises(InvalidRequestError, match=r"takes longer than 0\.05 s"):
+        compiled({"guided_regex": "a"}, ConstraintCompiler(seconds=0.05))
+
+
+def test_the_verdict_finds_what_breaks_a_schema() -> None:
+    made = compiled(
+        {"json_schema": {"type": "object", "required": ["a"], "properties": {"a": {"minimum": 3}}}}
+    )
+    judge = verdict(made, SamplingParams())
+    assert judge is not None
+    assert judge.fault('{"a": 3}') is None
+    assert "$.a" in (judge.fault('{"a": 2}') or "")
+    assert "not JSON" in (judge.fault('{"a": ') or "")
+    assert verdict(made, SamplingParams(stop=("x",))) is None
+
+
+def test_the_verdict_runs_no_pattern_of_a_client() -> None:
+    evil = {"type": "string", "pattern": "^(a+)+$"}
+    judge = verdict(compiled({"json_schema": evil}), SamplingParams())
+    assert judge is not None
+    assert judge.fault('"' + "a" * 60 + '!"') is None
