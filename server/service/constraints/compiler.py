@@ -19,7 +19,7 @@ from server.service.constraints.request import Kind, Wanted, wanted
 from server.service.constraints.schema_check import SchemaError
 from server.service.constraints.verdict import Verdict
 
-COMPILE_SECONDS = 2.0
+COMPILE_SECONDS = 5.0
 
 _MAX_BYTES = 262_144
 _NUM_KEPT = 256
