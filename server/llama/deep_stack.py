@@ -22,6 +22,10 @@ def longest_run(text: str) -> int:
     return max((match.end() - match.start() for match in _RUNS.finditer(text)), default=0)
 
 
+# The size of new stacks is one for the whole process, so changing it for a moment is for one at a time.
+_STACK_SIZE = threading.Lock()
+
+
 class DeepStack:
     """Calls functions on a thread whose stack is deep enough; one at a time, as their memory adds up."""
 
@@ -40,13 +44,20 @@ class DeepStack:
                 failures.append(failure)
 
         with self._lock:
-            previous = threading.stack_size((run * _BYTES_PER_CHARACTER + 2**21) & ~0xFFFF)
-            try:
-                thread = threading.Thread(target=work, name="deep stack")
-                thread.start()
-            finally:
-                threading.stack_size(previous)
+            thread = _start(work, (run * _BYTES_PER_CHARACTER + 2**21) & ~0xFFFF)
             thread.join()
         if failures:
             raise failures[0]
         return results[0]
+
+
+def _start(work: Callable[[], None], stack_size: int) -> threading.Thread:
+    """A running thread with a stack of so many bytes."""
+    with _STACK_SIZE:
+        previous = threading.stack_size(stack_size)
+        try:
+            thread = threading.Thread(target=work, name="deep stack")
+            thread.start()
+        finally:
+            threading.stack_size(previous)
+    return thread

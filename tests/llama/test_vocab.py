@@ -77,6 +77,19 @@ def test_a_deep_call_passes_failures_on_and_leaves_other_threads_alone() -> None
     assert threading.stack_size() == before
 
 
+def test_several_deep_stacks_leave_the_size_of_others_as_it_was() -> None:
+    before = threading.stack_size()
+    threads = [
+        threading.Thread(target=lambda: [DeepStack().call(lambda: None, 5000) for _ in range(50)])
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert threading.stack_size() == before
+
+
 def test_deep_calls_take_turns() -> None:
     stack = DeepStack()
     inside: list[int] = []
