@@ -69,10 +69,6 @@ class Engine:
             raise RuntimeError("the engine has stopped")
         self._inbox.put(lambda: self._add(request))
 
-    def warm_up(self) -> None:
-        """Prepare, in a thread, what the first constrained request would otherwise wait for."""
-        self._intake.warm_up()
-
     def abort(self, request_id: str) -> None:
         """End a request wherever it is, queue, prompt or answer; unknown ids are ignored."""
         self._inbox.put(lambda: self._abort(request_id))

@@ -57,10 +57,6 @@ class Intake:
         self._waiting[request.id] = request
         self._worker().submit(self._make, request)
 
-    def warm_up(self) -> None:
-        """Prepare for constraints, which takes a second for a large vocabulary."""
-        self._worker().submit(self._factory.warm_up)
-
     def is_awaited(self, request: GenerationRequest) -> bool:
         """Whether a request still waits; another of its name may have come since it was aborted."""
         return self._waiting.get(request.id) is request

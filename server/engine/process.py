@@ -122,7 +122,6 @@ def _serve(connection: _Connection, config: EngineConfig) -> None:
     run_first_prompt(context, config.batch_size)
     engine = Engine(context, model.vocab, config, _Publisher(connection))
     connection.send(messages.Ready(config, library.system_info()))
-    engine.warm_up()
     threading.Thread(target=_listen, args=(connection, engine), name="listener", daemon=True).start()
     engine.run()
     context.close()
