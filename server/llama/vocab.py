@@ -116,13 +116,9 @@ class Vocab:
         """A token as people write it, control tokens included, such as `<|im_end|>`."""
         return self._piece(token_id, special=True).decode("utf-8", errors="replace")
 
-    def is_end_of_generation(self, token_id: int) -> bool:
-        """Whether the model ends its turn or its text with this token; there may be several such tokens."""
-        return token_id in self.end_of_generation_ids
-
     @functools.cached_property
     def end_of_generation_ids(self) -> frozenset[int]:
-        """All ids for which `llama_vocab_is_eog` holds."""
+        """All tokens with which the model ends its turn or its text (`llama_vocab_is_eog`)."""
         return frozenset(i for i in range(self.size) if llama_cpp.llama_vocab_is_eog(self._pointer, i))
 
     @property

@@ -47,7 +47,7 @@ class Reference:
         row = self._compute(known, 0)
         while True:
             known.append(draw.token(row))
-            if vocab.is_end_of_generation(known[-1]):
+            if known[-1] in vocab.end_of_generation_ids:
                 break
             text += detokenizer.push(known[-1])
             limit = request.params.max_tokens or self._context_size
