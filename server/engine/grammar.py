@@ -103,7 +103,7 @@ class GrammarCompiler:
 
 
 def json_lark(schema: dict[str, Any]) -> str:
-    """JSON that satisfies a schema, whose keywords are known to be sound, as the right side of a Lark rule."""
+    """The right side of a Lark rule for JSON of a schema whose keywords are known to be sound."""
     options = {"whitespace_pattern": _WHITESPACE, "lenient": False, "coerce_one_of": False}
     return f"%json {json.dumps({**schema, 'x-guidance': options})}"
 
