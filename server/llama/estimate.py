@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from server.llama.gguf_header import GgufHeader
 
-_CELL_ITEM = 2  # keys and values are kept as float16
+_CELL_ITEM = 2  # keys, values and masks are float16
 _FLOAT = 4
 # The engine's process by itself: interpreter, NumPy, llama.cpp, the vocabulary.
-_PROCESS = 120 << 20
+_PROCESS = 64 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,6 @@ def _compute(header: GgufHeader, num_cells: int, max_sequences: int, batch_size:
     width = header.count("embedding_length")
     feed_forward = max((*header.per_layer("feed_forward_length", num_layers), header.count("ssm.inner_size")))
     activations = batch_size * (4 * width + 3 * feed_forward) * _FLOAT
-    mask = batch_size * num_cells * (_FLOAT + _CELL_ITEM)
+    mask = batch_size * num_cells * _CELL_ITEM
     logits = 2 * max_sequences * header.vocab_size * _FLOAT
     return activations + mask + logits + _PROCESS
