@@ -33,7 +33,8 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     The last output of a choice has a `finish_reason`, and nothing follows it. `text` never ends inside a
     character, nor inside what may still become a stop string. `error` is set with FinishReason.ERROR alone.
-    `num_completion_tokens` counts every token drawn, the end-of-generation token included. `mirostat_mu` is
+    `num_completion_tokens` counts every token drawn or forced, the end-of-generation token included;
+    `num_reasoning_tokens` those of them that were thinking, its markers included. `mirostat_mu` is
     mirostat's state after them, where it draws. `sum_logprob` adds up the log probabilities of the tokens
     drawn, where the request asked for a score: after bias, penalties and bans, before truncation.
 
@@ -48,6 +49,7 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     finish_reason: FinishReason | None = None
     num_completion_tokens: int = 0
     num_cached_tokens: int = 0
+    num_reasoning_tokens: int = 0
     mirostat_mu: float | None = None
     sum_logprob: float | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
