@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from server.model_store import default_data_dir
+
 MAX_SEQUENCES = 256
 
 # The help shows options under headings: each holds from the option named here to the next one named.
@@ -68,6 +70,9 @@ class Settings(BaseSettings):
     model_aliases: Items = Field(default=[], description="Further names of the model.")
     chat_template: Path | None = Field(
         default=None, description="File with a Jinja chat template that replaces the model's own."
+    )
+    data_dir: Path = Field(
+        default_factory=default_data_dir, description="Directory where `caravan pull` keeps models."
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
