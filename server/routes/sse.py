@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 from server.errors import CaravanError, ServerError
 from server.routes.deps import Services
 from server.routes.envelope import envelope
-from server.service.answers import Answer, to_json
+from server.service.answers import Answer
+from server.service.wire import to_json
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from server.service import sampling
 from server.service.answers import Answer
 from server.service.choices import ChatShape, Identity
 from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
-from server.service.generation import Generation
+from server.service.generation import Generation, Guidance
 from server.service.plan import Plan
 from server.service.prompts import tokenized
 from server.service.sampling import Decoding
@@ -32,8 +32,9 @@ class ChatService:
         plan, token_ids = await anyio.to_thread.run_sync(self._read, model, request)
         compiled = await self._constraints.compile(request)
         identity = Identity.new("chatcmpl", request.model)
+        guidance = Guidance(constraint=constraint(compiled))
         return Answer(
-            Generation(model, identity.id, [token_ids], plan.params, plan.num_drawn, constraint(compiled)),
+            Generation(model, identity.id, [token_ids], plan.params, plan.num_drawn, guidance),
             ChatShape(identity, with_usage=with_usage),
             plan,
             verdict(compiled, plan.params),

@@ -4,27 +4,33 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from schemas.base import Schema
 from schemas.chat import (
-    AssistantReply,
     ChatChoice,
     ChatChunkChoice,
     ChatCompletion,
     ChatCompletionChunk,
     ChatDelta,
+    ChatFinishReason,
 )
 from schemas.common import FinishReason, Usage
 from schemas.completions import Completion, CompletionChoice
 from schemas.debug import Debug
+from server.chat.stream_parser import Event
+from server.service.chat_words import delta_of, message_of
+from server.service.choice_streams import ChoiceStream, ParsedStream, PlainStream
+from server.service.reading import Reading
+from server.service.reply import Reply, read
 
 
 @dataclass(kw_only=True)
 class FinishedChoice:
-    """A choice with all its text."""
+    """A choice with all that it says."""
 
-    text: str
+    reply: Reply
     finish_reason: FinishReason
 
 
@@ -48,11 +54,11 @@ class Shape(Protocol):
     def opening(self, index: int) -> Schema | None:
         """The chunk that opens a choice."""
 
-    def delta(self, index: int, text: str) -> Schema:
-        """A chunk of text."""
+    def stream(self, index: int) -> ChoiceStream:
+        """What makes the chunks between, and the one that ends the choice."""
 
-    def closing(self, index: int, finish_reason: FinishReason, debug: Debug | None = None) -> Schema:
-        """The chunk that ends a choice."""
+    def reply(self, text: str) -> Reply:
+        """What the complete text of a choice says."""
 
     def usage_chunk(self, usage: Usage) -> Schema:
         """The chunk after the last choice has ended."""
@@ -63,21 +69,32 @@ class Shape(Protocol):
 
 @dataclass(frozen=True)
 class ChatShape:
-    """`chat.completion` and `chat.completion.chunk`."""
+    """`chat.completion` and `chat.completion.chunk`. Without a `reading`, all text is content."""
 
     identity: Identity
     with_usage: bool = field(default=False, kw_only=True)
+    reading: Reading | None = field(default=None, kw_only=True)
 
     def opening(self, index: int) -> Schema:
-        """The role, with empty content as OpenAI sends it."""
-        return self._chunk(index, ChatDelta(role="assistant", content="", refusal=None))
+        """The role, with empty content as OpenAI sends it; with none where a call may come instead."""
+        content = "" if self.reading is None else None
+        return self._chunk(index, ChatDelta(role="assistant", content=content, refusal=None))
 
-    def delta(self, index: int, text: str) -> Schema:
-        """A chunk of content."""
-        return self._chunk(index, ChatDelta(content=text))
+    def stream(self, index: int) -> ChoiceStream:
+        """Content, or content, thought and calls; then an empty delta and the reason."""
+        closing = partial(self._closing, index)
+        if self.reading is None:
+            return PlainStream(lambda text: self._chunk(index, ChatDelta(content=text)), closing)
+        return ParsedStream(self.reading, partial(self._event, self.reading, index), closing)
 
-    def closing(self, index: int, finish_reason: FinishReason, debug: Debug | None = None) -> Schema:
-        """An empty delta and the reason."""
+    def reply(self, text: str) -> Reply:
+        """Content, thought and calls."""
+        return Reply(content=text) if self.reading is None else read(self.reading, text)
+
+    def _event(self, reading: Reading, index: int, event: Event, is_custom: bool) -> Schema:
+        return self._chunk(index, delta_of(event, reading, is_custom=is_custom))
+
+    def _closing(self, index: int, finish_reason: ChatFinishReason, debug: Debug | None) -> Schema:
         chunk = self._chunk(index, ChatDelta(), finish_reason)
         if debug is not None:
             chunk.debug = debug
@@ -98,9 +115,9 @@ class ChatShape:
             choices=[
                 ChatChoice(
                     index=index,
-                    message=AssistantReply(role="assistant", content=choice.text, refusal=None),
+                    message=message_of(choice.reply, self.reading),
                     logprobs=None,
-                    finish_reason=choice.finish_reason,
+                    finish_reason=self._reason(choice),
                 )
                 for index, choice in enumerate(choices)
             ],
@@ -110,8 +127,13 @@ class ChatShape:
             completion.debug = debug
         return completion
 
+    def _reason(self, choice: FinishedChoice) -> ChatFinishReason:
+        if self.reading is None:
+            return choice.finish_reason
+        return self.reading.reason(choice.finish_reason, has_calls=bool(choice.reply.calls))
+
     def _chunk(
-        self, index: int, delta: ChatDelta, finish_reason: FinishReason | None = None
+        self, index: int, delta: ChatDelta, finish_reason: ChatFinishReason | None = None
     ) -> ChatCompletionChunk:
         choice = ChatChunkChoice(index=index, delta=delta, logprobs=None, finish_reason=finish_reason)
         return self._envelope([choice], None)
@@ -141,12 +163,15 @@ class TextShape:
         """Text completions open with their first text."""
         return
 
-    def delta(self, index: int, text: str) -> Schema:
-        """A chunk of text."""
-        return self._chunk(index, text, None)
+    def stream(self, index: int) -> ChoiceStream:
+        """Text; then no text, and the reason."""
+        return PlainStream(lambda text: self._chunk(index, text, None), partial(self._closing, index))
 
-    def closing(self, index: int, finish_reason: FinishReason, debug: Debug | None = None) -> Schema:
-        """No text, and the reason."""
+    def reply(self, text: str) -> Reply:
+        """Text alone."""
+        return Reply(content=text)
+
+    def _closing(self, index: int, finish_reason: FinishReason, debug: Debug | None) -> Schema:
         chunk = self._chunk(index, "", finish_reason)
         if debug is not None:
             chunk.debug = debug
@@ -159,7 +184,10 @@ class TextShape:
     def whole(self, choices: Sequence[FinishedChoice], usage: Usage, debug: Debug | None = None) -> Schema:
         """The completion."""
         completion = self._envelope(
-            [self._choice(index, choice.text, choice.finish_reason) for index, choice in enumerate(choices)],
+            [
+                self._choice(index, choice.reply.content or "", choice.finish_reason)
+                for index, choice in enumerate(choices)
+            ],
             usage,
             with_usage=True,
         )
