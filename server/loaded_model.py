@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from server.chat.families import ModelFamily
 from server.chat.template import ChatTemplate
 from server.engine.outputs import TokenOutput
 from server.engine.params import GenerationRequest
@@ -66,6 +67,7 @@ class LoadedModel:
     created: int
     vocab: TextVocab
     template: ChatTemplate
+    family: ModelFamily
     engine: TextEngine
     bos_text: str
     metadata: Mapping[str, str]

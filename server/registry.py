@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from server import resident
+from server.chat.families import recognise
 from server.chat.template import CHATML, ChatTemplate
 from server.engine.client import AsyncEngine
 from server.engine.config import EngineConfig
@@ -81,12 +82,14 @@ def open_model(
     """
     path = settings.model or resident.model_path()
     model = Model(path, vocab_only=True)
+    template = _template(settings, model)
     return LoadedModel(
         id=settings.model_id or _default_id(settings, path),
         aliases=tuple(settings.model_aliases),
         created=int(os.stat(path).st_mtime),
         vocab=model.vocab,
-        template=_template(settings, model),
+        template=template,
+        family=recognise(template.source),
         engine=make_engine(_engine_config(settings, path)),
         bos_text=_token_text(model.vocab, model.vocab.bos_id) if model.vocab.adds_bos else "",
         metadata=model.metadata,

@@ -33,6 +33,7 @@ def normalize(messages: Sequence[Message], template: ChatTemplate) -> list[Plain
             calls.answer(f"messages[{index}]", message, joined(message.content or ""))
             continue
         plain.extend(calls.results())
+        calls = OpenCalls()
         entry: Plain = {"role": _role(message, template), "content": joined(message.content or "")}
         if message.name is not None:
             entry["name"] = message.name

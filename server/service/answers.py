@@ -8,7 +8,7 @@ import anyio.to_thread
 
 from schemas.common import FinishReason
 from server.engine.outputs import FinishReason as EngineFinishReason
-from server.engine.outputs import TokenOutput
+from server.engine.outputs import TokenLogprob, TokenOutput
 from server.service.choices import FinishedChoice, Shape
 from server.service.constraints.verdict import Verdict
 from server.service.generation import Generation
@@ -48,10 +48,12 @@ class Answer:
     async def whole(self) -> bytes:
         """The JSON of the complete answer: the stream's deltas, folded."""
         texts: list[list[str]] = [[] for _ in range(self._generation.num_choices)]
+        logprobs: list[list[TokenLogprob]] = [[] for _ in texts]
         last: dict[int, TokenOutput] = {}
         async with contextlib.aclosing(self._generation):
             async for output in self._generation:
                 texts[output.index].append(output.text)
+                logprobs[output.index].extend(output.logprobs)
                 if output.finish_reason is not None:
                     last[output.index] = output
         replies = [self._shape.reply("".join(pieces)) for pieces in texts]
@@ -61,6 +63,7 @@ class Answer:
             FinishedChoice(
                 reply=replies[output.index],
                 finish_reason=_wire_reason(output.finish_reason),
+                logprobs=logprobs[output.index],
             )
             for output in kept
         ]
@@ -80,7 +83,7 @@ class Answer:
             async for output in self._generation:
                 stream = streams[output.index]
                 if output.text:
-                    for data in stream.feed(output.text):
+                    for data in stream.feed(output.text, output.logprobs):
                         yield data
                 if output.finish_reason is not None:
                     last[output.index] = output
@@ -88,7 +91,8 @@ class Answer:
                         _wire_reason(output.finish_reason),
                         self._plan.debug({output.index: output}),
                     )
-                    for data in stream.close(reason, debug):
+                    left = () if output.text else output.logprobs
+                    for data in stream.close(reason, debug, left):
                         yield data
             if self._with_usage:
                 yield to_json(self._shape.usage_chunk(self._generation.usage()))

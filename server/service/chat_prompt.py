@@ -1,4 +1,4 @@
-"""A conversation into prompt text: the template with its variables, and answers that go on where one broke off."""
+"""A conversation into prompt text: the template and its variables, or an answer that goes on."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -27,16 +27,16 @@ def prompt_text(
     messages = normalize(request.messages, template)
     if not request.continue_final_message:
         opens_answer = request.add_generation_prompt is not False
-        return template.render(
-            messages, add_generation_prompt=opens_answer, tools=tools, variables=variables
-        )
+        return template.render(messages, add_generation_prompt=opens_answer, tools=tools, variables=variables)
     _check_continuation(request)
-    # Templates put text behind a message, and some trim it; what stands before the mark is the message so far.
+    # Templates put text behind a message, and some trim it; what stands before the mark is what is meant.
     mark = f"<{uuid.uuid4().hex}>"
     messages[-1]["content"] = f"{messages[-1]['content']}{mark}"
     text = template.render(messages, add_generation_prompt=False, tools=tools, variables=variables)
     if text.count(mark) != 1:
-        raise _refusal("continue_final_message", "is not possible: the chat template does not show the message")
+        raise _refusal(
+            "continue_final_message", "is not possible: the chat template does not show the message"
+        )
     return text[: text.index(mark)]
 
 
@@ -69,7 +69,7 @@ def variables(request: ChatCompletionRequest, template: ChatTemplate, *, can_thi
             f"'reasoning_effort' '{effort}' is not supported: the model does not think.",
             param="reasoning_effort",
         )
-    asked: dict[str, object] = {name: effort not in _OFF for name in SWITCHES}
+    asked: dict[str, object] = dict.fromkeys(SWITCHES, effort not in _OFF)
     asked["reasoning_effort"] = effort
     for name, value in asked.items():
         if name in template.variables and given.setdefault(name, value) != value:

@@ -19,11 +19,16 @@ from schemas.chat import (
 from schemas.common import FinishReason, Usage
 from schemas.completions import Completion, CompletionChoice
 from schemas.debug import Debug
+from schemas.logprobs import TextLogprobs
 from server.chat.stream_parser import Event
+from server.engine.outputs import TokenLogprob
 from server.service.chat_words import delta_of, message_of
 from server.service.choice_streams import ChoiceStream, ParsedStream, PlainStream
+from server.service.logprobs import LogprobWriter
 from server.service.reading import Reading
 from server.service.reply import Reply, read
+
+Logprobs = Sequence[TokenLogprob]
 
 
 @dataclass(kw_only=True)
@@ -32,6 +37,7 @@ class FinishedChoice:
 
     reply: Reply
     finish_reason: FinishReason
+    logprobs: Logprobs = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +55,10 @@ class Identity:
 
 
 class Shape(Protocol):
-    """How an answer looks on the wire. Chunks carry `usage: null` where a usage chunk will follow."""
+    """How an answer looks on the wire. Chunks carry `usage: null` where a usage chunk will follow.
+
+    `writer` is there when the request asks for log probabilities.
+    """
 
     def opening(self, index: int) -> Schema | None:
         """The chunk that opens a choice."""
@@ -73,6 +82,7 @@ class ChatShape:
 
     identity: Identity
     with_usage: bool = field(default=False, kw_only=True)
+    writer: LogprobWriter | None = field(default=None, kw_only=True)
     reading: Reading | None = field(default=None, kw_only=True)
 
     def opening(self, index: int) -> Schema:
@@ -84,18 +94,25 @@ class ChatShape:
         """Content, or content, thought and calls; then an empty delta and the reason."""
         closing = partial(self._closing, index)
         if self.reading is None:
-            return PlainStream(lambda text: self._chunk(index, ChatDelta(content=text)), closing)
+            return PlainStream(partial(self._delta, index), closing)
         return ParsedStream(self.reading, partial(self._event, self.reading, index), closing)
 
     def reply(self, text: str) -> Reply:
         """Content, thought and calls."""
         return Reply(content=text) if self.reading is None else read(self.reading, text)
 
-    def _event(self, reading: Reading, index: int, event: Event, is_custom: bool) -> Schema:
-        return self._chunk(index, delta_of(event, reading, is_custom=is_custom))
+    def _delta(self, index: int, text: str, logprobs: Logprobs) -> Schema:
+        return self._chunk(index, ChatDelta(content=text), None, logprobs)
 
-    def _closing(self, index: int, finish_reason: ChatFinishReason, debug: Debug | None) -> Schema:
-        chunk = self._chunk(index, ChatDelta(), finish_reason)
+    def _event(
+        self, reading: Reading, index: int, event: Event, is_custom: bool, logprobs: Logprobs
+    ) -> Schema:
+        return self._chunk(index, delta_of(event, reading, is_custom=is_custom), None, logprobs)
+
+    def _closing(
+        self, index: int, finish_reason: ChatFinishReason, debug: Debug | None, logprobs: Logprobs
+    ) -> Schema:
+        chunk = self._chunk(index, ChatDelta(), finish_reason, logprobs)
         if debug is not None:
             chunk.debug = debug
         return chunk
@@ -116,7 +133,7 @@ class ChatShape:
                 ChatChoice(
                     index=index,
                     message=message_of(choice.reply, self.reading),
-                    logprobs=None,
+                    logprobs=self.writer.chat(choice.logprobs) if self.writer else None,
                     finish_reason=self._reason(choice),
                 )
                 for index, choice in enumerate(choices)
@@ -133,9 +150,14 @@ class ChatShape:
         return self.reading.reason(choice.finish_reason, has_calls=bool(choice.reply.calls))
 
     def _chunk(
-        self, index: int, delta: ChatDelta, finish_reason: ChatFinishReason | None = None
+        self,
+        index: int,
+        delta: ChatDelta,
+        finish_reason: ChatFinishReason | None = None,
+        logprobs: Logprobs = (),
     ) -> ChatCompletionChunk:
-        choice = ChatChunkChoice(index=index, delta=delta, logprobs=None, finish_reason=finish_reason)
+        written = self.writer.chat(logprobs) if self.writer and logprobs else None
+        choice = ChatChunkChoice(index=index, delta=delta, logprobs=written, finish_reason=finish_reason)
         return self._envelope([choice], None)
 
     def _envelope(self, choices: list[ChatChunkChoice], usage: Usage | None) -> ChatCompletionChunk:
@@ -158,6 +180,7 @@ class TextShape:
 
     identity: Identity
     with_usage: bool = field(default=False, kw_only=True)
+    writer: LogprobWriter | None = field(default=None, kw_only=True)
 
     def opening(self, index: int) -> None:  # noqa: ARG002 (the protocol's)
         """Text completions open with their first text."""
@@ -165,14 +188,19 @@ class TextShape:
 
     def stream(self, index: int) -> ChoiceStream:
         """Text; then no text, and the reason."""
-        return PlainStream(lambda text: self._chunk(index, text, None), partial(self._closing, index))
+        return PlainStream(partial(self._delta, index), partial(self._closing, index))
 
     def reply(self, text: str) -> Reply:
         """Text alone."""
         return Reply(content=text)
 
-    def _closing(self, index: int, finish_reason: FinishReason, debug: Debug | None) -> Schema:
-        chunk = self._chunk(index, "", finish_reason)
+    def _delta(self, index: int, text: str, logprobs: Logprobs) -> Schema:
+        return self._chunk(index, text, None, logprobs)
+
+    def _closing(
+        self, index: int, finish_reason: FinishReason, debug: Debug | None, logprobs: Logprobs
+    ) -> Schema:
+        chunk = self._chunk(index, "", finish_reason, logprobs)
         if debug is not None:
             chunk.debug = debug
         return chunk
@@ -185,7 +213,12 @@ class TextShape:
         """The completion."""
         completion = self._envelope(
             [
-                self._choice(index, choice.reply.content or "", choice.finish_reason)
+                self._choice(
+                    index,
+                    choice.reply.content or "",
+                    choice.finish_reason,
+                    self.writer.text(choice.logprobs) if self.writer else None,
+                )
                 for index, choice in enumerate(choices)
             ],
             usage,
@@ -195,12 +228,17 @@ class TextShape:
             completion.debug = debug
         return completion
 
-    def _chunk(self, index: int, text: str, finish_reason: FinishReason | None) -> Completion:
-        choices = [self._choice(index, text, finish_reason)]
+    def _chunk(
+        self, index: int, text: str, finish_reason: FinishReason | None, logprobs: Logprobs
+    ) -> Completion:
+        written = self.writer.text(logprobs) if self.writer and logprobs else None
+        choices = [self._choice(index, text, finish_reason, written)]
         return self._envelope(choices, None, with_usage=self.with_usage)
 
-    def _choice(self, index: int, text: str, finish_reason: FinishReason | None) -> CompletionChoice:
-        return CompletionChoice(index=index, text=text, logprobs=None, finish_reason=finish_reason)
+    def _choice(
+        self, index: int, text: str, finish_reason: FinishReason | None, logprobs: TextLogprobs | None
+    ) -> CompletionChoice:
+        return CompletionChoice(index=index, text=text, logprobs=logprobs, finish_reason=finish_reason)
 
     def _envelope(
         self, choices: list[CompletionChoice], usage: Usage | None, *, with_usage: bool

@@ -9,7 +9,7 @@ from server.chat.stream_parser import StreamParser
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """`make_parser` gives each choice its own.
+    """`make_parser` gives each choice its own. Unless `is_parallel`, calls after the first are left out.
 
     `call_reason` is the finish reason of a choice with calls, which `is_legacy` has written in their older
     form. With `thought_markers`, the thought stays in the content between these; `is_open` where the prompt
@@ -19,6 +19,7 @@ class Reading:
     make_parser: Callable[[], StreamParser]
     custom_names: frozenset[str] = frozenset()
     call_reason: ChatFinishReason = "tool_calls"
+    is_parallel: bool = True
     is_legacy: bool = False
     thought_markers: tuple[str, str] | None = None
     is_open: bool = False

@@ -42,14 +42,17 @@ class ReplyReader:
 
     def finish(self) -> list[Event]:
         """What was held back; there is no more text."""
-        return self._completed(self._parser.finish())
+        return [*self._completed(self._parser.finish()), *self._last_input()]
 
     def _completed(self, events: Iterable[Event]) -> list[Event]:
         completed: list[Event] = []
         for event in events:
+            if not isinstance(event, Delta) and event.index and not self._reading.is_parallel:
+                continue
             if self._reading.thought_markers is not None:
                 completed += self._markers(event, *self._reading.thought_markers)
             if isinstance(event, CallStart):
+                completed += self._last_input()
                 if event.name in self._reading.custom_names:
                     self._inputs[event.index] = CustomInput()
                 completed.append(event if event.id else replace(event, id=f"call_{uuid.uuid4().hex[:24]}"))
@@ -63,6 +66,12 @@ class ReplyReader:
             else:
                 completed.append(event)
         return completed
+
+    def _last_input(self) -> list[Event]:
+        """What is left of the inputs of finished calls."""
+        left = [(index, reader.finish()) for index, reader in self._inputs.items()]
+        self._inputs.clear()
+        return [CallArguments(index, text) for index, text in left if text]
 
     def _markers(self, event: Event, start: str, end: str) -> list[Event]:
         """The marker that stands before an event, where the thought stays in the content."""

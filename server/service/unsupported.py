@@ -45,7 +45,6 @@ _MESSAGE: dict[str, Neutral] = {
 _OPENAI: dict[str, Neutral] = {
     "audio": _null,
     "echo": _false,
-    "logprobs": _false,
     "metadata": _null,
     "modalities": _one_of(["text"]),
     "moderation": _null,
@@ -58,7 +57,6 @@ _OPENAI: dict[str, Neutral] = {
     "store": _false,
     "stream_options.include_obfuscation": _false,
     "suffix": _empty,
-    "top_logprobs": _zero,
     "verbosity": _one_of("medium"),
     "web_search_options": _null,
 }

@@ -1,4 +1,4 @@
-"""Calls of tools as constraints: their arguments keep to the tools' schemas, as far as those can be enforced."""
+"""Calls of tools as constraints: arguments keep to their schemas, as far as those can be enforced."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
