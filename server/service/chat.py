@@ -17,6 +17,7 @@ from server.service.choices import ChatShape, Identity
 from server.service.constraints.compiler import Compiled, ConstraintCompiler, constraint, verdict
 from server.service.generation import Generation, Guidance
 from server.service.logprobs import writer
+from server.service.pending import PendingAnswer
 from server.service.plan import Plan
 from server.service.prompts import tokenized
 from server.service.reading import Reading
@@ -44,9 +45,13 @@ class ChatService:
         self._decoding = decoding
         self._constraints = constraints
 
-    async def prepare(self, request: ChatCompletionRequest) -> Answer:
+    def answer(self, request: ChatCompletionRequest) -> PendingAnswer:
+        """The answer to a request, of which nothing has happened yet."""
+        prepare = partial(self._prepare, request)
+        return PendingAnswer(self._registry, request.model, prepare, stream=bool(request.stream))
+
+    async def _prepare(self, request: ChatCompletionRequest, model: LoadedModel) -> Answer:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
-        model = self._registry.acquire(request.model)
         with_usage = sampling.wants_usage_chunk(request)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         read = await anyio.to_thread.run_sync(self._read, model, request)

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from fastapi.testclient import TestClient
 
 from server.app import create_app
-from server.registry import ModelRegistry
 from server.settings import Settings
-from tests.fakes_web import ScriptedEngine, loaded_model
+from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 
 HERMES = """{% if tools %}{% for tool in tools %}{{ tool | tojson }}
 {% endfor %}{{ '<tool_call>' }}{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}
@@ -42,7 +41,7 @@ def hermes(name: str, arguments: str) -> str:
 @contextmanager
 def app_over(engine: ScriptedEngine, template: str = HERMES) -> Generator[TestClient, None, None]:
     """The app with one model of this template."""
-    registry = ModelRegistry([loaded_model(engine, template=template)])
+    registry = registry_over(loaded_model(engine, template=template))
     with TestClient(create_app(Settings(), registry), raise_server_exceptions=False) as client:
         assert client.portal is not None
         client.portal.call(registry.start)
