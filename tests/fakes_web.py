@@ -61,6 +61,7 @@ class ScriptedEngine:
         self.hold_after: int | None = None
         self.failure: Exception | None = None
         self.fail_after = 0
+        self.num_reasoning_tokens = 0
         self.requests: list[GenerationRequest] = []
         self.running: set[str] = set()
         self.aborted: list[str] = []
@@ -109,6 +110,7 @@ class ScriptedEngine:
                     finish_reason=reason if turn == len(kept) - 1 else None,
                     num_completion_tokens=turn + 1,
                     num_cached_tokens=len(request.token_ids) // 2,
+                    num_reasoning_tokens=self.num_reasoning_tokens,
                 )
                 turns.append((turn, output))
         return [output for _, output in sorted(turns, key=lambda pair: pair[0])]
