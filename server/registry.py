@@ -102,6 +102,7 @@ def _engine_config(settings: Settings, path: Path) -> EngineConfig:
         model_path=os.fspath(path),
         context_size=settings.context_size,
         num_cells=settings.kv_cells,
+        num_parked_tokens=settings.kv_parked,
         batch_size=settings.batch_size,
         max_sequences=settings.max_sequences,
         max_running=settings.max_running,

@@ -127,7 +127,7 @@ class Scheduler:
             if shared <= other.num_computed_tokens:
                 continue
             if have is None:
-                have = self._kv_cache.match(sequence.token_ids[:-1], sequence.salt).length
+                have = self._kv_cache.num_known(sequence.token_ids, sequence.salt)
             if shared - have >= _MIN_AWAITED_PREFIX:
                 return True
         return False
