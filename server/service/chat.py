@@ -1,9 +1,12 @@
 """Chat completions: messages into a prompt, and the prompt into an answer."""
 
+from functools import partial
+
 import anyio.to_thread
 
 from schemas.chat import ChatCompletionRequest
 from server.chat.messages import normalize
+from server.errors import InvalidRequestError
 from server.loaded_model import LoadedModel
 from server.registry import ModelRegistry
 from server.service import sampling
@@ -11,6 +14,8 @@ from server.service.answers import Answer
 from server.service.choices import ChatShape, Identity
 from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
 from server.service.generation import Generation
+from server.service.logprobs import writer
+from server.service.pending import PendingAnswer
 from server.service.plan import Plan
 from server.service.prompts import tokenized
 from server.service.sampling import Decoding
@@ -24,9 +29,13 @@ class ChatService:
         self._decoding = decoding
         self._constraints = constraints
 
-    async def prepare(self, request: ChatCompletionRequest) -> Answer:
+    def answer(self, request: ChatCompletionRequest) -> PendingAnswer:
+        """The answer to a request, of which nothing has happened yet."""
+        prepare = partial(self._prepare, request)
+        return PendingAnswer(self._registry, request.model, prepare, stream=bool(request.stream))
+
+    async def _prepare(self, request: ChatCompletionRequest, model: LoadedModel) -> Answer:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
-        model = self._registry.acquire(request.model)
         with_usage = sampling.wants_usage_chunk(request)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         plan, token_ids = await anyio.to_thread.run_sync(self._read, model, request)
@@ -34,7 +43,7 @@ class ChatService:
         identity = Identity.new("chatcmpl", request.model)
         return Answer(
             Generation(model, identity.id, [token_ids], plan.params, plan.num_drawn, constraint(compiled)),
-            ChatShape(identity, with_usage=with_usage),
+            ChatShape(identity, with_usage=with_usage, writer=writer(model.vocab, plan.params)),
             plan,
             verdict(compiled, plan.params),
             stream=bool(request.stream),
@@ -42,7 +51,17 @@ class ChatService:
         )
 
     def _read(self, model: LoadedModel, request: ChatCompletionRequest) -> tuple[Plan, tuple[int, ...]]:
-        return self._decoding.plan(request, model), _prompt(model, request)
+        plan = self._decoding.plan(request, model, num_logprobs=_num_logprobs(request))
+        return plan, _prompt(model, request)
+
+
+def _num_logprobs(request: ChatCompletionRequest) -> int | None:
+    if request.logprobs:
+        return request.top_logprobs or 0
+    if request.top_logprobs:
+        message = "'top_logprobs' is only allowed when 'logprobs' is true."
+        raise InvalidRequestError(message, param="top_logprobs", code="invalid_value")
+    return None
 
 
 def _prompt(model: LoadedModel, request: ChatCompletionRequest) -> tuple[int, ...]:

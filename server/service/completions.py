@@ -1,5 +1,6 @@
 """Text completions: one prompt or several, as text or as token ids."""
 
+from functools import partial
 from typing import cast
 
 import anyio.to_thread
@@ -13,6 +14,8 @@ from server.service.answers import Answer
 from server.service.choices import Identity, TextShape
 from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
 from server.service.generation import Generation
+from server.service.logprobs import writer
+from server.service.pending import PendingAnswer
 from server.service.plan import Plan
 from server.service.prompts import checked_ids, tokenized
 from server.service.sampling import Decoding
@@ -28,16 +31,20 @@ class CompletionService:
         self._decoding = decoding
         self._constraints = constraints
 
-    async def prepare(self, request: CompletionRequest) -> Answer:
+    def answer(self, request: CompletionRequest) -> PendingAnswer:
+        """The answer to a request, of which nothing has happened yet."""
+        prepare = partial(self._prepare, request)
+        return PendingAnswer(self._registry, request.model, prepare, stream=bool(request.stream))
+
+    async def _prepare(self, request: CompletionRequest, model: LoadedModel) -> Answer:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
-        model = self._registry.acquire(request.model)
         with_usage = sampling.wants_usage_chunk(request)
         plan, prompts = await anyio.to_thread.run_sync(self._read, model, request)
         compiled = await self._constraints.compile(request)
         identity = Identity.new("cmpl", request.model)
         return Answer(
             Generation(model, identity.id, prompts, plan.params, plan.num_drawn, constraint(compiled)),
-            TextShape(identity, with_usage=with_usage),
+            TextShape(identity, with_usage=with_usage, writer=writer(model.vocab, plan.params)),
             plan,
             verdict(compiled, plan.params),
             stream=bool(request.stream),
@@ -45,7 +52,7 @@ class CompletionService:
         )
 
     def _read(self, model: LoadedModel, request: CompletionRequest) -> tuple[Plan, list[tuple[int, ...]]]:
-        plan = self._decoding.plan(request, model, DEFAULT_MAX_TOKENS)
+        plan = self._decoding.plan(request, model, DEFAULT_MAX_TOKENS, num_logprobs=request.logprobs)
         return plan, _prompts(model, request, self._decoding.limits.max_prompts)
 
 
