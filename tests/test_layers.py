@@ -61,8 +61,18 @@ ALLOWED = {
         "server.service",
         "server.settings",
     },
+    "server.hub": {"server.llama", "server.model_store"},
     "server.configuration": {"server.settings"},
-    "server.cli": {"server.configuration", "server.serving", "server.settings", "server.version"},
+    "server.cli": {
+        "server.configuration",
+        "server.hub",
+        "server.llama",
+        "server.model_store",
+        "server.resident",
+        "server.serving",
+        "server.settings",
+        "server.version",
+    },
     "server.__main__": {"server.cli"},
 }
 # Parts of the engine that services and routes may name: plain values, and what writes constraints.
@@ -84,6 +94,8 @@ OWNED = {
     "uvicorn": {"server.serving"},
     "typer": {"server.cli"},
     "rich": {"server.cli"},
+    "prompt_toolkit": {"server.cli"},
+    "huggingface_hub": {"server.hub"},
 }
 
 FILES = [path for folder in ("schemas", "server") for path in sorted((ROOT / folder).rglob("*.py"))]
