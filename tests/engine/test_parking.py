@@ -20,8 +20,8 @@ MANY_STEPS = 100
 class Memory:
     """A cache over a fake context, and runs through it."""
 
-    def __init__(self, **sizes: int) -> None:
-        self.context = FakeContext(**sizes)
+    def __init__(self, num_cells: int = 4096, max_sequences: int = 16) -> None:
+        self.context = FakeContext(num_cells, max_sequences)
         self.cache = KVCache(self.context, None)
 
     def begin(self, tokens: list[int]) -> Allocation:
