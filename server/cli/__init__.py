@@ -15,6 +15,8 @@ from server.cli.errors import CommandError, complain
 COMMANDS = {
     "serve": "Serve models over HTTP.",
     "pull": "Bring a model from the Hugging Face hub.",
+    "list": "List the models that are here.",
+    "info": "Show what a model is and the memory it needs.",
     "check-config": "Show the effective options and where each comes from.",
     "version": "Print the version.",
 }

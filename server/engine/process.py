@@ -19,10 +19,12 @@ from server.engine import messages
 from server.engine.config import EngineConfig, settled_lengths
 from server.engine.engine import Engine
 from server.engine.outputs import EngineStats, TokenOutput
+from server.engine.sizing import fitted
 from server.llama import library
 from server.llama.batch import Batch
 from server.llama.context import Context, ContextError, DecodeStatus
 from server.llama.model import Model, ModelLoadError
+from server.machine import available_memory, usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +84,7 @@ def resolve(config: EngineConfig, training_context: int) -> EngineConfig:
         batch_size=batch_size,
         max_sequences=max_sequences,
         max_running=min(config.max_running, max_sequences, batch_size),
-        num_threads=config.num_threads or len(os.sched_getaffinity(0)),
+        num_threads=config.num_threads or usable_cores(),
     )
 
 
@@ -102,6 +104,8 @@ def run_first_prompt(context: Context, batch_size: int) -> None:
 
 
 def _serve(connection: _Connection, config: EngineConfig) -> None:
+    if not library.has_gpu():
+        config = fitted(config, available_memory())
     model = Model(
         config.model_path,
         num_gpu_layers=config.num_gpu_layers,
