@@ -1,4 +1,4 @@
-"""The `caravan` command. Each of its commands is a file here, imported when it is called."""
+"""The `caravan` command. Each of its commands is a file of `commands`, imported when called."""
 
 import importlib
 import sys
@@ -31,7 +31,7 @@ class _Commands(TyperGroup):
 
 
 def _load(name: str) -> Any:  # noqa: ANN401 (typer's own type is private)
-    module = importlib.import_module(f"server.cli.{name.replace('-', '_')}")
+    module = importlib.import_module(f"server.cli.commands.{name.replace('-', '_')}")
     app = typer.Typer(add_completion=False)
     app.command(name)(module.command)
     return typer.main.get_command(app)
