@@ -10,9 +10,11 @@ from pydantic.json_schema import models_json_schema
 from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from schemas.completions import CompletionRequest
 from schemas.errors import ErrorResponse
+from server.metrics import Metrics
 from server.registry import ModelRegistry
 from server.routes import chat, completions, docs, envelope, models, ops
 from server.routes.deps import Services
+from server.routes.journal import Journal
 from server.service import presets
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
@@ -40,8 +42,11 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     )
     decoding = _decoding(settings, registry)
     constraints = ConstraintCompiler()
+    metrics = Metrics()
+    app.add_middleware(Journal, metrics=metrics)
     app.state.services = Services(
         registry=registry,
+        metrics=metrics,
         decoding=decoding,
         chat=ChatService(registry, decoding, constraints),
         completions=CompletionService(registry, decoding, constraints),

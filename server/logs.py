@@ -2,17 +2,17 @@
 
 import json
 import logging
-from typing import Literal
 
 from server import record
-
-LogFormat = Literal["text", "json"]
 
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def configure(level: str, form: LogFormat) -> None:
-    """Set up the root logger of this process. llama.cpp's lines and uvicorn's come the same way."""
+def configure(level: str, form: str) -> None:
+    """Set up the root logger of this process: `form` is "text" or "json".
+
+    llama.cpp's lines and uvicorn's come the same way.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter(TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

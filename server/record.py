@@ -65,13 +65,14 @@ class GenerationRecord:
         if output.finish_reason is not None:
             self._finish(output, output.finish_reason)
 
-    def close(self) -> None:
+    def close(self, num_cached_tokens: int) -> None:
         """Note the end, whoever brought it about; once."""
         if self._is_closed:
             return
         self._is_closed = True
         metrics = self._request.metrics
         self._request.num_completion_tokens += sum(self._num_tokens)
+        self._request.num_cached_tokens += num_cached_tokens
         if metrics is None:
             return
         if self._num_unfinished:
@@ -92,7 +93,6 @@ class GenerationRecord:
 
     def _finish(self, output: TokenOutput, reason: FinishReason) -> None:
         self._num_unfinished -= 1
-        self._request.num_cached_tokens += output.num_cached_tokens if output.index == 0 else 0
         metrics = self._request.metrics
         if metrics is not None:
             metrics.finished.labels(self._model, reason.value).inc()

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 
 from server.engine import messages
-from server.engine.child import EngineChild, EngineStartError, FirstPromptDeathError
+from server.engine.child import EngineChild, EngineStartError, FirstPromptDeathError, relay
 from server.engine.config import EngineConfig
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
@@ -135,7 +135,9 @@ class AsyncEngine:
             message = receiving.result()
             if message is None:
                 return
-            if isinstance(message, messages.Stepped):
+            if isinstance(message, messages.Logged):
+                relay(message)
+            elif isinstance(message, messages.Stepped):
                 self._stats = message.stats
                 self._dispatch(message.outputs)
 

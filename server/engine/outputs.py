@@ -40,7 +40,8 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `logprobs` has the tokens of which the first character is in `text`, of the same stage, where the request
     asked for them: all that were drawn, in the end, except the one that ended the text and those that stand
-    in the part that a stop string cut off.
+    in the part that a stop string cut off. `queue_seconds` is how long the choice waited for its prompt to
+    be begun, told with its first output alone.
     """
 
     request_id: str
@@ -53,6 +54,7 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     mirostat_mu: float | None = None
     sum_logprob: float | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    queue_seconds: float | None = None
     error: str | None = None
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from server.metrics import Metrics
 from server.registry import ModelRegistry
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
@@ -16,6 +17,7 @@ class Services:
     """The services of one app, and the settings that routes themselves need."""
 
     registry: ModelRegistry
+    metrics: Metrics
     decoding: Decoding
     chat: ChatService
     completions: CompletionService

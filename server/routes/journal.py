@@ -7,6 +7,7 @@ import logging
 import re
 import time
 import uuid
+from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,7 +41,7 @@ class Journal:
         request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         entry = RequestRecord(request_id, self._metrics)
         record.use(entry)
-        status = _NO_ANSWER
+        status: int = _NO_ANSWER
 
         async def noting(message: Message) -> None:
             nonlocal status
@@ -51,6 +52,9 @@ class Journal:
 
         try:
             await self._app(scope, receive, noting)
+        except Exception:
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            raise
         finally:
             self._close(scope, entry, status)
 

@@ -5,6 +5,7 @@ import asyncio
 from starlette.types import Message
 
 from schemas.chat import ChatCompletionRequest
+from server.metrics import Metrics
 from server.registry import ModelRegistry
 from server.routes.deps import Services
 from server.routes.sse import AnswerStream
@@ -35,6 +36,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
         chat = ChatService(registry, decoding, constraints)
         services = Services(
             registry=registry,
+            metrics=Metrics(),
             decoding=decoding,
             chat=chat,
             completions=CompletionService(registry, decoding, constraints),
