@@ -25,6 +25,8 @@ class FakeContext:
     end_weight: float = 1.0
     fail_next: bool = False
     num_decoded: int = 0
+    num_rows: int = 0
+    most_rows: int = 0
     # sequence id -> the cells it holds, in order; a cell is its token and its number
     cells: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     _rows: list[NDArray[np.float32]] = field(default_factory=list)
@@ -51,6 +53,8 @@ class FakeContext:
             if batch.wants_logits[i]:
                 self._rows.append(self._row([token for token, _ in run]))
         self.num_decoded += count
+        self.num_rows += len(self._rows)
+        self.most_rows = max(self.most_rows, len(self._rows))
         return DecodeStatus.OK
 
     def logits(self) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.ports import DecodingContext, TokenTable
 from server.engine.sampling.sampler import TokenSpace
-from server.engine.scheduler import Scheduler
+from server.engine.scheduler import Scheduler, Work
 from server.engine.sequence import Sequence
 from server.engine.step_clock import StepClock
 from server.engine.token_mask import ConstraintError, TokenMask
@@ -104,8 +104,8 @@ class Engine:
         """Schedule, decode, sample, publish."""
         self._expire()
         work = self._scheduler.schedule()
-        complete = self._decoder.decode(work)
-        self._sample(complete)
+        done = self._decoder.decode(work)
+        self._sample(done)
         self._totals.steps += bool(work)
         self._flush()
 
@@ -212,14 +212,24 @@ class Engine:
             if sequence.deadline is not None and sequence.deadline <= now:
                 self._finish(sequence, FinishReason.LENGTH)
 
-    def _sample(self, complete: list[Sequence]) -> None:
+    def _sample(self, done: list[Work]) -> None:
         """Draw the next token of every sequence whose known tokens are all computed."""
-        if not complete:
+        if not done:
             return
         logits = self._context.logits()
-        for row, sequence in enumerate(complete):
+        end = 0
+        for item in done:
+            sequence, end = item.sequence, end + item.num_logits
             try:
-                token_id = sequence.sampler.sample(logits[row])
+                if item.num_scored and sequence.scores is not None:
+                    start = end - item.num_logits
+                    sequence.scores.take(logits[start : start + item.num_scored], self._token_space.ids)
+                if not item.completes:
+                    continue
+                if sequence.params.max_tokens == 0:
+                    self._finish(sequence, FinishReason.LENGTH)
+                    continue
+                token_id = sequence.sampler.sample(logits[end - 1])
             except ConstraintError as error:
                 self._finish(sequence, FinishReason.ERROR, str(error))
                 continue

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from server.engine.detokenizer import Detokenizer
 from server.engine.params import GenerationRequest
 from server.engine.ports import TokenTable
+from server.engine.prompt_scores import PromptScores, ScoreBook
 from server.engine.sampling.sampler import Sampler, TokenSpace
 from server.engine.sequence import Sequence
 from server.engine.token_mask import ConstraintError, MaskFactory, TokenMask
@@ -32,6 +33,7 @@ class Intake:
         self._context_size = context_size
         self._deliver = deliver
         self._num_arrivals = 0
+        self._scores = ScoreBook()
         self._waiting: dict[str, GenerationRequest] = {}
         self._thread: ThreadPoolExecutor | None = None
 
@@ -76,8 +78,14 @@ class Intake:
             self._num_arrivals += 1
             sampler = Sampler(request.params, request.token_ids, index, self._token_space, mask)
             detokenizer = Detokenizer(self._tokens, request.params)
-            made.append(Sequence(request, index, self._num_arrivals, sampler, detokenizer))
+            scores = self._prompt_scores(request)
+            made.append(Sequence(request, index, self._num_arrivals, sampler, detokenizer, scores))
         return made
+
+    def _prompt_scores(self, request: GenerationRequest) -> PromptScores | None:
+        if request.num_prompt_logprobs is None:
+            return None
+        return PromptScores(self._scores, request.token_ids, request.cache_salt, request.num_prompt_logprobs)
 
     def close(self) -> list[GenerationRequest]:
         """Make no more masks; all requests that waited."""

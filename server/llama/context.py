@@ -32,6 +32,7 @@ class Context:
     """Owns a `llama_context` with unified KV memory: at least `num_cells` cells, shared by all sequences.
 
     A model without attention has no cells; it then counts as if each sequence had `num_cells` of its own.
+    A batch may ask for a row of logits for each sequence, and for `num_spare_rows` more.
     Calls that would abort the process raise instead. One thread only. Close it before its model.
     """
 
@@ -43,6 +44,7 @@ class Context:
         batch_size: int,
         max_sequences: int,
         num_threads: int,
+        num_spare_rows: int = 0,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = num_cells
@@ -50,7 +52,7 @@ class Context:
         params.n_ubatch = batch_size
         params.n_seq_max = max_sequences
         # Left at 0, llama.cpp reserves a row of logits for every token of a batch; below n_seq_max it aborts.
-        params.n_outputs_max = max_sequences
+        params.n_outputs_max = min(max_sequences + num_spare_rows, max(batch_size, max_sequences))
         params.n_threads = num_threads
         params.n_threads_batch = num_threads
         params.kv_unified = True
@@ -68,6 +70,7 @@ class Context:
         if model.memory_kind is MemoryKind.RECURRENT:
             self.num_cells *= max_sequences
         self.max_sequences = max_sequences
+        self._max_outputs = int(params.n_outputs_max)
         self.batch_size = int(llama_cpp.llama_n_batch(self._pointer))
         self.vocab_size = model.vocab.size
         self.sliding_window = model.sliding_window
@@ -136,8 +139,8 @@ class Context:
         count = batch.num_tokens
         if not 0 < count <= self.batch_size:
             raise ValueError(f"a batch of {count} tokens, where 1 to {self.batch_size} are possible")
-        if batch.num_outputs > self.max_sequences:
-            raise ValueError(f"{batch.num_outputs} rows of logits asked for, {self.max_sequences} reserved")
+        if batch.num_outputs > self._max_outputs:
+            raise ValueError(f"{batch.num_outputs} rows of logits asked for, {self._max_outputs} reserved")
         ids = batch.token_ids[:count]
         if ids.min() < 0 or ids.max() >= self.vocab_size:
             raise ValueError("the batch has a token id outside the vocabulary")

@@ -1,5 +1,7 @@
 """Chat completions: messages into a prompt, and the prompt into an answer."""
 
+from functools import partial
+
 import anyio.to_thread
 
 from schemas.chat import ChatCompletionRequest
@@ -13,6 +15,7 @@ from server.service.choices import ChatShape, Identity
 from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
 from server.service.generation import Generation
 from server.service.logprobs import writer
+from server.service.pending import PendingAnswer
 from server.service.plan import Plan
 from server.service.prompts import tokenized
 from server.service.sampling import Decoding
@@ -26,9 +29,13 @@ class ChatService:
         self._decoding = decoding
         self._constraints = constraints
 
-    async def prepare(self, request: ChatCompletionRequest) -> Answer:
+    def answer(self, request: ChatCompletionRequest) -> PendingAnswer:
+        """The answer to a request, of which nothing has happened yet."""
+        prepare = partial(self._prepare, request)
+        return PendingAnswer(self._registry, request.model, prepare, stream=bool(request.stream))
+
+    async def _prepare(self, request: ChatCompletionRequest, model: LoadedModel) -> Answer:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
-        model = self._registry.acquire(request.model)
         with_usage = sampling.wants_usage_chunk(request)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         plan, token_ids = await anyio.to_thread.run_sync(self._read, model, request)

@@ -96,7 +96,7 @@ def test_a_request_in_the_series(client: TestClient, *, stream: bool) -> None:
 def test_clients_that_leave_are_counted(live: str, engine: ScriptedEngine) -> None:
     engine.hold_after = 1
     with httpx.stream("POST", live + PATH, json={**BODY, "stream": True}) as response:
-        next(response.iter_lines())
+        next(line for line in response.iter_lines() if "prompt of" in line)
     wait_until(lambda: bool(engine.aborted))
     wait_until(
         lambda: 'caravan_requests_aborted_total{model="fake"} 1.0' in httpx.get(live + "/metrics").text
@@ -116,5 +116,26 @@ def test_openmetrics_for_those_who_ask(client: TestClient) -> None:
     client.post(PATH, json=BODY)
     response = client.get("/metrics", headers={"accept": "application/openmetrics-text"})
     assert response.headers["content-type"].startswith("application/openmetrics-text")
-    names = {family.name for family in parse_openmetrics(response.text)}
+    names = {family.name for family in parse_openmetrics(response.text)}  # type: ignore[no-untyped-call]
     assert "caravan_time_to_first_token_seconds" in names
+
+
+def test_the_engines_own_books(client: TestClient, engine: ScriptedEngine) -> None:
+    engine.num_restarts = 2
+    told = samples(client)
+    assert told["caravan_kv_cells fake"] == 512
+    assert told["caravan_kv_cells_used fake"] == 128
+    assert told["caravan_kv_cache_usage_perc fake"] == 0.25
+    assert told["caravan_engine_restarts_total fake"] == 2
+
+
+def test_status_is_numbers_for_administrators(live: str, client: TestClient, engine: ScriptedEngine) -> None:
+    engine.hold_after = 1
+    with httpx.stream("POST", live + PATH, json={**BODY, "stream": True}) as response:
+        next(response.iter_lines())
+        wait_until(lambda: bool(engine.running))
+        status = httpx.get(live + "/status")
+    (model,) = status.json()["models"]
+    assert (model["id"], model["status"], model["running"], model["cells"]) == ("fake", "loaded", 1, 512)
+    assert SECRET not in status.text
+    assert client.get("/status").status_code == 403, "the test client does not call from this machine"
