@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from server.chat.families import ModelFamily
 from server.chat.template import ChatTemplate
 from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.params import GenerationRequest
@@ -79,6 +80,7 @@ class LoadedModel:
     id: str
     vocab: TextVocab
     template: ChatTemplate
+    family: ModelFamily
     engine: TextEngine
     bos_text: str
     metadata: Mapping[str, str]

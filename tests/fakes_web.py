@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from server.chat.families import recognise
 from server.chat.template import CHATML, ChatTemplate
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
@@ -130,6 +131,7 @@ def loaded_model(
         id="fake",
         vocab=vocab or FakeVocab(),
         template=ChatTemplate(template, bos_token=bos_text),
+        family=recognise(template),
         engine=engine or ScriptedEngine(),
         bos_text=bos_text,
         metadata={},

@@ -70,10 +70,15 @@ ALLOWED = {
         "server.service",
         "server.settings",
     },
+    "server.hub": {"server.llama", "server.model_store"},
     "server.configuration": {"server.settings"},
     "server.cli": {
         "server.configuration",
         "server.logs",
+        "server.hub",
+        "server.llama",
+        "server.model_store",
+        "server.resident",
         "server.serving",
         "server.settings",
         "server.version",
@@ -99,6 +104,8 @@ OWNED = {
     "uvicorn": {"server.serving"},
     "typer": {"server.cli"},
     "rich": {"server.cli"},
+    "prompt_toolkit": {"server.cli"},
+    "huggingface_hub": {"server.hub"},
 }
 
 FILES = [path for folder in ("schemas", "server") for path in sorted((ROOT / folder).rglob("*.py"))]

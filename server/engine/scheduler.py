@@ -137,7 +137,7 @@ class Scheduler:
             if shared <= other.num_computed_tokens:
                 continue
             if have is None:
-                have = self._kv_cache.match(sequence.matchable_tokens[:-1], sequence.salt).length
+                have = self._kv_cache.num_known(sequence.matchable_tokens, sequence.salt)
             if shared - have >= _MIN_AWAITED_PREFIX:
                 return True
         return False

@@ -141,6 +141,7 @@ def _engine_config(path: Path, table: ModelSettings) -> EngineConfig:
         model_path=os.fspath(path),
         context_size=table.context_size,
         num_cells=table.kv_cells,
+        num_parked_tokens=table.kv_parked,
         batch_size=table.batch_size,
         max_sequences=table.max_sequences,
         max_running=table.max_running,
@@ -159,6 +160,7 @@ def _need(path: Path, table: ModelSettings) -> int:
     return estimate(
         header,
         num_cells=num_cells,
+        num_parked_tokens=num_cells if table.kv_parked is None else table.kv_parked,
         max_sequences=table.max_sequences,
         batch_size=table.batch_size,
     ).total

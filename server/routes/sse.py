@@ -15,8 +15,8 @@ from server import record
 from server.errors import CaravanError, ServerError
 from server.routes.deps import Services
 from server.routes.envelope import envelope
-from server.service.answers import to_json
 from server.service.pending import PendingAnswer
+from server.service.wire import to_json
 
 T = TypeVar("T")
 

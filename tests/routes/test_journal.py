@@ -132,8 +132,8 @@ def test_the_engines_own_books(client: TestClient, engine: ScriptedEngine) -> No
 def test_status_is_numbers_for_administrators(live: str, client: TestClient, engine: ScriptedEngine) -> None:
     engine.hold_after = 1
     with httpx.stream("POST", live + PATH, json={**BODY, "stream": True}) as response:
-        next(response.iter_lines())
-        wait_until(lambda: bool(engine.running))
+        lines = response.iter_lines()
+        next(line for line in lines if "prompt of" in line)
         status = httpx.get(live + "/status")
     (model,) = status.json()["models"]
     assert (model["id"], model["status"], model["running"], model["cells"]) == ("fake", "loaded", 1, 512)
