@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from server.chat.families import recognise
 from server.chat.template import CHATML, ChatTemplate
-from server.engine.outputs import FinishReason, TokenOutput
+from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.loaded_model import LoadedModel
 from server.registry import ModelOffer, ModelRegistry
@@ -67,6 +67,8 @@ class ScriptedEngine:
         self.aborted: list[str] = []
         self.start_failure: Exception | None = None
         self.closed = False
+        self.num_restarts = 0
+        self.pid: int | None = None
 
     async def start(self) -> None:
         if self.start_failure is not None:
@@ -75,6 +77,9 @@ class ScriptedEngine:
 
     async def close(self) -> None:
         self.closed = True
+
+    def stats(self) -> EngineStats:
+        return EngineStats(num_running=len(self.running), num_cells=512, num_cells_used=128)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenOutput, None]:
         self.requests.append(request)
