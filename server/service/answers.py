@@ -70,6 +70,7 @@ class Answer:
                 text="".join(texts[output.index]),
                 finish_reason=_wire_reason(output.finish_reason),
                 logprobs=logprobs[output.index],
+                prompt_logprobs=self._generation.prompt_logprobs[output.index],
             )
             for output in kept
         ]

@@ -14,11 +14,12 @@ from server.service.answers import Answer
 from server.service.choices import ChatShape, Identity
 from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
 from server.service.generation import Generation
-from server.service.logprobs import writer
+from server.service.logprobs import LogprobWriter
 from server.service.pending import PendingAnswer
 from server.service.plan import Plan
 from server.service.prompts import tokenized
 from server.service.sampling import Decoding
+from server.service.scoring import Scoring, refuse_streamed_scores
 
 
 class ChatService:
@@ -40,10 +41,18 @@ class ChatService:
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         plan, token_ids = await anyio.to_thread.run_sync(self._read, model, request)
         compiled = await self._constraints.compile(request)
+        scoring = Scoring(num_logprobs=request.prompt_logprobs)
         identity = Identity.new("chatcmpl", request.model)
         return Answer(
-            Generation(model, identity.id, [token_ids], plan.params, plan.num_drawn, constraint(compiled)),
-            ChatShape(identity, with_usage=with_usage, writer=writer(model.vocab, plan.params)),
+            Generation(
+                model, identity.id, [token_ids], plan.params, plan.num_drawn, constraint(compiled), scoring
+            ),
+            ChatShape(
+                identity,
+                with_usage=with_usage,
+                writer=LogprobWriter(model.vocab) if request.logprobs else None,
+                prompt_writer=None if request.prompt_logprobs is None else LogprobWriter(model.vocab),
+            ),
             plan,
             verdict(compiled, plan.params),
             stream=bool(request.stream),
@@ -51,7 +60,13 @@ class ChatService:
         )
 
     def _read(self, model: LoadedModel, request: ChatCompletionRequest) -> tuple[Plan, tuple[int, ...]]:
-        plan = self._decoding.plan(request, model, num_logprobs=_num_logprobs(request))
+        refuse_streamed_scores(request)
+        plan = self._decoding.plan(
+            request,
+            model,
+            num_logprobs=_num_logprobs(request),
+            may_draw_nothing=request.prompt_logprobs is not None,
+        )
         return plan, _prompt(model, request)
 
 

@@ -8,9 +8,10 @@ import anyio
 import msgspec
 
 from schemas.common import PromptTokensDetails, Usage
-from server.engine.outputs import TokenOutput
+from server.engine.outputs import TokenLogprob, TokenOutput
 from server.engine.params import Constraint, GenerationRequest, SamplingParams
 from server.loaded_model import LoadedModel
+from server.service.scoring import Scoring
 
 Outputs = AsyncGenerator[TokenOutput, None]
 
@@ -18,6 +19,7 @@ Outputs = AsyncGenerator[TokenOutput, None]
 class Generation:
     """Outputs of `n` choices of each prompt; a choice's index counts through prompts, then through choices.
 
+    `prompt_logprobs` has those of each choice once its first output has been seen, if `scoring` asks for any.
     Nothing reaches the engine before `open`. `aclose` must follow, on every path: it is what frees the
     sequences of a client that left.
     """
@@ -30,6 +32,7 @@ class Generation:
         params: SamplingParams,
         num_choices: int,
         constraint: Constraint | None = None,
+        scoring: Scoring | None = None,
     ) -> None:
         self.model = model
         self.num_choices = num_choices * len(prompts)
@@ -37,7 +40,12 @@ class Generation:
         self._num_completion_tokens = [0] * self.num_choices
         self._num_cached_tokens = [0] * self.num_choices
         self._choices_per_prompt = num_choices
-        self._outputs = _all_outputs(model, request_id, prompts, params, num_choices, constraint)
+        self._echo = scoring.echo if scoring else None
+        self.prompt_logprobs: list[Sequence[TokenLogprob]] = [()] * self.num_choices
+        num_logprobs = scoring.num_logprobs if scoring else None
+        self._outputs = _all_outputs(
+            model, request_id, prompts, params, num_choices, constraint, num_logprobs
+        )
         self._first: asyncio.Task[TokenOutput] | None = None
 
     async def open(self, seconds: float) -> None:
@@ -58,7 +66,9 @@ class Generation:
             self._first = None
         self._num_completion_tokens[output.index] = output.num_completion_tokens
         self._num_cached_tokens[output.index] = output.num_cached_tokens
-        return output
+        if output.prompt_logprobs:
+            self.prompt_logprobs[output.index] = output.prompt_logprobs
+        return output if self._echo is None else self._echo.applied(output)
 
     async def aclose(self) -> None:
         """End the run in the engine, if it has not ended."""
@@ -91,6 +101,7 @@ def _all_outputs(
     params: SamplingParams,
     num_choices: int,
     constraint: Constraint | None,
+    num_prompt_logprobs: int | None,
 ) -> Outputs:
     requests = [
         GenerationRequest(
@@ -99,6 +110,7 @@ def _all_outputs(
             params=params,
             n=num_choices,
             constraint=constraint,
+            num_prompt_logprobs=num_prompt_logprobs,
         )
         for index, prompt in enumerate(prompts)
     ]

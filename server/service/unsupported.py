@@ -43,7 +43,6 @@ _MESSAGE: dict[str, Neutral] = {
 
 _OPENAI: dict[str, Neutral] = {
     "audio": _null,
-    "echo": _false,
     "function_call": _one_of("none", "auto"),
     "functions": _empty,
     "metadata": _null,
@@ -59,7 +58,6 @@ _OPENAI: dict[str, Neutral] = {
     "service_tier": _one_of("auto", "default"),
     "store": _false,
     "stream_options.include_obfuscation": _false,
-    "suffix": _empty,
     "tool_choice": _one_of("none", "auto"),
     "tools": _empty,
     "verbosity": _one_of("medium"),
@@ -84,7 +82,6 @@ _PEERS: dict[str, Neutral] = {
     "n_probs": _zero,
     "penalize_nl": _null,
     "priority": _zero,
-    "prompt_logprobs": _null,
     "reasoning_format": _null,
     "skip_special_tokens": _one_of(True),
     "t_max_predict_ms": _null,
