@@ -14,7 +14,7 @@ from server.service import sampling
 from server.service.answers import Answer
 from server.service.choices import Identity, TextShape
 from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
-from server.service.generation import Generation
+from server.service.generation import Generation, Guidance
 from server.service.infill import infilled, refuse_echo
 from server.service.logprobs import LogprobWriter
 from server.service.pending import PendingAnswer
@@ -44,11 +44,10 @@ class CompletionService:
         with_usage = sampling.wants_usage_chunk(request)
         plan, prompts, scoring = await anyio.to_thread.run_sync(self._read, model, request)
         compiled = await self._constraints.compile(request)
+        guidance = Guidance(constraint=constraint(compiled), scoring=scoring)
         identity = Identity.new("cmpl", request.model)
         return Answer(
-            Generation(
-                model, identity.id, prompts, plan.params, plan.num_drawn, constraint(compiled), scoring
-            ),
+            Generation(model, identity.id, prompts, plan.params, plan.num_drawn, guidance),
             TextShape(
                 identity,
                 with_usage=with_usage,

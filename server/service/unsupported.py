@@ -27,51 +27,43 @@ _zero = _one_of(0)
 _one = _one_of(1)
 
 _MESSAGE: dict[str, Neutral] = {
+    # Some clients write every message with all fields that any role has.
     "messages[].tool_calls": _empty,
     "messages[].function_call": _null,
     "messages[].refusal": _null,
+    "messages[].reasoning_content": _empty,
+    "messages[].content[].refusal": _null,
     "messages[].audio": _null,
     "messages[].annotations": _empty,
-    "messages[].reasoning_content": _empty,
     "messages[].content[].image_url": _null,
     "messages[].content[].input_audio": _null,
     "messages[].content[].file": _null,
-    "messages[].content[].refusal": _null,
     "messages[].content[].cache_control": _null,
     "messages[].content[].prompt_cache_breakpoint": _null,
 }
 
 _OPENAI: dict[str, Neutral] = {
     "audio": _null,
-    "function_call": _one_of("none", "auto"),
-    "functions": _empty,
     "metadata": _null,
     "modalities": _one_of(["text"]),
     "moderation": _null,
-    "parallel_tool_calls": _one_of(True, False),
     "prediction": _null,
     "prompt_cache_key": _null,
     "prompt_cache_options": _null,
     "prompt_cache_retention": _null,
-    "reasoning_effort": _null,
     "safety_identifier": _null,
     "service_tier": _one_of("auto", "default"),
     "store": _false,
     "stream_options.include_obfuscation": _false,
-    "tool_choice": _one_of("none", "auto"),
-    "tools": _empty,
     "verbosity": _one_of("medium"),
     "web_search_options": _null,
 }
 
 _PEERS: dict[str, Neutral] = {
-    "add_generation_prompt": _one_of(True),
     "add_special_tokens": _null,
     "cache_prompt": _one_of(True),
     "cache_salt": _null,
     "chat_template": _null,
-    "chat_template_kwargs": _empty,
-    "continue_final_message": _false,
     "documents": _empty,
     "grammar": _empty,
     "id_slot": _null,
@@ -82,7 +74,6 @@ _PEERS: dict[str, Neutral] = {
     "n_probs": _zero,
     "penalize_nl": _null,
     "priority": _zero,
-    "reasoning_format": _null,
     "skip_special_tokens": _one_of(True),
     "t_max_predict_ms": _null,
     "truncate_prompt_tokens": _null,
