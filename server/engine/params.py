@@ -18,7 +18,8 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     `seed` None draws a fresh seed; each choice of a seeded request has a stream of its own.
     `min_tokens` tokens are drawn before anything but `max_tokens` or `max_seconds` may end the text.
     `max_tokens` None means "until the context is full". `stop` ends the text at its `stop_limit`-th
-    occurrence. `max_seconds` counts from the request's arrival. `score` asks for `TokenOutput.sum_logprob`.
+    occurrence. `max_seconds` counts from the request's arrival. `score` asks for `TokenOutput.sum_logprob`,
+    `num_logprobs` for `TokenOutput.logprobs` with so many of the likeliest tokens.
     """
 
     temperature: float = 0.8
@@ -60,6 +61,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     stop_token_ids: tuple[int, ...] = ()
     include_stop: bool = False
     score: bool = False
+    num_logprobs: int | None = None
 
 
 class Constraint(msgspec.Struct, frozen=True):
