@@ -16,7 +16,7 @@ from server.engine.sampling.sampler import TokenSpace
 from server.engine.scheduler import Scheduler
 from server.engine.sequence import Sequence
 from server.engine.step_clock import StepClock
-from server.engine.token_mask import ConstraintError, TokenMask
+from server.engine.token_mask import ConstraintError, Foresight, TokenMask
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Engine:
             clock,
             lambda sequence: self._finish(sequence, FinishReason.LENGTH),
         )
+        self._foresight = Foresight()
         self._outputs: list[TokenOutput] = []
         self._totals = _Totals()
         self._stopping = False
@@ -89,6 +90,11 @@ class Engine:
                 self._refuse(request, None, FinishReason.ABORT)
             self._finish_all(FinishReason.ABORT)
             self._flush()
+            self._foresight.close()
+
+    def read_vocabulary(self) -> None:
+        """Have ready what the first constraint needs; later it would hold up all streams."""
+        self._intake.read_vocabulary()
 
     @property
     def is_idle(self) -> bool:
@@ -219,23 +225,24 @@ class Engine:
         logits = self._context.logits()
         for row, sequence in enumerate(complete):
             try:
-                token_id = sequence.sampler.sample(logits[row])
+                # What follows without a draw is added with it; the next step computes it all at once.
+                for token_id in sequence.sampler.next_tokens(logits[row]):
+                    if not self._append(sequence, token_id):
+                        break
             except ConstraintError as error:
                 self._finish(sequence, FinishReason.ERROR, str(error))
-                continue
             except Exception as error:
                 log.exception("a draw failed")
                 self._finish(sequence, FinishReason.ERROR, f"sampling failed: {error}")
-                continue
-            self._append(sequence, token_id)
+        self._foresight.prepare([s.sampler.next_mask for s in complete if s.is_unfinished])
 
-    def _append(self, sequence: Sequence, token_id: int) -> None:
-        """Add a drawn token to its sequence and tell the client, or end the sequence."""
+    def _append(self, sequence: Sequence, token_id: int) -> bool:
+        """Add a token to its sequence and tell the client, or end the sequence; whether it goes on."""
         sequence.token_ids.append(token_id)
         self._totals.completion += 1
         if token_id in self._token_space.end_ids or token_id in sequence.params.stop_token_ids:
             self._finish(sequence, FinishReason.STOP)
-            return
+            return False
         sequence.hold_logprob()
         if sequence.num_completion_tokens < sequence.params.min_tokens:
             text = sequence.detokenizer.push_unstopped(token_id)
@@ -247,6 +254,7 @@ class Engine:
             self._finish(sequence, FinishReason.LENGTH, text=text)
         elif text:
             self._outputs.append(sequence.output(text))
+        return sequence.is_unfinished
 
     def _is_full(self, sequence: Sequence) -> bool:
         limit = sequence.params.max_tokens

@@ -119,8 +119,12 @@ def _serve(connection: _Connection, config: EngineConfig) -> None:
         num_threads=config.num_threads,
     )
     connection.send(messages.Loaded())
-    run_first_prompt(context, config.batch_size)
     engine = Engine(context, model.vocab, config, _Publisher(connection))
+    # While the first prompt is computed, as nobody's stream can be held up by it yet.
+    reading = threading.Thread(target=engine.read_vocabulary, name="vocabulary")
+    reading.start()
+    run_first_prompt(context, config.batch_size)
+    reading.join()
     connection.send(messages.Ready(config, library.system_info()))
     threading.Thread(target=_listen, args=(connection, engine), name="listener", daemon=True).start()
     engine.run()

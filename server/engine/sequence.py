@@ -45,6 +45,11 @@ class Sequence:
         self.logprobs = HeldLogprobs()
 
     @property
+    def is_unfinished(self) -> bool:
+        """Whether its client waits for more."""
+        return self.status is not SequenceStatus.FINISHED
+
+    @property
     def num_tokens(self) -> int:
         """Tokens known: the prompt, and what has been drawn."""
         return len(self.token_ids)
@@ -78,6 +83,7 @@ class Sequence:
             finish_reason=reason,
             num_completion_tokens=self.num_completion_tokens,
             num_cached_tokens=self.num_cached_tokens or 0,
+            num_reasoning_tokens=self.sampler.num_reasoning_tokens,
             mirostat_mu=self.sampler.mirostat_mu,
             sum_logprob=self.sampler.sum_logprob,
             logprobs=self.logprobs.release(text, is_all=reason is not None and not self.detokenizer.stopped),
