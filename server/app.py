@@ -11,7 +11,7 @@ from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from schemas.completions import CompletionRequest
 from schemas.errors import ErrorResponse
 from server.registry import ModelRegistry
-from server.routes import chat, completions, docs, envelope, models, ops
+from server.routes import admin, chat, completions, docs, envelope, models, ops
 from server.routes.deps import Services
 from server.service import presets
 from server.service.chat import ChatService
@@ -27,7 +27,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorResponse}, "5X
 def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     """The application over `registry`, which it closes when it ends; starting the models is the caller's.
 
-    Raises PresetError when the operator's presets or defaults cannot be used.
+    Raises PresetError when the operator's presets or defaults are no such. Each model must be able to use
+    them, or its load fails.
     """
     app = FastAPI(
         title="Caravan",
@@ -50,7 +51,7 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
-    for routes in (chat, completions, models):
+    for routes in (chat, completions, models, admin):
         app.include_router(routes.router, responses=_ERRORS)
     app.include_router(ops.router)
     app.include_router(docs.router)
@@ -65,8 +66,9 @@ def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:
         presets=presets.load(settings.presets),
         operator=presets.operator_defaults(settings.defaults),
     )
-    for model in registry.models:
-        decoding.check(model)
+    for offer in registry.offers:
+        presets.operator_defaults(offer.operator_defaults)
+    registry.add_check(decoding.check)
     return decoding
 
 

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from server.chat.families import recognise
 from server.chat.template import CHATML, ChatTemplate
 from server.engine.outputs import FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.loaded_model import LoadedModel
+from server.registry import ModelOffer, ModelRegistry
 
 BOS_ID = 256
 SPECIALS = {"<s>": BOS_ID, "<|im_start|>": 257, "<|im_end|>": 258}
@@ -119,14 +121,34 @@ def loaded_model(
     template: str = CHATML,
     bos_text: str = "",
 ) -> LoadedModel:
-    """A model over fakes; it answers to `fake` and `org/other-name`."""
+    """A model over fakes, called `fake`."""
     return LoadedModel(
         id="fake",
-        aliases=("org/other-name",),
-        created=1_700_000_000,
         vocab=vocab or FakeVocab(),
         template=ChatTemplate(template, bos_token=bos_text),
+        family=recognise(template),
         engine=engine or ScriptedEngine(),
         bos_text=bos_text,
         metadata={},
+        close=lambda: None,
     )
+
+
+def offer_of(model: LoadedModel) -> ModelOffer:
+    """A model over fakes as a registry is offered it; `fake` answers to `org/other-name`, too."""
+    return ModelOffer(
+        id=model.id,
+        aliases=("org/other-name",) if model.id == "fake" else (),
+        created=1_700_000_000,
+        preload=True,
+        operator_defaults=model.operator_defaults,
+        estimate_need=lambda: 0,
+        make_engine=lambda: model.engine,
+        open=lambda _engine: model,
+        read_metadata=lambda: model.metadata,
+    )
+
+
+def registry_over(*models: LoadedModel) -> ModelRegistry:
+    """A registry of models over fakes, all to be loaded at its start."""
+    return ModelRegistry([offer_of(model) for model in models])

@@ -13,7 +13,9 @@ ALLOWED = {
     "schemas": set(),
     "server.errors": set(),
     "server.version": set(),
-    "server.settings": set(),
+    "server.model_settings": set(),
+    "server.model_store": {"server.llama"},
+    "server.settings": {"server.model_settings", "server.model_store"},
     "server.llama": set(),
     "server.resident": set(),
     "server.engine": {"server.llama", "server.errors"},
@@ -25,6 +27,8 @@ ALLOWED = {
         "server.errors",
         "server.llama",
         "server.loaded_model",
+        "server.model_settings",
+        "server.model_store",
         "server.resident",
         "server.settings",
     },
@@ -53,16 +57,22 @@ ALLOWED = {
     },
     "server.serving": {
         "server.app",
-        "server.chat",
-        "server.engine",
-        "server.llama",
-        "server.loaded_model",
         "server.registry",
         "server.service",
         "server.settings",
     },
+    "server.hub": {"server.llama", "server.model_store"},
     "server.configuration": {"server.settings"},
-    "server.cli": {"server.configuration", "server.serving", "server.settings", "server.version"},
+    "server.cli": {
+        "server.configuration",
+        "server.hub",
+        "server.llama",
+        "server.model_store",
+        "server.resident",
+        "server.serving",
+        "server.settings",
+        "server.version",
+    },
     "server.__main__": {"server.cli"},
 }
 # Parts of the engine that services and routes may name: plain values, and what writes constraints.
@@ -84,6 +94,8 @@ OWNED = {
     "uvicorn": {"server.serving"},
     "typer": {"server.cli"},
     "rich": {"server.cli"},
+    "prompt_toolkit": {"server.cli"},
+    "huggingface_hub": {"server.hub"},
 }
 
 FILES = [path for folder in ("schemas", "server") for path in sorted((ROOT / folder).rglob("*.py"))]

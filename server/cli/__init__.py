@@ -14,6 +14,7 @@ from server.cli.errors import CommandError, complain
 # The commands in the order of the help, and what it says of them.
 COMMANDS = {
     "serve": "Serve models over HTTP.",
+    "pull": "Bring a model from the Hugging Face hub.",
     "check-config": "Show the effective options and where each comes from.",
     "version": "Print the version.",
 }

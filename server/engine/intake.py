@@ -9,6 +9,7 @@ from server.engine.detokenizer import Detokenizer
 from server.engine.guide import Guide
 from server.engine.params import GenerationRequest, Reasoning
 from server.engine.ports import TokenTable
+from server.engine.prompt_scores import PromptScores, ScoreBook
 from server.engine.sampling.sampler import Sampler, TokenSpace
 from server.engine.sequence import Sequence
 from server.engine.token_mask import ConstraintError, MaskFactory, TokenMask
@@ -37,6 +38,7 @@ class Intake:
         self._context_size = context_size
         self._deliver = deliver
         self._num_arrivals = 0
+        self._scores = ScoreBook()
         self._waiting: dict[str, GenerationRequest] = {}
         self._thread: ThreadPoolExecutor | None = None
 
@@ -87,8 +89,14 @@ class Intake:
             guide = self._guide(request, mask)
             sampler = Sampler(request.params, request.token_ids, index, self._token_space, guide)
             detokenizer = Detokenizer(self._tokens, request.params, request.shown_token_ids)
-            made.append(Sequence(request, index, self._num_arrivals, sampler, detokenizer))
+            scores = self._prompt_scores(request)
+            made.append(Sequence(request, index, self._num_arrivals, sampler, detokenizer, scores))
         return made
+
+    def _prompt_scores(self, request: GenerationRequest) -> PromptScores | None:
+        if request.num_prompt_logprobs is None:
+            return None
+        return PromptScores(self._scores, request.token_ids, request.cache_salt, request.num_prompt_logprobs)
 
     def close(self) -> list[GenerationRequest]:
         """Make no more masks; all requests that waited."""

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from server.engine import messages
-from server.engine.config import DEFAULT_CONTEXT_LIMIT, DEFAULT_NUM_CELLS, EngineConfig
+from server.engine.config import EngineConfig, settled_lengths
 from server.engine.engine import Engine
 from server.engine.outputs import EngineStats, TokenOutput
 from server.llama import library
@@ -72,10 +72,7 @@ class _Publisher:
 
 def resolve(config: EngineConfig, training_context: int) -> EngineConfig:
     """Fill in the sizes that were left open, and bring those that depend on each other into line."""
-    context_size = config.context_size or min(
-        training_context or DEFAULT_CONTEXT_LIMIT, DEFAULT_CONTEXT_LIMIT
-    )
-    num_cells = max(config.num_cells or DEFAULT_NUM_CELLS, context_size)
+    context_size, num_cells = settled_lengths(config.context_size, config.num_cells, training_context)
     batch_size = min(config.batch_size, num_cells)
     max_sequences = min(config.max_sequences, library.max_sequences())
     return msgspec.structs.replace(
@@ -117,6 +114,7 @@ def _serve(connection: _Connection, config: EngineConfig) -> None:
         batch_size=config.batch_size,
         max_sequences=config.max_sequences,
         num_threads=config.num_threads,
+        num_spare_rows=config.num_scored_rows,
     )
     connection.send(messages.Loaded())
     engine = Engine(context, model.vocab, config, _Publisher(connection))

@@ -5,8 +5,9 @@ from enum import Enum
 
 from server.engine.detokenizer import Detokenizer
 from server.engine.held_logprobs import HeldLogprobs
-from server.engine.outputs import FinishReason, TokenOutput
+from server.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from server.engine.params import GenerationRequest, SamplingParams
+from server.engine.prompt_scores import PromptScores
 from server.engine.sampling.sampler import Sampler
 
 
@@ -26,7 +27,13 @@ class Sequence:
     """
 
     def __init__(
-        self, request: GenerationRequest, index: int, arrival: int, sampler: Sampler, detokenizer: Detokenizer
+        self,
+        request: GenerationRequest,
+        index: int,
+        arrival: int,
+        sampler: Sampler,
+        detokenizer: Detokenizer,
+        scores: PromptScores | None = None,
     ) -> None:
         self.request_id = request.id
         self.index = index
@@ -43,6 +50,8 @@ class Sequence:
         self.sampler = sampler
         self.detokenizer = detokenizer
         self.logprobs = HeldLogprobs()
+        self.scores = scores
+        self._has_told_scores = False
 
     @property
     def is_unfinished(self) -> bool:
@@ -69,6 +78,18 @@ class Sequence:
         """Whether somebody is reading along already, so that a pause would be seen."""
         return self.num_completion_tokens > 0
 
+    @property
+    def wants_scores(self) -> bool:
+        """Whether there are tokens of the prompt whose log probability is asked for and not known yet."""
+        return self.scores is not None and not self.scores.is_complete
+
+    @property
+    def matchable_tokens(self) -> list[int]:
+        """The tokens of which all but the last may be taken from memory: the rest has to give logits."""
+        if self.scores is None or self.scores.is_complete:
+            return self.token_ids
+        return self.token_ids[: self.scores.next_position]
+
     def hold_logprob(self) -> None:
         """Keep the log probability of a token just drawn, if asked for, until its text goes out."""
         if self.sampler.last_logprob is not None:
@@ -87,8 +108,15 @@ class Sequence:
             mirostat_mu=self.sampler.mirostat_mu,
             sum_logprob=self.sampler.sum_logprob,
             logprobs=self.logprobs.release(text, is_all=reason is not None and not self.detokenizer.stopped),
+            prompt_logprobs=self._tell_scores(),
             error=error,
         )
+
+    def _tell_scores(self) -> tuple[TokenLogprob, ...]:
+        if self.scores is None or self._has_told_scores or not self.scores.is_complete:
+            return ()
+        self._has_told_scores = True
+        return tuple(self.scores.entries)
 
 
 def _deadline(params: SamplingParams) -> float | None:

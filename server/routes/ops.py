@@ -18,7 +18,7 @@ async def health() -> Health:
 
 @router.get("/ready", responses={HTTPStatus.SERVICE_UNAVAILABLE: {"model": Readiness}})
 async def ready(response: Response, services: UseServices) -> Readiness:
-    """Whether requests for text would be taken now; 503 while a model loads or its engine restarts."""
+    """Whether requests for text would be taken now; 503 during the start and while an engine restarts."""
     if services.registry.is_ready:
         return Readiness(status="ready")
     response.status_code = HTTPStatus.SERVICE_UNAVAILABLE

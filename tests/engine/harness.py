@@ -77,6 +77,7 @@ class Harness(Driver):
         batch_size: int = 32,
         max_running: int = 8,
         context_size: int = 512,
+        num_scored_rows: int = 64,
     ) -> None:
         super().__init__()
         self.context = context or FakeContext()
@@ -87,6 +88,7 @@ class Harness(Driver):
             batch_size=batch_size,
             max_running=min(max_running, self.context.max_sequences),
             max_sequences=self.context.max_sequences,
+            num_scored_rows=num_scored_rows,
         )
         self.engine = Engine(self.context, self.vocab, config, self.publish)
 
