@@ -266,17 +266,11 @@ class Engine:
             text = sequence.detokenizer.push(token_id)
         if sequence.detokenizer.stopped or sequence.sampler.is_complete:
             self._finish(sequence, FinishReason.STOP, text=text)
-        elif self._is_full(sequence):
+        elif sequence.is_full(self._config.context_size):
             self._finish(sequence, FinishReason.LENGTH, text=text)
         elif text:
             self._outputs.append(sequence.output(text))
         return sequence.is_unfinished
-
-    def _is_full(self, sequence: Sequence) -> bool:
-        limit = sequence.params.max_tokens
-        if limit is not None and sequence.num_completion_tokens >= limit:
-            return True
-        return sequence.num_tokens >= self._config.context_size
 
     def _finish(
         self, sequence: Sequence, reason: FinishReason, error: str | None = None, text: str = ""

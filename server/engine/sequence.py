@@ -73,6 +73,13 @@ class Sequence:
         """Tokens drawn so far."""
         return len(self.token_ids) - self.num_prompt_tokens
 
+    def is_full(self, context_size: int) -> bool:
+        """Whether nothing may be added, by the request's limit or the context's."""
+        limit = self.params.max_tokens
+        if limit is not None and self.num_completion_tokens >= limit:
+            return True
+        return self.num_tokens >= context_size
+
     @property
     def is_streaming(self) -> bool:
         """Whether somebody is reading along already, so that a pause would be seen."""
