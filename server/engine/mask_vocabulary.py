@@ -1,5 +1,7 @@
 """A model's vocabulary as llguidance reads it."""
 
+from collections.abc import Callable
+
 import numpy as np
 from llguidance import LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
@@ -16,7 +18,9 @@ class MaskVocabulary:
 
     def __init__(self, vocab_size: int, tokens: TokenTable) -> None:
         table = [tokens.token_bytes(token_id) for token_id in range(vocab_size)]
-        self.tokenizer = LLTokenizer(_Wrapper(table, tokens), eos_token=sorted(tokens.end_of_generation_ids))
+        wrapper = _Wrapper(table, tokens)
+        self.tokenizer = LLTokenizer(wrapper, eos_token=sorted(tokens.end_of_generation_ids))
+        wrapper.spell_greedily = self.tokenizer.greedy_tokenize
         spaces = [token_id for token_id, text in enumerate(table) if text.isspace()]
         self.space_ids: NDArray[np.int32] = np.array(spaces, np.int32)
 
@@ -38,10 +42,10 @@ class _Wrapper(TokenizerWrapper):
         ]
         self.eos_token_id = min(tokens.end_of_generation_ids)
         self._spell = tokens.spell
+        self.spell_greedily: Callable[[str], list[int]] | None = None
 
     def __call__(self, text: str) -> list[int]:
-        """The tokens of forced text. It must be spelled exactly: bytes stand in where the model cannot."""
+        """The tokens of forced text, which must say it exactly: not every tokenizer does."""
         token_ids = self._spell(text)
-        if b"".join(self.tokens[token_id] for token_id in token_ids) == text.encode():
-            return token_ids
-        return [len(self.tokens) - NUM_BYTES + byte for byte in text.encode()]
+        is_exact = b"".join(self.tokens[token_id] for token_id in token_ids) == text.encode()
+        return token_ids if is_exact or self.spell_greedily is None else self.spell_greedily(text)

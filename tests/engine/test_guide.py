@@ -188,6 +188,12 @@ def test_forced_text_is_not_drawn_and_is_as_a_tokenizer_spells_it() -> None:
     assert forced.last == drawn.last == (len(ids(text)), 0)
 
 
+def test_tokenizers_that_change_text_do_not_change_what_is_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MarkerVocab, "spell", lambda _self, text: ids(f" {text}"))
+    text = '{"name":"ab"}'
+    assert Scripted(text).answer(guided(GRAMMARS.from_schema(PERSON))) == (text, "stop")
+
+
 def test_bans_are_stronger_than_what_is_forced() -> None:
     request = guided(GRAMMARS.from_schema(PERSON), logit_bias=[(ids("name")[0], float("-inf"))])
     engine = Scripted("zzz")
