@@ -119,9 +119,7 @@ class Scheduler:
             self.running.append(sequence)
             sequence.status = SequenceStatus.RUNNING
             sequence.seq_id = allocation.seq_id
-            sequence.num_computed_tokens = allocation.num_cached_tokens
-            if sequence.num_cached_tokens is None:
-                sequence.num_cached_tokens = allocation.num_cached_tokens
+            sequence.begin(allocation.num_cached_tokens)
 
     def _has_room(self, sequence: Sequence) -> bool:
         promised = sum(s.num_missing_tokens + _GROWTH_RESERVE for s in self.running)

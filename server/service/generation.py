@@ -9,6 +9,7 @@ import anyio
 import msgspec
 
 from schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
+from server import record
 from server.engine.outputs import TokenOutput
 from server.engine.params import Constraint, GenerationRequest, Reasoning, SamplingParams
 from server.loaded_model import LoadedModel
@@ -51,6 +52,7 @@ class Generation:
         guidance = guidance or Guidance()
         self._can_reason = guidance.reasoning is not None
         self._outputs = _all_outputs(model, request_id, prompts, params, num_choices, guidance)
+        self._record = record.current().generation(model.id, self._num_prompt_tokens, self.num_choices)
         self._first: asyncio.Task[TokenOutput] | None = None
 
     async def open(self, seconds: float) -> None:
@@ -72,6 +74,7 @@ class Generation:
         self._num_completion_tokens[output.index] = output.num_completion_tokens
         self._num_cached_tokens[output.index] = output.num_cached_tokens
         self._num_reasoning_tokens[output.index] = output.num_reasoning_tokens
+        self._record.output(output)
         return output
 
     async def aclose(self) -> None:
@@ -84,23 +87,26 @@ class Generation:
                 if not self._first.cancelled():
                     self._first.exception()
             await self._outputs.aclose()
+        self._record.close(self._cached_tokens())
 
     def usage(self) -> Usage:
         """Exact once all outputs have been seen."""
         num_completion_tokens = sum(self._num_completion_tokens)
-        # Choices of a prompt share its computation, so the first of them speaks for the prompt.
-        num_cached_tokens = sum(self._num_cached_tokens[:: self._choices_per_prompt])
         usage = Usage(
             prompt_tokens=self._num_prompt_tokens,
             completion_tokens=num_completion_tokens,
             total_tokens=self._num_prompt_tokens + num_completion_tokens,
-            prompt_tokens_details=PromptTokensDetails(cached_tokens=num_cached_tokens),
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=self._cached_tokens()),
         )
         if self._can_reason:
             usage.completion_tokens_details = CompletionTokensDetails(
                 reasoning_tokens=sum(self._num_reasoning_tokens)
             )
         return usage
+
+    def _cached_tokens(self) -> int:
+        """Choices of a prompt share its computation, so the first of them speaks for the prompt."""
+        return sum(self._num_cached_tokens[:: self._choices_per_prompt])
 
 
 def _all_outputs(
