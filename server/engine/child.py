@@ -48,12 +48,14 @@ class EngineChild:
         Raises EngineStartError, or FirstPromptDeathError where other kernels may help.
         """
         ours, theirs = socket.socketpair()
-        with theirs:
+        with contextlib.ExitStack() as unused, theirs:
+            unused.callback(ours.close)
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", cls.module, str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 env=_SPIN_BRIEFLY | os.environ,
             )
+            unused.pop_all()
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         child = cls(process, reader, writer)
         try:
