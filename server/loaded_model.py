@@ -4,8 +4,9 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from server.chat.families import ModelFamily
 from server.chat.template import ChatTemplate
-from server.engine.outputs import TokenOutput
+from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.params import GenerationRequest
 
 
@@ -28,6 +29,17 @@ class TextEngine(Protocol):
     @property
     def context_size(self) -> int:
         """Tokens that one sequence may have; valid after `start`."""
+
+    @property
+    def num_restarts(self) -> int:
+        """How often it was started anew after it had ended."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None while there is none."""
+
+    def stats(self) -> EngineStats:
+        """Its books, as of its last word."""
 
 
 class TextVocab(Protocol):
@@ -68,6 +80,7 @@ class LoadedModel:
     id: str
     vocab: TextVocab
     template: ChatTemplate
+    family: ModelFamily
     engine: TextEngine
     bos_text: str
     metadata: Mapping[str, str]

@@ -21,6 +21,12 @@ class ModelOptions(BaseModel):
         ge=0,
         description="Tokens that all sequences together may keep in memory. 0: 8192, or the context size.",
     )
+    kv_parked: int | None = Field(
+        default=None,
+        ge=0,
+        description="Tokens of idle sequences kept outside of that memory, for their next turn. "
+        "Default: as many as in it.",
+    )
     batch_size: PositiveInt = Field(default=512, description="Most tokens that one engine step computes.")
     max_sequences: int = Field(
         default=64, ge=1, le=MAX_SEQUENCES, description="Sequences in memory, running and idle together."

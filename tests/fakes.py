@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.llama.batch import Batch
-from server.llama.context import DecodeStatus
+from server.llama.context import DecodeStatus, State
 
 END_OF_GENERATION = 256
 VOCAB_SIZE = 257
@@ -31,6 +31,10 @@ class FakeContext:
     cells: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     _rows: list[NDArray[np.float32]] = field(default_factory=list)
     _next_cell: int = 0
+
+    @property
+    def can_park(self) -> bool:
+        return self.can_cut and not self.sliding_window
 
     @property
     def num_cells_used(self) -> int:
@@ -66,6 +70,26 @@ class FakeContext:
         run = self.cells[source]
         assert length is None or length <= len(run)
         self.cells[target] = list(run[:length])
+
+    def share_prefix(self, source: int, target: int, length: int) -> None:
+        assert self.can_cut
+        shared, own = self.cells[source][:length], self.cells[target]
+        assert [token for token, _ in shared] == [token for token, _ in own[:length]]
+        self.cells[target] = shared + own[length:]
+
+    def save_sequence(self, seq_id: int) -> State:
+        assert self.can_park
+        tokens = [token for token, _ in self.cells[seq_id]]
+        return np.array(tokens, np.int32).view(np.uint8)
+
+    def restore_sequence(self, seq_id: int, state: State) -> bool:
+        assert not self.cells.get(seq_id), "the target must be empty"
+        tokens = state.view(np.int32).tolist()
+        if self.num_cells_used + len(tokens) > self.num_cells:
+            return False
+        self.cells[seq_id] = [(token, self._next_cell + i) for i, token in enumerate(tokens)]
+        self._next_cell += len(tokens)
+        return True
 
     def truncate_sequence(self, seq_id: int, length: int) -> None:
         assert self.can_cut

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+from server.chat.families import recognise
 from server.chat.template import CHATML, ChatTemplate
-from server.engine.outputs import FinishReason, TokenOutput
+from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.loaded_model import LoadedModel
 from server.registry import ModelOffer, ModelRegistry
@@ -60,6 +61,7 @@ class ScriptedEngine:
         self.hold_after: int | None = None
         self.failure: Exception | None = None
         self.fail_after = 0
+        self.num_reasoning_tokens = 0
         self.requests: list[GenerationRequest] = []
         self.running: set[str] = set()
         self.aborted: list[str] = []
@@ -67,6 +69,8 @@ class ScriptedEngine:
         self.holds_start = False
         self.num_starts = 0
         self.closed = False
+        self.num_restarts = 0
+        self.pid: int | None = None
 
     async def start(self) -> None:
         self.num_starts += 1
@@ -80,6 +84,9 @@ class ScriptedEngine:
     async def close(self) -> None:
         self.closed = True
         self.is_ready = False
+
+    def stats(self) -> EngineStats:
+        return EngineStats(num_running=len(self.running), num_cells=512, num_cells_used=128)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenOutput, None]:
         self.requests.append(request)
@@ -115,6 +122,7 @@ class ScriptedEngine:
                     finish_reason=reason if turn == len(kept) - 1 else None,
                     num_completion_tokens=turn + 1,
                     num_cached_tokens=len(request.token_ids) // 2,
+                    num_reasoning_tokens=self.num_reasoning_tokens,
                 )
                 turns.append((turn, output))
         return [output for _, output in sorted(turns, key=lambda pair: pair[0])]
@@ -133,6 +141,7 @@ def loaded_model(
         id=name,
         vocab=vocab or FakeVocab(),
         template=ChatTemplate(template, bos_token=bos_text),
+        family=recognise(template),
         engine=engine or ScriptedEngine(),
         bos_text=bos_text,
         metadata={},

@@ -48,7 +48,7 @@ class Engine:
         self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids)
         self._intake = Intake(tokens, self._token_space, config.context_size, self._deliver)
         clock = StepClock(config.step_seconds)
-        self._kv_cache = KVCache(context)
+        self._kv_cache = KVCache(context, config.num_parked_tokens)
         self._scheduler = Scheduler(config, self._kv_cache, clock)
         self._decoder = Decoder(
             context,
@@ -104,6 +104,8 @@ class Engine:
         """Schedule, decode, sample, publish."""
         self._expire()
         work = self._scheduler.schedule()
+        if work:
+            self._kv_cache.relieve()
         done = self._decoder.decode(work)
         self._sample(done)
         self._totals.steps += bool(work)
@@ -117,6 +119,7 @@ class Engine:
             num_idle_sequences=self._kv_cache.num_idle,
             num_cells=self._context.num_cells,
             num_cells_used=self._kv_cache.num_cells_used,
+            num_parked_tokens=self._kv_cache.num_parked_tokens,
             num_prompt_tokens=self._totals.prompt,
             num_cached_tokens=self._totals.cached,
             num_completion_tokens=self._totals.completion,

@@ -44,7 +44,8 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     asked for them: all that were drawn, in the end, except the one that ended the text and those that stand
     in the part that a stop string cut off. `prompt_logprobs`, if the request asked for them, are in the first
     output of a choice, one for each token of the prompt but the first, of the logits as they are; none are
-    there if the choice ended before its prompt was computed.
+    there if the choice ended before its prompt was computed. `queue_seconds` is how long the choice waited
+    for its prompt to be begun, told with its first output alone.
     """
 
     request_id: str
@@ -58,6 +59,7 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     sum_logprob: float | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
     prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    queue_seconds: float | None = None
     error: str | None = None
 
 
@@ -69,6 +71,7 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     num_idle_sequences: int = 0
     num_cells: int = 0
     num_cells_used: int = 0
+    num_parked_tokens: int = 0
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
     num_completion_tokens: int = 0

@@ -114,9 +114,7 @@ class Scheduler:
             self.running.append(sequence)
             sequence.status = SequenceStatus.RUNNING
             sequence.seq_id = allocation.seq_id
-            sequence.num_computed_tokens = allocation.num_cached_tokens
-            if sequence.num_cached_tokens is None:
-                sequence.num_cached_tokens = allocation.num_cached_tokens
+            sequence.begin(allocation.num_cached_tokens)
 
     def _has_room(self, sequence: Sequence) -> bool:
         promised = sum(s.num_missing_tokens + _GROWTH_RESERVE for s in self.running)
@@ -139,7 +137,7 @@ class Scheduler:
             if shared <= other.num_computed_tokens:
                 continue
             if have is None:
-                have = self._kv_cache.match(sequence.matchable_tokens[:-1], sequence.salt).length
+                have = self._kv_cache.num_known(sequence.matchable_tokens, sequence.salt)
             if shared - have >= _MIN_AWAITED_PREFIX:
                 return True
         return False

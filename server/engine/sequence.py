@@ -45,6 +45,8 @@ class Sequence:
         self.num_computed_tokens = 0
         self.num_cached_tokens: int | None = None
         self.deadline = _deadline(request.params)
+        self._arrived = time.monotonic()
+        self._queue_seconds: float | None = None
         self.seq_id: int | None = None
         self.status = SequenceStatus.WAITING
         self.sampler = sampler
@@ -90,8 +92,16 @@ class Sequence:
         if self.sampler.last_logprob is not None:
             self.logprobs.add(self.sampler.last_logprob, self.detokenizer.num_decoded)
 
+    def begin(self, num_cached_tokens: int) -> None:
+        """Note that memory was found, with so much of the prompt in it; a preempted one has begun before."""
+        self.num_computed_tokens = num_cached_tokens
+        if self.num_cached_tokens is None:
+            self.num_cached_tokens = num_cached_tokens
+            self._queue_seconds = time.monotonic() - self._arrived
+
     def output(self, text: str, reason: FinishReason | None = None, error: str | None = None) -> TokenOutput:
         """News of this sequence: text to append, its counts, and why it ends if it does."""
+        queue_seconds, self._queue_seconds = self._queue_seconds, None
         return TokenOutput(
             request_id=self.request_id,
             index=self.index,
@@ -102,6 +112,7 @@ class Sequence:
             mirostat_mu=self.sampler.mirostat_mu,
             sum_logprob=self.sampler.sum_logprob,
             logprobs=self.logprobs.release(text, is_all=reason is not None and not self.detokenizer.stopped),
+            queue_seconds=queue_seconds,
             prompt_logprobs=self._tell_scores(),
             error=error,
         )

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from server.llama.batch import Batch
 from server.llama.model import MemoryKind, Model
 
+State = NDArray[np.uint8]
+
 
 class ContextError(Exception):
     """llama.cpp made no context: too little memory, or sizes it does not take."""
@@ -75,6 +77,10 @@ class Context:
         self.vocab_size = model.vocab.size
         self.sliding_window = model.sliding_window
         self.can_cut = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
+        # Cells out of a sliding window are not saved. From a GPU every cell would be copied on its own.
+        self.can_park = (
+            model.memory_kind is MemoryKind.ATTENTION and not llama_cpp.llama_supports_gpu_offload()
+        )
         self._num_outputs = 0
 
     def decode(self, batch: Batch) -> DecodeStatus:
@@ -109,6 +115,25 @@ class Context:
         if length is not None and not self.can_cut:
             raise ValueError("this model's memory can only be copied whole")
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, -1 if length is None else length)
+
+    def share_prefix(self, source: int, target: int, length: int) -> None:
+        """Let `target` hold the first `length` cells of `source`, which has the same tokens there, and free
+        its own. Only where memory can be cut.
+        """
+        llama_cpp.llama_memory_seq_rm(self._memory, target, 0, length)
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def save_sequence(self, seq_id: int) -> State:
+        """A copy of what the cells of a sequence hold, for `restore_sequence`; where `can_park`."""
+        size = llama_cpp.llama_state_seq_get_size(self._pointer, seq_id)
+        state = np.empty(size, np.uint8)
+        if llama_cpp.llama_state_seq_get_data(self._pointer, _bytes_of(state), size, seq_id) != size:
+            raise RuntimeError(f"llama.cpp cannot save sequence {seq_id}")
+        return state
+
+    def restore_sequence(self, seq_id: int, state: State) -> bool:
+        """Fill the empty sequence `seq_id` with what was saved; False where there is no room."""
+        return bool(llama_cpp.llama_state_seq_set_data(self._pointer, _bytes_of(state), len(state), seq_id))
 
     def truncate_sequence(self, seq_id: int, length: int) -> None:
         """Forget all of a sequence after its first `length` tokens.
@@ -146,3 +171,7 @@ class Context:
             raise ValueError("the batch has a token id outside the vocabulary")
         if batch.seq_ids[:count].max() >= self.max_sequences:
             raise ValueError("the batch has a sequence id outside the context")
+
+
+def _bytes_of(state: State) -> "ctypes._Pointer[ctypes.c_uint8]":
+    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

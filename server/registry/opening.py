@@ -5,6 +5,7 @@ import logging
 import threading
 from pathlib import Path
 
+from server.chat.families import recognise
 from server.chat.template import CHATML, ChatTemplate
 from server.llama.model import Model, ModelLoadError
 from server.llama.vocab import Vocab
@@ -50,10 +51,12 @@ def open_texts(path: Path, name: str, settings: ModelSettings, engine: TextEngin
     model = _vocabulary(path)
     try:
         vocab = model.vocab
+        template = _template(settings, model)
         return LoadedModel(
             id=name,
             vocab=vocab,
-            template=_template(settings, model),
+            template=template,
+            family=recognise(template.source),
             engine=engine,
             bos_text=_token_text(vocab, vocab.bos_id) if vocab.adds_bos else "",
             metadata=model.metadata,

@@ -11,11 +11,12 @@ from fastapi import Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Receive, Scope, Send
 
+from server import record
 from server.errors import CaravanError, ServerError
 from server.routes.deps import Services
 from server.routes.envelope import envelope
-from server.service.answers import to_json
 from server.service.pending import PendingAnswer
+from server.service.wire import to_json
 
 T = TypeVar("T")
 
@@ -77,10 +78,12 @@ async def _events(answer: PendingAnswer) -> AsyncGenerator[bytes, None]:
             async for data in events:
                 yield b"data: %b\n\n" % data
     except CaravanError as error:
+        record.current().fail(error.code)
         yield b"data: %b\n\n" % to_json(envelope(error))
     except Exception:
         log.exception("a stream failed")
         fault = ServerError("The server failed while it wrote this answer.")
+        record.current().fail(fault.code)
         yield b"data: %b\n\n" % to_json(envelope(fault))
 
 

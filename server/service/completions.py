@@ -13,7 +13,7 @@ from server.service import sampling
 from server.service.answers import Answer
 from server.service.choices import Identity, TextShape
 from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
-from server.service.generation import Generation
+from server.service.generation import Generation, Guidance
 from server.service.logprobs import writer
 from server.service.pending import PendingAnswer
 from server.service.plan import Plan
@@ -42,8 +42,9 @@ class CompletionService:
         plan, prompts = await anyio.to_thread.run_sync(self._read, model, request)
         compiled = await self._constraints.compile(request)
         identity = Identity.new("cmpl", request.model)
+        guidance = Guidance(constraint=constraint(compiled))
         return Answer(
-            Generation(model, identity.id, prompts, plan.params, plan.num_drawn, constraint(compiled)),
+            Generation(model, identity.id, prompts, plan.params, plan.num_drawn, guidance),
             TextShape(identity, with_usage=with_usage, writer=writer(model.vocab, plan.params)),
             plan,
             verdict(compiled, plan.params),
