@@ -54,15 +54,18 @@ class EngineChild:
         Raises EngineStartError, or FirstPromptDeathError where other kernels may help.
         """
         ours, theirs = socket.socketpair()
-        with contextlib.ExitStack() as unused, theirs:
-            unused.callback(ours.close)
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", cls.module, str(theirs.fileno())),
-                pass_fds=[theirs.fileno()],
-                env=_SPIN_BRIEFLY | os.environ,
-            )
-            unused.pop_all()
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        with theirs:
+            # Before the process: whoever cancels this would otherwise leave it behind.
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", cls.module, str(theirs.fileno())),
+                    pass_fds=[theirs.fileno()],
+                    env=_SPIN_BRIEFLY | os.environ,
+                )
+            except BaseException:
+                writer.close()
+                raise
         child = cls(process, reader, writer)
         try:
             child.send(messages.Load(config, log_level))
