@@ -198,13 +198,15 @@ class ModelRegistry:
 
     def _unloading(self, entry: Entry) -> asyncio.Task[None]:
         if entry.unloading is None:
-            entry.unloading = asyncio.create_task(self._unload(entry), name=f"unload {entry.offer.id}")
+            unload = self._unload(entry, entry.loading)
+            entry.unloading = asyncio.create_task(unload, name=f"unload {entry.offer.id}")
         return entry.unloading
 
-    async def _unload(self, entry: Entry) -> None:
+    async def _unload(self, entry: Entry, loading: asyncio.Task[Exception | None] | None) -> None:
+        """End a model once nobody uses it. `loading` is the load that came before this, not one after it."""
         try:
-            if entry.loading is not None:
-                await asyncio.wait([entry.loading])
+            if loading is not None:
+                await asyncio.wait([loading])
             await entry.idle.wait()
             await self._end(entry)
         finally:

@@ -83,10 +83,10 @@ def several(
         max_sequences=8,
         threads=1,
         keep_alive_seconds=0.05,
-        load_wait_seconds=600,
+        load_wait_seconds=300,
     )
     registry = registry_of(settings)
-    with live_server(registry, settings) as address, httpx.Client(base_url=address, timeout=600) as client:
+    with live_server(registry, settings) as address, httpx.Client(base_url=address, timeout=300) as client:
         yield Several(address, registry, client)
 
 

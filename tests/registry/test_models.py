@@ -144,6 +144,19 @@ def test_a_model_in_use_goes_when_its_last_user_has_gone() -> None:
     run(test)
 
 
+def test_one_who_asks_in_the_moment_of_unloading_gets_the_model_afterwards() -> None:
+    async def test(house: House) -> None:
+        await house.use("a")
+        unloading = asyncio.create_task(house.registry.unload("a"))
+        asking = background(house.registry.acquire("a"))
+        # In this order, both have begun before the model's own task of unloading has.
+        (await asking).release()
+        await unloading
+        assert house.engines["a"].num_starts == 2
+
+    run(test)
+
+
 def test_two_models_that_take_turns_both_get_on() -> None:
     """Only one fits, and both are asked for all the time."""
 
