@@ -6,7 +6,7 @@ from typing import Protocol
 
 from server.chat.families import ModelFamily
 from server.chat.template import ChatTemplate
-from server.engine.outputs import TokenOutput
+from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.params import GenerationRequest
 
 
@@ -30,6 +30,17 @@ class TextEngine(Protocol):
     def context_size(self) -> int:
         """Tokens that one sequence may have; valid after `start`."""
 
+    @property
+    def num_restarts(self) -> int:
+        """How often it was started anew after it had ended."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None while there is none."""
+
+    def stats(self) -> EngineStats:
+        """Its books, as of its last word."""
+
 
 class TextVocab(Protocol):
     """The tokenizer as services see it; `server.llama.vocab.Vocab` is one."""
@@ -43,6 +54,10 @@ class TextVocab(Protocol):
     @property
     def end_of_generation_ids(self) -> frozenset[int]:
         """The tokens by which the model ends its turn or its text."""
+
+    @property
+    def fill_ids(self) -> tuple[int, int, int] | None:
+        """The tokens before a prefix, before a suffix and before what belongs between; None without them."""
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token adds to the text; empty for control tokens."""

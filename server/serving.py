@@ -144,7 +144,9 @@ def _config(settings: Settings, registry: ModelRegistry) -> uvicorn.Config:
         raise StartError(str(error)) from error
     return uvicorn.Config(
         app,
-        log_level=settings.log_level,
+        # Its lines of routine are for those who look for a fault.
+        log_config=None,
+        log_level="debug" if settings.log_level == "debug" else "warning",
         access_log=False,
         ws="none",
         timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds) + _DRAIN_SECONDS,

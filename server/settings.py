@@ -133,5 +133,8 @@ class Settings(ModelOptions, BaseSettings):
         description="How long running requests may go on when the server is told to end.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="warning", description="Least level logged."
+        default="info", description="Least level logged. info: a line for each request."
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="Log lines for people, or a JSON object each."
     )

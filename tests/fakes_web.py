@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from server.chat.families import recognise
 from server.chat.template import CHATML, ChatTemplate
-from server.engine.outputs import FinishReason, TokenOutput
+from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.loaded_model import LoadedModel
 from server.registry import ModelOffer, ModelRegistry
@@ -21,6 +21,7 @@ class FakeVocab:
         self.size = 259
         self.longest_token = max(map(len, SPECIALS))
         self.bos_id = BOS_ID if with_bos else None
+        self.fill_ids: tuple[int, int, int] | None = None
         self.end_of_generation_ids = frozenset({SPECIALS["<|im_end|>"]})
 
     def token_bytes(self, token_id: int) -> bytes:
@@ -61,11 +62,14 @@ class ScriptedEngine:
         self.hold_after: int | None = None
         self.failure: Exception | None = None
         self.fail_after = 0
+        self.num_reasoning_tokens = 0
         self.requests: list[GenerationRequest] = []
         self.running: set[str] = set()
         self.aborted: list[str] = []
         self.start_failure: Exception | None = None
         self.closed = False
+        self.num_restarts = 0
+        self.pid: int | None = None
 
     async def start(self) -> None:
         if self.start_failure is not None:
@@ -74,6 +78,9 @@ class ScriptedEngine:
 
     async def close(self) -> None:
         self.closed = True
+
+    def stats(self) -> EngineStats:
+        return EngineStats(num_running=len(self.running), num_cells=512, num_cells_used=128)
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenOutput, None]:
         self.requests.append(request)
@@ -109,6 +116,7 @@ class ScriptedEngine:
                     finish_reason=reason if turn == len(kept) - 1 else None,
                     num_completion_tokens=turn + 1,
                     num_cached_tokens=len(request.token_ids) // 2,
+                    num_reasoning_tokens=self.num_reasoning_tokens,
                 )
                 turns.append((turn, output))
         return [output for _, output in sorted(turns, key=lambda pair: pair[0])]

@@ -19,7 +19,8 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
 
     `top_ids` are the likeliest tokens, the likeliest first, with `top_logprobs`; banned ones are left out.
     `offset` is the place in the choice's text, in characters, where the token's first character stands.
-    `rank` is told of prompts only: 1 for the likeliest token.
+    `rank` is told of prompts only: 1 for the likeliest token. `logprob` is NaN for a token with nothing
+    before it to tell.
     """
 
     token_id: int
@@ -44,7 +45,8 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     asked for them: all that were drawn, in the end, except the one that ended the text and those that stand
     in the part that a stop string cut off. `prompt_logprobs`, if the request asked for them, are in the first
     output of a choice, one for each token of the prompt but the first, of the logits as they are; none are
-    there if the choice ended before its prompt was computed.
+    there if the choice ended before its prompt was computed. `queue_seconds` is how long the choice waited
+    for its prompt to be begun, told with its first output alone.
     """
 
     request_id: str
@@ -58,6 +60,7 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     sum_logprob: float | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
     prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    queue_seconds: float | None = None
     error: str | None = None
 
 

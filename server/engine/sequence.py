@@ -45,6 +45,8 @@ class Sequence:
         self.num_computed_tokens = 0
         self.num_cached_tokens: int | None = None
         self.deadline = _deadline(request.params)
+        self._arrived = time.monotonic()
+        self._queue_seconds: float | None = None
         self.seq_id: int | None = None
         self.status = SequenceStatus.WAITING
         self.sampler = sampler
@@ -52,6 +54,11 @@ class Sequence:
         self.logprobs = HeldLogprobs()
         self.scores = scores
         self._has_told_scores = False
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether its client waits for more."""
+        return self.status is not SequenceStatus.FINISHED
 
     @property
     def num_tokens(self) -> int:
@@ -67,6 +74,13 @@ class Sequence:
     def num_completion_tokens(self) -> int:
         """Tokens drawn so far."""
         return len(self.token_ids) - self.num_prompt_tokens
+
+    def is_full(self, context_size: int) -> bool:
+        """Whether nothing may be added, by the request's limit or the context's."""
+        limit = self.params.max_tokens
+        if limit is not None and self.num_completion_tokens >= limit:
+            return True
+        return self.num_tokens >= context_size
 
     @property
     def is_streaming(self) -> bool:
@@ -90,8 +104,16 @@ class Sequence:
         if self.sampler.last_logprob is not None:
             self.logprobs.add(self.sampler.last_logprob, self.detokenizer.num_decoded)
 
+    def begin(self, num_cached_tokens: int) -> None:
+        """Note that memory was found, with so much of the prompt in it; a preempted one has begun before."""
+        self.num_computed_tokens = num_cached_tokens
+        if self.num_cached_tokens is None:
+            self.num_cached_tokens = num_cached_tokens
+            self._queue_seconds = time.monotonic() - self._arrived
+
     def output(self, text: str, reason: FinishReason | None = None, error: str | None = None) -> TokenOutput:
         """News of this sequence: text to append, its counts, and why it ends if it does."""
+        queue_seconds, self._queue_seconds = self._queue_seconds, None
         return TokenOutput(
             request_id=self.request_id,
             index=self.index,
@@ -99,9 +121,11 @@ class Sequence:
             finish_reason=reason,
             num_completion_tokens=self.num_completion_tokens,
             num_cached_tokens=self.num_cached_tokens or 0,
+            num_reasoning_tokens=self.sampler.num_reasoning_tokens,
             mirostat_mu=self.sampler.mirostat_mu,
             sum_logprob=self.sampler.sum_logprob,
             logprobs=self.logprobs.release(text, is_all=reason is not None and not self.detokenizer.stopped),
+            queue_seconds=queue_seconds,
             prompt_logprobs=self._tell_scores(),
             error=error,
         )

@@ -13,16 +13,14 @@ from server.engine.config import EngineConfig, settled_lengths
 from server.llama.estimate import estimate
 from server.llama.gguf_header import HeaderError, model_stem, read_header
 from server.loaded_model import TextEngine
+from server.machine import memory_limit
 from server.model_settings import ModelSettings
 from server.model_store import find_stored, first_parts
-from server.registry.memory import machine_memory
 from server.registry.models import ModelRegistry
 from server.registry.offer import ModelOffer
 from server.registry.opening import open_texts
 from server.registry.room import Limits
 from server.settings import Settings
-
-RESIDENT_ID = "caravan-resident"
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +62,7 @@ def registry_of(settings: Settings) -> ModelRegistry:
     """The models of these settings, within their limits. Raises CatalogError."""
     limits = Limits(
         max_loaded=settings.max_loaded,
-        memory_budget=settings.memory_budget or int(machine_memory() * _SHARE_OF_MEMORY),
+        memory_budget=settings.memory_budget or int(memory_limit() * _SHARE_OF_MEMORY),
     )
     return ModelRegistry(offers(settings), limits, load_wait_seconds=settings.load_wait_seconds)
 
@@ -73,7 +71,7 @@ def _single(settings: Settings) -> ModelSettings:
     """The model of `--model`, loaded at the start; the resident one where there is no such option."""
     return ModelSettings(
         path=settings.model or resident.model_path(),
-        id=settings.model_id or (RESIDENT_ID if settings.model is None else None),
+        id=settings.model_id or (resident.RESIDENT_ID if settings.model is None else None),
         aliases=settings.model_aliases,
         chat_template=settings.chat_template,
         preload=True,

@@ -7,10 +7,12 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from server.errors import PermissionDeniedError
+from server.metrics import Metrics
 from server.registry import ModelRegistry
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.sampling import Decoding
+from server.service.status import StatusService
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +20,8 @@ class Services:
     """The services of one app, and the settings that routes themselves need."""
 
     registry: ModelRegistry
+    metrics: Metrics
+    status: StatusService
     decoding: Decoding
     chat: ChatService
     completions: CompletionService

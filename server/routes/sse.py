@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Message, Receive, Scope, Send
 
+from server import record
 from server.errors import CaravanError, ServerError
 from server.routes.deps import Services
 from server.routes.envelope import envelope
@@ -81,10 +82,12 @@ async def _events(answer: PendingAnswer) -> AsyncGenerator[bytes, None]:
             async for data in events:
                 yield b"data: %b\n\n" % data
     except CaravanError as error:
+        record.current().fail(error.code)
         yield b"data: %b\n\n" % to_json(envelope(error))
     except Exception:
         log.exception("a stream failed")
         fault = ServerError("The server failed while it wrote this answer.")
+        record.current().fail(fault.code)
         yield b"data: %b\n\n" % to_json(envelope(fault))
 
 

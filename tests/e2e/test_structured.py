@@ -19,7 +19,7 @@ import pytest
 
 from server.engine.client import AsyncEngine
 from server.registry import registry_of
-from server.registry.catalog import RESIDENT_ID
+from server.resident import RESIDENT_ID
 from server.settings import Settings
 from tests.e2e.conftest import Served
 from tests.e2e.random_schemas import RandomSchemas

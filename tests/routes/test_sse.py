@@ -5,12 +5,14 @@ import asyncio
 from starlette.types import Message
 
 from schemas.chat import ChatCompletionRequest
+from server.metrics import Metrics
 from server.routes.deps import Services
 from server.routes.sse import AnswerStream
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.constraints.compiler import ConstraintCompiler
 from server.service.sampling import Decoding
+from server.service.status import StatusService
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 
 REQUEST = b'{"model": "fake", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}'
@@ -34,6 +36,8 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
         chat = ChatService(registry, decoding, constraints)
         services = Services(
             registry=registry,
+            metrics=Metrics(),
+            status=StatusService(registry),
             decoding=decoding,
             chat=chat,
             completions=CompletionService(registry, decoding, constraints),
