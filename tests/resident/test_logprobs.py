@@ -24,9 +24,13 @@ def direct() -> Iterator[Direct]:
 
 
 @pytest.fixture(scope="module")
-def client(live_server: LiveServer) -> Iterator[OpenAI]:
-    with OpenAI(base_url=live_server.url, api_key="none", max_retries=0) as made:
+def client() -> Iterator[OpenAI]:
+    # A server of its own: a prompt whose beginning is in memory is computed in other rows, and kernels round
+    # by their number.
+    server = LiveServer("--threads", "1")
+    with OpenAI(base_url=server.url, api_key="none", max_retries=0) as made:
         yield made
+    assert server.stop() == 0, "".join(server.output)
 
 
 def chat(client: OpenAI, **fields: Any) -> Any:  # noqa: ANN401 (the client has overloads for each value)
