@@ -256,10 +256,11 @@ class Engine:
         """Add a token to its sequence and tell the client, or end the sequence; whether it goes on."""
         sequence.token_ids.append(token_id)
         self._totals.completion += 1
-        if token_id in self._token_space.end_ids or token_id in sequence.params.stop_token_ids:
+        is_end = token_id in self._token_space.end_ids or token_id in sequence.params.stop_token_ids
+        sequence.hold_logprob(is_end=is_end)
+        if is_end:
             self._finish(sequence, FinishReason.STOP)
             return False
-        sequence.hold_logprob()
         if sequence.num_completion_tokens < sequence.params.min_tokens:
             text = sequence.detokenizer.push_unstopped(token_id)
         else:
