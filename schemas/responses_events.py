@@ -9,18 +9,20 @@ from schemas.responses import Response
 from schemas.responses_items import ReasoningText
 from schemas.responses_output import OutputItem, OutputText
 
+EventKind = Literal[
+    "response.created",
+    "response.queued",
+    "response.in_progress",
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+]
+
 
 class ResponseEvent(Schema):
     """The response at a turning point of its life."""
 
-    type: Literal[
-        "response.created",
-        "response.queued",
-        "response.in_progress",
-        "response.completed",
-        "response.incomplete",
-        "response.failed",
-    ]
+    type: EventKind
     sequence_number: int
     response: Response
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
@@ -10,15 +10,20 @@ from pydantic.json_schema import models_json_schema
 from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from schemas.completions import CompletionRequest
 from schemas.errors import ErrorResponse
+from schemas.responses import ResponseRequest
+from schemas.responses_events import Event
 from server.metrics import EngineReading, Metrics
 from server.registry import ModelRegistry
-from server.routes import admin, chat, completions, docs, envelope, models, ops
+from server.routes import admin, chat, completions, docs, envelope, models, ops, responses
 from server.routes.deps import Services
 from server.routes.journal import Journal
 from server.service import presets
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.constraints.compiler import ConstraintCompiler
+from server.service.responses.archive import Archive
+from server.service.responses.service import ResponseService
+from server.service.responses.store import Limits
 from server.service.sampling import Decoding, RequestLimits
 from server.service.status import StatusService
 from server.settings import Settings
@@ -44,6 +49,7 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     )
     decoding = _decoding(settings, registry)
     constraints = ConstraintCompiler()
+    chat_service = ChatService(registry, decoding, constraints)
     metrics = Metrics(lambda: _readings(registry))
     app.add_middleware(Journal, metrics=metrics)
     app.state.services = Services(
@@ -51,14 +57,15 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
         metrics=metrics,
         status=StatusService(registry),
         decoding=decoding,
-        chat=ChatService(registry, decoding, constraints),
+        chat=chat_service,
         completions=CompletionService(registry, decoding, constraints),
+        responses=ResponseService(registry, chat_service, _archive(settings), owner=lambda: ""),
         max_body_bytes=settings.max_body_bytes,
         allow_unknown_fields=settings.allow_unknown_fields,
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
-    for routes in (chat, completions, models, admin):
+    for routes in (chat, completions, responses, models, admin):
         app.include_router(routes.router, responses=_ERRORS)
     app.include_router(ops.router)
     app.include_router(docs.router)
@@ -79,6 +86,14 @@ def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:
     return decoding
 
 
+def _archive(settings: Settings) -> Archive:
+    path = settings.responses_db or settings.data_dir / "responses.db"
+    return Archive(
+        None if str(path) == "memory" else path,
+        Limits(max_seconds=settings.responses_days * 86400, max_bytes=settings.responses_bytes),
+    )
+
+
 def _readings(registry: ModelRegistry) -> list[EngineReading]:
     models = [model for offer in registry.offers if (model := registry.loaded(offer.id))]
     return [
@@ -97,6 +112,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
+        await app.state.services.responses.aclose()
         await app.state.services.registry.close()
 
 
@@ -109,7 +125,13 @@ def _describe_bodies(app: FastAPI) -> None:
         _, definitions = models_json_schema(
             [
                 (schema, "validation")
-                for schema in (ChatCompletionRequest, CompletionRequest, ChatCompletionChunk)
+                for schema in (
+                    ChatCompletionRequest,
+                    CompletionRequest,
+                    ChatCompletionChunk,
+                    ResponseRequest,
+                    *get_args(Event),
+                )
             ],
             ref_template="#/components/schemas/{model}",
         )

@@ -17,6 +17,7 @@ SECTIONS = {
     "host": "Network",
     "context_size": "Engine",
     "defaults": "Requests",
+    "responses_db": "Responses",
     "keep_alive_seconds": "Operation",
 }
 
@@ -85,7 +86,8 @@ class Settings(ModelOptions, BaseSettings):
         default=None, description="Folder whose GGUF files are all served, each loaded at its first request."
     )
     data_dir: Path = Field(
-        default_factory=default_data_dir, description="Folder where `caravan pull` keeps models."
+        default_factory=default_data_dir,
+        description="Folder for downloaded models and for what the server keeps.",
     )
     max_loaded: NonNegativeInt = Field(
         default=0,
@@ -119,6 +121,21 @@ class Settings(ModelOptions, BaseSettings):
     max_body_bytes: PositiveInt = Field(default=4 * 1024 * 1024, description="Largest request body.")
     allow_unknown_fields: bool = Field(
         default=False, description="Let request fields pass that nobody knows, instead of refusing them."
+    )
+    responses_db: Path | None = Field(
+        default=None,
+        description="File that keeps responses for later requests; `memory` keeps them until the server "
+        "ends. Default: responses.db in the data folder.",
+    )
+    responses_days: float = Field(
+        default=30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="How long a response is kept after it was made or last gone on with.",
+    )
+    responses_bytes: ByteSize = Field(
+        default=ByteSize(1024**3),
+        description="Most space for kept responses, such as 1GiB; the least recently used go first.",
     )
     keep_alive_seconds: float = Field(
         default=15.0,

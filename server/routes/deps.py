@@ -11,6 +11,7 @@ from server.metrics import Metrics
 from server.registry import ModelRegistry
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
+from server.service.responses.service import ResponseService
 from server.service.sampling import Decoding
 from server.service.status import StatusService
 
@@ -25,6 +26,7 @@ class Services:
     decoding: Decoding
     chat: ChatService
     completions: CompletionService
+    responses: ResponseService
     max_body_bytes: int
     allow_unknown_fields: bool
     keep_alive_seconds: float

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from schemas.chat import AssistantMessage, DeveloperMessage, Message, SystemMessage, ToolMessage, UserMessage
+from schemas.messages import (
+    AssistantMessage,
+    DeveloperMessage,
+    Message,
+    SystemMessage,
+    ToolMessage,
+    UserMessage,
+)
 from schemas.responses_items import (
     CallOutput,
     FlatCallOutput,

@@ -58,19 +58,18 @@ _RENAMED = (
 
 @dataclass(frozen=True)
 class Translation:
-    """`chat` asks for the same; `error` says of the request what was said of `chat`."""
+    """`chat` asks for the same as the request."""
 
     chat: ChatCompletionRequest
     places: Mapping[str, str]
     limit: str
 
-    def error(self, error: InvalidRequestError) -> InvalidRequestError:
-        """The same error in the words of the request."""
+    def reword(self, error: InvalidRequestError) -> None:
+        """Have an error about `chat` speak of the request."""
         error.message = _QUOTED.sub(lambda quoted: f"'{self._path(quoted[1])}'", error.message)
         error.args = (error.message,)
         if error.param is not None:
             error.param = self._path(error.param)
-        return error
 
     def _path(self, path: str) -> str:
         if path in ("max_tokens", "max_completion_tokens"):
