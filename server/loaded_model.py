@@ -62,6 +62,9 @@ class TextVocab(Protocol):
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token adds to the text; empty for control tokens."""
 
+    def raw_bytes(self, token_id: int) -> bytes:
+        """The bytes of a token as people write it, control tokens included."""
+
     def token_text(self, token_id: int) -> str:
         """A token as people write it, control tokens included."""
 

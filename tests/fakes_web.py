@@ -27,6 +27,9 @@ class FakeVocab:
     def token_bytes(self, token_id: int) -> bytes:
         return bytes([token_id]) if token_id < BOS_ID else b""
 
+    def raw_bytes(self, token_id: int) -> bytes:
+        return self.token_bytes(token_id) or self.token_text(token_id).encode()
+
     def token_text(self, token_id: int) -> str:
         return {known: word for word, known in SPECIALS.items()}.get(token_id, chr(token_id))
 

@@ -13,6 +13,7 @@ from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.sampling import Decoding
 from server.service.status import StatusService
+from server.service.tokens import TokenService
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class Services:
     decoding: Decoding
     chat: ChatService
     completions: CompletionService
+    tokens: TokenService
     max_body_bytes: int
     allow_unknown_fields: bool
     keep_alive_seconds: float
