@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field
 
 from schemas.base import Schema
-from schemas.chat import MAX_MESSAGES, ConversationFields, Message
+from schemas.chat import ConversationFields
+from schemas.messages import MAX_MESSAGES, Message
 from schemas.sampling import TokenId
 
 ModelName = Annotated[
