@@ -80,6 +80,7 @@ ALLOWED = {
         "server.hub",
         "server.engine",
         "server.llama",
+        "server.loaded_model",
         "server.machine",
         "server.model_store",
         "server.registry",

@@ -101,7 +101,7 @@ def known_models(settings: Settings) -> tuple[list[ModelFacts], list[str]]:
     found, faults = [], []
     for name, path in [
         (RESIDENT_ID, model_path()),
-        *((model.name, model.path) for model in stored_models(settings.data_dir.expanduser())),
+        *((model.name, model.path) for model in stored_models(settings.data_dir)),
     ]:
         try:
             found.append(facts(name, path, settings))

@@ -54,7 +54,7 @@ def _facts(settings: "Settings") -> "ModelFacts":
             return facts(RESIDENT_ID, model_path(), settings)
         if path.exists():
             return facts(model_stem(path), path, settings)
-        stored = find_stored(settings.data_dir.expanduser(), path.as_posix())
+        stored = find_stored(settings.data_dir, path.as_posix())
         if stored is None:
             raise CommandError(
                 f"there is no file or pulled model '{path}'; `caravan list` shows those there are"
