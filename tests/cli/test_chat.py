@@ -1,8 +1,12 @@
 """Talking in the terminal: what is sent, what is shown, what the words that begin with a slash do."""
 
 import json
+import os
+import pty
+import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +14,20 @@ import pytest
 
 from server.cli.chat.client import ChatClient, ChatError, Piece, _pieces
 from server.cli.chat.conversation import Conversation
+from tests.conftest import TinyModels
 from tests.fakes_web import loaded_model, registry_over
 from tests.live_server import live_server
 
 ROOT = Path(__file__).parents[2]
+# Runs Python with its arguments as the leader of a session, so that Ctrl-C on its terminal is a signal to it.
+_IN_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+# What a terminal is told before and after a line is typed: paste in brackets on, and off.
+_ASKING, _ASKED = "\x1b[?2004h", "\x1b[?2004l"
 
 
 def test_what_is_set_is_sent_until_it_is_unset() -> None:
@@ -105,3 +119,53 @@ def test_a_model_that_cannot_be_served_is_one_line(tmp_path: Path) -> None:
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (1, f"caravan: no such file: {tmp_path / 'none.gguf'}\n")
+
+
+def test_ctrl_c_stops_an_answer_and_ctrl_d_the_program(tiny_models: TinyModels, tmp_path: Path) -> None:
+    """In a terminal of its own, over a model that never stops by itself."""
+    terminal, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", _IN_TERMINAL, "-m", "server", "chat", str(tiny_models["qwen2"])],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=ROOT,
+        env=os.environ | {"CARAVAN_DATA_DIR": str(tmp_path), "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+    ) as process:
+        os.close(theirs)
+        screen = _Screen(terminal)
+        try:
+            screen.wait_for(_ASKING)
+            os.write(terminal, b"/set ignore_eos true\r")
+            screen.wait_for("ignore_eos = true")
+            screen.wait_for(_ASKING)
+            os.write(terminal, b"Hello\r")
+            screen.wait_for(_ASKED, extra=10)
+            os.write(terminal, b"\x03")
+            screen.wait_for("(stopped)")
+            screen.wait_for(_ASKING)
+            os.write(terminal, b"/show\r")
+            screen.wait_for("turns: 1")
+            screen.wait_for(_ASKING)
+            os.write(terminal, b"\x04")
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            os.close(terminal)
+
+
+class _Screen:
+    """What a program has written on its terminal."""
+
+    def __init__(self, terminal: int) -> None:
+        self._terminal = terminal
+        self._text = b""
+
+    def wait_for(self, mark: str, *, extra: int = 0) -> None:
+        """Read until `mark` has come and `extra` bytes after it, and forget all up to the mark."""
+        deadline = time.monotonic() + 60
+        while mark.encode() not in self._text or len(self._text.partition(mark.encode())[2]) < extra:
+            assert time.monotonic() < deadline, self._text
+            if select.select([self._terminal], [], [], 1)[0]:
+                self._text += os.read(self._terminal, 4096)
+        self._text = self._text.partition(mark.encode())[2]
