@@ -1,6 +1,7 @@
 """An exact stand-in for the llama layer: mistakes in copying, cutting or batching change the text."""
 
 import hashlib
+import string
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -120,6 +121,12 @@ class FakeVocab:
 
     def token_bytes(self, token_id: int) -> bytes:
         return b"" if token_id == END_OF_GENERATION else bytes([97 + token_id % 26])
+
+    def raw_bytes(self, token_id: int) -> bytes:
+        return self.token_bytes(token_id) or b"<end>"
+
+    def spell(self, text: str) -> list[int]:
+        return [ord(character) - 97 for character in text if character in string.ascii_lowercase]
 
     @property
     def end_of_generation_ids(self) -> frozenset[int]:

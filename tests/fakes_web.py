@@ -21,6 +21,7 @@ class FakeVocab:
         self.size = 259
         self.longest_token = max(map(len, SPECIALS))
         self.bos_id = BOS_ID if with_bos else None
+        self.fill_ids: tuple[int, int, int] | None = None
         self.end_of_generation_ids = frozenset({SPECIALS["<|im_end|>"]})
 
     def token_bytes(self, token_id: int) -> bytes:
@@ -61,6 +62,7 @@ class ScriptedEngine:
         self.hold_after: int | None = None
         self.failure: Exception | None = None
         self.fail_after = 0
+        self.num_reasoning_tokens = 0
         self.requests: list[GenerationRequest] = []
         self.running: set[str] = set()
         self.aborted: list[str] = []
@@ -114,6 +116,7 @@ class ScriptedEngine:
                     finish_reason=reason if turn == len(kept) - 1 else None,
                     num_completion_tokens=turn + 1,
                     num_cached_tokens=len(request.token_ids) // 2,
+                    num_reasoning_tokens=self.num_reasoning_tokens,
                 )
                 turns.append((turn, output))
         return [output for _, output in sorted(turns, key=lambda pair: pair[0])]

@@ -13,6 +13,9 @@ from server.engine.step_clock import StepClock
 _MIN_AWAITED_PREFIX = 16
 # Cells kept free per running sequence at admission, so that the next steps need no preemption.
 _GROWTH_RESERVE = 8
+# Tokens of a stream that are computed at once: the longest run that a constraint or a budget forces, and the
+# draw before it.
+_MAX_RUN = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +65,19 @@ class Scheduler:
     def schedule(self) -> list[Work]:
         """Admit whom there is room for, then hand out the budget: fewest missing tokens first.
 
-        Streams that are running get their token in every step. What is left goes to prompts; the prompt that
-        arrived first has a quarter of it for sure, so that shorter ones cannot starve it.
+        Streams that are running get their token in every step, and those that were forced with it. What is
+        left goes to prompts; the prompt that arrived first has a quarter of it for sure, so that shorter ones
+        cannot starve it.
         """
         self._admit()
         ready = sorted(self.running, key=lambda s: (s.num_missing_tokens, s.arrival))
         decodes = [s for s in ready if s.num_missing_tokens == 1]
         prompts = [s for s in ready if s.num_missing_tokens > 1]
         budget = self._config.batch_size - len(decodes)
+        runs, prompts, budget = _forced_runs(prompts, budget)
         if any(s.is_streaming for s in self.running):
             budget = min(budget, self._clock.prompt_budget(len(decodes)))
-        return [Work(s, 1, completes=True) for s in decodes] + self._share(prompts, budget)
+        return [Work(s, 1, completes=True) for s in decodes] + runs + self._share(prompts, budget)
 
     def preempt_newest(self) -> Sequence:
         """Send the running sequence that arrived last back to waiting and free its memory."""
@@ -158,6 +163,22 @@ class Scheduler:
             if item.num_tokens > 0:
                 work.append(item)
         return work
+
+
+def _forced_runs(prompts: list[Sequence], budget: int) -> tuple[list[Work], list[Sequence], int]:
+    """Work for streams that go on by several tokens at once, as far as all of them fit; who and what is left.
+
+    Prompts are sorted by what they miss. Those of a few tokens, too, are not worth a step of their own.
+    """
+    runs: list[Work] = []
+    for sequence in prompts:
+        count = sequence.num_missing_tokens
+        if count > _MAX_RUN or count > budget or not sequence.is_streaming:
+            continue
+        runs.append(Work(sequence, count, completes=True))
+        budget -= count
+    taken = {id(work.sequence) for work in runs}
+    return runs, [sequence for sequence in prompts if id(sequence) not in taken], budget
 
 
 def _share_rows(prompts: list[Sequence], num_rows: int) -> dict[Sequence, int]:

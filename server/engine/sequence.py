@@ -56,6 +56,11 @@ class Sequence:
         self._has_told_scores = False
 
     @property
+    def is_unfinished(self) -> bool:
+        """Whether its client waits for more."""
+        return self.status is not SequenceStatus.FINISHED
+
+    @property
     def num_tokens(self) -> int:
         """Tokens known: the prompt, and what has been drawn."""
         return len(self.token_ids)
@@ -69,6 +74,13 @@ class Sequence:
     def num_completion_tokens(self) -> int:
         """Tokens drawn so far."""
         return len(self.token_ids) - self.num_prompt_tokens
+
+    def is_full(self, context_size: int) -> bool:
+        """Whether nothing may be added, by the request's limit or the context's."""
+        limit = self.params.max_tokens
+        if limit is not None and self.num_completion_tokens >= limit:
+            return True
+        return self.num_tokens >= context_size
 
     @property
     def is_streaming(self) -> bool:
@@ -109,6 +121,7 @@ class Sequence:
             finish_reason=reason,
             num_completion_tokens=self.num_completion_tokens,
             num_cached_tokens=self.num_cached_tokens or 0,
+            num_reasoning_tokens=self.sampler.num_reasoning_tokens,
             mirostat_mu=self.sampler.mirostat_mu,
             sum_logprob=self.sampler.sum_logprob,
             logprobs=self.logprobs.release(text, is_all=reason is not None and not self.detokenizer.stopped),
