@@ -68,6 +68,7 @@ ALLOWED = {
     },
     "server.serving": {
         "server.app",
+        "server.engine",
         "server.registry",
         "server.service",
         "server.settings",

@@ -89,5 +89,5 @@ def _rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
     memory = model.memory
     yield "memory", f"{shown_bytes(memory.total)} for {model.context_size} tokens of context:"
     yield "", f"{shown_bytes(memory.weights)} weights"
-    yield "", f"{shown_bytes(memory.cells)} cache of {model.num_cells} tokens"
+    yield "", f"{shown_bytes(memory.cells)} cache: {model.num_cells} tokens at work, others parked"
     yield "", f"{shown_bytes(memory.compute)} to compute with"
