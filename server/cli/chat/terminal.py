@@ -1,7 +1,9 @@
 """Reads what a person types and shows what the model says, as it comes."""
 
 import contextlib
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,9 +27,11 @@ def _turn(client: ChatClient, conversation: Conversation, text: str) -> None:
     shown = _Shown()
     try:
         # Closed at once, whatever happens, so that the server stops computing.
-        with contextlib.closing(client.answer(conversation.body(text))) as pieces:
+        with _interrupts() as interrupt, contextlib.closing(client.answer(conversation.body(text))) as pieces:
             for piece in pieces:
                 shown.add(piece)
+                if interrupt.is_set():
+                    raise KeyboardInterrupt
     except KeyboardInterrupt:
         shown.note("stopped")
     except ChatError as error:
@@ -35,6 +39,22 @@ def _turn(client: ChatClient, conversation: Conversation, text: str) -> None:
         return
     shown.end()
     conversation.add(text, shown.text)
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Ctrl-C raises KeyboardInterrupt and sets the event: Python loses exceptions raised in a finalizer."""
+    event = threading.Event()
+
+    def interrupt(_number: int, _frame: object) -> None:
+        event.set()
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 class _Shown:
