@@ -55,6 +55,10 @@ class TextVocab(Protocol):
     def end_of_generation_ids(self) -> frozenset[int]:
         """The tokens by which the model ends its turn or its text."""
 
+    @property
+    def fill_ids(self) -> tuple[int, int, int] | None:
+        """The tokens before a prefix, before a suffix and before what belongs between; None without them."""
+
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token adds to the text; empty for control tokens."""
 

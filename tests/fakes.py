@@ -1,6 +1,7 @@
 """An exact stand-in for the llama layer: mistakes in copying, cutting or batching change the text."""
 
 import hashlib
+import string
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +32,10 @@ class FakeContext:
     cells: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     _rows: list[NDArray[np.float32]] = field(default_factory=list)
     _next_cell: int = 0
+
+    @property
+    def has_tiles(self) -> bool:
+        return self.can_cut
 
     @property
     def can_park(self) -> bool:
@@ -120,6 +125,12 @@ class FakeVocab:
 
     def token_bytes(self, token_id: int) -> bytes:
         return b"" if token_id == END_OF_GENERATION else bytes([97 + token_id % 26])
+
+    def raw_bytes(self, token_id: int) -> bytes:
+        return self.token_bytes(token_id) or b"<end>"
+
+    def spell(self, text: str) -> list[int]:
+        return [ord(character) - 97 for character in text if character in string.ascii_lowercase]
 
     @property
     def end_of_generation_ids(self) -> frozenset[int]:

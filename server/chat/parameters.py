@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.chat.lark import LarkWriter, either
-from server.chat.literals import JSON, PYTHON, converted, escaped
+from server.chat.literals import JSON, PYTHON, converted, copy_value, escaped
 from server.chat.reader import Markers, Reader, RejectedError, Sink, Steps
 from server.chat.tool_spec import ToolSpec
 from server.errors import InvalidRequestError
@@ -114,10 +114,23 @@ def copy_parameter(reader: Reader, sink: Sink, parameter: Parameter, end: str, p
             raise RejectedError
         sink('"')
         return
-    pieces: list[str] = []
+    text = yield from _read_value(reader, end)
+    sink(_converted(text, parameter, pad))
+
+
+def _read_value(reader: Reader, end: str) -> Steps[str]:
+    """The text before an `end`. Inside JSON's strings, that is text like any other."""
+    assert reader.taken is not None
+    start = len(reader.taken)
+    try:
+        yield from copy_value(reader, lambda _: None)
+        yield from reader.skip_space()
+    except RejectedError:
+        pass
+    pieces = reader.taken[start:]
     if not (yield from reader.until(Markers(end), pieces.append)):
         raise RejectedError
-    sink(_converted("".join(pieces), parameter, pad))
+    return "".join(pieces)
 
 
 def _converted(text: str, parameter: Parameter, pad: str) -> str:

@@ -16,7 +16,8 @@ from server.engine.sampling.sampler import TokenSpace
 from server.engine.scheduler import Scheduler, Work
 from server.engine.sequence import Sequence
 from server.engine.step_clock import StepClock
-from server.engine.token_mask import ConstraintError, TokenMask
+from server.engine.token_mask import ConstraintError, Foresight, TokenMask
+from server.engine.totals import Totals
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Engine:
         self._intake = Intake(tokens, self._token_space, config.context_size, self._deliver)
         clock = StepClock(config.step_seconds)
         self._kv_cache = KVCache(context, config.num_parked_tokens)
-        self._scheduler = Scheduler(config, self._kv_cache, clock)
+        self._scheduler = Scheduler(config, self._kv_cache, clock, has_tiles=context.has_tiles)
         self._decoder = Decoder(
             context,
             config,
@@ -58,8 +59,9 @@ class Engine:
             clock,
             lambda sequence: self._finish(sequence, FinishReason.LENGTH),
         )
+        self._foresight = Foresight()
         self._outputs: list[TokenOutput] = []
-        self._totals = _Totals()
+        self._totals = Totals()
         self._stopping = False
         self._num_failed_steps = 0
 
@@ -89,6 +91,11 @@ class Engine:
                 self._refuse(request, None, FinishReason.ABORT)
             self._finish_all(FinishReason.ABORT)
             self._flush()
+            self._foresight.close()
+
+    def read_vocabulary(self) -> None:
+        """Have ready what the first constraint needs; later it would hold up all streams."""
+        self._intake.read_vocabulary()
 
     @property
     def is_idle(self) -> bool:
@@ -236,40 +243,39 @@ class Engine:
                 if sequence.params.max_tokens == 0:
                     self._finish(sequence, FinishReason.LENGTH)
                     continue
-                token_id = sequence.sampler.sample(logits[end - 1])
+                # What follows without a draw is added with it; the next step computes it all at once.
+                for token_id in sequence.sampler.next_tokens(logits[end - 1]):
+                    if not self._append(sequence, token_id):
+                        break
             except ConstraintError as error:
                 self._finish(sequence, FinishReason.ERROR, str(error))
-                continue
             except Exception as error:
                 log.exception("a draw failed")
                 self._finish(sequence, FinishReason.ERROR, f"sampling failed: {error}")
-                continue
-            self._append(sequence, token_id)
+        self._foresight.prepare(
+            item.sequence.sampler.next_mask for item in done if item.sequence.is_unfinished
+        )
 
-    def _append(self, sequence: Sequence, token_id: int) -> None:
-        """Add a drawn token to its sequence and tell the client, or end the sequence."""
+    def _append(self, sequence: Sequence, token_id: int) -> bool:
+        """Add a token to its sequence and tell the client, or end the sequence; whether it goes on."""
         sequence.token_ids.append(token_id)
         self._totals.completion += 1
-        if token_id in self._token_space.end_ids or token_id in sequence.params.stop_token_ids:
+        is_end = token_id in self._token_space.end_ids or token_id in sequence.params.stop_token_ids
+        sequence.hold_logprob(is_end=is_end)
+        if is_end:
             self._finish(sequence, FinishReason.STOP)
-            return
-        sequence.hold_logprob()
+            return False
         if sequence.num_completion_tokens < sequence.params.min_tokens:
             text = sequence.detokenizer.push_unstopped(token_id)
         else:
             text = sequence.detokenizer.push(token_id)
         if sequence.detokenizer.stopped or sequence.sampler.is_complete:
             self._finish(sequence, FinishReason.STOP, text=text)
-        elif self._is_full(sequence):
+        elif sequence.is_full(self._config.context_size):
             self._finish(sequence, FinishReason.LENGTH, text=text)
         elif text:
             self._outputs.append(sequence.output(text))
-
-    def _is_full(self, sequence: Sequence) -> bool:
-        limit = sequence.params.max_tokens
-        if limit is not None and sequence.num_completion_tokens >= limit:
-            return True
-        return sequence.num_tokens >= self._config.context_size
+        return sequence.is_unfinished
 
     def _finish(
         self, sequence: Sequence, reason: FinishReason, error: str | None = None, text: str = ""
@@ -295,13 +301,3 @@ class Engine:
         """Hand over the outputs of this step, all at once."""
         outputs, self._outputs = self._outputs, []
         self._publish(outputs, self.stats())
-
-
-class _Totals:
-    """Counters since the start."""
-
-    def __init__(self) -> None:
-        self.prompt = 0
-        self.cached = 0
-        self.completion = 0
-        self.steps = 0

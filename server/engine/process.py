@@ -137,11 +137,15 @@ def _serve(connection: _Connection, config: EngineConfig) -> None:
         batch_size=config.batch_size,
         max_sequences=config.max_sequences,
         num_threads=config.num_threads,
-        num_spare_rows=config.num_scored_rows,
+        num_spare_rows=max(0, config.max_running + config.num_scored_rows - config.max_sequences),
     )
     connection.send(messages.Loaded())
-    run_first_prompt(context, config.batch_size)
     engine = Engine(context, model.vocab, config, _Publisher(connection))
+    # While the first prompt is computed, as nobody's stream can be held up by it yet.
+    reading = threading.Thread(target=engine.read_vocabulary, name="vocabulary")
+    reading.start()
+    run_first_prompt(context, config.batch_size)
+    reading.join()
     connection.send(messages.Ready(config, library.system_info()))
     threading.Thread(target=_listen, args=(connection, engine), name="listener", daemon=True).start()
     engine.run()

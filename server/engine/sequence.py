@@ -64,6 +64,11 @@ class Sequence:
         self._has_told_scores = False
 
     @property
+    def is_unfinished(self) -> bool:
+        """Whether its client waits for more."""
+        return self.status is not SequenceStatus.FINISHED
+
+    @property
     def num_tokens(self) -> int:
         """Tokens known: the prompt, and what has been drawn."""
         return len(self.token_ids)
@@ -77,6 +82,13 @@ class Sequence:
     def num_completion_tokens(self) -> int:
         """Tokens drawn so far."""
         return len(self.token_ids) - self.num_prompt_tokens
+
+    def is_full(self, context_size: int) -> bool:
+        """Whether nothing may be added, by the request's limit or the context's."""
+        limit = self.params.max_tokens
+        if limit is not None and self.num_completion_tokens >= limit:
+            return True
+        return self.num_tokens >= context_size
 
     @property
     def is_streaming(self) -> bool:
@@ -95,10 +107,14 @@ class Sequence:
             return self.token_ids
         return self.token_ids[: self.scores.next_position]
 
-    def hold_logprob(self) -> None:
-        """Keep the log probability of a token just drawn, if asked for, until its text goes out."""
-        if self.sampler.last_logprob is not None:
-            self.logprobs.add(self.sampler.last_logprob, self.detokenizer.num_decoded)
+    def hold_logprob(self, *, is_end: bool) -> None:
+        """Keep the log probability of a token just drawn, if asked for, until its text goes out.
+
+        A token that was appended undrawn has none.
+        """
+        entry, self.sampler.last_logprob = self.sampler.last_logprob, None
+        if entry is not None:
+            self.logprobs.add(entry, self.detokenizer.num_decoded, is_end=is_end)
 
     @property
     def cost(self) -> int:
@@ -126,6 +142,7 @@ class Sequence:
             finish_reason=reason,
             num_completion_tokens=self.num_completion_tokens,
             num_cached_tokens=self.num_cached_tokens or 0,
+            num_reasoning_tokens=self.sampler.num_reasoning_tokens,
             mirostat_mu=self.sampler.mirostat_mu,
             sum_logprob=self.sampler.sum_logprob,
             logprobs=self.logprobs.release(text, is_all=reason is not None and not self.detokenizer.stopped),

@@ -60,12 +60,16 @@ def order_of_turns(requests: Sequence[tuple[str, dict[str, object]]]) -> list[st
 
 
 def test_the_engine_gives_turns_by_owner() -> None:
-    flood = [(f"a{number}", {"owner": "a"}) for number in range(4)]
+    flood: list[tuple[str, dict[str, object]]] = [(f"a{number}", {"owner": "a"}) for number in range(4)]
     assert order_of_turns([*flood, ("b0", {"owner": "b"})]) == ["a0", "b0", "a1", "a2", "a3"]
 
 
 def test_the_engine_gives_turns_by_priority_first() -> None:
-    requests = [("low", {"priority": -1}), ("usual", {}), ("high", {"owner": "b", "priority": 1})]
+    requests: list[tuple[str, dict[str, object]]] = [
+        ("low", {"priority": -1}),
+        ("usual", {}),
+        ("high", {"owner": "b", "priority": 1}),
+    ]
     assert order_of_turns(requests) == ["high", "usual", "low"]
 
 

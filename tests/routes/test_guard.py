@@ -145,3 +145,10 @@ def test_streams_count_as_running_until_they_end(path: Path, bearer: Bearer, eng
             assert second.json()["error"]["code"] == "concurrency_limit_exceeded"
         engine.hold_after = None
         wait_until(lambda: httpx.post(address + CHAT, json=BODY, headers=alice).status_code == 200)
+
+
+def test_where_other_machines_come_in_the_last_key_does_not_open_the_door(path: Path) -> None:
+    registry = registry_over(loaded_model())
+    with TestClient(create_app(Settings(keys_file=path, host="0.0.0.0"), registry)) as client:
+        assert client.get("/v1/models").status_code == 401
+        assert client.get("/health").status_code == 200

@@ -78,11 +78,12 @@ class XmlFormat(ToolFormat):
 
     def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         call = lark.rule(either([self._call(lark, tool) for tool in tools]))
-        opening, closing = lark.literal(f"{self.start}\n"), lark.literal(f"\n{self.end}")
+        opening, newline, closing = map(lark.literal, (f"{self.start}\n", "\n", self.end))
         if self.is_section:
-            return f"{opening} {repeated(call, lark.literal(chr(10)), parallel=parallel)} {closing}"
-        call = lark.rule(f"{opening} {call} {closing}")
-        return repeated(call, lark.literal("\n"), parallel=parallel)
+            # Literals of their own: of several that might follow, the longest is looked for.
+            return f"{opening} {repeated(call, newline, parallel=parallel)} {newline} {closing}"
+        call = lark.rule(f"{opening} {call} {newline} {closing}")
+        return repeated(call, newline, parallel=parallel)
 
     def _call(self, lark: LarkWriter, tool: ToolSpec) -> str:
         parts = []
