@@ -75,6 +75,7 @@ ALLOWED = {
     },
     "server.serving": {
         "server.app",
+        "server.engine",
         "server.registry",
         "server.service",
         "server.settings",
@@ -88,6 +89,7 @@ ALLOWED = {
         "server.hub",
         "server.engine",
         "server.llama",
+        "server.loaded_model",
         "server.machine",
         "server.model_store",
         "server.registry",

@@ -18,6 +18,8 @@ COMMANDS = {
     "list": "List the models that are here.",
     "keys": "Make, list and revoke the keys of a server.",
     "info": "Show what a model is and the memory it needs.",
+    "chat": "Talk with a model in the terminal.",
+    "doctor": "Look for what is wrong with this machine, and say how to mend it.",
     "check-config": "Show the effective options and where each comes from.",
     "version": "Print the version.",
 }
