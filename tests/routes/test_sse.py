@@ -44,6 +44,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             completions=CompletionService(registry, decoding, constraints),
             tokens=TokenService(registry),
             max_body_bytes=1,
+            body_seconds=1,
             allow_unknown_fields=False,
             keep_alive_seconds=15,
             shutdown_seconds=0,
