@@ -1,6 +1,6 @@
 """Chat completions: request, response, chunk."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -72,9 +72,16 @@ class PromptFields(Schema):
     )
 
 
+ModelName = Annotated[
+    str | None,
+    Field(description="A name that `GET /v1/models` lists; may be left out where one model is served."),
+]
+
+
 class ConversationFields(ToolFields, PromptFields):
     """All that a prompt is written from."""
 
+    model: ModelName = None
     messages: list[Message] = Field(
         min_length=1, max_length=MAX_MESSAGES, fail_fast=True, description="The conversation so far."
     )

@@ -1,24 +1,16 @@
 """Texts into tokens, tokens into texts, messages into prompts: vLLM's and llama.cpp's spellings."""
 
-from typing import Annotated
-
 from pydantic import Field
 
 from schemas.base import Schema
-from schemas.chat import ConversationFields
+from schemas.chat import ConversationFields, ModelName
 from schemas.messages import MAX_MESSAGES, Message
 from schemas.sampling import TokenId
-
-ModelName = Annotated[
-    str | None,
-    Field(description="A name that `GET /v1/models` lists; may be left out where one model is served."),
-]
 
 
 class TokenizeRequest(ConversationFields):
     """Body of `POST /tokenize`: one of `prompt`, `content` and `messages`."""
 
-    model: ModelName = None
     prompt: str | None = Field(default=None, description="A text, as vLLM calls it: with BOS by default.")
     content: str | None = Field(
         default=None, description="A text, as llama.cpp calls it: without BOS by default."
@@ -82,8 +74,6 @@ class DetokenizeResponse(Schema):
 
 class ApplyTemplateRequest(ConversationFields):
     """Body of `POST /apply-template`."""
-
-    model: ModelName = None
 
 
 class ApplyTemplateResponse(Schema):
