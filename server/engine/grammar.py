@@ -1,6 +1,6 @@
-"""Constraints as llguidance grammars: written from schemas, patterns, choices and Lark, and checked.
+"""Constraints as llguidance grammars: written from schemas, patterns, choices, Lark and GBNF, and checked.
 
-Nothing here knows a model: a grammar speaks of bytes, and so does the check.
+Nothing here knows a model, apart from GBNF that names tokens: a grammar speaks of bytes, and so does the check.
 """
 
 import functools
@@ -11,6 +11,9 @@ from typing import Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
+from server.engine.gbnf.lark import Translation
+from server.engine.gbnf.syntax import GbnfError
+from server.engine.gbnf.tokens import TokenNames
 from server.engine.params import Constraint
 from server.llama.deep_stack import DeepStack
 
@@ -80,6 +83,18 @@ class GrammarCompiler:
     def from_lark(self, text: str) -> Constraint:
         """Text of a grammar in llguidance's dialect of Lark."""
         return self._checked(text, names_tokens=True)
+
+    def from_gbnf(self, text: str, names: TokenNames | None = None) -> Constraint:
+        """Text of a grammar in llama.cpp's notation; one that names tokens is for the model that has `names`."""
+        try:
+            translation = Translation(text, names)
+        except GbnfError as error:
+            line = text.count("\n", 0, error.offset)
+            column = error.offset - (text.rfind("\n", 0, error.offset) + 1)
+            raise GrammarError(error.message, line + 1, column + 1) from error
+        # Places in the translation say nothing.
+        self._checked(translation.without_tokens, lambda fault: GrammarError(_located(fault).message))
+        return Constraint(translation.lark + _OPTIONS)
 
     def _checked(
         self,
