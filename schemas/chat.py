@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, Tag
 from schemas.base import Schema, json_kind
 from schemas.common import FinishReason, Usage
 from schemas.debug import Debug
+from schemas.logprobs import MAX_LOGPROBS, ChatLogprobs
 from schemas.sampling import SamplingFields
 from schemas.structured import ConstraintFields
 
@@ -109,6 +110,17 @@ class ChatCompletionRequest(SamplingFields, ConstraintFields):
     messages: list[Message] = Field(
         min_length=1, max_length=MAX_MESSAGES, fail_fast=True, description="The conversation so far."
     )
+    logprobs: bool | None = Field(
+        default=None,
+        description="Tell how likely each token of the answer was: after bias, bans and penalties, before "
+        "a constraint, truncation and temperature.",
+    )
+    top_logprobs: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_LOGPROBS,
+        description="And so many of the likeliest tokens in its place. Only together with `logprobs`.",
+    )
 
 
 class AssistantReply(Schema):
@@ -124,7 +136,7 @@ class ChatChoice(Schema):
 
     index: int
     message: AssistantReply
-    logprobs: None
+    logprobs: ChatLogprobs | None
     finish_reason: FinishReason
 
 
@@ -154,7 +166,7 @@ class ChatChunkChoice(Schema):
 
     index: int
     delta: ChatDelta
-    logprobs: None
+    logprobs: ChatLogprobs | None
     finish_reason: FinishReason | None
 
 

@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, Tag
 from schemas.base import Schema
 from schemas.common import FinishReason, Usage
 from schemas.debug import Debug
+from schemas.logprobs import MAX_LOGPROBS, TextLogprobs
 from schemas.sampling import MaxTokens, SamplingFields, TokenId
 from schemas.structured import ConstraintFields
 
@@ -54,6 +55,13 @@ class CompletionRequest(SamplingFields, ConstraintFields):
         default=None,
         description="Most tokens to generate for each choice. Default 16, as OpenAI documents it.",
     )
+    logprobs: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_LOGPROBS,
+        description="Tell how likely each token was, and so many of the likeliest tokens in its place: after "
+        "bias, bans and penalties, before a constraint, truncation and temperature.",
+    )
 
 
 class CompletionChoice(Schema):
@@ -61,7 +69,7 @@ class CompletionChoice(Schema):
 
     index: int
     text: str
-    logprobs: None = None
+    logprobs: TextLogprobs | None = None
     finish_reason: FinishReason | None
 
 

@@ -1,36 +1,71 @@
-"""Every option of the server, declared once; its flag, environment variable and help come from here."""
+"""Every option of the server, declared once: flag, variable, key of the file and help come from here."""
 
+import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MAX_SEQUENCES = 256
 
+# The help shows options under headings: each holds from the option named here to the next one named.
+SECTIONS = {
+    "config": "Configuration",
+    "model": "Model",
+    "host": "Network",
+    "context_size": "Engine",
+    "defaults": "Requests",
+    "keep_alive_seconds": "Operation",
+}
+
+
+def _items(value: object) -> object:
+    """A list that came as text: JSON, or words with commas between."""
+    if not isinstance(value, str):
+        return value
+    return (
+        json.loads(value) if value.lstrip().startswith("[") else [item.strip() for item in value.split(",")]
+    )
+
+
+def _pairs(value: object) -> object:
+    """A table that came as text: JSON, or `name=value` pairs with commas between."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        return json.loads(value)
+    pairs = [item.partition("=") for item in value.split(",")]
+    if not all(equals for _, equals, _ in pairs):
+        raise ValueError("should be JSON or name=value pairs with commas between")
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+Items = Annotated[list[str], BeforeValidator(_items)]
+Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
+
 
 class Settings(BaseSettings):
-    """Options of `caravan serve`. --port is also the variable CARAVAN_PORT, and so on; a flag beats it."""
+    """Options of the server. --port is also the variable CARAVAN_PORT and the key `port` of the file."""
 
     model_config = SettingsConfigDict(
         env_prefix="CARAVAN_",
+        env_ignore_empty=True,
+        enable_decoding=False,
         extra="forbid",
         protected_namespaces=(),
-        cli_prog_name="caravan serve",
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
-        cli_exit_on_error=False,
     )
 
+    config: Path | None = Field(
+        default=None, description="TOML file of options. Flags and environment variables beat it."
+    )
     model: Path | None = Field(
         default=None, description="GGUF file to serve. Default: the small model that ships with this package."
     )
     model_id: str | None = Field(
         default=None, description="Name that requests use. Default: the file's name without its ending."
     )
-    model_aliases: list[str] = Field(default=[], description="Further names of the model.")
+    model_aliases: Items = Field(default=[], description="Further names of the model.")
     chat_template: Path | None = Field(
         default=None, description="File with a Jinja chat template that replaces the model's own."
     )
@@ -53,7 +88,7 @@ class Settings(BaseSettings):
     max_running: int = Field(default=32, ge=1, le=MAX_SEQUENCES, description="Sequences that run at once.")
     threads: int = Field(default=0, ge=0, description="Compute threads. 0: one per usable core.")
     gpu_layers: int = Field(default=-1, ge=-1, description="Layers to put on a GPU. -1: all.")
-    defaults: dict[str, Any] = Field(
+    defaults: Pairs = Field(
         default={},
         description="Decoding values where a request says nothing, as `temperature=0.7,top_k=20` or as JSON.",
     )

@@ -61,7 +61,8 @@ ALLOWED = {
         "server.service",
         "server.settings",
     },
-    "server.cli": {"server.serving", "server.settings", "server.version"},
+    "server.configuration": {"server.settings"},
+    "server.cli": {"server.configuration", "server.serving", "server.settings", "server.version"},
     "server.__main__": {"server.cli"},
 }
 # Parts of the engine that services and routes may name: plain values, and what writes constraints.
@@ -81,6 +82,8 @@ OWNED = {
     "starlette": {"server.routes"},
     "sse_starlette": {"server.routes"},
     "uvicorn": {"server.serving"},
+    "typer": {"server.cli"},
+    "rich": {"server.cli"},
 }
 
 FILES = [path for folder in ("schemas", "server") for path in sorted((ROOT / folder).rglob("*.py"))]

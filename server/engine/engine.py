@@ -236,6 +236,7 @@ class Engine:
         if token_id in self._token_space.end_ids or token_id in sequence.params.stop_token_ids:
             self._finish(sequence, FinishReason.STOP)
             return
+        sequence.hold_logprob()
         if sequence.num_completion_tokens < sequence.params.min_tokens:
             text = sequence.detokenizer.push_unstopped(token_id)
         else:

@@ -50,6 +50,8 @@ class Intake:
             return "a prompt token is outside the vocabulary"
         if is_taken or request.id in self._waiting:
             return "a request of this id is running"
+        if request.reasoning or request.shown_token_ids or (request.constraint and request.constraint.after):
+            return "reasoning and constraints after markers are not supported"
         return None
 
     def add(self, request: GenerationRequest) -> None:

@@ -4,6 +4,7 @@ import time
 from enum import Enum
 
 from server.engine.detokenizer import Detokenizer
+from server.engine.held_logprobs import HeldLogprobs
 from server.engine.outputs import FinishReason, TokenOutput
 from server.engine.params import GenerationRequest, SamplingParams
 from server.engine.sampling.sampler import Sampler
@@ -41,6 +42,7 @@ class Sequence:
         self.status = SequenceStatus.WAITING
         self.sampler = sampler
         self.detokenizer = detokenizer
+        self.logprobs = HeldLogprobs()
 
     @property
     def num_tokens(self) -> int:
@@ -62,6 +64,11 @@ class Sequence:
         """Whether somebody is reading along already, so that a pause would be seen."""
         return self.num_completion_tokens > 0
 
+    def hold_logprob(self) -> None:
+        """Keep the log probability of a token just drawn, if asked for, until its text goes out."""
+        if self.sampler.last_logprob is not None:
+            self.logprobs.add(self.sampler.last_logprob, self.detokenizer.num_decoded)
+
     def output(self, text: str, reason: FinishReason | None = None, error: str | None = None) -> TokenOutput:
         """News of this sequence: text to append, its counts, and why it ends if it does."""
         return TokenOutput(
@@ -73,6 +80,7 @@ class Sequence:
             num_cached_tokens=self.num_cached_tokens or 0,
             mirostat_mu=self.sampler.mirostat_mu,
             sum_logprob=self.sampler.sum_logprob,
+            logprobs=self.logprobs.release(text, is_all=reason is not None and not self.detokenizer.stopped),
             error=error,
         )
 

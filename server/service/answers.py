@@ -11,7 +11,7 @@ import msgspec
 from schemas.base import Schema
 from schemas.common import FinishReason
 from server.engine.outputs import FinishReason as EngineFinishReason
-from server.engine.outputs import TokenOutput
+from server.engine.outputs import TokenLogprob, TokenOutput
 from server.service.choices import FinishedChoice, Shape
 from server.service.constraints.verdict import Verdict
 from server.service.generation import Generation
@@ -55,10 +55,12 @@ class Answer:
     async def whole(self) -> bytes:
         """The JSON of the complete answer: the stream's deltas, folded."""
         texts: list[list[str]] = [[] for _ in range(self._generation.num_choices)]
+        logprobs: list[list[TokenLogprob]] = [[] for _ in texts]
         last: dict[int, TokenOutput] = {}
         async with contextlib.aclosing(self._generation):
             async for output in self._generation:
                 texts[output.index].append(output.text)
+                logprobs[output.index].extend(output.logprobs)
                 if output.finish_reason is not None:
                     last[output.index] = output
         await self._judge(texts, last)
@@ -67,6 +69,7 @@ class Answer:
             FinishedChoice(
                 text="".join(texts[output.index]),
                 finish_reason=_wire_reason(output.finish_reason),
+                logprobs=logprobs[output.index],
             )
             for output in kept
         ]
@@ -87,17 +90,21 @@ class Answer:
             async for output in self._generation:
                 if output.text:
                     texts[output.index].append(output.text)
-                    if output.index not in heads:
-                        heads[output.index] = self._head_and_tail(output.index)
-                    head, tail = heads[output.index]
-                    yield head + json_string(output.text) + tail
+                    if output.logprobs:
+                        yield to_json(self._shape.delta(output.index, output.text, output.logprobs))
+                    else:
+                        if output.index not in heads:
+                            heads[output.index] = self._head_and_tail(output.index)
+                        head, tail = heads[output.index]
+                        yield head + json_string(output.text) + tail
                 if output.finish_reason is not None:
                     last[output.index] = output
                     reason, debug = (
                         _wire_reason(output.finish_reason),
                         self._plan.debug({output.index: output}),
                     )
-                    yield to_json(self._shape.closing(output.index, reason, debug))
+                    left = () if output.text else output.logprobs
+                    yield to_json(self._shape.closing(output.index, reason, debug, left))
             if self._with_usage:
                 yield to_json(self._shape.usage_chunk(self._generation.usage()))
             yield DONE

@@ -4,6 +4,7 @@ import anyio.to_thread
 
 from schemas.chat import ChatCompletionRequest
 from server.chat.messages import normalize
+from server.errors import InvalidRequestError
 from server.loaded_model import LoadedModel
 from server.registry import ModelRegistry
 from server.service import sampling
@@ -11,6 +12,7 @@ from server.service.answers import Answer
 from server.service.choices import ChatShape, Identity
 from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
 from server.service.generation import Generation
+from server.service.logprobs import writer
 from server.service.plan import Plan
 from server.service.prompts import tokenized
 from server.service.sampling import Decoding
@@ -34,7 +36,7 @@ class ChatService:
         identity = Identity.new("chatcmpl", request.model)
         return Answer(
             Generation(model, identity.id, [token_ids], plan.params, plan.num_drawn, constraint(compiled)),
-            ChatShape(identity, with_usage=with_usage),
+            ChatShape(identity, with_usage=with_usage, writer=writer(model.vocab, plan.params)),
             plan,
             verdict(compiled, plan.params),
             stream=bool(request.stream),
@@ -42,7 +44,17 @@ class ChatService:
         )
 
     def _read(self, model: LoadedModel, request: ChatCompletionRequest) -> tuple[Plan, tuple[int, ...]]:
-        return self._decoding.plan(request, model), _prompt(model, request)
+        plan = self._decoding.plan(request, model, num_logprobs=_num_logprobs(request))
+        return plan, _prompt(model, request)
+
+
+def _num_logprobs(request: ChatCompletionRequest) -> int | None:
+    if request.logprobs:
+        return request.top_logprobs or 0
+    if request.top_logprobs:
+        message = "'top_logprobs' is only allowed when 'logprobs' is true."
+        raise InvalidRequestError(message, param="top_logprobs", code="invalid_value")
+    return None
 
 
 def _prompt(model: LoadedModel, request: ChatCompletionRequest) -> tuple[int, ...]:

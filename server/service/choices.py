@@ -18,6 +18,11 @@ from schemas.chat import (
 from schemas.common import FinishReason, Usage
 from schemas.completions import Completion, CompletionChoice
 from schemas.debug import Debug
+from schemas.logprobs import TextLogprobs
+from server.engine.outputs import TokenLogprob
+from server.service.logprobs import LogprobWriter
+
+Logprobs = Sequence[TokenLogprob]
 
 
 @dataclass(kw_only=True)
@@ -26,6 +31,7 @@ class FinishedChoice:
 
     text: str
     finish_reason: FinishReason
+    logprobs: Logprobs = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +49,20 @@ class Identity:
 
 
 class Shape(Protocol):
-    """How an answer looks on the wire. Chunks carry `usage: null` where a usage chunk will follow."""
+    """How an answer looks on the wire. Chunks carry `usage: null` where a usage chunk will follow.
+
+    `writer` is there when the request asks for log probabilities.
+    """
 
     def opening(self, index: int) -> Schema | None:
         """The chunk that opens a choice."""
 
-    def delta(self, index: int, text: str) -> Schema:
+    def delta(self, index: int, text: str, logprobs: Logprobs = ()) -> Schema:
         """A chunk of text."""
 
-    def closing(self, index: int, finish_reason: FinishReason, debug: Debug | None = None) -> Schema:
+    def closing(
+        self, index: int, finish_reason: FinishReason, debug: Debug | None = None, logprobs: Logprobs = ()
+    ) -> Schema:
         """The chunk that ends a choice."""
 
     def usage_chunk(self, usage: Usage) -> Schema:
@@ -67,18 +78,21 @@ class ChatShape:
 
     identity: Identity
     with_usage: bool = field(default=False, kw_only=True)
+    writer: LogprobWriter | None = field(default=None, kw_only=True)
 
     def opening(self, index: int) -> Schema:
         """The role, with empty content as OpenAI sends it."""
         return self._chunk(index, ChatDelta(role="assistant", content="", refusal=None))
 
-    def delta(self, index: int, text: str) -> Schema:
+    def delta(self, index: int, text: str, logprobs: Logprobs = ()) -> Schema:
         """A chunk of content."""
-        return self._chunk(index, ChatDelta(content=text))
+        return self._chunk(index, ChatDelta(content=text), None, logprobs)
 
-    def closing(self, index: int, finish_reason: FinishReason, debug: Debug | None = None) -> Schema:
-        """An empty delta and the reason."""
-        chunk = self._chunk(index, ChatDelta(), finish_reason)
+    def closing(
+        self, index: int, finish_reason: FinishReason, debug: Debug | None = None, logprobs: Logprobs = ()
+    ) -> Schema:
+        """An empty delta and the reason, with what is known of tokens that came to no text."""
+        chunk = self._chunk(index, ChatDelta(), finish_reason, logprobs)
         if debug is not None:
             chunk.debug = debug
         return chunk
@@ -99,7 +113,7 @@ class ChatShape:
                 ChatChoice(
                     index=index,
                     message=AssistantReply(role="assistant", content=choice.text, refusal=None),
-                    logprobs=None,
+                    logprobs=self.writer.chat(choice.logprobs) if self.writer else None,
                     finish_reason=choice.finish_reason,
                 )
                 for index, choice in enumerate(choices)
@@ -111,9 +125,14 @@ class ChatShape:
         return completion
 
     def _chunk(
-        self, index: int, delta: ChatDelta, finish_reason: FinishReason | None = None
+        self,
+        index: int,
+        delta: ChatDelta,
+        finish_reason: FinishReason | None = None,
+        logprobs: Logprobs = (),
     ) -> ChatCompletionChunk:
-        choice = ChatChunkChoice(index=index, delta=delta, logprobs=None, finish_reason=finish_reason)
+        written = self.writer.chat(logprobs) if self.writer and logprobs else None
+        choice = ChatChunkChoice(index=index, delta=delta, logprobs=written, finish_reason=finish_reason)
         return self._envelope([choice], None)
 
     def _envelope(self, choices: list[ChatChunkChoice], usage: Usage | None) -> ChatCompletionChunk:
@@ -136,18 +155,21 @@ class TextShape:
 
     identity: Identity
     with_usage: bool = field(default=False, kw_only=True)
+    writer: LogprobWriter | None = field(default=None, kw_only=True)
 
     def opening(self, index: int) -> None:  # noqa: ARG002 (the protocol's)
         """Text completions open with their first text."""
         return
 
-    def delta(self, index: int, text: str) -> Schema:
+    def delta(self, index: int, text: str, logprobs: Logprobs = ()) -> Schema:
         """A chunk of text."""
-        return self._chunk(index, text, None)
+        return self._chunk(index, text, None, logprobs)
 
-    def closing(self, index: int, finish_reason: FinishReason, debug: Debug | None = None) -> Schema:
-        """No text, and the reason."""
-        chunk = self._chunk(index, "", finish_reason)
+    def closing(
+        self, index: int, finish_reason: FinishReason, debug: Debug | None = None, logprobs: Logprobs = ()
+    ) -> Schema:
+        """No text, and the reason, with what is known of tokens that came to no text."""
+        chunk = self._chunk(index, "", finish_reason, logprobs)
         if debug is not None:
             chunk.debug = debug
         return chunk
@@ -159,7 +181,15 @@ class TextShape:
     def whole(self, choices: Sequence[FinishedChoice], usage: Usage, debug: Debug | None = None) -> Schema:
         """The completion."""
         completion = self._envelope(
-            [self._choice(index, choice.text, choice.finish_reason) for index, choice in enumerate(choices)],
+            [
+                self._choice(
+                    index,
+                    choice.text,
+                    choice.finish_reason,
+                    self.writer.text(choice.logprobs) if self.writer else None,
+                )
+                for index, choice in enumerate(choices)
+            ],
             usage,
             with_usage=True,
         )
@@ -167,12 +197,17 @@ class TextShape:
             completion.debug = debug
         return completion
 
-    def _chunk(self, index: int, text: str, finish_reason: FinishReason | None) -> Completion:
-        choices = [self._choice(index, text, finish_reason)]
+    def _chunk(
+        self, index: int, text: str, finish_reason: FinishReason | None, logprobs: Logprobs
+    ) -> Completion:
+        written = self.writer.text(logprobs) if self.writer and logprobs else None
+        choices = [self._choice(index, text, finish_reason, written)]
         return self._envelope(choices, None, with_usage=self.with_usage)
 
-    def _choice(self, index: int, text: str, finish_reason: FinishReason | None) -> CompletionChoice:
-        return CompletionChoice(index=index, text=text, logprobs=None, finish_reason=finish_reason)
+    def _choice(
+        self, index: int, text: str, finish_reason: FinishReason | None, logprobs: TextLogprobs | None
+    ) -> CompletionChoice:
+        return CompletionChoice(index=index, text=text, logprobs=logprobs, finish_reason=finish_reason)
 
     def _envelope(
         self, choices: list[CompletionChoice], usage: Usage | None, *, with_usage: bool

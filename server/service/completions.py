@@ -13,6 +13,7 @@ from server.service.answers import Answer
 from server.service.choices import Identity, TextShape
 from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
 from server.service.generation import Generation
+from server.service.logprobs import writer
 from server.service.plan import Plan
 from server.service.prompts import checked_ids, tokenized
 from server.service.sampling import Decoding
@@ -37,7 +38,7 @@ class CompletionService:
         identity = Identity.new("cmpl", request.model)
         return Answer(
             Generation(model, identity.id, prompts, plan.params, plan.num_drawn, constraint(compiled)),
-            TextShape(identity, with_usage=with_usage),
+            TextShape(identity, with_usage=with_usage, writer=writer(model.vocab, plan.params)),
             plan,
             verdict(compiled, plan.params),
             stream=bool(request.stream),
@@ -45,7 +46,7 @@ class CompletionService:
         )
 
     def _read(self, model: LoadedModel, request: CompletionRequest) -> tuple[Plan, list[tuple[int, ...]]]:
-        plan = self._decoding.plan(request, model, DEFAULT_MAX_TOKENS)
+        plan = self._decoding.plan(request, model, DEFAULT_MAX_TOKENS, num_logprobs=request.logprobs)
         return plan, _prompts(model, request, self._decoding.limits.max_prompts)
 
 

@@ -99,7 +99,14 @@ class Decoding:
                 where = "the defaults" if preset is None else f"preset '{preset}'"
                 raise PresetError(f"{where}: {error.message}") from error
 
-    def plan(self, fields: SamplingFields, model: LoadedModel, default_max_tokens: int | None = None) -> Plan:
+    def plan(
+        self,
+        fields: SamplingFields,
+        model: LoadedModel,
+        default_max_tokens: int | None = None,
+        *,
+        num_logprobs: int | None = None,
+    ) -> Plan:
         """The request's decoding. Tokenizes texts, so its place is a worker thread."""
         values = self.defaults(model)
         if default_max_tokens is not None and "max_tokens" not in values:
@@ -113,7 +120,7 @@ class Decoding:
             raise _refusal(
                 "'best_of' and 'stream' do not go together: the best is known at the end.", "best_of"
             )
-        params = self._params(settled, model.vocab, score=is_ranked)
+        params = self._params(settled, model.vocab, score=is_ranked, num_logprobs=num_logprobs)
         shown = fields.debug is not None and bool(fields.debug.decoding)
         return Plan(
             params=params,
@@ -138,7 +145,9 @@ class Decoding:
             raise _refusal(f"'preset' must be one of {known}.", "preset")
         return self.presets[name]
 
-    def _params(self, settled: Settled, vocab: TextVocab, *, score: bool) -> SamplingParams:
+    def _params(
+        self, settled: Settled, vocab: TextVocab, *, score: bool, num_logprobs: int | None
+    ) -> SamplingParams:
         terms = token_terms(settled, vocab)
         target, stop = settled["adaptive_target"], settled["stop"]
         texts = (stop,) if isinstance(stop, str) else tuple(_list(stop))
@@ -156,6 +165,7 @@ class Decoding:
             stop_token_ids=terms.stop_token_ids,
             include_stop=bool(settled["include_stop_str_in_output"]),
             score=score,
+            num_logprobs=num_logprobs,
         )
 
     def _dry_breakers(self, settled: Settled, vocab: TextVocab) -> tuple[tuple[int, ...], ...]:

@@ -46,7 +46,6 @@ _OPENAI: dict[str, Neutral] = {
     "echo": _false,
     "function_call": _one_of("none", "auto"),
     "functions": _empty,
-    "logprobs": _false,
     "metadata": _null,
     "modalities": _one_of(["text"]),
     "moderation": _null,
@@ -63,7 +62,6 @@ _OPENAI: dict[str, Neutral] = {
     "suffix": _empty,
     "tool_choice": _one_of("none", "auto"),
     "tools": _empty,
-    "top_logprobs": _zero,
     "verbosity": _one_of("medium"),
     "web_search_options": _null,
 }

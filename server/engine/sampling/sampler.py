@@ -6,10 +6,12 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from server.engine.outputs import TokenLogprob
 from server.engine.params import SamplingParams
 from server.engine.sampling.candidates import Candidates, Floats, Ids, from_row
 from server.engine.sampling.draw import Mirostat, MirostatV2
 from server.engine.sampling.dry import Breakers, Dry
+from server.engine.sampling.log_softmax import LogSoftmax
 from server.engine.sampling.penalties import RepetitionPenalties
 from server.engine.sampling.stages import draw_stage, leading_top_k, temperature_stage, truncating_stages
 from server.engine.sampling.vocabulary import VocabularyRules
@@ -40,7 +42,8 @@ class Sampler:
     effect.
 
     `is_argmax` says that all of it comes to taking the likeliest token, and then nothing else is done.
-    Penalties and DRY look at the prompt too, as in llama.cpp.
+    Penalties and DRY look at the prompt too, as in llama.cpp. `last_logprob` is that of the last draw, taken
+    before the mask, if `num_logprobs` asks for it; `sum_logprob` their sum, if `score` does.
     """
 
     def __init__(
@@ -62,6 +65,10 @@ class Sampler:
         self._draw = draw_stage(params, len(tokens.ids))
         self._mask = mask
         self.sum_logprob = 0.0 if params.score else None
+        self.last_logprob: TokenLogprob | None = None
+        self._num_logprobs = params.num_logprobs
+        self._is_measured = params.score or params.num_logprobs is not None
+        self._softmax: LogSoftmax | None = None
         self._rules.accept(prompt)
         for repetition in (self._penalties, self._dry):
             if repetition is not None:
@@ -86,10 +93,11 @@ class Sampler:
         if self.is_argmax:
             best = _argmax(logits)
             if self._mask is None or self._mask.admits(best):
+                self._measure(logits)
+                self._note(logits, best)
                 return best
         token_id = self._draw(self.candidates(logits), self._rng)
-        if self.sum_logprob is not None:
-            self.sum_logprob += logprob(logits, token_id)
+        self._note(logits, token_id)
         self._remember(token_id)
         return token_id
 
@@ -103,10 +111,29 @@ class Sampler:
         for repetition in (self._penalties, self._dry):
             if repetition is not None:
                 repetition.apply(logits)
+        self._measure(logits)
         left = self._possible(logits)
         for stage in self._stages:
             left = stage(left)
         return left
+
+    def _measure(self, logits: Floats) -> None:
+        """Take the softmax of a row where log probabilities are taken, if anybody wants them.
+
+        A constraint changes the row afterwards, though not the logits of what it allows.
+        """
+        if self._is_measured:
+            self._softmax = LogSoftmax(logits, self._tokens.ids, self._num_logprobs or 0)
+
+    def _note(self, logits: Floats, token_id: int) -> None:
+        """Keep what is wanted of a drawn token's log probability."""
+        if self._softmax is None:
+            return
+        found = self._softmax.of(logits, token_id)
+        if self.sum_logprob is not None:
+            self.sum_logprob += found.logprob
+        if self._num_logprobs is not None:
+            self.last_logprob = found
 
     def _possible(self, logits: Floats) -> Candidates:
         """The tokens that the constraint allows, if there is one."""
@@ -136,7 +163,6 @@ class Sampler:
             and params.xtc_probability == 0
             and params.typical_p == 1
             and params.mirostat == 0
-            and self.sum_logprob is None
             and self._has_no_rules
             and self._penalties is None
             and self._dry is None
@@ -149,13 +175,6 @@ def _argmax(logits: Floats) -> int:
     if not np.isfinite(logits[token_id]):
         raise ValueError("a logit is not a number")
     return token_id
-
-
-def logprob(logits: Floats, token_id: int) -> float:
-    """Natural logarithm of a token's probability under the softmax of a row of logits [vocab_size]."""
-    highest = logits.max()
-    total = np.exp(logits - highest).sum(dtype=np.float64)
-    return float(logits[token_id] - highest - np.log(total))
 
 
 def _penalties(params: SamplingParams) -> RepetitionPenalties | None:
