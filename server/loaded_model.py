@@ -43,6 +43,10 @@ class TextVocab(Protocol):
     def end_of_generation_ids(self) -> frozenset[int]:
         """The tokens by which the model ends its turn or its text."""
 
+    @property
+    def marker_ids(self) -> frozenset[int]:
+        """Tokens of ordinary text that look like control tokens, such as `<think>`."""
+
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token adds to the text; empty for control tokens."""
 

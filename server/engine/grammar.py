@@ -1,6 +1,6 @@
 """Constraints as llguidance grammars: written from schemas, patterns, choices, Lark and GBNF, and checked.
 
-Nothing here knows a model, apart from GBNF that names tokens: a grammar speaks of bytes, and so does the check.
+Nothing here knows a model, except where GBNF names tokens: a grammar speaks of bytes, as does the check.
 """
 
 import functools
@@ -92,7 +92,7 @@ class GrammarCompiler:
         return msgspec.structs.replace(self._checked(text, find_fault=_token_fault), after=after)
 
     def from_gbnf(self, text: str, names: TokenNames | None = None) -> Constraint:
-        """Text of a grammar in llama.cpp's notation; one that names tokens is for the model that has `names`."""
+        """Text of a grammar in llama.cpp's notation; it may name tokens of the model that has `names`."""
         try:
             translation = Translation(text, names)
         except GbnfError as error:
@@ -100,7 +100,7 @@ class GrammarCompiler:
             column = error.offset - (text.rfind("\n", 0, error.offset) + 1)
             raise GrammarError(error.message, line + 1, column + 1) from error
         # Places in the translation say nothing.
-        self._checked(translation.without_tokens, lambda fault: GrammarError(_located(fault).message))
+        self._checked(translation.without_tokens, explain=lambda fault: GrammarError(_located(fault).message))
         return Constraint(translation.lark + _OPTIONS)
 
     def _checked(

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 # Compiled constraints that are kept for the next request with the same.
 _NUM_KEPT = 64
+# Tokens without text need some, or they may come wherever a grammar names any token at all.
+_NO_TEXT = b"<no text>"
 # Masks that are kept as token ids, each of at most twice as many bytes as there are tokens.
 _NUM_KEPT_MASKS = 128
 
@@ -154,10 +156,9 @@ class _Vocabulary(TokenizerWrapper):
     bos_token_id = None
 
     def __init__(self, vocab_size: int, tokens: TokenTable) -> None:
-        self.tokens = [tokens.token_bytes(token_id) for token_id in range(vocab_size)]
-        self.special_token_ids = [
-            i for i, text in enumerate(self.tokens) if not text or i in tokens.marker_ids
-        ]
+        table = [tokens.token_bytes(token_id) for token_id in range(vocab_size)]
+        self.tokens = [text or _NO_TEXT for text in table]
+        self.special_token_ids = [i for i, text in enumerate(table) if not text or i in tokens.marker_ids]
         self.eos_token_id = min(tokens.end_of_generation_ids)
 
     def __call__(self, text: str) -> list[int]:

@@ -32,7 +32,7 @@ class ChatService:
         with_usage = sampling.wants_usage_chunk(request)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         plan, token_ids = await anyio.to_thread.run_sync(self._read, model, request)
-        compiled = await self._constraints.compile(request)
+        compiled = await self._constraints.compile(request, model.vocab)
         identity = Identity.new("chatcmpl", request.model)
         return Answer(
             Generation(model, identity.id, [token_ids], plan.params, plan.num_drawn, constraint(compiled)),

@@ -34,7 +34,7 @@ class CompletionService:
         model = self._registry.acquire(request.model)
         with_usage = sampling.wants_usage_chunk(request)
         plan, prompts = await anyio.to_thread.run_sync(self._read, model, request)
-        compiled = await self._constraints.compile(request)
+        compiled = await self._constraints.compile(request, model.vocab)
         identity = Identity.new("cmpl", request.model)
         return Answer(
             Generation(model, identity.id, prompts, plan.params, plan.num_drawn, constraint(compiled)),

@@ -75,7 +75,6 @@ _PEERS: dict[str, Neutral] = {
     "chat_template_kwargs": _empty,
     "continue_final_message": _false,
     "documents": _empty,
-    "grammar": _empty,
     "id_slot": _null,
     "length_penalty": _one,
     "lora": _empty,

@@ -9,7 +9,10 @@ from server.engine.gbnf.syntax import Chars, GbnfError, Grammar, Item, Ref, Rule
 
 
 def sound(grammar: Grammar) -> Grammar:
-    """The grammar without what no text can satisfy; raises GbnfError if nothing is left, or on left recursion."""
+    """The grammar without what no text can satisfy.
+
+    Raises GbnfError if nothing is left, and on left recursion.
+    """
     _refuse_left_recursion(grammar.rules)
     productive = _closure(grammar.rules, _needed_to_end)
     if grammar.root not in productive:

@@ -1,4 +1,4 @@
-"""Terminals as one nondeterministic automaton over characters, which may accept too much, never too little."""
+"""Terminals as one nondeterministic automaton over characters; it may accept too much, never too little."""
 
 from server.engine.gbnf.follow import Budget
 from server.engine.gbnf.syntax import Chars, Grammar, Item, Ranges, Ref, Sequence

@@ -1,8 +1,9 @@
 """Where llguidance's lexer and GBNF would differ, and terminals by which they do not.
 
-The lexer takes the longest piece that any terminal allowed at this place matches; GBNF knows no pieces. The two
-agree where no terminal can end before a character with which another one that began at the same place could go
-on. Terminals that could go on like that are split up until that holds; single characters always satisfy it.
+The lexer takes the longest piece that any terminal allowed at this place matches; GBNF knows no pieces. The
+two agree where no terminal can end before a character with which another one that began at the same place
+could go on. Terminals that could go on like that are split up until that holds; single characters always
+satisfy it.
 """
 
 from collections.abc import Iterator
@@ -30,8 +31,8 @@ class _Everything(dict[Sequence, int]):
 def faithful(planner: Planner, textual: frozenset[Tokens]) -> Plan:
     """A plan by which llguidance accepts exactly what the grammar means.
 
-    `textual` are the named tokens that may come as text, too. Raises GbnfError where one of them could be read
-    both ways.
+    `textual` are the named tokens that may come as text, too. Raises GbnfError where one of them could be
+    read both ways.
     """
     broken: dict[Sequence, int] = {}
     budget = Budget(_STEPS)
@@ -53,16 +54,15 @@ def faithful(planner: Planner, textual: frozenset[Tokens]) -> Plan:
 
 
 class _Search:
-    def __init__(
-        self, planner: Planner, plan: Plan, textual: frozenset[Tokens], budget: Budget
-    ) -> None:
+    def __init__(self, planner: Planner, plan: Plan, textual: frozenset[Tokens], budget: Budget) -> None:
         self._budget = budget
         self._runs = terminals(plan)
         self._tokens = token_parts(plan)
         if len(self._tokens) > _MAX_TOKENS:
             raise GbnfError(f"more than {_MAX_TOKENS} different tokens are named", self._tokens[0].offset)
         self._textual = textual
-        numbers = {symbol: number for number, symbol in enumerate([*self._runs, *self._tokens])}
+        symbols: list[Sequence | Tokens] = [*self._runs, *self._tokens]
+        numbers = {symbol: number for number, symbol in enumerate(symbols)}
         self._follow = Follow(plan, numbers, planner.nullable, budget)
         self._automaton = Automaton(planner.grammar, budget)
         self._begins: dict[int, Ranges] = {}
@@ -180,4 +180,6 @@ def _numbers(mask: int) -> Iterator[int]:
 
 
 def _ambiguous(tokens: Tokens) -> GbnfError:
-    return GbnfError("this token may come where its text may come, too, which cannot be told apart", tokens.offset)
+    return GbnfError(
+        "this token may come where its text may come, too, which cannot be told apart", tokens.offset
+    )

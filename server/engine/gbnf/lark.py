@@ -5,9 +5,19 @@ from collections.abc import Iterable
 from server.engine.gbnf.analysis import sound
 from server.engine.gbnf.conflicts import faithful
 from server.engine.gbnf.parser import parse
-from server.engine.gbnf.plan import Loop, Part, Parts, Plan, Planner, RulePart, Terminal, TokenPart, token_parts
+from server.engine.gbnf.plan import (
+    Loop,
+    Part,
+    Parts,
+    Plan,
+    Planner,
+    RulePart,
+    Terminal,
+    TokenPart,
+    token_parts,
+)
 from server.engine.gbnf.syntax import Chars, GbnfError, Item, Ref, Sequence, Tokens
-from server.engine.gbnf.tokens import TokenNames
+from server.engine.gbnf.tokens import TokenNames, has_text
 
 # Of characters; a fuller grammar is refused by llguidance anyway.
 _MAX_SIZE = 4_000_000
@@ -25,8 +35,7 @@ class Translation:
         named = token_parts(planner.plan({}))
         textual = frozenset(tokens for tokens in named if names is not None and _is_textual(tokens, names))
         plan = faithful(planner, textual)
-        self.names_tokens = bool(named)
-        self.without_tokens = _Writer(planner, plan).text({tokens: _PLACEHOLDER for tokens in named})
+        self.without_tokens = _Writer(planner, plan).text(dict.fromkeys(named, _PLACEHOLDER))
         self.lark = self.without_tokens
         if names is not None and named:
             self.lark = _Writer(planner, plan).text(_token_texts(named, names))
@@ -147,9 +156,11 @@ def _times(low: int, high: int | None) -> str:
 
 
 def _class(ranges: Iterable[tuple[int, int]]) -> str:
-    return "/[" + "".join(
-        f"\\x{{{low:X}}}" + (f"-\\x{{{high:X}}}" if high > low else "") for low, high in ranges
-    ) + "]/"
+    return (
+        "/["
+        + "".join(f"\\x{{{low:X}}}" + (f"-\\x{{{high:X}}}" if high > low else "") for low, high in ranges)
+        + "]/"
+    )
 
 
 def _is_textual(tokens: Tokens, names: TokenNames) -> bool:
@@ -160,15 +171,15 @@ def _is_textual(tokens: Tokens, names: TokenNames) -> bool:
 
 
 def _token_texts(named: list[Tokens], names: TokenNames) -> dict[Tokens, str]:
-    """Each kind of tokens as alternatives that have nothing in common, or llguidance would see one of them only."""
+    """Each kind of tokens as alternatives; llguidance sees one only of those that have a token in common."""
     single = dict.fromkeys(tokens.token_id for tokens in named)
     ends = names.end_of_generation_ids
-    rest = [i for i in range(names.size) if i not in single and i not in ends and names.token_text(i)]
+    rest = [i for i in range(names.size) if i not in single and i not in ends and has_text(i, names)]
     texts = {}
     for tokens in named:
         ids = [tokens.token_id]
         if tokens.negated:
-            ids = [i for i in single if i != tokens.token_id and i not in ends and names.token_text(i)]
+            ids = [i for i in single if i != tokens.token_id and i not in ends and has_text(i, names)]
         alternatives = [f"<[{token_id}]>" for token_id in ids]
         if tokens.negated and rest:
             alternatives.append(f"<[{','.join(_spans(rest))}]>")

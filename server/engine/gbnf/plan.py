@@ -12,7 +12,7 @@ _MAX_OPTIONAL = 32
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """Text that the lexer takes in one piece: a run of regular items. The empty text is left to the parser."""
+    """Text that the lexer takes in one piece: a run of regular items. Empty text is left to the parser."""
 
     run: Sequence
     is_optional: bool
@@ -80,7 +80,8 @@ class Planner:
             if rule in rules:
                 continue
             rules[rule] = tuple(
-                tuple(self._parts(alternative, broken)) for alternative in self.grammar.rules[rule].alternatives
+                tuple(self._parts(alternative, broken))
+                for alternative in self.grammar.rules[rule].alternatives
             )
             for parts in rules[rule]:
                 waiting.extend(_rules_in(parts))

@@ -30,9 +30,14 @@ def resolved(written: str, offset: int, names: TokenNames | None, *, negated: bo
     token_id = _id(written, offset, names)
     if not negated and token_id in names.end_of_generation_ids:
         raise GbnfError("a token that ends the answer comes after the grammar, not in it", offset)
-    if not negated and not names.token_text(token_id):
+    if not negated and not has_text(token_id, names):
         raise GbnfError("this token can never come: it has no text", offset)
     return Tokens(token_id, negated, offset)
+
+
+def has_text(token_id: int, names: TokenNames) -> bool:
+    """Whether llama.cpp lets a grammar have this token: one written as nothing, or as U+0000, never."""
+    return names.token_text(token_id)[:1] not in ("", "\0")
 
 
 def _id(written: str, offset: int, names: TokenNames) -> int:

@@ -10,6 +10,7 @@ from typing import cast
 import msgspec
 
 from schemas.structured import ConstraintFields
+from server.engine.gbnf.tokens import TokenNames
 from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.params import Constraint, SamplingParams
 from server.errors import InvalidRequestError
@@ -23,6 +24,10 @@ COMPILE_SECONDS = 5.0
 
 _MAX_BYTES = 262_144
 _NUM_KEPT = 256
+
+
+# What is compiled, and for which vocabulary if it names tokens.
+_Key = tuple[bytes, TokenNames | None]
 
 
 @dataclass(frozen=True)
@@ -42,22 +47,26 @@ class ConstraintCompiler:
     def __init__(self, *, seconds: float = COMPILE_SECONDS) -> None:
         self._seconds = seconds
         self._grammars = GrammarCompiler()
-        self._kept: OrderedDict[bytes, asyncio.Future[Compiled]] = OrderedDict()
+        self._kept: OrderedDict[_Key, asyncio.Future[Compiled]] = OrderedDict()
         self._threads = ThreadPoolExecutor(2, "constraints")
 
-    async def compile(self, fields: ConstraintFields) -> Compiled | None:
-        """The request's constraint, None without one; raises InvalidRequestError that names the field."""
+    async def compile(self, fields: ConstraintFields, names: TokenNames | None = None) -> Compiled | None:
+        """The request's constraint, None without one; raises InvalidRequestError that names the field.
+
+        `names` is the vocabulary of which a grammar may name tokens.
+        """
         request = wanted(fields)
         if request is None:
             return None
         source = msgspec.json.encode(request.source)
         if len(source) > _MAX_BYTES:
             raise _refusal(request, f"is larger than {_MAX_BYTES} bytes")
-        key = hashlib.blake2b(request.kind.value.encode() + b"\0" + source).digest()
+        digest = hashlib.blake2b(request.kind.value.encode() + b"\0" + source).digest()
+        key = digest, names if request.kind is Kind.GBNF else None
         compiling = self._kept.get(key)
         if compiling is None:
             loop = asyncio.get_running_loop()
-            compiling = loop.run_in_executor(self._threads, self._compile, request)
+            compiling = loop.run_in_executor(self._threads, self._compile, request, names)
             self._keep(key, compiling)
         self._kept.move_to_end(key)
         try:
@@ -68,19 +77,21 @@ class ConstraintCompiler:
             # The same failure may be told to several requests, under different names of the field.
             raise _refusal(request, _complaint(error)) from error
 
-    def _keep(self, key: bytes, compiling: asyncio.Future[Compiled]) -> None:
+    def _keep(self, key: _Key, compiling: asyncio.Future[Compiled]) -> None:
         # Nobody may be waiting for it any more when it fails; asyncio would complain.
         compiling.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._kept[key] = compiling
         if len(self._kept) > _NUM_KEPT:
             self._kept.popitem(last=False)
 
-    def _compile(self, request: Wanted) -> Compiled:
+    def _compile(self, request: Wanted, names: TokenNames | None) -> Compiled:
         match request.kind:
             case Kind.REGEX:
                 constraint = self._grammars.from_regex(cast(str, request.source))
             case Kind.LARK:
                 constraint = self._grammars.from_lark(cast(str, request.source))
+            case Kind.GBNF:
+                constraint = self._grammars.from_gbnf(cast(str, request.source), names)
             case Kind.CHOICE:
                 constraint = self._grammars.from_choices(cast(list[str], request.source))
             case _:
