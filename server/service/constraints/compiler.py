@@ -10,10 +10,10 @@ from typing import cast
 import msgspec
 
 from schemas.structured import ConstraintFields
-from server.engine.gbnf.tokens import TokenNames
 from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.params import Constraint, SamplingParams
 from server.errors import InvalidRequestError
+from server.loaded_model import TextVocab
 from server.service.constraints import schema_check
 from server.service.constraints.located import located
 from server.service.constraints.request import Kind, Wanted, wanted
@@ -27,7 +27,7 @@ _NUM_KEPT = 256
 
 
 # What is compiled, and for which vocabulary if it names tokens.
-_Key = tuple[bytes, TokenNames | None]
+_Key = tuple[bytes, TextVocab | None]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class ConstraintCompiler:
         self._kept: OrderedDict[_Key, asyncio.Future[Compiled]] = OrderedDict()
         self._threads = ThreadPoolExecutor(2, "constraints")
 
-    async def compile(self, fields: ConstraintFields, names: TokenNames | None = None) -> Compiled | None:
+    async def compile(self, fields: ConstraintFields, names: TextVocab | None = None) -> Compiled | None:
         """The request's constraint, None without one; raises InvalidRequestError that names the field.
 
         `names` is the vocabulary of which a grammar may name tokens.
@@ -84,7 +84,7 @@ class ConstraintCompiler:
         if len(self._kept) > _NUM_KEPT:
             self._kept.popitem(last=False)
 
-    def _compile(self, request: Wanted, names: TokenNames | None) -> Compiled:
+    def _compile(self, request: Wanted, names: TextVocab | None) -> Compiled:
         match request.kind:
             case Kind.REGEX:
                 constraint = self._grammars.from_regex(cast(str, request.source))
