@@ -44,14 +44,37 @@ class LarkWriter:
         self._rules.append(f"{name}: {body}")
         return name
 
-    def until(self, end: str, pattern: str = "(?s:.*)") -> str:
-        """Text that matches a pattern as a whole, up to and with the first `end`."""
-        name = f"r{len(self._rules)}"
-        if end in self.marker_ids:
-            self._rules.append(f"{name}: /{pattern}/ <[{self.marker_ids[end]}]>")
-        else:
-            self._rules.append(f"{name}[suffix={_quoted(end)}]: /{pattern}/")
+    def terminal(self, pattern: str) -> str:
+        """The name of a new terminal, given by a regular expression."""
+        name = f"T{len(self._rules)}"
+        self._rules.append(f"{name}: /{_in_slashes(pattern)}/")
         return name
+
+    def until(self, end: str, *patterns: str) -> str:
+        """Text that matches some patterns as a whole and holds no `end`, and then `end`.
+
+        White space around an `end` belongs to it, but may as well stand in the text.
+        """
+        name = f"T{len(self._rules)}"
+        without = f"~/(?s:.*){_literal_pattern(end.strip())}(?s:.*)/"
+        text = " & ".join([*(f"/{_in_slashes(pattern)}/" for pattern in patterns or ("(?s:.*)",)), without])
+        if end in self.marker_ids:
+            self._rules.append(f"{name}: {text}")
+            return f"{name} {self.literal(end)}"
+        # One terminal of both: where a text of its own would stop is the first place that is possible.
+        self._rules.append(f"{name}: ({text}) {_quoted(end)}")
+        return name
+
+    def sequence(self, items: Sequence[tuple[str, bool]], separator: str) -> str:
+        """Items in their order, separated; those that are not required may be left out."""
+        first, rest = "", ""
+        for item, is_required in reversed(items):
+            chosen = self.rule(f"{item} {rest}".strip())
+            optional = f"({chosen} | {first})" if first else f"({chosen})?"
+            first = chosen if is_required else optional
+            step = f"{separator} {item}"
+            rest = self.rule(f"{step if is_required else f'({step})?'} {rest}".strip())
+        return first or '""'
 
     def finish(self, start: str) -> str:
         """The grammar."""
@@ -60,6 +83,15 @@ class LarkWriter:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
+
+
+def _literal_pattern(text: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):X}}}" for c in text)
+
+
+def _in_slashes(pattern: str) -> str:
+    """A regular expression as it stands in Lark."""
+    return re.sub(r"(\\.)|/", lambda match: match[1] or "\\/", pattern, flags=re.DOTALL).replace("\n", "\\n")
 
 
 def either(options: Sequence[str]) -> str:

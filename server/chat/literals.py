@@ -157,6 +157,27 @@ def _delimiter(text: str) -> Markers:
     return Markers(text)
 
 
+def converted(text: str, notation: Notation) -> str | None:
+    """The JSON of a text that is one value, white space aside; None if it is not."""
+    reader = Reader()
+    reader.feed(text)
+    reader.end()
+    pieces: list[str] = []
+    try:
+        for _ in _copy_whole(reader, pieces.append, notation):
+            raise AssertionError("all of the text is there")
+    except RejectedError:
+        return None
+    return "".join(pieces)
+
+
+def _copy_whole(reader: Reader, sink: Sink, notation: Notation) -> Steps[None]:
+    yield from copy_value(reader, sink, notation)
+    yield from reader.skip_space()
+    if (yield from reader.peek()):
+        raise RejectedError
+
+
 def escaped(text: str) -> str:
     """A text as it stands inside a JSON string."""
     return json.dumps(text, ensure_ascii=False)[1:-1]

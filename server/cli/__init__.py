@@ -1,4 +1,4 @@
-"""The `caravan` command. Each of its commands is a file here, imported when it is called."""
+"""The `caravan` command. Each of its commands is a file of `commands`, imported when called."""
 
 import importlib
 import sys
@@ -14,6 +14,9 @@ from server.cli.errors import CommandError, complain
 # The commands in the order of the help, and what it says of them.
 COMMANDS = {
     "serve": "Serve models over HTTP.",
+    "pull": "Bring a model from the Hugging Face hub.",
+    "list": "List the models that are here.",
+    "info": "Show what a model is and the memory it needs.",
     "check-config": "Show the effective options and where each comes from.",
     "version": "Print the version.",
 }
@@ -28,7 +31,7 @@ class _Commands(TyperGroup):
 
 
 def _load(name: str) -> Any:  # noqa: ANN401 (typer's own type is private)
-    module = importlib.import_module(f"server.cli.{name.replace('-', '_')}")
+    module = importlib.import_module(f"server.cli.commands.{name.replace('-', '_')}")
     app = typer.Typer(add_completion=False)
     app.command(name)(module.command)
     return typer.main.get_command(app)

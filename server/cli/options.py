@@ -43,17 +43,17 @@ def configuration(flags: Mapping[str, object]) -> Configuration:
 
 
 def _parameters() -> list[inspect.Parameter]:
-    parameters = []
+    sections: dict[str, list[inspect.Parameter]] = {heading: [] for heading in SECTIONS.values()}
     section = ""
     for name, field in Settings.model_fields.items():
         section = SECTIONS.get(name, section)
         metavar = _metavar(field.annotation)
         if metavar is None:
             continue
-        parameters.append(_parameter(name, metavar, help=_help(field), rich_help_panel=section))
+        sections[section].append(_parameter(name, metavar, help=_help(field), rich_help_panel=section))
         if not metavar:
-            parameters.append(_parameter(f"{_NEGATION}{name}", "", hidden=True))
-    return parameters
+            sections[section].append(_parameter(f"{_NEGATION}{name}", "", hidden=True))
+    return [parameter for parameters in sections.values() for parameter in parameters]
 
 
 def _parameter(name: str, metavar: str, **details: Any) -> inspect.Parameter:  # noqa: ANN401 (typer's)

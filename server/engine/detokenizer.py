@@ -11,11 +11,15 @@ class Detokenizer:
 
     The text ends at the `stop_limit`-th occurrence of any stop string; occurrences do not overlap, and the
     one that begins first counts. The last is left out, unless `include_stop` is set; those before stay.
-    `num_decoded` counts the characters that the tokens came to, held ones included.
+    Control tokens have no text unless they are among `shown_token_ids`. `num_decoded` counts the characters
+    that the tokens came to, held ones included.
     """
 
-    def __init__(self, table: TokenTable, params: SamplingParams) -> None:
+    def __init__(
+        self, table: TokenTable, params: SamplingParams, shown_token_ids: tuple[int, ...] = ()
+    ) -> None:
         self._table = table
+        self._shown = frozenset(shown_token_ids)
         self._stop = params.stop
         self._num_left = params.stop_limit
         self._include_stop = params.include_stop
@@ -54,7 +58,10 @@ class Detokenizer:
         return text
 
     def _decode(self, token_id: int) -> None:
-        text = self._decoder.decode(self._table.token_bytes(token_id))
+        is_shown = token_id in self._shown
+        text = self._decoder.decode(
+            self._table.raw_bytes(token_id) if is_shown else self._table.token_bytes(token_id)
+        )
         self.num_decoded += len(text)
         self._held += text
 

@@ -33,8 +33,11 @@ LIMITS = LLParserLimits(
 # through, where an ordinary thread would end the process.
 RECURSION = 262_144
 
-# Forced text would be tokenized anew in every step, however long it is; the model is left to spell it.
-_OPTIONS = '\n%llguidance {"no_forcing": true}\n'
+# Where there is one way on, text is tokenized by the engine and not drawn. All that is forced is found at
+# once, so that only constraints that are written here and short may force it: what users write may go on
+# and on without a choice.
+_UNFORCED = '\n%llguidance {"no_forcing": true}\n'
+_MAX_FORCING = 32_768
 # Enough for any indented style, too little to babble in.
 _WHITESPACE = r"( |\n[ \t]{0,40})"
 
@@ -64,9 +67,12 @@ class GrammarCompiler:
     def __init__(self) -> None:
         self._stack = DeepStack()
 
-    def from_schema(self, schema: dict[str, Any]) -> Constraint:
-        """JSON that satisfies a schema, whose keywords are known to be sound."""
-        return self._checked(f"start: {json_lark(schema)}")
+    def from_schema(self, schema: dict[str, Any], *, are_exclusive: bool = False) -> Constraint:
+        """JSON that satisfies a schema, whose keywords are known to be sound.
+
+        `are_exclusive` says that the schemas of each `oneOf` are known to exclude each other.
+        """
+        return self._checked(f"start: {json_lark(schema, are_exclusive=are_exclusive)}", forces=True)
 
     def from_regex(self, pattern: str) -> Constraint:
         """Text that matches a regular expression, in Rust's syntax, as a whole."""
@@ -78,7 +84,7 @@ class GrammarCompiler:
 
     def from_choices(self, choices: Sequence[str]) -> Constraint:
         """One of some texts."""
-        return self._checked(f"start: /{'|'.join(map(_literal, choices))}/")
+        return self._checked(f"start: /{'|'.join(map(_literal, choices))}/", forces=True)
 
     def from_lark(self, text: str) -> Constraint:
         """Text of a grammar in llguidance's dialect of Lark."""
@@ -89,7 +95,7 @@ class GrammarCompiler:
 
         Whether such tokens exist, and can begin anything, only the engine of the model finds out.
         """
-        return msgspec.structs.replace(self._checked(text, find_fault=_token_fault), after=after)
+        return msgspec.structs.replace(self._checked(text, find_fault=_token_fault, forces=True), after=after)
 
     def from_gbnf(self, text: str, names: TokenNames | None = None) -> Constraint:
         """Text of a grammar in llama.cpp's notation; it may name tokens of the model that has `names`."""
@@ -101,7 +107,7 @@ class GrammarCompiler:
             raise GrammarError(error.message, line + 1, column + 1) from error
         # Places in the translation say nothing.
         self._checked(translation.without_tokens, explain=lambda fault: GrammarError(_located(fault).message))
-        return Constraint(translation.lark + _OPTIONS)
+        return Constraint(translation.lark + _UNFORCED)
 
     def _checked(
         self,
@@ -109,17 +115,18 @@ class GrammarCompiler:
         *,
         find_fault: Callable[[str], str] | None = None,
         explain: Callable[[str], GrammarError] | None = None,
+        forces: bool = False,
     ) -> Constraint:
-        grammar = lark + _OPTIONS
+        grammar = lark if forces and len(lark) <= _MAX_FORCING else lark + _UNFORCED
         fault = self._stack.call(lambda: _fault(grammar, find_fault or _first_step_fault), RECURSION)
         if fault:
             raise (explain or _located)(fault)
         return Constraint(grammar)
 
 
-def json_lark(schema: dict[str, Any]) -> str:
+def json_lark(schema: dict[str, Any], *, are_exclusive: bool = False) -> str:
     """The right side of a Lark rule for JSON of a schema whose keywords are known to be sound."""
-    options = {"whitespace_pattern": _WHITESPACE, "lenient": False, "coerce_one_of": False}
+    options = {"whitespace_pattern": _WHITESPACE, "lenient": False, "coerce_one_of": are_exclusive}
     return f"%json {json.dumps({**schema, 'x-guidance': options})}"
 
 

@@ -19,6 +19,7 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
 
     `top_ids` are the likeliest tokens, the likeliest first, with `top_logprobs`; banned ones are left out.
     `offset` is the place in the choice's text, in characters, where the token's first character stands.
+    `rank` is told of prompts only: 1 for the likeliest token.
     """
 
     token_id: int
@@ -26,6 +27,7 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
     top_ids: tuple[int, ...] = ()
     top_logprobs: tuple[float, ...] = ()
     offset: int = 0
+    rank: int = 0
 
 
 class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,7 +42,10 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `logprobs` has the tokens of which the first character is in `text`, of the same stage, where the request
     asked for them: all that were drawn, in the end, except the one that ended the text and those that stand
-    in the part that a stop string cut off.
+    in the part that a stop string cut off. `prompt_logprobs`, if the request asked for them, are in the first
+    output of a choice, one for each token of the prompt but the first, of the logits as they are; none are
+    there if the choice ended before its prompt was computed. `queue_seconds` is how long the choice waited
+    for its prompt to be begun, told with its first output alone.
     """
 
     request_id: str
@@ -53,6 +58,8 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     mirostat_mu: float | None = None
     sum_logprob: float | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    queue_seconds: float | None = None
     error: str | None = None
 
 
@@ -64,6 +71,7 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     num_idle_sequences: int = 0
     num_cells: int = 0
     num_cells_used: int = 0
+    num_parked_tokens: int = 0
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
     num_completion_tokens: int = 0

@@ -17,9 +17,9 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     may not be completed. `dry_breakers` are token sequences over which DRY sees no repetition.
     `seed` None draws a fresh seed; each choice of a seeded request has a stream of its own.
     `min_tokens` tokens are drawn before anything but `max_tokens` or `max_seconds` may end the text.
-    `max_tokens` None means "until the context is full". `stop` ends the text at its `stop_limit`-th
-    occurrence. `max_seconds` counts from the request's arrival. `score` asks for `TokenOutput.sum_logprob`,
-    `num_logprobs` for `TokenOutput.logprobs` with so many of the likeliest tokens.
+    `max_tokens` 0 computes the prompt and draws nothing; None means "until the context is full". `stop` ends
+    the text at its `stop_limit`-th occurrence. `max_seconds` counts from the request's arrival. `score` asks
+    for `TokenOutput.sum_logprob`, `num_logprobs` for `TokenOutput.logprobs` with so many likeliest tokens.
     """
 
     temperature: float = 0.8
@@ -99,6 +99,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt and what to do with it. `id` is unique among the requests an engine knows.
 
     `token_ids` is not empty, every id is in the vocabulary, and it is shorter than the context.
+    `num_prompt_logprobs` asks for `TokenOutput.prompt_logprobs`, with so many of the likeliest tokens.
     `n` choices are drawn from the one prompt, which is computed once where memory can be cut. `cache_salt`
     separates prefix caches: a prefix is only ever shared among requests with an equal salt. Every choice by
     itself keeps to the `constraint`, and ends when the constraint leaves nothing to add. `shown_token_ids`
@@ -110,6 +111,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     params: SamplingParams
     n: int = 1
     cache_salt: str = ""
+    num_prompt_logprobs: int | None = None
     constraint: Constraint | None = None
     reasoning: Reasoning | None = None
     shown_token_ids: tuple[int, ...] = ()

@@ -24,11 +24,16 @@ class MemoryEstimate:
         return self.weights + self.cells + self.compute
 
 
-def estimate(header: GgufHeader, *, num_cells: int, max_sequences: int, batch_size: int) -> MemoryEstimate:
-    """The need of one engine with `num_cells` tokens in memory, `batch_size` tokens at once."""
+def estimate(
+    header: GgufHeader, *, num_cells: int, max_sequences: int, batch_size: int, num_parked_tokens: int = 0
+) -> MemoryEstimate:
+    """The need of one engine with `num_cells` tokens in memory and others parked beside them, `batch_size`
+    tokens at once.
+    """
     return MemoryEstimate(
         weights=header.file_size,
-        cells=num_cells * bytes_per_cell(header) + max_sequences * bytes_per_sequence(header),
+        cells=(num_cells + num_parked_tokens) * bytes_per_cell(header)
+        + max_sequences * bytes_per_sequence(header),
         compute=_compute(header, num_cells, max_sequences, batch_size),
     )
 

@@ -14,6 +14,8 @@ _CUT_OUT = (
     | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
     | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 )
+# A character that no token joins to others.
+_BEFORE = "\x02"
 # llama.cpp's time grows with the square of their number: two seconds for these, minutes for ten times more.
 MAX_SPECIAL = 32_768
 
@@ -106,6 +108,22 @@ class Vocab:
         if piece is None:
             piece = self._pieces[token_id] = self._piece(token_id, special=False)
         return piece
+
+    def raw_bytes(self, token_id: int) -> bytes:
+        """The bytes of a token as people write it, control tokens included."""
+        return self.token_bytes(token_id) or self._piece(token_id, special=True)
+
+    def spell(self, text: str) -> list[int]:
+        """Token ids of text in the middle of other text, where no tokenizer puts a space in front."""
+        before = self._tokens_before
+        token_ids = self.tokenize(_BEFORE + text, add_special=False, parse_special=False)
+        if token_ids[: len(before)] == before:
+            return token_ids[len(before) :]
+        return self.tokenize(text, add_special=False, parse_special=False)
+
+    @functools.cached_property
+    def _tokens_before(self) -> list[int]:
+        return self.tokenize(_BEFORE, add_special=False, parse_special=False)
 
     @functools.cached_property
     def byte_table(self) -> tuple[bytes, ...]:

@@ -1,5 +1,6 @@
 """Text completions: one prompt or several, as text or as token ids."""
 
+from functools import partial
 from typing import cast
 
 import anyio.to_thread
@@ -12,8 +13,9 @@ from server.service import sampling
 from server.service.answers import Answer
 from server.service.choices import Identity, TextShape
 from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
-from server.service.generation import Generation
+from server.service.generation import Generation, Guidance
 from server.service.logprobs import writer
+from server.service.pending import PendingAnswer
 from server.service.plan import Plan
 from server.service.prompts import checked_ids, tokenized
 from server.service.sampling import Decoding
@@ -29,15 +31,20 @@ class CompletionService:
         self._decoding = decoding
         self._constraints = constraints
 
-    async def prepare(self, request: CompletionRequest) -> Answer:
+    def answer(self, request: CompletionRequest) -> PendingAnswer:
+        """The answer to a request, of which nothing has happened yet."""
+        prepare = partial(self._prepare, request)
+        return PendingAnswer(self._registry, request.model, prepare, stream=bool(request.stream))
+
+    async def _prepare(self, request: CompletionRequest, model: LoadedModel) -> Answer:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
-        model = self._registry.acquire(request.model)
         with_usage = sampling.wants_usage_chunk(request)
         plan, prompts = await anyio.to_thread.run_sync(self._read, model, request)
         compiled = await self._constraints.compile(request, model.vocab)
         identity = Identity.new("cmpl", request.model)
+        guidance = Guidance(constraint=constraint(compiled))
         return Answer(
-            Generation(model, identity.id, prompts, plan.params, plan.num_drawn, constraint(compiled)),
+            Generation(model, identity.id, prompts, plan.params, plan.num_drawn, guidance),
             TextShape(identity, with_usage=with_usage, writer=writer(model.vocab, plan.params)),
             plan,
             verdict(compiled, plan.params),

@@ -1,6 +1,8 @@
 """Decoding fields of a request into what engine and answer need, or a refusal that names the field."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from pydantic import JsonValue
 
@@ -13,7 +15,7 @@ from server.service import defaults, rules
 from server.service.chain import chain
 from server.service.dry_breakers import DryBreakers, LongBreakerError
 from server.service.plan import Plan
-from server.service.presets import PresetError, Presets, load
+from server.service.presets import PresetError, Presets, load, operator_defaults
 from server.service.settled import Settled, Source, Value, Values, settle
 from server.service.token_terms import token_terms
 
@@ -70,21 +72,27 @@ class Decoding:
         self.limits = limits or RequestLimits()
         self.presets = load(None) if presets is None else presets
         self._operator = operator or DecodingFields()
-        self._defaults: dict[str, Values] = {}
+        self._defaults: WeakKeyDictionary[LoadedModel, Values] = WeakKeyDictionary()
         self._breakers = DryBreakers()
 
     def defaults(self, model: LoadedModel) -> Values:
         """What holds for a model where a request says nothing."""
-        if model.id not in self._defaults:
-            self._defaults[model.id] = defaults.effective(model.metadata, self._operator)
-        return self._defaults[model.id]
+        if model not in self._defaults:
+            self._defaults[model] = self._effective(model.metadata, model.operator_defaults)
+        return self._defaults[model]
 
-    def shown_defaults(self, model: LoadedModel) -> dict[str, ModelDefault]:
-        """The same for a model's card."""
+    def shown_defaults(
+        self, metadata: Mapping[str, str], own: Mapping[str, object]
+    ) -> dict[str, ModelDefault]:
+        """The same for the card of a model that need not be loaded; `own` are its own settings' values."""
         return {
             name: ModelDefault.model_validate({"value": known.value, "source": str(known.source)})
-            for name, known in self.defaults(model).items()
+            for name, known in self._effective(metadata, own).items()
         }
+
+    def _effective(self, metadata: Mapping[str, str], own: Mapping[str, object]) -> Values:
+        fields = operator_defaults(own).model_dump(exclude_none=True)
+        return defaults.effective(metadata, self._operator.model_copy(update=fields))
 
     def shown_presets(self) -> dict[str, dict[str, JsonValue]]:
         """What each preset sets."""

@@ -74,7 +74,7 @@ def test_unknown_fields_are_found_at_every_depth(path: str, fields: dict[str, ob
     ("field", "neutral", "asking"),
     [
         ("web_search_options", [None], [{}]),
-        ("tools", [None, []], [[{"type": "function"}]]),
+        ("prediction", [None], [{"type": "content", "content": "x"}]),
         ("length_penalty", [None, 1, 1.0], [2, True]),
         ("service_tier", [None, "auto", "default"], ["flex"]),
         ("grammar", [None, ""], ["root ::= [a-z]"]),
@@ -102,10 +102,8 @@ def test_every_unsupported_field_passes_as_null_and_none_is_declared() -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        (
-            "messages[1].tool_calls",
-            {"role": "assistant", "content": None, "tool_calls": [{"id": "x", "type": "function"}]},
-        ),
+        ("messages[1].tool_calls", {"role": "user", "content": "x", "tool_calls": [{"id": "x"}]}),
+        ("messages[1].audio", {"role": "assistant", "content": "x", "audio": {"id": "x"}}),
         (
             "messages[1].content[0].image_url",
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]},

@@ -32,30 +32,16 @@ class JsonFormat(ToolFormat):
     arguments_key: str = "arguments"
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
-        """Objects and lists of objects, until something else comes."""
+        """All calls, and what closes them; without markers, a code fence may do so."""
         fence = ""
         if self.is_bare:
             fence = yield from reader.accept("```json", "```")
-        while True:
-            yield from reader.skip_space()
-            if (yield from reader.accept("[")):
-                yield from _read_list(reader, writer)
-            else:
-                yield from _read_call(reader, writer)
-            yield from reader.skip_space()
-            yield from reader.accept(";")
-            yield from reader.skip_space()
-            if (yield from reader.peek()) not in ("{", "["):
-                break
+        yield from read_calls(reader, writer)
         if self.end or fence:
             yield from reader.accept(*filter(None, (self.end, fence and "```")))
 
     def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
-        calls = [
-            f"{lark.literal(self._head(tool))} {lark.arguments(tool.parameters)} {lark.literal('}')}"
-            for tool in tools
-        ]
-        call = lark.rule(either(calls))
+        call = lark.rule(either(json_calls(lark, tools, self.name_key, self.arguments_key)))
         if self.opening.endswith("["):
             inner = repeated(call, lark.literal(self.separator), parallel=parallel)
             return f"{lark.literal(self.opening)} {inner} {lark.literal(self.closing)}"
@@ -63,8 +49,31 @@ class JsonFormat(ToolFormat):
             call = lark.rule(f"{lark.literal(self.opening)} {call} {lark.literal(self.closing)}")
         return repeated(call, lark.literal(self.separator), parallel=parallel)
 
-    def _head(self, tool: ToolSpec) -> str:
-        return f'{{"{self.name_key}": {json.dumps(tool.name)}, "{self.arguments_key}": '
+
+def json_calls(
+    lark: LarkWriter, tools: Sequence[ToolSpec], name_key: str = "name", arguments_key: str = "arguments"
+) -> list[str]:
+    """One call of each tool as an expression."""
+    heads = [f'{{"{name_key}": {json.dumps(tool.name)}, "{arguments_key}": ' for tool in tools]
+    return [
+        f"{lark.literal(head)} {lark.arguments(tool.parameters)} {lark.literal('}')}"
+        for head, tool in zip(heads, tools, strict=True)
+    ]
+
+
+def read_calls(reader: Reader, writer: EventWriter) -> Steps[None]:
+    """Objects and lists of objects, until something else comes."""
+    while True:
+        yield from reader.skip_space()
+        if (yield from reader.accept("[")):
+            yield from _read_list(reader, writer)
+        else:
+            yield from _read_call(reader, writer)
+        yield from reader.skip_space()
+        yield from reader.accept(";")
+        yield from reader.skip_space()
+        if (yield from reader.peek()) not in ("{", "["):
+            return
 
 
 def _read_list(reader: Reader, writer: EventWriter) -> Steps[None]:

@@ -7,6 +7,9 @@ import numpy as np
 from server.engine.outputs import TokenLogprob
 from server.engine.sampling.candidates import Candidates, Floats, Ids
 
+# OpenAI's word for a token that cannot come; minus infinity is no JSON.
+_LEAST = -9999.0
+
 
 class LogSoftmax:
     """The log-softmax of a row of logits [vocab_size], as it is now: its total and its `num_top` likeliest.
@@ -30,6 +33,5 @@ class LogSoftmax:
 
     def of(self, logits: Floats, token_id: int) -> TokenLogprob:
         """A token's log probability; its logit in the row is what it was when the softmax was taken."""
-        return TokenLogprob(
-            token_id, float(logits[token_id]) - self._log_total, self._top_ids, self._top_logprobs
-        )
+        logprob = max(float(logits[token_id]) - self._log_total, _LEAST)
+        return TokenLogprob(token_id, logprob, self._top_ids, self._top_logprobs)

@@ -1,7 +1,6 @@
 """`caravan serve`: settings into a running server."""
 
 import asyncio
-import logging
 
 from server.cli.errors import CommandError
 from server.cli.options import with_settings
@@ -14,12 +13,11 @@ def _serve(configuration: Configuration) -> None:
     Each option is an environment variable too (--context-size is CARAVAN_CONTEXT_SIZE) and a key of the file
     given with --config (context_size). A flag beats a variable, and a variable beats the file.
     """
+    from server import logs
     from server.serving import StartError, serve
 
     settings = configuration.settings
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logs.configure(settings.log_level, settings.log_format)
     try:
         asyncio.run(serve(settings))
     except StartError as error:
