@@ -1,8 +1,6 @@
 """A corpus of hostile constraints against the real compiler: each is refused, or taken, in time."""
 
 import asyncio
-import contextlib
-import time
 
 from schemas.structured import ConstraintFields
 from server.errors import InvalidRequestError
@@ -11,25 +9,28 @@ from server.resident import model_path
 from server.service.constraints.compiler import ConstraintCompiler
 from tests.service.hostile_constraints import ALL
 
-# The limit on compiling is five seconds; a busy machine adds to it.
-LIMIT_SECONDS = 20
+# Far above the default, so that a busy machine does not make a difference.
+LIMIT_SECONDS = 60
 
 
 def test_hostile_constraints_are_refused_or_bounded() -> None:
     model = Model(model_path(), vocab_only=True)
+    refusals: list[str] = []
 
     async def run() -> int:
-        compiler = ConstraintCompiler()
+        compiler = ConstraintCompiler(seconds=LIMIT_SECONDS)
         num_taken = 0
         for fields in ALL:
             request = ConstraintFields.model_validate(fields)
-            begun = time.monotonic()
-            with contextlib.suppress(InvalidRequestError):
+            try:
                 num_taken += await compiler.compile(request, model.vocab) is not None
-            assert time.monotonic() - begun < LIMIT_SECONDS, str(fields)[:200]
+            except InvalidRequestError as refusal:
+                refusals.append(refusal.message)
         return num_taken
 
     assert len(ALL) > 200
     num_taken = asyncio.run(run())
-    assert 0 < num_taken < len(ALL)
+    assert num_taken > 50
+    assert num_taken + len(refusals) == len(ALL)
+    assert not [message for message in refusals if "takes longer" in message]
     model.close()
