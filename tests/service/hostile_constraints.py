@@ -10,7 +10,6 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 def gbnf() -> list[Fields]:
     """GBNF: what has no end, no beginning, no place, or no measure."""
     texts = [
-        "",
         "\0",
         "root",
         "root ::=",
