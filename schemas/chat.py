@@ -8,7 +8,7 @@ from schemas.base import Schema, json_kind
 from schemas.common import Usage
 from schemas.debug import Debug
 from schemas.decoding import MAX_COUNT
-from schemas.logprobs import MAX_LOGPROBS, ChatLogprobs
+from schemas.logprobs import MAX_LOGPROBS, ChatLogprobs, PromptLogprobs
 from schemas.sampling import SamplingFields
 from schemas.structured import ConstraintFields
 from schemas.tools import (
@@ -252,6 +252,13 @@ class ChatCompletionRequest(SamplingFields, ConstraintFields, ToolFields, Prompt
         le=MAX_LOGPROBS,
         description="And so many of the likeliest tokens in its place. Only together with `logprobs`.",
     )
+    prompt_logprobs: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_LOGPROBS,
+        description="Tell how likely each token of the prompt is, and so many of the likeliest in its place, "
+        "as vLLM does. Not for streams.",
+    )
 
 
 class AssistantReply(Schema):
@@ -284,6 +291,7 @@ class ChatCompletion(Schema):
     system_fingerprint: str | None
     choices: list[ChatChoice]
     usage: Usage
+    prompt_logprobs: PromptLogprobs | None = None
     debug: Debug | None = None
 
 

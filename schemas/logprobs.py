@@ -30,6 +30,18 @@ class ChatLogprobs(Schema):
     refusal: None
 
 
+class PromptLogprob(Schema):
+    """A token of the prompt, or one of the likeliest in its place, as vLLM shows it. Ranks begin with 1."""
+
+    logprob: float
+    rank: int
+    decoded_token: str
+
+
+# By token id; null for the first token, which has nothing before it.
+PromptLogprobs = list[dict[str, PromptLogprob] | None]
+
+
 class TextLogprobs(Schema):
     """The same for text completions: four lists of equal length.
 

@@ -59,6 +59,10 @@ class TextVocab(Protocol):
     def marker_ids(self) -> frozenset[int]:
         """Tokens of ordinary text that look like control tokens, such as `<think>`."""
 
+    @property
+    def fill_ids(self) -> tuple[int, int, int] | None:
+        """The tokens before a prefix, before a suffix and before what belongs between; None without them."""
+
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token adds to the text; empty for control tokens."""
 

@@ -21,6 +21,7 @@ class FakeVocab:
         self.size = 259
         self.longest_token = max(map(len, SPECIALS))
         self.bos_id = BOS_ID if with_bos else None
+        self.fill_ids: tuple[int, int, int] | None = None
         self.end_of_generation_ids = frozenset({SPECIALS["<|im_end|>"]})
         self.marker_ids: frozenset[int] = frozenset()
 

@@ -11,8 +11,8 @@ INPUT = "input"
 class ToolSpec:
     """A tool that the model may call. `parameters` is the JSON schema of an object.
 
-    With `strict`, the arguments keep to the schema whatever the model would rather write; without, they are
-    some JSON object.
+    Grammars keep to the schema. Where a format cannot keep to all of it, a `strict` tool is refused, and of
+    another one the rest is left to the model.
     """
 
     name: str

@@ -19,7 +19,8 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
 
     `top_ids` are the likeliest tokens, the likeliest first, with `top_logprobs`; banned ones are left out.
     `offset` is the place in the choice's text, in characters, where the token's first character stands.
-    `rank` is told of prompts only: 1 for the likeliest token.
+    `rank` is told of prompts only: 1 for the likeliest token. `logprob` is NaN for a token with nothing
+    before it to tell.
     """
 
     token_id: int

@@ -137,7 +137,7 @@ def _serve(connection: _Connection, config: EngineConfig) -> None:
         batch_size=config.batch_size,
         max_sequences=config.max_sequences,
         num_threads=config.num_threads,
-        num_spare_rows=config.num_scored_rows,
+        num_spare_rows=max(0, config.max_running + config.num_scored_rows - config.max_sequences),
     )
     connection.send(messages.Loaded())
     engine = Engine(context, model.vocab, config, _Publisher(connection))

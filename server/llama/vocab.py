@@ -149,6 +149,21 @@ class Vocab:
         """End of text, if the vocabulary has it."""
         return self._special(llama_cpp.llama_vocab_eos)
 
+    @functools.cached_property
+    def fill_ids(self) -> tuple[int, int, int] | None:
+        """The tokens before a prefix, before a suffix and before what belongs between; None without them."""
+        prefix_id, suffix_id, middle_id = (
+            self._special(getter)
+            for getter in (
+                llama_cpp.llama_vocab_fim_pre,
+                llama_cpp.llama_vocab_fim_suf,
+                llama_cpp.llama_vocab_fim_mid,
+            )
+        )
+        if prefix_id is None or suffix_id is None or middle_id is None:
+            return None
+        return prefix_id, suffix_id, middle_id
+
     def _special(self, getter: "ctypes._FuncPointer") -> int | None:
         token_id = int(getter(self._pointer))
         return None if token_id == _TOKEN_NULL else token_id

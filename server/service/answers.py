@@ -64,6 +64,7 @@ class Answer:
                 reply=replies[output.index],
                 finish_reason=_wire_reason(output.finish_reason),
                 logprobs=logprobs[output.index],
+                prompt_logprobs=self._generation.prompt_logprobs[output.index],
             )
             for output in kept
         ]

@@ -16,12 +16,13 @@ from server.service.chat_prompt import prompt_text, variables
 from server.service.choices import ChatShape, Identity
 from server.service.constraints.compiler import Compiled, ConstraintCompiler, constraint, verdict
 from server.service.generation import Generation, Guidance
-from server.service.logprobs import writer
+from server.service.logprobs import LogprobWriter
 from server.service.pending import PendingAnswer
 from server.service.plan import Plan
 from server.service.prompts import tokenized
 from server.service.reading import Reading
 from server.service.sampling import Decoding
+from server.service.scoring import Scoring, refuse_streamed_scores
 from server.service.thinking import Thinking, thinking
 from server.service.tool_request import Choice, ToolRequest, tool_request
 
@@ -61,6 +62,7 @@ class ChatService:
         guidance = Guidance(
             constraint=bound,
             reasoning=None if read.thinking is None else read.thinking.reasoning(model),
+            scoring=Scoring(num_logprobs=request.prompt_logprobs),
             shown_token_ids=tool_use.shown_token_ids(model) if reading or read.thinking else (),
         )
         plan = read.plan
@@ -70,7 +72,11 @@ class ChatService:
         return Answer(
             Generation(model, identity.id, [read.token_ids], plan.params, plan.num_drawn, guidance),
             ChatShape(
-                identity, with_usage=with_usage, writer=writer(model.vocab, plan.params), reading=reading
+                identity,
+                with_usage=with_usage,
+                writer=LogprobWriter(model.vocab) if request.logprobs else None,
+                prompt_writer=None if request.prompt_logprobs is None else LogprobWriter(model.vocab),
+                reading=reading,
             ),
             plan,
             judge,
@@ -79,7 +85,13 @@ class ChatService:
         )
 
     def _read(self, model: LoadedModel, request: ChatCompletionRequest) -> _Read:
-        plan = self._decoding.plan(request, model, num_logprobs=_num_logprobs(request))
+        refuse_streamed_scores(request)
+        plan = self._decoding.plan(
+            request,
+            model,
+            num_logprobs=_num_logprobs(request),
+            may_draw_nothing=request.prompt_logprobs is not None,
+        )
         tools = tool_request(request)
         if tools is not None:
             tool_use.check_support(tools, model)

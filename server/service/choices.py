@@ -38,6 +38,7 @@ class FinishedChoice:
     reply: Reply
     finish_reason: FinishReason
     logprobs: Logprobs = ()
+    prompt_logprobs: Logprobs = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ class Identity:
 class Shape(Protocol):
     """How an answer looks on the wire. Chunks carry `usage: null` where a usage chunk will follow.
 
-    `writer` is there when the request asks for log probabilities.
+    `writer` is there when the request asks for log probabilities, `prompt_writer` when for the prompt's.
     """
 
     def opening(self, index: int) -> Schema | None:
@@ -83,6 +84,7 @@ class ChatShape:
     identity: Identity
     with_usage: bool = field(default=False, kw_only=True)
     writer: LogprobWriter | None = field(default=None, kw_only=True)
+    prompt_writer: LogprobWriter | None = field(default=None, kw_only=True)
     reading: Reading | None = field(default=None, kw_only=True)
 
     def opening(self, index: int) -> Schema:
@@ -140,6 +142,8 @@ class ChatShape:
             ],
             usage=usage,
         )
+        if self.prompt_writer is not None:
+            completion.prompt_logprobs = self.prompt_writer.prompt(choices[0].prompt_logprobs)
         if debug is not None:
             completion.debug = debug
         return completion
@@ -181,6 +185,7 @@ class TextShape:
     identity: Identity
     with_usage: bool = field(default=False, kw_only=True)
     writer: LogprobWriter | None = field(default=None, kw_only=True)
+    prompt_writer: LogprobWriter | None = field(default=None, kw_only=True)
 
     def opening(self, index: int) -> None:  # noqa: ARG002 (the protocol's)
         """Text completions open with their first text."""
@@ -224,6 +229,9 @@ class TextShape:
             usage,
             with_usage=True,
         )
+        if self.prompt_writer is not None:
+            for answered, choice in zip(completion.choices, choices, strict=True):
+                answered.prompt_logprobs = self.prompt_writer.prompt(choice.prompt_logprobs)
         if debug is not None:
             completion.debug = debug
         return completion

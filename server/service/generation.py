@@ -3,16 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 import msgspec
 
 from schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
 from server import record
-from server.engine.outputs import TokenOutput
+from server.engine.outputs import TokenLogprob, TokenOutput
 from server.engine.params import Constraint, GenerationRequest, Reasoning, SamplingParams
 from server.loaded_model import LoadedModel
+from server.service.scoring import Scoring
 
 Outputs = AsyncGenerator[TokenOutput, None]
 
@@ -24,11 +25,13 @@ class Guidance:
     constraint: Constraint | None = None
     reasoning: Reasoning | None = None
     shown_token_ids: tuple[int, ...] = ()
+    scoring: Scoring = field(default_factory=Scoring)
 
 
 class Generation:
     """Outputs of `n` choices of each prompt; a choice's index counts through prompts, then through choices.
 
+    `prompt_logprobs` has those of each choice once its first output has been seen, if any are asked for.
     Nothing reaches the engine before `open`. `aclose` must follow, on every path: it is what frees the
     sequences of a client that left.
     """
@@ -51,6 +54,8 @@ class Generation:
         self._choices_per_prompt = num_choices
         guidance = guidance or Guidance()
         self._can_reason = guidance.reasoning is not None
+        self._echo = guidance.scoring.echo
+        self.prompt_logprobs: list[Sequence[TokenLogprob]] = [()] * self.num_choices
         self._outputs = _all_outputs(model, request_id, prompts, params, num_choices, guidance)
         self._record = record.current().generation(model.id, self._num_prompt_tokens, self.num_choices)
         self._first: asyncio.Task[TokenOutput] | None = None
@@ -75,7 +80,9 @@ class Generation:
         self._num_cached_tokens[output.index] = output.num_cached_tokens
         self._num_reasoning_tokens[output.index] = output.num_reasoning_tokens
         self._record.output(output)
-        return output
+        if output.prompt_logprobs:
+            self.prompt_logprobs[output.index] = output.prompt_logprobs
+        return output if self._echo is None else self._echo.applied(output)
 
     async def aclose(self) -> None:
         """End the run in the engine, if it has not ended."""
@@ -126,6 +133,7 @@ def _all_outputs(
             constraint=guidance.constraint,
             reasoning=guidance.reasoning,
             shown_token_ids=guidance.shown_token_ids,
+            num_prompt_logprobs=guidance.scoring.num_logprobs,
         )
         for index, prompt in enumerate(prompts)
     ]

@@ -1,10 +1,10 @@
 """Log probabilities as the routes show them: token ids into texts and bytes."""
 
+import math
 from collections.abc import Sequence
 
 from schemas import logprobs as wire
 from server.engine.outputs import TokenLogprob
-from server.engine.params import SamplingParams
 from server.loaded_model import TextVocab
 
 
@@ -22,10 +22,25 @@ class LogprobWriter:
         """In the shape of text completions."""
         return wire.TextLogprobs(
             tokens=[token_label(self._vocab, entry.token_id) for entry in entries],
-            token_logprobs=[entry.logprob for entry in entries],
+            token_logprobs=[None if math.isnan(entry.logprob) else entry.logprob for entry in entries],
             top_logprobs=[self._top(entry) for entry in entries],
             text_offset=[entry.offset for entry in entries],
         )
+
+    def prompt(self, entries: Sequence[TokenLogprob]) -> wire.PromptLogprobs:
+        """Of a prompt, in vLLM's shape, from those of its second token on."""
+        return [None, *(self._ranked(entry) for entry in entries)]
+
+    def _ranked(self, entry: TokenLogprob) -> dict[str, wire.PromptLogprob]:
+        likeliest = enumerate(zip(entry.top_ids, entry.top_logprobs, strict=True), 1)
+        ranked = {token_id: (logprob, rank) for rank, (token_id, logprob) in likeliest}
+        ranked.setdefault(entry.token_id, (entry.logprob, entry.rank))
+        return {
+            str(token_id): wire.PromptLogprob(
+                logprob=logprob, rank=rank, decoded_token=token_label(self._vocab, token_id)
+            )
+            for token_id, (logprob, rank) in ranked.items()
+        }
 
     def _content(self, entry: TokenLogprob) -> wire.TokenLogprob:
         return wire.TokenLogprob(
@@ -42,7 +57,9 @@ class LogprobWriter:
             ],
         )
 
-    def _top(self, entry: TokenLogprob) -> dict[str, float]:
+    def _top(self, entry: TokenLogprob) -> dict[str, float] | None:
+        if math.isnan(entry.logprob):
+            return None
         ids, logprobs = entry.top_ids, entry.top_logprobs
         if entry.token_id not in ids:
             ids, logprobs = (*ids, entry.token_id), (*logprobs, entry.logprob)
@@ -51,11 +68,6 @@ class LogprobWriter:
             # Of several tokens that read alike, the likeliest comes first.
             top.setdefault(token_label(self._vocab, token_id), logprob)
         return top
-
-
-def writer(vocab: TextVocab, params: SamplingParams) -> LogprobWriter | None:
-    """Who writes the log probabilities of an answer, if it has any."""
-    return None if params.num_logprobs is None else LogprobWriter(vocab)
 
 
 def token_label(vocab: TextVocab, token_id: int) -> str:

@@ -114,6 +114,7 @@ class Decoding:
         default_max_tokens: int | None = None,
         *,
         num_logprobs: int | None = None,
+        may_draw_nothing: bool = False,
     ) -> Plan:
         """The request's decoding. Tokenizes texts, so its place is a worker thread."""
         values = self.defaults(model)
@@ -124,6 +125,9 @@ class Decoding:
         is_ranked = fields.best_of is not None and num_drawn > 1
         settled = settle(fields, self._preset(fields.preset), {**values, **counts})
         rules.check(settled)
+        if settled["max_tokens"] == 0 and not may_draw_nothing:
+            name = settled.written("max_tokens")
+            raise _refusal(f"'{name}' must be at least 1, unless 'echo' or 'prompt_logprobs' is set.", name)
         if fields.stream and is_ranked:
             raise _refusal(
                 "'best_of' and 'stream' do not go together: the best is known at the end.", "best_of"

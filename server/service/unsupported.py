@@ -44,7 +44,6 @@ _MESSAGE: dict[str, Neutral] = {
 
 _OPENAI: dict[str, Neutral] = {
     "audio": _null,
-    "echo": _false,
     "metadata": _null,
     "modalities": _one_of(["text"]),
     "moderation": _null,
@@ -56,7 +55,6 @@ _OPENAI: dict[str, Neutral] = {
     "service_tier": _one_of("auto", "default"),
     "store": _false,
     "stream_options.include_obfuscation": _false,
-    "suffix": _empty,
     "verbosity": _one_of("medium"),
     "web_search_options": _null,
 }
@@ -75,7 +73,6 @@ _PEERS: dict[str, Neutral] = {
     "n_probs": _zero,
     "penalize_nl": _null,
     "priority": _zero,
-    "prompt_logprobs": _null,
     "skip_special_tokens": _one_of(True),
     "t_max_predict_ms": _null,
     "truncate_prompt_tokens": _null,

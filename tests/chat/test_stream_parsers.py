@@ -112,7 +112,7 @@ def test_without_tools_there_are_no_calls() -> None:
         ("hermes", "", " "),
         ("hermes", "", '<tool_call>{"name": "now", "arguments": {}}'),
         ("hermes", '<tool_call>{"name": "note", "arguments": {"text": "', "text\\n"),
-        ("hermes", '<tool_call>{"name": "note", "arguments": {"text": ', "["),
+        ("hermes", '<tool_call>{"name": "note", "arguments": {"text": ', '["deeper than any stack is", '),
         ("pythonic", "", "[now("),
         ("qwen_coder", "<tool_call><function=note><parameter=text>", "</parameter"),
         ("glm", "<tool_call>note<arg_key>", "</arg_key"),

@@ -122,7 +122,7 @@ def test_what_messages_cannot_hold_yet_is_refused_by_name(path: str, message: di
     [
         ({"temperature": 3}, "'temperature' must be from 0 to 2."),
         ({"top_p": 0}, "'top_p' must be greater than 0 and at most 1."),
-        ({"max_tokens": 0}, "'max_tokens' must be from 1 to 2147483647."),
+        ({"max_tokens": -1}, "'max_tokens' must be from 0 to 2147483647."),
         ({"max_tokens": 1.5}, "'max_tokens' must be an integer."),
         ({"temperature": "hot"}, "'temperature' must be a number."),
         ({"messages": []}, "'messages' must have at least 1 item."),
