@@ -43,6 +43,7 @@ class AsyncEngine:
         self._supervisor: asyncio.Task[None] | None = None
         self._backoff = _FIRST_BACKOFF
         self._start_seconds = 0.0
+        self._last_heard = 0.0
         self._num_restarts = 0
 
     async def start(self) -> None:
@@ -132,35 +133,29 @@ class AsyncEngine:
 
     async def _read(self, child: EngineChild) -> None:
         """Hand out what the child says until it ends, or says nothing for too long while it has work."""
-        while True:
-            receiving = asyncio.ensure_future(child.receive())
-            if not await self._arrives(receiving):
-                log.error("the engine was silent for %.0f s with requests running", self._stall_seconds)
-                return
-            message = receiving.result()
-            if message is None:
-                return
+        self._last_heard = time.monotonic()
+        reading = asyncio.create_task(self._hand_out(child), name="engine reader")
+        try:
+            while not reading.done():
+                await asyncio.wait([reading], timeout=self._stall_seconds / 10)
+                if not self._queues:
+                    self._last_heard = time.monotonic()
+                elif time.monotonic() - self._last_heard > self._stall_seconds:
+                    log.error("the engine was silent for %.0f s with requests running", self._stall_seconds)
+                    return
+            reading.result()
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _hand_out(self, child: EngineChild) -> None:
+        while (message := await child.receive()) is not None:
+            self._last_heard = time.monotonic()
             if isinstance(message, messages.Logged):
                 relay(message)
             elif isinstance(message, messages.Stepped):
                 self._stats = message.stats
                 self._dispatch(message.outputs)
-
-    async def _arrives(self, receiving: asyncio.Future[messages.FromEngine | None]) -> bool:
-        """Wait for a message; False after too long a silence. Silence with nothing to do is fine."""
-        silent_since = time.monotonic()
-        try:
-            while not receiving.done():
-                await asyncio.wait([receiving], timeout=self._stall_seconds / 10)
-                now = time.monotonic()
-                if not self._queues:
-                    silent_since = now
-                elif now - silent_since > self._stall_seconds:
-                    break
-            return receiving.done()
-        finally:
-            if not receiving.done():
-                receiving.cancel()
 
     def _dispatch(self, outputs: list[TokenOutput]) -> None:
         for output in outputs:

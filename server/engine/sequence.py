@@ -99,10 +99,14 @@ class Sequence:
             return self.token_ids
         return self.token_ids[: self.scores.next_position]
 
-    def hold_logprob(self) -> None:
-        """Keep the log probability of a token just drawn, if asked for, until its text goes out."""
-        if self.sampler.last_logprob is not None:
-            self.logprobs.add(self.sampler.last_logprob, self.detokenizer.num_decoded)
+    def hold_logprob(self, *, is_end: bool) -> None:
+        """Keep the log probability of a token just drawn, if asked for, until its text goes out.
+
+        A token that was appended undrawn has none.
+        """
+        entry, self.sampler.last_logprob = self.sampler.last_logprob, None
+        if entry is not None:
+            self.logprobs.add(entry, self.detokenizer.num_decoded, is_end=is_end)
 
     def begin(self, num_cached_tokens: int) -> None:
         """Note that memory was found, with so much of the prompt in it; a preempted one has begun before."""
