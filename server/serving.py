@@ -7,12 +7,13 @@ import math
 import shlex
 import signal
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from types import FrameType
 
 import uvicorn
 
 from server.app import create_app
+from server.engine.client import AsyncEngine
 from server.registry import CatalogError, ModelRegistry, registry_of
 from server.service.presets import PresetError
 from server.settings import Settings
@@ -68,8 +69,10 @@ def banner(registry: ModelRegistry, listener: socket.socket) -> str:
     }
     lines = [
         _served(registry),
+        *_sizes(registry),
         f"  base URL: {base}",
         f"  docs:     {base.removesuffix('/v1')}/docs",
+        "  keys:     off; whoever reaches this address may use it",
         "  try it:",
         f"    curl {base}/chat/completions -H 'Content-Type: application/json' \\",
         f"      -d {shlex.quote(json.dumps(request))}",
@@ -85,6 +88,17 @@ def _served(registry: ModelRegistry) -> str:
         return f"Caravan serves {first.id} with {first.context_size} tokens of context"
     listed = ", ".join(names[:_NUM_LISTED]) + (", ..." if len(names) > _NUM_LISTED else "")
     return f"Caravan serves {len(names)} models: {listed}"
+
+
+def _sizes(registry: ModelRegistry) -> Iterator[str]:
+    """What a single model may take: sequences, cells, threads, memory."""
+    offer = registry.offers[0]
+    model = registry.loaded(offer.id)
+    if len(registry.offers) > 1 or model is None or not isinstance(model.engine, AsyncEngine):
+        return
+    config = model.engine.config
+    yield f"  at once:  {config.max_running} sequences, {config.num_cells} tokens in memory"
+    yield f"  takes:    {config.num_threads} threads, about {offer.estimate_need() >> 20} MiB of memory"
 
 
 class _Server(uvicorn.Server):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.model_settings import ModelOptions, ModelSettings
@@ -47,6 +47,8 @@ def _tables(value: object) -> object:
     return json.loads(value) if isinstance(value, str) else value
 
 
+# The home directory may be written `~` in files and variables, where no shell expands it.
+Place = Annotated[Path, AfterValidator(Path.expanduser)]
 Items = Annotated[list[str], BeforeValidator(_items)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
 Tables = Annotated[list[ModelSettings], BeforeValidator(_tables)]
@@ -63,10 +65,10 @@ class Settings(ModelOptions, BaseSettings):
         protected_namespaces=(),
     )
 
-    config: Path | None = Field(
+    config: Place | None = Field(
         default=None, description="TOML file of options. Flags and environment variables beat it."
     )
-    model: Path | None = Field(
+    model: Place | None = Field(
         default=None,
         description="GGUF file to serve, or the name by which `caravan pull` stored one. "
         "Default: the small model that ships with this package.",
@@ -75,16 +77,16 @@ class Settings(ModelOptions, BaseSettings):
         default=None, description="Name that requests use. Default: the file's name without its ending."
     )
     model_aliases: Items = Field(default=[], description="Further names of the model.")
-    chat_template: Path | None = Field(
+    chat_template: Place | None = Field(
         default=None, description="File with a Jinja chat template that replaces the model's own."
     )
     models: Tables = Field(
         default=[], description="Models with options of their own: `[[models]]` tables of the file, or JSON."
     )
-    models_dir: Path | None = Field(
+    models_dir: Place | None = Field(
         default=None, description="Folder whose GGUF files are all served, each loaded at its first request."
     )
-    data_dir: Path = Field(
+    data_dir: Place = Field(
         default_factory=default_data_dir, description="Folder where `caravan pull` keeps models."
     )
     max_loaded: NonNegativeInt = Field(
@@ -108,7 +110,7 @@ class Settings(ModelOptions, BaseSettings):
         default={},
         description="Decoding values where a request says nothing, as `temperature=0.7,top_k=20` or as JSON.",
     )
-    presets: Path | None = Field(
+    presets: Place | None = Field(
         default=None,
         description="JSON file of named sets of decoding values: an object of objects.",
     )

@@ -68,6 +68,7 @@ ALLOWED = {
     },
     "server.serving": {
         "server.app",
+        "server.engine",
         "server.registry",
         "server.service",
         "server.settings",
@@ -80,6 +81,7 @@ ALLOWED = {
         "server.hub",
         "server.engine",
         "server.llama",
+        "server.loaded_model",
         "server.machine",
         "server.model_store",
         "server.registry",

@@ -17,6 +17,8 @@ COMMANDS = {
     "pull": "Bring a model from the Hugging Face hub.",
     "list": "List the models that are here.",
     "info": "Show what a model is and the memory it needs.",
+    "chat": "Talk with a model in the terminal.",
+    "doctor": "Look for what is wrong with this machine, and say how to mend it.",
     "check-config": "Show the effective options and where each comes from.",
     "version": "Print the version.",
 }
