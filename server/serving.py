@@ -13,6 +13,8 @@ from types import FrameType
 import uvicorn
 
 from server.app import create_app
+from server.auth.key_ring import open_ring
+from server.auth.keys import KeyFileError
 from server.engine.client import AsyncEngine
 from server.registry import CatalogError, ModelRegistry, registry_of
 from server.service.presets import PresetError
@@ -36,6 +38,7 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
 
     The port opens before the weights are loaded: `/health` answers from then on and `/ready` says when.
     """
+    _refuse_open_door(settings)
     listener = _listen(settings.host, settings.port)
     with listener:
         registry = _registry(settings, make_registry)
@@ -140,6 +143,21 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
+def _refuse_open_door(settings: Settings) -> None:
+    """Raises StartError where anybody who reaches this machine could use it, unless that is wanted."""
+    if settings.lets_anybody_in:
+        return
+    try:
+        has_keys = bool(open_ring(settings).current())
+    except KeyFileError as error:
+        raise StartError(str(error)) from error
+    if not has_keys:
+        raise StartError(
+            f"--host {settings.host} lets other machines in, and there are no keys: make one with "
+            "'caravan keys add NAME', or say --allow-anonymous"
+        )
+
+
 def _registry(settings: Settings, make_registry: MakeRegistry) -> ModelRegistry:
     try:
         return make_registry(settings)
@@ -154,7 +172,7 @@ def _succeeded(task: asyncio.Task[None]) -> bool:
 def _config(settings: Settings, registry: ModelRegistry) -> uvicorn.Config:
     try:
         app = create_app(settings, registry)
-    except PresetError as error:
+    except (PresetError, KeyFileError) as error:
         raise StartError(str(error)) from error
     return uvicorn.Config(
         app,
@@ -163,6 +181,9 @@ def _config(settings: Settings, registry: ModelRegistry) -> uvicorn.Config:
         log_level="debug" if settings.log_level == "debug" else "warning",
         access_log=False,
         ws="none",
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+        h11_max_incomplete_event_size=settings.max_header_bytes,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds) + _DRAIN_SECONDS,
     )
 

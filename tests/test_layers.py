@@ -13,6 +13,8 @@ ALLOWED = {
     "schemas": set(),
     "server.errors": set(),
     "server.version": set(),
+    "server.caller": set(),
+    "server.auth": {"server.errors", "server.settings"},
     "server.metrics": {"server.engine"},
     "server.record": {"server.engine", "server.metrics"},
     "server.logs": {"server.record"},
@@ -36,6 +38,7 @@ ALLOWED = {
         "server.model_store",
         "server.resident",
         "server.settings",
+        "server.caller",
     },
     "server.service": {
         "schemas",
@@ -47,6 +50,7 @@ ALLOWED = {
         "server.record",
         "server.registry",
         "server.version",
+        "server.caller",
     },
     "server.routes": {
         "schemas",
@@ -56,6 +60,8 @@ ALLOWED = {
         "server.record",
         "server.registry",
         "server.service",
+        "server.caller",
+        "server.auth",
     },
     "server.app": {
         "schemas",
@@ -65,6 +71,7 @@ ALLOWED = {
         "server.service",
         "server.settings",
         "server.version",
+        "server.auth",
     },
     "server.serving": {
         "server.app",
@@ -72,6 +79,7 @@ ALLOWED = {
         "server.registry",
         "server.service",
         "server.settings",
+        "server.auth",
     },
     "server.hub": {"server.llama", "server.model_store"},
     "server.configuration": {"server.settings"},
@@ -89,6 +97,7 @@ ALLOWED = {
         "server.serving",
         "server.settings",
         "server.version",
+        "server.auth",
     },
     "server.__main__": {"server.cli"},
 }
