@@ -56,6 +56,10 @@ class TextVocab(Protocol):
         """The tokens by which the model ends its turn or its text."""
 
     @property
+    def marker_ids(self) -> frozenset[int]:
+        """Tokens of ordinary text that look like control tokens, such as `<think>`."""
+
+    @property
     def fill_ids(self) -> tuple[int, int, int] | None:
         """The tokens before a prefix, before a suffix and before what belongs between; None without them."""
 

@@ -23,6 +23,7 @@ class FakeVocab:
         self.bos_id = BOS_ID if with_bos else None
         self.fill_ids: tuple[int, int, int] | None = None
         self.end_of_generation_ids = frozenset({SPECIALS["<|im_end|>"]})
+        self.marker_ids: frozenset[int] = frozenset()
 
     def token_bytes(self, token_id: int) -> bytes:
         return bytes([token_id]) if token_id < BOS_ID else b""

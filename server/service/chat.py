@@ -56,7 +56,7 @@ class ChatService:
         with_usage = sampling.wants_usage_chunk(request)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         read = await anyio.to_thread.run_sync(self._read, model, request)
-        compiled = await self._constraints.compile(request)
+        compiled = await self._constraints.compile(request, model.vocab)
         bound = await self._bound(model, read.tools, compiled)
         reading = _reading(model, read, is_bound=bound is not None)
         guidance = Guidance(
