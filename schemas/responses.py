@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from annotated_types import MaxLen
-from pydantic import Discriminator, Field, StringConstraints, Tag
+from pydantic import Discriminator, Field, JsonValue, StringConstraints, Tag
 
 from schemas.base import Schema
 from schemas.chat import ReasoningEffort
@@ -140,6 +140,7 @@ class ResponseRequest(AnswerFields, PeersConstraintFields):
     stream_options: ResponseStreamOptions | None = Field(
         default=None, description="Only together with `stream`."
     )
+    prompt: JsonValue = Field(default=None, description="Only null: nobody keeps prompts here.")
     truncation: Truncation | None = Field(
         default=None, description="Only `disabled`: a conversation that is too long is refused."
     )
@@ -147,7 +148,7 @@ class ResponseRequest(AnswerFields, PeersConstraintFields):
     prompt_cache_key: Label | None = Field(
         default=None, description="Given back, without effect: equal beginnings are found without it."
     )
-    prompt_cache_retention: Retention | None = Field(default=None, description="Only `in_memory`.")
+    prompt_cache_retention: Retention | None = Field(default=None, description="Given back, without effect.")
     safety_identifier: Label | None = Field(default=None, description="Given back, without effect.")
     max_tool_calls: int | None = Field(
         default=None,

@@ -5,17 +5,23 @@ from collections.abc import AsyncGenerator
 from typing import Any, get_args
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from pydantic.json_schema import models_json_schema
 
+from schemas.base import Schema
 from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from schemas.completions import CompletionRequest
 from schemas.errors import ErrorResponse
 from schemas.responses import ResponseRequest
 from schemas.responses_events import Event
+from schemas.tokenize import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
+from server.auth.key_ring import open_ring
+from server.auth.quota import Quotas
 from server.metrics import EngineReading, Metrics
-from server.registry import ModelRegistry
-from server.routes import admin, chat, completions, docs, envelope, models, ops, responses
+from server.registry import ModelRegistry, may_use
+from server.routes import admin, chat, completions, docs, envelope, models, ops, responses, tokenize
 from server.routes.deps import Services
+from server.routes.guard import Guard
 from server.routes.journal import Journal
 from server.service import presets
 from server.service.chat import ChatService
@@ -26,17 +32,30 @@ from server.service.responses.service import ResponseService
 from server.service.responses.store import Limits
 from server.service.sampling import Decoding, RequestLimits
 from server.service.status import StatusService
+from server.service.tokens import TokenService
 from server.settings import Settings
 from server.version import version
 
 _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
 
+# Schemas that FastAPI does not see, because routes read bodies from their bytes.
+_DESCRIBED: tuple[type[Schema], ...] = (
+    ChatCompletionRequest,
+    ChatCompletionChunk,
+    CompletionRequest,
+    TokenizeRequest,
+    DetokenizeRequest,
+    ApplyTemplateRequest,
+    ResponseRequest,
+    *get_args(Event),
+)
+
 
 def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     """The application over `registry`, which it closes when it ends; starting the models is the caller's.
 
-    Raises PresetError when the operator's presets or defaults are no such. Each model must be able to use
-    them, or its load fails.
+    Raises KeyFileError over the file of keys, and PresetError when the operator's presets or defaults are no
+    such. Each model must be able to use them, or its load fails.
     """
     app = FastAPI(
         title="Caravan",
@@ -51,7 +70,7 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     constraints = ConstraintCompiler()
     chat_service = ChatService(registry, decoding, constraints)
     metrics = Metrics(lambda: _readings(registry))
-    app.add_middleware(Journal, metrics=metrics)
+    _add_middleware(app, settings, metrics)
     app.state.services = Services(
         registry=registry,
         metrics=metrics,
@@ -59,19 +78,41 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
         decoding=decoding,
         chat=chat_service,
         completions=CompletionService(registry, decoding, constraints),
-        responses=ResponseService(registry, chat_service, _archive(settings), owner=lambda: ""),
+        responses=ResponseService(registry, chat_service, _archive(settings)),
+        tokens=TokenService(registry),
         max_body_bytes=settings.max_body_bytes,
+        body_seconds=settings.body_seconds,
         allow_unknown_fields=settings.allow_unknown_fields,
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
-    for routes in (chat, completions, responses, models, admin):
+    for routes in (chat, completions, responses, tokenize, models, admin):
         app.include_router(routes.router, responses=_ERRORS)
     app.include_router(ops.router)
     app.include_router(docs.router)
     envelope.install(app)
     _describe_bodies(app)
     return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """From the inside out: who may come in, which web pages may call, and the journal of all that happens."""
+    app.add_middleware(
+        Guard,
+        ring=open_ring(settings),
+        quotas=Quotas(),
+        allow_anonymous=settings.lets_anybody_in,
+        share_prefixes=settings.share_prefixes,
+    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["x-request-id"],
+        )
+    app.add_middleware(Journal, metrics=metrics)
 
 
 def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:
@@ -95,7 +136,7 @@ def _archive(settings: Settings) -> Archive:
 
 
 def _readings(registry: ModelRegistry) -> list[EngineReading]:
-    models = [model for offer in registry.offers if (model := registry.loaded(offer.id))]
+    models = [model for offer in registry.offers if may_use(offer) and (model := registry.loaded(offer.id))]
     return [
         EngineReading(
             model=model.id,
@@ -117,22 +158,13 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
 
 
 def _describe_bodies(app: FastAPI) -> None:
-    """Put the schemas into `/docs` that FastAPI does not see, because routes read bodies from their bytes."""
+    """Put the schemas into `/docs` that routes do not declare."""
     infer = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = infer()
         _, definitions = models_json_schema(
-            [
-                (schema, "validation")
-                for schema in (
-                    ChatCompletionRequest,
-                    CompletionRequest,
-                    ChatCompletionChunk,
-                    ResponseRequest,
-                    *get_args(Event),
-                )
-            ],
+            [(schema, "validation") for schema in _DESCRIBED],
             ref_template="#/components/schemas/{model}",
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})

@@ -221,6 +221,10 @@ class Engine:
         for sequence in (*self._scheduler.running, *self._scheduler.waiting):
             if sequence.deadline is not None and sequence.deadline <= now:
                 self._finish(sequence, FinishReason.LENGTH)
+        limit = self._config.queue_seconds
+        for sequence in list(self._scheduler.waiting) if limit else ():
+            if sequence.has_waited_over(limit):
+                self._finish(sequence, FinishReason.EXPIRED)
 
     def _sample(self, done: list[Work]) -> None:
         """Draw the next token of every sequence whose known tokens are all computed."""

@@ -6,12 +6,16 @@ import msgspec
 
 
 class FinishReason(StrEnum):
-    """Why a choice ended: the first two are OpenAI's words, the others become errors or nothing."""
+    """Why a choice ended: the first two are OpenAI's words, the others become errors or nothing.
+
+    EXPIRED is the end of one that waited too long for its turn.
+    """
 
     STOP = "stop"
     LENGTH = "length"
     ABORT = "abort"
     ERROR = "error"
+    EXPIRED = "expired"
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):

@@ -4,9 +4,10 @@ from bisect import insort
 from dataclasses import dataclass
 
 from server.engine.config import EngineConfig
+from server.engine.fair_order import FairOrder
 from server.engine.kv_cache import KVCache
 from server.engine.radix_tree import common_prefix
-from server.engine.sequence import Sequence, SequenceStatus
+from server.engine.sequence import Sequence, SequenceStatus, Turn
 from server.engine.step_clock import StepClock
 from server.engine.tiles import TILE, chunk_size
 
@@ -39,7 +40,7 @@ class Work:
 
 
 class Scheduler:
-    """Two lists: `waiting` by arrival, `running` with memory. Preemption is going back to waiting.
+    """Two lists: `waiting` by turn, `running` with memory. Preemption is going back to waiting.
 
     Where attention `has_tiles`, streams and large chunks of prompts take turns, a step each: in a tile
     together they would look at each other's cells (`tiles`).
@@ -57,6 +58,7 @@ class Scheduler:
         self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
         self.num_preemptions = 0
+        self._order = FairOrder()
 
     @property
     def has_work(self) -> bool:
@@ -64,9 +66,12 @@ class Scheduler:
         return bool(self.waiting or self.running)
 
     def add(self, sequence: Sequence) -> None:
-        """Queue a sequence by its arrival; one that was preempted thereby comes before later ones."""
+        """Queue a sequence by its turn; one that was preempted thereby comes before later ones."""
         sequence.status = SequenceStatus.WAITING
-        insort(self.waiting, sequence, key=lambda s: s.arrival)
+        if sequence.turn is None:
+            place = self._order.place(sequence.owner, sequence.weight, sequence.cost)
+            sequence.turn = (-sequence.priority, place, sequence.arrival)
+        insort(self.waiting, sequence, key=_turn)
 
     def find(self, request_id: str) -> list[Sequence]:
         """All unfinished choices of a request."""
@@ -96,8 +101,8 @@ class Scheduler:
         return chunks if self._is_turn_of_prompts else streams
 
     def preempt_newest(self) -> Sequence:
-        """Send the running sequence that arrived last back to waiting and free its memory."""
-        sequence = max(self.running, key=lambda s: s.arrival)
+        """Send the running sequence whose turn came last back to waiting and free its memory."""
+        sequence = max(self.running, key=_turn)
         self.running.remove(sequence)
         assert sequence.seq_id is not None
         self._kv_cache.discard(sequence.seq_id)
@@ -133,6 +138,7 @@ class Scheduler:
                 return
             self.waiting.remove(sequence)
             self.running.append(sequence)
+            self._order.begin(_turn(sequence)[1])
             sequence.status = SequenceStatus.RUNNING
             sequence.seq_id = allocation.seq_id
             sequence.begin(allocation.num_cached_tokens)
@@ -196,6 +202,11 @@ class Scheduler:
             if item.num_tokens > 0:
                 work.append(item)
         return work
+
+
+def _turn(sequence: Sequence) -> Turn:
+    assert sequence.turn is not None
+    return sequence.turn
 
 
 def _forced_runs(prompts: list[Sequence], budget: int) -> tuple[list[Work], list[Sequence], int]:

@@ -143,6 +143,8 @@ def _engine_config(path: Path, table: ModelSettings) -> EngineConfig:
         batch_size=table.batch_size,
         max_sequences=table.max_sequences,
         max_running=table.max_running,
+        max_waiting=table.max_waiting,
+        queue_seconds=table.queue_seconds,
         num_threads=table.threads,
         num_gpu_layers=table.gpu_layers,
     )

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
 
+from server import caller
 from server.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
 from server.loaded_model import LoadedModel
 from server.registry.entry import Entry, Status
@@ -18,6 +19,11 @@ log = logging.getLogger(__name__)
 # Advice to clients that waited in vain; a load takes seconds to minutes.
 _RETRY_SECONDS = 5
 LOAD_WAIT_SECONDS = 120.0
+
+
+def may_use(offer: ModelOffer) -> bool:
+    """Whether whoever is being served may use a model."""
+    return caller.current().may_use(offer.id, *offer.aliases)
 
 
 class NoRoomError(Exception):
@@ -145,8 +151,8 @@ class ModelRegistry:
 
     def _find(self, name: str) -> Entry:
         entry = self._by_name.get(name)
-        if entry is None:
-            served = ", ".join(f"'{known.offer.id}'" for known in self._entries)
+        if entry is None or not may_use(entry.offer):
+            served = ", ".join(f"'{known.offer.id}'" for known in self._entries if may_use(known.offer))
             raise ModelNotFoundError(
                 f"The model '{name[:200]}' does not exist. This server has {served}.", param="model"
             )

@@ -8,7 +8,7 @@ _MAX_SERVERS = 1024
 
 
 class Presence:
-    """This server's place among those that share a file; the kernel gives it up when the process ends.
+    """A server's place among those that share a file; the kernel gives it up when the process ends.
 
     Locks are the process's, so that one process has one place. Without a file there is but one server.
     """

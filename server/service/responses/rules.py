@@ -26,7 +26,6 @@ class _Only:
 _ONLY = (
     _Only("truncation", lambda r: r.truncation, ("disabled",)),
     _Only("service_tier", lambda r: r.service_tier, ("auto", "default")),
-    _Only("prompt_cache_retention", lambda r: r.prompt_cache_retention, ("in_memory",)),
     _Only("text.verbosity", lambda r: r.text and r.text.verbosity, ("medium",)),
     _Only("reasoning.summary", lambda r: r.reasoning and r.reasoning.summary, ("auto",)),
     _Only("reasoning.generate_summary", lambda r: r.reasoning and r.reasoning.generate_summary, ("auto",)),
@@ -48,6 +47,9 @@ def check(request: ResponseRequest) -> None:
             shown = " or ".join(f"'{value}'" if isinstance(value, str) else "false" for value in only.passing)
             message = f"'{only.param}' '{value}' is not supported; only {shown} is."
             raise UnsupportedParameterError(message, param=only.param)
+    if request.prompt is not None:
+        message = "'prompt' is not supported: nobody keeps prompts here."
+        raise UnsupportedParameterError(message, param="prompt")
     check_include(request.include or ())
     if request.top_logprobs and LOGPROBS not in (request.include or ()):
         raise _refusal("top_logprobs", f"is only allowed when 'include' has '{LOGPROBS}'")

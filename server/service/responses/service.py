@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from schemas.responses import DeletedResponse, InputItemList, ResponseRequest
+from server import caller
 from server.errors import EngineUnavailableError, InvalidRequestError, ServerError
 from server.registry import ModelRegistry
 from server.service.chat import ChatService
@@ -31,15 +32,12 @@ class ResponseNotFoundError(InvalidRequestError):
 
 
 class ResponseService:
-    """Serves `/v1/responses` for all models of a registry. `owner` names whoever is asking."""
+    """Serves `/v1/responses` for all models of a registry. Callers see their own key's responses alone."""
 
-    def __init__(
-        self, registry: ModelRegistry, chat: ChatService, archive: Archive, owner: Callable[[], str]
-    ) -> None:
+    def __init__(self, registry: ModelRegistry, chat: ChatService, archive: Archive) -> None:
         self._registry = registry
         self._chat = chat
         self._archive = archive
-        self._owner = owner
         self._running: dict[str, Background] = {}
 
     def answer(self, request: ResponseRequest) -> ResponseAnswer:
@@ -49,7 +47,7 @@ class ResponseService:
                 f"{_MAX_BACKGROUND} responses are being made in the background already.",
                 retry_after=_RETRY_SECONDS,
             )
-        run = ResponseRun(self._registry, self._chat, self._archive, request, self._owner())
+        run = ResponseRun(self._registry, self._chat, self._archive, request, caller.current().name)
         return ResponseAnswer(run, self._detach)
 
     async def retrieve(self, response_id: str) -> bytes:
@@ -127,10 +125,10 @@ class ResponseService:
 
     def _mine(self, response_id: str) -> Background | None:
         running = self._running.get(response_id)
-        return None if running is None or running.run.owner != self._owner() else running
+        return None if running is None or running.run.owner != caller.current().name else running
 
     async def _found(self, response_id: str, work: Callable[[ResponseStore, str], T]) -> T:
-        owner = self._owner()
+        owner = caller.current().name
         try:
             return await self._archive.do(lambda store: work(store, owner))
         except MissingResponseError as error:
