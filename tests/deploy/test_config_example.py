@@ -18,7 +18,8 @@ def test_the_example_is_current() -> None:
     assert EXAMPLE.read_text(encoding="utf-8") == example(), "run python -m deploy.config_example"
 
 
-def test_the_example_as_it_stands_changes_nothing() -> None:
+def test_the_example_as_it_stands_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CARAVAN_DATA_DIR")
     assert read_configuration({"config": str(EXAMPLE)}).origins == {"config": "--config"}
 
 
