@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 import anyio.to_thread
 
 from schemas.common import FinishReason
+from server import record
 from server.engine.outputs import FinishReason as EngineFinishReason
 from server.engine.outputs import TokenLogprob, TokenOutput
 from server.service.choices import FinishedChoice, Shape
@@ -55,7 +56,12 @@ class Answer:
                 if output.finish_reason is not None:
                     last[output.index] = output
         replies = [self._shape.reply("".join(pieces)) for pieces in texts]
-        await judge(self._verdict, [None if reply.calls else reply.content for reply in replies], last)
+        await judge(
+            self._verdict,
+            self._generation.model.id,
+            [None if reply.calls else reply.content for reply in replies],
+            last,
+        )
         kept = self._plan.kept([last[index] for index in range(self._generation.num_choices)])
         choices = [
             FinishedChoice(
@@ -96,15 +102,17 @@ class Answer:
             if self._with_usage:
                 yield to_json(self._shape.usage_chunk(self._generation.usage()))
             yield DONE
-            await judge(self._verdict, [stream.content for stream in streams], last)
+            await judge(
+                self._verdict, self._generation.model.id, [stream.content for stream in streams], last
+            )
 
 
 async def judge(
-    verdict: Verdict | None, contents: Sequence[str | None], last: Mapping[int, TokenOutput]
+    verdict: Verdict | None, model_id: str, contents: Sequence[str | None], last: Mapping[int, TokenOutput]
 ) -> None:
     """Hold what has ended by itself against its constraint, calls excepted.
 
-    A breach is a fault of ours, for the log.
+    A breach is a fault of ours, for the log and the metrics.
     """
     if verdict is None:
         return
@@ -113,6 +121,8 @@ async def judge(
         if output.finish_reason is EngineFinishReason.STOP and content is not None:
             fault = await anyio.to_thread.run_sync(verdict.fault, content)
             if fault is not None:
+                if (metrics := record.current().metrics) is not None:
+                    metrics.constraint_violations.labels(model_id).inc()
                 log.error("answer %s breaks its constraint: %s", output.request_id, fault)
 
 

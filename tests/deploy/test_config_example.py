@@ -19,7 +19,7 @@ def test_the_example_is_current() -> None:
 
 
 def test_the_example_as_it_stands_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CARAVAN_DATA_DIR", raising=False)
+    monkeypatch.delenv("CARAVAN_DATA_DIR")
     assert read_configuration({"config": str(EXAMPLE)}).origins == {"config": "--config"}
 
 

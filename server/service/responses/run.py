@@ -125,7 +125,7 @@ class ResponseRun:
         for data in sent:
             yield data
         if last is not None and self.error is None:
-            await judge(self._prepared.judge, [writer.content], {0: last})
+            await judge(self._prepared.judge, generation.model.id, [writer.content], {0: last})
 
     async def aclose(self, fault: CaravanError | None = None) -> None:
         """End the run and let the model go. If it has not ended, it is cancelled, or failed by `fault`."""
