@@ -11,13 +11,14 @@ from pydantic.json_schema import models_json_schema
 from schemas.base import Schema
 from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from schemas.completions import CompletionRequest
+from schemas.embeddings import EmbeddingRequest
 from schemas.errors import ErrorResponse
 from schemas.tokenize import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
 from server.auth.key_ring import open_ring
 from server.auth.quota import Quotas
 from server.metrics import EngineReading, Metrics
 from server.registry import ModelRegistry, may_use
-from server.routes import admin, chat, completions, docs, envelope, models, ops, tokenize
+from server.routes import admin, chat, completions, docs, embeddings, envelope, models, ops, tokenize
 from server.routes.deps import Services
 from server.routes.guard import Guard
 from server.routes.journal import Journal
@@ -25,6 +26,7 @@ from server.service import presets
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.constraints.compiler import ConstraintCompiler
+from server.service.embeddings import EmbeddingService
 from server.service.sampling import Decoding, RequestLimits
 from server.service.status import StatusService
 from server.service.tokens import TokenService
@@ -38,6 +40,7 @@ _DESCRIBED: tuple[type[Schema], ...] = (
     ChatCompletionRequest,
     ChatCompletionChunk,
     CompletionRequest,
+    EmbeddingRequest,
     TokenizeRequest,
     DetokenizeRequest,
     ApplyTemplateRequest,
@@ -70,6 +73,7 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
         decoding=decoding,
         chat=ChatService(registry, decoding, constraints),
         completions=CompletionService(registry, decoding, constraints),
+        embeddings=EmbeddingService(registry),
         tokens=TokenService(registry),
         max_body_bytes=settings.max_body_bytes,
         body_seconds=settings.body_seconds,
@@ -77,7 +81,7 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
-    for routes in (chat, completions, tokenize, models, admin):
+    for routes in (chat, completions, embeddings, tokenize, models, admin):
         app.include_router(routes.router, responses=_ERRORS)
     app.include_router(ops.router)
     app.include_router(docs.router)

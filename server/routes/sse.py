@@ -48,6 +48,14 @@ async def respond(request: Request, answer: PendingAnswer, services: Services) -
     return AnswerStream(answer, services)
 
 
+async def respond_whole(request: Request, work: Coroutine[Any, Any, bytes]) -> Response:
+    """The JSON that `work` makes; it is cancelled when the client leaves."""
+    try:
+        return Response(await _unless_client_leaves(request, work), media_type="application/json")
+    except ClientLeftError:
+        return Response(status_code=_CLIENT_LEFT)
+
+
 class AnswerStream(EventSourceResponse):
     """An answer as events; it closes the answer even where nothing of it was ever sent."""
 

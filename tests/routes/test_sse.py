@@ -11,6 +11,7 @@ from server.routes.sse import AnswerStream
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.constraints.compiler import ConstraintCompiler
+from server.service.embeddings import EmbeddingService
 from server.service.sampling import Decoding
 from server.service.status import StatusService
 from server.service.tokens import TokenService
@@ -42,6 +43,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             decoding=decoding,
             chat=chat,
             completions=CompletionService(registry, decoding, constraints),
+            embeddings=EmbeddingService(registry),
             tokens=TokenService(registry),
             max_body_bytes=1,
             body_seconds=1,
