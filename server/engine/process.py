@@ -154,13 +154,9 @@ def _serve(connection: _Connection, config: EngineConfig) -> None:
 
 def _serve_text(connection: _Connection, model: Model, context: Context, config: EngineConfig) -> None:
     connection.send(messages.Loaded())
+    run_first_prompt(context, config.batch_size)
     embedder = make_embedder(model, config, _sender(connection), is_whole=False)
     engine = Engine(context, model.vocab, config, _Publisher(connection), embedder)
-    # While the first prompt is computed, as nobody's stream can be held up by it yet.
-    reading = threading.Thread(target=engine.read_vocabulary, name="vocabulary")
-    reading.start()
-    run_first_prompt(context, config.batch_size)
-    reading.join()
     _work(connection, engine, config, traits_of(model))
 
 
