@@ -30,7 +30,8 @@ _ANY_PROCESSOR = (
     "-DGGML_NATIVE=OFF",
     "-DGGML_BACKEND_DL=ON",
     "-DGGML_CPU_ALL_VARIANTS=ON",
-    "-DGGML_BACKEND_DIR=llama_cpp/lib",
+    # The type keeps CMake from making an absolute path of it.
+    "-DCMAKE_INSTALL_BINDIR:STRING=llama_cpp/lib",
 )
 _NO_GPU = ("-DGGML_METAL=OFF", "-DGGML_CUDA=OFF")
 
