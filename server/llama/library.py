@@ -56,7 +56,9 @@ def load_modules() -> None:
     """
     folder = Path(llama_cpp.__file__).parent / "lib"
     if any(folder.glob("libggml-cpu-*.so")):
-        ctypes.CDLL(str(folder / "libggml.so")).ggml_backend_load_all_from_path(os.fsencode(folder))
+        # By its name alone this is the library that llama.cpp has loaded; a path could load it once more.
+        (library,) = folder.glob("libggml.so.[0-9]")
+        ctypes.CDLL(library.name).ggml_backend_load_all_from_path(os.fsencode(folder))
 
 
 def system_info() -> str:
