@@ -23,10 +23,20 @@ class PromptTokensDetails(Schema):
     cached_tokens: int
 
 
+class CompletionTokensDetails(Schema):
+    """`reasoning_tokens` of the completion were thought, the markers around it included."""
+
+    reasoning_tokens: int
+
+
 class Usage(Schema):
-    """Exact token counts. A prompt counts once, however many choices are drawn from it."""
+    """Exact token counts. A prompt counts once, however many choices are drawn from it.
+
+    The completion's details are there where the model can think.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails | None = None

@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, Tag
 from schemas.base import Schema
 from schemas.common import FinishReason, Usage
 from schemas.debug import Debug
+from schemas.logprobs import MAX_LOGPROBS, PromptLogprobs, TextLogprobs
 from schemas.sampling import MaxTokens, SamplingFields, TokenId
 from schemas.structured import ConstraintFields
 
@@ -54,6 +55,30 @@ class CompletionRequest(SamplingFields, ConstraintFields):
         default=None,
         description="Most tokens to generate for each choice. Default 16, as OpenAI documents it.",
     )
+    logprobs: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_LOGPROBS,
+        description="Tell how likely each token was, and so many of the likeliest tokens in its place: after "
+        "bias, bans and penalties, before a constraint, truncation and temperature.",
+    )
+    prompt_logprobs: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_LOGPROBS,
+        description="Tell how likely each token of the prompt is, and so many of the likeliest in its place, "
+        "as vLLM does. Not for streams.",
+    )
+    echo: bool | None = Field(
+        default=None,
+        description="Answer with the prompt before the text; with `logprobs`, also with those of its tokens, "
+        "taken from the logits as they are. `max_tokens` may be 0 then.",
+    )
+    suffix: str | None = Field(
+        default=None,
+        description="What follows the text: the model fills the gap between `prompt` and this. Only for "
+        "models with tokens for that.",
+    )
 
 
 class CompletionChoice(Schema):
@@ -61,7 +86,8 @@ class CompletionChoice(Schema):
 
     index: int
     text: str
-    logprobs: None = None
+    logprobs: TextLogprobs | None = None
+    prompt_logprobs: PromptLogprobs | None = None
     finish_reason: FinishReason | None
 
 

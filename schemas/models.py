@@ -8,12 +8,13 @@ from schemas.base import Schema
 
 
 class ModelCard(Schema):
-    """One model that requests can name."""
+    """One model that requests can name. `status` is not OpenAI's: whether a request would find it loaded."""
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str
+    status: Literal["available", "loading", "loaded", "unloading", "failed"]
 
 
 class ModelDefault(Schema):

@@ -36,7 +36,7 @@ TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 BadWord = Annotated[str, StringConstraints(min_length=1, max_length=MAX_BAD_WORD_LENGTH)]
 
 _MAX_TOKENS = Parameter(stage=Stage.END, source=OPENAI, aliases=("max_completion_tokens",))
-MaxTokens = Annotated[int | None, Ge(1), Le(MAX_COUNT), _MAX_TOKENS]
+MaxTokens = Annotated[int | None, Ge(0), Le(MAX_COUNT), _MAX_TOKENS]
 
 
 def _bias(source: str, default: object = None) -> Parameter:
@@ -77,7 +77,8 @@ class EndFields(Schema):
     max_tokens: MaxTokens = Field(
         default=None,
         description="Most tokens to generate; 16 for text completions that do not say, as OpenAI has it. "
-        "Generation also ends, with `length`, when the context is full.",
+        "Generation also ends, with `length`, when the context is full. 0 only scores the prompt, with "
+        "`echo` or `prompt_logprobs`.",
     )
     max_completion_tokens: MaxTokens = Field(default=None, description="The newer name of `max_tokens`.")
     min_tokens: Annotated[int | None, Ge(0), Le(MAX_COUNT), _end(VLLM, 0)] = Field(

@@ -10,14 +10,17 @@ from pydantic.json_schema import models_json_schema
 from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from schemas.completions import CompletionRequest
 from schemas.errors import ErrorResponse
+from server.metrics import EngineReading, Metrics
 from server.registry import ModelRegistry
-from server.routes import chat, completions, docs, envelope, models, ops
+from server.routes import admin, chat, completions, docs, envelope, models, ops
 from server.routes.deps import Services
+from server.routes.journal import Journal
 from server.service import presets
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.constraints.compiler import ConstraintCompiler
 from server.service.sampling import Decoding, RequestLimits
+from server.service.status import StatusService
 from server.settings import Settings
 from server.version import version
 
@@ -27,7 +30,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorResponse}, "5X
 def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     """The application over `registry`, which it closes when it ends; starting the models is the caller's.
 
-    Raises PresetError when the operator's presets or defaults cannot be used.
+    Raises PresetError when the operator's presets or defaults are no such. Each model must be able to use
+    them, or its load fails.
     """
     app = FastAPI(
         title="Caravan",
@@ -40,8 +44,12 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     )
     decoding = _decoding(settings, registry)
     constraints = ConstraintCompiler()
+    metrics = Metrics(lambda: _readings(registry))
+    app.add_middleware(Journal, metrics=metrics)
     app.state.services = Services(
         registry=registry,
+        metrics=metrics,
+        status=StatusService(registry),
         decoding=decoding,
         chat=ChatService(registry, decoding, constraints),
         completions=CompletionService(registry, decoding, constraints),
@@ -50,7 +58,7 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
-    for routes in (chat, completions, models):
+    for routes in (chat, completions, models, admin):
         app.include_router(routes.router, responses=_ERRORS)
     app.include_router(ops.router)
     app.include_router(docs.router)
@@ -65,9 +73,23 @@ def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:
         presets=presets.load(settings.presets),
         operator=presets.operator_defaults(settings.defaults),
     )
-    for model in registry.models:
-        decoding.check(model)
+    for offer in registry.offers:
+        presets.operator_defaults(offer.operator_defaults)
+    registry.add_check(decoding.check)
     return decoding
+
+
+def _readings(registry: ModelRegistry) -> list[EngineReading]:
+    models = [model for offer in registry.offers if (model := registry.loaded(offer.id))]
+    return [
+        EngineReading(
+            model=model.id,
+            stats=model.engine.stats(),
+            num_restarts=model.engine.num_restarts,
+            pid=model.engine.pid,
+        )
+        for model in models
+    ]
 
 
 @contextlib.asynccontextmanager

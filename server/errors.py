@@ -9,9 +9,11 @@
     |   +-- ContextLengthError         400 context_length_exceeded
     |   +-- RequestTooLargeError       413 request_too_large
     |   +-- ModelNotFoundError         404 model_not_found
+    |   +-- PermissionDeniedError      403 permission_denied
     +-- ServerError                    500 server_error
         +-- EngineFailedError          500 engine_error      (the request was running when the engine failed)
         +-- EngineUnavailableError     503 engine_unavailable (with Retry-After)
+            +-- ModelUnavailableError  503 model_unavailable  (it loads, or could not be loaded)
 
 Imports nothing, so that every layer may raise them.
 """
@@ -71,6 +73,13 @@ class ModelNotFoundError(InvalidRequestError):
     code = "model_not_found"
 
 
+class PermissionDeniedError(InvalidRequestError):
+    """The caller may not do this."""
+
+    status = 403
+    code = "permission_denied"
+
+
 class ServerError(CaravanError):
     """A fault on this side of the wire."""
 
@@ -90,3 +99,9 @@ class EngineUnavailableError(ServerError):
     def __init__(self, message: str, *, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ModelUnavailableError(EngineUnavailableError):
+    """The model is still loading, or its last load failed and the next has to wait."""
+
+    code = "model_unavailable"

@@ -1,11 +1,12 @@
 """A model that requests can use, and what the web side needs to know of its two halves."""
 
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from server.chat.families import ModelFamily
 from server.chat.template import ChatTemplate
-from server.engine.outputs import TokenOutput
+from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.params import GenerationRequest
 
 
@@ -29,6 +30,17 @@ class TextEngine(Protocol):
     def context_size(self) -> int:
         """Tokens that one sequence may have; valid after `start`."""
 
+    @property
+    def num_restarts(self) -> int:
+        """How often it was started anew after it had ended."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None while there is none."""
+
+    def stats(self) -> EngineStats:
+        """Its books, as of its last word."""
+
 
 class TextVocab(Protocol):
     """The tokenizer as services see it; `server.llama.vocab.Vocab` is one."""
@@ -42,6 +54,10 @@ class TextVocab(Protocol):
     @property
     def end_of_generation_ids(self) -> frozenset[int]:
         """The tokens by which the model ends its turn or its text."""
+
+    @property
+    def fill_ids(self) -> tuple[int, int, int] | None:
+        """The tokens before a prefix, before a suffix and before what belongs between; None without them."""
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token adds to the text; empty for control tokens."""
@@ -57,18 +73,23 @@ class TextVocab(Protocol):
         """Token ids of `text`; raises ValueError on text that no tokenizer should be given."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LoadedModel:
-    """One served model. `bos_text` is how its BOS token is written, empty where none is added."""
+    """One loaded model. `bos_text` is how its BOS token is written, empty where none is added.
+
+    `operator_defaults` are decoding values of this model's own settings, as they were written. `close` gives
+    the vocabulary's memory back, once nobody uses it and the engine has been closed.
+    """
 
     id: str
-    aliases: tuple[str, ...] = ()
-    created: int
     vocab: TextVocab
     template: ChatTemplate
+    family: ModelFamily
     engine: TextEngine
     bos_text: str
     metadata: Mapping[str, str]
+    operator_defaults: Mapping[str, object] = field(default_factory=dict)
+    close: Callable[[], None]
 
     @property
     def context_size(self) -> int:

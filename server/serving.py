@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import logging
 import math
 import shlex
 import signal
@@ -14,13 +13,12 @@ from types import FrameType
 import uvicorn
 
 from server.app import create_app
-from server.chat.template import TemplateSyntaxError
-from server.llama.model import ModelLoadError
-from server.loaded_model import LoadedModel
-from server.registry import ModelRegistry, open_model
+from server.registry import CatalogError, ModelRegistry, registry_of
 from server.service.presets import PresetError
 from server.settings import Settings
 
+# Models that the banner names; a folder may have many.
+_NUM_LISTED = 8
 # Seconds for the errors that end what is left, once the grace of running requests is over.
 _DRAIN_SECONDS = 10
 
@@ -29,21 +27,24 @@ class StartError(Exception):
     """The server cannot start; the message is one line for the operator."""
 
 
-async def serve(settings: Settings, *, open_one: Callable[[Settings], LoadedModel] = open_model) -> None:
+MakeRegistry = Callable[[Settings], ModelRegistry]
+
+
+async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of) -> None:
     """Serve until SIGINT or SIGTERM. Raises StartError.
 
     The port opens before the weights are loaded: `/health` answers from then on and `/ready` says when.
     """
     listener = _listen(settings.host, settings.port)
     with listener:
-        registry = ModelRegistry([_open(settings, open_one)])
+        registry = _registry(settings, make_registry)
         server = _Server(_config(settings, registry), registry, settings.shutdown_seconds)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         starting = asyncio.create_task(registry.start())
         try:
             await asyncio.wait([serving, starting], return_when=asyncio.FIRST_COMPLETED)
             if _succeeded(starting):
-                print(banner(registry.models[0], listener), flush=True)
+                print(banner(registry, listener), flush=True)
             else:
                 server.should_exit = True
             await serving
@@ -56,22 +57,34 @@ async def serve(settings: Settings, *, open_one: Callable[[Settings], LoadedMode
             raise StartError(str(error)) from error
 
 
-def banner(model: LoadedModel, listener: socket.socket) -> str:
+def banner(registry: ModelRegistry, listener: socket.socket) -> str:
     """What the operator needs first: what is served, where, how to try it and how to name another model."""
     host, port = listener.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 (compared, not bound)
     base = f"http://{shown}:{port}/v1"
-    request = json.dumps({"model": model.id, "messages": [{"role": "user", "content": "Hello!"}]})
+    request = {
+        "model": registry.offers[0].id,
+        "messages": [{"role": "user", "content": "Hello!"}],
+    }
     lines = [
-        f"Caravan serves {model.id} with {model.context_size} tokens of context",
+        _served(registry),
         f"  base URL: {base}",
         f"  docs:     {base.removesuffix('/v1')}/docs",
         "  try it:",
         f"    curl {base}/chat/completions -H 'Content-Type: application/json' \\",
-        f"      -d {shlex.quote(request)}",
+        f"      -d {shlex.quote(json.dumps(request))}",
         "  another model: caravan serve --model path/to/model.gguf",
     ]
     return "\n".join(lines)
+
+
+def _served(registry: ModelRegistry) -> str:
+    names = [offer.id for offer in registry.offers]
+    first = registry.loaded(names[0])
+    if len(names) == 1 and first is not None:
+        return f"Caravan serves {first.id} with {first.context_size} tokens of context"
+    listed = ", ".join(names[:_NUM_LISTED]) + (", ..." if len(names) > _NUM_LISTED else "")
+    return f"Caravan serves {len(names)} models: {listed}"
 
 
 class _Server(uvicorn.Server):
@@ -113,6 +126,13 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
+def _registry(settings: Settings, make_registry: MakeRegistry) -> ModelRegistry:
+    try:
+        return make_registry(settings)
+    except CatalogError as error:
+        raise StartError(str(error)) from error
+
+
 def _succeeded(task: asyncio.Task[None]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None
 
@@ -124,7 +144,9 @@ def _config(settings: Settings, registry: ModelRegistry) -> uvicorn.Config:
         raise StartError(str(error)) from error
     return uvicorn.Config(
         app,
-        log_level=settings.log_level,
+        # Its lines of routine are for those who look for a fault.
+        log_config=None,
+        log_level="debug" if settings.log_level == "debug" else "warning",
         access_log=False,
         ws="none",
         timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds) + _DRAIN_SECONDS,
@@ -143,33 +165,3 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise StartError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     return listener
-
-
-def _open(settings: Settings, open_one: Callable[[Settings], LoadedModel]) -> LoadedModel:
-    reasons = _Reasons()
-    log = logging.getLogger("llama.cpp")
-    log.addFilter(reasons)
-    try:
-        return open_one(settings)
-    except ModelLoadError as error:
-        reason = f" ({reasons.lines[0]})" if reasons.lines else ""
-        raise StartError(f"{error}{reason}") from error
-    except (TemplateSyntaxError, OSError, UnicodeDecodeError) as error:
-        raise StartError(str(error)) from error
-    finally:
-        log.removeFilter(reasons)
-
-
-class _Reasons(logging.Filter):
-    """Holds back the errors that llama.cpp logs over a file; the first is why it failed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Take errors, let the rest pass."""
-        if record.levelno < logging.ERROR:
-            return True
-        self.lines.append(record.getMessage())
-        return False

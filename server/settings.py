@@ -1,59 +1,110 @@
-"""Every option of the server, declared once; its flag, environment variable and help come from here."""
+"""Every option of the server, declared once: flag, variable, key of the file and help come from here."""
 
+import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-MAX_SEQUENCES = 256
+from server.model_settings import ModelOptions, ModelSettings
+from server.model_store import default_data_dir
+
+# The help shows options under headings: each holds from the option named here to the next one named.
+SECTIONS = {
+    "config": "Configuration",
+    "model": "Model",
+    "host": "Network",
+    "context_size": "Engine",
+    "defaults": "Requests",
+    "keep_alive_seconds": "Operation",
+}
 
 
-class Settings(BaseSettings):
-    """Options of `caravan serve`. --port is also the variable CARAVAN_PORT, and so on; a flag beats it."""
+def _items(value: object) -> object:
+    """A list that came as text: JSON, or words with commas between."""
+    if not isinstance(value, str):
+        return value
+    return (
+        json.loads(value) if value.lstrip().startswith("[") else [item.strip() for item in value.split(",")]
+    )
+
+
+def _pairs(value: object) -> object:
+    """A table that came as text: JSON, or `name=value` pairs with commas between."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        return json.loads(value)
+    pairs = [item.partition("=") for item in value.split(",")]
+    if not all(equals for _, equals, _ in pairs):
+        raise ValueError("should be JSON or name=value pairs with commas between")
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+def _tables(value: object) -> object:
+    """Tables that came as text: JSON."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+Items = Annotated[list[str], BeforeValidator(_items)]
+Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
+Tables = Annotated[list[ModelSettings], BeforeValidator(_tables)]
+
+
+class Settings(ModelOptions, BaseSettings):
+    """Options of the server. --port is also the variable CARAVAN_PORT and the key `port` of the file."""
 
     model_config = SettingsConfigDict(
         env_prefix="CARAVAN_",
+        env_ignore_empty=True,
+        enable_decoding=False,
         extra="forbid",
         protected_namespaces=(),
-        cli_prog_name="caravan serve",
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
-        cli_exit_on_error=False,
     )
 
+    config: Path | None = Field(
+        default=None, description="TOML file of options. Flags and environment variables beat it."
+    )
     model: Path | None = Field(
-        default=None, description="GGUF file to serve. Default: the small model that ships with this package."
+        default=None,
+        description="GGUF file to serve, or the name by which `caravan pull` stored one. "
+        "Default: the small model that ships with this package.",
     )
     model_id: str | None = Field(
         default=None, description="Name that requests use. Default: the file's name without its ending."
     )
-    model_aliases: list[str] = Field(default=[], description="Further names of the model.")
+    model_aliases: Items = Field(default=[], description="Further names of the model.")
     chat_template: Path | None = Field(
         default=None, description="File with a Jinja chat template that replaces the model's own."
     )
+    models: Tables = Field(
+        default=[], description="Models with options of their own: `[[models]]` tables of the file, or JSON."
+    )
+    models_dir: Path | None = Field(
+        default=None, description="Folder whose GGUF files are all served, each loaded at its first request."
+    )
+    data_dir: Path = Field(
+        default_factory=default_data_dir, description="Folder where `caravan pull` keeps models."
+    )
+    max_loaded: NonNegativeInt = Field(
+        default=0,
+        description="Most models loaded at once; the least recently used one makes room. 0: no limit.",
+    )
+    memory_budget: ByteSize = Field(
+        default=ByteSize(0),
+        description="Memory that loaded models may need by estimate, such as 12GiB. "
+        "0: four fifths of the machine's.",
+    )
+    load_wait_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="How long a request waits for its model to load before it gets a 503.",
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
-    context_size: int = Field(
-        default=0,
-        ge=0,
-        description="Most tokens of one prompt and its answer. 0: the model's training length, up to 8192.",
-    )
-    kv_cells: int = Field(
-        default=0,
-        ge=0,
-        description="Tokens that all sequences together may keep in memory. 0: 8192, or the context size.",
-    )
-    batch_size: PositiveInt = Field(default=512, description="Most tokens that one engine step computes.")
-    max_sequences: int = Field(
-        default=64, ge=1, le=MAX_SEQUENCES, description="Sequences in memory, running and idle together."
-    )
-    max_running: int = Field(default=32, ge=1, le=MAX_SEQUENCES, description="Sequences that run at once.")
-    threads: int = Field(default=0, ge=0, description="Compute threads. 0: one per usable core.")
-    gpu_layers: int = Field(default=-1, ge=-1, description="Layers to put on a GPU. -1: all.")
-    defaults: dict[str, Any] = Field(
+    defaults: Pairs = Field(
         default={},
         description="Decoding values where a request says nothing, as `temperature=0.7,top_k=20` or as JSON.",
     )
@@ -82,5 +133,8 @@ class Settings(BaseSettings):
         description="How long running requests may go on when the server is told to end.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="warning", description="Least level logged."
+        default="info", description="Least level logged. info: a line for each request."
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="Log lines for people, or a JSON object each."
     )

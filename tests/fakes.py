@@ -1,13 +1,14 @@
 """An exact stand-in for the llama layer: mistakes in copying, cutting or batching change the text."""
 
 import hashlib
+import string
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from server.llama.batch import Batch
-from server.llama.context import DecodeStatus
+from server.llama.context import DecodeStatus, State
 
 END_OF_GENERATION = 256
 VOCAB_SIZE = 257
@@ -25,10 +26,16 @@ class FakeContext:
     end_weight: float = 1.0
     fail_next: bool = False
     num_decoded: int = 0
+    num_rows: int = 0
+    most_rows: int = 0
     # sequence id -> the cells it holds, in order; a cell is its token and its number
     cells: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     _rows: list[NDArray[np.float32]] = field(default_factory=list)
     _next_cell: int = 0
+
+    @property
+    def can_park(self) -> bool:
+        return self.can_cut and not self.sliding_window
 
     @property
     def num_cells_used(self) -> int:
@@ -51,6 +58,8 @@ class FakeContext:
             if batch.wants_logits[i]:
                 self._rows.append(self._row([token for token, _ in run]))
         self.num_decoded += count
+        self.num_rows += len(self._rows)
+        self.most_rows = max(self.most_rows, len(self._rows))
         return DecodeStatus.OK
 
     def logits(self) -> NDArray[np.float32]:
@@ -62,6 +71,26 @@ class FakeContext:
         run = self.cells[source]
         assert length is None or length <= len(run)
         self.cells[target] = list(run[:length])
+
+    def share_prefix(self, source: int, target: int, length: int) -> None:
+        assert self.can_cut
+        shared, own = self.cells[source][:length], self.cells[target]
+        assert [token for token, _ in shared] == [token for token, _ in own[:length]]
+        self.cells[target] = shared + own[length:]
+
+    def save_sequence(self, seq_id: int) -> State:
+        assert self.can_park
+        tokens = [token for token, _ in self.cells[seq_id]]
+        return np.array(tokens, np.int32).view(np.uint8)
+
+    def restore_sequence(self, seq_id: int, state: State) -> bool:
+        assert not self.cells.get(seq_id), "the target must be empty"
+        tokens = state.view(np.int32).tolist()
+        if self.num_cells_used + len(tokens) > self.num_cells:
+            return False
+        self.cells[seq_id] = [(token, self._next_cell + i) for i, token in enumerate(tokens)]
+        self._next_cell += len(tokens)
+        return True
 
     def truncate_sequence(self, seq_id: int, length: int) -> None:
         assert self.can_cut
@@ -92,6 +121,12 @@ class FakeVocab:
 
     def token_bytes(self, token_id: int) -> bytes:
         return b"" if token_id == END_OF_GENERATION else bytes([97 + token_id % 26])
+
+    def raw_bytes(self, token_id: int) -> bytes:
+        return self.token_bytes(token_id) or b"<end>"
+
+    def spell(self, text: str) -> list[int]:
+        return [ord(character) - 97 for character in text if character in string.ascii_lowercase]
 
     @property
     def end_of_generation_ids(self) -> frozenset[int]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 import uvicorn
 
 from server.app import create_app
-from server.loaded_model import LoadedModel
+from server.engine.client import AsyncEngine
 from server.registry import ModelRegistry
 from server.settings import Settings
 
@@ -18,9 +18,8 @@ _DEADLINE_SECONDS = 20
 
 
 @contextlib.contextmanager
-def live_server(model: LoadedModel, settings: Settings | None = None) -> Generator[str, None, None]:
-    """Serve `model`; the value is the address without `/v1`."""
-    registry = ModelRegistry([model])
+def live_server(registry: ModelRegistry, settings: Settings | None = None) -> Generator[str, None, None]:
+    """Serve the models of `registry`; the value is the address without `/v1`."""
     config = uvicorn.Config(
         create_app(settings or Settings(), registry), log_level="error", timeout_graceful_shutdown=1
     )
@@ -42,6 +41,14 @@ def live_server(model: LoadedModel, settings: Settings | None = None) -> Generat
             server.should_exit = True
             thread.join(_DEADLINE_SECONDS)
     assert not thread.is_alive()
+
+
+def engine_of(registry: ModelRegistry, name: str) -> AsyncEngine:
+    """The engine of a loaded model, for a look inside."""
+    model = registry.loaded(name)
+    assert model is not None
+    assert isinstance(model.engine, AsyncEngine)
+    return model.engine
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

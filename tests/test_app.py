@@ -10,18 +10,17 @@ import pytest
 from fastapi.testclient import TestClient
 
 from server.app import create_app
-from server.registry import ModelRegistry
 from server.service.presets import PresetError
 from server.serving import StartError, serve
 from server.settings import Settings
-from tests.fakes_web import loaded_model
+from tests.fakes_web import loaded_model, registry_over
 
 BODY: dict[str, object] = {"model": "fake", "prompt": "Hi"}
 
 
 @contextmanager
 def app(settings: Settings) -> Generator[TestClient, None, None]:
-    registry = ModelRegistry([loaded_model()])
+    registry = registry_over(loaded_model())
     with TestClient(create_app(settings, registry)) as client:
         assert client.portal is not None
         client.portal.call(registry.start)
@@ -36,7 +35,7 @@ def test_unknown_fields_pass_when_the_operator_says_so() -> None:
     with app(Settings(allow_unknown_fields=True)) as client:
         assert status(client, nonsense=1) == 200
         assert status(client, temperature=9) == 400
-        assert status(client, logprobs=5) == 400
+        assert status(client, lora=[1]) == 400
     with app(Settings()) as client:
         assert status(client, nonsense=1) == 400
 
@@ -61,12 +60,12 @@ def test_defaults_and_presets_of_the_operator(tmp_path: Path) -> None:
 
 
 def test_settings_that_no_request_could_use_end_the_start_with_one_line(tmp_path: Path) -> None:
-    for settings in (
-        Settings(defaults={"temperature": "9"}, port=0),
-        Settings(defaults={"mirostat": "2", "temperature": "0"}, port=0),
-        Settings(presets=tmp_path / "missing.json", port=0),
-    ):
+    wrong = Settings(defaults={"temperature": "9"}, port=0)
+    missing = Settings(presets=tmp_path / "missing.json", port=0)
+    unusable = Settings(defaults={"mirostat": "2", "temperature": "0"}, port=0)
+    for settings in (wrong, missing):
         with pytest.raises(PresetError):
-            create_app(settings, ModelRegistry([loaded_model()]))
+            create_app(settings, registry_over(loaded_model()))
+    for settings in (wrong, missing, unusable):
         with pytest.raises(StartError, match=r"^[^\n]+$"):
-            asyncio.run(serve(settings, open_one=lambda _settings: loaded_model()))
+            asyncio.run(serve(settings, make_registry=lambda _settings: registry_over(loaded_model())))

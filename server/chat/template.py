@@ -1,12 +1,15 @@
 """Chat templates: the Jinja text inside a GGUF, in a sandbox with the environment that real ones expect."""
 
 import datetime
+import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jinja2
 import jinja2.ext
+import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
 import jinja2.sandbox
@@ -22,6 +25,13 @@ CHATML = (
 )
 
 
+# Variables that every template gets; a request cannot set them.
+GIVEN = frozenset({"messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"})
+
+_TESTS_FOR_NONE = re.compile(r"content['\"]?\]? is (not )?none", re.IGNORECASE)
+_ID_LENGTH = re.compile(r"\bid['\"]?\]? *\| *length *!= *(\d{1,2})\b")
+
+
 class TemplateSyntaxError(Exception):
     """The template does not compile; it never will, so the server should not start with it."""
 
@@ -33,25 +43,63 @@ class _RefusalError(Exception):
 class ChatTemplate:
     """A compiled template. Rendering changes nothing, so any thread may do it.
 
+    `variables` are those that it asks for and a request may set. `tests_for_none` tells whether it expects
+    that content may be null. Of its own `call_id_length` it demands that ids of calls be.
+
     Raises TemplateSyntaxError.
     """
 
     def __init__(self, source: str, *, bos_token: str = "", eos_token: str = "") -> None:
         self.source = source
         self.knows_developer = "developer" in source
+        self.tests_for_none = _TESTS_FOR_NONE.search(source) is not None
+        length = _ID_LENGTH.search(source)
+        self.call_id_length = None if length is None else int(length[1])
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
+        environment = _environment()
         try:
-            self._template = _environment().from_string(source)
+            self._template = environment.from_string(source)
+            asked = jinja2.meta.find_undeclared_variables(environment.parse(source))
         except jinja2.TemplateError as error:
             raise TemplateSyntaxError(f"the chat template does not compile: {error}") from error
+        self.knows_tools = "tools" in asked
+        self.variables = frozenset(asked) - GIVEN - environment.globals.keys()
 
-    def render(self, messages: Sequence[Mapping[str, object]], *, add_generation_prompt: bool = True) -> str:
+    @functools.cached_property
+    def wants_argument_text(self) -> bool:
+        """Whether calls can only be shown with their arguments as JSON text, where most want an object."""
+        return self._fails_on_call({"a": "b"}) and not self._fails_on_call('{"a": "b"}')
+
+    def _fails_on_call(self, arguments: object) -> bool:
+        function = {"name": "f", "arguments": arguments}
+        call = {"id": "0" * (self.call_id_length or 9), "type": "function", "function": function}
+        content = None if self.tests_for_none else ""
+        messages: list[dict[str, object]] = [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": content, "tool_calls": [call]},
+            {"role": "tool", "content": "y", "tool_call_id": call["id"], "name": "f"},
+        ]
+        try:
+            self.render(messages)
+        except InvalidRequestError:
+            return True
+        return False
+
+    def render(
+        self,
+        messages: Sequence[Mapping[str, object]],
+        *,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, object]] | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> str:
         """The prompt text. A template that refuses or fails on the messages is an InvalidRequestError."""
         try:
             return self._template.render(
+                **(variables or {}),
                 messages=messages,
                 add_generation_prompt=add_generation_prompt,
-                tools=None,
+                tools=tools,
                 documents=None,
                 **self._tokens,
             )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -22,6 +23,11 @@ class EngineStartError(Exception):
 
 class FirstPromptDeathError(EngineStartError):
     """The process died while computing its first prompt, as builds with broken matrix kernels do."""
+
+
+def relay(line: messages.Logged) -> None:
+    """Log what the child has to say as if it were said here."""
+    logging.getLogger(line.name).log(line.level, "%s", line.text)
 
 
 class EngineChild:
@@ -101,6 +107,8 @@ class EngineChild:
         loaded = False
         while True:
             match await self.receive():
+                case messages.Logged() as line:
+                    relay(line)
                 case messages.Loaded():
                     loaded = True
                 case messages.Ready(config, system_info):

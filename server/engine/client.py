@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 import msgspec
 
 from server.engine import messages
-from server.engine.child import EngineChild, EngineStartError, FirstPromptDeathError
+from server.engine.child import EngineChild, EngineStartError, FirstPromptDeathError, relay
 from server.engine.config import EngineConfig
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
@@ -43,7 +43,7 @@ class AsyncEngine:
         self._supervisor: asyncio.Task[None] | None = None
         self._backoff = _FIRST_BACKOFF
         self._start_seconds = 0.0
-        self.num_restarts = 0
+        self._num_restarts = 0
 
     async def start(self) -> None:
         """Start the child and wait until it is ready; raises EngineStartError."""
@@ -77,6 +77,11 @@ class AsyncEngine:
     def context_size(self) -> int:
         """Tokens that one sequence may have, prompt and answer together; valid after `start`."""
         return self._wanted.context_size
+
+    @property
+    def num_restarts(self) -> int:
+        """How often the child was started anew after it had ended."""
+        return self._num_restarts
 
     @property
     def pid(self) -> int | None:
@@ -123,7 +128,7 @@ class AsyncEngine:
                 self._backoff = _FIRST_BACKOFF
             child = await self._restart()
             self._child = child
-            self.num_restarts += 1
+            self._num_restarts += 1
 
     async def _read(self, child: EngineChild) -> None:
         """Hand out what the child says until it ends, or says nothing for too long while it has work."""
@@ -135,7 +140,9 @@ class AsyncEngine:
             message = receiving.result()
             if message is None:
                 return
-            if isinstance(message, messages.Stepped):
+            if isinstance(message, messages.Logged):
+                relay(message)
+            elif isinstance(message, messages.Stepped):
                 self._stats = message.stats
                 self._dispatch(message.outputs)
 

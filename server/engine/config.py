@@ -8,18 +8,23 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `context_size` is the longest that one sequence may become, prompt and answer together; 0 takes the
     model's training length, at most DEFAULT_CONTEXT_LIMIT. `num_cells` is the KV memory of all sequences
-    together; 0 takes DEFAULT_NUM_CELLS, or `context_size` if that is more. `max_sequences` bounds the
-    sequences known to llama.cpp, running and idle together (at most 256). `step_seconds` is the pace kept
-    for streams that are already running: a prompt is cut so that one step takes about that long.
-    `num_threads` 0 means one per usable core. `num_gpu_layers` -1 means all.
+    together; 0 takes DEFAULT_NUM_CELLS, or `context_size` if that is more. `num_parked_tokens` bounds idle
+    sequences kept outside of the cells, which takes as much memory a token; None means `num_cells`.
+    `max_sequences` bounds the sequences known to llama.cpp, running and idle together (at most 256).
+    `step_seconds` is the pace kept for streams that are already running: a prompt is cut so that one step
+    takes about that long. `num_scored_rows` bounds the rows of logits that a step computes for the sake of
+    prompts' log probabilities; llama.cpp keeps room for each. `num_threads` 0 means one per usable core.
+    `num_gpu_layers` -1 means all.
     """
 
     model_path: str
     context_size: int = 0
     num_cells: int = 0
+    num_parked_tokens: int | None = None
     batch_size: int = 512
     max_sequences: int = 64
     max_running: int = 32
+    num_scored_rows: int = 64
     step_seconds: float = 0.2
     num_threads: int = 0
     num_gpu_layers: int = -1
@@ -28,3 +33,10 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 DEFAULT_CONTEXT_LIMIT = 8192
 DEFAULT_NUM_CELLS = 8192
+
+
+def settled_lengths(context_size: int, num_cells: int, training_context: int) -> tuple[int, int]:
+    """Context size and number of cells with those filled in that were left open (0)."""
+    trained = training_context or DEFAULT_CONTEXT_LIMIT
+    context_size = context_size or min(trained, DEFAULT_CONTEXT_LIMIT)
+    return context_size, max(num_cells or DEFAULT_NUM_CELLS, context_size)

@@ -39,11 +39,10 @@ class Decoder:
         self._finish_full = finish_full
         self._batch = Batch(config.batch_size)
 
-    def decode(self, work: list[Work]) -> list[Sequence]:
+    def decode(self, work: list[Work]) -> list[Work]:
         """Compute the work, or what is left of it after shedding load.
 
-        Returns the sequences with nothing missing any more, in the order of their rows of logits. Raises
-        DecodeFailedError.
+        Returns what of it has rows of logits, in their order. Raises DecodeFailedError.
         """
         while work:
             if not self._make_room(sum(item.num_tokens for item in work)):
@@ -67,6 +66,8 @@ class Decoder:
             start = sequence.num_computed_tokens
             run = sequence.token_ids[start : start + item.num_tokens]
             self._batch.add(sequence.seq_id, start, run, wants_logits=item.completes)
+            if item.num_scored:
+                self._batch.mark(item.num_logits)
         started = time.perf_counter()
         status = self._context.decode(self._batch)
         if status is DecodeStatus.OK and any(item.num_tokens > 1 for item in work):
@@ -88,12 +89,11 @@ class Decoder:
             self._finish_full(victim)
         return [item for item in work if item.sequence is not victim]
 
-    def _commit(self, work: list[Work]) -> list[Sequence]:
-        complete = [item.sequence for item in work if item.completes]
+    def _commit(self, work: list[Work]) -> list[Work]:
         for item in work:
             sequence = item.sequence
             assert sequence.seq_id is not None
             start = sequence.num_computed_tokens
             self._kv_cache.commit(sequence.seq_id, sequence.token_ids[start : start + item.num_tokens])
             sequence.num_computed_tokens += item.num_tokens
-        return complete
+        return [item for item in work if item.num_logits]

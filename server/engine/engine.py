@@ -13,10 +13,11 @@ from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.ports import DecodingContext, TokenTable
 from server.engine.sampling.sampler import TokenSpace
-from server.engine.scheduler import Scheduler
+from server.engine.scheduler import Scheduler, Work
 from server.engine.sequence import Sequence
 from server.engine.step_clock import StepClock
-from server.engine.token_mask import ConstraintError, TokenMask
+from server.engine.token_mask import ConstraintError, Foresight, TokenMask
+from server.engine.totals import Totals
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Engine:
         self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids)
         self._intake = Intake(tokens, self._token_space, config.context_size, self._deliver)
         clock = StepClock(config.step_seconds)
-        self._kv_cache = KVCache(context)
+        self._kv_cache = KVCache(context, config.num_parked_tokens)
         self._scheduler = Scheduler(config, self._kv_cache, clock)
         self._decoder = Decoder(
             context,
@@ -58,8 +59,9 @@ class Engine:
             clock,
             lambda sequence: self._finish(sequence, FinishReason.LENGTH),
         )
+        self._foresight = Foresight()
         self._outputs: list[TokenOutput] = []
-        self._totals = _Totals()
+        self._totals = Totals()
         self._stopping = False
         self._num_failed_steps = 0
 
@@ -89,6 +91,11 @@ class Engine:
                 self._refuse(request, None, FinishReason.ABORT)
             self._finish_all(FinishReason.ABORT)
             self._flush()
+            self._foresight.close()
+
+    def read_vocabulary(self) -> None:
+        """Have ready what the first constraint needs; later it would hold up all streams."""
+        self._intake.read_vocabulary()
 
     @property
     def is_idle(self) -> bool:
@@ -104,8 +111,10 @@ class Engine:
         """Schedule, decode, sample, publish."""
         self._expire()
         work = self._scheduler.schedule()
-        complete = self._decoder.decode(work)
-        self._sample(complete)
+        if work:
+            self._kv_cache.relieve()
+        done = self._decoder.decode(work)
+        self._sample(done)
         self._totals.steps += bool(work)
         self._flush()
 
@@ -117,6 +126,7 @@ class Engine:
             num_idle_sequences=self._kv_cache.num_idle,
             num_cells=self._context.num_cells,
             num_cells_used=self._kv_cache.num_cells_used,
+            num_parked_tokens=self._kv_cache.num_parked_tokens,
             num_prompt_tokens=self._totals.prompt,
             num_cached_tokens=self._totals.cached,
             num_completion_tokens=self._totals.completion,
@@ -212,46 +222,55 @@ class Engine:
             if sequence.deadline is not None and sequence.deadline <= now:
                 self._finish(sequence, FinishReason.LENGTH)
 
-    def _sample(self, complete: list[Sequence]) -> None:
+    def _sample(self, done: list[Work]) -> None:
         """Draw the next token of every sequence whose known tokens are all computed."""
-        if not complete:
+        if not done:
             return
         logits = self._context.logits()
-        for row, sequence in enumerate(complete):
+        end = 0
+        for item in done:
+            sequence, end = item.sequence, end + item.num_logits
             try:
-                token_id = sequence.sampler.sample(logits[row])
+                if item.num_scored and sequence.scores is not None:
+                    start = end - item.num_logits
+                    sequence.scores.take(logits[start : start + item.num_scored], self._token_space.ids)
+                if not item.completes:
+                    continue
+                if sequence.params.max_tokens == 0:
+                    self._finish(sequence, FinishReason.LENGTH)
+                    continue
+                # What follows without a draw is added with it; the next step computes it all at once.
+                for token_id in sequence.sampler.next_tokens(logits[end - 1]):
+                    if not self._append(sequence, token_id):
+                        break
             except ConstraintError as error:
                 self._finish(sequence, FinishReason.ERROR, str(error))
-                continue
             except Exception as error:
                 log.exception("a draw failed")
                 self._finish(sequence, FinishReason.ERROR, f"sampling failed: {error}")
-                continue
-            self._append(sequence, token_id)
+        self._foresight.prepare(
+            item.sequence.sampler.next_mask for item in done if item.sequence.is_unfinished
+        )
 
-    def _append(self, sequence: Sequence, token_id: int) -> None:
-        """Add a drawn token to its sequence and tell the client, or end the sequence."""
+    def _append(self, sequence: Sequence, token_id: int) -> bool:
+        """Add a token to its sequence and tell the client, or end the sequence; whether it goes on."""
         sequence.token_ids.append(token_id)
         self._totals.completion += 1
         if token_id in self._token_space.end_ids or token_id in sequence.params.stop_token_ids:
             self._finish(sequence, FinishReason.STOP)
-            return
+            return False
+        sequence.hold_logprob()
         if sequence.num_completion_tokens < sequence.params.min_tokens:
             text = sequence.detokenizer.push_unstopped(token_id)
         else:
             text = sequence.detokenizer.push(token_id)
         if sequence.detokenizer.stopped or sequence.sampler.is_complete:
             self._finish(sequence, FinishReason.STOP, text=text)
-        elif self._is_full(sequence):
+        elif sequence.is_full(self._config.context_size):
             self._finish(sequence, FinishReason.LENGTH, text=text)
         elif text:
             self._outputs.append(sequence.output(text))
-
-    def _is_full(self, sequence: Sequence) -> bool:
-        limit = sequence.params.max_tokens
-        if limit is not None and sequence.num_completion_tokens >= limit:
-            return True
-        return sequence.num_tokens >= self._config.context_size
+        return sequence.is_unfinished
 
     def _finish(
         self, sequence: Sequence, reason: FinishReason, error: str | None = None, text: str = ""
@@ -277,13 +296,3 @@ class Engine:
         """Hand over the outputs of this step, all at once."""
         outputs, self._outputs = self._outputs, []
         self._publish(outputs, self.stats())
-
-
-class _Totals:
-    """Counters since the start."""
-
-    def __init__(self) -> None:
-        self.prompt = 0
-        self.cached = 0
-        self.completion = 0
-        self.steps = 0

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from server.engine.params import Constraint
@@ -29,8 +30,11 @@ LIMITS = LLParserLimits(
 # through, where an ordinary thread would end the process.
 RECURSION = 262_144
 
-# Forced text would be tokenized anew in every step, however long it is; the model is left to spell it.
-_OPTIONS = '\n%llguidance {"no_forcing": true}\n'
+# Where there is one way on, text is tokenized by the engine and not drawn. All that is forced is found at
+# once, so that only constraints that are written here and short may force it: what users write may go on
+# and on without a choice.
+_UNFORCED = '\n%llguidance {"no_forcing": true}\n'
+_MAX_FORCING = 32_768
 # Enough for any indented style, too little to babble in.
 _WHITESPACE = r"( |\n[ \t]{0,40})"
 
@@ -62,54 +66,75 @@ class GrammarCompiler:
 
     def from_schema(self, schema: dict[str, Any]) -> Constraint:
         """JSON that satisfies a schema, whose keywords are known to be sound."""
-        options = {"whitespace_pattern": _WHITESPACE, "lenient": False, "coerce_one_of": False}
-        return self._checked(f"start: %json {json.dumps({**schema, 'x-guidance': options})}")
+        return self._checked(f"start: {json_lark(schema)}", forces=True)
 
     def from_regex(self, pattern: str) -> Constraint:
         """Text that matches a regular expression, in Rust's syntax, as a whole."""
         wrapped = json.loads(LLMatcher.grammar_from_regex(pattern))
         # The place in the wrapping says nothing; the one inside the pattern does.
         return self._checked(
-            wrapped["grammars"][0]["lark_grammar"], lambda fault: _in_pattern(fault, pattern)
+            wrapped["grammars"][0]["lark_grammar"], explain=lambda fault: _in_pattern(fault, pattern)
         )
 
     def from_choices(self, choices: Sequence[str]) -> Constraint:
         """One of some texts."""
-        return self._checked(f"start: /{'|'.join(map(_literal, choices))}/")
+        return self._checked(f"start: /{'|'.join(map(_literal, choices))}/", forces=True)
 
     def from_lark(self, text: str) -> Constraint:
         """Text of a grammar in llguidance's dialect of Lark."""
-        return self._checked(text, names_tokens=True)
+        return self._checked(text, find_fault=_text_fault)
+
+    def from_tool_grammar(self, text: str, after: tuple[str, ...] = ()) -> Constraint:
+        """Text of a grammar that this server wrote, which may name tokens by id: `<[151657]>`.
+
+        Whether such tokens exist, and can begin anything, only the engine of the model finds out.
+        """
+        return msgspec.structs.replace(self._checked(text, find_fault=_token_fault, forces=True), after=after)
 
     def _checked(
         self,
         lark: str,
-        explain: Callable[[str], GrammarError] | None = None,
         *,
-        names_tokens: bool = False,
+        find_fault: Callable[[str], str] | None = None,
+        explain: Callable[[str], GrammarError] | None = None,
+        forces: bool = False,
     ) -> Constraint:
-        grammar = lark + _OPTIONS
-        fault = self._stack.call(lambda: _fault(grammar, names_tokens), RECURSION)
+        grammar = lark if forces and len(lark) <= _MAX_FORCING else lark + _UNFORCED
+        fault = self._stack.call(lambda: _fault(grammar, find_fault or _first_step_fault), RECURSION)
         if fault:
             raise (explain or _located)(fault)
         return Constraint(grammar)
 
 
-def _fault(grammar: str, names_tokens: bool) -> str:
-    """What is wrong with a grammar, which may name tokens or not; empty if nothing is."""
+def json_lark(schema: dict[str, Any]) -> str:
+    """The right side of a Lark rule for JSON of a schema whose keywords are known to be sound."""
+    options = {"whitespace_pattern": _WHITESPACE, "lenient": False, "coerce_one_of": False}
+    return f"%json {json.dumps({**schema, 'x-guidance': options})}"
+
+
+def _fault(grammar: str, find_fault: Callable[[str], str]) -> str:
+    """What is wrong with a grammar; empty if nothing is."""
     try:
-        if names_tokens:
-            # Without a model, tokens remain unknown, and a warning says so.
-            _, messages = LLMatcher.validate_grammar_with_warnings(grammar, None, limits=LIMITS)
-            unknown = next((message for message in messages if _NEEDS_TOKENS in message), "")
-            if unknown:
-                return unknown
-        return _first_step_fault(grammar)
+        return find_fault(grammar)
     except BaseException as error:
         # What panics in Rust arrives as an exception that is none of Exception's.
         if type(error).__name__ != "PanicException":
             raise
         return "it cannot be compiled"
+
+
+def _text_fault(grammar: str) -> str:
+    """What is wrong with a grammar that may not name tokens."""
+    # Without a model, tokens remain unknown, and a warning says so.
+    _, messages = LLMatcher.validate_grammar_with_warnings(grammar, None, limits=LIMITS)
+    unknown = next((message for message in messages if _NEEDS_TOKENS in message), "")
+    return unknown or _first_step_fault(grammar)
+
+
+def _token_fault(grammar: str) -> str:
+    """What is wrong with a grammar that may name tokens, which remain unknown here."""
+    is_error, messages = LLMatcher.validate_grammar_with_warnings(grammar, None, limits=LIMITS)
+    return messages[0] if is_error else ""
 
 
 def _first_step_fault(grammar: str) -> str:

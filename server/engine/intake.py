@@ -3,12 +3,18 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from server.engine.detokenizer import Detokenizer
-from server.engine.params import GenerationRequest
+from server.engine.guide import Guide
+from server.engine.params import GenerationRequest, Reasoning
 from server.engine.ports import TokenTable
+from server.engine.prompt_scores import PromptScores, ScoreBook
 from server.engine.sampling.sampler import Sampler, TokenSpace
 from server.engine.sequence import Sequence
 from server.engine.token_mask import ConstraintError, MaskFactory, TokenMask
+
+_NONE = np.empty(0, np.int32)
 
 Masks = list[TokenMask] | ConstraintError
 
@@ -32,6 +38,7 @@ class Intake:
         self._context_size = context_size
         self._deliver = deliver
         self._num_arrivals = 0
+        self._scores = ScoreBook()
         self._waiting: dict[str, GenerationRequest] = {}
         self._thread: ThreadPoolExecutor | None = None
 
@@ -50,6 +57,13 @@ class Intake:
             return "a prompt token is outside the vocabulary"
         if is_taken or request.id in self._waiting:
             return "a request of this id is running"
+        named = (*request.shown_token_ids, *_reasoning_ids(request.reasoning))
+        if named and not 0 <= min(named) <= max(named) < len(self._token_space.ids):
+            return "a token that the request names is outside the vocabulary"
+        if request.reasoning and not (request.reasoning.end and request.reasoning.end_token_ids):
+            return "the end of reasoning is empty"
+        if request.constraint and not all(request.constraint.after):
+            return "a marker is empty"
         return None
 
     def add(self, request: GenerationRequest) -> None:
@@ -72,10 +86,17 @@ class Intake:
         made = []
         for index, mask in enumerate(masks or [None] * request.n):
             self._num_arrivals += 1
-            sampler = Sampler(request.params, request.token_ids, index, self._token_space, mask)
-            detokenizer = Detokenizer(self._tokens, request.params)
-            made.append(Sequence(request, index, self._num_arrivals, sampler, detokenizer))
+            guide = self._guide(request, mask)
+            sampler = Sampler(request.params, request.token_ids, index, self._token_space, guide)
+            detokenizer = Detokenizer(self._tokens, request.params, request.shown_token_ids)
+            scores = self._prompt_scores(request)
+            made.append(Sequence(request, index, self._num_arrivals, sampler, detokenizer, scores))
         return made
+
+    def _prompt_scores(self, request: GenerationRequest) -> PromptScores | None:
+        if request.num_prompt_logprobs is None:
+            return None
+        return PromptScores(self._scores, request.token_ids, request.cache_salt, request.num_prompt_logprobs)
 
     def close(self) -> list[GenerationRequest]:
         """Make no more masks; all requests that waited."""
@@ -84,6 +105,16 @@ class Intake:
         waiting = list(self._waiting.values())
         self._waiting.clear()
         return waiting
+
+    def read_vocabulary(self) -> None:
+        """Have ready what the first constraint needs."""
+        self._factory.read_vocabulary()
+
+    def _guide(self, request: GenerationRequest, mask: TokenMask | None) -> Guide | None:
+        if mask is None and request.reasoning is None:
+            return None
+        space_ids = _NONE if mask is None else self._factory.space_ids
+        return Guide(self._tokens, space_ids, mask, request.constraint, request.reasoning)
 
     def _worker(self) -> ThreadPoolExecutor:
         if self._thread is None:
@@ -99,3 +130,7 @@ class Intake:
         except Exception as error:
             masks = ConstraintError(f"the constraint could not be prepared: {error}")
         self._deliver(request, masks)
+
+
+def _reasoning_ids(reasoning: Reasoning | None) -> tuple[int, ...]:
+    return () if reasoning is None else (*reasoning.start_token_ids, *reasoning.end_token_ids)

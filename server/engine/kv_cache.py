@@ -6,8 +6,17 @@ Rule kept: the tree and llama.cpp's cells change together, so that `num_cells_us
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from server.engine.parking_lot import Parked, ParkingLot
 from server.engine.ports import DecodingContext
 from server.engine.radix_tree import Match, RadixTree
+
+# An idle sequence is parked after this many steps of others: the next turn of a chat may come at once.
+_LINGER_STEPS = 8
+# Parking copies a sequence with what others share; that much of it has to be its own.
+_OWN_SHARE = 1 / 8
+# A parked sequence comes back for this many tokens and this share of it; a few are quicker computed.
+_MIN_FETCHED = 32
+_FETCHED_SHARE = 1 / 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +32,18 @@ class KVCache:
 
     An id is free, active (some running sequence owns it) or idle: its owner is gone, its content can still be
     matched, and it is evicted when an id or cells are needed, the least recently used first.
+
+    Attention on a processor pays for idle cells in every step. So sequences that stay idle beside running
+    ones are parked, as evicted and preempted ones are, up to `num_parked_tokens` (None: as many as there are
+    cells); when a prompt begins like one of them, it is fetched, a copy instead of a computation.
     """
 
-    def __init__(self, context: DecodingContext) -> None:
+    def __init__(self, context: DecodingContext, num_parked_tokens: int | None = 0) -> None:
         self._context = context
+        capacity = context.num_cells if num_parked_tokens is None else num_parked_tokens
+        self._lot = ParkingLot(capacity if context.can_park else 0)
+        self._num_steps = 0
+        self._idle_since: dict[int, int] = {}
         self._tree = RadixTree()
         self._free = list(range(context.max_sequences - 1, -1, -1))
         self._active: dict[int, str] = {}
@@ -42,6 +59,11 @@ class KVCache:
     def num_idle(self) -> int:
         """Sequences kept only to be matched."""
         return len(self._idle)
+
+    @property
+    def num_parked_tokens(self) -> int:
+        """Tokens of sequences that are kept outside of the cells."""
+        return self._lot.num_tokens
 
     @property
     def shares_prefixes(self) -> bool:
@@ -73,12 +95,19 @@ class KVCache:
                 return Match(0, frozenset())
         return self._tree.match(token_ids, salt, whole=True)
 
+    def num_known(self, token_ids: list[int], salt: str) -> int:
+        """How much of a prompt need not be computed: what is in cells, or can be brought there."""
+        known = token_ids[:-1]
+        return max(self.match(known, salt).length, self._lot.match(known, salt).length)
+
     def allocate(self, token_ids: list[int], salt: str) -> Allocation | None:
         """Give a newcomer an id and as much of its prompt as is in memory; None when every id is active.
 
         The last token is never taken from memory: there must be one to compute, to have logits.
         """
         match = self.match(token_ids[:-1], salt)
+        if self._fetch(token_ids[:-1], salt, match.length):
+            match = self.match(token_ids[:-1], salt)
         source = self._pick_source(match)
         if source is not None and source in self._idle and self._tree.length(source) == match.length:
             return self._adopt(source, match.length)
@@ -103,20 +132,30 @@ class KVCache:
 
     def retire(self, seq_id: int) -> None:
         """Its owner is done: the sequence becomes idle, the last to be evicted."""
-        self._idle[seq_id] = self._active.pop(seq_id)
+        self._rest(seq_id, self._active.pop(seq_id))
         if self._tree.length(seq_id) == 0:
             self._forget(seq_id)
 
     def discard(self, seq_id: int) -> None:
         """Its owner gives its memory up: the id and the cells are free at once."""
-        self._idle[seq_id] = self._active.pop(seq_id)
-        self._forget(seq_id)
+        self._rest(seq_id, self._active.pop(seq_id))
+        self._park(seq_id)
+
+    def relieve(self) -> None:
+        """Note a step with running sequences; park one that has been idle beside them for a while."""
+        self._num_steps += 1
+        for seq_id in self._idle:
+            if self._num_steps - self._idle_since[seq_id] < _LINGER_STEPS:
+                return
+            if self._is_worth_parking(seq_id):
+                self._park(seq_id)
+                return
 
     def evict_one(self, keep: int | None = None) -> bool:
-        """Forget the least recently used idle sequence, other than `keep`; False when there is none."""
+        """Park or forget the idle sequence used least recently, other than `keep`; False if there is none."""
         for seq_id in self._idle:
             if seq_id != keep:
-                self._forget(seq_id)
+                self._park(seq_id)
                 self.num_evictions += 1
                 return True
         return False
@@ -129,6 +168,7 @@ class KVCache:
         self._tree.clear()
         self._free = list(range(self._context.max_sequences - 1, -1, -1))
         self._idle.clear()
+        self._lot.clear()
 
     def audit(self) -> list[str]:
         """What is wrong with the books; empty when they add up."""
@@ -171,9 +211,66 @@ class KVCache:
             self._tree.truncate(seq_id, length)
         return Allocation(seq_id, length)
 
+    def _fetch(self, token_ids: list[int], salt: str, num_in_cells: int) -> bool:
+        """Make the parked sequence that begins most like a prompt an idle one again, if that is worth it.
+
+        What it shares with sequences in cells, it shares with them afterwards.
+        """
+        match = self._lot.match(token_ids, salt)
+        gain = match.length - num_in_cells
+        if gain < _MIN_FETCHED:
+            return False
+        name = min(match.seq_ids, key=self._lot.length)
+        if gain < _FETCHED_SHARE * self._lot.length(name):
+            return False
+        parked = self._lot.take(name)
+        if not self._make_room(len(parked.token_ids)):
+            self._lot.put(parked)
+            return False
+        seq_id = self._free.pop()
+        if not self._context.restore_sequence(seq_id, parked.state):
+            self._free.append(seq_id)
+            return False
+        shared = self._tree.match(parked.token_ids, salt)
+        if shared.length:
+            source = min(shared.seq_ids)
+            self._context.share_prefix(source, seq_id, shared.length)
+            self._tree.fork(source, seq_id, shared.length)
+        else:
+            self._tree.insert(seq_id, salt)
+        self._tree.extend(seq_id, parked.token_ids[shared.length :])
+        self._rest(seq_id, salt)
+        return True
+
+    def _make_room(self, num_cells: int) -> bool:
+        """Have an id and so many cells free, at the cost of idle sequences."""
+        if num_cells > self.num_spare_cells():
+            return False
+        while not self._free or self.num_free_cells() < num_cells:
+            if not self.evict_one():
+                return False
+        return True
+
+    def _is_worth_parking(self, seq_id: int) -> bool:
+        length = self._tree.length(seq_id)
+        return self._lot.takes(length) and self._tree.num_own_cells(seq_id) >= _OWN_SHARE * length
+
+    def _park(self, seq_id: int) -> None:
+        """Free the id and the cells of an idle sequence, and keep its content if it is worth that."""
+        if self._is_worth_parking(seq_id):
+            tokens, salt = self._tree.tokens(seq_id), self._idle[seq_id]
+            if self._lot.needs(tokens, salt):
+                self._lot.put(Parked(tokens, salt, self._context.save_sequence(seq_id)))
+        self._forget(seq_id)
+
+    def _rest(self, seq_id: int, salt: str) -> None:
+        self._idle[seq_id] = salt
+        self._idle_since[seq_id] = self._num_steps
+
     def _touch(self, seq_id: int) -> None:
         if seq_id in self._idle:
             self._idle.move_to_end(seq_id)
+            self._idle_since[seq_id] = self._num_steps
 
     def _forget(self, seq_id: int) -> None:
         del self._idle[seq_id]

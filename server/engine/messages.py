@@ -52,6 +52,14 @@ class StartFailed(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
+class Logged(msgspec.Struct, frozen=True, tag=True):
+    """A line for the log; `level` is one of `logging`."""
+
+    name: str
+    level: int
+    text: str
+
+
 class Stepped(msgspec.Struct, frozen=True, tag=True):
     """The outputs of one step, and the books after it."""
 
@@ -60,7 +68,7 @@ class Stepped(msgspec.Struct, frozen=True, tag=True):
 
 
 ToEngine = Load | Submit | Abort | Stop
-FromEngine = Loaded | Ready | StartFailed | Stepped
+FromEngine = Loaded | Ready | StartFailed | Logged | Stepped
 
 _encoder = msgspec.msgpack.Encoder()
 to_engine_decoder: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)

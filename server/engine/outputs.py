@@ -14,14 +14,39 @@ class FinishReason(StrEnum):
     ERROR = "error"
 
 
-class TokenOutput(msgspec.Struct, frozen=True, kw_only=True):
+class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
+    """How likely a token was: natural logarithms of a softmax over the whole vocabulary.
+
+    `top_ids` are the likeliest tokens, the likeliest first, with `top_logprobs`; banned ones are left out.
+    `offset` is the place in the choice's text, in characters, where the token's first character stands.
+    `rank` is told of prompts only: 1 for the likeliest token. `logprob` is NaN for a token with nothing
+    before it to tell.
+    """
+
+    token_id: int
+    logprob: float
+    top_ids: tuple[int, ...] = ()
+    top_logprobs: tuple[float, ...] = ()
+    offset: int = 0
+    rank: int = 0
+
+
+class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """News of one choice: `text` to append, and totals so far.
 
     The last output of a choice has a `finish_reason`, and nothing follows it. `text` never ends inside a
     character, nor inside what may still become a stop string. `error` is set with FinishReason.ERROR alone.
-    `num_completion_tokens` counts every token drawn, the end-of-generation token included. `mirostat_mu` is
+    `num_completion_tokens` counts every token drawn or forced, the end-of-generation token included;
+    `num_reasoning_tokens` those of them that were thinking, its markers included. `mirostat_mu` is
     mirostat's state after them, where it draws. `sum_logprob` adds up the log probabilities of the tokens
     drawn, where the request asked for a score: after bias, penalties and bans, before truncation.
+
+    `logprobs` has the tokens of which the first character is in `text`, of the same stage, where the request
+    asked for them: all that were drawn, in the end, except the one that ended the text and those that stand
+    in the part that a stop string cut off. `prompt_logprobs`, if the request asked for them, are in the first
+    output of a choice, one for each token of the prompt but the first, of the logits as they are; none are
+    there if the choice ended before its prompt was computed. `queue_seconds` is how long the choice waited
+    for its prompt to be begun, told with its first output alone.
     """
 
     request_id: str
@@ -30,8 +55,12 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason | None = None
     num_completion_tokens: int = 0
     num_cached_tokens: int = 0
+    num_reasoning_tokens: int = 0
     mirostat_mu: float | None = None
     sum_logprob: float | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    queue_seconds: float | None = None
     error: str | None = None
 
 
@@ -43,6 +72,7 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     num_idle_sequences: int = 0
     num_cells: int = 0
     num_cells_used: int = 0
+    num_parked_tokens: int = 0
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
     num_completion_tokens: int = 0

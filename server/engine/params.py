@@ -17,8 +17,9 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     may not be completed. `dry_breakers` are token sequences over which DRY sees no repetition.
     `seed` None draws a fresh seed; each choice of a seeded request has a stream of its own.
     `min_tokens` tokens are drawn before anything but `max_tokens` or `max_seconds` may end the text.
-    `max_tokens` None means "until the context is full". `stop` ends the text at its `stop_limit`-th
-    occurrence. `max_seconds` counts from the request's arrival. `score` asks for `TokenOutput.sum_logprob`.
+    `max_tokens` 0 computes the prompt and draws nothing; None means "until the context is full". `stop` ends
+    the text at its `stop_limit`-th occurrence. `max_seconds` counts from the request's arrival. `score` asks
+    for `TokenOutput.sum_logprob`, `num_logprobs` for `TokenOutput.logprobs` with so many likeliest tokens.
     """
 
     temperature: float = 0.8
@@ -60,21 +61,49 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     stop_token_ids: tuple[int, ...] = ()
     include_stop: bool = False
     score: bool = False
+    num_logprobs: int | None = None
 
 
 class Constraint(msgspec.Struct, frozen=True):
-    """The only texts that an answer may be: a grammar as `server.engine.grammar` writes and checks it."""
+    """The only texts that an answer may be: a grammar as `server.engine.grammar` writes and checks it.
+
+    With `after`, everything may come until one of these markers stands in the text, control tokens written
+    out; the grammar then describes the text from the first byte of that marker on. Of markers that end at
+    one place the longest counts. A token in which a marker ends, and whose rest the grammar forbids, is not
+    drawn. A text without any marker may end as it likes.
+    """
 
     grammar: str
+    after: tuple[str, ...] = ()
+
+
+class Reasoning(msgspec.Struct, frozen=True):
+    """How a model thinks before it answers: between the markers `start` and `end`, written out.
+
+    The prompt has opened it (`is_open`), or the model may with its very first text, white space aside. Until
+    `end` no constraint binds and none of its markers is seen; the white space that follows is not the
+    constraint's business either. A constraint that binds at once leaves room for `start_token_ids`.
+
+    `budget` tokens may be spent, both markers not counted; then `end_token_ids` are appended undrawn.
+    """
+
+    start: str
+    end: str
+    is_open: bool
+    budget: int | None
+    end_token_ids: tuple[int, ...]
+    start_token_ids: tuple[int, ...]
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt and what to do with it. `id` is unique among the requests an engine knows.
 
     `token_ids` is not empty, every id is in the vocabulary, and it is shorter than the context.
+    `num_prompt_logprobs` asks for `TokenOutput.prompt_logprobs`, with so many of the likeliest tokens.
     `n` choices are drawn from the one prompt, which is computed once where memory can be cut. `cache_salt`
     separates prefix caches: a prefix is only ever shared among requests with an equal salt. Every choice by
-    itself keeps to the `constraint`, and ends when the constraint leaves nothing to add.
+    itself keeps to the `constraint`, and ends when the constraint leaves nothing to add. `shown_token_ids`
+    are control tokens that are written out in the text; those that end generation never are.
     """
 
     id: str
@@ -82,4 +111,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     params: SamplingParams
     n: int = 1
     cache_salt: str = ""
+    num_prompt_logprobs: int | None = None
     constraint: Constraint | None = None
+    reasoning: Reasoning | None = None
+    shown_token_ids: tuple[int, ...] = ()

@@ -4,6 +4,7 @@ Started as `python -m server.engine.process FD`, FD being one end of a socket pa
 the other end, and that ends this process, wherever it is.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -16,13 +17,15 @@ import msgspec
 import numpy as np
 
 from server.engine import messages
-from server.engine.config import DEFAULT_CONTEXT_LIMIT, DEFAULT_NUM_CELLS, EngineConfig
+from server.engine.config import EngineConfig, settled_lengths
 from server.engine.engine import Engine
 from server.engine.outputs import EngineStats, TokenOutput
+from server.engine.sizing import fitted
 from server.llama import library
 from server.llama.batch import Batch
 from server.llama.context import Context, ContextError, DecodeStatus
 from server.llama.model import Model, ModelLoadError
+from server.machine import available_memory, usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +40,12 @@ class FirstPromptError(Exception):
 
 
 class _Connection:
-    """Frames over a socket: the reader is one thread, the writer another."""
+    """Frames over a socket: one thread reads, any may write."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._reader = connection.makefile("rb")
+        self._sending = threading.Lock()
 
     def receive(self) -> messages.ToEngine | None:
         """The next message; None when the parent is gone."""
@@ -53,7 +57,24 @@ class _Connection:
 
     def send(self, message: messages.FromEngine) -> None:
         """Write a message, waiting while the parent is slow."""
-        self._socket.sendall(messages.encode(message))
+        frame = messages.encode(message)
+        with self._sending:
+            self._socket.sendall(frame)
+
+
+class _LogSender(logging.Handler):
+    """Has the parent log what is logged here, so that all lines come out in one form."""
+
+    def __init__(self, connection: _Connection) -> None:
+        super().__init__()
+        self._connection = connection
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send a line (logging's protocol)."""
+        # A parent that is gone reads no lines, and this process is about to end.
+        with contextlib.suppress(OSError):
+            self._connection.send(messages.Logged(record.name, record.levelno, self.format(record)))
 
 
 class _Publisher:
@@ -72,10 +93,7 @@ class _Publisher:
 
 def resolve(config: EngineConfig, training_context: int) -> EngineConfig:
     """Fill in the sizes that were left open, and bring those that depend on each other into line."""
-    context_size = config.context_size or min(
-        training_context or DEFAULT_CONTEXT_LIMIT, DEFAULT_CONTEXT_LIMIT
-    )
-    num_cells = max(config.num_cells or DEFAULT_NUM_CELLS, context_size)
+    context_size, num_cells = settled_lengths(config.context_size, config.num_cells, training_context)
     batch_size = min(config.batch_size, num_cells)
     max_sequences = min(config.max_sequences, library.max_sequences())
     return msgspec.structs.replace(
@@ -85,7 +103,7 @@ def resolve(config: EngineConfig, training_context: int) -> EngineConfig:
         batch_size=batch_size,
         max_sequences=max_sequences,
         max_running=min(config.max_running, max_sequences, batch_size),
-        num_threads=config.num_threads or len(os.sched_getaffinity(0)),
+        num_threads=config.num_threads or usable_cores(),
     )
 
 
@@ -105,6 +123,8 @@ def run_first_prompt(context: Context, batch_size: int) -> None:
 
 
 def _serve(connection: _Connection, config: EngineConfig) -> None:
+    if not library.has_gpu():
+        config = fitted(config, available_memory())
     model = Model(
         config.model_path,
         num_gpu_layers=config.num_gpu_layers,
@@ -117,10 +137,15 @@ def _serve(connection: _Connection, config: EngineConfig) -> None:
         batch_size=config.batch_size,
         max_sequences=config.max_sequences,
         num_threads=config.num_threads,
+        num_spare_rows=max(0, config.max_running + config.num_scored_rows - config.max_sequences),
     )
     connection.send(messages.Loaded())
-    run_first_prompt(context, config.batch_size)
     engine = Engine(context, model.vocab, config, _Publisher(connection))
+    # While the first prompt is computed, as nobody's stream can be held up by it yet.
+    reading = threading.Thread(target=engine.read_vocabulary, name="vocabulary")
+    reading.start()
+    run_first_prompt(context, config.batch_size)
+    reading.join()
     connection.send(messages.Ready(config, library.system_info()))
     threading.Thread(target=_listen, args=(connection, engine), name="listener", daemon=True).start()
     engine.run()
@@ -153,7 +178,7 @@ def main() -> int:
     first = connection.receive()
     if not isinstance(first, messages.Load):
         return 0
-    logging.basicConfig(level=first.log_level, format="%(levelname)s:%(name)s: %(message)s")
+    logging.basicConfig(level=first.log_level, handlers=[_LogSender(connection)])
     try:
         _serve(connection, first.config)
     except (ModelLoadError, ContextError, FirstPromptError) as error:

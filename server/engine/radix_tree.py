@@ -4,6 +4,7 @@ Knows tokens and small integers only. A node is a run of cells, held by every se
 through it. Two sequences that computed the same tokens separately hold separate cells, hence two branches.
 """
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -108,6 +109,11 @@ class RadixTree:
         """How many cells these sequences occupy together."""
         nodes = {id(node): node for seq_id in seq_ids for node in _path(self._tails[seq_id])}
         return sum(len(node.tokens) for node in nodes.values())
+
+    def num_own_cells(self, seq_id: int) -> int:
+        """How many cells a sequence shares with no other."""
+        nodes = itertools.takewhile(lambda node: len(node.holders) == 1, _path(self._tails[seq_id]))
+        return sum(len(node.tokens) for node in nodes)
 
     def tokens(self, seq_id: int) -> list[int]:
         """The tokens of a sequence, from the first."""

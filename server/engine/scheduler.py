@@ -13,19 +13,28 @@ from server.engine.step_clock import StepClock
 _MIN_AWAITED_PREFIX = 16
 # Cells kept free per running sequence at admission, so that the next steps need no preemption.
 _GROWTH_RESERVE = 8
+# Tokens of a stream that are computed at once: the longest run that a constraint or a budget forces, and the
+# draw before it.
+_MAX_RUN = 17
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The next `num_tokens` known tokens of a sequence are to be computed."""
+    """The next `num_tokens` known tokens of a sequence are to be computed.
+
+    With `completes` nothing is missing afterwards, so that the next token can be drawn. `num_scored` rows of
+    logits are wanted besides, for the log probabilities of the prompt.
+    """
 
     sequence: Sequence
     num_tokens: int
+    completes: bool
+    num_scored: int = 0
 
     @property
-    def completes(self) -> bool:
-        """Whether the sequence has nothing missing afterwards, so that its next token can be drawn."""
-        return self.num_tokens == self.sequence.num_missing_tokens
+    def num_logits(self) -> int:
+        """How many of the tokens, the last ones, want their logits."""
+        return self.num_scored + self.completes
 
 
 class Scheduler:
@@ -56,17 +65,19 @@ class Scheduler:
     def schedule(self) -> list[Work]:
         """Admit whom there is room for, then hand out the budget: fewest missing tokens first.
 
-        Streams that are running get their token in every step. What is left goes to prompts; the prompt that
-        arrived first has a quarter of it for sure, so that shorter ones cannot starve it.
+        Streams that are running get their token in every step, and those that were forced with it. What is
+        left goes to prompts; the prompt that arrived first has a quarter of it for sure, so that shorter ones
+        cannot starve it.
         """
         self._admit()
         ready = sorted(self.running, key=lambda s: (s.num_missing_tokens, s.arrival))
         decodes = [s for s in ready if s.num_missing_tokens == 1]
         prompts = [s for s in ready if s.num_missing_tokens > 1]
         budget = self._config.batch_size - len(decodes)
+        runs, prompts, budget = _forced_runs(prompts, budget)
         if any(s.is_streaming for s in self.running):
             budget = min(budget, self._clock.prompt_budget(len(decodes)))
-        return [Work(s, 1) for s in decodes] + _share(prompts, budget)
+        return [Work(s, 1, completes=True) for s in decodes] + runs + self._share(prompts, budget)
 
     def preempt_newest(self) -> Sequence:
         """Send the running sequence that arrived last back to waiting and free its memory."""
@@ -95,24 +106,26 @@ class Scheduler:
         for sequence in list(self.waiting):
             if len(self.running) >= self._config.max_running:
                 return
+            if sequence.scores is not None:
+                sequence.scores.recall()
             if self._awaits_prefix(sequence):
                 continue
             if self.running and not self._has_room(sequence):
                 return
-            allocation = self._kv_cache.allocate(sequence.token_ids, sequence.salt)
+            allocation = self._kv_cache.allocate(sequence.matchable_tokens, sequence.salt)
             if allocation is None:
                 return
             self.waiting.remove(sequence)
             self.running.append(sequence)
             sequence.status = SequenceStatus.RUNNING
             sequence.seq_id = allocation.seq_id
-            sequence.num_computed_tokens = allocation.num_cached_tokens
-            if sequence.num_cached_tokens is None:
-                sequence.num_cached_tokens = allocation.num_cached_tokens
+            sequence.begin(allocation.num_cached_tokens)
 
     def _has_room(self, sequence: Sequence) -> bool:
         promised = sum(s.num_missing_tokens + _GROWTH_RESERVE for s in self.running)
-        needed = self._kv_cache.num_new_cells(sequence.token_ids, sequence.salt) + _GROWTH_RESERVE
+        known = sequence.matchable_tokens
+        needed = self._kv_cache.num_new_cells(known, sequence.salt) + _GROWTH_RESERVE
+        needed += sequence.num_tokens - len(known)
         return needed + promised <= self._kv_cache.num_spare_cells()
 
     def _awaits_prefix(self, sequence: Sequence) -> bool:
@@ -123,28 +136,64 @@ class Scheduler:
         for other in self.running:
             if other.num_missing_tokens <= 1 or other.salt != sequence.salt:
                 continue
+            if sequence.wants_scores and not other.wants_scores:
+                continue
             shared = min(common_prefix(other.token_ids, sequence.token_ids), sequence.num_tokens - 1)
             if shared <= other.num_computed_tokens:
                 continue
             if have is None:
-                have = self._kv_cache.match(sequence.token_ids[:-1], sequence.salt).length
+                have = self._kv_cache.num_known(sequence.matchable_tokens, sequence.salt)
             if shared - have >= _MIN_AWAITED_PREFIX:
                 return True
         return False
 
+    def _share(self, prompts: list[Sequence], budget: int) -> list[Work]:
+        """Split a token budget over prompts that are sorted by what they miss."""
+        if not prompts or budget <= 0:
+            return []
+        oldest = min(prompts, key=lambda s: s.arrival)
+        reserved = min(oldest.num_missing_tokens, max(1, budget // 4))
+        rows = _share_rows(prompts, self._config.num_scored_rows)
+        work = []
+        budget -= reserved
+        for sequence in prompts:
+            own = reserved if sequence is oldest else 0
+            item = _next(sequence, budget + own, rows.get(sequence, 0))
+            budget -= item.num_tokens - own
+            if item.num_tokens > 0:
+                work.append(item)
+        return work
 
-def _share(prompts: list[Sequence], budget: int) -> list[Work]:
-    """Split a token budget over prompts that are sorted by what they miss."""
-    if not prompts or budget <= 0:
-        return []
-    oldest = min(prompts, key=lambda s: s.arrival)
-    reserved = min(oldest.num_missing_tokens, max(1, budget // 4))
-    work = []
-    budget -= reserved
+
+def _forced_runs(prompts: list[Sequence], budget: int) -> tuple[list[Work], list[Sequence], int]:
+    """Work for streams that go on by several tokens at once, as far as all of them fit; who and what is left.
+
+    Prompts are sorted by what they miss. Those of a few tokens, too, are not worth a step of their own.
+    """
+    runs: list[Work] = []
     for sequence in prompts:
-        own = reserved if sequence is oldest else 0
-        num_tokens = min(sequence.num_missing_tokens, budget + own)
-        budget -= num_tokens - own
-        if num_tokens > 0:
-            work.append(Work(sequence, num_tokens))
-    return work
+        count = sequence.num_missing_tokens
+        if count > _MAX_RUN or count > budget or not sequence.is_streaming:
+            continue
+        runs.append(Work(sequence, count, completes=True))
+        budget -= count
+    taken = {id(work.sequence) for work in runs}
+    return runs, [sequence for sequence in prompts if id(sequence) not in taken], budget
+
+
+def _share_rows(prompts: list[Sequence], num_rows: int) -> dict[Sequence, int]:
+    """Split rows of logits evenly over the prompts that want any, and give none to those that came late."""
+    wanting = sorted((s for s in prompts if s.wants_scores), key=lambda s: s.arrival)[:num_rows]
+    return {sequence: num_rows // len(wanting) for sequence in wanting}
+
+
+def _next(sequence: Sequence, budget: int, num_rows: int) -> Work:
+    """The next tokens of a prompt, as many as the budget and the rows allow; perhaps none."""
+    missing, start = sequence.num_missing_tokens, sequence.num_computed_tokens
+    num_tokens = min(missing, budget)
+    if sequence.scores is None:
+        return Work(sequence, num_tokens, completes=num_tokens == missing)
+    fitting = sequence.scores.num_fitting(start, num_rows)
+    num_tokens = num_tokens if fitting is None else min(num_tokens, fitting)
+    num_scored = sequence.scores.num_rows(start, num_tokens)
+    return Work(sequence, num_tokens, completes=num_tokens == missing, num_scored=num_scored)

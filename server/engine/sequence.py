@@ -4,8 +4,10 @@ import time
 from enum import Enum
 
 from server.engine.detokenizer import Detokenizer
-from server.engine.outputs import FinishReason, TokenOutput
+from server.engine.held_logprobs import HeldLogprobs
+from server.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from server.engine.params import GenerationRequest, SamplingParams
+from server.engine.prompt_scores import PromptScores
 from server.engine.sampling.sampler import Sampler
 
 
@@ -25,7 +27,13 @@ class Sequence:
     """
 
     def __init__(
-        self, request: GenerationRequest, index: int, arrival: int, sampler: Sampler, detokenizer: Detokenizer
+        self,
+        request: GenerationRequest,
+        index: int,
+        arrival: int,
+        sampler: Sampler,
+        detokenizer: Detokenizer,
+        scores: PromptScores | None = None,
     ) -> None:
         self.request_id = request.id
         self.index = index
@@ -37,10 +45,20 @@ class Sequence:
         self.num_computed_tokens = 0
         self.num_cached_tokens: int | None = None
         self.deadline = _deadline(request.params)
+        self._arrived = time.monotonic()
+        self._queue_seconds: float | None = None
         self.seq_id: int | None = None
         self.status = SequenceStatus.WAITING
         self.sampler = sampler
         self.detokenizer = detokenizer
+        self.logprobs = HeldLogprobs()
+        self.scores = scores
+        self._has_told_scores = False
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether its client waits for more."""
+        return self.status is not SequenceStatus.FINISHED
 
     @property
     def num_tokens(self) -> int:
@@ -57,13 +75,45 @@ class Sequence:
         """Tokens drawn so far."""
         return len(self.token_ids) - self.num_prompt_tokens
 
+    def is_full(self, context_size: int) -> bool:
+        """Whether nothing may be added, by the request's limit or the context's."""
+        limit = self.params.max_tokens
+        if limit is not None and self.num_completion_tokens >= limit:
+            return True
+        return self.num_tokens >= context_size
+
     @property
     def is_streaming(self) -> bool:
         """Whether somebody is reading along already, so that a pause would be seen."""
         return self.num_completion_tokens > 0
 
+    @property
+    def wants_scores(self) -> bool:
+        """Whether there are tokens of the prompt whose log probability is asked for and not known yet."""
+        return self.scores is not None and not self.scores.is_complete
+
+    @property
+    def matchable_tokens(self) -> list[int]:
+        """The tokens of which all but the last may be taken from memory: the rest has to give logits."""
+        if self.scores is None or self.scores.is_complete:
+            return self.token_ids
+        return self.token_ids[: self.scores.next_position]
+
+    def hold_logprob(self) -> None:
+        """Keep the log probability of a token just drawn, if asked for, until its text goes out."""
+        if self.sampler.last_logprob is not None:
+            self.logprobs.add(self.sampler.last_logprob, self.detokenizer.num_decoded)
+
+    def begin(self, num_cached_tokens: int) -> None:
+        """Note that memory was found, with so much of the prompt in it; a preempted one has begun before."""
+        self.num_computed_tokens = num_cached_tokens
+        if self.num_cached_tokens is None:
+            self.num_cached_tokens = num_cached_tokens
+            self._queue_seconds = time.monotonic() - self._arrived
+
     def output(self, text: str, reason: FinishReason | None = None, error: str | None = None) -> TokenOutput:
         """News of this sequence: text to append, its counts, and why it ends if it does."""
+        queue_seconds, self._queue_seconds = self._queue_seconds, None
         return TokenOutput(
             request_id=self.request_id,
             index=self.index,
@@ -71,10 +121,20 @@ class Sequence:
             finish_reason=reason,
             num_completion_tokens=self.num_completion_tokens,
             num_cached_tokens=self.num_cached_tokens or 0,
+            num_reasoning_tokens=self.sampler.num_reasoning_tokens,
             mirostat_mu=self.sampler.mirostat_mu,
             sum_logprob=self.sampler.sum_logprob,
+            logprobs=self.logprobs.release(text, is_all=reason is not None and not self.detokenizer.stopped),
+            queue_seconds=queue_seconds,
+            prompt_logprobs=self._tell_scores(),
             error=error,
         )
+
+    def _tell_scores(self) -> tuple[TokenLogprob, ...]:
+        if self.scores is None or self._has_told_scores or not self.scores.is_complete:
+            return ()
+        self._has_told_scores = True
+        return tuple(self.scores.entries)
 
 
 def _deadline(params: SamplingParams) -> float | None:

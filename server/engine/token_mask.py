@@ -1,20 +1,23 @@
 """Constraints at work: which tokens may come next, for one sequence of one model."""
 
-import logging
+import itertools
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
+from llguidance import LLMatcher
 from numpy.typing import NDArray
 
 from server.engine.grammar import LIMITS, RECURSION
+from server.engine.mask_vocabulary import NUM_BYTES, MaskVocabulary
 from server.engine.params import Constraint
-from server.engine.ports import TokenTable
+from server.engine.ports import Mask, TokenTable
 from server.llama.deep_stack import DeepStack
 
-log = logging.getLogger(__name__)
-
+# Tokens of a forced run that are handed out at once: a step must not become long for the other streams.
+_MAX_FORCED = 16
 # Compiled constraints that are kept for the next request with the same.
 _NUM_KEPT = 64
 # Masks that are kept as token ids, each of at most twice as many bytes as there are tokens.
@@ -26,18 +29,27 @@ class ConstraintError(Exception):
 
 
 class TokenMask:
-    """The state of one sequence's constraint. Start from `MaskFactory.make`."""
+    """The state of one sequence's constraint. Start from `MaskFactory.make`.
+
+    `prepare` may run on another thread; all other methods wait for it.
+    """
 
     def __init__(self, matcher: LLMatcher, vocab_size: int, places: "_Places") -> None:
         self._matcher = matcher
+        self._vocab_size = vocab_size
         self._places = places
-        self._words = np.zeros((vocab_size + 31) // 32, np.uint32)
+        self._words = np.zeros((vocab_size + NUM_BYTES + 31) // 32, np.uint32)
         # Asked for once: it is slow as NumPy goes.
         self._address = self._words.ctypes.data
+        self._next: tuple[bool, NDArray[np.int32]] | None = None
+        self._preparing: Future[None] | None = None
+        # What the constraint has left no choice about; None while that is not found out.
+        self._forced: deque[int] | None = None
 
     @property
     def is_complete(self) -> bool:
         """Whether the constraint is satisfied and nothing can be added."""
+        self._join()
         return self._matcher.is_stopped() and not self._matcher.is_error()
 
     def forbid(self, logits: NDArray[np.float32]) -> NDArray[np.int32] | None:
@@ -46,9 +58,9 @@ class TokenMask:
         Returns the ids of those that may, ascending, if they are the smaller part. End-of-generation tokens
         may come where the constraint is satisfied. Raises ConstraintError at a dead end.
         """
-        self._matcher.unsafe_compute_mask_ptr(self._address, self._words.nbytes)
+        self._join()
+        are_allowed, places = self._next or self._find_next()
         self._check()
-        are_allowed, places = self._places.of(self._words)
         if are_allowed:
             kept = logits[places]
             logits.fill(-np.inf)
@@ -57,14 +69,61 @@ class TokenMask:
         logits[places] = -np.inf
         return None
 
-    def accept(self, token_id: int) -> None:
-        """Note a drawn token; raises ConstraintError if it may not come."""
-        self._matcher.consume_token(token_id)
-        self._check()
-
     def admits(self, token_id: int) -> bool:
         """Whether a token may come next, told without working out all others; if so, it is noted."""
-        return self._matcher.try_consume_tokens([token_id]) == 1
+        self._join()
+        if self._matcher.try_consume_tokens([token_id]) != 1:
+            return False
+        self._next = None
+        if self._forced and self._forced.popleft() == token_id and self._forced:
+            return True
+        self._forced = None
+        return True
+
+    def admits_text(self, head: bytes, token_ids: tuple[int, ...] = ()) -> bool:
+        """Whether bytes, in whatever tokens they came, and then tokens may come; if so, they are noted."""
+        self._join()
+        run = [*(self._vocab_size + byte for byte in head), *token_ids]
+        if self._matcher.validate_tokens(run) != len(run) or not self._matcher.consume_tokens(run):
+            return False
+        self._next = self._forced = None
+        return True
+
+    def forced(self) -> list[int]:
+        """The tokens with which text has to go on, as the tokenizer spells it, or the first of them.
+
+        Empty where there is a choice, also of where a token may end.
+        """
+        if self._forced is None:
+            self._join()
+            run = self._matcher.compute_ff_tokens()
+            self._forced = deque(itertools.takewhile(lambda token_id: token_id < self._vocab_size, run))
+        return list(itertools.islice(self._forced, _MAX_FORCED))
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self._join()
+        self._matcher.reset()
+        self._next = self._forced = None
+
+    def prepare(self) -> None:
+        """Work out what `forbid` will need; failures come to light there."""
+        if self._next is None:
+            self._find_next()
+
+    def wait_for(self, preparing: Future[None]) -> None:
+        """Let all methods wait for this, which calls `prepare`."""
+        self._preparing = preparing
+
+    def _find_next(self) -> tuple[bool, NDArray[np.int32]]:
+        self._matcher.unsafe_compute_mask_ptr(self._address, self._words.nbytes)
+        self._next = self._places.of(self._words)
+        return self._next
+
+    def _join(self) -> None:
+        if self._preparing is not None:
+            preparing, self._preparing = self._preparing, None
+            preparing.result()
 
     def _check(self) -> None:
         if self._matcher.is_error():
@@ -72,18 +131,51 @@ class TokenMask:
             raise ConstraintError(f"the constraint has come to a dead end: {reason}")
 
 
+class Foresight:
+    """Works out the masks of the next step while the model computes; a thread, begun when first needed."""
+
+    def __init__(self) -> None:
+        self._thread: ThreadPoolExecutor | None = None
+
+    def prepare(self, upcoming: Iterable[Mask | None]) -> None:
+        """Begin with masks that are about to be asked."""
+        masks = [mask for mask in upcoming if mask is not None]
+        if not masks:
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "foresight")
+        begun = self._thread.submit(_prepare, masks)
+        for mask in masks:
+            mask.wait_for(begun)
+
+    def close(self) -> None:
+        """End the thread after what it has begun."""
+        if self._thread is not None:
+            self._thread.shutdown()
+
+
+def _prepare(masks: Collection[Mask]) -> None:
+    for mask in masks:
+        mask.prepare()
+
+
 class _Places:
     """Masks as token ids, which NumPy is quick with; few masks come most of the time, and those are kept.
 
-    Belongs to the engine's thread.
+    Any thread may ask.
     """
 
     def __init__(self, vocab_size: int) -> None:
         self._vocab_size = vocab_size
+        self._lock = threading.Lock()
         self._kept: OrderedDict[bytes, tuple[bool, NDArray[np.int32]]] = OrderedDict()
 
     def of(self, words: NDArray[np.uint32]) -> tuple[bool, NDArray[np.int32]]:
         """The ids of the tokens that a mask allows (True) or forbids (False), whichever are fewer."""
+        with self._lock:
+            return self._of(words)
+
+    def _of(self, words: NDArray[np.uint32]) -> tuple[bool, NDArray[np.int32]]:
         key = words.tobytes()
         found = self._kept.get(key)
         if found is None:
@@ -104,18 +196,29 @@ class _Places:
 class MaskFactory:
     """Makes masks for one model; any thread may ask, and is kept waiting while another's are made.
 
-    The first call reads the vocabulary, about a second for 150,000 tokens, in which running streams stutter:
-    done at start, it would cost those too who never ask for a constraint. One seen before takes no time.
+    One seen before takes no time.
     """
 
     def __init__(self, vocab_size: int, tokens: TokenTable) -> None:
         self._vocab_size = vocab_size
         self._tokens = tokens
-        self._tokenizer: LLTokenizer | None = None
+        self._vocabulary: MaskVocabulary | None = None
         self._places = _Places(vocab_size)
         self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
         self._stack = DeepStack()
         self._lock = threading.Lock()
+
+    @property
+    def space_ids(self) -> NDArray[np.int32]:
+        """Tokens of nothing but white space, ascending."""
+        return self._read().space_ids
+
+    def read_vocabulary(self) -> None:
+        """What the first mask would otherwise do: about a second for 150,000 tokens, most of it in one piece
+        that holds up all threads of the interpreter.
+        """
+        with self._lock:
+            self._read()
 
     def make(self, constraint: Constraint, count: int) -> list[TokenMask]:
         """A mask for each of `count` sequences; raises ConstraintError if the model cannot satisfy it."""
@@ -134,36 +237,14 @@ class MaskFactory:
         return matcher
 
     def _compile(self, grammar: str) -> LLMatcher:
-        if self._tokenizer is None:
-            self._tokenizer = _tokenizer(self._vocab_size, self._tokens)
-        matcher = LLMatcher(self._tokenizer, grammar, log_level=0, limits=LIMITS)
+        matcher = LLMatcher(self._read().tokenizer, grammar, log_level=0, limits=LIMITS)
         # Copies inherit what the first mask has cost to find out.
         matcher.compute_bitmask()
         if matcher.is_error():
             raise ConstraintError(f"the constraint fails for this model: {matcher.get_error()}")
         return matcher
 
-
-class _Vocabulary(TokenizerWrapper):
-    """What LLTokenizer reads of a vocabulary: the bytes of every token, and which stand for no text.
-
-    Markers never come in constrained text: whoever reads it would take them for more than text.
-    """
-
-    is_tokenizer_wrapper = True
-    bos_token_id = None
-
-    def __init__(self, vocab_size: int, tokens: TokenTable) -> None:
-        self.tokens = [tokens.token_bytes(token_id) for token_id in range(vocab_size)]
-        self.special_token_ids = [
-            i for i, text in enumerate(self.tokens) if not text or i in tokens.marker_ids
-        ]
-        self.eos_token_id = min(tokens.end_of_generation_ids)
-
-    def __call__(self, text: str) -> list[int]:
-        raise NotImplementedError("constraints never force text")
-
-
-def _tokenizer(vocab_size: int, tokens: TokenTable) -> LLTokenizer:
-    vocabulary = _Vocabulary(vocab_size, tokens)
-    return LLTokenizer(vocabulary, eos_token=sorted(tokens.end_of_generation_ids))
+    def _read(self) -> MaskVocabulary:
+        if self._vocabulary is None:
+            self._vocabulary = MaskVocabulary(self._vocab_size, self._tokens)
+        return self._vocabulary

@@ -47,6 +47,12 @@ class Batch:
             self.num_outputs += 1
         self.num_tokens = end
 
+    def mark(self, count: int) -> None:
+        """Want the logits of all of the last `count` tokens."""
+        marked = self.wants_logits[self.num_tokens - count : self.num_tokens]
+        self.num_outputs += count - int(marked.sum())
+        marked[:] = 1
+
     def clear(self) -> None:
         """Forget all tokens."""
         self.num_tokens = 0

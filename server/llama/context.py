@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from server.llama.batch import Batch
 from server.llama.model import MemoryKind, Model
 
+State = NDArray[np.uint8]
+
 
 class ContextError(Exception):
     """llama.cpp made no context: too little memory, or sizes it does not take."""
@@ -32,6 +34,7 @@ class Context:
     """Owns a `llama_context` with unified KV memory: at least `num_cells` cells, shared by all sequences.
 
     A model without attention has no cells; it then counts as if each sequence had `num_cells` of its own.
+    A batch may ask for a row of logits for each sequence, and for `num_spare_rows` more.
     Calls that would abort the process raise instead. One thread only. Close it before its model.
     """
 
@@ -43,6 +46,7 @@ class Context:
         batch_size: int,
         max_sequences: int,
         num_threads: int,
+        num_spare_rows: int = 0,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = num_cells
@@ -50,7 +54,7 @@ class Context:
         params.n_ubatch = batch_size
         params.n_seq_max = max_sequences
         # Left at 0, llama.cpp reserves a row of logits for every token of a batch; below n_seq_max it aborts.
-        params.n_outputs_max = max_sequences
+        params.n_outputs_max = min(max_sequences + num_spare_rows, max(batch_size, max_sequences))
         params.n_threads = num_threads
         params.n_threads_batch = num_threads
         params.kv_unified = True
@@ -68,10 +72,15 @@ class Context:
         if model.memory_kind is MemoryKind.RECURRENT:
             self.num_cells *= max_sequences
         self.max_sequences = max_sequences
+        self._max_outputs = int(params.n_outputs_max)
         self.batch_size = int(llama_cpp.llama_n_batch(self._pointer))
         self.vocab_size = model.vocab.size
         self.sliding_window = model.sliding_window
         self.can_cut = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
+        # Cells out of a sliding window are not saved. From a GPU every cell would be copied on its own.
+        self.can_park = (
+            model.memory_kind is MemoryKind.ATTENTION and not llama_cpp.llama_supports_gpu_offload()
+        )
         self._num_outputs = 0
 
     def decode(self, batch: Batch) -> DecodeStatus:
@@ -107,6 +116,25 @@ class Context:
             raise ValueError("this model's memory can only be copied whole")
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, -1 if length is None else length)
 
+    def share_prefix(self, source: int, target: int, length: int) -> None:
+        """Let `target` hold the first `length` cells of `source`, which has the same tokens there, and free
+        its own. Only where memory can be cut.
+        """
+        llama_cpp.llama_memory_seq_rm(self._memory, target, 0, length)
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def save_sequence(self, seq_id: int) -> State:
+        """A copy of what the cells of a sequence hold, for `restore_sequence`; where `can_park`."""
+        size = llama_cpp.llama_state_seq_get_size(self._pointer, seq_id)
+        state = np.empty(size, np.uint8)
+        if llama_cpp.llama_state_seq_get_data(self._pointer, _bytes_of(state), size, seq_id) != size:
+            raise RuntimeError(f"llama.cpp cannot save sequence {seq_id}")
+        return state
+
+    def restore_sequence(self, seq_id: int, state: State) -> bool:
+        """Fill the empty sequence `seq_id` with what was saved; False where there is no room."""
+        return bool(llama_cpp.llama_state_seq_set_data(self._pointer, _bytes_of(state), len(state), seq_id))
+
     def truncate_sequence(self, seq_id: int, length: int) -> None:
         """Forget all of a sequence after its first `length` tokens.
 
@@ -136,10 +164,14 @@ class Context:
         count = batch.num_tokens
         if not 0 < count <= self.batch_size:
             raise ValueError(f"a batch of {count} tokens, where 1 to {self.batch_size} are possible")
-        if batch.num_outputs > self.max_sequences:
-            raise ValueError(f"{batch.num_outputs} rows of logits asked for, {self.max_sequences} reserved")
+        if batch.num_outputs > self._max_outputs:
+            raise ValueError(f"{batch.num_outputs} rows of logits asked for, {self._max_outputs} reserved")
         ids = batch.token_ids[:count]
         if ids.min() < 0 or ids.max() >= self.vocab_size:
             raise ValueError("the batch has a token id outside the vocabulary")
         if batch.seq_ids[:count].max() >= self.max_sequences:
             raise ValueError("the batch has a sequence id outside the context")
+
+
+def _bytes_of(state: State) -> "ctypes._Pointer[ctypes.c_uint8]":
+    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

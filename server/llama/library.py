@@ -67,6 +67,12 @@ def system_info() -> str:
     return str(llama_cpp.llama_print_system_info().decode())
 
 
+def has_gpu() -> bool:
+    """Whether this build of llama.cpp found a GPU to put layers on (`llama_supports_gpu_offload`)."""
+    start()
+    return bool(llama_cpp.llama_supports_gpu_offload())
+
+
 def max_sequences() -> int:
     """How many sequence ids a context may have (`llama_max_parallel_sequences`)."""
     return int(llama_cpp.llama_max_parallel_sequences())

@@ -14,6 +14,8 @@ _CUT_OUT = (
     | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
     | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 )
+# A character that no token joins to others.
+_BEFORE = "\x02"
 # llama.cpp's time grows with the square of their number: two seconds for these, minutes for ten times more.
 MAX_SPECIAL = 32_768
 
@@ -107,6 +109,22 @@ class Vocab:
             piece = self._pieces[token_id] = self._piece(token_id, special=False)
         return piece
 
+    def raw_bytes(self, token_id: int) -> bytes:
+        """The bytes of a token as people write it, control tokens included."""
+        return self.token_bytes(token_id) or self._piece(token_id, special=True)
+
+    def spell(self, text: str) -> list[int]:
+        """Token ids of text in the middle of other text, where no tokenizer puts a space in front."""
+        before = self._tokens_before
+        token_ids = self.tokenize(_BEFORE + text, add_special=False, parse_special=False)
+        if token_ids[: len(before)] == before:
+            return token_ids[len(before) :]
+        return self.tokenize(text, add_special=False, parse_special=False)
+
+    @functools.cached_property
+    def _tokens_before(self) -> list[int]:
+        return self.tokenize(_BEFORE, add_special=False, parse_special=False)
+
     @functools.cached_property
     def byte_table(self) -> tuple[bytes, ...]:
         """`token_bytes` of every id; some 0.2 s for 150,000 tokens, too long for a first answer."""
@@ -130,6 +148,21 @@ class Vocab:
     def eos_id(self) -> int | None:
         """End of text, if the vocabulary has it."""
         return self._special(llama_cpp.llama_vocab_eos)
+
+    @functools.cached_property
+    def fill_ids(self) -> tuple[int, int, int] | None:
+        """The tokens before a prefix, before a suffix and before what belongs between; None without them."""
+        prefix_id, suffix_id, middle_id = (
+            self._special(getter)
+            for getter in (
+                llama_cpp.llama_vocab_fim_pre,
+                llama_cpp.llama_vocab_fim_suf,
+                llama_cpp.llama_vocab_fim_mid,
+            )
+        )
+        if prefix_id is None or suffix_id is None or middle_id is None:
+            return None
+        return prefix_id, suffix_id, middle_id
 
     def _special(self, getter: "ctypes._FuncPointer") -> int | None:
         token_id = int(getter(self._pointer))

@@ -3,6 +3,8 @@
 from importlib.resources import files
 from pathlib import Path
 
+RESIDENT_ID = "caravan-resident"
+
 
 def model_path() -> Path:
     """The GGUF file; llama.cpp opens it by name, so it has to be a real file."""

@@ -22,4 +22,4 @@ async def create_chat_completion(request: Request, services: UseServices) -> Res
     event that holds an `ErrorResponse`, and no `[DONE]` follows.
     """
     body = await read_request(request, ChatCompletionRequest, services)
-    return await respond(request, await services.chat.prepare(body), services)
+    return await respond(request, services.chat.answer(body), services)

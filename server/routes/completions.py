@@ -17,4 +17,4 @@ async def create_completion(request: Request, services: UseServices) -> Response
     Failures come as in `POST /v1/chat/completions`.
     """
     body = await read_request(request, CompletionRequest, services)
-    return await respond(request, await services.completions.prepare(body), services)
+    return await respond(request, services.completions.answer(body), services)

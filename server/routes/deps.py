@@ -1,14 +1,18 @@
 """What routes are given, typed, so that nothing reads an untyped `app.state`."""
 
+import ipaddress
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from server.errors import PermissionDeniedError
+from server.metrics import Metrics
 from server.registry import ModelRegistry
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.sampling import Decoding
+from server.service.status import StatusService
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +20,8 @@ class Services:
     """The services of one app, and the settings that routes themselves need."""
 
     registry: ModelRegistry
+    metrics: Metrics
+    status: StatusService
     decoding: Decoding
     chat: ChatService
     completions: CompletionService
@@ -33,3 +39,20 @@ def get_services(request: Request) -> Services:
 
 
 UseServices = Annotated[Services, Depends(get_services)]
+
+
+def require_admin(request: Request) -> None:
+    """Let only callers on this machine pass; raises PermissionDeniedError.
+
+    A web page in a browser on this machine is a caller too, but its requests have an origin.
+    """
+    host = "" if request.client is None else request.client.host
+    try:
+        is_local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_local = False
+    if not is_local or "origin" in request.headers:
+        raise PermissionDeniedError("Models can be loaded and unloaded from the server's own machine only.")
+
+
+AdminOnly = Depends(require_admin)

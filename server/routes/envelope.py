@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from schemas.errors import ErrorDetail, ErrorResponse
+from server import record
 from server.errors import CaravanError, EngineUnavailableError, InvalidRequestError, ServerError
 
 log = logging.getLogger(__name__)
@@ -57,9 +58,12 @@ async def _answer_nobody(_request: Request, _error: Exception) -> Response:
 async def _answer_fault(request: Request, error: Exception) -> Response:
     """A bug of ours: the log has the details, the client does not."""
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _response(ServerError("The server failed to answer this request."), ServerError.status, {})
+    # Outside of the middleware that tells every other client its request's id.
+    headers = {"x-request-id": record.current().request_id}
+    return _response(ServerError("The server failed to answer this request."), ServerError.status, headers)
 
 
 def _response(error: CaravanError, status: int, headers: dict[str, str]) -> Response:
+    record.current().fail(error.code)
     body = envelope(error).model_dump_json()
     return Response(body, status_code=status, headers=headers, media_type="application/json")

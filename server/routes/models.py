@@ -1,9 +1,10 @@
 """`GET /v1/models` and `GET /v1/models/{id}`."""
 
+import anyio.to_thread
 from fastapi import APIRouter
 
 from schemas.models import ModelCard, ModelDetails, ModelList
-from server.loaded_model import LoadedModel
+from server.registry import ModelOffer, ModelRegistry
 from server.routes.deps import UseServices
 
 router = APIRouter(tags=["models"])
@@ -11,20 +12,31 @@ router = APIRouter(tags=["models"])
 
 @router.get("/v1/models")
 async def list_models(services: UseServices) -> ModelList:
-    """All models served here."""
-    return ModelList(data=[_card(model) for model in services.registry.models])
+    """All models served here, loaded or not; a request for one that is not loaded waits for it."""
+    registry = services.registry
+    return ModelList(data=[card(registry, offer) for offer in registry.offers])
 
 
 # Names may contain slashes, as those of hubs do.
 @router.get("/v1/models/{model_id:path}")
 async def get_model(model_id: str, services: UseServices) -> ModelDetails:
     """One model, by its id or an alias, with the decoding values that hold where a request says nothing."""
-    model = services.registry.find(model_id)
-    decoding = services.decoding
+    registry, decoding = services.registry, services.decoding
+    offer, model = registry.find(model_id), registry.loaded(model_id)
+    metadata = await anyio.to_thread.run_sync(offer.read_metadata) if model is None else model.metadata
     return ModelDetails(
-        **_card(model).model_dump(), defaults=decoding.shown_defaults(model), presets=decoding.shown_presets()
+        **card(registry, offer).model_dump(),
+        defaults=decoding.shown_defaults(metadata, offer.operator_defaults),
+        presets=decoding.shown_presets(),
     )
 
 
-def _card(model: LoadedModel) -> ModelCard:
-    return ModelCard(id=model.id, object="model", created=model.created, owned_by="caravan")
+def card(registry: ModelRegistry, offer: ModelOffer) -> ModelCard:
+    """A model as lists show it."""
+    return ModelCard(
+        id=offer.id,
+        object="model",
+        created=offer.created,
+        owned_by="caravan",
+        status=registry.status(offer.id).value,
+    )

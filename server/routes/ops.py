@@ -2,10 +2,11 @@
 
 from http import HTTPStatus
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 
-from schemas.ops import Health, Readiness
-from server.routes.deps import UseServices
+from schemas.ops import Health, Readiness, ServerStatus
+from server.routes.deps import AdminOnly, UseServices
 
 router = APIRouter(tags=["operations"])
 
@@ -18,8 +19,21 @@ async def health() -> Health:
 
 @router.get("/ready", responses={HTTPStatus.SERVICE_UNAVAILABLE: {"model": Readiness}})
 async def ready(response: Response, services: UseServices) -> Readiness:
-    """Whether requests for text would be taken now; 503 while a model loads or its engine restarts."""
+    """Whether requests for text would be taken now; 503 during the start and while an engine restarts."""
     if services.registry.is_ready:
         return Readiness(status="ready")
     response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
     return Readiness(status="unavailable")
+
+
+@router.get("/status", dependencies=[AdminOnly])
+async def status(services: UseServices) -> ServerStatus:
+    """How the server, its models and their engines stand, in numbers."""
+    return services.status.read()
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request, services: UseServices) -> Response:
+    """All series, in Prometheus' text format or OpenMetrics', whichever is asked for."""
+    body, content_type = services.metrics.render(request.headers.get("accept", ""))
+    return Response(body, media_type=content_type)

@@ -11,10 +11,12 @@ from fastapi import Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Receive, Scope, Send
 
+from server import record
 from server.errors import CaravanError, ServerError
 from server.routes.deps import Services
 from server.routes.envelope import envelope
-from server.service.answers import Answer, to_json
+from server.service.pending import PendingAnswer
+from server.service.wire import to_json
 
 T = TypeVar("T")
 
@@ -30,7 +32,7 @@ class ClientLeftError(Exception):
     """The connection was closed before the answer had begun."""
 
 
-async def respond(request: Request, answer: Answer, services: Services) -> Response:
+async def respond(request: Request, answer: PendingAnswer, services: Services) -> Response:
     """Run an answer. What fails before the first token, or before a keep-alive is due, raises here."""
     try:
         if not answer.stream:
@@ -49,7 +51,7 @@ async def respond(request: Request, answer: Answer, services: Services) -> Respo
 class AnswerStream(EventSourceResponse):
     """An answer as events; it closes the answer even where nothing of it was ever sent."""
 
-    def __init__(self, answer: Answer, services: Services) -> None:
+    def __init__(self, answer: PendingAnswer, services: Services) -> None:
         super().__init__(
             _events(answer),
             sep="\n",
@@ -69,17 +71,19 @@ class AnswerStream(EventSourceResponse):
             await self._answer.aclose()
 
 
-async def _events(answer: Answer) -> AsyncGenerator[bytes, None]:
+async def _events(answer: PendingAnswer) -> AsyncGenerator[bytes, None]:
     """Framed events; a failure becomes one error event, after which the stream ends without `[DONE]`."""
     try:
         async with contextlib.aclosing(answer.events()) as events:
             async for data in events:
                 yield b"data: %b\n\n" % data
     except CaravanError as error:
+        record.current().fail(error.code)
         yield b"data: %b\n\n" % to_json(envelope(error))
     except Exception:
         log.exception("a stream failed")
         fault = ServerError("The server failed while it wrote this answer.")
+        record.current().fail(fault.code)
         yield b"data: %b\n\n" % to_json(envelope(fault))
 
 

@@ -1,19 +1,41 @@
 """Chat completions: messages into a prompt, and the prompt into an answer."""
 
+from dataclasses import dataclass
+from functools import partial
+
 import anyio.to_thread
 
-from schemas.chat import ChatCompletionRequest
-from server.chat.messages import normalize
+from schemas.chat import ChatCompletionRequest, ChatFinishReason
+from server.engine.params import Constraint
+from server.errors import InvalidRequestError
 from server.loaded_model import LoadedModel
 from server.registry import ModelRegistry
-from server.service import sampling
+from server.service import sampling, tool_use
 from server.service.answers import Answer
+from server.service.chat_prompt import prompt_text, variables
 from server.service.choices import ChatShape, Identity
-from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
-from server.service.generation import Generation
+from server.service.constraints.compiler import Compiled, ConstraintCompiler, constraint, verdict
+from server.service.generation import Generation, Guidance
+from server.service.logprobs import LogprobWriter
+from server.service.pending import PendingAnswer
 from server.service.plan import Plan
 from server.service.prompts import tokenized
+from server.service.reading import Reading
 from server.service.sampling import Decoding
+from server.service.scoring import Scoring, refuse_streamed_scores
+from server.service.thinking import Thinking, thinking
+from server.service.tool_request import Choice, ToolRequest, tool_request
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A request, read as far as no grammar is needed."""
+
+    plan: Plan
+    token_ids: tuple[int, ...]
+    tools: ToolRequest | None
+    thinking: Thinking | None
+    keeps_thought: bool
 
 
 class ChatService:
@@ -24,27 +46,106 @@ class ChatService:
         self._decoding = decoding
         self._constraints = constraints
 
-    async def prepare(self, request: ChatCompletionRequest) -> Answer:
+    def answer(self, request: ChatCompletionRequest) -> PendingAnswer:
+        """The answer to a request, of which nothing has happened yet."""
+        prepare = partial(self._prepare, request)
+        return PendingAnswer(self._registry, request.model, prepare, stream=bool(request.stream))
+
+    async def _prepare(self, request: ChatCompletionRequest, model: LoadedModel) -> Answer:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
-        model = self._registry.acquire(request.model)
         with_usage = sampling.wants_usage_chunk(request)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
-        plan, token_ids = await anyio.to_thread.run_sync(self._read, model, request)
+        read = await anyio.to_thread.run_sync(self._read, model, request)
         compiled = await self._constraints.compile(request)
+        bound = await self._bound(model, read.tools, compiled)
+        reading = _reading(model, read, is_bound=bound is not None)
+        guidance = Guidance(
+            constraint=bound,
+            reasoning=None if read.thinking is None else read.thinking.reasoning(model),
+            scoring=Scoring(num_logprobs=request.prompt_logprobs),
+            shown_token_ids=tool_use.shown_token_ids(model) if reading or read.thinking else (),
+        )
+        plan = read.plan
+        # A thought that stays in the content would not stand up to it.
+        judge = None if read.keeps_thought else verdict(compiled, plan.params)
         identity = Identity.new("chatcmpl", request.model)
         return Answer(
-            Generation(model, identity.id, [token_ids], plan.params, plan.num_drawn, constraint(compiled)),
-            ChatShape(identity, with_usage=with_usage),
+            Generation(model, identity.id, [read.token_ids], plan.params, plan.num_drawn, guidance),
+            ChatShape(
+                identity,
+                with_usage=with_usage,
+                writer=LogprobWriter(model.vocab) if request.logprobs else None,
+                prompt_writer=None if request.prompt_logprobs is None else LogprobWriter(model.vocab),
+                reading=reading,
+            ),
             plan,
-            verdict(compiled, plan.params),
+            judge,
             stream=bool(request.stream),
             with_usage=with_usage,
         )
 
-    def _read(self, model: LoadedModel, request: ChatCompletionRequest) -> tuple[Plan, tuple[int, ...]]:
-        return self._decoding.plan(request, model), _prompt(model, request)
+    def _read(self, model: LoadedModel, request: ChatCompletionRequest) -> _Read:
+        refuse_streamed_scores(request)
+        plan = self._decoding.plan(
+            request,
+            model,
+            num_logprobs=_num_logprobs(request),
+            may_draw_nothing=request.prompt_logprobs is not None,
+        )
+        tools = tool_request(request)
+        if tools is not None:
+            tool_use.check_support(tools, model)
+        given = variables(request, model.template, can_think=model.family.reasoning is not None)
+        shown = None if tools is None else [tool.shown() for tool in tools.offered]
+        text = prompt_text(request, model.template, given, shown)
+        thought = thinking(request, model, text)
+        return _Read(
+            plan=plan,
+            token_ids=tokenized(model, text, param="messages"),
+            tools=tools,
+            thinking=thought,
+            keeps_thought=thought is not None and request.reasoning_format == "none",
+        )
+
+    async def _bound(
+        self, model: LoadedModel, tools: ToolRequest | None, compiled: Compiled | None
+    ) -> Constraint | None:
+        """The constraint of the whole answer: what the request asks of it, and what calls may be."""
+        calls = None if tools is None else tool_use.calls(tools, model, constraint(compiled))
+        return constraint(compiled) if calls is None else await self._constraints.compile_calls(calls)
 
 
-def _prompt(model: LoadedModel, request: ChatCompletionRequest) -> tuple[int, ...]:
-    text = model.template.render(normalize(request.messages, model.template))
-    return tokenized(model, text, param="messages")
+def _reading(model: LoadedModel, read: _Read, *, is_bound: bool) -> Reading | None:
+    """How the answer's text is read; None where all of it is content."""
+    tools, thought = read.tools, read.thinking
+    if tools is None and (thought is None or read.keeps_thought):
+        return None
+    is_open = thought is not None and thought.is_open
+    specs = [] if tools is None else [tool.spec for tool in tools.callable]
+    return Reading(
+        make_parser=partial(model.family.parser, specs, is_open=is_open, bound=is_bound),
+        custom_names=frozenset() if tools is None else tools.custom_names,
+        call_reason=_call_reason(tools),
+        is_parallel=tools is None or tools.is_parallel,
+        is_legacy=tools is not None and tools.is_legacy,
+        thought_markers=(thought.markers.start, thought.markers.end)
+        if thought and read.keeps_thought
+        else None,
+        is_open=is_open,
+    )
+
+
+def _call_reason(tools: ToolRequest | None) -> ChatFinishReason:
+    """OpenAI's words: a call that was asked for by name is no surprise, and the choice just stops."""
+    if tools is not None and tools.choice is Choice.NAMED:
+        return "stop"
+    return "function_call" if tools is not None and tools.is_legacy else "tool_calls"
+
+
+def _num_logprobs(request: ChatCompletionRequest) -> int | None:
+    if request.logprobs:
+        return request.top_logprobs or 0
+    if request.top_logprobs:
+        message = "'top_logprobs' is only allowed when 'logprobs' is true."
+        raise InvalidRequestError(message, param="top_logprobs", code="invalid_value")
+    return None

@@ -4,28 +4,41 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from schemas.base import Schema
 from schemas.chat import (
-    AssistantReply,
     ChatChoice,
     ChatChunkChoice,
     ChatCompletion,
     ChatCompletionChunk,
     ChatDelta,
+    ChatFinishReason,
 )
 from schemas.common import FinishReason, Usage
 from schemas.completions import Completion, CompletionChoice
 from schemas.debug import Debug
+from schemas.logprobs import TextLogprobs
+from server.chat.stream_parser import Event
+from server.engine.outputs import TokenLogprob
+from server.service.chat_words import delta_of, message_of
+from server.service.choice_streams import ChoiceStream, ParsedStream, PlainStream
+from server.service.logprobs import LogprobWriter
+from server.service.reading import Reading
+from server.service.reply import Reply, read
+
+Logprobs = Sequence[TokenLogprob]
 
 
 @dataclass(kw_only=True)
 class FinishedChoice:
-    """A choice with all its text."""
+    """A choice with all that it says."""
 
-    text: str
+    reply: Reply
     finish_reason: FinishReason
+    logprobs: Logprobs = ()
+    prompt_logprobs: Logprobs = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,16 +56,19 @@ class Identity:
 
 
 class Shape(Protocol):
-    """How an answer looks on the wire. Chunks carry `usage: null` where a usage chunk will follow."""
+    """How an answer looks on the wire. Chunks carry `usage: null` where a usage chunk will follow.
+
+    `writer` is there when the request asks for log probabilities, `prompt_writer` when for the prompt's.
+    """
 
     def opening(self, index: int) -> Schema | None:
         """The chunk that opens a choice."""
 
-    def delta(self, index: int, text: str) -> Schema:
-        """A chunk of text."""
+    def stream(self, index: int) -> ChoiceStream:
+        """What makes the chunks between, and the one that ends the choice."""
 
-    def closing(self, index: int, finish_reason: FinishReason, debug: Debug | None = None) -> Schema:
-        """The chunk that ends a choice."""
+    def reply(self, text: str) -> Reply:
+        """What the complete text of a choice says."""
 
     def usage_chunk(self, usage: Usage) -> Schema:
         """The chunk after the last choice has ended."""
@@ -63,22 +79,42 @@ class Shape(Protocol):
 
 @dataclass(frozen=True)
 class ChatShape:
-    """`chat.completion` and `chat.completion.chunk`."""
+    """`chat.completion` and `chat.completion.chunk`. Without a `reading`, all text is content."""
 
     identity: Identity
     with_usage: bool = field(default=False, kw_only=True)
+    writer: LogprobWriter | None = field(default=None, kw_only=True)
+    prompt_writer: LogprobWriter | None = field(default=None, kw_only=True)
+    reading: Reading | None = field(default=None, kw_only=True)
 
     def opening(self, index: int) -> Schema:
-        """The role, with empty content as OpenAI sends it."""
-        return self._chunk(index, ChatDelta(role="assistant", content="", refusal=None))
+        """The role, with empty content as OpenAI sends it; with none where a call may come instead."""
+        content = "" if self.reading is None else None
+        return self._chunk(index, ChatDelta(role="assistant", content=content, refusal=None))
 
-    def delta(self, index: int, text: str) -> Schema:
-        """A chunk of content."""
-        return self._chunk(index, ChatDelta(content=text))
+    def stream(self, index: int) -> ChoiceStream:
+        """Content, or content, thought and calls; then an empty delta and the reason."""
+        closing = partial(self._closing, index)
+        if self.reading is None:
+            return PlainStream(partial(self._delta, index), closing)
+        return ParsedStream(self.reading, partial(self._event, self.reading, index), closing)
 
-    def closing(self, index: int, finish_reason: FinishReason, debug: Debug | None = None) -> Schema:
-        """An empty delta and the reason."""
-        chunk = self._chunk(index, ChatDelta(), finish_reason)
+    def reply(self, text: str) -> Reply:
+        """Content, thought and calls."""
+        return Reply(content=text) if self.reading is None else read(self.reading, text)
+
+    def _delta(self, index: int, text: str, logprobs: Logprobs) -> Schema:
+        return self._chunk(index, ChatDelta(content=text), None, logprobs)
+
+    def _event(
+        self, reading: Reading, index: int, event: Event, is_custom: bool, logprobs: Logprobs
+    ) -> Schema:
+        return self._chunk(index, delta_of(event, reading, is_custom=is_custom), None, logprobs)
+
+    def _closing(
+        self, index: int, finish_reason: ChatFinishReason, debug: Debug | None, logprobs: Logprobs
+    ) -> Schema:
+        chunk = self._chunk(index, ChatDelta(), finish_reason, logprobs)
         if debug is not None:
             chunk.debug = debug
         return chunk
@@ -98,22 +134,34 @@ class ChatShape:
             choices=[
                 ChatChoice(
                     index=index,
-                    message=AssistantReply(role="assistant", content=choice.text, refusal=None),
-                    logprobs=None,
-                    finish_reason=choice.finish_reason,
+                    message=message_of(choice.reply, self.reading),
+                    logprobs=self.writer.chat(choice.logprobs) if self.writer else None,
+                    finish_reason=self._reason(choice),
                 )
                 for index, choice in enumerate(choices)
             ],
             usage=usage,
         )
+        if self.prompt_writer is not None:
+            completion.prompt_logprobs = self.prompt_writer.prompt(choices[0].prompt_logprobs)
         if debug is not None:
             completion.debug = debug
         return completion
 
+    def _reason(self, choice: FinishedChoice) -> ChatFinishReason:
+        if self.reading is None:
+            return choice.finish_reason
+        return self.reading.reason(choice.finish_reason, has_calls=bool(choice.reply.calls))
+
     def _chunk(
-        self, index: int, delta: ChatDelta, finish_reason: FinishReason | None = None
+        self,
+        index: int,
+        delta: ChatDelta,
+        finish_reason: ChatFinishReason | None = None,
+        logprobs: Logprobs = (),
     ) -> ChatCompletionChunk:
-        choice = ChatChunkChoice(index=index, delta=delta, logprobs=None, finish_reason=finish_reason)
+        written = self.writer.chat(logprobs) if self.writer and logprobs else None
+        choice = ChatChunkChoice(index=index, delta=delta, logprobs=written, finish_reason=finish_reason)
         return self._envelope([choice], None)
 
     def _envelope(self, choices: list[ChatChunkChoice], usage: Usage | None) -> ChatCompletionChunk:
@@ -136,18 +184,28 @@ class TextShape:
 
     identity: Identity
     with_usage: bool = field(default=False, kw_only=True)
+    writer: LogprobWriter | None = field(default=None, kw_only=True)
+    prompt_writer: LogprobWriter | None = field(default=None, kw_only=True)
 
     def opening(self, index: int) -> None:  # noqa: ARG002 (the protocol's)
         """Text completions open with their first text."""
         return
 
-    def delta(self, index: int, text: str) -> Schema:
-        """A chunk of text."""
-        return self._chunk(index, text, None)
+    def stream(self, index: int) -> ChoiceStream:
+        """Text; then no text, and the reason."""
+        return PlainStream(partial(self._delta, index), partial(self._closing, index))
 
-    def closing(self, index: int, finish_reason: FinishReason, debug: Debug | None = None) -> Schema:
-        """No text, and the reason."""
-        chunk = self._chunk(index, "", finish_reason)
+    def reply(self, text: str) -> Reply:
+        """Text alone."""
+        return Reply(content=text)
+
+    def _delta(self, index: int, text: str, logprobs: Logprobs) -> Schema:
+        return self._chunk(index, text, None, logprobs)
+
+    def _closing(
+        self, index: int, finish_reason: FinishReason, debug: Debug | None, logprobs: Logprobs
+    ) -> Schema:
+        chunk = self._chunk(index, "", finish_reason, logprobs)
         if debug is not None:
             chunk.debug = debug
         return chunk
@@ -159,20 +217,36 @@ class TextShape:
     def whole(self, choices: Sequence[FinishedChoice], usage: Usage, debug: Debug | None = None) -> Schema:
         """The completion."""
         completion = self._envelope(
-            [self._choice(index, choice.text, choice.finish_reason) for index, choice in enumerate(choices)],
+            [
+                self._choice(
+                    index,
+                    choice.reply.content or "",
+                    choice.finish_reason,
+                    self.writer.text(choice.logprobs) if self.writer else None,
+                )
+                for index, choice in enumerate(choices)
+            ],
             usage,
             with_usage=True,
         )
+        if self.prompt_writer is not None:
+            for answered, choice in zip(completion.choices, choices, strict=True):
+                answered.prompt_logprobs = self.prompt_writer.prompt(choice.prompt_logprobs)
         if debug is not None:
             completion.debug = debug
         return completion
 
-    def _chunk(self, index: int, text: str, finish_reason: FinishReason | None) -> Completion:
-        choices = [self._choice(index, text, finish_reason)]
+    def _chunk(
+        self, index: int, text: str, finish_reason: FinishReason | None, logprobs: Logprobs
+    ) -> Completion:
+        written = self.writer.text(logprobs) if self.writer and logprobs else None
+        choices = [self._choice(index, text, finish_reason, written)]
         return self._envelope(choices, None, with_usage=self.with_usage)
 
-    def _choice(self, index: int, text: str, finish_reason: FinishReason | None) -> CompletionChoice:
-        return CompletionChoice(index=index, text=text, logprobs=None, finish_reason=finish_reason)
+    def _choice(
+        self, index: int, text: str, finish_reason: FinishReason | None, logprobs: TextLogprobs | None
+    ) -> CompletionChoice:
+        return CompletionChoice(index=index, text=text, logprobs=logprobs, finish_reason=finish_reason)
 
     def _envelope(
         self, choices: list[CompletionChoice], usage: Usage | None, *, with_usage: bool

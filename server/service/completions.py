@@ -1,5 +1,7 @@
 """Text completions: one prompt or several, as text or as token ids."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import anyio.to_thread
@@ -12,10 +14,14 @@ from server.service import sampling
 from server.service.answers import Answer
 from server.service.choices import Identity, TextShape
 from server.service.constraints.compiler import ConstraintCompiler, constraint, verdict
-from server.service.generation import Generation
+from server.service.generation import Generation, Guidance
+from server.service.infill import infilled, refuse_echo
+from server.service.logprobs import LogprobWriter
+from server.service.pending import PendingAnswer
 from server.service.plan import Plan
 from server.service.prompts import checked_ids, tokenized
 from server.service.sampling import Decoding
+from server.service.scoring import Echo, ReadPrompt, Scoring, refuse_streamed_scores
 
 DEFAULT_MAX_TOKENS = 16
 
@@ -28,38 +34,73 @@ class CompletionService:
         self._decoding = decoding
         self._constraints = constraints
 
-    async def prepare(self, request: CompletionRequest) -> Answer:
+    def answer(self, request: CompletionRequest) -> PendingAnswer:
+        """The answer to a request, of which nothing has happened yet."""
+        prepare = partial(self._prepare, request)
+        return PendingAnswer(self._registry, request.model, prepare, stream=bool(request.stream))
+
+    async def _prepare(self, request: CompletionRequest, model: LoadedModel) -> Answer:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
-        model = self._registry.acquire(request.model)
         with_usage = sampling.wants_usage_chunk(request)
-        plan, prompts = await anyio.to_thread.run_sync(self._read, model, request)
+        plan, prompts, scoring = await anyio.to_thread.run_sync(self._read, model, request)
         compiled = await self._constraints.compile(request)
+        guidance = Guidance(constraint=constraint(compiled), scoring=scoring)
         identity = Identity.new("cmpl", request.model)
         return Answer(
-            Generation(model, identity.id, prompts, plan.params, plan.num_drawn, constraint(compiled)),
-            TextShape(identity, with_usage=with_usage),
+            Generation(model, identity.id, prompts, plan.params, plan.num_drawn, guidance),
+            TextShape(
+                identity,
+                with_usage=with_usage,
+                writer=None if request.logprobs is None else LogprobWriter(model.vocab),
+                prompt_writer=None if request.prompt_logprobs is None else LogprobWriter(model.vocab),
+            ),
             plan,
-            verdict(compiled, plan.params),
+            # An echoed prompt is not bound by the constraint.
+            None if scoring.echo else verdict(compiled, plan.params),
             stream=bool(request.stream),
             with_usage=with_usage,
         )
 
-    def _read(self, model: LoadedModel, request: CompletionRequest) -> tuple[Plan, list[tuple[int, ...]]]:
-        plan = self._decoding.plan(request, model, DEFAULT_MAX_TOKENS)
-        return plan, _prompts(model, request, self._decoding.limits.max_prompts)
+    def _read(
+        self, model: LoadedModel, request: CompletionRequest
+    ) -> tuple[Plan, list[tuple[int, ...]], Scoring]:
+        refuse_streamed_scores(request)
+        refuse_echo(request.suffix, echo=bool(request.echo))
+        plan = self._decoding.plan(
+            request,
+            model,
+            DEFAULT_MAX_TOKENS,
+            num_logprobs=request.logprobs,
+            may_draw_nothing=bool(request.echo) or request.prompt_logprobs is not None,
+        )
+        prompts = _prompts(model, request, self._decoding.limits.max_prompts)
+        scoring = _scoring(request, model, prompts, plan.num_drawn)
+        return plan, [prompt.token_ids for prompt in prompts], scoring
 
 
-def _prompts(model: LoadedModel, request: CompletionRequest, limit: int) -> list[tuple[int, ...]]:
+def _scoring(
+    request: CompletionRequest, model: LoadedModel, prompts: Sequence[ReadPrompt], num_drawn: int
+) -> Scoring:
+    """What is told about the prompts; an echo shows its tokens as the text's are shown."""
+    wanted = [request.prompt_logprobs, request.logprobs if request.echo else None]
+    echo = Echo(model.vocab, prompts, num_drawn, request.logprobs) if request.echo else None
+    return Scoring(num_logprobs=max((n for n in wanted if n is not None), default=None), echo=echo)
+
+
+def _prompts(model: LoadedModel, request: CompletionRequest, limit: int) -> list[ReadPrompt]:
     named = _named(request.prompt)
     if len(named) > limit:
         message = f"'prompt' must have at most {limit} prompts."
         raise InvalidRequestError(message, param="prompt", code="invalid_value")
-    return [
-        tokenized(model, prompt, param=param)
-        if isinstance(prompt, str)
-        else checked_ids(model, prompt, param=param)
-        for param, prompt in named
-    ]
+    return [_read_prompt(model, prompt, request.suffix, param) for param, prompt in named]
+
+
+def _read_prompt(model: LoadedModel, prompt: str | list[int], suffix: str | None, param: str) -> ReadPrompt:
+    if suffix:
+        return ReadPrompt(token_ids=infilled(model, prompt, suffix, param=param))
+    if isinstance(prompt, str):
+        return ReadPrompt(token_ids=tokenized(model, prompt, param=param), text=prompt)
+    return ReadPrompt(token_ids=checked_ids(model, prompt, param=param))
 
 
 def _named(prompt: Prompt) -> list[tuple[str, str | list[int]]]:

@@ -3,21 +3,35 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
 
 import anyio
 import msgspec
 
-from schemas.common import PromptTokensDetails, Usage
-from server.engine.outputs import TokenOutput
-from server.engine.params import Constraint, GenerationRequest, SamplingParams
+from schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
+from server import record
+from server.engine.outputs import TokenLogprob, TokenOutput
+from server.engine.params import Constraint, GenerationRequest, Reasoning, SamplingParams
 from server.loaded_model import LoadedModel
+from server.service.scoring import Scoring
 
 Outputs = AsyncGenerator[TokenOutput, None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guidance:
+    """What the engine is told of an answer's form, beside its decoding."""
+
+    constraint: Constraint | None = None
+    reasoning: Reasoning | None = None
+    shown_token_ids: tuple[int, ...] = ()
+    scoring: Scoring = field(default_factory=Scoring)
 
 
 class Generation:
     """Outputs of `n` choices of each prompt; a choice's index counts through prompts, then through choices.
 
+    `prompt_logprobs` has those of each choice once its first output has been seen, if any are asked for.
     Nothing reaches the engine before `open`. `aclose` must follow, on every path: it is what frees the
     sequences of a client that left.
     """
@@ -29,15 +43,21 @@ class Generation:
         prompts: Sequence[tuple[int, ...]],
         params: SamplingParams,
         num_choices: int,
-        constraint: Constraint | None = None,
+        guidance: Guidance | None = None,
     ) -> None:
         self.model = model
         self.num_choices = num_choices * len(prompts)
         self._num_prompt_tokens = sum(len(prompt) for prompt in prompts)
         self._num_completion_tokens = [0] * self.num_choices
         self._num_cached_tokens = [0] * self.num_choices
+        self._num_reasoning_tokens = [0] * self.num_choices
         self._choices_per_prompt = num_choices
-        self._outputs = _all_outputs(model, request_id, prompts, params, num_choices, constraint)
+        guidance = guidance or Guidance()
+        self._can_reason = guidance.reasoning is not None
+        self._echo = guidance.scoring.echo
+        self.prompt_logprobs: list[Sequence[TokenLogprob]] = [()] * self.num_choices
+        self._outputs = _all_outputs(model, request_id, prompts, params, num_choices, guidance)
+        self._record = record.current().generation(model.id, self._num_prompt_tokens, self.num_choices)
         self._first: asyncio.Task[TokenOutput] | None = None
 
     async def open(self, seconds: float) -> None:
@@ -58,7 +78,11 @@ class Generation:
             self._first = None
         self._num_completion_tokens[output.index] = output.num_completion_tokens
         self._num_cached_tokens[output.index] = output.num_cached_tokens
-        return output
+        self._num_reasoning_tokens[output.index] = output.num_reasoning_tokens
+        self._record.output(output)
+        if output.prompt_logprobs:
+            self.prompt_logprobs[output.index] = output.prompt_logprobs
+        return output if self._echo is None else self._echo.applied(output)
 
     async def aclose(self) -> None:
         """End the run in the engine, if it has not ended."""
@@ -70,18 +94,26 @@ class Generation:
                 if not self._first.cancelled():
                     self._first.exception()
             await self._outputs.aclose()
+        self._record.close(self._cached_tokens())
 
     def usage(self) -> Usage:
         """Exact once all outputs have been seen."""
         num_completion_tokens = sum(self._num_completion_tokens)
-        # Choices of a prompt share its computation, so the first of them speaks for the prompt.
-        num_cached_tokens = sum(self._num_cached_tokens[:: self._choices_per_prompt])
-        return Usage(
+        usage = Usage(
             prompt_tokens=self._num_prompt_tokens,
             completion_tokens=num_completion_tokens,
             total_tokens=self._num_prompt_tokens + num_completion_tokens,
-            prompt_tokens_details=PromptTokensDetails(cached_tokens=num_cached_tokens),
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=self._cached_tokens()),
         )
+        if self._can_reason:
+            usage.completion_tokens_details = CompletionTokensDetails(
+                reasoning_tokens=sum(self._num_reasoning_tokens)
+            )
+        return usage
+
+    def _cached_tokens(self) -> int:
+        """Choices of a prompt share its computation, so the first of them speaks for the prompt."""
+        return sum(self._num_cached_tokens[:: self._choices_per_prompt])
 
 
 def _all_outputs(
@@ -90,7 +122,7 @@ def _all_outputs(
     prompts: Sequence[tuple[int, ...]],
     params: SamplingParams,
     num_choices: int,
-    constraint: Constraint | None,
+    guidance: Guidance,
 ) -> Outputs:
     requests = [
         GenerationRequest(
@@ -98,7 +130,10 @@ def _all_outputs(
             token_ids=prompt,
             params=params,
             n=num_choices,
-            constraint=constraint,
+            constraint=guidance.constraint,
+            reasoning=guidance.reasoning,
+            shown_token_ids=guidance.shown_token_ids,
+            num_prompt_logprobs=guidance.scoring.num_logprobs,
         )
         for index, prompt in enumerate(prompts)
     ]

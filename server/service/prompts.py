@@ -33,6 +33,13 @@ def tokenized(model: LoadedModel, text: str, *, param: str) -> tuple[int, ...]:
     return tuple(token_ids)
 
 
+def plain_ids(model: LoadedModel, text: str, *, param: str) -> list[int]:
+    """Token ids of a piece of a prompt, perhaps none; the words of special tokens are just text."""
+    if len(text) > _SHORT:
+        _refuse_hopeless(model, text, param)
+    return _tokenize(model, text, param, add_special=False, parse_special=False)
+
+
 def checked_ids(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> tuple[int, ...]:
     """A prompt that came as token ids; ids outside the vocabulary must never reach the engine."""
     for index, token_id in enumerate(token_ids):
@@ -61,9 +68,11 @@ def _refuse_hopeless(model: LoadedModel, text: str, param: str) -> None:
         length *= 2
 
 
-def _tokenize(model: LoadedModel, text: str, param: str, *, add_special: bool) -> list[int]:
+def _tokenize(
+    model: LoadedModel, text: str, param: str, *, add_special: bool, parse_special: bool = True
+) -> list[int]:
     try:
-        return model.vocab.tokenize(text, add_special=add_special, parse_special=True)
+        return model.vocab.tokenize(text, add_special=add_special, parse_special=parse_special)
     except ValueError as error:
         message = f"'{param}' cannot be tokenized: {error}."
         raise InvalidRequestError(message, param=param, code="invalid_value") from error

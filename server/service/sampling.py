@@ -1,6 +1,8 @@
 """Decoding fields of a request into what engine and answer need, or a refusal that names the field."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from pydantic import JsonValue
 
@@ -13,7 +15,7 @@ from server.service import defaults, rules
 from server.service.chain import chain
 from server.service.dry_breakers import DryBreakers, LongBreakerError
 from server.service.plan import Plan
-from server.service.presets import PresetError, Presets, load
+from server.service.presets import PresetError, Presets, load, operator_defaults
 from server.service.settled import Settled, Source, Value, Values, settle
 from server.service.token_terms import token_terms
 
@@ -70,21 +72,27 @@ class Decoding:
         self.limits = limits or RequestLimits()
         self.presets = load(None) if presets is None else presets
         self._operator = operator or DecodingFields()
-        self._defaults: dict[str, Values] = {}
+        self._defaults: WeakKeyDictionary[LoadedModel, Values] = WeakKeyDictionary()
         self._breakers = DryBreakers()
 
     def defaults(self, model: LoadedModel) -> Values:
         """What holds for a model where a request says nothing."""
-        if model.id not in self._defaults:
-            self._defaults[model.id] = defaults.effective(model.metadata, self._operator)
-        return self._defaults[model.id]
+        if model not in self._defaults:
+            self._defaults[model] = self._effective(model.metadata, model.operator_defaults)
+        return self._defaults[model]
 
-    def shown_defaults(self, model: LoadedModel) -> dict[str, ModelDefault]:
-        """The same for a model's card."""
+    def shown_defaults(
+        self, metadata: Mapping[str, str], own: Mapping[str, object]
+    ) -> dict[str, ModelDefault]:
+        """The same for the card of a model that need not be loaded; `own` are its own settings' values."""
         return {
             name: ModelDefault.model_validate({"value": known.value, "source": str(known.source)})
-            for name, known in self.defaults(model).items()
+            for name, known in self._effective(metadata, own).items()
         }
+
+    def _effective(self, metadata: Mapping[str, str], own: Mapping[str, object]) -> Values:
+        fields = operator_defaults(own).model_dump(exclude_none=True)
+        return defaults.effective(metadata, self._operator.model_copy(update=fields))
 
     def shown_presets(self) -> dict[str, dict[str, JsonValue]]:
         """What each preset sets."""
@@ -99,7 +107,15 @@ class Decoding:
                 where = "the defaults" if preset is None else f"preset '{preset}'"
                 raise PresetError(f"{where}: {error.message}") from error
 
-    def plan(self, fields: SamplingFields, model: LoadedModel, default_max_tokens: int | None = None) -> Plan:
+    def plan(
+        self,
+        fields: SamplingFields,
+        model: LoadedModel,
+        default_max_tokens: int | None = None,
+        *,
+        num_logprobs: int | None = None,
+        may_draw_nothing: bool = False,
+    ) -> Plan:
         """The request's decoding. Tokenizes texts, so its place is a worker thread."""
         values = self.defaults(model)
         if default_max_tokens is not None and "max_tokens" not in values:
@@ -109,11 +125,14 @@ class Decoding:
         is_ranked = fields.best_of is not None and num_drawn > 1
         settled = settle(fields, self._preset(fields.preset), {**values, **counts})
         rules.check(settled)
+        if settled["max_tokens"] == 0 and not may_draw_nothing:
+            name = settled.written("max_tokens")
+            raise _refusal(f"'{name}' must be at least 1, unless 'echo' or 'prompt_logprobs' is set.", name)
         if fields.stream and is_ranked:
             raise _refusal(
                 "'best_of' and 'stream' do not go together: the best is known at the end.", "best_of"
             )
-        params = self._params(settled, model.vocab, score=is_ranked)
+        params = self._params(settled, model.vocab, score=is_ranked, num_logprobs=num_logprobs)
         shown = fields.debug is not None and bool(fields.debug.decoding)
         return Plan(
             params=params,
@@ -138,7 +157,9 @@ class Decoding:
             raise _refusal(f"'preset' must be one of {known}.", "preset")
         return self.presets[name]
 
-    def _params(self, settled: Settled, vocab: TextVocab, *, score: bool) -> SamplingParams:
+    def _params(
+        self, settled: Settled, vocab: TextVocab, *, score: bool, num_logprobs: int | None
+    ) -> SamplingParams:
         terms = token_terms(settled, vocab)
         target, stop = settled["adaptive_target"], settled["stop"]
         texts = (stop,) if isinstance(stop, str) else tuple(_list(stop))
@@ -156,6 +177,7 @@ class Decoding:
             stop_token_ids=terms.stop_token_ids,
             include_stop=bool(settled["include_stop_str_in_output"]),
             score=score,
+            num_logprobs=num_logprobs,
         )
 
     def _dry_breakers(self, settled: Settled, vocab: TextVocab) -> tuple[tuple[int, ...], ...]:

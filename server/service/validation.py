@@ -13,10 +13,35 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from schemas.base import Schema
-from schemas.chat import AssistantMessage, DeveloperMessage, SystemMessage, TextPart, ToolMessage, UserMessage
+from schemas.chat import (
+    AssistantMessage,
+    DeveloperMessage,
+    FunctionMessage,
+    SystemMessage,
+    TextPart,
+    ToolMessage,
+    UserMessage,
+)
 from schemas.common import StreamOptions
 from schemas.sampling import DebugOptions
 from schemas.structured import JsonObjectFormat, JsonSchemaFormat, NamedSchema, StructuredOutputs
+from schemas.tools import (
+    AllowedTools,
+    AllowedToolsChoice,
+    CustomCall,
+    CustomChoice,
+    CustomDefinition,
+    CustomTool,
+    FunctionChoice,
+    FunctionDefinition,
+    FunctionTool,
+    GrammarInput,
+    InputGrammar,
+    PastCustomCall,
+    PastFunction,
+    PastFunctionCall,
+    ToolReference,
+)
 from server.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
 from server.service.unsupported import NEUTRAL_VALUES, PART_TYPES
 
@@ -32,10 +57,26 @@ def _names(*kinds: type[Schema]) -> frozenset[str]:
     return frozenset(field.alias or name for kind in kinds for name, field in kind.model_fields.items())
 
 
-_MESSAGES = (SystemMessage, DeveloperMessage, UserMessage, AssistantMessage, ToolMessage)
+_MESSAGES = (SystemMessage, DeveloperMessage, UserMessage, AssistantMessage, ToolMessage, FunctionMessage)
 _NESTED: dict[str, Set[str]] = {
     "messages[]": _names(*_MESSAGES),
     "messages[].content[]": _names(TextPart),
+    "messages[].tool_calls[]": _names(PastFunctionCall, PastCustomCall),
+    "messages[].tool_calls[].function": _names(PastFunction),
+    "messages[].tool_calls[].custom": _names(CustomCall),
+    "messages[].function_call": _names(PastFunction),
+    "tools[]": _names(FunctionTool, CustomTool),
+    "tools[].function": _names(FunctionDefinition),
+    "tools[].custom": _names(CustomDefinition),
+    "tools[].custom.format": _names(GrammarInput),
+    "tools[].custom.format.grammar": _names(InputGrammar),
+    "tool_choice": _names(FunctionChoice, CustomChoice, AllowedToolsChoice),
+    "tool_choice.function": _names(ToolReference),
+    "tool_choice.custom": _names(ToolReference),
+    "tool_choice.allowed_tools": _names(AllowedTools),
+    "tool_choice.allowed_tools.tools[]": _names(FunctionChoice, CustomChoice),
+    "functions[]": _names(FunctionDefinition),
+    "function_call": _names(ToolReference),
     "debug": _names(DebugOptions),
     "response_format": _names(JsonObjectFormat, JsonSchemaFormat),
     "response_format.json_schema": _names(NamedSchema),
@@ -129,7 +170,7 @@ def _translate(schema: type[Schema], fault: ErrorDetails) -> InvalidRequestError
         return UnsupportedParameterError(message, param=param)
     if kind == "message_role" and isinstance(fault["input"], dict):
         param += ".role"
-        message = "must be one of 'system', 'developer', 'user', 'assistant', 'tool'"
+        message = "must be one of 'system', 'developer', 'user', 'assistant', 'tool', 'function'"
         return InvalidRequestError(f"'{param}' {message}.", param=param, code="invalid_value")
     code = "invalid_type" if kind in _TYPES or kind.endswith("_kind") else "invalid_value"
     return InvalidRequestError(f"'{param}' {_complaint(schema, fault)}.", param=param, code=code)

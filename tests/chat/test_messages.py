@@ -18,9 +18,22 @@ def test_every_role() -> None:
         {"role": "system", "content": "a"},
         {"role": "user", "content": "b"},
         {"role": "assistant", "content": ""},
-        {"role": "tool", "content": "d", "tool_call_id": "call"},
     ]
     assert plain(messages) == messages
+
+
+def test_a_refusal_is_what_the_assistant_said() -> None:
+    parts = [{"type": "text", "text": "Well, "}, {"type": "refusal", "refusal": "no."}]
+    said: list[dict[str, object]] = [
+        {"role": "assistant", "content": parts},
+        {"role": "assistant", "content": None, "refusal": "No."},
+    ]
+    assert [message["content"] for message in plain(said)] == ["Well, no.", "No."]
+
+
+def test_a_thought_reaches_the_template() -> None:
+    message: dict[str, object] = {"role": "assistant", "content": "a", "reasoning_content": "hm"}
+    assert plain([message]) == [message]
 
 
 def test_parts_are_joined_as_they_are() -> None:

@@ -2,18 +2,17 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import cast
 
 import httpx
 import openai
 import pytest
 
 from server.engine.client import AsyncEngine
-from server.registry import open_model
+from server.registry import registry_of
 from server.settings import Settings
 from tests.conftest import TinyModels
 from tests.e2e.asking import CHAT, TEXT, Asker
-from tests.live_server import live_server
+from tests.live_server import engine_of, live_server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +28,12 @@ class Served:
 def served(tiny_models: TinyModels) -> Generator[Served, None, None]:
     """One server for a module. Its model babbles, but the same babble for the same question."""
     settings = Settings(model=tiny_models["qwen2"], model_id="tiny", context_size=512, threads=1)
-    model = open_model(settings)
+    registry = registry_of(settings)
     with (
-        live_server(model, settings) as address,
+        live_server(registry, settings) as address,
         openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client,
     ):
-        yield Served(address=address, engine=cast(AsyncEngine, model.engine), client=client)
+        yield Served(address=address, engine=engine_of(registry, "tiny"), client=client)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from server.engine.params import SamplingParams
-from server.registry import open_model
+from server.registry import registry_of
 from server.settings import Settings
 from tests.e2e.draw_settings import OFF, SETTINGS
 from tests.engine.sampling.reference_chain import ReferenceChain
@@ -39,7 +39,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Generator[str, None, No
     path: Path = tmp_path_factory.mktemp("steady") / "steady.gguf"
     write_steady_model(path, logits())
     settings = Settings(model=path, model_id="steady", context_size=NUM_DRAWS + 100, threads=1)
-    with live_server(open_model(settings), settings) as address:
+    with live_server(registry_of(settings), settings) as address:
         yield address
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import httpx
 import jsonschema
@@ -18,11 +18,12 @@ import pydantic
 import pytest
 
 from server.engine.client import AsyncEngine
-from server.registry import open_model
+from server.registry import registry_of
+from server.resident import RESIDENT_ID
 from server.settings import Settings
 from tests.e2e.conftest import Served
 from tests.e2e.random_schemas import RandomSchemas
-from tests.live_server import live_server
+from tests.live_server import engine_of, live_server
 
 DATA = Path(__file__).parent / "data"
 SCHEMAS: dict[str, dict[str, Any]] = json.loads((DATA / "schemas.json").read_text(encoding="utf-8"))
@@ -38,16 +39,22 @@ Ask = Callable[..., httpx.Response]
 def engine_and_ask() -> Generator[tuple[AsyncEngine, Ask], None, None]:
     """The resident model's engine, and a way to ask it for a text completion at temperature 1.5."""
     settings = Settings(context_size=2048, threads=1)
-    model = open_model(settings)
-    with live_server(model, settings) as address, httpx.Client(base_url=address, timeout=60) as client:
+    registry = registry_of(settings)
+    with live_server(registry, settings) as address, httpx.Client(base_url=address, timeout=60) as client:
 
         def ask(**fields: object) -> httpx.Response:
-            body = {"model": model.id, "prompt": "JSON: ", "max_tokens": 300, "temperature": 1.5, "seed": 1}
+            body = {
+                "model": "caravan-resident",
+                "prompt": "JSON: ",
+                "max_tokens": 300,
+                "temperature": 1.5,
+                "seed": 1,
+            }
             # Python reads a number too large for it as infinity, for which JSON has no other word.
             content = json.dumps(body | fields).replace("Infinity", "1e400")
             return client.post("/v1/completions", content=content)
 
-        yield cast(AsyncEngine, model.engine), ask
+        yield engine_of(registry, RESIDENT_ID), ask
 
 
 @pytest.fixture

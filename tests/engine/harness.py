@@ -10,6 +10,7 @@ from server.engine.config import EngineConfig
 from server.engine.engine import Engine
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest, SamplingParams
+from server.engine.ports import TokenTable
 from tests.fakes import FakeContext, FakeVocab
 
 Key = tuple[str, int]
@@ -67,6 +68,8 @@ class Driver:
 class Harness(Driver):
     """An engine over a fake context."""
 
+    vocab: TokenTable = FakeVocab()
+
     def __init__(
         self,
         context: FakeContext | None = None,
@@ -74,6 +77,7 @@ class Harness(Driver):
         batch_size: int = 32,
         max_running: int = 8,
         context_size: int = 512,
+        num_scored_rows: int = 64,
     ) -> None:
         super().__init__()
         self.context = context or FakeContext()
@@ -84,8 +88,9 @@ class Harness(Driver):
             batch_size=batch_size,
             max_running=min(max_running, self.context.max_sequences),
             max_sequences=self.context.max_sequences,
+            num_scored_rows=num_scored_rows,
         )
-        self.engine = Engine(self.context, FakeVocab(), config, self.publish)
+        self.engine = Engine(self.context, self.vocab, config, self.publish)
 
     def check_books(self) -> None:
         """The audit, and whether the cells counted are those in use."""

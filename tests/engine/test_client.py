@@ -1,6 +1,7 @@
 """The engine in its own process, on a real tiny model: alive, dead, and alive again."""
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -163,3 +164,16 @@ def test_a_file_that_is_no_model_is_one_clear_error(tmp_path: Path) -> None:
 
     with pytest.raises(EngineStartError, match=r"broken\.gguf"):
         run(test, path)
+
+
+def test_what_the_child_logs_comes_out_here(
+    tiny_models: TinyModels, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        engine = AsyncEngine(EngineConfig(model_path=str(tiny_models["llama"])))
+        await engine.start()
+        await engine.close()
+
+    with caplog.at_level(logging.DEBUG):
+        asyncio.run(test())
+    assert any(entry.name == "llama.cpp" and "llama" in entry.message for entry in caplog.records)

@@ -19,6 +19,12 @@ class Pieces:
     def token_bytes(self, token_id: int) -> bytes:
         return self.pieces[token_id]
 
+    def raw_bytes(self, token_id: int) -> bytes:
+        return self.pieces[token_id] or b"<control>"
+
+    def spell(self, text: str) -> list[int]:
+        return [self.pieces.index(text.encode())]
+
     @property
     def end_of_generation_ids(self) -> frozenset[int]:
         return frozenset()
@@ -88,3 +94,12 @@ def test_the_beginning_of_a_stop_string_is_held_until_it_is_known() -> None:
     assert feed([b"x#", b"#", b"y"], ("###",)) == ["x", "", "##y", ""]
     assert feed([b"x#", b"##y"], ("###",)) == ["x", "", ""]
     assert feed([b"x", b"##"], ("###",)) == ["x", "", "##"]
+
+
+def test_control_tokens_have_text_if_they_are_to_be_shown() -> None:
+    table = Pieces([b"a", b"", b"", b"b"])
+    hidden = Detokenizer(table, SamplingParams())
+    assert "".join(map(hidden.push, range(4))) == "ab"
+    shown = Detokenizer(table, SamplingParams(stop=("l>b",)), shown_token_ids=(0, 2))
+    assert "".join(map(shown.push, range(4))) == "a<contro"
+    assert shown.stopped

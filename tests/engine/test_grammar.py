@@ -91,6 +91,17 @@ def test_grammars_speak_of_text_alone(grammars: GrammarCompiler, text: str) -> N
         grammars.from_lark(text)
 
 
+def test_grammars_of_this_server_may_name_tokens(grammars: GrammarCompiler) -> None:
+    constraint = grammars.from_tool_grammar('start: <[151657]> %json {"type": "object"} <[151658]>', ("<t>",))
+    assert constraint.after == ("<t>",)
+    for text, message in [
+        ("start: <[5]> foo", "unknown name"),
+        ('start: %json {"type": "x"}', "Invalid type"),
+    ]:
+        with pytest.raises(GrammarError, match=message):
+            grammars.from_tool_grammar(text)
+
+
 @pytest.mark.parametrize("text", ['start: start "a"', "start: /[^\\s\\S]/"])
 def test_what_nothing_satisfies_is_refused(grammars: GrammarCompiler, text: str) -> None:
     with pytest.raises(GrammarError, match="nothing satisfies it"):

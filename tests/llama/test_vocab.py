@@ -121,3 +121,18 @@ def test_a_tokenizer_that_recurses_survives_a_long_word(tiny_models: TinyModels,
         token_ids = model.vocab.tokenize(piece * 200_000, add_special=True, parse_special=True)
         assert len(b"".join(map(model.vocab.token_bytes, token_ids))) == 200_000
     model.close()
+
+
+@pytest.mark.parametrize("text", ["name", " the name", '": {"', "\n", "é日本🙂"])
+def test_text_within_text_is_spelled_without_a_space_in_front(tiny_models: TinyModels, text: str) -> None:
+    for architecture in ("qwen2", "llama"):
+        model = Model(tiny_models[architecture], vocab_only=True)
+        token_ids = model.vocab.spell(text)
+        assert b"".join(map(model.vocab.token_bytes, token_ids)) == text.encode()
+        model.close()
+
+
+def test_raw_bytes_write_control_tokens_out(vocab: Vocab) -> None:
+    (end, *_) = vocab.tokenize("<|im_end|>", add_special=False, parse_special=True)
+    assert (vocab.token_bytes(end), vocab.raw_bytes(end)) == (b"", b"<|im_end|>")
+    assert vocab.raw_bytes(65) == vocab.token_bytes(65) != b""

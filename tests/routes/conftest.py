@@ -6,9 +6,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from server.app import create_app
-from server.registry import ModelRegistry
 from server.settings import Settings
-from tests.fakes_web import ScriptedEngine, loaded_model
+from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 from tests.live_server import live_server
 
 
@@ -21,7 +20,7 @@ def engine() -> ScriptedEngine:
 @pytest.fixture
 def client(engine: ScriptedEngine) -> Generator[TestClient, None, None]:
     """The app, called without a network; right for whole answers, not for the timing of streams."""
-    registry = ModelRegistry([loaded_model(engine)])
+    registry = registry_over(loaded_model(engine))
     app = create_app(Settings(), registry)
     with TestClient(app, raise_server_exceptions=False) as client:
         assert client.portal is not None
@@ -32,5 +31,6 @@ def client(engine: ScriptedEngine) -> Generator[TestClient, None, None]:
 @pytest.fixture
 def live(engine: ScriptedEngine) -> Generator[str, None, None]:
     """Address of a real server over `engine`, with short silences before its keep-alives."""
-    with live_server(loaded_model(engine), Settings(keep_alive_seconds=0.1, shutdown_seconds=0)) as address:
+    settings = Settings(keep_alive_seconds=0.1, shutdown_seconds=0)
+    with live_server(registry_over(loaded_model(engine)), settings) as address:
         yield address

@@ -8,9 +8,8 @@ from fastapi.testclient import TestClient
 
 from schemas.errors import ErrorResponse
 from server.app import create_app
-from server.registry import ModelRegistry
 from server.settings import Settings
-from tests.fakes_web import loaded_model
+from tests.fakes_web import loaded_model, registry_over
 
 CHAT = "/v1/chat/completions"
 TEXT = "/v1/completions"
@@ -20,7 +19,7 @@ USER = {"role": "user", "content": "Hi"}
 @pytest.fixture(scope="module")
 def client() -> Generator[TestClient, None, None]:
     """One app for all cases: what one body breaks, the next one sees."""
-    registry = ModelRegistry([loaded_model()])
+    registry = registry_over(loaded_model())
     with TestClient(create_app(Settings(max_body_bytes=2_000_000), registry)) as client:
         assert client.portal is not None
         client.portal.call(registry.start)

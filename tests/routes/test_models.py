@@ -6,11 +6,10 @@ import openai.types as openai_types
 from fastapi.testclient import TestClient
 
 from server.app import create_app
-from server.registry import ModelRegistry
 from server.settings import Settings
-from tests.fakes_web import loaded_model
+from tests.fakes_web import loaded_model, registry_over
 
-CARD = {"id": "fake", "object": "model", "created": 1_700_000_000, "owned_by": "caravan"}
+CARD = {"id": "fake", "object": "model", "created": 1_700_000_000, "owned_by": "caravan", "status": "loaded"}
 
 
 def test_list(client: TestClient) -> None:
@@ -39,7 +38,7 @@ def test_an_unknown_model_is_a_404(client: TestClient) -> None:
 def test_one_model_shows_its_effective_defaults_and_the_presets() -> None:
     model = dataclasses.replace(loaded_model(), metadata={"general.sampling.top_k": "20"})
     settings = Settings(defaults={"temperature": "0.5"})
-    with TestClient(create_app(settings, ModelRegistry([model]))) as client:
+    with TestClient(create_app(settings, registry_over(model))) as client:
         card = client.get("/v1/models/fake").json()
     assert card["defaults"]["temperature"] == {"value": 0.5, "source": "operator"}
     assert card["defaults"]["top_k"] == {"value": 20, "source": "gguf"}

@@ -5,14 +5,15 @@ import asyncio
 from starlette.types import Message
 
 from schemas.chat import ChatCompletionRequest
-from server.registry import ModelRegistry
+from server.metrics import Metrics
 from server.routes.deps import Services
 from server.routes.sse import AnswerStream
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.constraints.compiler import ConstraintCompiler
 from server.service.sampling import Decoding
-from tests.fakes_web import ScriptedEngine, loaded_model
+from server.service.status import StatusService
+from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 
 REQUEST = b'{"model": "fake", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}'
 
@@ -28,13 +29,15 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
         await asyncio.sleep(60)
 
     async def test() -> None:
-        registry = ModelRegistry([loaded_model(engine)])
+        registry = registry_over(loaded_model(engine))
         await registry.start()
         decoding = Decoding()
         constraints = ConstraintCompiler()
         chat = ChatService(registry, decoding, constraints)
         services = Services(
             registry=registry,
+            metrics=Metrics(),
+            status=StatusService(registry),
             decoding=decoding,
             chat=chat,
             completions=CompletionService(registry, decoding, constraints),
@@ -43,7 +46,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             keep_alive_seconds=15,
             shutdown_seconds=0,
         )
-        answer = await chat.prepare(ChatCompletionRequest.model_validate_json(REQUEST))
+        answer = chat.answer(ChatCompletionRequest.model_validate_json(REQUEST))
         await answer.open(5)
         assert engine.running
         scope = {"type": "http", "method": "POST", "path": "/", "headers": []}

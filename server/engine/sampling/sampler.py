@@ -1,19 +1,24 @@
 """The draw of one sequence: its own state and its own randomness, so that neighbours never matter."""
 
+import copy
 import random
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
+from server.engine.guide import Guide
+from server.engine.outputs import TokenLogprob
 from server.engine.params import SamplingParams
+from server.engine.ports import Mask
 from server.engine.sampling.candidates import Candidates, Floats, Ids, from_row
 from server.engine.sampling.draw import Mirostat, MirostatV2
 from server.engine.sampling.dry import Breakers, Dry
+from server.engine.sampling.log_softmax import LogSoftmax
 from server.engine.sampling.penalties import RepetitionPenalties
 from server.engine.sampling.stages import draw_stage, leading_top_k, temperature_stage, truncating_stages
 from server.engine.sampling.vocabulary import VocabularyRules
-from server.engine.token_mask import ConstraintError, TokenMask
+from server.engine.token_mask import ConstraintError
 
 
 class TokenSpace:
@@ -40,7 +45,8 @@ class Sampler:
     effect.
 
     `is_argmax` says that all of it comes to taking the likeliest token, and then nothing else is done.
-    Penalties and DRY look at the prompt too, as in llama.cpp.
+    Penalties and DRY look at the prompt too, as in llama.cpp. `last_logprob` is that of the last draw, taken
+    before the mask, if `num_logprobs` asks for it; `sum_logprob` their sum, if `score` does.
     """
 
     def __init__(
@@ -49,7 +55,7 @@ class Sampler:
         prompt: Sequence[int],
         index: int,
         tokens: TokenSpace,
-        mask: TokenMask | None = None,
+        guide: Guide | None = None,
     ) -> None:
         self._tokens = tokens
         self._rng = random.Random(_stream(params.seed, index))
@@ -60,8 +66,12 @@ class Sampler:
         self._stages = [*truncating_stages(params, self._rng), temperature_stage(params)]
         self._at_most = leading_top_k(params)
         self._draw = draw_stage(params, len(tokens.ids))
-        self._mask = mask
+        self._guide = guide
         self.sum_logprob = 0.0 if params.score else None
+        self.last_logprob: TokenLogprob | None = None
+        self._num_logprobs = params.num_logprobs
+        self._is_measured = params.score or params.num_logprobs is not None
+        self._softmax: LogSoftmax | None = None
         self._rules.accept(prompt)
         for repetition in (self._penalties, self._dry):
             if repetition is not None:
@@ -76,43 +86,118 @@ class Sampler:
     @property
     def is_complete(self) -> bool:
         """Whether a constraint leaves nothing to add."""
-        return self._mask is not None and self._mask.is_complete
+        return self._guide is not None and self._guide.is_complete
+
+    @property
+    def num_reasoning_tokens(self) -> int:
+        """Tokens of thinking, its markers included."""
+        return 0 if self._guide is None else self._guide.num_reasoning_tokens
+
+    @property
+    def next_mask(self) -> Mask | None:
+        """The mask that the next draw will certainly need."""
+        return None if self._guide is None or self.is_argmax else self._guide.next_mask
 
     def sample(self, logits: Floats) -> int:
         """Draw a token from a row of logits [vocab_size], which is changed on the way, and remember it.
 
         Raises ValueError when every token is banned or a logit is no number.
         """
+        if self._guide is not None and (forced := self._guide.forced(is_ruled=not self._has_no_rules)):
+            return self._take(forced[0], logits)
         if self.is_argmax:
             best = _argmax(logits)
-            if self._mask is None or self._mask.admits(best):
+            if self._guide is None or self._guide.admits(best):
+                self._measure(logits)
+                self._note(logits, best)
                 return best
-        token_id = self._draw(self.candidates(logits), self._rng)
-        if self.sum_logprob is not None:
-            self.sum_logprob += logprob(logits, token_id)
+        token_id = self._admitted(logits, self.candidates(logits))
+        self._note(logits, token_id)
         self._remember(token_id)
         return token_id
+
+    def next_tokens(self, logits: Floats) -> Iterator[int]:
+        """`sample`, and then the tokens that follow without a draw, each remembered as it is taken.
+
+        None follow where log probabilities are wanted: those come with rows of logits only.
+        """
+        yield self.sample(logits)
+        if self._guide is None or self._is_measured:
+            return
+        for token_id in self._guide.forced(is_ruled=not self._has_no_rules):
+            if not self._guide.admits(token_id):
+                return
+            self._remember(token_id)
+            yield token_id
+
+    def _take(self, token_id: int, logits: Floats) -> int:
+        """Remember a token that is not drawn."""
+        if self._is_measured:
+            self._weigh(logits)
+            self._note(logits, token_id)
+        if self._guide is not None and not self._guide.admits(token_id):
+            raise ConstraintError("the constraint contradicts itself")
+        self._remember(token_id)
+        return token_id
+
+    def _admitted(self, logits: Floats, left: Candidates) -> int:
+        """Draw until a token's text may follow; those refused are banned, and teach the draw nothing."""
+        if self._guide is None:
+            return self._draw(left, self._rng)
+        while True:
+            draw = copy.copy(self._draw)
+            token_id = draw(left, self._rng)
+            if self._guide.admits(token_id):
+                self._draw = draw
+                return token_id
+            logits[token_id] = -np.inf
+            left = self._staged(self._possible(logits))
 
     def candidates(self, logits: Floats) -> Candidates:
         """What the next draw chooses from, tempered; the row is changed as in `sample`.
 
         Mirostat leaves out more and adaptive-p weighs anew, both as part of the draw.
         """
+        self._weigh(logits)
+        return self._staged(self._possible(logits))
+
+    def _weigh(self, logits: Floats) -> None:
+        """Change a row by all that is not the constraint's, and measure it."""
         if not self._has_no_rules:
             self._rules.apply(logits)
         for repetition in (self._penalties, self._dry):
             if repetition is not None:
                 repetition.apply(logits)
-        left = self._possible(logits)
+        self._measure(logits)
+
+    def _staged(self, left: Candidates) -> Candidates:
         for stage in self._stages:
             left = stage(left)
         return left
 
+    def _measure(self, logits: Floats) -> None:
+        """Take the softmax of a row where log probabilities are taken, if anybody wants them.
+
+        A constraint changes the row afterwards, though not the logits of what it allows.
+        """
+        if self._is_measured:
+            self._softmax = LogSoftmax(logits, self._tokens.ids, self._num_logprobs or 0)
+
+    def _note(self, logits: Floats, token_id: int) -> None:
+        """Keep what is wanted of a drawn token's log probability."""
+        if self._softmax is None:
+            return
+        found = self._softmax.of(logits, token_id)
+        if self.sum_logprob is not None:
+            self.sum_logprob += found.logprob
+        if self._num_logprobs is not None:
+            self.last_logprob = found
+
     def _possible(self, logits: Floats) -> Candidates:
         """The tokens that the constraint allows, if there is one."""
-        if self._mask is None:
+        if self._guide is None:
             return from_row(logits, self._tokens.ids, self._at_most)
-        allowed = self._mask.forbid(logits)
+        allowed = self._guide.forbid(logits)
         try:
             if allowed is not None:
                 return from_row(logits[allowed], allowed)
@@ -121,8 +206,6 @@ class Sampler:
             raise ConstraintError(f"what the constraint allows is ruled out otherwise: {error}") from error
 
     def _remember(self, token_id: int) -> None:
-        if self._mask is not None and token_id not in self._tokens.end_ids:
-            self._mask.accept(token_id)
         self._rules.accept_drawn(token_id)
         for repetition in (self._penalties, self._dry):
             if repetition is not None:
@@ -136,7 +219,6 @@ class Sampler:
             and params.xtc_probability == 0
             and params.typical_p == 1
             and params.mirostat == 0
-            and self.sum_logprob is None
             and self._has_no_rules
             and self._penalties is None
             and self._dry is None
@@ -149,13 +231,6 @@ def _argmax(logits: Floats) -> int:
     if not np.isfinite(logits[token_id]):
         raise ValueError("a logit is not a number")
     return token_id
-
-
-def logprob(logits: Floats, token_id: int) -> float:
-    """Natural logarithm of a token's probability under the softmax of a row of logits [vocab_size]."""
-    highest = logits.max()
-    total = np.exp(logits - highest).sum(dtype=np.float64)
-    return float(logits[token_id] - highest - np.log(total))
 
 
 def _penalties(params: SamplingParams) -> RepetitionPenalties | None:

@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -14,10 +15,13 @@ from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.params import Constraint, SamplingParams
 from server.errors import InvalidRequestError
 from server.service.constraints import schema_check
+from server.service.constraints.calls import Calls
 from server.service.constraints.located import located
 from server.service.constraints.request import Kind, Wanted, wanted
 from server.service.constraints.schema_check import SchemaError
 from server.service.constraints.verdict import Verdict
+
+T = TypeVar("T")
 
 COMPILE_SECONDS = 5.0
 
@@ -42,7 +46,7 @@ class ConstraintCompiler:
     def __init__(self, *, seconds: float = COMPILE_SECONDS) -> None:
         self._seconds = seconds
         self._grammars = GrammarCompiler()
-        self._kept: OrderedDict[bytes, asyncio.Future[Compiled]] = OrderedDict()
+        self._kept: OrderedDict[bytes, asyncio.Future[Any]] = OrderedDict()
         self._threads = ThreadPoolExecutor(2, "constraints")
 
     async def compile(self, fields: ConstraintFields) -> Compiled | None:
@@ -53,22 +57,39 @@ class ConstraintCompiler:
         source = msgspec.json.encode(request.source)
         if len(source) > _MAX_BYTES:
             raise _refusal(request, f"is larger than {_MAX_BYTES} bytes")
-        key = hashlib.blake2b(request.kind.value.encode() + b"\0" + source).digest()
-        compiling = self._kept.get(key)
-        if compiling is None:
-            loop = asyncio.get_running_loop()
-            compiling = loop.run_in_executor(self._threads, self._compile, request)
-            self._keep(key, compiling)
-        self._kept.move_to_end(key)
         try:
-            return await asyncio.wait_for(asyncio.shield(compiling), self._seconds)
+            return await self._remembered(
+                request.kind.value.encode() + b"\0" + source, lambda: self._compile(request)
+            )
         except TimeoutError:
             raise _refusal(request, f"takes longer than {self._seconds:g} s to compile") from None
         except (GrammarError, SchemaError) as error:
             # The same failure may be told to several requests, under different names of the field.
             raise _refusal(request, _complaint(error)) from error
 
-    def _keep(self, key: bytes, compiling: asyncio.Future[Compiled]) -> None:
+    async def compile_calls(self, calls: Calls) -> Constraint:
+        """Calls of a request's tools; raises InvalidRequestError that names the tool and the place."""
+        source = msgspec.json.encode(calls.identity())
+        if len(source) > _MAX_BYTES:
+            message = f"'{calls.param}' have schemas of more than {_MAX_BYTES} bytes."
+            raise InvalidRequestError(message, param=calls.param, code="invalid_constraint")
+        try:
+            return await self._remembered(b"calls\0" + source, lambda: calls.constraint(self._grammars))
+        except TimeoutError:
+            message = f"'{calls.param}' take longer than {self._seconds:g} s to compile."
+            raise InvalidRequestError(message, param=calls.param, code="invalid_constraint") from None
+
+    async def _remembered(self, source: bytes, work: Callable[[], T]) -> T:
+        """What `work` gives for a source; raises what it raises, or TimeoutError."""
+        key = hashlib.blake2b(source).digest()
+        compiling = self._kept.get(key)
+        if compiling is None:
+            compiling = asyncio.get_running_loop().run_in_executor(self._threads, work)
+            self._keep(key, compiling)
+        self._kept.move_to_end(key)
+        return cast(T, await asyncio.wait_for(asyncio.shield(compiling), self._seconds))
+
+    def _keep(self, key: bytes, compiling: asyncio.Future[Any]) -> None:
         # Nobody may be waiting for it any more when it fails; asyncio would complain.
         compiling.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._kept[key] = compiling

@@ -3,7 +3,7 @@
 import json
 import unicodedata
 
-from server.service.answers import json_string
+from server.service.wire import json_string
 
 
 def test_json_strings_say_what_the_text_says_on_one_line() -> None:

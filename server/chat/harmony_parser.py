@@ -1,0 +1,65 @@
+"""The parser of models that answer in Harmony: messages with headers that say for whom they are."""
+
+import re
+from collections.abc import Sequence
+
+from server.chat.event_writer import EventWriter
+from server.chat.reader import Markers, Reader, Sink, Steps
+from server.chat.stream_parser import Event
+from server.chat.tag_parser import attempt
+from server.chat.tool_parsers.harmony import RECIPIENT, HarmonyFormat
+from server.chat.tool_spec import ToolSpec
+
+_OPENERS = ("<|start|>", "<|channel|>")
+_MARKS = Markers(*_OPENERS, "<|end|>", "<|return|>", "<|call|>")
+_HEADER_ENDS = Markers("<|message|>", RECIPIENT)
+_ANALYSIS = re.compile(r"<\|channel\|>\s*analysis\b")
+
+
+class HarmonyParser:
+    """Implements StreamParser.
+
+    What is analysed is reasoning; everything else is for the user, unless it is for a function. With
+    `is_open`, the prompt ends inside an analysis.
+    """
+
+    def __init__(self, tools: Sequence[ToolSpec] = (), *, is_open: bool = False, bound: bool = False) -> None:
+        self._format = HarmonyFormat()
+        self._is_open = is_open
+        self._reader = Reader()
+        self._writer = EventWriter(tools, bound=bound)
+        self._steps = self._run()
+        next(self._steps)
+
+    def feed(self, text: str) -> list[Event]:
+        if text:
+            self._reader.feed(text)
+            next(self._steps)
+        return self._writer.drain()
+
+    def finish(self) -> list[Event]:
+        self._reader.end()
+        next(self._steps, None)
+        self._writer.finish()
+        return self._writer.drain()
+
+    def _run(self) -> Steps[None]:
+        sink: Sink = self._writer.reasoning if self._is_open else self._writer.content
+        # The prompt has begun a message, and its recipient may come first.
+        if not self._is_open and (yield from self._reader.accept(f" {RECIPIENT}")):
+            yield from self._read_call()
+        while mark := (yield from self._reader.until(_MARKS, sink)):
+            self._writer.border()
+            sink = (yield from self._read_header(mark)) if mark in _OPENERS else self._writer.content
+
+    def _read_header(self, mark: str) -> Steps[Sink]:
+        """Where the text behind a header goes."""
+        pieces = [mark]
+        if (yield from self._reader.until(_HEADER_ENDS, pieces.append)) == RECIPIENT:
+            yield from self._read_call()
+            return self._writer.content
+        is_analysis = _ANALYSIS.search("".join(pieces)) is not None
+        return self._writer.reasoning if is_analysis else self._writer.content
+
+    def _read_call(self) -> Steps[None]:
+        yield from attempt(self._reader, self._writer, self._format.read(self._reader, self._writer))

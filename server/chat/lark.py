@@ -1,0 +1,104 @@
+"""Writing llguidance's dialect of Lark: what all grammars of tool calls are put together from."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# As in `server.engine.grammar`; a test compares the two.
+JSON_OPTIONS = {"whitespace_pattern": r"( |\n[ \t]{0,40})", "lenient": False, "coerce_one_of": False}
+# What a schema may refer to.
+_DEFINITIONS = ("$defs", "definitions")
+
+
+class LarkWriter:
+    """Rules under way to a grammar. `marker_ids` are the markers that are one token each in this model."""
+
+    def __init__(self, marker_ids: Mapping[str, int]) -> None:
+        self.marker_ids = marker_ids
+        self._rules: list[str] = []
+        found = "|".join(map(re.escape, sorted(marker_ids, key=len, reverse=True)))
+        self._split = re.compile(f"({found})") if found else None
+
+    def literal(self, text: str) -> str:
+        """Exactly this text."""
+        parts = self._split.split(text) if self._split else [text]
+        return " ".join(
+            f"<[{self.marker_ids[part]}]>" if part in self.marker_ids else _quoted(part)
+            for part in parts
+            if part
+        )
+
+    def json(self, schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> str:
+        """JSON of a schema, which may refer to definitions at the root of the one it stands in."""
+        definitions = {key: root[key] for key in _DEFINITIONS if root and key in root}
+        return f"%json {json.dumps({**definitions, **schema, 'x-guidance': JSON_OPTIONS})}"
+
+    def arguments(self, schema: Mapping[str, Any]) -> str:
+        """JSON of a tool's arguments, which are always an object."""
+        return self.json({"type": "object", **schema})
+
+    def rule(self, body: str) -> str:
+        """The name of a new rule."""
+        name = f"r{len(self._rules)}"
+        self._rules.append(f"{name}: {body}")
+        return name
+
+    def terminal(self, pattern: str) -> str:
+        """The name of a new terminal, given by a regular expression."""
+        name = f"T{len(self._rules)}"
+        self._rules.append(f"{name}: /{_in_slashes(pattern)}/")
+        return name
+
+    def until(self, end: str, *patterns: str) -> str:
+        """Text that matches some patterns as a whole and holds no `end`, and then `end`.
+
+        White space around an `end` belongs to it, but may as well stand in the text.
+        """
+        name = f"T{len(self._rules)}"
+        without = f"~/(?s:.*){_literal_pattern(end.strip())}(?s:.*)/"
+        text = " & ".join([*(f"/{_in_slashes(pattern)}/" for pattern in patterns or ("(?s:.*)",)), without])
+        if end in self.marker_ids:
+            self._rules.append(f"{name}: {text}")
+            return f"{name} {self.literal(end)}"
+        # One terminal of both: where a text of its own would stop is the first place that is possible.
+        self._rules.append(f"{name}: ({text}) {_quoted(end)}")
+        return name
+
+    def sequence(self, items: Sequence[tuple[str, bool]], separator: str) -> str:
+        """Items in their order, separated; those that are not required may be left out."""
+        first, rest = "", ""
+        for item, is_required in reversed(items):
+            chosen = self.rule(f"{item} {rest}".strip())
+            optional = f"({chosen} | {first})" if first else f"({chosen})?"
+            first = chosen if is_required else optional
+            step = f"{separator} {item}"
+            rest = self.rule(f"{step if is_required else f'({step})?'} {rest}".strip())
+        return first or '""'
+
+    def finish(self, start: str) -> str:
+        """The grammar."""
+        return "\n".join([f"start: {start}", *self._rules])
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _literal_pattern(text: str) -> str:
+    return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):X}}}" for c in text)
+
+
+def _in_slashes(pattern: str) -> str:
+    """A regular expression as it stands in Lark."""
+    return re.sub(r"(\\.)|/", lambda match: match[1] or "\\/", pattern, flags=re.DOTALL).replace("\n", "\\n")
+
+
+def either(options: Sequence[str]) -> str:
+    """One of some expressions."""
+    return options[0] if len(options) == 1 else f"({' | '.join(options)})"
+
+
+def repeated(item: str, separator: str = "", *, parallel: bool) -> str:
+    """One or, if they may be parallel, several of an item, with a separator in between."""
+    return f"{item} ({separator} {item})*" if parallel else item

@@ -1,0 +1,175 @@
+"""Arguments that formats write one by one, as plain text: their types, their JSON, their grammars."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from server.chat.lark import LarkWriter, either
+from server.chat.literals import JSON, PYTHON, converted, copy_value, escaped
+from server.chat.reader import Markers, Reader, RejectedError, Sink, Steps
+from server.chat.tool_spec import ToolSpec
+from server.errors import InvalidRequestError
+
+Schema = Mapping[str, Any]
+
+_NUMBERS = ("integer", "number")
+_TYPES_BY_START = {
+    '"': ("string",),
+    "{": ("object",),
+    "[": ("array",),
+    "t": ("boolean",),
+    "f": ("boolean",),
+    "n": ("null",),
+    **dict.fromkeys("-0123456789", _NUMBERS),
+}
+# What parameters are called where a schema leaves it open.
+ANY_NAME = "[A-Za-z_][A-Za-z0-9_]{0,63}"
+_MAX_REFERENCES = 16
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One declared parameter of a tool. `root` is the schema of all arguments."""
+
+    name: str
+    schema: Schema
+    root: Schema
+    is_required: bool = False
+    is_strict: bool = False
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its value can be nothing but a string, which is then written as it is."""
+        return types(self.schema, self.root) == {"string"}
+
+
+def declared(tool: ToolSpec) -> list[Parameter]:
+    """The parameters in the order of the schema."""
+    root = tool.parameters
+    required = list(root.get("required", ()))
+    properties = dict(root.get("properties", {}))
+    schemas = {**properties, **{name: {} for name in required if name not in properties}}
+    return [
+        Parameter(name, schema if isinstance(schema, Mapping) else {}, root, name in required, tool.strict)
+        for name, schema in schemas.items()
+    ]
+
+
+def named(tool: ToolSpec | None, name: str) -> Parameter:
+    """The parameter of a name, also if nothing is known of it."""
+    root = tool.parameters if tool else {}
+    others = root.get("additionalProperties")
+    schema = root.get("properties", {}).get(name, others)
+    return Parameter(name, schema if isinstance(schema, Mapping) else {}, root)
+
+
+def accepts_any(tool: ToolSpec) -> bool:
+    """Whether a schema names no parameter and forbids none."""
+    return not declared(tool) and tool.parameters.get("additionalProperties") is not False
+
+
+def types(schema: Schema, root: Schema) -> set[str] | None:
+    """The JSON types that a schema names; None if it leaves them open."""
+    schema = _resolved(schema, root)
+    if "type" in schema:
+        named = schema["type"]
+        return {named} if isinstance(named, str) else set(named)
+    values = schema["enum"] if "enum" in schema else [schema["const"]] if "const" in schema else None
+    if values is not None:
+        return {name for value in values for name in _TYPES_BY_START[json.dumps(value)[0]]}
+    options = schema.get("anyOf", schema.get("oneOf"))
+    if not options:
+        return None
+    found: set[str] = set()
+    for option in options:
+        more = types(option, root) if isinstance(option, Mapping) else None
+        if more is None:
+            return None
+        found |= more
+    return found
+
+
+def _resolved(schema: Schema, root: Schema) -> Schema:
+    """What a local reference leads to; open if it leads nowhere."""
+    for _ in range(_MAX_REFERENCES):
+        reference = schema.get("$ref")
+        if not isinstance(reference, str):
+            return schema
+        target: Any = root
+        for step in reference.removeprefix("#").split("/")[1:]:
+            target = target.get(step, {}) if isinstance(target, Mapping) else {}
+        schema = target if isinstance(target, Mapping) else {}
+    return {}
+
+
+def copy_parameter(reader: Reader, sink: Sink, parameter: Parameter, end: str, pad: str = "") -> Steps[None]:
+    """A value up to and with its `end`, as JSON. A `pad` on either side of it does not belong to it."""
+    if parameter.is_text:
+        if pad:
+            yield from reader.accept(pad)
+        sink('"')
+        found = yield from reader.until(Markers(*{pad + end, end}), lambda text: sink(escaped(text)))
+        if not found:
+            raise RejectedError
+        sink('"')
+        return
+    text = yield from _read_value(reader, end)
+    sink(_converted(text, parameter, pad))
+
+
+def _read_value(reader: Reader, end: str) -> Steps[str]:
+    """The text before an `end`. Inside JSON's strings, that is text like any other."""
+    assert reader.taken is not None
+    start = len(reader.taken)
+    try:
+        yield from copy_value(reader, lambda _: None)
+        yield from reader.skip_space()
+    except RejectedError:
+        pass
+    pieces = reader.taken[start:]
+    if not (yield from reader.until(Markers(end), pieces.append)):
+        raise RejectedError
+    return "".join(pieces)
+
+
+def _converted(text: str, parameter: Parameter, pad: str) -> str:
+    """The JSON of a value that may be other than a string; what cannot be anything else is one after all."""
+    allowed = types(parameter.schema, parameter.root)
+    # Templates that print values without further ado print Python's.
+    for notation in (JSON, PYTHON):
+        value = converted(text, notation)
+        if value is not None and (allowed is None or not allowed.isdisjoint(_TYPES_BY_START[value[0]])):
+            return value
+    return json.dumps(text.removeprefix(pad).removesuffix(pad), ensure_ascii=False)
+
+
+def parameter_rule(lark: LarkWriter, parameter: Parameter, end: str, pad: str = "") -> str:
+    """A value, with what stands around it."""
+    if not parameter.is_text:
+        value = lark.json(parameter.schema, parameter.root)
+        return lark.rule(f"{lark.literal(pad)} {value} {lark.literal(pad + end)}".strip())
+    schema = _resolved(parameter.schema, parameter.root)
+    values = schema["enum"] if "enum" in schema else [schema["const"]] if "const" in schema else None
+    if values is not None:
+        options = either([lark.literal(value) or '""' for value in values])
+        return lark.rule(f"{lark.literal(pad)} {options} {lark.literal(pad + end)}".strip())
+    text = lark.until(pad + end, *_patterns(parameter, schema))
+    return lark.rule(f"{lark.literal(pad)} {text}".strip())
+
+
+def _patterns(parameter: Parameter, schema: Schema) -> list[str]:
+    """What the text itself has to match. Raises InvalidRequestError if that cannot be promised."""
+    patterns = ["(?s:.*)"]
+    if "minLength" in schema or "maxLength" in schema:
+        patterns.append(f"(?s:.{{{schema.get('minLength', 0)},{schema.get('maxLength', '')}}})")
+    pattern = schema.get("pattern")
+    if isinstance(pattern, str) and pattern.startswith("^(?:") and pattern.endswith(")$"):
+        patterns.append(pattern[1:-1])
+    elif parameter.is_strict and not {"pattern", "format"}.isdisjoint(schema):
+        message = (
+            f"This model writes the argument '{parameter.name}' as plain text, where 'format' cannot be"
+            " enforced, and 'pattern' only in the form '^(?:...)$'. Leave it out, or 'strict'."
+        )
+        raise InvalidRequestError(message, param="tools", code="invalid_value")
+    return patterns

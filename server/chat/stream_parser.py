@@ -1,0 +1,50 @@
+"""What a model's text is made of: the events that parsers find in it while it comes."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Channel(StrEnum):
+    """Whom a text is for: the user, or nobody but the model."""
+
+    CONTENT = "content"
+    REASONING = "reasoning"
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of a channel's text."""
+
+    channel: Channel
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallStart:
+    """A tool call begins. Calls are counted from zero; `id` is the model's own, where its format has one."""
+
+    index: int
+    name: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallArguments:
+    """A piece of a call's arguments; all pieces of a finished call are the text of one JSON object."""
+
+    index: int
+    text: str
+
+
+Event = Delta | CallStart | CallArguments
+
+
+class StreamParser(Protocol):
+    """Text in, in any pieces; events out. However the text is split, the joined events are the same."""
+
+    def feed(self, text: str) -> list[Event]:
+        """What is certain once this text has come, too."""
+
+    def finish(self) -> list[Event]:
+        """What was held back; there is no more text."""

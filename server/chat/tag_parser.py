@@ -1,0 +1,100 @@
+"""The parser of models whose answers are thoughts first, between tags, and then text with calls in it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.chat.event_writer import EventWriter
+from server.chat.reader import SPACE, Markers, Reader, RejectedError, Steps
+from server.chat.stream_parser import Event
+from server.chat.tool_parsers.tool_format import ToolFormat
+from server.chat.tool_spec import ToolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningMarkers:
+    """Where thoughts begin and end; `dropped` are marks around the answer that are not part of it."""
+
+    start: str
+    end: str
+    dropped: tuple[str, ...] = ()
+
+
+class TagParser:
+    """Implements StreamParser.
+
+    Only the very beginning of an answer can be a thought, and markers of calls inside one mean nothing.
+    With `is_open`, the prompt has begun it.
+    """
+
+    def __init__(
+        self,
+        reasoning: ReasoningMarkers | None,
+        tool_format: ToolFormat | None,
+        tools: Sequence[ToolSpec] = (),
+        *,
+        is_open: bool = False,
+        bound: bool = False,
+    ) -> None:
+        self._reasoning = reasoning
+        self._format = tool_format if tools else None
+        self._is_open = is_open
+        self._reader = Reader()
+        self._writer = EventWriter(tools, bound=bound)
+        self._steps = self._run()
+        self._advance()
+
+    def feed(self, text: str) -> list[Event]:
+        if text:
+            self._reader.feed(text)
+            self._advance()
+        return self._writer.drain()
+
+    def finish(self) -> list[Event]:
+        self._reader.end()
+        self._advance()
+        self._writer.finish()
+        return self._writer.drain()
+
+    def _advance(self) -> None:
+        next(self._steps, None)
+
+    def _run(self) -> Steps[None]:
+        yield from self._reader.run(SPACE, self._writer.content)
+        if self._reasoning and (self._is_open or (yield from self._reader.accept(self._reasoning.start))):
+            yield from self._read_thought(self._reasoning)
+        if self._format and self._format.is_bare:
+            yield from self._reader.run(SPACE, self._writer.content)
+            yield from attempt(self._reader, self._writer, self._format.read(self._reader, self._writer))
+        yield from self._read_answer()
+
+    def _read_thought(self, markers: ReasoningMarkers) -> Steps[None]:
+        """A thought; a model may repeat the mark with which the prompt began it."""
+        self._writer.border()
+        yield from self._reader.run(SPACE, self._writer.reasoning)
+        if (yield from self._reader.accept(markers.start)):
+            self._writer.border()
+        yield from self._reader.until(Markers(markers.end), self._writer.reasoning)
+        self._writer.border()
+
+    def _read_answer(self) -> Steps[None]:
+        triggers = self._format.triggers if self._format else ()
+        dropped = self._reasoning.dropped if self._reasoning else ()
+        markers = Markers(*triggers, *dropped)
+        while marker := (yield from self._reader.until(markers, self._writer.content)):
+            if marker in dropped:
+                self._writer.border()
+            elif self._format:
+                calls = self._format.read(self._reader, self._writer)
+                yield from attempt(self._reader, self._writer, calls, marker)
+
+
+def attempt(reader: Reader, writer: EventWriter, calls: Steps[None], before: str = "") -> Steps[None]:
+    """Read calls; what turns out to be none is content, together with the text that led to it."""
+    reader.taken = [before]
+    try:
+        yield from calls
+    except RejectedError:
+        if not writer.abandon_call():
+            writer.content("".join(reader.taken))
+    finally:
+        reader.taken = None

@@ -1,0 +1,119 @@
+"""The formats of tool calls, by name."""
+
+from server.chat.tool_parsers.deepseek import DeepSeekFormat
+from server.chat.tool_parsers.gemma import GemmaFormat
+from server.chat.tool_parsers.glm import GlmFormat
+from server.chat.tool_parsers.harmony import HarmonyFormat
+from server.chat.tool_parsers.json_format import JsonFormat
+from server.chat.tool_parsers.kimi import KimiFormat
+from server.chat.tool_parsers.mistral import MistralFormat
+from server.chat.tool_parsers.pythonic import PythonicFormat
+from server.chat.tool_parsers.tool_format import ToolFormat
+from server.chat.tool_parsers.xml_format import XmlFormat
+
+HERMES = JsonFormat(
+    "hermes",
+    triggers=("<tool_call>",),
+    markers=("<tool_call>", "</tool_call>"),
+    end="</tool_call>",
+    opening="<tool_call>\n",
+    closing="\n</tool_call>",
+)
+LLAMA_JSON = JsonFormat(
+    "llama3_json",
+    triggers=("<|python_tag|>",),
+    markers=("<|python_tag|>",),
+    is_bare=True,
+    separator="; ",
+    arguments_key="parameters",
+)
+PLAIN_JSON = JsonFormat("json", is_bare=True)
+GRANITE = JsonFormat(
+    "granite",
+    triggers=("<|tool_call|>",),
+    markers=("<|tool_call|>",),
+    opening="<|tool_call|>[",
+    closing="]",
+    separator=", ",
+)
+NEMOTRON = JsonFormat(
+    "nemotron",
+    triggers=("<TOOLCALL>",),
+    markers=("<TOOLCALL>", "</TOOLCALL>"),
+    end="</TOOLCALL>",
+    opening="<TOOLCALL>[",
+    closing="]</TOOLCALL>",
+    separator=", ",
+)
+APRIEL = JsonFormat(
+    "apriel",
+    triggers=("<tool_calls>",),
+    markers=("<tool_calls>", "</tool_calls>"),
+    end="</tool_calls>",
+    opening="<tool_calls>[",
+    closing="]</tool_calls>",
+    separator=", ",
+)
+COHERE = JsonFormat(
+    "cohere",
+    triggers=("<|START_ACTION|>",),
+    markers=("<|START_ACTION|>", "<|END_ACTION|>"),
+    end="<|END_ACTION|>",
+    opening="<|START_ACTION|>[",
+    closing="]<|END_ACTION|>",
+    separator=", ",
+    name_key="tool_name",
+    arguments_key="parameters",
+)
+
+MISTRAL_LIST = MistralFormat("mistral_list", is_list=True)
+MISTRAL = MistralFormat("mistral", is_list=False)
+DEEPSEEK_V3 = DeepSeekFormat("deepseek_v3", is_fenced=True)
+DEEPSEEK_V31 = DeepSeekFormat("deepseek_v31", is_fenced=False)
+KIMI = KimiFormat()
+LLAMA_PYTHONIC = PythonicFormat("pythonic", "<|python_start|>", "<|python_end|>", is_bare=True)
+LFM2 = PythonicFormat("lfm2", "<|tool_call_start|>", "<|tool_call_end|>")
+GEMMA = GemmaFormat("gemma4", "<|tool_call>", "<tool_call|>", '<|"|>')
+FUNCTION_GEMMA = GemmaFormat("function_gemma", "<start_function_call>", "<end_function_call>", "<escape>")
+GLM = GlmFormat("glm")
+GLM_DENSE = GlmFormat("glm_dense", newline="")
+QWEN_CODER = XmlFormat("qwen_coder", "<tool_call>", "</tool_call>")
+SEED = XmlFormat("seed_oss", "<seed:tool_call>", "</seed:tool_call>", pad="")
+MINIMAX = XmlFormat(
+    "minimax_m2",
+    "<minimax:tool_call>",
+    "</minimax:tool_call>",
+    call_open='<invoke name="',
+    call_end="</invoke>",
+    parameter_open='<parameter name="',
+    name_end='">',
+    pad="",
+    is_section=True,
+)
+HARMONY = HarmonyFormat()
+
+_ALL: tuple[ToolFormat, ...] = (
+    HERMES,
+    LLAMA_JSON,
+    PLAIN_JSON,
+    GRANITE,
+    NEMOTRON,
+    APRIEL,
+    COHERE,
+    MISTRAL_LIST,
+    MISTRAL,
+    DEEPSEEK_V3,
+    DEEPSEEK_V31,
+    KIMI,
+    LLAMA_PYTHONIC,
+    LFM2,
+    GEMMA,
+    FUNCTION_GEMMA,
+    GLM,
+    GLM_DENSE,
+    QWEN_CODER,
+    SEED,
+    MINIMAX,
+    HARMONY,
+)
+FORMATS = {form.name: form for form in _ALL}

@@ -1,0 +1,169 @@
+"""Calls as JSON objects, one after another or in a list, with or without markers around them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.chat.event_writer import EventWriter
+from server.chat.lark import LarkWriter, either, repeated
+from server.chat.literals import copy_value, read_string
+from server.chat.reader import Reader, RejectedError, Sink, Steps
+from server.chat.tool_parsers.tool_format import ToolFormat, end_call
+from server.chat.tool_spec import ToolSpec
+
+_ARGUMENTS = ("arguments", "parameters")
+_NAMES = ("name", "tool_name")
+_IDS = ("id", "tool_call_id")
+
+
+@dataclass(frozen=True)
+class JsonFormat(ToolFormat):
+    """`opening`, `closing` and `separator` are what grammars write, as the model was trained to."""
+
+    name: str
+    triggers: tuple[str, ...] = ()
+    markers: tuple[str, ...] = ()
+    is_bare: bool = False
+    end: str = ""
+    opening: str = ""
+    closing: str = ""
+    separator: str = "\n"
+    name_key: str = "name"
+    arguments_key: str = "arguments"
+
+    def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
+        """All calls, and what closes them; without markers, a code fence may do so."""
+        fence = ""
+        if self.is_bare:
+            fence = yield from reader.accept("```json", "```")
+        yield from read_calls(reader, writer)
+        if self.end or fence:
+            yield from reader.accept(*filter(None, (self.end, fence and "```")))
+
+    def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
+        call = lark.rule(either(json_calls(lark, tools, self.name_key, self.arguments_key)))
+        if self.opening.endswith("["):
+            inner = repeated(call, lark.literal(self.separator), parallel=parallel)
+            return f"{lark.literal(self.opening)} {inner} {lark.literal(self.closing)}"
+        if self.opening:
+            call = lark.rule(f"{lark.literal(self.opening)} {call} {lark.literal(self.closing)}")
+        return repeated(call, lark.literal(self.separator), parallel=parallel)
+
+
+def json_calls(
+    lark: LarkWriter, tools: Sequence[ToolSpec], name_key: str = "name", arguments_key: str = "arguments"
+) -> list[str]:
+    """One call of each tool as an expression."""
+    heads = [f'{{"{name_key}": {json.dumps(tool.name)}, "{arguments_key}": ' for tool in tools]
+    return [
+        f"{lark.literal(head)} {lark.arguments(tool.parameters)} {lark.literal('}')}"
+        for head, tool in zip(heads, tools, strict=True)
+    ]
+
+
+def read_calls(reader: Reader, writer: EventWriter) -> Steps[None]:
+    """Objects and lists of objects, until something else comes."""
+    while True:
+        yield from reader.skip_space()
+        if (yield from reader.accept("[")):
+            yield from _read_list(reader, writer)
+        else:
+            yield from _read_call(reader, writer)
+        yield from reader.skip_space()
+        yield from reader.accept(";")
+        yield from reader.skip_space()
+        if (yield from reader.peek()) not in ("{", "["):
+            return
+
+
+def _read_list(reader: Reader, writer: EventWriter) -> Steps[None]:
+    while True:
+        yield from reader.skip_space()
+        yield from _read_call(reader, writer)
+        yield from reader.skip_space()
+        if (yield from reader.accept("]")):
+            return
+        yield from reader.expect(",")
+
+
+def _read_call(reader: Reader, writer: EventWriter) -> Steps[None]:
+    call = _Call(writer)
+    yield from reader.expect("{")
+    while True:
+        yield from reader.skip_space()
+        key = yield from read_string(reader)
+        yield from reader.skip_space()
+        yield from reader.expect(":")
+        yield from reader.skip_space()
+        yield from call.read_value(reader, key)
+        yield from reader.skip_space()
+        if (yield from reader.accept("}")):
+            break
+        yield from reader.expect(",")
+    call.finish()
+    end_call(reader, writer)
+
+
+class _Call:
+    """A call whose keys come in any order; it begins once its name is known, and its arguments follow."""
+
+    def __init__(self, writer: EventWriter) -> None:
+        self._writer = writer
+        self._name: str | None = None
+        self._id: str | None = None
+        self._arguments: list[str] | None = None
+        self._is_started = False
+
+    def read_value(self, reader: Reader, key: str) -> Steps[None]:
+        if key in _NAMES and self._name is None:
+            self._name = yield from read_string(reader)
+            self._writer.check_name(self._name)
+        elif key in _ARGUMENTS and self._arguments is None:
+            self._arguments = []
+            if self._name is not None:
+                self._start(self._name)
+            sink = self._writer.arguments if self._is_started else self._arguments.append
+            yield from copy_arguments(reader, sink)
+        elif key in _IDS and self._id is None:
+            self._id = yield from read_string(reader)
+            if self._is_started:
+                self._writer.identify_call(self._id)
+        elif key == "type" or self._name is not None:
+            yield from copy_value(reader, lambda _: None)
+        else:
+            raise RejectedError
+
+    def finish(self) -> None:
+        if self._name is None:
+            raise RejectedError
+        if not self._is_started:
+            self._start(self._name)
+            self._writer.arguments("".join(self._arguments or ()) or "{}")
+
+    def _start(self, name: str) -> None:
+        self._writer.start_call(name, self._id)
+        self._is_started = True
+
+
+def copy_arguments(reader: Reader, sink: Sink) -> Steps[None]:
+    """An object; also one that was written as a string, or not at all."""
+    yield from reader.skip_space()
+    char = yield from reader.peek()
+    if char == '"':
+        text = yield from read_string(reader)
+        if not _is_object(text):
+            raise RejectedError
+        sink(text)
+    elif (yield from reader.accept("null")):
+        sink("{}")
+    elif char == "{":
+        yield from copy_value(reader, sink)
+    else:
+        raise RejectedError
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,106 @@
+"""Calls as a list of Python calls with keyword arguments: Llama 4, some Llama 3.2, LFM2."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.chat.event_writer import EventWriter
+from server.chat.lark import LarkWriter, either, repeated
+from server.chat.literals import PYTHON, copy_value
+from server.chat.parameters import ANY_NAME, Parameter, accepts_any, declared, named, types
+from server.chat.reader import Reader, RejectedError, Steps
+from server.chat.tool_parsers.tool_format import ToolFormat, end_call
+from server.chat.tool_spec import ToolSpec
+
+_NAME = re.compile(r"[^\s()\[\]{}=,\"']*")
+
+
+@dataclass(frozen=True)
+class PythonicFormat(ToolFormat):
+    """`start` and `end` are the markers around the list; without them, it is bare."""
+
+    name: str
+    start: str
+    end: str
+    is_bare: bool = False
+
+    @property
+    def triggers(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (self.start,)
+
+    @property
+    def markers(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (self.start, self.end)
+
+    def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
+        yield from reader.skip_space()
+        yield from reader.expect("[")
+        while True:
+            yield from reader.skip_space()
+            yield from _read_call(reader, writer)
+            yield from reader.skip_space()
+            if (yield from reader.accept("]")):
+                break
+            yield from reader.expect(",")
+        yield from reader.skip_space()
+        yield from reader.accept(self.end)
+
+    def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
+        call = lark.rule(either([_call_rule(lark, tool) for tool in tools]))
+        calls = f'"[" {repeated(call, lark.literal(", "), parallel=parallel)} "]"'
+        return calls if self.is_bare else f"{lark.literal(self.start)} {calls} {lark.literal(self.end)}"
+
+
+def _read_call(reader: Reader, writer: EventWriter) -> Steps[None]:
+    name = yield from reader.collect(_NAME)
+    yield from reader.expect("(")
+    writer.start_call(name)
+    writer.arguments("{")
+    separator = ""
+    yield from reader.skip_space()
+    while not (yield from reader.accept(")")):
+        key = yield from reader.collect(_NAME)
+        if not key:
+            raise RejectedError
+        yield from reader.skip_space()
+        yield from reader.expect("=")
+        writer.arguments(f"{separator}{json.dumps(key, ensure_ascii=False)}: ")
+        yield from copy_value(reader, writer.arguments, PYTHON)
+        yield from reader.skip_space()
+        if (yield from reader.accept(",")):
+            yield from reader.skip_space()
+        elif (yield from reader.peek()) != ")":
+            raise RejectedError
+        separator = ", "
+    writer.arguments("}")
+    end_call(reader, writer)
+
+
+def _call_rule(lark: LarkWriter, tool: ToolSpec) -> str:
+    if accepts_any(tool):
+        value = lark.json(named(tool, "").schema, tool.parameters)
+        argument = lark.rule(f'{lark.terminal(ANY_NAME)} "=" {value}')
+        arguments = f'({argument} (", " {argument})*)?'
+    else:
+        arguments = lark.sequence(
+            [
+                (
+                    lark.rule(f"{lark.literal(parameter.name + '=')} {_value_rule(lark, parameter)}"),
+                    is_required,
+                )
+                for parameter in declared(tool)
+                for is_required in [parameter.is_required]
+            ],
+            '", "',
+        )
+    return f'{lark.literal(tool.name + "(")} {arguments} ")"'
+
+
+def _value_rule(lark: LarkWriter, parameter: Parameter) -> str:
+    """What is not a constant of Python's own looks the same in JSON."""
+    if types(parameter.schema, parameter.root) == {"boolean"} and not {"enum", "const"} & set(
+        parameter.schema
+    ):
+        return '("True" | "False")'
+    return lark.json(parameter.schema, parameter.root)

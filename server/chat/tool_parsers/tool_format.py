@@ -1,0 +1,48 @@
+"""What a format of tool calls is: markers, a way to read calls, a grammar for them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+from server.chat.event_writer import EventWriter
+from server.chat.lark import LarkWriter
+from server.chat.reader import Reader, Steps
+from server.chat.tool_spec import ToolSpec
+
+
+class ToolFormat(ABC):
+    """One way to write calls.
+
+    A call begins with one of the `triggers`; with `is_bare`, the answer may also be nothing but calls from
+    its beginning on, without any marker. `markers` are the texts that may be control tokens in a model's
+    vocabulary: they have to be visible in what parsers read, and grammars name them by id.
+    """
+
+    name: str
+    triggers: tuple[str, ...]
+    markers: tuple[str, ...] = ()
+    is_bare: bool = False
+
+    @abstractmethod
+    def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
+        """The calls behind a trigger. Raises RejectedError where what comes is none, or not at its end."""
+
+    @abstractmethod
+    def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
+        """The right side of the start rule."""
+
+    def grammar(
+        self, tools: Sequence[ToolSpec], *, parallel: bool, marker_ids: Mapping[str, int] | None = None
+    ) -> str:
+        """All texts that are calls of these tools: one, or several if they may be `parallel`.
+
+        Raises InvalidRequestError for a strict tool whose schema the format cannot keep.
+        """
+        lark = LarkWriter(marker_ids or {})
+        return lark.finish(self.rules(lark, tools, parallel=parallel))
+
+
+def end_call(reader: Reader, writer: EventWriter) -> None:
+    """The open call is complete: whatever follows, this was one."""
+    writer.end_call()
+    if reader.taken is not None:
+        reader.taken.clear()

@@ -1,0 +1,102 @@
+"""Calls as XML, with one element for each parameter: Qwen3-Coder's format and its relatives."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.chat.event_writer import EventWriter
+from server.chat.lark import LarkWriter, either, repeated
+from server.chat.parameters import ANY_NAME, accepts_any, copy_parameter, declared, named, parameter_rule
+from server.chat.reader import Markers, Reader, RejectedError, Steps
+from server.chat.tool_parsers.tool_format import ToolFormat, end_call
+from server.chat.tool_spec import ToolSpec
+
+_PARAMETER_END = "</parameter>"
+
+
+@dataclass(frozen=True)
+class XmlFormat(ToolFormat):
+    """`opens` are the marks before a call's and a parameter's name, `name_end` is what follows either.
+
+    `pad` stands on both sides of a value. With `is_section`, all calls share one `start` and `end`.
+    """
+
+    name: str
+    start: str
+    end: str
+    call_open: str = "<function="
+    call_end: str = "</function>"
+    parameter_open: str = "<parameter="
+    name_end: str = ">"
+    pad: str = "\n"
+    is_section: bool = False
+
+    @property
+    def triggers(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (self.start,)
+
+    @property
+    def markers(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (self.start, self.end)
+
+    def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
+        yield from reader.skip_space()
+        yield from reader.expect(self.call_open)
+        while True:
+            last = yield from self._read_call(reader, writer)
+            if last == self.end:
+                return
+            yield from reader.skip_space()
+            if (yield from reader.accept(self.end, self.call_open)) != self.call_open:
+                return
+
+    def _read_call(self, reader: Reader, writer: EventWriter) -> Steps[str]:
+        """A call from its name on; the mark that ended it."""
+        name = yield from self._read_name(reader)
+        writer.start_call(name)
+        writer.arguments("{")
+        separator = ""
+        while True:
+            yield from reader.skip_space()
+            mark = yield from reader.expect(self.parameter_open, self.call_end, self.end)
+            if mark != self.parameter_open:
+                break
+            key = yield from self._read_name(reader)
+            writer.arguments(f"{separator}{json.dumps(key, ensure_ascii=False)}: ")
+            parameter = named(writer.tools.get(name), key)
+            yield from copy_parameter(reader, writer.arguments, parameter, _PARAMETER_END, self.pad)
+            separator = ", "
+        writer.arguments("}")
+        end_call(reader, writer)
+        return mark
+
+    def _read_name(self, reader: Reader) -> Steps[str]:
+        pieces: list[str] = []
+        if not (yield from reader.until(Markers(self.name_end), pieces.append)):
+            raise RejectedError
+        return "".join(pieces).strip()
+
+    def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
+        call = lark.rule(either([self._call(lark, tool) for tool in tools]))
+        opening, newline, closing = map(lark.literal, (f"{self.start}\n", "\n", self.end))
+        if self.is_section:
+            # Literals of their own: of several that might follow, the longest is looked for.
+            return f"{opening} {repeated(call, newline, parallel=parallel)} {newline} {closing}"
+        call = lark.rule(f"{opening} {call} {newline} {closing}")
+        return repeated(call, newline, parallel=parallel)
+
+    def _call(self, lark: LarkWriter, tool: ToolSpec) -> str:
+        parts = []
+        if accepts_any(tool):
+            opened = (
+                f"{lark.literal(self.parameter_open)} {lark.terminal(ANY_NAME)} {lark.literal(self.name_end)}"
+            )
+            value = parameter_rule(lark, named(tool, ""), _PARAMETER_END, self.pad)
+            parts.append(lark.rule(f"{opened} {value} {lark.literal(chr(10))}") + "*")
+        for parameter in declared(tool):
+            opened = lark.literal(f"{self.parameter_open}{parameter.name}{self.name_end}")
+            value = parameter_rule(lark, parameter, _PARAMETER_END, self.pad)
+            part = lark.rule(f"{opened} {value} {lark.literal(chr(10))}")
+            parts.append(part if parameter.is_required else f"{part}?")
+        head = lark.literal(f"{self.call_open}{tool.name}{self.name_end}\n")
+        return " ".join([head, *parts, lark.literal(self.call_end)])

@@ -1,0 +1,34 @@
+"""Tools as formats and grammars see them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+INPUT = "input"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool that the model may call. `parameters` is the JSON schema of an object.
+
+    Grammars keep to the schema. Where a format cannot keep to all of it, a `strict` tool is refused, and of
+    another one the rest is left to the model.
+    """
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=lambda: {"type": "object"})
+    strict: bool = False
+
+
+def custom_tool(name: str, pattern: str | None = None) -> ToolSpec:
+    """A tool whose input is one text, which may have to match a regular expression as a whole."""
+    text: dict[str, Any] = {"type": "string"}
+    if pattern is not None:
+        text["pattern"] = f"^(?:{pattern})$"
+    parameters = {
+        "type": "object",
+        "properties": {INPUT: text},
+        "required": [INPUT],
+        "additionalProperties": False,
+    }
+    return ToolSpec(name, parameters, strict=True)

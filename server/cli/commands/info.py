@@ -1,0 +1,93 @@
+"""`caravan info`: one model, from its file's header."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from server.cli.errors import CommandError
+from server.cli.units import shown_bytes
+
+if TYPE_CHECKING:
+    from server.cli.model_facts import ModelFacts
+    from server.settings import Settings
+
+
+def command(
+    model: Annotated[str | None, typer.Argument(help="A GGUF file or a pulled model's name.")] = None,
+    context_size: Annotated[int | None, typer.Option(min=1, help="Context to tell the memory for.")] = None,
+    kv_cells: Annotated[int | None, typer.Option(min=1, help="Cells to tell the memory for.")] = None,
+    template: Annotated[bool, typer.Option("--template", help="Print the chat template instead.")] = False,
+) -> None:
+    """Show what a model is, what it recommends and the memory it needs.
+
+    Without a name: the model that ships with Caravan.
+    """
+    from server.cli.options import configuration
+
+    settings = configuration({"model": model, "context_size": context_size, "kv_cells": kv_cells}).settings
+    found = _facts(settings)
+    if template:
+        print(found.template)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for row in _rows(found):
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+def _facts(settings: "Settings") -> "ModelFacts":
+    from server.cli.model_facts import facts
+    from server.llama.gguf_header import HeaderError, model_stem
+    from server.model_store import find_stored
+    from server.resident import RESIDENT_ID, model_path
+
+    path: Path | None = settings.model
+    try:
+        if path is None or str(path) == RESIDENT_ID:
+            return facts(RESIDENT_ID, model_path(), settings)
+        if path.exists():
+            return facts(model_stem(path), path, settings)
+        stored = find_stored(settings.data_dir.expanduser(), path.as_posix())
+        if stored is None:
+            raise CommandError(
+                f"there is no file or pulled model '{path}'; `caravan list` shows those there are"
+            )
+        return facts(stored.name, stored.path, settings)
+    except (HeaderError, OSError) as error:
+        raise CommandError(str(error)) from error
+
+
+def _rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
+    header = model.header
+    yield "model", model.name
+    yield "file", str(header.path)
+    for label, key in (
+        ("title", "general.name"),
+        ("license", "general.license"),
+        ("parameters", "general.size_label"),
+    ):
+        if text := header.text(key):
+            yield label, text
+    yield "architecture", header.architecture
+    yield "stored as", model.quantization
+    yield (
+        "trained on",
+        f"{header.training_context} tokens of context" if header.training_context else "unknown",
+    )
+    yield "vocabulary", f"{header.vocab_size} tokens"
+    size = f"{len(model.template)} characters (--template prints it)"
+    yield "chat template", size if model.template else "none; chats use ChatML"
+    pairs = ", ".join(f"{name} {value}" for name, value in model.sampling.items())
+    yield "recommends", pairs or "nothing"
+    memory = model.memory
+    yield "memory", f"{shown_bytes(memory.total)} for {model.context_size} tokens of context:"
+    yield "", f"{shown_bytes(memory.weights)} weights"
+    yield "", f"{shown_bytes(memory.cells)} cache of {model.num_cells} tokens"
+    yield "", f"{shown_bytes(memory.compute)} to compute with"

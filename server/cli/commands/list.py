@@ -1,0 +1,40 @@
+"""`caravan list`: the models that are here."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from server.cli.units import shown_bytes
+
+
+def command(
+    data_dir: Annotated[str | None, typer.Option(metavar="PATH", help="Where models are kept.")] = None,
+) -> None:
+    """List the models that are here, and the memory that serving each takes by default."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from server.cli.model_facts import known_models
+    from server.cli.options import configuration
+
+    settings = configuration({"data_dir": data_dir}).settings
+    found, faults = known_models(settings)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("model", overflow="fold")
+    table.add_column("architecture")
+    table.add_column("stored as")
+    for name in ("context", "size", "memory"):
+        table.add_column(name, justify="right")
+    for model in found:
+        table.add_row(
+            model.name,
+            model.header.architecture,
+            model.quantization,
+            str(model.header.training_context or "?"),
+            shown_bytes(model.header.file_size),
+            shown_bytes(model.memory.total),
+        )
+    Console(highlight=False, markup=False).print(table)
+    for fault in faults:
+        print(f"caravan: {fault}", file=sys.stderr)

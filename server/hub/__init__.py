@@ -1,0 +1,1 @@
+"""Models of the Hugging Face hub: named, brought here, found again."""

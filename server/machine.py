@@ -1,0 +1,92 @@
+"""What this process may use of the machine: cores and memory, inside a container too.
+
+Linux says it in /proc and in control groups, version 2 (`cpu.max`, `memory.max`) or 1 (`cpu.cfs_quota_us`,
+`memory.limit_in_bytes`). A limit holds for all groups below the one that it is set on.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_ROOT = Path("/")
+# Version 1 writes "no limit" as the largest multiple of a page that 63 bits hold.
+_UNLIMITED = 1 << 60
+
+
+def usable_cores(root: Path = _ROOT) -> int:
+    """Cores that this process may keep busy: those it may run on, and no more than its quota of time."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    count = len(affinity(0)) if affinity else os.cpu_count() or 1
+    # Rounded down: threads that wait for one that is throttled are slower than one thread fewer.
+    return max(1, min([count, *(int(quota) for quota in _quotas(root))]))
+
+
+def memory_limit(root: Path = _ROOT) -> int:
+    """Bytes of this machine, or of the container where that has less."""
+    return min([_physical_memory(root), *(limit for limit, _ in _memory_groups(root))])
+
+
+def available_memory(root: Path = _ROOT) -> int:
+    """Bytes that can still be taken before something is pushed out; a file's cache counts as free."""
+    free = _meminfo(root).get("MemAvailable", _physical_memory(root))
+    return max(0, min([free, *(limit - used for limit, used in _memory_groups(root))]))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Cores' worth of time that each control group around us allows."""
+    for group in _groups(root, "cpu"):
+        quota, _, period = _read(group / "cpu.max").partition(" ")
+        if not quota:
+            quota, period = _read(group / "cpu.cfs_quota_us"), _read(group / "cpu.cfs_period_us")
+        if quota.isdecimal() and period.isdecimal() and int(period):
+            yield int(quota) / int(period)
+
+
+def _memory_groups(root: Path) -> Iterator[tuple[int, int]]:
+    """Limit and use in bytes of each control group around us that has a limit."""
+    for group in _groups(root, "memory"):
+        limit = _read(group / "memory.max") or _read(group / "memory.limit_in_bytes")
+        used = _read(group / "memory.current") or _read(group / "memory.usage_in_bytes")
+        if limit.isdecimal() and int(limit) < _UNLIMITED:
+            statistics = _table(group / "memory.stat")
+            cache = statistics.get("total_inactive_file", statistics.get("inactive_file", 0))
+            yield int(limit), max(0, int(used or 0) - cache)
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """The directories of our control group and of those around it."""
+    mounts = root / "sys/fs/cgroup"
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        home = mounts / controllers if controllers else mounts
+        if not home.is_dir():
+            home = mounts / controller
+        # A container's own view may begin at its group, while the path still counts from the host's.
+        group = home / path.lstrip("/")
+        while group != home:
+            yield group
+            group = group.parent
+        yield home
+
+
+def _physical_memory(root: Path) -> int:
+    return _meminfo(root).get("MemTotal") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _meminfo(root: Path) -> dict[str, int]:
+    return {name.rstrip(":"): 1024 * count for name, count in _table(root / "proc/meminfo").items()}
+
+
+def _table(path: Path) -> dict[str, int]:
+    """A file of lines with a name and a number."""
+    pairs = [line.split() for line in _read(path).splitlines()]
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) > 1 and pair[1].isdecimal()}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

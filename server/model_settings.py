@@ -1,0 +1,67 @@
+"""The options of one model: those that the whole server can set for all, and those that are a model's own."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+MAX_SEQUENCES = 256
+
+
+class ModelOptions(BaseModel):
+    """Options that hold for every model of the server unless a model has its own."""
+
+    context_size: int = Field(
+        default=0,
+        ge=0,
+        description="Most tokens of one prompt and its answer. 0: the model's training length, up to 8192.",
+    )
+    kv_cells: int = Field(
+        default=0,
+        ge=0,
+        description="Tokens that all sequences together may keep in memory. 0: 8192, or the context size.",
+    )
+    kv_parked: int | None = Field(
+        default=None,
+        ge=0,
+        description="Tokens of idle sequences kept outside of that memory, for their next turn. "
+        "Default: as many as in it.",
+    )
+    batch_size: PositiveInt = Field(default=512, description="Most tokens that one engine step computes.")
+    max_sequences: int = Field(
+        default=64, ge=1, le=MAX_SEQUENCES, description="Sequences in memory, running and idle together."
+    )
+    max_running: int = Field(default=32, ge=1, le=MAX_SEQUENCES, description="Sequences that run at once.")
+    threads: int = Field(default=0, ge=0, description="Compute threads. 0: one per usable core.")
+    gpu_layers: int = Field(default=-1, ge=-1, description="Layers to put on a GPU. -1: all.")
+
+
+class ModelSettings(ModelOptions):
+    """A `[[models]]` table of the settings file. What it leaves out of `ModelOptions` is the server's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path = Field(description="GGUF file, or the name under which `caravan pull` stored one.")
+    id: str | None = Field(
+        default=None, description="Name that requests use. Default: the file's name, or the stored name."
+    )
+    aliases: list[str] = Field(default=[], description="Further names.")
+    chat_template: Path | None = Field(
+        default=None, description="File with a Jinja chat template that replaces the model's own."
+    )
+    defaults: dict[str, Any] = Field(
+        default={}, description="Decoding values where a request says nothing; they beat the server's."
+    )
+    preload: bool = Field(
+        default=False, description="Load it when the server starts, instead of at the first request."
+    )
+    pinned: bool = Field(default=False, description="Load it at the start and never unload it for others.")
+
+    def completed(self, server: ModelOptions) -> "ModelSettings":
+        """With the server's value for each option that this table leaves out."""
+        shared = {
+            name: getattr(server, name)
+            for name in ModelOptions.model_fields
+            if name not in self.model_fields_set
+        }
+        return self.model_copy(update=shared)

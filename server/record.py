@@ -1,0 +1,112 @@
+"""One HTTP request's record: what its log line and the metrics say of it.
+
+The middleware opens it; whoever serves the request adds to the current one. Outside of a request there is a
+record, too, which nobody reads.
+"""
+
+import time
+from contextvars import ContextVar
+
+from server.engine.outputs import FinishReason, TokenOutput
+from server.metrics import Metrics
+
+
+class RequestRecord:
+    """Times are on the monotonic clock, in seconds."""
+
+    def __init__(self, request_id: str = "", metrics: Metrics | None = None) -> None:
+        self.request_id = request_id
+        self.metrics = metrics
+        self.arrived = time.monotonic()
+        self.model: str | None = None
+        self.key: str | None = None
+        self.error_code: str | None = None
+        self.first_token_seconds: float | None = None
+        self.num_prompt_tokens = 0
+        self.num_cached_tokens = 0
+        self.num_completion_tokens = 0
+
+    def fail(self, code: str | None) -> None:
+        """Note the error that the client was told."""
+        self.error_code = code or "unknown"
+        if self.metrics is not None:
+            self.metrics.http_errors.labels(self.error_code).inc()
+
+    def generation(self, model: str, num_prompt_tokens: int, num_choices: int) -> "GenerationRecord":
+        """Begin the part of one run in an engine."""
+        self.model = model
+        self.num_prompt_tokens += num_prompt_tokens
+        return GenerationRecord(self, model, num_prompt_tokens, num_choices)
+
+
+class GenerationRecord:
+    """Follows the outputs of one run. Cheap: one comparison and one observation an output."""
+
+    def __init__(self, request: RequestRecord, model: str, num_prompt_tokens: int, num_choices: int) -> None:
+        self._request = request
+        self._model = model
+        self._num_prompt_tokens = num_prompt_tokens
+        self._last_output = [0.0] * num_choices
+        self._num_tokens = [0] * num_choices
+        self._num_unfinished = num_choices
+        self._is_closed = False
+        metrics = request.metrics
+        self._inter_token = None if metrics is None else metrics.inter_token.labels(model)
+
+    def output(self, output: TokenOutput) -> None:
+        """Note an output as it comes from the engine."""
+        now = time.monotonic()
+        last, self._last_output[output.index] = self._last_output[output.index], now
+        self._num_tokens[output.index] = output.num_completion_tokens
+        if not last:
+            self._first(output, now)
+        elif self._inter_token is not None:
+            self._inter_token.observe(now - last)
+        if output.finish_reason is not None:
+            self._finish(output, output.finish_reason)
+
+    def close(self, num_cached_tokens: int) -> None:
+        """Note the end, whoever brought it about; once."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        metrics = self._request.metrics
+        self._request.num_completion_tokens += sum(self._num_tokens)
+        self._request.num_cached_tokens += num_cached_tokens
+        if metrics is None:
+            return
+        if self._num_unfinished:
+            if any(self._last_output):
+                metrics.aborted.labels(self._model).inc()
+            return
+        metrics.prompt_length.labels(self._model).observe(self._num_prompt_tokens)
+        metrics.e2e_latency.labels(self._model).observe(time.monotonic() - self._request.arrived)
+
+    def _first(self, output: TokenOutput, now: float) -> None:
+        request, metrics = self._request, self._request.metrics
+        if metrics is not None and output.queue_seconds is not None:
+            metrics.queue_time.labels(self._model).observe(output.queue_seconds)
+        if request.first_token_seconds is None:
+            request.first_token_seconds = now - request.arrived
+            if metrics is not None:
+                metrics.time_to_first_token.labels(self._model).observe(request.first_token_seconds)
+
+    def _finish(self, output: TokenOutput, reason: FinishReason) -> None:
+        self._num_unfinished -= 1
+        metrics = self._request.metrics
+        if metrics is not None:
+            metrics.finished.labels(self._model, reason.value).inc()
+            metrics.answer_length.labels(self._model).observe(output.num_completion_tokens)
+
+
+_current: ContextVar[RequestRecord] = ContextVar("request record")
+
+
+def current() -> RequestRecord:
+    """The record of the request that is being served."""
+    return _current.get(None) or RequestRecord()
+
+
+def use(record: RequestRecord) -> None:
+    """Make a record that of the current task and of those it starts."""
+    _current.set(record)

@@ -1,0 +1,19 @@
+"""The models this server has: found among its settings and files, loaded, shared, and unloaded."""
+
+from server.registry.catalog import CatalogError, offers, registry_of
+from server.registry.entry import Status
+from server.registry.lease import Lease
+from server.registry.models import ModelRegistry
+from server.registry.offer import ModelOffer
+from server.registry.room import Limits
+
+__all__ = [
+    "CatalogError",
+    "Lease",
+    "Limits",
+    "ModelOffer",
+    "ModelRegistry",
+    "Status",
+    "offers",
+    "registry_of",
+]

@@ -1,0 +1,176 @@
+"""Which models there are: out of the settings, a folder and the downloaded ones, into offers."""
+
+import functools
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from server import resident
+from server.engine.client import AsyncEngine
+from server.engine.config import EngineConfig, settled_lengths
+from server.llama.estimate import estimate
+from server.llama.gguf_header import HeaderError, model_stem, read_header
+from server.loaded_model import TextEngine
+from server.machine import memory_limit
+from server.model_settings import ModelSettings
+from server.model_store import find_stored, first_parts
+from server.registry.models import ModelRegistry
+from server.registry.offer import ModelOffer
+from server.registry.opening import open_texts
+from server.registry.room import Limits
+from server.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MakeEngine = Callable[[EngineConfig], TextEngine]
+
+# The rest is for the server itself, the system and its file cache.
+_SHARE_OF_MEMORY = 0.8
+# Files that are made to go with a model, and are none.
+_COMPANIONS = ("adapter", "mmproj", "imatrix", "vocab")
+
+
+class CatalogError(Exception):
+    """The models that the operator named cannot be served; the message is one line."""
+
+
+def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[ModelOffer]:
+    """All models that these settings name; the resident one where they name none.
+
+    Raises CatalogError. A file of the models' folder that is no sound model is passed over with a warning.
+    """
+    named = [table.completed(settings) for table in settings.models]
+    if settings.model is not None or not (named or settings.models_dir):
+        named.insert(0, _single(settings))
+    places = [_located(table.path, settings.data_dir) for table in named]
+    found = [
+        _offer(table.id or name, path, table, make_engine)
+        for table, (path, name) in zip(named, places, strict=True)
+    ]
+    if settings.models_dir is not None:
+        known = {path.resolve() for path, _ in places}
+        taken = {name for offer in found for name in (offer.id, *offer.aliases)}
+        for name, path in _of_folder(settings.models_dir, known, taken):
+            found.append(_offer(name, path, ModelSettings(path=path).completed(settings), make_engine))
+    _check_names(found)
+    return found
+
+
+def registry_of(settings: Settings) -> ModelRegistry:
+    """The models of these settings, within their limits. Raises CatalogError."""
+    limits = Limits(
+        max_loaded=settings.max_loaded,
+        memory_budget=settings.memory_budget or int(memory_limit() * _SHARE_OF_MEMORY),
+    )
+    return ModelRegistry(offers(settings), limits, load_wait_seconds=settings.load_wait_seconds)
+
+
+def _single(settings: Settings) -> ModelSettings:
+    """The model of `--model`, loaded at the start; the resident one where there is no such option."""
+    return ModelSettings(
+        path=settings.model or resident.model_path(),
+        id=settings.model_id or (resident.RESIDENT_ID if settings.model is None else None),
+        aliases=settings.model_aliases,
+        chat_template=settings.chat_template,
+        preload=True,
+    ).completed(settings)
+
+
+def _located(path: Path, data_dir: Path) -> tuple[Path, str]:
+    """A model's file, and what it is called unless somebody names it."""
+    if path.exists():
+        return path, model_stem(path)
+    stored = find_stored(data_dir, os.fspath(path))
+    if stored is None:
+        raise CatalogError(f"no such file: {path}")
+    return stored.path, stored.name
+
+
+def _of_folder(folder: Path, known: set[Path], taken: set[str]) -> Iterator[tuple[str, Path]]:
+    """Every model of a folder and those in it, called by its file, or by its path where two are the same.
+
+    Files that are `known` have been offered under another name, and names that are `taken` are others'.
+    """
+    if not folder.is_dir():
+        raise CatalogError(f"no such folder: {folder}")
+    files = [path for path in sorted(first_parts(folder.rglob("*.gguf"))) if path.resolve() not in known]
+    sound = [path for path in files if _is_sound(path)]
+    counts = Counter(map(model_stem, sound))
+    for path in sound:
+        name = model_stem(path)
+        if counts[name] > 1 or name in taken:
+            name = path.relative_to(folder).with_name(name).as_posix()
+        yield name, path
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        header = read_header(path)
+    except (HeaderError, OSError) as error:
+        log.warning("passed over: %s", error)
+        return False
+    is_companion = header.text("general.type") in _COMPANIONS or header.architecture == "clip"
+    if is_companion or not header.num_tensors:
+        log.info("%s is no model that generates text; passed over", path)
+        return False
+    return True
+
+
+def _offer(name: str, path: Path, table: ModelSettings, make_engine: MakeEngine) -> ModelOffer:
+    config = _engine_config(path, table)
+    return ModelOffer(
+        id=name,
+        aliases=tuple(table.aliases),
+        created=int(path.stat().st_mtime),
+        preload=table.preload or table.pinned,
+        pinned=table.pinned,
+        operator_defaults=table.defaults,
+        estimate_need=functools.partial(_need, path, table),
+        make_engine=functools.partial(make_engine, config),
+        open=functools.partial(open_texts, path, name, table),
+        read_metadata=functools.partial(_read_metadata, path),
+    )
+
+
+def _engine_config(path: Path, table: ModelSettings) -> EngineConfig:
+    return EngineConfig(
+        model_path=os.fspath(path),
+        context_size=table.context_size,
+        num_cells=table.kv_cells,
+        num_parked_tokens=table.kv_parked,
+        batch_size=table.batch_size,
+        max_sequences=table.max_sequences,
+        max_running=table.max_running,
+        num_threads=table.threads,
+        num_gpu_layers=table.gpu_layers,
+    )
+
+
+def _need(path: Path, table: ModelSettings) -> int:
+    """Bytes, by the sizes that the engine will settle on; 0 for a file that cannot be read, nor loaded."""
+    try:
+        header = read_header(path)
+    except (HeaderError, OSError):
+        return 0
+    _, num_cells = settled_lengths(table.context_size, table.kv_cells, header.training_context)
+    return estimate(
+        header,
+        num_cells=num_cells,
+        num_parked_tokens=num_cells if table.kv_parked is None else table.kv_parked,
+        max_sequences=table.max_sequences,
+        batch_size=table.batch_size,
+    ).total
+
+
+def _read_metadata(path: Path) -> Mapping[str, str]:
+    metadata = read_header(path).metadata
+    return {key: str(value) for key, value in metadata.items() if not isinstance(value, tuple)}
+
+
+def _check_names(found: list[ModelOffer]) -> None:
+    counts = Counter(name for offer in found for name in {offer.id, *offer.aliases})
+    for name, count in counts.items():
+        if count > 1:
+            raise CatalogError(f"{count} models are called '{name}'; give them names of their own with `id`")

@@ -1,0 +1,240 @@
+"""All models by name: loaded when they are asked for, held while they are used, unloaded for others."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Callable, Iterable
+
+from server.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
+from server.loaded_model import LoadedModel
+from server.registry.entry import Entry, Status
+from server.registry.lease import Lease
+from server.registry.offer import ModelOffer
+from server.registry.opening import load
+from server.registry.room import Limits, Occupant, victims
+
+log = logging.getLogger(__name__)
+
+# Advice to clients that waited in vain; a load takes seconds to minutes.
+_RETRY_SECONDS = 5
+LOAD_WAIT_SECONDS = 120.0
+
+
+class NoRoomError(Exception):
+    """Pinned models leave too little memory for another."""
+
+
+class ModelRegistry:
+    """All served models. Its methods belong to one event loop.
+
+    A model that is to go takes no new request, and goes when its last one has ended: no stream is cut. Who
+    asks for it meanwhile waits for it to be loaded again.
+    """
+
+    def __init__(
+        self,
+        offers: Iterable[ModelOffer],
+        limits: Limits | None = None,
+        *,
+        load_wait_seconds: float = LOAD_WAIT_SECONDS,
+    ) -> None:
+        self._entries = [Entry(offer) for offer in offers]
+        self._by_name = {
+            name: entry for entry in self._entries for name in (entry.offer.id, *entry.offer.aliases)
+        }
+        self._limits = limits or Limits()
+        self._load_wait_seconds = load_wait_seconds
+        self._room = asyncio.Lock()
+        self._checks: list[Callable[[LoadedModel], None]] = []
+        self._has_started = False
+        self._is_closed = False
+
+    @property
+    def offers(self) -> tuple[ModelOffer, ...]:
+        """All models, loaded or not."""
+        return tuple(entry.offer for entry in self._entries)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the models to be preloaded have been, and every loaded one would take a request now."""
+        loaded = [entry.model for entry in self._entries if entry.model and entry.can_be_used]
+        return self._has_started and not self._is_closed and all(model.engine.is_ready for model in loaded)
+
+    def add_check(self, check: Callable[[LoadedModel], None]) -> None:
+        """Let every model pass `check`, in a thread, before it is used; what it raises fails the load."""
+        self._checks.append(check)
+
+    def find(self, name: str) -> ModelOffer:
+        """The model that `name` stands for, loaded or not; raises ModelNotFoundError."""
+        return self._find(name).offer
+
+    def status(self, name: str) -> Status:
+        """Where a model stands; raises ModelNotFoundError."""
+        return self._find(name).status
+
+    def loaded(self, name: str) -> LoadedModel | None:
+        """The model if it is loaded, for a look at it. Only a lease keeps it; raises ModelNotFoundError."""
+        return self._find(name).model
+
+    async def start(self) -> None:
+        """Load what is to be preloaded; raises what the first failure raised."""
+        entries = [entry for entry in self._entries if entry.offer.preload]
+        await asyncio.gather(*(self._estimate(entry) for entry in entries))
+        if not self._limits.allow([entry.need for entry in entries]):
+            raise NoRoomError(
+                f"the models to be loaded at the start are more than --max-loaded or --memory-budget allow: "
+                f"{len(entries)}, which need about {sum(entry.need for entry in entries) >> 20} MiB"
+            )
+        outcomes = await asyncio.gather(*(self._loading(entry) for entry in entries))
+        failures = [failure for failure in outcomes if failure is not None]
+        if failures:
+            raise failures[0]
+        self._has_started = True
+
+    async def acquire(self, name: str) -> Lease:
+        """Hold the model that `name` stands for, loading it first if need be; `Lease.release` must follow.
+
+        Raises ModelNotFoundError, and ModelUnavailableError when the load fails or takes too long.
+        """
+        entry = self._find(name)
+        if entry.can_be_used:
+            return entry.lease()
+        if self._is_closed:
+            raise _closing()
+        if entry.loading is None and entry.seconds_to_retry:
+            raise entry.failure()
+        self._loading(entry)
+        place = entry.wait()
+        try:
+            await asyncio.wait([place], timeout=self._load_wait_seconds)
+        except asyncio.CancelledError:
+            entry.leave(place)
+            raise
+        if not place.done():
+            entry.leave(place)
+            raise ModelUnavailableError(
+                f"The model '{entry.offer.id}' is still loading.", retry_after=_RETRY_SECONDS
+            )
+        return place.result()
+
+    @contextlib.asynccontextmanager
+    async def holding(self, name: str) -> AsyncGenerator[LoadedModel, None]:
+        """`acquire` and `release` around a block."""
+        lease = await self.acquire(name)
+        try:
+            yield lease.model
+        finally:
+            lease.release()
+
+    async def unload(self, name: str) -> None:
+        """Unload a model once its requests have ended; returns then, or after `load_wait_seconds`."""
+        entry = self._find(name)
+        if entry.holds_room:
+            await asyncio.wait([self._unloading(entry)], timeout=self._load_wait_seconds)
+
+    async def close(self) -> None:
+        """End all engines, whoever uses them."""
+        self._is_closed = True
+        tasks = [task for entry in self._entries for task in (entry.loading, entry.unloading) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for entry in self._entries:
+            entry.refuse(_closing())
+        await asyncio.gather(*(entry.model.engine.close() for entry in self._entries if entry.model))
+
+    def _find(self, name: str) -> Entry:
+        entry = self._by_name.get(name)
+        if entry is None:
+            served = ", ".join(f"'{known.offer.id}'" for known in self._entries)
+            raise ModelNotFoundError(
+                f"The model '{name[:200]}' does not exist. This server has {served}.", param="model"
+            )
+        return entry
+
+    def _loading(self, entry: Entry) -> asyncio.Task[Exception | None]:
+        if entry.loading is None:
+            entry.loading = asyncio.create_task(self._load(entry), name=f"load {entry.offer.id}")
+        return entry.loading
+
+    async def _load(self, entry: Entry) -> Exception | None:
+        """Load a model and hand it to those who wait; a failure goes to them, and is returned."""
+        try:
+            if entry.unloading is not None:
+                await asyncio.wait([entry.unloading])
+            await self._estimate(entry)
+            async with self._room:
+                await self._make_room(entry)
+                entry.holds_room = True
+            entry.succeed(await self._checked(await load(entry.offer)))
+        except Exception as error:
+            if self._has_started:  # before that, the caller of `start` is told
+                log.error("the model '%s' could not be loaded: %s", entry.offer.id, error)
+            entry.holds_room = False
+            entry.fail()
+            return error
+        except BaseException:
+            entry.holds_room = False
+            raise
+        finally:
+            entry.loading = None
+        return None
+
+    async def _estimate(self, entry: Entry) -> None:
+        """Find out what a model needs, where it could matter to another."""
+        if not entry.need and len(self._entries) > 1:
+            entry.need = await asyncio.to_thread(entry.offer.estimate_need)
+
+    async def _make_room(self, entry: Entry) -> None:
+        """Unload others until the limits allow `entry`; their requests end first. Raises NoRoomError."""
+        while True:
+            holders = {known.offer.id: known for known in self._entries if known.holds_room}
+            leaving = victims(map(_occupant, holders.values()), entry.need, self._limits)
+            if leaving is None:
+                raise NoRoomError("pinned models leave too little memory for it")
+            if not leaving:
+                return
+            await asyncio.wait([self._unloading(holders[name]) for name in leaving])
+
+    def _unloading(self, entry: Entry) -> asyncio.Task[None]:
+        if entry.unloading is None:
+            entry.unloading = asyncio.create_task(self._unload(entry), name=f"unload {entry.offer.id}")
+        return entry.unloading
+
+    async def _unload(self, entry: Entry) -> None:
+        try:
+            if entry.loading is not None:
+                await asyncio.wait([entry.loading])
+            await entry.idle.wait()
+            if entry.model is not None:
+                model = entry.model
+                await model.engine.close()
+                entry.model = None
+                await asyncio.to_thread(model.close)
+        finally:
+            entry.holds_room = False
+            entry.unloading = None
+
+    async def _checked(self, model: LoadedModel) -> LoadedModel:
+        try:
+            for check in self._checks:
+                await asyncio.to_thread(check, model)
+        except BaseException:
+            await model.engine.close()
+            model.close()
+            raise
+        return model
+
+
+def _occupant(entry: Entry) -> Occupant:
+    return Occupant(
+        id=entry.offer.id,
+        need=entry.need,
+        is_pinned=entry.offer.pinned,
+        is_busy=entry.is_busy,
+        last_used=entry.last_used,
+    )
+
+
+def _closing() -> EngineUnavailableError:
+    return EngineUnavailableError("the server is shutting down", retry_after=_RETRY_SECONDS)

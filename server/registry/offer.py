@@ -1,0 +1,27 @@
+"""A model that can be loaded."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from server.loaded_model import LoadedModel, TextEngine
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOffer:
+    """What is known of a model that need not be loaded, and the two halves of loading it.
+
+    `make_engine` makes an engine that has not started. `open` opens the file for the web side,
+    `estimate_need` tells how many bytes of memory the model will take, and `read_metadata` reads the file's
+    header (it raises HeaderError or OSError); these three take time and belong into a thread.
+    """
+
+    id: str
+    aliases: tuple[str, ...] = ()
+    created: int
+    preload: bool = False
+    pinned: bool = False
+    operator_defaults: Mapping[str, object] = field(default_factory=dict)
+    estimate_need: Callable[[], int]
+    make_engine: Callable[[], TextEngine]
+    open: Callable[[TextEngine], LoadedModel]
+    read_metadata: Callable[[], Mapping[str, str]]

@@ -1,0 +1,97 @@
+"""Every request leaves a trace: an id in and out, a line in the log, its share of the metrics.
+
+Prompts and answers are in none of them.
+"""
+
+import logging
+import re
+import time
+import uuid
+from http import HTTPStatus
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server import record
+from server.metrics import Metrics
+from server.record import RequestRecord
+
+log = logging.getLogger("caravan.requests")
+
+# What a client's own id may look like; it goes into logs and headers.
+_REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+# Asked for every few seconds by machines.
+_QUIET = frozenset({"/health", "/ready", "/metrics"})
+_NO_ANSWER = 499
+
+
+class Journal:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        entry = RequestRecord(request_id, self._metrics)
+        record.use(entry)
+        status: int = _NO_ANSWER
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["x-request-id"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception:
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            raise
+        finally:
+            self._close(scope, entry, status)
+
+    def _close(self, scope: Scope, entry: RequestRecord, status: int) -> None:
+        # The pattern that matched, so that ids in paths make no series of their own.
+        route = getattr(scope.get("route"), "path", "other")
+        self._metrics.http_requests.labels(scope["method"], route, status).inc()
+        level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
+        if log.isEnabledFor(level):
+            fields = _fields(scope, entry, status)
+            log.log(level, "%s", _line(fields), extra={"fields": fields})
+
+
+def _fields(scope: Scope, entry: RequestRecord, status: int) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "request_id": entry.request_id,
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "ms": round((time.monotonic() - entry.arrived) * 1000, 1),
+    }
+    if entry.key is not None:
+        fields["key"] = entry.key
+    if entry.model is not None:
+        fields |= {
+            "model": entry.model,
+            "prompt_tokens": entry.num_prompt_tokens,
+            "cached_tokens": entry.num_cached_tokens,
+            "completion_tokens": entry.num_completion_tokens,
+        }
+    if entry.first_token_seconds is not None:
+        fields["first_token_ms"] = round(entry.first_token_seconds * 1000, 1)
+    if entry.error_code is not None:
+        fields["error"] = entry.error_code
+    return fields
+
+
+def _line(fields: dict[str, object]) -> str:
+    rest = " ".join(f"{name}={value}" for name, value in list(fields.items())[4:])
+    return f"{fields['method']} {fields['path']} {fields['status']} {rest} {fields['request_id']}"

@@ -1,0 +1,127 @@
+"""One choice into the data of its chunks, as its text comes; what never changes in them is encoded once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from schemas.base import Schema
+from schemas.chat import ChatFinishReason
+from schemas.common import FinishReason
+from schemas.debug import Debug
+from server.chat.stream_parser import CallArguments, CallStart, Channel, Delta, Event
+from server.engine.outputs import TokenLogprob
+from server.service.reading import Reading
+from server.service.reply import ReplyReader
+from server.service.wire import head_and_tail, json_string, to_json
+
+Logprobs = Sequence[TokenLogprob]
+
+
+class ChoiceStream(Protocol):
+    """What a choice sends after its opening."""
+
+    def feed(self, text: str, logprobs: Logprobs) -> Sequence[bytes]:
+        """What a piece of text brings, with what is known of its tokens."""
+
+    def close(self, reason: FinishReason, debug: Debug | None, logprobs: Logprobs) -> Sequence[bytes]:
+        """What is left, and the end, with what is known of tokens that came to no text."""
+
+    @property
+    def content(self) -> str | None:
+        """All content that was sent; None where a call was."""
+
+
+class PlainStream:
+    """A choice whose text is its content."""
+
+    def __init__(
+        self,
+        delta: Callable[[str, Logprobs], Schema],
+        closing: Callable[[FinishReason, Debug | None, Logprobs], Schema],
+    ) -> None:
+        self._delta = delta
+        self._closing = closing
+        self._head: bytes | None = None
+        self._tail = b""
+        self._texts: list[str] = []
+
+    def feed(self, text: str, logprobs: Logprobs) -> Sequence[bytes]:
+        """One chunk."""
+        self._texts.append(text)
+        if logprobs:
+            return (to_json(self._delta(text, logprobs)),)
+        if self._head is None:
+            self._head, self._tail = head_and_tail(lambda mark: self._delta(mark, ()))
+        return (self._head + json_string(text) + self._tail,)
+
+    def close(self, reason: FinishReason, debug: Debug | None, logprobs: Logprobs) -> Sequence[bytes]:
+        """The reason."""
+        return (to_json(self._closing(reason, debug, logprobs)),)
+
+    @property
+    def content(self) -> str:
+        """All text."""
+        return "".join(self._texts)
+
+
+class ParsedStream:
+    """A choice whose text may hold a thought and calls; `event` is told whether it is of a custom tool.
+
+    What is known of tokens goes into the first chunk that comes of them or after them.
+    """
+
+    def __init__(
+        self,
+        reading: Reading,
+        event: Callable[[Event, bool, Logprobs], Schema],
+        closing: Callable[[ChatFinishReason, Debug | None, Logprobs], Schema],
+    ) -> None:
+        self._reading = reading
+        self._event = event
+        self._closing = closing
+        self._reader = ReplyReader(reading)
+        self._heads: dict[Channel | int, tuple[bytes, bytes]] = {}
+        self._contents: list[str] = []
+        self._has_calls = False
+        self._custom: set[int] = set()
+        self._logprobs: list[TokenLogprob] = []
+
+    def feed(self, text: str, logprobs: Logprobs) -> Sequence[bytes]:
+        """A chunk for each event that is certain by now."""
+        self._logprobs.extend(logprobs)
+        return [self._chunk(event) for event in self._reader.feed(text)]
+
+    def close(self, reason: FinishReason, debug: Debug | None, logprobs: Logprobs) -> Sequence[bytes]:
+        """The last events and the reason; content is a text, if an empty one, where there is no call."""
+        chunks = [self._chunk(event) for event in self._reader.finish()]
+        if not self._contents and not self._has_calls:
+            chunks.append(self._chunk(Delta(Channel.CONTENT, "")))
+        reason_said = self._reading.reason(reason, has_calls=self._has_calls)
+        left = (*self._logprobs, *logprobs)
+        chunks.append(to_json(self._closing(reason_said, debug, left)))
+        return chunks
+
+    @property
+    def content(self) -> str | None:
+        """All content that was sent; None where a call was."""
+        return None if self._has_calls else "".join(self._contents)
+
+    def _chunk(self, event: Event) -> bytes:
+        logprobs, self._logprobs = self._logprobs, []
+        if isinstance(event, CallStart):
+            self._has_calls = True
+            if event.name in self._reading.custom_names:
+                self._custom.add(event.index)
+            return to_json(self._event(event, event.index in self._custom, logprobs))
+        if isinstance(event, Delta) and event.channel is Channel.CONTENT:
+            self._contents.append(event.text)
+        key = event.index if isinstance(event, CallArguments) else event.channel
+        is_custom = key in self._custom
+        if logprobs:
+            return to_json(self._event(event, is_custom, logprobs))
+        if key not in self._heads:
+            self._heads[key] = head_and_tail(
+                lambda mark: self._event(replace(event, text=mark), is_custom, ())
+            )
+        head, tail = self._heads[key]
+        return head + json_string(event.text) + tail

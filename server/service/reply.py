@@ -1,0 +1,104 @@
+"""What a chat model's text says: its content, its thought and its calls, read as it comes."""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from server.chat.custom_input import CustomInput
+from server.chat.stream_parser import CallArguments, CallStart, Channel, Delta, Event
+from server.service.reading import Reading
+
+
+@dataclass(kw_only=True)
+class Call:
+    """A finished call; `text` is its arguments as JSON, or the input of a custom tool."""
+
+    id: str
+    name: str
+    text: str = ""
+
+
+@dataclass(kw_only=True)
+class Reply:
+    """All of a choice. Content is null where there are calls and no text beside them."""
+
+    content: str | None
+    reasoning: str = ""
+    calls: list[Call] = field(default_factory=list)
+
+
+class ReplyReader:
+    """One choice's text into events: calls have ids, and those of custom tools the text of their input."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._parser = reading.make_parser()
+        self._inputs: dict[int, CustomInput] = {}
+        self._thought_is_open = False
+
+    def feed(self, text: str) -> list[Event]:
+        """What is certain once this text has come, too."""
+        return self._completed(self._parser.feed(text))
+
+    def finish(self) -> list[Event]:
+        """What was held back; there is no more text."""
+        return [*self._completed(self._parser.finish()), *self._last_input()]
+
+    def _completed(self, events: Iterable[Event]) -> list[Event]:
+        completed: list[Event] = []
+        for event in events:
+            if not isinstance(event, Delta) and event.index and not self._reading.is_parallel:
+                continue
+            if self._reading.thought_markers is not None:
+                completed += self._markers(event, *self._reading.thought_markers)
+            if isinstance(event, CallStart):
+                completed += self._last_input()
+                if event.name in self._reading.custom_names:
+                    self._inputs[event.index] = CustomInput()
+                completed.append(event if event.id else replace(event, id=f"call_{uuid.uuid4().hex[:24]}"))
+            elif isinstance(event, CallArguments):
+                reader = self._inputs.get(event.index)
+                text = event.text if reader is None else reader.feed(event.text)
+                if text:
+                    completed.append(CallArguments(event.index, text))
+            elif self._reading.thought_markers is not None:
+                completed.append(Delta(Channel.CONTENT, event.text))
+            else:
+                completed.append(event)
+        return completed
+
+    def _last_input(self) -> list[Event]:
+        """What is left of the inputs of finished calls."""
+        left = [(index, reader.finish()) for index, reader in self._inputs.items()]
+        self._inputs.clear()
+        return [CallArguments(index, text) for index, text in left if text]
+
+    def _markers(self, event: Event, start: str, end: str) -> list[Event]:
+        """The marker that stands before an event, where the thought stays in the content."""
+        is_thought = isinstance(event, Delta) and event.channel is Channel.REASONING
+        if is_thought == self._thought_is_open:
+            return []
+        self._thought_is_open = is_thought
+        if is_thought:
+            return [] if self._reading.is_open else [Delta(Channel.CONTENT, start)]
+        return [Delta(Channel.CONTENT, end)]
+
+
+def read(reading: Reading, text: str) -> Reply:
+    """All of a choice whose text is complete."""
+    reader = ReplyReader(reading)
+    texts: dict[Channel, list[str]] = {Channel.CONTENT: [], Channel.REASONING: []}
+    calls: dict[int, Call] = {}
+    for event in (*reader.feed(text), *reader.finish()):
+        if isinstance(event, Delta):
+            texts[event.channel].append(event.text)
+        elif isinstance(event, CallStart):
+            calls[event.index] = Call(id=event.id or "", name=event.name)
+        else:
+            calls[event.index].text += event.text
+    content = "".join(texts[Channel.CONTENT])
+    return Reply(
+        content=None if calls and not content else content,
+        reasoning="".join(texts[Channel.REASONING]),
+        calls=list(calls.values()),
+    )

@@ -1,0 +1,32 @@
+"""Documents as the bytes that go out."""
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from schemas.base import Schema
+
+# Stands for the text while a chunk's constant head and tail are cut out of a real chunk.
+_MARK = "\u0001text\u0001"
+# Valid in JSON, but a client that splits lines as Unicode does would tear the event there.
+_LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
+
+
+def to_json(document: Schema) -> bytes:
+    """The wire form: fields that the builder left out stay out, nulls that it set stay in."""
+    return document.model_dump_json(exclude_unset=True).encode()
+
+
+def json_string(text: str) -> bytes:
+    """A JSON string that any reader of lines leaves in one piece."""
+    encoded = msgspec.json.encode(text)
+    if text.isascii() or not _LINE_BREAKS.search(text):
+        return encoded
+    return _LINE_BREAKS.sub(lambda match: f"\\u{ord(match[0]):04x}", encoded.decode()).encode()
+
+
+def head_and_tail(build: Callable[[str], Schema]) -> tuple[bytes, bytes]:
+    """A chunk's JSON around its text, to be encoded once instead of once per token."""
+    head, tail = to_json(build(_MARK)).split(msgspec.json.encode(_MARK))
+    return head, tail

@@ -1,0 +1,96 @@
+"""Families, recognised by excerpts of published templates."""
+
+import pytest
+from gguf import GGUFReader
+
+from server.chat.families import recognise
+from server.chat.stream_parser import Channel, Delta
+from server.chat.tool_parsers import FORMATS
+from server.resident import model_path
+
+XML = "<tool_call>\\n<function=example_function_name>\\n<parameter=example_parameter_1>"
+QWEN = '<tool_call>\\n{"name": <function-name>, "arguments": <args-json-object>}\\n</tool_call>'
+THINK = "{%- if '</think>' in content %}"
+
+EXCERPTS = {
+    "Qwen2.5": (QWEN, "hermes", None),
+    "Qwen3": (QWEN + THINK, "hermes", "<think>"),
+    "Hermes 3": ('<tool_call>\n{"name": <function-name>, "arguments": <args-dict>}', "hermes", None),
+    "Granite 4": ("<tools></tools> XML tags: <tool_call></tool_call> <|start_of_role|>", "hermes", None),
+    "Qwen3-Coder": (XML, "qwen_coder", None),
+    "Qwen3.5": (XML + "\\nvalue_1\\n</parameter><|vision_start|>" + THINK, "qwen_coder", "<think>"),
+    "Seed-OSS": ("<seed:tool_call>\\n<function=f>\\n<parameter=p> </seed:think>", "seed_oss", "<seed:think>"),
+    "MiniMax-M2": ("'<minimax:tool_call>' '<invoke name=\"' <tool_call> </think>", "minimax_m2", "<think>"),
+    "Llama 3.1": (
+        '{"name": function name, "parameters": dictionary of argument name and its value} <|python_tag|>',
+        "llama3_json",
+        None,
+    ),
+    "Llama 4": ("[func_name1(params_name1=params_value1, ...)]", "pythonic", None),
+    "LFM2": ("<|tool_list_start|>[{{ tools }}]<|tool_list_end|>", "lfm2", None),
+    "Mistral Nemo": ('{{- "[TOOL_CALLS][" }}', "mistral_list", None),
+    "Mistral Small 3.2": ("'[TOOL_CALLS]' + name '[CALL_ID]' '[ARGS]'", "mistral", None),
+    "Ministral 3 Reasoning": ("[TOOL_CALLS] [ARGS] [THINK] [/THINK]", "mistral", "[THINK]"),
+    "DeepSeek R1": ("<｜tool▁calls▁begin｜> '```json' '</think>'", "deepseek_v3", "<think>"),
+    "DeepSeek V3.1": ("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜> </think>", "deepseek_v31", "<think>"),
+    "Kimi K2": ("<|tool_calls_section_begin|> <|tool_call_begin|>", "kimi_k2", None),
+    "Kimi K2 Thinking": ("<think>{{rc}}</think> <|tool_calls_section_begin|>", "kimi_k2", "<think>"),
+    "GLM 4.6": ("<tool_call>{function-name}\n<arg_key>{arg-key-1}</arg_key> </think>", "glm", "<think>"),
+    "GLM 4.7": ("<tool_call>{function-name}<arg_key>{arg-key-1}</arg_key> </think>", "glm_dense", "<think>"),
+    "Gemma 4": ('<|tool_call>call: <|"|> <|channel>thought <channel|>', "gemma4", "<|channel>thought"),
+    "FunctionGemma": ("<start_function_call>call: <escape>", "function_gemma", None),
+    "Granite 3.3": (
+        "<|tool_call|> <think></think> and write your response between <response></response> for each",
+        "granite",
+        "<think>",
+    ),
+    "Nemotron Nano 2": ("<TOOLCALL>[ <tool_call> </think>", "nemotron", "<think>"),
+    "Apriel": ('<tool_calls>[{"name": <function-name-1>', "apriel", None),
+    "Command R7B": ("<|START_ACTION|> <|START_THINKING|>", "cohere", "<|START_THINKING|>"),
+    "gpt-oss": ("<|channel|>analysis<|message|> to=functions.", "harmony", "<|channel|>analysis<|message|>"),
+    "some other": ("{% for tool in tools %}", "json", None),
+    "Gemma 2": ("<start_of_turn>", "plain", None),
+}
+
+
+@pytest.mark.parametrize("model", EXCERPTS)
+def test_recognised(model: str) -> None:
+    template, name, start = EXCERPTS[model]
+    family = recognise(template)
+    assert family.name == name
+    assert (family.reasoning.start if family.reasoning else None) == start
+    assert family.tools is FORMATS.get(name)
+
+
+def test_a_format_can_be_named() -> None:
+    family = recognise(EXCERPTS["Qwen3"][0], "qwen_coder")
+    assert family.tools is FORMATS["qwen_coder"]
+    assert family.reasoning is not None
+
+
+def test_what_has_to_be_seen() -> None:
+    family = recognise(EXCERPTS["Mistral Small 3.2"][0])
+    assert family.triggers == ("[TOOL_CALLS]",)
+    assert {"[TOOL_CALLS]", "[ARGS]"} <= set(family.shown)
+    assert {"<|channel|>", "<|message|>", "<|end|>"} <= set(recognise(EXCERPTS["gpt-oss"][0]).shown)
+    assert recognise("").shown == ()
+
+
+def test_thoughts_that_the_prompt_opens() -> None:
+    family = recognise(EXCERPTS["Qwen3"][0])
+    assert family.is_open("<|im_start|>assistant\n<think>\n")
+    assert not family.is_open("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+    assert not recognise("").is_open("<think>")
+
+
+def test_granites_answers_are_unwrapped() -> None:
+    parser = recognise(EXCERPTS["Granite 3.3"][0]).parser()
+    events = parser.feed("<think>a</think>\n<response>b</response>") + parser.finish()
+    assert events == [Delta(Channel.REASONING, "a"), Delta(Channel.CONTENT, "b")]
+
+
+def test_the_resident_model() -> None:
+    field = GGUFReader(model_path()).fields["tokenizer.chat_template"]
+    family = recognise(bytes(field.parts[field.data[0]]).decode())
+    assert family.name == "hermes"
+    assert family.reasoning is not None

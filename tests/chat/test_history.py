@@ -1,0 +1,129 @@
+"""Calls of earlier turns and their results, as templates get them."""
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from schemas.chat import Message
+from server.chat.messages import normalize
+from server.chat.template import CHATML, ChatTemplate
+from server.errors import InvalidRequestError
+
+MESSAGES: TypeAdapter[list[Message]] = TypeAdapter(list[Message])
+USER = {"role": "user", "content": "Hi"}
+# Templates as models have them: one that shows arguments as text alone, one with a length for ids.
+TEXT_ARGUMENTS = (
+    "{% for m in messages %}{% for c in m.tool_calls or [] %}{{ 'x' + c['function']['arguments'] }}\
+{% endfor %}{% endfor %}"
+)
+SHORT_IDS = "{% for m in messages %}{% for c in m.tool_calls or [] %}{% if c.id|length != 9 %}\
+{{ raise_exception('no') }}{% endif %}{% endfor %}{% endfor %}"
+NULL_CONTENT = "{% for m in messages %}{% if m['content'] is none %}x{% endif %}{% endfor %}"
+
+
+def call(call_id: str, name: str = "f", arguments: str = "{}") -> dict[str, Any]:
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def calling(*calls: dict[str, Any], **fields: object) -> dict[str, Any]:
+    return {"role": "assistant", "tool_calls": list(calls), **fields}
+
+
+def result(call_id: str, content: str = "ok") -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": call_id, "content": content}
+
+
+def plain(*messages: dict[str, Any], template: str = CHATML) -> list[dict[str, Any]]:
+    return normalize(MESSAGES.validate_python([USER, *messages]), ChatTemplate(template))[1:]
+
+
+def refused(*messages: dict[str, Any]) -> str | None:
+    with pytest.raises(InvalidRequestError) as caught:
+        plain(*messages)
+    assert f"'{caught.value.param}'" in caught.value.message
+    return caught.value.param
+
+
+def test_arguments_become_objects() -> None:
+    (message,) = plain(calling(call("a", "add", '{"x": [1, {"y": null}]}')), result("a"))[:1]
+    assert message == {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            {
+                "id": "a",
+                "type": "function",
+                "function": {"name": "add", "arguments": {"x": [1, {"y": None}]}},
+            }
+        ],
+    }
+
+
+def test_no_arguments_are_an_empty_object() -> None:
+    message = plain(calling(call("a", arguments="")), result("a"))[0]
+    assert message["tool_calls"][0]["function"]["arguments"] == {}
+
+
+@pytest.mark.parametrize("arguments", ["{", "[]", "null", "{'a': 1}", '{"a": NaN}', "[" * 10_000])
+def test_bad_arguments_are_named(arguments: str) -> None:
+    path = "messages[2].tool_calls[1].function.arguments"
+    assert refused(USER, calling(call("a"), call("b", arguments=arguments))) == path
+
+
+def test_results_follow_in_the_order_of_the_calls() -> None:
+    shown = plain(calling(call("a", "f"), call("b", "g")), result("b", "2"), result("a", "1"), USER)
+    assert [(m["role"], m["content"]) for m in shown[1:]] == [("tool", "1"), ("tool", "2"), ("user", "Hi")]
+    assert [m["name"] for m in shown[1:3]] == ["f", "g"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "param"),
+    [
+        ([result("a")], "messages[1].tool_call_id"),
+        ([calling(call("a")), result("b")], "messages[2].tool_call_id"),
+        ([calling(call("a")), result("a"), result("a")], "messages[3].tool_call_id"),
+        ([calling(call("a")), result("a"), USER, result("a")], "messages[4].tool_call_id"),
+        ([calling(call("a"), call("a"))], "messages[1].tool_calls[1].id"),
+        ([calling(call("a"), call("b")), result("a"), USER], "messages[1].tool_calls[1]"),
+        ([calling(call("a"))], "messages[1].tool_calls[0]"),
+        ([{"role": "assistant", "content": None}], "messages[1].content"),
+        ([{"role": "function", "name": "f", "content": "x"}], "messages[1].name"),
+        ([calling(call("a")), {"role": "function", "name": "f", "content": "x"}], "messages[2].name"),
+        ([calling(call("a"), function_call={"name": "f", "arguments": "{}"})], "messages[1].function_call"),
+        (
+            [{"role": "assistant", "function_call": {"name": "f", "arguments": "x"}}],
+            "messages[1].function_call.arguments",
+        ),
+    ],
+)
+def test_what_does_not_match_is_named(messages: list[dict[str, Any]], param: str) -> None:
+    assert refused(*messages) == param
+
+
+def test_the_older_form_is_shown_as_the_newer() -> None:
+    older = {"role": "assistant", "function_call": {"name": "f", "arguments": '{"a": 1}'}}
+    shown = plain(older, {"role": "function", "name": "f", "content": "x"})
+    assert shown[0]["tool_calls"][0]["function"] == {"name": "f", "arguments": {"a": 1}}
+    assert shown[1]["role"] == "tool"
+    assert shown[1]["tool_call_id"] == shown[0]["tool_calls"][0]["id"]
+
+
+def test_a_custom_call_is_shown_as_a_function_with_an_input() -> None:
+    custom = {"id": "a", "type": "custom", "custom": {"name": "sql", "input": "select 1"}}
+    shown = plain(calling(custom), result("a"))
+    function = {"name": "sql", "arguments": {"input": "select 1"}}
+    assert shown[0]["tool_calls"] == [{"id": "a", "type": "function", "function": function}]
+
+
+def test_templates_get_what_they_can_show() -> None:
+    messages = (calling(call("call_0123456789", arguments='{"a": "é"}')), result("call_0123456789"))
+    as_text = plain(*messages, template=TEXT_ARGUMENTS)
+    assert as_text[0]["tool_calls"][0]["function"]["arguments"] == '{"a": "é"}'
+    short = plain(*messages, template=SHORT_IDS)
+    shown_id = short[0]["tool_calls"][0]["id"]
+    assert len(shown_id) == 9
+    assert short[1]["tool_call_id"] == shown_id
+    assert plain(*messages, template=SHORT_IDS) == short
+    assert plain(*messages, template=NULL_CONTENT)[0]["content"] is None
+    assert plain(calling(call("a"), content="so"), result("a"), template=NULL_CONTENT)[0]["content"] == "so"

@@ -1,0 +1,77 @@
+"""What is told of models without loading them."""
+
+import shutil
+from pathlib import Path
+
+import gguf
+import pytest
+
+from tests.cli.calling import call
+from tests.conftest import TinyModels
+
+
+@pytest.fixture
+def data_dir(tiny_models: TinyModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data directory with one pulled model and one broken file."""
+    folder = tmp_path / "models/org/tiny-GGUF"
+    folder.mkdir(parents=True)
+    shutil.copy(tiny_models.quantized("qwen2", gguf.GGMLQuantizationType.Q8_0), folder / "tiny-Q8_0.gguf")
+    (folder / "broken-Q4_0.gguf").write_bytes(b"GGUF")
+    monkeypatch.setenv("CARAVAN_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("data_dir")
+def test_list_has_all_models_and_names_broken_files(capsys: pytest.CaptureFixture[str]) -> None:
+    call("list")
+    shown = capsys.readouterr()
+    rows = {line.split()[0]: line.split()[1:] for line in shown.out.splitlines()}
+    assert rows["caravan-resident"][:2] == ["qwen3", "Q8_0"]
+    assert rows["org/tiny-GGUF:Q8_0"][:3] == ["qwen2", "Q8_0", "2048"]
+    assert "broken-Q4_0.gguf" in shown.err
+
+
+def test_info_takes_a_name_or_a_file(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call("info", "org/tiny-GGUF:q8_0")
+    named = capsys.readouterr().out
+    call("info", str(data_dir / "models/org/tiny-GGUF/tiny-Q8_0.gguf"))
+    assert capsys.readouterr().out.splitlines()[1:] == named.splitlines()[1:]
+    assert "2048 tokens of context" in named
+
+
+def test_info_tells_memory_for_a_context(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = []
+    for size in ("8192", "65536"):
+        call("info", "--context-size", size)
+        shown.append(capsys.readouterr().out)
+    assert "for 65536 tokens of context" in shown[1]
+    cells = [next(line for line in text.splitlines() if "cache of" in line).split() for text in shown]
+    assert float(cells[1][0]) == pytest.approx(8 * float(cells[0][0]), rel=0.01)
+
+
+def test_info_prints_the_template_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    call("info", "--template")
+    assert capsys.readouterr().out.startswith("{%")
+
+
+def test_recommendations_are_shown_as_people_write_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "advice.gguf", "llama")
+    writer.add_float32("general.sampling.temp", 0.6)
+    writer.add_int32("general.sampling.top_k", 20)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    call("info", str(tmp_path / "advice.gguf"))
+    assert "temp 0.6, top_k 20" in capsys.readouterr().out
+
+
+def test_what_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "no.gguf").write_text("hello")
+    for name in ("org/none", str(tmp_path / "no.gguf"), str(tmp_path)):
+        call("info", name, code=1)
+        shown = capsys.readouterr()
+        assert (shown.out, shown.err.count("\n")) == ("", 1)
+        assert shown.err.startswith("caravan: ")
