@@ -5,15 +5,19 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from pydantic.json_schema import models_json_schema
 
 from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from schemas.completions import CompletionRequest
 from schemas.errors import ErrorResponse
+from server.auth.key_ring import open_ring
+from server.auth.quota import Quotas
 from server.metrics import EngineReading, Metrics
-from server.registry import ModelRegistry
+from server.registry import ModelRegistry, may_use
 from server.routes import admin, chat, completions, docs, envelope, models, ops
 from server.routes.deps import Services
+from server.routes.guard import Guard
 from server.routes.journal import Journal
 from server.service import presets
 from server.service.chat import ChatService
@@ -30,8 +34,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorResponse}, "5X
 def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     """The application over `registry`, which it closes when it ends; starting the models is the caller's.
 
-    Raises PresetError when the operator's presets or defaults are no such. Each model must be able to use
-    them, or its load fails.
+    Raises KeyFileError over the file of keys, and PresetError when the operator's presets or defaults are no
+    such. Each model must be able to use them, or its load fails.
     """
     app = FastAPI(
         title="Caravan",
@@ -45,7 +49,7 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     decoding = _decoding(settings, registry)
     constraints = ConstraintCompiler()
     metrics = Metrics(lambda: _readings(registry))
-    app.add_middleware(Journal, metrics=metrics)
+    _add_middleware(app, settings, metrics)
     app.state.services = Services(
         registry=registry,
         metrics=metrics,
@@ -54,6 +58,7 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
         chat=ChatService(registry, decoding, constraints),
         completions=CompletionService(registry, decoding, constraints),
         max_body_bytes=settings.max_body_bytes,
+        body_seconds=settings.body_seconds,
         allow_unknown_fields=settings.allow_unknown_fields,
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_seconds=settings.shutdown_seconds,
@@ -65,6 +70,26 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     envelope.install(app)
     _describe_bodies(app)
     return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """From the inside out: who may come in, which web pages may call, and the journal of all that happens."""
+    app.add_middleware(
+        Guard,
+        ring=open_ring(settings),
+        quotas=Quotas(),
+        allow_anonymous=settings.lets_anybody_in,
+        share_prefixes=settings.share_prefixes,
+    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=["x-request-id"],
+        )
+    app.add_middleware(Journal, metrics=metrics)
 
 
 def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:
@@ -80,7 +105,7 @@ def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:
 
 
 def _readings(registry: ModelRegistry) -> list[EngineReading]:
-    models = [model for offer in registry.offers if (model := registry.loaded(offer.id))]
+    models = [model for offer in registry.offers if may_use(offer) and (model := registry.loaded(offer.id))]
     return [
         EngineReading(
             model=model.id,

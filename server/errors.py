@@ -8,12 +8,16 @@
     |   +-- UnsupportedParameterError  400 unsupported_parameter
     |   +-- ContextLengthError         400 context_length_exceeded
     |   +-- RequestTooLargeError       413 request_too_large
-    |   +-- ModelNotFoundError         404 model_not_found
+    |   +-- RequestTimeoutError        408 request_timeout
+    |   +-- AuthenticationError        401 invalid_api_key
     |   +-- PermissionDeniedError      403 permission_denied
+    |   +-- ModelNotFoundError         404 model_not_found
+    +-- RateLimitError                 429 rate_limit_exceeded (with Retry-After)
     +-- ServerError                    500 server_error
         +-- EngineFailedError          500 engine_error      (the request was running when the engine failed)
         +-- EngineUnavailableError     503 engine_unavailable (with Retry-After)
             +-- ModelUnavailableError  503 model_unavailable  (it loads, or could not be loaded)
+            +-- OverloadedError        503 overloaded         (the queue is full, or the wait in it too long)
 
 Imports nothing, so that every layer may raise them.
 """
@@ -26,10 +30,18 @@ class CaravanError(Exception):
     type = "server_error"
     code: str | None = None
 
-    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
+        self.retry_after = retry_after
         if code is not None:
             self.code = code
 
@@ -66,6 +78,20 @@ class RequestTooLargeError(InvalidRequestError):
     code = "request_too_large"
 
 
+class RequestTimeoutError(InvalidRequestError):
+    """The body did not arrive in the time that the operator allows."""
+
+    status = 408
+    code = "request_timeout"
+
+
+class AuthenticationError(InvalidRequestError):
+    """There are keys, and the request has none of them."""
+
+    status = 401
+    code = "invalid_api_key"
+
+
 class ModelNotFoundError(InvalidRequestError):
     """The named model is not served here."""
 
@@ -78,6 +104,14 @@ class PermissionDeniedError(InvalidRequestError):
 
     status = 403
     code = "permission_denied"
+
+
+class RateLimitError(CaravanError):
+    """The caller's key has used up what it may; `retry_after` says when there is more, in whole seconds."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
 
 
 class ServerError(CaravanError):
@@ -96,12 +130,14 @@ class EngineUnavailableError(ServerError):
     status = 503
     code = "engine_unavailable"
 
-    def __init__(self, message: str, *, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
 
 class ModelUnavailableError(EngineUnavailableError):
     """The model is still loading, or its last load failed and the next has to wait."""
 
     code = "model_unavailable"
+
+
+class OverloadedError(EngineUnavailableError):
+    """More requests wait for the model than the operator allows, or this one has waited too long."""
+
+    code = "overloaded"

@@ -32,6 +32,15 @@ class ModelOptions(BaseModel):
         default=64, ge=1, le=MAX_SEQUENCES, description="Sequences in memory, running and idle together."
     )
     max_running: int = Field(default=32, ge=1, le=MAX_SEQUENCES, description="Sequences that run at once.")
+    max_waiting: int = Field(
+        default=1024, ge=0, description="Choices that may wait for a model; the next request gets a 503."
+    )
+    queue_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long a request may wait for its turn before it gets a 503. 0: as long as it takes.",
+    )
     threads: int = Field(default=0, ge=0, description="Compute threads. 0: one per usable core.")
     gpu_layers: int = Field(default=-1, ge=-1, description="Layers to put on a GPU. -1: all.")
 

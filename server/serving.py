@@ -7,12 +7,15 @@ import math
 import shlex
 import signal
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from types import FrameType
 
 import uvicorn
 
 from server.app import create_app
+from server.auth.key_ring import open_ring
+from server.auth.keys import KeyFileError
+from server.engine.client import AsyncEngine
 from server.registry import CatalogError, ModelRegistry, registry_of
 from server.service.presets import PresetError
 from server.settings import Settings
@@ -35,6 +38,7 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
 
     The port opens before the weights are loaded: `/health` answers from then on and `/ready` says when.
     """
+    _refuse_open_door(settings)
     listener = _listen(settings.host, settings.port)
     with listener:
         registry = _registry(settings, make_registry)
@@ -68,8 +72,10 @@ def banner(registry: ModelRegistry, listener: socket.socket) -> str:
     }
     lines = [
         _served(registry),
+        *_sizes(registry),
         f"  base URL: {base}",
         f"  docs:     {base.removesuffix('/v1')}/docs",
+        "  keys:     off; whoever reaches this address may use it",
         "  try it:",
         f"    curl {base}/chat/completions -H 'Content-Type: application/json' \\",
         f"      -d {shlex.quote(json.dumps(request))}",
@@ -85,6 +91,17 @@ def _served(registry: ModelRegistry) -> str:
         return f"Caravan serves {first.id} with {first.context_size} tokens of context"
     listed = ", ".join(names[:_NUM_LISTED]) + (", ..." if len(names) > _NUM_LISTED else "")
     return f"Caravan serves {len(names)} models: {listed}"
+
+
+def _sizes(registry: ModelRegistry) -> Iterator[str]:
+    """What a single model may take: sequences, cells, threads, memory."""
+    offer = registry.offers[0]
+    model = registry.loaded(offer.id)
+    if len(registry.offers) > 1 or model is None or not isinstance(model.engine, AsyncEngine):
+        return
+    config = model.engine.config
+    yield f"  at once:  {config.max_running} sequences, {config.num_cells} tokens in memory"
+    yield f"  takes:    {config.num_threads} threads, about {offer.estimate_need() >> 20} MiB of memory"
 
 
 class _Server(uvicorn.Server):
@@ -126,6 +143,21 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
+def _refuse_open_door(settings: Settings) -> None:
+    """Raises StartError where anybody who reaches this machine could use it, unless that is wanted."""
+    if settings.lets_anybody_in:
+        return
+    try:
+        has_keys = bool(open_ring(settings).current())
+    except KeyFileError as error:
+        raise StartError(str(error)) from error
+    if not has_keys:
+        raise StartError(
+            f"--host {settings.host} lets other machines in, and there are no keys: make one with "
+            "'caravan keys add NAME', or say --allow-anonymous"
+        )
+
+
 def _registry(settings: Settings, make_registry: MakeRegistry) -> ModelRegistry:
     try:
         return make_registry(settings)
@@ -140,7 +172,7 @@ def _succeeded(task: asyncio.Task[None]) -> bool:
 def _config(settings: Settings, registry: ModelRegistry) -> uvicorn.Config:
     try:
         app = create_app(settings, registry)
-    except PresetError as error:
+    except (PresetError, KeyFileError) as error:
         raise StartError(str(error)) from error
     return uvicorn.Config(
         app,
@@ -149,6 +181,9 @@ def _config(settings: Settings, registry: ModelRegistry) -> uvicorn.Config:
         log_level="debug" if settings.log_level == "debug" else "warning",
         access_log=False,
         ws="none",
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+        h11_max_incomplete_event_size=settings.max_header_bytes,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds) + _DRAIN_SECONDS,
     )
 

@@ -1,10 +1,11 @@
 """Every option of the server, declared once: flag, variable, key of the file and help come from here."""
 
+import ipaddress
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.model_settings import ModelOptions, ModelSettings
@@ -16,6 +17,7 @@ SECTIONS = {
     "model": "Model",
     "host": "Network",
     "context_size": "Engine",
+    "keys_file": "Access",
     "defaults": "Requests",
     "keep_alive_seconds": "Operation",
 }
@@ -47,9 +49,18 @@ def _tables(value: object) -> object:
     return json.loads(value) if isinstance(value, str) else value
 
 
+# The home directory may be written `~` in files and variables, where no shell expands it.
+Place = Annotated[Path, AfterValidator(Path.expanduser)]
 Items = Annotated[list[str], BeforeValidator(_items)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
 Tables = Annotated[list[ModelSettings], BeforeValidator(_tables)]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Settings(ModelOptions, BaseSettings):
@@ -63,10 +74,10 @@ class Settings(ModelOptions, BaseSettings):
         protected_namespaces=(),
     )
 
-    config: Path | None = Field(
+    config: Place | None = Field(
         default=None, description="TOML file of options. Flags and environment variables beat it."
     )
-    model: Path | None = Field(
+    model: Place | None = Field(
         default=None,
         description="GGUF file to serve, or the name by which `caravan pull` stored one. "
         "Default: the small model that ships with this package.",
@@ -75,16 +86,16 @@ class Settings(ModelOptions, BaseSettings):
         default=None, description="Name that requests use. Default: the file's name without its ending."
     )
     model_aliases: Items = Field(default=[], description="Further names of the model.")
-    chat_template: Path | None = Field(
+    chat_template: Place | None = Field(
         default=None, description="File with a Jinja chat template that replaces the model's own."
     )
     models: Tables = Field(
         default=[], description="Models with options of their own: `[[models]]` tables of the file, or JSON."
     )
-    models_dir: Path | None = Field(
+    models_dir: Place | None = Field(
         default=None, description="Folder whose GGUF files are all served, each loaded at its first request."
     )
-    data_dir: Path = Field(
+    data_dir: Place = Field(
         default_factory=default_data_dir, description="Folder where `caravan pull` keeps models."
     )
     max_loaded: NonNegativeInt = Field(
@@ -104,11 +115,31 @@ class Settings(ModelOptions, BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    cors_origins: Items = Field(
+        default=[], description="Origins whose web pages may call, such as https://example.org; exact."
+    )
+    tls_certificate: Path | None = Field(default=None, description="PEM file: speak HTTPS alone.")
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
+    keys_file: Path | None = Field(
+        default=None,
+        description="File of keys, see `caravan keys`. Default: keys.json in the data directory. "
+        "Once it has a key, every request needs one.",
+    )
+    api_key: SecretStr | None = Field(
+        default=None, description="One administrator's key beside those of the file."
+    )
+    allow_anonymous: bool = Field(
+        default=False, description="Let others than this machine in without any key being set."
+    )
+    share_prefixes: bool = Field(
+        default=False,
+        description="Share prefixes in memory among all keys. Timing then tells what others have asked.",
+    )
     defaults: Pairs = Field(
         default={},
         description="Decoding values where a request says nothing, as `temperature=0.7,top_k=20` or as JSON.",
     )
-    presets: Path | None = Field(
+    presets: Place | None = Field(
         default=None,
         description="JSON file of named sets of decoding values: an object of objects.",
     )
@@ -117,6 +148,10 @@ class Settings(ModelOptions, BaseSettings):
     )
     max_prompts: PositiveInt = Field(default=128, description="Most prompts in one completion request.")
     max_body_bytes: PositiveInt = Field(default=4 * 1024 * 1024, description="Largest request body.")
+    max_header_bytes: PositiveInt = Field(default=65536, description="Largest head of a request.")
+    body_seconds: float = Field(
+        default=60.0, gt=0, allow_inf_nan=False, description="How long a request's body may take to arrive."
+    )
     allow_unknown_fields: bool = Field(
         default=False, description="Let request fields pass that nobody knows, instead of refusing them."
     )
@@ -138,3 +173,13 @@ class Settings(ModelOptions, BaseSettings):
     log_format: Literal["text", "json"] = Field(
         default="text", description="Log lines for people, or a JSON object each."
     )
+
+    @property
+    def lets_anybody_in(self) -> bool:
+        """Whether callers need no key as long as there is none."""
+        return self.allow_anonymous or _is_loopback(self.host)
+
+    @property
+    def keys_path(self) -> Path:
+        """Where the file of keys is, or would be."""
+        return self.keys_file or self.data_dir / "keys.json"

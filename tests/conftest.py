@@ -1,5 +1,6 @@
 """Fixtures that any test may ask for."""
 
+import os
 from pathlib import Path
 
 import gguf
@@ -30,6 +31,12 @@ class TinyModels:
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
     """One file per architecture of `tests.tiny_model.ARCHITECTURES`, shared by the whole session."""
     return TinyModels(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _data_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the person who runs the tests has downloaded, and their keys, are none of the tests' business."""
+    os.environ["CARAVAN_DATA_DIR"] = str(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture

@@ -34,6 +34,10 @@ class FakeContext:
     _next_cell: int = 0
 
     @property
+    def has_tiles(self) -> bool:
+        return self.can_cut
+
+    @property
     def can_park(self) -> bool:
         return self.can_cut and not self.sliding_window
 

@@ -51,8 +51,8 @@ class ScriptedEngine:
     """Says what its script says, a piece at a time, choices taking turns.
 
     It holds still after `hold_after` pieces until that is None again, and raises `failure` after `fail_after`
-    pieces. `running` and `aborted` tell what became of requests. Plain attributes, so a test in another
-    thread may set them.
+    pieces. `running` and `aborted` tell what became of requests, `num_starts` how often it was started, which
+    takes as long as `holds_start`. Plain attributes, so a test in another thread may set them.
     """
 
     def __init__(self, script: Script = echo_words, *, context_size: int = 512) -> None:
@@ -67,17 +67,24 @@ class ScriptedEngine:
         self.running: set[str] = set()
         self.aborted: list[str] = []
         self.start_failure: Exception | None = None
+        self.holds_start = False
+        self.num_starts = 0
         self.closed = False
         self.num_restarts = 0
         self.pid: int | None = None
 
     async def start(self) -> None:
+        self.num_starts += 1
+        self.closed = False
+        while self.holds_start:
+            await asyncio.sleep(0.002)
         if self.start_failure is not None:
             raise self.start_failure
         self.is_ready = True
 
     async def close(self) -> None:
         self.closed = True
+        self.is_ready = False
 
     def stats(self) -> EngineStats:
         return EngineStats(num_running=len(self.running), num_cells=512, num_cells_used=128)
@@ -128,10 +135,11 @@ def loaded_model(
     vocab: FakeVocab | None = None,
     template: str = CHATML,
     bos_text: str = "",
+    name: str = "fake",
 ) -> LoadedModel:
-    """A model over fakes, called `fake`."""
+    """A model over fakes."""
     return LoadedModel(
-        id="fake",
+        id=name,
         vocab=vocab or FakeVocab(),
         template=ChatTemplate(template, bos_token=bos_text),
         family=recognise(template),
@@ -142,15 +150,16 @@ def loaded_model(
     )
 
 
-def offer_of(model: LoadedModel) -> ModelOffer:
+def offer_of(model: LoadedModel, *, preload: bool = True, pinned: bool = False, need: int = 1) -> ModelOffer:
     """A model over fakes as a registry is offered it; `fake` answers to `org/other-name`, too."""
     return ModelOffer(
         id=model.id,
         aliases=("org/other-name",) if model.id == "fake" else (),
         created=1_700_000_000,
-        preload=True,
+        preload=preload,
+        pinned=pinned,
         operator_defaults=model.operator_defaults,
-        estimate_need=lambda: 0,
+        estimate_need=lambda: need,
         make_engine=lambda: model.engine,
         open=lambda _engine: model,
         read_metadata=lambda: model.metadata,

@@ -167,3 +167,30 @@ def test_usage(words: list[str], code: int) -> None:
 def test_nothing_is_left_in_the_environment_of_the_tests() -> None:
     """Options of a developer's own shell would change what these tests see."""
     assert not [name for name in os.environ if name.startswith("CARAVAN_")]
+
+
+def test_the_door_stays_shut_without_keys(tmp_path: Path) -> None:
+    options = ["serve", "--host", "0.0.0.0", "--port", "0", "--data-dir", str(tmp_path)]
+    refused = run(*options)
+    assert refused.returncode == 1
+    assert "caravan keys add NAME" in refused.stderr
+    assert "--allow-anonymous" in refused.stderr
+
+
+def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
+    file = ("--keys-file", str(tmp_path / "keys.json"))
+    made = run("keys", "add", "alice", "--tokens-per-minute", "500", *file)
+    assert made.stdout.startswith("sk-caravan-")
+    assert run("keys", "add", "alice", *file).returncode == 1
+    listed = run("keys", "list", *file)
+    assert "alice" in listed.stdout
+    assert "500 tokens/min" in listed.stdout
+    assert made.stdout.strip() not in listed.stdout
+    with serving(*file) as (_process, shown):
+        base = re.search(r"base URL: (\S+)", shown)
+        assert base is not None
+        key = {"Authorization": f"Bearer {made.stdout.strip()}"}
+        assert httpx.get(f"{base[1]}/models").status_code == 401
+        assert httpx.get(f"{base[1]}/models", headers=key).status_code == 200
+        assert run("keys", "revoke", "alice", *file).returncode == 0
+        assert httpx.get(f"{base[1]}/models").status_code == 200, "no key is left"

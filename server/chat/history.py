@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from schemas.chat import AssistantMessage, FunctionMessage, ToolMessage
+from schemas.messages import AssistantMessage, FunctionMessage, ToolMessage
 from schemas.tools import CustomToolCall, FunctionCall
 from server.chat.template import ChatTemplate
 from server.chat.tool_spec import INPUT

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from schemas.chat import (
+from schemas.messages import (
     AssistantContent,
     AssistantMessage,
     Content,

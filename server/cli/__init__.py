@@ -16,7 +16,10 @@ COMMANDS = {
     "serve": "Serve models over HTTP.",
     "pull": "Bring a model from the Hugging Face hub.",
     "list": "List the models that are here.",
+    "keys": "Make, list and revoke the keys of a server.",
     "info": "Show what a model is and the memory it needs.",
+    "chat": "Talk with a model in the terminal.",
+    "doctor": "Look for what is wrong with this machine, and say how to mend it.",
     "check-config": "Show the effective options and where each comes from.",
     "version": "Print the version.",
 }
@@ -32,6 +35,8 @@ class _Commands(TyperGroup):
 
 def _load(name: str) -> Any:  # noqa: ANN401 (typer's own type is private)
     module = importlib.import_module(f"server.cli.commands.{name.replace('-', '_')}")
+    if hasattr(module, "app"):
+        return typer.main.get_command(module.app)
     app = typer.Typer(add_completion=False)
     app.command(name)(module.command)
     return typer.main.get_command(app)

@@ -91,7 +91,11 @@ def facts(name: str, path: Path, settings: Settings) -> ModelFacts:
         settings.context_size, settings.kv_cells, header.training_context
     )
     memory = estimate(
-        header, num_cells=num_cells, max_sequences=settings.max_sequences, batch_size=settings.batch_size
+        header,
+        num_cells=num_cells,
+        num_parked_tokens=num_cells if settings.kv_parked is None else settings.kv_parked,
+        max_sequences=settings.max_sequences,
+        batch_size=settings.batch_size,
     )
     return ModelFacts(name, header, context_size, num_cells, memory)
 
@@ -101,7 +105,7 @@ def known_models(settings: Settings) -> tuple[list[ModelFacts], list[str]]:
     found, faults = [], []
     for name, path in [
         (RESIDENT_ID, model_path()),
-        *((model.name, model.path) for model in stored_models(settings.data_dir.expanduser())),
+        *((model.name, model.path) for model in stored_models(settings.data_dir)),
     ]:
         try:
             found.append(facts(name, path, settings))

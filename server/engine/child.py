@@ -55,12 +55,17 @@ class EngineChild:
         """
         ours, theirs = socket.socketpair()
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", cls.module, str(theirs.fileno())),
-                pass_fds=[theirs.fileno()],
-                env=_SPIN_BRIEFLY | os.environ,
-            )
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+            # Before the process: whoever cancels this would otherwise leave it behind.
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", cls.module, str(theirs.fileno())),
+                    pass_fds=[theirs.fileno()],
+                    env=_SPIN_BRIEFLY | os.environ,
+                )
+            except BaseException:
+                writer.close()
+                raise
         child = cls(process, reader, writer)
         try:
             child.send(messages.Load(config, log_level))

@@ -14,7 +14,7 @@ from server.engine.child import EngineChild, EngineStartError, FirstPromptDeathE
 from server.engine.config import EngineConfig
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
-from server.errors import EngineFailedError, EngineUnavailableError
+from server.errors import EngineFailedError, EngineUnavailableError, OverloadedError
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,8 @@ _LONGEST_BACKOFF = 30.0
 _STABLE_SECONDS = 60.0
 # Longest silence of an engine that has work. A step takes well under a second, so this one hangs.
 _STALL_SECONDS = 300.0
+# Advice to clients that come while the queue is full.
+_BUSY_RETRY_SECONDS = 5
 
 Item = TokenOutput | EngineFailedError
 
@@ -43,7 +45,9 @@ class AsyncEngine:
         self._supervisor: asyncio.Task[None] | None = None
         self._backoff = _FIRST_BACKOFF
         self._start_seconds = 0.0
+        self._last_heard = 0.0
         self._num_restarts = 0
+        self._num_choices = 0
 
     async def start(self) -> None:
         """Start the child and wait until it is ready; raises EngineStartError."""
@@ -96,12 +100,16 @@ class AsyncEngine:
         """Outputs of all choices as they come, each choice closed by its finish reason.
 
         Closing the generator early aborts the request within one step. Raises EngineUnavailableError while no
-        child is up, EngineFailedError when the engine fails this request.
+        child is up, OverloadedError when too many requests wait or this one has waited too long, and
+        EngineFailedError when the engine fails it.
         """
         child = self._child
         if child is None:
             raise EngineUnavailableError("the engine is restarting", retry_after=self._retry_after())
+        if self._num_choices + request.n > self._wanted.max_running + self._wanted.max_waiting:
+            raise OverloadedError("Too many requests wait for this model.", retry_after=_BUSY_RETRY_SECONDS)
         queue: asyncio.Queue[Item] = asyncio.Queue()
+        self._num_choices += request.n
         self._queues[request.id] = queue
         unfinished = request.n
         try:
@@ -112,6 +120,7 @@ class AsyncEngine:
                 yield output
         finally:
             del self._queues[request.id]
+            self._num_choices -= request.n
             if unfinished:
                 child.send(messages.Abort(request.id))
 
@@ -132,35 +141,29 @@ class AsyncEngine:
 
     async def _read(self, child: EngineChild) -> None:
         """Hand out what the child says until it ends, or says nothing for too long while it has work."""
-        while True:
-            receiving = asyncio.ensure_future(child.receive())
-            if not await self._arrives(receiving):
-                log.error("the engine was silent for %.0f s with requests running", self._stall_seconds)
-                return
-            message = receiving.result()
-            if message is None:
-                return
+        self._last_heard = time.monotonic()
+        reading = asyncio.create_task(self._hand_out(child), name="engine reader")
+        try:
+            while not reading.done():
+                await asyncio.wait([reading], timeout=self._stall_seconds / 10)
+                if not self._queues:
+                    self._last_heard = time.monotonic()
+                elif time.monotonic() - self._last_heard > self._stall_seconds:
+                    log.error("the engine was silent for %.0f s with requests running", self._stall_seconds)
+                    return
+            reading.result()
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _hand_out(self, child: EngineChild) -> None:
+        while (message := await child.receive()) is not None:
+            self._last_heard = time.monotonic()
             if isinstance(message, messages.Logged):
                 relay(message)
             elif isinstance(message, messages.Stepped):
                 self._stats = message.stats
                 self._dispatch(message.outputs)
-
-    async def _arrives(self, receiving: asyncio.Future[messages.FromEngine | None]) -> bool:
-        """Wait for a message; False after too long a silence. Silence with nothing to do is fine."""
-        silent_since = time.monotonic()
-        try:
-            while not receiving.done():
-                await asyncio.wait([receiving], timeout=self._stall_seconds / 10)
-                now = time.monotonic()
-                if not self._queues:
-                    silent_since = now
-                elif now - silent_since > self._stall_seconds:
-                    break
-            return receiving.done()
-        finally:
-            if not receiving.done():
-                receiving.cancel()
 
     def _dispatch(self, outputs: list[TokenOutput]) -> None:
         for output in outputs:
@@ -207,6 +210,9 @@ def _checked(item: Item) -> TokenOutput:
         raise item
     if item.finish_reason is FinishReason.ERROR:
         raise EngineFailedError(item.error or "the engine failed")
+    if item.finish_reason is FinishReason.EXPIRED:
+        message = "The request has waited too long for its turn."
+        raise OverloadedError(message, retry_after=_BUSY_RETRY_SECONDS)
     if item.finish_reason is FinishReason.ABORT:
         raise EngineFailedError("the engine is shutting down")
     return item

@@ -11,6 +11,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     together; 0 takes DEFAULT_NUM_CELLS, or `context_size` if that is more. `num_parked_tokens` bounds idle
     sequences kept outside of the cells, which takes as much memory a token; None means `num_cells`.
     `max_sequences` bounds the sequences known to llama.cpp, running and idle together (at most 256).
+    `max_waiting` bounds the choices that wait beyond `max_running`, and `queue_seconds` how long each may;
+    0 is no bound.
     `step_seconds` is the pace kept for streams that are already running: a prompt is cut so that one step
     takes about that long. `num_scored_rows` bounds the rows of logits that a step computes for the sake of
     prompts' log probabilities; llama.cpp keeps room for each. `num_threads` 0 means one per usable core.
@@ -24,6 +26,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 512
     max_sequences: int = 64
     max_running: int = 32
+    max_waiting: int = 1024
+    queue_seconds: float = 0.0
     num_scored_rows: int = 64
     step_seconds: float = 0.2
     num_threads: int = 0

@@ -50,7 +50,7 @@ class Engine:
         self._intake = Intake(tokens, self._token_space, config.context_size, self._deliver)
         clock = StepClock(config.step_seconds)
         self._kv_cache = KVCache(context, config.num_parked_tokens)
-        self._scheduler = Scheduler(config, self._kv_cache, clock)
+        self._scheduler = Scheduler(config, self._kv_cache, clock, has_tiles=context.has_tiles)
         self._decoder = Decoder(
             context,
             config,
@@ -221,6 +221,10 @@ class Engine:
         for sequence in (*self._scheduler.running, *self._scheduler.waiting):
             if sequence.deadline is not None and sequence.deadline <= now:
                 self._finish(sequence, FinishReason.LENGTH)
+        limit = self._config.queue_seconds
+        for sequence in list(self._scheduler.waiting) if limit else ():
+            if sequence.has_waited_over(limit):
+                self._finish(sequence, FinishReason.EXPIRED)
 
     def _sample(self, done: list[Work]) -> None:
         """Draw the next token of every sequence whose known tokens are all computed."""
@@ -256,10 +260,11 @@ class Engine:
         """Add a token to its sequence and tell the client, or end the sequence; whether it goes on."""
         sequence.token_ids.append(token_id)
         self._totals.completion += 1
-        if token_id in self._token_space.end_ids or token_id in sequence.params.stop_token_ids:
+        is_end = token_id in self._token_space.end_ids or token_id in sequence.params.stop_token_ids
+        sequence.hold_logprob(is_end=is_end)
+        if is_end:
             self._finish(sequence, FinishReason.STOP)
             return False
-        sequence.hold_logprob()
         if sequence.num_completion_tokens < sequence.params.min_tokens:
             text = sequence.detokenizer.push_unstopped(token_id)
         else:

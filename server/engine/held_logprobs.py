@@ -14,9 +14,9 @@ class HeldLogprobs:
         self._held: deque[TokenLogprob] = deque()
         self._num_sent = 0
 
-    def add(self, entry: TokenLogprob, offset: int) -> None:
+    def add(self, entry: TokenLogprob, offset: int, *, is_end: bool) -> None:
         """Hold an entry until the character at `offset` of the choice's text goes out."""
-        self._held.append(msgspec.structs.replace(entry, offset=offset))
+        self._held.append(msgspec.structs.replace(entry, offset=offset, is_end=is_end))
 
     def release(self, text: str, *, is_all: bool) -> tuple[TokenLogprob, ...]:
         """The entries that go with the next piece of text; with `is_all` all that are left."""

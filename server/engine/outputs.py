@@ -6,12 +6,16 @@ import msgspec
 
 
 class FinishReason(StrEnum):
-    """Why a choice ended: the first two are OpenAI's words, the others become errors or nothing."""
+    """Why a choice ended: the first two are OpenAI's words, the others become errors or nothing.
+
+    EXPIRED is the end of one that waited too long for its turn.
+    """
 
     STOP = "stop"
     LENGTH = "length"
     ABORT = "abort"
     ERROR = "error"
+    EXPIRED = "expired"
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
@@ -20,7 +24,8 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
     `top_ids` are the likeliest tokens, the likeliest first, with `top_logprobs`; banned ones are left out.
     `offset` is the place in the choice's text, in characters, where the token's first character stands.
     `rank` is told of prompts only: 1 for the likeliest token. `logprob` is NaN for a token with nothing
-    before it to tell.
+    before it to tell. With `is_end` the token ended the text, by its own meaning or the request's, and is no
+    part of it.
     """
 
     token_id: int
@@ -29,6 +34,7 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
     top_logprobs: tuple[float, ...] = ()
     offset: int = 0
     rank: int = 0
+    is_end: bool = False
 
 
 class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,8 +48,8 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     drawn, where the request asked for a score: after bias, penalties and bans, before truncation.
 
     `logprobs` has the tokens of which the first character is in `text`, of the same stage, where the request
-    asked for them: all that were drawn, in the end, except the one that ended the text and those that stand
-    in the part that a stop string cut off. `prompt_logprobs`, if the request asked for them, are in the first
+    asked for them: all that were drawn, in the end, except those that stand in the part that a stop string
+    cut off. `prompt_logprobs`, if the request asked for them, are in the first
     output of a choice, one for each token of the prompt but the first, of the logits as they are; none are
     there if the choice ended before its prompt was computed. `queue_seconds` is how long the choice waited
     for its prompt to be begun, told with its first output alone.

@@ -101,7 +101,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     `token_ids` is not empty, every id is in the vocabulary, and it is shorter than the context.
     `num_prompt_logprobs` asks for `TokenOutput.prompt_logprobs`, with so many of the likeliest tokens.
     `n` choices are drawn from the one prompt, which is computed once where memory can be cut. `cache_salt`
-    separates prefix caches: a prefix is only ever shared among requests with an equal salt. Every choice by
+    separates prefix caches: a prefix is only ever shared among requests with an equal salt. Those of a higher
+    `priority` have their turns first, and among equals each `owner` a share by its `weight`. Every choice by
     itself keeps to the `constraint`, and ends when the constraint leaves nothing to add. `shown_token_ids`
     are control tokens that are written out in the text; those that end generation never are.
     """
@@ -111,6 +112,9 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     params: SamplingParams
     n: int = 1
     cache_salt: str = ""
+    owner: str = ""
+    weight: float = 1.0
+    priority: int = 0
     num_prompt_logprobs: int | None = None
     constraint: Constraint | None = None
     reasoning: Reasoning | None = None

@@ -4,10 +4,12 @@ from bisect import insort
 from dataclasses import dataclass
 
 from server.engine.config import EngineConfig
+from server.engine.fair_order import FairOrder
 from server.engine.kv_cache import KVCache
 from server.engine.radix_tree import common_prefix
-from server.engine.sequence import Sequence, SequenceStatus
+from server.engine.sequence import Sequence, SequenceStatus, Turn
 from server.engine.step_clock import StepClock
+from server.engine.tiles import TILE, chunk_size
 
 # Waiting for a neighbour's prefix costs a step or two; shorter ones are quicker computed again.
 _MIN_AWAITED_PREFIX = 16
@@ -38,15 +40,25 @@ class Work:
 
 
 class Scheduler:
-    """Two lists: `waiting` by arrival, `running` with memory. Preemption is going back to waiting."""
+    """Two lists: `waiting` by turn, `running` with memory. Preemption is going back to waiting.
 
-    def __init__(self, config: EngineConfig, kv_cache: KVCache, clock: StepClock) -> None:
+    Where attention `has_tiles`, streams and large chunks of prompts take turns, a step each: in a tile
+    together they would look at each other's cells (`tiles`).
+    """
+
+    def __init__(
+        self, config: EngineConfig, kv_cache: KVCache, clock: StepClock, *, has_tiles: bool = False
+    ) -> None:
         self._config = config
+        self._has_tiles = has_tiles
+        self._is_turn_of_prompts = False
+        self._num_shared = 0
         self._kv_cache = kv_cache
         self._clock = clock
         self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
         self.num_preemptions = 0
+        self._order = FairOrder()
 
     @property
     def has_work(self) -> bool:
@@ -54,9 +66,12 @@ class Scheduler:
         return bool(self.waiting or self.running)
 
     def add(self, sequence: Sequence) -> None:
-        """Queue a sequence by its arrival; one that was preempted thereby comes before later ones."""
+        """Queue a sequence by its turn; one that was preempted thereby comes before later ones."""
         sequence.status = SequenceStatus.WAITING
-        insort(self.waiting, sequence, key=lambda s: s.arrival)
+        if sequence.turn is None:
+            place = self._order.place(sequence.owner, sequence.weight, sequence.cost)
+            sequence.turn = (-sequence.priority, place, sequence.arrival)
+        insort(self.waiting, sequence, key=_turn)
 
     def find(self, request_id: str) -> list[Sequence]:
         """All unfinished choices of a request."""
@@ -65,9 +80,9 @@ class Scheduler:
     def schedule(self) -> list[Work]:
         """Admit whom there is room for, then hand out the budget: fewest missing tokens first.
 
-        Streams that are running get their token in every step, and those that were forced with it. What is
-        left goes to prompts; the prompt that arrived first has a quarter of it for sure, so that shorter ones
-        cannot starve it.
+        Streams that are running get their token in every step that is theirs, and those that were forced with
+        it. What is left goes to prompts; the prompt that arrived first has a quarter of it for sure, so that
+        shorter ones cannot starve it.
         """
         self._admit()
         ready = sorted(self.running, key=lambda s: (s.num_missing_tokens, s.arrival))
@@ -75,13 +90,19 @@ class Scheduler:
         prompts = [s for s in ready if s.num_missing_tokens > 1]
         budget = self._config.batch_size - len(decodes)
         runs, prompts, budget = _forced_runs(prompts, budget)
+        streams = [Work(s, 1, completes=True) for s in decodes] + runs
         if any(s.is_streaming for s in self.running):
-            budget = min(budget, self._clock.prompt_budget(len(decodes)))
-        return [Work(s, 1, completes=True) for s in decodes] + runs + self._share(prompts, budget)
+            budget = min(budget, self._clock.prompt_budget(0 if self._has_tiles else len(decodes)))
+        chunks = self._share(prompts, budget)
+        self._is_turn_of_prompts = not self._is_turn_of_prompts
+        if not self._take_turns(streams, chunks):
+            return streams + chunks
+        self._num_shared += self._is_turn_of_prompts
+        return chunks if self._is_turn_of_prompts else streams
 
     def preempt_newest(self) -> Sequence:
-        """Send the running sequence that arrived last back to waiting and free its memory."""
-        sequence = max(self.running, key=lambda s: s.arrival)
+        """Send the running sequence whose turn came last back to waiting and free its memory."""
+        sequence = max(self.running, key=_turn)
         self.running.remove(sequence)
         assert sequence.seq_id is not None
         self._kv_cache.discard(sequence.seq_id)
@@ -117,6 +138,7 @@ class Scheduler:
                 return
             self.waiting.remove(sequence)
             self.running.append(sequence)
+            self._order.begin(_turn(sequence)[1])
             sequence.status = SequenceStatus.RUNNING
             sequence.seq_id = allocation.seq_id
             sequence.begin(allocation.num_cached_tokens)
@@ -147,22 +169,44 @@ class Scheduler:
                 return True
         return False
 
+    def _take_turns(self, streams: list[Work], chunks: list[Work]) -> bool:
+        """Whether a batch of all these would have tiles."""
+        if not (self._has_tiles and streams and chunks):
+            return False
+        return sum(work.num_tokens for work in streams + chunks) >= TILE
+
     def _share(self, prompts: list[Sequence], budget: int) -> list[Work]:
         """Split a token budget over prompts that are sorted by what they miss."""
         if not prompts or budget <= 0:
             return []
         oldest = min(prompts, key=lambda s: s.arrival)
         reserved = min(oldest.num_missing_tokens, max(1, budget // 4))
+        if self._has_tiles:
+            # A quarter of the steps instead of a quarter of each, which would be no whole tile.
+            reserved = 0
+            if self._num_shared % 4 == 0:
+                prompts = [oldest, *(s for s in prompts if s is not oldest)]
         rows = _share_rows(prompts, self._config.num_scored_rows)
+        may_exceed = budget + TILE <= self._config.batch_size
         work = []
         budget -= reserved
         for sequence in prompts:
             own = reserved if sequence is oldest else 0
-            item = _next(sequence, budget + own, rows.get(sequence, 0))
+            room = max(budget + own, 0)
+            if self._has_tiles:
+                missing, start = sequence.num_missing_tokens, sequence.num_computed_tokens
+                room = chunk_size(missing, start, room, may_exceed=may_exceed)
+                may_exceed = may_exceed and room <= budget + own
+            item = _next(sequence, room, rows.get(sequence, 0))
             budget -= item.num_tokens - own
             if item.num_tokens > 0:
                 work.append(item)
         return work
+
+
+def _turn(sequence: Sequence) -> Turn:
+    assert sequence.turn is not None
+    return sequence.turn
 
 
 def _forced_runs(prompts: list[Sequence], budget: int) -> tuple[list[Work], list[Sequence], int]:

@@ -10,6 +10,9 @@ from server.engine.params import GenerationRequest, SamplingParams
 from server.engine.prompt_scores import PromptScores
 from server.engine.sampling.sampler import Sampler
 
+# Its place among those that wait, lower first: priority negated, place in the fair order, number of arrival.
+Turn = tuple[int, float, int]
+
 
 class SequenceStatus(Enum):
     """WAITING has no memory; RUNNING has a sequence id; FINISHED has told its client so."""
@@ -17,6 +20,9 @@ class SequenceStatus(Enum):
     WAITING = "waiting"
     RUNNING = "running"
     FINISHED = "finished"
+
+
+_USUAL_ANSWER = 256
 
 
 class Sequence:
@@ -44,6 +50,8 @@ class Sequence:
         self.num_prompt_tokens = len(request.token_ids)
         self.num_computed_tokens = 0
         self.num_cached_tokens: int | None = None
+        self.owner, self.weight, self.priority = request.owner, request.weight, request.priority
+        self.turn: Turn | None = None
         self.deadline = _deadline(request.params)
         self._arrived = time.monotonic()
         self._queue_seconds: float | None = None
@@ -99,10 +107,23 @@ class Sequence:
             return self.token_ids
         return self.token_ids[: self.scores.next_position]
 
-    def hold_logprob(self) -> None:
-        """Keep the log probability of a token just drawn, if asked for, until its text goes out."""
-        if self.sampler.last_logprob is not None:
-            self.logprobs.add(self.sampler.last_logprob, self.detokenizer.num_decoded)
+    def hold_logprob(self, *, is_end: bool) -> None:
+        """Keep the log probability of a token just drawn, if asked for, until its text goes out.
+
+        A token that was appended undrawn has none.
+        """
+        entry, self.sampler.last_logprob = self.sampler.last_logprob, None
+        if entry is not None:
+            self.logprobs.add(entry, self.detokenizer.num_decoded, is_end=is_end)
+
+    @property
+    def cost(self) -> int:
+        """Tokens that it may take, for a fair share; an answer without a limit counts as a usual one."""
+        return self.num_prompt_tokens + (self.params.max_tokens or _USUAL_ANSWER)
+
+    def has_waited_over(self, seconds: float) -> bool:
+        """Whether it has waited longer than that and was never begun."""
+        return self.num_cached_tokens is None and time.monotonic() - self._arrived > seconds
 
     def begin(self, num_cached_tokens: int) -> None:
         """Note that memory was found, with so much of the prompt in it; a preempted one has begun before."""

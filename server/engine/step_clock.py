@@ -4,13 +4,13 @@ import itertools
 import time
 from collections.abc import Callable
 
+from server.engine.tiles import TILE
+
 # Rows of a batch, its decodes included, that are tried and remembered. A row of many costs much less than one
 # alone, by a factor of machine and model, so each size is measured, not computed from another.
-# llama.cpp's attention on a CPU takes rows in tiles of 64. Fewer go one by one, and 16 then take longer than
-# a tile, unless the weights are so large that attention hardly counts.
-_TILE = 64
+# Fewer than a tile take longer than a tile, unless the weights are so large that attention hardly counts.
 _SMALL = (16, 32)
-_SIZES = (_TILE, 128, 192, 256, 384, 512, 1024, 2048)
+_SIZES = (TILE, 128, 192, 256, 384, 512, 1024, 2048)
 # A tile that takes this many times the pace is given up for less.
 _TOO_SLOW = 4.0
 # What a size cost is believed this long; then a larger one may be tried again, as neighbours come and go.
@@ -46,11 +46,11 @@ class StepClock:
     def _num_rows(self) -> int:
         known = {size: seconds for size in _SIZES if (seconds := self._known(size)) is not None}
         if not known:
-            return _TILE
-        if known.get(_TILE, 0.0) > _TOO_SLOW * self._step_seconds:
+            return TILE
+        if known.get(TILE, 0.0) > _TOO_SLOW * self._step_seconds:
             fitting = itertools.takewhile(self._fits, _SMALL)
             return max(fitting, default=_SMALL[0])
-        best = _TILE
+        best = TILE
         reference = min(known)
         for size in _SIZES:
             if size in known:

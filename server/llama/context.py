@@ -77,6 +77,8 @@ class Context:
         self.vocab_size = model.vocab.size
         self.sliding_window = model.sliding_window
         self.can_cut = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
+        # A GPU's attention has tiles too, but computes rows of many sequences side by side in any case.
+        self.has_tiles = self.can_cut and not llama_cpp.llama_supports_gpu_offload()
         # Cells out of a sliding window are not saved. From a GPU every cell would be copied on its own.
         self.can_park = (
             model.memory_kind is MemoryKind.ATTENTION and not llama_cpp.llama_supports_gpu_offload()

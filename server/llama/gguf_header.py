@@ -15,6 +15,7 @@ Scalar = str | int | float | bool
 Value = Scalar | tuple[Scalar, ...] | None
 
 _MAGIC = b"GGUF"
+_ARCHITECTURE = "general.architecture"
 # Version 1 had other widths; no file of it is left in use, and llama.cpp refuses it too.
 _VERSIONS = (2, 3)
 _STRING, _ARRAY = 8, 9
@@ -50,7 +51,7 @@ class GgufHeader:
     @property
     def architecture(self) -> str:
         """The family of the network, such as `qwen2`; empty where the file does not say."""
-        return self.text("general.architecture")
+        return self.text(_ARCHITECTURE)
 
     @property
     def vocab_size(self) -> int:
@@ -102,6 +103,21 @@ def read_header(path: str | os.PathLike[str]) -> GgufHeader:
     )
 
 
+def read_architecture(path: str | os.PathLike[str]) -> str:
+    """The family of a file's network, read alone, in no time; empty where the file does not say or is none.
+
+    Raises OSError.
+    """
+    with open(path, "rb") as file:
+        reader = _Reader(file)
+        try:
+            reader.preamble(until=_ARCHITECTURE)
+        except HeaderError:
+            return ""
+    value = reader.metadata.get(_ARCHITECTURE)
+    return value if isinstance(value, str) else ""
+
+
 def _missing(path: str | os.PathLike[str], num_parts: int, names: list[str]) -> str:
     if num_parts == 1:
         return f"no such file: {os.fspath(path)}"
@@ -137,8 +153,8 @@ class _Reader:
         self.metadata: dict[str, Value] = {}
         self.lengths: dict[str, int] = {}
 
-    def preamble(self) -> int:
-        """Read everything up to the tensors; returns how many there are."""
+    def preamble(self, until: str | None = None) -> int:
+        """Read everything up to the tensors, or up to and with a key; returns how many tensors there are."""
         if self._take(4) != _MAGIC:
             raise HeaderError("this is not a GGUF file")
         version = self._number("I")
@@ -152,6 +168,8 @@ class _Reader:
                 self._array(key)
             else:
                 self.metadata[key] = self._scalar(kind)
+            if key == until:
+                break
         return num_tensors
 
     def _array(self, key: str) -> None:

@@ -3,7 +3,7 @@
 from server.registry.catalog import CatalogError, offers, registry_of
 from server.registry.entry import Status
 from server.registry.lease import Lease
-from server.registry.models import ModelRegistry
+from server.registry.models import ModelRegistry, may_use
 from server.registry.offer import ModelOffer
 from server.registry.room import Limits
 
@@ -14,6 +14,7 @@ __all__ = [
     "ModelOffer",
     "ModelRegistry",
     "Status",
+    "may_use",
     "offers",
     "registry_of",
 ]

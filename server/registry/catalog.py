@@ -44,7 +44,7 @@ def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[Mo
     named = [table.completed(settings) for table in settings.models]
     if settings.model is not None or not (named or settings.models_dir):
         named.insert(0, _single(settings))
-    places = [_located(table.path, settings.data_dir) for table in named]
+    places = [_located(table.path, settings.data_dir.expanduser()) for table in named]
     found = [
         _offer(table.id or name, path, table, make_engine)
         for table, (path, name) in zip(named, places, strict=True)
@@ -52,7 +52,7 @@ def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[Mo
     if settings.models_dir is not None:
         known = {path.resolve() for path, _ in places}
         taken = {name for offer in found for name in (offer.id, *offer.aliases)}
-        for name, path in _of_folder(settings.models_dir, known, taken):
+        for name, path in _of_folder(settings.models_dir.expanduser(), known, taken):
             found.append(_offer(name, path, ModelSettings(path=path).completed(settings), make_engine))
     _check_names(found)
     return found
@@ -80,8 +80,8 @@ def _single(settings: Settings) -> ModelSettings:
 
 def _located(path: Path, data_dir: Path) -> tuple[Path, str]:
     """A model's file, and what it is called unless somebody names it."""
-    if path.exists():
-        return path, model_stem(path)
+    if path.expanduser().exists():
+        return path.expanduser(), model_stem(path)
     stored = find_stored(data_dir, os.fspath(path))
     if stored is None:
         raise CatalogError(f"no such file: {path}")
@@ -143,6 +143,8 @@ def _engine_config(path: Path, table: ModelSettings) -> EngineConfig:
         batch_size=table.batch_size,
         max_sequences=table.max_sequences,
         max_running=table.max_running,
+        max_waiting=table.max_waiting,
+        queue_seconds=table.queue_seconds,
         num_threads=table.threads,
         num_gpu_layers=table.gpu_layers,
     )
@@ -165,7 +167,10 @@ def _need(path: Path, table: ModelSettings) -> int:
 
 
 def _read_metadata(path: Path) -> Mapping[str, str]:
-    metadata = read_header(path).metadata
+    try:
+        metadata = read_header(path).metadata
+    except (HeaderError, OSError):
+        return {}
     return {key: str(value) for key, value in metadata.items() if not isinstance(value, tuple)}
 
 

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
 
+from server import caller
 from server.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
 from server.loaded_model import LoadedModel
 from server.registry.entry import Entry, Status
@@ -18,6 +19,11 @@ log = logging.getLogger(__name__)
 # Advice to clients that waited in vain; a load takes seconds to minutes.
 _RETRY_SECONDS = 5
 LOAD_WAIT_SECONDS = 120.0
+
+
+def may_use(offer: ModelOffer) -> bool:
+    """Whether whoever is being served may use a model."""
+    return caller.current().may_use(offer.id, *offer.aliases)
 
 
 class NoRoomError(Exception):
@@ -141,12 +147,12 @@ class ModelRegistry:
         await asyncio.gather(*tasks, return_exceptions=True)
         for entry in self._entries:
             entry.refuse(_closing())
-        await asyncio.gather(*(entry.model.engine.close() for entry in self._entries if entry.model))
+        await asyncio.gather(*(self._end(entry) for entry in self._entries))
 
     def _find(self, name: str) -> Entry:
         entry = self._by_name.get(name)
-        if entry is None:
-            served = ", ".join(f"'{known.offer.id}'" for known in self._entries)
+        if entry is None or not may_use(entry.offer):
+            served = ", ".join(f"'{known.offer.id}'" for known in self._entries if may_use(known.offer))
             raise ModelNotFoundError(
                 f"The model '{name[:200]}' does not exist. This server has {served}.", param="model"
             )
@@ -198,22 +204,29 @@ class ModelRegistry:
 
     def _unloading(self, entry: Entry) -> asyncio.Task[None]:
         if entry.unloading is None:
-            entry.unloading = asyncio.create_task(self._unload(entry), name=f"unload {entry.offer.id}")
+            unload = self._unload(entry, entry.loading)
+            entry.unloading = asyncio.create_task(unload, name=f"unload {entry.offer.id}")
         return entry.unloading
 
-    async def _unload(self, entry: Entry) -> None:
+    async def _unload(self, entry: Entry, loading: asyncio.Task[Exception | None] | None) -> None:
+        """End a model once nobody uses it. `loading` is the load that came before this, not one after it."""
         try:
-            if entry.loading is not None:
-                await asyncio.wait([entry.loading])
+            if loading is not None:
+                await asyncio.wait([loading])
             await entry.idle.wait()
-            if entry.model is not None:
-                model = entry.model
-                await model.engine.close()
-                entry.model = None
-                await asyncio.to_thread(model.close)
+            await self._end(entry)
         finally:
             entry.holds_room = False
             entry.unloading = None
+
+    async def _end(self, entry: Entry) -> None:
+        """Close a model's engine, and its vocabulary too unless somebody holds it."""
+        if entry.model is not None:
+            model = entry.model
+            await model.engine.close()
+            if entry.num_users == 0 and entry.model is not None:
+                entry.model = None
+                await asyncio.to_thread(model.close)
 
     async def _checked(self, model: LoadedModel) -> LoadedModel:
         try:

@@ -11,8 +11,8 @@ class ModelOffer:
     """What is known of a model that need not be loaded, and the two halves of loading it.
 
     `make_engine` makes an engine that has not started. `open` opens the file for the web side,
-    `estimate_need` tells how many bytes of memory the model will take, and `read_metadata` reads the file's
-    header (it raises HeaderError or OSError); these three take time and belong into a thread.
+    `estimate_need` tells how many bytes of memory the model will take, and `read_metadata` what the file says
+    of itself; of a file that cannot be read, 0 and nothing. These three take time and belong into a thread.
     """
 
     id: str

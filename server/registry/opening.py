@@ -85,7 +85,7 @@ def _vocabulary(path: Path) -> Model:
 
 def _template(settings: ModelSettings, model: Model) -> ChatTemplate:
     if settings.chat_template is not None:
-        source = settings.chat_template.read_text(encoding="utf-8")
+        source = settings.chat_template.expanduser().read_text(encoding="utf-8")
     elif model.chat_template is not None:
         source = model.chat_template
     else:

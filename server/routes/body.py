@@ -1,11 +1,12 @@
 """Request bodies: read within a limit, and parsed by Pydantic from their bytes."""
 
+import asyncio
 from typing import Any, TypeVar
 
 from fastapi import Request
 
 from schemas.base import Schema
-from server.errors import RequestTooLargeError
+from server.errors import RequestTimeoutError, RequestTooLargeError
 from server.routes.deps import Services
 from server.service.validation import parse
 
@@ -14,7 +15,12 @@ S = TypeVar("S", bound=Schema)
 
 async def read_request(request: Request, schema: type[S], services: Services) -> S:
     """The body as `schema`. The content type is not asked for: what is not JSON says so itself."""
-    body = await _read(request, services.max_body_bytes)
+    try:
+        async with asyncio.timeout(services.body_seconds):
+            body = await _read(request, services.max_body_bytes)
+    except TimeoutError as error:
+        message = f"The body did not arrive within {services.body_seconds:g} seconds."
+        raise RequestTimeoutError(message) from error
     return parse(schema, body, allow_unknown=services.allow_unknown_fields)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from server import caller
 from server.errors import PermissionDeniedError
 from server.metrics import Metrics
 from server.registry import ModelRegistry
@@ -26,6 +27,7 @@ class Services:
     chat: ChatService
     completions: CompletionService
     max_body_bytes: int
+    body_seconds: float
     allow_unknown_fields: bool
     keep_alive_seconds: float
     shutdown_seconds: float
@@ -42,17 +44,22 @@ UseServices = Annotated[Services, Depends(get_services)]
 
 
 def require_admin(request: Request) -> None:
-    """Let only callers on this machine pass; raises PermissionDeniedError.
+    """Let administrators' keys pass and, without keys, callers on this machine; raises PermissionDeniedError.
 
     A web page in a browser on this machine is a caller too, but its requests have an origin.
     """
+    who = caller.current()
+    if who.name:
+        if not who.is_admin:
+            raise PermissionDeniedError(f"The key '{who.name}' is not an administrator's.")
+        return
     host = "" if request.client is None else request.client.host
     try:
         is_local = ipaddress.ip_address(host).is_loopback
     except ValueError:
         is_local = False
     if not is_local or "origin" in request.headers:
-        raise PermissionDeniedError("Models can be loaded and unloaded from the server's own machine only.")
+        raise PermissionDeniedError("Without keys, this is for callers on the server's own machine.")
 
 
 AdminOnly = Depends(require_admin)

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from schemas.errors import ErrorDetail, ErrorResponse
 from server import record
-from server.errors import CaravanError, EngineUnavailableError, InvalidRequestError, ServerError
+from server.errors import CaravanError, InvalidRequestError, ServerError
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,7 @@ def install(app: FastAPI) -> None:
 
 async def _answer_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, CaravanError)
-    headers = {}
-    if isinstance(error, EngineUnavailableError):
-        headers["Retry-After"] = str(error.retry_after)
-    return _response(error, error.status, headers)
+    return error_response(error)
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:
@@ -61,6 +58,16 @@ async def _answer_fault(request: Request, error: Exception) -> Response:
     # Outside of the middleware that tells every other client its request's id.
     headers = {"x-request-id": record.current().request_id}
     return _response(ServerError("The server failed to answer this request."), ServerError.status, headers)
+
+
+def error_response(error: CaravanError) -> Response:
+    """The answer that tells a client of `error`."""
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return _response(error, error.status, headers)
 
 
 def _response(error: CaravanError, status: int, headers: dict[str, str]) -> Response:

@@ -4,7 +4,7 @@ import anyio.to_thread
 from fastapi import APIRouter
 
 from schemas.models import ModelCard, ModelDetails, ModelList
-from server.registry import ModelOffer, ModelRegistry
+from server.registry import ModelOffer, ModelRegistry, may_use
 from server.routes.deps import UseServices
 
 router = APIRouter(tags=["models"])
@@ -14,7 +14,7 @@ router = APIRouter(tags=["models"])
 async def list_models(services: UseServices) -> ModelList:
     """All models served here, loaded or not; a request for one that is not loaded waits for it."""
     registry = services.registry
-    return ModelList(data=[card(registry, offer) for offer in registry.offers])
+    return ModelList(data=[card(registry, offer) for offer in registry.offers if may_use(offer)])
 
 
 # Names may contain slashes, as those of hubs do.

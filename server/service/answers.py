@@ -21,9 +21,9 @@ DONE = b"[DONE]"
 
 
 class Answer:
-    """What a service hands to a route: refused by now if it ever will be, and not yet begun.
+    """What a service has prepared: refused by now if it ever will be, and not yet begun.
 
-    `stream` says which of `events` and `whole` the request asked for. `aclose` must follow, on every path.
+    `aclose` must follow, on every path.
     """
 
     def __init__(
@@ -33,10 +33,8 @@ class Answer:
         plan: Plan,
         verdict: Verdict | None = None,
         *,
-        stream: bool,
         with_usage: bool,
     ) -> None:
-        self.stream = stream
         self._plan = plan
         self._verdict = verdict
         self._generation = generation

@@ -80,7 +80,6 @@ class ChatService:
             ),
             plan,
             judge,
-            stream=bool(request.stream),
             with_usage=with_usage,
         )
 

@@ -4,7 +4,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from schemas.chat import AssistantMessage, ChatCompletionRequest
+from schemas.chat import ChatCompletionRequest
+from schemas.messages import AssistantMessage
 from server.chat.messages import normalize
 from server.chat.template import GIVEN, ChatTemplate
 from server.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError

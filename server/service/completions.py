@@ -57,7 +57,6 @@ class CompletionService:
             plan,
             # An echoed prompt is not bound by the constraint.
             None if scoring.echo else verdict(compiled, plan.params),
-            stream=bool(request.stream),
             with_usage=with_usage,
         )
 

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 
 from schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
-from server import record
+from server import caller, record
 from server.engine.outputs import TokenLogprob, TokenOutput
 from server.engine.params import Constraint, GenerationRequest, Reasoning, SamplingParams
 from server.loaded_model import LoadedModel
@@ -124,12 +124,17 @@ def _all_outputs(
     num_choices: int,
     guidance: Guidance,
 ) -> Outputs:
+    who = caller.current()
     requests = [
         GenerationRequest(
             id=f"{request_id}-{index}" if index else request_id,
             token_ids=prompt,
             params=params,
             n=num_choices,
+            cache_salt=who.cache_group,
+            owner=who.name,
+            weight=who.weight,
+            priority=who.priority,
             constraint=guidance.constraint,
             reasoning=guidance.reasoning,
             shown_token_ids=guidance.shown_token_ids,

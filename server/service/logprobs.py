@@ -15,11 +15,12 @@ class LogprobWriter:
         self._vocab = vocab
 
     def chat(self, entries: Sequence[TokenLogprob]) -> wire.ChatLogprobs:
-        """In the shape of chat completions."""
-        return wire.ChatLogprobs(content=[self._content(entry) for entry in entries], refusal=None)
+        """In the shape of chat completions, in which the token that ended the text is left out."""
+        shown = [self._content(entry) for entry in entries if not entry.is_end]
+        return wire.ChatLogprobs(content=shown, refusal=None)
 
     def text(self, entries: Sequence[TokenLogprob]) -> wire.TextLogprobs:
-        """In the shape of text completions."""
+        """In the shape of text completions, which has it: clients count on one for each drawn token."""
         return wire.TextLogprobs(
             tokens=[token_label(self._vocab, entry.token_id) for entry in entries],
             token_logprobs=[None if math.isnan(entry.logprob) else entry.logprob for entry in entries],

@@ -5,7 +5,7 @@ import time
 
 from schemas.ops import ModelStatus, ServerStatus
 from server.metrics import resident_bytes
-from server.registry import ModelOffer, ModelRegistry
+from server.registry import ModelOffer, ModelRegistry, may_use
 from server.version import version
 
 
@@ -22,7 +22,7 @@ class StatusService:
             version=version(),
             uptime_seconds=round(time.monotonic() - self._started, 1),
             memory_bytes=resident_bytes(os.getpid()),
-            models=[self._model(offer) for offer in self._registry.offers],
+            models=[self._model(offer) for offer in self._registry.offers if may_use(offer)],
         )
 
     def _model(self, offer: ModelOffer) -> ModelStatus:

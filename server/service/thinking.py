@@ -9,6 +9,8 @@ from server.errors import InvalidRequestError, UnsupportedParameterError
 from server.loaded_model import LoadedModel
 from server.service.chat_prompt import is_thinking_refused
 
+# How models write an end where the bare marker would look to them like a slip in the midst of a thought.
+_CLOSINGS = {"</think>": "\n</think>\n\n"}
 _FORMATS = ("none", "auto", "deepseek")
 
 
@@ -28,7 +30,7 @@ class Thinking:
             is_open=self.is_open,
             budget=self.budget,
             start_token_ids=_token_ids(model, self.markers.start),
-            end_token_ids=_token_ids(model, self.markers.end),
+            end_token_ids=_token_ids(model, _CLOSINGS.get(self.markers.end, self.markers.end)),
         )
 
 

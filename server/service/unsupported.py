@@ -20,6 +20,15 @@ def _one_of(*values: object) -> Neutral:
     return test
 
 
+def _text(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _labels(value: object) -> bool:
+    """Null or an object of texts, in which JSON has no other keys."""
+    return value is None or (isinstance(value, dict) and all(isinstance(v, str) for v in value.values()))
+
+
 _null = _one_of()
 _false = _one_of(False)
 _empty = _one_of([], {}, "")
@@ -44,16 +53,11 @@ _MESSAGE: dict[str, Neutral] = {
 
 _OPENAI: dict[str, Neutral] = {
     "audio": _null,
-    "metadata": _null,
     "modalities": _one_of(["text"]),
     "moderation": _null,
     "prediction": _null,
-    "prompt_cache_key": _null,
     "prompt_cache_options": _null,
-    "prompt_cache_retention": _null,
-    "safety_identifier": _null,
     "service_tier": _one_of("auto", "default"),
-    "store": _false,
     "stream_options.include_obfuscation": _false,
     "verbosity": _one_of("medium"),
     "web_search_options": _null,
@@ -80,7 +84,17 @@ _PEERS: dict[str, Neutral] = {
     "use_beam_search": _false,
 }
 
-NEUTRAL_VALUES: dict[str, Neutral] = _MESSAGE | _OPENAI | _PEERS
+# What clients of OpenAI send by habit and what has nothing to act on here: labels of the caller, and wishes
+# about storage and caches of OpenAI's own. Nothing is stored, and prefixes are cached without being told.
+_NO_EFFECT: dict[str, Neutral] = {
+    "metadata": _labels,
+    "prompt_cache_key": _text,
+    "prompt_cache_retention": _one_of("in_memory", "in-memory", "24h"),
+    "safety_identifier": _text,
+    "store": _one_of(True, False),
+}
+
+NEUTRAL_VALUES: dict[str, Neutral] = _MESSAGE | _OPENAI | _PEERS | _NO_EFFECT
 
 # Kinds of content parts that OpenAI knows; a part of such a kind is unsupported, of any other a mistake.
 PART_TYPES = frozenset(

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from schemas.base import Schema
-from schemas.chat import (
+from schemas.common import StreamOptions
+from schemas.messages import (
     AssistantMessage,
     DeveloperMessage,
     FunctionMessage,
@@ -22,7 +23,6 @@ from schemas.chat import (
     ToolMessage,
     UserMessage,
 )
-from schemas.common import StreamOptions
 from schemas.sampling import DebugOptions
 from schemas.structured import JsonObjectFormat, JsonSchemaFormat, NamedSchema, StructuredOutputs
 from schemas.tools import (

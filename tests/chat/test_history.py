@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from schemas.chat import Message
+from schemas.messages import Message
 from server.chat.messages import normalize
 from server.chat.template import CHATML, ChatTemplate
 from server.errors import InvalidRequestError

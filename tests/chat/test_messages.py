@@ -2,7 +2,7 @@
 
 from pydantic import TypeAdapter
 
-from schemas.chat import Message
+from schemas.messages import Message
 from server.chat.messages import normalize
 from server.chat.template import CHATML, ChatTemplate
 

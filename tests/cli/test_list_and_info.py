@@ -46,7 +46,7 @@ def test_info_tells_memory_for_a_context(capsys: pytest.CaptureFixture[str]) -> 
         call("info", "--context-size", size)
         shown.append(capsys.readouterr().out)
     assert "for 65536 tokens of context" in shown[1]
-    cells = [next(line for line in text.splitlines() if "cache of" in line).split() for text in shown]
+    cells = [next(line for line in text.splitlines() if "cache: " in line).split() for text in shown]
     assert float(cells[1][0]) == pytest.approx(8 * float(cells[0][0]), rel=0.01)
 
 

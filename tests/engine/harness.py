@@ -78,6 +78,7 @@ class Harness(Driver):
         max_running: int = 8,
         context_size: int = 512,
         num_scored_rows: int = 64,
+        queue_seconds: float = 0.0,
     ) -> None:
         super().__init__()
         self.context = context or FakeContext()
@@ -89,6 +90,7 @@ class Harness(Driver):
             max_running=min(max_running, self.context.max_sequences),
             max_sequences=self.context.max_sequences,
             num_scored_rows=num_scored_rows,
+            queue_seconds=queue_seconds,
         )
         self.engine = Engine(self.context, self.vocab, config, self.publish)
 

@@ -15,7 +15,7 @@ from server.engine.client import AsyncEngine
 from server.engine.config import EngineConfig
 from server.engine.outputs import FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
-from server.errors import EngineFailedError, EngineUnavailableError
+from server.errors import EngineFailedError, EngineUnavailableError, OverloadedError
 from tests.conftest import TinyModels
 from tests.engine.harness import request
 
@@ -91,7 +91,7 @@ def test_a_death_costs_one_error_each_and_the_engine_comes_back(tiny_models: Tin
         assert not engine.is_ready
         with pytest.raises(EngineUnavailableError) as caught:
             await collect(engine, request("early", range(30)))
-        assert caught.value.retry_after >= 1
+        assert caught.value.retry_after
         await until(lambda: engine.is_ready)
         assert engine.num_restarts == 1
         after = await collect(engine, request("after", range(30)))
@@ -177,3 +177,22 @@ def test_what_the_child_logs_comes_out_here(
     with caplog.at_level(logging.DEBUG):
         asyncio.run(test())
     assert any(entry.name == "llama.cpp" and "llama" in entry.message for entry in caplog.records)
+
+
+def test_a_full_queue_refuses_the_next_and_nobody_else(tiny_models: TinyModels) -> None:
+    async def test() -> None:
+        config = EngineConfig(model_path=str(tiny_models["llama"]), max_running=1, max_waiting=2)
+        engine = AsyncEngine(config)
+        await engine.start()
+        try:
+            running = [asyncio.create_task(collect(engine, request(f"r{i}", range(20)))) for i in range(3)]
+            await asyncio.sleep(0)
+            with pytest.raises(OverloadedError) as caught:
+                await collect(engine, request("late", range(20)))
+            assert caught.value.retry_after
+            assert all(outputs[-1].finish_reason for outputs in await asyncio.gather(*running))
+            await collect(engine, request("later", range(20)))
+        finally:
+            await engine.close()
+
+    asyncio.run(test())

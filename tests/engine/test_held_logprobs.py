@@ -52,14 +52,15 @@ def test_held_text_holds_its_entries_and_a_stop_string_drops_them() -> None:
     assert any(len(entries) > 1 for _, entries in pieces)
 
 
-def test_the_token_that_ends_the_text_has_no_entry() -> None:
+def test_the_token_that_ends_the_text_is_marked_and_last() -> None:
     text, pieces, reason = harness_texts(
         temperature=1.0, seed=1, logit_bias=[(END_OF_GENERATION, 4.0)], max_tokens=500
     )
     assert reason is FinishReason.STOP
     entries = [entry for _, entries in pieces for entry in entries]
-    assert "".join(map(letter, entries)) == text
-    assert all(entry.token_id != END_OF_GENERATION for entry in entries)
+    assert "".join(map(letter, entries[:-1])) == text
+    assert entries[-1].token_id == END_OF_GENERATION
+    assert [entry.is_end for entry in entries] == [False] * len(text) + [True]
 
 
 def test_entries_are_the_same_when_sequences_are_preempted_and_batched() -> None:

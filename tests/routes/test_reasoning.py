@@ -83,7 +83,7 @@ def test_a_prompt_may_have_opened_the_thought(engine: ScriptedEngine) -> None:
         assert reasoning is not None
         assert reasoning.is_open
         assert reasoning.budget is None
-        assert bytes(reasoning.end_token_ids) == b"</think>"
+        assert bytes(reasoning.end_token_ids) == b"\n</think>\n\n"
 
 
 def test_thinking_is_switched_by_the_templates_own_variable(

@@ -42,6 +42,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             chat=chat,
             completions=CompletionService(registry, decoding, constraints),
             max_body_bytes=1,
+            body_seconds=1,
             allow_unknown_fields=False,
             keep_alive_seconds=15,
             shutdown_seconds=0,

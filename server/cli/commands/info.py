@@ -54,7 +54,7 @@ def _facts(settings: "Settings") -> "ModelFacts":
             return facts(RESIDENT_ID, model_path(), settings)
         if path.exists():
             return facts(model_stem(path), path, settings)
-        stored = find_stored(settings.data_dir.expanduser(), path.as_posix())
+        stored = find_stored(settings.data_dir, path.as_posix())
         if stored is None:
             raise CommandError(
                 f"there is no file or pulled model '{path}'; `caravan list` shows those there are"
@@ -89,5 +89,5 @@ def _rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
     memory = model.memory
     yield "memory", f"{shown_bytes(memory.total)} for {model.context_size} tokens of context:"
     yield "", f"{shown_bytes(memory.weights)} weights"
-    yield "", f"{shown_bytes(memory.cells)} cache of {model.num_cells} tokens"
+    yield "", f"{shown_bytes(memory.cells)} cache: {model.num_cells} tokens at work, others parked"
     yield "", f"{shown_bytes(memory.compute)} to compute with"

@@ -25,7 +25,7 @@ def command(
     from server.hub.names import parse_reference
     from server.hub.pull import PullError, pull
 
-    folder: Path = configuration({"data_dir": data_dir}).settings.data_dir.expanduser()
+    folder: Path = configuration({"data_dir": data_dir}).settings.data_dir
     try:
         reference = parse_reference(model)
     except ValueError as error:

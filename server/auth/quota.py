@@ -1,0 +1,126 @@
+"""How much each key may use: requests and tokens per minute, and requests at once."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.auth.keys import Key
+from server.errors import RateLimitError
+
+_MINUTE = 60.0
+
+
+class Bucket:
+    """A token bucket: fills evenly to `capacity` within a minute, and may be overdrawn."""
+
+    def __init__(self, capacity: int, clock: Callable[[], float]) -> None:
+        self.capacity = capacity
+        self._clock = clock
+        self._level = float(capacity)
+        self._as_of = clock()
+
+    def level(self) -> float:
+        """What is there now."""
+        now = self._clock()
+        self._level = min(self.capacity, self._level + (now - self._as_of) * self.capacity / _MINUTE)
+        self._as_of = now
+        return self._level
+
+    def take(self, amount: float) -> None:
+        """Draw, be there enough or not."""
+        self._level = self.level() - amount
+
+    def seconds_until(self, level: float) -> float:
+        """How long until so much is there."""
+        return max(0.0, (level - self.level()) * _MINUTE / self.capacity)
+
+
+@dataclass
+class _Account:
+    key: Key
+    requests: Bucket | None
+    tokens: Bucket | None
+    num_active: int = 0
+
+
+class Admission:
+    """One admitted request; `leave` must follow."""
+
+    def __init__(self, account: _Account) -> None:
+        self._account = account
+        account.num_active += 1
+
+    def headers(self) -> dict[str, str]:
+        """What is left, under OpenAI's names."""
+        told = {}
+        for kind, bucket in (("requests", self._account.requests), ("tokens", self._account.tokens)):
+            if bucket is not None:
+                told[f"x-ratelimit-limit-{kind}"] = str(bucket.capacity)
+                told[f"x-ratelimit-remaining-{kind}"] = str(max(0, math.floor(bucket.level())))
+                told[f"x-ratelimit-reset-{kind}"] = _duration(bucket.seconds_until(bucket.capacity))
+        return told
+
+    def leave(self, num_tokens: int) -> None:
+        """The request has ended, and its prompt and answer had so many tokens."""
+        self._account.num_active -= 1
+        if self._account.tokens is not None:
+            self._account.tokens.take(num_tokens)
+
+
+class Quotas:
+    """The accounts of all keys. A key whose limits were changed begins a new one."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._accounts: dict[str, _Account] = {}
+
+    def enter(self, key: Key) -> Admission:
+        """Admit a request; raises RateLimitError.
+
+        Tokens are counted when a request ends: one is admitted while any are left, and what it uses beyond
+        them is paid back by waiting.
+        """
+        account = self._account(key)
+        limit = key.concurrent_requests
+        if limit is not None and account.num_active >= limit:
+            raise RateLimitError(
+                f"The key '{key.name}' may have {limit} requests running at once.",
+                code="concurrency_limit_exceeded",
+                retry_after=1,
+            )
+        for kind, bucket in (("requests", account.requests), ("tokens", account.tokens)):
+            if bucket is not None and bucket.level() < 1:
+                raise RateLimitError(
+                    f"The key '{key.name}' may use {bucket.capacity} {kind} per minute.",
+                    code="rate_limit_exceeded",
+                    retry_after=_whole_seconds(bucket.seconds_until(1)),
+                )
+        if account.requests is not None:
+            account.requests.take(1)
+        return Admission(account)
+
+    def _account(self, key: Key) -> _Account:
+        account = self._accounts.get(key.name)
+        if account is None or account.key != key:
+            account = _Account(
+                key, self._bucket(key.requests_per_minute), self._bucket(key.tokens_per_minute)
+            )
+            self._accounts[key.name] = account
+        return account
+
+    def _bucket(self, capacity: int | None) -> Bucket | None:
+        return None if capacity is None else Bucket(capacity, self._clock)
+
+
+def _whole_seconds(seconds: float) -> int:
+    """Rounded up, but for what is left of floating point."""
+    return max(1, math.ceil(seconds - 1e-6))
+
+
+def _duration(seconds: float) -> str:
+    """As OpenAI writes it: 250ms, 1s, 6m0s."""
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1000)}ms"
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,0 +1,38 @@
+"""Who asks: what a key says about its holder, for those deep inside who decide by it."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """`name` is the key's, empty without keys. `models` None means all. `cache_group` names those who may
+    share prefixes in memory. Of two callers in a queue the one with the higher `priority` comes first; among
+    equals each gets a share in proportion to its `weight`.
+    """
+
+    name: str = ""
+    is_admin: bool = False
+    models: frozenset[str] | None = None
+    cache_group: str = ""
+    priority: int = 0
+    weight: float = 1.0
+
+    def may_use(self, *names: str) -> bool:
+        """Whether a model that goes by any of these names may be used."""
+        return self.models is None or not self.models.isdisjoint(names)
+
+
+ANONYMOUS = Caller()
+
+_current: ContextVar[Caller] = ContextVar("caller", default=ANONYMOUS)
+
+
+def current() -> Caller:
+    """Who sent the request that is being served."""
+    return _current.get()
+
+
+def use(caller: Caller) -> None:
+    """Make a caller that of the current task and of those it starts."""
+    _current.set(caller)

@@ -1,0 +1,1 @@
+"""`caravan chat`: a conversation in the terminal, over the server's HTTP interface."""

@@ -1,0 +1,86 @@
+"""The server as a conversation needs it: which models it has, and answers as they come."""
+
+import json
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+# Until an answer begins, which a full server or a long prompt may delay.
+_PATIENCE = httpx.Timeout(10, read=600)
+
+
+class ChatError(Exception):
+    """The server refused or cannot be reached; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A bit of an answer: its text or its reasoning. The last one has the count of tokens instead."""
+
+    text: str = ""
+    reasoning: str = ""
+    num_tokens: int | None = None
+
+
+class ChatClient:
+    """Talks to `url`, the address without `/v1`."""
+
+    def __init__(self, url: str, key: str | None) -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=f"{url.rstrip('/').removesuffix('/v1')}/v1", headers=headers)
+
+    def __enter__(self) -> "ChatClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def models(self) -> list[str]:
+        """Names of the models served. Raises ChatError."""
+        try:
+            response = self._http.get("models", timeout=_PATIENCE)
+            response.read()
+            _check(response)
+            return [model["id"] for model in response.json()["data"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ChatError(f"{self._http.base_url} is not a server of the OpenAI kind") from error
+        except httpx.HTTPError as error:
+            raise ChatError(f"{self._http.base_url} cannot be reached: {error}") from error
+
+    def answer(self, body: dict[str, Any]) -> Generator[Piece, None, None]:
+        """Stream an answer. Raises ChatError; leaving the iteration early ends the answer at the server."""
+        body = body | {"stream": True, "stream_options": {"include_usage": True}}
+        try:
+            with self._http.stream("POST", "chat/completions", json=body, timeout=_PATIENCE) as response:
+                if response.is_error:
+                    response.read()
+                _check(response)
+                yield from _pieces(response.iter_lines())
+        except httpx.HTTPError as error:
+            raise ChatError(f"the connection failed: {error or type(error).__name__}") from error
+
+
+def _check(response: httpx.Response) -> None:
+    if response.is_error:
+        try:
+            message = response.json()["error"]["message"]
+        except (ValueError, KeyError, TypeError):
+            message = response.text[:200]
+        raise ChatError(f"the server answered {response.status_code}: {message}")
+
+
+def _pieces(lines: Iterator[str]) -> Iterator[Piece]:
+    for line in lines:
+        data = line.removeprefix("data: ")
+        if data == line or data == "[DONE]":
+            continue
+        event = json.loads(data)
+        if "error" in event:
+            raise ChatError(event["error"]["message"])
+        for choice in event.get("choices", ()):
+            delta = choice["delta"]
+            yield Piece(delta.get("content") or "", delta.get("reasoning_content") or "")
+        if usage := event.get("usage"):
+            yield Piece(num_tokens=usage["completion_tokens"])

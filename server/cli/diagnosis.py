@@ -1,0 +1,127 @@
+"""What can be wrong with a machine, a build of llama.cpp or the sizes asked for, and how to mend it."""
+
+import asyncio
+import enum
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.cli.units import shown_bytes
+from server.engine.child import EngineStartError
+from server.engine.client import AsyncEngine
+from server.llama import library
+from server.loaded_model import TextEngine
+from server.machine import available_memory, memory_limit, usable_cores
+from server.registry import CatalogError, offers
+from server.settings import Settings
+
+# A processor's feature in /proc/cpuinfo, its name in llama.cpp's report, whether lacking it is a fault.
+_FEATURES = (("avx2", "AVX2", True), ("avx512f", "AVX512", False), ("amx_int8", "AMX_INT8", False))
+_REBUILD = "build llama.cpp for this machine: `make native` in a checkout"
+
+
+class Verdict(enum.Enum):
+    """How bad a finding is. Only FAULT has to be mended."""
+
+    FINE = "fine"
+    ADVICE = "advice"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at, and what to do about it."""
+
+    subject: str
+    verdict: Verdict
+    detail: str
+    remedy: str = ""
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Everything, one after the other, since the last takes seconds."""
+    logging.getLogger("llama.cpp").setLevel(logging.CRITICAL)
+    yield from processor(library.system_info(), _cpu_flags())
+    yield threads(settings.threads, usable_cores())
+    yield gpu(library.has_gpu(), Path("/dev/nvidia0").exists())
+    yield _port(settings)
+    try:
+        offer = offers(settings)[0]
+    except CatalogError as error:
+        yield Finding("model", Verdict.FAULT, str(error), "name a GGUF file with --model")
+        return
+    yield memory(offer.estimate_need(), available_memory(), memory_limit())
+    yield asyncio.run(first_prompt(offer.make_engine()))
+
+
+def processor(system_info: str, flags: frozenset[str]) -> Iterator[Finding]:
+    """Whether the build uses what the processor has."""
+    parts = [part.split(" = ") for part in system_info.split("|")]
+    used = {part[0].split()[-1] for part in parts if len(part) == 2 and part[1].strip() == "1"}
+    for flag, name, is_fault in _FEATURES:
+        if flag in flags and name not in used:
+            verdict = Verdict.FAULT if is_fault else Verdict.ADVICE
+            yield Finding("processor", verdict, f"it has {name}, and llama.cpp does not use it", _REBUILD)
+    yield Finding("llama.cpp", Verdict.FINE, "uses " + (", ".join(sorted(used)) or "no special instructions"))
+
+
+def threads(wanted: int, cores: int) -> Finding:
+    """Whether threads would wait for each other."""
+    if wanted > cores:
+        detail = f"{wanted} asked for, and {cores} cores are usable"
+        return Finding("threads", Verdict.FAULT, detail, f"set --threads {cores}, or 0")
+    return Finding("threads", Verdict.FINE, f"{wanted or cores} on {cores} usable cores")
+
+
+def gpu(is_used: bool, is_there: bool) -> Finding:
+    """Whether a GPU is left idle."""
+    if is_there and not is_used:
+        detail = "there is one, and llama.cpp was built without"
+        return Finding("GPU", Verdict.ADVICE, detail, "make native BACKEND=cuda")
+    return Finding("GPU", Verdict.FINE, "in use" if is_used else "none; the processor computes")
+
+
+def memory(need: int, free: int, limit: int) -> Finding:
+    """Whether the model fits."""
+    detail = (
+        f"the model needs about {shown_bytes(need)}, {shown_bytes(free)} of {shown_bytes(limit)} are free"
+    )
+    if need <= free:
+        return Finding("memory", Verdict.FINE, detail)
+    remedy = "set a smaller --context-size and --kv-cells, or take a smaller model or quantization"
+    return Finding("memory", Verdict.FAULT, detail, remedy)
+
+
+def _port(settings: Settings) -> Finding:
+    place = f"{settings.host}:{settings.port}"
+    try:
+        with socket.create_server((settings.host, settings.port)):
+            return Finding("address", Verdict.FINE, f"{place} is free")
+    except OSError as error:
+        return Finding("address", Verdict.ADVICE, f"{place}: {error.strerror}", "choose another --port")
+
+
+async def first_prompt(engine: TextEngine) -> Finding:
+    """Start the engine, which proves itself with a prompt of some hundred tokens, and end it."""
+    began = time.monotonic()
+    try:
+        await engine.start()
+    except EngineStartError as error:
+        return Finding("first prompt", Verdict.FAULT, str(error), _REBUILD)
+    finally:
+        await engine.close()
+    detail = f"computed, {time.monotonic() - began:.1f} s after the start"
+    if isinstance(engine, AsyncEngine) and not engine.config.use_extra_buffers:
+        return Finding("first prompt", Verdict.ADVICE, f"{detail}, with slower kernels only", _REBUILD)
+    return Finding("first prompt", Verdict.FINE, detail)
+
+
+def _cpu_flags() -> frozenset[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())

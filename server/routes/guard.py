@@ -1,0 +1,97 @@
+"""Who comes in: keys, their limits, and who is allowed without."""
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server import caller, record
+from server.auth.key_ring import KeyRing
+from server.auth.keys import Key
+from server.auth.quota import Admission, Quotas
+from server.caller import Caller
+from server.errors import AuthenticationError, CaravanError
+from server.routes.envelope import error_response
+
+# Probes have no key, and learn nothing.
+_OPEN = frozenset({"/health", "/ready"})
+_COUNTED_METHOD = "POST"
+_UNCOUNTED_PATHS = "/admin/"
+
+
+class Guard:
+    """ASGI middleware. While there are no keys, everybody is anonymous and unlimited, if that is allowed."""
+
+    def __init__(
+        self, app: ASGIApp, ring: KeyRing, quotas: Quotas, *, allow_anonymous: bool, share_prefixes: bool
+    ) -> None:
+        self._app = app
+        self._ring = ring
+        self._quotas = quotas
+        self._allow_anonymous = allow_anonymous
+        self._share_prefixes = share_prefixes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI)."""
+        if scope["type"] != "http" or scope["path"] in _OPEN or self._is_open:
+            await self._app(scope, receive, send)
+            return
+        try:
+            key = self._key(Headers(scope=scope))
+            admission = self._quotas.enter(key) if _is_counted(scope) else None
+        except CaravanError as error:
+            await error_response(error)(scope, receive, send)
+            return
+        caller.use(_caller(key, "" if self._share_prefixes else _cache_group(key)))
+        record.current().key = key.name
+        if admission is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._counted(admission, scope, receive, send)
+
+    @property
+    def _is_open(self) -> bool:
+        return self._allow_anonymous and not self._ring.current()
+
+    async def _counted(self, admission: Admission, scope: Scope, receive: Receive, send: Send) -> None:
+        async def telling(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(admission.headers())
+            await send(message)
+
+        entry = record.current()
+        try:
+            await self._app(scope, receive, telling)
+        finally:
+            admission.leave(entry.num_prompt_tokens + entry.num_completion_tokens)
+
+    def _key(self, headers: Headers) -> Key:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            token = headers.get("x-api-key", "")
+        if not token:
+            raise AuthenticationError(
+                "This server asks for a key: send the header 'Authorization: Bearer KEY'."
+            )
+        key = self._ring.find(token.strip())
+        if key is None:
+            raise AuthenticationError("The key is wrong or has been revoked.")
+        return key
+
+
+def _is_counted(scope: Scope) -> bool:
+    return bool(scope["method"] == _COUNTED_METHOD and not scope["path"].startswith(_UNCOUNTED_PATHS))
+
+
+def _cache_group(key: Key) -> str:
+    # A group's name is no key's, whatever it is called.
+    return f"key {key.name}" if key.cache_group is None else f"group {key.cache_group}"
+
+
+def _caller(key: Key, cache_group: str) -> Caller:
+    return Caller(
+        name=key.name,
+        is_admin=key.role == "admin",
+        models=None if key.models is None else frozenset(key.models),
+        cache_group=cache_group,
+        priority=key.priority,
+        weight=key.weight,
+    )

@@ -1,0 +1,86 @@
+"""Limits per minute and at once, on a clock of the test's own."""
+
+from collections.abc import Callable
+
+import pytest
+
+from server.auth.keys import Key
+from server.auth.quota import Admission, Quotas
+from server.errors import RateLimitError
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def quotas(clock: Clock) -> Quotas:
+    return Quotas(clock)
+
+
+def key(**limits: int) -> Key:
+    return Key.model_validate({"name": "alice", "hash": "0" * 64, **limits})
+
+
+def refusal(enter: Callable[[], Admission]) -> tuple[str | None, int | None]:
+    with pytest.raises(RateLimitError) as caught:
+        enter()
+    return caught.value.code, caught.value.retry_after
+
+
+def test_requests_per_minute(quotas: Quotas, clock: Clock) -> None:
+    limited = key(requests_per_minute=3)
+    for _ in range(3):
+        quotas.enter(limited).leave(0)
+    assert refusal(lambda: quotas.enter(limited)) == ("rate_limit_exceeded", 20)
+    clock.now += 19
+    assert refusal(lambda: quotas.enter(limited)) == ("rate_limit_exceeded", 1)
+    clock.now += 1
+    quotas.enter(limited).leave(0)
+
+
+def test_tokens_are_counted_at_the_end_and_paid_back_by_waiting(quotas: Quotas, clock: Clock) -> None:
+    limited = key(tokens_per_minute=60)
+    quotas.enter(limited).leave(100)
+    assert refusal(lambda: quotas.enter(limited)) == ("rate_limit_exceeded", 41)
+    clock.now += 41
+    quotas.enter(limited).leave(1)
+    assert refusal(lambda: quotas.enter(limited)) == ("rate_limit_exceeded", 1)
+
+
+def test_requests_at_once(quotas: Quotas) -> None:
+    limited = key(concurrent_requests=2)
+    first, _second = quotas.enter(limited), quotas.enter(limited)
+    assert refusal(lambda: quotas.enter(limited)) == ("concurrency_limit_exceeded", 1)
+    first.leave(0)
+    quotas.enter(limited)
+
+
+def test_headers_have_openais_names_and_durations(quotas: Quotas, clock: Clock) -> None:
+    limited = key(requests_per_minute=60, tokens_per_minute=600)
+    quotas.enter(limited).leave(305)
+    clock.now += 0.75
+    assert quotas.enter(limited).headers() == {
+        "x-ratelimit-limit-requests": "60",
+        "x-ratelimit-remaining-requests": "58",
+        "x-ratelimit-reset-requests": "2s",
+        "x-ratelimit-limit-tokens": "600",
+        "x-ratelimit-remaining-tokens": "302",
+        "x-ratelimit-reset-tokens": "30s",
+    }
+
+
+def test_changed_limits_hold_at_once(quotas: Quotas) -> None:
+    quotas.enter(key(requests_per_minute=1)).leave(0)
+    assert refusal(lambda: quotas.enter(key(requests_per_minute=1)))[0] == "rate_limit_exceeded"
+    quotas.enter(key(requests_per_minute=2)).leave(0)
+    assert not quotas.enter(key()).headers()

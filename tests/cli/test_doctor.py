@@ -1,0 +1,57 @@
+"""What `caravan doctor` finds."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from server.cli import diagnosis
+from server.cli.diagnosis import Finding, Verdict
+from server.engine.client import AsyncEngine
+from server.engine.config import EngineConfig
+from tests.cli.calling import call
+from tests.conftest import TinyModels
+
+
+def verdicts(*findings: Finding) -> list[Verdict]:
+    return [finding.verdict for finding in findings]
+
+
+def test_a_build_that_leaves_the_processor_idle() -> None:
+    info = "CPU : SSE3 = 1 | AVX2 = 1 | AVX512 = 0 | AMX_INT8 = 1 | "
+    assert verdicts(*diagnosis.processor(info, frozenset({"avx2", "amx_int8"}))) == [Verdict.FINE]
+    found = list(diagnosis.processor(info, frozenset({"avx2", "avx512f"})))
+    assert verdicts(*found) == [Verdict.ADVICE, Verdict.FINE]
+    assert "AVX512" in found[0].detail
+    found = list(diagnosis.processor("CPU : SSE3 = 1 | ", frozenset({"avx2"})))
+    assert verdicts(*found) == [Verdict.FAULT, Verdict.FINE]
+
+
+def test_sizes_that_the_machine_does_not_have() -> None:
+    assert verdicts(diagnosis.threads(0, 2), diagnosis.threads(2, 2)) == [Verdict.FINE] * 2
+    assert diagnosis.threads(3, 2).remedy == "set --threads 2, or 0"
+    assert verdicts(diagnosis.memory(1, 2, 3), diagnosis.memory(2, 1, 3)) == [Verdict.FINE, Verdict.FAULT]
+    assert verdicts(diagnosis.gpu(False, True), diagnosis.gpu(True, True)) == [Verdict.ADVICE, Verdict.FINE]
+
+
+def test_an_engine_that_cannot_start(tiny_models: TinyModels, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(tiny_models["qwen2"].read_bytes()[:-1000])
+    finding = asyncio.run(diagnosis.first_prompt(AsyncEngine(EngineConfig(model_path=str(cut)))))
+    assert finding.verdict is Verdict.FAULT
+    assert finding.remedy
+
+
+def test_a_sound_machine(tiny_models: TinyModels, capsys: pytest.CaptureFixture[str]) -> None:
+    call("doctor", "--model", str(tiny_models["qwen2"]), "--port", "0")
+    shown = capsys.readouterr().out
+    assert "ok    first prompt: computed" in shown
+    assert "ok    memory: " in shown
+
+
+def test_what_is_to_be_mended_is_in_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    call("doctor", "--model", "/none.gguf", "--threads", "9999", code=1)
+    shown = capsys.readouterr()
+    assert "bad   threads: 9999 asked for" in shown.out
+    assert "bad   model: no such file: /none.gguf" in shown.out
+    assert shown.err == "caravan: 2 to be mended\n"

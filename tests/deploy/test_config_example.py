@@ -1,0 +1,36 @@
+"""The example of a settings file says what the settings are."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from deploy.config_example import EXAMPLE, example
+from server.configuration import read_configuration
+from server.model_settings import ModelSettings
+from server.settings import Settings
+
+OPTION = re.compile(r"^# (?=\w+ = |\[\[)", re.MULTILINE)
+
+
+def test_the_example_is_current() -> None:
+    assert EXAMPLE.read_text(encoding="utf-8") == example(), "run python -m deploy.config_example"
+
+
+def test_the_example_as_it_stands_changes_nothing() -> None:
+    assert read_configuration({"config": str(EXAMPLE)}).origins == {"config": "--config"}
+
+
+def test_every_option_of_it_can_be_uncommented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    file = tmp_path / "caravan.toml"
+    file.write_text(OPTION.sub("", example()))
+    document = tomllib.loads(file.read_text())
+    assert document.keys() == Settings.model_fields.keys() - {"config"}
+    assert document["models"][0].keys() == ModelSettings.model_fields.keys()
+    settings = read_configuration({"config": str(file)}).settings
+    default = Settings()
+    for name in document:
+        if getattr(default, name) is not None and name != "models":
+            assert getattr(settings, name) == getattr(default, name)

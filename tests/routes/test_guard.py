@@ -1,0 +1,154 @@
+"""Keys at the door, over the app and a real server."""
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from server.app import create_app
+from server.auth import keys
+from server.settings import Settings
+from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
+from tests.live_server import live_server, wait_until
+
+CHAT = "/v1/chat/completions"
+BODY = {"model": "fake", "messages": [{"role": "user", "content": "Hi"}]}
+
+Bearer = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "keys.json"
+
+
+@pytest.fixture
+def bearer(path: Path) -> Bearer:
+    """Makes a key and gives the header that shows it."""
+
+    def make(name: str, **fields: object) -> dict[str, str]:
+        return {"Authorization": f"Bearer {keys.add(path, name=name, **fields)}"}
+
+    return make
+
+
+@pytest.fixture
+def guarded(path: Path, engine: ScriptedEngine) -> Generator[TestClient, None, None]:
+    registry = registry_over(loaded_model(engine))
+    app = create_app(Settings(keys_file=path, cors_origins=["https://example.org"]), registry)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert client.portal is not None
+        client.portal.call(registry.start)
+        yield client
+
+
+def test_without_keys_everybody_comes_in_and_with_the_first_nobody(
+    guarded: TestClient, bearer: Bearer
+) -> None:
+    assert guarded.post(CHAT, json=BODY).status_code == 200
+    alice = bearer("alice")
+    refused = guarded.post(CHAT, json=BODY)
+    assert refused.status_code == 401
+    assert refused.headers["www-authenticate"] == "Bearer"
+    assert refused.json()["error"]["code"] == "invalid_api_key"
+    assert guarded.post(CHAT, json=BODY, headers=alice).status_code == 200
+    token = alice["Authorization"].removeprefix("Bearer ")
+    assert guarded.post(CHAT, json=BODY, headers={"x-api-key": token}).status_code == 200
+
+
+def test_a_revoked_key_is_out_at_once(guarded: TestClient, bearer: Bearer, path: Path) -> None:
+    alice = bearer("alice")
+    bearer("bob")
+    assert guarded.get("/v1/models", headers=alice).status_code == 200
+    keys.revoke(path, "alice")
+    assert guarded.get("/v1/models", headers=alice).status_code == 401
+
+
+def test_every_route_but_the_probes_is_guarded(guarded: TestClient, bearer: Bearer) -> None:
+    bearer("alice")
+    described = create_app(Settings(), registry_over(loaded_model())).openapi()["paths"]
+    paths = sorted({*described, "/docs", "/openapi.json", "/v1/nothing"})
+    open_paths = [path for path in paths if guarded.get(path).status_code != 401]
+    assert open_paths == ["/health", "/ready"]
+
+
+def test_what_is_for_administrators(guarded: TestClient, bearer: Bearer) -> None:
+    alice, root = bearer("alice"), bearer("root", role="admin")
+    assert guarded.get("/status", headers=alice).status_code == 403
+    assert guarded.get("/status", headers=root).status_code == 200
+
+
+def test_a_key_for_some_models_does_not_see_the_others(guarded: TestClient, bearer: Bearer) -> None:
+    other, own = bearer("alice", models=["other"]), bearer("bob", models=["fake"])
+    refused = guarded.post(CHAT, json=BODY, headers=other)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
+    assert "fake" not in refused.json()["error"]["message"].removeprefix("The model 'fake'")
+    assert guarded.get("/v1/models", headers=other).json()["data"] == []
+    assert guarded.post(CHAT, json=BODY, headers=own).status_code == 200
+
+
+def test_limits_answer_429_with_advice_and_headers(guarded: TestClient, bearer: Bearer) -> None:
+    alice, bob = bearer("alice", requests_per_minute=1), bearer("bob", tokens_per_minute=1)
+    first = guarded.post(CHAT, json=BODY, headers=alice)
+    assert (first.status_code, first.headers["x-ratelimit-remaining-requests"]) == (200, "0")
+    second = guarded.post(CHAT, json=BODY, headers=alice)
+    assert (second.status_code, second.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert 0 < int(second.headers["retry-after"]) <= 60
+    assert guarded.get("/v1/models", headers=alice).status_code == 200, "only work counts"
+    assert guarded.post(CHAT, json=BODY, headers=bob).status_code == 200
+    assert guarded.post(CHAT, json=BODY, headers=bob).status_code == 429, "the first answer used them up"
+
+
+def test_keys_do_not_share_prefixes_unless_they_are_in_one_group(
+    guarded: TestClient, bearer: Bearer, engine: ScriptedEngine
+) -> None:
+    headers = [bearer("a"), bearer("b"), bearer("c", cache_group="a"), bearer("d", cache_group="a")]
+    for header in headers:
+        guarded.post(CHAT, json=BODY, headers=header)
+    salts = [request.cache_salt for request in engine.requests]
+    assert len(set(salts[:3])) == 3
+    assert salts[2] == salts[3]
+
+
+def test_place_in_the_queue_is_the_keys(guarded: TestClient, bearer: Bearer, engine: ScriptedEngine) -> None:
+    guarded.post(CHAT, json=BODY, headers=bearer("alice", priority=5, weight=2.5))
+    (request,) = engine.requests
+    assert (request.owner, request.priority, request.weight) == ("alice", 5, 2.5)
+
+
+def test_pages_of_named_origins_may_call(guarded: TestClient, bearer: Bearer) -> None:
+    bearer("alice")
+    asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+    known = guarded.options(CHAT, headers={"origin": "https://example.org", **asks})
+    assert known.headers["access-control-allow-origin"] == "https://example.org"
+    other = guarded.options(CHAT, headers={"origin": "https://example.com", **asks})
+    assert "access-control-allow-origin" not in other.headers
+
+
+def test_no_page_may_call_by_default(client: TestClient) -> None:
+    response = client.post(CHAT, json=BODY, headers={"origin": "https://example.org"})
+    assert "access-control-allow-origin" not in response.headers
+
+
+def test_streams_count_as_running_until_they_end(path: Path, bearer: Bearer, engine: ScriptedEngine) -> None:
+    alice = bearer("alice", concurrent_requests=1)
+    engine.hold_after = 1
+    with live_server(
+        registry_over(loaded_model(engine)), Settings(keys_file=path, shutdown_seconds=0)
+    ) as address:
+        with httpx.stream("POST", address + CHAT, json={**BODY, "stream": True}, headers=alice) as response:
+            lines = response.iter_lines()
+            next(line for line in lines if "prompt of" in line)
+            second = httpx.post(address + CHAT, json=BODY, headers=alice)
+            assert second.json()["error"]["code"] == "concurrency_limit_exceeded"
+        engine.hold_after = None
+        wait_until(lambda: httpx.post(address + CHAT, json=BODY, headers=alice).status_code == 200)
+
+
+def test_where_other_machines_come_in_the_last_key_does_not_open_the_door(path: Path) -> None:
+    registry = registry_over(loaded_model())
+    with TestClient(create_app(Settings(keys_file=path, host="0.0.0.0"), registry)) as client:
+        assert client.get("/v1/models").status_code == 401
+        assert client.get("/health").status_code == 200
