@@ -1,6 +1,6 @@
 """Chat completions: request, response, chunk."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -65,16 +65,31 @@ class PromptFields(Schema):
     continue_final_message: bool | None = Field(
         default=None, description="The answer goes on where the last message, an assistant's, breaks off."
     )
-
-
-class ReasoningFields(Schema):
-    """Whether, and how long, the model thinks before it answers."""
-
     reasoning_effort: ReasoningEffort | None = Field(
         default=None,
         description="Given to templates that know it. `none` and `minimal` switch thinking off, the others "
         "on, where the model has that switch.",
     )
+
+
+ModelName = Annotated[
+    str | None,
+    Field(description="A name that `GET /v1/models` lists; may be left out where one model is served."),
+]
+
+
+class ConversationFields(ToolFields, PromptFields):
+    """All that a prompt is written from."""
+
+    model: ModelName = None
+    messages: list[Message] = Field(
+        min_length=1, max_length=MAX_MESSAGES, fail_fast=True, description="The conversation so far."
+    )
+
+
+class ReasoningFields(Schema):
+    """How long the model thinks before it answers, and where its thought goes."""
+
     thinking_budget_tokens: int | None = Field(
         default=None, ge=0, le=MAX_COUNT, description="Most tokens of thought; then the thought is closed."
     )
@@ -85,13 +100,10 @@ class ReasoningFields(Schema):
     )
 
 
-class ChatCompletionRequest(SamplingFields, ConstraintFields, ToolFields, PromptFields, ReasoningFields):
+class ChatCompletionRequest(SamplingFields, ConstraintFields, ConversationFields, ReasoningFields):
     """Body of `POST /v1/chat/completions`."""
 
     model: str = Field(description="A name that `GET /v1/models` lists.")
-    messages: list[Message] = Field(
-        min_length=1, max_length=MAX_MESSAGES, fail_fast=True, description="The conversation so far."
-    )
     logprobs: bool | None = Field(
         default=None,
         description="Tell how likely each token of the answer was: after bias, bans and penalties, before "

@@ -84,7 +84,9 @@ class StructuredOutputs(Schema):
         default=None, description="A regular expression for the whole answer, in Rust's syntax."
     )
     choice: Choices | None = Field(default=None, description="The answer is one of these.")
-    grammar: Grammar | None = Field(default=None, description="A grammar in llguidance's dialect of Lark.")
+    grammar: Grammar | None = Field(
+        default=None, description="A grammar, in llama.cpp's GBNF or llguidance's dialect of Lark."
+    )
     json_object: bool | None = Field(default=None, description="Any JSON object.")
 
 
@@ -99,6 +101,9 @@ class ConstraintFields(Schema):
     )
     json_schema: dict[str, Any] | None = Field(
         default=None, description="A JSON schema, as llama.cpp has it."
+    )
+    grammar: Annotated[str, StringConstraints(max_length=MAX_GRAMMAR)] | None = Field(
+        default=None, description="A grammar in GBNF, as llama.cpp has it; an empty one is none."
     )
     guided_json: SchemaSource | None = Field(
         default=None, description="An older name of `structured_outputs.json`."

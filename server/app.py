@@ -8,14 +8,16 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from pydantic.json_schema import models_json_schema
 
+from schemas.base import Schema
 from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from schemas.completions import CompletionRequest
 from schemas.errors import ErrorResponse
+from schemas.tokenize import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
 from server.auth.key_ring import open_ring
 from server.auth.quota import Quotas
 from server.metrics import EngineReading, Metrics
 from server.registry import ModelRegistry, may_use
-from server.routes import admin, chat, completions, docs, envelope, models, ops
+from server.routes import admin, chat, completions, docs, envelope, models, ops, tokenize
 from server.routes.deps import Services
 from server.routes.guard import Guard
 from server.routes.journal import Journal
@@ -25,10 +27,21 @@ from server.service.completions import CompletionService
 from server.service.constraints.compiler import ConstraintCompiler
 from server.service.sampling import Decoding, RequestLimits
 from server.service.status import StatusService
+from server.service.tokens import TokenService
 from server.settings import Settings
 from server.version import version
 
 _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
+
+# Schemas that FastAPI does not see, because routes read bodies from their bytes.
+_DESCRIBED: tuple[type[Schema], ...] = (
+    ChatCompletionRequest,
+    ChatCompletionChunk,
+    CompletionRequest,
+    TokenizeRequest,
+    DetokenizeRequest,
+    ApplyTemplateRequest,
+)
 
 
 def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
@@ -57,13 +70,14 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
         decoding=decoding,
         chat=ChatService(registry, decoding, constraints),
         completions=CompletionService(registry, decoding, constraints),
+        tokens=TokenService(registry),
         max_body_bytes=settings.max_body_bytes,
         body_seconds=settings.body_seconds,
         allow_unknown_fields=settings.allow_unknown_fields,
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
-    for routes in (chat, completions, models, admin):
+    for routes in (chat, completions, tokenize, models, admin):
         app.include_router(routes.router, responses=_ERRORS)
     app.include_router(ops.router)
     app.include_router(docs.router)
@@ -126,16 +140,13 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
 
 
 def _describe_bodies(app: FastAPI) -> None:
-    """Put the schemas into `/docs` that FastAPI does not see, because routes read bodies from their bytes."""
+    """Put the schemas into `/docs` that routes do not declare."""
     infer = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = infer()
         _, definitions = models_json_schema(
-            [
-                (schema, "validation")
-                for schema in (ChatCompletionRequest, CompletionRequest, ChatCompletionChunk)
-            ],
+            [(schema, "validation") for schema in _DESCRIBED],
             ref_template="#/components/schemas/{model}",
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})

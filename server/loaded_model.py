@@ -56,11 +56,18 @@ class TextVocab(Protocol):
         """The tokens by which the model ends its turn or its text."""
 
     @property
+    def marker_ids(self) -> frozenset[int]:
+        """Tokens of ordinary text that look like control tokens, such as `<think>`."""
+
+    @property
     def fill_ids(self) -> tuple[int, int, int] | None:
         """The tokens before a prefix, before a suffix and before what belongs between; None without them."""
 
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token adds to the text; empty for control tokens."""
+
+    def raw_bytes(self, token_id: int) -> bytes:
+        """The bytes of a token as people write it, control tokens included."""
 
     def token_text(self, token_id: int) -> str:
         """A token as people write it, control tokens included."""

@@ -23,9 +23,13 @@ class FakeVocab:
         self.bos_id = BOS_ID if with_bos else None
         self.fill_ids: tuple[int, int, int] | None = None
         self.end_of_generation_ids = frozenset({SPECIALS["<|im_end|>"]})
+        self.marker_ids: frozenset[int] = frozenset()
 
     def token_bytes(self, token_id: int) -> bytes:
         return bytes([token_id]) if token_id < BOS_ID else b""
+
+    def raw_bytes(self, token_id: int) -> bytes:
+        return self.token_bytes(token_id) or self.token_text(token_id).encode()
 
     def token_text(self, token_id: int) -> str:
         return {known: word for word, known in SPECIALS.items()}.get(token_id, chr(token_id))

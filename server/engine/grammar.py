@@ -1,6 +1,6 @@
-"""Constraints as llguidance grammars: written from schemas, patterns, choices and Lark, and checked.
+"""Constraints as llguidance grammars: written from schemas, patterns, choices, Lark and GBNF, and checked.
 
-Nothing here knows a model: a grammar speaks of bytes, and so does the check.
+Nothing here knows a model, except where GBNF names tokens: a grammar speaks of bytes, as does the check.
 """
 
 import functools
@@ -12,6 +12,9 @@ from typing import Any
 import msgspec
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
+from server.engine.gbnf.lark import Translation
+from server.engine.gbnf.syntax import GbnfError
+from server.engine.gbnf.tokens import TokenNames
 from server.engine.params import Constraint
 from server.llama.deep_stack import DeepStack
 
@@ -64,9 +67,12 @@ class GrammarCompiler:
     def __init__(self) -> None:
         self._stack = DeepStack()
 
-    def from_schema(self, schema: dict[str, Any]) -> Constraint:
-        """JSON that satisfies a schema, whose keywords are known to be sound."""
-        return self._checked(f"start: {json_lark(schema)}", forces=True)
+    def from_schema(self, schema: dict[str, Any], *, are_exclusive: bool = False) -> Constraint:
+        """JSON that satisfies a schema, whose keywords are known to be sound.
+
+        `are_exclusive` says that the schemas of each `oneOf` are known to exclude each other.
+        """
+        return self._checked(f"start: {json_lark(schema, are_exclusive=are_exclusive)}", forces=True)
 
     def from_regex(self, pattern: str) -> Constraint:
         """Text that matches a regular expression, in Rust's syntax, as a whole."""
@@ -91,6 +97,18 @@ class GrammarCompiler:
         """
         return msgspec.structs.replace(self._checked(text, find_fault=_token_fault, forces=True), after=after)
 
+    def from_gbnf(self, text: str, names: TokenNames | None = None) -> Constraint:
+        """Text of a grammar in llama.cpp's notation; it may name tokens of the model that has `names`."""
+        try:
+            translation = Translation(text, names)
+        except GbnfError as error:
+            line = text.count("\n", 0, error.offset)
+            column = error.offset - (text.rfind("\n", 0, error.offset) + 1)
+            raise GrammarError(error.message, line + 1, column + 1) from error
+        # Places in the translation say nothing.
+        self._checked(translation.without_tokens, explain=lambda fault: GrammarError(_located(fault).message))
+        return Constraint(translation.lark + _UNFORCED)
+
     def _checked(
         self,
         lark: str,
@@ -106,9 +124,9 @@ class GrammarCompiler:
         return Constraint(grammar)
 
 
-def json_lark(schema: dict[str, Any]) -> str:
+def json_lark(schema: dict[str, Any], *, are_exclusive: bool = False) -> str:
     """The right side of a Lark rule for JSON of a schema whose keywords are known to be sound."""
-    options = {"whitespace_pattern": _WHITESPACE, "lenient": False, "coerce_one_of": False}
+    options = {"whitespace_pattern": _WHITESPACE, "lenient": False, "coerce_one_of": are_exclusive}
     return f"%json {json.dumps({**schema, 'x-guidance': options})}"
 
 

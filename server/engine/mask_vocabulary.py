@@ -11,6 +11,8 @@ from server.engine.ports import TokenTable
 # After the model's tokens come as many that stand for one byte each, so that text can be told to a matcher
 # whatever tokens it came in. No mask has bits for them.
 NUM_BYTES = 256
+# Tokens without text need some, or they may come wherever a grammar names any token at all.
+_NO_TEXT = b"<no text>"
 
 
 class MaskVocabulary:
@@ -36,7 +38,7 @@ class _Wrapper(TokenizerWrapper):
     bos_token_id = None
 
     def __init__(self, table: list[bytes], tokens: TokenTable) -> None:
-        self.tokens = [*table, *(bytes([byte]) for byte in range(NUM_BYTES))]
+        self.tokens = [*(text or _NO_TEXT for text in table), *(bytes([byte]) for byte in range(NUM_BYTES))]
         self.special_token_ids = [
             token_id for token_id, text in enumerate(table) if not text or token_id in tokens.marker_ids
         ]

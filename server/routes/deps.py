@@ -14,6 +14,7 @@ from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.sampling import Decoding
 from server.service.status import StatusService
+from server.service.tokens import TokenService
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class Services:
     decoding: Decoding
     chat: ChatService
     completions: CompletionService
+    tokens: TokenService
     max_body_bytes: int
     body_seconds: float
     allow_unknown_fields: bool

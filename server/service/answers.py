@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 import anyio.to_thread
 
 from schemas.common import FinishReason
+from server import record
 from server.engine.outputs import FinishReason as EngineFinishReason
 from server.engine.outputs import TokenLogprob, TokenOutput
 from server.service.choices import FinishedChoice, Shape
@@ -101,7 +102,7 @@ class Answer:
     async def _judge(self, contents: Sequence[str | None], last: Mapping[int, TokenOutput]) -> None:
         """Hold what has ended by itself against its constraint, calls excepted.
 
-        A breach is a fault of ours, for the log.
+        A breach is a fault of ours, for the log and the metrics.
         """
         if self._verdict is None:
             return
@@ -110,7 +111,13 @@ class Answer:
             if output.finish_reason is EngineFinishReason.STOP and content is not None:
                 fault = await anyio.to_thread.run_sync(self._verdict.fault, content)
                 if fault is not None:
+                    self._count_breach()
                     log.error("answer %s breaks its constraint: %s", output.request_id, fault)
+
+    def _count_breach(self) -> None:
+        metrics = record.current().metrics
+        if metrics is not None:
+            metrics.constraint_violations.labels(self._generation.model.id).inc()
 
 
 def _wire_reason(reason: EngineFinishReason | None) -> FinishReason:

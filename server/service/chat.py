@@ -12,7 +12,7 @@ from server.loaded_model import LoadedModel
 from server.registry import ModelRegistry
 from server.service import sampling, tool_use
 from server.service.answers import Answer
-from server.service.chat_prompt import prompt_text, variables
+from server.service.chat_prompt import rendered
 from server.service.choices import ChatShape, Identity
 from server.service.constraints.compiler import Compiled, ConstraintCompiler, constraint, verdict
 from server.service.generation import Generation, Guidance
@@ -24,7 +24,7 @@ from server.service.reading import Reading
 from server.service.sampling import Decoding
 from server.service.scoring import Scoring, refuse_streamed_scores
 from server.service.thinking import Thinking, thinking
-from server.service.tool_request import Choice, ToolRequest, tool_request
+from server.service.tool_request import Choice, ToolRequest
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class ChatService:
         with_usage = sampling.wants_usage_chunk(request)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         read = await anyio.to_thread.run_sync(self._read, model, request)
-        compiled = await self._constraints.compile(request)
+        compiled = await self._constraints.compile(request, model.vocab)
         bound = await self._bound(model, read.tools, compiled)
         reading = _reading(model, read, is_bound=bound is not None)
         guidance = Guidance(
@@ -91,12 +91,7 @@ class ChatService:
             num_logprobs=_num_logprobs(request),
             may_draw_nothing=request.prompt_logprobs is not None,
         )
-        tools = tool_request(request)
-        if tools is not None:
-            tool_use.check_support(tools, model)
-        given = variables(request, model.template, can_think=model.family.reasoning is not None)
-        shown = None if tools is None else [tool.shown() for tool in tools.offered]
-        text = prompt_text(request, model.template, given, shown)
+        text, tools = rendered(request, model)
         thought = thinking(request, model, text)
         return _Read(
             plan=plan,

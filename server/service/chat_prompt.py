@@ -4,11 +4,14 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from schemas.chat import ChatCompletionRequest
+from schemas.chat import ConversationFields
 from schemas.messages import AssistantMessage
 from server.chat.messages import normalize
 from server.chat.template import GIVEN, ChatTemplate
 from server.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
+from server.loaded_model import LoadedModel
+from server.service import tool_use
+from server.service.tool_request import ToolRequest, tool_request
 
 # What models call the switch of their thinking.
 SWITCHES = ("enable_thinking", "thinking")
@@ -18,8 +21,18 @@ _OFF = ("none", "minimal")
 _RESERVED = GIVEN | {"custom_tools"}
 
 
+def rendered(request: ConversationFields, model: LoadedModel) -> tuple[str, ToolRequest | None]:
+    """The prompt of a conversation, and the tools that it shows; raises InvalidRequestError."""
+    tools = tool_request(request)
+    if tools is not None:
+        tool_use.check_support(tools, model)
+    given = variables(request, model.template, can_think=model.family.reasoning is not None)
+    shown = None if tools is None else [tool.shown() for tool in tools.offered]
+    return prompt_text(request, model.template, given, shown), tools
+
+
 def prompt_text(
-    request: ChatCompletionRequest,
+    request: ConversationFields,
     template: ChatTemplate,
     variables: Mapping[str, Any],
     tools: Sequence[Mapping[str, object]] | None,
@@ -41,7 +54,7 @@ def prompt_text(
     return text[: text.index(mark)]
 
 
-def _check_continuation(request: ChatCompletionRequest) -> None:
+def _check_continuation(request: ConversationFields) -> None:
     if request.add_generation_prompt:
         raise _refusal("add_generation_prompt", "and 'continue_final_message' do not go together")
     last = request.messages[-1]
@@ -51,7 +64,7 @@ def _check_continuation(request: ChatCompletionRequest) -> None:
         )
 
 
-def variables(request: ChatCompletionRequest, template: ChatTemplate, *, can_think: bool) -> dict[str, Any]:
+def variables(request: ConversationFields, template: ChatTemplate, *, can_think: bool) -> dict[str, Any]:
     """What the request says to the template beside messages and tools; what it cannot hear is refused."""
     given = dict(request.chat_template_kwargs or {})
     for name, value in list(given.items()):
@@ -78,7 +91,7 @@ def variables(request: ChatCompletionRequest, template: ChatTemplate, *, can_thi
     return given
 
 
-def is_thinking_refused(request: ChatCompletionRequest, template: ChatTemplate) -> bool:
+def is_thinking_refused(request: ConversationFields, template: ChatTemplate) -> bool:
     """Whether the request wants no thought, and the template has no word for that."""
     has_words = not template.variables.isdisjoint({*SWITCHES, "reasoning_effort"})
     return request.reasoning_effort in _OFF and not has_words

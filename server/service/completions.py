@@ -43,7 +43,7 @@ class CompletionService:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
         with_usage = sampling.wants_usage_chunk(request)
         plan, prompts, scoring = await anyio.to_thread.run_sync(self._read, model, request)
-        compiled = await self._constraints.compile(request)
+        compiled = await self._constraints.compile(request, model.vocab)
         guidance = Guidance(constraint=constraint(compiled), scoring=scoring)
         identity = Identity.new("cmpl", request.model)
         return Answer(

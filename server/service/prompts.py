@@ -19,8 +19,7 @@ def tokenized(model: LoadedModel, text: str, *, param: str) -> tuple[int, ...]:
     """
     if len(text) > _SHORT:
         _refuse_hopeless(model, text, param)
-    starts_with_bos = bool(model.bos_text) and text.startswith(model.bos_text)
-    token_ids = _tokenize(model, text, param, add_special=not starts_with_bos)
+    token_ids = text_ids(model, text, param=param)
     if not token_ids and model.vocab.bos_id is not None:
         token_ids = [model.vocab.bos_id]
     if not token_ids:
@@ -33,15 +32,28 @@ def tokenized(model: LoadedModel, text: str, *, param: str) -> tuple[int, ...]:
     return tuple(token_ids)
 
 
+def text_ids(model: LoadedModel, text: str, *, param: str, parse_special: bool = True) -> list[int]:
+    """Token ids of a text of any length, perhaps none, with BOS and the like as `tokenized` adds them."""
+    starts_with_bos = bool(model.bos_text) and text.startswith(model.bos_text)
+    return bare_ids(model, text, param=param, add_special=not starts_with_bos, parse_special=parse_special)
+
+
 def plain_ids(model: LoadedModel, text: str, *, param: str) -> list[int]:
     """Token ids of a piece of a prompt, perhaps none; the words of special tokens are just text."""
     if len(text) > _SHORT:
         _refuse_hopeless(model, text, param)
-    return _tokenize(model, text, param, add_special=False, parse_special=False)
+    return bare_ids(model, text, param=param, parse_special=False)
 
 
 def checked_ids(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> tuple[int, ...]:
     """A prompt that came as token ids; ids outside the vocabulary must never reach the engine."""
+    check_ids(model, token_ids, param=param)
+    check_length(model, token_ids, param=param)
+    return tuple(token_ids)
+
+
+def check_ids(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> None:
+    """Refuse ids outside of the vocabulary."""
     for index, token_id in enumerate(token_ids):
         if token_id >= model.vocab.size:
             where = f"{param}[{index}]"
@@ -50,8 +62,6 @@ def checked_ids(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> 
                 param=where,
                 code="invalid_value",
             )
-    check_length(model, token_ids, param=param)
-    return tuple(token_ids)
 
 
 def _refuse_hopeless(model: LoadedModel, text: str, param: str) -> None:
@@ -61,16 +71,17 @@ def _refuse_hopeless(model: LoadedModel, text: str, param: str) -> None:
         raise _too_long(model, f"at least {smallest_count}", param)
     length = _SHORT
     while length < len(text):
-        count = len(_tokenize(model, text[:length], param, add_special=False))
+        count = len(bare_ids(model, text[:length], param=param))
         # A cut may change the tokens around it; twice the context leaves no doubt.
         if count >= 2 * model.context_size:
             raise _too_long(model, f"about {count * len(text) // length}", param)
         length *= 2
 
 
-def _tokenize(
-    model: LoadedModel, text: str, param: str, *, add_special: bool, parse_special: bool = True
+def bare_ids(
+    model: LoadedModel, text: str, *, param: str, add_special: bool = False, parse_special: bool = True
 ) -> list[int]:
+    """Token ids of a text of any length; raises InvalidRequestError where it cannot be tokenized."""
     try:
         return model.vocab.tokenize(text, add_special=add_special, parse_special=parse_special)
     except ValueError as error:

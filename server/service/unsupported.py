@@ -69,7 +69,6 @@ _PEERS: dict[str, Neutral] = {
     "cache_salt": _null,
     "chat_template": _null,
     "documents": _empty,
-    "grammar": _empty,
     "id_slot": _null,
     "length_penalty": _one,
     "lora": _empty,

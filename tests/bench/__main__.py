@@ -16,7 +16,7 @@ from tests.bench.servers import KINDS, LLAMA_SERVER, OURS
 from tests.bench.workloads import Scale
 
 ROOT = Path(__file__).parents[2]
-_QUICK_SERVERS = (OURS, LLAMA_SERVER)
+_SERVERS = (OURS, LLAMA_SERVER)
 _QUICK_FACTOR = 0.35
 _REPEATS = 3
 
@@ -38,7 +38,7 @@ def main() -> int:
     bench = Bench(
         peers=peers,
         folder=folder,
-        servers=options.servers or (_QUICK_SERVERS if options.quick else tuple(KINDS)),
+        servers=options.servers or _SERVERS,
         threads=options.threads,
         scale=Scale(_QUICK_FACTOR if options.quick else 1.0),
         attempts=options.attempts,
@@ -75,7 +75,7 @@ def _plot(results: Results, folder: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--quick", action="store_true", help="one short repeat of most workloads, two servers")
+    mode.add_argument("--quick", action="store_true", help="one short repeat of most workloads")
     mode.add_argument("--full", action="store_true", help="all of it (default)")
     parser.add_argument(
         "--workloads",

@@ -114,3 +114,38 @@ def text(seed: int, length: int) -> list[int]:
 def alone(opened: Opener, architecture: str, token_ids: list[int]) -> Rows:
     """Logits after the last token, computed in one batch by a context of its own."""
     return opened(architecture).compute(Run(0, 0, token_ids))
+
+
+class NativeGrammar:
+    """llama.cpp's own grammar sampler; raises ValueError on what it cannot read.
+
+    What it forbids must not be accepted, as that ends the process.
+    """
+
+    def __init__(self, model: Model, text: str) -> None:
+        vocab = llama_cpp.llama_model_get_vocab(model.pointer)
+        sampler = llama_cpp.llama_sampler_init_grammar(vocab, text.encode(), b"root")
+        # A null pointer of ctypes is an object.
+        if not sampler:
+            raise ValueError("llama.cpp cannot read this grammar")
+        self._sampler = sampler
+        size = llama_cpp.llama_vocab_n_tokens(vocab)
+        self._data = (llama_cpp.llama_token_data * size)()
+        self._view = np.frombuffer(
+            self._data, dtype=[("id", np.int32), ("logit", np.float32), ("p", np.float32)]
+        )
+        self._array = llama_cpp.llama_token_data_array(self._data, size, -1, False)
+
+    def allowed(self) -> set[int]:
+        """The ids of the tokens that may come next."""
+        self._view["id"] = np.arange(len(self._view))
+        self._view["logit"] = 0
+        llama_cpp.llama_sampler_apply(self._sampler, ctypes.byref(self._array))
+        return set(np.flatnonzero(np.isfinite(self._view["logit"])).tolist())
+
+    def accept(self, token_id: int) -> None:
+        """Note a token that is allowed."""
+        llama_cpp.llama_sampler_accept(self._sampler, token_id)
+
+    def close(self) -> None:
+        llama_cpp.llama_sampler_free(self._sampler)

@@ -13,6 +13,7 @@ from server.service.completions import CompletionService
 from server.service.constraints.compiler import ConstraintCompiler
 from server.service.sampling import Decoding
 from server.service.status import StatusService
+from server.service.tokens import TokenService
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 
 REQUEST = b'{"model": "fake", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}'
@@ -41,6 +42,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             decoding=decoding,
             chat=chat,
             completions=CompletionService(registry, decoding, constraints),
+            tokens=TokenService(registry),
             max_body_bytes=1,
             body_seconds=1,
             allow_unknown_fields=False,

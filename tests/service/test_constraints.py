@@ -159,10 +159,10 @@ def test_equal_constraints_are_compiled_once(monkeypatch: pytest.MonkeyPatch) ->
     count = 0
     original = GrammarCompiler.from_schema
 
-    def counting(self: GrammarCompiler, schema: dict[str, Any]) -> Constraint:
+    def counting(self: GrammarCompiler, schema: dict[str, Any], **options: bool) -> Constraint:
         nonlocal count
         count += 1
-        return original(self, schema)
+        return original(self, schema, **options)
 
     monkeypatch.setattr(GrammarCompiler, "from_schema", counting)
 

@@ -82,7 +82,6 @@ def test_unknown_fields_are_found_at_every_depth(path: str, fields: dict[str, ob
         ("prompt_cache_key", [None, "", "chat"], [5, {}]),
         ("prompt_cache_retention", [None, "24h"], ["1h", 24]),
         ("service_tier", [None, "auto", "default"], ["flex"]),
-        ("grammar", [None, ""], ["root ::= [a-z]"]),
         ("modalities", [None, ["text"]], [["text", "audio"]]),
     ],
 )

@@ -14,6 +14,7 @@ from schemas.structured import ConstraintFields
 from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.params import Constraint, SamplingParams
 from server.errors import InvalidRequestError
+from server.loaded_model import TextVocab
 from server.service.constraints import schema_check
 from server.service.constraints.calls import Calls
 from server.service.constraints.located import located
@@ -27,6 +28,10 @@ COMPILE_SECONDS = 5.0
 
 _MAX_BYTES = 262_144
 _NUM_KEPT = 256
+
+
+# What is compiled, and for which vocabulary if it names tokens.
+_Key = tuple[bytes, TextVocab | None]
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,14 @@ class ConstraintCompiler:
     def __init__(self, *, seconds: float = COMPILE_SECONDS) -> None:
         self._seconds = seconds
         self._grammars = GrammarCompiler()
-        self._kept: OrderedDict[bytes, asyncio.Future[Any]] = OrderedDict()
+        self._kept: OrderedDict[_Key, asyncio.Future[Any]] = OrderedDict()
         self._threads = ThreadPoolExecutor(2, "constraints")
 
-    async def compile(self, fields: ConstraintFields) -> Compiled | None:
-        """The request's constraint, None without one; raises InvalidRequestError that names the field."""
+    async def compile(self, fields: ConstraintFields, names: TextVocab | None = None) -> Compiled | None:
+        """The request's constraint, None without one; raises InvalidRequestError that names the field.
+
+        `names` is the vocabulary of which a grammar may name tokens.
+        """
         request = wanted(fields)
         if request is None:
             return None
@@ -59,7 +67,9 @@ class ConstraintCompiler:
             raise _refusal(request, f"is larger than {_MAX_BYTES} bytes")
         try:
             return await self._remembered(
-                request.kind.value.encode() + b"\0" + source, lambda: self._compile(request)
+                request.kind.value.encode() + b"\0" + source,
+                lambda: self._compile(request, names),
+                names if request.kind is Kind.GBNF else None,
             )
         except TimeoutError:
             raise _refusal(request, f"takes longer than {self._seconds:g} s to compile") from None
@@ -79,9 +89,9 @@ class ConstraintCompiler:
             message = f"'{calls.param}' take longer than {self._seconds:g} s to compile."
             raise InvalidRequestError(message, param=calls.param, code="invalid_constraint") from None
 
-    async def _remembered(self, source: bytes, work: Callable[[], T]) -> T:
-        """What `work` gives for a source; raises what it raises, or TimeoutError."""
-        key = hashlib.blake2b(source).digest()
+    async def _remembered(self, source: bytes, work: Callable[[], T], names: TextVocab | None = None) -> T:
+        """What `work` gives for a source, and a vocabulary; raises what it raises, or TimeoutError."""
+        key = hashlib.blake2b(source).digest(), names
         compiling = self._kept.get(key)
         if compiling is None:
             compiling = asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -89,19 +99,21 @@ class ConstraintCompiler:
         self._kept.move_to_end(key)
         return cast(T, await asyncio.wait_for(asyncio.shield(compiling), self._seconds))
 
-    def _keep(self, key: bytes, compiling: asyncio.Future[Any]) -> None:
+    def _keep(self, key: _Key, compiling: asyncio.Future[Any]) -> None:
         # Nobody may be waiting for it any more when it fails; asyncio would complain.
         compiling.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._kept[key] = compiling
         if len(self._kept) > _NUM_KEPT:
             self._kept.popitem(last=False)
 
-    def _compile(self, request: Wanted) -> Compiled:
+    def _compile(self, request: Wanted, names: TextVocab | None) -> Compiled:
         match request.kind:
             case Kind.REGEX:
                 constraint = self._grammars.from_regex(cast(str, request.source))
             case Kind.LARK:
                 constraint = self._grammars.from_lark(cast(str, request.source))
+            case Kind.GBNF:
+                constraint = self._grammars.from_gbnf(cast(str, request.source), names)
             case Kind.CHOICE:
                 constraint = self._grammars.from_choices(cast(list[str], request.source))
             case _:

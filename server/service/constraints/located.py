@@ -6,6 +6,7 @@ from urllib.parse import quote, unquote
 from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.params import Constraint
 from server.service.constraints.keywords import pointer, subschemas
+from server.service.constraints.one_of import all_exclusive
 from server.service.constraints.schema_check import SchemaError
 
 _PREFIX = "failed to compile JSON schema: "
@@ -16,7 +17,7 @@ _MAX_ATTEMPTS = 200
 def located(grammars: GrammarCompiler, root: dict[str, Any]) -> Constraint:
     """The grammar of a schema; raises SchemaError with the innermost place that cannot be enforced."""
     try:
-        return grammars.from_schema(root)
+        return grammars.from_schema(root, are_exclusive=all_exclusive(root))
     except GrammarError as error:
         raise _Search(grammars, root).blame(error) from error
 
@@ -29,6 +30,7 @@ class _Search:
         self._root = root
         # The whole schema moves under `$defs`, so that its references still lead somewhere.
         self._moved = _moved(root)
+        self._are_exclusive = all_exclusive(root)
         self._num_attempts = 0
 
     def blame(self, error: GrammarError) -> SchemaError:
@@ -77,7 +79,8 @@ class _Search:
             return None
         steps = quote(pointer(path)) if path else ""
         try:
-            self._grammars.from_schema({"$ref": f"#/$defs/root{steps}", "$defs": {"root": self._moved}})
+            schema = {"$ref": f"#/$defs/root{steps}", "$defs": {"root": self._moved}}
+            self._grammars.from_schema(schema, are_exclusive=self._are_exclusive)
         except GrammarError as error:
             return error
         return None

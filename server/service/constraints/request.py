@@ -1,5 +1,6 @@
 """The one constraint that a request names, out of all the fields that may name one."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -18,10 +19,14 @@ class Kind(Enum):
     STRICT_SCHEMA = "strict schema"
     REGEX = "regular expression"
     CHOICE = "choice"
-    LARK = "grammar"
+    LARK = "Lark grammar"
+    GBNF = "GBNF grammar"
 
 
 Source = dict[str, Any] | str | list[str]
+
+# How each rule of GBNF begins, and no line of Lark outside of what is quoted there.
+_GBNF_RULE = re.compile(r"^[ \t]*[A-Za-z0-9-]+[ \t]*::=", re.MULTILINE)
 
 _ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
@@ -61,14 +66,15 @@ def _all(fields: ConstraintFields) -> Iterator[Wanted]:
         yield from _schema("structured_outputs.json", outputs.json_)
         yield from _other("structured_outputs.regex", Kind.REGEX, outputs.regex)
         yield from _other("structured_outputs.choice", Kind.CHOICE, outputs.choice)
-        yield from _other("structured_outputs.grammar", Kind.LARK, outputs.grammar)
+        yield from _grammar("structured_outputs.grammar", outputs.grammar)
         if outputs.json_object:
             yield Wanted("structured_outputs.json_object", Kind.SCHEMA, _ANY_OBJECT)
     yield from _schema("json_schema", fields.json_schema)
+    yield from _other("grammar", Kind.GBNF, fields.grammar or None)
     yield from _schema("guided_json", fields.guided_json)
     yield from _other("guided_regex", Kind.REGEX, fields.guided_regex)
     yield from _other("guided_choice", Kind.CHOICE, fields.guided_choice)
-    yield from _other("guided_grammar", Kind.LARK, fields.guided_grammar)
+    yield from _grammar("guided_grammar", fields.guided_grammar)
 
 
 def _schema(param: str, source: dict[str, Any] | str | None) -> Iterator[Wanted]:
@@ -87,3 +93,9 @@ def _schema(param: str, source: dict[str, Any] | str | None) -> Iterator[Wanted]
 def _other(param: str, kind: Kind, source: str | list[str] | None) -> Iterator[Wanted]:
     if source is not None:
         yield Wanted(param, kind, source)
+
+
+def _grammar(param: str, source: str | None) -> Iterator[Wanted]:
+    """A grammar in either notation."""
+    if source is not None:
+        yield Wanted(param, Kind.GBNF if _GBNF_RULE.search(source) else Kind.LARK, source)

@@ -1,0 +1,1 @@
+"""GBNF, llama.cpp's grammar notation: read as llama.cpp reads it, and written anew for llguidance."""

@@ -1,0 +1,16 @@
+"""Which model a request means that may leave its name out."""
+
+from server.errors import InvalidRequestError
+from server.registry import ModelRegistry, may_use
+
+
+def chosen(registry: ModelRegistry, name: str | None) -> str:
+    """The name of the model; raises InvalidRequestError where none is given and several are served."""
+    if name is not None:
+        return name
+    offers = [offer for offer in registry.offers if may_use(offer)]
+    if len(offers) != 1:
+        raise InvalidRequestError(
+            "'model' is required: this server has several.", param="model", code="missing_required_parameter"
+        )
+    return offers[0].id

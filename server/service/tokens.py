@@ -1,0 +1,154 @@
+"""What tokenizers and templates make of texts, shown to clients."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from schemas.tokenize import (
+    ApplyTemplateRequest,
+    ApplyTemplateResponse,
+    DetokenizeRequest,
+    DetokenizeResponse,
+    TokenizeRequest,
+)
+from server import record
+from server.errors import InvalidRequestError
+from server.loaded_model import LoadedModel, TextVocab
+from server.registry import ModelRegistry
+from server.service import prompts
+from server.service.chat_prompt import rendered
+from server.service.model_name import chosen
+from server.service.wire import to_json
+
+T = TypeVar("T", TokenizeRequest, DetokenizeRequest, ApplyTemplateRequest)
+
+# Bodies of megabytes take a thread for seconds; the threads in which chats are read must not run out.
+_MAX_THREADS = 2
+# Fields that mean nothing to a text.
+_CONVERSATION = ApplyTemplateRequest.model_fields.keys() - {"model"}
+
+
+class TokenService:
+    """Serves `POST /tokenize`, `/detokenize` and `/apply-template`; the answers are JSON."""
+
+    def __init__(self, registry: ModelRegistry) -> None:
+        self._registry = registry
+        self._threads = anyio.CapacityLimiter(_MAX_THREADS)
+
+    async def tokenize(self, request: TokenizeRequest) -> bytes:
+        """A text's tokens, or a conversation's."""
+        return await self._run(_tokenize, request)
+
+    async def detokenize(self, request: DetokenizeRequest) -> bytes:
+        """The text of tokens."""
+        return await self._run(_detokenize, request)
+
+    async def apply_template(self, request: ApplyTemplateRequest) -> bytes:
+        """The prompt of a conversation."""
+        return await self._run(_apply_template, request)
+
+    async def _run(self, work: Callable[[LoadedModel, T], bytes], request: T) -> bytes:
+        async with self._registry.holding(chosen(self._registry, request.model)) as model:
+            record.current().model = model.id
+            return await anyio.to_thread.run_sync(work, model, request, limiter=self._threads)
+
+
+def _tokenize(model: LoadedModel, request: TokenizeRequest) -> bytes:
+    token_ids = _token_ids(model, request)
+    vocab = model.vocab
+    pieces = [vocab.raw_bytes(token_id) for token_id in token_ids] if _wants_pieces(request) else []
+    answer: dict[str, object] = {
+        "tokens": _with_pieces(token_ids, pieces) if request.with_pieces else token_ids,
+        "count": len(token_ids),
+        "max_model_len": model.context_size,
+    }
+    if request.return_token_strs:
+        answer["token_strs"] = [piece.decode(errors="replace") for piece in pieces]
+    if request.return_token_bytes:
+        answer["token_bytes"] = [list(piece) for piece in pieces]
+    # Not by way of the schema: there may be a million tokens.
+    return msgspec.json.encode(answer)
+
+
+def _wants_pieces(request: TokenizeRequest) -> bool:
+    return bool(request.with_pieces or request.return_token_strs or request.return_token_bytes)
+
+
+def _with_pieces(token_ids: Sequence[int], pieces: Sequence[bytes]) -> list[dict[str, object]]:
+    return [
+        {"id": token_id, "piece": _piece(piece)} for token_id, piece in zip(token_ids, pieces, strict=True)
+    ]
+
+
+def _piece(piece: bytes) -> str | list[int]:
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return list(piece)
+
+
+def _token_ids(model: LoadedModel, request: TokenizeRequest) -> list[int]:
+    param, text = _source(model, request)
+    wants_special = _wants_special(request)
+    if wants_special is None:
+        wants_special = param != "content"
+    parse_special = request.parse_special is not False
+    if wants_special:
+        return prompts.text_ids(model, text, param=param, parse_special=parse_special)
+    return prompts.bare_ids(model, text, param=param, parse_special=parse_special)
+
+
+def _source(model: LoadedModel, request: TokenizeRequest) -> tuple[str, str]:
+    """The field that is to be tokenized, and its text."""
+    given = {"prompt": request.prompt, "content": request.content}
+    named = [(name, text) for name, text in given.items() if text is not None]
+    if len(named) + bool(request.messages) != 1:
+        raise _refusal("prompt", "must be given, or else 'content' or 'messages', and only one of them")
+    if named:
+        if unused := request.model_fields_set & _CONVERSATION:
+            raise _refusal(min(unused), "is only allowed with 'messages'")
+        return named[0]
+    if request.parse_special is False:
+        raise _refusal("parse_special", "cannot be false with 'messages': templates write control tokens")
+    return "messages", rendered(request, model)[0]
+
+
+def _wants_special(request: TokenizeRequest) -> bool | None:
+    """Whether special tokens are to be added, in either spelling."""
+    ours, theirs = request.add_special_tokens, request.add_special
+    if ours is not None and theirs is not None and ours != theirs:
+        raise _refusal("add_special", "contradicts 'add_special_tokens'")
+    return theirs if ours is None else ours
+
+
+def _detokenize(model: LoadedModel, request: DetokenizeRequest) -> bytes:
+    prompts.check_ids(model, request.tokens, param="tokens")
+    text = _text(model.vocab, request.tokens)
+    return to_json(DetokenizeResponse(prompt=text, content=text))
+
+
+def _text(vocab: TextVocab, token_ids: Sequence[int]) -> str:
+    """The text that has these tokens, without the space that some tokenizers put before each text."""
+    data = _bytes(vocab, token_ids)
+    if data.startswith(b" ") and _puts_space(vocab):
+        data = data[1:]
+    return data.decode(errors="replace")
+
+
+def _puts_space(vocab: TextVocab) -> bool:
+    return _bytes(vocab, vocab.tokenize("a", add_special=False, parse_special=False)) == b" a"
+
+
+def _bytes(vocab: TextVocab, token_ids: Sequence[int]) -> bytes:
+    return b"".join(map(vocab.raw_bytes, token_ids))
+
+
+def _apply_template(model: LoadedModel, request: ApplyTemplateRequest) -> bytes:
+    return to_json(ApplyTemplateResponse(prompt=rendered(request, model)[0]))
+
+
+def _refusal(param: str, complaint: str) -> InvalidRequestError:
+    return InvalidRequestError(f"'{param}' {complaint}.", param=param, code="invalid_value")
