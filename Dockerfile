@@ -2,7 +2,9 @@
 # come as modules, of which each machine takes the best it can run.
 #
 #   docker build -t caravan .
-#   docker run -p 127.0.0.1:8000:8000 caravan
+#   docker run -p 127.0.0.1:8000:8000 -e CARAVAN_ALLOW_ANONYMOUS=true caravan
+#
+# Where other machines reach the port, make keys instead: docker run -v caravan:/data caravan keys add NAME
 #
 # With CUDA, from NVIDIA's images (the toolkit to build, its libraries to run):
 #
