@@ -73,8 +73,10 @@ ALLOWED = {
         "server.version",
         "server.auth",
     },
+    "server.banner": {"server.engine", "server.registry"},
     "server.serving": {
         "server.app",
+        "server.banner",
         "server.engine",
         "server.registry",
         "server.service",
@@ -84,6 +86,7 @@ ALLOWED = {
     "server.hub": {"server.llama", "server.model_store"},
     "server.configuration": {"server.settings"},
     "server.cli": {
+        "server.banner",
         "server.configuration",
         "server.logs",
         "server.hub",

@@ -93,10 +93,6 @@ class Engine:
             self._flush()
             self._foresight.close()
 
-    def read_vocabulary(self) -> None:
-        """Have ready what the first constraint needs; later it would hold up all streams."""
-        self._intake.read_vocabulary()
-
     @property
     def is_idle(self) -> bool:
         """Whether nothing is queued, waiting or running."""

@@ -140,12 +140,8 @@ def _serve(connection: _Connection, config: EngineConfig) -> None:
         num_spare_rows=max(0, config.max_running + config.num_scored_rows - config.max_sequences),
     )
     connection.send(messages.Loaded())
-    engine = Engine(context, model.vocab, config, _Publisher(connection))
-    # While the first prompt is computed, as nobody's stream can be held up by it yet.
-    reading = threading.Thread(target=engine.read_vocabulary, name="vocabulary")
-    reading.start()
     run_first_prompt(context, config.batch_size)
-    reading.join()
+    engine = Engine(context, model.vocab, config, _Publisher(connection))
     connection.send(messages.Ready(config, library.system_info()))
     threading.Thread(target=_listen, args=(connection, engine), name="listener", daemon=True).start()
     engine.run()

@@ -8,15 +8,15 @@ import llama_cpp
 
 log = logging.getLogger("llama.cpp")
 
-# ggml's levels: debug, info, warning, error. Its warnings are remarks on sizes that we chose on purpose.
-_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.INFO, 4: logging.ERROR}
+# ggml's level of errors. Its warnings are remarks on sizes that we chose on purpose.
+_ERROR = 4
 _CONTINUED = 5
 
 
 class _LogBridge:
     """Joins llama.cpp's partial lines and hands whole ones to `logging`.
 
-    All but errors come down a level: llama.cpp describes its start-up in hundreds of lines.
+    All but errors are for those who look for a fault: it describes its start-up in hundreds of lines.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class _LogBridge:
 
     def _receive(self, level: int, text: bytes, _user_data: object) -> None:
         if level != _CONTINUED:
-            self._level = _LEVELS.get(level, logging.DEBUG)
+            self._level = logging.ERROR if level == _ERROR else logging.DEBUG
         self._pending += text.decode("utf-8", errors="replace")
         *lines, self._pending = self._pending.split("\n")
         for line in lines:

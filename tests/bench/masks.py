@@ -65,7 +65,6 @@ class Bench:
         )
         self._num_tokens: dict[str, int] = {}
         self.engine = Engine(self._context, self._model.vocab, config, self._publish)
-        self.engine.read_vocabulary()
         self._count = 0
 
     def submit(self, constraint: Constraint | None, temperature: float = 0.8) -> None:
