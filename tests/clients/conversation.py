@@ -41,16 +41,16 @@ PERSON_SCHEMA: dict[str, Any] = {
 }
 
 
-class Skip(Exception):
+class SkippedError(Exception):
     """The step has nothing to ask here; the message says why."""
 
 
 def needs(route: str) -> None:
-    """Raise Skip unless the server has `/v1/ROUTE`."""
+    """Raise SkippedError unless the server has `/v1/ROUTE`."""
     address = BASE_URL.removesuffix("/v1")
     with urllib.request.urlopen(f"{address}/openapi.json") as answer:
         if f"/v1/{route}" not in json.load(answer)["paths"]:
-            raise Skip(f"the server has no /v1/{route}")
+            raise SkippedError(f"the server has no /v1/{route}")
 
 
 def run(steps: Mapping[str, object]) -> None:
@@ -62,7 +62,7 @@ def run(steps: Mapping[str, object]) -> None:
         label = name.removeprefix("check_").replace("_", " ")
         try:
             step()
-        except Skip as reason:
+        except SkippedError as reason:
             print(f"skipped {label}: {reason}")
         except BaseException:
             failed = True

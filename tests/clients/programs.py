@@ -80,5 +80,3 @@ def steps(program: Program, url: str, model: str) -> tuple[list[tuple[str, str]]
     if run.returncode and not any(word == "failed" for word, _ in found):
         found.append(("failed", "to run"))
     return found, printed
-
-
