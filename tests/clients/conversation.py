@@ -1,7 +1,7 @@
 """What the scripts of this folder share: each is a conversation in steps with a server.
 
 `python SCRIPT BASE_URL MODEL` runs the functions of a script whose names begin with `check_`, in order, and
-prints one line for each: its outcome, its name, and why it was skipped. The process fails if one of them does.
+prints a line for each: its outcome, its name, and why it was skipped. The process fails if one of them does.
 """
 
 import json

@@ -160,7 +160,7 @@ def check_embeddings() -> None:
     assert len({len(item.embedding) for item in answer.data}) == 1
 
 
-def _refusal(**options: Any) -> openai.APIStatusError:
+def _refusal(**options: object) -> openai.APIStatusError:
     try:
         client.chat.completions.create(**options)
     except openai.APIStatusError as error:
