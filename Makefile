@@ -32,7 +32,7 @@ CLIENTS := $(foreach name,openai-2 openai-3 $(if $(shell command -v npm),node),.
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo '  MODEL=path.gguf  HOST=127.0.0.1  PORT=8000  ARGS="..."  BACKEND=cpu|cuda|metal  PYTHON=python3'
+	@echo '  MODEL=path.gguf  HOST=127.0.0.1  PORT=8000  ARGS="..."  BACKEND=cpu|cuda|metal|portable  PYTHON=python3'
 
 serve: $(VENV)/.packages  ## serve a model: the resident one, or MODEL=path.gguf
 	$(if $(MODEL),,@echo 'another model:  make serve MODEL=path/to/model.gguf PORT=8001')
