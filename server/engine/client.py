@@ -12,6 +12,8 @@ import msgspec
 from server.engine import messages
 from server.engine.child import EngineChild, EngineStartError, FirstPromptDeathError, relay
 from server.engine.config import EngineConfig
+from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
+from server.engine.embedding_calls import EmbeddingCalls
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.errors import EngineFailedError, EngineUnavailableError, OverloadedError
@@ -41,7 +43,9 @@ class AsyncEngine:
         self._stall_seconds = stall_seconds
         self._child: EngineChild | None = None
         self._queues: dict[str, asyncio.Queue[Item]] = {}
+        self._embeddings = EmbeddingCalls()
         self._stats = EngineStats()
+        self._traits = ModelTraits()
         self._supervisor: asyncio.Task[None] | None = None
         self._backoff = _FIRST_BACKOFF
         self._start_seconds = 0.0
@@ -81,6 +85,11 @@ class AsyncEngine:
     def context_size(self) -> int:
         """Tokens that one sequence may have, prompt and answer together; valid after `start`."""
         return self._wanted.context_size
+
+    @property
+    def traits(self) -> ModelTraits:
+        """What the model can do; valid after `start`."""
+        return self._traits
 
     @property
     def num_restarts(self) -> int:
@@ -124,6 +133,20 @@ class AsyncEngine:
             if unfinished:
                 child.send(messages.Abort(request.id))
 
+    async def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
+        """The vector of each input, as they come; raises what `generate` raises.
+
+        Closing the generator early aborts the request.
+        """
+        child = self._child
+        if child is None:
+            raise EngineUnavailableError("the engine is restarting", retry_after=self._retry_after())
+        if self._embeddings.count >= self._wanted.max_waiting:
+            raise OverloadedError("Too many requests wait for this model.", retry_after=_BUSY_RETRY_SECONDS)
+        async with contextlib.aclosing(self._embeddings.run(child, request)) as outputs:
+            async for output in outputs:
+                yield output
+
     async def _supervise(self, child: EngineChild) -> None:
         """Read from the child; when it ends, fail what ran there and start another, for ever."""
         while True:
@@ -146,7 +169,7 @@ class AsyncEngine:
         try:
             while not reading.done():
                 await asyncio.wait([reading], timeout=self._stall_seconds / 10)
-                if not self._queues:
+                if not self._queues and not self._embeddings.count:
                     self._last_heard = time.monotonic()
                 elif time.monotonic() - self._last_heard > self._stall_seconds:
                     log.error("the engine was silent for %.0f s with requests running", self._stall_seconds)
@@ -164,6 +187,8 @@ class AsyncEngine:
             elif isinstance(message, messages.Stepped):
                 self._stats = message.stats
                 self._dispatch(message.outputs)
+            elif isinstance(message, messages.Embedded):
+                self._embeddings.dispatch(message.outputs)
 
     def _dispatch(self, outputs: list[TokenOutput]) -> None:
         for output in outputs:
@@ -174,6 +199,7 @@ class AsyncEngine:
     def _fail_all(self, reason: str) -> None:
         for queue in self._queues.values():
             queue.put_nowait(EngineFailedError(reason))
+        self._embeddings.fail_all(reason)
 
     async def _restart(self) -> EngineChild:
         while True:
@@ -197,6 +223,7 @@ class AsyncEngine:
             self._wanted = msgspec.structs.replace(self._wanted, use_extra_buffers=False)
             child = await EngineChild.start(self._wanted, level)
         self._wanted = child.config
+        self._traits = child.traits
         self._start_seconds = time.monotonic() - begun
         return child
 

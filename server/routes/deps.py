@@ -12,6 +12,7 @@ from server.metrics import Metrics
 from server.registry import ModelRegistry
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
+from server.service.embeddings import EmbeddingService
 from server.service.responses.service import ResponseService
 from server.service.sampling import Decoding
 from server.service.status import StatusService
@@ -28,6 +29,7 @@ class Services:
     decoding: Decoding
     chat: ChatService
     completions: CompletionService
+    embeddings: EmbeddingService
     responses: ResponseService
     tokens: TokenService
     max_body_bytes: int

@@ -75,6 +75,14 @@ async def respond(
     return AnswerStream(answer, services, frame)
 
 
+async def respond_whole(request: Request, work: Coroutine[Any, Any, bytes]) -> Response:
+    """The JSON that `work` makes; it is cancelled when the client leaves."""
+    try:
+        return Response(await _unless_client_leaves(request, work), media_type="application/json")
+    except ClientLeftError:
+        return Response(status_code=_CLIENT_LEFT)
+
+
 class AnswerStream(EventSourceResponse):
     """An answer as events; it closes the answer even where nothing of it was ever sent."""
 
