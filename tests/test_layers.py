@@ -117,6 +117,7 @@ OWNED = {
     "llama_cpp": {"server.llama"},
     "jinja2": {"server.chat"},
     "jsonschema": {"server.service"},
+    "sqlite3": {"server.service"},
     "llguidance": {"server.engine"},
     "fastapi": {"server.routes", "server.app"},
     "starlette": {"server.routes"},
