@@ -30,6 +30,29 @@ _BUSY_RETRY_SECONDS = 5
 Item = TokenOutput | EngineFailedError
 
 
+class _Mailbox:
+    """What has come for one request, for its one reader, who takes all at once."""
+
+    def __init__(self) -> None:
+        self._items: list[Item] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, item: Item) -> None:
+        """Add an item and wake the reader."""
+        self._items.append(item)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def take(self) -> list[Item]:
+        """All items since the last time, in order; waits for the first."""
+        if not self._items:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+            self._waiter = None
+        items, self._items = self._items, []
+        return items
+
+
 class AsyncEngine:
     """One model's engine in a child process that is started anew when it dies.
 
@@ -40,7 +63,7 @@ class AsyncEngine:
         self._wanted = config
         self._stall_seconds = stall_seconds
         self._child: EngineChild | None = None
-        self._queues: dict[str, asyncio.Queue[Item]] = {}
+        self._mailboxes: dict[str, _Mailbox] = {}
         self._stats = EngineStats()
         self._supervisor: asyncio.Task[None] | None = None
         self._backoff = _FIRST_BACKOFF
@@ -108,18 +131,19 @@ class AsyncEngine:
             raise EngineUnavailableError("the engine is restarting", retry_after=self._retry_after())
         if self._num_choices + request.n > self._wanted.max_running + self._wanted.max_waiting:
             raise OverloadedError("Too many requests wait for this model.", retry_after=_BUSY_RETRY_SECONDS)
-        queue: asyncio.Queue[Item] = asyncio.Queue()
+        mailbox = _Mailbox()
         self._num_choices += request.n
-        self._queues[request.id] = queue
+        self._mailboxes[request.id] = mailbox
         unfinished = request.n
         try:
             child.send(messages.Submit(request))
             while unfinished:
-                output = _checked(await queue.get())
-                unfinished -= output.finish_reason is not None
-                yield output
+                for item in await mailbox.take():
+                    output = _checked(item)
+                    unfinished -= output.finish_reason is not None
+                    yield output
         finally:
-            del self._queues[request.id]
+            del self._mailboxes[request.id]
             self._num_choices -= request.n
             if unfinished:
                 child.send(messages.Abort(request.id))
@@ -146,7 +170,7 @@ class AsyncEngine:
         try:
             while not reading.done():
                 await asyncio.wait([reading], timeout=self._stall_seconds / 10)
-                if not self._queues:
+                if not self._mailboxes:
                     self._last_heard = time.monotonic()
                 elif time.monotonic() - self._last_heard > self._stall_seconds:
                     log.error("the engine was silent for %.0f s with requests running", self._stall_seconds)
@@ -167,13 +191,13 @@ class AsyncEngine:
 
     def _dispatch(self, outputs: list[TokenOutput]) -> None:
         for output in outputs:
-            queue = self._queues.get(output.request_id)
-            if queue is not None:
-                queue.put_nowait(output)
+            mailbox = self._mailboxes.get(output.request_id)
+            if mailbox is not None:
+                mailbox.put(output)
 
     def _fail_all(self, reason: str) -> None:
-        for queue in self._queues.values():
-            queue.put_nowait(EngineFailedError(reason))
+        for mailbox in self._mailboxes.values():
+            mailbox.put(EngineFailedError(reason))
 
     async def _restart(self) -> EngineChild:
         while True:
