@@ -118,12 +118,25 @@ class DebugOptions(Schema):
     )
 
 
-class SamplingFields(DecodingFields):
-    """Decoding fields of both completion routes; null means the default."""
+class AnswerFields(DecodingFields):
+    """Fields of every route that answers with text; null means the default."""
 
     seed: Annotated[int | None, Ge(-(2**63)), Le(2**63 - 1), Parameter(stage=Stage.DRAW, source=OPENAI)] = (
         Field(default=None, description="Equal seeds draw equal text; 0 is a seed like any other.")
     )
+    preset: Annotated[
+        Annotated[str, StringConstraints(min_length=1)] | None, Parameter(stage=Stage.DRAW, source=CARAVAN)
+    ] = Field(
+        default=None, description="A named set of values; what the request itself sets comes before them."
+    )
+    stream: bool | None = Field(default=None, description="Answer with server-sent events.")
+    user: str | None = Field(default=None, description="The caller's own label, without effect on the text.")
+    debug: DebugOptions | None = Field(default=None, description="What to tell about the answer's making.")
+
+
+class SamplingFields(AnswerFields):
+    """Decoding fields of both completion routes; null means the default."""
+
     n: Annotated[int | None, Ge(1), Le(MAX_COUNT), Parameter(stage=Stage.DRAW, source=OPENAI, default=1)] = (
         Field(default=None, description="Choices per prompt, at most as many as `--max-choices` says.")
     )
@@ -132,12 +145,4 @@ class SamplingFields(DecodingFields):
         description="Draw so many choices and answer with the `n` of the highest mean log probability, best "
         "first. Not for streams.",
     )
-    preset: Annotated[
-        Annotated[str, StringConstraints(min_length=1)] | None, Parameter(stage=Stage.DRAW, source=CARAVAN)
-    ] = Field(
-        default=None, description="A named set of values; what the request itself sets comes before them."
-    )
-    stream: bool | None = Field(default=None, description="Answer with server-sent events.")
     stream_options: StreamOptions | None = Field(default=None, description="Only together with `stream`.")
-    user: str | None = Field(default=None, description="The caller's own label, without effect on the text.")
-    debug: DebugOptions | None = Field(default=None, description="What to tell about the answer's making.")

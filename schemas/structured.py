@@ -90,12 +90,9 @@ class StructuredOutputs(Schema):
     json_object: bool | None = Field(default=None, description="Any JSON object.")
 
 
-class ConstraintFields(Schema):
-    """Constraints of both completion routes; a request has one at most."""
+class PeersConstraintFields(Schema):
+    """Constraints under the names of vLLM and llama.cpp."""
 
-    response_format: ResponseFormat | None = Field(
-        default=None, description="Text or JSON, as OpenAI has it."
-    )
     structured_outputs: StructuredOutputs | None = Field(
         default=None, description="A JSON schema, a regular expression, choices or a grammar, as vLLM has it."
     )
@@ -116,4 +113,12 @@ class ConstraintFields(Schema):
     )
     guided_grammar: Grammar | None = Field(
         default=None, description="An older name of `structured_outputs.grammar`."
+    )
+
+
+class ConstraintFields(PeersConstraintFields):
+    """Constraints of both completion routes; a request has one at most."""
+
+    response_format: ResponseFormat | None = Field(
+        default=None, description="Text or JSON, as OpenAI has it."
     )

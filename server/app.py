@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -11,13 +11,27 @@ from pydantic.json_schema import models_json_schema
 from schemas.base import Schema
 from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from schemas.completions import CompletionRequest
+from schemas.embeddings import EmbeddingRequest
 from schemas.errors import ErrorResponse
+from schemas.responses import ResponseRequest
+from schemas.responses_events import Event
 from schemas.tokenize import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
 from server.auth.key_ring import open_ring
 from server.auth.quota import Quotas
 from server.metrics import EngineReading, Metrics
 from server.registry import ModelRegistry, may_use
-from server.routes import admin, chat, completions, docs, envelope, models, ops, tokenize
+from server.routes import (
+    admin,
+    chat,
+    completions,
+    docs,
+    embeddings,
+    envelope,
+    models,
+    ops,
+    responses,
+    tokenize,
+)
 from server.routes.deps import Services
 from server.routes.guard import Guard
 from server.routes.journal import Journal
@@ -25,6 +39,10 @@ from server.service import presets
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.constraints.compiler import ConstraintCompiler
+from server.service.embeddings import EmbeddingService
+from server.service.responses.archive import Archive
+from server.service.responses.service import ResponseService
+from server.service.responses.store import Limits
 from server.service.sampling import Decoding, RequestLimits
 from server.service.status import StatusService
 from server.service.tokens import TokenService
@@ -38,9 +56,12 @@ _DESCRIBED: tuple[type[Schema], ...] = (
     ChatCompletionRequest,
     ChatCompletionChunk,
     CompletionRequest,
+    EmbeddingRequest,
     TokenizeRequest,
     DetokenizeRequest,
     ApplyTemplateRequest,
+    ResponseRequest,
+    *get_args(Event),
 )
 
 
@@ -61,6 +82,7 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     )
     decoding = _decoding(settings, registry)
     constraints = ConstraintCompiler()
+    chat_service = ChatService(registry, decoding, constraints)
     metrics = Metrics(lambda: _readings(registry))
     _add_middleware(app, settings, metrics)
     app.state.services = Services(
@@ -68,8 +90,10 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
         metrics=metrics,
         status=StatusService(registry),
         decoding=decoding,
-        chat=ChatService(registry, decoding, constraints),
+        chat=chat_service,
         completions=CompletionService(registry, decoding, constraints),
+        embeddings=EmbeddingService(registry),
+        responses=ResponseService(registry, chat_service, _archive(settings)),
         tokens=TokenService(registry),
         max_body_bytes=settings.max_body_bytes,
         body_seconds=settings.body_seconds,
@@ -77,7 +101,7 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
-    for routes in (chat, completions, tokenize, models, admin):
+    for routes in (chat, completions, responses, embeddings, tokenize, models, admin):
         app.include_router(routes.router, responses=_ERRORS)
     app.include_router(ops.router)
     app.include_router(docs.router)
@@ -118,6 +142,14 @@ def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:
     return decoding
 
 
+def _archive(settings: Settings) -> Archive:
+    path = settings.responses_db or settings.data_dir / "responses.db"
+    return Archive(
+        None if str(path) == "memory" else path,
+        Limits(max_seconds=settings.responses_days * 86400, max_bytes=settings.responses_bytes),
+    )
+
+
 def _readings(registry: ModelRegistry) -> list[EngineReading]:
     models = [model for offer in registry.offers if may_use(offer) and (model := registry.loaded(offer.id))]
     return [
@@ -136,6 +168,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
+        await app.state.services.responses.aclose()
         await app.state.services.registry.close()
 
 

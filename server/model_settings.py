@@ -43,6 +43,10 @@ class ModelOptions(BaseModel):
     )
     threads: int = Field(default=0, ge=0, description="Compute threads. 0: one per usable core.")
     gpu_layers: int = Field(default=-1, ge=-1, description="Layers to put on a GPU. -1: all.")
+    tool_format: str | None = Field(
+        default=None,
+        description="How the model writes tool calls, such as hermes. Default: what its chat template tells.",
+    )
 
 
 class ModelSettings(ModelOptions):

@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import json
 import math
-import shlex
 import signal
 import socket
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from types import FrameType
 
 import uvicorn
@@ -15,13 +13,11 @@ import uvicorn
 from server.app import create_app
 from server.auth.key_ring import open_ring
 from server.auth.keys import KeyFileError
-from server.engine.client import AsyncEngine
+from server.banner import banner
 from server.registry import CatalogError, ModelRegistry, registry_of
 from server.service.presets import PresetError
 from server.settings import Settings
 
-# Models that the banner names; a folder may have many.
-_NUM_LISTED = 8
 # Seconds for the errors that end what is left, once the grace of running requests is over.
 _DRAIN_SECONDS = 10
 
@@ -38,7 +34,7 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
 
     The port opens before the weights are loaded: `/health` answers from then on and `/ready` says when.
     """
-    _refuse_open_door(settings)
+    num_keys = count_keys(settings)
     listener = _listen(settings.host, settings.port)
     with listener:
         registry = _registry(settings, make_registry)
@@ -48,7 +44,9 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
         try:
             await asyncio.wait([serving, starting], return_when=asyncio.FIRST_COMPLETED)
             if _succeeded(starting):
-                print(banner(registry, listener), flush=True)
+                address = listener.getsockname()[:2]
+                is_tls = settings.tls_certificate is not None
+                print(banner(registry, address, num_keys=num_keys, is_tls=is_tls), flush=True)
             else:
                 server.should_exit = True
             await serving
@@ -61,47 +59,20 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
             raise StartError(str(error)) from error
 
 
-def banner(registry: ModelRegistry, listener: socket.socket) -> str:
-    """What the operator needs first: what is served, where, how to try it and how to name another model."""
-    host, port = listener.getsockname()[:2]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 (compared, not bound)
-    base = f"http://{shown}:{port}/v1"
-    request = {
-        "model": registry.offers[0].id,
-        "messages": [{"role": "user", "content": "Hello!"}],
-    }
-    lines = [
-        _served(registry),
-        *_sizes(registry),
-        f"  base URL: {base}",
-        f"  docs:     {base.removesuffix('/v1')}/docs",
-        "  keys:     off; whoever reaches this address may use it",
-        "  try it:",
-        f"    curl {base}/chat/completions -H 'Content-Type: application/json' \\",
-        f"      -d {shlex.quote(json.dumps(request))}",
-        "  another model: caravan serve --model path/to/model.gguf",
-    ]
-    return "\n".join(lines)
-
-
-def _served(registry: ModelRegistry) -> str:
-    names = [offer.id for offer in registry.offers]
-    first = registry.loaded(names[0])
-    if len(names) == 1 and first is not None:
-        return f"Caravan serves {first.id} with {first.context_size} tokens of context"
-    listed = ", ".join(names[:_NUM_LISTED]) + (", ..." if len(names) > _NUM_LISTED else "")
-    return f"Caravan serves {len(names)} models: {listed}"
-
-
-def _sizes(registry: ModelRegistry) -> Iterator[str]:
-    """What a single model may take: sequences, cells, threads, memory."""
-    offer = registry.offers[0]
-    model = registry.loaded(offer.id)
-    if len(registry.offers) > 1 or model is None or not isinstance(model.engine, AsyncEngine):
-        return
-    config = model.engine.config
-    yield f"  at once:  {config.max_running} sequences, {config.num_cells} tokens in memory"
-    yield f"  takes:    {config.num_threads} threads, about {offer.estimate_need() >> 20} MiB of memory"
+def count_keys(settings: Settings) -> int:
+    """How many keys there are. Raises StartError over their file, and where there are none although anybody
+    who reaches this machine could then use it, unless that is wanted.
+    """
+    try:
+        num_keys = len(open_ring(settings).current())
+    except KeyFileError as error:
+        raise StartError(str(error)) from error
+    if not num_keys and not settings.lets_anybody_in:
+        raise StartError(
+            f"--host {settings.host} lets other machines in, and there are no keys: make one with "
+            "'caravan keys add NAME', or say --allow-anonymous"
+        )
+    return num_keys
 
 
 class _Server(uvicorn.Server):
@@ -141,21 +112,6 @@ class _Server(uvicorn.Server):
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-
-
-def _refuse_open_door(settings: Settings) -> None:
-    """Raises StartError where anybody who reaches this machine could use it, unless that is wanted."""
-    if settings.lets_anybody_in:
-        return
-    try:
-        has_keys = bool(open_ring(settings).current())
-    except KeyFileError as error:
-        raise StartError(str(error)) from error
-    if not has_keys:
-        raise StartError(
-            f"--host {settings.host} lets other machines in, and there are no keys: make one with "
-            "'caravan keys add NAME', or say --allow-anonymous"
-        )
 
 
 def _registry(settings: Settings, make_registry: MakeRegistry) -> ModelRegistry:

@@ -19,6 +19,7 @@ SECTIONS = {
     "context_size": "Engine",
     "keys_file": "Access",
     "defaults": "Requests",
+    "responses_db": "Responses",
     "keep_alive_seconds": "Operation",
 }
 
@@ -96,7 +97,8 @@ class Settings(ModelOptions, BaseSettings):
         default=None, description="Folder whose GGUF files are all served, each loaded at its first request."
     )
     data_dir: Place = Field(
-        default_factory=default_data_dir, description="Folder where `caravan pull` keeps models."
+        default_factory=default_data_dir,
+        description="Folder for downloaded models and for what the server keeps.",
     )
     max_loaded: NonNegativeInt = Field(
         default=0,
@@ -154,6 +156,21 @@ class Settings(ModelOptions, BaseSettings):
     )
     allow_unknown_fields: bool = Field(
         default=False, description="Let request fields pass that nobody knows, instead of refusing them."
+    )
+    responses_db: Place | None = Field(
+        default=None,
+        description="File that keeps responses for later requests; `memory` keeps them until the server "
+        "ends. Default: responses.db in the data folder.",
+    )
+    responses_days: float = Field(
+        default=30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="How long a response is kept after it was made or last gone on with.",
+    )
+    responses_bytes: ByteSize = Field(
+        default=ByteSize(1024**3),
+        description="Most space for kept responses, such as 1GiB; the least recently used go first.",
     )
     keep_alive_seconds: float = Field(
         default=15.0,

@@ -166,7 +166,7 @@ def test_usage(words: list[str], code: int) -> None:
 
 def test_nothing_is_left_in_the_environment_of_the_tests() -> None:
     """Options of a developer's own shell would change what these tests see."""
-    assert not [name for name in os.environ if name.startswith("CARAVAN_")]
+    assert [name for name in os.environ if name.startswith("CARAVAN_")] == ["CARAVAN_DATA_DIR"]
 
 
 def test_the_door_stays_shut_without_keys(tmp_path: Path) -> None:
@@ -189,6 +189,8 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     with serving(*file) as (_process, shown):
         base = re.search(r"base URL: (\S+)", shown)
         assert base is not None
+        assert "keys:     on; there is one, and every request needs one" in shown
+        assert '-H "Authorization: Bearer $KEY"' in shown
         key = {"Authorization": f"Bearer {made.stdout.strip()}"}
         assert httpx.get(f"{base[1]}/models").status_code == 401
         assert httpx.get(f"{base[1]}/models", headers=key).status_code == 200

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.banner import keys_told
 from server.cli.units import shown_bytes
 from server.engine.child import EngineStartError
 from server.engine.client import AsyncEngine
@@ -16,6 +17,7 @@ from server.llama import library
 from server.loaded_model import TextEngine
 from server.machine import available_memory, memory_limit, usable_cores
 from server.registry import CatalogError, offers
+from server.serving import StartError, count_keys
 from server.settings import Settings
 
 # A processor's feature in /proc/cpuinfo, its name in llama.cpp's report, whether lacking it is a fault.
@@ -48,6 +50,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield threads(settings.threads, usable_cores())
     yield gpu(library.has_gpu(), Path("/dev/nvidia0").exists())
     yield _port(settings)
+    yield keys(settings)
     try:
         offer = offers(settings)[0]
     except CatalogError as error:
@@ -102,6 +105,14 @@ def _port(settings: Settings) -> Finding:
             return Finding("address", Verdict.FINE, f"{place} is free")
     except OSError as error:
         return Finding("address", Verdict.ADVICE, f"{place}: {error.strerror}", "choose another --port")
+
+
+def keys(settings: Settings) -> Finding:
+    """Whether those may come in who should."""
+    try:
+        return Finding("keys", Verdict.FINE, keys_told(count_keys(settings)))
+    except StartError as error:
+        return Finding("keys", Verdict.FAULT, str(error))
 
 
 async def first_prompt(engine: TextEngine) -> Finding:

@@ -106,10 +106,6 @@ class Intake:
         self._waiting.clear()
         return waiting
 
-    def read_vocabulary(self) -> None:
-        """Have ready what the first constraint needs."""
-        self._factory.read_vocabulary()
-
     def _guide(self, request: GenerationRequest, mask: TokenMask | None) -> Guide | None:
         if mask is None and request.reasoning is None:
             return None

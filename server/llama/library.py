@@ -3,20 +3,22 @@
 import ctypes
 import functools
 import logging
+import os
+from pathlib import Path
 
 import llama_cpp
 
 log = logging.getLogger("llama.cpp")
 
-# ggml's levels: debug, info, warning, error. Its warnings are remarks on sizes that we chose on purpose.
-_LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.INFO, 4: logging.ERROR}
+# ggml's level of errors. Its warnings are remarks on sizes that we chose on purpose.
+_ERROR = 4
 _CONTINUED = 5
 
 
 class _LogBridge:
     """Joins llama.cpp's partial lines and hands whole ones to `logging`.
 
-    All but errors come down a level: llama.cpp describes its start-up in hundreds of lines.
+    All but errors are for those who look for a fault: it describes its start-up in hundreds of lines.
     """
 
     def __init__(self) -> None:
@@ -26,7 +28,7 @@ class _LogBridge:
 
     def _receive(self, level: int, text: bytes, _user_data: object) -> None:
         if level != _CONTINUED:
-            self._level = _LEVELS.get(level, logging.DEBUG)
+            self._level = logging.ERROR if level == _ERROR else logging.DEBUG
         self._pending += text.decode("utf-8", errors="replace")
         *lines, self._pending = self._pending.split("\n")
         for line in lines:
@@ -42,8 +44,21 @@ def start() -> _LogBridge:
     """
     bridge = _LogBridge()
     llama_cpp.llama_log_set(bridge.callback, ctypes.c_void_p(0))
+    load_modules()
     llama_cpp.llama_backend_init()
     return bridge
+
+
+def load_modules() -> None:
+    """Load the kernels of a portable build, which are modules beside the library, one for each generation of
+    processors and one for each kind of GPU; of the former, the best that this processor runs
+    (`ggml_backend_load_all_from_path`). Other builds have theirs in the library itself.
+    """
+    folder = Path(llama_cpp.__file__).parent / "lib"
+    if any(folder.glob("libggml-cpu-*.so")):
+        # By its name alone this is the library that llama.cpp has loaded; a path could load it once more.
+        (library,) = folder.glob("libggml.so.[0-9]")
+        ctypes.CDLL(library.name).ggml_backend_load_all_from_path(os.fsencode(folder))
 
 
 def system_info() -> str:

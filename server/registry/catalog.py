@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from server import resident
+from server.chat.tool_parsers import FORMATS
 from server.engine.client import AsyncEngine
 from server.engine.config import EngineConfig, settled_lengths
 from server.llama.estimate import estimate
@@ -119,6 +120,10 @@ def _is_sound(path: Path) -> bool:
 
 
 def _offer(name: str, path: Path, table: ModelSettings, make_engine: MakeEngine) -> ModelOffer:
+    if table.tool_format is not None and table.tool_format not in FORMATS:
+        raise CatalogError(
+            f"there is no tool_format '{table.tool_format}'; there are {', '.join(sorted(FORMATS))}"
+        )
     config = _engine_config(path, table)
     return ModelOffer(
         id=name,

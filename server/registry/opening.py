@@ -56,7 +56,7 @@ def open_texts(path: Path, name: str, settings: ModelSettings, engine: TextEngin
             id=name,
             vocab=vocab,
             template=template,
-            family=recognise(template.source),
+            family=recognise(template.source, settings.tool_format),
             engine=engine,
             bos_text=_token_text(vocab, vocab.bos_id) if vocab.adds_bos else "",
             metadata=model.metadata,

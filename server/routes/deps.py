@@ -12,6 +12,8 @@ from server.metrics import Metrics
 from server.registry import ModelRegistry
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
+from server.service.embeddings import EmbeddingService
+from server.service.responses.service import ResponseService
 from server.service.sampling import Decoding
 from server.service.status import StatusService
 from server.service.tokens import TokenService
@@ -27,6 +29,8 @@ class Services:
     decoding: Decoding
     chat: ChatService
     completions: CompletionService
+    embeddings: EmbeddingService
+    responses: ResponseService
     tokens: TokenService
     max_body_bytes: int
     body_seconds: float

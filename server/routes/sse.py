@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any, Protocol, TypeVar
 
 import anyio
 from fastapi import Request, Response
@@ -15,7 +15,6 @@ from server import record
 from server.errors import CaravanError, ServerError
 from server.routes.deps import Services
 from server.routes.envelope import envelope
-from server.service.pending import PendingAnswer
 from server.service.wire import to_json
 
 T = TypeVar("T")
@@ -32,7 +31,35 @@ class ClientLeftError(Exception):
     """The connection was closed before the answer had begun."""
 
 
-async def respond(request: Request, answer: PendingAnswer, services: Services) -> Response:
+class Answering(Protocol):
+    """What services give to routes; `stream` says which of `events` and `whole` the request asked for."""
+
+    stream: bool
+
+    async def whole(self) -> bytes:
+        """The JSON of the complete answer."""
+
+    async def open(self, seconds: float) -> None:
+        """Start, and wait for the first output or `seconds`; comes before `events`."""
+
+    def events(self) -> AsyncGenerator[bytes, None]:
+        """The data of each event."""
+
+    async def aclose(self) -> None:
+        """Must follow, on every path."""
+
+
+Frame = Callable[[bytes], bytes]
+
+
+def data_alone(data: bytes) -> bytes:
+    """An event without a name."""
+    return b"data: %b\n\n" % data
+
+
+async def respond(
+    request: Request, answer: Answering, services: Services, frame: Frame = data_alone
+) -> Response:
     """Run an answer. What fails before the first token, or before a keep-alive is due, raises here."""
     try:
         if not answer.stream:
@@ -45,14 +72,22 @@ async def respond(request: Request, answer: PendingAnswer, services: Services) -
     except BaseException:
         await answer.aclose()
         raise
-    return AnswerStream(answer, services)
+    return AnswerStream(answer, services, frame)
+
+
+async def respond_whole(request: Request, work: Coroutine[Any, Any, bytes]) -> Response:
+    """The JSON that `work` makes; it is cancelled when the client leaves."""
+    try:
+        return Response(await _unless_client_leaves(request, work), media_type="application/json")
+    except ClientLeftError:
+        return Response(status_code=_CLIENT_LEFT)
 
 
 class AnswerStream(EventSourceResponse):
     """An answer as events; it closes the answer even where nothing of it was ever sent."""
 
-    def __init__(self, answer: PendingAnswer, services: Services) -> None:
-        self._events = _events(answer)
+    def __init__(self, answer: Answering, services: Services, frame: Frame = data_alone) -> None:
+        self._events = _events(answer, frame)
         super().__init__(
             self._events,
             sep="\n",
@@ -82,20 +117,20 @@ class AnswerStream(EventSourceResponse):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _events(answer: PendingAnswer) -> AsyncGenerator[bytes, None]:
+async def _events(answer: Answering, frame: Frame) -> AsyncGenerator[bytes, None]:
     """Framed events; a failure becomes one error event, after which the stream ends without `[DONE]`."""
     try:
         async with contextlib.aclosing(answer.events()) as events:
             async for data in events:
-                yield b"data: %b\n\n" % data
+                yield frame(data)
     except CaravanError as error:
         record.current().fail(error.code)
-        yield b"data: %b\n\n" % to_json(envelope(error))
+        yield data_alone(to_json(envelope(error)))
     except Exception:
         log.exception("a stream failed")
         fault = ServerError("The server failed while it wrote this answer.")
         record.current().fail(fault.code)
-        yield b"data: %b\n\n" % to_json(envelope(fault))
+        yield data_alone(to_json(envelope(fault)))
 
 
 async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:

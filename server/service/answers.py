@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 import anyio.to_thread
 
 from schemas.common import FinishReason
+from server import record
 from server.engine.outputs import FinishReason as EngineFinishReason
 from server.engine.outputs import TokenLogprob, TokenOutput
 from server.service.choices import FinishedChoice, Shape
@@ -55,12 +56,17 @@ class Answer:
                 if output.finish_reason is not None:
                     last[output.index] = output
         replies = [self._shape.reply("".join(pieces)) for pieces in texts]
-        await self._judge([None if reply.calls else reply.content for reply in replies], last)
+        await judge(
+            self._verdict,
+            self._generation.model.id,
+            [None if reply.calls else reply.content for reply in replies],
+            last,
+        )
         kept = self._plan.kept([last[index] for index in range(self._generation.num_choices)])
         choices = [
             FinishedChoice(
                 reply=replies[output.index],
-                finish_reason=_wire_reason(output.finish_reason),
+                finish_reason=wire_reason(output.finish_reason),
                 logprobs=logprobs[output.index],
                 prompt_logprobs=self._generation.prompt_logprobs[output.index],
             )
@@ -87,7 +93,7 @@ class Answer:
                 if output.finish_reason is not None:
                     last[output.index] = output
                     reason, debug = (
-                        _wire_reason(output.finish_reason),
+                        wire_reason(output.finish_reason),
                         self._plan.debug({output.index: output}),
                     )
                     left = () if output.text else output.logprobs
@@ -96,22 +102,30 @@ class Answer:
             if self._with_usage:
                 yield to_json(self._shape.usage_chunk(self._generation.usage()))
             yield DONE
-            await self._judge([stream.content for stream in streams], last)
-
-    async def _judge(self, contents: Sequence[str | None], last: Mapping[int, TokenOutput]) -> None:
-        """Hold what has ended by itself against its constraint, calls excepted.
-
-        A breach is a fault of ours, for the log.
-        """
-        if self._verdict is None:
-            return
-        for index, output in last.items():
-            content = contents[index]
-            if output.finish_reason is EngineFinishReason.STOP and content is not None:
-                fault = await anyio.to_thread.run_sync(self._verdict.fault, content)
-                if fault is not None:
-                    log.error("answer %s breaks its constraint: %s", output.request_id, fault)
+            await judge(
+                self._verdict, self._generation.model.id, [stream.content for stream in streams], last
+            )
 
 
-def _wire_reason(reason: EngineFinishReason | None) -> FinishReason:
+async def judge(
+    verdict: Verdict | None, model_id: str, contents: Sequence[str | None], last: Mapping[int, TokenOutput]
+) -> None:
+    """Hold what has ended by itself against its constraint, calls excepted.
+
+    A breach is a fault of ours, for the log and the metrics.
+    """
+    if verdict is None:
+        return
+    for index, output in last.items():
+        content = contents[index]
+        if output.finish_reason is EngineFinishReason.STOP and content is not None:
+            fault = await anyio.to_thread.run_sync(verdict.fault, content)
+            if fault is not None:
+                if (metrics := record.current().metrics) is not None:
+                    metrics.constraint_violations.labels(model_id).inc()
+                log.error("answer %s breaks its constraint: %s", output.request_id, fault)
+
+
+def wire_reason(reason: EngineFinishReason | None) -> FinishReason:
+    """Why a choice ended, in OpenAI's words."""
     return "length" if reason is EngineFinishReason.LENGTH else "stop"

@@ -15,6 +15,7 @@ from server.service.answers import Answer
 from server.service.chat_prompt import rendered
 from server.service.choices import ChatShape, Identity
 from server.service.constraints.compiler import Compiled, ConstraintCompiler, constraint, verdict
+from server.service.constraints.verdict import Verdict
 from server.service.generation import Generation, Guidance
 from server.service.logprobs import LogprobWriter
 from server.service.pending import PendingAnswer
@@ -38,6 +39,16 @@ class _Read:
     keeps_thought: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class PreparedChat:
+    """A request that nothing can refuse any more. Without a `reading`, all text is content."""
+
+    generation: Generation
+    plan: Plan
+    reading: Reading | None
+    judge: Verdict | None
+
+
 class ChatService:
     """Serves `POST /v1/chat/completions` for all models of a registry."""
 
@@ -52,8 +63,27 @@ class ChatService:
         return PendingAnswer(self._registry, request.model, prepare, stream=bool(request.stream))
 
     async def _prepare(self, request: ChatCompletionRequest, model: LoadedModel) -> Answer:
-        """Everything that can refuse the request happens here; nothing has reached the engine yet."""
         with_usage = sampling.wants_usage_chunk(request)
+        identity = Identity.new("chatcmpl", request.model)
+        prepared = await self.prepare(request, model, identity.id)
+        return Answer(
+            prepared.generation,
+            ChatShape(
+                identity,
+                with_usage=with_usage,
+                writer=LogprobWriter(model.vocab) if request.logprobs else None,
+                prompt_writer=None if request.prompt_logprobs is None else LogprobWriter(model.vocab),
+                reading=prepared.reading,
+            ),
+            prepared.plan,
+            prepared.judge,
+            with_usage=with_usage,
+        )
+
+    async def prepare(
+        self, request: ChatCompletionRequest, model: LoadedModel, request_id: str
+    ) -> PreparedChat:
+        """Everything that can refuse the request happens here; nothing has reached the engine yet."""
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         read = await anyio.to_thread.run_sync(self._read, model, request)
         compiled = await self._constraints.compile(request, model.vocab)
@@ -66,21 +96,12 @@ class ChatService:
             shown_token_ids=tool_use.shown_token_ids(model) if reading or read.thinking else (),
         )
         plan = read.plan
-        # A thought that stays in the content would not stand up to it.
-        judge = None if read.keeps_thought else verdict(compiled, plan.params)
-        identity = Identity.new("chatcmpl", request.model)
-        return Answer(
-            Generation(model, identity.id, [read.token_ids], plan.params, plan.num_drawn, guidance),
-            ChatShape(
-                identity,
-                with_usage=with_usage,
-                writer=LogprobWriter(model.vocab) if request.logprobs else None,
-                prompt_writer=None if request.prompt_logprobs is None else LogprobWriter(model.vocab),
-                reading=reading,
-            ),
-            plan,
-            judge,
-            with_usage=with_usage,
+        return PreparedChat(
+            generation=Generation(model, request_id, [read.token_ids], plan.params, plan.num_drawn, guidance),
+            plan=plan,
+            reading=reading,
+            # A thought that stays in the content would not stand up to it.
+            judge=None if read.keeps_thought else verdict(compiled, plan.params),
         )
 
     def _read(self, model: LoadedModel, request: ChatCompletionRequest) -> _Read:

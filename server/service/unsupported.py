@@ -83,6 +83,23 @@ _PEERS: dict[str, Neutral] = {
     "use_beam_search": _false,
 }
 
+_RESPONSES: dict[str, Neutral] = {
+    "access_programs": _null,
+    "context_management": _empty,
+    "conversation": _null,
+    "image": _null,
+    "input[].async": _false,
+    "input[].caller": _one_of({"type": "direct"}),
+    "input[].content[].prompt_cache_breakpoint": _null,
+    "input[].created_by": _null,
+    "input[].namespace": _null,
+    "input[].output[].prompt_cache_breakpoint": _null,
+    "tools[].allowed_callers": _one_of(["direct"]),
+    "tools[].async": _false,
+    "tools[].defer_loading": _false,
+    "tools[].output_schema": _null,
+}
+
 # What clients of OpenAI send by habit and what has nothing to act on here: labels of the caller, and wishes
 # about storage and caches of OpenAI's own. Nothing is stored, and prefixes are cached without being told.
 _NO_EFFECT: dict[str, Neutral] = {
@@ -93,7 +110,7 @@ _NO_EFFECT: dict[str, Neutral] = {
     "store": _one_of(True, False),
 }
 
-NEUTRAL_VALUES: dict[str, Neutral] = _MESSAGE | _OPENAI | _PEERS | _NO_EFFECT
+NEUTRAL_VALUES: dict[str, Neutral] = _MESSAGE | _OPENAI | _PEERS | _RESPONSES | _NO_EFFECT
 
 # Kinds of content parts that OpenAI knows; a part of such a kind is unsupported, of any other a mistake.
 PART_TYPES = frozenset(

@@ -13,36 +13,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from schemas.base import Schema
-from schemas.common import StreamOptions
-from schemas.messages import (
-    AssistantMessage,
-    DeveloperMessage,
-    FunctionMessage,
-    SystemMessage,
-    TextPart,
-    ToolMessage,
-    UserMessage,
-)
-from schemas.sampling import DebugOptions
-from schemas.structured import JsonObjectFormat, JsonSchemaFormat, NamedSchema, StructuredOutputs
-from schemas.tools import (
-    AllowedTools,
-    AllowedToolsChoice,
-    CustomCall,
-    CustomChoice,
-    CustomDefinition,
-    CustomTool,
-    FunctionChoice,
-    FunctionDefinition,
-    FunctionTool,
-    GrammarInput,
-    InputGrammar,
-    PastCustomCall,
-    PastFunction,
-    PastFunctionCall,
-    ToolReference,
-)
+from schemas.kinds import UNSUPPORTED
 from server.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
+from server.service.nested_names import names_at
 from server.service.unsupported import NEUTRAL_VALUES, PART_TYPES
 
 S = TypeVar("S", bound=Schema)
@@ -51,38 +24,6 @@ _INDEX = re.compile(r"\[\d+\]")
 
 _LONGEST_PATH = 200
 
-
-def _names(*kinds: type[Schema]) -> frozenset[str]:
-    """Fields of some schemas as they are called on the wire."""
-    return frozenset(field.alias or name for kind in kinds for name, field in kind.model_fields.items())
-
-
-_MESSAGES = (SystemMessage, DeveloperMessage, UserMessage, AssistantMessage, ToolMessage, FunctionMessage)
-_NESTED: dict[str, Set[str]] = {
-    "messages[]": _names(*_MESSAGES),
-    "messages[].content[]": _names(TextPart),
-    "messages[].tool_calls[]": _names(PastFunctionCall, PastCustomCall),
-    "messages[].tool_calls[].function": _names(PastFunction),
-    "messages[].tool_calls[].custom": _names(CustomCall),
-    "messages[].function_call": _names(PastFunction),
-    "tools[]": _names(FunctionTool, CustomTool),
-    "tools[].function": _names(FunctionDefinition),
-    "tools[].custom": _names(CustomDefinition),
-    "tools[].custom.format": _names(GrammarInput),
-    "tools[].custom.format.grammar": _names(InputGrammar),
-    "tool_choice": _names(FunctionChoice, CustomChoice, AllowedToolsChoice),
-    "tool_choice.function": _names(ToolReference),
-    "tool_choice.custom": _names(ToolReference),
-    "tool_choice.allowed_tools": _names(AllowedTools),
-    "tool_choice.allowed_tools.tools[]": _names(FunctionChoice, CustomChoice),
-    "functions[]": _names(FunctionDefinition),
-    "function_call": _names(ToolReference),
-    "debug": _names(DebugOptions),
-    "response_format": _names(JsonObjectFormat, JsonSchemaFormat),
-    "response_format.json_schema": _names(NamedSchema),
-    "stream_options": _names(StreamOptions),
-    "structured_outputs": _names(StructuredOutputs),
-}
 
 _TYPES = {
     "bool_type": "a boolean",
@@ -151,7 +92,8 @@ def _extras_around(schema: type[Schema], body: bytes, fault: ErrorDetails) -> It
         parent = parent[step]
     for path, value in ((_joined(steps[:-1]), parent), ("", document)):
         known = _known_names(schema, _pattern(path))
-        if isinstance(value, dict):
+        # Objects whose names are the client's own have no unknown ones.
+        if isinstance(value, dict) and known:
             prefix = f"{path}." if path else ""
             yield from ((prefix + name, extra) for name, extra in value.items() if name not in known)
 
@@ -172,6 +114,8 @@ def _translate(schema: type[Schema], fault: ErrorDetails) -> InvalidRequestError
         param += ".role"
         message = "must be one of 'system', 'developer', 'user', 'assistant', 'tool', 'function'"
         return InvalidRequestError(f"'{param}' {message}.", param=param, code="invalid_value")
+    if kind == UNSUPPORTED:
+        return UnsupportedParameterError(f"'{param}' {fault['msg']}.", param=param)
     code = "invalid_type" if kind in _TYPES or kind.endswith("_kind") else "invalid_value"
     return InvalidRequestError(f"'{param}' {_complaint(schema, fault)}.", param=param, code=code)
 
@@ -232,7 +176,7 @@ def _unexpected_field(schema: type[Schema], path: str) -> InvalidRequestError:
 
 def _known_names(schema: type[Schema], pattern: str) -> Set[str]:
     """Fields that an object at a place may have."""
-    return _NESTED.get(pattern, frozenset()) if pattern else schema.model_fields.keys()
+    return names_at(schema, pattern) if pattern else schema.model_fields.keys()
 
 
 def _pattern(path: str) -> str:

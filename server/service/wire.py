@@ -18,12 +18,24 @@ def to_json(document: Schema) -> bytes:
     return document.model_dump_json(exclude_unset=True).encode()
 
 
+def to_event(document: Schema) -> bytes:
+    """The same by the names of the wire, as one line for any reader of lines."""
+    encoded = document.model_dump_json(exclude_unset=True, by_alias=True)
+    if not encoded.isascii() and _LINE_BREAKS.search(encoded):
+        encoded = _LINE_BREAKS.sub(_escape, encoded)
+    return encoded.encode()
+
+
 def json_string(text: str) -> bytes:
     """A JSON string that any reader of lines leaves in one piece."""
     encoded = msgspec.json.encode(text)
     if text.isascii() or not _LINE_BREAKS.search(text):
         return encoded
-    return _LINE_BREAKS.sub(lambda match: f"\\u{ord(match[0]):04x}", encoded.decode()).encode()
+    return _LINE_BREAKS.sub(_escape, encoded.decode()).encode()
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def head_and_tail(build: Callable[[str], Schema]) -> tuple[bytes, bytes]:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from server.auth import keys
 from server.cli import diagnosis
 from server.cli.diagnosis import Finding, Verdict
 from server.engine.client import AsyncEngine
 from server.engine.config import EngineConfig
+from server.settings import Settings
 from tests.cli.calling import call
 from tests.conftest import TinyModels
 
@@ -32,6 +34,17 @@ def test_sizes_that_the_machine_does_not_have() -> None:
     assert diagnosis.threads(3, 2).remedy == "set --threads 2, or 0"
     assert verdicts(diagnosis.memory(1, 2, 3), diagnosis.memory(2, 1, 3)) == [Verdict.FINE, Verdict.FAULT]
     assert verdicts(diagnosis.gpu(False, True), diagnosis.gpu(True, True)) == [Verdict.ADVICE, Verdict.FINE]
+
+
+def test_keys_that_are_missing_or_cannot_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    inside, outside = Settings(keys_file=file), Settings(keys_file=file, host="0.0.0.0")
+    assert verdicts(diagnosis.keys(inside), diagnosis.keys(outside)) == [Verdict.FINE, Verdict.FAULT]
+    keys.add(file, name="alice")
+    assert diagnosis.keys(outside) == diagnosis.keys(inside)
+    assert diagnosis.keys(inside).detail.startswith("on; there is one")
+    file.write_text("{")
+    assert verdicts(diagnosis.keys(inside)) == [Verdict.FAULT]
 
 
 def test_an_engine_that_cannot_start(tiny_models: TinyModels, tmp_path: Path) -> None:

@@ -18,12 +18,14 @@ def test_the_example_is_current() -> None:
     assert EXAMPLE.read_text(encoding="utf-8") == example(), "run python -m deploy.config_example"
 
 
-def test_the_example_as_it_stands_changes_nothing() -> None:
+def test_the_example_as_it_stands_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CARAVAN_DATA_DIR")
     assert read_configuration({"config": str(EXAMPLE)}).origins == {"config": "--config"}
 
 
 def test_every_option_of_it_can_be_uncommented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.delenv("CARAVAN_DATA_DIR")
     file = tmp_path / "caravan.toml"
     file.write_text(OPTION.sub("", example()))
     document = tomllib.loads(file.read_text())

@@ -165,3 +165,13 @@ def test_a_stored_model_is_found_by_its_name(tiny_models: TinyModels, tmp_path: 
     model = opened(quiet_offers(settings)[0])
     assert model.id == offer.id
     model.close()
+
+
+def test_the_operator_may_say_how_calls_are_written(tiny_models: TinyModels) -> None:
+    (offer,) = quiet_offers(Settings(model=tiny_models["qwen2"], tool_format="mistral"))
+    model = opened(offer)
+    assert model.family.tools is not None
+    assert model.family.tools.name == "mistral"
+    model.close()
+    with pytest.raises(CatalogError, match=r"there is no tool_format 'mistal'; there are .*mistral"):
+        quiet_offers(Settings(model=tiny_models["qwen2"], tool_format="mistal"))

@@ -93,6 +93,14 @@ def test_a_request_in_the_series(client: TestClient, *, stream: bool) -> None:
     assert told["caravan_memory_bytes  server"] > 1_000_000
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_answers_that_break_their_constraint_are_counted(client: TestClient, *, stream: bool) -> None:
+    """The scripted engine pays no heed to constraints."""
+    wanted = {"structured_outputs": {"choice": ["yes", "no"]}, "max_tokens": 3, "n": 2}
+    client.post(PATH, json={**BODY, **wanted, "stream": stream})
+    assert samples(client)["caravan_constraint_violations_total fake"] == 2
+
+
 def test_clients_that_leave_are_counted(live: str, engine: ScriptedEngine) -> None:
     engine.hold_after = 1
     with httpx.stream("POST", live + PATH, json={**BODY, "stream": True}) as response:

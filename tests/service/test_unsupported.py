@@ -6,10 +6,12 @@ from collections.abc import Callable
 import pytest
 from openai.resources.chat.completions import Completions as ChatCompletions
 from openai.resources.completions import Completions
+from openai.resources.responses import Responses
 
 from schemas.base import Schema
 from schemas.chat import ChatCompletionRequest
 from schemas.completions import CompletionRequest
+from schemas.responses import ResponseRequest
 from server.service.unsupported import NEUTRAL_VALUES
 
 # Arguments of the client's methods that are about the call, not in its body.
@@ -18,8 +20,12 @@ CALL = {"self", "extra_headers", "extra_query", "extra_body", "timeout"}
 
 @pytest.mark.parametrize(
     ("method", "schema"),
-    [(ChatCompletions.create, ChatCompletionRequest), (Completions.create, CompletionRequest)],
-    ids=["chat", "completions"],
+    [
+        (ChatCompletions.create, ChatCompletionRequest),
+        (Completions.create, CompletionRequest),
+        (Responses.create, ResponseRequest),
+    ],
+    ids=["chat", "completions", "responses"],
 )
 def test_every_field_of_openais_client_is_served_or_refused_by_name(
     method: Callable[..., object], schema: type[Schema]

@@ -1,0 +1,120 @@
+"""Tools of the Responses API, in its flat shapes."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, StringConstraints, Tag
+
+from schemas.base import Schema
+from schemas.kinds import type_tag, without
+from schemas.tools import MAX_DEFINITION, MAX_TOOLS, TextInput, ToolMode, ToolName
+
+# What OpenAI runs on its own machines.
+BUILT_IN = frozenset(
+    {
+        "apply_patch",
+        "code_interpreter",
+        "computer",
+        "computer_use_preview",
+        "file_search",
+        "image_generation",
+        "local_shell",
+        "mcp",
+        "namespace",
+        "programmatic_tool_calling",
+        "shell",
+        "tool_search",
+        "web_search",
+        "web_search_2025_08_26",
+        "web_search_preview",
+        "web_search_preview_2025_03_11",
+    }
+)
+_OWN_KINDS = without(BUILT_IN, "tools of the types 'function' and 'custom' are")
+
+
+class FlatFunction(Schema):
+    """A tool that takes a JSON object, which always satisfies the schema."""
+
+    type: Literal["function"]
+    name: ToolName
+    description: str | None = Field(default=None, description="When and how to call it, for the model.")
+    parameters: dict[str, Any] | None = Field(
+        default=None, description="JSON schema of the arguments, an object. Without it there are none."
+    )
+    strict: bool | None = Field(
+        default=None, description="Have the schema checked by OpenAI's rules for strict schemas."
+    )
+
+
+class FlatGrammar(Schema):
+    """Text that matches a grammar."""
+
+    type: Literal["grammar"]
+    syntax: Literal["lark", "regex"]
+    definition: Annotated[str, StringConstraints(min_length=1, max_length=MAX_DEFINITION)]
+
+
+FlatInputFormat = Annotated[
+    Annotated[TextInput, Tag("<text>")] | Annotated[FlatGrammar, Tag("<grammar>")],
+    Discriminator(
+        type_tag,
+        custom_error_type="input_format_kind",
+        custom_error_message="must be an object whose 'type' is one of 'text', 'grammar'",
+    ),
+]
+
+
+class FlatCustom(Schema):
+    """A tool that takes one text."""
+
+    type: Literal["custom"]
+    name: ToolName
+    description: str | None = Field(default=None, description="When and how to call it, for the model.")
+    format: FlatInputFormat | None = Field(default=None, description="Any text, unless it says more.")
+
+
+FlatTool = Annotated[
+    Annotated[FlatFunction, Tag("<function>")] | Annotated[FlatCustom, Tag("<custom>")],
+    Discriminator(
+        type_tag,
+        custom_error_type="tool_kind",
+        custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
+    ),
+    _OWN_KINDS,
+]
+
+
+class FlatChoice(Schema):
+    """One tool, and no other."""
+
+    type: Literal["function", "custom"]
+    name: ToolName
+
+
+class FlatAllowedTools(Schema):
+    """One of some tools, or none of them, as the mode says; the model sees the others, too."""
+
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: list[Annotated[FlatChoice, _OWN_KINDS]] = Field(min_length=1, max_length=MAX_TOOLS, fail_fast=True)
+
+
+def _choice_tag(value: object) -> str:
+    return "<mode>" if isinstance(value, str) else type_tag(value)
+
+
+FlatToolChoice = Annotated[
+    Annotated[ToolMode, Tag("<mode>")]
+    | Annotated[FlatChoice, Tag("<function>")]
+    | Annotated[FlatChoice, Tag("<custom>")]
+    | Annotated[FlatAllowedTools, Tag("<allowed_tools>")],
+    Discriminator(
+        _choice_tag,
+        custom_error_type="tool_choice_kind",
+        custom_error_message=(
+            "must be 'none', 'auto', 'required', or an object whose 'type' is one of 'function', 'custom', "
+            "'allowed_tools'"
+        ),
+    ),
+    _OWN_KINDS,
+]

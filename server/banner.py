@@ -1,0 +1,62 @@
+"""What the operator reads when the server is ready."""
+
+import json
+import shlex
+from collections.abc import Iterator
+
+from server.engine.client import AsyncEngine
+from server.registry import ModelRegistry
+
+# Models that the banner names; a folder may have many.
+_NUM_LISTED = 8
+
+
+def banner(registry: ModelRegistry, address: tuple[str, int], *, num_keys: int, is_tls: bool) -> str:
+    """What is served, where, for whom, how to try it and how to name another model."""
+    host, port = address
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 (compared, not bound)
+    base = f"{'https' if is_tls else 'http'}://{shown}:{port}/v1"
+    request = {
+        "model": registry.offers[0].id,
+        "messages": [{"role": "user", "content": "Hello!"}],
+    }
+    lines = [
+        _served(registry),
+        *_sizes(registry),
+        f"  base URL: {base}",
+        f"  docs:     {base.removesuffix('/v1')}/docs",
+        f"  keys:     {keys_told(num_keys)}",
+        "  try it:",
+        f"    curl {base}/chat/completions -H 'Content-Type: application/json' \\",
+        *(['      -H "Authorization: Bearer $KEY" \\'] if num_keys else []),
+        f"      -d {shlex.quote(json.dumps(request))}",
+        "  another model: caravan serve --model path/to/model.gguf",
+    ]
+    return "\n".join(lines)
+
+
+def keys_told(num_keys: int) -> str:
+    """Who may come in."""
+    if not num_keys:
+        return "off; whoever reaches this address may use it"
+    return f"on; there {'is one' if num_keys == 1 else f'are {num_keys}'}, and every request needs one"
+
+
+def _served(registry: ModelRegistry) -> str:
+    names = [offer.id for offer in registry.offers]
+    first = registry.loaded(names[0])
+    if len(names) == 1 and first is not None:
+        return f"Caravan serves {first.id} with {first.context_size} tokens of context"
+    listed = ", ".join(names[:_NUM_LISTED]) + (", ..." if len(names) > _NUM_LISTED else "")
+    return f"Caravan serves {len(names)} models: {listed}"
+
+
+def _sizes(registry: ModelRegistry) -> Iterator[str]:
+    """What a single model may take: sequences, cells, threads, memory."""
+    offer = registry.offers[0]
+    model = registry.loaded(offer.id)
+    if len(registry.offers) > 1 or model is None or not isinstance(model.engine, AsyncEngine):
+        return
+    config = model.engine.config
+    yield f"  at once:  {config.max_running} sequences, {config.num_cells} tokens in memory"
+    yield f"  takes:    {config.num_threads} threads, about {offer.estimate_need() >> 20} MiB of memory"

@@ -1,0 +1,159 @@
+"""Responses as routes are given them: those that end with their client, and those that go on alone."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import anyio
+
+from schemas.responses_events import ErrorEvent
+from server import record
+from server.errors import CaravanError
+from server.service.responses.run import ResponseRun
+from server.service.wire import to_event
+
+
+class Background:
+    """A run that goes on alone until it ends or is cancelled. Its events can be followed by many."""
+
+    def __init__(self, run: ResponseRun) -> None:
+        self.run = run
+        self._fault: CaravanError | None = None
+        self._changed = asyncio.Event()
+        self._task = asyncio.create_task(self._drive())
+
+    def when_done(self, then: Callable[[], object]) -> None:
+        """Call `then` once the run has ended, however it did."""
+        self._task.add_done_callback(lambda _: then())
+
+    async def end(self, fault: CaravanError | None = None) -> None:
+        """Cancel the run, or fail it by `fault`; returns when that is stored."""
+        self._fault = fault
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def follow(self, first: int) -> AsyncGenerator[bytes, None]:
+        """The data of events from number `first` on, as they come."""
+        while True:
+            changed, is_done = self._changed, self._task.done()
+            while first < len(self.run.log):
+                yield self.run.log[first]
+                first += 1
+            if is_done:
+                return
+            await changed.wait()
+
+    async def _drive(self) -> None:
+        try:
+            async with aclosing(self.run.events()) as events:
+                async for _ in events:
+                    self._notify()
+        finally:
+            await self.run.aclose(self._fault)
+            asyncio.get_running_loop().call_soon(self._notify)
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class ResponseAnswer:
+    """What a service hands to a route, as `PendingAnswer` is. `detach` starts a run that goes on alone."""
+
+    def __init__(self, run: ResponseRun, detach: Callable[[ResponseRun], Background]) -> None:
+        self.stream = bool(run.request.stream)
+        self._run = run
+        self._detach = detach
+        self._background: Background | None = None
+        self._opening: asyncio.Task[None] | None = None
+
+    async def whole(self) -> bytes:
+        """The JSON of the response: complete, or queued."""
+        try:
+            await self._begin(None)
+            if self._background is None:
+                async with aclosing(self._run.events()) as events:
+                    async for _ in events:
+                        pass
+            if self._run.error is not None:
+                raise self._run.error
+            return to_event(self._run.response)
+        finally:
+            await self.aclose()
+
+    async def open(self, seconds: float) -> None:
+        """Start, and wait for the first output or `seconds`; a failure before that is raised here."""
+        self._opening = asyncio.create_task(self._begin(seconds))
+        await asyncio.wait([self._opening], timeout=seconds)
+        if self._opening.done() and isinstance(error := self._opening.exception(), Exception):
+            raise error
+
+    async def events(self) -> AsyncGenerator[bytes, None]:
+        """The data of each event."""
+        assert self._opening is not None
+        try:
+            await self._opening
+        except CaravanError as error:
+            record.current().fail(error.code)
+            yield to_event(_error_event(error))
+            return
+        events = self._run.events() if self._background is None else self._background.follow(0)
+        async with aclosing(events):
+            async for data in events:
+                yield data
+        if self._run.error is not None:
+            record.current().fail(self._run.error.code)
+
+    async def aclose(self) -> None:
+        """End the run, unless it goes on alone."""
+        with anyio.CancelScope(shield=True):
+            if self._opening is not None:
+                self._opening.cancel()
+                await asyncio.wait([self._opening])
+                if not self._opening.cancelled():
+                    self._opening.exception()
+            if self._background is None:
+                await self._run.aclose()
+
+    async def _begin(self, seconds: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (seconds or 0.0)
+        await self._run.prepare()
+        if self._run.request.background:
+            await self._run.keep()
+            self._background = self._detach(self._run)
+            return
+        if seconds is not None:
+            await self._run.open(max(0.0, deadline - loop.time()))
+        await self._run.keep()
+
+
+class Replay:
+    """Events that are read once more, as `ResponseAnswer` gives them."""
+
+    stream = True
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        self._events = events
+
+    async def whole(self) -> bytes:
+        """Events are all there is."""
+        raise AssertionError("a replay is a stream")
+
+    async def open(self, seconds: float) -> None:  # noqa: ARG002 (as answers have it)
+        """All has been found by now."""
+        return
+
+    def events(self) -> AsyncGenerator[bytes, None]:
+        """The data of each event."""
+        return self._events
+
+    async def aclose(self) -> None:
+        """Stop reading; what is read goes on."""
+        await self._events.aclose()
+
+
+def _error_event(error: CaravanError) -> ErrorEvent:
+    return ErrorEvent(
+        type="error", sequence_number=0, code=error.code, message=error.message, param=error.param
+    )

@@ -1,0 +1,220 @@
+"""One response being made: read, answered by a model that is held meanwhile, and kept."""
+
+import logging
+from collections.abc import AsyncGenerator, Iterable
+
+import anyio
+import anyio.to_thread
+
+from schemas.responses import Response, ResponseRequest
+from schemas.responses_events import Event
+from schemas.responses_items import InputMessage, Item, ItemReference
+from server.engine.outputs import TokenOutput
+from server.errors import CaravanError, InvalidRequestError, ServerError
+from server.registry import Lease, ModelRegistry
+from server.service.answers import judge, wire_reason
+from server.service.chat import ChatService, PreparedChat
+from server.service.logprobs import LogprobWriter
+from server.service.responses import rules
+from server.service.responses.archive import Archive
+from server.service.responses.conversation import HISTORY, Placed, conversation
+from server.service.responses.items import read_rows, row_of_input, row_of_output
+from server.service.responses.snapshot import new_id, snapshot, usage
+from server.service.responses.store import MissingResponseError, Row
+from server.service.responses.translation import Translation, translate
+from server.service.responses.writer import ResponseWriter
+from server.service.wire import to_event
+
+log = logging.getLogger(__name__)
+
+
+class ResponseRun:
+    """`prepare`, `open` if need be, `keep`, `events`; `aclose` must follow, on every path.
+
+    `response` is how it stands. `log` has the events of a background run that are streamed. `error` is what
+    failed after the beginning.
+    """
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        chat: ChatService,
+        archive: Archive,
+        request: ResponseRequest,
+        owner: str,
+    ) -> None:
+        self.id = new_id("resp")
+        self.request = request
+        self.owner = owner
+        self.log: list[bytes] = []
+        self.error: CaravanError | None = None
+        self._registry = registry
+        self._chat = chat
+        self._archive = archive
+        self._is_stored = request.store is not False
+        self._input: list[Row] = []
+        self._lease: Lease | None = None
+        self._prepared: PreparedChat | None = None
+        self._writer: ResponseWriter | None = None
+        self._is_kept = False
+        self._has_ended = False
+
+    @property
+    def response(self) -> Response:
+        """How the response stands."""
+        return self._following.response
+
+    async def prepare(self) -> None:
+        """Everything that can refuse the request happens here; nothing has reached the engine yet."""
+        request = self.request
+        rules.check(request)
+        items = [*await self._history(), *await self._own_items()]
+        self._lease = await self._registry.acquire(request.model)
+        model = self._lease.model
+        translation = await anyio.to_thread.run_sync(self._translated, items)
+        try:
+            prepared = await self._chat.prepare(translation.chat, model, self.id)
+        except InvalidRequestError as error:
+            translation.reword(error)
+            raise
+        self._prepared = prepared
+        self._writer = ResponseWriter(
+            snapshot(request, self.id, prepared.plan, translation.chat.max_completion_tokens),
+            prepared.reading,
+            LogprobWriter(model.vocab) if translation.chat.logprobs else None,
+        )
+
+    async def open(self, seconds: float) -> None:
+        """Start, and wait for the first output or `seconds`; a failure before that is raised here."""
+        assert self._prepared is not None
+        await self._prepared.generation.open(seconds)
+
+    async def keep(self) -> None:
+        """Store the response as one that is being made, unless the request forbids it."""
+        if self._is_stored:
+            body = _row(self.response)
+            await self._archive.do(lambda store: store.begin(self.owner, body, self._input))
+            self._is_kept = True
+
+    async def events(self) -> AsyncGenerator[bytes, None]:
+        """The data of each event, where the request asks for a stream; the last comes after it is stored."""
+        assert self._prepared is not None
+        writer, generation = self._following, self._prepared.generation
+        for data in self._sent(writer.begin()):
+            yield data
+        last: TokenOutput | None = None
+        try:
+            async for output in generation:
+                for data in self._sent(writer.feed(output.text, output.logprobs)):
+                    yield data
+                if output.finish_reason is not None:
+                    last = output
+            assert last is not None, "a run has an end"
+            debug = self._prepared.plan.debug({0: last})
+            outcome = list(writer.end(wire_reason(last.finish_reason), usage(generation), debug))
+        except CaravanError as error:
+            self.error = error
+            outcome = list(writer.fail(error))
+        except Exception:
+            log.exception("a response failed")
+            self.error = ServerError("The server failed while it wrote this answer.")
+            outcome = list(writer.fail(self.error))
+        self._has_ended = True
+        sent = self._sent(outcome)
+        await self._keep_outcome()
+        for data in sent:
+            yield data
+        if last is not None and self.error is None:
+            await judge(self._prepared.judge, generation.model.id, [writer.content], {0: last})
+
+    async def aclose(self, fault: CaravanError | None = None) -> None:
+        """End the run and let the model go. If it has not ended, it is cancelled, or failed by `fault`."""
+        with anyio.CancelScope(shield=True):
+            if self._prepared is not None:
+                await self._prepared.generation.aclose()
+            if self._is_kept and not self._has_ended:
+                self._has_ended = True
+                writer = self._following
+                self._sent(writer.cancel() if fault is None else writer.fail(fault))
+                await self._keep_outcome()
+            if self._lease is not None:
+                self._lease.release()
+
+    @property
+    def _following(self) -> ResponseWriter:
+        assert self._writer is not None
+        return self._writer
+
+    async def _history(self) -> list[Placed]:
+        """The items of the responses before this one."""
+        previous = self.request.previous_response_id
+        if previous is None:
+            return []
+        try:
+            status = (await self._archive.do(lambda store: store.get(self.owner, previous)))["status"]
+            rows = await self._archive.do(lambda store: store.history(self.owner, previous))
+        except MissingResponseError as error:
+            raise InvalidRequestError(
+                f"Previous response with id '{error}' not found.",
+                param=HISTORY,
+                code="previous_response_not_found",
+            ) from error
+        if status in ("queued", "in_progress"):
+            raise InvalidRequestError(
+                f"'{HISTORY}' names a response that is still being made.", param=HISTORY, code="invalid_value"
+            )
+        return [Placed(HISTORY, item) for item in await anyio.to_thread.run_sync(read_rows, rows)]
+
+    async def _own_items(self) -> list[Placed]:
+        """The items of the request, references resolved."""
+        given = self.request.input
+        if isinstance(given, str):
+            placed = [Placed("input", InputMessage(type="message", role="user", content=given))]
+        else:
+            placed = [
+                Placed(f"input[{index}]", await self._resolved(item, f"input[{index}].id"))
+                for index, item in enumerate(given)
+            ]
+        if self._is_stored:
+            self._input = [row_of_input(each.item) for each in placed]
+        return placed
+
+    async def _resolved(self, item: Item, path: str) -> Item:
+        if not isinstance(item, ItemReference):
+            return item
+        row = await self._archive.do(lambda store: store.item(self.owner, item.id))
+        if row is None:
+            raise InvalidRequestError(
+                f"Item with id '{item.id}' not found.", param=path, code="item_not_found"
+            )
+        return read_rows([row])[0]
+
+    def _translated(self, items: list[Placed]) -> Translation:
+        return translate(self.request, conversation(self.request.instructions, items))
+
+    def _sent(self, events: Iterable[Event]) -> list[bytes]:
+        """Events as data; they are made, whether or not anybody reads them."""
+        if not self.request.stream:
+            for _ in events:
+                pass
+            return []
+        sent = [to_event(event) for event in events]
+        if self.request.background:
+            self.log += sent
+        return sent
+
+    async def _keep_outcome(self) -> None:
+        if not self._is_kept:
+            return
+        body = _row(self.response)
+        items = [row_of_output(item) for item in self.response.output]
+        events = self.log if self.request.stream and self.request.background else None
+        try:
+            await self._archive.do(lambda store: store.end(body, items, events))
+        except ServerError:
+            # The client gets its answer all the same; the archive has told the log.
+            log.warning("response %s is not stored", self.id)
+
+
+def _row(response: Response) -> Row:
+    return response.model_dump(mode="json", exclude_unset=True, by_alias=True)

@@ -1,0 +1,140 @@
+"""All that can be done with responses: make them, ask for them again, cancel, delete and list their input."""
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Literal, TypeVar
+
+import msgspec
+
+from schemas.responses import DeletedResponse, InputItemList, ResponseRequest
+from server import caller
+from server.errors import EngineUnavailableError, InvalidRequestError, ServerError
+from server.registry import ModelRegistry
+from server.service.chat import ChatService
+from server.service.responses.answers import Background, Replay, ResponseAnswer
+from server.service.responses.archive import Archive
+from server.service.responses.run import ResponseRun
+from server.service.responses.store import MissingResponseError, ResponseStore
+from server.service.wire import to_event
+
+T = TypeVar("T")
+
+_RUNNING = ("queued", "in_progress")
+# They take turns in the engine; more than this is no use to anybody.
+_MAX_BACKGROUND = 1024
+_RETRY_SECONDS = 30
+
+
+class ResponseNotFoundError(InvalidRequestError):
+    """No such response is stored, or it is another owner's."""
+
+    status = 404
+    code = "response_not_found"
+
+
+class ResponseService:
+    """Serves `/v1/responses` for all models of a registry. Callers see their own key's responses alone."""
+
+    def __init__(self, registry: ModelRegistry, chat: ChatService, archive: Archive) -> None:
+        self._registry = registry
+        self._chat = chat
+        self._archive = archive
+        self._running: dict[str, Background] = {}
+
+    def answer(self, request: ResponseRequest) -> ResponseAnswer:
+        """The answer to a request, of which nothing has happened yet."""
+        if request.background and len(self._running) >= _MAX_BACKGROUND:
+            raise EngineUnavailableError(
+                f"{_MAX_BACKGROUND} responses are being made in the background already.",
+                retry_after=_RETRY_SECONDS,
+            )
+        run = ResponseRun(self._registry, self._chat, self._archive, request, caller.current().name)
+        return ResponseAnswer(run, self._detach)
+
+    async def retrieve(self, response_id: str) -> bytes:
+        """The JSON of a response as it stands."""
+        if running := self._mine(response_id):
+            return to_event(running.run.response)
+        return msgspec.json.encode(await self._found(response_id, lambda s, o: s.get(o, response_id)))
+
+    async def replay(self, response_id: str, first: int) -> Replay:
+        """The events of a background response from number `first` on."""
+        if running := self._mine(response_id):
+            if running.run.request.stream:
+                return Replay(running.follow(first))
+            kept = None
+        else:
+            kept = await self._found(response_id, lambda s, o: s.events(o, response_id))
+        if kept is None:
+            raise InvalidRequestError(
+                "Only a response that was made with 'background' and 'stream' can be streamed again.",
+                param="stream",
+                code="invalid_value",
+            )
+        return Replay(_each(kept[first:]))
+
+    async def cancel(self, response_id: str) -> bytes:
+        """End a background response; one that has ended stays as it is."""
+        if running := self._mine(response_id):
+            await running.end()
+        row = await self._found(response_id, lambda s, o: s.get(o, response_id))
+        if not row["background"]:
+            raise InvalidRequestError("Only a response that was made with 'background' can be cancelled.")
+        if row["status"] in _RUNNING:
+            raise InvalidRequestError("The response is being made by another server.")
+        return msgspec.json.encode(row)
+
+    async def delete(self, response_id: str) -> DeletedResponse:
+        """Forget a response, what it answers and what it says; one that is being made is cancelled."""
+        if running := self._mine(response_id):
+            await running.end()
+        await self._found(response_id, lambda s, o: s.delete(o, response_id))
+        return DeletedResponse(id=response_id, object="response", deleted=True)
+
+    async def input_items(
+        self, response_id: str, after: str | None, limit: int, order: Literal["asc", "desc"]
+    ) -> InputItemList:
+        """A page of what a response answers, without the responses before it."""
+        rows = await self._found(response_id, lambda s, o: s.input_items(o, response_id))
+        if order == "desc":
+            rows.reverse()
+        if after is not None:
+            ids = [row["id"] for row in rows]
+            if after not in ids:
+                message = f"Item with id '{after}' not found."
+                raise InvalidRequestError(message, param="after", code="item_not_found")
+            rows = rows[ids.index(after) + 1 :]
+        page = rows[:limit]
+        return InputItemList(
+            object="list",
+            data=page,
+            first_id=page[0]["id"] if page else None,
+            last_id=page[-1]["id"] if page else None,
+            has_more=len(rows) > limit,
+        )
+
+    async def aclose(self) -> None:
+        """Fail what is being made in the background, and close the store."""
+        for running in list(self._running.values()):
+            await running.end(ServerError("The server ended before the response was complete."))
+        await self._archive.aclose()
+
+    def _detach(self, run: ResponseRun) -> Background:
+        running = self._running[run.id] = Background(run)
+        running.when_done(lambda: self._running.pop(run.id))
+        return running
+
+    def _mine(self, response_id: str) -> Background | None:
+        running = self._running.get(response_id)
+        return None if running is None or running.run.owner != caller.current().name else running
+
+    async def _found(self, response_id: str, work: Callable[[ResponseStore, str], T]) -> T:
+        owner = caller.current().name
+        try:
+            return await self._archive.do(lambda store: work(store, owner))
+        except MissingResponseError as error:
+            raise ResponseNotFoundError(f"Response with id '{response_id}' not found.") from error
+
+
+async def _each(events: list[bytes]) -> AsyncGenerator[bytes, None]:
+    for data in events:
+        yield data

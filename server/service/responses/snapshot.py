@@ -1,0 +1,104 @@
+"""A response before anything of it has been said: what the request asked and what holds of it."""
+
+import time
+import uuid
+
+from schemas.responses import (
+    InputTokensDetails,
+    OutputTokensDetails,
+    Response,
+    ResponseRequest,
+    ResponseUsage,
+    ShownReasoning,
+    ShownText,
+)
+from schemas.responses_tools import FlatCustom, FlatFunction, FlatTool
+from schemas.structured import TextFormat
+from schemas.tools import TextInput
+from server.service.generation import Generation
+from server.service.plan import Plan
+
+
+def new_id(prefix: str) -> str:
+    """A fresh id; ids are random, so nobody learns of others from them."""
+    return f"{prefix}_{uuid.uuid4().hex}"
+
+
+def snapshot(request: ResponseRequest, response_id: str, plan: Plan, limit: int | None) -> Response:
+    """The response before its first token, with every field set."""
+    text, reasoning = request.text, request.reasoning
+    asked = None if text is None else text.format
+    summary = None if reasoning is None else reasoning.summary or reasoning.generate_summary
+    return Response(
+        id=response_id,
+        object="response",
+        created_at=int(time.time()),
+        status="queued" if request.background else "in_progress",
+        completed_at=None,
+        background=bool(request.background),
+        error=None,
+        incomplete_details=None,
+        instructions=request.instructions,
+        max_output_tokens=limit,
+        max_tool_calls=request.max_tool_calls,
+        metadata=request.metadata or {},
+        model=request.model,
+        output=[],
+        parallel_tool_calls=request.parallel_tool_calls is not False,
+        previous_response_id=request.previous_response_id,
+        prompt_cache_key=request.prompt_cache_key,
+        prompt_cache_retention=request.prompt_cache_retention,
+        reasoning=ShownReasoning(effort=None if reasoning is None else reasoning.effort, summary=summary),
+        safety_identifier=request.safety_identifier,
+        service_tier="default",
+        temperature=plan.params.temperature,
+        text=ShownText(format=asked or TextFormat(type="text"), verbosity="medium"),
+        tool_choice=request.tool_choice or "auto",
+        tools=[_shown(tool) for tool in request.tools or ()],
+        top_logprobs=request.top_logprobs or 0,
+        top_p=plan.params.top_p,
+        truncation="disabled",
+        usage=None,
+        user=request.user,
+        access_programs=None,
+        conversation=None,
+        image=None,
+        input_transformations=None,
+        moderation=None,
+        prompt=None,
+        prompt_cache_diagnostics=None,
+        prompt_cache_options=None,
+        tool_usage=None,
+    )
+
+
+def _shown(tool: FlatTool) -> FlatTool:
+    """A tool with what holds where the request does not say."""
+    if not isinstance(tool, FlatFunction):
+        shown = tool.format or TextInput(type="text")
+        return FlatCustom(type="custom", name=tool.name, description=tool.description, format=shown)
+    return FlatFunction(
+        type="function",
+        name=tool.name,
+        description=tool.description,
+        parameters=tool.parameters,
+        strict=bool(tool.strict),
+    )
+
+
+def usage(generation: Generation) -> ResponseUsage:
+    """The token counts so far; exact once all outputs have been seen."""
+    counts = generation.usage()
+    cached = counts.prompt_tokens_details.cached_tokens
+    details = counts.completion_tokens_details
+    return ResponseUsage(
+        input_tokens=counts.prompt_tokens,
+        input_tokens_details=InputTokensDetails(
+            cache_write_tokens=counts.prompt_tokens - cached, cached_tokens=cached
+        ),
+        output_tokens=counts.completion_tokens,
+        output_tokens_details=OutputTokensDetails(
+            reasoning_tokens=0 if details is None else details.reasoning_tokens
+        ),
+        total_tokens=counts.total_tokens,
+    )

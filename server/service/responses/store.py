@@ -1,0 +1,230 @@
+"""Stored responses in SQLite: one file, bounded by age and size. Blocking; all calls come from one thread."""
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from server.service.responses.presence import Presence
+
+Row = dict[str, Any]
+
+MAX_CHAIN = 4096
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE responses (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL, place INTEGER NOT NULL, previous_id TEXT,
+    is_running INTEGER NOT NULL, used_at REAL NOT NULL, body TEXT NOT NULL, events BLOB);
+CREATE INDEX by_use ON responses (used_at);
+CREATE INDEX running ON responses (place) WHERE is_running;
+CREATE TABLE items (
+    response_id TEXT NOT NULL REFERENCES responses (id) ON DELETE CASCADE,
+    is_output INTEGER NOT NULL, position INTEGER NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (response_id, is_output, position));
+CREATE INDEX by_id ON items (id);
+"""
+_CHAIN = """
+WITH RECURSIVE chain (id, previous_id, depth) AS (
+    SELECT id, previous_id, 0 FROM responses WHERE id = :id AND owner = :owner
+    UNION ALL
+    SELECT r.id, r.previous_id, depth + 1 FROM responses r JOIN chain ON r.id = chain.previous_id
+    WHERE r.owner = :owner AND depth < :deepest)
+"""
+# No value of a request is a part of these texts.
+_ANCESTORS = f"{_CHAIN} SELECT * FROM chain ORDER BY depth DESC"  # noqa: S608
+_TOUCH = f"{_CHAIN} UPDATE responses SET used_at = :now WHERE id IN (SELECT id FROM chain)"  # noqa: S608
+_HISTORY = f"""{_CHAIN}
+SELECT i.body FROM chain JOIN items i ON i.response_id = chain.id
+ORDER BY chain.depth DESC, i.is_output, i.position"""  # noqa: S608
+_FAULT = {"code": "server_error", "message": "The server ended before the response was complete."}
+
+
+class MissingResponseError(Exception):
+    """A response that is not stored, or is somebody else's. The message is its id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Responses go when nobody has used them for `max_seconds`, or when all need more than `max_bytes`."""
+
+    max_seconds: float
+    max_bytes: int
+
+
+class ResponseStore:
+    """Opens or makes the file at `path`; without one, responses end with the process.
+
+    Responses that a dead server was making become failed. Raises sqlite3.Error and OSError.
+    """
+
+    def __init__(self, path: Path | None, limits: Limits) -> None:
+        self._limits = limits
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # SQLite gives its other files the same permissions.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._presence = Presence(path and path.with_name(f"{path.name}-servers"))
+        self._db = sqlite3.connect(path or ":memory:", timeout=10, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
+        self._set_up()
+        self._bury(self._presence.place)
+        for row in self._db.execute("SELECT DISTINCT place FROM responses WHERE is_running").fetchall():
+            if not self._presence.is_alive(row["place"]):
+                self._bury(row["place"])
+
+    def _set_up(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        # With WAL this survives the end of the process; only a power cut may cost the last answers.
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        self._db.execute("PRAGMA secure_delete = ON")
+        with self._transaction():
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, _VERSION):
+                raise sqlite3.DatabaseError(f"the file has version {version}, not {_VERSION}")
+            if version == 0:
+                for statement in _SCHEMA.split(";\n"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def begin(self, owner: str, response: Row, items: Sequence[Row]) -> None:
+        """Keep a response that is being made, and what it answers."""
+        with self._transaction():
+            self._make_room()
+            self._db.execute(
+                "INSERT INTO responses VALUES (?, ?, ?, ?, 1, ?, ?, NULL)",
+                (
+                    response["id"],
+                    owner,
+                    self._presence.place,
+                    response["previous_response_id"],
+                    time.time(),
+                    json.dumps(response),
+                ),
+            )
+            self._insert(response["id"], items, is_output=False)
+
+    def end(self, response: Row, items: Sequence[Row], events: Sequence[bytes] | None) -> None:
+        """Keep what became of it, unless it has been deleted meanwhile."""
+        packed = None if events is None else zlib.compress(b"\n".join(events), 1)
+        with self._transaction():
+            done = self._db.execute(
+                "UPDATE responses SET is_running = 0, body = ?, events = ? WHERE id = ?",
+                (json.dumps(response), packed, response["id"]),
+            )
+            if done.rowcount:
+                self._insert(response["id"], items, is_output=True)
+
+    def get(self, owner: str, response_id: str) -> Row:
+        """A response; raises MissingResponseError."""
+        row = self._row(owner, response_id)
+        if row["is_running"] and not self._presence.is_alive(row["place"]):
+            self._bury(row["place"])
+            row = self._row(owner, response_id)
+        body: Row = json.loads(row["body"])
+        return body
+
+    def events(self, owner: str, response_id: str) -> list[bytes] | None:
+        """The events of a response that was streamed; None where they are not kept."""
+        packed = self._row(owner, response_id)["events"]
+        return None if packed is None else zlib.decompress(packed).split(b"\n")
+
+    def delete(self, owner: str, response_id: str) -> None:
+        """Forget a response and its items; raises MissingResponseError."""
+        done = self._db.execute("DELETE FROM responses WHERE id = ? AND owner = ?", (response_id, owner))
+        if not done.rowcount:
+            raise MissingResponseError(response_id)
+
+    def input_items(self, owner: str, response_id: str) -> list[Row]:
+        """What a response answers, in order; raises MissingResponseError."""
+        self._row(owner, response_id)
+        rows = self._db.execute(
+            "SELECT body FROM items WHERE response_id = ? AND NOT is_output ORDER BY position", (response_id,)
+        )
+        return [json.loads(row["body"]) for row in rows]
+
+    def item(self, owner: str, item_id: str) -> Row | None:
+        """An item of any response of this owner."""
+        row = self._db.execute(
+            "SELECT i.body FROM items i JOIN responses r ON r.id = i.response_id "
+            "WHERE i.id = ? AND r.owner = ? LIMIT 1",
+            (item_id, owner),
+        ).fetchone()
+        return None if row is None else json.loads(row["body"])
+
+    def history(self, owner: str, response_id: str) -> list[Row]:
+        """All items up to the end of a response, oldest first; they count as used.
+
+        Raises MissingResponseError for the first one that is not there.
+        """
+        names = {"id": response_id, "owner": owner, "deepest": MAX_CHAIN, "now": time.time()}
+        chain = self._db.execute(_ANCESTORS, names).fetchall()
+        if not chain or chain[0]["previous_id"] is not None:
+            raise MissingResponseError(chain[0]["previous_id"] if chain else response_id)
+        self._db.execute(_TOUCH, names)
+        return [json.loads(row["body"]) for row in self._db.execute(_HISTORY, names)]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+        self._presence.close()
+
+    def _row(self, owner: str, response_id: str) -> sqlite3.Row:
+        row: sqlite3.Row | None = self._db.execute(
+            "SELECT * FROM responses WHERE id = ? AND owner = ?", (response_id, owner)
+        ).fetchone()
+        if row is None:
+            raise MissingResponseError(response_id)
+        return row
+
+    def _insert(self, response_id: str, items: Sequence[Row], *, is_output: bool) -> None:
+        self._db.executemany(
+            "INSERT INTO items VALUES (?, ?, ?, ?, ?)",
+            [
+                (response_id, is_output, position, item["id"], json.dumps(item))
+                for position, item in enumerate(items)
+            ],
+        )
+
+    def _bury(self, place: int) -> None:
+        """Make failed what a server was making when it died."""
+        self._db.execute(
+            "UPDATE responses SET is_running = 0, "
+            "body = json_set(body, '$.status', 'failed', '$.error', json(?)) WHERE place = ? AND is_running",
+            (json.dumps(_FAULT), place),
+        )
+
+    def _make_room(self) -> None:
+        oldest = time.time() - self._limits.max_seconds
+        self._db.execute("DELETE FROM responses WHERE used_at < ? AND NOT is_running", (oldest,))
+        while self._num_bytes() > self._limits.max_bytes:
+            # A tenth at a time, so that a full store is not searched for every answer.
+            done = self._db.execute(
+                "DELETE FROM responses WHERE id IN (SELECT id FROM responses WHERE NOT is_running "
+                "ORDER BY used_at LIMIT (SELECT max(1, count(*) / 10) FROM responses))"
+            )
+            if not done.rowcount:
+                return
+
+    def _num_bytes(self) -> int:
+        pages, free, size = (
+            self._db.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * size)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")

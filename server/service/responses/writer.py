@@ -1,0 +1,178 @@
+"""The text of a model into the events of a response; the response itself is what they add up to."""
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+
+from schemas.common import FinishReason
+from schemas.debug import Debug
+from schemas.responses import IncompleteDetails, Response, ResponseFault, ResponseUsage
+from schemas.responses_events import ErrorEvent, Event, EventKind, ResponseEvent
+from schemas.responses_items import ItemStatus
+from schemas.responses_output import OutputItem
+from server.chat.stream_parser import CallArguments, CallStart, Channel, Delta
+from server.chat.stream_parser import Event as TextEvent
+from server.engine.outputs import TokenLogprob
+from server.errors import CaravanError
+from server.service.logprobs import LogprobWriter
+from server.service.reading import Reading
+from server.service.reply import ReplyReader
+from server.service.responses.output import OpenCall, OpenItem, OpenMessage, OpenReasoning
+from server.service.responses.snapshot import new_id
+
+
+class ResponseWriter:
+    """Follows one answer. `response` is how it stands; its output is there once it has ended.
+
+    White space alone, as models put between calls, is no message. Log probabilities are those of messages'
+    text; what is known of a token goes with the first text that comes of it or after it.
+    """
+
+    def __init__(
+        self, response: Response, reading: Reading | None, logprobs: LogprobWriter | None = None
+    ) -> None:
+        self.response = response
+        self._reading = reading
+        self._reader = None if reading is None else ReplyReader(reading)
+        self._writer = logprobs
+        self._numbers = itertools.count()
+        self._items: list[OutputItem] = []
+        self._open: OpenItem | None = None
+        self._blank = ""
+        self._logprobs: list[TokenLogprob] = []
+        self._texts: list[str] = []
+        self._has_calls = False
+
+    @property
+    def content(self) -> str | None:
+        """All text for the user; None where a call was."""
+        return None if self._has_calls else "".join(self._texts)
+
+    def begin(self) -> Iterator[Event]:
+        """The response is there, and its prompt is about to be run."""
+        yield self._event("response.created")
+        if self.response.background:
+            yield self._event("response.queued")
+        self._change(status="in_progress")
+        yield self._event("response.in_progress")
+
+    def feed(self, text: str, logprobs: Sequence[TokenLogprob]) -> Iterator[Event]:
+        """What a piece of text brings, with what is known of its tokens."""
+        if self._writer is not None:
+            self._logprobs.extend(logprobs)
+        events = [Delta(Channel.CONTENT, text)] if self._reader is None else self._reader.feed(text)
+        for event in events:
+            yield from self._written(event)
+
+    def end(self, reason: FinishReason, usage: ResponseUsage, debug: Debug | None = None) -> Iterator[Event]:
+        """What was held back, and the outcome. There is one message at least, if an empty one."""
+        for event in () if self._reader is None else self._reader.finish():
+            yield from self._written(event)
+        if self._open is None and not self._items:
+            yield from self._text(self._blank)
+        is_complete = reason == "stop"
+        if self._open is not None:
+            yield from self._open.end("completed" if is_complete else "incomplete")
+        self._close("completed" if is_complete else "incomplete")
+        self._change(status="completed" if is_complete else "incomplete", usage=usage, output=self._items)
+        if debug is not None:
+            self._change(debug=debug)
+        if is_complete:
+            self._change(completed_at=int(time.time()))
+            yield self._event("response.completed")
+        else:
+            self._change(incomplete_details=IncompleteDetails(reason="max_output_tokens"))
+            yield self._event("response.incomplete")
+
+    def fail(self, error: CaravanError) -> Iterator[Event]:
+        """The outcome of a fault."""
+        self._close("incomplete")
+        fault = ResponseFault(code="server_error", message=error.message)
+        self._change(status="failed", error=fault, output=self._items)
+        yield self._event("response.failed")
+
+    def cancel(self) -> Iterator[Event]:
+        """The outcome of a change of mind. OpenAI has no event for it."""
+        self._close("incomplete")
+        self._change(status="cancelled", output=self._items)
+        yield ErrorEvent(
+            type="error",
+            sequence_number=next(self._numbers),
+            code="response_cancelled",
+            message="The response was cancelled.",
+            param=None,
+        )
+
+    def _written(self, event: TextEvent) -> Iterator[Event]:
+        if isinstance(event, CallStart):
+            yield from self._call(event)
+        elif isinstance(event, CallArguments):
+            assert isinstance(self._open, OpenCall)
+            yield self._open.grow(event.text)
+        elif event.channel is Channel.REASONING:
+            yield from self._thought(event.text)
+        elif isinstance(self._open, OpenMessage) or (self._blank + event.text).strip():
+            yield from self._text(self._blank + event.text)
+        else:
+            self._blank += event.text
+
+    def _text(self, text: str) -> Iterator[Event]:
+        if not isinstance(self._open, OpenMessage):
+            message = OpenMessage(self._next_index, self._number)
+            yield from self._opened(message)
+        assert isinstance(self._open, OpenMessage)
+        self._blank = ""
+        if text:
+            self._texts.append(text)
+            logprobs, self._logprobs = self._logprobs, []
+            yield self._open.grow(text, self._writer.chat(logprobs).content if self._writer else ())
+
+    def _thought(self, text: str) -> Iterator[Event]:
+        self._drop()
+        if not isinstance(self._open, OpenReasoning):
+            yield from self._opened(OpenReasoning(self._next_index, self._number))
+        assert isinstance(self._open, OpenReasoning)
+        yield self._open.grow(text)
+
+    def _call(self, event: CallStart) -> Iterator[Event]:
+        self._drop()
+        self._has_calls = True
+        yield from self._opened(
+            OpenCall(
+                self._next_index,
+                self._number,
+                event.id or new_id("call"),
+                event.name,
+                is_custom=self._reading is not None and event.name in self._reading.custom_names,
+            )
+        )
+
+    def _opened(self, item: OpenItem) -> Iterator[Event]:
+        if self._open is not None:
+            yield from self._open.end("completed")
+        self._close("completed")
+        self._open = item
+        yield from item.begin()
+
+    def _close(self, status: ItemStatus) -> None:
+        if self._open is not None:
+            self._items.append(self._open.item(status))
+        self._open = None
+
+    def _drop(self) -> None:
+        """Forget what belongs to no message."""
+        self._blank = ""
+        self._logprobs.clear()
+
+    @property
+    def _next_index(self) -> int:
+        return len(self._items) + (self._open is not None)
+
+    def _number(self) -> int:
+        return next(self._numbers)
+
+    def _change(self, **fields: object) -> None:
+        self.response = self.response.model_copy(update=fields)
+
+    def _event(self, kind: EventKind) -> Event:
+        return ResponseEvent(type=kind, sequence_number=self._number(), response=self.response)
