@@ -130,6 +130,7 @@ class AssistantReply(Schema):
     role: Literal["assistant"]
     content: str | None
     refusal: None
+    annotations: list[Any]
     reasoning_content: str | None = None
     tool_calls: list[ToolCall] | None = None
     function_call: FunctionCall | None = None
@@ -151,6 +152,7 @@ class ChatCompletion(Schema):
     object: Literal["chat.completion"]
     created: int
     model: str
+    service_tier: Literal["default"]
     system_fingerprint: str | None
     choices: list[ChatChoice]
     usage: Usage
@@ -188,6 +190,7 @@ class ChatCompletionChunk(Schema):
     object: Literal["chat.completion.chunk"]
     created: int
     model: str
+    service_tier: Literal["default"]
     system_fingerprint: str | None
     choices: list[ChatChunkChoice]
     usage: Usage | None = None
