@@ -70,6 +70,10 @@ class PromptFields(Schema):
         description="Given to templates that know it. `none` and `minimal` switch thinking off, the others "
         "on, where the model has that switch.",
     )
+    verbosity: Literal["low", "medium", "high"] | None = Field(
+        default=None,
+        description="Given to templates that know it; without such a template only `medium` passes.",
+    )
 
 
 ModelName = Annotated[

@@ -25,7 +25,7 @@ class PromptTokensDetails(Schema):
 
 
 class CompletionTokensDetails(Schema):
-    """`reasoning_tokens` of the completion were thought, the markers around it included. The rest is OpenAI's, and 0."""
+    """`reasoning_tokens` were thought, the markers around it included. The rest is OpenAI's, and 0."""
 
     reasoning_tokens: int
     audio_tokens: Literal[0]

@@ -86,7 +86,9 @@ _MESSAGE = {
     "messages[].content[].refusal": Rule(_NULL, _ROLES),
     "messages[].audio": Rule(_NULL, _PARTS),
     "messages[].annotations": Rule(_EMPTY, "Nothing that the model reads has annotations."),
-    "messages[].provider_specific_fields": Rule(_NOTES, "LiteLLM's own notes about an answer, if it has any."),
+    "messages[].provider_specific_fields": Rule(
+        _NOTES, "LiteLLM's own notes about an answer, if it has any."
+    ),
     "messages[].content[].image_url": Rule(_NULL, _PARTS),
     "messages[].content[].input_audio": Rule(_NULL, _PARTS),
     "messages[].content[].file": Rule(_NULL, _PARTS),
@@ -104,7 +106,6 @@ _OPENAI = {
         _one_of("`auto`, `default`", "auto", "default"), "There is one tier; answers say `default`."
     ),
     "stream_options.include_obfuscation": Rule(_FALSE, "Chunks are not padded."),
-    "verbosity": Rule(_one_of("`medium`", "medium"), "Only chat templates could know it."),
     "web_search_options": Rule(_NULL, "The server asks nobody else."),
 }
 
