@@ -89,11 +89,11 @@ def _scoring(
 
 
 def _prompts(model: LoadedModel, request: CompletionRequest, limit: int) -> list[ReadPrompt]:
-    named = _named(request.prompt)
-    if len(named) > limit:
+    prompts = named(request.prompt, "prompt")
+    if len(prompts) > limit:
         message = f"'prompt' must have at most {limit} prompts."
         raise InvalidRequestError(message, param="prompt", code="invalid_value")
-    return [_read_prompt(model, prompt, request.suffix, param) for param, prompt in named]
+    return [_read_prompt(model, prompt, request.suffix, param) for param, prompt in prompts]
 
 
 def _read_prompt(model: LoadedModel, prompt: str | list[int], suffix: str | None, param: str) -> ReadPrompt:
@@ -104,13 +104,13 @@ def _read_prompt(model: LoadedModel, prompt: str | list[int], suffix: str | None
     return ReadPrompt(token_ids=checked_ids(model, prompt, param=param))
 
 
-def _named(prompt: Prompt) -> list[tuple[str, str | list[int]]]:
-    """The prompts of a request, each with the path by which errors call it."""
+def named(prompt: Prompt, field: str) -> list[tuple[str, str | list[int]]]:
+    """The prompts that a field of a request holds, each with the path by which errors call it."""
     if isinstance(prompt, str):
-        return [("prompt", prompt)]
+        return [(field, prompt)]
     # The schema saw to it that either all items are ids or none is.
     items = cast("list[str | list[int] | int]", prompt)
     token_ids = [item for item in items if isinstance(item, int)]
     if token_ids:
-        return [("prompt", token_ids)]
-    return [(f"prompt[{index}]", item) for index, item in enumerate(items) if not isinstance(item, int)]
+        return [(field, token_ids)]
+    return [(f"{field}[{index}]", item) for index, item in enumerate(items) if not isinstance(item, int)]
