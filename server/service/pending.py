@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import anyio
 
+from server import record
 from server.loaded_model import LoadedModel
 from server.registry import Lease, ModelRegistry
 from server.service.answers import Answer
@@ -72,6 +73,7 @@ class PendingAnswer:
 
     async def _prepared(self) -> Answer:
         self._lease = await self._registry.acquire(self._name)
+        record.current().requested_model = self._name
         self._answer = await self._prepare(self._lease.model)
         return self._answer
 
