@@ -23,13 +23,16 @@ INSTALL := $(PIP) install --quiet --no-input --constraint constraints.txt
 # pip builds our own package with the setuptools of the environment, whose version the constraints say.
 EDITABLE := --no-build-isolation --editable
 
+# Clients pin the package `openai` differently, so there are two environments; and Node's, where there is npm.
+CLIENTS := $(foreach name,openai-2 openai-3 $(if $(shell command -v npm),node),.venv-clients/$(name)/.installed)
+
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench lint types format resident native clean distclean
+.PHONY: help serve test test-clients bench lint types format resident native clean distclean
 
 help:  ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo '  MODEL=path.gguf  HOST=127.0.0.1  PORT=8000  ARGS="..."  BACKEND=cpu|cuda|metal  PYTHON=python3'
+	@echo '  MODEL=path.gguf  HOST=127.0.0.1  PORT=8000  ARGS="..."  BACKEND=cpu|cuda|metal|portable  PYTHON=python3'
 
 serve: $(VENV)/.packages  ## serve a model: the resident one, or MODEL=path.gguf
 	$(if $(MODEL),,@echo 'another model:  make serve MODEL=path/to/model.gguf PORT=8001')
@@ -37,6 +40,10 @@ serve: $(VENV)/.packages  ## serve a model: the resident one, or MODEL=path.gguf
 
 test: $(VENV)/.packages  ## run the tests; ARGS="tests/engine -k tree" for some
 	$(BIN)/python -m pytest $(ARGS)
+
+test-clients: $(VENV)/.packages $(CLIENTS)  ## let real clients talk to a live server
+	@command -v npm >/dev/null || echo 'no npm on this machine: the client for Node is left out'
+	$(BIN)/python -m pytest -p no:cacheprovider tests/clients/suite.py $(ARGS)
 
 bench: $(VENV)/.bench  ## measure beside llama-server; ARGS=--quick for two minutes
 	$(BIN)/python -m tests.bench $(ARGS)
@@ -59,7 +66,7 @@ native: $(VENV)/.tools  ## build llama.cpp for this machine, unless that is done
 	@$(BIN)/python -m deploy.build.native --backend "$(BACKEND)"
 
 clean:  ## remove what was built, but not the wheels that passed
-	rm -rf $(VENV) .venv-resident dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-resident .venv-clients dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name wheels -exec rm -rf {} +; fi
 
 distclean: clean  ## remove the wheels of this checkout, too
@@ -84,6 +91,18 @@ $(VENV)/.tools: constraints.txt deploy/build/requirements.txt | $(VENV)/.made
 # The stamp comes last, so an interrupted one is made again.
 $(VENV)/.made:
 	@deploy/build/make_venv.sh "$(PYTHON)" $(VENV)
+	@touch $@
+
+.venv-clients/openai-%/.installed: tests/clients/requirements/openai-%.txt constraints.txt
+	@echo 'installing clients with openai $*'
+	@"$(PYTHON)" -m venv .venv-clients/openai-$*
+	@.venv-clients/openai-$*/bin/python -m pip --disable-pip-version-check install --quiet --no-input --requirement $<
+	@touch $@
+
+.venv-clients/node/.installed: tests/clients/node/package.json tests/clients/node/conversation.mjs
+	@echo 'installing the client for Node'
+	@mkdir -p $(@D) && cp $^ $(@D)
+	@cd $(@D) && npm install --no-package-lock --no-audit --no-fund --silent
 	@touch $@
 
 # The evaluation runs the model on llama.cpp, so this environment gets the same trusted build.

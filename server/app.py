@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from schemas.base import Schema
 from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from schemas.completions import CompletionRequest
+from schemas.embeddings import EmbeddingRequest
 from schemas.errors import ErrorResponse
 from schemas.responses import ResponseRequest
 from schemas.responses_events import Event
@@ -19,7 +20,18 @@ from server.auth.key_ring import open_ring
 from server.auth.quota import Quotas
 from server.metrics import EngineReading, Metrics
 from server.registry import ModelRegistry, may_use
-from server.routes import admin, chat, completions, docs, envelope, models, ops, responses, tokenize
+from server.routes import (
+    admin,
+    chat,
+    completions,
+    docs,
+    embeddings,
+    envelope,
+    models,
+    ops,
+    responses,
+    tokenize,
+)
 from server.routes.deps import Services
 from server.routes.guard import Guard
 from server.routes.journal import Journal
@@ -27,6 +39,7 @@ from server.service import presets
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.constraints.compiler import ConstraintCompiler
+from server.service.embeddings import EmbeddingService
 from server.service.responses.archive import Archive
 from server.service.responses.service import ResponseService
 from server.service.responses.store import Limits
@@ -44,6 +57,7 @@ _DESCRIBED: tuple[type[Schema], ...] = (
     ChatCompletionRequest,
     ChatCompletionChunk,
     CompletionRequest,
+    EmbeddingRequest,
     TokenizeRequest,
     DetokenizeRequest,
     ApplyTemplateRequest,
@@ -79,6 +93,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         decoding=decoding,
         chat=chat_service,
         completions=CompletionService(registry, decoding, constraints),
+        embeddings=EmbeddingService(registry),
         responses=ResponseService(registry, chat_service, _archive(settings)),
         tokens=TokenService(registry),
         max_body_bytes=settings.max_body_bytes,
@@ -87,7 +102,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
-    for routes in (chat, completions, responses, tokenize, models, admin):
+    for routes in (chat, completions, responses, embeddings, tokenize, models, admin):
         app.include_router(routes.router, responses=_ERRORS)
     app.include_router(ops.router)
     app.include_router(docs.router)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from server.chat.families import ModelFamily
 from server.chat.template import ChatTemplate
+from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
 from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.params import GenerationRequest
 
@@ -21,6 +22,13 @@ class TextEngine(Protocol):
 
     def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenOutput, None]:
         """Outputs of all choices; closing the generator early aborts the request."""
+
+    def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
+        """The vector of each input; closing the generator early aborts the request."""
+
+    @property
+    def traits(self) -> ModelTraits:
+        """What the model can do; valid after `start`."""
 
     @property
     def is_ready(self) -> bool:

@@ -33,6 +33,7 @@ class Metrics:
     """All series of one server; `engines` is asked at each scrape, for the models that are loaded then."""
 
     def __init__(self, engines: Callable[[], Iterable[EngineReading]] = tuple) -> None:
+        self._engines = engines
         self._registry = CollectorRegistry()
         self._registry.register(_EngineCollector(engines))
         waits = {
@@ -48,6 +49,14 @@ class Metrics:
         )
         self.prompt_length = self._histogram("request_prompt_tokens", "Tokens of a prompt.", _LENGTHS)
         self.answer_length = self._histogram("request_generation_tokens", "Tokens of an answer.", _LENGTHS)
+        self._per_model: tuple[Histogram, ...] = (
+            self.queue_time,
+            self.time_to_first_token,
+            self.e2e_latency,
+            self.inter_token,
+            self.prompt_length,
+            self.answer_length,
+        )
         self.finished = self._counter(
             "request_success", "Answers that came to their end.", ("model", "finished_reason")
         )
@@ -62,8 +71,17 @@ class Metrics:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """All series, in the text format that `accept` (an HTTP header) prefers, and its content type."""
+        for reading in self._engines():
+            self._begin(reading.model)
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
+
+    def _begin(self, model: str) -> None:
+        """Show a model's series from zero on: what appears with its first value has no rate."""
+        for metric in (*self._per_model, self.aborted, self.constraint_violations):
+            metric.labels(model)
+        for reason in ("stop", "length"):
+            self.finished.labels(model, reason)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"caravan_{name}", text, ("model",), registry=self._registry, buckets=buckets)

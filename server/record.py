@@ -4,6 +4,7 @@ The middleware opens it; whoever serves the request adds to the current one. Out
 record, too, which nobody reads.
 """
 
+import asyncio
 import time
 from contextvars import ContextVar
 
@@ -28,6 +29,8 @@ class RequestRecord:
         self.num_prompt_tokens = 0
         self.num_cached_tokens = 0
         self.num_completion_tokens = 0
+        # What goes on when the request itself has been answered.
+        self.continuing: asyncio.Task[None] | None = None
 
     def fail(self, code: str | None) -> None:
         """Note the error that the client was told."""

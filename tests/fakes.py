@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from server.engine.embedder import Embedder
 from server.llama.batch import Batch
 from server.llama.context import DecodeStatus, State
+from server.llama.embedding_context import EmbeddingContext
 
 END_OF_GENERATION = 256
 VOCAB_SIZE = 257
@@ -135,3 +137,12 @@ class FakeVocab:
     @property
     def end_of_generation_ids(self) -> frozenset[int]:
         return frozenset([END_OF_GENERATION])
+
+
+def no_embedder() -> Embedder:
+    """An embedder for engines that are asked for no vectors."""
+
+    def refuse(num_cells: int) -> EmbeddingContext:
+        raise AssertionError(num_cells)
+
+    return Embedder(refuse, lambda _outputs: None, max_length=1, step_seconds=1, is_whole=False)

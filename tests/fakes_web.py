@@ -3,8 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 
+import numpy as np
+
 from server.chat.families import recognise
 from server.chat.template import CHATML, ChatTemplate
+from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.loaded_model import LoadedModel
@@ -76,6 +79,7 @@ class ScriptedEngine:
         self.closed = False
         self.num_restarts = 0
         self.pid: int | None = None
+        self.traits = ModelTraits(embedding_size=4)
 
     async def start(self) -> None:
         self.num_starts += 1
@@ -106,6 +110,23 @@ class ScriptedEngine:
                     raise self.failure
                 await asyncio.sleep(0)
                 yield output
+            ended = True
+        finally:
+            self.running.discard(request.id)
+            if not ended:
+                self.aborted.append(request.id)
+
+    async def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
+        """Vectors that tell the pooling, and the number, the first and the last of the tokens."""
+        self.running.add(request.id)
+        ended = False
+        try:
+            for index, ids in reversed(list(enumerate(request.inputs))):
+                while self.hold_after is not None:
+                    await asyncio.sleep(0.002)
+                numbers = np.array([len(request.pooling), len(ids), ids[0], ids[-1]], "<f4")
+                vector = numbers / np.linalg.norm(numbers)
+                yield EmbedOutput(request_id=request.id, index=index, vector=vector.tobytes())
             ended = True
         finally:
             self.running.discard(request.id)

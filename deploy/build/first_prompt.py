@@ -20,6 +20,8 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
+from server.llama import library
+
 LAYERS = 2
 EMBED = 256  # K-quants come in blocks of 256
 HEADS = 4
@@ -190,6 +192,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gpu", action="store_true", help="the build is for a GPU and must reach one")
     arguments = parser.parse_args()
+    library.load_modules()
     llama_cpp.llama_backend_init()
     started = time.monotonic()
     try:

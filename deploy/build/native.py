@@ -54,7 +54,7 @@ def make_plan(backend: Backend) -> Plan:
     user = recipe.user_options(os.environ)
     toolchain = compiler.find(user.c_flags, user.cxx_flags)
     extra = ""
-    if backend is Backend.CUDA:
+    if backend.has_cuda:
         os.environ["CUDACXX"] = cuda.find_compiler()
         extra = cuda.identity(os.environ["CUDACXX"])
     version = recipe.pinned_version(CONSTRAINTS)
@@ -87,10 +87,9 @@ def _reuse(plan: Plan, wheels: WheelStore) -> Wheel | None:
 
 
 def _build(plan: Plan, wheels: WheelStore) -> Wheel:
-    verdict = amx.probe(plan.toolchain)
-    attempts = [verdict, Amx.OFF] if verdict in (Amx.WORKS, Amx.REPAIRED) else [verdict]
+    verdicts = _verdicts(plan)
     problem = ""
-    for attempt in attempts:
+    for attempt in verdicts:
         _say(f"compiling {recipe.PACKAGE} {plan.version} for {plan.backend.value}, {_ABOUT_AMX[attempt]}")
         wheel = _compile(plan, attempt)
         started = time.monotonic()
@@ -103,6 +102,15 @@ def _build(plan: Plan, wheels: WheelStore) -> Wheel:
         if trial.only_gpu:
             break
     raise BuildError(f"llama.cpp was compiled but fails its first prompt: {problem}\nNothing was installed.")
+
+
+def _verdicts(plan: Plan) -> list[Amx]:
+    """What to do about AMX, and what to try if that fails."""
+    if plan.backend.is_portable:
+        # This machine may be unable to run the probe, and the repair does no harm where it is not needed.
+        return [Amx.REPAIRED]
+    verdict = amx.probe(plan.toolchain)
+    return [verdict, Amx.OFF] if verdict in (Amx.WORKS, Amx.REPAIRED) else [verdict]
 
 
 def _compile(plan: Plan, verdict: Amx) -> Wheel:

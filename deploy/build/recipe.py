@@ -22,21 +22,46 @@ PACKAGE = "llama-cpp-python"
 ONLY_LIBRARY = Path(__file__).with_name("only_library.cmake")
 
 # Multimodal input is not served, so that half of the source is left out; so are llama.cpp's own tools.
-_ALWAYS = ("-DGGML_NATIVE=ON", "-DLLAVA_BUILD=OFF", f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={ONLY_LIBRARY}")
+_ALWAYS = ("-DLLAVA_BUILD=OFF", f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={ONLY_LIBRARY}")
+
+_THIS_PROCESSOR = ("-DGGML_NATIVE=ON",)
+# One module for each generation of processors, beside the library, which takes the best that runs.
+_ANY_PROCESSOR = (
+    "-DGGML_NATIVE=OFF",
+    "-DGGML_BACKEND_DL=ON",
+    "-DGGML_CPU_ALL_VARIANTS=ON",
+    # The type keeps CMake from making an absolute path of it.
+    "-DCMAKE_INSTALL_BINDIR:STRING=llama_cpp/lib",
+)
+_NO_GPU = ("-DGGML_METAL=OFF", "-DGGML_CUDA=OFF")
 
 
 class Backend(enum.Enum):
-    """Where models run; CPU kernels are in every build."""
+    """Where models run; CPU kernels are in every build. The portable ones run on other machines, too."""
 
     CPU = "cpu"
     CUDA = "cuda"
     METAL = "metal"
+    PORTABLE = "portable"
+    PORTABLE_CUDA = "portable-cuda"
+
+    @property
+    def is_portable(self) -> bool:
+        """Whether the build is for other machines than the one that compiles it."""
+        return self in (Backend.PORTABLE, Backend.PORTABLE_CUDA)
+
+    @property
+    def has_cuda(self) -> bool:
+        """Whether it takes the CUDA toolkit to build."""
+        return self in (Backend.CUDA, Backend.PORTABLE_CUDA)
 
 
 _BACKEND_OPTIONS = {
-    Backend.CPU: ("-DGGML_METAL=OFF", "-DGGML_CUDA=OFF"),
-    Backend.CUDA: ("-DGGML_CUDA=ON",),
-    Backend.METAL: ("-DGGML_METAL=ON",),
+    Backend.CPU: (*_THIS_PROCESSOR, *_NO_GPU),
+    Backend.CUDA: (*_THIS_PROCESSOR, "-DGGML_CUDA=ON"),
+    Backend.METAL: (*_THIS_PROCESSOR, "-DGGML_METAL=ON"),
+    Backend.PORTABLE: (*_ANY_PROCESSOR, *_NO_GPU),
+    Backend.PORTABLE_CUDA: (*_ANY_PROCESSOR, "-DGGML_CUDA=ON"),
 }
 
 

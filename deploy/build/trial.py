@@ -41,7 +41,7 @@ def _run(folder: Path, backend: Backend) -> Trial:
     # It would put another library in the place of the one under trial.
     environment.pop("LLAMA_CPP_LIB_PATH", None)
     command = [sys.executable, "-m", "deploy.build.first_prompt"]
-    command += [] if backend is Backend.CPU else ["--gpu"]
+    command += ["--gpu"] if backend in (Backend.CUDA, Backend.METAL) else []
     try:
         done = subprocess.run(
             command,

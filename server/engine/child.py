@@ -9,6 +9,7 @@ import sys
 
 from server.engine import messages
 from server.engine.config import EngineConfig
+from server.engine.embedding import ModelTraits
 
 _STOP_SECONDS = 5.0
 # llama.cpp's threads meet at barriers some hundred times a step. By default GNU OpenMP spins there for
@@ -45,6 +46,7 @@ class EngineChild:
         self._reader = reader
         self._writer = writer
         self.config: EngineConfig
+        self.traits = ModelTraits()
         self.system_info = ""
 
     @classmethod
@@ -116,8 +118,8 @@ class EngineChild:
                     relay(line)
                 case messages.Loaded():
                     loaded = True
-                case messages.Ready(config, system_info):
-                    self.config, self.system_info = config, system_info
+                case messages.Ready(config, system_info, traits):
+                    self.config, self.system_info, self.traits = config, system_info, traits
                     return
                 case messages.StartFailed(message):
                     raise EngineStartError(message)

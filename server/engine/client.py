@@ -12,6 +12,9 @@ import msgspec
 from server.engine import messages
 from server.engine.child import EngineChild, EngineStartError, FirstPromptDeathError, relay
 from server.engine.config import EngineConfig
+from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
+from server.engine.embedding_calls import EmbeddingCalls
+from server.engine.mailbox import Item, Mailbox
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.errors import EngineFailedError, EngineUnavailableError, OverloadedError
@@ -27,8 +30,6 @@ _STALL_SECONDS = 300.0
 # Advice to clients that come while the queue is full.
 _BUSY_RETRY_SECONDS = 5
 
-Item = TokenOutput | EngineFailedError
-
 
 class AsyncEngine:
     """One model's engine in a child process that is started anew when it dies.
@@ -40,8 +41,10 @@ class AsyncEngine:
         self._wanted = config
         self._stall_seconds = stall_seconds
         self._child: EngineChild | None = None
-        self._queues: dict[str, asyncio.Queue[Item]] = {}
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._embeddings = EmbeddingCalls()
         self._stats = EngineStats()
+        self._traits = ModelTraits()
         self._supervisor: asyncio.Task[None] | None = None
         self._backoff = _FIRST_BACKOFF
         self._start_seconds = 0.0
@@ -83,6 +86,11 @@ class AsyncEngine:
         return self._wanted.context_size
 
     @property
+    def traits(self) -> ModelTraits:
+        """What the model can do; valid after `start`."""
+        return self._traits
+
+    @property
     def num_restarts(self) -> int:
         """How often the child was started anew after it had ended."""
         return self._num_restarts
@@ -108,21 +116,36 @@ class AsyncEngine:
             raise EngineUnavailableError("the engine is restarting", retry_after=self._retry_after())
         if self._num_choices + request.n > self._wanted.max_running + self._wanted.max_waiting:
             raise OverloadedError("Too many requests wait for this model.", retry_after=_BUSY_RETRY_SECONDS)
-        queue: asyncio.Queue[Item] = asyncio.Queue()
+        mailbox = Mailbox()
         self._num_choices += request.n
-        self._queues[request.id] = queue
+        self._mailboxes[request.id] = mailbox
         unfinished = request.n
         try:
             child.send(messages.Submit(request))
             while unfinished:
-                output = _checked(await queue.get())
-                unfinished -= output.finish_reason is not None
-                yield output
+                for item in await mailbox.take():
+                    output = _checked(item)
+                    unfinished -= output.finish_reason is not None
+                    yield output
         finally:
-            del self._queues[request.id]
+            del self._mailboxes[request.id]
             self._num_choices -= request.n
             if unfinished:
                 child.send(messages.Abort(request.id))
+
+    async def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
+        """The vector of each input, as they come; raises what `generate` raises.
+
+        Closing the generator early aborts the request.
+        """
+        child = self._child
+        if child is None:
+            raise EngineUnavailableError("the engine is restarting", retry_after=self._retry_after())
+        if self._embeddings.count >= self._wanted.max_waiting:
+            raise OverloadedError("Too many requests wait for this model.", retry_after=_BUSY_RETRY_SECONDS)
+        async with contextlib.aclosing(self._embeddings.run(child, request)) as outputs:
+            async for output in outputs:
+                yield output
 
     async def _supervise(self, child: EngineChild) -> None:
         """Read from the child; when it ends, fail what ran there and start another, for ever."""
@@ -146,7 +169,7 @@ class AsyncEngine:
         try:
             while not reading.done():
                 await asyncio.wait([reading], timeout=self._stall_seconds / 10)
-                if not self._queues:
+                if not self._mailboxes and not self._embeddings.count:
                     self._last_heard = time.monotonic()
                 elif time.monotonic() - self._last_heard > self._stall_seconds:
                     log.error("the engine was silent for %.0f s with requests running", self._stall_seconds)
@@ -164,16 +187,19 @@ class AsyncEngine:
             elif isinstance(message, messages.Stepped):
                 self._stats = message.stats
                 self._dispatch(message.outputs)
+            elif isinstance(message, messages.Embedded):
+                self._embeddings.dispatch(message.outputs)
 
     def _dispatch(self, outputs: list[TokenOutput]) -> None:
         for output in outputs:
-            queue = self._queues.get(output.request_id)
-            if queue is not None:
-                queue.put_nowait(output)
+            mailbox = self._mailboxes.get(output.request_id)
+            if mailbox is not None:
+                mailbox.put(output)
 
     def _fail_all(self, reason: str) -> None:
-        for queue in self._queues.values():
-            queue.put_nowait(EngineFailedError(reason))
+        for mailbox in self._mailboxes.values():
+            mailbox.put(EngineFailedError(reason))
+        self._embeddings.fail_all(reason)
 
     async def _restart(self) -> EngineChild:
         while True:
@@ -197,6 +223,7 @@ class AsyncEngine:
             self._wanted = msgspec.structs.replace(self._wanted, use_extra_buffers=False)
             child = await EngineChild.start(self._wanted, level)
         self._wanted = child.config
+        self._traits = child.traits
         self._start_seconds = time.monotonic() - begun
         return child
 

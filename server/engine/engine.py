@@ -4,14 +4,18 @@ import logging
 import queue
 import time
 from collections.abc import Callable
+from functools import partial
 
 from server.engine.config import EngineConfig
 from server.engine.decoder import Decoder
+from server.engine.embedder import Embedder
+from server.engine.embedding import EmbedRequest
 from server.engine.intake import Intake, Masks
 from server.engine.kv_cache import KVCache
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.ports import DecodingContext, TokenTable
+from server.engine.refusal import refusal
 from server.engine.sampling.sampler import TokenSpace
 from server.engine.scheduler import Scheduler, Work
 from server.engine.sequence import Sequence
@@ -41,10 +45,12 @@ class Engine:
         tokens: TokenTable,
         config: EngineConfig,
         publish: Callable[[list[TokenOutput], EngineStats], None],
+        embedder: Embedder,
     ) -> None:
         self._context = context
         self._config = config
         self._publish = publish
+        self._embedder = embedder
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids)
         self._intake = Intake(tokens, self._token_space, config.context_size, self._deliver)
@@ -71,6 +77,10 @@ class Engine:
             raise RuntimeError("the engine has stopped")
         self._inbox.put(lambda: self._add(request))
 
+    def embed(self, request: EmbedRequest) -> None:
+        """Queue texts for their vectors, which the embedder makes between steps and publishes by itself."""
+        self._inbox.put(partial(self._embedder.add, request))
+
     def abort(self, request_id: str) -> None:
         """End a request wherever it is, queue, prompt or answer; unknown ids are ignored."""
         self._inbox.put(lambda: self._abort(request_id))
@@ -92,16 +102,22 @@ class Engine:
             self._finish_all(FinishReason.ABORT)
             self._flush()
             self._foresight.close()
+            self._embedder.close()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is queued, waiting or running."""
-        return self._inbox.empty() and not self._scheduler.has_work and not self._intake
+        return self._inbox.empty() and not self._has_work and not self._intake
+
+    @property
+    def _has_work(self) -> bool:
+        return self._scheduler.has_work or self._embedder.has_work
 
     def turn(self) -> None:
         """Take in what has arrived, sleeping for it if there is nothing to do; then one step, fenced."""
         self._receive()
         self._guarded_step()
+        self._embedder.step(is_beside=self._scheduler.has_work)
 
     def step(self) -> None:
         """Schedule, decode, sample, publish."""
@@ -116,20 +132,8 @@ class Engine:
 
     def stats(self) -> EngineStats:
         """The books as they stand; exact between steps only."""
-        return EngineStats(
-            num_waiting=len(self._scheduler.waiting) + len(self._intake),
-            num_running=len(self._scheduler.running),
-            num_idle_sequences=self._kv_cache.num_idle,
-            num_cells=self._context.num_cells,
-            num_cells_used=self._kv_cache.num_cells_used,
-            num_parked_tokens=self._kv_cache.num_parked_tokens,
-            num_prompt_tokens=self._totals.prompt,
-            num_cached_tokens=self._totals.cached,
-            num_completion_tokens=self._totals.completion,
-            num_preemptions=self._scheduler.num_preemptions,
-            num_evictions=self._kv_cache.num_evictions,
-            num_steps=self._totals.steps,
-        )
+        num_taken_in, num_cells = len(self._intake), self._context.num_cells
+        return self._totals.books(self._scheduler, self._kv_cache, num_taken_in, num_cells)
 
     def audit(self) -> list[str]:
         """What is wrong with the books of an engine at rest; empty when they add up."""
@@ -137,7 +141,7 @@ class Engine:
 
     def _receive(self) -> None:
         """Take in what has arrived; with nothing to do, audit the books and sleep until something arrives."""
-        if self._inbox.empty() and not self._scheduler.has_work:
+        if self._inbox.empty() and not self._has_work:
             for fault in self.audit():
                 log.error("the books do not add up: %s", fault)
             self._inbox.get()()
@@ -196,12 +200,10 @@ class Engine:
     def _refuse(
         self, request: GenerationRequest, fault: str | None, reason: FinishReason = FinishReason.ERROR
     ) -> None:
-        self._outputs.extend(
-            TokenOutput(request_id=request.id, index=index, finish_reason=reason, error=fault)
-            for index in range(request.n)
-        )
+        self._outputs.extend(refusal(request, fault, reason))
 
     def _abort(self, request_id: str) -> None:
+        self._embedder.abort(request_id)
         waiting = self._intake.take(request_id)
         if waiting is not None:
             self._refuse(waiting, None, FinishReason.ABORT)

@@ -5,6 +5,7 @@ import struct
 import msgspec
 
 from server.engine.config import EngineConfig
+from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
 from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.params import GenerationRequest
 
@@ -23,6 +24,12 @@ class Submit(msgspec.Struct, frozen=True, tag=True):
     """Queue a request."""
 
     request: GenerationRequest
+
+
+class Embed(msgspec.Struct, frozen=True, tag=True):
+    """Queue texts for their vectors."""
+
+    request: EmbedRequest
 
 
 class Abort(msgspec.Struct, frozen=True, tag=True):
@@ -44,6 +51,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 
     config: EngineConfig
     system_info: str
+    traits: ModelTraits
 
 
 class StartFailed(msgspec.Struct, frozen=True, tag=True):
@@ -67,8 +75,14 @@ class Stepped(msgspec.Struct, frozen=True, tag=True):
     stats: EngineStats
 
 
-ToEngine = Load | Submit | Abort | Stop
-FromEngine = Loaded | Ready | StartFailed | Logged | Stepped
+class Embedded(msgspec.Struct, frozen=True, tag=True):
+    """Vectors that one batch has completed."""
+
+    outputs: list[EmbedOutput]
+
+
+ToEngine = Load | Submit | Embed | Abort | Stop
+FromEngine = Loaded | Ready | StartFailed | Logged | Stepped | Embedded
 
 _encoder = msgspec.msgpack.Encoder()
 to_engine_decoder: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)

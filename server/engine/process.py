@@ -12,18 +12,22 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
 
 from server.engine import messages
 from server.engine.config import EngineConfig, settled_lengths
+from server.engine.embedding import EmbedOutput, ModelTraits
+from server.engine.embedding_engine import EmbeddingEngine
+from server.engine.embedding_model import encoder_sizes, first_fault, make_embedder, traits_of
 from server.engine.engine import Engine
 from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.sizing import fitted
 from server.llama import library
 from server.llama.batch import Batch
-from server.llama.context import Context, ContextError, DecodeStatus
+from server.llama.context import Context, ContextError, DecodeStatus, NotGenerativeError
 from server.llama.model import Model, ModelLoadError
 from server.machine import available_memory, usable_cores
 
@@ -131,31 +135,61 @@ def _serve(connection: _Connection, config: EngineConfig) -> None:
         use_extra_buffers=config.use_extra_buffers,
     )
     config = resolve(config, model.training_context)
-    context = Context(
-        model,
-        num_cells=config.num_cells,
-        batch_size=config.batch_size,
-        max_sequences=config.max_sequences,
-        num_threads=config.num_threads,
-        num_spare_rows=max(0, config.max_running + config.num_scored_rows - config.max_sequences),
-    )
-    connection.send(messages.Loaded())
-    run_first_prompt(context, config.batch_size)
-    engine = Engine(context, model.vocab, config, _Publisher(connection))
-    connection.send(messages.Ready(config, library.system_info()))
-    threading.Thread(target=_listen, args=(connection, engine), name="listener", daemon=True).start()
-    engine.run()
-    context.close()
+    try:
+        context = Context(
+            model,
+            num_cells=config.num_cells,
+            batch_size=config.batch_size,
+            max_sequences=config.max_sequences,
+            num_threads=config.num_threads,
+            num_spare_rows=max(0, config.max_running + config.num_scored_rows - config.max_sequences),
+        )
+    except NotGenerativeError:
+        _serve_vectors(connection, model, encoder_sizes(config, model.training_context))
+    else:
+        _serve_text(connection, model, context, config)
+        context.close()
     model.close()
 
 
-def _listen(connection: _Connection, engine: Engine) -> None:
+def _serve_text(connection: _Connection, model: Model, context: Context, config: EngineConfig) -> None:
+    connection.send(messages.Loaded())
+    run_first_prompt(context, config.batch_size)
+    embedder = make_embedder(model, config, _sender(connection), is_whole=False)
+    engine = Engine(context, model.vocab, config, _Publisher(connection), embedder)
+    _work(connection, engine, config, traits_of(model))
+
+
+def _serve_vectors(connection: _Connection, model: Model, config: EngineConfig) -> None:
+    connection.send(messages.Loaded())
+    embedder = make_embedder(model, config, _sender(connection), is_whole=True)
+    if fault := first_fault(model, config):
+        raise FirstPromptError(fault)
+    engine = EmbeddingEngine(embedder, _Publisher(connection))
+    _work(connection, engine, config, traits_of(model, can_generate=False))
+
+
+def _sender(connection: _Connection) -> Callable[[list[EmbedOutput]], None]:
+    return lambda outputs: connection.send(messages.Embedded(outputs))
+
+
+def _work(
+    connection: _Connection, engine: Engine | EmbeddingEngine, config: EngineConfig, traits: ModelTraits
+) -> None:
+    connection.send(messages.Ready(config, library.system_info(), traits))
+    threading.Thread(target=_listen, args=(connection, engine), name="listener", daemon=True).start()
+    engine.run()
+
+
+def _listen(connection: _Connection, engine: Engine | EmbeddingEngine) -> None:
     """Pass messages on; the end of the connection is the end of the process, even in the middle of a step."""
     while True:
         message = connection.receive()
         match message:
             case messages.Submit(request):
                 engine.submit(request)
+            case messages.Embed(request):
+                engine.embed(request)
             case messages.Abort(request_id):
                 engine.abort(request_id)
             case messages.Stop():

@@ -18,6 +18,10 @@ class ContextError(Exception):
     """llama.cpp made no context: too little memory, or sizes it does not take."""
 
 
+class NotGenerativeError(ContextError):
+    """The model reads whole texts at once, as encoders do: it makes vectors, no text."""
+
+
 class DecodeStatus(enum.Enum):
     """What `llama_decode` said.
 
@@ -65,9 +69,9 @@ class Context:
         self._exit = contextlib.ExitStack()
         self._exit.callback(llama_cpp.llama_free, self._pointer)
         self._memory = llama_cpp.llama_get_memory(self._pointer)
-        if not self._memory:
+        if not self._memory or not llama_cpp.llama_get_causal_attn(self._pointer):
             self.close()
-            raise ContextError(f"{model.path} keeps no memory of a text, so it cannot generate")
+            raise NotGenerativeError(f"{model.path} keeps no memory of a text, so it cannot generate")
         self.num_cells = int(llama_cpp.llama_n_ctx(self._pointer))
         if model.memory_kind is MemoryKind.RECURRENT:
             self.num_cells *= max_sequences

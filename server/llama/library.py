@@ -3,6 +3,8 @@
 import ctypes
 import functools
 import logging
+import os
+from pathlib import Path
 
 import llama_cpp
 
@@ -42,8 +44,21 @@ def start() -> _LogBridge:
     """
     bridge = _LogBridge()
     llama_cpp.llama_log_set(bridge.callback, ctypes.c_void_p(0))
+    load_modules()
     llama_cpp.llama_backend_init()
     return bridge
+
+
+def load_modules() -> None:
+    """Load the kernels of a portable build, which are modules beside the library, one for each generation of
+    processors and one for each kind of GPU; of the former, the best that this processor runs
+    (`ggml_backend_load_all_from_path`). Other builds have theirs in the library itself.
+    """
+    folder = Path(llama_cpp.__file__).parent / "lib"
+    if any(folder.glob("libggml-cpu-*.so")):
+        # By its name alone this is the library that llama.cpp has loaded; a path could load it once more.
+        (library,) = folder.glob("libggml.so.[0-9]")
+        ctypes.CDLL(library.name).ggml_backend_load_all_from_path(os.fsencode(folder))
 
 
 def system_info() -> str:

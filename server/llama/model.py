@@ -75,6 +75,9 @@ class Model:
             )
         self._exit = contextlib.ExitStack()
         self._exit.callback(llama_cpp.llama_model_free, self._pointer)
+        if llama_cpp.llama_model_has_encoder(self._pointer):
+            self.close()
+            raise ModelLoadError(f"{self.path} is a model with an encoder, such as T5; those are not served")
         self.vocab = Vocab(llama_cpp.llama_model_get_vocab(self._pointer))
         self.training_context = int(llama_cpp.llama_model_n_ctx_train(self._pointer))
 
@@ -108,6 +111,17 @@ class Model:
         if self.sliding_window > 0:
             return MemoryKind.SLIDING_WINDOW
         return MemoryKind.ATTENTION
+
+    @property
+    def embedding_size(self) -> int:
+        """Length of the vectors that the model makes of tokens (`llama_model_n_embd_out`)."""
+        return int(llama_cpp.llama_model_n_embd_out(self._pointer))
+
+    @property
+    def pooling(self) -> int | None:
+        """llama.cpp's number of how token vectors become one, if the file says so."""
+        value = self.metadata.get(f"{self.metadata.get('general.architecture')}.pooling_type")
+        return None if value is None else int(value)
 
     @property
     def sliding_window(self) -> int:

@@ -19,7 +19,7 @@ from server.service.infill import infilled, refuse_echo
 from server.service.logprobs import LogprobWriter
 from server.service.pending import PendingAnswer
 from server.service.plan import Plan
-from server.service.prompts import checked_ids, tokenized
+from server.service.prompts import check_generates, checked_ids, tokenized
 from server.service.sampling import Decoding
 from server.service.scoring import Echo, ReadPrompt, Scoring, refuse_streamed_scores
 
@@ -63,6 +63,7 @@ class CompletionService:
     def _read(
         self, model: LoadedModel, request: CompletionRequest
     ) -> tuple[Plan, list[tuple[int, ...]], Scoring]:
+        check_generates(model)
         refuse_streamed_scores(request)
         refuse_echo(request.suffix, echo=bool(request.echo))
         plan = self._decoding.plan(
@@ -87,11 +88,11 @@ def _scoring(
 
 
 def _prompts(model: LoadedModel, request: CompletionRequest, limit: int) -> list[ReadPrompt]:
-    named = _named(request.prompt)
-    if len(named) > limit:
+    prompts = named(request.prompt, "prompt")
+    if len(prompts) > limit:
         message = f"'prompt' must have at most {limit} prompts."
         raise InvalidRequestError(message, param="prompt", code="invalid_value")
-    return [_read_prompt(model, prompt, request.suffix, param) for param, prompt in named]
+    return [_read_prompt(model, prompt, request.suffix, param) for param, prompt in prompts]
 
 
 def _read_prompt(model: LoadedModel, prompt: str | list[int], suffix: str | None, param: str) -> ReadPrompt:
@@ -102,13 +103,13 @@ def _read_prompt(model: LoadedModel, prompt: str | list[int], suffix: str | None
     return ReadPrompt(token_ids=checked_ids(model, prompt, param=param))
 
 
-def _named(prompt: Prompt) -> list[tuple[str, str | list[int]]]:
-    """The prompts of a request, each with the path by which errors call it."""
+def named(prompt: Prompt, field: str) -> list[tuple[str, str | list[int]]]:
+    """The prompts that a field of a request holds, each with the path by which errors call it."""
     if isinstance(prompt, str):
-        return [("prompt", prompt)]
+        return [(field, prompt)]
     # The schema saw to it that either all items are ids or none is.
     items = cast("list[str | list[int] | int]", prompt)
     token_ids = [item for item in items if isinstance(item, int)]
     if token_ids:
-        return [("prompt", token_ids)]
-    return [(f"prompt[{index}]", item) for index, item in enumerate(items) if not isinstance(item, int)]
+        return [(field, token_ids)]
+    return [(f"{field}[{index}]", item) for index, item in enumerate(items) if not isinstance(item, int)]

@@ -17,9 +17,7 @@ def tokenized(model: LoadedModel, text: str, *, param: str) -> tuple[int, ...]:
     BOS is added where the model wants it and the text does not already begin with it. Text that itself
     contains the words of a special token is read as that token; a template gives no way to tell them apart.
     """
-    if len(text) > _SHORT:
-        _refuse_hopeless(model, text, param)
-    token_ids = text_ids(model, text, param=param)
+    token_ids = read_ids(model, text, param=param)
     if not token_ids and model.vocab.bos_id is not None:
         token_ids = [model.vocab.bos_id]
     if not token_ids:
@@ -30,6 +28,13 @@ def tokenized(model: LoadedModel, text: str, *, param: str) -> tuple[int, ...]:
         )
     check_length(model, token_ids, param=param)
     return tuple(token_ids)
+
+
+def read_ids(model: LoadedModel, text: str, *, param: str) -> list[int]:
+    """Like `text_ids`, for a text that is to fit into the context: one that cannot is refused early."""
+    if len(text) > _SHORT:
+        _refuse_hopeless(model, text, param)
+    return text_ids(model, text, param=param)
 
 
 def text_ids(model: LoadedModel, text: str, *, param: str, parse_special: bool = True) -> list[int]:
@@ -93,6 +98,22 @@ def check_length(model: LoadedModel, token_ids: Sequence[int], *, param: str) ->
     """Refuse a prompt that leaves no room for a single token of answer."""
     if len(token_ids) >= model.context_size:
         raise _too_long(model, str(len(token_ids)), param)
+
+
+def check_generates(model: LoadedModel) -> None:
+    """Refuse a prompt for a model that writes no text."""
+    if not model.engine.traits.can_generate:
+        message = f"The model '{model.id}' makes embeddings only."
+        raise InvalidRequestError(message, param="model", code="invalid_value")
+
+
+def check_fits(model: LoadedModel, count: int, *, param: str) -> None:
+    """Refuse an input that the model cannot read as a whole."""
+    if count > model.context_size:
+        raise ContextLengthError(
+            f"This model reads at most {model.context_size} tokens at once. '{param}' has {count}.",
+            param=param,
+        )
 
 
 def _too_long(model: LoadedModel, count: str, param: str) -> ContextLengthError:

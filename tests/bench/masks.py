@@ -18,6 +18,7 @@ from server.engine.params import Constraint, GenerationRequest, SamplingParams
 from server.llama.context import Context
 from server.llama.model import Model
 from tests.bench.models import ensure_model
+from tests.fakes import no_embedder
 
 ROOT = Path(__file__).parents[2]
 NUM_STREAMS = 8
@@ -64,7 +65,7 @@ class Bench:
             num_threads=1,
         )
         self._num_tokens: dict[str, int] = {}
-        self.engine = Engine(self._context, self._model.vocab, config, self._publish)
+        self.engine = Engine(self._context, self._model.vocab, config, self._publish, no_embedder())
         self._count = 0
 
     def submit(self, constraint: Constraint | None, temperature: float = 0.8) -> None:

@@ -11,7 +11,7 @@ from server.engine.engine import Engine
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest, SamplingParams
 from server.engine.ports import TokenTable
-from tests.fakes import FakeContext, FakeVocab
+from tests.fakes import FakeContext, FakeVocab, no_embedder
 
 Key = tuple[str, int]
 
@@ -92,7 +92,7 @@ class Harness(Driver):
             num_scored_rows=num_scored_rows,
             queue_seconds=queue_seconds,
         )
-        self.engine = Engine(self.context, self.vocab, config, self.publish)
+        self.engine = Engine(self.context, self.vocab, config, self.publish, no_embedder())
 
     def check_books(self) -> None:
         """The audit, and whether the cells counted are those in use."""

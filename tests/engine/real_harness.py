@@ -8,6 +8,8 @@ import llama_cpp
 import msgspec
 
 from server.engine.config import EngineConfig
+from server.engine.embedding import EmbedOutput
+from server.engine.embedding_model import make_embedder
 from server.engine.engine import Engine
 from server.engine.params import GenerationRequest, SamplingParams
 from server.llama.batch import Batch
@@ -38,7 +40,9 @@ class RealHarness(Driver):
         self.context = Context(
             self.model, num_cells=num_cells, batch_size=64, max_sequences=max_sequences, num_threads=1
         )
-        self.engine = Engine(self.context, self.model.vocab, self.config, self.publish)
+        self.vectors: list[EmbedOutput] = []
+        embedder = make_embedder(self.model, self.config, self.vectors.extend, is_whole=False)
+        self.engine = Engine(self.context, self.model.vocab, self.config, self.publish, embedder)
 
     def check_books(self) -> None:
         """The engine's audit, and whether its tree agrees with the positions that llama.cpp holds."""

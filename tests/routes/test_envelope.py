@@ -8,9 +8,7 @@ from fastapi.testclient import TestClient
 from schemas.errors import ErrorResponse
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/chat/completions/", "/v2/models", "/%00", "/v1/embeddings"]
-)
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/chat/completions/", "/v2/models", "/%00", "/v1/embedding"])
 def test_no_such_route(client: TestClient, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 404

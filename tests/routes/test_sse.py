@@ -11,6 +11,7 @@ from server.routes.sse import AnswerStream
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.constraints.compiler import ConstraintCompiler
+from server.service.embeddings import EmbeddingService
 from server.service.responses.archive import Archive
 from server.service.responses.service import ResponseService
 from server.service.responses.store import Limits
@@ -45,6 +46,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             decoding=decoding,
             chat=chat,
             completions=CompletionService(registry, decoding, constraints),
+            embeddings=EmbeddingService(registry),
             responses=ResponseService(registry, chat, Archive(None, Limits(max_seconds=1, max_bytes=1))),
             tokens=TokenService(registry),
             max_body_bytes=1,

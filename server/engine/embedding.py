@@ -1,0 +1,45 @@
+"""Frozen values of embeddings; they cross the process border as MessagePack."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Pooling(StrEnum):
+    """How the vectors of a text's tokens become one. A model of RANK makes none: it scores pairs of texts."""
+
+    MEAN = "mean"
+    CLS = "cls"
+    LAST = "last"
+    RANK = "rank"
+
+
+class ModelTraits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model can do besides, or instead of, generating text.
+
+    `embedding_size` is the length of its vectors, `pooling` what its file says of them.
+    """
+
+    can_generate: bool = True
+    embedding_size: int = 0
+    pooling: Pooling = Pooling.MEAN
+
+
+class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Texts to be embedded. No input is empty or longer than the context, and every id is in the vocabulary.
+
+    `id` is unique among the requests an engine knows.
+    """
+
+    id: str
+    inputs: tuple[tuple[int, ...], ...]
+    pooling: Pooling
+
+
+class EmbedOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The vector of one input: float32, little-endian, of length 1. An `error` ends the whole request."""
+
+    request_id: str
+    index: int = 0
+    vector: bytes = b""
+    error: str | None = None

@@ -1,0 +1,56 @@
+"""Embedding requests that an engine's process has not finished, seen from the asyncio side."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from server.engine import messages
+from server.engine.child import EngineChild
+from server.engine.embedding import EmbedOutput, EmbedRequest
+from server.errors import EngineFailedError
+
+
+class EmbeddingCalls:
+    """A queue for each request. All methods belong to one event loop."""
+
+    def __init__(self) -> None:
+        self._queues: dict[str, asyncio.Queue[EmbedOutput | EngineFailedError]] = {}
+
+    @property
+    def count(self) -> int:
+        """How many are unfinished."""
+        return len(self._queues)
+
+    async def run(self, child: EngineChild, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
+        """One output for each input. Closing the generator early aborts the request.
+
+        Raises EngineFailedError.
+        """
+        queue: asyncio.Queue[EmbedOutput | EngineFailedError] = asyncio.Queue()
+        self._queues[request.id] = queue
+        unfinished = len(request.inputs)
+        try:
+            child.send(messages.Embed(request))
+            while unfinished:
+                output = await queue.get()
+                if isinstance(output, EngineFailedError):
+                    raise output
+                if output.error is not None:
+                    raise EngineFailedError(output.error)
+                unfinished -= 1
+                yield output
+        finally:
+            del self._queues[request.id]
+            if unfinished:
+                child.send(messages.Abort(request.id))
+
+    def dispatch(self, outputs: list[EmbedOutput]) -> None:
+        """Hand out what the engine says."""
+        for output in outputs:
+            queue = self._queues.get(output.request_id)
+            if queue is not None:
+                queue.put_nowait(output)
+
+    def fail_all(self, reason: str) -> None:
+        """End all of them."""
+        for queue in self._queues.values():
+            queue.put_nowait(EngineFailedError(reason))

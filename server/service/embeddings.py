@@ -1,0 +1,101 @@
+"""Texts into vectors, as OpenAI's embeddings route has it."""
+
+import base64
+import contextlib
+import uuid
+
+import anyio.to_thread
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.embeddings import EmbeddingRequest
+from server import record
+from server.engine.embedding import EmbedRequest, ModelTraits, Pooling
+from server.errors import InvalidRequestError, UnsupportedParameterError
+from server.loaded_model import LoadedModel
+from server.registry import ModelRegistry
+from server.service import prompts
+from server.service.completions import named
+
+
+class EmbeddingService:
+    """Serves `POST /v1/embeddings` for all models of a registry."""
+
+    def __init__(self, registry: ModelRegistry) -> None:
+        self._registry = registry
+
+    async def create(self, request: EmbeddingRequest) -> bytes:
+        """The JSON of the answer; cancelling it aborts the work in the engine."""
+        async with self._registry.holding(request.model) as model:
+            pooling = _pooling(request, model.engine.traits)
+            inputs = await anyio.to_thread.run_sync(_inputs, model, request)
+            num_tokens = sum(map(len, inputs))
+            entry = record.current()
+            entry.model = model.id
+            entry.num_prompt_tokens += num_tokens
+            wanted = EmbedRequest(id=f"embd-{uuid.uuid4().hex}", inputs=inputs, pooling=pooling)
+            vectors = [b""] * len(inputs)
+            async with contextlib.aclosing(model.engine.embed(wanted)) as outputs:
+                async for output in outputs:
+                    vectors[output.index] = output.vector
+        return await anyio.to_thread.run_sync(_answer, request, vectors, num_tokens)
+
+
+def _pooling(request: EmbeddingRequest, traits: ModelTraits) -> Pooling:
+    """How to pool; raises InvalidRequestError over what this model cannot do."""
+    if traits.pooling is Pooling.RANK:
+        message = f"'{request.model}' scores pairs of texts; it makes no embeddings."
+        raise InvalidRequestError(message, param="model", code="invalid_value")
+    if request.dimensions is not None and request.dimensions > traits.embedding_size:
+        raise InvalidRequestError(
+            f"'dimensions' must be at most {traits.embedding_size}, the length of this model's vectors.",
+            param="dimensions",
+            code="invalid_value",
+        )
+    if request.pooling == "cls" and traits.can_generate:
+        # A token that sees nothing behind it would be the same vector for every text.
+        message = "'pooling' 'cls' is not supported by this model: its first token does not see the others."
+        raise UnsupportedParameterError(message, param="pooling")
+    return Pooling(request.pooling or traits.pooling)
+
+
+def _inputs(model: LoadedModel, request: EmbeddingRequest) -> tuple[tuple[int, ...], ...]:
+    return tuple(_input(model, given, param) for param, given in named(request.input, "input"))
+
+
+def _input(model: LoadedModel, given: str | list[int], param: str) -> tuple[int, ...]:
+    if isinstance(given, str):
+        token_ids = prompts.read_ids(model, given, param=param) if given else []
+    else:
+        prompts.check_ids(model, given, param=param)
+        token_ids = given
+    if not token_ids:
+        raise InvalidRequestError(f"'{param}' must not be empty.", param=param, code="invalid_value")
+    prompts.check_fits(model, len(token_ids), param=param)
+    return tuple(token_ids)
+
+
+def _answer(request: EmbeddingRequest, vectors: list[bytes], num_tokens: int) -> bytes:
+    is_text = request.encoding_format == "base64"
+    data = []
+    for index, vector in enumerate(vectors):
+        numbers = _shortened(np.frombuffer(vector, "<f4"), request.dimensions)
+        shown = base64.b64encode(numbers.tobytes()).decode() if is_text else numbers.tolist()
+        data.append({"object": "embedding", "index": index, "embedding": shown})
+    # Not by way of the schema: there may be millions of numbers.
+    return msgspec.json.encode(
+        {
+            "object": "list",
+            "data": data,
+            "model": request.model,
+            "usage": {"prompt_tokens": num_tokens, "total_tokens": num_tokens},
+        }
+    )
+
+
+def _shortened(vector: NDArray[np.float32], dimensions: int | None) -> NDArray[np.float32]:
+    if dimensions is None:
+        return vector
+    kept = vector[:dimensions].astype(np.float64)
+    return (kept / (float(np.linalg.norm(kept)) or 1.0)).astype("<f4")

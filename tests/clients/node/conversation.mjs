@@ -1,0 +1,93 @@
+// OpenAI's client for Node: `node conversation.mjs BASE_URL MODEL`. Its lines are those of ../conversation.py.
+import assert from "node:assert/strict";
+import OpenAI from "openai";
+
+const [baseURL, model] = process.argv.slice(2);
+const client = new OpenAI({ baseURL, apiKey: "none", maxRetries: 0 });
+const messages = [{ role: "user", content: "What is the capital of France?" }];
+const tools = [
+  {
+    type: "function",
+    function: {
+      name: "get_weather",
+      description: "Get the weather of a city.",
+      parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+    },
+  },
+];
+const weather = { role: "user", content: "What is the weather in Paris?" };
+const documented = await (await fetch(new URL("/openapi.json", baseURL))).json();
+
+const steps = {
+  async chat() {
+    const answer = await client.chat.completions.create({ model, messages, temperature: 0 });
+    assert.match(answer.choices[0].message.content, /Paris/);
+  },
+  async stream() {
+    const stream = await client.chat.completions.create({ model, messages, temperature: 0, stream: true });
+    let text = "";
+    for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? "";
+    assert.match(text, /Paris/);
+  },
+  async parse() {
+    const schema = {
+      type: "object",
+      properties: { name: { type: "string", maxLength: 20 }, age: { type: "integer", minimum: 0, maximum: 150 } },
+      required: ["name", "age"],
+      additionalProperties: false,
+    };
+    const answer = await client.chat.completions.parse({
+      model,
+      messages: [{ role: "user", content: "Invent a person." }],
+      response_format: { type: "json_schema", json_schema: { name: "person", schema, strict: false } },
+      temperature: 0,
+    });
+    assert.equal(typeof JSON.parse(answer.choices[0].message.content).age, "number");
+  },
+  async "stream helper"() {
+    const stream = client.chat.completions.stream({ model, messages: [weather], tools, temperature: 0 });
+    const answer = await stream.finalChatCompletion();
+    assert.deepEqual(JSON.parse(answer.choices[0].message.tool_calls[0].function.arguments), { city: "Paris" });
+  },
+  async "tools run by the client"() {
+    const asked = [];
+    const runnable = { ...tools[0], function: { ...tools[0].function, parse: JSON.parse, function: ({ city }) => {
+      asked.push(city);
+      return "21 degrees and sunny";
+    } } };
+    const runner = client.chat.completions.runTools({ model, messages: [weather], tools: [runnable], temperature: 0 });
+    assert.match(await runner.finalContent(), /21/);
+    assert.deepEqual(asked, ["Paris"]);
+  },
+  async completions() {
+    const answer = await client.completions.create({ model, prompt: "Once upon a time", max_tokens: 10 });
+    assert.ok(answer.choices[0].text);
+  },
+  async errors() {
+    await assert.rejects(client.chat.completions.create({ model: "no-such-model", messages }), OpenAI.NotFoundError);
+    await assert.rejects(client.chat.completions.create({ model, messages, temperature: 9 }), { param: "temperature" });
+  },
+  async responses() {
+    if (!documented.paths["/v1/responses"]) return "the server has no /v1/responses";
+    const answer = await client.responses.create({ model, input: messages[0].content, temperature: 0 });
+    assert.match(answer.output_text, /Paris/);
+  },
+  async embeddings() {
+    if (!documented.paths["/v1/embeddings"]) return "the server has no /v1/embeddings";
+    // The client asks for base64 unless told otherwise, and decodes it.
+    const answer = await client.embeddings.create({ model, input: ["the wind", "the trees"] });
+    assert.equal(answer.data.length, 2);
+    assert.equal(typeof answer.data[0].embedding[0], "number");
+  },
+};
+
+for (const [name, step] of Object.entries(steps)) {
+  try {
+    const reason = await step();
+    console.log(reason ? `skipped ${name}: ${reason}` : `ok ${name}`);
+  } catch (error) {
+    process.exitCode = 1;
+    console.log(`failed ${name}`);
+    console.error(error);
+  }
+}

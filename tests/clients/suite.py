@@ -1,0 +1,66 @@
+"""Conversations of real clients with a live server: `make test-clients`.
+
+Not collected with the other tests, since the clients live in environments of their own.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from server.resident import model_path
+from tests.clients.conftest import Row
+from tests.clients.programs import HERE, PROGRAMS, ROOT, Program, steps
+from tests.resident.conftest import LiveServer
+
+MODEL = "caravan-resident"
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_a_client_has_its_conversation(live_server: LiveServer, rows: list[Row], program: Program) -> None:
+    if not program.is_installed:
+        assert program.environment == "node", "run make test-clients"
+        pytest.skip(f"{program.name} is not installed in {program.folder.relative_to(ROOT)}")
+    row = Row(program.name, program.version())
+    rows.append(row)
+    found, printed = steps(program, live_server.url, MODEL)
+    row.passed = [name for outcome, name in found if outcome == "ok"]
+    row.others = [f"{outcome} {name}" for outcome, name in found if outcome != "ok"]
+    assert row.passed, printed
+    assert not [name for outcome, name in found if outcome == "failed"], printed
+
+
+def test_lm_evaluation_harness_finds_the_models_own_numbers(
+    live_server: LiveServer, rows: list[Row], tmp_path: Path
+) -> None:
+    environment = Program(name="lm-evaluation-harness", environment="openai-3", package="lm-eval", module="")
+    row = Row(environment.name, environment.version())
+    rows.append(row)
+    scores = tmp_path / "scores.json"
+    subprocess.run([sys.executable, "-m", "tests.clients.lm_eval.expected", scores], cwd=ROOT, check=True)
+    script = HERE / "lm_eval" / "run.py"
+    found = subprocess.run(
+        [environment.python, script, live_server.url, MODEL, model_path(), "--scores", scores],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    row.passed = ["multiple choice by echo and logprobs"]
+
+
+def test_curl_is_answered(live_server: LiveServer, rows: list[Row]) -> None:
+    script = ROOT / "deploy" / "smoke.sh"
+    if shutil.which("curl") is None or not script.exists():
+        pytest.skip("there is no curl, or no script for it")
+    version = subprocess.run(["curl", "--version"], capture_output=True, text=True, check=True).stdout
+    row = Row("curl, `deploy/smoke.sh`", version.split()[1])
+    rows.append(row)
+    address = live_server.url.removesuffix("/v1")
+    found = subprocess.run([script, address], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+    row.passed = re.findall(r"^ok +(.+)$", found.stdout, re.MULTILINE)
