@@ -19,7 +19,7 @@ from server.service.infill import infilled, refuse_echo
 from server.service.logprobs import LogprobWriter
 from server.service.pending import PendingAnswer
 from server.service.plan import Plan
-from server.service.prompts import checked_ids, tokenized
+from server.service.prompts import check_generates, checked_ids, tokenized
 from server.service.sampling import Decoding
 from server.service.scoring import Echo, ReadPrompt, Scoring, refuse_streamed_scores
 
@@ -65,6 +65,7 @@ class CompletionService:
     def _read(
         self, model: LoadedModel, request: CompletionRequest
     ) -> tuple[Plan, list[tuple[int, ...]], Scoring]:
+        check_generates(model)
         refuse_streamed_scores(request)
         refuse_echo(request.suffix, echo=bool(request.echo))
         plan = self._decoding.plan(

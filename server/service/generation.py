@@ -57,7 +57,9 @@ class Generation:
         self._echo = guidance.scoring.echo
         self.prompt_logprobs: list[Sequence[TokenLogprob]] = [()] * self.num_choices
         self._outputs = _all_outputs(model, request_id, prompts, params, num_choices, guidance)
-        self._record = record.current().generation(model.id, self._num_prompt_tokens, self.num_choices)
+        self._record = record.current().generation(
+            model.id, self._num_prompt_tokens, self.num_choices, params
+        )
         self._first: asyncio.Task[TokenOutput] | None = None
 
     async def open(self, seconds: float) -> None:
