@@ -18,6 +18,7 @@ ALLOWED = {
     "server.metrics": {"server.engine"},
     "server.record": {"server.engine", "server.metrics"},
     "server.logs": {"server.record"},
+    "server.tracing": {"server.record", "server.version"},
     "server.model_settings": set(),
     "server.model_store": {"server.llama"},
     "server.settings": {"server.model_settings", "server.model_store"},
@@ -60,6 +61,7 @@ ALLOWED = {
         "server.record",
         "server.registry",
         "server.service",
+        "server.tracing",
         "server.caller",
         "server.auth",
     },
@@ -70,6 +72,7 @@ ALLOWED = {
         "server.routes",
         "server.service",
         "server.settings",
+        "server.tracing",
         "server.version",
         "server.auth",
     },
@@ -79,6 +82,7 @@ ALLOWED = {
         "server.banner",
         "server.engine",
         "server.registry",
+        "server.tracing",
         "server.service",
         "server.settings",
         "server.auth",
@@ -117,6 +121,7 @@ OWNED = {
     "llama_cpp": {"server.llama"},
     "jinja2": {"server.chat"},
     "jsonschema": {"server.service"},
+    "sqlite3": {"server.service"},
     "llguidance": {"server.engine"},
     "fastapi": {"server.routes", "server.app"},
     "starlette": {"server.routes"},
@@ -126,6 +131,7 @@ OWNED = {
     "rich": {"server.cli"},
     "prompt_toolkit": {"server.cli"},
     "huggingface_hub": {"server.hub"},
+    "opentelemetry": {"server.tracing"},
 }
 
 FILES = [path for folder in ("schemas", "server") for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -150,7 +156,7 @@ def test_services_and_routes_know_the_engines_values_only() -> None:
 
 def test_of_the_engine_only_its_border_knows_asyncio() -> None:
     knowing = {path.stem for path in (ROOT / "server/engine").glob("*.py") if "asyncio" in _imports(path)}
-    assert knowing <= {"client", "child", "embedding_calls"}
+    assert knowing <= {"client", "child", "embedding_calls", "mailbox"}
 
 
 def _layer(module: str) -> str:

@@ -14,6 +14,7 @@ from server.engine.child import EngineChild, EngineStartError, FirstPromptDeathE
 from server.engine.config import EngineConfig
 from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
 from server.engine.embedding_calls import EmbeddingCalls
+from server.engine.mailbox import Item, Mailbox
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.errors import EngineFailedError, EngineUnavailableError, OverloadedError
@@ -29,8 +30,6 @@ _STALL_SECONDS = 300.0
 # Advice to clients that come while the queue is full.
 _BUSY_RETRY_SECONDS = 5
 
-Item = TokenOutput | EngineFailedError
-
 
 class AsyncEngine:
     """One model's engine in a child process that is started anew when it dies.
@@ -42,7 +41,7 @@ class AsyncEngine:
         self._wanted = config
         self._stall_seconds = stall_seconds
         self._child: EngineChild | None = None
-        self._queues: dict[str, asyncio.Queue[Item]] = {}
+        self._mailboxes: dict[str, Mailbox] = {}
         self._embeddings = EmbeddingCalls()
         self._stats = EngineStats()
         self._traits = ModelTraits()
@@ -117,18 +116,19 @@ class AsyncEngine:
             raise EngineUnavailableError("the engine is restarting", retry_after=self._retry_after())
         if self._num_choices + request.n > self._wanted.max_running + self._wanted.max_waiting:
             raise OverloadedError("Too many requests wait for this model.", retry_after=_BUSY_RETRY_SECONDS)
-        queue: asyncio.Queue[Item] = asyncio.Queue()
+        mailbox = Mailbox()
         self._num_choices += request.n
-        self._queues[request.id] = queue
+        self._mailboxes[request.id] = mailbox
         unfinished = request.n
         try:
             child.send(messages.Submit(request))
             while unfinished:
-                output = _checked(await queue.get())
-                unfinished -= output.finish_reason is not None
-                yield output
+                for item in await mailbox.take():
+                    output = _checked(item)
+                    unfinished -= output.finish_reason is not None
+                    yield output
         finally:
-            del self._queues[request.id]
+            del self._mailboxes[request.id]
             self._num_choices -= request.n
             if unfinished:
                 child.send(messages.Abort(request.id))
@@ -169,7 +169,7 @@ class AsyncEngine:
         try:
             while not reading.done():
                 await asyncio.wait([reading], timeout=self._stall_seconds / 10)
-                if not self._queues and not self._embeddings.count:
+                if not self._mailboxes and not self._embeddings.count:
                     self._last_heard = time.monotonic()
                 elif time.monotonic() - self._last_heard > self._stall_seconds:
                     log.error("the engine was silent for %.0f s with requests running", self._stall_seconds)
@@ -192,13 +192,13 @@ class AsyncEngine:
 
     def _dispatch(self, outputs: list[TokenOutput]) -> None:
         for output in outputs:
-            queue = self._queues.get(output.request_id)
-            if queue is not None:
-                queue.put_nowait(output)
+            mailbox = self._mailboxes.get(output.request_id)
+            if mailbox is not None:
+                mailbox.put(output)
 
     def _fail_all(self, reason: str) -> None:
-        for queue in self._queues.values():
-            queue.put_nowait(EngineFailedError(reason))
+        for mailbox in self._mailboxes.values():
+            mailbox.put(EngineFailedError(reason))
         self._embeddings.fail_all(reason)
 
     async def _restart(self) -> EngineChild:

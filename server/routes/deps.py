@@ -39,7 +39,8 @@ class Services:
     shutdown_seconds: float
 
 
-def get_services(request: Request) -> Services:
+# FastAPI has worker threads run dependencies that are not asynchronous.
+async def get_services(request: Request) -> Services:
     """The services of the app that serves this request."""
     services = request.app.state.services
     assert isinstance(services, Services)
@@ -49,7 +50,7 @@ def get_services(request: Request) -> Services:
 UseServices = Annotated[Services, Depends(get_services)]
 
 
-def require_admin(request: Request) -> None:
+async def require_admin(request: Request) -> None:
     """Let administrators' keys pass and, without keys, callers on this machine; raises PermissionDeniedError.
 
     A web page in a browser on this machine is a caller too, but its requests have an origin.

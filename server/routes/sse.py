@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 import anyio
 from fastapi import Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from server import record
 from server.errors import CaravanError, ServerError
@@ -87,8 +87,9 @@ class AnswerStream(EventSourceResponse):
     """An answer as events; it closes the answer even where nothing of it was ever sent."""
 
     def __init__(self, answer: Answering, services: Services, frame: Frame = data_alone) -> None:
+        self._events = _events(answer, frame)
         super().__init__(
-            _events(answer, frame),
+            self._events,
             sep="\n",
             ping=services.keep_alive_seconds,
             ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
@@ -105,9 +106,15 @@ class AnswerStream(EventSourceResponse):
         finally:
             await self._answer.aclose()
 
-    async def _send_with_timeout(self, send: Send, message: Message) -> None:
-        """Send without the library's cancel scope, which costs more than the rest and has no timeout here."""
-        await send(message)
+    async def _stream_response(self, send: Send) -> None:
+        """Send the events, without what the library does for each and costs more than the rest."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with contextlib.aclosing(self._events) as events:
+            async for event in events:
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+        async with self._send_lock:
+            self.active = False
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _events(answer: Answering, frame: Frame) -> AsyncGenerator[bytes, None]:

@@ -92,7 +92,8 @@ def _extras_around(schema: type[Schema], body: bytes, fault: ErrorDetails) -> It
         parent = parent[step]
     for path, value in ((_joined(steps[:-1]), parent), ("", document)):
         known = _known_names(schema, _pattern(path))
-        if isinstance(value, dict):
+        # Objects whose names are the client's own have no unknown ones.
+        if isinstance(value, dict) and known:
             prefix = f"{path}." if path else ""
             yield from ((prefix + name, extra) for name, extra in value.items() if name not in known)
 

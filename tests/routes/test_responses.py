@@ -1,14 +1,19 @@
 """`/v1/responses` over a scripted model that thinks and calls tools: OpenAI's contract, and refusals."""
 
+import json
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from server.auth import keys
 from server.errors import EngineFailedError
-from tests.fakes_web import ScriptedEngine
-from tests.live_server import wait_until
+from server.settings import Settings
+from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
+from tests.live_server import live_server, wait_until
 from tests.responses_contract import checked_response, events_of, folded
 from tests.routes.chat_models import app_over, hermes
 
@@ -293,6 +298,92 @@ def test_a_background_stream_can_be_read_again(client: TestClient, engine: Scrip
     plain = ask(client)
     refused = client.get(f"{URL}/{plain['id']}", params={"stream": "true"})
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "stream")
+
+
+def test_keys_see_their_own_responses_and_pay_for_what_goes_on_alone(
+    engine: ScriptedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
+    monkeypatch.setenv("CARAVAN_KEYS_FILE", str(tmp_path / "keys.json"))
+    alice, bob = (
+        {"Authorization": f"Bearer {keys.add(tmp_path / 'keys.json', name=name, concurrent_requests=1)}"}
+        for name in ("alice", "bob")
+    )
+    body = {"model": "fake", "input": "Hi"}
+    engine.hold_after = 1
+    with app_over(engine) as client:
+        made = client.post(URL, json={**body, "background": True}, headers=alice).json()
+        url = f"{URL}/{made['id']}"
+        assert client.post(URL, json=body, headers=alice).status_code == 429
+        on_it = {**body, "previous_response_id": made["id"]}
+        assert client.post(URL, json=on_it, headers=bob).json()["error"]["param"] == "previous_response_id"
+        for method, path in (("GET", url), ("DELETE", url), ("POST", f"{url}/cancel")):
+            assert client.request(method, path, headers=bob).status_code == 404
+        assert client.get(url, headers=alice).json()["status"] == "in_progress"
+        assert client.post(f"{url}/cancel", headers=alice).json()["status"] == "cancelled"
+        engine.hold_after = None
+        assert client.post(URL, json=body, headers=alice).status_code == 200
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_a_client_that_leaves_cancels_what_does_not_go_on_alone(
+    live: str, engine: ScriptedEngine, *, background: bool
+) -> None:
+    engine.hold_after = 1
+    body = {"model": "fake", "input": "Hi", "stream": True, "background": background}
+    with httpx.stream("POST", live + URL, json=body) as answer:
+        data = next(line for line in answer.iter_lines() if line.startswith("data: "))
+        url = f"{live}{URL}/{json.loads(data.removeprefix('data: '))['response']['id']}"
+        wait_until(lambda: bool(engine.running))
+    if background:
+        assert httpx.get(url).json()["status"] == "in_progress"
+        engine.hold_after = None
+    end = "completed" if background else "cancelled"
+    wait_until(lambda: httpx.get(url).json()["status"] == end)
+    checked_response(httpx.get(url).json())
+    assert len(engine.aborted) == (not background)
+
+
+def test_what_goes_on_alone_fails_when_the_server_ends(engine: ScriptedEngine, tmp_path: Path) -> None:
+    settings = Settings(responses_db=tmp_path / "r.db", shutdown_seconds=0)
+    engine.hold_after = 1
+    with live_server(registry_over(loaded_model(engine)), settings) as address:
+        body = {"model": "fake", "input": "Hi", "background": True}
+        made = httpx.post(address + URL, json=body).json()
+        wait_until(lambda: bool(engine.running))
+    with live_server(registry_over(loaded_model(engine)), settings) as address:
+        failed = httpx.get(f"{address}{URL}/{made['id']}").json()
+    assert (failed["status"], failed["error"]["code"]) == ("failed", "server_error")
+    checked_response(failed)
+
+
+def test_parts_of_a_turn_become_one_message(client: TestClient, engine: ScriptedEngine) -> None:
+    thought = {
+        "type": "reasoning",
+        "id": "r",
+        "summary": [],
+        "content": [{"type": "reasoning_text", "text": "Hm."}],
+    }
+    call = {"type": "function_call", "name": "get_weather", "arguments": "{}"}
+    result = {"type": "function_call_output", "output": [{"type": "input_text", "text": "Rain"}]}
+    items = [
+        {"role": "system", "content": "Rhyme."},
+        {"role": "user", "content": "Weather?"},
+        thought,
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I look."}]},
+        {**call, "call_id": "a"},
+        {**call, "call_id": "b"},
+        {**call, "call_id": "c", "status": "incomplete"},
+        {**result, "call_id": "b", "output": "Sun"},
+        {**result, "call_id": "a"},
+    ]
+    ask(client, input=items, instructions="Be brief.")
+    shown = '<tool_call>{"name": "get_weather", "arguments": {}}</tool_call>'
+    assert prompt(engine) == (
+        "<|im_start|>system\nBe brief.\n\nRhyme.<|im_end|>\n<|im_start|>user\nWeather?<|im_end|>\n"
+        f"<|im_start|>assistant\n<think>Hm.</think>I look.{shown}{shown}<|im_end|>\n"
+        "<|im_start|>tool\nRain<|im_end|>\n<|im_start|>tool\nSun<|im_end|>\n<|im_start|>assistant\n"
+    )
 
 
 def test_a_failure_is_a_status_or_a_failed_response(client: TestClient, engine: ScriptedEngine) -> None:
