@@ -47,6 +47,7 @@ from server.service.sampling import Decoding, RequestLimits
 from server.service.status import StatusService
 from server.service.tokens import TokenService
 from server.settings import Settings
+from server.tracing import Tracing
 from server.version import version
 
 _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
@@ -65,7 +66,7 @@ _DESCRIBED: tuple[type[Schema], ...] = (
 )
 
 
-def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
+def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | None = None) -> FastAPI:
     """The application over `registry`, which it closes when it ends; starting the models is the caller's.
 
     Raises KeyFileError over the file of keys, and PresetError when the operator's presets or defaults are no
@@ -84,7 +85,7 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     constraints = ConstraintCompiler()
     chat_service = ChatService(registry, decoding, constraints)
     metrics = Metrics(lambda: _readings(registry))
-    _add_middleware(app, settings, metrics)
+    _add_middleware(app, settings, metrics, tracing)
     app.state.services = Services(
         registry=registry,
         metrics=metrics,
@@ -110,7 +111,7 @@ def create_app(settings: Settings, registry: ModelRegistry) -> FastAPI:
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, tracing: Tracing | None) -> None:
     """From the inside out: who may come in, which web pages may call, and the journal of all that happens."""
     app.add_middleware(
         Guard,
@@ -127,7 +128,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
             allow_headers=["*"],
             expose_headers=["x-request-id"],
         )
-    app.add_middleware(Journal, metrics=metrics)
+    app.add_middleware(Journal, metrics=metrics, tracing=tracing)
 
 
 def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:

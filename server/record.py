@@ -4,10 +4,12 @@ The middleware opens it; whoever serves the request adds to the current one. Out
 record, too, which nobody reads.
 """
 
+import asyncio
 import time
 from contextvars import ContextVar
 
 from server.engine.outputs import FinishReason, TokenOutput
+from server.engine.params import SamplingParams
 from server.metrics import Metrics
 
 
@@ -18,13 +20,17 @@ class RequestRecord:
         self.request_id = request_id
         self.metrics = metrics
         self.arrived = time.monotonic()
+        self.requested_model: str | None = None
         self.model: str | None = None
+        self.runs: list[GenerationRecord] = []
         self.key: str | None = None
         self.error_code: str | None = None
         self.first_token_seconds: float | None = None
         self.num_prompt_tokens = 0
         self.num_cached_tokens = 0
         self.num_completion_tokens = 0
+        # What goes on when the request itself has been answered.
+        self.continuing: asyncio.Task[None] | None = None
 
     def fail(self, code: str | None) -> None:
         """Note the error that the client was told."""
@@ -32,26 +38,51 @@ class RequestRecord:
         if self.metrics is not None:
             self.metrics.http_errors.labels(self.error_code).inc()
 
-    def generation(self, model: str, num_prompt_tokens: int, num_choices: int) -> "GenerationRecord":
+    def generation(
+        self, model: str, num_prompt_tokens: int, num_choices: int, params: SamplingParams
+    ) -> "GenerationRecord":
         """Begin the part of one run in an engine."""
         self.model = model
         self.num_prompt_tokens += num_prompt_tokens
-        return GenerationRecord(self, model, num_prompt_tokens, num_choices)
+        run = GenerationRecord(self, model, num_prompt_tokens, num_choices, params)
+        self.runs.append(run)
+        return run
 
 
 class GenerationRecord:
-    """Follows the outputs of one run. Cheap: one comparison and one observation an output."""
+    """Follows the outputs of one run. Cheap: one comparison and one observation an output.
 
-    def __init__(self, request: RequestRecord, model: str, num_prompt_tokens: int, num_choices: int) -> None:
+    `finish_reasons` come in the order in which the choices end.
+    """
+
+    def __init__(
+        self,
+        request: RequestRecord,
+        model: str,
+        num_prompt_tokens: int,
+        num_choices: int,
+        params: SamplingParams,
+    ) -> None:
         self._request = request
-        self._model = model
-        self._num_prompt_tokens = num_prompt_tokens
+        self.model = model
+        self.params = params
+        self.num_choices = num_choices
+        self.num_prompt_tokens = num_prompt_tokens
+        self.num_cached_tokens = 0
+        self.began = time.monotonic()
+        self.first_token: float | None = None
+        self.ended: float | None = None
+        self.finish_reasons: list[str] = []
         self._last_output = [0.0] * num_choices
         self._num_tokens = [0] * num_choices
         self._num_unfinished = num_choices
-        self._is_closed = False
         metrics = request.metrics
         self._inter_token = None if metrics is None else metrics.inter_token.labels(model)
+
+    @property
+    def num_completion_tokens(self) -> int:
+        """Of all choices so far."""
+        return sum(self._num_tokens)
 
     def output(self, output: TokenOutput) -> None:
         """Note an output as it comes from the engine."""
@@ -67,36 +98,39 @@ class GenerationRecord:
 
     def close(self, num_cached_tokens: int) -> None:
         """Note the end, whoever brought it about; once."""
-        if self._is_closed:
+        if self.ended is not None:
             return
-        self._is_closed = True
+        self.ended = time.monotonic()
+        self.num_cached_tokens = num_cached_tokens
         metrics = self._request.metrics
-        self._request.num_completion_tokens += sum(self._num_tokens)
+        self._request.num_completion_tokens += self.num_completion_tokens
         self._request.num_cached_tokens += num_cached_tokens
         if metrics is None:
             return
         if self._num_unfinished:
             if any(self._last_output):
-                metrics.aborted.labels(self._model).inc()
+                metrics.aborted.labels(self.model).inc()
             return
-        metrics.prompt_length.labels(self._model).observe(self._num_prompt_tokens)
-        metrics.e2e_latency.labels(self._model).observe(time.monotonic() - self._request.arrived)
+        metrics.prompt_length.labels(self.model).observe(self.num_prompt_tokens)
+        metrics.e2e_latency.labels(self.model).observe(self.ended - self._request.arrived)
 
     def _first(self, output: TokenOutput, now: float) -> None:
         request, metrics = self._request, self._request.metrics
+        self.first_token = self.first_token or now
         if metrics is not None and output.queue_seconds is not None:
-            metrics.queue_time.labels(self._model).observe(output.queue_seconds)
+            metrics.queue_time.labels(self.model).observe(output.queue_seconds)
         if request.first_token_seconds is None:
             request.first_token_seconds = now - request.arrived
             if metrics is not None:
-                metrics.time_to_first_token.labels(self._model).observe(request.first_token_seconds)
+                metrics.time_to_first_token.labels(self.model).observe(request.first_token_seconds)
 
     def _finish(self, output: TokenOutput, reason: FinishReason) -> None:
         self._num_unfinished -= 1
+        self.finish_reasons.append(reason.value)
         metrics = self._request.metrics
         if metrics is not None:
-            metrics.finished.labels(self._model, reason.value).inc()
-            metrics.answer_length.labels(self._model).observe(output.num_completion_tokens)
+            metrics.finished.labels(self.model, reason.value).inc()
+            metrics.answer_length.labels(self.model).observe(output.num_completion_tokens)
 
 
 _current: ContextVar[RequestRecord] = ContextVar("request record")

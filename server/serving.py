@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import math
 import signal
 import socket
@@ -17,6 +18,9 @@ from server.banner import banner
 from server.registry import CatalogError, ModelRegistry, registry_of
 from server.service.presets import PresetError
 from server.settings import Settings
+from server.tracing import Tracing, TracingError, open_tracing
+
+log = logging.getLogger(__name__)
 
 # Seconds for the errors that end what is left, once the grace of running requests is over.
 _DRAIN_SECONDS = 10
@@ -38,7 +42,8 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
     listener = _listen(settings.host, settings.port)
     with listener:
         registry = _registry(settings, make_registry)
-        server = _Server(_config(settings, registry), registry, settings.shutdown_seconds)
+        tracing = _tracing(settings)
+        server = _Server(_config(settings, registry, tracing), registry, settings.shutdown_seconds)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         starting = asyncio.create_task(registry.start())
         try:
@@ -55,6 +60,8 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
             await asyncio.gather(starting, return_exceptions=True)
             # The app has closed the registry, unless an engine was still starting then.
             await registry.close()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
         if not starting.cancelled() and (error := starting.exception()) is not None:
             raise StartError(str(error)) from error
 
@@ -125,9 +132,20 @@ def _succeeded(task: asyncio.Task[None]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None
 
 
-def _config(settings: Settings, registry: ModelRegistry) -> uvicorn.Config:
+def _tracing(settings: Settings) -> Tracing | None:
+    """What was asked for in vain is an error; variables that hold for all programs are not asked of us."""
     try:
-        app = create_app(settings, registry)
+        return open_tracing(settings.otlp_endpoint)
+    except TracingError as error:
+        if settings.otlp_endpoint is not None:
+            raise StartError(str(error)) from error
+        log.warning("no traces are sent: %s", error)
+        return None
+
+
+def _config(settings: Settings, registry: ModelRegistry, tracing: Tracing | None) -> uvicorn.Config:
+    try:
+        app = create_app(settings, registry, tracing)
     except (PresetError, KeyFileError) as error:
         raise StartError(str(error)) from error
     return uvicorn.Config(

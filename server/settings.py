@@ -190,6 +190,11 @@ class Settings(ModelOptions, BaseSettings):
     log_format: Literal["text", "json"] = Field(
         default="text", description="Log lines for people, or a JSON object each."
     )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        description="OpenTelemetry collector that gets traces by OTLP over HTTP, such as "
+        "http://localhost:4318. Default: what the OTEL_EXPORTER_OTLP variables say. Needs the extra `otel`.",
+    )
 
     @property
     def lets_anybody_in(self) -> bool:

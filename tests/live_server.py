@@ -13,15 +13,20 @@ from server.app import create_app
 from server.engine.client import AsyncEngine
 from server.registry import ModelRegistry
 from server.settings import Settings
+from server.tracing import Tracing
 
 _DEADLINE_SECONDS = 20
 
 
 @contextlib.contextmanager
-def live_server(registry: ModelRegistry, settings: Settings | None = None) -> Generator[str, None, None]:
+def live_server(
+    registry: ModelRegistry, settings: Settings | None = None, *, tracing: Tracing | None = None
+) -> Generator[str, None, None]:
     """Serve the models of `registry`; the value is the address without `/v1`."""
     config = uvicorn.Config(
-        create_app(settings or Settings(), registry), log_level="error", timeout_graceful_shutdown=1
+        create_app(settings or Settings(), registry, tracing),
+        log_level="error",
+        timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
 

@@ -18,6 +18,7 @@ ALLOWED = {
     "server.metrics": {"server.engine"},
     "server.record": {"server.engine", "server.metrics"},
     "server.logs": {"server.record"},
+    "server.tracing": {"server.record", "server.version"},
     "server.model_settings": set(),
     "server.model_store": {"server.llama"},
     "server.settings": {"server.model_settings", "server.model_store"},
@@ -60,6 +61,7 @@ ALLOWED = {
         "server.record",
         "server.registry",
         "server.service",
+        "server.tracing",
         "server.caller",
         "server.auth",
     },
@@ -70,6 +72,7 @@ ALLOWED = {
         "server.routes",
         "server.service",
         "server.settings",
+        "server.tracing",
         "server.version",
         "server.auth",
     },
@@ -79,6 +82,7 @@ ALLOWED = {
         "server.banner",
         "server.engine",
         "server.registry",
+        "server.tracing",
         "server.service",
         "server.settings",
         "server.auth",
@@ -117,6 +121,7 @@ OWNED = {
     "llama_cpp": {"server.llama"},
     "jinja2": {"server.chat"},
     "jsonschema": {"server.service"},
+    "sqlite3": {"server.service"},
     "llguidance": {"server.engine"},
     "fastapi": {"server.routes", "server.app"},
     "starlette": {"server.routes"},
@@ -126,6 +131,7 @@ OWNED = {
     "rich": {"server.cli"},
     "prompt_toolkit": {"server.cli"},
     "huggingface_hub": {"server.hub"},
+    "opentelemetry": {"server.tracing"},
 }
 
 FILES = [path for folder in ("schemas", "server") for path in sorted((ROOT / folder).rglob("*.py"))]

@@ -40,6 +40,8 @@ def estimate(
 
 def bytes_per_cell(header: GgufHeader) -> int:
     """What one token of a text occupies in all layers that attend to it."""
+    if header.metadata.get(f"{header.architecture}.attention.causal") is False:
+        return 0  # it reads a text at once and keeps nothing
     num_layers = header.count("block_count")
     latent = header.count("attention.kv_lora_rank")
     if latent:

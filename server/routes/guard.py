@@ -9,12 +9,15 @@ from server.auth.keys import Key
 from server.auth.quota import Admission, Quotas
 from server.caller import Caller
 from server.errors import AuthenticationError, CaravanError
+from server.record import RequestRecord
 from server.routes.envelope import error_response
 
 # Probes have no key, and learn nothing.
 _OPEN = frozenset({"/health", "/ready"})
 _COUNTED_METHOD = "POST"
 _UNCOUNTED_PATHS = "/admin/"
+# Whoever has too much running must be able to end it.
+_UNCOUNTED_END = "/cancel"
 
 
 class Guard:
@@ -61,7 +64,10 @@ class Guard:
         try:
             await self._app(scope, receive, telling)
         finally:
-            admission.leave(entry.num_prompt_tokens + entry.num_completion_tokens)
+            if entry.continuing is None:
+                _leave(admission, entry)
+            else:
+                entry.continuing.add_done_callback(lambda _: _leave(admission, entry))
 
     def _key(self, headers: Headers) -> Key:
         scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -77,8 +83,14 @@ class Guard:
         return key
 
 
+def _leave(admission: Admission, entry: RequestRecord) -> None:
+    admission.leave(entry.num_prompt_tokens + entry.num_completion_tokens)
+
+
 def _is_counted(scope: Scope) -> bool:
-    return bool(scope["method"] == _COUNTED_METHOD and not scope["path"].startswith(_UNCOUNTED_PATHS))
+    path = scope["path"]
+    is_free = path.startswith(_UNCOUNTED_PATHS) or path.endswith(_UNCOUNTED_END)
+    return bool(scope["method"] == _COUNTED_METHOD and not is_free)
 
 
 def _cache_group(key: Key) -> str:

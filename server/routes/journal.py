@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server import record
 from server.metrics import Metrics
 from server.record import RequestRecord
+from server.tracing import EndedRequest, Tracing
 
 log = logging.getLogger("caravan.requests")
 
@@ -28,9 +29,10 @@ _NO_ANSWER = 499
 class Journal:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
@@ -66,6 +68,16 @@ class Journal:
         if log.isEnabledFor(level):
             fields = _fields(scope, entry, status)
             log.log(level, "%s", _line(fields), extra={"fields": fields})
+        if self._tracing is not None and scope["path"] not in _QUIET:
+            ended = EndedRequest(
+                method=scope["method"],
+                path=scope["path"],
+                route=route,
+                headers=Headers(scope=scope),
+                status=None if status == _NO_ANSWER else status,
+                record=entry,
+            )
+            self._tracing.request_ended(ended)
 
 
 def _fields(scope: Scope, entry: RequestRecord, status: int) -> dict[str, object]:

@@ -20,7 +20,7 @@ from server.service.generation import Generation, Guidance
 from server.service.logprobs import LogprobWriter
 from server.service.pending import PendingAnswer
 from server.service.plan import Plan
-from server.service.prompts import tokenized
+from server.service.prompts import check_generates, tokenized
 from server.service.reading import Reading
 from server.service.sampling import Decoding
 from server.service.scoring import Scoring, refuse_streamed_scores
@@ -93,6 +93,7 @@ class ChatService:
             constraint=bound,
             reasoning=None if read.thinking is None else read.thinking.reasoning(model),
             scoring=Scoring(num_logprobs=request.prompt_logprobs),
+            cache_salt=sampling.cache_wish(request),
             shown_token_ids=tool_use.shown_token_ids(model) if reading or read.thinking else (),
         )
         plan = read.plan
@@ -105,6 +106,7 @@ class ChatService:
         )
 
     def _read(self, model: LoadedModel, request: ChatCompletionRequest) -> _Read:
+        check_generates(model)
         refuse_streamed_scores(request)
         plan = self._decoding.plan(
             request,

@@ -19,7 +19,7 @@ from server.service.infill import infilled, refuse_echo
 from server.service.logprobs import LogprobWriter
 from server.service.pending import PendingAnswer
 from server.service.plan import Plan
-from server.service.prompts import checked_ids, tokenized
+from server.service.prompts import check_generates, checked_ids, tokenized
 from server.service.sampling import Decoding
 from server.service.scoring import Echo, ReadPrompt, Scoring, refuse_streamed_scores
 
@@ -44,7 +44,9 @@ class CompletionService:
         with_usage = sampling.wants_usage_chunk(request)
         plan, prompts, scoring = await anyio.to_thread.run_sync(self._read, model, request)
         compiled = await self._constraints.compile(request, model.vocab)
-        guidance = Guidance(constraint=constraint(compiled), scoring=scoring)
+        guidance = Guidance(
+            constraint=constraint(compiled), scoring=scoring, cache_salt=sampling.cache_wish(request)
+        )
         identity = Identity.new("cmpl", request.model)
         return Answer(
             Generation(model, identity.id, prompts, plan.params, plan.num_drawn, guidance),
@@ -63,6 +65,7 @@ class CompletionService:
     def _read(
         self, model: LoadedModel, request: CompletionRequest
     ) -> tuple[Plan, list[tuple[int, ...]], Scoring]:
+        check_generates(model)
         refuse_streamed_scores(request)
         refuse_echo(request.suffix, echo=bool(request.echo))
         plan = self._decoding.plan(

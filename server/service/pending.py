@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import anyio
 
-from server.errors import InvalidRequestError
+from server import record
 from server.loaded_model import LoadedModel
 from server.registry import Lease, ModelRegistry
 from server.service.answers import Answer
@@ -73,9 +73,7 @@ class PendingAnswer:
 
     async def _prepared(self) -> Answer:
         self._lease = await self._registry.acquire(self._name)
-        if not self._lease.model.engine.traits.can_generate:
-            message = f"The model '{self._name}' makes embeddings only."
-            raise InvalidRequestError(message, param="model", code="invalid_value")
+        record.current().requested_model = self._name
         self._answer = await self._prepare(self._lease.model)
         return self._answer
 

@@ -100,6 +100,13 @@ def check_length(model: LoadedModel, token_ids: Sequence[int], *, param: str) ->
         raise _too_long(model, str(len(token_ids)), param)
 
 
+def check_generates(model: LoadedModel) -> None:
+    """Refuse a prompt for a model that writes no text."""
+    if not model.engine.traits.can_generate:
+        message = f"The model '{model.id}' makes embeddings only."
+        raise InvalidRequestError(message, param="model", code="invalid_value")
+
+
 def check_fits(model: LoadedModel, count: int, *, param: str) -> None:
     """Refuse an input that the model cannot read as a whole."""
     if count > model.context_size:

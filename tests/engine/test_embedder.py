@@ -4,6 +4,7 @@ import ctypes
 from collections.abc import Sequence
 from pathlib import Path
 
+import gguf
 import llama_cpp
 import numpy as np
 import pytest
@@ -16,11 +17,14 @@ from server.engine.embedding_model import first_fault, make_embedder, traits_of
 from server.llama.batch import Batch
 from server.llama.context import Context, ContextError, NotGenerativeError
 from server.llama.embedding_context import EmbeddingContext
-from server.llama.model import Model
+from server.llama.estimate import bytes_per_sequence, estimate
+from server.llama.gguf_header import read_header
+from server.llama.model import Model, ModelLoadError
 from tests.conftest import TinyModels
 from tests.engine.harness import request
 from tests.engine.real_harness import RealHarness
 from tests.tiny_bert import TRAINING_CONTEXT, write_tiny_bert
+from tests.tiny_vocab import add_vocabulary
 
 Vector = NDArray[np.float32]
 Texts = tuple[tuple[int, ...], ...]
@@ -208,3 +212,28 @@ def test_streams_go_on_beside_embeddings(tiny_models: TinyModels) -> None:
     finally:
         harness.engine._embedder.close()
         harness.close()
+
+
+def test_a_model_with_an_encoder_beside_its_decoder_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t5.gguf"
+    writer = gguf.GGUFWriter(path, "t5")
+    writer.add_context_length(512)
+    writer.add_embedding_length(64)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(64)
+    writer.add_head_count(4)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_relative_attn_buckets_count(32)
+    writer.add_decoder_start_token_id(0)
+    add_vocabulary(writer)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(ModelLoadError, match="encoder, such as T5"):
+        Model(path, vocab_only=True)
+
+
+def test_an_encoder_needs_no_cells(bert: Path) -> None:
+    header = read_header(bert)
+    few, many = (estimate(header, num_cells=n, max_sequences=1, batch_size=64).cells for n in (64, 640))
+    assert few == many == bytes_per_sequence(header)

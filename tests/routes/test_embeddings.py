@@ -126,6 +126,7 @@ def test_a_model_that_ranks_makes_no_embeddings(client: TestClient, engine: Scri
     ("url", "body"),
     [
         ("/v1/completions", {"prompt": "Hi"}),
+        ("/v1/responses", {"input": "Hi"}),
         ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}]}),
     ],
 )

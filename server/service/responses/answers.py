@@ -21,6 +21,7 @@ class Background:
         self._fault: CaravanError | None = None
         self._changed = asyncio.Event()
         self._task = asyncio.create_task(self._drive())
+        record.current().continuing = self._task
 
     def when_done(self, then: Callable[[], object]) -> None:
         """Call `then` once the run has ended, however it did."""

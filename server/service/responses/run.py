@@ -9,6 +9,7 @@ import anyio.to_thread
 from schemas.responses import Response, ResponseRequest
 from schemas.responses_events import Event
 from schemas.responses_items import InputMessage, Item, ItemReference
+from server import record
 from server.engine.outputs import TokenOutput
 from server.errors import CaravanError, InvalidRequestError, ServerError
 from server.registry import Lease, ModelRegistry
@@ -70,6 +71,7 @@ class ResponseRun:
         rules.check(request)
         items = [*await self._history(), *await self._own_items()]
         self._lease = await self._registry.acquire(request.model)
+        record.current().requested_model = request.model
         model = self._lease.model
         translation = await anyio.to_thread.run_sync(self._translated, items)
         try:
