@@ -70,6 +70,10 @@ class PromptFields(Schema):
         description="Given to templates that know it. `none` and `minimal` switch thinking off, the others "
         "on, where the model has that switch.",
     )
+    verbosity: Literal["low", "medium", "high"] | None = Field(
+        default=None,
+        description="Given to templates that know it; without such a template only `medium` passes.",
+    )
 
 
 ModelName = Annotated[
@@ -130,6 +134,7 @@ class AssistantReply(Schema):
     role: Literal["assistant"]
     content: str | None
     refusal: None
+    annotations: list[Any]
     reasoning_content: str | None = None
     tool_calls: list[ToolCall] | None = None
     function_call: FunctionCall | None = None
@@ -151,6 +156,7 @@ class ChatCompletion(Schema):
     object: Literal["chat.completion"]
     created: int
     model: str
+    service_tier: Literal["default"]
     system_fingerprint: str | None
     choices: list[ChatChoice]
     usage: Usage
@@ -188,6 +194,7 @@ class ChatCompletionChunk(Schema):
     object: Literal["chat.completion.chunk"]
     created: int
     model: str
+    service_tier: Literal["default"]
     system_fingerprint: str | None
     choices: list[ChatChunkChoice]
     usage: Usage | None = None

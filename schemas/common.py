@@ -18,25 +18,26 @@ class StreamOptions(Schema):
 
 
 class PromptTokensDetails(Schema):
-    """`cached_tokens` of the prompt were not computed again."""
+    """`cached_tokens` of the prompt were not computed again. The rest is OpenAI's, and 0."""
 
     cached_tokens: int
+    audio_tokens: Literal[0]
 
 
 class CompletionTokensDetails(Schema):
-    """`reasoning_tokens` of the completion were thought, the markers around it included."""
+    """`reasoning_tokens` were thought, the markers around it included. The rest is OpenAI's, and 0."""
 
     reasoning_tokens: int
+    audio_tokens: Literal[0]
+    accepted_prediction_tokens: Literal[0]
+    rejected_prediction_tokens: Literal[0]
 
 
 class Usage(Schema):
-    """Exact token counts. A prompt counts once, however many choices are drawn from it.
-
-    The completion's details are there where the model can think.
-    """
+    """Exact token counts. A prompt counts once, however many choices are drawn from it."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
-    completion_tokens_details: CompletionTokensDetails | None = None
+    completion_tokens_details: CompletionTokensDetails

@@ -114,8 +114,10 @@ class ResponseRequest(AnswerFields, PeersConstraintFields):
     parallel_tool_calls: bool | None = Field(
         default=None, description="False: one call at most, which ends the turn."
     )
-    text: TextOptions | None = None
-    reasoning: ReasoningOptions | None = None
+    text: TextOptions | None = Field(default=None, description="Text or JSON, and how much of it.")
+    reasoning: ReasoningOptions | None = Field(
+        default=None, description="Whether, and how much, the model thinks."
+    )
     thinking_budget_tokens: int | None = Field(
         default=None, ge=0, le=MAX_COUNT, description="Most tokens of thought; then the thought is closed."
     )

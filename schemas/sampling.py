@@ -18,6 +18,7 @@ MAX_ALLOWED_TOKENS = 65_536
 MAX_BAD_WORDS = 1024
 MAX_BAD_WORD_LENGTH = 200
 MAX_SECONDS = 86_400
+MAX_SALT = 1024
 
 StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_LENGTH)]
 Stop = Annotated[
@@ -35,7 +36,7 @@ Stop = Annotated[
 TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 BadWord = Annotated[str, StringConstraints(min_length=1, max_length=MAX_BAD_WORD_LENGTH)]
 
-_MAX_TOKENS = Parameter(stage=Stage.END, source=OPENAI, aliases=("max_completion_tokens",))
+_MAX_TOKENS = Parameter(stage=Stage.END, source=OPENAI, aliases=("max_completion_tokens", "n_predict"))
 MaxTokens = Annotated[int | None, Ge(0), Le(MAX_COUNT), _MAX_TOKENS]
 
 
@@ -81,6 +82,7 @@ class EndFields(Schema):
         "`echo` or `prompt_logprobs`.",
     )
     max_completion_tokens: MaxTokens = Field(default=None, description="The newer name of `max_tokens`.")
+    n_predict: MaxTokens = Field(default=None, description="llama.cpp's name of `max_tokens`.")
     min_tokens: Annotated[int | None, Ge(0), Le(MAX_COUNT), _end(VLLM, 0)] = Field(
         default=None,
         description="Tokens that come before the model, a stop string or a stop token may end the text.",
@@ -134,7 +136,19 @@ class AnswerFields(DecodingFields):
     debug: DebugOptions | None = Field(default=None, description="What to tell about the answer's making.")
 
 
-class SamplingFields(AnswerFields):
+class CacheFields(Schema):
+    """With whom a request shares prefixes in memory."""
+
+    cache_salt: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SALT)] | None = Field(
+        default=None,
+        description="Share prefixes only with requests of the same salt, and of the same key's group.",
+    )
+    cache_prompt: bool | None = Field(
+        default=None, description="False: compute the whole prompt, and share its prefix with nobody."
+    )
+
+
+class SamplingFields(AnswerFields, CacheFields):
     """Decoding fields of both completion routes; null means the default."""
 
     n: Annotated[int | None, Ge(1), Le(MAX_COUNT), Parameter(stage=Stage.DRAW, source=OPENAI, default=1)] = (

@@ -93,6 +93,7 @@ class ChatService:
             constraint=bound,
             reasoning=None if read.thinking is None else read.thinking.reasoning(model),
             scoring=Scoring(num_logprobs=request.prompt_logprobs),
+            cache_salt=sampling.cache_wish(request),
             shown_token_ids=tool_use.shown_token_ids(model) if reading or read.thinking else (),
         )
         plan = read.plan

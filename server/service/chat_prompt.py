@@ -75,6 +75,7 @@ def variables(request: ConversationFields, template: ChatTemplate, *, can_think:
             if not (name in SWITCHES and value is False):
                 raise UnknownParameterError(_unknown(param, template), param=param)
             del given[name]
+    _set_verbosity(request, template, given)
     effort = request.reasoning_effort
     if effort is None:
         return given
@@ -89,6 +90,20 @@ def variables(request: ConversationFields, template: ChatTemplate, *, can_think:
         if name in template.variables and given.setdefault(name, value) != value:
             raise _refusal("reasoning_effort", f"contradicts 'chat_template_kwargs.{name}'")
     return given
+
+
+def _set_verbosity(request: ConversationFields, template: ChatTemplate, given: dict[str, Any]) -> None:
+    asked = request.verbosity
+    if asked is None:
+        return
+    if "verbosity" in template.variables:
+        if given.setdefault("verbosity", asked) != asked:
+            raise _refusal("verbosity", "contradicts 'chat_template_kwargs.verbosity'")
+    elif asked != "medium":
+        raise UnsupportedParameterError(
+            f"'verbosity' '{asked}' is not supported: the model's chat template does not know it.",
+            param="verbosity",
+        )
 
 
 def is_thinking_refused(request: ConversationFields, template: ChatTemplate) -> bool:

@@ -18,7 +18,7 @@ from server.service.reply import Call, Reply
 
 def message_of(reply: Reply, reading: Reading | None) -> AssistantReply:
     """A message; fields beyond OpenAI's first three are there where they say something."""
-    message = AssistantReply(role="assistant", content=reply.content, refusal=None)
+    message = AssistantReply(role="assistant", content=reply.content, refusal=None, annotations=[])
     if reply.reasoning:
         message.reasoning_content = reply.reasoning
     if reply.calls and reading is not None:

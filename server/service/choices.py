@@ -130,6 +130,7 @@ class ChatShape:
             object="chat.completion",
             created=self.identity.created,
             model=self.identity.model,
+            service_tier="default",
             system_fingerprint=None,
             choices=[
                 ChatChoice(
@@ -170,6 +171,7 @@ class ChatShape:
             object="chat.completion.chunk",
             created=self.identity.created,
             model=self.identity.model,
+            service_tier="default",
             system_fingerprint=None,
             choices=choices,
         )

@@ -44,7 +44,9 @@ class CompletionService:
         with_usage = sampling.wants_usage_chunk(request)
         plan, prompts, scoring = await anyio.to_thread.run_sync(self._read, model, request)
         compiled = await self._constraints.compile(request, model.vocab)
-        guidance = Guidance(constraint=constraint(compiled), scoring=scoring)
+        guidance = Guidance(
+            constraint=constraint(compiled), scoring=scoring, cache_salt=sampling.cache_wish(request)
+        )
         identity = Identity.new("cmpl", request.model)
         return Answer(
             Generation(model, identity.id, prompts, plan.params, plan.num_drawn, guidance),

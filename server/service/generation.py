@@ -25,6 +25,7 @@ class Guidance:
     constraint: Constraint | None = None
     reasoning: Reasoning | None = None
     shown_token_ids: tuple[int, ...] = ()
+    cache_salt: str = ""
     scoring: Scoring = field(default_factory=Scoring)
 
 
@@ -53,7 +54,6 @@ class Generation:
         self._num_reasoning_tokens = [0] * self.num_choices
         self._choices_per_prompt = num_choices
         guidance = guidance or Guidance()
-        self._can_reason = guidance.reasoning is not None
         self._echo = guidance.scoring.echo
         self.prompt_logprobs: list[Sequence[TokenLogprob]] = [()] * self.num_choices
         self._outputs = _all_outputs(model, request_id, prompts, params, num_choices, guidance)
@@ -101,17 +101,18 @@ class Generation:
     def usage(self) -> Usage:
         """Exact once all outputs have been seen."""
         num_completion_tokens = sum(self._num_completion_tokens)
-        usage = Usage(
+        return Usage(
             prompt_tokens=self._num_prompt_tokens,
             completion_tokens=num_completion_tokens,
             total_tokens=self._num_prompt_tokens + num_completion_tokens,
-            prompt_tokens_details=PromptTokensDetails(cached_tokens=self._cached_tokens()),
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=self._cached_tokens(), audio_tokens=0),
+            completion_tokens_details=CompletionTokensDetails(
+                reasoning_tokens=sum(self._num_reasoning_tokens),
+                audio_tokens=0,
+                accepted_prediction_tokens=0,
+                rejected_prediction_tokens=0,
+            ),
         )
-        if self._can_reason:
-            usage.completion_tokens_details = CompletionTokensDetails(
-                reasoning_tokens=sum(self._num_reasoning_tokens)
-            )
-        return usage
 
     def _cached_tokens(self) -> int:
         """Choices of a prompt share its computation, so the first of them speaks for the prompt."""
@@ -133,7 +134,7 @@ def _all_outputs(
             token_ids=prompt,
             params=params,
             n=num_choices,
-            cache_salt=who.cache_group,
+            cache_salt=cache_salt(who.cache_group, guidance.cache_salt),
             owner=who.name,
             weight=who.weight,
             priority=who.priority,
@@ -147,6 +148,11 @@ def _all_outputs(
     if len(requests) == 1:
         return model.engine.generate(requests[0])
     return _merged([model.engine.generate(request) for request in requests], num_choices)
+
+
+def cache_salt(group: str, wish: str) -> str:
+    """Who may share a prefix: those of one group with one wish. No two pairs have one salt."""
+    return f"{len(group)}:{group}{wish}" if wish else group
 
 
 async def _merged(streams: Sequence[Outputs], num_choices: int) -> Outputs:

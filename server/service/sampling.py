@@ -1,5 +1,6 @@
 """Decoding fields of a request into what engine and answer need, or a refusal that names the field."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -7,7 +8,7 @@ from weakref import WeakKeyDictionary
 from pydantic import JsonValue
 
 from schemas.models import ModelDefault
-from schemas.sampling import DecodingFields, SamplingFields
+from schemas.sampling import CacheFields, DecodingFields, SamplingFields
 from server.engine.params import SamplingParams
 from server.errors import InvalidRequestError
 from server.loaded_model import LoadedModel, TextVocab
@@ -200,6 +201,13 @@ def wants_usage_chunk(fields: SamplingFields) -> bool:
     if not fields.stream:
         raise _refusal("'stream_options' is only allowed when 'stream' is true.", "stream_options")
     return bool(fields.stream_options.include_usage)
+
+
+def cache_wish(fields: CacheFields) -> str:
+    """What a request says about sharing its prefix: nothing, a salt, or one that no other request has."""
+    if fields.cache_prompt is False:
+        return f"request {uuid.uuid4().hex}"
+    return f"salt {fields.cache_salt}" if fields.cache_salt else ""
 
 
 def _list(value: object) -> list[object]:

@@ -18,4 +18,11 @@ def test_the_page_names_every_parameter_and_alias_in_a_row() -> None:
 def test_every_field_that_is_no_parameter_is_about_the_answer() -> None:
     known = parameters(SamplingFields)
     names = set(known) | {alias for parameter in known.values() for alias in parameter.aliases}
-    assert set(SamplingFields.model_fields) - names == {"stream", "stream_options", "user", "debug"}
+    assert set(SamplingFields.model_fields) - names == {
+        "stream",
+        "stream_options",
+        "user",
+        "debug",
+        "cache_salt",
+        "cache_prompt",
+    }

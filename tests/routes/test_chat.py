@@ -49,11 +49,17 @@ def test_whole_answer_has_openais_fields(client: TestClient, engine: ScriptedEng
     assert answer == {
         "object": "chat.completion",
         "model": "fake",
+        "service_tier": "default",
         "system_fingerprint": None,
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": "Hello", "refusal": None},
+                "message": {
+                    "role": "assistant",
+                    "content": "Hello",
+                    "refusal": None,
+                    "annotations": [],
+                },
                 "logprobs": None,
                 "finish_reason": "stop",
             }
@@ -62,7 +68,13 @@ def test_whole_answer_has_openais_fields(client: TestClient, engine: ScriptedEng
             "prompt_tokens": prompt_tokens,
             "completion_tokens": 2,
             "total_tokens": prompt_tokens + 2,
-            "prompt_tokens_details": {"cached_tokens": prompt_tokens // 2},
+            "prompt_tokens_details": {"cached_tokens": prompt_tokens // 2, "audio_tokens": 0},
+            "completion_tokens_details": {
+                "reasoning_tokens": 0,
+                "audio_tokens": 0,
+                "accepted_prediction_tokens": 0,
+                "rejected_prediction_tokens": 0,
+            },
         },
     }
 

@@ -48,8 +48,14 @@ def refusal(client: TestClient, **fields: object) -> dict[str, Any]:
 def test_a_thought_is_no_content(client: TestClient, engine: ScriptedEngine) -> None:
     says(engine, THOUGHT)
     choice = answered(client, body())
-    message = {"role": "assistant", "content": "Hello.", "refusal": None, "reasoning_content": "Hm."}
-    assert choice == {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    message: dict[str, object] = {
+        "role": "assistant",
+        "content": "Hello.",
+        "refusal": None,
+        "reasoning_content": "Hm.",
+    }
+    whole = {**message, "annotations": []}
+    assert choice == {"index": 0, "message": whole, "logprobs": None, "finish_reason": "stop"}
     sent = chunks(client.post(URL, json=body(stream=True)).text)
     assert folded(sent) == {"message": message, "finish_reason": "stop"}
 
@@ -58,7 +64,7 @@ def test_reasoning_tokens_are_counted(client: TestClient, engine: ScriptedEngine
     engine.num_reasoning_tokens = 2
     says(engine, THOUGHT)
     usage = client.post(URL, json=body(n=3)).json()["usage"]
-    assert usage["completion_tokens_details"] == {"reasoning_tokens": 6}
+    assert usage["completion_tokens_details"]["reasoning_tokens"] == 6
 
 
 def test_a_thought_stays_in_the_content_if_asked(client: TestClient, engine: ScriptedEngine) -> None:

@@ -90,6 +90,7 @@ def test_one_call(client: TestClient, engine: ScriptedEngine) -> None:
         "role": "assistant",
         "content": None,
         "refusal": None,
+        "annotations": [],
         "tool_calls": [
             {"type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
         ],
@@ -145,6 +146,7 @@ def test_stream_folds_into_the_plain_answer(
     streamed = {**request, "stream": True, "stream_options": {"include_usage": True}}
     sent = chunks(client.post(URL, json=streamed).text)
     for choice in whole.json()["choices"]:
+        assert choice["message"].pop("annotations") == []
         expected = {"message": without_ids(choice["message"]), "finish_reason": choice["finish_reason"]}
         found = folded(sent, choice["index"])
         without_ids(found["message"])
@@ -185,7 +187,7 @@ def test_calls_are_parallel_unless_the_request_says_no(
 def test_none_shows_no_tools_and_reads_none(client: TestClient, engine: ScriptedEngine) -> None:
     says(engine, PARIS)
     choice = answered(client, offer(tool_choice="none"))
-    assert choice["message"] == {"role": "assistant", "content": PARIS, "refusal": None}
+    assert choice["message"] == {"role": "assistant", "content": PARIS, "refusal": None, "annotations": []}
     answered(client, body())
     assert engine.requests[0].token_ids == engine.requests[1].token_ids
 
@@ -230,6 +232,7 @@ def test_the_older_form(client: TestClient, engine: ScriptedEngine, call: object
         "role": "assistant",
         "content": None,
         "refusal": None,
+        "annotations": [],
         "function_call": {"name": "get_weather", "arguments": '{"city": "Paris"}'},
     }
     assert choice["finish_reason"] == reason

@@ -74,7 +74,15 @@ def test_unknown_fields_are_found_at_every_depth(path: str, fields: dict[str, ob
     ("field", "neutral", "asking"),
     [
         ("web_search_options", [None], [{}]),
-        ("prediction", [None], [{"type": "content", "content": "x"}]),
+        (
+            "prediction",
+            [
+                None,
+                {"type": "content", "content": "x"},
+                {"type": "content", "content": [{"type": "text", "text": "x"}]},
+            ],
+            [{}, "x", {"type": "other", "content": "x"}, {"type": "content", "content": [{"type": "text"}]}],
+        ),
         ("length_penalty", [None, 1, 1.0], [2, True]),
         ("metadata", [None, {}, {"a": "b"}], [{"a": 1}, "a", ["a"]]),
         ("store", [None, True, False], [1, "true"]),

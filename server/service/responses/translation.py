@@ -37,7 +37,7 @@ from server.service.responses.conversation import Conversation
 from server.service.responses.rules import LOGPROBS
 
 # All names of the one limit.
-_LIMITS = ("max_output_tokens", "max_tokens", "max_completion_tokens")
+_LIMITS = ("max_output_tokens", "max_tokens", "max_completion_tokens", "n_predict")
 _SAME = (
     {*AnswerFields.model_fields, *PeersConstraintFields.model_fields, "model", "parallel_tool_calls"}
     | {"thinking_budget_tokens", "chat_template_kwargs"}
@@ -72,7 +72,7 @@ class Translation:
             error.param = self._path(error.param)
 
     def _path(self, path: str) -> str:
-        if path in ("max_tokens", "max_completion_tokens"):
+        if path in _LIMITS:
             return self.limit
         if found := _MESSAGE.fullmatch(path):
             message, call, rest = found[1], found[2] or "", found[3]

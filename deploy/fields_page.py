@@ -1,0 +1,80 @@
+"""Writes `schemas/FIELDS.md`, the page about the fields of requests, from the schemas and the rules.
+
+`python -m deploy.fields_page` writes it; a test compares it.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from schemas.base import Schema
+from schemas.chat import ChatCompletionRequest
+from schemas.completions import CompletionRequest
+from schemas.embeddings import EmbeddingRequest
+from schemas.parameters import Parameter
+from schemas.responses import ResponseRequest
+from server.service.unsupported import NEUTRAL_VALUES, NO_EFFECT, Rule
+
+PAGE = Path(__file__).parent.parent / "schemas" / "FIELDS.md"
+
+ROUTES: dict[str, type[Schema]] = {
+    "chat": ChatCompletionRequest,
+    "completions": CompletionRequest,
+    "responses": ResponseRequest,
+    "embeddings": EmbeddingRequest,
+}
+
+_INTRODUCTION = """\
+# Fields of requests
+
+<!-- Written by `python -m deploy.fields_page` from the schemas and the rules; edit those. -->
+
+A field is acted on, or passes because it has no effect by its own definition, or is refused with a 400 that
+names it (`unsupported_parameter` where others know the field, `unknown_parameter` where nobody does). Null is
+the same as not given. Decoding parameters have a page of their own, [PARAMETERS.md](PARAMETERS.md).
+
+## Acted on
+"""
+
+_PASSING = """\
+## Without effect
+
+On the routes that do not act on them:
+"""
+
+_REFUSED = """\
+## Refused
+
+With any value but those that ask for nothing:
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    refused = {name: rule for name, rule in NEUTRAL_VALUES.items() if name not in NO_EFFECT}
+    return "\n".join(
+        [_INTRODUCTION, *_served(), "", _PASSING, *_rules(NO_EFFECT), "", _REFUSED, *_rules(refused), ""]
+    )
+
+
+def _served() -> Iterator[str]:
+    yield "| field | routes | meaning |"
+    yield "| --- | --- | --- |"
+    names = dict.fromkeys(name for schema in ROUTES.values() for name in schema.model_fields)
+    for name in names:
+        holders = {route: schema for route, schema in ROUTES.items() if name in schema.model_fields}
+        fields = [schema.model_fields[name] for schema in holders.values()]
+        if any(isinstance(constraint, Parameter) for field in fields for constraint in field.metadata):
+            continue
+        told = next((field.description for field in fields if field.description), "")
+        yield f"| `{fields[0].alias or name}` | {', '.join(holders)} | {told} |"
+
+
+def _rules(rules: Mapping[str, Rule]) -> Iterator[str]:
+    yield "| field | passes | reason |"
+    yield "| --- | --- | --- |"
+    for name, rule in rules.items():
+        yield f"| `{name}` | {rule.passing.words or 'null'} | {rule.reason} |"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
