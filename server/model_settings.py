@@ -42,6 +42,9 @@ class ModelOptions(BaseModel):
         description="How long a request may wait for its turn before it gets a 503. 0: as long as it takes.",
     )
     threads: int = Field(default=0, ge=0, description="Compute threads. 0: one per usable core.")
+    sampling_threads: PositiveInt = Field(
+        default=1, description="Threads that draw the tokens of a step. More pay where cores are idle then."
+    )
     gpu_layers: int = Field(default=-1, ge=-1, description="Layers to put on a GPU. -1: all.")
     tool_format: str | None = Field(
         default=None,

@@ -16,6 +16,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     `step_seconds` is the pace kept for streams that are already running: a prompt is cut so that one step
     takes about that long. `num_scored_rows` bounds the rows of logits that a step computes for the sake of
     prompts' log probabilities; llama.cpp keeps room for each. `num_threads` 0 means one per usable core.
+    `num_sampling_threads` draw the rows of a step.
     `num_gpu_layers` -1 means all.
     """
 
@@ -31,6 +32,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     num_scored_rows: int = 64
     step_seconds: float = 0.2
     num_threads: int = 0
+    num_sampling_threads: int = 1
     num_gpu_layers: int = -1
     use_extra_buffers: bool = True
 

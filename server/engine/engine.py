@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from server.engine.config import EngineConfig
 from server.engine.decoder import Decoder
 from server.engine.embedder import Embedder
@@ -16,6 +19,7 @@ from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.ports import DecodingContext, TokenTable
 from server.engine.refusal import refusal
+from server.engine.sampling.row_pool import RowPool, Task
 from server.engine.sampling.sampler import TokenSpace
 from server.engine.scheduler import Scheduler, Work
 from server.engine.sequence import Sequence
@@ -66,6 +70,7 @@ class Engine:
             lambda sequence: self._finish(sequence, FinishReason.LENGTH),
         )
         self._foresight = Foresight()
+        self._row_pool = RowPool(config.num_sampling_threads)
         self._outputs: list[TokenOutput] = []
         self._totals = Totals()
         self._stopping = False
@@ -102,6 +107,7 @@ class Engine:
             self._finish_all(FinishReason.ABORT)
             self._flush()
             self._foresight.close()
+            self._row_pool.close()
             self._embedder.close()
 
     @property
@@ -229,6 +235,7 @@ class Engine:
         if not done:
             return
         logits = self._context.logits()
+        drawn = self._row_pool.draw(_plain_rows(done, logits)) if self._row_pool.is_parallel else {}
         end = 0
         for item in done:
             sequence, end = item.sequence, end + item.num_logits
@@ -242,7 +249,9 @@ class Engine:
                     self._finish(sequence, FinishReason.LENGTH)
                     continue
                 # What follows without a draw is added with it; the next step computes it all at once.
-                for token_id in sequence.sampler.next_tokens(logits[end - 1]):
+                draw = drawn.get(sequence)
+                tokens = [draw.result()] if draw else sequence.sampler.next_tokens(logits[end - 1])
+                for token_id in tokens:
                     if not self._append(sequence, token_id):
                         break
             except ConstraintError as error:
@@ -299,3 +308,14 @@ class Engine:
         """Hand over the outputs of this step, all at once."""
         outputs, self._outputs = self._outputs, []
         self._publish(outputs, self.stats())
+
+
+def _plain_rows(done: list[Work], logits: NDArray[np.float32]) -> list[Task]:
+    """Rows whose draw touches nothing but the sampler's own: those without a constraint."""
+    tasks: list[Task] = []
+    end = 0
+    for item in done:
+        sequence, end = item.sequence, end + item.num_logits
+        if item.completes and sequence.sampler.is_plain and sequence.params.max_tokens != 0:
+            tasks.append((sequence, sequence.sampler, logits[end - 1]))
+    return tasks

@@ -151,6 +151,7 @@ def _engine_config(path: Path, table: ModelSettings) -> EngineConfig:
         max_waiting=table.max_waiting,
         queue_seconds=table.queue_seconds,
         num_threads=table.threads,
+        num_sampling_threads=table.sampling_threads,
         num_gpu_layers=table.gpu_layers,
     )
 

@@ -79,6 +79,7 @@ class Harness(Driver):
         context_size: int = 512,
         num_scored_rows: int = 64,
         queue_seconds: float = 0.0,
+        num_sampling_threads: int = 1,
     ) -> None:
         super().__init__()
         self.context = context or FakeContext()
@@ -91,6 +92,7 @@ class Harness(Driver):
             max_sequences=self.context.max_sequences,
             num_scored_rows=num_scored_rows,
             queue_seconds=queue_seconds,
+            num_sampling_threads=num_sampling_threads,
         )
         self.engine = Engine(self.context, self.vocab, config, self.publish, no_embedder())
 

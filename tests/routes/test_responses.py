@@ -1,23 +1,18 @@
-"""`/v1/responses` over a scripted model that thinks and calls tools: OpenAI's contract, and refusals."""
+"""`/v1/responses` over a scripted model that thinks and calls tools: what it answers, to the letter."""
 
-import json
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from server.auth import keys
 from server.errors import EngineFailedError
-from server.settings import Settings
-from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
-from tests.live_server import live_server, wait_until
-from tests.responses_contract import checked_response, events_of, folded
+from tests.fakes_web import ScriptedEngine
+from tests.live_server import wait_until
+from tests.responses_contract import folded
 from tests.routes.chat_models import app_over, hermes
+from tests.routes.responding import URL, ask, prompt, say, stream
 
-URL = "/v1/responses"
 WEATHER = {
     "type": "function",
     "name": "get_weather",
@@ -42,27 +37,6 @@ def client(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Generator
     monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
     with app_over(engine) as made:
         yield made
-
-
-def say(engine: ScriptedEngine, *pieces: str) -> None:
-    """Have the model say this."""
-    engine.script = lambda _request, _index: pieces
-
-
-def ask(client: TestClient, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
-    """The response to a request."""
-    answer = client.post(URL, json={"model": "fake", "input": "Hi", **fields})
-    assert answer.status_code == 200, answer.text
-    data: dict[str, Any] = answer.json()
-    checked_response(data)
-    return data
-
-
-def stream(client: TestClient, **fields: Any) -> list[dict[str, Any]]:  # noqa: ANN401
-    """The events of the answer to a request."""
-    answer = client.post(URL, json={"model": "fake", "input": "Hi", "stream": True, **fields})
-    assert answer.status_code == 200, answer.text
-    return events_of(answer.text)
 
 
 def without_ids(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -173,21 +147,6 @@ def test_json_schemas_are_given_back(client: TestClient) -> None:
     assert ask(client, text=text)["text"] == {**text, "verbosity": "medium"}
 
 
-def test_a_conversation_goes_on(client: TestClient, engine: ScriptedEngine) -> None:
-    say(engine, "First.")
-    first = ask(client, input="One?", instructions="Be brief.")
-    second = ask(client, input="Two?", previous_response_id=first["id"])
-    assert second["previous_response_id"] == first["id"]
-    # The first response's instructions are gone, as with OpenAI.
-    assert prompt(engine) == (
-        "<|im_start|>user\nOne?<|im_end|>\n<|im_start|>assistant\nFirst.<|im_end|>\n"
-        "<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n"
-    )
-    ask(client, input="Three?", previous_response_id=second["id"], instructions="Rhyme.")
-    assert prompt(engine).startswith("<|im_start|>system\nRhyme.<|im_end|>\n<|im_start|>user\nOne?")
-    assert prompt(engine).count("First.") == 2
-
-
 def test_a_call_is_answered(client: TestClient, engine: ScriptedEngine) -> None:
     say(engine, "<think>\nHm.\n</think>\n\n", CALL)
     first = ask(client, input="Weather?", tools=[WEATHER])
@@ -203,158 +162,6 @@ def test_a_call_is_answered(client: TestClient, engine: ScriptedEngine) -> None:
     reference = {"type": "item_reference", "id": call["id"]}
     ask(client, input=[asked, {"id": first["output"][0]["id"]}, reference, output])
     assert prompt(engine) == sent_again
-
-
-def prompt(engine: ScriptedEngine) -> str:
-    """The last prompt that the engine was given, by the tokens of the fake vocabulary."""
-    words = {257: "<|im_start|>", 258: "<|im_end|>"}
-    parts = [words[i].encode() if i in words else bytes([i]) for i in engine.requests[-1].token_ids]
-    return b"".join(parts).decode()
-
-
-def test_what_is_stored_can_be_asked_for_listed_and_deleted(client: TestClient) -> None:
-    items = [
-        {"role": "developer", "content": "Be brief."},
-        {"role": "user", "content": [{"type": "input_text", "text": "Hi"}]},
-        {"type": "message", "role": "assistant", "content": "Hello"},
-        {"role": "user", "content": "Who?"},
-    ]
-    response = ask(client, input=items)
-    url = f"{URL}/{response['id']}"
-    assert client.get(url).json() == response
-    whole = client.get(f"{url}/input_items?order=asc").json()
-    assert [item["role"] for item in whole["data"]] == ["developer", "user", "assistant", "user"]
-    assert (whole["has_more"], whole["first_id"]) == (False, whole["data"][0]["id"])
-    page = client.get(f"{url}/input_items", params={"limit": 2}).json()
-    assert page["data"] == whole["data"][:1:-1]
-    assert page["has_more"]
-    rest = client.get(f"{url}/input_items", params={"after": page["last_id"]}).json()
-    assert rest["data"] == whole["data"][1::-1]
-    assert client.delete(url).json() == {"id": response["id"], "object": "response", "deleted": True}
-    for method, path in (
-        ("GET", url),
-        ("GET", f"{url}/input_items"),
-        ("DELETE", url),
-        ("POST", f"{url}/cancel"),
-    ):
-        answer = client.request(method, path)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "response_not_found")
-
-
-def test_nothing_is_stored_that_shall_not_be(client: TestClient) -> None:
-    response = ask(client, store=False)
-    assert client.get(f"{URL}/{response['id']}").status_code == 404
-    refused = client.post(URL, json={"model": "fake", "input": "x", "previous_response_id": response["id"]})
-    assert refused.json()["error"] == {
-        "message": f"Previous response with id '{response['id']}' not found.",
-        "type": "invalid_request_error",
-        "param": "previous_response_id",
-        "code": "previous_response_not_found",
-    }
-
-
-def test_a_background_response_goes_on_alone(client: TestClient, engine: ScriptedEngine) -> None:
-    say(engine, "one ", "two")
-    engine.hold_after = 1
-    queued = ask(client, background=True)
-    assert (queued["status"], queued["output"]) == ("queued", [])
-    url = f"{URL}/{queued['id']}"
-    wait_until(lambda: client.get(url).json()["status"] == "in_progress")
-    busy = client.post(URL, json={"model": "fake", "input": "x", "previous_response_id": queued["id"]})
-    assert "still being made" in busy.json()["error"]["message"]
-    engine.hold_after = None
-    wait_until(lambda: client.get(url).json()["status"] == "completed")
-    done = checked_response(client.get(url).json())
-    assert done.output_text == "one two"
-    assert client.post(f"{url}/cancel").json() == client.get(url).json()
-
-
-def test_a_background_response_is_cancelled(client: TestClient, engine: ScriptedEngine) -> None:
-    say(engine, "one ", "two")
-    engine.hold_after = 1
-    url = f"{URL}/{ask(client, background=True)['id']}"
-    wait_until(lambda: bool(engine.running))
-    cancelled = client.post(f"{url}/cancel").json()
-    assert checked_response(cancelled).status == "cancelled"
-    assert client.get(url).json() == cancelled
-    assert len(engine.aborted) == 1
-    foreground = ask(client, max_output_tokens=1)
-    refused = client.post(f"{URL}/{foreground['id']}/cancel")
-    assert (refused.status_code, "background" in refused.text) == (400, True)
-
-
-def test_a_background_stream_can_be_read_again(client: TestClient, engine: ScriptedEngine) -> None:
-    say(engine, "one ", "two")
-    events = stream(client, background=True)
-    assert [event["type"] for event in events[:3]] == [
-        "response.created",
-        "response.queued",
-        "response.in_progress",
-    ]
-    url = f"{URL}/{events[0]['response']['id']}"
-    assert events_of(client.get(url, params={"stream": "true"}).text) == events
-    rest = client.get(url, params={"stream": "true", "starting_after": 4}).text
-    assert rest.count("event: ") == len(events) - 5
-    plain = ask(client)
-    refused = client.get(f"{URL}/{plain['id']}", params={"stream": "true"})
-    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "stream")
-
-
-def test_keys_see_their_own_responses_and_pay_for_what_goes_on_alone(
-    engine: ScriptedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
-    monkeypatch.setenv("CARAVAN_KEYS_FILE", str(tmp_path / "keys.json"))
-    alice, bob = (
-        {"Authorization": f"Bearer {keys.add(tmp_path / 'keys.json', name=name, concurrent_requests=1)}"}
-        for name in ("alice", "bob")
-    )
-    body = {"model": "fake", "input": "Hi"}
-    engine.hold_after = 1
-    with app_over(engine) as client:
-        made = client.post(URL, json={**body, "background": True}, headers=alice).json()
-        url = f"{URL}/{made['id']}"
-        assert client.post(URL, json=body, headers=alice).status_code == 429
-        on_it = {**body, "previous_response_id": made["id"]}
-        assert client.post(URL, json=on_it, headers=bob).json()["error"]["param"] == "previous_response_id"
-        for method, path in (("GET", url), ("DELETE", url), ("POST", f"{url}/cancel")):
-            assert client.request(method, path, headers=bob).status_code == 404
-        assert client.get(url, headers=alice).json()["status"] == "in_progress"
-        assert client.post(f"{url}/cancel", headers=alice).json()["status"] == "cancelled"
-        engine.hold_after = None
-        assert client.post(URL, json=body, headers=alice).status_code == 200
-
-
-@pytest.mark.parametrize("background", [False, True])
-def test_a_client_that_leaves_cancels_what_does_not_go_on_alone(
-    live: str, engine: ScriptedEngine, *, background: bool
-) -> None:
-    engine.hold_after = 1
-    body = {"model": "fake", "input": "Hi", "stream": True, "background": background}
-    with httpx.stream("POST", live + URL, json=body) as answer:
-        data = next(line for line in answer.iter_lines() if line.startswith("data: "))
-        url = f"{live}{URL}/{json.loads(data.removeprefix('data: '))['response']['id']}"
-        wait_until(lambda: bool(engine.running))
-    if background:
-        assert httpx.get(url).json()["status"] == "in_progress"
-        engine.hold_after = None
-    end = "completed" if background else "cancelled"
-    wait_until(lambda: httpx.get(url).json()["status"] == end)
-    checked_response(httpx.get(url).json())
-    assert len(engine.aborted) == (not background)
-
-
-def test_what_goes_on_alone_fails_when_the_server_ends(engine: ScriptedEngine, tmp_path: Path) -> None:
-    settings = Settings(responses_db=tmp_path / "r.db", shutdown_seconds=0)
-    engine.hold_after = 1
-    with live_server(registry_over(loaded_model(engine)), settings) as address:
-        body = {"model": "fake", "input": "Hi", "background": True}
-        made = httpx.post(address + URL, json=body).json()
-        wait_until(lambda: bool(engine.running))
-    with live_server(registry_over(loaded_model(engine)), settings) as address:
-        failed = httpx.get(f"{address}{URL}/{made['id']}").json()
-    assert (failed["status"], failed["error"]["code"]) == ("failed", "server_error")
-    checked_response(failed)
 
 
 def test_parts_of_a_turn_become_one_message(client: TestClient, engine: ScriptedEngine) -> None:

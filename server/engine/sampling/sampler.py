@@ -116,6 +116,11 @@ class Sampler:
         self._remember(token_id)
         return token_id
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether draws touch nothing that other sequences touch: there is no constraint, nor thinking."""
+        return self._guide is None
+
     def next_tokens(self, logits: Floats) -> Iterator[int]:
         """`sample`, and then the tokens that follow without a draw, each remembered as it is taken.
 

@@ -130,11 +130,6 @@ class OpenMessage(_Item):
         """The message so far."""
         return self._message(status, [self._content()])
 
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        return self._text
-
     def _message(self, status: ItemStatus, content: list[OutputText]) -> OutputMessage:
         return OutputMessage(id=self._id, type="message", role="assistant", status=status, content=content)
 

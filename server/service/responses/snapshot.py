@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from typing import Any
 
 from schemas.responses import (
     InputTokensDetails,
@@ -17,6 +18,22 @@ from schemas.structured import TextFormat
 from schemas.tools import TextInput
 from server.service.generation import Generation
 from server.service.plan import Plan
+
+# What only the end tells, and what OpenAI has and this server has not: null, but there.
+_NOTHING_YET: dict[str, Any] = dict.fromkeys(("completed_at", "error", "incomplete_details", "usage"))
+_NOT_HERE: dict[str, Any] = dict.fromkeys(
+    (
+        "access_programs",
+        "conversation",
+        "image",
+        "input_transformations",
+        "moderation",
+        "prompt",
+        "prompt_cache_diagnostics",
+        "prompt_cache_options",
+        "tool_usage",
+    )
+)
 
 
 def new_id(prefix: str) -> str:
@@ -34,10 +51,7 @@ def snapshot(request: ResponseRequest, response_id: str, plan: Plan, limit: int 
         object="response",
         created_at=int(time.time()),
         status="queued" if request.background else "in_progress",
-        completed_at=None,
         background=bool(request.background),
-        error=None,
-        incomplete_details=None,
         instructions=request.instructions,
         max_output_tokens=limit,
         max_tool_calls=request.max_tool_calls,
@@ -58,17 +72,9 @@ def snapshot(request: ResponseRequest, response_id: str, plan: Plan, limit: int 
         top_logprobs=request.top_logprobs or 0,
         top_p=plan.params.top_p,
         truncation="disabled",
-        usage=None,
         user=request.user,
-        access_programs=None,
-        conversation=None,
-        image=None,
-        input_transformations=None,
-        moderation=None,
-        prompt=None,
-        prompt_cache_diagnostics=None,
-        prompt_cache_options=None,
-        tool_usage=None,
+        **_NOTHING_YET,
+        **_NOT_HERE,
     )
 
 
