@@ -12,8 +12,8 @@ from tests.bench.builds import ensure_peers
 from tests.bench.plot import save_plot
 from tests.bench.report import Results, WorkloadResults
 from tests.bench.runner import Bench
+from tests.bench.scripts import Scale
 from tests.bench.servers import KINDS, LLAMA_SERVER, OURS
-from tests.bench.workloads import Scale
 
 ROOT = Path(__file__).parents[2]
 _SERVERS = (OURS, LLAMA_SERVER)

@@ -1,6 +1,6 @@
 """Results as a value, and that value as JSON and as Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -35,6 +35,13 @@ _MEASURES_IN_WORDS = {
     "slowest_to_median": "slowest answer / median answer",
     "resident_bytes": "memory",
     "seconds_to_ready": "seconds to ready",
+}
+_COMPARED = {
+    How.RATIO: " / peer's",
+    How.DIFFERENCE: " − peer's",
+    How.TO_RAW: " / raw",
+    How.TO_PLAIN: " / unconstrained",
+    How.OVER_PLAIN: " − unconstrained",
 }
 
 
@@ -81,8 +88,8 @@ def markdown(results: Results) -> str:
     ]
     targets = [
         [BY_NAME[name].title, *_target_cells(verdict)]
-        for name, found in results.workloads.items()
-        for verdict in verdicts(name, found)
+        for name in results.workloads
+        for verdict in verdicts(name, results.workloads)
     ]
     parts = [
         "\n".join(about),
@@ -93,10 +100,12 @@ def markdown(results: Results) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def verdicts(name: str, found: WorkloadResults) -> list[Verdict]:
+def verdicts(name: str, workloads: Mapping[str, WorkloadResults]) -> list[Verdict]:
     """The targets of a workload, judged."""
+    found = workloads[name]
     raw = max(found.raw_decode, default=None)
-    return [judge(target, found.runs, OURS, LLAMA_SERVER, raw) for target in BY_NAME[name].targets]
+    plain = workloads.get(BY_NAME[name].variant_of or "", WorkloadResults()).runs.get(OURS, [])
+    return [judge(target, found.runs, OURS, LLAMA_SERVER, raw, plain) for target in BY_NAME[name].targets]
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -154,7 +163,7 @@ def _target_cells(verdict: Verdict) -> list[str]:
     sign = "≥" if target.at_least else "≤"
     what = _MEASURES_IN_WORDS[target.measure]
     if target.how is not How.VALUE:
-        what += {How.RATIO: " / peer's", How.DIFFERENCE: " − peer's", How.TO_RAW: " / raw"}[target.how]
+        what += _COMPARED[target.how]
     mark = {True: "yes", False: "no", None: "not measured"}[verdict.holds]
     return [what, f"{sign} {_amount(target, target.limit)}", _amount(target, verdict.reached), mark]
 

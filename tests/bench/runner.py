@@ -19,8 +19,9 @@ from tests.bench.measures import Measures, measure
 from tests.bench.models import ensure_model
 from tests.bench.plan import Body, Outcome, Plan, Script
 from tests.bench.report import WorkloadResults
+from tests.bench.scripts import Scale
 from tests.bench.servers import KINDS, Server, ServerError, Sizes, running
-from tests.bench.workloads import Scale, Workload
+from tests.bench.workloads import Workload
 
 _REFUSED = 400
 # Processor time of the clients' process before and after its work, which nobody waits for.

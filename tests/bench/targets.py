@@ -8,12 +8,16 @@ from tests.bench.measures import Measures, median_difference, median_of, median_
 
 
 class How(enum.Enum):
-    """What is held against the limit: our median, or how it compares to the peer's or to the raw speed."""
+    """What is held against the limit: our median, or how it compares to the peer's, to the raw speed or
+    to our own in the workload that this one is a variant of.
+    """
 
     VALUE = "value"
     RATIO = "ratio"
     DIFFERENCE = "difference"
     TO_RAW = "of raw"
+    TO_PLAIN = "of plain"
+    OVER_PLAIN = "over plain"
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,14 @@ class Verdict:
 
 
 def judge(
-    target: Target, runs: Mapping[str, Sequence[Measures]], ours: str, peer: str, raw: float | None
+    target: Target,
+    runs: Mapping[str, Sequence[Measures]],
+    ours: str,
+    peer: str,
+    raw: float | None,
+    plain: Sequence[Measures] = (),
 ) -> Verdict:
-    """Hold our runs of one workload against a target."""
+    """Hold our runs of one workload against a target; `plain` are ours of what it is a variant of."""
     own, others = runs.get(ours, ()), runs.get(peer, ())
     reached: float | None
     match target.how:
@@ -58,4 +67,8 @@ def judge(
         case How.TO_RAW:
             value = median_of(own, target.measure)
             reached = value / raw if raw and value is not None else None
+        case How.TO_PLAIN:
+            reached = median_ratio(own, plain, target.measure)
+        case How.OVER_PLAIN:
+            reached = median_difference(own, plain, target.measure)
     return Verdict(target, reached)

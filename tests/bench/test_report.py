@@ -6,6 +6,7 @@ from tests.bench import report, workloads
 from tests.bench.measures import Measures, measure, median_difference, median_ratio, percentile
 from tests.bench.plan import Exchange, Outcome
 from tests.bench.report import Results, WorkloadResults, number, table
+from tests.bench.scripts import Scale
 from tests.bench.targets import How, Target, judge
 
 
@@ -60,12 +61,15 @@ def test_ratios_are_taken_pair_by_pair() -> None:
         (Target("gap_max", How.VALUE, 0.3), 0.3, True),
         (Target("resident_bytes", How.DIFFERENCE, 100), 200, False),
         (Target("ttft_p95", How.RATIO, 0.2), None, None),
+        (Target("tokens_per_second", How.TO_PLAIN, 0.9, at_least=True), 0.75, False),
+        (Target("gap_max", How.OVER_PLAIN, 0.11), pytest.approx(0.1), True),
     ],
 )
 def test_targets_are_judged(target: Target, reached: float | None, holds: bool | None) -> None:
     ours = [Measures(tokens_per_second=300, gap_max=0.3, resident_bytes=1200)]
     theirs = [Measures(tokens_per_second=100, resident_bytes=1000)]
-    verdict = judge(target, {"ours": ours, "theirs": theirs}, "ours", "theirs", raw=400)
+    plain = [Measures(tokens_per_second=400, gap_max=0.2)]
+    verdict = judge(target, {"ours": ours, "theirs": theirs}, "ours", "theirs", 400, plain)
     assert (verdict.reached, verdict.holds) == (reached, holds)
 
 
@@ -91,8 +95,6 @@ def test_workloads_repeat_themselves_exactly_and_differ_between_repeats() -> Non
     import random
 
     for workload in workloads.ALL:
-        one, again, other = (
-            workload.scripts(random.Random(seed), workloads.Scale(0.35)) for seed in ("a", "a", "b")
-        )
+        one, again, other = (workload.scripts(random.Random(seed), Scale(0.35)) for seed in ("a", "a", "b"))
         assert one == again
         assert one != other

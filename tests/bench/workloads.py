@@ -8,34 +8,32 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.bench import vocabulary
 from tests.bench.plan import Body, Script
+from tests.bench.scripts import (
+    PENALTIES,
+    RECORDS,
+    SAMPLED,
+    Scale,
+    chats,
+    closed_loop,
+    conversations,
+    newcomers,
+    shared_prefix,
+)
 from tests.bench.targets import How, Target
 
 COMPLETIONS = "/v1/completions"
 CHAT = "/v1/chat/completions"
 
-_GREEDY: Body = {"temperature": 0}
-_SAMPLED: Body = {"temperature": 0.9, "top_k": 40, "top_p": 0.95, "min_p": 0.05}
-_PENALTIES: Body = {"repeat_penalty": 1.1, "presence_penalty": 0.2, "frequency_penalty": 0.2}
 _MB = 1e6
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How much is sent: 1 is the full mode."""
-
-    factor: float
-
-    def __call__(self, count: int) -> int:
-        return max(1, round(count * self.factor))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
     """`parallel` sequences of `context` tokens are what every server has memory for.
 
-    `optional` fields are sent where a server takes them. The groups say whose times to the first token and
+    `optional` fields are sent where a server takes them. `variant_of` names the workload that is the same
+    without what is measured here; it runs before. The groups say whose times to the first token and
     whose gaps are measured; None is all.
     """
 
@@ -53,66 +51,9 @@ class Workload:
     # Sequences and tokens each for `llama-batched-bench`, where its speed is the limit to compare with.
     raw_decode: tuple[int, int] | None = None
     raw_prefill: int | None = None
+    variant_of: str | None = None
     targets: tuple[Target, ...] = ()
     is_quick: bool = True
-
-
-def body(prompt: str, max_tokens: int, fields: Body = _GREEDY) -> Body:
-    """A streamed text completion."""
-    options = {"stream": True, "stream_options": {"include_usage": True}}
-    return {"model": "bench", "prompt": prompt, "max_tokens": max_tokens, **options, **fields}
-
-
-def chat_body(text: str, max_tokens: int, fields: Body = _GREEDY) -> Body:
-    """A streamed turn of a chat."""
-    turn = body("", max_tokens, fields) | {"messages": [{"role": "user", "content": text}]}
-    del turn["prompt"]
-    return turn
-
-
-def closed_loop(
-    num_clients: int, requests_each: int, prompt_tokens: int, max_tokens: int, fields: Body = _GREEDY
-) -> Callable[[random.Random, Scale], list[Script]]:
-    """Clients that send one request after the other, each with a prompt of its own."""
-
-    def scripts(generator: random.Random, scale: Scale) -> list[Script]:
-        return [
-            Script(
-                bodies=[
-                    body(vocabulary.words(prompt_tokens, generator), max_tokens, fields)
-                    for _ in range(scale(requests_each))
-                ]
-            )
-            for _ in range(num_clients)
-        ]
-
-    return scripts
-
-
-def _shared_prefix(generator: random.Random, scale: Scale) -> list[Script]:
-    """16 requests, 8 at once."""
-    prefix = vocabulary.words(800, generator)
-    prompts = [prefix + vocabulary.words(20, generator) for _ in range(8 * max(1, scale(2)))]
-    return [Script(bodies=[body(prompt, 16) for prompt in prompts[client::8]]) for client in range(8)]
-
-
-def _conversations(generator: random.Random, _scale: Scale) -> list[Script]:
-    return [
-        Script(
-            bodies=[chat_body(vocabulary.words(40, generator), 96) for _ in range(4)], is_conversation=True
-        )
-        for _ in range(8)
-    ]
-
-
-def _newcomers(generator: random.Random, scale: Scale) -> list[Script]:
-    """Four streams run; then one prompt of 1,200 tokens after the other arrives."""
-    streams = [
-        Script(group="streams", bodies=[body(vocabulary.words(30, generator), 80 + 120 * scale(2))])
-        for _ in range(4)
-    ]
-    arrivals = [body(vocabulary.words(1200, generator), 8) for _ in range(scale(3))]
-    return [*streams, Script(group="newcomers", waits=True, bodies=arrivals)]
 
 
 def _faster(ratio: float) -> Target:
@@ -155,10 +96,52 @@ ALL = (
         model="nano",
         context=2048,
         parallel=16,
-        scripts=closed_loop(8, 5, 32, 128, _SAMPLED),
-        optional=_PENALTIES,
+        scripts=closed_loop(8, 5, 32, 128, SAMPLED),
+        optional=PENALTIES,
         raw_decode=(8, 128),
         targets=(_faster(2.5),),
+    ),
+    Workload(
+        name="free-8",
+        title="nano, 8 clients, free text",
+        model="nano",
+        context=2048,
+        parallel=16,
+        path=CHAT,
+        scripts=chats(8, 2, 128, {}),
+    ),
+    Workload(
+        name="schema-8",
+        title="nano, 8 clients, JSON schema",
+        model="nano",
+        context=2048,
+        parallel=16,
+        path=CHAT,
+        scripts=chats(8, 2, 128, RECORDS),
+        variant_of="free-8",
+        targets=(_faster(15.0), Target("tokens_per_second", How.TO_PLAIN, 0.9, at_least=True)),
+    ),
+    Workload(
+        name="free-1",
+        title="nano, 1 client, free text, 8 out",
+        model="nano",
+        context=2048,
+        parallel=16,
+        path=CHAT,
+        scripts=chats(1, 32, 8, {}),
+        is_quick=False,
+    ),
+    Workload(
+        name="schema-1",
+        title="nano, 1 client, JSON schema, 8 out",
+        model="nano",
+        context=2048,
+        parallel=16,
+        path=CHAT,
+        scripts=chats(1, 32, 8, RECORDS),
+        variant_of="free-1",
+        targets=(Target("ttft_p50", How.OVER_PLAIN, 0.005),),
+        is_quick=False,
     ),
     Workload(
         name="turns",
@@ -167,7 +150,7 @@ ALL = (
         context=2048,
         parallel=16,
         path=CHAT,
-        scripts=_conversations,
+        scripts=conversations,
         targets=(_faster(1.5),),
     ),
     Workload(
@@ -211,7 +194,7 @@ ALL = (
         model="0.5b",
         context=2048,
         parallel=16,
-        scripts=_shared_prefix,
+        scripts=shared_prefix,
         raw_prefill=800,
         targets=(_faster(5.0), Target("ttft_p95", How.RATIO, 0.2)),
     ),
@@ -221,7 +204,7 @@ ALL = (
         model="0.5b",
         context=2048,
         parallel=16,
-        scripts=_newcomers,
+        scripts=newcomers,
         ttft_group="newcomers",
         gap_group="streams",
         raw_prefill=1200,
