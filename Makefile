@@ -95,7 +95,7 @@ $(VENV)/.made:
 
 .venv-clients/openai-%/.installed: tests/clients/requirements/openai-%.txt constraints.txt
 	@echo 'installing clients with openai $*'
-	@"$(PYTHON)" -m venv .venv-clients/openai-$*
+	@deploy/build/make_venv.sh "$(PYTHON)" .venv-clients/openai-$*
 	@.venv-clients/openai-$*/bin/python -m pip --disable-pip-version-check install --quiet --no-input --requirement $<
 	@touch $@
 

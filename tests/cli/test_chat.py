@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from server.auth import keys
 from server.cli.chat.client import ChatClient, ChatError, Piece, _pieces
 from server.cli.chat.conversation import Conversation
 from tests.conftest import TinyModels
 from tests.fakes_web import loaded_model, registry_over
-from tests.live_server import live_server
+from tests.live_server import live_server, wait_until
+from tests.test_cli import child_pids, is_running
 
 ROOT = Path(__file__).parents[2]
 # Runs Python with its arguments as the leader of a session, so that Ctrl-C on its terminal is a signal to it.
@@ -152,6 +154,32 @@ def test_ctrl_c_stops_an_answer_and_ctrl_d_the_program(tiny_models: TinyModels, 
         finally:
             process.kill()
             os.close(terminal)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the server in /proc")
+def test_its_own_server_ends_with_it_even_if_it_is_killed(tiny_models: TinyModels, tmp_path: Path) -> None:
+    """The data directory has a key, which a conversation with a server of its own does not need."""
+    keys.add(tmp_path / "keys.json", name="alice")
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "server", "chat", str(tiny_models["qwen2"])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"CARAVAN_DATA_DIR": str(tmp_path)},
+    ) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write("/show\n")
+            process.stdin.flush()
+            assert process.stdout.readline().startswith("model: ")
+            (server,) = child_pids(process.pid)
+            engines = child_pids(server)
+            assert engines
+        finally:
+            process.kill()
+    wait_until(lambda: not any(map(is_running, [server, *engines])))
 
 
 class _Screen:

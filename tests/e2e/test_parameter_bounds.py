@@ -73,7 +73,7 @@ OTHERS: list[tuple[str, object, str, str]] = [
     ("top_k", True, "top_k", "integer"),
     ("debug", True, "debug", "object"),
     ("debug", {"decoding": 1}, "debug.decoding", "boolean"),
-    ("grammar", "root ::= 'x'", "grammar", "not supported"),
+    ("grammar", "root ::= 'x'", "grammar", "expected"),
 ]
 
 

@@ -76,13 +76,13 @@ def collected(stream: Iterable[Any]) -> dict[str, Any]:
 
 
 def test_one_call(ask: Ask) -> None:
-    choice = ask(QUESTION, tools=[WEATHER, TIME]).choices[0]
+    choice = ask(QUESTION, tools=[TIME, WEATHER]).choices[0]
     assert calls(choice.message) == [("get_weather", {"city": "Paris"})]
     assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
 
 
 def test_no_call_where_none_fits(ask: Ask) -> None:
-    choice = ask("What is the capital of France?", tools=[WEATHER, TIME]).choices[0]
+    choice = ask("What is the capital of France?", tools=[TIME, WEATHER]).choices[0]
     assert (choice.finish_reason, choice.message.tool_calls) == ("stop", None)
     assert "Paris" in (choice.message.content or "")
 
@@ -96,7 +96,7 @@ def test_two_calls_at_once_unless_refused(ask: Ask) -> None:
 
 
 def test_choices_are_kept_to(ask: Ask) -> None:
-    tools = [WEATHER, TIME]
+    tools = [TIME, WEATHER]
     named = {"type": "function", "function": {"name": "get_time"}}
     forced = ask(QUESTION, tools=tools, tool_choice=named).choices[0]
     assert calls(forced.message) == [("get_time", {"city": "Paris"})]

@@ -1,6 +1,7 @@
 """A server for one conversation: started, asked where it listens, ended."""
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,14 +13,24 @@ _MARK = "base URL: "
 
 
 @contextlib.contextmanager
-def own_server(options: list[str]) -> Iterator[str]:
-    """Serve with these options of `caravan serve`; the value is the address. Raises CommandError."""
-    command = [sys.executable, "-m", "server", "serve", "--host", "127.0.0.1", "--port", "0", *options]
+def own_server(options: list[str], key: str) -> Iterator[str]:
+    """Serve with these options of `caravan serve` whoever has this key; the value is the address.
+
+    It ends with this process, even if that is killed. Raises CommandError.
+    """
+    serve = ["serve", "--host", "127.0.0.1", "--port", "0", *options]
+    command = [sys.executable, "-m", "server.cli.chat.tethered", *serve]
     # A session of its own, so that Ctrl-C stops an answer and not the server.
     with (
         tempfile.TemporaryFile("w+") as complaints,
         subprocess.Popen(  # noqa: S603 (our own command, by its arguments)
-            command, stdout=subprocess.PIPE, stderr=complaints, text=True, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            start_new_session=True,
+            env=os.environ | {"CARAVAN_API_KEY": key},
         ) as process,
     ):
         try:

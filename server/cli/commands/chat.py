@@ -1,6 +1,7 @@
 """`caravan chat`: a conversation in the terminal."""
 
 import contextlib
+import secrets
 from typing import Annotated
 
 import typer
@@ -34,9 +35,11 @@ def command(
     from server.cli.options import configuration
 
     settings = configuration({}).settings
-    serving = contextlib.nullcontext(url) if url else own_server(["--model", model] if model else [])
+    key = api_key if url else secrets.token_urlsafe()
+    options = ["--model", model] if model else []
+    serving = contextlib.nullcontext(url) if url else own_server(options, key or "")
     try:
-        with serving as address, ChatClient(address, api_key) as client:
+        with serving as address, ChatClient(address, key) as client:
             known = client.models()
             name = model if url and model else known[0]
             conversation = Conversation(name)

@@ -1,0 +1,23 @@
+"""Runs `caravan` with the given words until it ends or its standard input does.
+
+Whoever started it holds the other end of a pipe; that closes with them, however they end.
+"""
+
+import os
+import signal
+import sys
+import threading
+
+from server.cli import main
+
+
+def _watch() -> None:
+    # Not `sys.stdin`, whose lock Python would wait for at its end.
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_watch, name="tether", daemon=True).start()
+    main(sys.argv[1:])

@@ -1,0 +1,173 @@
+"""Keys, turns and limits of waiting on a real engine: who is served when, and who is not harmed."""
+
+import contextlib
+import json
+import logging
+import threading
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from schemas.errors import ErrorResponse
+from server.auth import keys
+from server.model_settings import ModelSettings
+from server.registry import ModelRegistry, registry_of
+from server.settings import Settings
+from tests.conftest import TinyModels
+from tests.live_server import engine_of, live_server, wait_until
+
+TEXT = "/v1/completions"
+# A text that ends only when its client leaves, as far as these tests are concerned.
+ENDLESS = 4000
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """Models that compute one text at a time: `long` lets many wait, `short` two, `brief` nobody for long."""
+
+    registry: ModelRegistry
+    keys_file: Path
+    client: httpx.Client
+
+    def key(self, name: str) -> dict[str, str]:
+        """Makes a key; the header that shows it."""
+        return {"Authorization": f"Bearer {keys.add(self.keys_file, name=name)}"}
+
+    def ask(self, model: str, headers: dict[str, str], **fields: object) -> httpx.Response:
+        return self.client.post(TEXT, json=body(model) | fields, headers=headers)
+
+    @contextlib.contextmanager
+    def stream(self, model: str, headers: dict[str, str], **fields: object) -> Generator["Lines", None, None]:
+        """A stream that has its turn: its first event has come."""
+        wanted = body(model) | {"stream": True} | fields
+        with self.client.stream("POST", TEXT, json=wanted, headers=headers) as response:
+            assert response.status_code == 200, response.read()
+            lines = (line for line in response.iter_lines() if line.startswith("data: "))
+            next(lines)
+            yield lines
+
+    def wait_for_queue(self, model: str, num_waiting: int) -> None:
+        wait_until(lambda: engine_of(self.registry, model).stats().num_waiting == num_waiting)
+
+
+Lines = Generator[str, None, None]
+
+
+def body(model: str) -> dict[str, object]:
+    return {"model": model, "prompt": "the", "max_tokens": 4, "temperature": 0, "ignore_eos": True}
+
+
+def refusal(response: httpx.Response) -> str | None:
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) >= 1
+    return ErrorResponse.model_validate_json(response.content).error.code
+
+
+@pytest.fixture(scope="module")
+def keyed(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Generator[Keyed, None, None]:
+    path, keys_file = tiny_models["qwen2"], tmp_path_factory.mktemp("keys") / "keys.json"
+    keys.add(keys_file, name="nobody")
+    settings = Settings(
+        models=[
+            ModelSettings(path=path, id="long", preload=True),
+            ModelSettings(path=path, id="short", max_waiting=2, preload=True),
+            ModelSettings(path=path, id="brief", queue_seconds=0.05, preload=True),
+        ],
+        keys_file=keys_file,
+        context_size=ENDLESS + 100,
+        max_running=1,
+        max_sequences=8,
+        threads=1,
+    )
+    registry = registry_of(settings)
+    limits = httpx.Limits(max_connections=None)
+    with (
+        live_server(registry, settings) as address,
+        httpx.Client(base_url=address, timeout=300, limits=limits) as client,
+    ):
+        wait_until(lambda: all(registry.loaded(name) for name in ("long", "short", "brief")))
+        yield Keyed(registry, keys_file, client)
+
+
+def test_who_floods_delays_nobody_else(keyed: Keyed, caplog: pytest.LogCaptureFixture) -> None:
+    flood, guest = keyed.key("flood"), keyed.key("guest")
+    caplog.set_level(logging.INFO, "caravan.requests")
+    with ThreadPoolExecutor(31) as pool:
+        with keyed.stream("long", flood, max_tokens=ENDLESS):
+            many = [pool.submit(keyed.ask, "long", flood) for _ in range(30)]
+            keyed.wait_for_queue("long", 30)
+            one = pool.submit(keyed.ask, "long", guest)
+            keyed.wait_for_queue("long", 31)
+        answers = [future.result() for future in (one, *many)]
+    assert len({answer.json()["choices"][0]["text"] for answer in answers}) == 1
+    ended = [vars(entry)["fields"] for entry in caplog.records if entry.name == "caravan.requests"]
+    order = [fields["key"] for fields in ended if fields.get("completion_tokens") == 4]
+    assert order.count("flood") == 30
+    assert order.index("guest") < 3
+
+
+def test_a_stream_outlives_its_key(keyed: Keyed) -> None:
+    alice = keyed.key("alice")
+    whole = keyed.ask("long", alice, max_tokens=400).json()["choices"][0]["text"]
+    with keyed.stream("long", alice, max_tokens=400) as lines:
+        keys.revoke(keyed.keys_file, "alice")
+        assert keyed.ask("long", alice).status_code == 401
+        rest = list(lines)
+    assert rest[-1] == "data: [DONE]"
+    texts = [json.loads(line.removeprefix("data: "))["choices"][0]["text"] for line in rest[:-1]]
+    assert whole.endswith("".join(texts))
+
+
+def test_the_file_is_edited_while_requests_run(keyed: Keyed) -> None:
+    bob = keyed.key("bob")
+    expected = keyed.ask("long", bob, max_tokens=20).json()["choices"][0]["text"]
+    is_over = threading.Event()
+
+    def edit() -> int:
+        count = 0
+        while not is_over.is_set():
+            keys.add(keyed.keys_file, name="passing")
+            keys.revoke(keyed.keys_file, "passing")
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(5) as pool:
+        editing = pool.submit(edit)
+        asked = [pool.submit(keyed.ask, "long", bob, max_tokens=20) for _ in range(20)]
+        texts = {future.result().json()["choices"][0]["text"] for future in asked}
+        is_over.set()
+        assert editing.result()
+    assert texts == {expected}
+    sound = keyed.keys_file.read_text()
+    keyed.keys_file.write_text(sound[: len(sound) // 2])
+    assert keyed.ask("long", bob).status_code == 200, "what makes no sense changes nothing"
+    keyed.keys_file.write_text(sound)
+    assert keyed.ask("long", bob).status_code == 200
+
+
+def test_a_full_queue_is_a_503_for_the_one_who_comes_last(keyed: Keyed) -> None:
+    carol = keyed.key("carol")
+    expected = keyed.ask("short", carol).json()["choices"]
+    with ThreadPoolExecutor(2) as pool:
+        with keyed.stream("short", carol, max_tokens=ENDLESS) as lines:
+            waiting = [pool.submit(keyed.ask, "short", carol) for _ in range(2)]
+            keyed.wait_for_queue("short", 2)
+            assert refusal(keyed.ask("short", carol)) == "overloaded"
+            assert refusal(keyed.ask("short", carol, stream=True)) == "overloaded"
+            assert next(lines), "the one that runs goes on"
+        assert [future.result().json()["choices"] for future in waiting] == [expected] * 2
+    assert keyed.ask("short", carol).json()["choices"] == expected
+
+
+def test_who_has_waited_too_long_is_told_so(keyed: Keyed) -> None:
+    dave = keyed.key("dave")
+    expected = keyed.ask("brief", dave).json()["choices"]
+    with keyed.stream("brief", dave, max_tokens=ENDLESS) as lines:
+        assert refusal(keyed.ask("brief", dave)) == "overloaded"
+        assert refusal(keyed.ask("brief", dave, stream=True)) == "overloaded"
+        assert next(lines), "the one that runs goes on"
+    assert keyed.ask("brief", dave).json()["choices"] == expected
