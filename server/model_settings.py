@@ -25,7 +25,7 @@ class ModelOptions(BaseModel):
         default=None,
         ge=0,
         description="Tokens of idle sequences kept outside of that memory, for their next turn. "
-        "Default: as many as in it.",
+        "Default: as many as in it, where memory allows.",
     )
     batch_size: PositiveInt = Field(default=512, description="Most tokens that one engine step computes.")
     max_sequences: int = Field(

@@ -6,7 +6,7 @@ import pytest
 
 from server.engine.config import EngineConfig
 from server.engine.sizing import fitted, shrunk
-from server.llama.estimate import estimate
+from server.llama.estimate import bytes_per_cell, estimate
 from server.llama.gguf_header import GgufHeader
 from tests.conftest import TinyModels
 
@@ -47,8 +47,20 @@ def test_with_less_memory_there_are_fewer_cells(caplog: pytest.LogCaptureFixture
 def test_what_the_operator_set_stays(tiny_models: TinyModels) -> None:
     sized = shrunk(EngineConfig(model_path="", context_size=4096), HEADER, 0)
     assert (sized.context_size, sized.num_cells) == (4096, 4096)
-    config = EngineConfig(model_path=str(tiny_models["qwen2"]), num_cells=9000)
+    config = EngineConfig(model_path=str(tiny_models["qwen2"]), num_cells=9000, num_parked_tokens=7)
     assert fitted(config, 0) is config
+    sized = shrunk(EngineConfig(model_path="", num_cells=9000), HEADER, 0)
+    assert (sized.num_cells, sized.num_parked_tokens) == (9000, 0)
+    sized = shrunk(EngineConfig(model_path="", num_parked_tokens=7), HEADER, 0)
+    assert (sized.num_cells, sized.num_parked_tokens) == (512, 7)
+
+
+def test_parked_tokens_leave_half_of_what_is_left_to_others(caplog: pytest.LogCaptureFixture) -> None:
+    a_cell = bytes_per_cell(HEADER)
+    assert shrunk(CONFIG, HEADER, need(8192) + 2 * 8192 * a_cell).num_parked_tokens == 8192
+    assert not caplog.records
+    assert shrunk(CONFIG, HEADER, need(8192) + 2 * 1000 * a_cell).num_parked_tokens == 1000
+    assert "may park 1000 tokens instead of 8192" in caplog.text
 
 
 def test_a_file_is_looked_at_where_memory_is_short(tiny_models: TinyModels, tmp_path: Path) -> None:
