@@ -45,7 +45,16 @@ class Finding:
 
 def findings(settings: Settings) -> Iterator[Finding]:
     """Everything, one after the other, since the last takes seconds."""
-    logging.getLogger("llama.cpp").setLevel(logging.CRITICAL)
+    native_log = logging.getLogger("llama.cpp")
+    level = native_log.level
+    native_log.setLevel(logging.CRITICAL)
+    try:
+        yield from _findings(settings)
+    finally:
+        native_log.setLevel(level)
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
     yield from processor(library.system_info(), _cpu_flags())
     yield threads(settings.threads, usable_cores())
     yield gpu(library.has_gpu(), Path("/dev/nvidia0").exists())

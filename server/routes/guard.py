@@ -39,12 +39,12 @@ class Guard:
             return
         try:
             key = self._key(Headers(scope=scope))
+            record.current().key = key.name
             admission = self._quotas.enter(key) if _is_counted(scope) else None
         except CaravanError as error:
             await error_response(error)(scope, receive, send)
             return
         caller.use(_caller(key, "" if self._share_prefixes else _cache_group(key)))
-        record.current().key = key.name
         if admission is None:
             await self._app(scope, receive, send)
         else:

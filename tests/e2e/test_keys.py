@@ -119,6 +119,7 @@ def test_a_stream_outlives_its_key(keyed: Keyed) -> None:
         rest = list(lines)
     assert rest[-1] == "data: [DONE]"
     texts = [json.loads(line.removeprefix("data: "))["choices"][0]["text"] for line in rest[:-1]]
+    assert texts
     assert whole.endswith("".join(texts))
 
 

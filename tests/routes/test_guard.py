@@ -1,5 +1,6 @@
 """Keys at the door, over the app and a real server."""
 
+import logging
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -152,3 +153,13 @@ def test_where_other_machines_come_in_the_last_key_does_not_open_the_door(path: 
     with TestClient(create_app(Settings(keys_file=path, host="0.0.0.0"), registry)) as client:
         assert client.get("/v1/models").status_code == 401
         assert client.get("/health").status_code == 200
+
+
+def test_the_log_says_whose_request_was_one_too_many(
+    guarded: TestClient, bearer: Bearer, caplog: pytest.LogCaptureFixture
+) -> None:
+    alice = bearer("alice", requests_per_minute=1)
+    with caplog.at_level(logging.INFO, "caravan.requests"):
+        told = [guarded.post(CHAT, json=BODY, headers=alice).status_code for _ in range(2)]
+    assert told == [200, 429]
+    assert "key=alice error=rate_limit_exceeded" in caplog.text
