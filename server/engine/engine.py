@@ -6,9 +6,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
 from server.engine.config import EngineConfig
 from server.engine.decoder import Decoder
 from server.engine.embedder import Embedder
@@ -19,7 +16,7 @@ from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.ports import DecodingContext, TokenTable
 from server.engine.refusal import refusal
-from server.engine.sampling.row_pool import RowPool, Task
+from server.engine.row_pool import RowPool, plain_rows
 from server.engine.sampling.sampler import TokenSpace
 from server.engine.scheduler import Scheduler, Work
 from server.engine.sequence import Sequence
@@ -235,7 +232,7 @@ class Engine:
         if not done:
             return
         logits = self._context.logits()
-        drawn = self._row_pool.draw(_plain_rows(done, logits)) if self._row_pool.is_parallel else {}
+        drawn = self._row_pool.draw(plain_rows(done, logits)) if self._row_pool.is_parallel else {}
         end = 0
         for item in done:
             sequence, end = item.sequence, end + item.num_logits
@@ -308,14 +305,3 @@ class Engine:
         """Hand over the outputs of this step, all at once."""
         outputs, self._outputs = self._outputs, []
         self._publish(outputs, self.stats())
-
-
-def _plain_rows(done: list[Work], logits: NDArray[np.float32]) -> list[Task]:
-    """Rows whose draw touches nothing but the sampler's own: those without a constraint."""
-    tasks: list[Task] = []
-    end = 0
-    for item in done:
-        sequence, end = item.sequence, end + item.num_logits
-        if item.completes and sequence.sampler.is_plain and sequence.params.max_tokens != 0:
-            tasks.append((sequence, sequence.sampler, logits[end - 1]))
-    return tasks

@@ -3,7 +3,7 @@
 import pytest
 
 from server.engine.outputs import FinishReason
-from server.engine.sampling.row_pool import Row, RowPool
+from server.engine.row_pool import Row, RowPool
 from server.engine.sampling.sampler import Sampler
 from tests.engine.harness import Harness, mixed_requests, request
 from tests.fakes import FakeContext

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from server.engine.scheduler import Work
+
 Row = NDArray[np.float32]
 
 
@@ -62,3 +64,14 @@ def _draw(tasks: Sequence[Task], futures: dict[Hashable, "Future[int]"]) -> None
             futures[name].set_result(sampler.sample(row))
         except Exception as error:
             futures[name].set_exception(error)
+
+
+def plain_rows(done: Sequence[Work], logits: Row) -> list[Task]:
+    """Rows whose draw touches nothing but the sampler's own: those without a constraint."""
+    tasks: list[Task] = []
+    end = 0
+    for item in done:
+        sequence, end = item.sequence, end + item.num_logits
+        if item.completes and sequence.sampler.is_plain and sequence.params.max_tokens != 0:
+            tasks.append((sequence, sequence.sampler, logits[end - 1]))
+    return tasks
