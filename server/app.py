@@ -102,9 +102,8 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
-    for routes in (chat, completions, responses, embeddings, tokenize, models, admin):
+    for routes in (chat, completions, responses, embeddings, tokenize, models, admin, ops):
         app.include_router(routes.router, responses=_ERRORS)
-    app.include_router(ops.router)
     app.include_router(docs.router)
     envelope.install(app)
     _describe_bodies(app)
