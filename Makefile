@@ -43,7 +43,7 @@ test: $(VENV)/.packages  ## run the tests; ARGS="tests/engine -k tree" for some
 
 test-clients: $(VENV)/.packages $(CLIENTS)  ## let real clients talk to a live server
 	@command -v npm >/dev/null || echo 'no npm on this machine: the client for Node is left out'
-	$(BIN)/python -m pytest -p no:cacheprovider tests/clients/suite.py $(ARGS)
+	$(BIN)/python -m pytest -p no:cacheprovider tests/clients/suite.py tests/clients/openapi_suite.py $(ARGS)
 
 bench: $(VENV)/.bench  ## measure beside llama-server; ARGS=--quick for two minutes
 	$(BIN)/python -m tests.bench $(ARGS)

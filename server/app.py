@@ -50,7 +50,9 @@ from server.settings import Settings
 from server.tracing import Tracing
 from server.version import version
 
-_ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
+# As content, since FastAPI would give a "model" the media type of the route's answer: text for `/metrics`.
+_FAILURE = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorResponse.__name__}"}}}
+_ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"content": _FAILURE}, "5XX": {"content": _FAILURE}}
 
 # Schemas that FastAPI does not see, because routes read bodies from their bytes.
 _DESCRIBED: tuple[type[Schema], ...] = (
@@ -62,6 +64,7 @@ _DESCRIBED: tuple[type[Schema], ...] = (
     DetokenizeRequest,
     ApplyTemplateRequest,
     ResponseRequest,
+    ErrorResponse,
     *get_args(Event),
 )
 
@@ -102,9 +105,8 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
-    for routes in (chat, completions, responses, embeddings, tokenize, models, admin):
+    for routes in (chat, completions, responses, embeddings, tokenize, models, admin, ops):
         app.include_router(routes.router, responses=_ERRORS)
-    app.include_router(ops.router)
     app.include_router(docs.router)
     envelope.install(app)
     _describe_bodies(app)

@@ -44,3 +44,10 @@ def described(schema: type[Schema]) -> dict[str, Any]:
     """The part of an OpenAPI operation that FastAPI cannot infer where a route reads its body itself."""
     reference = {"$ref": f"#/components/schemas/{schema.__name__}"}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+
+
+def streamed(*events: type[Schema]) -> dict[int | str, dict[str, Any]]:
+    """The part of an operation's responses that says what events its stream has, as in OpenAI's document."""
+    references = [{"$ref": f"#/components/schemas/{event.__name__}"} for event in events]
+    schema = references[0] if len(references) == 1 else {"anyOf": references}
+    return {200: {"content": {"text/event-stream": {"schema": schema}}}}

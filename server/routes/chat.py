@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from schemas.chat import ChatCompletion, ChatCompletionRequest
-from server.routes.body import described, read_request
+from schemas.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
+from server.routes.body import described, read_request, streamed
 from server.routes.deps import UseServices
 from server.routes.sse import respond
 
@@ -13,6 +13,7 @@ router = APIRouter(tags=["chat"])
 @router.post(
     "/v1/chat/completions",
     response_model=ChatCompletion,
+    responses=streamed(ChatCompletionChunk),
     openapi_extra=described(ChatCompletionRequest),
 )
 async def create_chat_completion(request: Request, services: UseServices) -> Response:

@@ -3,14 +3,19 @@
 from fastapi import APIRouter, Request, Response
 
 from schemas.completions import Completion, CompletionRequest
-from server.routes.body import described, read_request
+from server.routes.body import described, read_request, streamed
 from server.routes.deps import UseServices
 from server.routes.sse import respond
 
 router = APIRouter(tags=["completions"])
 
 
-@router.post("/v1/completions", response_model=Completion, openapi_extra=described(CompletionRequest))
+@router.post(
+    "/v1/completions",
+    response_model=Completion,
+    responses=streamed(Completion),
+    openapi_extra=described(CompletionRequest),
+)
 async def create_completion(request: Request, services: UseServices) -> Response:
     """Continue a text; with `stream`, as events of `Completion` and a last `[DONE]`.
 

@@ -1,13 +1,14 @@
 """`/v1/responses`: OpenAI's Responses API, with what it keeps."""
 
 import re
-from typing import Literal
+from typing import Literal, get_args
 
 from fastapi import APIRouter, Request, Response
 
 from schemas.responses import DeletedResponse, InputItemList, ResponseRequest
 from schemas.responses import Response as ResponseObject
-from server.routes.body import described, read_request
+from schemas.responses_events import Event
+from server.routes.body import described, read_request, streamed
 from server.routes.deps import UseServices
 from server.routes.query import Query, query_parameters
 from server.routes.sse import respond
@@ -19,9 +20,15 @@ _TYPE = re.compile(rb'{"type":"([a-z_.]+)"')
 _MAX_ITEMS = 100
 _RETRIEVAL = ("include", "include_obfuscation", "starting_after", "stream")
 _LISTING = ("after", "include", "limit", "order")
+_EVENTS = streamed(*get_args(Event))
 
 
-@router.post("/v1/responses", response_model=ResponseObject, openapi_extra=described(ResponseRequest))
+@router.post(
+    "/v1/responses",
+    response_model=ResponseObject,
+    responses=_EVENTS,
+    openapi_extra=described(ResponseRequest),
+)
 async def create_response(request: Request, services: UseServices) -> Response:
     """Answer an input; with `stream`, as OpenAI's events, of which the last one has the whole response.
 
@@ -35,6 +42,7 @@ async def create_response(request: Request, services: UseServices) -> Response:
 @router.get(
     "/v1/responses/{response_id}",
     response_model=ResponseObject,
+    responses=_EVENTS,
     openapi_extra=query_parameters(*_RETRIEVAL),
 )
 async def get_response(response_id: str, request: Request, services: UseServices) -> Response:

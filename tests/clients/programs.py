@@ -9,6 +9,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 # Made by `make test-clients`. Clients want different releases of the package `openai`.
 ENVIRONMENTS = ROOT / ".venv-clients"
+# The model that ships.
+MODEL = "caravan-resident"
 
 
 @dataclass(frozen=True, kw_only=True)

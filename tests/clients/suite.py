@@ -13,10 +13,8 @@ import pytest
 
 from server.resident import model_path
 from tests.clients.conftest import Row
-from tests.clients.programs import HERE, PROGRAMS, ROOT, Program, steps
+from tests.clients.programs import HERE, MODEL, PROGRAMS, ROOT, Program, steps
 from tests.resident.conftest import LiveServer
-
-MODEL = "caravan-resident"
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)

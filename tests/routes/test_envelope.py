@@ -50,6 +50,23 @@ def test_the_documentation_shows_routes_requests_and_responses(client: TestClien
         assert "get" in document["paths"][path]
 
 
+def test_the_documentation_shows_failures_and_streams(client: TestClient) -> None:
+    streaming = set()
+    for path, operations in client.get("/openapi.json").json()["paths"].items():
+        for method, operation in operations.items():
+            for status in ("4XX", "5XX"):
+                shown = operation["responses"][status]["content"]["application/json"]["schema"]
+                assert shown == {"$ref": "#/components/schemas/ErrorResponse"}
+            if "text/event-stream" in operation["responses"]["200"]["content"]:
+                streaming.add((method, path))
+    assert streaming == {
+        ("post", "/v1/chat/completions"),
+        ("post", "/v1/completions"),
+        ("post", "/v1/responses"),
+        ("get", "/v1/responses/{response_id}"),
+    }
+
+
 def test_the_page_tells_the_same_and_loads_nothing_from_elsewhere(client: TestClient) -> None:
     page = client.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
