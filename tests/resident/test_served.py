@@ -81,7 +81,7 @@ def test_seeds_repeat_and_differ(client: OpenAI) -> None:
         text: str = client.chat.completions.create(**request).choices[0].message.content
         return text
 
-    # Only from the second on do all find the prompt in memory; the first computes it in another shape of batch.
+    # The first computes the prompt in another shape of batch than those that find it in memory.
     story(0)
     assert story(0) == story(0)
     assert len({story(seed) for seed in range(4)}) > 1
