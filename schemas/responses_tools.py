@@ -1,12 +1,12 @@
 """Tools of the Responses API, in its flat shapes."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from schemas.base import Schema
 from schemas.kinds import type_tag, without
-from schemas.tools import MAX_DEFINITION, MAX_TOOLS, TextInput, ToolMode, ToolName
+from schemas.tools import MAX_DEFINITION, MAX_TOOLS, FunctionDefinition, TextInput, ToolMode, ToolName
 
 # What OpenAI runs on its own machines.
 BUILT_IN = frozenset(
@@ -32,18 +32,10 @@ BUILT_IN = frozenset(
 _OWN_KINDS = without(BUILT_IN, "tools of the types 'function' and 'custom' are")
 
 
-class FlatFunction(Schema):
+class FlatFunction(FunctionDefinition):
     """A tool that takes a JSON object, which always satisfies the schema."""
 
     type: Literal["function"]
-    name: ToolName
-    description: str | None = Field(default=None, description="When and how to call it, for the model.")
-    parameters: dict[str, Any] | None = Field(
-        default=None, description="JSON schema of the arguments, an object. Without it there are none."
-    )
-    strict: bool | None = Field(
-        default=None, description="Have the schema checked by OpenAI's rules for strict schemas."
-    )
 
 
 class FlatGrammar(Schema):

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from schemas.base import Schema
+from schemas.kinds import type_tag
 
 # Limits on work, not on meaning; sizes are counted in characters.
 MAX_GRAMMAR = 65_536
@@ -59,17 +60,12 @@ class JsonSchemaFormat(Schema):
     json_schema: NamedSchema
 
 
-def _format(value: object) -> str:
-    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return f"<{kind}>" if isinstance(kind, str) else "<other>"
-
-
 ResponseFormat = Annotated[
     Annotated[TextFormat, Tag("<text>")]
     | Annotated[JsonObjectFormat, Tag("<json_object>")]
     | Annotated[JsonSchemaFormat, Tag("<json_schema>")],
     Discriminator(
-        _format,
+        type_tag,
         custom_error_type="format_kind",
         custom_error_message="must be an object whose 'type' is one of 'text', 'json_object', 'json_schema'",
     ),

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from schemas.base import Schema
+from schemas.kinds import type_tag
 
 # OpenAI's own limits.
 MAX_TOOLS = 128
@@ -14,11 +15,6 @@ MAX_CALLS = 128
 MAX_DEFINITION = 65_536
 
 ToolName = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-
-
-def _kind(value: object) -> str:
-    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
-    return f"<{kind}>" if isinstance(kind, str) else "<other>"
 
 
 class FunctionDefinition(Schema):
@@ -64,7 +60,7 @@ class GrammarInput(Schema):
 InputFormat = Annotated[
     Annotated[TextInput, Tag("<text>")] | Annotated[GrammarInput, Tag("<grammar>")],
     Discriminator(
-        _kind,
+        type_tag,
         custom_error_type="input_format_kind",
         custom_error_message="must be an object whose 'type' is one of 'text', 'grammar'",
     ),
@@ -89,7 +85,7 @@ class CustomTool(Schema):
 Tool = Annotated[
     Annotated[FunctionTool, Tag("<function>")] | Annotated[CustomTool, Tag("<custom>")],
     Discriminator(
-        _kind,
+        type_tag,
         custom_error_type="tool_kind",
         custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
     ),
@@ -124,7 +120,7 @@ class AllowedTools(Schema):
         Annotated[
             Annotated[FunctionChoice, Tag("<function>")] | Annotated[CustomChoice, Tag("<custom>")],
             Discriminator(
-                _kind,
+                type_tag,
                 custom_error_type="tool_kind",
                 custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
             ),
@@ -143,7 +139,7 @@ ToolMode = Literal["none", "auto", "required"]
 
 
 def _choice_kind(value: object) -> str:
-    return "<mode>" if isinstance(value, str) else _kind(value)
+    return "<mode>" if isinstance(value, str) else type_tag(value)
 
 
 ToolChoice = Annotated[
@@ -231,7 +227,7 @@ class PastCustomCall(CustomToolCall):
 PastCall = Annotated[
     Annotated[PastFunctionCall, Tag("<function>")] | Annotated[PastCustomCall, Tag("<custom>")],
     Discriminator(
-        _kind,
+        type_tag,
         custom_error_type="tool_kind",
         custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
     ),

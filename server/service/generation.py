@@ -13,6 +13,7 @@ from server import caller, record
 from server.engine.outputs import TokenLogprob, TokenOutput
 from server.engine.params import Constraint, GenerationRequest, Reasoning, SamplingParams
 from server.loaded_model import LoadedModel
+from server.service.early import fail_early, give_up
 from server.service.scoring import Scoring
 
 Outputs = AsyncGenerator[TokenOutput, None]
@@ -65,9 +66,7 @@ class Generation:
     async def open(self, seconds: float) -> None:
         """Start, and wait for the first output or `seconds`; a failure before that is raised here."""
         self._first = asyncio.ensure_future(anext(self._outputs))
-        await asyncio.wait([self._first], timeout=seconds)
-        if self._first.done() and isinstance(error := self._first.exception(), Exception):
-            raise error
+        await fail_early(self._first, seconds)
 
     def __aiter__(self) -> "Generation":
         return self
@@ -91,10 +90,7 @@ class Generation:
         # A cancelled caller would be cancelled again at the first wait here, and leave the run behind.
         with anyio.CancelScope(shield=True):
             if self._first is not None:
-                self._first.cancel()
-                await asyncio.wait([self._first])
-                if not self._first.cancelled():
-                    self._first.exception()
+                await give_up(self._first)
             await self._outputs.aclose()
         self._record.close(self._cached_tokens())
 

@@ -9,6 +9,7 @@ from server import record
 from server.loaded_model import LoadedModel
 from server.registry import Lease, ModelRegistry
 from server.service.answers import Answer
+from server.service.early import fail_early, give_up
 
 
 class PendingAnswer:
@@ -43,9 +44,7 @@ class PendingAnswer:
     async def open(self, seconds: float) -> None:
         """Start, and wait for the first output or `seconds`; a failure before that is raised here."""
         self._opening = asyncio.create_task(self._opened(seconds))
-        await asyncio.wait([self._opening], timeout=seconds)
-        if self._opening.done() and isinstance(error := self._opening.exception(), Exception):
-            raise error
+        await fail_early(self._opening, seconds)
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """The data of each event, `[DONE]` included."""
@@ -62,10 +61,7 @@ class PendingAnswer:
         """End the run in the engine, if it has not ended, and let the model go."""
         with anyio.CancelScope(shield=True):
             if self._opening is not None:
-                self._opening.cancel()
-                await asyncio.wait([self._opening])
-                if not self._opening.cancelled():
-                    self._opening.exception()
+                await give_up(self._opening)
             if self._answer is not None:
                 await self._answer.aclose()
             if self._lease is not None:

@@ -9,6 +9,7 @@ import anyio
 from schemas.responses_events import ErrorEvent
 from server import record
 from server.errors import CaravanError
+from server.service.early import fail_early, give_up
 from server.service.responses.run import ResponseRun
 from server.service.wire import to_event
 
@@ -85,9 +86,7 @@ class ResponseAnswer:
     async def open(self, seconds: float) -> None:
         """Start, and wait for the first output or `seconds`; a failure before that is raised here."""
         self._opening = asyncio.create_task(self._begin(seconds))
-        await asyncio.wait([self._opening], timeout=seconds)
-        if self._opening.done() and isinstance(error := self._opening.exception(), Exception):
-            raise error
+        await fail_early(self._opening, seconds)
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """The data of each event."""
@@ -109,10 +108,7 @@ class ResponseAnswer:
         """End the run, unless it goes on alone."""
         with anyio.CancelScope(shield=True):
             if self._opening is not None:
-                self._opening.cancel()
-                await asyncio.wait([self._opening])
-                if not self._opening.cancelled():
-                    self._opening.exception()
+                await give_up(self._opening)
             if self._background is None:
                 await self._run.aclose()
 
