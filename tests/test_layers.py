@@ -13,6 +13,7 @@ ALLOWED = {
     "schemas": set(),
     "server.errors": set(),
     "server.version": set(),
+    "server.beginning": set(),
     "server.caller": set(),
     "server.auth": {"server.errors", "server.settings"},
     "server.metrics": {"server.engine"},
@@ -25,8 +26,8 @@ ALLOWED = {
     "server.llama": set(),
     "server.resident": set(),
     "server.machine": set(),
-    "server.engine": {"server.errors", "server.llama", "server.machine"},
-    "server.chat": {"schemas", "server.errors"},
+    "server.engine": {"server.beginning", "server.errors", "server.llama", "server.machine"},
+    "server.chat": {"schemas", "server.beginning", "server.errors"},
     "server.loaded_model": {"server.chat", "server.engine"},
     "server.registry": {
         "server.chat",
@@ -43,6 +44,7 @@ ALLOWED = {
     },
     "server.service": {
         "schemas",
+        "server.beginning",
         "server.chat",
         "server.engine",
         "server.errors",
