@@ -64,7 +64,7 @@ class ChatService:
 
     async def _prepare(self, request: ChatCompletionRequest, model: LoadedModel) -> Answer:
         with_usage = sampling.wants_usage_chunk(request)
-        identity = Identity.new("chatcmpl", request.model)
+        identity = Identity.new("chatcmpl", request.model, self._decoding.fingerprint(model))
         prepared = await self.prepare(request, model, identity.id)
         return Answer(
             prepared.generation,

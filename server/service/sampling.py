@@ -1,5 +1,7 @@
 """Decoding fields of a request into what engine and answer need, or a refusal that names the field."""
 
+import hashlib
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,6 +55,10 @@ _SAME = (
 )
 
 
+# As long as OpenAI's.
+_FINGERPRINT = 10
+
+
 @dataclass(frozen=True, kw_only=True)
 class RequestLimits:
     """What one request may ask for at most, as the operator set it."""
@@ -75,6 +81,13 @@ class Decoding:
         self._operator = operator or DecodingFields()
         self._defaults: WeakKeyDictionary[LoadedModel, Values] = WeakKeyDictionary()
         self._breakers = DryBreakers()
+        told = [self._operator, *(preset for _, preset in sorted(self.presets.items()))]
+        self._words = [*sorted(self.presets), *(fields.model_dump_json(exclude_none=True) for fields in told)]
+
+    def fingerprint(self, model: LoadedModel) -> str:
+        """OpenAI's `system_fingerprint`: equal for equal backends, the operator's values included."""
+        words = json.dumps([model.fingerprint, *self._words])
+        return f"fp_{hashlib.sha256(words.encode()).hexdigest()[:_FINGERPRINT]}"
 
     def defaults(self, model: LoadedModel) -> Values:
         """What holds for a model where a request says nothing."""
