@@ -63,7 +63,7 @@ def test_equal_backends_have_one_fingerprint_on_all_routes_and_others_another(tm
     file = tmp_path / "presets.json"
     file.write_text(json.dumps({"short": {"max_tokens": 1}}))
     chat = {"model": "fake", "messages": [{"role": "user", "content": "x"}]}
-    found = []
+    found: list[str] = []
     for settings in (Settings(), Settings(port=1), Settings(defaults={"top_k": "2"}), Settings(presets=file)):
         with app(settings) as client:
             prints = {

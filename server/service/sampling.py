@@ -135,10 +135,8 @@ class Decoding:
         if default_max_tokens is not None and "max_tokens" not in values:
             values = {**values, "max_tokens": Value(default_max_tokens, Source.OPENAI)}
         num_choices, num_drawn = self._counts(fields)
-        counts = {"n": Value(num_choices, Source.REQUEST if fields.n else Source.OPENAI)}
         is_ranked = fields.best_of is not None and num_drawn > 1
-        settled = settle(fields, self._preset(fields.preset), {**values, **counts})
-        rules.check(settled)
+        settled = self._settled(fields, values, num_choices)
         if settled["max_tokens"] == 0 and not may_draw_nothing:
             name = settled.written("max_tokens")
             raise _refusal(f"'{name}' must be at least 1, unless 'echo' or 'prompt_logprobs' is set.", name)
@@ -154,6 +152,19 @@ class Decoding:
             num_drawn=num_drawn,
             chain=chain(params) if shown else None,
         )
+
+    def outlook(
+        self, fields: SamplingFields, metadata: Mapping[str, str], own: Mapping[str, object]
+    ) -> Settled:
+        """What `plan` will go by, told of a model that need not be loaded."""
+        num_choices, _ = self._counts(fields)
+        return self._settled(fields, self._effective(metadata, own), num_choices)
+
+    def _settled(self, fields: SamplingFields, values: Values, num_choices: int) -> Settled:
+        counts = {"n": Value(num_choices, Source.REQUEST if fields.n else Source.OPENAI)}
+        settled = settle(fields, self._preset(fields.preset), {**values, **counts})
+        rules.check(settled)
+        return settled
 
     def _counts(self, fields: SamplingFields) -> tuple[int, int]:
         num_choices = 1 if fields.n is None else fields.n
