@@ -81,12 +81,12 @@ class Decoding:
         self._operator = operator or DecodingFields()
         self._defaults: WeakKeyDictionary[LoadedModel, Values] = WeakKeyDictionary()
         self._breakers = DryBreakers()
-        told = [self._operator, *(preset for _, preset in sorted(self.presets.items()))]
-        self._words = [*sorted(self.presets), *(fields.model_dump_json(exclude_none=True) for fields in told)]
+        by_name = {name: dict(fields) for name, fields in self.presets.items()}
+        self._words = json.dumps([dict(self._operator), by_name], sort_keys=True)
 
     def fingerprint(self, model: LoadedModel) -> str:
         """OpenAI's `system_fingerprint`: equal for equal backends, the operator's values included."""
-        words = json.dumps([model.fingerprint, *self._words])
+        words = model.fingerprint + self._words
         return f"fp_{hashlib.sha256(words.encode()).hexdigest()[:_FINGERPRINT]}"
 
     def defaults(self, model: LoadedModel) -> Values:
