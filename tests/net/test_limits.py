@@ -217,10 +217,10 @@ def test_many_silent_connections_are_in_nobodys_way(serve: Serve) -> None:
 def test_where_all_connections_work_the_next_one_is_told_so(serve: Serve, engine: ScriptedEngine) -> None:
     address = serve(max_connections=2)
     engine.hold_after = 1
-    wanted = {"json": {"model": "fake", "prompt": "Hi", "stream": True}}
+    wanted = {"model": "fake", "prompt": "Hi", "stream": True}
     with (
-        httpx.stream("POST", address + TEXT, **wanted) as first,
-        httpx.stream("POST", address + TEXT, **wanted) as second,
+        httpx.stream("POST", address + TEXT, json=wanted) as first,
+        httpx.stream("POST", address + TEXT, json=wanted) as second,
     ):
         streams = [stream.iter_lines() for stream in (first, second)]
         for stream in streams:
