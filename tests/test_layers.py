@@ -40,6 +40,7 @@ ALLOWED = {
         "server.resident",
         "server.settings",
         "server.caller",
+        "server.version",
     },
     "server.service": {
         "schemas",

@@ -115,11 +115,13 @@ class ResponseAnswer:
     async def _begin(self, seconds: float | None) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (seconds or 0.0)
-        await self._run.prepare()
+        await self._run.read()
         if self._run.request.background:
+            await self._run.enqueue()
             await self._run.keep()
             self._background = self._detach(self._run)
             return
+        await self._run.prepare()
         if seconds is not None:
             await self._run.open(max(0.0, deadline - loop.time()))
         await self._run.keep()
