@@ -104,6 +104,7 @@ ALLOWED = {
         "server.loaded_model",
         "server.machine",
         "server.model_store",
+        "server.net",
         "server.registry",
         "server.resident",
         "server.serving",

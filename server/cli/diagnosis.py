@@ -16,6 +16,7 @@ from server.engine.client import AsyncEngine
 from server.llama import library
 from server.loaded_model import TextEngine
 from server.machine import available_memory, memory_limit, usable_cores
+from server.net.tls import TlsError, server_context
 from server.registry import CatalogError, offers
 from server.serving import StartError, count_keys
 from server.settings import Settings
@@ -60,6 +61,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield gpu(library.has_gpu(), Path("/dev/nvidia0").exists())
     yield _port(settings)
     yield keys(settings)
+    yield tls(settings)
     try:
         offer = offers(settings)[0]
     except CatalogError as error:
@@ -122,6 +124,15 @@ def keys(settings: Settings) -> Finding:
         return Finding("keys", Verdict.FINE, keys_told(count_keys(settings)))
     except StartError as error:
         return Finding("keys", Verdict.FAULT, str(error))
+
+
+def tls(settings: Settings) -> Finding:
+    """Whether HTTPS can be spoken where it is asked for."""
+    try:
+        is_on = server_context(settings) is not None
+    except TlsError as error:
+        return Finding("TLS", Verdict.FAULT, str(error))
+    return Finding("TLS", Verdict.FINE, "on; the certificate and its key fit" if is_on else "off")
 
 
 async def first_prompt(engine: TextEngine) -> Finding:
