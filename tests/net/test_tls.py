@@ -112,10 +112,13 @@ def test_versions(pem: Authority, settings: Settings, version: ssl.TLSVersion, *
 
 def test_limits_hold_inside_tls(pem: Authority, settings: Settings) -> None:
     slow = settings.model_copy(update={"head_seconds": 0.1})
-    with live_server(registry_over(loaded_model()), slow) as address, connection(address) as opened:
-        with pem.trust().wrap_socket(opened, server_hostname="localhost") as encrypted:
-            encrypted.sendall(b"POST ")
-            assert read_answer(encrypted).status == 408
+    with (
+        live_server(registry_over(loaded_model()), slow) as address,
+        connection(address) as opened,
+        pem.trust().wrap_socket(opened, server_hostname="localhost") as encrypted,
+    ):
+        encrypted.sendall(b"POST ")
+        assert read_answer(encrypted).status == 408
 
 
 Wrong = Callable[[Authority, Path], tuple[Path | None, Path | None]]
