@@ -172,6 +172,7 @@ def loaded_model(
         engine=engine or ScriptedEngine(),
         bos_text=bos_text,
         metadata={},
+        fingerprint="fake",
         close=lambda: None,
     )
 

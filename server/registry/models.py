@@ -97,10 +97,11 @@ class ModelRegistry:
             raise failures[0]
         self._has_started = True
 
-    async def acquire(self, name: str) -> Lease:
+    async def acquire(self, name: str, *, is_patient: bool = False) -> Lease:
         """Hold the model that `name` stands for, loading it first if need be; `Lease.release` must follow.
 
-        Raises ModelNotFoundError, and ModelUnavailableError when the load fails or takes too long.
+        Raises ModelNotFoundError, and ModelUnavailableError when the load fails or takes too long, which is
+        nothing to the patient.
         """
         entry = self._find(name)
         if entry.can_be_used:
@@ -112,7 +113,7 @@ class ModelRegistry:
         self._loading(entry)
         place = entry.wait()
         try:
-            await asyncio.wait([place], timeout=self._load_wait_seconds)
+            await asyncio.wait([place], timeout=None if is_patient else self._load_wait_seconds)
         except asyncio.CancelledError:
             entry.leave(place)
             raise
