@@ -157,7 +157,7 @@ class ChatCompletion(Schema):
     created: int
     model: str
     service_tier: Literal["default"]
-    system_fingerprint: str | None
+    system_fingerprint: str
     choices: list[ChatChoice]
     usage: Usage
     prompt_logprobs: PromptLogprobs | None = None
@@ -195,7 +195,7 @@ class ChatCompletionChunk(Schema):
     created: int
     model: str
     service_tier: Literal["default"]
-    system_fingerprint: str | None
+    system_fingerprint: str
     choices: list[ChatChunkChoice]
     usage: Usage | None = None
     debug: Debug | None = None

@@ -98,7 +98,7 @@ class Completion(Schema):
     object: Literal["text_completion"]
     created: int
     model: str
-    system_fingerprint: str | None = None
+    system_fingerprint: str
     choices: list[CompletionChoice]
     usage: Usage | None = None
     debug: Debug | None = None

@@ -27,6 +27,7 @@ Verbosity = Literal["low", "medium", "high"]
 Truncation = Literal["auto", "disabled"]
 Retention = Literal["in_memory", "24h"]
 ServiceTier = Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]
+FaultCode = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
 ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 
 
@@ -186,7 +187,7 @@ class ResponseUsage(Schema):
 class ResponseFault(Schema):
     """Why a response failed."""
 
-    code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
+    code: FaultCode
     message: str
 
 

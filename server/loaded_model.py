@@ -39,6 +39,10 @@ class TextEngine(Protocol):
         """Tokens that one sequence may have; valid after `start`."""
 
     @property
+    def need(self) -> int:
+        """Bytes of memory that it may take by estimate; valid after `start`."""
+
+    @property
     def num_restarts(self) -> int:
         """How often it was started anew after it had ended."""
 
@@ -92,8 +96,9 @@ class TextVocab(Protocol):
 class LoadedModel:
     """One loaded model. `bos_text` is how its BOS token is written, empty where none is added.
 
-    `operator_defaults` are decoding values of this model's own settings, as they were written. `close` gives
-    the vocabulary's memory back, once nobody uses it and the engine has been closed.
+    `operator_defaults` are decoding values of this model's own settings, as they were written. `fingerprint`
+    is a digest of all that decides on its texts. `close` gives the vocabulary's memory back, once nobody uses
+    it and the engine has been closed.
     """
 
     id: str
@@ -104,6 +109,7 @@ class LoadedModel:
     bos_text: str
     metadata: Mapping[str, str]
     operator_defaults: Mapping[str, object] = field(default_factory=dict)
+    fingerprint: str
     close: Callable[[], None]
 
     @property

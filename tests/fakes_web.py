@@ -78,6 +78,7 @@ class ScriptedEngine:
         self.num_starts = 0
         self.closed = False
         self.num_restarts = 0
+        self.need = 1
         self.pid: int | None = None
         self.traits = ModelTraits(embedding_size=4)
 
@@ -171,6 +172,7 @@ def loaded_model(
         engine=engine or ScriptedEngine(),
         bos_text=bos_text,
         metadata={},
+        fingerprint="fake",
         close=lambda: None,
     )
 

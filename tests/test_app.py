@@ -59,6 +59,23 @@ def test_defaults_and_presets_of_the_operator(tmp_path: Path) -> None:
         assert status(client, preset="shrt") == 400
 
 
+def test_equal_backends_have_one_fingerprint_on_all_routes_and_others_another(tmp_path: Path) -> None:
+    file = tmp_path / "presets.json"
+    file.write_text(json.dumps({"short": {"max_tokens": 1}}))
+    chat = {"model": "fake", "messages": [{"role": "user", "content": "x"}]}
+    found: list[str] = []
+    for settings in (Settings(), Settings(port=1), Settings(defaults={"top_k": "2"}), Settings(presets=file)):
+        with app(settings) as client:
+            prints = {
+                client.post("/v1/completions", json=BODY).json()["system_fingerprint"],
+                client.post("/v1/chat/completions", json=chat).json()["system_fingerprint"],
+            }
+        assert len(prints) == 1
+        found += prints
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+
+
 def test_settings_that_no_request_could_use_end_the_start_with_one_line(tmp_path: Path) -> None:
     wrong = Settings(defaults={"temperature": "9"}, port=0)
     missing = Settings(presets=tmp_path / "missing.json", port=0)

@@ -61,6 +61,11 @@ def load_modules() -> None:
         ctypes.CDLL(library.name).ggml_backend_load_all_from_path(os.fsencode(folder))
 
 
+def build() -> str:
+    """Which llama.cpp this is, and for which processors and GPUs."""
+    return f"{llama_cpp.__version__} {system_info()}"
+
+
 def system_info() -> str:
     """The CPU and GPU features that this build of llama.cpp uses (`llama_print_system_info`)."""
     start()

@@ -97,10 +97,11 @@ class ModelRegistry:
             raise failures[0]
         self._has_started = True
 
-    async def acquire(self, name: str) -> Lease:
+    async def acquire(self, name: str, *, is_patient: bool = False) -> Lease:
         """Hold the model that `name` stands for, loading it first if need be; `Lease.release` must follow.
 
-        Raises ModelNotFoundError, and ModelUnavailableError when the load fails or takes too long.
+        Raises ModelNotFoundError, and ModelUnavailableError when the load fails or takes too long, which is
+        nothing to the patient.
         """
         entry = self._find(name)
         if entry.can_be_used:
@@ -112,7 +113,7 @@ class ModelRegistry:
         self._loading(entry)
         place = entry.wait()
         try:
-            await asyncio.wait([place], timeout=self._load_wait_seconds)
+            await asyncio.wait([place], timeout=None if is_patient else self._load_wait_seconds)
         except asyncio.CancelledError:
             entry.leave(place)
             raise
@@ -172,7 +173,9 @@ class ModelRegistry:
             async with self._room:
                 await self._make_room(entry)
                 entry.holds_room = True
-            entry.succeed(await self._checked(await load(entry.offer)))
+            model = await self._checked(await load(entry.offer))
+            entry.need = model.engine.need
+            entry.succeed(model)
         except Exception as error:
             if self._has_started:  # before that, the caller of `start` is told
                 log.error("the model '%s' could not be loaded: %s", entry.offer.id, error)
@@ -188,7 +191,7 @@ class ModelRegistry:
 
     async def _estimate(self, entry: Entry) -> None:
         """Find out what a model needs, where it could matter to another."""
-        if not entry.need and len(self._entries) > 1:
+        if len(self._entries) > 1:
             entry.need = await asyncio.to_thread(entry.offer.estimate_need)
 
     async def _make_room(self, entry: Entry) -> None:

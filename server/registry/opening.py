@@ -11,6 +11,7 @@ from server.llama.model import Model, ModelLoadError
 from server.llama.vocab import Vocab
 from server.loaded_model import LoadedModel, TextEngine
 from server.model_settings import ModelSettings
+from server.registry.fingerprint import fingerprint
 from server.registry.offer import ModelOffer
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def open_texts(path: Path, name: str, settings: ModelSettings, engine: TextEngin
             bos_text=_token_text(vocab, vocab.bos_id) if vocab.adds_bos else "",
             metadata=model.metadata,
             operator_defaults=settings.defaults,
+            fingerprint=fingerprint(path, template.source, settings),
             close=model.close,
         )
     except BaseException:

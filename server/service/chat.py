@@ -24,6 +24,7 @@ from server.service.prompts import check_generates, tokenized
 from server.service.reading import Reading
 from server.service.sampling import Decoding
 from server.service.scoring import Scoring, refuse_streamed_scores
+from server.service.settled import Settled
 from server.service.thinking import Thinking, thinking
 from server.service.tool_request import Choice, ToolRequest
 
@@ -64,7 +65,7 @@ class ChatService:
 
     async def _prepare(self, request: ChatCompletionRequest, model: LoadedModel) -> Answer:
         with_usage = sampling.wants_usage_chunk(request)
-        identity = Identity.new("chatcmpl", request.model)
+        identity = Identity.new("chatcmpl", request.model, self._decoding.fingerprint(model))
         prepared = await self.prepare(request, model, identity.id)
         return Answer(
             prepared.generation,
@@ -79,6 +80,12 @@ class ChatService:
             prepared.judge,
             with_usage=with_usage,
         )
+
+    async def outlook(self, request: ChatCompletionRequest) -> Settled:
+        """The decoding of a request whose model need not be loaded; refuses what it can by then."""
+        offer = self._registry.find(request.model)
+        metadata = await anyio.to_thread.run_sync(offer.read_metadata)
+        return self._decoding.outlook(request, metadata, offer.operator_defaults)
 
     async def prepare(
         self, request: ChatCompletionRequest, model: LoadedModel, request_id: str

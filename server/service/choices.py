@@ -48,11 +48,13 @@ class Identity:
     id: str
     created: int
     model: str
+    fingerprint: str
 
     @classmethod
-    def new(cls, prefix: str, model: str) -> "Identity":
+    def new(cls, prefix: str, model: str, fingerprint: str) -> "Identity":
         """A fresh identity; ids are random, so nobody learns of other requests from them."""
-        return cls(id=f"{prefix}-{uuid.uuid4().hex}", created=int(time.time()), model=model)
+        unique = f"{prefix}-{uuid.uuid4().hex}"
+        return cls(id=unique, created=int(time.time()), model=model, fingerprint=fingerprint)
 
 
 class Shape(Protocol):
@@ -131,7 +133,7 @@ class ChatShape:
             created=self.identity.created,
             model=self.identity.model,
             service_tier="default",
-            system_fingerprint=None,
+            system_fingerprint=self.identity.fingerprint,
             choices=[
                 ChatChoice(
                     index=index,
@@ -172,7 +174,7 @@ class ChatShape:
             created=self.identity.created,
             model=self.identity.model,
             service_tier="default",
-            system_fingerprint=None,
+            system_fingerprint=self.identity.fingerprint,
             choices=choices,
         )
         if self.with_usage:
@@ -258,7 +260,7 @@ class TextShape:
             object="text_completion",
             created=self.identity.created,
             model=self.identity.model,
-            system_fingerprint=None,
+            system_fingerprint=self.identity.fingerprint,
             choices=choices,
         )
         if with_usage:

@@ -47,7 +47,7 @@ class CompletionService:
         guidance = Guidance(
             constraint=constraint(compiled), scoring=scoring, cache_salt=sampling.cache_wish(request)
         )
-        identity = Identity.new("cmpl", request.model)
+        identity = Identity.new("cmpl", request.model, self._decoding.fingerprint(model))
         return Answer(
             Generation(model, identity.id, prompts, plan.params, plan.num_drawn, guidance),
             TextShape(

@@ -1,5 +1,7 @@
 """Decoding fields of a request into what engine and answer need, or a refusal that names the field."""
 
+import hashlib
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,6 +55,10 @@ _SAME = (
 )
 
 
+# As long as OpenAI's.
+_FINGERPRINT = 10
+
+
 @dataclass(frozen=True, kw_only=True)
 class RequestLimits:
     """What one request may ask for at most, as the operator set it."""
@@ -75,6 +81,13 @@ class Decoding:
         self._operator = operator or DecodingFields()
         self._defaults: WeakKeyDictionary[LoadedModel, Values] = WeakKeyDictionary()
         self._breakers = DryBreakers()
+        by_name = {name: dict(fields) for name, fields in self.presets.items()}
+        self._words = json.dumps([dict(self._operator), by_name], sort_keys=True)
+
+    def fingerprint(self, model: LoadedModel) -> str:
+        """OpenAI's `system_fingerprint`: equal for equal backends, the operator's values included."""
+        words = model.fingerprint + self._words
+        return f"fp_{hashlib.sha256(words.encode()).hexdigest()[:_FINGERPRINT]}"
 
     def defaults(self, model: LoadedModel) -> Values:
         """What holds for a model where a request says nothing."""
@@ -122,10 +135,8 @@ class Decoding:
         if default_max_tokens is not None and "max_tokens" not in values:
             values = {**values, "max_tokens": Value(default_max_tokens, Source.OPENAI)}
         num_choices, num_drawn = self._counts(fields)
-        counts = {"n": Value(num_choices, Source.REQUEST if fields.n else Source.OPENAI)}
         is_ranked = fields.best_of is not None and num_drawn > 1
-        settled = settle(fields, self._preset(fields.preset), {**values, **counts})
-        rules.check(settled)
+        settled = self._settled(fields, values, num_choices)
         if settled["max_tokens"] == 0 and not may_draw_nothing:
             name = settled.written("max_tokens")
             raise _refusal(f"'{name}' must be at least 1, unless 'echo' or 'prompt_logprobs' is set.", name)
@@ -141,6 +152,19 @@ class Decoding:
             num_drawn=num_drawn,
             chain=chain(params) if shown else None,
         )
+
+    def outlook(
+        self, fields: SamplingFields, metadata: Mapping[str, str], own: Mapping[str, object]
+    ) -> Settled:
+        """What `plan` will go by, told of a model that need not be loaded."""
+        num_choices, _ = self._counts(fields)
+        return self._settled(fields, self._effective(metadata, own), num_choices)
+
+    def _settled(self, fields: SamplingFields, values: Values, num_choices: int) -> Settled:
+        counts = {"n": Value(num_choices, Source.REQUEST if fields.n else Source.OPENAI)}
+        settled = settle(fields, self._preset(fields.preset), {**values, **counts})
+        rules.check(settled)
+        return settled
 
     def _counts(self, fields: SamplingFields) -> tuple[int, int]:
         num_choices = 1 if fields.n is None else fields.n

@@ -46,11 +46,11 @@ def test_whole_answer_has_openais_fields(client: TestClient, engine: ScriptedEng
     prompt_tokens = len(engine.requests[0].token_ids)
     assert answer.pop("id").startswith("chatcmpl-")
     assert isinstance(answer.pop("created"), int)
+    assert answer.pop("system_fingerprint").startswith("fp_")
     assert answer == {
         "object": "chat.completion",
         "model": "fake",
         "service_tier": "default",
-        "system_fingerprint": None,
         "choices": [
             {
                 "index": 0,

@@ -32,10 +32,10 @@ def test_whole_answer_has_openais_fields(client: TestClient, engine: ScriptedEng
     openai_types.Completion.model_validate(answer, strict=True)
     assert answer.pop("id").startswith("cmpl-")
     assert isinstance(answer.pop("created"), int)
+    assert answer.pop("system_fingerprint").startswith("fp_")
     assert answer == {
         "object": "text_completion",
         "model": "fake",
-        "system_fingerprint": None,
         "choices": [{"index": 0, "text": "Hello", "logprobs": None, "finish_reason": "stop"}],
         "usage": {
             "prompt_tokens": 2,

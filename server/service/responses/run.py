@@ -1,7 +1,8 @@
 """One response being made: read, answered by a model that is held meanwhile, and kept."""
 
 import logging
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
 
 import anyio
 import anyio.to_thread
@@ -12,7 +13,7 @@ from schemas.responses_items import InputMessage, Item, ItemReference
 from server import record
 from server.engine.outputs import TokenOutput
 from server.errors import CaravanError, InvalidRequestError, ServerError
-from server.registry import Lease, ModelRegistry
+from server.registry import Lease, ModelRegistry, Status
 from server.service.answers import judge, wire_reason
 from server.service.chat import ChatService, PreparedChat
 from server.service.logprobs import LogprobWriter
@@ -20,7 +21,7 @@ from server.service.responses import rules
 from server.service.responses.archive import Archive
 from server.service.responses.conversation import HISTORY, Placed, conversation
 from server.service.responses.items import read_rows, row_of_input, row_of_output
-from server.service.responses.snapshot import new_id, snapshot, usage
+from server.service.responses.snapshot import Held, new_id, snapshot, usage
 from server.service.responses.store import MissingResponseError, Row
 from server.service.responses.translation import Translation, translate
 from server.service.responses.writer import ResponseWriter
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class ResponseRun:
-    """`prepare`, `open` if need be, `keep`, `events`; `aclose` must follow, on every path.
+    """`read`, `prepare` or `enqueue`, `open` if need be, `keep`, `events`; `aclose` must follow in any case.
 
     `response` is how it stands. `log` has the events of a background run that are streamed. `error` is what
     failed after the beginning.
@@ -54,9 +55,11 @@ class ResponseRun:
         self._archive = archive
         self._is_stored = request.store is not False
         self._input: list[Row] = []
+        self._translation: Translation | None = None
         self._lease: Lease | None = None
         self._prepared: PreparedChat | None = None
         self._writer: ResponseWriter | None = None
+        self._last: TokenOutput | None = None
         self._is_kept = False
         self._has_ended = False
 
@@ -65,31 +68,46 @@ class ResponseRun:
         """How the response stands."""
         return self._following.response
 
-    async def prepare(self) -> None:
-        """Everything that can refuse the request happens here; nothing has reached the engine yet."""
-        request = self.request
-        rules.check(request)
+    async def read(self) -> None:
+        """What can be refused without the model is refused here."""
+        rules.check(self.request)
         items = [*await self._history(), *await self._own_items()]
-        self._lease = await self._registry.acquire(request.model)
-        record.current().requested_model = request.model
-        model = self._lease.model
-        translation = await anyio.to_thread.run_sync(self._translated, items)
+        self._registry.find(self.request.model)
+        record.current().requested_model = self.request.model
+        self._translation = await anyio.to_thread.run_sync(self._translated, items)
+
+    async def prepare(self, *, is_patient: bool = False) -> None:
+        """What else can refuse the request happens here; nothing has reached the engine yet.
+
+        Loads the model if need be, for which the patient wait as long as it takes.
+        """
+        translation = self._read
+        self._lease = await self._registry.acquire(self.request.model, is_patient=is_patient)
         try:
-            prepared = await self._chat.prepare(translation.chat, model, self.id)
+            self._prepared = await self._chat.prepare(translation.chat, self._lease.model, self.id)
         except InvalidRequestError as error:
             translation.reword(error)
             raise
-        self._prepared = prepared
-        self._writer = ResponseWriter(
-            snapshot(request, self.id, prepared.plan, translation.chat.max_completion_tokens),
-            prepared.reading,
-            LogprobWriter(model.vocab) if translation.chat.logprobs else None,
-        )
+        if self._writer is None:
+            params = self._prepared.plan.params
+            self._announce(params.temperature, params.top_p)
+
+    async def enqueue(self) -> None:
+        """Have a response to tell of at once: a model that is not loaded is loaded by `events`."""
+        if self._registry.status(self.request.model) is Status.LOADED:
+            await self.prepare()
+            return
+        translation = self._read
+        try:
+            settled = await self._chat.outlook(translation.chat)
+        except InvalidRequestError as error:
+            translation.reword(error)
+            raise
+        self._announce(settled.number("temperature"), settled.number("top_p"))
 
     async def open(self, seconds: float) -> None:
         """Start, and wait for the first output or `seconds`; a failure before that is raised here."""
-        assert self._prepared is not None
-        await self._prepared.generation.open(seconds)
+        await self._ready.generation.open(seconds)
 
     async def keep(self) -> None:
         """Store the response as one that is being made, unless the request forbids it."""
@@ -100,20 +118,14 @@ class ResponseRun:
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """The data of each event, where the request asks for a stream; the last comes after it is stored."""
-        assert self._prepared is not None
-        writer, generation = self._following, self._prepared.generation
+        writer = self._following
         for data in self._sent(writer.begin()):
             yield data
-        last: TokenOutput | None = None
         try:
-            async for output in generation:
-                for data in self._sent(writer.feed(output.text, output.logprobs)):
+            async with aclosing(self._told()) as told:
+                async for data in told:
                     yield data
-                if output.finish_reason is not None:
-                    last = output
-            assert last is not None, "a run has an end"
-            debug = self._prepared.plan.debug({0: last})
-            outcome = list(writer.end(wire_reason(last.finish_reason), usage(generation), debug))
+            outcome = list(self._completion())
         except CaravanError as error:
             self.error = error
             outcome = list(writer.fail(error))
@@ -126,8 +138,28 @@ class ResponseRun:
         await self._keep_outcome()
         for data in sent:
             yield data
-        if last is not None and self.error is None:
-            await judge(self._prepared.judge, generation.model.id, [writer.content], {0: last})
+        if self._last is not None and self.error is None:
+            prepared = self._ready
+            await judge(prepared.judge, prepared.generation.model.id, [writer.content], {0: self._last})
+
+    async def _told(self) -> AsyncGenerator[bytes, None]:
+        """What comes between the beginning and the outcome."""
+        if self._prepared is None:
+            await self.prepare(is_patient=True)
+        writer, prepared = self._following, self._ready
+        for data in self._sent(writer.start(prepared.reading, self._logprobs())):
+            yield data
+        async for output in prepared.generation:
+            for data in self._sent(writer.feed(output.text, output.logprobs)):
+                yield data
+            if output.finish_reason is not None:
+                self._last = output
+
+    def _completion(self) -> Iterator[Event]:
+        assert self._last is not None, "a run has an end"
+        prepared = self._ready
+        reason, debug = wire_reason(self._last.finish_reason), prepared.plan.debug({0: self._last})
+        return self._following.end(reason, usage(prepared.generation), debug)
 
     async def aclose(self, fault: CaravanError | None = None) -> None:
         """End the run and let the model go. If it has not ended, it is cancelled, or failed by `fault`."""
@@ -146,6 +178,24 @@ class ResponseRun:
     def _following(self) -> ResponseWriter:
         assert self._writer is not None
         return self._writer
+
+    @property
+    def _read(self) -> Translation:
+        assert self._translation is not None
+        return self._translation
+
+    @property
+    def _ready(self) -> PreparedChat:
+        assert self._prepared is not None
+        return self._prepared
+
+    def _announce(self, temperature: float, top_p: float) -> None:
+        limit = self._read.chat.max_completion_tokens
+        held = Held(temperature=temperature, top_p=top_p, limit=limit)
+        self._writer = ResponseWriter(snapshot(self.request, self.id, held))
+
+    def _logprobs(self) -> LogprobWriter | None:
+        return LogprobWriter(self._ready.generation.model.vocab) if self._read.chat.logprobs else None
 
     async def _history(self) -> list[Placed]:
         """The items of the responses before this one."""

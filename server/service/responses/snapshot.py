@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from schemas.responses import (
@@ -17,7 +18,6 @@ from schemas.responses_tools import FlatCustom, FlatFunction, FlatTool
 from schemas.structured import TextFormat
 from schemas.tools import TextInput
 from server.service.generation import Generation
-from server.service.plan import Plan
 
 # What only the end tells, and what OpenAI has and this server has not: null, but there.
 _NOTHING_YET: dict[str, Any] = dict.fromkeys(("completed_at", "error", "incomplete_details", "usage"))
@@ -41,7 +41,16 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{uuid.uuid4().hex}"
 
 
-def snapshot(request: ResponseRequest, response_id: str, plan: Plan, limit: int | None) -> Response:
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """What holds of the decoding, whoever said it."""
+
+    temperature: float
+    top_p: float
+    limit: int | None
+
+
+def snapshot(request: ResponseRequest, response_id: str, held: Held) -> Response:
     """The response before its first token, with every field set."""
     text, reasoning = request.text, request.reasoning
     asked = None if text is None else text.format
@@ -53,7 +62,7 @@ def snapshot(request: ResponseRequest, response_id: str, plan: Plan, limit: int 
         status="queued" if request.background else "in_progress",
         background=bool(request.background),
         instructions=request.instructions,
-        max_output_tokens=limit,
+        max_output_tokens=held.limit,
         max_tool_calls=request.max_tool_calls,
         metadata=request.metadata or {},
         model=request.model,
@@ -65,12 +74,12 @@ def snapshot(request: ResponseRequest, response_id: str, plan: Plan, limit: int 
         reasoning=ShownReasoning(effort=None if reasoning is None else reasoning.effort, summary=summary),
         safety_identifier=request.safety_identifier,
         service_tier="default",
-        temperature=plan.params.temperature,
+        temperature=held.temperature,
         text=ShownText(format=asked or TextFormat(type="text"), verbosity="medium"),
         tool_choice=request.tool_choice or "auto",
         tools=[_shown(tool) for tool in request.tools or ()],
         top_logprobs=request.top_logprobs or 0,
-        top_p=plan.params.top_p,
+        top_p=held.top_p,
         truncation="disabled",
         user=request.user,
         **_NOTHING_YET,

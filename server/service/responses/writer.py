@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from schemas.common import FinishReason
 from schemas.debug import Debug
-from schemas.responses import IncompleteDetails, Response, ResponseFault, ResponseUsage
+from schemas.responses import FaultCode, IncompleteDetails, Response, ResponseFault, ResponseUsage
 from schemas.responses_events import ErrorEvent, Event, EventKind, ResponseEvent
 from schemas.responses_items import ItemStatus
 from schemas.responses_output import OutputItem
 from server.chat.stream_parser import CallArguments, CallStart, Channel, Delta
 from server.chat.stream_parser import Event as TextEvent
 from server.engine.outputs import TokenLogprob
-from server.errors import CaravanError
+from server.errors import CaravanError, InvalidRequestError
 from server.service.logprobs import LogprobWriter
 from server.service.reading import Reading
 from server.service.reply import ReplyReader
@@ -25,16 +25,15 @@ class ResponseWriter:
     """Follows one answer. `response` is how it stands; its output is there once it has ended.
 
     White space alone, as models put between calls, is no message. Log probabilities are those of messages'
-    text; what is known of a token goes with the first text that comes of it or after it.
+    text; what is known of a token goes with the first text that comes of it or after it. `begin` comes first;
+    `start` before `feed` and `end`.
     """
 
-    def __init__(
-        self, response: Response, reading: Reading | None, logprobs: LogprobWriter | None = None
-    ) -> None:
+    def __init__(self, response: Response) -> None:
         self.response = response
-        self._reading = reading
-        self._reader = None if reading is None else ReplyReader(reading)
-        self._writer = logprobs
+        self._reading: Reading | None = None
+        self._reader: ReplyReader | None = None
+        self._writer: LogprobWriter | None = None
         self._numbers = itertools.count()
         self._items: list[OutputItem] = []
         self._open: OpenItem | None = None
@@ -49,10 +48,15 @@ class ResponseWriter:
         return None if self._has_calls else "".join(self._texts)
 
     def begin(self) -> Iterator[Event]:
-        """The response is there, and its prompt is about to be run."""
+        """The response is there."""
         yield self._event("response.created")
         if self.response.background:
             yield self._event("response.queued")
+
+    def start(self, reading: Reading | None, logprobs: LogprobWriter | None = None) -> Iterator[Event]:
+        """The prompt is about to be run; the text will be read so, and have log probabilities or not."""
+        self._reading, self._writer = reading, logprobs
+        self._reader = None if reading is None else ReplyReader(reading)
         self._change(status="in_progress")
         yield self._event("response.in_progress")
 
@@ -87,7 +91,8 @@ class ResponseWriter:
     def fail(self, error: CaravanError) -> Iterator[Event]:
         """The outcome of a fault."""
         self._close("incomplete")
-        fault = ResponseFault(code="server_error", message=error.message)
+        code: FaultCode = "invalid_prompt" if isinstance(error, InvalidRequestError) else "server_error"
+        fault = ResponseFault(code=code, message=error.message)
         self._change(status="failed", error=fault, output=self._items)
         yield self._event("response.failed")
 
