@@ -20,13 +20,13 @@ from deploy.build.errors import BuildError
 
 PACKAGE = "llama-cpp-python"
 ONLY_LIBRARY = Path(__file__).with_name("only_library.cmake")
-MASKED_CELLS = Path(__file__).with_name("masked_cells.cmake")
+ATTENTION = Path(__file__).with_name("attention.cmake")
 
 _ALWAYS = (
     # Multimodal input is not served, so that half of the source is left out; so are llama.cpp's own tools.
     "-DLLAVA_BUILD=OFF",
     f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={ONLY_LIBRARY}",
-    f"-DCMAKE_PROJECT_ggml_INCLUDE={MASKED_CELLS}",
+    f"-DCMAKE_PROJECT_ggml_INCLUDE={ATTENTION}",
 )
 
 _THIS_PROCESSOR = ("-DGGML_NATIVE=ON",)
@@ -119,8 +119,8 @@ def digest(version: str, backend: Backend, toolchain: Toolchain, user: UserOptio
     options = [shlex.join(cmake_arguments(backend, verdict, user)).replace(here, "") for verdict in Amx]
     sources = (
         ONLY_LIBRARY,
-        MASKED_CELLS,
-        MASKED_CELLS.with_suffix(".h"),
+        ATTENTION,
+        ATTENTION.with_suffix(".h"),
         amx.REPAIR_HEADER,
         amx.PROBE_SOURCE,
     )

@@ -24,9 +24,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         toolchain = compiler.find()
     except BuildError:
         pytest.skip("no compiler here")
-    folder = tmp_path_factory.mktemp("masked_cells")
+    folder = tmp_path_factory.mktemp("attention")
     source = folder / "next_seen.cpp"
-    source.write_text(recipe.MASKED_CELLS.with_suffix(".h").read_text() + EXPORTED)
+    source.write_text(recipe.ATTENTION.with_suffix(".h").read_text() + EXPORTED)
     path = folder / "next_seen.so"
     command = [*toolchain.cxx.command, "-O3", "-shared", "-fPIC", "-o", str(path), str(source)]
     subprocess.run(command, check=True)
