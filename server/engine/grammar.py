@@ -15,19 +15,15 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from server.engine.gbnf.lark import Translation
 from server.engine.gbnf.syntax import GbnfError
 from server.engine.gbnf.tokens import TokenNames
+from server.engine.lark_breadth import MAX_BREADTH, breadth
 from server.engine.params import Constraint
 from server.llama.deep_stack import DeepStack
 
-# Fuel is what bounds time: reading a grammar takes at most some tenths of a second, a step's mask some
-# milliseconds. A state of the lexer takes one or two kilobytes.
-LIMITS = LLParserLimits(
-    initial_lexer_fuel=1_000_000,
-    step_lexer_fuel=100_000,
-    step_max_items=50_000,
-    max_lexer_states=30_000,
-    max_grammar_size=500_000,
-    verbose_errors=False,
-)
+# Parts of rules that the parser may have open at one place. What it takes to keep them grows with the square
+# of their number: 12,000, as of an object with 3,000 optional properties, take 20 ms. In grammars that are
+# written by hand, more of them come of ambiguity, where it grows with the cube.
+_MAX_OPEN = 2_000
+_MAX_OPEN_IF_WIDE = 20_000
 
 # llguidance recurses along chains of rules; this many kilobytes of stack hold the longest that our limits let
 # through, where an ordinary thread would end the process.
@@ -72,7 +68,8 @@ class GrammarCompiler:
 
         `are_exclusive` says that the schemas of each `oneOf` are known to exclude each other.
         """
-        return self._checked(f"start: {json_lark(schema, are_exclusive=are_exclusive)}", forces=True)
+        grammar = f"start: {json_lark(schema, are_exclusive=are_exclusive)}"
+        return self._checked(grammar, forces=True, is_wide=True)
 
     def from_regex(self, pattern: str) -> Constraint:
         """Text that matches a regular expression, in Rust's syntax, as a whole."""
@@ -95,7 +92,8 @@ class GrammarCompiler:
 
         Whether such tokens exist, and can begin anything, only the engine of the model finds out.
         """
-        return msgspec.structs.replace(self._checked(text, find_fault=_token_fault, forces=True), after=after)
+        constraint = self._checked(text, find_fault=_token_fault, forces=True, is_wide=True)
+        return msgspec.structs.replace(constraint, after=after)
 
     def from_gbnf(self, text: str, names: TokenNames | None = None) -> Constraint:
         """Text of a grammar in llama.cpp's notation; it may name tokens of the model that has `names`."""
@@ -113,15 +111,34 @@ class GrammarCompiler:
         self,
         lark: str,
         *,
-        find_fault: Callable[[str], str] | None = None,
+        find_fault: Callable[[str, LLParserLimits], str] | None = None,
         explain: Callable[[str], GrammarError] | None = None,
         forces: bool = False,
+        is_wide: bool = False,
     ) -> Constraint:
+        if breadth(lark) > MAX_BREADTH:
+            raise GrammarError("too many alternatives lead to each other")
         grammar = lark if forces and len(lark) <= _MAX_FORCING else lark + _UNFORCED
-        fault = self._stack.call(lambda: _fault(grammar, find_fault or _first_step_fault), RECURSION)
+        find = find_fault or _first_step_fault
+        fault = self._stack.call(lambda: _fault(grammar, limits(is_wide=is_wide), find), RECURSION)
         if fault:
             raise (explain or _located)(fault)
-        return Constraint(grammar)
+        return Constraint(grammar, is_wide=is_wide)
+
+
+def limits(*, is_wide: bool) -> LLParserLimits:
+    """What llguidance may spend on a grammar, see `Constraint.is_wide`."""
+    # Fuel is what bounds time: reading a grammar takes at most some tenths of a second, a step's mask some
+    # milliseconds. A state of the lexer takes one or two kilobytes.
+    return LLParserLimits(
+        initial_lexer_fuel=1_000_000,
+        step_lexer_fuel=100_000,
+        step_max_items=50_000,
+        max_lexer_states=30_000,
+        max_grammar_size=500_000,
+        max_items_in_row=_MAX_OPEN_IF_WIDE if is_wide else _MAX_OPEN,
+        verbose_errors=False,
+    )
 
 
 def json_lark(schema: dict[str, Any], *, are_exclusive: bool = False) -> str:
@@ -130,10 +147,10 @@ def json_lark(schema: dict[str, Any], *, are_exclusive: bool = False) -> str:
     return f"%json {json.dumps({**schema, 'x-guidance': options})}"
 
 
-def _fault(grammar: str, find_fault: Callable[[str], str]) -> str:
+def _fault(grammar: str, bounds: LLParserLimits, find: Callable[[str, LLParserLimits], str]) -> str:
     """What is wrong with a grammar; empty if nothing is."""
     try:
-        return find_fault(grammar)
+        return find(grammar, bounds)
     except BaseException as error:
         # What panics in Rust arrives as an exception that is none of Exception's.
         if type(error).__name__ != "PanicException":
@@ -141,23 +158,23 @@ def _fault(grammar: str, find_fault: Callable[[str], str]) -> str:
         return "it cannot be compiled"
 
 
-def _text_fault(grammar: str) -> str:
+def _text_fault(grammar: str, bounds: LLParserLimits) -> str:
     """What is wrong with a grammar that may not name tokens."""
     # Without a model, tokens remain unknown, and a warning says so.
-    _, messages = LLMatcher.validate_grammar_with_warnings(grammar, None, limits=LIMITS)
+    _, messages = LLMatcher.validate_grammar_with_warnings(grammar, None, limits=bounds)
     unknown = next((message for message in messages if _NEEDS_TOKENS in message), "")
-    return unknown or _first_step_fault(grammar)
+    return unknown or _first_step_fault(grammar, bounds)
 
 
-def _token_fault(grammar: str) -> str:
+def _token_fault(grammar: str, bounds: LLParserLimits) -> str:
     """What is wrong with a grammar that may name tokens, which remain unknown here."""
-    is_error, messages = LLMatcher.validate_grammar_with_warnings(grammar, None, limits=LIMITS)
+    is_error, messages = LLMatcher.validate_grammar_with_warnings(grammar, None, limits=bounds)
     return messages[0] if is_error else ""
 
 
-def _first_step_fault(grammar: str) -> str:
+def _first_step_fault(grammar: str, bounds: LLParserLimits) -> str:
     """Why no text can even begin; empty if one can."""
-    matcher = LLMatcher(_byte_tokens(), grammar, log_level=0, limits=LIMITS)
+    matcher = LLMatcher(_byte_tokens(), grammar, log_level=0, limits=bounds)
     mask = matcher.compute_bitmask()
     if matcher.is_error():
         fault = matcher.get_error()

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +11,8 @@ import numpy as np
 from llguidance import LLMatcher
 from numpy.typing import NDArray
 
-from server.engine.grammar import LIMITS, RECURSION
+from server.engine.effort import Effort, TooCostlyError, in_words
+from server.engine.grammar import RECURSION, limits
 from server.engine.mask_vocabulary import NUM_BYTES, MaskVocabulary
 from server.engine.params import Constraint
 from server.engine.ports import Mask, TokenTable
@@ -43,6 +45,7 @@ class TokenMask:
         self._address = self._words.ctypes.data
         self._next: tuple[bool, NDArray[np.int32]] | None = None
         self._preparing: Future[None] | None = None
+        self._effort = Effort()
         # What the constraint has left no choice about; None while that is not found out.
         self._forced: deque[int] | None = None
 
@@ -56,7 +59,8 @@ class TokenMask:
         """Set the logits [vocab_size] of all tokens that may not come next to minus infinity.
 
         Returns the ids of those that may, ascending, if they are the smaller part. End-of-generation tokens
-        may come where the constraint is satisfied. Raises ConstraintError at a dead end.
+        may come where the constraint is satisfied. Raises ConstraintError at a dead end, and where working
+        all this out has become too costly.
         """
         self._join()
         are_allowed, places = self._next or self._find_next()
@@ -70,9 +74,16 @@ class TokenMask:
         return None
 
     def admits(self, token_id: int) -> bool:
-        """Whether a token may come next, told without working out all others; if so, it is noted."""
+        """Whether a token may come next, told without working out all others; if so, it is noted.
+
+        Raises ConstraintError where the constraint has become too costly.
+        """
         self._join()
-        if self._matcher.try_consume_tokens([token_id]) != 1:
+        self._begin_token()
+        started = time.thread_time()
+        is_next = self._matcher.try_consume_tokens([token_id]) == 1
+        self._effort.spend(started)
+        if not is_next:
             return False
         self._next = None
         if self._forced and self._forced.popleft() == token_id and self._forced:
@@ -116,7 +127,9 @@ class TokenMask:
         self._preparing = preparing
 
     def _find_next(self) -> tuple[bool, NDArray[np.int32]]:
+        started = time.thread_time()
         self._matcher.unsafe_compute_mask_ptr(self._address, self._words.nbytes)
+        self._effort.spend(started)
         self._next = self._places.of(self._words)
         return self._next
 
@@ -127,8 +140,13 @@ class TokenMask:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            reason = self._matcher.get_error().split("\n", 1)[0]
-            raise ConstraintError(f"the constraint has come to a dead end: {reason}")
+            raise ConstraintError(in_words(self._matcher.get_error()))
+
+    def _begin_token(self) -> None:
+        try:
+            self._effort.begin_token()
+        except TooCostlyError as error:
+            raise ConstraintError(str(error)) from error
 
 
 class Foresight:
@@ -206,7 +224,7 @@ class MaskFactory:
         self._tokens = tokens
         self._vocabulary: MaskVocabulary | None = None
         self._places = _Places(vocab_size)
-        self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, bool], LLMatcher] = OrderedDict()
         self._stack = DeepStack()
         self._lock = threading.Lock()
 
@@ -218,25 +236,27 @@ class MaskFactory:
     def make(self, constraint: Constraint, count: int) -> list[TokenMask]:
         """A mask for each of `count` sequences; raises ConstraintError if the model cannot satisfy it."""
         with self._lock:
-            matcher = self._matcher(constraint.grammar)
+            matcher = self._matcher(constraint)
         return [TokenMask(matcher.deep_copy(), self._vocab_size, self._places) for _ in range(count)]
 
-    def _matcher(self, grammar: str) -> LLMatcher:
-        matcher = self._kept.get(grammar)
+    def _matcher(self, constraint: Constraint) -> LLMatcher:
+        key = constraint.grammar, constraint.is_wide
+        matcher = self._kept.get(key)
         if matcher is None:
-            matcher = self._stack.call(lambda: self._compile(grammar), RECURSION)
-            self._kept[grammar] = matcher
+            matcher = self._stack.call(lambda: self._compile(constraint), RECURSION)
+            self._kept[key] = matcher
             if len(self._kept) > _NUM_KEPT:
                 self._kept.popitem(last=False)
-        self._kept.move_to_end(grammar)
+        self._kept.move_to_end(key)
         return matcher
 
-    def _compile(self, grammar: str) -> LLMatcher:
-        matcher = LLMatcher(self._read().tokenizer, grammar, log_level=0, limits=LIMITS)
+    def _compile(self, constraint: Constraint) -> LLMatcher:
+        grammar, bounds = constraint.grammar, limits(is_wide=constraint.is_wide)
+        matcher = LLMatcher(self._read().tokenizer, grammar, log_level=0, limits=bounds)
         # Copies inherit what the first mask has cost to find out.
         matcher.compute_bitmask()
         if matcher.is_error():
-            raise ConstraintError(f"the constraint fails for this model: {matcher.get_error()}")
+            raise ConstraintError(f"it fails for this model: {in_words(matcher.get_error())}")
         return matcher
 
     def _read(self) -> MaskVocabulary:
