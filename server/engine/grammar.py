@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
+from server.beginning import Beginning
 from server.engine.gbnf.lark import Translation
 from server.engine.gbnf.syntax import GbnfError
 from server.engine.gbnf.tokens import TokenNames
@@ -19,11 +20,19 @@ from server.engine.lark_breadth import MAX_BREADTH, breadth
 from server.engine.params import Constraint
 from server.llama.deep_stack import DeepStack
 
-# Parts of rules that the parser may have open at one place. What it takes to keep them grows with the square
-# of their number: 12,000, as of an object with 3,000 optional properties, take 20 ms. In grammars that are
-# written by hand, more of them come of ambiguity, where it grows with the cube.
-_MAX_OPEN = 2_000
-_MAX_OPEN_IF_WIDE = 20_000
+# Fuel is what bounds time: reading a grammar takes at most some tenths of a second, a step's mask some
+# milliseconds. A state of the lexer takes one or two kilobytes. Keeping the parts of rules that are open at
+# one place takes time that grows with the square of their number: 12,000, as of an object of 3,000 optional
+# properties, take 20 ms. What grows faster is bounded by `breadth` and `Effort`.
+LIMITS = LLParserLimits(
+    initial_lexer_fuel=1_000_000,
+    step_lexer_fuel=100_000,
+    max_items_in_row=20_000,
+    step_max_items=50_000,
+    max_lexer_states=30_000,
+    max_grammar_size=500_000,
+    verbose_errors=False,
+)
 
 # llguidance recurses along chains of rules; this many kilobytes of stack hold the longest that our limits let
 # through, where an ordinary thread would end the process.
@@ -68,8 +77,7 @@ class GrammarCompiler:
 
         `are_exclusive` says that the schemas of each `oneOf` are known to exclude each other.
         """
-        grammar = f"start: {json_lark(schema, are_exclusive=are_exclusive)}"
-        return self._checked(grammar, forces=True, is_wide=True)
+        return self._checked(f"start: {json_lark(schema, are_exclusive=are_exclusive)}", forces=True)
 
     def from_regex(self, pattern: str) -> Constraint:
         """Text that matches a regular expression, in Rust's syntax, as a whole."""
@@ -87,13 +95,15 @@ class GrammarCompiler:
         """Text of a grammar in llguidance's dialect of Lark."""
         return self._checked(text, find_fault=_text_fault)
 
-    def from_tool_grammar(self, text: str, after: tuple[str, ...] = ()) -> Constraint:
+    def from_tool_grammar(
+        self, text: str, after: tuple[str, ...] = (), begins: Beginning | None = None
+    ) -> Constraint:
         """Text of a grammar that this server wrote, which may name tokens by id: `<[151657]>`.
 
         Whether such tokens exist, and can begin anything, only the engine of the model finds out.
         """
-        constraint = self._checked(text, find_fault=_token_fault, forces=True, is_wide=True)
-        return msgspec.structs.replace(constraint, after=after)
+        checked = self._checked(text, find_fault=_token_fault, forces=True)
+        return msgspec.structs.replace(checked, after=after, begins=begins)
 
     def from_gbnf(self, text: str, names: TokenNames | None = None) -> Constraint:
         """Text of a grammar in llama.cpp's notation; it may name tokens of the model that has `names`."""
@@ -111,34 +121,17 @@ class GrammarCompiler:
         self,
         lark: str,
         *,
-        find_fault: Callable[[str, LLParserLimits], str] | None = None,
+        find_fault: Callable[[str], str] | None = None,
         explain: Callable[[str], GrammarError] | None = None,
         forces: bool = False,
-        is_wide: bool = False,
     ) -> Constraint:
         if breadth(lark) > MAX_BREADTH:
             raise GrammarError("too many alternatives lead to each other")
         grammar = lark if forces and len(lark) <= _MAX_FORCING else lark + _UNFORCED
-        find = find_fault or _first_step_fault
-        fault = self._stack.call(lambda: _fault(grammar, limits(is_wide=is_wide), find), RECURSION)
+        fault = self._stack.call(lambda: _fault(grammar, find_fault or _first_step_fault), RECURSION)
         if fault:
             raise (explain or _located)(fault)
-        return Constraint(grammar, is_wide=is_wide)
-
-
-def limits(*, is_wide: bool) -> LLParserLimits:
-    """What llguidance may spend on a grammar, see `Constraint.is_wide`."""
-    # Fuel is what bounds time: reading a grammar takes at most some tenths of a second, a step's mask some
-    # milliseconds. A state of the lexer takes one or two kilobytes.
-    return LLParserLimits(
-        initial_lexer_fuel=1_000_000,
-        step_lexer_fuel=100_000,
-        step_max_items=50_000,
-        max_lexer_states=30_000,
-        max_grammar_size=500_000,
-        max_items_in_row=_MAX_OPEN_IF_WIDE if is_wide else _MAX_OPEN,
-        verbose_errors=False,
-    )
+        return Constraint(grammar)
 
 
 def json_lark(schema: dict[str, Any], *, are_exclusive: bool = False) -> str:
@@ -147,10 +140,10 @@ def json_lark(schema: dict[str, Any], *, are_exclusive: bool = False) -> str:
     return f"%json {json.dumps({**schema, 'x-guidance': options})}"
 
 
-def _fault(grammar: str, bounds: LLParserLimits, find: Callable[[str, LLParserLimits], str]) -> str:
+def _fault(grammar: str, find_fault: Callable[[str], str]) -> str:
     """What is wrong with a grammar; empty if nothing is."""
     try:
-        return find(grammar, bounds)
+        return find_fault(grammar)
     except BaseException as error:
         # What panics in Rust arrives as an exception that is none of Exception's.
         if type(error).__name__ != "PanicException":
@@ -158,23 +151,23 @@ def _fault(grammar: str, bounds: LLParserLimits, find: Callable[[str, LLParserLi
         return "it cannot be compiled"
 
 
-def _text_fault(grammar: str, bounds: LLParserLimits) -> str:
+def _text_fault(grammar: str) -> str:
     """What is wrong with a grammar that may not name tokens."""
     # Without a model, tokens remain unknown, and a warning says so.
-    _, messages = LLMatcher.validate_grammar_with_warnings(grammar, None, limits=bounds)
+    _, messages = LLMatcher.validate_grammar_with_warnings(grammar, None, limits=LIMITS)
     unknown = next((message for message in messages if _NEEDS_TOKENS in message), "")
-    return unknown or _first_step_fault(grammar, bounds)
+    return unknown or _first_step_fault(grammar)
 
 
-def _token_fault(grammar: str, bounds: LLParserLimits) -> str:
+def _token_fault(grammar: str) -> str:
     """What is wrong with a grammar that may name tokens, which remain unknown here."""
-    is_error, messages = LLMatcher.validate_grammar_with_warnings(grammar, None, limits=bounds)
+    is_error, messages = LLMatcher.validate_grammar_with_warnings(grammar, None, limits=LIMITS)
     return messages[0] if is_error else ""
 
 
-def _first_step_fault(grammar: str, bounds: LLParserLimits) -> str:
+def _first_step_fault(grammar: str) -> str:
     """Why no text can even begin; empty if one can."""
-    matcher = LLMatcher(_byte_tokens(), grammar, log_level=0, limits=bounds)
+    matcher = LLMatcher(_byte_tokens(), grammar, log_level=0, limits=LIMITS)
     mask = matcher.compute_bitmask()
     if matcher.is_error():
         fault = matcher.get_error()

@@ -7,8 +7,8 @@ the work is bounded by the alternatives of each rule times the places that name 
 
 import re
 
-# Up to about a second. Grammars of programming languages come to a hundredth of it.
-MAX_BREADTH = 3_000_000_000
+# Up to some tenths of a second for one place. Grammars of programming languages come to a hundredth of it.
+MAX_BREADTH = 1_000_000_000
 
 _PIECES = re.compile(
     r"""

@@ -72,14 +72,12 @@ class Constraint(msgspec.Struct, frozen=True):
     one place the longest counts. A token in which a marker ends, and whose rest the grammar forbids, is not
     drawn. A text without any marker may end as it likes.
 
-    `param` is the field of the request that asks for it, for messages. `is_wide` says that the grammar's
-    parser may have many rules in view at once, as those of schemas have.
+    `param` is the field of the request that asks for it, for messages.
     """
 
     grammar: str
     after: tuple[str, ...] = ()
     param: str = ""
-    is_wide: bool = False
 
 
 class Reasoning(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from llguidance import LLMatcher
 from numpy.typing import NDArray
 
 from server.engine.effort import Effort, TooCostlyError, in_words
-from server.engine.grammar import RECURSION, limits
+from server.engine.grammar import LIMITS, RECURSION
 from server.engine.mask_vocabulary import NUM_BYTES, MaskVocabulary
 from server.engine.params import Constraint
 from server.engine.ports import Mask, TokenTable
@@ -76,7 +76,7 @@ class TokenMask:
     def admits(self, token_id: int) -> bool:
         """Whether a token may come next, told without working out all others; if so, it is noted.
 
-        Raises ConstraintError where the constraint has become too costly.
+        Raises ConstraintError where nobody can tell, or no longer at this cost.
         """
         self._join()
         self._begin_token()
@@ -84,6 +84,7 @@ class TokenMask:
         is_next = self._matcher.try_consume_tokens([token_id]) == 1
         self._effort.spend(started)
         if not is_next:
+            self._check()
             return False
         self._next = None
         if self._forced and self._forced.popleft() == token_id and self._forced:
@@ -103,11 +104,14 @@ class TokenMask:
     def forced(self) -> list[int]:
         """The tokens with which text has to go on, as the tokenizer spells it, or the first of them.
 
-        Empty where there is a choice, also of where a token may end.
+        Empty where there is a choice, also of where a token may end. Raises ConstraintError.
         """
         if self._forced is None:
             self._join()
+            started = time.thread_time()
             run = self._matcher.compute_ff_tokens()
+            self._effort.spend(started)
+            self._check()
             self._forced = deque(itertools.takewhile(lambda token_id: token_id < self._vocab_size, run))
         return list(itertools.islice(self._forced, _MAX_FORCED))
 
@@ -224,7 +228,7 @@ class MaskFactory:
         self._tokens = tokens
         self._vocabulary: MaskVocabulary | None = None
         self._places = _Places(vocab_size)
-        self._kept: OrderedDict[tuple[str, bool], LLMatcher] = OrderedDict()
+        self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
         self._stack = DeepStack()
         self._lock = threading.Lock()
 
@@ -236,23 +240,21 @@ class MaskFactory:
     def make(self, constraint: Constraint, count: int) -> list[TokenMask]:
         """A mask for each of `count` sequences; raises ConstraintError if the model cannot satisfy it."""
         with self._lock:
-            matcher = self._matcher(constraint)
+            matcher = self._matcher(constraint.grammar)
         return [TokenMask(matcher.deep_copy(), self._vocab_size, self._places) for _ in range(count)]
 
-    def _matcher(self, constraint: Constraint) -> LLMatcher:
-        key = constraint.grammar, constraint.is_wide
-        matcher = self._kept.get(key)
+    def _matcher(self, grammar: str) -> LLMatcher:
+        matcher = self._kept.get(grammar)
         if matcher is None:
-            matcher = self._stack.call(lambda: self._compile(constraint), RECURSION)
-            self._kept[key] = matcher
+            matcher = self._stack.call(lambda: self._compile(grammar), RECURSION)
+            self._kept[grammar] = matcher
             if len(self._kept) > _NUM_KEPT:
                 self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
+        self._kept.move_to_end(grammar)
         return matcher
 
-    def _compile(self, constraint: Constraint) -> LLMatcher:
-        grammar, bounds = constraint.grammar, limits(is_wide=constraint.is_wide)
-        matcher = LLMatcher(self._read().tokenizer, grammar, log_level=0, limits=bounds)
+    def _compile(self, grammar: str) -> LLMatcher:
+        matcher = LLMatcher(self._read().tokenizer, grammar, log_level=0, limits=LIMITS)
         # Copies inherit what the first mask has cost to find out.
         matcher.compute_bitmask()
         if matcher.is_error():

@@ -177,7 +177,7 @@ def large() -> list[Fields]:
         {"guided_grammar": f'start: AAAA\n{rules}ZZ: "a"'},
         {"guided_grammar": f'start: aaaa\n{rules.lower()}zz: "a"'},
         {"guided_grammar": "start: r\nr: " + " r\n".join(f"r{c} r{c} | \nr{c}:" for c in _LETTERS) + ' "a"'},
-        {"json_schema": {"allOf": either}},
+        {"json_schema": {"allOf": [{"anyOf": group} for group in groups]}},
     ]
 
 
@@ -212,6 +212,16 @@ def broad() -> list[Fields]:
         ]
         found.append({"json_schema": {"anyOf": outer, "$defs": {"v": inner}}})
     return found
+
+
+def _crossing(inner: list[str], outer: list[str]) -> dict[str, Any]:
+    """Any of some objects, each of which leads to any of some others."""
+    reference = {"$ref": "#/$defs/v"}
+    either = {"anyOf": [{"properties": {name: {"const": 1}}} for name in inner]}
+    return {
+        "anyOf": [{"properties": {"x": reference}, "required": ["x", name]} for name in outer],
+        "$defs": {"v": either},
+    }
 
 
 def listed() -> list[Fields]:
