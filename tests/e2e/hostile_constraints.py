@@ -158,9 +158,7 @@ def large() -> list[Fields]:
     letters = "ABCDEFGHIJ"
     names = [a + b + c + d for a in letters for b in letters for c in letters for d in letters[:4]]
     rules = "".join(f"{name}: {after}\n" for name, after in zip(names, [*names[1:], "ZZ"], strict=True))
-    either = [
-        {"anyOf": [{"properties": {f"p{i}{j}": {"type": "string"}}} for j in range(5)]} for i in range(10)
-    ]
+    groups = ([{"properties": {f"p{i}{j}": {"type": "string"}}} for j in range(5)] for i in range(10))
     return [
         {"json_schema": {"enum": [f"value {i}" for i in range(10_000)]}},
         {"json_schema": {"enum": list(range(20_000))}},
@@ -170,7 +168,7 @@ def large() -> list[Fields]:
         {"guided_regex": "(" * 5000 + "a" + ")" * 5000},
         {"json_schema": _linked(2000)},
         {"json_schema": _nested(60)},
-        {"json_schema": {"properties": {f"p{i}": {"type": "string"} for i in range(4000)}}},
+        {"json_schema": {"properties": {f"p{i}": {"type": "string"} for i in range(2000)}}},
         {"guided_grammar": "start: " + "(" * 20_000},
         {"guided_grammar": "start: " + '"a" ' * 15_000},
         {"guided_grammar": "start: " + "|".join(f'"{i}"' for i in range(5000))},
@@ -206,21 +204,16 @@ def broad() -> list[Fields]:
             found.append({"guided_grammar": f'start: e\ne: "a" | {" | ".join(names)}\n{rules}'})
         rules = "\n".join(f'{name} ::= "a" e e | "b" {name}' for name in names)
         found.append({"grammar": f'root ::= e\ne ::= "a" | {" | ".join(names)}\n{rules}'})
-        inner = {"anyOf": [{"properties": {name: {"const": 1}}} for name in names[:1600]]}
-        outer = [
-            {"properties": {"x": {"$ref": "#/$defs/v"}}, "required": ["x", name]} for name in names[:800]
-        ]
-        found.append({"json_schema": {"anyOf": outer, "$defs": {"v": inner}}})
+        found.append({"json_schema": _crossing(names[:1600], names[:800])})
     return found
 
 
 def _crossing(inner: list[str], outer: list[str]) -> dict[str, Any]:
     """Any of some objects, each of which leads to any of some others."""
-    reference = {"$ref": "#/$defs/v"}
-    either = {"anyOf": [{"properties": {name: {"const": 1}}} for name in inner]}
+    place = {"x": {"$ref": "#/$defs/v"}}
     return {
-        "anyOf": [{"properties": {"x": reference}, "required": ["x", name]} for name in outer],
-        "$defs": {"v": either},
+        "anyOf": [{"properties": place, "required": ["x", name]} for name in outer],
+        "$defs": {"v": {"anyOf": [{"properties": {name: {"const": 1}}} for name in inner]}},
     }
 
 

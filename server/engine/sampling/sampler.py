@@ -203,6 +203,8 @@ class Sampler:
         if self._guide is None:
             return from_row(logits, self._tokens.ids, self._at_most)
         allowed = self._guide.forbid(logits)
+        if allowed is not None and not len(allowed):
+            raise ConstraintError("no token of this model may come next")
         try:
             if allowed is not None:
                 return from_row(logits[allowed], allowed)
