@@ -31,6 +31,12 @@ FaultCode = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
 ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 
 
+# The rest of OpenAI's is about what this server has not; it is refused as such, so that the type has it.
+Includable = Annotated[
+    str, Field(json_schema_extra={"enum": ["message.output_text.logprobs", "reasoning.encrypted_content"]})
+]
+
+
 class FlatSchemaFormat(Schema):
     """JSON that satisfies a schema. It always holds; `strict` has it checked by OpenAI's rules."""
 
@@ -125,7 +131,7 @@ class ResponseRequest(AnswerFields, PeersConstraintFields):
     chat_template_kwargs: dict[str, Any] | None = Field(
         default=None, description="Variables of the model's chat template, such as `enable_thinking`."
     )
-    include: list[str] | None = Field(
+    include: list[Includable] | None = Field(
         default=None,
         max_length=MAX_METADATA,
         description="`message.output_text.logprobs`: how likely each token of the text was. "

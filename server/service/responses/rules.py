@@ -6,6 +6,7 @@ What passes asks for nothing, or for what happens anyway; the schema's descripti
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from schemas.queries import RetrievalQuery
 from schemas.responses import ResponseRequest
 from server.errors import InvalidRequestError, UnsupportedParameterError
 
@@ -57,6 +58,17 @@ def check(request: ResponseRequest) -> None:
         raise _refusal("stream_options", "is only allowed when 'stream' is true")
     if request.background and request.store is False:
         raise _refusal("background", "needs 'store': who asks later finds only what is stored")
+
+
+def check_retrieval(query: RetrievalQuery) -> None:
+    """Refuse what cannot be asked about a stored response."""
+    check_include(query.include or ())
+    if query.include_obfuscation:
+        raise UnsupportedParameterError(
+            "'include_obfuscation' true is not supported.", param="include_obfuscation"
+        )
+    if query.starting_after is not None and not query.stream:
+        raise _refusal("starting_after", "is only allowed when 'stream' is true")
 
 
 def check_include(include: Sequence[str]) -> None:
