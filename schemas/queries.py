@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.base import Schema
+from schemas.common import OBFUSCATION
 from schemas.decoding import MAX_COUNT
 from schemas.responses import MAX_METADATA, Includable
 
@@ -29,7 +30,7 @@ class RetrievalQuery(IncludeQuery):
         le=MAX_COUNT,
         description="Only the events after that number. Only together with `stream`.",
     )
-    include_obfuscation: bool | None = Field(default=None, description="Only false.")
+    include_obfuscation: bool | None = Field(default=None, description=OBFUSCATION)
 
 
 class InputItemsQuery(IncludeQuery):

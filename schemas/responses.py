@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, JsonValue, StringConstraints, Tag
 
 from schemas.base import Schema
 from schemas.chat import ReasoningEffort
+from schemas.common import OBFUSCATION
 from schemas.debug import Debug
 from schemas.decoding import MAX_COUNT
 from schemas.kinds import type_tag
@@ -88,7 +89,7 @@ class ReasoningOptions(Schema):
 class ResponseStreamOptions(Schema):
     """Options that only a stream has."""
 
-    include_obfuscation: bool | None = Field(default=None, description="Only false.")
+    include_obfuscation: bool | None = Field(default=None, description=OBFUSCATION)
 
 
 class ResponseRequest(AnswerFields, PeersConstraintFields):

@@ -55,7 +55,9 @@ async def get_response(response_id: str, request: Request, services: UseServices
     if not query.stream:
         return Response(await services.responses.retrieve(response_id), media_type="application/json")
     first = 0 if query.starting_after is None else query.starting_after + 1
-    return await respond(request, await services.responses.replay(response_id, first), services, framed)
+    is_padded = bool(query.include_obfuscation)
+    replay = await services.responses.replay(response_id, first, is_padded=is_padded)
+    return await respond(request, replay, services, framed)
 
 
 @router.delete("/v1/responses/{response_id}")

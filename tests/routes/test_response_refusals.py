@@ -88,9 +88,9 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"context_management": [{"type": "compaction"}]}, "context_management", "unsupported_parameter"),
     ({"stream_options": {}}, "stream_options", "invalid_value"),
     (
-        {"stream": True, "stream_options": {"include_obfuscation": True}},
-        "stream_options.include_obfuscation",
-        "unsupported_parameter",
+        {"stream": True, "stream_options": {"include_usage": True}},
+        "stream_options.include_usage",
+        "unknown_parameter",
     ),
     ({"background": True, "store": False}, "background", "invalid_value"),
     ({"previous_response_id": "resp_none"}, "previous_response_id", "previous_response_not_found"),

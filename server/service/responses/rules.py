@@ -21,7 +21,7 @@ class _Only:
 
     param: str
     read: Callable[[ResponseRequest], object]
-    passing: tuple[object, ...]
+    passing: tuple[str, ...]
 
 
 _ONLY = (
@@ -32,11 +32,6 @@ _ONLY = (
     _Only("reasoning.generate_summary", lambda r: r.reasoning and r.reasoning.generate_summary, ("auto",)),
     _Only("reasoning.mode", lambda r: r.reasoning and r.reasoning.mode, ("standard",)),
     _Only("reasoning.context", lambda r: r.reasoning and r.reasoning.context, ("auto",)),
-    _Only(
-        "stream_options.include_obfuscation",
-        lambda r: r.stream_options and r.stream_options.include_obfuscation,
-        (False,),
-    ),
 )
 
 
@@ -45,7 +40,7 @@ def check(request: ResponseRequest) -> None:
     for only in _ONLY:
         value = only.read(request)
         if value is not None and value not in only.passing:
-            shown = " or ".join(f"'{value}'" if isinstance(value, str) else "false" for value in only.passing)
+            shown = " or ".join(f"'{value}'" for value in only.passing)
             message = f"'{only.param}' '{value}' is not supported; only {shown} is."
             raise UnsupportedParameterError(message, param=only.param)
     if request.prompt is not None:
@@ -63,12 +58,10 @@ def check(request: ResponseRequest) -> None:
 def check_retrieval(query: RetrievalQuery) -> None:
     """Refuse what cannot be asked about a stored response."""
     check_include(query.include or ())
-    if query.include_obfuscation:
-        raise UnsupportedParameterError(
-            "'include_obfuscation' true is not supported.", param="include_obfuscation"
-        )
-    if query.starting_after is not None and not query.stream:
-        raise _refusal("starting_after", "is only allowed when 'stream' is true")
+    for name in ("starting_after", "include_obfuscation"):
+        value = getattr(query, name)
+        if value is not None and value is not False and not query.stream:
+            raise _refusal(name, "is only allowed when 'stream' is true")
 
 
 def check_include(include: Sequence[str]) -> None:
