@@ -54,6 +54,21 @@ from server.version import version
 _FAILURE = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorResponse.__name__}"}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"content": _FAILURE}, "5XX": {"content": _FAILURE}}
 
+# What scripts of web pages may read besides the body.
+_SHOWN_HEADERS = (
+    "x-request-id",
+    "retry-after",
+    *(
+        f"x-ratelimit-{what}-{kind}"
+        for what in ("limit", "remaining", "reset")
+        for kind in ("requests", "tokens")
+    ),
+)
+
+_ROUTERS = tuple(
+    part.router for part in (chat, completions, responses, embeddings, tokenize, models, admin, ops)
+)
+
 # Schemas that FastAPI does not see, because routes read bodies from their bytes.
 _DESCRIBED: tuple[type[Schema], ...] = (
     ChatCompletionRequest,
@@ -105,8 +120,8 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
-    for routes in (chat, completions, responses, embeddings, tokenize, models, admin, ops):
-        app.include_router(routes.router, responses=_ERRORS)
+    for router in _ROUTERS:
+        app.include_router(router, responses=_ERRORS)
     app.include_router(docs.router)
     envelope.install(app)
     _describe_bodies(app)
@@ -128,9 +143,10 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, tracing:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["*"],
-            expose_headers=["x-request-id"],
+            expose_headers=_SHOWN_HEADERS,
         )
-    app.add_middleware(Journal, metrics=metrics, tracing=tracing)
+    known = [route for router in (*_ROUTERS, docs.router) for route in router.routes]
+    app.add_middleware(Journal, metrics=metrics, tracing=tracing, routes=known)
 
 
 def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:

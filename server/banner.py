@@ -57,6 +57,13 @@ def _sizes(registry: ModelRegistry) -> Iterator[str]:
     model = registry.loaded(offer.id)
     if len(registry.offers) > 1 or model is None or not isinstance(model.engine, AsyncEngine):
         return
-    config = model.engine.config
-    yield f"  at once:  {config.max_running} sequences, {config.num_cells} tokens in memory"
-    yield f"  takes:    {config.num_threads} threads, about {offer.estimate_need() >> 20} MiB of memory"
+    sizes = model.engine.sizes
+    if sizes is None:
+        return
+    config = sizes.config
+    if model.engine.traits.can_generate:
+        sequences = f"{config.max_running} sequences ({sizes.reason})"
+        yield f"  at once:  {sequences}, {config.num_cells} tokens in memory"
+    yield f"  takes:    {config.num_threads} threads, up to {sizes.memory.total >> 20} MiB of memory"
+    for shortage in sizes.shortages:
+        yield f"  less:     {shortage}"

@@ -8,6 +8,7 @@
     |   +-- UnsupportedParameterError  400 unsupported_parameter
     |   +-- ContextLengthError         400 context_length_exceeded
     |   +-- RequestTooLargeError       413 request_too_large
+    |   +-- HeadTooLargeError          431 request_head_too_large
     |   +-- RequestTimeoutError        408 request_timeout
     |   +-- AuthenticationError        401 invalid_api_key
     |   +-- PermissionDeniedError      403 permission_denied
@@ -78,8 +79,15 @@ class RequestTooLargeError(InvalidRequestError):
     code = "request_too_large"
 
 
+class HeadTooLargeError(InvalidRequestError):
+    """The request line and the headers have more bytes or fields than are allowed."""
+
+    status = 431
+    code = "request_head_too_large"
+
+
 class RequestTimeoutError(InvalidRequestError):
-    """The body did not arrive in the time that the operator allows."""
+    """The head or the body did not arrive in the time that the operator allows."""
 
     status = 408
     code = "request_timeout"

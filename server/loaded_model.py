@@ -39,6 +39,10 @@ class TextEngine(Protocol):
         """Tokens that one sequence may have; valid after `start`."""
 
     @property
+    def need(self) -> int:
+        """Bytes of memory that it may take by estimate; valid after `start`."""
+
+    @property
     def num_restarts(self) -> int:
         """How often it was started anew after it had ended."""
 

@@ -4,7 +4,9 @@ Linux says it in /proc and in control groups, version 2 (`cpu.max`, `memory.max`
 `memory.limit_in_bytes`). A limit holds for all groups below the one that it is set on.
 """
 
+import contextlib
 import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +32,18 @@ def available_memory(root: Path = _ROOT) -> int:
     """Bytes that can still be taken before something is pushed out; a file's cache counts as free."""
     free = _meminfo(root).get("MemAvailable", _physical_memory(root))
     return max(0, min([free, *(limit - used for limit, used in _memory_groups(root))]))
+
+
+def allow_files(wanted: int) -> int:
+    """Raise this process's limit of open files to `wanted`, as far as it may be; returns what it is then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or soft >= limit:
+        return wanted if soft == resource.RLIM_INFINITY else soft
+    # macOS has a limit of its own below the one it tells.
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -69,6 +69,10 @@ class Metrics:
         )
         self.http_errors = self._counter("http_errors", "Errors told to clients.", ("code",))
 
+    def count_error(self, code: str | None) -> None:
+        """Count an error that a client was told."""
+        self.http_errors.labels(code or "unknown").inc()
+
     def render(self, accept: str) -> tuple[bytes, str]:
         """All series, in the text format that `accept` (an HTTP header) prefers, and its content type."""
         for reading in self._engines():

@@ -14,24 +14,35 @@ class ModelOptions(BaseModel):
     context_size: int = Field(
         default=0,
         ge=0,
-        description="Most tokens of one prompt and its answer. 0: the model's training length, up to 8192.",
+        description="Most tokens of one prompt and its answer. 0: the model's training length, up to 8192, "
+        "less where memory is short.",
     )
     kv_cells: int = Field(
         default=0,
         ge=0,
-        description="Tokens that all sequences together may keep in memory. 0: 8192, or the context size.",
+        description="Tokens that all sequences together may keep in memory. 0: 8192, or the context size; "
+        "less where memory is short.",
     )
     kv_parked: int | None = Field(
         default=None,
         ge=0,
         description="Tokens of idle sequences kept outside of that memory, for their next turn. "
-        "Default: as many as in it, where memory allows.",
+        "Default: as many as in it, in half of the memory that is left at most.",
     )
     batch_size: PositiveInt = Field(default=512, description="Most tokens that one engine step computes.")
     max_sequences: int = Field(
-        default=64, ge=1, le=MAX_SEQUENCES, description="Sequences in memory, running and idle together."
+        default=0,
+        ge=0,
+        le=MAX_SEQUENCES,
+        description="Sequences in memory, running and idle together. 0: twice as many as may run, "
+        "fewer where their states and logits would take over a quarter of the memory beside the weights.",
     )
-    max_running: int = Field(default=32, ge=1, le=MAX_SEQUENCES, description="Sequences that run at once.")
+    max_running: int = Field(
+        default=0,
+        ge=0,
+        le=MAX_SEQUENCES,
+        description="Sequences that run at once. 0: 16 for each core, from 16 to 64; 64 with a GPU.",
+    )
     max_waiting: int = Field(
         default=1024, ge=0, description="Choices that may wait for a model; the next request gets a 503."
     )

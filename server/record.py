@@ -36,7 +36,7 @@ class RequestRecord:
         """Note the error that the client was told."""
         self.error_code = code or "unknown"
         if self.metrics is not None:
-            self.metrics.http_errors.labels(self.error_code).inc()
+            self.metrics.count_error(code)
 
     def generation(
         self, model: str, num_prompt_tokens: int, num_choices: int, params: SamplingParams

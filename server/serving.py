@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import math
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -15,15 +14,19 @@ from server.app import create_app
 from server.auth.key_ring import open_ring
 from server.auth.keys import KeyFileError
 from server.banner import banner
+from server.machine import allow_files
+from server.net.tls import TlsError, server_context
+from server.net.web_config import web_config
 from server.registry import CatalogError, ModelRegistry, registry_of
+from server.routes.deps import Services
 from server.service.presets import PresetError
 from server.settings import Settings
 from server.tracing import Tracing, TracingError, open_tracing
 
 log = logging.getLogger(__name__)
 
-# Seconds for the errors that end what is left, once the grace of running requests is over.
-_DRAIN_SECONDS = 10
+# Open files besides connections: models, pipes to engines, stored responses.
+_OTHER_FILES = 256
 
 
 class StartError(Exception):
@@ -43,7 +46,7 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
     with listener:
         registry = _registry(settings, make_registry)
         tracing = _tracing(settings)
-        server = _Server(_config(settings, registry, tracing), registry, settings.shutdown_seconds)
+        server = _server(settings, registry, tracing)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         starting = asyncio.create_task(registry.start())
         try:
@@ -83,21 +86,29 @@ def count_keys(settings: Settings) -> int:
 
 
 class _Server(uvicorn.Server):
-    """Ends in good order: requests get their time, then one error each, then the engines go."""
+    """Ends in good order: what is being made gets its time, then one error each, then the engines go."""
 
-    def __init__(self, config: uvicorn.Config, registry: ModelRegistry, grace: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, registry: ModelRegistry, services: Services, grace: float
+    ) -> None:
         super().__init__(config)
         self._registry = registry
+        self._services = services
         self._grace = grace
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening and wait for running requests, but not for ever."""
+        """Stop listening and wait for running requests and background responses, but not for ever."""
         closing = asyncio.create_task(self._close_after_grace())
+        settling = asyncio.create_task(self._services.responses.settle())
+        # Those that uvicorn waits for, until it is told to wait no longer.
+        self.server_state.tasks.add(settling)
+        settling.add_done_callback(self.server_state.tasks.discard)
         try:
             await super().shutdown(sockets)
         finally:
-            closing.cancel()
-            await asyncio.gather(closing, return_exceptions=True)
+            for task in (closing, settling):
+                task.cancel()
+            await asyncio.gather(closing, settling, return_exceptions=True)
 
     async def _close_after_grace(self) -> None:
         await asyncio.sleep(self._grace)
@@ -107,11 +118,13 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         """Take SIGINT and SIGTERM while the server runs; the second one stops waiting for requests.
 
-        uvicorn's own version raises a signal again at the end, before our clean-up has run.
+        uvicorn's own version does so for SIGINT alone, and raises a signal again at the end, before our
+        clean-up has run.
         """
 
-        def handle(number: int, frame: FrameType | None) -> None:
-            self.handle_exit(number, frame)
+        def handle(_number: int, _frame: FrameType | None) -> None:
+            self.force_exit = self.should_exit
+            self.should_exit = True
 
         previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -143,23 +156,29 @@ def _tracing(settings: Settings) -> Tracing | None:
         return None
 
 
-def _config(settings: Settings, registry: ModelRegistry, tracing: Tracing | None) -> uvicorn.Config:
+def _server(settings: Settings, registry: ModelRegistry, tracing: Tracing | None) -> _Server:
     try:
         app = create_app(settings, registry, tracing)
-    except (PresetError, KeyFileError) as error:
+        tls = server_context(settings)
+    except (PresetError, KeyFileError, TlsError) as error:
         raise StartError(str(error)) from error
-    return uvicorn.Config(
+    services: Services = app.state.services
+    config = web_config(
         app,
-        # Its lines of routine are for those who look for a fault.
-        log_config=None,
-        log_level="debug" if settings.log_level == "debug" else "warning",
-        access_log=False,
-        ws="none",
-        ssl_certfile=settings.tls_certificate,
-        ssl_keyfile=settings.tls_key,
-        h11_max_incomplete_event_size=settings.max_header_bytes,
-        timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds) + _DRAIN_SECONDS,
+        settings,
+        max_connections=_max_connections(settings.max_connections),
+        count_error=services.metrics.count_error,
+        tls=tls,
     )
+    return _Server(config, registry, services, settings.shutdown_seconds)
+
+
+def _max_connections(wanted: int) -> int:
+    """As many as the system has files for."""
+    allowed = allow_files(wanted + _OTHER_FILES) - _OTHER_FILES
+    if allowed < wanted:
+        log.warning("at most %d connections: the limit of open files (ulimit -n) allows no more", allowed)
+    return max(1, min(wanted, allowed))
 
 
 def _listen(host: str, port: int) -> socket.socket:

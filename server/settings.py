@@ -120,8 +120,20 @@ class Settings(ModelOptions, BaseSettings):
     cors_origins: Items = Field(
         default=[], description="Origins whose web pages may call, such as https://example.org; exact."
     )
-    tls_certificate: Path | None = Field(default=None, description="PEM file: speak HTTPS alone.")
-    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
+    tls_certificate: Place | None = Field(
+        default=None, description="PEM file of a certificate and its chain: speak HTTPS alone."
+    )
+    tls_key: Place | None = Field(default=None, description="PEM file of the certificate's private key.")
+    max_connections: PositiveInt = Field(
+        default=4096,
+        description="Most connections; the one without a request for the longest makes room for another.",
+    )
+    idle_seconds: float = Field(
+        default=75.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="How long a connection is kept open between two requests.",
+    )
     keys_file: Path | None = Field(
         default=None,
         description="File of keys, see `caravan keys`. Default: keys.json in the data directory. "
@@ -151,6 +163,9 @@ class Settings(ModelOptions, BaseSettings):
     max_prompts: PositiveInt = Field(default=128, description="Most prompts in one completion request.")
     max_body_bytes: PositiveInt = Field(default=4 * 1024 * 1024, description="Largest request body.")
     max_header_bytes: PositiveInt = Field(default=65536, description="Largest head of a request.")
+    head_seconds: float = Field(
+        default=20.0, gt=0, allow_inf_nan=False, description="How long a request's head may take to arrive."
+    )
     body_seconds: float = Field(
         default=60.0, gt=0, allow_inf_nan=False, description="How long a request's body may take to arrive."
     )

@@ -4,7 +4,9 @@ Names are those of the semantic conventions for HTTP servers and for generative 
 none of them. Spans are made from a request's record when it has ended, so nothing is traced while it runs.
 """
 
+import logging
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +24,10 @@ _PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP
 _PROTOCOL = "http/protobuf"
 _PATH = "/v1/traces"
 _NANOSECONDS = 10**9
+# For the last traces, when the server ends.
+_CLOSE_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
 
 
 class TracingError(Exception):
@@ -81,8 +87,15 @@ class Tracing:
         span.end(now)
 
     def close(self) -> None:
-        """Send what is left; takes some seconds where nobody listens."""
-        self._provider.shutdown()
+        """Send what is left, or give it up after `_CLOSE_SECONDS`.
+
+        The library tries on for longer where nobody listens; its thread and this one end with the process.
+        """
+        closing = threading.Thread(target=self._provider.shutdown, name="last traces", daemon=True)
+        closing.start()
+        closing.join(_CLOSE_SECONDS)
+        if closing.is_alive():
+            log.warning("the last traces are lost: the collector does not take them")
 
 
 def open_tracing(endpoint: str | None) -> Tracing | None:
@@ -113,7 +126,8 @@ def open_tracing(endpoint: str | None) -> Tracing | None:
     exporter = OTLPSpanExporter() if endpoint is None else OTLPSpanExporter(endpoint=_traces_url(endpoint))
     ours = Resource({"service.name": "caravan", "service.version": version()})
     resource = Resource.create().merge(ours).merge(OTELResourceDetector().detect())
-    provider = TracerProvider(resource=resource)
+    # Its own handler at the end of the process would wait without a limit.
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return Tracing(provider)
 

@@ -78,6 +78,7 @@ class ScriptedEngine:
         self.num_starts = 0
         self.closed = False
         self.num_restarts = 0
+        self.need = 1
         self.pid: int | None = None
         self.traits = ModelTraits(embedding_size=4)
 

@@ -11,6 +11,8 @@ import uvicorn
 
 from server.app import create_app
 from server.engine.client import AsyncEngine
+from server.net.tls import server_context
+from server.net.web_config import web_config
 from server.registry import ModelRegistry
 from server.settings import Settings
 from server.tracing import Tracing
@@ -23,11 +25,16 @@ def live_server(
     registry: ModelRegistry, settings: Settings | None = None, *, tracing: Tracing | None = None
 ) -> Generator[str, None, None]:
     """Serve the models of `registry`; the value is the address without `/v1`."""
-    config = uvicorn.Config(
-        create_app(settings or Settings(), registry, tracing),
-        log_level="error",
-        timeout_graceful_shutdown=1,
+    settings = settings or Settings()
+    app = create_app(settings, registry, tracing)
+    config = web_config(
+        app,
+        settings,
+        max_connections=settings.max_connections,
+        count_error=app.state.services.metrics.count_error,
+        tls=server_context(settings),
     )
+    config.timeout_graceful_shutdown = 1
     server = uvicorn.Server(config)
 
     async def run(listener: socket.socket) -> None:
@@ -41,7 +48,8 @@ def live_server(
         thread.start()
         try:
             wait_until(lambda: server.started)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            scheme = "http" if settings.tls_certificate is None else "https"
+            yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(_DEADLINE_SECONDS)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+import server.tracing
 from server.app import create_app
 from server.errors import EngineFailedError
 from server.record import RequestRecord
@@ -22,7 +23,7 @@ from tests.live_server import live_server, wait_until
 pytest.importorskip("opentelemetry.sdk", reason="traces are an extra")
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="traces are an extra")
 
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -223,6 +224,31 @@ def test_traces_reach_a_collector(no_variables: pytest.MonkeyPatch) -> None:
     assert all(b"deployment.environment.name" in body for _, body in received)
     assert b"caravan" in received[0][1]
     assert b"another" in received[2][1]
+
+
+class Stubborn(SpanProcessor):
+    """Ends when it is let, as an exporter does that tries again and again."""
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+        self.has_ended = threading.Event()
+
+    def shutdown(self) -> None:
+        self.may_end.wait()
+        self.has_ended.set()
+
+
+def test_a_collector_that_does_not_listen_holds_nobody_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider, stubborn = TracerProvider(shutdown_on_exit=False), Stubborn()
+    provider.add_span_processor(stubborn)
+    monkeypatch.setattr(server.tracing, "_CLOSE_SECONDS", 0)
+    Tracing(provider).close()
+    assert not stubborn.has_ended.is_set()
+    assert "the last traces are lost" in caplog.text
+    stubborn.may_end.set()
+    assert stubborn.has_ended.wait(20)
 
 
 def test_whether_traces_are_wanted(no_variables: pytest.MonkeyPatch) -> None:

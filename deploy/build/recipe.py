@@ -20,9 +20,14 @@ from deploy.build.errors import BuildError
 
 PACKAGE = "llama-cpp-python"
 ONLY_LIBRARY = Path(__file__).with_name("only_library.cmake")
+MASKED_CELLS = Path(__file__).with_name("masked_cells.cmake")
 
-# Multimodal input is not served, so that half of the source is left out; so are llama.cpp's own tools.
-_ALWAYS = ("-DLLAVA_BUILD=OFF", f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={ONLY_LIBRARY}")
+_ALWAYS = (
+    # Multimodal input is not served, so that half of the source is left out; so are llama.cpp's own tools.
+    "-DLLAVA_BUILD=OFF",
+    f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={ONLY_LIBRARY}",
+    f"-DCMAKE_PROJECT_ggml_INCLUDE={MASKED_CELLS}",
+)
 
 _THIS_PROCESSOR = ("-DGGML_NATIVE=ON",)
 # One module for each generation of processors, beside the library, which takes the best that runs.
@@ -112,7 +117,14 @@ def digest(version: str, backend: Backend, toolchain: Toolchain, user: UserOptio
     # Files count by content, not by where this checkout lies, so two checkouts share their wheels.
     here = str(Path(__file__).parent)
     options = [shlex.join(cmake_arguments(backend, verdict, user)).replace(here, "") for verdict in Amx]
-    files = [path.read_text() for path in (ONLY_LIBRARY, amx.REPAIR_HEADER, amx.PROBE_SOURCE)]
+    sources = (
+        ONLY_LIBRARY,
+        MASKED_CELLS,
+        MASKED_CELLS.with_suffix(".h"),
+        amx.REPAIR_HEADER,
+        amx.PROBE_SOURCE,
+    )
+    files = [path.read_text() for path in sources]
     parts = [version, backend.value, toolchain.identity(), options, files, extra]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 

@@ -43,6 +43,16 @@ class _Account:
     tokens: Bucket | None
     num_active: int = 0
 
+    def headers(self) -> dict[str, str]:
+        """What is left, under OpenAI's names."""
+        told = {}
+        for kind, bucket in (("requests", self.requests), ("tokens", self.tokens)):
+            if bucket is not None:
+                told[f"x-ratelimit-limit-{kind}"] = str(bucket.capacity)
+                told[f"x-ratelimit-remaining-{kind}"] = str(max(0, math.floor(bucket.level())))
+                told[f"x-ratelimit-reset-{kind}"] = _duration(bucket.seconds_until(bucket.capacity))
+        return told
+
 
 class Admission:
     """One admitted request; `leave` must follow."""
@@ -52,14 +62,8 @@ class Admission:
         account.num_active += 1
 
     def headers(self) -> dict[str, str]:
-        """What is left, under OpenAI's names."""
-        told = {}
-        for kind, bucket in (("requests", self._account.requests), ("tokens", self._account.tokens)):
-            if bucket is not None:
-                told[f"x-ratelimit-limit-{kind}"] = str(bucket.capacity)
-                told[f"x-ratelimit-remaining-{kind}"] = str(max(0, math.floor(bucket.level())))
-                told[f"x-ratelimit-reset-{kind}"] = _duration(bucket.seconds_until(bucket.capacity))
-        return told
+        """What is left of the key's limits, for the answer."""
+        return self._account.headers()
 
     def leave(self, num_tokens: int) -> None:
         """The request has ended, and its prompt and answer had so many tokens."""
@@ -99,6 +103,10 @@ class Quotas:
         if account.requests is not None:
             account.requests.take(1)
         return Admission(account)
+
+    def headers(self, key: Key) -> dict[str, str]:
+        """What is left of a key's limits, for the answer to a request that was not admitted."""
+        return self._account(key).headers()
 
     def _account(self, key: Key) -> _Account:
         account = self._accounts.get(key.name)

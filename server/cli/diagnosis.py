@@ -1,6 +1,7 @@
 """What can be wrong with a machine, a build of llama.cpp or the sizes asked for, and how to mend it."""
 
 import asyncio
+import contextlib
 import enum
 import logging
 import socket
@@ -13,9 +14,13 @@ from server.banner import keys_told
 from server.cli.units import shown_bytes
 from server.engine.child import EngineStartError
 from server.engine.client import AsyncEngine
+from server.engine.config import EngineConfig
+from server.engine.sizing import Sizes, resources, sizes_of
 from server.llama import library
+from server.llama.gguf_header import HeaderError
 from server.loaded_model import TextEngine
-from server.machine import available_memory, memory_limit, usable_cores
+from server.machine import memory_limit, usable_cores
+from server.net.tls import TlsError, server_context
 from server.registry import CatalogError, offers
 from server.serving import StartError, count_keys
 from server.settings import Settings
@@ -60,13 +65,16 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield gpu(library.has_gpu(), Path("/dev/nvidia0").exists())
     yield _port(settings)
     yield keys(settings)
+    yield tls(settings)
     try:
         offer = offers(settings)[0]
     except CatalogError as error:
         yield Finding("model", Verdict.FAULT, str(error), "name a GGUF file with --model")
         return
-    yield memory(offer.estimate_need(), available_memory(), memory_limit())
-    yield asyncio.run(first_prompt(offer.make_engine()))
+    engine = offer.make_engine()
+    if isinstance(engine, AsyncEngine):
+        yield from _sizes(engine.config)
+    yield asyncio.run(first_prompt(engine))
 
 
 def processor(system_info: str, flags: frozenset[str]) -> Iterator[Finding]:
@@ -96,12 +104,32 @@ def gpu(is_used: bool, is_there: bool) -> Finding:
     return Finding("GPU", Verdict.FINE, "in use" if is_used else "none; the processor computes")
 
 
-def memory(need: int, free: int, limit: int) -> Finding:
+def _sizes(config: EngineConfig) -> Iterator[Finding]:
+    """What the engine will settle on; nothing for a file that cannot be read: the first prompt tells."""
+    given = resources()
+    with contextlib.suppress(HeaderError, OSError):
+        sizes = sizes_of(config, given)
+        yield from sequences(sizes)
+        yield memory(sizes, given.memory, memory_limit())
+
+
+def sequences(sizes: Sizes) -> Iterator[Finding]:
+    """How many are served at once, and why; what had to be made smaller than it would be."""
+    config = sizes.config
+    detail = f"{config.max_running} at once ({sizes.reason}), {config.max_sequences} in memory"
+    yield Finding("sequences", Verdict.FINE, detail)
+    for shortage in sizes.shortages:
+        yield Finding("sizes", Verdict.ADVICE, shortage)
+
+
+def memory(sizes: Sizes, free: int, limit: int) -> Finding:
     """Whether the model fits."""
+    need = sizes.memory
     detail = (
-        f"the model needs about {shown_bytes(need)}, {shown_bytes(free)} of {shown_bytes(limit)} are free"
+        f"the model needs {shown_bytes(need.at_start)} and up to {shown_bytes(need.total)}, "
+        f"{shown_bytes(free)} of {shown_bytes(limit)} are free"
     )
-    if need <= free:
+    if need.at_start <= free:
         return Finding("memory", Verdict.FINE, detail)
     remedy = "set a smaller --context-size and --kv-cells, or take a smaller model or quantization"
     return Finding("memory", Verdict.FAULT, detail, remedy)
@@ -122,6 +150,15 @@ def keys(settings: Settings) -> Finding:
         return Finding("keys", Verdict.FINE, keys_told(count_keys(settings)))
     except StartError as error:
         return Finding("keys", Verdict.FAULT, str(error))
+
+
+def tls(settings: Settings) -> Finding:
+    """Whether HTTPS can be spoken where it is asked for."""
+    try:
+        is_on = server_context(settings) is not None
+    except TlsError as error:
+        return Finding("TLS", Verdict.FAULT, str(error))
+    return Finding("TLS", Verdict.FINE, "on; the certificate and its key fit" if is_on else "off")
 
 
 async def first_prompt(engine: TextEngine) -> Finding:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.engine.config import settled_lengths
-from server.llama.estimate import MemoryEstimate, estimate
+from server.engine.sizing import Sizes, resources, settle
 from server.llama.gguf_header import GgufHeader, HeaderError, read_header
 from server.model_store import quantization, stored_models
+from server.planning import engine_config, memory_budget
 from server.resident import RESIDENT_ID, model_path
 from server.settings import Settings
 
@@ -58,9 +58,7 @@ class ModelFacts:
 
     name: str
     header: GgufHeader
-    context_size: int
-    num_cells: int
-    memory: MemoryEstimate
+    sizes: Sizes
 
     @property
     def quantization(self) -> str:
@@ -87,17 +85,8 @@ class ModelFacts:
 def facts(name: str, path: Path, settings: Settings) -> ModelFacts:
     """Read a file's header. Raises HeaderError or OSError."""
     header = read_header(path)
-    context_size, num_cells = settled_lengths(
-        settings.context_size, settings.kv_cells, header.training_context
-    )
-    memory = estimate(
-        header,
-        num_cells=num_cells,
-        num_parked_tokens=num_cells if settings.kv_parked is None else settings.kv_parked,
-        max_sequences=settings.max_sequences,
-        batch_size=settings.batch_size,
-    )
-    return ModelFacts(name, header, context_size, num_cells, memory)
+    config = engine_config(path, settings, memory_budget(settings))
+    return ModelFacts(name, header, settle(config, header, resources()))
 
 
 def known_models(settings: Settings) -> tuple[list[ModelFacts], list[str]]:

@@ -10,6 +10,7 @@ import sys
 from server.engine import messages
 from server.engine.config import EngineConfig
 from server.engine.embedding import ModelTraits
+from server.engine.sizing import Sizes
 
 _STOP_SECONDS = 5.0
 # llama.cpp's threads meet at barriers some hundred times a step. By default GNU OpenMP spins there for
@@ -32,7 +33,7 @@ def relay(line: messages.Logged) -> None:
 
 
 class EngineChild:
-    """A running engine process. `config` is what it really uses, every size filled in."""
+    """A running engine process. `sizes` are those it really uses."""
 
     module = "server.engine.process"
 
@@ -45,7 +46,7 @@ class EngineChild:
         self._process = process
         self._reader = reader
         self._writer = writer
-        self.config: EngineConfig
+        self.sizes: Sizes
         self.traits = ModelTraits()
         self.system_info = ""
 
@@ -118,8 +119,8 @@ class EngineChild:
                     relay(line)
                 case messages.Loaded():
                     loaded = True
-                case messages.Ready(config, system_info, traits):
-                    self.config, self.system_info, self.traits = config, system_info, traits
+                case messages.Ready(sizes, system_info, traits):
+                    self.sizes, self.system_info, self.traits = sizes, system_info, traits
                     return
                 case messages.StartFailed(message):
                     raise EngineStartError(message)

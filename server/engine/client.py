@@ -17,6 +17,7 @@ from server.engine.embedding_calls import EmbeddingCalls
 from server.engine.mailbox import Item, Mailbox
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
+from server.engine.sizing import Sizes
 from server.errors import EngineFailedError, EngineUnavailableError, OverloadedError
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class AsyncEngine:
         self._embeddings = EmbeddingCalls()
         self._stats = EngineStats()
         self._traits = ModelTraits()
+        self._sizes: Sizes | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._backoff = _FIRST_BACKOFF
         self._start_seconds = 0.0
@@ -79,6 +81,16 @@ class AsyncEngine:
     def config(self) -> EngineConfig:
         """The sizes in use; those left open are filled in once the engine has started."""
         return self._wanted
+
+    @property
+    def sizes(self) -> Sizes | None:
+        """What the engine has settled on; None before it has started."""
+        return self._sizes
+
+    @property
+    def need(self) -> int:
+        """Bytes that it may take by estimate; 0 before it has started."""
+        return 0 if self._sizes is None else self._sizes.memory.total
 
     @property
     def context_size(self) -> int:
@@ -222,7 +234,7 @@ class AsyncEngine:
             log.warning("the engine %s; starting again with use_extra_bufts off: slower, but safe", error)
             self._wanted = msgspec.structs.replace(self._wanted, use_extra_buffers=False)
             child = await EngineChild.start(self._wanted, level)
-        self._wanted = child.config
+        self._wanted, self._sizes = child.sizes.config, child.sizes
         self._traits = child.traits
         self._start_seconds = time.monotonic() - begun
         return child

@@ -10,14 +10,16 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     model's training length, at most DEFAULT_CONTEXT_LIMIT. `num_cells` is the KV memory of all sequences
     together; 0 takes DEFAULT_NUM_CELLS, or `context_size` if that is more. `num_parked_tokens` bounds idle
     sequences kept outside of the cells, which takes as much memory a token; None means `num_cells`.
-    `max_sequences` bounds the sequences known to llama.cpp, running and idle together (at most 256).
+    `max_sequences` bounds the sequences known to llama.cpp, running and idle together (at most
+    MAX_SEQUENCES), and `max_running` those that run; 0 leaves them to `server.engine.sizing`.
     `max_waiting` bounds the choices that wait beyond `max_running`, and `queue_seconds` how long each may;
     0 is no bound.
     `step_seconds` is the pace kept for streams that are already running: a prompt is cut so that one step
     takes about that long. `num_scored_rows` bounds the rows of logits that a step computes for the sake of
     prompts' log probabilities; llama.cpp keeps room for each. `num_threads` 0 means one per usable core.
     `num_sampling_threads` draw the rows of a step.
-    `num_gpu_layers` -1 means all.
+    `num_gpu_layers` -1 means as many as fit. `memory_budget` is how many bytes the engine may plan with; 0 is
+    what is free.
     """
 
     model_path: str
@@ -25,8 +27,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     num_cells: int = 0
     num_parked_tokens: int | None = None
     batch_size: int = 512
-    max_sequences: int = 64
-    max_running: int = 32
+    max_sequences: int = 0
+    max_running: int = 0
     max_waiting: int = 1024
     queue_seconds: float = 0.0
     num_scored_rows: int = 64
@@ -34,9 +36,17 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     num_threads: int = 0
     num_sampling_threads: int = 1
     num_gpu_layers: int = -1
+    memory_budget: int = 0
     use_extra_buffers: bool = True
 
+    @property
+    def num_spare_rows(self) -> int:
+        """Rows of logits that a step may hand out beyond one for each sequence."""
+        return max(0, self.max_running + self.num_scored_rows - self.max_sequences)
 
+
+# `llama_max_parallel_sequences`, which the command line does not load llama.cpp for.
+MAX_SEQUENCES = 256
 DEFAULT_CONTEXT_LIMIT = 8192
 DEFAULT_NUM_CELLS = 8192
 

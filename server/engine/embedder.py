@@ -16,8 +16,6 @@ from server.llama.embedding_context import EmbeddingContext
 
 log = logging.getLogger(__name__)
 
-# Of a model that generates, llama.cpp also computes and keeps logits for every token of a batch.
-MAX_PIECE = 128
 _LEAST_CELLS = 512
 
 MakeContext = Callable[[int], EmbeddingContext]

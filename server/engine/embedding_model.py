@@ -2,20 +2,17 @@
 
 from collections.abc import Callable
 
-import msgspec
 import numpy as np
 
 from server.engine.config import EngineConfig
-from server.engine.embedder import MAX_PIECE, Embedder
+from server.engine.embedder import Embedder
 from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits, Pooling
-from server.llama import library
 from server.llama.embedding_context import EmbeddingContext
+from server.llama.estimate import VECTOR_BATCH, VECTOR_TEXTS
 from server.llama.model import Model
 
 # llama.cpp's numbers; a file without one, or with none at all, gets the mean.
 _POOLINGS = {1: Pooling.MEAN, 2: Pooling.CLS, 3: Pooling.LAST, 4: Pooling.RANK}
-# Texts in one batch. Recurrent models keep a state for each, so not too many.
-_MAX_TEXTS = 16
 # A build that breaks AMX passes short texts and dies on the first long one.
 _FIRST_TEXT_TOKENS = 300
 
@@ -29,11 +26,6 @@ def traits_of(model: Model, *, can_generate: bool = True) -> ModelTraits:
     )
 
 
-def encoder_sizes(config: EngineConfig, training_context: int) -> EngineConfig:
-    """The config of a model whose positions end with those it was trained on."""
-    return msgspec.structs.replace(config, context_size=min(config.context_size, training_context))
-
-
 def make_embedder(
     model: Model, config: EngineConfig, publish: Callable[[list[EmbedOutput]], None], *, is_whole: bool
 ) -> Embedder:
@@ -43,8 +35,8 @@ def make_embedder(
         return EmbeddingContext(
             model,
             num_cells=num_cells,
-            batch_size=num_cells if is_whole else min(MAX_PIECE, num_cells),
-            max_sequences=min(_MAX_TEXTS, library.max_sequences()),
+            batch_size=num_cells if is_whole else min(VECTOR_BATCH, num_cells),
+            max_sequences=VECTOR_TEXTS,
             num_threads=config.num_threads,
         )
 

@@ -8,6 +8,7 @@ from server.engine.config import EngineConfig
 from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
 from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.params import GenerationRequest
+from server.engine.sizing import Sizes
 
 _LENGTH = struct.Struct("<I")
 LENGTH_SIZE = _LENGTH.size
@@ -47,9 +48,9 @@ class Loaded(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """The first prompt came out well; requests may come. `config` has every size filled in."""
+    """The first prompt came out well; requests may come."""
 
-    config: EngineConfig
+    sizes: Sizes
     system_info: str
     traits: ModelTraits
 

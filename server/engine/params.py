@@ -2,6 +2,8 @@
 
 import msgspec
 
+from server.beginning import Beginning
+
 # llama.cpp's order; a request may name another.
 DEFAULT_SAMPLERS = ("top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc")
 
@@ -71,10 +73,18 @@ class Constraint(msgspec.Struct, frozen=True):
     out; the grammar then describes the text from the first byte of that marker on. Of markers that end at
     one place the longest counts. A token in which a marker ends, and whose rest the grammar forbids, is not
     drawn. A text without any marker may end as it likes.
+
+    With `begins`, the grammar also describes the whole answer, white space in front aside, if that begins so.
     """
 
     grammar: str
     after: tuple[str, ...] = ()
+    begins: Beginning | None = None
+
+    @property
+    def binds_at_once(self) -> bool:
+        """Whether the answer has no choice but to keep to the grammar."""
+        return not self.after and self.begins is None
 
 
 class Reasoning(msgspec.Struct, frozen=True):

@@ -13,23 +13,23 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from server.engine import messages
-from server.engine.config import EngineConfig, settled_lengths
+from server.engine.config import EngineConfig
 from server.engine.embedding import EmbedOutput, ModelTraits
 from server.engine.embedding_engine import EmbeddingEngine
-from server.engine.embedding_model import encoder_sizes, first_fault, make_embedder, traits_of
+from server.engine.embedding_model import first_fault, make_embedder, traits_of
 from server.engine.engine import Engine
 from server.engine.outputs import EngineStats, TokenOutput
-from server.engine.sizing import fitted
+from server.engine.sizing import Sizes, resources, sizes_of
 from server.llama import library
 from server.llama.batch import Batch
 from server.llama.context import Context, ContextError, DecodeStatus, NotGenerativeError
+from server.llama.gguf_header import HeaderError
 from server.llama.model import Model, ModelLoadError
-from server.machine import available_memory, usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -95,22 +95,6 @@ class _Publisher:
             self._connection.send(messages.Stepped(outputs, stats))
 
 
-def resolve(config: EngineConfig, training_context: int) -> EngineConfig:
-    """Fill in the sizes that were left open, and bring those that depend on each other into line."""
-    context_size, num_cells = settled_lengths(config.context_size, config.num_cells, training_context)
-    batch_size = min(config.batch_size, num_cells)
-    max_sequences = min(config.max_sequences, library.max_sequences())
-    return msgspec.structs.replace(
-        config,
-        context_size=context_size,
-        num_cells=num_cells,
-        batch_size=batch_size,
-        max_sequences=max_sequences,
-        max_running=min(config.max_running, max_sequences, batch_size),
-        num_threads=config.num_threads or usable_cores(),
-    )
-
-
 def run_first_prompt(context: Context, batch_size: int) -> None:
     """Compute a prompt of some hundred tokens and look at the logits; raises FirstPromptError."""
     rng = np.random.default_rng(0)
@@ -127,14 +111,15 @@ def run_first_prompt(context: Context, batch_size: int) -> None:
 
 
 def _serve(connection: _Connection, config: EngineConfig) -> None:
-    if not library.has_gpu():
-        config = fitted(config, available_memory())
+    sizes = sizes_of(config, resources())
+    config = sizes.config
+    for shortage in sizes.shortages:
+        log.warning("%s: %s", Path(config.model_path).name, shortage)
     model = Model(
         config.model_path,
         num_gpu_layers=config.num_gpu_layers,
         use_extra_buffers=config.use_extra_buffers,
     )
-    config = resolve(config, model.training_context)
     try:
         context = Context(
             model,
@@ -142,31 +127,32 @@ def _serve(connection: _Connection, config: EngineConfig) -> None:
             batch_size=config.batch_size,
             max_sequences=config.max_sequences,
             num_threads=config.num_threads,
-            num_spare_rows=max(0, config.max_running + config.num_scored_rows - config.max_sequences),
+            num_spare_rows=config.num_spare_rows,
         )
     except NotGenerativeError:
-        _serve_vectors(connection, model, encoder_sizes(config, model.training_context))
+        _serve_vectors(connection, model, sizes)
     else:
-        _serve_text(connection, model, context, config)
+        _serve_text(connection, model, context, sizes)
         context.close()
     model.close()
 
 
-def _serve_text(connection: _Connection, model: Model, context: Context, config: EngineConfig) -> None:
+def _serve_text(connection: _Connection, model: Model, context: Context, sizes: Sizes) -> None:
+    config = sizes.config
     connection.send(messages.Loaded())
     run_first_prompt(context, config.batch_size)
     embedder = make_embedder(model, config, _sender(connection), is_whole=False)
     engine = Engine(context, model.vocab, config, _Publisher(connection), embedder)
-    _work(connection, engine, config, traits_of(model))
+    _work(connection, engine, sizes, traits_of(model))
 
 
-def _serve_vectors(connection: _Connection, model: Model, config: EngineConfig) -> None:
+def _serve_vectors(connection: _Connection, model: Model, sizes: Sizes) -> None:
     connection.send(messages.Loaded())
-    embedder = make_embedder(model, config, _sender(connection), is_whole=True)
-    if fault := first_fault(model, config):
+    embedder = make_embedder(model, sizes.config, _sender(connection), is_whole=True)
+    if fault := first_fault(model, sizes.config):
         raise FirstPromptError(fault)
     engine = EmbeddingEngine(embedder, _Publisher(connection))
-    _work(connection, engine, config, traits_of(model, can_generate=False))
+    _work(connection, engine, sizes, traits_of(model, can_generate=False))
 
 
 def _sender(connection: _Connection) -> Callable[[list[EmbedOutput]], None]:
@@ -174,9 +160,9 @@ def _sender(connection: _Connection) -> Callable[[list[EmbedOutput]], None]:
 
 
 def _work(
-    connection: _Connection, engine: Engine | EmbeddingEngine, config: EngineConfig, traits: ModelTraits
+    connection: _Connection, engine: Engine | EmbeddingEngine, sizes: Sizes, traits: ModelTraits
 ) -> None:
-    connection.send(messages.Ready(config, library.system_info(), traits))
+    connection.send(messages.Ready(sizes, library.system_info(), traits))
     threading.Thread(target=_listen, args=(connection, engine), name="listener", daemon=True).start()
     engine.run()
 
@@ -211,7 +197,7 @@ def main() -> int:
     logging.basicConfig(level=first.log_level, handlers=[_LogSender(connection)])
     try:
         _serve(connection, first.config)
-    except (ModelLoadError, ContextError, FirstPromptError) as error:
+    except (HeaderError, OSError, ModelLoadError, ContextError, FirstPromptError) as error:
         connection.send(messages.StartFailed(str(error)))
         return 1
     return 0

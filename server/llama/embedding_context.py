@@ -9,11 +9,8 @@ from numpy.typing import NDArray
 
 from server.llama.batch import Batch
 from server.llama.context import ContextError
+from server.llama.estimate import MAX_EXACT_PAIRS
 from server.llama.model import Model
-
-# Flash attention on a CPU adds up in float16: a vector then depends on its neighbours, by up to 1e-3. Without
-# it, attention takes four bytes for every pair of a cell and a token of the batch, in each head.
-_MAX_EXACT = 1 << 22
 
 
 class EmbeddingContext:
@@ -37,7 +34,9 @@ class EmbeddingContext:
         params.pooling_type = llama_cpp.LLAMA_POOLING_TYPE_NONE
         params.kv_unified = True
         params.swa_full = False
-        if num_cells * batch_size <= _MAX_EXACT and not llama_cpp.llama_supports_gpu_offload():
+        # Flash attention on a CPU adds up in float16: a vector then depends on its neighbours, by up to
+        # 1e-3. Without it, attention takes memory by the pair.
+        if num_cells * batch_size <= MAX_EXACT_PAIRS and not llama_cpp.llama_supports_gpu_offload():
             params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._pointer = llama_cpp.llama_init_from_model(model.pointer, params)
         if not self._pointer:

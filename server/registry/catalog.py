@@ -10,13 +10,12 @@ from pathlib import Path
 from server import resident
 from server.chat.tool_parsers import FORMATS
 from server.engine.client import AsyncEngine
-from server.engine.config import EngineConfig, settled_lengths
-from server.llama.estimate import estimate
+from server.engine.config import EngineConfig
 from server.llama.gguf_header import HeaderError, model_stem, read_header
 from server.loaded_model import TextEngine
-from server.machine import memory_limit
 from server.model_settings import ModelSettings
 from server.model_store import find_stored, first_parts
+from server.planning import engine_config, memory_budget, need_of
 from server.registry.models import ModelRegistry
 from server.registry.offer import ModelOffer
 from server.registry.opening import open_texts
@@ -27,8 +26,6 @@ log = logging.getLogger(__name__)
 
 MakeEngine = Callable[[EngineConfig], TextEngine]
 
-# The rest is for the server itself, the system and its file cache.
-_SHARE_OF_MEMORY = 0.8
 # Files that are made to go with a model, and are none.
 _COMPANIONS = ("adapter", "mmproj", "imatrix", "vocab")
 
@@ -46,25 +43,20 @@ def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[Mo
     if settings.model is not None or not (named or settings.models_dir):
         named.insert(0, _single(settings))
     places = [_located(table.path, settings.data_dir.expanduser()) for table in named]
-    found = [
-        _offer(table.id or name, path, table, make_engine)
-        for table, (path, name) in zip(named, places, strict=True)
-    ]
+    offer = functools.partial(_offer, budget=memory_budget(settings), make_engine=make_engine)
+    found = [offer(table.id or name, path, table) for table, (path, name) in zip(named, places, strict=True)]
     if settings.models_dir is not None:
         known = {path.resolve() for path, _ in places}
         taken = {name for offer in found for name in (offer.id, *offer.aliases)}
         for name, path in _of_folder(settings.models_dir.expanduser(), known, taken):
-            found.append(_offer(name, path, ModelSettings(path=path).completed(settings), make_engine))
+            found.append(offer(name, path, ModelSettings(path=path).completed(settings)))
     _check_names(found)
     return found
 
 
 def registry_of(settings: Settings) -> ModelRegistry:
     """The models of these settings, within their limits. Raises CatalogError."""
-    limits = Limits(
-        max_loaded=settings.max_loaded,
-        memory_budget=settings.memory_budget or int(memory_limit() * _SHARE_OF_MEMORY),
-    )
+    limits = Limits(max_loaded=settings.max_loaded, memory_budget=memory_budget(settings))
     return ModelRegistry(offers(settings), limits, load_wait_seconds=settings.load_wait_seconds)
 
 
@@ -119,12 +111,14 @@ def _is_sound(path: Path) -> bool:
     return True
 
 
-def _offer(name: str, path: Path, table: ModelSettings, make_engine: MakeEngine) -> ModelOffer:
+def _offer(
+    name: str, path: Path, table: ModelSettings, *, budget: int, make_engine: MakeEngine
+) -> ModelOffer:
     if table.tool_format is not None and table.tool_format not in FORMATS:
         raise CatalogError(
             f"there is no tool_format '{table.tool_format}'; there are {', '.join(sorted(FORMATS))}"
         )
-    config = _engine_config(path, table)
+    config = engine_config(path, table, budget)
     return ModelOffer(
         id=name,
         aliases=tuple(table.aliases),
@@ -132,44 +126,11 @@ def _offer(name: str, path: Path, table: ModelSettings, make_engine: MakeEngine)
         preload=table.preload or table.pinned,
         pinned=table.pinned,
         operator_defaults=table.defaults,
-        estimate_need=functools.partial(_need, path, table),
+        estimate_need=functools.partial(need_of, config),
         make_engine=functools.partial(make_engine, config),
         open=functools.partial(open_texts, path, name, table),
         read_metadata=functools.partial(_read_metadata, path),
     )
-
-
-def _engine_config(path: Path, table: ModelSettings) -> EngineConfig:
-    return EngineConfig(
-        model_path=os.fspath(path),
-        context_size=table.context_size,
-        num_cells=table.kv_cells,
-        num_parked_tokens=table.kv_parked,
-        batch_size=table.batch_size,
-        max_sequences=table.max_sequences,
-        max_running=table.max_running,
-        max_waiting=table.max_waiting,
-        queue_seconds=table.queue_seconds,
-        num_threads=table.threads,
-        num_sampling_threads=table.sampling_threads,
-        num_gpu_layers=table.gpu_layers,
-    )
-
-
-def _need(path: Path, table: ModelSettings) -> int:
-    """Bytes, by the sizes that the engine will settle on; 0 for a file that cannot be read, nor loaded."""
-    try:
-        header = read_header(path)
-    except (HeaderError, OSError):
-        return 0
-    _, num_cells = settled_lengths(table.context_size, table.kv_cells, header.training_context)
-    return estimate(
-        header,
-        num_cells=num_cells,
-        num_parked_tokens=num_cells if table.kv_parked is None else table.kv_parked,
-        max_sequences=table.max_sequences,
-        batch_size=table.batch_size,
-    ).total
 
 
 def _read_metadata(path: Path) -> Mapping[str, str]:

@@ -173,7 +173,9 @@ class ModelRegistry:
             async with self._room:
                 await self._make_room(entry)
                 entry.holds_room = True
-            entry.succeed(await self._checked(await load(entry.offer)))
+            model = await self._checked(await load(entry.offer))
+            entry.need = model.engine.need
+            entry.succeed(model)
         except Exception as error:
             if self._has_started:  # before that, the caller of `start` is told
                 log.error("the model '%s' could not be loaded: %s", entry.offer.id, error)
@@ -189,7 +191,7 @@ class ModelRegistry:
 
     async def _estimate(self, entry: Entry) -> None:
         """Find out what a model needs, where it could matter to another."""
-        if not entry.need and len(self._entries) > 1:
+        if len(self._entries) > 1:
             entry.need = await asyncio.to_thread(entry.offer.estimate_need)
 
     async def _make_room(self, entry: Entry) -> None:

@@ -8,7 +8,7 @@ from server.auth.key_ring import KeyRing
 from server.auth.keys import Key
 from server.auth.quota import Admission, Quotas
 from server.caller import Caller
-from server.errors import AuthenticationError, CaravanError
+from server.errors import AuthenticationError, RateLimitError
 from server.record import RequestRecord
 from server.routes.envelope import error_response
 
@@ -39,10 +39,16 @@ class Guard:
             return
         try:
             key = self._key(Headers(scope=scope))
-            record.current().key = key.name
-            admission = self._quotas.enter(key) if _is_counted(scope) else None
-        except CaravanError as error:
+        except AuthenticationError as error:
             await error_response(error)(scope, receive, send)
+            return
+        record.current().key = key.name
+        try:
+            admission = self._quotas.enter(key) if _is_counted(scope) else None
+        except RateLimitError as error:
+            response = error_response(error)
+            response.headers.update(self._quotas.headers(key))
+            await response(scope, receive, send)
             return
         caller.use(_caller(key, "" if self._share_prefixes else _cache_group(key)))
         if admission is None:

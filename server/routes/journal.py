@@ -7,9 +7,11 @@ import logging
 import re
 import time
 import uuid
-from http import HTTPStatus
+from collections.abc import Sequence
+from http import HTTPMethod, HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import record
@@ -24,15 +26,21 @@ _REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 # Asked for every few seconds by machines.
 _QUIET = frozenset({"/health", "/ready", "/metrics"})
 _NO_ANSWER = 499
+# What paths and methods are called that this server does not have: each name is a series.
+_OTHER = "other"
+_METHODS = frozenset(HTTPMethod)
 
 
 class Journal:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware around the whole application, whose `routes` are known by their patterns."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None, routes: Sequence[BaseRoute]
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._tracing = tracing
+        self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
@@ -61,9 +69,9 @@ class Journal:
             self._close(scope, entry, status)
 
     def _close(self, scope: Scope, entry: RequestRecord, status: int) -> None:
-        # The pattern that matched, so that ids in paths make no series of their own.
-        route = getattr(scope.get("route"), "path", "other")
-        self._metrics.http_requests.labels(scope["method"], route, status).inc()
+        route = self._route(scope)
+        method = scope["method"] if scope["method"] in _METHODS else _OTHER
+        self._metrics.http_requests.labels(method, route, status).inc()
         level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
         if log.isEnabledFor(level):
             fields = _fields(scope, entry, status)
@@ -78,6 +86,17 @@ class Journal:
                 record=entry,
             )
             self._tracing.request_ended(ended)
+
+    def _route(self, scope: Scope) -> str:
+        """The pattern of the path, so that ids in paths make no series of their own.
+
+        The router has noted it, unless the request was refused before; then it is looked up.
+        """
+        route = scope.get("route")
+        if route is None:
+            matching = (route for route in self._routes if route.matches(scope)[0] is not Match.NONE)
+            route = next(matching, None)
+        return getattr(route, "path", _OTHER)
 
 
 def _fields(scope: Scope, entry: RequestRecord, status: int) -> dict[str, object]:

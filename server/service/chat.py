@@ -145,8 +145,9 @@ class ChatService:
         self, model: LoadedModel, tools: ToolRequest | None, compiled: Compiled | None
     ) -> Constraint | None:
         """The constraint of the whole answer: what the request asks of it, and what calls may be."""
-        calls = None if tools is None else tool_use.calls(tools, model, constraint(compiled))
-        return constraint(compiled) if calls is None else await self._constraints.compile_calls(calls)
+        if tools is None:
+            return constraint(compiled)
+        return await self._constraints.compile_calls(tool_use.calls(tools, model, constraint(compiled)))
 
 
 def _reading(model: LoadedModel, read: _Read, *, is_bound: bool) -> Reading | None:

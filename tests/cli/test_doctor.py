@@ -10,6 +10,8 @@ from server.cli import diagnosis
 from server.cli.diagnosis import Finding, Verdict
 from server.engine.client import AsyncEngine
 from server.engine.config import EngineConfig
+from server.engine.sizing import Sizes
+from server.llama.estimate import MemoryEstimate
 from server.settings import Settings
 from tests.cli.calling import call
 from tests.conftest import TinyModels
@@ -32,7 +34,13 @@ def test_a_build_that_leaves_the_processor_idle() -> None:
 def test_sizes_that_the_machine_does_not_have() -> None:
     assert verdicts(diagnosis.threads(0, 2), diagnosis.threads(2, 2)) == [Verdict.FINE] * 2
     assert diagnosis.threads(3, 2).remedy == "set --threads 2, or 0"
-    assert verdicts(diagnosis.memory(1, 2, 3), diagnosis.memory(2, 1, 3)) == [Verdict.FINE, Verdict.FAULT]
+    memory = MemoryEstimate(weights=1, cells=1, compute=0, vectors=9)
+    sizes = Sizes(config=EngineConfig(model_path=""), memory=memory, reason="as set", shortages=("fewer",))
+    assert verdicts(diagnosis.memory(sizes, 2, 3), diagnosis.memory(sizes, 1, 3)) == [
+        Verdict.FINE,
+        Verdict.FAULT,
+    ]
+    assert verdicts(*diagnosis.sequences(sizes)) == [Verdict.FINE, Verdict.ADVICE]
     assert verdicts(diagnosis.gpu(False, True), diagnosis.gpu(True, True)) == [Verdict.ADVICE, Verdict.FINE]
 
 

@@ -5,16 +5,16 @@ import sys
 
 from server.engine import process
 from server.engine.config import EngineConfig
+from server.engine.sizing import Resources, Sizes, sizes_of
 from server.llama.context import Context
 
-_resolve = process.resolve
 _first_prompt = process.run_first_prompt
 
 
-def _resolve_and_note(config: EngineConfig, training_context: int) -> EngineConfig:
+def _settle_and_note(config: EngineConfig, given: Resources) -> Sizes:
     if config.use_extra_buffers:
         process.run_first_prompt = _die
-    return _resolve(config, training_context)
+    return sizes_of(config, given)
 
 
 def _die(context: Context, batch_size: int) -> None:  # noqa: ARG001
@@ -22,5 +22,5 @@ def _die(context: Context, batch_size: int) -> None:  # noqa: ARG001
 
 
 if __name__ == "__main__":
-    process.resolve = _resolve_and_note
+    process.sizes_of = _settle_and_note  # type: ignore[attr-defined]
     sys.exit(process.main())

@@ -23,7 +23,9 @@ from tests.engine.harness import request
 @asynccontextmanager
 async def engine_on(path: Path, **options: float) -> AsyncIterator[AsyncEngine]:
     """A started engine with small sizes; ended in any case."""
-    config = EngineConfig(model_path=str(path), context_size=512, num_cells=2048, num_threads=1)
+    config = EngineConfig(
+        model_path=str(path), context_size=512, num_cells=2048, num_threads=1, max_running=32
+    )
     engine = AsyncEngine(config, **options)
     try:
         await engine.start()

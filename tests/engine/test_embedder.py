@@ -17,7 +17,7 @@ from server.engine.embedding_model import first_fault, make_embedder, traits_of
 from server.llama.batch import Batch
 from server.llama.context import Context, ContextError, NotGenerativeError
 from server.llama.embedding_context import EmbeddingContext
-from server.llama.estimate import bytes_per_sequence, estimate
+from server.llama.estimate import estimate
 from server.llama.gguf_header import read_header
 from server.llama.model import Model, ModelLoadError
 from tests.conftest import TinyModels
@@ -236,4 +236,4 @@ def test_a_model_with_an_encoder_beside_its_decoder_is_refused(tmp_path: Path) -
 def test_an_encoder_needs_no_cells(bert: Path) -> None:
     header = read_header(bert)
     few, many = (estimate(header, num_cells=n, max_sequences=1, batch_size=64).cells for n in (64, 640))
-    assert few == many == bytes_per_sequence(header)
+    assert few == many == 0

@@ -1,13 +1,18 @@
-"""Sizes by default, on machines with more and with less memory."""
+"""Sizes by default, on machines with more and with less memory and cores."""
 
+import dataclasses
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from server import model_settings
+from server.engine import config as engine_config
 from server.engine.config import EngineConfig
-from server.engine.sizing import fitted, shrunk
-from server.llama.estimate import bytes_per_cell, estimate
-from server.llama.gguf_header import GgufHeader
+from server.engine.sizing import Resources, Sizes, need, settle, sizes_of
+from server.llama import library
+from server.llama.cell_sizes import bytes_per_cell, bytes_per_sequence
+from server.llama.gguf_header import GgufHeader, HeaderError
 from tests.conftest import TinyModels
 
 # Of the size of an 8B model: 128 KiB a cell.
@@ -26,50 +31,144 @@ HEADER = GgufHeader(
     num_tensors=291,
     file_size=5 << 30,
 )
-CONFIG = EngineConfig(model_path="model.gguf")
+# Three layers of four keep a state of 2 MiB a sequence, as in Qwen3-Next.
+HYBRID = dataclasses.replace(
+    HEADER,
+    metadata={
+        "general.architecture": "qwen3next",
+        "qwen3next.block_count": 48,
+        "qwen3next.embedding_length": 2048,
+        "qwen3next.attention.head_count": 16,
+        "qwen3next.attention.head_count_kv": 2,
+        "qwen3next.attention.key_length": 256,
+        "qwen3next.attention.value_length": 256,
+        "qwen3next.context_length": 131072,
+        "qwen3next.ssm.conv_kernel": 4,
+        "qwen3next.ssm.inner_size": 4096,
+        "qwen3next.ssm.state_size": 128,
+        "qwen3next.ssm.group_count": 16,
+    },
+)
+ENCODER = dataclasses.replace(
+    HEADER,
+    metadata={
+        "general.architecture": "bert",
+        "bert.block_count": 12,
+        "bert.embedding_length": 768,
+        "bert.feed_forward_length": 3072,
+        "bert.attention.head_count": 12,
+        "bert.attention.causal": False,
+        "bert.context_length": 512,
+    },
+)
+PLENTY = 64 << 30
 
 
-def need(num_cells: int) -> int:
-    return estimate(HEADER, num_cells=num_cells, max_sequences=64, batch_size=512).total
+def settled(header: GgufHeader = HEADER, /, *, free: int = PLENTY, cores: int = 2, **options: int) -> Sizes:
+    config = msgspec.structs.replace(EngineConfig(model_path=""), **options)
+    return settle(config, header, Resources(memory=free, cores=cores))
+
+
+def at_start(num_cells: int) -> int:
+    return settled(num_cells=num_cells, context_size=num_cells).memory.at_start
+
+
+@pytest.mark.parametrize(
+    ("cores", "running"), [(1, 16), (2, 32), (4, 64), (64, 64)], ids=["one", "two", "four", "many"]
+)
+def test_more_cores_run_more_sequences(cores: int, running: int) -> None:
+    sizes = settled(cores=cores)
+    config = sizes.config
+    assert (config.num_threads, config.max_running, config.max_sequences) == (cores, running, 2 * running)
+    assert sizes.reason == ("for one core" if cores == 1 else f"for {cores} cores")
+    assert settled(cores=8, num_threads=cores).config.max_running == running
+
+
+def test_what_the_operator_set_of_sequences_stays_and_the_rest_follows() -> None:
+    def both(free: int = PLENTY, **options: int) -> tuple[int, int, str]:
+        sizes = settled(free=free, cores=2, **options)
+        return sizes.config.max_running, sizes.config.max_sequences, sizes.reason
+
+    assert both(max_running=5) == (5, 10, "as set")
+    assert both(max_running=200) == (200, 256, "as set")
+    assert both(max_running=200, free=0) == (200, 256, "as set")
+    assert both(max_sequences=7) == (7, 7, "by max_sequences")
+    assert both(max_sequences=100) == (32, 100, "for 2 cores")
+    assert both(max_sequences=7, max_running=9) == (7, 7, "by max_sequences")
+    assert both(max_running=40, batch_size=20)[0] == 20
+
+
+def test_states_of_recurrent_layers_take_a_quarter_of_what_the_weights_leave() -> None:
+    state = bytes_per_sequence(HYBRID)
+    assert state == 36 * 4 * (128 * 4096 + 3 * (4096 + 2 * 16 * 128))
+    free = HYBRID.file_size + 4 * 17 * state
+    sizes = settled(HYBRID, free=free)
+    assert (sizes.config.max_running, sizes.config.max_sequences) == (8, 8)
+    assert sizes.reason == f"in {free >> 20} MiB of memory"
+    assert settled(HYBRID, free=0).config.max_sequences == 4
+    assert settled(HYBRID).config.max_sequences == 64
 
 
 def test_with_plenty_of_memory_the_defaults_stay() -> None:
-    config = shrunk(CONFIG, HEADER, 64 << 30)
-    assert (config.context_size, config.num_cells) == (8192, 8192)
+    sizes = settled()
+    assert (sizes.config.context_size, sizes.config.num_cells) == (8192, 8192)
+    assert sizes.shortages == ()
 
 
-def test_with_less_memory_there_are_fewer_cells(caplog: pytest.LogCaptureFixture) -> None:
-    config = shrunk(CONFIG, HEADER, need(2048))
-    assert (config.context_size, config.num_cells) == (2048, 2048)
-    assert "2048 KV cells instead of 8192" in caplog.text
+def test_with_less_memory_there_are_fewer_cells() -> None:
+    sizes = settled(free=at_start(2048))
+    assert (sizes.config.context_size, sizes.config.num_cells) == (2048, 2048)
+    assert "2048 tokens in memory instead of 8192" in sizes.shortages[0]
+    assert sizes.memory.at_start <= at_start(2048)
 
 
-def test_what_the_operator_set_stays(tiny_models: TinyModels) -> None:
-    sized = shrunk(EngineConfig(model_path="", context_size=4096), HEADER, 0)
+def test_a_budget_is_as_good_as_a_smaller_machine() -> None:
+    free = at_start(2048)
+    smaller, bounded = settled(free=free), settled(memory_budget=free)
+    assert msgspec.structs.replace(bounded.config, memory_budget=0) == smaller.config
+    assert settled(free=free, memory_budget=PLENTY).config.num_cells == 2048
+
+
+def test_what_the_operator_set_stays() -> None:
+    sized = settled(free=0, context_size=4096).config
     assert (sized.context_size, sized.num_cells) == (4096, 4096)
-    config = EngineConfig(model_path=str(tiny_models["qwen2"]), num_cells=9000, num_parked_tokens=7)
-    assert fitted(config, 0) is config
-    sized = shrunk(EngineConfig(model_path="", num_cells=9000), HEADER, 0)
+    sized = settled(free=0, num_cells=9000).config
     assert (sized.num_cells, sized.num_parked_tokens) == (9000, 0)
-    sized = shrunk(EngineConfig(model_path="", num_parked_tokens=7), HEADER, 0)
+    sized = settled(free=0, num_parked_tokens=7).config
     assert (sized.num_cells, sized.num_parked_tokens) == (512, 7)
 
 
-def test_parked_tokens_leave_half_of_what_is_left_to_others(caplog: pytest.LogCaptureFixture) -> None:
+def test_sizes_that_are_settled_stay() -> None:
+    """An engine that starts anew has the sizes that it had, even where less memory is free then."""
+    config = settled(free=at_start(4096)).config
+    again = settle(config, HEADER, Resources(memory=0, cores=1))
+    assert again.config == config
+    assert again.memory == need(config, HEADER)
+
+
+def test_parked_tokens_leave_half_of_what_is_left_to_others() -> None:
     a_cell = bytes_per_cell(HEADER)
-    assert shrunk(CONFIG, HEADER, need(8192) + 2 * 8192 * a_cell).num_parked_tokens == 8192
-    assert not caplog.records
-    assert shrunk(CONFIG, HEADER, need(8192) + 2 * 1000 * a_cell).num_parked_tokens == 1000
-    assert "may park 1000 tokens instead of 8192" in caplog.text
+    taken = settled().memory.at_start + settled().memory.vectors
+    assert settled(free=taken + 2 * 8192 * a_cell).shortages == ()
+    sizes = settled(free=taken + 2 * 1000 * a_cell)
+    assert sizes.config.num_parked_tokens == 1000
+    assert sizes.shortages == ("1000 tokens of idle texts kept aside instead of 8192",)
+    assert settled(HYBRID).config.num_parked_tokens == 0
 
 
-def test_a_file_is_looked_at_where_memory_is_short(tiny_models: TinyModels, tmp_path: Path) -> None:
-    config = EngineConfig(model_path=str(tiny_models["qwen2"]))
-    assert fitted(config, 64 << 30) is config
-    assert fitted(config, 0).num_cells == 512
-    broken = EngineConfig(model_path=str(tmp_path / "none.gguf"))
-    assert fitted(broken, 0) is broken
+def test_an_encoder_reads_no_more_than_it_was_trained_on() -> None:
+    sizes = settled(ENCODER, context_size=4096)
+    assert sizes.config.context_size == 512
+    assert (sizes.memory.cells, sizes.memory.parked, sizes.memory.vectors) == (0, 0, 0)
 
 
-def test_there_is_a_least_number_of_cells() -> None:
-    assert shrunk(CONFIG, HEADER, 0).num_cells == 512
+def test_a_file_is_looked_at(tiny_models: TinyModels, tmp_path: Path) -> None:
+    given = Resources(memory=0, cores=1)
+    sizes = sizes_of(EngineConfig(model_path=str(tiny_models["qwen2"])), given)
+    assert (sizes.config.context_size, sizes.config.num_cells) == (512, 512)
+    with pytest.raises(HeaderError):
+        sizes_of(EngineConfig(model_path=str(tmp_path / "none.gguf")), given)
+
+
+def test_the_most_sequences_are_llama_cpps() -> None:
+    assert engine_config.MAX_SEQUENCES == model_settings.MAX_SEQUENCES == library.max_sequences()

@@ -7,7 +7,8 @@ import llama_cpp
 import numpy as np
 import pytest
 
-from server.llama.estimate import bytes_per_cell, bytes_per_sequence, estimate
+from server.llama.cell_sizes import bytes_per_cell, bytes_per_sequence
+from server.llama.estimate import estimate
 from server.llama.gguf_header import read_header
 from tests.conftest import TinyModels
 from tests.llama.native import Opener, Run

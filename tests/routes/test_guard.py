@@ -1,6 +1,7 @@
 """Keys at the door, over the app and a real server."""
 
 import logging
+import re
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -93,13 +94,41 @@ def test_a_key_for_some_models_does_not_see_the_others(guarded: TestClient, bear
 def test_limits_answer_429_with_advice_and_headers(guarded: TestClient, bearer: Bearer) -> None:
     alice, bob = bearer("alice", requests_per_minute=1), bearer("bob", tokens_per_minute=1)
     first = guarded.post(CHAT, json=BODY, headers=alice)
-    assert (first.status_code, first.headers["x-ratelimit-remaining-requests"]) == (200, "0")
     second = guarded.post(CHAT, json=BODY, headers=alice)
     assert (second.status_code, second.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    for answer, status in ((first, 200), (second, 429)):
+        told = {name: text for name, text in answer.headers.items() if name.startswith("x-ratelimit")}
+        assert answer.status_code == status
+        assert re.fullmatch(r"1m0s|\d+s", told.pop("x-ratelimit-reset-requests"))
+        assert told == {"x-ratelimit-limit-requests": "1", "x-ratelimit-remaining-requests": "0"}
     assert 0 < int(second.headers["retry-after"]) <= 60
     assert guarded.get("/v1/models", headers=alice).status_code == 200, "only work counts"
     assert guarded.post(CHAT, json=BODY, headers=bob).status_code == 200
-    assert guarded.post(CHAT, json=BODY, headers=bob).status_code == 429, "the first answer used them up"
+    spent = guarded.post(CHAT, json=BODY, headers=bob)
+    assert spent.status_code == 429, "the first answer used them up"
+    assert spent.headers["x-ratelimit-remaining-tokens"] == "0"
+    assert int(spent.headers["retry-after"]) >= 60
+
+
+def test_requests_refused_at_the_door_are_counted_where_they_knocked(
+    guarded: TestClient, bearer: Bearer
+) -> None:
+    alice = bearer("alice", requests_per_minute=1)
+    for _ in range(2):
+        guarded.post(CHAT, json=BODY, headers=alice)
+    for number in range(3):
+        guarded.get(f"/v1/models/{number}")
+        guarded.get(f"/v1/nothing/{number}")
+        guarded.request(f"NOTHING{number}", CHAT)
+    told = guarded.get("/metrics", headers=alice).text
+    counts = dict(re.findall(r"^caravan_http_requests_total{(.+)} (\d+)", told, re.MULTILINE))
+    assert counts == {
+        f'method="POST",route="{CHAT}",status="200"': "1",
+        f'method="POST",route="{CHAT}",status="429"': "1",
+        'method="GET",route="/v1/models/{model_id:path}",status="401"': "3",
+        'method="GET",route="other",status="401"': "3",
+        f'method="other",route="{CHAT}",status="401"': "3",
+    }
 
 
 def test_keys_do_not_share_prefixes_unless_they_are_in_one_group(
@@ -123,6 +152,8 @@ def test_pages_of_named_origins_may_call(guarded: TestClient, bearer: Bearer) ->
     bearer("alice")
     asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
     known = guarded.options(CHAT, headers={"origin": "https://example.org", **asks})
+    refused = guarded.post(CHAT, json=BODY, headers={"origin": "https://example.org"})
+    assert "x-ratelimit-reset-tokens" in refused.headers["access-control-expose-headers"]
     assert known.headers["access-control-allow-origin"] == "https://example.org"
     other = guarded.options(CHAT, headers={"origin": "https://example.com", **asks})
     assert "access-control-allow-origin" not in other.headers

@@ -38,8 +38,9 @@ def command(
     key = api_key if url else secrets.token_urlsafe()
     options = ["--model", model] if model else []
     serving = contextlib.nullcontext(url) if url else own_server(options, key or "")
+    certificate = None if url else settings.tls_certificate
     try:
-        with serving as address, ChatClient(address, key) as client:
+        with serving as address, ChatClient(address, key, certificate) as client:
             known = client.models()
             name = model if url and model else known[0]
             conversation = Conversation(name)

@@ -11,6 +11,7 @@ from server.cli.units import shown_bytes
 
 if TYPE_CHECKING:
     from server.cli.model_facts import ModelFacts
+    from server.engine.sizing import Sizes
     from server.settings import Settings
 
 
@@ -86,8 +87,22 @@ def _rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
     yield "chat template", size if model.template else "none; chats use ChatML"
     pairs = ", ".join(f"{name} {value}" for name, value in model.sampling.items())
     yield "recommends", pairs or "nothing"
-    memory = model.memory
-    yield "memory", f"{shown_bytes(memory.total)} for {model.context_size} tokens of context:"
+    yield from _size_rows(model.sizes)
+
+
+def _size_rows(sizes: "Sizes") -> Iterator[tuple[str, str]]:
+    """What the model would be served with here, and the memory that this takes."""
+    config, memory = sizes.config, sizes.memory
+    if memory.cells:
+        yield "at once", f"{config.max_running} sequences ({sizes.reason}), {config.max_sequences} in memory"
+    yield "memory", f"up to {shown_bytes(memory.total)} for {config.context_size} tokens of context:"
     yield "", f"{shown_bytes(memory.weights)} weights"
-    yield "", f"{shown_bytes(memory.cells)} cache: {model.num_cells} tokens at work, others parked"
+    if memory.cells:
+        yield "", f"{shown_bytes(memory.cells)} cache: {config.num_cells} tokens in memory"
+    if memory.parked:
+        yield "", f"{shown_bytes(memory.parked)} in time, for {config.num_parked_tokens} tokens of idle texts"
     yield "", f"{shown_bytes(memory.compute)} to compute with"
+    if memory.vectors:
+        yield "", f"{shown_bytes(memory.vectors)} more once embeddings are asked for"
+    for shortage in sizes.shortages:
+        yield "less", shortage

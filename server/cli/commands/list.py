@@ -33,7 +33,7 @@ def command(
             model.quantization,
             str(model.header.training_context or "?"),
             shown_bytes(model.header.file_size),
-            shown_bytes(model.memory.total),
+            shown_bytes(model.sizes.memory.total),
         )
     Console(highlight=False, markup=False).print(table)
     for fault in faults:

@@ -16,29 +16,29 @@ from server.service.wire import to_event
 
 
 class Background:
-    """A run that goes on alone until it ends or is cancelled. Its events can be followed by many."""
+    """A run that goes on alone in its `task` until it ends or is cancelled; many can follow its events."""
 
     def __init__(self, run: ResponseRun) -> None:
         self.run = run
         self._fault: CaravanError | None = None
         self._changed = asyncio.Event()
-        self._task = asyncio.create_task(self._drive())
-        record.current().continuing = self._task
+        self.task = asyncio.create_task(self._drive())
+        record.current().continuing = self.task
 
     def when_done(self, then: Callable[[], object]) -> None:
         """Call `then` once the run has ended, however it did."""
-        self._task.add_done_callback(lambda _: then())
+        self.task.add_done_callback(lambda _: then())
 
     async def end(self, fault: CaravanError | None = None) -> None:
         """Cancel the run, or fail it by `fault`; returns when that is stored."""
         self._fault = fault
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        self.task.cancel()
+        await asyncio.wait([self.task])
 
     async def follow(self, first: int) -> AsyncGenerator[bytes, None]:
         """The data of events from number `first` on, as they come."""
         while True:
-            changed, is_done = self._changed, self._task.done()
+            changed, is_done = self._changed, self.task.done()
             while first < len(self.run.log):
                 yield self.run.log[first]
                 first += 1

@@ -1,5 +1,6 @@
 """All that can be done with responses: make them, ask for them again, cancel, delete and list their input."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import Literal, TypeVar
 
@@ -111,6 +112,11 @@ class ResponseService:
             last_id=page[-1]["id"] if page else None,
             has_more=len(rows) > limit,
         )
+
+    async def settle(self) -> None:
+        """Wait until nothing is being made in the background any more."""
+        while self._running:
+            await asyncio.wait([running.task for running in self._running.values()])
 
     async def aclose(self) -> None:
         """Fail what is being made in the background, and close the store."""

@@ -1,0 +1,42 @@
+"""uvicorn as this server runs it."""
+
+import functools
+import math
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from server.net.connection import Connection, ConnectionLimits
+from server.net.crowd import Crowd
+from server.settings import Settings
+
+# Seconds for the errors that end what is left, once the grace of running requests is over.
+_DRAIN_SECONDS = 10
+
+
+def web_config(
+    app: Callable[..., Any],
+    settings: Settings,
+    *,
+    max_connections: int,
+    count_error: Callable[[str | None], object],
+    tls: ssl.SSLContext | None = None,
+) -> uvicorn.Config:
+    """Serve `app` within the limits of the settings; `count_error` is told codes of what no route refused."""
+    limits = ConnectionLimits(max_head_bytes=settings.max_header_bytes, head_seconds=settings.head_seconds)
+    connection = functools.partial(Connection, limits, Crowd(max_connections), count_error)
+    return uvicorn.Config(
+        app,
+        # It is called, as a class is, and fractions of seconds are fine.
+        http=connection,  # type: ignore[arg-type]
+        timeout_keep_alive=settings.idle_seconds,  # type: ignore[arg-type]
+        # Its lines of routine are for those who look for a fault.
+        log_config=None,
+        log_level="debug" if settings.log_level == "debug" else "warning",
+        access_log=False,
+        ws="none",
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
+        timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds) + _DRAIN_SECONDS,
+    )

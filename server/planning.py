@@ -1,0 +1,48 @@
+"""What an engine is told of the options, and the memory that this comes to."""
+
+import os
+from pathlib import Path
+
+from server.engine.config import EngineConfig
+from server.engine.sizing import Resources, sizes_of
+from server.llama.gguf_header import HeaderError
+from server.machine import memory_limit, usable_cores
+from server.model_settings import ModelOptions
+from server.settings import Settings
+
+# The rest is for the server itself, the system and its file cache.
+_SHARE_OF_MEMORY = 0.8
+
+
+def memory_budget(settings: Settings) -> int:
+    """The most bytes that loaded models may need, all together."""
+    return settings.memory_budget or int(memory_limit() * _SHARE_OF_MEMORY)
+
+
+def engine_config(path: Path, table: ModelOptions, budget: int) -> EngineConfig:
+    """What an engine is told of a model's options. `budget` is the most bytes that it may plan with."""
+    return EngineConfig(
+        model_path=os.fspath(path),
+        context_size=table.context_size,
+        num_cells=table.kv_cells,
+        num_parked_tokens=table.kv_parked,
+        batch_size=table.batch_size,
+        max_sequences=table.max_sequences,
+        max_running=table.max_running,
+        max_waiting=table.max_waiting,
+        queue_seconds=table.queue_seconds,
+        num_threads=table.threads,
+        num_sampling_threads=table.sampling_threads,
+        num_gpu_layers=table.gpu_layers,
+        memory_budget=budget,
+    )
+
+
+def need_of(config: EngineConfig) -> int:
+    """Bytes, by the sizes that the engine will settle on if others make room for it, as far as its budget
+    goes; 0 for a file that cannot be read, nor loaded.
+    """
+    try:
+        return sizes_of(config, Resources(memory=memory_limit(), cores=usable_cores())).memory.total
+    except (HeaderError, OSError):
+        return 0
