@@ -112,7 +112,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt and what to do with it. `id` is unique among the requests an engine knows.
 
     `token_ids` is not empty, every id is in the vocabulary, and it is shorter than the context.
-    `num_prompt_logprobs` asks for `TokenOutput.prompt_logprobs`, with so many of the likeliest tokens.
+    `num_prompt_logprobs` asks for `TokenOutput.prompt_logprobs`, with so many of the likeliest tokens,
+    `tells_token_ids` for `TokenOutput.token_ids`.
     `n` choices are drawn from the one prompt, which is computed once where memory can be cut. `cache_salt`
     separates prefix caches: a prefix is only ever shared among requests with an equal salt. Those of a higher
     `priority` have their turns first, and among equals each `owner` a share by its `weight`. Every choice by
@@ -129,6 +130,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     weight: float = 1.0
     priority: int = 0
     num_prompt_logprobs: int | None = None
+    tells_token_ids: bool = False
     constraint: Constraint | None = None
     reasoning: Reasoning | None = None
     shown_token_ids: tuple[int, ...] = ()
