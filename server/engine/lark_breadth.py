@@ -12,12 +12,12 @@ MAX_BREADTH = 1_000_000_000
 
 _PIECES = re.compile(
     r"""
-    (?P<text> "(?:[^"\\\n]|\\.)*" | /(?:[^/\\\n]|\\.)+/ )
+    (?P<text> "(?:[^"\\\n]|\\.)*"i? | /(?:[^/\\\n]|\\.)+/[a-z]* )
     | //[^\n]*
     | (?P<json> %json )
     | (?P<brace> [{}] )
     | (?P<bar> \| )
-    | (?P<defined> [A-Za-z_]\w* ) (?=\s* (?:::_)? (?:[{\[][^}\]\n]*[}\]])? (?:\.-?\d+)? \s*:(?!:))
+    | (?P<defined> [A-Za-z_]\w* ) \s* (?:::_)? (?:[{\[][^}\]\n]*[}\]])? (?:\.-?\d+)? \s*:(?!:)
     | (?P<name> [A-Za-z_]\w* )
     """,
     re.VERBOSE,
@@ -37,8 +37,8 @@ def breadth(text: str) -> int:
         elif kind == "json":
             is_json = True
         elif kind == "defined":
-            rule = written
-            alternatives[rule] = alternatives.get(rule, 0) + 1
+            rule = piece["defined"]
+            alternatives[rule] = 0 if rule.isupper() else alternatives.get(rule, 0) + 1
         elif rule.isupper():
             # Terminals are the lexer's, which has limits of its own.
             continue

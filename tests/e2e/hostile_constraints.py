@@ -196,7 +196,7 @@ def _nested(count: int) -> dict[str, Any]:
 
 def broad() -> list[Fields]:
     """Many rules that all lead to each other, so that every place has all of them in view."""
-    found = []
+    found: list[Fields] = []
     for count in (100, 700, 3000):
         names = ["x" + str(n).translate(str.maketrans("0123456789", _LETTERS[:10])) for n in range(count)]
         for link in ("e e", 'e "a"?', '"a" {name} | "b"'):
