@@ -13,6 +13,7 @@ ALLOWED = {
     "schemas": set(),
     "server.errors": set(),
     "server.version": set(),
+    "server.beginning": set(),
     "server.caller": set(),
     "server.auth": {"server.errors", "server.settings"},
     "server.metrics": {"server.engine"},
@@ -32,8 +33,8 @@ ALLOWED = {
         "server.model_settings",
         "server.settings",
     },
-    "server.engine": {"server.errors", "server.llama", "server.machine"},
-    "server.chat": {"schemas", "server.errors"},
+    "server.engine": {"server.beginning", "server.errors", "server.llama", "server.machine"},
+    "server.chat": {"schemas", "server.beginning", "server.errors"},
     "server.loaded_model": {"server.chat", "server.engine"},
     "server.registry": {
         "server.chat",
@@ -52,6 +53,7 @@ ALLOWED = {
     },
     "server.service": {
         "schemas",
+        "server.beginning",
         "server.chat",
         "server.engine",
         "server.errors",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from server.beginning import Beginning
 from server.chat.harmony_parser import HarmonyParser
 from server.chat.stream_parser import StreamParser
 from server.chat.tag_parser import ReasoningMarkers, TagParser
@@ -120,12 +121,24 @@ class ModelFamily:
             return HarmonyParser(tools, is_open=is_open, bound=bound)
         return TagParser(self.reasoning, self.tools, tools, is_open=is_open, bound=bound)
 
+    def beginning(self, tools: Sequence[ToolSpec]) -> Beginning | None:
+        """How an answer that is nothing but calls may begin instead; a grammar may bind it as a whole."""
+        return self.tools.beginning(tools) if self.tools else None
+
     def grammar(
-        self, tools: Sequence[ToolSpec], *, parallel: bool, marker_ids: Mapping[str, int] | None = None
+        self,
+        tools: Sequence[ToolSpec],
+        *,
+        parallel: bool,
+        is_free: bool = False,
+        marker_ids: Mapping[str, int] | None = None,
     ) -> str:
-        """The calls of these tools as a grammar; `marker_ids` are those of `shown` that are one token."""
+        """The calls of these tools as a grammar; `marker_ids` are those of `shown` that are one token.
+
+        With `is_free`, nothing but the triggers and the beginning have announced them.
+        """
         assert self.tools is not None
-        return self.tools.grammar(tools, parallel=parallel, marker_ids=marker_ids)
+        return self.tools.grammar(tools, parallel=parallel, is_free=is_free, marker_ids=marker_ids)
 
 
 def recognise(template: str, tool_format: str | None = None) -> ModelFamily:

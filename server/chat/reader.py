@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
+from server.beginning import Beginning
+
 T = TypeVar("T")
 Steps = Generator[None, None, T]
 Sink = Callable[[str], None]
@@ -54,6 +56,13 @@ class Reader:
             if not (yield from self._more()):
                 return ""
         return self._text[self._at]
+
+    def begins(self, beginning: Beginning) -> Steps[bool]:
+        """Whether this stands here, left in place."""
+        while (verdict := beginning.stands_in(self._text[self._at :])) is None:
+            if not (yield from self._more()):
+                return False
+        return verdict
 
     def exactly(self, count: int) -> Steps[str]:
         while len(self._text) - self._at < count:

@@ -40,6 +40,8 @@ class TagParser:
         self._is_open = is_open
         self._reader = Reader()
         self._writer = EventWriter(tools, bound=bound)
+        # What else the grammar lets through is no call, whatever it looks like.
+        self._beginning = self._format.beginning(tools) if self._format and bound else None
         self._steps = self._run()
         self._advance()
 
@@ -64,7 +66,8 @@ class TagParser:
             yield from self._read_thought(self._reasoning)
         if self._format and self._format.is_bare:
             yield from self._reader.run(SPACE, self._writer.content)
-            yield from attempt(self._reader, self._writer, self._format.read(self._reader, self._writer))
+            if self._beginning is None or (yield from self._reader.begins(self._beginning)):
+                yield from attempt(self._reader, self._writer, self._format.read(self._reader, self._writer))
         yield from self._read_answer()
 
     def _read_thought(self, markers: ReasoningMarkers) -> Steps[None]:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
+from server.beginning import Beginning
 from server.engine.gbnf.lark import Translation
 from server.engine.gbnf.syntax import GbnfError
 from server.engine.gbnf.tokens import TokenNames
@@ -90,12 +91,15 @@ class GrammarCompiler:
         """Text of a grammar in llguidance's dialect of Lark."""
         return self._checked(text, find_fault=_text_fault)
 
-    def from_tool_grammar(self, text: str, after: tuple[str, ...] = ()) -> Constraint:
+    def from_tool_grammar(
+        self, text: str, after: tuple[str, ...] = (), begins: Beginning | None = None
+    ) -> Constraint:
         """Text of a grammar that this server wrote, which may name tokens by id: `<[151657]>`.
 
         Whether such tokens exist, and can begin anything, only the engine of the model finds out.
         """
-        return msgspec.structs.replace(self._checked(text, find_fault=_token_fault, forces=True), after=after)
+        checked = self._checked(text, find_fault=_token_fault, forces=True)
+        return msgspec.structs.replace(checked, after=after, begins=begins)
 
     def from_gbnf(self, text: str, names: TokenNames | None = None) -> Constraint:
         """Text of a grammar in llama.cpp's notation; it may name tokens of the model that has `names`."""

@@ -2,6 +2,7 @@
 
 import math
 from collections import deque
+from collections.abc import Collection
 from enum import Enum
 
 import numpy as np
@@ -16,11 +17,15 @@ _MAX_SPACES = 4
 
 
 class _Stage(Enum):
-    """OPENING: thoughts may begin. LEADING: white space may come before what is bound."""
+    """OPENING: thoughts may begin. LEADING: white space may come before what is bound.
+
+    BEGINNING: the answer may begin in the way that binds it.
+    """
 
     OPENING = "opening"
     THINKING = "thinking"
     LEADING = "leading"
+    BEGINNING = "beginning"
     SEARCHING = "searching"
     BOUND = "bound"
     FREE = "free"
@@ -39,16 +44,21 @@ class Guide:
         mask: Mask | None,
         constraint: Constraint | None,
         reasoning: Reasoning | None,
+        shown_ids: Collection[int] = (),
     ) -> None:
         self._tokens = tokens
+        self._shown_ids = shown_ids
         self._space_ids = space_ids
         self._end_ids = tokens.end_of_generation_ids
         self._mask = mask
         self._markers = tuple(marker.encode() for marker in constraint.after) if constraint else ()
+        self._begins = constraint.begins if constraint else None
+        self._begun = b""
+        self._binds_at_once = mask is not None and constraint is not None and constraint.binds_at_once
         self._reasoning = reasoning
         self._search = MarkerSearch(self._markers)
         self._num_spaces_left = 0
-        self._opening = Opening(reasoning, mask if not self._markers else None)
+        self._opening = Opening(reasoning, mask if self._binds_at_once else None)
         self._ending: deque[int] | None = None
         self._num_thoughts = 0
         self.num_reasoning_tokens = 0
@@ -98,8 +108,10 @@ class Guide:
                 return not self._binds_at_once or (
                     self._stage is _Stage.OPENING and self._opens_or_fits(token_id)
                 )
+            case _Stage.BEGINNING:
+                return self._answers(token_id, self._tokens.raw_bytes(token_id), self._search, self._begun)
             case _Stage.SEARCHING:
-                return self._finds(token_id, self._tokens.raw_bytes(token_id))
+                return self._finds(token_id, self._tokens.raw_bytes(token_id), self._search)
             case _Stage.THINKING:
                 return self._thinks(token_id, self._tokens.raw_bytes(token_id))
             case _Stage.OPENING:
@@ -119,11 +131,6 @@ class Guide:
         return []
 
     @property
-    def _binds_at_once(self) -> bool:
-        """Whether the constraint binds the whole answer, without a marker."""
-        return self._mask is not None and not self._markers
-
-    @property
     def _is_over_budget(self) -> bool:
         budget = self._reasoning.budget if self._reasoning else None
         return self._num_thoughts >= (math.inf if budget is None else budget)
@@ -139,7 +146,7 @@ class Guide:
     def _answer_stage(self) -> _Stage:
         if self._mask is None:
             return _Stage.FREE
-        return _Stage.SEARCHING if self._markers else _Stage.BOUND
+        return _Stage.BOUND if self._binds_at_once else _Stage.BEGINNING
 
     def _begin_thoughts(self) -> None:
         assert self._reasoning is not None
@@ -188,9 +195,8 @@ class Guide:
         """Go on to the answer, of which the token that ended the thoughts has brought these bytes."""
         if self._mask is None:
             self._stage = _Stage.FREE
-        elif self._markers:
-            search = MarkerSearch(self._markers)
-            return self._finds(None, rest, search)
+        elif not self._binds_at_once:
+            return self._answers(None, rest, MarkerSearch(self._markers), b"")
         elif self._begins_with(rest):
             self._stage = _Stage.BOUND
         elif rest.strip(WHITESPACE):
@@ -218,9 +224,26 @@ class Guide:
             return True
         return False
 
-    def _finds(self, token_id: int | None, text: bytes, search: MarkerSearch | None = None) -> bool:
+    def _answers(self, token_id: int | None, text: bytes, search: MarkerSearch, begun: bytes) -> bool:
+        """Go on with an answer of which some has come: it may begin in a way that binds all of it."""
+        # Whoever reads the answer does not see all control tokens.
+        is_seen = token_id is None or token_id in self._shown_ids or self._tokens.token_bytes(token_id)
+        whole = (begun + text if is_seen else begun).lstrip(WHITESPACE)
+        # What ends a beginning is plain text of one byte a character.
+        begins = self._begins.stands_in(whole.decode("latin-1")) if self._begins else False
+        if begins is False or search.find(text):
+            return self._finds(token_id, text, search)
+        if begins:
+            if self._mask is None or not self._mask.admits_text(whole):
+                return False
+            self._stage = _Stage.BOUND
+            return True
+        search.push(token_id, text)
+        self._search, self._begun, self._stage = search, whole, _Stage.BEGINNING
+        return True
+
+    def _finds(self, token_id: int | None, text: bytes, search: MarkerSearch) -> bool:
         """Look for a marker in text that grows by a token, or by some bytes of one."""
-        search = search or self._search
         found = search.find(text)
         if found is not None:
             assert self._mask is not None
@@ -272,4 +295,5 @@ class Guide:
         search = MarkerSearch(self._markers)
         for piece in self._opening.pieces:
             search.push(*piece)
-        return self._finds(token_id, self._tokens.raw_bytes(token_id), search)
+        begun = b"".join(piece for _, piece in self._opening.pieces)
+        return self._answers(token_id, self._tokens.raw_bytes(token_id), search, begun)

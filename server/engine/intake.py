@@ -110,7 +110,9 @@ class Intake:
         if mask is None and request.reasoning is None:
             return None
         space_ids = _NONE if mask is None else self._factory.space_ids
-        return Guide(self._tokens, space_ids, mask, request.constraint, request.reasoning)
+        return Guide(
+            self._tokens, space_ids, mask, request.constraint, request.reasoning, request.shown_token_ids
+        )
 
     def _worker(self) -> ThreadPoolExecutor:
         if self._thread is None:

@@ -49,10 +49,11 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `logprobs` has the tokens of which the first character is in `text`, of the same stage, where the request
     asked for them: all that were drawn, in the end, except those that stand in the part that a stop string
-    cut off. `prompt_logprobs`, if the request asked for them, are in the first
-    output of a choice, one for each token of the prompt but the first, of the logits as they are; none are
-    there if the choice ended before its prompt was computed. `queue_seconds` is how long the choice waited
-    for its prompt to be begun, told with its first output alone.
+    cut off. `prompt_logprobs`, if the request asked for them, are in the first output of a choice, one for
+    each token of the prompt but the first, of the logits as they are; none are there if the choice ended
+    before its prompt was computed. `token_ids`, if it asked for them, are all tokens since the last output,
+    whether or not their text is out. `queue_seconds` is how long the choice waited for its prompt to be
+    begun, told with its first output alone.
     """
 
     request_id: str
@@ -66,6 +67,7 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     sum_logprob: float | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
     prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    token_ids: tuple[int, ...] = ()
     queue_seconds: float | None = None
     error: str | None = None
 

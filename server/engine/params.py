@@ -2,6 +2,8 @@
 
 import msgspec
 
+from server.beginning import Beginning
+
 # llama.cpp's order; a request may name another.
 DEFAULT_SAMPLERS = ("top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc")
 
@@ -71,10 +73,18 @@ class Constraint(msgspec.Struct, frozen=True):
     out; the grammar then describes the text from the first byte of that marker on. Of markers that end at
     one place the longest counts. A token in which a marker ends, and whose rest the grammar forbids, is not
     drawn. A text without any marker may end as it likes.
+
+    With `begins`, the grammar also describes the whole answer, white space in front aside, if that begins so.
     """
 
     grammar: str
     after: tuple[str, ...] = ()
+    begins: Beginning | None = None
+
+    @property
+    def binds_at_once(self) -> bool:
+        """Whether the answer has no choice but to keep to the grammar."""
+        return not self.after and self.begins is None
 
 
 class Reasoning(msgspec.Struct, frozen=True):
@@ -99,7 +109,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt and what to do with it. `id` is unique among the requests an engine knows.
 
     `token_ids` is not empty, every id is in the vocabulary, and it is shorter than the context.
-    `num_prompt_logprobs` asks for `TokenOutput.prompt_logprobs`, with so many of the likeliest tokens.
+    `num_prompt_logprobs` asks for `TokenOutput.prompt_logprobs`, with so many of the likeliest tokens,
+    `tells_token_ids` for `TokenOutput.token_ids`.
     `n` choices are drawn from the one prompt, which is computed once where memory can be cut. `cache_salt`
     separates prefix caches: a prefix is only ever shared among requests with an equal salt, but for the first
     `num_public_tokens` of a prompt, which every request may share that begins with them. Those of a higher
@@ -118,6 +129,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     weight: float = 1.0
     priority: int = 0
     num_prompt_logprobs: int | None = None
+    tells_token_ids: bool = False
     constraint: Constraint | None = None
     reasoning: Reasoning | None = None
     shown_token_ids: tuple[int, ...] = ()

@@ -28,6 +28,7 @@ class Guidance:
     shown_token_ids: tuple[int, ...] = ()
     cache_salt: str = ""
     scoring: Scoring = field(default_factory=Scoring)
+    tells_token_ids: bool = False
 
 
 class Generation:
@@ -49,6 +50,7 @@ class Generation:
     ) -> None:
         self.model = model
         self.num_choices = num_choices * len(prompts)
+        self._prompts = prompts
         self._num_prompt_tokens = sum(len(prompt) for prompt in prompts)
         self._num_completion_tokens = [0] * self.num_choices
         self._num_cached_tokens = [0] * self.num_choices
@@ -84,6 +86,10 @@ class Generation:
         if output.prompt_logprobs:
             self.prompt_logprobs[output.index] = output.prompt_logprobs
         return output if self._echo is None else self._echo.applied(output)
+
+    def prompt(self, index: int) -> tuple[int, ...]:
+        """The tokens of a choice's prompt."""
+        return self._prompts[index // self._choices_per_prompt]
 
     async def aclose(self) -> None:
         """End the run in the engine, if it has not ended."""
@@ -138,6 +144,7 @@ def _all_outputs(
             reasoning=guidance.reasoning,
             shown_token_ids=guidance.shown_token_ids,
             num_prompt_logprobs=guidance.scoring.num_logprobs,
+            tells_token_ids=guidance.tells_token_ids,
         )
         for index, prompt in enumerate(prompts)
     ]

@@ -191,3 +191,47 @@ def test_json_is_written_as_in_constraints() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
     assert LarkWriter({}).json(schema) == json_lark(schema)
     assert JSON_OPTIONS
+
+
+BARE = [name for name, form in FORMATS.items() if form.is_bare]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("form", BARE)
+def test_bare_calls_that_were_not_asked_for(form: str, seed: int) -> None:
+    grammar = FORMATS[form].grammar(TOOLS, parallel=seed % 2 == 0, is_free=True)
+    text = walked(grammar, seed)
+    whole = bound(form, [text])
+    assert whole.content == ""
+    assert whole.calls
+    assert seed % 2 == 0 or len(whole.calls) == 1
+    for name, _, arguments in whole.calls:
+        jsonschema.validate(json.loads(arguments), SCHEMAS[name])
+    assert bound(form, list(text)) == whole
+
+
+@pytest.mark.parametrize("form", BARE)
+def test_what_models_write_may_come_unasked(form: str) -> None:
+    for transcript in WRITTEN:
+        if transcript.format == form and not transcript.markers:
+            assert accepts(FORMATS[form].grammar(TOOLS, parallel=True, is_free=True), transcript.text.strip())
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("json", '{"arguments": {"city": 5}, "name": "get_weather"}'),
+        ("json", '{"name": "John", "arguments": {}}'),
+        ("llama3_json", '{"id": "x", "name": "get_weather", "parameters": {}}'),
+        ("llama3_json", '{"name": "get_wea'),
+        ("pythonic", "[get(x=1)]"),
+        ("pythonic", "[get_weather"),
+    ],
+)
+def test_what_no_grammar_has_bound_is_content(form: str, text: str) -> None:
+    assert bound(form, [text]) == bound(form, list(text)) == Answer(content=text)
+
+
+def bound(form: str, pieces: Sequence[str]) -> Answer:
+    parser = ModelFamily(form, None, FORMATS[form]).parser(TOOLS, bound=True)
+    return joined([event for piece in pieces for event in parser.feed(piece)] + parser.finish())

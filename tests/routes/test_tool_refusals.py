@@ -156,15 +156,15 @@ def test_a_schema_that_cannot_be_enforced_leaves_any_object(schema: dict[str, ob
     assert refused.token_ids != plain.token_ids
 
 
-def test_without_a_marker_strictness_needs_a_required_call() -> None:
+def test_calls_without_a_marker_are_bound_from_the_first_byte() -> None:
     engine = ScriptedEngine(context_size=4096)
     bare = HERMES.replace("<tool_call>", "").replace("</tool_call>", "")
     strict = function(schema={**STRICT, "additionalProperties": False}, strict=True)
     with app_over(engine, bare) as client:
-        error = client.post(URL, json=body(tools=[strict])).json()["error"]
-        assert error["param"] == "tools[0].function.strict"
-        assert client.post(URL, json=body(tools=[strict], tool_choice="required")).status_code == 200
-        assert client.post(URL, json=body(tools=[WEATHER])).status_code == 200
-    required, auto = engine.requests
-    assert required.constraint is not None
-    assert auto.constraint is None
+        for more in ({}, {"tool_choice": "required"}):
+            assert client.post(URL, json=body(tools=[strict], **more)).status_code == 200
+    auto, required = (request.constraint for request in engine.requests)
+    assert auto is not None
+    assert auto.begins is not None
+    assert required is not None
+    assert required.binds_at_once

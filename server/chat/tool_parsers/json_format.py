@@ -1,9 +1,12 @@
 """Calls as JSON objects, one after another or in a list, with or without markers around them."""
 
+import itertools
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from server.beginning import SPACE, Beginning
 from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter, either, repeated
 from server.chat.literals import copy_value, read_string
@@ -14,6 +17,9 @@ from server.chat.tool_spec import ToolSpec
 _ARGUMENTS = ("arguments", "parameters")
 _NAMES = ("name", "tool_name")
 _IDS = ("id", "tool_call_id")
+# What models put in front of bare calls: a fence, and the type that tools are shown with.
+_FENCES: tuple[tuple[str, ...], ...] = ((), ("```",), ("```json",))
+_TYPE = ('"type"', ":", '"function"', ",")
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,43 @@ class JsonFormat(ToolFormat):
         if self.opening:
             call = lark.rule(f"{lark.literal(self.opening)} {call} {lark.literal(self.closing)}")
         return repeated(call, lark.literal(self.separator), parallel=parallel)
+
+    def beginning(self, tools: Sequence[ToolSpec]) -> Beginning | None:
+        """Up to a tool's name; other objects are no calls."""
+        if not self.is_bare:
+            return None
+        name = (f'"{self.name_key}"', ":")
+        heads = itertools.product(_FENCES, ((), ("[",)), (("{",), ("{", *_TYPE)))
+        return Beginning(
+            tuple((*fence, *bracket, *brace, *name) for fence, bracket, brace in heads),
+            tuple(json.dumps(tool.name) for tool in tools),
+        )
+
+    def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
+        """In a list or not, in a fence or not, behind a trigger or not, with any white space."""
+        if not self.is_bare:
+            return self.rules(lark, tools, parallel=parallel)
+        call = lark.rule(either([self._free_call(lark, tool) for tool in tools]))
+        one_by_one = repeated(call, lark.literal(self.separator), parallel=parallel)
+        listed = repeated(call, lark.terminal(f"{SPACE},{SPACE}"), parallel=parallel)
+        opening, closing = lark.terminal(rf"\[{SPACE}"), lark.terminal(rf"{SPACE}\]")
+        calls = lark.rule(f"{one_by_one} | {opening} {listed} {closing}")
+        fenced = f"{lark.terminal(f'```(?:json)?{SPACE}')} {calls} {lark.terminal(f'{SPACE}```')}"
+        marked = [f"{lark.literal(trigger)} {calls}" for trigger in self.triggers]
+        # A line that ends need not begin another call.
+        end = f"({lark.terminal(SPACE.replace('0', '1'))})?" if parallel else ""
+        return f"{either([calls, fenced, *marked])} {end}"
+
+    def _free_call(self, lark: LarkWriter, tool: ToolSpec) -> str:
+        """One call, from where it begins on as `beginning` says."""
+        kind, key, arguments = (
+            SPACE.join([*pieces, ""])
+            for pieces in (_TYPE, (f'"{self.name_key}"', ":"), (",", f'"{self.arguments_key}"', ":"))
+        )
+        name = re.escape(json.dumps(tool.name))
+        head = lark.terminal(rf"\{{{SPACE}(?:{kind})?{key}{name}{SPACE}{arguments}")
+        end = lark.terminal(rf"{SPACE}\}}")
+        return f"{head} {lark.arguments(tool.parameters)} {end}"
 
 
 def json_calls(

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from server.beginning import SPACE, Beginning
 from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter, either, repeated
 from server.chat.literals import PYTHON, copy_value
@@ -47,9 +48,24 @@ class PythonicFormat(ToolFormat):
         yield from reader.accept(self.end)
 
     def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
-        call = lark.rule(either([_call_rule(lark, tool) for tool in tools]))
-        calls = f'"[" {repeated(call, lark.literal(", "), parallel=parallel)} "]"'
+        calls = f'"[" {_calls(lark, tools, parallel=parallel)}'
         return calls if self.is_bare else f"{lark.literal(self.start)} {calls} {lark.literal(self.end)}"
+
+    def beginning(self, tools: Sequence[ToolSpec]) -> Beginning | None:
+        return Beginning((("[",),), tuple(f"{tool.name}(" for tool in tools)) if self.is_bare else None
+
+    def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
+        if not self.is_bare:
+            return self.rules(lark, tools, parallel=parallel)
+        opening = lark.terminal(rf"\[{SPACE}")
+        calls = lark.rule(f"{opening} {_calls(lark, tools, parallel=parallel)}")
+        return f"{calls} | {lark.literal(self.start)} {calls} {lark.literal(self.end)}"
+
+
+def _calls(lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
+    """What follows the bracket."""
+    call = lark.rule(either([_call_rule(lark, tool) for tool in tools]))
+    return f'{repeated(call, lark.literal(", "), parallel=parallel)} "]"'
 
 
 def _read_call(reader: Reader, writer: EventWriter) -> Steps[None]:

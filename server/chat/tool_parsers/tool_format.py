@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
+from server.beginning import Beginning
 from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter
 from server.chat.reader import Reader, Steps
@@ -30,15 +31,30 @@ class ToolFormat(ABC):
     def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         """The right side of the start rule."""
 
+    def beginning(self, tools: Sequence[ToolSpec]) -> Beginning | None:  # noqa: ARG002
+        """How an answer begins that is nothing but calls of these tools, if it needs no marker."""
+        return None
+
+    def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
+        """`rules` of calls that were not asked for, also as models write them then."""
+        return self.rules(lark, tools, parallel=parallel)
+
     def grammar(
-        self, tools: Sequence[ToolSpec], *, parallel: bool, marker_ids: Mapping[str, int] | None = None
+        self,
+        tools: Sequence[ToolSpec],
+        *,
+        parallel: bool,
+        is_free: bool = False,
+        marker_ids: Mapping[str, int] | None = None,
     ) -> str:
         """All texts that are calls of these tools: one, or several if they may be `parallel`.
 
-        Raises InvalidRequestError for a strict tool whose schema the format cannot keep.
+        With `is_free`, they come after a trigger or with the `beginning`. Raises InvalidRequestError for a
+        strict tool whose schema the format cannot keep.
         """
         lark = LarkWriter(marker_ids or {})
-        return lark.finish(self.rules(lark, tools, parallel=parallel))
+        rules = self.free_rules if is_free else self.rules
+        return lark.finish(rules(lark, tools, parallel=parallel))
 
 
 def end_call(reader: Reader, writer: EventWriter) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from server.beginning import Beginning
 from server.chat.tool_spec import ToolSpec
 from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.params import Constraint
@@ -21,7 +22,7 @@ class Calls:
     """What the answer's calls may be.
 
     `write` makes the grammar of calls out of tools, in the format of the model of `model_id`. With `after`
-    it binds from these markers on; with `otherwise`, an answer that is not calls keeps to that grammar.
+    and `begins` it binds from these on; with `otherwise`, an answer that is not calls keeps to that grammar.
     `param` is the field that offers the tools.
     """
 
@@ -31,13 +32,14 @@ class Calls:
     is_parallel: bool
     write: Callable[[Sequence[ToolSpec]], str]
     after: tuple[str, ...] = ()
+    begins: Beginning | None = None
     otherwise: Constraint | None = None
 
     def identity(self) -> list[object]:
         """All that the constraint depends on, and the paths that errors name."""
         tools = [[t.path, t.name, t.spec.parameters, t.spec.strict, t.is_custom] for t in self.tools]
         otherwise = None if self.otherwise is None else self.otherwise.grammar
-        return [self.model_id, self.param, tools, self.is_parallel, self.after, otherwise]
+        return [self.model_id, self.param, tools, self.is_parallel, self.after, self.begins, otherwise]
 
     def constraint(self, grammars: GrammarCompiler) -> Constraint:
         """The grammar, checked. Raises InvalidRequestError.
@@ -66,7 +68,7 @@ class Calls:
         if self.otherwise is not None:
             nested = f"bound: %lark {{\n{self.otherwise.grammar}\n}}\ncalls: %lark {{\n{text}\n}}"
             text = f"start: bound | calls\n{nested}"
-        return grammars.from_tool_grammar(text, self.after)
+        return grammars.from_tool_grammar(text, self.after, self.begins)
 
 
 def _checked(tool: OfferedTool) -> OfferedTool:
