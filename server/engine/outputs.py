@@ -8,7 +8,8 @@ import msgspec
 class FinishReason(StrEnum):
     """Why a choice ended: the first two are OpenAI's words, the others become errors or nothing.
 
-    EXPIRED is the end of one that waited too long for its turn.
+    EXPIRED is the end of one that waited too long for its turn, UNSATISFIABLE of one whose constraint cannot
+    be kept to any further.
     """
 
     STOP = "stop"
@@ -16,6 +17,7 @@ class FinishReason(StrEnum):
     ABORT = "abort"
     ERROR = "error"
     EXPIRED = "expired"
+    UNSATISFIABLE = "unsatisfiable"
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
@@ -41,7 +43,8 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """News of one choice: `text` to append, and totals so far.
 
     The last output of a choice has a `finish_reason`, and nothing follows it. `text` never ends inside a
-    character, nor inside what may still become a stop string. `error` is set with FinishReason.ERROR alone.
+    character, nor inside what may still become a stop string. `error` is set with FinishReason.ERROR
+    and UNSATISFIABLE alone.
     `num_completion_tokens` counts every token drawn or forced, the end-of-generation token included;
     `num_reasoning_tokens` those of them that were thinking, its markers included. `mirostat_mu` is
     mirostat's state after them, where it draws. `sum_logprob` adds up the log probabilities of the tokens

@@ -75,11 +75,14 @@ class Constraint(msgspec.Struct, frozen=True):
     drawn. A text without any marker may end as it likes.
 
     With `begins`, the grammar also describes the whole answer, white space in front aside, if that begins so.
+
+    `param` is the field of the request that asks for it, for messages.
     """
 
     grammar: str
     after: tuple[str, ...] = ()
     begins: Beginning | None = None
+    param: str = ""
 
     @property
     def binds_at_once(self) -> bool:
