@@ -115,7 +115,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     `num_prompt_logprobs` asks for `TokenOutput.prompt_logprobs`, with so many of the likeliest tokens,
     `tells_token_ids` for `TokenOutput.token_ids`.
     `n` choices are drawn from the one prompt, which is computed once where memory can be cut. `cache_salt`
-    separates prefix caches: a prefix is only ever shared among requests with an equal salt. Those of a higher
+    separates prefix caches: a prefix is only ever shared among requests with an equal salt, but for the first
+    `num_public_tokens` of a prompt, which every request may share that begins with them. Those of a higher
     `priority` have their turns first, and among equals each `owner` a share by its `weight`. Every choice by
     itself keeps to the `constraint`, and ends when the constraint leaves nothing to add. `shown_token_ids`
     are control tokens that are written out in the text; those that end generation never are.
@@ -126,6 +127,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     params: SamplingParams
     n: int = 1
     cache_salt: str = ""
+    num_public_tokens: int = 0
     owner: str = ""
     weight: float = 1.0
     priority: int = 0

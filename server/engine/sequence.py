@@ -8,6 +8,7 @@ from server.engine.held_logprobs import HeldLogprobs
 from server.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from server.engine.params import GenerationRequest, SamplingParams
 from server.engine.prompt_scores import PromptScores
+from server.engine.salt import Salt
 from server.engine.sampling.sampler import Sampler
 
 # Its place among those that wait, lower first: priority negated, place in the fair order, number of arrival.
@@ -45,7 +46,7 @@ class Sequence:
         self.index = index
         self.arrival = arrival
         self.params: SamplingParams = request.params
-        self.salt = request.cache_salt
+        self.salt = Salt(request.cache_salt, request.num_public_tokens)
         self.token_ids = list(request.token_ids)
         self.num_prompt_tokens = len(request.token_ids)
         self.num_computed_tokens = 0

@@ -130,13 +130,17 @@ def _all_outputs(
     guidance: Guidance,
 ) -> Outputs:
     who = caller.current()
+    salt = cache_salt(who.cache_group, guidance.cache_salt)
+    # Who asks for a salt of their own wants nothing shared.
+    public = () if guidance.cache_salt else model.public_prefixes
     requests = [
         GenerationRequest(
             id=f"{request_id}-{index}" if index else request_id,
             token_ids=prompt,
             params=params,
             n=num_choices,
-            cache_salt=cache_salt(who.cache_group, guidance.cache_salt),
+            cache_salt=salt,
+            num_public_tokens=num_public_tokens(prompt, public),
             owner=who.name,
             weight=who.weight,
             priority=who.priority,
@@ -156,6 +160,11 @@ def _all_outputs(
 def cache_salt(group: str, wish: str) -> str:
     """Who may share a prefix: those of one group with one wish. No two pairs have one salt."""
     return f"{len(group)}:{group}{wish}" if wish else group
+
+
+def num_public_tokens(prompt: tuple[int, ...], public: Sequence[tuple[int, ...]]) -> int:
+    """How long the longest of the public prefixes is with which a prompt begins."""
+    return max((len(prefix) for prefix in public if prompt[: len(prefix)] == prefix), default=0)
 
 
 async def _merged(streams: Sequence[Outputs], num_choices: int) -> Outputs:
