@@ -27,15 +27,15 @@ def takes_connections(address: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("grace", "status"), [("60", "incomplete"), ("0", "failed")])
+@pytest.mark.parametrize(("grace", "num_tokens", "status"), [("60", 50, "incomplete"), ("0", 7000, "failed")])
 def test_background_responses_have_their_time(
-    tiny_models: TinyModels, tmp_path: Path, grace: str, status: str
+    tiny_models: TinyModels, tmp_path: Path, grace: str, num_tokens: int, status: str
 ) -> None:
     model, database = tiny_models["qwen2"], tmp_path / "responses.db"
-    options = ("--model", str(model), "--shutdown-seconds", grace, "--responses-db", str(database))
-    with serving(*options) as (process, shown):
+    options = ("--shutdown-seconds", grace, "--responses-db", str(database), "--context-size", "8000")
+    with serving("--model", str(model), *options) as (process, shown):
         base = shown[shown.index("http://") :].split()[0]
-        body = {"model": model.stem, "input": "Hi", "background": True, "max_output_tokens": 50}
+        body = {"model": model.stem, "input": "Hi", "background": True, "max_output_tokens": num_tokens}
         answer = httpx.post(base + RESPONSES, json=body | {"ignore_eos": True}, timeout=PATIENCE)
         assert answer.json()["status"] == "queued"
         process.send_signal(signal.SIGTERM)
