@@ -21,7 +21,7 @@ from server.service.logprobs import LogprobWriter
 from server.service.obfuscation import wants_padding
 from server.service.pending import PendingAnswer
 from server.service.plan import Plan
-from server.service.prompt_rules import PromptRules, room
+from server.service.prompt_rules import PromptRules
 from server.service.prompts import check_generates, tokenized
 from server.service.reading import Reading
 from server.service.sampling import Decoding
@@ -134,7 +134,7 @@ class ChatService:
                 model,
                 text,
                 param="messages",
-                rules=PromptRules.of(request, room(model, plan.params.max_tokens)),
+                rules=PromptRules.of_prompt(request, model, plan.params.max_tokens),
             ),
             tools=tools,
             thinking=thought,

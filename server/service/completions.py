@@ -20,7 +20,7 @@ from server.service.logprobs import LogprobWriter
 from server.service.obfuscation import wants_padding
 from server.service.pending import PendingAnswer
 from server.service.plan import Plan
-from server.service.prompt_rules import PromptRules, refuse_suffix, room
+from server.service.prompt_rules import PromptRules, refuse_suffix
 from server.service.prompts import check_generates, checked_ids, tokenized
 from server.service.sampling import Decoding
 from server.service.scoring import Echo, ReadPrompt, Scoring, refuse_streamed_scores
@@ -83,7 +83,7 @@ class CompletionService:
             may_draw_nothing=bool(request.echo) or request.prompt_logprobs is not None,
         )
         refuse_suffix(request, request.suffix)
-        rules = PromptRules.of(request, room(model, plan.params.max_tokens))
+        rules = PromptRules.of_prompt(request, model, plan.params.max_tokens)
         prompts = _prompts(model, request, rules, self._decoding.limits.max_prompts)
         scoring = _scoring(request, model, prompts, plan.num_drawn)
         return plan, [prompt.token_ids for prompt in prompts], scoring

@@ -23,8 +23,9 @@ def padded_chunk(data: bytes) -> bytes:
     if not choices:
         return data
     (choice,) = choices
-    said = (choice.get("delta"), choice.get("text"), choice["logprobs"], choice.get("token_ids"))
-    return _padded(data, sum(map(_size, said)))
+    if choice["logprobs"] or choice.get("token_ids"):
+        return _padded(data, len(data))
+    return _padded(data, _size(choice.get("delta")) + _size(choice.get("text")))
 
 
 def padded_event(data: bytes) -> bytes:
@@ -32,7 +33,7 @@ def padded_event(data: bytes) -> bytes:
     event = msgspec.json.decode(data)
     if not event["type"].endswith(".delta"):
         return data
-    return _padded(data, _size(event["delta"]) + _size(event.get("logprobs")))
+    return _padded(data, len(data) if event.get("logprobs") else _size(event["delta"]))
 
 
 def _padded(data: bytes, size: int) -> bytes:
@@ -42,11 +43,9 @@ def _padded(data: bytes, size: int) -> bytes:
 
 
 def _size(value: object) -> int:
-    """Bytes of the texts and numbers in a part of an event; its names are the same in all of a kind."""
+    """Bytes of the texts in a part of an event, whose names are the same in all events of a kind."""
     if isinstance(value, dict):
         return sum(map(_size, value.values()))
     if isinstance(value, list):
         return sum(map(_size, value))
-    if isinstance(value, str):
-        return len(json_string(value))
-    return 0 if value is None else len(msgspec.json.encode(value))
+    return len(json_string(value)) if isinstance(value, str) else 0

@@ -18,13 +18,26 @@ class PromptRules:
     limit: int | None = None
 
     @classmethod
-    def of(cls, request: TruncationFields, most: int) -> "PromptRules":
-        """Of a request for a model that reads at most so many tokens; raises InvalidRequestError."""
+    def of(cls, request: TruncationFields, most: int, best: int | None = None) -> "PromptRules":
+        """Of a request for a model that reads at most so many tokens; raises InvalidRequestError.
+
+        `best` is what is kept of a prompt where the request leaves it to the model.
+        """
         limit = request.truncate_prompt_tokens
         if limit is not None and not (limit == -1 or 1 <= limit <= most):
-            message = f"'{_LIMIT}' must be -1 or from 1 to {most}, the longest prompt that there is room for."
+            message = f"'{_LIMIT}' must be -1 or from 1 to {most}, the longest prompt for this model."
             raise InvalidRequestError(message, param=_LIMIT, code="invalid_value")
-        return cls(adds_special=request.add_special_tokens is not False, limit=most if limit == -1 else limit)
+        if limit == -1:
+            limit = best or most
+        return cls(adds_special=request.add_special_tokens is not False, limit=limit)
+
+    @classmethod
+    def of_prompt(
+        cls, request: TruncationFields, model: LoadedModel, max_tokens: int | None
+    ) -> "PromptRules":
+        """Of a prompt that is to be answered, for which there is room for one token at least."""
+        most = model.context_size - 1
+        return cls.of(request, most, max(1, min(most, model.context_size - (max_tokens or 1))))
 
     def cut(self, model: LoadedModel, token_ids: Sequence[int], text: str | None) -> list[int]:
         """What is kept of a prompt. `text` is what it came as, if it came as text."""
@@ -37,11 +50,6 @@ class PromptRules:
 
 
 AS_THEY_ARE = PromptRules()
-
-
-def room(model: LoadedModel, max_tokens: int | None) -> int:
-    """The longest prompt that leaves room for an answer of that length, one token at least."""
-    return max(1, model.context_size - max(1, max_tokens or 0))
 
 
 def refuse_suffix(request: TruncationFields, suffix: str | None) -> None:

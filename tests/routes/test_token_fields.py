@@ -112,7 +112,7 @@ def test_only_the_last_tokens_of_a_prompt_are_kept(
 ) -> None:
     post(client, path)
     whole = engine.requests[-1].token_ids
-    for limit in (1, 3, len(whole), 490):
+    for limit in (1, 3, len(whole), 511):
         answer = post(client, path, truncate_prompt_tokens=limit)
         assert engine.requests[-1].token_ids == whole[-limit:]
         assert answer["usage"]["prompt_tokens"] == min(limit, len(whole))
