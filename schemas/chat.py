@@ -12,6 +12,7 @@ from schemas.logprobs import MAX_LOGPROBS, ChatLogprobs, PromptLogprobs
 from schemas.messages import MAX_MESSAGES, Message
 from schemas.sampling import SamplingFields
 from schemas.structured import ConstraintFields
+from schemas.token_fields import TokenFields
 from schemas.tools import (
     MAX_TOOLS,
     FunctionCall,
@@ -104,7 +105,9 @@ class ReasoningFields(Schema):
     )
 
 
-class ChatCompletionRequest(SamplingFields, ConstraintFields, ConversationFields, ReasoningFields):
+class ChatCompletionRequest(
+    SamplingFields, ConstraintFields, ConversationFields, ReasoningFields, TokenFields
+):
     """Body of `POST /v1/chat/completions`."""
 
     model: str = Field(description="A name that `GET /v1/models` lists.")
@@ -118,13 +121,6 @@ class ChatCompletionRequest(SamplingFields, ConstraintFields, ConversationFields
         ge=0,
         le=MAX_LOGPROBS,
         description="And so many of the likeliest tokens in its place. Only together with `logprobs`.",
-    )
-    prompt_logprobs: int | None = Field(
-        default=None,
-        ge=0,
-        le=MAX_LOGPROBS,
-        description="Tell how likely each token of the prompt is, and so many of the likeliest in its place, "
-        "as vLLM does. Not for streams.",
     )
 
 
@@ -147,6 +143,7 @@ class ChatChoice(Schema):
     message: AssistantReply
     logprobs: ChatLogprobs | None
     finish_reason: ChatFinishReason
+    token_ids: list[int] | None = None
 
 
 class ChatCompletion(Schema):
@@ -161,6 +158,7 @@ class ChatCompletion(Schema):
     choices: list[ChatChoice]
     usage: Usage
     prompt_logprobs: PromptLogprobs | None = None
+    prompt_token_ids: list[int] | None = None
     debug: Debug | None = None
 
 
@@ -182,12 +180,14 @@ class ChatChunkChoice(Schema):
     delta: ChatDelta
     logprobs: ChatLogprobs | None
     finish_reason: ChatFinishReason | None
+    token_ids: list[int] | None = None
 
 
 class ChatCompletionChunk(Schema):
     """One event of a stream. `usage` is present only when asked for: null, except in the last chunk.
 
-    `debug` is in the chunks that end a choice.
+    `debug` is in the chunks that end a choice, `prompt_token_ids` in those that open one, if asked for.
+    `obfuscation` is random letters, if asked for: by the length of such a chunk nobody knows the text's.
     """
 
     id: str
@@ -198,4 +198,6 @@ class ChatCompletionChunk(Schema):
     system_fingerprint: str
     choices: list[ChatChunkChoice]
     usage: Usage | None = None
+    prompt_token_ids: list[int] | None = None
+    obfuscation: str | None = None
     debug: Debug | None = None

@@ -7,6 +7,11 @@ from pydantic import Field
 from schemas.base import Schema
 
 FinishReason = Literal["stop", "length"]
+OBFUSCATION = (
+    "Add `obfuscation` to what brings text: random letters that round its bytes up to a multiple of 16, so "
+    "that the sizes of encrypted events do not tell those of words. Unlike OpenAI's, streams have none by "
+    "default."
+)
 
 
 class StreamOptions(Schema):
@@ -15,6 +20,7 @@ class StreamOptions(Schema):
     include_usage: bool | None = Field(
         default=None, description="Send one more chunk before `[DONE]`, with empty `choices` and the usage."
     )
+    include_obfuscation: bool | None = Field(default=None, description=OBFUSCATION)
 
 
 class PromptTokensDetails(Schema):

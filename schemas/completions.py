@@ -10,6 +10,7 @@ from schemas.debug import Debug
 from schemas.logprobs import MAX_LOGPROBS, PromptLogprobs, TextLogprobs
 from schemas.sampling import MaxTokens, SamplingFields, TokenId
 from schemas.structured import ConstraintFields
+from schemas.token_fields import TokenFields
 
 # The operator's own limit is lower; this one bounds the work that one body can cause.
 MAX_PROMPTS = 2048
@@ -46,7 +47,7 @@ Prompt = Annotated[
 ]
 
 
-class CompletionRequest(SamplingFields, ConstraintFields):
+class CompletionRequest(SamplingFields, ConstraintFields, TokenFields):
     """Body of `POST /v1/completions`."""
 
     model: str = Field(description="A name that `GET /v1/models` lists.")
@@ -61,13 +62,6 @@ class CompletionRequest(SamplingFields, ConstraintFields):
         le=MAX_LOGPROBS,
         description="Tell how likely each token was, and so many of the likeliest tokens in its place: after "
         "bias, bans and penalties, before a constraint, truncation and temperature.",
-    )
-    prompt_logprobs: int | None = Field(
-        default=None,
-        ge=0,
-        le=MAX_LOGPROBS,
-        description="Tell how likely each token of the prompt is, and so many of the likeliest in its place, "
-        "as vLLM does. Not for streams.",
     )
     echo: bool | None = Field(
         default=None,
@@ -89,10 +83,15 @@ class CompletionChoice(Schema):
     logprobs: TextLogprobs | None = None
     prompt_logprobs: PromptLogprobs | None = None
     finish_reason: FinishReason | None
+    prompt_token_ids: list[int] | None = None
+    token_ids: list[int] | None = None
 
 
 class Completion(Schema):
-    """The answer; as a chunk of a stream, `text` is what is new."""
+    """The answer; as a chunk of a stream, `text` is what is new.
+
+    `obfuscation` is random letters, if asked for: by the length of a chunk nobody knows the text's.
+    """
 
     id: str
     object: Literal["text_completion"]
@@ -102,3 +101,4 @@ class Completion(Schema):
     choices: list[CompletionChoice]
     usage: Usage | None = None
     debug: Debug | None = None
+    obfuscation: str | None = None

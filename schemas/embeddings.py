@@ -7,9 +7,10 @@ from pydantic import Field
 from schemas.base import Schema
 from schemas.completions import Prompt
 from schemas.decoding import MAX_COUNT
+from schemas.token_fields import TruncationFields
 
 
-class EmbeddingRequest(Schema):
+class EmbeddingRequest(TruncationFields):
     """Body of `POST /v1/embeddings`."""
 
     model: str = Field(description="A name that `GET /v1/models` lists.")

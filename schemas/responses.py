@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, JsonValue, StringConstraints, Tag
 
 from schemas.base import Schema
 from schemas.chat import ReasoningEffort
+from schemas.common import OBFUSCATION
 from schemas.debug import Debug
 from schemas.decoding import MAX_COUNT
 from schemas.kinds import type_tag
@@ -29,6 +30,12 @@ Retention = Literal["in_memory", "24h"]
 ServiceTier = Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]
 FaultCode = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
 ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
+
+
+# The rest of OpenAI's is about what this server has not; it is refused as such, so that the type has it.
+Includable = Annotated[
+    str, Field(json_schema_extra={"enum": ["message.output_text.logprobs", "reasoning.encrypted_content"]})
+]
 
 
 class FlatSchemaFormat(Schema):
@@ -82,7 +89,7 @@ class ReasoningOptions(Schema):
 class ResponseStreamOptions(Schema):
     """Options that only a stream has."""
 
-    include_obfuscation: bool | None = Field(default=None, description="Only false.")
+    include_obfuscation: bool | None = Field(default=None, description=OBFUSCATION)
 
 
 class ResponseRequest(AnswerFields, PeersConstraintFields):
@@ -125,7 +132,7 @@ class ResponseRequest(AnswerFields, PeersConstraintFields):
     chat_template_kwargs: dict[str, Any] | None = Field(
         default=None, description="Variables of the model's chat template, such as `enable_thinking`."
     )
-    include: list[str] | None = Field(
+    include: list[Includable] | None = Field(
         default=None,
         max_length=MAX_METADATA,
         description="`message.output_text.logprobs`: how likely each token of the text was. "

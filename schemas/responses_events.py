@@ -70,6 +70,7 @@ class TextDelta(Schema):
     content_index: int
     delta: str
     logprobs: list[EventLogprob]
+    obfuscation: str | None = None
 
 
 class TextDone(Schema):
@@ -93,6 +94,7 @@ class ReasoningDelta(Schema):
     output_index: int
     content_index: int
     delta: str
+    obfuscation: str | None = None
 
 
 class ReasoningDone(Schema):
@@ -114,6 +116,7 @@ class CallDelta(Schema):
     item_id: str
     output_index: int
     delta: str
+    obfuscation: str | None = None
 
 
 class ArgumentsDone(Schema):

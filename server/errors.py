@@ -7,6 +7,7 @@
     |   +-- UnknownParameterError      400 unknown_parameter
     |   +-- UnsupportedParameterError  400 unsupported_parameter
     |   +-- ContextLengthError         400 context_length_exceeded
+    |   +-- ConstraintFailedError      400 constraint_failed (it left the answer no way on)
     |   +-- RequestTooLargeError       413 request_too_large
     |   +-- HeadTooLargeError          431 request_head_too_large
     |   +-- RequestTimeoutError        408 request_timeout
@@ -70,6 +71,14 @@ class ContextLengthError(InvalidRequestError):
     """The prompt alone fills the model's context."""
 
     code = "context_length_exceeded"
+
+
+class ConstraintFailedError(InvalidRequestError):
+    """What the request asks of its answer cannot be kept to any further: nothing may follow, or it takes too
+    much to find out what.
+    """
+
+    code = "constraint_failed"
 
 
 class RequestTooLargeError(InvalidRequestError):

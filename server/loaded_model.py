@@ -97,8 +97,9 @@ class LoadedModel:
     """One loaded model. `bos_text` is how its BOS token is written, empty where none is added.
 
     `operator_defaults` are decoding values of this model's own settings, as they were written. `fingerprint`
-    is a digest of all that decides on its texts. `close` gives the vocabulary's memory back, once nobody uses
-    it and the engine has been closed.
+    is a digest of all that decides on its texts. Prompts that begin with one of the `public_prefixes` share
+    it in memory, whoever sends them. `close` gives the vocabulary's memory back, once nobody uses it and the
+    engine has been closed.
     """
 
     id: str
@@ -109,6 +110,7 @@ class LoadedModel:
     bos_text: str
     metadata: Mapping[str, str]
     operator_defaults: Mapping[str, object] = field(default_factory=dict)
+    public_prefixes: tuple[tuple[int, ...], ...] = ()
     fingerprint: str
     close: Callable[[], None]
 

@@ -149,6 +149,11 @@ class Settings(ModelOptions, BaseSettings):
         default=False,
         description="Share prefixes in memory among all keys. Timing then tells what others have asked.",
     )
+    public_prefixes: Place | None = Field(
+        default=None,
+        description="Folder of text files. Prompts that begin with one of these texts, raw or in their first "
+        "message, share its memory among all keys.",
+    )
     defaults: Pairs = Field(
         default={},
         description="Decoding values where a request says nothing, as `temperature=0.7,top_k=20` or as JSON.",

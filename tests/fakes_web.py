@@ -8,7 +8,7 @@ import numpy as np
 from server.chat.families import recognise
 from server.chat.template import CHATML, ChatTemplate
 from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
-from server.engine.outputs import EngineStats, FinishReason, TokenOutput
+from server.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput
 from server.engine.params import GenerationRequest
 from server.loaded_model import LoadedModel
 from server.registry import ModelOffer, ModelRegistry
@@ -55,7 +55,7 @@ def echo_words(request: GenerationRequest, index: int) -> list[str]:
 
 
 class ScriptedEngine:
-    """Says what its script says, a piece at a time, choices taking turns.
+    """Says what its script says, a piece at a time, choices taking turns; each byte is a token.
 
     It holds still after `hold_after` pieces until that is None again, and raises `failure` after `fail_after`
     pieces. `running` and `aborted` tell what became of requests, `num_starts` how often it was started, which
@@ -140,6 +140,7 @@ class ScriptedEngine:
         for index in range(request.n):
             pieces = self.script(request, index)
             kept = pieces[:limit]
+            offset = 0
             for turn, piece in enumerate(kept):
                 reason = FinishReason.LENGTH if len(kept) < len(pieces) else FinishReason.STOP
                 output = TokenOutput(
@@ -150,9 +151,31 @@ class ScriptedEngine:
                     num_completion_tokens=turn + 1,
                     num_cached_tokens=len(request.token_ids) // 2,
                     num_reasoning_tokens=self.num_reasoning_tokens,
+                    token_ids=tuple(piece.encode()) if request.tells_token_ids else (),
+                    logprobs=_entries(piece.encode(), request.params.num_logprobs, offset),
+                    prompt_logprobs=()
+                    if turn
+                    else _entries(request.token_ids[1:], request.num_prompt_logprobs),
                 )
                 turns.append((turn, output))
+                offset += len(piece)
         return [output for _, output in sorted(turns, key=lambda pair: pair[0])]
+
+
+def _entries(token_ids: Sequence[int], num_top: int | None, offset: int = 0) -> tuple[TokenLogprob, ...]:
+    """Something to tell of each token: the next byte, and so on, would have been likelier."""
+    return tuple(
+        TokenLogprob(
+            token_id=token_id,
+            logprob=-1.5,
+            top_ids=tuple((token_id + step) % 128 for step in range(1, num_top + 1)),
+            top_logprobs=tuple(-step / 4 for step in range(1, num_top + 1)),
+            offset=offset + place,
+            rank=num_top + 1,
+        )
+        for place, token_id in enumerate(token_ids if num_top is not None else ())
+        if num_top is not None
+    )
 
 
 def loaded_model(

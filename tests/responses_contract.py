@@ -1,11 +1,12 @@
 """Whether what comes over the wire is to the letter what OpenAI's own package expects of responses."""
 
 import json
-from collections.abc import Iterator
 from typing import Any, get_args
 
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import BaseModel
+
+from tests.openai_contract import check
 
 _EVENTS: dict[str, type[BaseModel]] = {
     get_args(kind.model_fields["type"].annotation)[0]: kind
@@ -16,15 +17,14 @@ _EVENTS: dict[str, type[BaseModel]] = {
 def checked_response(data: dict[str, Any]) -> Response:
     """A response that has every field of OpenAI's, and no other."""
     assert set(data) == set(Response.model_fields)
-    response: Response = _checked(Response, data)
-    return response
+    return Response.model_validate(check(Response, data))
 
 
 def checked_event(data: dict[str, Any]) -> Any:  # noqa: ANN401
     """An event of a kind that OpenAI has, with nothing that its kind has not."""
     if "response" in data:
         checked_response(data["response"])
-    return _checked(_EVENTS[data["type"]], data)
+    return check(_EVENTS[data["type"]], data, beyond=("obfuscation",))
 
 
 def events_of(text: str) -> list[dict[str, Any]]:
@@ -77,20 +77,3 @@ def _apply(kind: str, item: dict[str, Any], event: dict[str, Any]) -> None:
         holder[text] += event["delta"]
     else:
         assert holder[text] == event[text]
-
-
-def _checked(kind: type[BaseModel], data: dict[str, Any]) -> Any:  # noqa: ANN401
-    made = kind.model_validate(data)
-    extras = list(_extras(made, kind.__name__))
-    assert not extras, f"OpenAI has no {extras}"
-    return made
-
-
-def _extras(value: object, path: str) -> Iterator[str]:
-    if isinstance(value, BaseModel):
-        yield from (f"{path}.{name}" for name in value.model_extra or ())
-        for name in value.model_fields_set:
-            yield from _extras(getattr(value, name, None), f"{path}.{name}")
-    elif isinstance(value, list):
-        for item in value:
-            yield from _extras(item, f"{path}[]")

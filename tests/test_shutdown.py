@@ -27,17 +27,19 @@ def takes_connections(address: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("grace", "status"), [("60", "incomplete"), ("0", "failed")])
+@pytest.mark.parametrize(("grace", "count", "status"), [("60", 1, "incomplete"), ("0", 24, "failed")])
 def test_background_responses_have_their_time(
-    tiny_models: TinyModels, tmp_path: Path, grace: str, status: str
+    tiny_models: TinyModels, tmp_path: Path, grace: str, count: int, status: str
 ) -> None:
+    """Where there is no time to be given, the last of many cannot have ended before the signal comes."""
     model, database = tiny_models["qwen2"], tmp_path / "responses.db"
     options = ("--model", str(model), "--shutdown-seconds", grace, "--responses-db", str(database))
     with serving(*options) as (process, shown):
         base = shown[shown.index("http://") :].split()[0]
-        body = {"model": model.stem, "input": "Hi", "background": True, "max_output_tokens": 50}
-        answer = httpx.post(base + RESPONSES, json=body | {"ignore_eos": True}, timeout=PATIENCE)
-        assert answer.json()["status"] == "queued"
+        body = {"model": model.stem, "input": "Hi", "background": True, "max_output_tokens": 400}
+        for _ in range(count):
+            answer = httpx.post(base + RESPONSES, json=body | {"ignore_eos": True}, timeout=PATIENCE)
+            assert answer.json()["status"] == "queued"
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
     with contextlib.closing(ResponseStore(database, Limits(max_seconds=1e9, max_bytes=10**9))) as store:

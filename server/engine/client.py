@@ -18,7 +18,12 @@ from server.engine.mailbox import Item, Mailbox
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.sizing import Sizes
-from server.errors import EngineFailedError, EngineUnavailableError, OverloadedError
+from server.errors import (
+    ConstraintFailedError,
+    EngineFailedError,
+    EngineUnavailableError,
+    OverloadedError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -120,8 +125,9 @@ class AsyncEngine:
         """Outputs of all choices as they come, each choice closed by its finish reason.
 
         Closing the generator early aborts the request within one step. Raises EngineUnavailableError while no
-        child is up, OverloadedError when too many requests wait or this one has waited too long, and
-        EngineFailedError when the engine fails it.
+        child is up, OverloadedError when too many requests wait or this one has waited too long,
+        ConstraintFailedError when its constraint leaves no way on, and EngineFailedError when the engine
+        fails it.
         """
         child = self._child
         if child is None:
@@ -136,7 +142,7 @@ class AsyncEngine:
             child.send(messages.Submit(request))
             while unfinished:
                 for item in await mailbox.take():
-                    output = _checked(item)
+                    output = _checked(item, request)
                     unfinished -= output.finish_reason is not None
                     yield output
         finally:
@@ -243,12 +249,15 @@ class AsyncEngine:
         return max(1, math.ceil(self._backoff + self._start_seconds))
 
 
-def _checked(item: Item) -> TokenOutput:
+def _checked(item: Item, request: GenerationRequest) -> TokenOutput:
     """An output that may go on to the client; failures are raised."""
     if isinstance(item, EngineFailedError):
         raise item
     if item.finish_reason is FinishReason.ERROR:
         raise EngineFailedError(item.error or "the engine failed")
+    if item.finish_reason is FinishReason.UNSATISFIABLE and request.constraint is not None:
+        param = request.constraint.param
+        raise ConstraintFailedError(f"'{param}' cannot be kept to: {item.error}.", param=param or None)
     if item.finish_reason is FinishReason.EXPIRED:
         message = "The request has waited too long for its turn."
         raise OverloadedError(message, retry_after=_BUSY_RETRY_SECONDS)

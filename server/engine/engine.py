@@ -185,7 +185,7 @@ class Engine:
             return
         self._intake.take(request.id)
         if isinstance(masks, ConstraintError):
-            self._refuse(request, str(masks))
+            self._refuse(request, str(masks), FinishReason.UNSATISFIABLE)
         else:
             self._begin(request, masks)
 
@@ -252,7 +252,7 @@ class Engine:
                     if not self._append(sequence, token_id):
                         break
             except ConstraintError as error:
-                self._finish(sequence, FinishReason.ERROR, str(error))
+                self._finish(sequence, FinishReason.UNSATISFIABLE, str(error))
             except Exception as error:
                 log.exception("a draw failed")
                 self._finish(sequence, FinishReason.ERROR, f"sampling failed: {error}")

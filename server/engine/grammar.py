@@ -16,14 +16,18 @@ from server.beginning import Beginning
 from server.engine.gbnf.lark import Translation
 from server.engine.gbnf.syntax import GbnfError
 from server.engine.gbnf.tokens import TokenNames
+from server.engine.lark_breadth import MAX_BREADTH, breadth
 from server.engine.params import Constraint
 from server.llama.deep_stack import DeepStack
 
 # Fuel is what bounds time: reading a grammar takes at most some tenths of a second, a step's mask some
-# milliseconds. A state of the lexer takes one or two kilobytes.
+# milliseconds. A state of the lexer takes one or two kilobytes. Keeping the parts of rules that are open at
+# one place takes time that grows with the square of their number: 12,000, as of an object of 3,000 optional
+# properties, take 20 ms. What grows faster is bounded by `breadth` and `Effort`.
 LIMITS = LLParserLimits(
     initial_lexer_fuel=1_000_000,
     step_lexer_fuel=100_000,
+    max_items_in_row=20_000,
     step_max_items=50_000,
     max_lexer_states=30_000,
     max_grammar_size=500_000,
@@ -121,6 +125,8 @@ class GrammarCompiler:
         explain: Callable[[str], GrammarError] | None = None,
         forces: bool = False,
     ) -> Constraint:
+        if breadth(lark) > MAX_BREADTH:
+            raise GrammarError("too many alternatives lead to each other")
         grammar = lark if forces and len(lark) <= _MAX_FORCING else lark + _UNFORCED
         fault = self._stack.call(lambda: _fault(grammar, find_fault or _first_step_fault), RECURSION)
         if fault:

@@ -126,7 +126,7 @@ class Intake:
         except ConstraintError as error:
             masks = error
         except Exception as error:
-            masks = ConstraintError(f"the constraint could not be prepared: {error}")
+            masks = ConstraintError(f"it could not be prepared: {error}")
         self._deliver(request, masks)
 
 

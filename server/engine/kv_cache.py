@@ -1,5 +1,6 @@
 """The memory of sequences: who has which id, which prefix can be reused, who goes first when room is short.
 
+What is public of a sequence may be shared with all others, the rest among equal salts (`server.engine.salt`).
 Rule kept: the tree and llama.cpp's cells change together, so that `num_cells_used` is what is really in use.
 """
 
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from server.engine.parking_lot import Parked, ParkingLot
 from server.engine.ports import DecodingContext
 from server.engine.radix_tree import Match, RadixTree
+from server.engine.salt import Salt
 
 # An idle sequence is parked after this many steps of others: the next turn of a chat may come at once.
 _LINGER_STEPS = 8
@@ -46,8 +48,8 @@ class KVCache:
         self._idle_since: dict[int, int] = {}
         self._tree = RadixTree()
         self._free = list(range(context.max_sequences - 1, -1, -1))
-        self._active: dict[int, str] = {}
-        self._idle: OrderedDict[int, str] = OrderedDict()
+        self._active: dict[int, Salt] = {}
+        self._idle: OrderedDict[int, None] = OrderedDict()
         self.num_evictions = 0
 
     @property
@@ -78,48 +80,52 @@ class KVCache:
         """Cells that hold nothing, or nothing but idle sequences."""
         return self._context.num_cells - self._tree.num_cells_of(self._active)
 
-    def num_new_cells(self, token_ids: list[int], salt: str) -> int:
+    def num_new_cells(self, token_ids: list[int], salt: Salt) -> int:
         """How many spare cells a newcomer takes: all of its tokens but those shared with active sequences."""
         match = self.match(token_ids[:-1], salt)
         shared = match.length if any(i in self._active for i in match.seq_ids) else 0
         return len(token_ids) - shared
 
-    def match(self, token_ids: list[int], salt: str) -> Match:
+    def match(self, token_ids: list[int], salt: Salt) -> Match:
         """The longest reusable prefix of `token_ids`; changes nothing."""
+        return self._match(salt.keys(token_ids))
+
+    def _match(self, keys: list[int]) -> Match:
         if self._context.can_cut:
-            match = self._tree.match(token_ids, salt)
+            match = self._tree.match(keys)
             reachable = frozenset(i for i in match.seq_ids if self._reaches(i, match.length))
             if reachable:
                 return Match(match.length, reachable)
             if not self._context.sliding_window:
                 return Match(0, frozenset())
-        return self._tree.match(token_ids, salt, whole=True)
+        return self._tree.match(keys, whole=True)
 
-    def num_known(self, token_ids: list[int], salt: str) -> int:
+    def num_known(self, token_ids: list[int], salt: Salt) -> int:
         """How much of a prompt need not be computed: what is in cells, or can be brought there."""
-        known = token_ids[:-1]
-        return max(self.match(known, salt).length, self._lot.match(known, salt).length)
+        known = salt.keys(token_ids[:-1])
+        return max(self._match(known).length, self._lot.match(known).length)
 
-    def allocate(self, token_ids: list[int], salt: str) -> Allocation | None:
+    def allocate(self, token_ids: list[int], salt: Salt) -> Allocation | None:
         """Give a newcomer an id and as much of its prompt as is in memory; None when every id is active.
 
         The last token is never taken from memory: there must be one to compute, to have logits.
         """
-        match = self.match(token_ids[:-1], salt)
-        if self._fetch(token_ids[:-1], salt, match.length):
-            match = self.match(token_ids[:-1], salt)
+        keys = salt.keys(token_ids[:-1])
+        match = self._match(keys)
+        if self._fetch(keys, match.length):
+            match = self._match(keys)
         source = self._pick_source(match)
         if source is not None and source in self._idle and self._tree.length(source) == match.length:
-            return self._adopt(source, match.length)
+            return self._adopt(source, match.length, salt)
         if not self._free:
             if source is not None and len(self._idle) == 1 and source in self._idle and self._context.can_cut:
-                return self._adopt(source, match.length)
+                return self._adopt(source, match.length, salt)
             if not self.evict_one(keep=source):
                 return None
         seq_id = self._free.pop()
         self._active[seq_id] = salt
         if source is None:
-            self._tree.insert(seq_id, salt)
+            self._tree.insert(seq_id)
             return Allocation(seq_id, 0)
         self._context.copy_sequence(source, seq_id, match.length if self._context.can_cut else None)
         self._tree.fork(source, seq_id, match.length)
@@ -128,17 +134,19 @@ class KVCache:
 
     def commit(self, seq_id: int, token_ids: list[int]) -> None:
         """Note tokens that a decode has computed for an active sequence."""
-        self._tree.extend(seq_id, token_ids)
+        self._tree.extend(seq_id, self._active[seq_id].keys(token_ids, self._tree.length(seq_id)))
 
     def retire(self, seq_id: int) -> None:
         """Its owner is done: the sequence becomes idle, the last to be evicted."""
-        self._rest(seq_id, self._active.pop(seq_id))
+        del self._active[seq_id]
+        self._rest(seq_id)
         if self._tree.length(seq_id) == 0:
             self._forget(seq_id)
 
     def discard(self, seq_id: int) -> None:
         """Its owner gives its memory up: the id and the cells are free at once."""
-        self._rest(seq_id, self._active.pop(seq_id))
+        del self._active[seq_id]
+        self._rest(seq_id)
         self._park(seq_id)
 
     def relieve(self) -> None:
@@ -204,19 +212,20 @@ class KVCache:
             ),
         )
 
-    def _adopt(self, seq_id: int, length: int) -> Allocation:
-        self._active[seq_id] = self._idle.pop(seq_id)
+    def _adopt(self, seq_id: int, length: int, salt: Salt) -> Allocation:
+        del self._idle[seq_id]
+        self._active[seq_id] = salt
         if self._tree.length(seq_id) > length:
             self._context.truncate_sequence(seq_id, length)
             self._tree.truncate(seq_id, length)
         return Allocation(seq_id, length)
 
-    def _fetch(self, token_ids: list[int], salt: str, num_in_cells: int) -> bool:
+    def _fetch(self, keys: list[int], num_in_cells: int) -> bool:
         """Make the parked sequence that begins most like a prompt an idle one again, if that is worth it.
 
         What it shares with sequences in cells, it shares with them afterwards.
         """
-        match = self._lot.match(token_ids, salt)
+        match = self._lot.match(keys)
         gain = match.length - num_in_cells
         if gain < _MIN_FETCHED:
             return False
@@ -224,22 +233,22 @@ class KVCache:
         if gain < _FETCHED_SHARE * self._lot.length(name):
             return False
         parked = self._lot.take(name)
-        if not self._make_room(len(parked.token_ids)):
+        if not self._make_room(len(parked.keys)):
             self._lot.put(parked)
             return False
         seq_id = self._free.pop()
         if not self._context.restore_sequence(seq_id, parked.state):
             self._free.append(seq_id)
             return False
-        shared = self._tree.match(parked.token_ids, salt)
+        shared = self._tree.match(parked.keys)
         if shared.length:
             source = min(shared.seq_ids)
             self._context.share_prefix(source, seq_id, shared.length)
             self._tree.fork(source, seq_id, shared.length)
         else:
-            self._tree.insert(seq_id, salt)
-        self._tree.extend(seq_id, parked.token_ids[shared.length :])
-        self._rest(seq_id, salt)
+            self._tree.insert(seq_id)
+        self._tree.extend(seq_id, parked.keys[shared.length :])
+        self._rest(seq_id)
         return True
 
     def _make_room(self, num_cells: int) -> bool:
@@ -258,13 +267,13 @@ class KVCache:
     def _park(self, seq_id: int) -> None:
         """Free the id and the cells of an idle sequence, and keep its content if it is worth that."""
         if self._is_worth_parking(seq_id):
-            tokens, salt = self._tree.tokens(seq_id), self._idle[seq_id]
-            if self._lot.needs(tokens, salt):
-                self._lot.put(Parked(tokens, salt, self._context.save_sequence(seq_id)))
+            keys = self._tree.tokens(seq_id)
+            if self._lot.needs(keys):
+                self._lot.put(Parked(keys, self._context.save_sequence(seq_id)))
         self._forget(seq_id)
 
-    def _rest(self, seq_id: int, salt: str) -> None:
-        self._idle[seq_id] = salt
+    def _rest(self, seq_id: int) -> None:
+        self._idle[seq_id] = None
         self._idle_since[seq_id] = self._num_steps
 
     def _touch(self, seq_id: int) -> None:

@@ -8,7 +8,8 @@ import msgspec
 class FinishReason(StrEnum):
     """Why a choice ended: the first two are OpenAI's words, the others become errors or nothing.
 
-    EXPIRED is the end of one that waited too long for its turn.
+    EXPIRED is the end of one that waited too long for its turn, UNSATISFIABLE of one whose constraint cannot
+    be kept to any further.
     """
 
     STOP = "stop"
@@ -16,6 +17,7 @@ class FinishReason(StrEnum):
     ABORT = "abort"
     ERROR = "error"
     EXPIRED = "expired"
+    UNSATISFIABLE = "unsatisfiable"
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
@@ -41,7 +43,8 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """News of one choice: `text` to append, and totals so far.
 
     The last output of a choice has a `finish_reason`, and nothing follows it. `text` never ends inside a
-    character, nor inside what may still become a stop string. `error` is set with FinishReason.ERROR alone.
+    character, nor inside what may still become a stop string. `error` is set with FinishReason.ERROR
+    and UNSATISFIABLE alone.
     `num_completion_tokens` counts every token drawn or forced, the end-of-generation token included;
     `num_reasoning_tokens` those of them that were thinking, its markers included. `mirostat_mu` is
     mirostat's state after them, where it draws. `sum_logprob` adds up the log probabilities of the tokens
@@ -49,10 +52,11 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `logprobs` has the tokens of which the first character is in `text`, of the same stage, where the request
     asked for them: all that were drawn, in the end, except those that stand in the part that a stop string
-    cut off. `prompt_logprobs`, if the request asked for them, are in the first
-    output of a choice, one for each token of the prompt but the first, of the logits as they are; none are
-    there if the choice ended before its prompt was computed. `queue_seconds` is how long the choice waited
-    for its prompt to be begun, told with its first output alone.
+    cut off. `prompt_logprobs`, if the request asked for them, are in the first output of a choice, one for
+    each token of the prompt but the first, of the logits as they are; none are there if the choice ended
+    before its prompt was computed. `token_ids`, if it asked for them, are all tokens since the last output,
+    whether or not their text is out. `queue_seconds` is how long the choice waited for its prompt to be
+    begun, told with its first output alone.
     """
 
     request_id: str
@@ -66,6 +70,7 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     sum_logprob: float | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
     prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    token_ids: tuple[int, ...] = ()
     queue_seconds: float | None = None
     error: str | None = None
 

@@ -75,11 +75,14 @@ class Constraint(msgspec.Struct, frozen=True):
     drawn. A text without any marker may end as it likes.
 
     With `begins`, the grammar also describes the whole answer, white space in front aside, if that begins so.
+
+    `param` is the field of the request that asks for it, for messages.
     """
 
     grammar: str
     after: tuple[str, ...] = ()
     begins: Beginning | None = None
+    param: str = ""
 
     @property
     def binds_at_once(self) -> bool:
@@ -109,9 +112,11 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt and what to do with it. `id` is unique among the requests an engine knows.
 
     `token_ids` is not empty, every id is in the vocabulary, and it is shorter than the context.
-    `num_prompt_logprobs` asks for `TokenOutput.prompt_logprobs`, with so many of the likeliest tokens.
+    `num_prompt_logprobs` asks for `TokenOutput.prompt_logprobs`, with so many of the likeliest tokens,
+    `tells_token_ids` for `TokenOutput.token_ids`.
     `n` choices are drawn from the one prompt, which is computed once where memory can be cut. `cache_salt`
-    separates prefix caches: a prefix is only ever shared among requests with an equal salt. Those of a higher
+    separates prefix caches: a prefix is only ever shared among requests with an equal salt, but for the first
+    `num_public_tokens` of a prompt, which every request may share that begins with them. Those of a higher
     `priority` have their turns first, and among equals each `owner` a share by its `weight`. Every choice by
     itself keeps to the `constraint`, and ends when the constraint leaves nothing to add. `shown_token_ids`
     are control tokens that are written out in the text; those that end generation never are.
@@ -122,10 +127,12 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     params: SamplingParams
     n: int = 1
     cache_salt: str = ""
+    num_public_tokens: int = 0
     owner: str = ""
     weight: float = 1.0
     priority: int = 0
     num_prompt_logprobs: int | None = None
+    tells_token_ids: bool = False
     constraint: Constraint | None = None
     reasoning: Reasoning | None = None
     shown_token_ids: tuple[int, ...] = ()

@@ -10,10 +10,9 @@ from server.llama.context import State
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A sequence's tokens under its salt, and what `DecodingContext.save_sequence` gave for them."""
+    """The keys of a sequence's tokens, and what `DecodingContext.save_sequence` gave for them."""
 
-    token_ids: list[int]
-    salt: str
+    keys: list[int]
     state: State
 
 
@@ -35,25 +34,25 @@ class ParkingLot:
         """Whether a sequence of this length could be parked."""
         return 0 < num_tokens <= self._capacity
 
-    def needs(self, token_ids: list[int], salt: str) -> bool:
+    def needs(self, keys: list[int]) -> bool:
         """Whether this is not the beginning of what is parked already."""
-        return self._tree.match(token_ids, salt).length < len(token_ids)
+        return self._tree.match(keys).length < len(keys)
 
     def put(self, parked: Parked) -> None:
         """Park a sequence that `takes` agrees to, in the place of its own beginning if that is parked."""
-        token_ids, salt = parked.token_ids, parked.salt
-        for name in self._tree.match(token_ids, salt, whole=True).seq_ids:
+        keys = parked.keys
+        for name in self._tree.match(keys, whole=True).seq_ids:
             self.take(name)
-        while self._tree.num_cells + len(token_ids) > self._capacity:
+        while self._tree.num_cells + len(keys) > self._capacity:
             self.take(next(iter(self._parked)))
         name = next(self._names)
-        self._tree.insert(name, salt)
-        self._tree.extend(name, token_ids)
+        self._tree.insert(name)
+        self._tree.extend(name, keys)
         self._parked[name] = parked
 
-    def match(self, token_ids: list[int], salt: str) -> Match:
-        """The longest prefix of `token_ids` that is parked, and the names of those that begin with it."""
-        return self._tree.match(token_ids, salt)
+    def match(self, keys: list[int]) -> Match:
+        """The longest prefix of `keys` that is parked, and the names of those that begin with it."""
+        return self._tree.match(keys)
 
     def length(self, name: int) -> int:
         """How many tokens a parked sequence has."""

@@ -1,7 +1,8 @@
 """Which sequences share which cells: a radix tree that mirrors the KV memory exactly.
 
-Knows tokens and small integers only. A node is a run of cells, held by every sequence whose path leads
-through it. Two sequences that computed the same tokens separately hold separate cells, hence two branches.
+Knows integers only: numbers of sequences, and keys of tokens, which tell apart what may not be shared
+(`server.engine.salt`). A node is a run of cells, held by every sequence whose path leads through it. Two
+sequences that computed the same tokens separately hold separate cells, hence two branches.
 """
 
 import itertools
@@ -48,7 +49,7 @@ class RadixTree:
     """Sequences by number, each a list of tokens; `num_cells` is the number of cells they occupy together."""
 
     def __init__(self) -> None:
-        self._roots: dict[str, _Node] = {}
+        self._root = _Node(0, [], None)
         self._tails: dict[int, _Node] = {}
         self.num_cells = 0
 
@@ -57,13 +58,12 @@ class RadixTree:
         """All sequences in the tree, empty ones included."""
         return frozenset(self._tails)
 
-    def insert(self, seq_id: int, salt: str = "") -> None:
-        """Start an empty sequence under a salt; only sequences of one salt ever meet."""
+    def insert(self, seq_id: int) -> None:
+        """Start an empty sequence."""
         if seq_id in self._tails:
             raise ValueError(f"sequence {seq_id} is in the tree already")
-        root = self._roots.setdefault(salt, _Node(0, [], None))
-        root.holders.add(seq_id)
-        self._tails[seq_id] = root
+        self._root.holders.add(seq_id)
+        self._tails[seq_id] = self._root
 
     def fork(self, source: int, target: int, length: int) -> None:
         """Start `target` as a sharer of the first `length` cells of `source`."""
@@ -99,7 +99,6 @@ class RadixTree:
         """Forget a sequence; cells that nobody else holds are free again."""
         tail = self._tails.pop(seq_id)
         self._release(seq_id, tail, stop=None)
-        self._roots = {salt: root for salt, root in self._roots.items() if root.holders}
 
     def length(self, seq_id: int) -> int:
         """How many tokens a sequence has."""
@@ -120,16 +119,13 @@ class RadixTree:
         nodes = reversed(list(_path(self._tails[seq_id])))
         return [token for node in nodes for token in node.tokens]
 
-    def match(self, token_ids: list[int], salt: str = "", *, whole: bool = False) -> Match:
+    def match(self, token_ids: list[int], *, whole: bool = False) -> Match:
         """The longest prefix of `token_ids` that is in cells, and who holds it.
 
         With `whole`, only sequences that consist of nothing but that prefix count.
         """
         best = Match(0, frozenset())
-        root = self._roots.get(salt)
-        if root is None:
-            return best
-        for node, length in _walk(root, token_ids):
+        for node, length in _walk(self._root, token_ids):
             holders: Iterable[int] = node.holders
             if whole:
                 holders = [i for i in node.holders if self._tails[i] is node] if length == node.end else []
@@ -139,7 +135,7 @@ class RadixTree:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._roots.clear()
+        self._root = _Node(0, [], None)
         self._tails.clear()
         self.num_cells = 0
 

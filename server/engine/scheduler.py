@@ -156,11 +156,13 @@ class Scheduler:
             return False
         have = None
         for other in self.running:
-            if other.num_missing_tokens <= 1 or other.salt != sequence.salt:
+            shareable = sequence.salt.num_shareable(other.salt)
+            if other.num_missing_tokens <= 1 or shareable <= other.num_computed_tokens:
                 continue
             if sequence.wants_scores and not other.wants_scores:
                 continue
-            shared = min(common_prefix(other.token_ids, sequence.token_ids), sequence.num_tokens - 1)
+            shared = common_prefix(other.token_ids, sequence.token_ids)
+            shared = min(shared, sequence.num_tokens - 1, shareable)
             if shared <= other.num_computed_tokens:
                 continue
             if have is None:

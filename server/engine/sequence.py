@@ -8,6 +8,7 @@ from server.engine.held_logprobs import HeldLogprobs
 from server.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from server.engine.params import GenerationRequest, SamplingParams
 from server.engine.prompt_scores import PromptScores
+from server.engine.salt import Salt
 from server.engine.sampling.sampler import Sampler
 
 # Its place among those that wait, lower first: priority negated, place in the fair order, number of arrival.
@@ -45,7 +46,7 @@ class Sequence:
         self.index = index
         self.arrival = arrival
         self.params: SamplingParams = request.params
-        self.salt = request.cache_salt
+        self.salt = Salt(request.cache_salt, request.num_public_tokens)
         self.token_ids = list(request.token_ids)
         self.num_prompt_tokens = len(request.token_ids)
         self.num_computed_tokens = 0
@@ -62,6 +63,7 @@ class Sequence:
         self.logprobs = HeldLogprobs()
         self.scores = scores
         self._has_told_scores = False
+        self._num_told = self.num_prompt_tokens if request.tells_token_ids else None
 
     @property
     def is_unfinished(self) -> bool:
@@ -148,8 +150,16 @@ class Sequence:
             logprobs=self.logprobs.release(text, is_all=reason is not None and not self.detokenizer.stopped),
             queue_seconds=queue_seconds,
             prompt_logprobs=self._tell_scores(),
+            token_ids=self._tell_tokens(),
             error=error,
         )
+
+    def _tell_tokens(self) -> tuple[int, ...]:
+        if self._num_told is None:
+            return ()
+        new = tuple(self.token_ids[self._num_told :])
+        self._num_told += len(new)
+        return new
 
     def _tell_scores(self) -> tuple[TokenLogprob, ...]:
         if self.scores is None or self._has_told_scores or not self.scores.is_complete:

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,7 @@ import numpy as np
 from llguidance import LLMatcher
 from numpy.typing import NDArray
 
+from server.engine.effort import Effort, TooCostlyError, in_words
 from server.engine.grammar import LIMITS, RECURSION
 from server.engine.mask_vocabulary import NUM_BYTES, MaskVocabulary
 from server.engine.params import Constraint
@@ -43,6 +45,7 @@ class TokenMask:
         self._address = self._words.ctypes.data
         self._next: tuple[bool, NDArray[np.int32]] | None = None
         self._preparing: Future[None] | None = None
+        self._effort = Effort()
         # What the constraint has left no choice about; None while that is not found out.
         self._forced: deque[int] | None = None
 
@@ -56,7 +59,8 @@ class TokenMask:
         """Set the logits [vocab_size] of all tokens that may not come next to minus infinity.
 
         Returns the ids of those that may, ascending, if they are the smaller part. End-of-generation tokens
-        may come where the constraint is satisfied. Raises ConstraintError at a dead end.
+        may come where the constraint is satisfied. Raises ConstraintError at a dead end, and where working
+        all this out has become too costly.
         """
         self._join()
         are_allowed, places = self._next or self._find_next()
@@ -70,9 +74,17 @@ class TokenMask:
         return None
 
     def admits(self, token_id: int) -> bool:
-        """Whether a token may come next, told without working out all others; if so, it is noted."""
+        """Whether a token may come next, told without working out all others; if so, it is noted.
+
+        Raises ConstraintError where nobody can tell, or no longer at this cost.
+        """
         self._join()
-        if self._matcher.try_consume_tokens([token_id]) != 1:
+        self._begin_token()
+        started = time.thread_time()
+        is_next = self._matcher.try_consume_tokens([token_id]) == 1
+        self._effort.spend(started)
+        if not is_next:
+            self._check()
             return False
         self._next = None
         if self._forced and self._forced.popleft() == token_id and self._forced:
@@ -92,11 +104,14 @@ class TokenMask:
     def forced(self) -> list[int]:
         """The tokens with which text has to go on, as the tokenizer spells it, or the first of them.
 
-        Empty where there is a choice, also of where a token may end.
+        Empty where there is a choice, also of where a token may end. Raises ConstraintError.
         """
         if self._forced is None:
             self._join()
+            started = time.thread_time()
             run = self._matcher.compute_ff_tokens()
+            self._effort.spend(started)
+            self._check()
             self._forced = deque(itertools.takewhile(lambda token_id: token_id < self._vocab_size, run))
         return list(itertools.islice(self._forced, _MAX_FORCED))
 
@@ -116,7 +131,9 @@ class TokenMask:
         self._preparing = preparing
 
     def _find_next(self) -> tuple[bool, NDArray[np.int32]]:
+        started = time.thread_time()
         self._matcher.unsafe_compute_mask_ptr(self._address, self._words.nbytes)
+        self._effort.spend(started)
         self._next = self._places.of(self._words)
         return self._next
 
@@ -127,8 +144,13 @@ class TokenMask:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            reason = self._matcher.get_error().split("\n", 1)[0]
-            raise ConstraintError(f"the constraint has come to a dead end: {reason}")
+            raise ConstraintError(in_words(self._matcher.get_error()))
+
+    def _begin_token(self) -> None:
+        try:
+            self._effort.begin_token()
+        except TooCostlyError as error:
+            raise ConstraintError(str(error)) from error
 
 
 class Foresight:
@@ -236,7 +258,7 @@ class MaskFactory:
         # Copies inherit what the first mask has cost to find out.
         matcher.compute_bitmask()
         if matcher.is_error():
-            raise ConstraintError(f"the constraint fails for this model: {matcher.get_error()}")
+            raise ConstraintError(f"it fails for this model: {in_words(matcher.get_error())}")
         return matcher
 
     def _read(self) -> MaskVocabulary:

@@ -19,6 +19,7 @@ from server.planning import engine_config, memory_budget, need_of
 from server.registry.models import ModelRegistry
 from server.registry.offer import ModelOffer
 from server.registry.opening import open_texts
+from server.registry.public_prefixes import PublicPrefixError, read_texts
 from server.registry.room import Limits
 from server.settings import Settings
 
@@ -43,7 +44,12 @@ def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[Mo
     if settings.model is not None or not (named or settings.models_dir):
         named.insert(0, _single(settings))
     places = [_located(table.path, settings.data_dir.expanduser()) for table in named]
-    offer = functools.partial(_offer, budget=memory_budget(settings), make_engine=make_engine)
+    offer = functools.partial(
+        _offer,
+        public_texts=_public_texts(settings),
+        budget=memory_budget(settings),
+        make_engine=make_engine,
+    )
     found = [offer(table.id or name, path, table) for table, (path, name) in zip(named, places, strict=True)]
     if settings.models_dir is not None:
         known = {path.resolve() for path, _ in places}
@@ -111,8 +117,21 @@ def _is_sound(path: Path) -> bool:
     return True
 
 
+def _public_texts(settings: Settings) -> tuple[str, ...]:
+    try:
+        return read_texts(settings.public_prefixes)
+    except PublicPrefixError as error:
+        raise CatalogError(str(error)) from error
+
+
 def _offer(
-    name: str, path: Path, table: ModelSettings, *, budget: int, make_engine: MakeEngine
+    name: str,
+    path: Path,
+    table: ModelSettings,
+    *,
+    public_texts: tuple[str, ...],
+    budget: int,
+    make_engine: MakeEngine,
 ) -> ModelOffer:
     if table.tool_format is not None and table.tool_format not in FORMATS:
         raise CatalogError(
@@ -128,7 +147,7 @@ def _offer(
         operator_defaults=table.defaults,
         estimate_need=functools.partial(need_of, config),
         make_engine=functools.partial(make_engine, config),
-        open=functools.partial(open_texts, path, name, table),
+        open=functools.partial(open_texts, path, name, table, public_texts),
         read_metadata=functools.partial(_read_metadata, path),
     )
 

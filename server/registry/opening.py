@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from server.chat.families import recognise
@@ -13,6 +14,7 @@ from server.loaded_model import LoadedModel, TextEngine
 from server.model_settings import ModelSettings
 from server.registry.fingerprint import fingerprint
 from server.registry.offer import ModelOffer
+from server.registry.public_prefixes import prefix_ids
 
 log = logging.getLogger(__name__)
 
@@ -44,24 +46,29 @@ async def _undo(engine: TextEngine, opening: asyncio.Task[LoadedModel], starting
         starting.exception()
 
 
-def open_texts(path: Path, name: str, settings: ModelSettings, engine: TextEngine) -> LoadedModel:
+def open_texts(
+    path: Path, name: str, settings: ModelSettings, public_texts: Sequence[str], engine: TextEngine
+) -> LoadedModel:
     """Open a model's file for its vocabulary and template; its weights are the engine's to load.
 
-    Raises ModelLoadError, TemplateSyntaxError, or OSError over the template's file.
+    Prompts that begin with one of `public_texts` share it in memory. Raises ModelLoadError,
+    TemplateSyntaxError, or OSError over the template's file.
     """
     model = _vocabulary(path)
     try:
         vocab = model.vocab
         template = _template(settings, model)
+        bos_text = _token_text(vocab, vocab.bos_id) if vocab.adds_bos else ""
         return LoadedModel(
             id=name,
             vocab=vocab,
             template=template,
             family=recognise(template.source, settings.tool_format),
             engine=engine,
-            bos_text=_token_text(vocab, vocab.bos_id) if vocab.adds_bos else "",
+            bos_text=bos_text,
             metadata=model.metadata,
             operator_defaults=settings.defaults,
+            public_prefixes=prefix_ids(public_texts, vocab, template, bos_text),
             fingerprint=fingerprint(path, template.source, settings),
             close=model.close,
         )

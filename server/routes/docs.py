@@ -50,6 +50,9 @@ def _page(document: dict[str, Any]) -> str:
 def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:
     yield f"<h3>{method.upper()} {escape(path)}</h3>"
     yield f"<p>{_prose(operation.get('description', ''))}</p><ul>"
+    for parameter in operation.get("parameters", ()):
+        name, about = escape(parameter["name"]), _prose(parameter.get("description", ""))
+        yield f"<li>{parameter['in']} <code>{name}</code>: {_type(parameter['schema'])} {about}</li>"
     if "requestBody" in operation:
         yield f"<li>request: {_content(operation['requestBody'])}</li>"
     for status, response in operation["responses"].items():

@@ -1,25 +1,24 @@
 """`/v1/responses`: OpenAI's Responses API, with what it keeps."""
 
 import re
-from typing import Literal, get_args
+from typing import get_args
 
 from fastapi import APIRouter, Request, Response
 
+from schemas.queries import InputItemsQuery, RetrievalQuery
 from schemas.responses import DeletedResponse, InputItemList, ResponseRequest
 from schemas.responses import Response as ResponseObject
 from schemas.responses_events import Event
 from server.routes.body import described, read_request, streamed
 from server.routes.deps import UseServices
-from server.routes.query import Query, query_parameters
+from server.routes.query import query_parameters, read_query
 from server.routes.sse import respond
-from server.service.responses.rules import check_include
+from server.service.responses.rules import check_include, check_retrieval
 
 router = APIRouter(tags=["responses"])
 
 _TYPE = re.compile(rb'{"type":"([a-z_.]+)"')
-_MAX_ITEMS = 100
-_RETRIEVAL = ("include", "include_obfuscation", "starting_after", "stream")
-_LISTING = ("after", "include", "limit", "order")
+_PAGE = 20
 _EVENTS = streamed(*get_args(Event))
 
 
@@ -43,7 +42,7 @@ async def create_response(request: Request, services: UseServices) -> Response:
     "/v1/responses/{response_id}",
     response_model=ResponseObject,
     responses=_EVENTS,
-    openapi_extra=query_parameters(*_RETRIEVAL),
+    openapi_extra=query_parameters(RetrievalQuery),
 )
 async def get_response(response_id: str, request: Request, services: UseServices) -> Response:
     """A stored response as it stands.
@@ -51,14 +50,14 @@ async def get_response(response_id: str, request: Request, services: UseServices
     With `stream`, the events of one that was made with `background` and `stream`: those after number
     `starting_after`, and those to come.
     """
-    query = Query(request, _RETRIEVAL)
-    check_include(query.texts("include"))
-    query.only("include_obfuscation", "false")
-    if not query.flag("stream"):
-        query.only("starting_after")
+    query = read_query(request, RetrievalQuery)
+    check_retrieval(query)
+    if not query.stream:
         return Response(await services.responses.retrieve(response_id), media_type="application/json")
-    first = query.number("starting_after", -1, low=0) + 1
-    return await respond(request, await services.responses.replay(response_id, first), services, framed)
+    first = 0 if query.starting_after is None else query.starting_after + 1
+    is_padded = bool(query.include_obfuscation)
+    replay = await services.responses.replay(response_id, first, is_padded=is_padded)
+    return await respond(request, replay, services, framed)
 
 
 @router.delete("/v1/responses/{response_id}")
@@ -73,17 +72,16 @@ async def cancel_response(response_id: str, services: UseServices) -> Response:
     return Response(await services.responses.cancel(response_id), media_type="application/json")
 
 
-@router.get("/v1/responses/{response_id}/input_items", openapi_extra=query_parameters(*_LISTING))
+@router.get("/v1/responses/{response_id}/input_items", openapi_extra=query_parameters(InputItemsQuery))
 async def list_input_items(response_id: str, request: Request, services: UseServices) -> InputItemList:
     """What a response answers, the newest first unless `order` is `asc`, in pages of `limit`.
 
     The items of the responses before it are in lists of their own.
     """
-    query = Query(request, _LISTING)
-    check_include(query.texts("include"))
-    order: Literal["asc", "desc"] = "asc" if query.choice("order", "desc", "asc") == "asc" else "desc"
-    limit = query.number("limit", 20, low=1, high=_MAX_ITEMS)
-    return await services.responses.input_items(response_id, query.text("after"), limit, order)
+    query = read_query(request, InputItemsQuery)
+    check_include(query.include or ())
+    limit, order = query.limit or _PAGE, query.order or "desc"
+    return await services.responses.input_items(response_id, query.after, limit, order)
 
 
 def framed(data: bytes) -> bytes:

@@ -9,11 +9,13 @@ import anyio.to_thread
 from schemas.common import FinishReason
 from server import record
 from server.engine.outputs import FinishReason as EngineFinishReason
-from server.engine.outputs import TokenLogprob, TokenOutput
+from server.engine.outputs import TokenOutput
 from server.service.choices import FinishedChoice, Shape
 from server.service.constraints.verdict import Verdict
 from server.service.generation import Generation
+from server.service.obfuscation import padded_chunk
 from server.service.plan import Plan
+from server.service.told import NOTHING, Told
 from server.service.wire import to_json
 
 log = logging.getLogger(__name__)
@@ -35,27 +37,25 @@ class Answer:
         verdict: Verdict | None = None,
         *,
         with_usage: bool,
+        is_padded: bool = False,
     ) -> None:
         self._plan = plan
         self._verdict = verdict
         self._generation = generation
         self._shape = shape
         self._with_usage = with_usage
+        self._is_padded = is_padded
         self.open = generation.open
         self.aclose = generation.aclose
 
     async def whole(self) -> bytes:
         """The JSON of the complete answer: the stream's deltas, folded."""
-        texts: list[list[str]] = [[] for _ in range(self._generation.num_choices)]
-        logprobs: list[list[TokenLogprob]] = [[] for _ in texts]
-        last: dict[int, TokenOutput] = {}
+        outputs: list[list[TokenOutput]] = [[] for _ in range(self._generation.num_choices)]
         async with contextlib.aclosing(self._generation):
             async for output in self._generation:
-                texts[output.index].append(output.text)
-                logprobs[output.index].extend(output.logprobs)
-                if output.finish_reason is not None:
-                    last[output.index] = output
-        replies = [self._shape.reply("".join(pieces)) for pieces in texts]
+                outputs[output.index].append(output)
+        last = {index: news[-1] for index, news in enumerate(outputs)}
+        replies = [self._shape.reply("".join(output.text for output in news)) for news in outputs]
         await judge(
             self._verdict,
             self._generation.model.id,
@@ -67,8 +67,9 @@ class Answer:
             FinishedChoice(
                 reply=replies[output.index],
                 finish_reason=wire_reason(output.finish_reason),
-                logprobs=logprobs[output.index],
+                told=Told.by(*outputs[output.index]),
                 prompt_logprobs=self._generation.prompt_logprobs[output.index],
+                prompt_token_ids=self._generation.prompt(output.index),
             )
             for output in kept
         ]
@@ -78,17 +79,22 @@ class Answer:
 
     async def events(self) -> AsyncGenerator[bytes, None]:
         """The data of each event, `[DONE]` included; closes the answer when it ends, however it ends."""
+        async with contextlib.aclosing(self._chunks()) as chunks:
+            async for data in chunks:
+                yield padded_chunk(data) if self._is_padded and data is not DONE else data
+
+    async def _chunks(self) -> AsyncGenerator[bytes, None]:
         async with contextlib.aclosing(self._generation):
             streams = [self._shape.stream(index) for index in range(self._generation.num_choices)]
             last: dict[int, TokenOutput] = {}
             for index in range(self._generation.num_choices):
-                opening = self._shape.opening(index)
+                opening = self._shape.opening(index, self._generation.prompt(index))
                 if opening is not None:
                     yield to_json(opening)
             async for output in self._generation:
                 stream = streams[output.index]
                 if output.text:
-                    for data in stream.feed(output.text, output.logprobs):
+                    for data in stream.feed(output.text, Told.by(output)):
                         yield data
                 if output.finish_reason is not None:
                     last[output.index] = output
@@ -96,7 +102,7 @@ class Answer:
                         wire_reason(output.finish_reason),
                         self._plan.debug({output.index: output}),
                     )
-                    left = () if output.text else output.logprobs
+                    left = NOTHING if output.text else Told.by(output)
                     for data in stream.close(reason, debug, left):
                         yield data
             if self._with_usage:

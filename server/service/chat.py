@@ -18,8 +18,10 @@ from server.service.constraints.compiler import Compiled, ConstraintCompiler, co
 from server.service.constraints.verdict import Verdict
 from server.service.generation import Generation, Guidance
 from server.service.logprobs import LogprobWriter
+from server.service.obfuscation import wants_padding
 from server.service.pending import PendingAnswer
 from server.service.plan import Plan
+from server.service.prompt_rules import PromptRules
 from server.service.prompts import check_generates, tokenized
 from server.service.reading import Reading
 from server.service.sampling import Decoding
@@ -72,13 +74,15 @@ class ChatService:
             ChatShape(
                 identity,
                 with_usage=with_usage,
-                writer=LogprobWriter(model.vocab) if request.logprobs else None,
+                writer=None if _num_logprobs(request) is None else LogprobWriter(model.vocab),
                 prompt_writer=None if request.prompt_logprobs is None else LogprobWriter(model.vocab),
+                with_token_ids=bool(request.return_token_ids),
                 reading=prepared.reading,
             ),
             prepared.plan,
             prepared.judge,
             with_usage=with_usage,
+            is_padded=wants_padding(request),
         )
 
     async def outlook(self, request: ChatCompletionRequest) -> Settled:
@@ -101,6 +105,7 @@ class ChatService:
             reasoning=None if read.thinking is None else read.thinking.reasoning(model),
             scoring=Scoring(num_logprobs=request.prompt_logprobs),
             cache_salt=sampling.cache_wish(request),
+            tells_token_ids=bool(request.return_token_ids),
             shown_token_ids=tool_use.shown_token_ids(model) if reading or read.thinking else (),
         )
         plan = read.plan
@@ -125,7 +130,12 @@ class ChatService:
         thought = thinking(request, model, text)
         return _Read(
             plan=plan,
-            token_ids=tokenized(model, text, param="messages"),
+            token_ids=tokenized(
+                model,
+                text,
+                param="messages",
+                rules=PromptRules.of_prompt(request, model, plan.params.max_tokens),
+            ),
             tools=tools,
             thinking=thought,
             keeps_thought=thought is not None and request.reasoning_format == "none",
@@ -168,6 +178,12 @@ def _call_reason(tools: ToolRequest | None) -> ChatFinishReason:
 
 
 def _num_logprobs(request: ChatCompletionRequest) -> int | None:
+    """How many of the likeliest tokens to tell of each, by either name; None tells nothing of tokens."""
+    if probs := request.n_probs:
+        if request.logprobs is False or request.top_logprobs not in (None, probs):
+            message = "'n_probs' says otherwise than 'logprobs' and 'top_logprobs'."
+            raise InvalidRequestError(message, param="n_probs", code="invalid_value")
+        return probs
     if request.logprobs:
         return request.top_logprobs or 0
     if request.top_logprobs:

@@ -9,22 +9,20 @@ from schemas.chat import ChatFinishReason
 from schemas.common import FinishReason
 from schemas.debug import Debug
 from server.chat.stream_parser import CallArguments, CallStart, Channel, Delta, Event
-from server.engine.outputs import TokenLogprob
 from server.service.reading import Reading
 from server.service.reply import ReplyReader
+from server.service.told import NOTHING, Told
 from server.service.wire import head_and_tail, json_string, to_json
-
-Logprobs = Sequence[TokenLogprob]
 
 
 class ChoiceStream(Protocol):
     """What a choice sends after its opening."""
 
-    def feed(self, text: str, logprobs: Logprobs) -> Sequence[bytes]:
-        """What a piece of text brings, with what is known of its tokens."""
+    def feed(self, text: str, told: Told) -> Sequence[bytes]:
+        """What a piece of text brings, with what is told of its tokens."""
 
-    def close(self, reason: FinishReason, debug: Debug | None, logprobs: Logprobs) -> Sequence[bytes]:
-        """What is left, and the end, with what is known of tokens that came to no text."""
+    def close(self, reason: FinishReason, debug: Debug | None, told: Told) -> Sequence[bytes]:
+        """What is left, and the end, with what is told of tokens that came to no text."""
 
     @property
     def content(self) -> str | None:
@@ -36,8 +34,8 @@ class PlainStream:
 
     def __init__(
         self,
-        delta: Callable[[str, Logprobs], Schema],
-        closing: Callable[[FinishReason, Debug | None, Logprobs], Schema],
+        delta: Callable[[str, Told], Schema],
+        closing: Callable[[FinishReason, Debug | None, Told], Schema],
     ) -> None:
         self._delta = delta
         self._closing = closing
@@ -45,18 +43,18 @@ class PlainStream:
         self._tail = b""
         self._texts: list[str] = []
 
-    def feed(self, text: str, logprobs: Logprobs) -> Sequence[bytes]:
+    def feed(self, text: str, told: Told) -> Sequence[bytes]:
         """One chunk."""
         self._texts.append(text)
-        if logprobs:
-            return (to_json(self._delta(text, logprobs)),)
+        if told:
+            return (to_json(self._delta(text, told)),)
         if self._head is None:
-            self._head, self._tail = head_and_tail(lambda mark: self._delta(mark, ()))
+            self._head, self._tail = head_and_tail(lambda mark: self._delta(mark, NOTHING))
         return (self._head + json_string(text) + self._tail,)
 
-    def close(self, reason: FinishReason, debug: Debug | None, logprobs: Logprobs) -> Sequence[bytes]:
+    def close(self, reason: FinishReason, debug: Debug | None, told: Told) -> Sequence[bytes]:
         """The reason."""
-        return (to_json(self._closing(reason, debug, logprobs)),)
+        return (to_json(self._closing(reason, debug, told)),)
 
     @property
     def content(self) -> str:
@@ -67,14 +65,14 @@ class PlainStream:
 class ParsedStream:
     """A choice whose text may hold a thought and calls; `event` is told whether it is of a custom tool.
 
-    What is known of tokens goes into the first chunk that comes of them or after them.
+    What is told of tokens goes into the first chunk that comes of them or after them.
     """
 
     def __init__(
         self,
         reading: Reading,
-        event: Callable[[Event, bool, Logprobs], Schema],
-        closing: Callable[[ChatFinishReason, Debug | None, Logprobs], Schema],
+        event: Callable[[Event, bool, Told], Schema],
+        closing: Callable[[ChatFinishReason, Debug | None, Told], Schema],
     ) -> None:
         self._reading = reading
         self._event = event
@@ -84,21 +82,20 @@ class ParsedStream:
         self._contents: list[str] = []
         self._has_calls = False
         self._custom: set[int] = set()
-        self._logprobs: list[TokenLogprob] = []
+        self._told = NOTHING
 
-    def feed(self, text: str, logprobs: Logprobs) -> Sequence[bytes]:
+    def feed(self, text: str, told: Told) -> Sequence[bytes]:
         """A chunk for each event that is certain by now."""
-        self._logprobs.extend(logprobs)
+        self._told += told
         return [self._chunk(event) for event in self._reader.feed(text)]
 
-    def close(self, reason: FinishReason, debug: Debug | None, logprobs: Logprobs) -> Sequence[bytes]:
+    def close(self, reason: FinishReason, debug: Debug | None, told: Told) -> Sequence[bytes]:
         """The last events and the reason; content is a text, if an empty one, where there is no call."""
         chunks = [self._chunk(event) for event in self._reader.finish()]
         if not self._contents and not self._has_calls:
             chunks.append(self._chunk(Delta(Channel.CONTENT, "")))
         reason_said = self._reading.reason(reason, has_calls=self._has_calls)
-        left = (*self._logprobs, *logprobs)
-        chunks.append(to_json(self._closing(reason_said, debug, left)))
+        chunks.append(to_json(self._closing(reason_said, debug, self._told + told)))
         return chunks
 
     @property
@@ -107,21 +104,21 @@ class ParsedStream:
         return None if self._has_calls else "".join(self._contents)
 
     def _chunk(self, event: Event) -> bytes:
-        logprobs, self._logprobs = self._logprobs, []
+        told, self._told = self._told, NOTHING
         if isinstance(event, CallStart):
             self._has_calls = True
             if event.name in self._reading.custom_names:
                 self._custom.add(event.index)
-            return to_json(self._event(event, event.index in self._custom, logprobs))
+            return to_json(self._event(event, event.index in self._custom, told))
         if isinstance(event, Delta) and event.channel is Channel.CONTENT:
             self._contents.append(event.text)
         key = event.index if isinstance(event, CallArguments) else event.channel
         is_custom = key in self._custom
-        if logprobs:
-            return to_json(self._event(event, is_custom, logprobs))
+        if told:
+            return to_json(self._event(event, is_custom, told))
         if key not in self._heads:
             self._heads[key] = head_and_tail(
-                lambda mark: self._event(replace(event, text=mark), is_custom, ())
+                lambda mark: self._event(replace(event, text=mark), is_custom, NOTHING)
             )
         head, tail = self._heads[key]
         return head + json_string(event.text) + tail

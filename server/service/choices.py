@@ -27,8 +27,7 @@ from server.service.choice_streams import ChoiceStream, ParsedStream, PlainStrea
 from server.service.logprobs import LogprobWriter
 from server.service.reading import Reading
 from server.service.reply import Reply, read
-
-Logprobs = Sequence[TokenLogprob]
+from server.service.told import NOTHING, Told
 
 
 @dataclass(kw_only=True)
@@ -37,8 +36,9 @@ class FinishedChoice:
 
     reply: Reply
     finish_reason: FinishReason
-    logprobs: Logprobs = ()
-    prompt_logprobs: Logprobs = ()
+    told: Told = NOTHING
+    prompt_logprobs: Sequence[TokenLogprob] = ()
+    prompt_token_ids: Sequence[int] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +60,12 @@ class Identity:
 class Shape(Protocol):
     """How an answer looks on the wire. Chunks carry `usage: null` where a usage chunk will follow.
 
-    `writer` is there when the request asks for log probabilities, `prompt_writer` when for the prompt's.
+    `writer` is there when the request asks for log probabilities, `prompt_writer` when for the prompt's,
+    and it asks for token ids where they are to be told `with_token_ids`.
     """
 
-    def opening(self, index: int) -> Schema | None:
-        """The chunk that opens a choice."""
+    def opening(self, index: int, prompt: Sequence[int]) -> Schema | None:
+        """The chunk that opens a choice of this prompt."""
 
     def stream(self, index: int) -> ChoiceStream:
         """What makes the chunks between, and the one that ends the choice."""
@@ -87,12 +88,16 @@ class ChatShape:
     with_usage: bool = field(default=False, kw_only=True)
     writer: LogprobWriter | None = field(default=None, kw_only=True)
     prompt_writer: LogprobWriter | None = field(default=None, kw_only=True)
+    with_token_ids: bool = field(default=False, kw_only=True)
     reading: Reading | None = field(default=None, kw_only=True)
 
-    def opening(self, index: int) -> Schema:
+    def opening(self, index: int, prompt: Sequence[int]) -> Schema:
         """The role, with empty content as OpenAI sends it; with none where a call may come instead."""
         content = "" if self.reading is None else None
-        return self._chunk(index, ChatDelta(role="assistant", content=content, refusal=None))
+        chunk = self._chunk(index, ChatDelta(role="assistant", content=content, refusal=None))
+        if self.with_token_ids:
+            chunk.prompt_token_ids = list(prompt)
+        return chunk
 
     def stream(self, index: int) -> ChoiceStream:
         """Content, or content, thought and calls; then an empty delta and the reason."""
@@ -105,18 +110,16 @@ class ChatShape:
         """Content, thought and calls."""
         return Reply(content=text) if self.reading is None else read(self.reading, text)
 
-    def _delta(self, index: int, text: str, logprobs: Logprobs) -> Schema:
-        return self._chunk(index, ChatDelta(content=text), None, logprobs)
+    def _delta(self, index: int, text: str, told: Told) -> Schema:
+        return self._chunk(index, ChatDelta(content=text), None, told)
 
-    def _event(
-        self, reading: Reading, index: int, event: Event, is_custom: bool, logprobs: Logprobs
-    ) -> Schema:
-        return self._chunk(index, delta_of(event, reading, is_custom=is_custom), None, logprobs)
+    def _event(self, reading: Reading, index: int, event: Event, is_custom: bool, told: Told) -> Schema:
+        return self._chunk(index, delta_of(event, reading, is_custom=is_custom), None, told)
 
     def _closing(
-        self, index: int, finish_reason: ChatFinishReason, debug: Debug | None, logprobs: Logprobs
+        self, index: int, finish_reason: ChatFinishReason, debug: Debug | None, told: Told
     ) -> Schema:
-        chunk = self._chunk(index, ChatDelta(), finish_reason, logprobs)
+        chunk = self._chunk(index, ChatDelta(), finish_reason, told)
         if debug is not None:
             chunk.debug = debug
         return chunk
@@ -138,7 +141,7 @@ class ChatShape:
                 ChatChoice(
                     index=index,
                     message=message_of(choice.reply, self.reading),
-                    logprobs=self.writer.chat(choice.logprobs) if self.writer else None,
+                    logprobs=self.writer.chat(choice.told.logprobs) if self.writer else None,
                     finish_reason=self._reason(choice),
                 )
                 for index, choice in enumerate(choices)
@@ -147,6 +150,10 @@ class ChatShape:
         )
         if self.prompt_writer is not None:
             completion.prompt_logprobs = self.prompt_writer.prompt(choices[0].prompt_logprobs)
+        if self.with_token_ids:
+            completion.prompt_token_ids = list(choices[0].prompt_token_ids)
+            for answered, choice in zip(completion.choices, choices, strict=True):
+                answered.token_ids = list(choice.told.token_ids)
         if debug is not None:
             completion.debug = debug
         return completion
@@ -161,10 +168,12 @@ class ChatShape:
         index: int,
         delta: ChatDelta,
         finish_reason: ChatFinishReason | None = None,
-        logprobs: Logprobs = (),
+        told: Told = NOTHING,
     ) -> ChatCompletionChunk:
-        written = self.writer.chat(logprobs) if self.writer and logprobs else None
+        written = self.writer.chat(told.logprobs) if self.writer and told.logprobs else None
         choice = ChatChunkChoice(index=index, delta=delta, logprobs=written, finish_reason=finish_reason)
+        if told.token_ids:
+            choice.token_ids = list(told.token_ids)
         return self._envelope([choice], None)
 
     def _envelope(self, choices: list[ChatChunkChoice], usage: Usage | None) -> ChatCompletionChunk:
@@ -190,10 +199,15 @@ class TextShape:
     with_usage: bool = field(default=False, kw_only=True)
     writer: LogprobWriter | None = field(default=None, kw_only=True)
     prompt_writer: LogprobWriter | None = field(default=None, kw_only=True)
+    with_token_ids: bool = field(default=False, kw_only=True)
 
-    def opening(self, index: int) -> None:  # noqa: ARG002 (the protocol's)
-        """Text completions open with their first text."""
-        return
+    def opening(self, index: int, prompt: Sequence[int]) -> Schema | None:
+        """Text completions open with their first text, unless there is the prompt to tell."""
+        if not self.with_token_ids:
+            return None
+        chunk = self._chunk(index, "", None)
+        chunk.choices[0].prompt_token_ids = list(prompt)
+        return chunk
 
     def stream(self, index: int) -> ChoiceStream:
         """Text; then no text, and the reason."""
@@ -203,13 +217,11 @@ class TextShape:
         """Text alone."""
         return Reply(content=text)
 
-    def _delta(self, index: int, text: str, logprobs: Logprobs) -> Schema:
-        return self._chunk(index, text, None, logprobs)
+    def _delta(self, index: int, text: str, told: Told) -> Schema:
+        return self._chunk(index, text, None, told)
 
-    def _closing(
-        self, index: int, finish_reason: FinishReason, debug: Debug | None, logprobs: Logprobs
-    ) -> Schema:
-        chunk = self._chunk(index, "", finish_reason, logprobs)
+    def _closing(self, index: int, finish_reason: FinishReason, debug: Debug | None, told: Told) -> Schema:
+        chunk = self._chunk(index, "", finish_reason, told)
         if debug is not None:
             chunk.debug = debug
         return chunk
@@ -226,7 +238,7 @@ class TextShape:
                     index,
                     choice.reply.content or "",
                     choice.finish_reason,
-                    self.writer.text(choice.logprobs) if self.writer else None,
+                    self.writer.text(choice.told.logprobs) if self.writer else None,
                 )
                 for index, choice in enumerate(choices)
             ],
@@ -236,16 +248,22 @@ class TextShape:
         if self.prompt_writer is not None:
             for answered, choice in zip(completion.choices, choices, strict=True):
                 answered.prompt_logprobs = self.prompt_writer.prompt(choice.prompt_logprobs)
+        if self.with_token_ids:
+            for answered, choice in zip(completion.choices, choices, strict=True):
+                answered.prompt_token_ids = list(choice.prompt_token_ids)
+                answered.token_ids = list(choice.told.token_ids)
         if debug is not None:
             completion.debug = debug
         return completion
 
     def _chunk(
-        self, index: int, text: str, finish_reason: FinishReason | None, logprobs: Logprobs
+        self, index: int, text: str, finish_reason: FinishReason | None, told: Told = NOTHING
     ) -> Completion:
-        written = self.writer.text(logprobs) if self.writer and logprobs else None
-        choices = [self._choice(index, text, finish_reason, written)]
-        return self._envelope(choices, None, with_usage=self.with_usage)
+        written = self.writer.text(told.logprobs) if self.writer and told.logprobs else None
+        choice = self._choice(index, text, finish_reason, written)
+        if told.token_ids:
+            choice.token_ids = list(told.token_ids)
+        return self._envelope([choice], None, with_usage=self.with_usage)
 
     def _choice(
         self, index: int, text: str, finish_reason: FinishReason | None, logprobs: TextLogprobs | None

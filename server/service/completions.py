@@ -17,8 +17,10 @@ from server.service.constraints.compiler import ConstraintCompiler, constraint, 
 from server.service.generation import Generation, Guidance
 from server.service.infill import infilled, refuse_echo
 from server.service.logprobs import LogprobWriter
+from server.service.obfuscation import wants_padding
 from server.service.pending import PendingAnswer
 from server.service.plan import Plan
+from server.service.prompt_rules import PromptRules, refuse_suffix
 from server.service.prompts import check_generates, checked_ids, tokenized
 from server.service.sampling import Decoding
 from server.service.scoring import Echo, ReadPrompt, Scoring, refuse_streamed_scores
@@ -45,7 +47,10 @@ class CompletionService:
         plan, prompts, scoring = await anyio.to_thread.run_sync(self._read, model, request)
         compiled = await self._constraints.compile(request, model.vocab)
         guidance = Guidance(
-            constraint=constraint(compiled), scoring=scoring, cache_salt=sampling.cache_wish(request)
+            constraint=constraint(compiled),
+            scoring=scoring,
+            cache_salt=sampling.cache_wish(request),
+            tells_token_ids=bool(request.return_token_ids),
         )
         identity = Identity.new("cmpl", request.model, self._decoding.fingerprint(model))
         return Answer(
@@ -53,13 +58,15 @@ class CompletionService:
             TextShape(
                 identity,
                 with_usage=with_usage,
-                writer=None if request.logprobs is None else LogprobWriter(model.vocab),
+                writer=None if num_logprobs(request) is None else LogprobWriter(model.vocab),
                 prompt_writer=None if request.prompt_logprobs is None else LogprobWriter(model.vocab),
+                with_token_ids=bool(request.return_token_ids),
             ),
             plan,
             # An echoed prompt is not bound by the constraint.
             None if scoring.echo else verdict(compiled, plan.params),
             with_usage=with_usage,
+            is_padded=wants_padding(request),
         )
 
     def _read(
@@ -67,15 +74,17 @@ class CompletionService:
     ) -> tuple[Plan, list[tuple[int, ...]], Scoring]:
         check_generates(model)
         refuse_streamed_scores(request)
-        refuse_echo(request.suffix, echo=bool(request.echo))
+        refuse_echo(request)
         plan = self._decoding.plan(
             request,
             model,
             DEFAULT_MAX_TOKENS,
-            num_logprobs=request.logprobs,
+            num_logprobs=num_logprobs(request),
             may_draw_nothing=bool(request.echo) or request.prompt_logprobs is not None,
         )
-        prompts = _prompts(model, request, self._decoding.limits.max_prompts)
+        refuse_suffix(request, request.suffix)
+        rules = PromptRules.of_prompt(request, model, plan.params.max_tokens)
+        prompts = _prompts(model, request, rules, self._decoding.limits.max_prompts)
         scoring = _scoring(request, model, prompts, plan.num_drawn)
         return plan, [prompt.token_ids for prompt in prompts], scoring
 
@@ -84,25 +93,39 @@ def _scoring(
     request: CompletionRequest, model: LoadedModel, prompts: Sequence[ReadPrompt], num_drawn: int
 ) -> Scoring:
     """What is told about the prompts; an echo shows its tokens as the text's are shown."""
-    wanted = [request.prompt_logprobs, request.logprobs if request.echo else None]
-    echo = Echo(model.vocab, prompts, num_drawn, request.logprobs) if request.echo else None
+    shown = num_logprobs(request)
+    wanted = [request.prompt_logprobs, shown if request.echo else None]
+    echo = Echo(model.vocab, prompts, num_drawn, shown) if request.echo else None
     return Scoring(num_logprobs=max((n for n in wanted if n is not None), default=None), echo=echo)
 
 
-def _prompts(model: LoadedModel, request: CompletionRequest, limit: int) -> list[ReadPrompt]:
+def _prompts(
+    model: LoadedModel, request: CompletionRequest, rules: PromptRules, limit: int
+) -> list[ReadPrompt]:
     prompts = named(request.prompt, "prompt")
     if len(prompts) > limit:
         message = f"'prompt' must have at most {limit} prompts."
         raise InvalidRequestError(message, param="prompt", code="invalid_value")
-    return [_read_prompt(model, prompt, request.suffix, param) for param, prompt in prompts]
+    return [_read_prompt(model, prompt, request.suffix, param, rules) for param, prompt in prompts]
 
 
-def _read_prompt(model: LoadedModel, prompt: str | list[int], suffix: str | None, param: str) -> ReadPrompt:
+def _read_prompt(
+    model: LoadedModel, prompt: str | list[int], suffix: str | None, param: str, rules: PromptRules
+) -> ReadPrompt:
     if suffix:
         return ReadPrompt(token_ids=infilled(model, prompt, suffix, param=param))
     if isinstance(prompt, str):
-        return ReadPrompt(token_ids=tokenized(model, prompt, param=param), text=prompt)
-    return ReadPrompt(token_ids=checked_ids(model, prompt, param=param))
+        return ReadPrompt(token_ids=tokenized(model, prompt, param=param, rules=rules), text=prompt)
+    return ReadPrompt(token_ids=checked_ids(model, prompt, param=param, rules=rules))
+
+
+def num_logprobs(request: CompletionRequest) -> int | None:
+    """How many of the likeliest tokens to tell of each, by either name; None tells nothing of tokens."""
+    probs = request.n_probs or None
+    if request.logprobs is not None and probs not in (None, request.logprobs):
+        message = "'logprobs' and 'n_probs' are two names of one parameter and differ."
+        raise InvalidRequestError(message, param="n_probs", code="invalid_value")
+    return probs if request.logprobs is None else request.logprobs
 
 
 def named(prompt: Prompt, field: str) -> list[tuple[str, str | list[int]]]:

@@ -17,6 +17,7 @@ from server.loaded_model import LoadedModel
 from server.registry import ModelRegistry
 from server.service import prompts
 from server.service.completions import named
+from server.service.prompt_rules import PromptRules
 
 
 class EmbeddingService:
@@ -61,15 +62,16 @@ def _pooling(request: EmbeddingRequest, traits: ModelTraits) -> Pooling:
 
 
 def _inputs(model: LoadedModel, request: EmbeddingRequest) -> tuple[tuple[int, ...], ...]:
-    return tuple(_input(model, given, param) for param, given in named(request.input, "input"))
+    rules = PromptRules.of(request, model.context_size)
+    return tuple(_input(model, given, param, rules) for param, given in named(request.input, "input"))
 
 
-def _input(model: LoadedModel, given: str | list[int], param: str) -> tuple[int, ...]:
+def _input(model: LoadedModel, given: str | list[int], param: str, rules: PromptRules) -> tuple[int, ...]:
     if isinstance(given, str):
-        token_ids = prompts.read_ids(model, given, param=param) if given else []
+        token_ids = prompts.read_ids(model, given, param=param, rules=rules) if given else []
     else:
         prompts.check_ids(model, given, param=param)
-        token_ids = given
+        token_ids = rules.cut(model, given, None)
     if not token_ids:
         raise InvalidRequestError(f"'{param}' must not be empty.", param=param, code="invalid_value")
     prompts.check_fits(model, len(token_ids), param=param)

@@ -28,6 +28,7 @@ class Guidance:
     shown_token_ids: tuple[int, ...] = ()
     cache_salt: str = ""
     scoring: Scoring = field(default_factory=Scoring)
+    tells_token_ids: bool = False
 
 
 class Generation:
@@ -49,6 +50,7 @@ class Generation:
     ) -> None:
         self.model = model
         self.num_choices = num_choices * len(prompts)
+        self._prompts = prompts
         self._num_prompt_tokens = sum(len(prompt) for prompt in prompts)
         self._num_completion_tokens = [0] * self.num_choices
         self._num_cached_tokens = [0] * self.num_choices
@@ -84,6 +86,10 @@ class Generation:
         if output.prompt_logprobs:
             self.prompt_logprobs[output.index] = output.prompt_logprobs
         return output if self._echo is None else self._echo.applied(output)
+
+    def prompt(self, index: int) -> tuple[int, ...]:
+        """The tokens of a choice's prompt."""
+        return self._prompts[index // self._choices_per_prompt]
 
     async def aclose(self) -> None:
         """End the run in the engine, if it has not ended."""
@@ -124,13 +130,17 @@ def _all_outputs(
     guidance: Guidance,
 ) -> Outputs:
     who = caller.current()
+    salt = cache_salt(who.cache_group, guidance.cache_salt)
+    # Who asks for a salt of their own wants nothing shared.
+    public = () if guidance.cache_salt else model.public_prefixes
     requests = [
         GenerationRequest(
             id=f"{request_id}-{index}" if index else request_id,
             token_ids=prompt,
             params=params,
             n=num_choices,
-            cache_salt=cache_salt(who.cache_group, guidance.cache_salt),
+            cache_salt=salt,
+            num_public_tokens=num_public_tokens(prompt, public),
             owner=who.name,
             weight=who.weight,
             priority=who.priority,
@@ -138,6 +148,7 @@ def _all_outputs(
             reasoning=guidance.reasoning,
             shown_token_ids=guidance.shown_token_ids,
             num_prompt_logprobs=guidance.scoring.num_logprobs,
+            tells_token_ids=guidance.tells_token_ids,
         )
         for index, prompt in enumerate(prompts)
     ]
@@ -149,6 +160,11 @@ def _all_outputs(
 def cache_salt(group: str, wish: str) -> str:
     """Who may share a prefix: those of one group with one wish. No two pairs have one salt."""
     return f"{len(group)}:{group}{wish}" if wish else group
+
+
+def num_public_tokens(prompt: tuple[int, ...], public: Sequence[tuple[int, ...]]) -> int:
+    """How long the longest of the public prefixes is with which a prompt begins."""
+    return max((len(prefix) for prefix in public if prompt[: len(prefix)] == prefix), default=0)
 
 
 async def _merged(streams: Sequence[Outputs], num_choices: int) -> Outputs:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from schemas.completions import CompletionRequest
 from server.errors import InvalidRequestError, UnsupportedParameterError
 from server.loaded_model import LoadedModel
 from server.service.prompts import check_length, checked_ids, plain_ids
@@ -30,8 +31,9 @@ def infilled(model: LoadedModel, prompt: str | Sequence[int], suffix: str, *, pa
     return token_ids
 
 
-def refuse_echo(suffix: str | None, *, echo: bool) -> None:
-    """There is no one text of prompt, gap and suffix to put before an answer."""
-    if suffix and echo:
-        message = "'echo' and 'suffix' do not go together."
-        raise InvalidRequestError(message, param="echo", code="invalid_value")
+def refuse_echo(request: CompletionRequest) -> None:
+    """There is no one text of prompt, gap and suffix to put before an answer, nor of a prompt that is cut."""
+    for name in ("suffix", "truncate_prompt_tokens") if request.echo else ():
+        if getattr(request, name):
+            message = f"'echo' and '{name}' do not go together."
+            raise InvalidRequestError(message, param="echo", code="invalid_value")

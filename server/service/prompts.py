@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from server.errors import ContextLengthError, InvalidRequestError
 from server.loaded_model import LoadedModel
+from server.service.prompt_rules import AS_THEY_ARE, PromptRules
 
 # Characters that any tokenizer reads in a moment.
 _SHORT = 65536
@@ -11,14 +12,16 @@ _SHORT = 65536
 _LEAST_LONGEST = 16
 
 
-def tokenized(model: LoadedModel, text: str, *, param: str) -> tuple[int, ...]:
+def tokenized(
+    model: LoadedModel, text: str, *, param: str, rules: PromptRules = AS_THEY_ARE
+) -> tuple[int, ...]:
     """Token ids of a prompt, special tokens recognised as in any raw prompt.
 
     BOS is added where the model wants it and the text does not already begin with it. Text that itself
     contains the words of a special token is read as that token; a template gives no way to tell them apart.
     """
-    token_ids = read_ids(model, text, param=param)
-    if not token_ids and model.vocab.bos_id is not None:
+    token_ids = read_ids(model, text, param=param, rules=rules)
+    if not token_ids and rules.adds_special and model.vocab.bos_id is not None:
         token_ids = [model.vocab.bos_id]
     if not token_ids:
         raise InvalidRequestError(
@@ -30,17 +33,22 @@ def tokenized(model: LoadedModel, text: str, *, param: str) -> tuple[int, ...]:
     return tuple(token_ids)
 
 
-def read_ids(model: LoadedModel, text: str, *, param: str) -> list[int]:
-    """Like `text_ids`, for a text that is to fit into the context: one that cannot is refused early."""
-    if len(text) > _SHORT:
+def read_ids(model: LoadedModel, text: str, *, param: str, rules: PromptRules = AS_THEY_ARE) -> list[int]:
+    """Like `text_ids`, for a text that is to fit into the context, by the `rules` or by itself: one that
+    cannot is refused early.
+    """
+    if len(text) > _SHORT and rules.limit is None:
         _refuse_hopeless(model, text, param)
-    return text_ids(model, text, param=param)
+    return rules.cut(model, text_ids(model, text, param=param, adds_special=rules.adds_special), text)
 
 
-def text_ids(model: LoadedModel, text: str, *, param: str, parse_special: bool = True) -> list[int]:
+def text_ids(
+    model: LoadedModel, text: str, *, param: str, adds_special: bool = True, parse_special: bool = True
+) -> list[int]:
     """Token ids of a text of any length, perhaps none, with BOS and the like as `tokenized` adds them."""
     starts_with_bos = bool(model.bos_text) and text.startswith(model.bos_text)
-    return bare_ids(model, text, param=param, add_special=not starts_with_bos, parse_special=parse_special)
+    add_special = adds_special and not starts_with_bos
+    return bare_ids(model, text, param=param, add_special=add_special, parse_special=parse_special)
 
 
 def plain_ids(model: LoadedModel, text: str, *, param: str) -> list[int]:
@@ -50,11 +58,14 @@ def plain_ids(model: LoadedModel, text: str, *, param: str) -> list[int]:
     return bare_ids(model, text, param=param, parse_special=False)
 
 
-def checked_ids(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> tuple[int, ...]:
+def checked_ids(
+    model: LoadedModel, token_ids: Sequence[int], *, param: str, rules: PromptRules = AS_THEY_ARE
+) -> tuple[int, ...]:
     """A prompt that came as token ids; ids outside the vocabulary must never reach the engine."""
     check_ids(model, token_ids, param=param)
-    check_length(model, token_ids, param=param)
-    return tuple(token_ids)
+    kept = rules.cut(model, token_ids, None)
+    check_length(model, kept, param=param)
+    return tuple(kept)
 
 
 def check_ids(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> None:

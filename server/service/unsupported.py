@@ -105,12 +105,10 @@ _OPENAI = {
     "service_tier": Rule(
         _one_of("`auto`, `default`", "auto", "default"), "There is one tier; answers say `default`."
     ),
-    "stream_options.include_obfuscation": Rule(_FALSE, "Chunks are not padded."),
     "web_search_options": Rule(_NULL, "The server asks nobody else."),
 }
 
 _PEERS = {
-    "add_special_tokens": Rule(_NULL, "Whether a prompt begins with BOS is the model's own rule."),
     "chat_template": Rule(_NULL, "The template is the model's, or the operator's choice."),
     "documents": Rule(_EMPTY, "Put documents into messages."),
     "id_slot": Rule(_NULL, "There are no slots: sequences share one memory."),
@@ -122,22 +120,19 @@ _PEERS = {
     "mm_processor_kwargs": Rule(_EMPTY, _PARTS),
     "n_discard": Rule(_ZERO, "A full context ends the text; nothing is shifted out of it."),
     "n_keep": Rule(_ZERO, "A full context ends the text; nothing is shifted out of it."),
-    "n_probs": Rule(_ZERO, "`logprobs` says it."),
     "options": Rule(_EMPTY, "Decoding parameters stand at the top of the body."),
     "penalize_nl": Rule(_NULL, "llama.cpp has dropped it."),
     "post_sampling_probs": Rule(_FALSE, "Log probabilities are those before truncation."),
     "priority": Rule(_ZERO, "The caller's key has a priority."),
     "prompt_embeds": Rule(_NULL, "Prompts are text or token ids."),
     "response_fields": Rule(_EMPTY, "Answers have OpenAI's fields."),
-    "return_token_ids": Rule(_FALSE, "`logprobs` tells of tokens; `/tokenize` has their ids."),
-    "return_tokens": Rule(_FALSE, "`logprobs` tells of tokens; `/tokenize` has their ids."),
+    "return_tokens": Rule(_FALSE, "`return_token_ids` says it."),
     "return_tokens_as_token_ids": Rule(_FALSE, "Tokens are shown as OpenAI shows them."),
     "skip_special_tokens": Rule(_TRUE, "Control tokens are no part of an answer's text."),
     "spaces_between_special_tokens": Rule(_BOOLEAN, "Without special tokens in the text it has no effect."),
     "stream_options.continuous_usage_stats": Rule(_FALSE, "Usage is in the last chunk, when it is exact."),
     "t_max_predict_ms": Rule(_NULL, "`max_time` says it."),
     "timings_per_token": Rule(_FALSE, "`/metrics` has times."),
-    "truncate_prompt_tokens": Rule(_NULL, "A prompt is never cut."),
     "use_beam_search": Rule(_FALSE, "Texts are drawn, by `best_of` the best of several."),
 }
 

@@ -23,6 +23,7 @@ from tests.live_server import engine_of, live_server, wait_until
 TEXT = "/v1/completions"
 # A text that ends only when its client leaves, as far as these tests are concerned.
 ENDLESS = 4000
+PUBLIC = "You answer the customers of a shop for lamps. " * 4 + "Be brief"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Keyed:
     def key(self, name: str) -> dict[str, str]:
         """Makes a key; the header that shows it."""
         return {"Authorization": f"Bearer {keys.add(self.keys_file, name=name)}"}
+
+    def tokens(self, text: str) -> list[int]:
+        model = self.registry.loaded("long")
+        assert model is not None
+        return model.vocab.tokenize(text, add_special=False, parse_special=False)
 
     def ask(self, model: str, headers: dict[str, str], **fields: object) -> httpx.Response:
         return self.client.post(TEXT, json=body(model) | fields, headers=headers)
@@ -70,6 +76,8 @@ def refusal(response: httpx.Response) -> str | None:
 @pytest.fixture(scope="module")
 def keyed(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Generator[Keyed, None, None]:
     path, keys_file = tiny_models["qwen2"], tmp_path_factory.mktemp("keys") / "keys.json"
+    public = tmp_path_factory.mktemp("public")
+    (public / "shop.txt").write_text(f"{PUBLIC}\n")
     keys.add(keys_file, name="nobody")
     settings = Settings(
         models=[
@@ -78,6 +86,7 @@ def keyed(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> 
             ModelSettings(path=path, id="brief", queue_seconds=0.05, preload=True),
         ],
         keys_file=keys_file,
+        public_prefixes=public,
         context_size=ENDLESS + 100,
         max_running=1,
         max_sequences=8,
@@ -91,6 +100,35 @@ def keyed(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> 
     ):
         wait_until(lambda: all(registry.loaded(name) for name in ("long", "short", "brief")))
         yield Keyed(registry, keys_file, client)
+
+
+def test_keys_share_what_the_operator_marked_and_no_more(keyed: Keyed) -> None:
+    """A system message of the folder, by chat, and a raw prompt that begins with the same text."""
+    private = "the secret of one key alone " * 4
+
+    def cached(headers: dict[str, str], system: str, said: str, **fields: object) -> int:
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": said}]
+        wanted = {"model": "long", "messages": messages, "max_tokens": 1, **fields}
+        answer = keyed.client.post("/v1/chat/completions", json=wanted, headers=headers).json()
+        return int(answer["usage"]["prompt_tokens_details"]["cached_tokens"])
+
+    eve, frank = keyed.key("eve"), keyed.key("frank")
+    assert cached(eve, PUBLIC, private) == 0
+    shared = cached(frank, PUBLIC, private)
+    num_public = len(keyed.tokens(PUBLIC))
+    assert num_public - 3 <= shared <= num_public + 8, "the text and what the template puts before it"
+    assert cached(frank, PUBLIC, private) > shared + 20, "what is one's own is shared with oneself"
+    assert cached(eve, PUBLIC + " Today.", "Hi") in range(shared - 1, shared + 2)
+    assert cached(frank, PUBLIC, "Hi", cache_salt="mine") == 0
+    assert cached(eve, private, "Hi") <= 8, "a text that is not marked"
+    assert cached(frank, private, "Hi") == 0
+
+    def cached_text(headers: dict[str, str], prompt: str) -> int:
+        usage = keyed.ask("long", headers, prompt=prompt).json()["usage"]
+        return int(usage["prompt_tokens_details"]["cached_tokens"])
+
+    assert cached_text(eve, f"{PUBLIC}\n{private}") == 0
+    assert num_public - 3 <= cached_text(frank, f"{PUBLIC}\n{private}") <= num_public
 
 
 def test_who_floods_delays_nobody_else(keyed: Keyed, caplog: pytest.LogCaptureFixture) -> None:

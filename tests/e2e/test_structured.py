@@ -6,7 +6,6 @@
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,27 +16,22 @@ import jsonschema
 import pydantic
 import pytest
 
-from server.engine.client import AsyncEngine
 from server.registry import registry_of
-from server.resident import RESIDENT_ID
 from server.settings import Settings
 from tests.e2e.conftest import Served
 from tests.e2e.random_schemas import RandomSchemas
-from tests.live_server import engine_of, live_server
+from tests.live_server import live_server
 
 DATA = Path(__file__).parent / "data"
 SCHEMAS: dict[str, dict[str, Any]] = json.loads((DATA / "schemas.json").read_text(encoding="utf-8"))
-HOSTILE: list[dict[str, Any]] = json.loads((DATA / "hostile.json").read_text(encoding="utf-8"))
 NUM_GENERATED = int(os.environ.get("CARAVAN_TEST_SCHEMAS", "120"))
-# The limit on compiling, and what a busy machine adds to a short answer.
-LIMIT_SECONDS = 5 + 10
 
 Ask = Callable[..., httpx.Response]
 
 
 @pytest.fixture(scope="module")
-def engine_and_ask() -> Generator[tuple[AsyncEngine, Ask], None, None]:
-    """The resident model's engine, and a way to ask it for a text completion at temperature 1.5."""
+def ask() -> Generator[Ask, None, None]:
+    """A way to ask the resident model for a text completion at temperature 1.5."""
     settings = Settings(context_size=2048, threads=1)
     registry = registry_of(settings)
     with live_server(registry, settings) as address, httpx.Client(base_url=address, timeout=60) as client:
@@ -50,16 +44,9 @@ def engine_and_ask() -> Generator[tuple[AsyncEngine, Ask], None, None]:
                 "temperature": 1.5,
                 "seed": 1,
             }
-            # Python reads a number too large for it as infinity, for which JSON has no other word.
-            content = json.dumps(body | fields).replace("Infinity", "1e400")
-            return client.post("/v1/completions", content=content)
+            return client.post("/v1/completions", json=body | fields)
 
-        yield engine_of(registry, RESIDENT_ID), ask
-
-
-@pytest.fixture
-def ask(engine_and_ask: tuple[AsyncEngine, Ask]) -> Ask:
-    return engine_and_ask[1]
+        yield ask
 
 
 def choices(answer: httpx.Response) -> list[dict[str, Any]]:
@@ -176,8 +163,10 @@ def test_a_constraint_cut_short_says_so(ask: Ask) -> None:
 @pytest.mark.parametrize("temperature", [0, 1.5])
 def test_what_leaves_nothing_to_say_ends_that_request_alone(ask: Ask, temperature: float) -> None:
     answer = ask(guided_choice=["yes", "no"], allowed_token_ids=[5], temperature=temperature)
-    assert answer.status_code == 500
-    assert "constraint" in answer.json()["error"]["message"]
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["param"], error["code"]) == ("guided_choice", "constraint_failed")
+    assert "every token is banned" in error["message"]
     assert finished(ask(guided_choice=["yes"])) == ["yes"]
 
 
@@ -196,87 +185,3 @@ def test_samplers_that_look_at_everything_obey_too(ask: Ask) -> None:
         assert texts
         for text in texts:
             validate(schema, text)
-
-
-@pytest.mark.parametrize("fields", HOSTILE, ids=lambda fields: json.dumps(fields)[:50])
-def test_hostile_constraints_are_refused_or_bounded(
-    engine_and_ask: tuple[AsyncEngine, Ask], fields: dict[str, Any]
-) -> None:
-    assert_bounded(engine_and_ask, fields)
-
-
-def _chain(count: int) -> dict[str, Any]:
-    links = {
-        f"d{i}": {"type": "object", "properties": {"a": {"$ref": f"#/$defs/d{i + 1}"}}, "required": ["a"]}
-        for i in range(count)
-    }
-    return {"$ref": "#/$defs/d0", "$defs": {**links, f"d{count}": {"type": "null"}}}
-
-
-def _nested(count: int) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "null"}
-    for _ in range(count):
-        schema = {"type": "array", "items": schema}
-    return schema
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: {"json_schema": {"enum": [f"value {i}" for i in range(10_000)]}},
-        lambda: {"json_schema": {"enum": list(range(20_000))}},
-        lambda: {"guided_choice": [f"item {i}" for i in range(10_000)]},
-        lambda: {"guided_choice": ["x" * 100 + str(i) for i in range(10_000)]},
-        lambda: {"guided_regex": "|".join(map(str, range(3000)))},
-        lambda: {"guided_regex": "(" * 5000 + "a" + ")" * 5000},
-        lambda: {"json_schema": _chain(2000)},
-        lambda: {"json_schema": _nested(60)},
-        lambda: {"json_schema": {"properties": {f"p{i}": {"type": "string"} for i in range(4000)}}},
-        lambda: {"guided_grammar": "start: " + "(" * 20_000},
-        lambda: {"guided_grammar": "start: " + '"a" ' * 15_000},
-        lambda: {"guided_grammar": "start: " + "|".join(f'"{i}"' for i in range(5000))},
-        lambda: {"guided_grammar": "start: AAAA\n" + "".join(f"{n}: {m}\n" for n, m in _names()) + 'ZZ: "a"'},
-        lambda: {
-            "guided_grammar": "start: aaaa\n"
-            + "".join(f"{n}: {m}\n" for n, m in _names()).lower()
-            + 'zz: "a"'
-        },
-        lambda: {
-            "guided_grammar": "start: r\nr: "
-            + " r\n".join(f"r{c} r{c} | \nr{c}:" for c in "abcdefghijklmnopqrstuvwxyz")
-            + ' "a"'
-        },
-        lambda: {
-            "json_schema": {
-                "allOf": [
-                    {"anyOf": [{"properties": {f"p{i}{j}": {"type": "string"}}} for j in range(5)]}
-                    for i in range(10)
-                ]
-            }
-        },
-    ],
-)
-def test_large_constraints_are_refused_or_bounded(
-    engine_and_ask: tuple[AsyncEngine, Ask], make: Callable[[], dict[str, Any]]
-) -> None:
-    assert_bounded(engine_and_ask, make())
-
-
-def _names() -> list[tuple[str, str]]:
-    """A chain of some thousand rules."""
-    letters = "ABCDEFGHIJ"
-    names = [a + b + c + d for a in letters for b in letters for c in letters for d in letters[:4]]
-    return list(zip(names, [*names[1:], "ZZ"], strict=True))
-
-
-def assert_bounded(engine_and_ask: tuple[AsyncEngine, Ask], fields: dict[str, Any]) -> None:
-    """A constraint is refused, or obeyed, or the request ends with an error; in time, and nobody dies."""
-    engine, ask = engine_and_ask
-    pid, begun = engine.pid, time.monotonic()
-    answer = ask(**fields, max_tokens=24)
-    assert time.monotonic() - begun < LIMIT_SECONDS
-    assert answer.status_code in (200, 400, 500), answer.text
-    if answer.status_code != 200:
-        assert answer.json()["error"]["message"]
-    assert finished(ask(guided_choice=["alive"])) == ["alive"]
-    assert engine.pid == pid

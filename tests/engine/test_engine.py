@@ -3,6 +3,7 @@
 import itertools
 import random
 
+import msgspec
 import pytest
 
 from server.engine.outputs import FinishReason
@@ -119,6 +120,30 @@ def test_a_salt_keeps_prefixes_apart() -> None:
     assert harness.engine.stats().num_cached_tokens == 0
     harness.run([request("c", range(100), salt="one")])
     assert harness.engine.stats().num_cached_tokens == 99
+
+
+def partly_public(name: str, token_ids: list[int], salt: str, num_public: int) -> GenerationRequest:
+    return msgspec.structs.replace(
+        request(name, token_ids, salt=salt, max_tokens=1), num_public_tokens=num_public
+    )
+
+
+def test_what_is_public_is_shared_across_salts_and_no_more() -> None:
+    harness, prompt = Harness(), list(range(100))
+    harness.run([partly_public("a", prompt, "one", 60)])
+    harness.run([partly_public("b", prompt, "two", 60)])
+    assert harness.engine.stats().num_cached_tokens == 60
+    harness.run([partly_public("c", prompt, "one", 60)])
+    assert harness.engine.stats().num_cached_tokens == 60 + 99
+    harness.run([partly_public("d", prompt, "three", 0)])
+    assert harness.engine.stats().num_cached_tokens == 60 + 99
+
+
+def test_a_public_prefix_that_arrives_under_many_salts_at_once_is_computed_once() -> None:
+    context = FakeContext()
+    harness, stem = Harness(context), list(range(200))
+    harness.run([partly_public(str(i), [*stem, i], f"key {i}", len(stem)) for i in range(6)])
+    assert context.num_decoded < 2 * len(stem)
 
 
 def test_a_request_that_fits_alone_never_fails_because_of_others() -> None:

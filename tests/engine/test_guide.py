@@ -206,7 +206,7 @@ def test_a_dead_end_after_the_marker_is_an_error() -> None:
     dead = GRAMMARS.from_tool_grammar(rf'start: "<tool>" (<[{CALL}]> | "x")', after=("<tool>",))
     engine = Scripted("ab<tool>")
     engine.run([guided(dead, allowed_token_ids=ids("ab<tool>y"))])
-    assert engine.reasons() == {("r", 0): [FinishReason.ERROR]}
+    assert engine.reasons() == {("r", 0): [FinishReason.UNSATISFIABLE]}
     assert engine.texts()["r", 0] == "ab<tool>"
 
 

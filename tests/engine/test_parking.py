@@ -7,6 +7,7 @@ import pytest
 from server.engine.kv_cache import Allocation, KVCache
 from server.engine.params import SamplingParams
 from server.engine.parking_lot import Parked, ParkingLot
+from server.engine.salt import Salt
 from server.llama.batch import Batch
 from tests.conftest import TinyModels
 from tests.engine.harness import Harness, request
@@ -26,7 +27,7 @@ class Memory:
 
     def begin(self, tokens: list[int]) -> Allocation:
         """Compute a prompt and keep it running."""
-        allocation = self.cache.allocate(tokens, "")
+        allocation = self.cache.allocate(tokens, Salt())
         assert allocation is not None
         batch = Batch(1000)
         start = allocation.num_cached_tokens
@@ -121,21 +122,21 @@ def test_what_is_longer_than_the_lot_is_not_parked() -> None:
 def test_a_longer_sequence_takes_the_place_of_its_beginning() -> None:
     memory, lot = Memory(), ParkingLot(1000)
     state = memory.context.save_sequence(memory.begin([1]).seq_id)
-    lot.put(Parked(STEM, "", state))
-    assert not lot.needs(STEM[:30], "")
-    assert lot.needs(STEM[:30], "salt")
-    lot.put(Parked([*STEM, 1], "", state))
+    lot.put(Parked(STEM, state))
+    assert not lot.needs(STEM[:30])
+    assert lot.needs([*STEM[:30], 7])
+    lot.put(Parked([*STEM, 1], state))
     assert lot.num_tokens == 41
-    assert lot.match([*STEM, 1, 2], "").length == 41
+    assert lot.match([*STEM, 1, 2]).length == 41
 
 
 def test_a_full_lot_forgets_what_was_parked_first() -> None:
     memory, lot = Memory(), ParkingLot(100)
     state = memory.context.save_sequence(memory.begin([1]).seq_id)
     for head in (1, 2, 3):
-        lot.put(Parked([head] * 40, "", state))
+        lot.put(Parked([head] * 40, state))
     assert lot.num_tokens == 80
-    assert [lot.match([head] * 40, "").length for head in (1, 2, 3)] == [0, 40, 40]
+    assert [lot.match([head] * 40).length for head in (1, 2, 3)] == [0, 40, 40]
 
 
 def test_the_preempted_are_not_computed_again() -> None:

@@ -11,23 +11,23 @@ class Model:
     """What the tree claims to be: each sequence a list of (token, cell)."""
 
     def __init__(self) -> None:
-        self.runs: dict[int, tuple[str, list[tuple[int, int]]]] = {}
+        self.runs: dict[int, list[tuple[int, int]]] = {}
         self.next_cell = 0
 
     def extend(self, seq_id: int, tokens: list[int]) -> None:
         for token in tokens:
-            self.runs[seq_id][1].append((token, self.next_cell))
+            self.runs[seq_id].append((token, self.next_cell))
             self.next_cell += 1
 
     def cells(self, seq_ids: set[int]) -> int:
-        return len({cell for i in seq_ids for _, cell in self.runs[i][1]})
+        return len({cell for i in seq_ids for _, cell in self.runs[i]})
 
-    def match(self, tokens: list[int], salt: str, *, whole: bool) -> tuple[int, set[int]]:
+    def match(self, tokens: list[int], *, whole: bool) -> tuple[int, set[int]]:
         best = 0
         who: set[int] = set()
-        for seq_id, (own_salt, run) in self.runs.items():
+        for seq_id, run in self.runs.items():
             have = [token for token, _ in run]
-            length = common_prefix(have, tokens) if own_salt == salt else 0
+            length = common_prefix(have, tokens)
             if whole and length != len(have):
                 continue
             if length > best:
@@ -46,12 +46,12 @@ def test_random_operations_equal_a_plain_list(seed: int) -> None:
         assert tree.num_cells == model.cells(set(model.runs))
         chosen = {i for i in model.runs if rng.random() < 0.5}
         assert tree.num_cells_of(chosen) == model.cells(chosen)
-        for seq_id, (_, run) in model.runs.items():
+        for seq_id, run in model.runs.items():
             assert tree.tokens(seq_id) == [token for token, _ in run]
-        salt, query = rng.choice("ab"), [rng.randrange(2) for _ in range(rng.randrange(12))]
+        query = [rng.randrange(2) for _ in range(rng.randrange(12))]
         for whole in (False, True):
-            match = tree.match(query, salt, whole=whole)
-            length, holders = model.match(query, salt, whole=whole)
+            match = tree.match(query, whole=whole)
+            length, holders = model.match(query, whole=whole)
             # Separate branches may hold equal tokens; the tree names the sharers of one of them.
             assert match.length == length
             assert match.seq_ids <= holders
@@ -63,16 +63,15 @@ def _operate(rng: random.Random, tree: RadixTree, model: Model) -> None:
     free = [i for i in range(8) if i not in model.runs]
     act = rng.choice(["insert", "fork", "extend", "extend", "extend", "truncate", "remove"])
     if act == "insert" and free:
-        salt = rng.choice("ab")
-        tree.insert(free[0], salt)
-        model.runs[free[0]] = (salt, [])
+        tree.insert(free[0])
+        model.runs[free[0]] = []
     elif known:
         seq_id = rng.choice(known)
-        salt, run = model.runs[seq_id]
+        run = model.runs[seq_id]
         length = rng.randrange(len(run) + 1)
         if act == "fork" and free:
             tree.fork(seq_id, free[0], length)
-            model.runs[free[0]] = (salt, run[:length])
+            model.runs[free[0]] = run[:length]
         elif act == "extend":
             tokens = [rng.randrange(2) for _ in range(rng.randrange(5))]
             tree.extend(seq_id, tokens)

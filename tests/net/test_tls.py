@@ -111,7 +111,7 @@ def test_versions(pem: Authority, settings: Settings, version: ssl.TLSVersion, *
 
 
 def test_limits_hold_inside_tls(pem: Authority, settings: Settings) -> None:
-    slow = settings.model_copy(update={"head_seconds": 0.1})
+    slow = settings.model_copy(update={"head_seconds": 0.6})
     with (
         live_server(registry_over(loaded_model()), slow) as address,
         connection(address) as opened,

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from fastapi.testclient import TestClient
 
 from server.app import create_app
+from server.loaded_model import LoadedModel
 from server.settings import Settings
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 
@@ -39,9 +40,11 @@ def hermes(name: str, arguments: str) -> str:
 
 
 @contextmanager
-def app_over(engine: ScriptedEngine, template: str = HERMES) -> Generator[TestClient, None, None]:
-    """The app with one model of this template."""
-    registry = registry_over(loaded_model(engine, template=template))
+def app_over(
+    engine: ScriptedEngine, template: str = HERMES, *, model: LoadedModel | None = None
+) -> Generator[TestClient, None, None]:
+    """The app with one model, of this template."""
+    registry = registry_over(model or loaded_model(engine, template=template))
     with TestClient(create_app(Settings(), registry), raise_server_exceptions=False) as client:
         assert client.portal is not None
         client.portal.call(registry.start)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from server.service.responses.rules import INCLUDABLE
 from tests.fakes_web import ScriptedEngine
 from tests.routes.chat_models import app_over
 
@@ -87,9 +88,9 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"context_management": [{"type": "compaction"}]}, "context_management", "unsupported_parameter"),
     ({"stream_options": {}}, "stream_options", "invalid_value"),
     (
-        {"stream": True, "stream_options": {"include_obfuscation": True}},
-        "stream_options.include_obfuscation",
-        "unsupported_parameter",
+        {"stream": True, "stream_options": {"include_usage": True}},
+        "stream_options.include_usage",
+        "unknown_parameter",
     ),
     ({"background": True, "store": False}, "background", "invalid_value"),
     ({"previous_response_id": "resp_none"}, "previous_response_id", "previous_response_not_found"),
@@ -119,6 +120,9 @@ def test_it_is_refused_by_name(
         ("limit=0", "limit"),
         ("limit=101", "limit"),
         ("limit=x", "limit"),
+        ("limit=%2B5", "limit"),
+        ("limit=", "limit"),
+        ("limit=5&limit=500", "limit"),
         ("order=up", "order"),
         ("after=none", "after"),
         ("include=message.input_image.image_url", "include[0]"),
@@ -136,6 +140,11 @@ def test_odd_pages_are_refused(client: TestClient, query: str, param: str) -> No
     [
         ("starting_after=1", "starting_after"),
         ("stream=yes", "stream"),
+        ("stream=1", "stream"),
+        ("stream=true&starting_after=x", "starting_after"),
+        ("stream=true&starting_after=99999999999999999999", "starting_after"),
+        ("include[0]=reasoning.encrypted_content&include[]=x", "include[1]"),
+        ("store=true", "store"),
         ("stream=true&starting_after=-1", "starting_after"),
         ("include_obfuscation=true", "include_obfuscation"),
     ],
@@ -144,3 +153,19 @@ def test_odd_retrievals_are_refused(client: TestClient, query: str, param: str) 
     made = client.post(URL, json={"model": "fake", "input": "Hi"}).json()
     answer = client.get(f"{URL}/{made['id']}?{query}")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+def test_the_document_tells_types_and_bounds_of_query_parameters(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    kinds = {
+        parameter["name"]: parameter["schema"]
+        for path in ("/v1/responses/{response_id}", "/v1/responses/{response_id}/input_items")
+        for parameter in paths[path]["get"]["parameters"]
+        if parameter["in"] == "query"
+    }
+    assert kinds["limit"] == {"type": "integer", "minimum": 1, "maximum": 100}
+    assert kinds["order"] == {"type": "string", "enum": ["asc", "desc"]}
+    assert kinds["stream"] == kinds["include_obfuscation"] == {"type": "boolean"}
+    assert (kinds["starting_after"]["minimum"], kinds["after"]) == (0, {"type": "string"})
+    assert kinds["include"]["items"]["enum"] == list(INCLUDABLE)
+    assert "input_items" in client.get("/docs").text

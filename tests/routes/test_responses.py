@@ -143,8 +143,10 @@ def test_what_the_request_said_is_given_back(client: TestClient) -> None:
 
 def test_json_schemas_are_given_back(client: TestClient) -> None:
     schema = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
-    text = {"format": {"type": "json_schema", "name": "x", "schema": schema, "strict": True}}
-    assert ask(client, text=text)["text"] == {**text, "verbosity": "medium"}
+    asked = {"type": "json_schema", "name": "x", "schema": schema}
+    for said in ({}, {"strict": True, "description": "An x."}):
+        shown = {"description": None, "strict": False, **asked, **said}
+        assert ask(client, text={"format": {**asked, **said}})["text"]["format"] == shown
 
 
 def test_a_call_is_answered(client: TestClient, engine: ScriptedEngine) -> None:

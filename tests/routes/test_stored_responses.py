@@ -164,7 +164,8 @@ def test_a_client_that_leaves_cancels_what_does_not_go_on_alone(
     engine.hold_after = 1
     body = {"model": "fake", "input": "Hi", "stream": True, "background": background}
     with httpx.stream("POST", live + URL, json=body) as answer:
-        data = next(line for line in answer.iter_lines() if line.startswith("data: "))
+        lines = answer.iter_lines()  # held, since iterators that nobody holds close the connection
+        data = next(line for line in lines if line.startswith("data: "))
         url = f"{live}{URL}/{json.loads(data.removeprefix('data: '))['response']['id']}"
         wait_until(lambda: bool(engine.running))
     if background:

@@ -1,6 +1,7 @@
 """Constraints of requests: one at most, checked to the letter, refused at the place that is to blame."""
 
 import asyncio
+import threading
 import time
 from typing import Any
 
@@ -170,8 +171,9 @@ def test_equal_constraints_are_compiled_once(monkeypatch: pytest.MonkeyPatch) ->
         compiler = ConstraintCompiler()
         names = ("json_schema", "guided_json", "json_schema")
         requests = [ConstraintFields.model_validate({name: {"type": "null"}}) for name in names]
-        first, *others = await asyncio.gather(*map(compiler.compile, requests))
-        assert all(other is first for other in others)
+        made = await asyncio.gather(*map(compiler.compile, requests))
+        assert [one and one.constraint.param for one in made] == list(names)
+        assert len({one and one.constraint.grammar for one in made}) == 1
 
     asyncio.run(all_at_once())
     assert count == 1
@@ -181,6 +183,49 @@ def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GrammarCompiler, "from_regex", lambda *_: time.sleep(0.5))
     with pytest.raises(InvalidRequestError, match=r"takes longer than 0\.05 s"):
         compiled({"guided_regex": "a"}, ConstraintCompiler(seconds=0.05))
+
+
+def test_waiting_for_others_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = GrammarCompiler.from_regex
+    gate = threading.Event()
+
+    def slow(self: GrammarCompiler, pattern: str) -> Constraint:
+        gate.wait(0.3 if pattern == "slow" else 0)
+        return make(self, pattern)
+
+    monkeypatch.setattr(GrammarCompiler, "from_regex", slow)
+
+    async def both() -> list[BaseException | Compiled | None]:
+        compiler = ConstraintCompiler(seconds=0.2)
+        requests = [ConstraintFields(guided_regex=pattern) for pattern in ("slow", "quick")]
+        return await asyncio.gather(*map(compiler.compile, requests), return_exceptions=True)
+
+    slow_one, quick_one = asyncio.run(both())
+    assert isinstance(slow_one, InvalidRequestError)
+    assert isinstance(quick_one, Compiled)
+
+
+def test_small_constraints_do_not_wait_for_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    make = GrammarCompiler.from_regex
+
+    def slow(self: GrammarCompiler, pattern: str) -> Constraint:
+        if len(pattern) > 5000:
+            assert gate.wait(20)
+        return make(self, pattern)
+
+    monkeypatch.setattr(GrammarCompiler, "from_regex", slow)
+
+    async def both() -> None:
+        compiler = ConstraintCompiler()
+        large = asyncio.ensure_future(compiler.compile(ConstraintFields(guided_regex="a" * 6000)))
+        await asyncio.sleep(0)
+        assert await compiler.compile(ConstraintFields(guided_regex="a")) is not None
+        assert not large.done()
+        gate.set()
+        assert await large is not None
+
+    asyncio.run(both())
 
 
 def test_the_verdict_finds_what_breaks_a_schema() -> None:

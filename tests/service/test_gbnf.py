@@ -48,8 +48,9 @@ def test_one_grammar_is_compiled_for_each_vocabulary() -> None:
         compiler = ConstraintCompiler()
         fields = ConstraintFields(grammar='root ::= "a"')
         one, other = FakeVocab(), FakeVocab()
-        first = await compiler.compile(fields, one)
-        assert await compiler.compile(fields, one) is first
-        assert await compiler.compile(fields, other) is not first
+        made = [await compiler.compile(fields, names) for names in (one, one, other)]
+        verdicts = [compiled and compiled.verdict for compiled in made]
+        assert verdicts[0] is verdicts[1]
+        assert verdicts[0] is not verdicts[2]
 
     asyncio.run(run())

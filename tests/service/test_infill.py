@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from schemas.completions import CompletionRequest
 from server.errors import ContextLengthError, InvalidRequestError, UnsupportedParameterError
 from server.service.infill import infilled, refuse_echo
 from tests.fakes_web import BOS_ID, FakeVocab, loaded_model
@@ -40,8 +41,10 @@ def test_refusals() -> None:
     assert caught.value.param == "suffix"
     with pytest.raises(ContextLengthError):
         infilled(loaded_model(vocab=filling_vocab()), "a" * 300, "b" * 300, param="prompt")
-    with pytest.raises(InvalidRequestError) as refused:
-        refuse_echo("b", echo=True)
-    assert refused.value.param == "echo"
-    refuse_echo("", echo=True)
-    refuse_echo("b", echo=False)
+    body = {"model": "fake", "prompt": "a"}
+    for fields in ({"suffix": "b"}, {"truncate_prompt_tokens": 2}):
+        with pytest.raises(InvalidRequestError) as refused:
+            refuse_echo(CompletionRequest.model_validate({**body, **fields, "echo": True}))
+        assert refused.value.param == "echo"
+        refuse_echo(CompletionRequest.model_validate({**body, **fields, "echo": False}))
+    refuse_echo(CompletionRequest.model_validate({**body, "suffix": "", "echo": True}))

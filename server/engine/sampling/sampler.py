@@ -141,7 +141,7 @@ class Sampler:
             self._weigh(logits)
             self._note(logits, token_id)
         if self._guide is not None and not self._guide.admits(token_id):
-            raise ConstraintError("the constraint contradicts itself")
+            raise ConstraintError("it contradicts itself")
         self._remember(token_id)
         return token_id
 
@@ -203,12 +203,14 @@ class Sampler:
         if self._guide is None:
             return from_row(logits, self._tokens.ids, self._at_most)
         allowed = self._guide.forbid(logits)
+        if allowed is not None and not len(allowed):
+            raise ConstraintError("no token of this model may come next")
         try:
             if allowed is not None:
                 return from_row(logits[allowed], allowed)
             return from_row(logits, self._tokens.ids, self._at_most)
         except ValueError as error:
-            raise ConstraintError(f"what the constraint allows is ruled out otherwise: {error}") from error
+            raise ConstraintError(f"what it allows is ruled out otherwise: {error}") from error
 
     def _remember(self, token_id: int) -> None:
         self._rules.accept_drawn(token_id)

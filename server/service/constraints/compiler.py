@@ -1,11 +1,9 @@
 """Constraints of requests into grammars: checked and compiled beside the event loop, in bounded time."""
 
-import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -17,6 +15,7 @@ from server.errors import InvalidRequestError
 from server.loaded_model import TextVocab
 from server.service.constraints import schema_check
 from server.service.constraints.calls import Calls
+from server.service.constraints.lane import Compiling, Lane
 from server.service.constraints.located import located
 from server.service.constraints.request import Kind, Wanted, wanted
 from server.service.constraints.schema_check import SchemaError
@@ -28,7 +27,8 @@ COMPILE_SECONDS = 5.0
 
 _MAX_BYTES = 262_144
 _NUM_KEPT = 256
-
+# Constraints of no more bytes than these do not wait for larger ones.
+_SMALL = 4096
 
 # What is compiled, and for which vocabulary if it names tokens.
 _Key = tuple[bytes, TextVocab | None]
@@ -50,9 +50,8 @@ class ConstraintCompiler:
 
     def __init__(self, *, seconds: float = COMPILE_SECONDS) -> None:
         self._seconds = seconds
-        self._grammars = GrammarCompiler()
-        self._kept: OrderedDict[_Key, asyncio.Future[Any]] = OrderedDict()
-        self._threads = ThreadPoolExecutor(2, "constraints")
+        self._kept: OrderedDict[_Key, Compiling[Any]] = OrderedDict()
+        self._small, self._large = Lane(), Lane()
 
     async def compile(self, fields: ConstraintFields, names: TextVocab | None = None) -> Compiled | None:
         """The request's constraint, None without one; raises InvalidRequestError that names the field.
@@ -66,9 +65,9 @@ class ConstraintCompiler:
         if len(source) > _MAX_BYTES:
             raise _refusal(request, f"is larger than {_MAX_BYTES} bytes")
         try:
-            return await self._remembered(
+            compiled = await self._remembered(
                 request.kind.value.encode() + b"\0" + source,
-                lambda: self._compile(request, names),
+                lambda grammars: _compiled(grammars, request, names),
                 names if request.kind is Kind.GBNF else None,
             )
         except TimeoutError:
@@ -76,6 +75,8 @@ class ConstraintCompiler:
         except (GrammarError, SchemaError) as error:
             # The same failure may be told to several requests, under different names of the field.
             raise _refusal(request, _complaint(error)) from error
+        # Others may have named it in another field.
+        return replace(compiled, constraint=msgspec.structs.replace(compiled.constraint, param=request.param))
 
     async def compile_calls(self, calls: Calls) -> Constraint:
         """Calls of a request's tools; raises InvalidRequestError that names the tool and the place."""
@@ -84,45 +85,44 @@ class ConstraintCompiler:
             message = f"'{calls.param}' have schemas of more than {_MAX_BYTES} bytes."
             raise InvalidRequestError(message, param=calls.param, code="invalid_constraint")
         try:
-            return await self._remembered(b"calls\0" + source, lambda: calls.constraint(self._grammars))
+            made = await self._remembered(b"calls\0" + source, calls.constraint)
+            return msgspec.structs.replace(made, param=calls.param)
         except TimeoutError:
             message = f"'{calls.param}' take longer than {self._seconds:g} s to compile."
             raise InvalidRequestError(message, param=calls.param, code="invalid_constraint") from None
 
-    async def _remembered(self, source: bytes, work: Callable[[], T], names: TextVocab | None = None) -> T:
+    async def _remembered(
+        self, source: bytes, work: Callable[[GrammarCompiler], T], names: TextVocab | None = None
+    ) -> T:
         """What `work` gives for a source, and a vocabulary; raises what it raises, or TimeoutError."""
         key = hashlib.blake2b(source).digest(), names
         compiling = self._kept.get(key)
         if compiling is None:
-            compiling = asyncio.get_running_loop().run_in_executor(self._threads, work)
-            self._keep(key, compiling)
+            lane = self._small if len(source) <= _SMALL else self._large
+            self._kept[key] = compiling = lane.compile(work)
+            if len(self._kept) > _NUM_KEPT:
+                self._kept.popitem(last=False)
         self._kept.move_to_end(key)
-        return cast(T, await asyncio.wait_for(asyncio.shield(compiling), self._seconds))
+        return cast(T, await compiling.result(self._seconds))
 
-    def _keep(self, key: _Key, compiling: asyncio.Future[Any]) -> None:
-        # Nobody may be waiting for it any more when it fails; asyncio would complain.
-        compiling.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._kept[key] = compiling
-        if len(self._kept) > _NUM_KEPT:
-            self._kept.popitem(last=False)
 
-    def _compile(self, request: Wanted, names: TextVocab | None) -> Compiled:
-        match request.kind:
-            case Kind.REGEX:
-                constraint = self._grammars.from_regex(cast(str, request.source))
-            case Kind.LARK:
-                constraint = self._grammars.from_lark(cast(str, request.source))
-            case Kind.GBNF:
-                constraint = self._grammars.from_gbnf(cast(str, request.source), names)
-            case Kind.CHOICE:
-                constraint = self._grammars.from_choices(cast(list[str], request.source))
-            case _:
-                assert isinstance(request.source, dict)
-                schema_check.check(request.source)
-                if request.kind is Kind.STRICT_SCHEMA:
-                    schema_check.check_strict(request.source)
-                constraint = located(self._grammars, request.source)
-        return Compiled(constraint, Verdict(request))
+def _compiled(grammars: GrammarCompiler, request: Wanted, names: TextVocab | None) -> Compiled:
+    match request.kind:
+        case Kind.REGEX:
+            constraint = grammars.from_regex(cast(str, request.source))
+        case Kind.LARK:
+            constraint = grammars.from_lark(cast(str, request.source))
+        case Kind.GBNF:
+            constraint = grammars.from_gbnf(cast(str, request.source), names)
+        case Kind.CHOICE:
+            constraint = grammars.from_choices(cast(list[str], request.source))
+        case _:
+            assert isinstance(request.source, dict)
+            schema_check.check(request.source)
+            if request.kind is Kind.STRICT_SCHEMA:
+                schema_check.check_strict(request.source)
+            constraint = located(grammars, request.source)
+    return Compiled(constraint, Verdict(request))
 
 
 def constraint(compiled: Compiled | None) -> Constraint | None:

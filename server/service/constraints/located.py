@@ -1,5 +1,6 @@
 """Sound schemas into grammars; where that fails, the place that is to blame is searched for."""
 
+import time
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
@@ -10,8 +11,9 @@ from server.service.constraints.one_of import all_exclusive
 from server.service.constraints.schema_check import SchemaError
 
 _PREFIX = "failed to compile JSON schema: "
-# Attempts at finding the place; each compiles a part of the schema.
+# Attempts at finding the place; each compiles a part of the schema. Others wait for the compiler meanwhile.
 _MAX_ATTEMPTS = 200
+_MAX_SECONDS = 1.0
 
 
 def located(grammars: GrammarCompiler, root: dict[str, Any]) -> Constraint:
@@ -32,6 +34,7 @@ class _Search:
         self._moved = _moved(root)
         self._are_exclusive = all_exclusive(root)
         self._num_attempts = 0
+        self._deadline = time.monotonic() + _MAX_SECONDS
 
     def blame(self, error: GrammarError) -> SchemaError:
         path: tuple[str, ...] = ()
@@ -75,7 +78,8 @@ class _Search:
 
     def _fault(self, path: tuple[str, ...]) -> GrammarError | None:
         self._num_attempts += 1
-        if self._num_attempts > _MAX_ATTEMPTS or _at(self._root, path) is False:
+        is_over = self._num_attempts > _MAX_ATTEMPTS or time.monotonic() > self._deadline
+        if is_over or _at(self._root, path) is False:
             return None
         steps = quote(pointer(path)) if path else ""
         try:

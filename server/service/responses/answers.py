@@ -10,6 +10,7 @@ from schemas.responses_events import ErrorEvent
 from server import record
 from server.errors import CaravanError
 from server.service.early import fail_early, give_up
+from server.service.obfuscation import padded_event
 from server.service.responses.run import ResponseRun
 from server.service.wire import to_event
 
@@ -64,6 +65,8 @@ class ResponseAnswer:
 
     def __init__(self, run: ResponseRun, detach: Callable[[ResponseRun], Background]) -> None:
         self.stream = bool(run.request.stream)
+        options = run.request.stream_options
+        self._is_padded = options is not None and bool(options.include_obfuscation)
         self._run = run
         self._detach = detach
         self._background: Background | None = None
@@ -100,7 +103,7 @@ class ResponseAnswer:
         events = self._run.events() if self._background is None else self._background.follow(0)
         async with aclosing(events):
             async for data in events:
-                yield data
+                yield padded_event(data) if self._is_padded else data
         if self._run.error is not None:
             record.current().fail(self._run.error.code)
 
@@ -132,8 +135,9 @@ class Replay:
 
     stream = True
 
-    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, events: AsyncGenerator[bytes, None], *, is_padded: bool) -> None:
         self._events = events
+        self._is_padded = is_padded
 
     async def whole(self) -> bytes:
         """Events are all there is."""
@@ -143,9 +147,10 @@ class Replay:
         """All has been found by now."""
         return
 
-    def events(self) -> AsyncGenerator[bytes, None]:
+    async def events(self) -> AsyncGenerator[bytes, None]:
         """The data of each event."""
-        return self._events
+        async for data in self._events:
+            yield padded_event(data) if self._is_padded else data
 
     async def aclose(self) -> None:
         """Stop reading; what is read goes on."""

@@ -6,6 +6,7 @@ What passes asks for nothing, or for what happens anyway; the schema's descripti
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from schemas.queries import RetrievalQuery
 from schemas.responses import ResponseRequest
 from server.errors import InvalidRequestError, UnsupportedParameterError
 
@@ -20,7 +21,7 @@ class _Only:
 
     param: str
     read: Callable[[ResponseRequest], object]
-    passing: tuple[object, ...]
+    passing: tuple[str, ...]
 
 
 _ONLY = (
@@ -31,11 +32,6 @@ _ONLY = (
     _Only("reasoning.generate_summary", lambda r: r.reasoning and r.reasoning.generate_summary, ("auto",)),
     _Only("reasoning.mode", lambda r: r.reasoning and r.reasoning.mode, ("standard",)),
     _Only("reasoning.context", lambda r: r.reasoning and r.reasoning.context, ("auto",)),
-    _Only(
-        "stream_options.include_obfuscation",
-        lambda r: r.stream_options and r.stream_options.include_obfuscation,
-        (False,),
-    ),
 )
 
 
@@ -44,7 +40,7 @@ def check(request: ResponseRequest) -> None:
     for only in _ONLY:
         value = only.read(request)
         if value is not None and value not in only.passing:
-            shown = " or ".join(f"'{value}'" if isinstance(value, str) else "false" for value in only.passing)
+            shown = " or ".join(f"'{value}'" for value in only.passing)
             message = f"'{only.param}' '{value}' is not supported; only {shown} is."
             raise UnsupportedParameterError(message, param=only.param)
     if request.prompt is not None:
@@ -57,6 +53,15 @@ def check(request: ResponseRequest) -> None:
         raise _refusal("stream_options", "is only allowed when 'stream' is true")
     if request.background and request.store is False:
         raise _refusal("background", "needs 'store': who asks later finds only what is stored")
+
+
+def check_retrieval(query: RetrievalQuery) -> None:
+    """Refuse what cannot be asked about a stored response."""
+    check_include(query.include or ())
+    for name in ("starting_after", "include_obfuscation"):
+        value = getattr(query, name)
+        if value is not None and value is not False and not query.stream:
+            raise _refusal(name, "is only allowed when 'stream' is true")
 
 
 def check_include(include: Sequence[str]) -> None:

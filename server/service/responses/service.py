@@ -57,11 +57,11 @@ class ResponseService:
             return to_event(running.run.response)
         return msgspec.json.encode(await self._found(response_id, lambda s, o: s.get(o, response_id)))
 
-    async def replay(self, response_id: str, first: int) -> Replay:
+    async def replay(self, response_id: str, first: int, *, is_padded: bool) -> Replay:
         """The events of a background response from number `first` on."""
         if running := self._mine(response_id):
             if running.run.request.stream:
-                return Replay(running.follow(first))
+                return Replay(running.follow(first), is_padded=is_padded)
             kept = None
         else:
             kept = await self._found(response_id, lambda s, o: s.events(o, response_id))
@@ -71,7 +71,7 @@ class ResponseService:
                 param="stream",
                 code="invalid_value",
             )
-        return Replay(_each(kept[first:]))
+        return Replay(_each(kept[first:]), is_padded=is_padded)
 
     async def cancel(self, response_id: str) -> bytes:
         """End a background response; one that has ended stays as it is."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.responses import (
+    FlatSchemaFormat,
     InputTokensDetails,
     OutputTokensDetails,
     Response,
@@ -54,6 +55,10 @@ def snapshot(request: ResponseRequest, response_id: str, held: Held) -> Response
     """The response before its first token, with every field set."""
     text, reasoning = request.text, request.reasoning
     asked = None if text is None else text.format
+    if isinstance(asked, FlatSchemaFormat):
+        # With what holds where the request does not say, as OpenAI shows it.
+        known = {"description": asked.description, "strict": bool(asked.strict)}
+        asked = FlatSchemaFormat.model_validate({**asked.model_dump(by_alias=True), **known})
     summary = None if reasoning is None else reasoning.summary or reasoning.generate_summary
     return Response(
         id=response_id,

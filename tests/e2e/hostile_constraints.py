@@ -1,5 +1,7 @@
 """Constraints that mean harm, in families: huge, deep, circular, ambiguous, empty, malformed."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 Fields = dict[str, Any]
@@ -151,4 +153,84 @@ def schemas() -> list[Fields]:
     return [{"json_schema": one} for one in found]
 
 
-ALL = [*gbnf(), *lark(), *patterns(), *choices(), *schemas()]
+def large() -> list[Fields]:
+    """What is sound, and near what is allowed, or above it."""
+    letters = "ABCDEFGHIJ"
+    names = [a + b + c + d for a in letters for b in letters for c in letters for d in letters[:4]]
+    rules = "".join(f"{name}: {after}\n" for name, after in zip(names, [*names[1:], "ZZ"], strict=True))
+    groups = ([{"properties": {f"p{i}{j}": {"type": "string"}}} for j in range(5)] for i in range(10))
+    return [
+        {"json_schema": {"enum": [f"value {i}" for i in range(10_000)]}},
+        {"json_schema": {"enum": list(range(20_000))}},
+        {"guided_choice": [f"item {i}" for i in range(10_000)]},
+        {"guided_choice": ["x" * 100 + str(i) for i in range(10_000)]},
+        {"guided_regex": "|".join(map(str, range(3000)))},
+        {"guided_regex": "(" * 5000 + "a" + ")" * 5000},
+        {"json_schema": _linked(2000)},
+        {"json_schema": _nested(60)},
+        {"json_schema": {"properties": {f"p{i}": {"type": "string"} for i in range(2000)}}},
+        {"guided_grammar": "start: " + "(" * 20_000},
+        {"guided_grammar": "start: " + '"a" ' * 15_000},
+        {"guided_grammar": "start: " + "|".join(f'"{i}"' for i in range(5000))},
+        {"guided_grammar": f'start: AAAA\n{rules}ZZ: "a"'},
+        {"guided_grammar": f'start: aaaa\n{rules.lower()}zz: "a"'},
+        {"guided_grammar": "start: r\nr: " + " r\n".join(f"r{c} r{c} | \nr{c}:" for c in _LETTERS) + ' "a"'},
+        {"json_schema": {"allOf": [{"anyOf": group} for group in groups]}},
+    ]
+
+
+def _linked(count: int) -> dict[str, Any]:
+    links = {
+        f"d{i}": {"type": "object", "properties": {"a": {"$ref": f"#/$defs/d{i + 1}"}}, "required": ["a"]}
+        for i in range(count)
+    }
+    return {"$ref": "#/$defs/d0", "$defs": {**links, f"d{count}": {"type": "null"}}}
+
+
+def _nested(count: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "null"}
+    for _ in range(count):
+        schema = {"type": "array", "items": schema}
+    return schema
+
+
+def broad() -> list[Fields]:
+    """Many rules that all lead to each other, so that every place has all of them in view."""
+    found: list[Fields] = []
+    for count in (100, 700, 3000):
+        names = ["x" + str(n).translate(str.maketrans("0123456789", _LETTERS[:10])) for n in range(count)]
+        for link in ("e e", 'e "a"?', '"a" {name} | "b"'):
+            rules = "\n".join(f"{name}: {link.format(name=name)}" for name in names)
+            found.append({"guided_grammar": f'start: e\ne: "a" | {" | ".join(names)}\n{rules}'})
+        rules = "\n".join(f'{name} ::= "a" e e | "b" {name}' for name in names)
+        found.append({"grammar": f'root ::= e\ne ::= "a" | {" | ".join(names)}\n{rules}'})
+        found.append({"json_schema": _crossing(names[:1600], names[:800])})
+    return found
+
+
+def _crossing(inner: list[str], outer: list[str]) -> dict[str, Any]:
+    """Any of some objects, each of which leads to any of some others."""
+    place = {"x": {"$ref": "#/$defs/v"}}
+    return {
+        "anyOf": [{"properties": place, "required": ["x", name]} for name in outer],
+        "$defs": {"v": {"anyOf": [{"properties": {name: {"const": 1}}} for name in inner]}},
+    }
+
+
+def listed() -> list[Fields]:
+    """Those that are easiest read as they are sent."""
+    path = Path(__file__).parent / "data" / "hostile.json"
+    found: list[Fields] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+ALL = [
+    *gbnf(),
+    *lark(),
+    *patterns(),
+    *choices(),
+    *schemas(),
+    *large(),
+    *broad(),
+    *listed(),
+]

@@ -1,0 +1,78 @@
+"""Which tokens may be shared among keys, of texts that the operator put into a folder."""
+
+from pathlib import Path
+
+import pytest
+
+from server.chat.template import CHATML, ChatTemplate
+from server.llama.model import Model
+from server.registry import CatalogError, offers
+from server.registry.public_prefixes import prefix_ids, read_texts
+from server.service.generation import num_public_tokens
+from server.settings import Settings
+from tests.conftest import TinyModels
+from tests.fakes_web import FakeVocab
+
+TEXT = "You are a clerk of the city of Paris"
+
+
+def test_a_text_is_public_raw_and_as_a_first_message() -> None:
+    found = prefix_ids([TEXT], FakeVocab(), ChatTemplate(CHATML), "")
+    assert found == (
+        tuple(TEXT.encode()),
+        (257, *f"system\n{TEXT}".encode()),
+        (257, *f"user\n{TEXT}".encode()),
+    )
+
+
+def test_templates_that_refuse_or_hide_a_message_have_none_for_it() -> None:
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + CHATML
+    (_, only) = prefix_ids([TEXT], FakeVocab(), ChatTemplate(refusing), "")
+    assert only == (257, *f"user\n{TEXT}".encode())
+    assert len(prefix_ids([TEXT], FakeVocab(), ChatTemplate("nothing of it"), "")) == 1
+
+
+@pytest.mark.parametrize("architecture", ["qwen2", "llama"])
+def test_prompts_that_go_on_in_any_way_begin_with_the_tokens(
+    tiny_models: TinyModels, architecture: str
+) -> None:
+    model = Model(tiny_models[architecture], vocab_only=True)
+    try:
+        vocab = model.vocab
+        (raw, *_) = prefix_ids([TEXT], vocab, ChatTemplate(CHATML), "")
+        whole = vocab.tokenize(TEXT, add_special=True, parse_special=True)
+        assert len(whole) - 4 <= len(raw) <= len(whole)
+        for sequel in ("", ", in France.", "\n\nNow", "ian", "12", "\t", "!", "é"):
+            prompt = tuple(vocab.tokenize(TEXT + sequel, add_special=True, parse_special=True))
+            assert num_public_tokens(prompt, [raw]) == len(raw)
+        other = tuple(vocab.tokenize(TEXT[:-5] + "London", add_special=True, parse_special=True))
+        assert num_public_tokens(other, [raw]) == 0
+    finally:
+        model.close()
+
+
+def test_the_longest_prefix_counts() -> None:
+    public = [(1, 2), (1, 2, 3, 4), (5,)]
+    assert [num_public_tokens(prompt, public) for prompt in ((1, 2, 3), (1, 2, 3, 4, 9), (9,))] == [2, 4, 0]
+    assert num_public_tokens((1, 2), []) == 0
+
+
+def test_files_are_read_without_the_white_space_around(tmp_path: Path) -> None:
+    assert read_texts(None) == ()
+    (tmp_path / "b.txt").write_text("\nzwei Wörter\n\n", encoding="utf-8")
+    (tmp_path / "a").write_text("one")
+    (tmp_path / ".hidden").write_bytes(b"\xff")
+    (tmp_path / "folder").mkdir()
+    assert read_texts(tmp_path) == ("one", "zwei Wörter")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [("a.txt", b"\xff\xfe", "a.txt: it is no UTF-8 text"), ("b.txt", b" \n", "b.txt: it has no text")],
+)
+def test_files_without_a_text_end_the_start(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(CatalogError, match=message):
+        offers(Settings(public_prefixes=tmp_path))
+    with pytest.raises(CatalogError, match="--public-prefixes: no such folder"):
+        offers(Settings(public_prefixes=tmp_path / "none"))
