@@ -20,13 +20,14 @@ from deploy.build.errors import BuildError
 
 PACKAGE = "llama-cpp-python"
 ONLY_LIBRARY = Path(__file__).with_name("only_library.cmake")
-ATTENTION = Path(__file__).with_name("attention.cmake")
+EDITS = Path(__file__).with_name("edits.cmake")
+KERNELS = tuple(EDITS.with_name(name) for name in ("attention.h", "attention_op.h"))
 
 _ALWAYS = (
     # Multimodal input is not served, so that half of the source is left out; so are llama.cpp's own tools.
     "-DLLAVA_BUILD=OFF",
     f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={ONLY_LIBRARY}",
-    f"-DCMAKE_PROJECT_ggml_INCLUDE={ATTENTION}",
+    f"-DCMAKE_PROJECT_ggml_INCLUDE={EDITS}",
 )
 
 _THIS_PROCESSOR = ("-DGGML_NATIVE=ON",)
@@ -119,8 +120,8 @@ def digest(version: str, backend: Backend, toolchain: Toolchain, user: UserOptio
     options = [shlex.join(cmake_arguments(backend, verdict, user)).replace(here, "") for verdict in Amx]
     sources = (
         ONLY_LIBRARY,
-        ATTENTION,
-        ATTENTION.with_suffix(".h"),
+        EDITS,
+        *KERNELS,
         amx.REPAIR_HEADER,
         amx.PROBE_SOURCE,
     )

@@ -55,7 +55,7 @@ class Engine:
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids)
         self._intake = Intake(tokens, self._token_space, config.context_size, self._deliver)
-        clock = StepClock(config.step_seconds)
+        clock = StepClock(config.step_seconds, has_tiles=context.has_tiles)
         self._kv_cache = KVCache(context, config.num_parked_tokens)
         self._scheduler = Scheduler(config, self._kv_cache, clock, has_tiles=context.has_tiles)
         self._decoder = Decoder(

@@ -8,11 +8,12 @@ from server.engine.tiles import TILE
 
 # Rows of a batch, its decodes included, that are tried and remembered. A row of many costs much less than one
 # alone, by a factor of machine and model, so each size is measured, not computed from another.
-# Fewer than a tile take longer than a tile, unless the weights are so large that attention hardly counts.
 _SMALL = (16, 32)
-_SIZES = (TILE, 128, 192, 256, 384, 512, 1024, 2048)
-# A tile that takes this many times the pace is given up for less.
-_TOO_SLOW = 4.0
+_SIZES = (TILE, 96, 128, 160, 192, 256, 384, 512, 1024, 2048)
+# So many rows that take this many times the pace are given up for less. Where attention has tiles, fewer than a
+# tile take longer than a tile, unless the weights are so large that attention hardly counts.
+_TOO_SLOW = 1.5
+_TOO_SLOW_TILE = 4.0
 # What a size cost is believed this long; then a larger one may be tried again, as neighbours come and go.
 _BELIEVED_SECONDS = 10.0
 _MEMORY = 0.7
@@ -25,8 +26,11 @@ _TRIAL = 1.5
 class StepClock:
     """Remembers what steps with prompt chunks of several sizes took, and finds the largest in time."""
 
-    def __init__(self, step_seconds: float, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, step_seconds: float, now: Callable[[], float] = time.monotonic, *, has_tiles: bool = False
+    ) -> None:
         self._step_seconds = step_seconds
+        self._too_slow = step_seconds * (_TOO_SLOW_TILE if has_tiles else _TOO_SLOW)
         self._now = now
         self._seconds: dict[int, tuple[float, float]] = {}
 
@@ -47,7 +51,7 @@ class StepClock:
         known = {size: seconds for size in _SIZES if (seconds := self._known(size)) is not None}
         if not known:
             return TILE
-        if known.get(TILE, 0.0) > _TOO_SLOW * self._step_seconds:
+        if known.get(TILE, 0.0) > self._too_slow:
             fitting = itertools.takewhile(self._fits, _SMALL)
             return max(fitting, default=_SMALL[0])
         best = TILE

@@ -8,6 +8,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
+from server.llama import library
 from server.llama.batch import Batch
 from server.llama.model import MemoryKind, Model
 
@@ -82,7 +83,9 @@ class Context:
         self.sliding_window = model.sliding_window
         self.can_cut = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
         # A GPU's attention has tiles too, but computes rows of many sequences side by side in any case.
-        self.has_tiles = self.can_cut and not llama_cpp.llama_supports_gpu_offload()
+        self.has_tiles = (
+            self.can_cut and not llama_cpp.llama_supports_gpu_offload() and not library.has_runs_of_rows()
+        )
         # Cells out of a sliding window are not saved. From a GPU every cell would be copied on its own.
         self.can_park = (
             model.memory_kind is MemoryKind.ATTENTION and not llama_cpp.llama_supports_gpu_offload()

@@ -72,6 +72,13 @@ def system_info() -> str:
     return str(llama_cpp.llama_print_system_info().decode())
 
 
+def has_runs_of_rows() -> bool:
+    """Whether attention on the processor is ours (`deploy/build/edits.cmake`), which keeps rows of different
+    sequences apart.
+    """
+    return "RUNS_OF_ROWS = 1" in system_info()
+
+
 def has_gpu() -> bool:
     """Whether this build of llama.cpp found a GPU to put layers on (`llama_supports_gpu_offload`)."""
     start()

@@ -51,9 +51,11 @@ class Peers:
 def ensure_peers(folder: Path) -> Peers:
     """Fetch and build what is not there yet; the first time takes minutes. Raises BuildError."""
     version = recipe.pinned_version(native.CONSTRAINTS)
+    plan = native.make_plan(Backend.CPU)
+    # A source that was edited by one recipe cannot be edited by the next.
+    folder = folder / f"peers-{plan.digest[:8]}"
     source = _ensure_source(version, folder / "source")
     binaries = folder / "llama.cpp" / "bin"
-    plan = native.make_plan(Backend.CPU)
     verdict = _verdict(plan)
     _build(source / "vendor" / "llama.cpp", binaries.parent, plan, verdict)
     description = f"llama.cpp of {recipe.PACKAGE} {version}, AMX {verdict.value}"

@@ -14,7 +14,7 @@ def settle(clock: StepClock, cost: Callable[[int], float], steps: int = 30) -> i
 
 
 def test_the_budget_is_the_largest_that_keeps_the_pace() -> None:
-    assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.0015) == 64
+    assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.0015) == 96
     assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.00001) == 2048
     assert settle(StepClock(0.2), lambda n: 0.03 + n * 0.02) == 16
 
@@ -23,11 +23,16 @@ def test_economies_of_scale_are_found() -> None:
     """Small chunks cost four times as much a token; from the small end it still gets to the large one."""
     clock = StepClock(0.2)
     clock.observe(16, 0.1)
-    assert settle(clock, lambda n: 0.03 + n * (0.004 if n < 64 else 0.001)) == 128
+    assert settle(clock, lambda n: 0.03 + n * (0.004 if n < 64 else 0.001)) == 160
 
 
 def test_a_tile_is_kept_together_though_it_takes_longer_than_the_pace() -> None:
-    assert settle(StepClock(0.2), lambda n: n * (0.0095 if n < 64 else 0.004)) == 64
+
+    def cost(num_rows: int) -> float:
+        return num_rows * (0.0095 if num_rows < 64 else 0.0055)
+
+    assert settle(StepClock(0.2, has_tiles=True), cost) == 64
+    assert settle(StepClock(0.2), cost) == 16
 
 
 def test_decodes_are_rows_of_the_tile() -> None:
@@ -46,7 +51,7 @@ def test_a_bad_moment_is_forgotten() -> None:
         clock.observe(size, 5.0)
     assert clock.prompt_budget() == 16
     seconds[0] = 60.0
-    assert settle(clock, lambda n: 0.03 + n * 0.001) == 128
+    assert settle(clock, lambda n: 0.03 + n * 0.001) == 160
 
 
 def test_a_few_prompt_tokens_teach_nothing() -> None:
