@@ -10,8 +10,8 @@ from server.engine.tiles import TILE
 # alone, by a factor of machine and model, so each size is measured, not computed from another.
 _SMALL = (16, 32)
 _SIZES = (TILE, 96, 128, 160, 192, 256, 384, 512, 1024, 2048)
-# So many rows that take this many times the pace are given up for less. Where attention has tiles, fewer than a
-# tile take longer than a tile, unless the weights are so large that attention hardly counts.
+# So many rows that take this many times the pace are given up for less. Where attention has tiles, fewer than
+# a tile take longer than a tile, unless the weights are so large that attention hardly counts.
 _TOO_SLOW = 1.5
 _TOO_SLOW_TILE = 4.0
 # What a size cost is believed this long; then a larger one may be tried again, as neighbours come and go.

@@ -49,8 +49,8 @@ extern "C" long long next_seen(const uint16_t * mask, long long cell, long long 
 #ifdef CARAVAN_ATTENTION
 // Returns the number of runs.
 extern "C" int attend(
-        const float * q, const uint16_t * k, const uint16_t * v, const uint16_t * mask, const float * sink, float * out,
-        int rows, int cells, int k_size, int v_size, float scale, float softcap, float slope) {
+        const float * q, const uint16_t * k, const uint16_t * v, const uint16_t * mask, const float * sink,
+        float * out, int rows, int cells, int k_size, int v_size, float scale, float softcap, float slope) {
     caravan_head head = {};
     head.q = (const char *) q;
     head.q_stride = k_size*4;
