@@ -1,9 +1,13 @@
 // Attention on the processor with half-float keys and values, put into ggml by attention.cmake. One memory holds the
 // cells of many sequences, and most of them are hidden from a row: its mask says -inf there.
 //
-// - Hidden cells are jumped over; ggml converts and compares the mask of each of them, for each head.
+// - The cells that rows see are listed once for all heads, and only they are looked at; ggml converts and compares
+//   the mask of every cell, for each head.
 // - A row by itself (a stream's) takes its cells in blocks: scores, one softmax, values, all in vector registers.
-// - Rows of one prompt run in tiles of 64 rows and 64 cells, as ggml's do; rows of other sequences never join them.
+// - Rows of one sequence (a prompt's) run in tiles, which convert each block of cells once for all of them.
+//
+// What a row gets does not depend on the rows beside it, to the last bit: both ways add up in the same order, and
+// blocks are counted along the cells that it sees. Where cells hide in a window this holds but for rounding.
 //
 // Sums are float32 throughout. Online softmax: https://arxiv.org/abs/1805.02867
 #include <algorithm>
@@ -59,32 +63,21 @@ struct caravan_lanes {
     static vec  mul(vec a, vec b)            { return _mm512_mul_ps(a, b); }
     static vec  max(vec a, vec b)            { return _mm512_max_ps(a, b); }
     static vec  fma(vec a, vec b, vec c)     { return _mm512_fmadd_ps(a, b, c); }
-    static float sum(vec x)                  { return _mm512_reduce_add_ps(x); }
     static float max(vec x)                  { return _mm512_reduce_max_ps(x); }
 
-    static void transpose(vec * r) {
-        vec t[N];
-        for (int i = 0; i < N; i += 2) {
-            t[i]     = _mm512_unpacklo_ps(r[i], r[i + 1]);
-            t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    // The sums of 16 vectors, in their order.
+    static vec sums(const vec * r) {
+        vec u[8], w[4];
+        for (int i = 0; i < 8; ++i) {
+            u[i] = _mm512_add_ps(_mm512_unpacklo_ps(r[2*i], r[2*i + 1]), _mm512_unpackhi_ps(r[2*i], r[2*i + 1]));
         }
-        for (int i = 0; i < N; i += 4) {
-            for (int j = 0; j < 2; ++j) {
-                const __m512d a = _mm512_castps_pd(t[i + j]), b = _mm512_castps_pd(t[i + j + 2]);
-                r[i + 2*j]     = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-                r[i + 2*j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-            }
+        for (int i = 0; i < 4; ++i) {
+            const __m512d a = _mm512_castps_pd(u[2*i]), b = _mm512_castps_pd(u[2*i + 1]);
+            w[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
         }
-        for (int j = 0; j < 4; ++j) {
-            t[j]      = _mm512_shuffle_f32x4(r[j],     r[j + 4],  0x88);
-            t[j + 4]  = _mm512_shuffle_f32x4(r[j],     r[j + 4],  0xdd);
-            t[j + 8]  = _mm512_shuffle_f32x4(r[j + 8], r[j + 12], 0x88);
-            t[j + 12] = _mm512_shuffle_f32x4(r[j + 8], r[j + 12], 0xdd);
-        }
-        for (int j = 0; j < 8; ++j) {
-            r[j]     = _mm512_shuffle_f32x4(t[j], t[j + 8], 0x88);
-            r[j + 8] = _mm512_shuffle_f32x4(t[j], t[j + 8], 0xdd);
-        }
+        const vec x = _mm512_add_ps(_mm512_shuffle_f32x4(w[0], w[1], 0x88), _mm512_shuffle_f32x4(w[0], w[1], 0xdd));
+        const vec y = _mm512_add_ps(_mm512_shuffle_f32x4(w[2], w[3], 0x88), _mm512_shuffle_f32x4(w[2], w[3], 0xdd));
+        return _mm512_add_ps(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));
     }
 };
 #else
@@ -101,40 +94,28 @@ struct caravan_lanes {
     static vec  max(vec a, vec b)            { return _mm256_max_ps(a, b); }
     static vec  fma(vec a, vec b, vec c)     { return _mm256_fmadd_ps(a, b, c); }
 
-    static float sum(vec x) {
-        __m128 half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
-        half = _mm_add_ps(half, _mm_movehl_ps(half, half));
-        return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
-    }
-
     static float max(vec x) {
         __m128 half = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
         half = _mm_max_ps(half, _mm_movehl_ps(half, half));
         return _mm_cvtss_f32(_mm_max_ss(half, _mm_movehdup_ps(half)));
     }
 
-    static void transpose(vec * r) {
-        vec t[N];
-        for (int i = 0; i < N; i += 2) {
-            t[i]     = _mm256_unpacklo_ps(r[i], r[i + 1]);
-            t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    // The sums of 8 vectors, in their order.
+    static vec sums(const vec * r) {
+        vec u[4], w[2];
+        for (int i = 0; i < 4; ++i) {
+            u[i] = _mm256_add_ps(_mm256_unpacklo_ps(r[2*i], r[2*i + 1]), _mm256_unpackhi_ps(r[2*i], r[2*i + 1]));
         }
-        for (int i = 0; i < N; i += 4) {
-            for (int j = 0; j < 2; ++j) {
-                const __m256d a = _mm256_castps_pd(t[i + j]), b = _mm256_castps_pd(t[i + j + 2]);
-                r[i + 2*j]     = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
-                r[i + 2*j + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
-            }
+        for (int i = 0; i < 2; ++i) {
+            const __m256d a = _mm256_castps_pd(u[2*i]), b = _mm256_castps_pd(u[2*i + 1]);
+            w[i] = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
         }
-        for (int j = 0; j < 4; ++j) {
-            t[j]     = _mm256_permute2f128_ps(r[j], r[j + 4], 0x20);
-            t[j + 4] = _mm256_permute2f128_ps(r[j], r[j + 4], 0x31);
-        }
-        std::copy(t, t + N, r);
+        return _mm256_add_ps(_mm256_permute2f128_ps(w[0], w[1], 0x20), _mm256_permute2f128_ps(w[0], w[1], 0x31));
     }
 };
 #endif
 
+// Rows of a tile, and cells of a block.
 static constexpr int CARAVAN_TILE = 64;
 // Fewer rows of one sequence than this are quicker one by one: packing a tile's cells takes as long.
 static constexpr int CARAVAN_MIN_TILE_ROWS = 8;
@@ -173,13 +154,21 @@ static inline void caravan_scale(float * x, int size, float factor) {
     }
 }
 
-static inline float caravan_dot(const float * q, const uint16_t * k, int size) {
+// Scores of N cells: products of a query and their keys. `key(c, i)` is where the numbers from `i` on of cell `c` are.
+template <typename Key>
+static inline caravan_lanes::vec caravan_dots(const float * query, int size, Key key) {
     using L = caravan_lanes;
-    L::vec sum = L::zero();
-    for (int i = 0; i < size; i += L::N) {
-        sum = L::fma(L::load(q + i), L::load(k + i), sum);
+    L::vec dots[L::N];
+    for (int c = 0; c < L::N; ++c) {
+        dots[c] = L::zero();
     }
-    return L::sum(sum);
+    for (int i = 0; i < size; i += L::N) {
+        const L::vec part = L::load(query + i);
+        for (int c = 0; c < L::N; ++c) {
+            dots[c] = L::fma(part, L::load(key(c, i)), dots[c]);
+        }
+    }
+    return L::sums(dots);
 }
 
 // Raises the running maximum `m` to `max`; what was summed up so far shrinks accordingly.
@@ -194,7 +183,7 @@ static inline void caravan_raise(float max, float & m, float & s, float * sum, i
 
 // Adds weighted values, PARTS vectors of each from `offset` on.
 template <int PARTS>
-static inline void caravan_add_values(const caravan_head & head, const int64_t * cells, const float * weights, int count, int offset, float * sum) {
+static inline void caravan_add_values(const caravan_head & head, const int32_t * cells, const float * weights, int count, int offset, float * sum) {
     using L = caravan_lanes;
     L::vec parts[PARTS];
     for (int i = 0; i < PARTS; ++i) {
@@ -212,48 +201,76 @@ static inline void caravan_add_values(const caravan_head & head, const int64_t *
     }
 }
 
-// The cells from `begin` to `end` that a row sees: sets `sum` [v_size], not yet divided by the sum `s` of weights,
-// with the largest score `m`.
-static inline void caravan_attend_row(const caravan_head & head, int64_t row, int64_t begin, int64_t end, float * sum, float & s, float & m) {
+// Makes weights of a row's scores [CARAVAN_TILE] of `count` cells; those that it does not see get none. False where
+// it sees none of them. `m` is the largest score so far, `s` the sum of weights, and `sum` of values.
+static inline bool caravan_weigh(const caravan_head & head, int64_t row, const int32_t * cells, int count, float * scores, float * sum, float & s, float & m) {
     using L = caravan_lanes;
-    const float *    query = head.query(row);
-    const uint16_t * mask  = head.seen(row);
-    memset(sum, 0, head.v_size*sizeof(float));
-
-    int64_t cells[CARAVAN_TILE];
-    float   weights[CARAVAN_TILE];
-    for (int64_t cell = begin; cell < end;) {
-        int   count = 0;
-        float max   = -INFINITY;
-        for (; count < CARAVAN_TILE; ++count, ++cell) {
-            cell = mask ? caravan_next_seen(mask, cell, end) : cell;
-            if (cell >= end) {
-                break;
-            }
-            float score = head.scale*caravan_dot(query, head.key(cell), head.k_size);
-            if (head.softcap != 0.0f) {
-                score = head.softcap*std::tanh(score);
-            }
-            if (mask && mask[cell] != 0) {
-                score += head.slope*GGML_CPU_FP16_TO_FP32(mask[cell]);
-            }
-            cells[count]   = cell;
-            weights[count] = score;
-            max            = std::max(max, score);
+    if (head.softcap != 0.0f) {
+        for (int i = 0; i < count; ++i) {
+            scores[i] = head.softcap*std::tanh(scores[i]);
         }
-        if (max == -INFINITY) {
+    }
+    std::fill(scores + count, scores + CARAVAN_TILE, -INFINITY);
+    if (head.mask) {
+        uint16_t mask[CARAVAN_TILE] = {};
+        const uint16_t * seen = head.seen(row);
+        if (cells[count - 1] - cells[0] == count - 1) {
+            memcpy(mask, seen + cells[0], count*sizeof(uint16_t));
+        } else {
+            for (int i = 0; i < count; ++i) {
+                mask[i] = seen[cells[i]];
+            }
+        }
+        for (int i = 0; i < CARAVAN_TILE; i += L::N) {
+            L::store(scores + i, L::fma(L::load(mask + i), L::all(head.slope), L::load(scores + i)));
+        }
+    }
+    L::vec max = L::load(scores);
+    for (int i = L::N; i < CARAVAN_TILE; i += L::N) {
+        max = L::max(max, L::load(scores + i));
+    }
+    const float largest = L::max(max);
+    if (largest == -INFINITY) {
+        return false;
+    }
+    caravan_raise(largest, m, s, sum, head.v_size);
+    s += (float) ggml_vec_soft_max_f32(CARAVAN_TILE, scores, scores, m);
+    return true;
+}
+
+// Copies a query, scaled.
+static inline void caravan_take_query(const caravan_head & head, int64_t row, float * query) {
+    using L = caravan_lanes;
+    for (int i = 0; i < head.k_size; i += L::N) {
+        L::store(query + i, L::mul(L::load(head.query(row) + i), L::all(head.scale)));
+    }
+}
+
+// One row and some cells: sets `sum` [v_size], not yet divided by the sum `s` of weights. `query` is room for one.
+static inline void caravan_attend_row(const caravan_head & head, int64_t row, const int32_t * cells, int64_t num_cells, float * query, float * sum, float & s, float & m) {
+    using L = caravan_lanes;
+    caravan_take_query(head, row, query);
+    memset(sum, 0, head.v_size*sizeof(float));
+    for (int64_t first = 0; first < num_cells; first += CARAVAN_TILE) {
+        const int       count = (int) std::min<int64_t>(CARAVAN_TILE, num_cells - first);
+        const int32_t * block = cells + first;
+        float weights[CARAVAN_TILE];
+        for (int c = 0; c < count; c += L::N) {
+            const uint16_t * keys[L::N];
+            for (int i = 0; i < L::N; ++i) {
+                keys[i] = head.key(block[std::min(c + i, count - 1)]);
+            }
+            L::store(weights + c, caravan_dots(query, head.k_size, [&](int j, int i) { return keys[j] + i; }));
+        }
+        if (!caravan_weigh(head, row, block, count, weights, sum, s, m)) {
             continue;
         }
-        caravan_raise(max, m, s, sum, head.v_size);
-        const int padded = (count + L::N - 1)/L::N*L::N;
-        std::fill(weights + count, weights + padded, -INFINITY);
-        s += (float) ggml_vec_soft_max_f32(padded, weights, weights, m);
         int offset = 0;
         for (; offset + 4*L::N <= head.v_size; offset += 4*L::N) {
-            caravan_add_values<4>(head, cells, weights, count, offset, sum);
+            caravan_add_values<4>(head, block, weights, count, offset, sum);
         }
         for (; offset < head.v_size; offset += L::N) {
-            caravan_add_values<1>(head, cells, weights, count, offset, sum);
+            caravan_add_values<1>(head, block, weights, count, offset, sum);
         }
     }
 }
@@ -268,74 +285,37 @@ static inline void caravan_finish(const caravan_head & head, int64_t row, float 
     memcpy(head.result(row), sum, head.v_size*sizeof(float));
 }
 
-// The keys of up to CARAVAN_TILE cells as float32 [k_size][CARAVAN_TILE], zeros behind the last.
-static inline void caravan_pack_keys(const caravan_head & head, int64_t first, int count, float * keys) {
+// Keys of up to CARAVAN_TILE cells as float32, N cells after N: N numbers of each of them, the next N of each, and so on.
+static inline void caravan_unpack_keys(const caravan_head & head, const int32_t * cells, int count, float * out) {
     using L = caravan_lanes;
-    for (int cell = 0; cell < CARAVAN_TILE; cell += L::N) {
+    for (int c = 0; c < (count + L::N - 1)/L::N*L::N; ++c) {
+        const uint16_t * key   = head.key(cells[std::min(c, count - 1)]);
+        float *          group = out + c/L::N*L::N*head.k_size + c%L::N*L::N;
         for (int i = 0; i < head.k_size; i += L::N) {
-            L::vec rows[L::N];
-            for (int j = 0; j < L::N; ++j) {
-                rows[j] = cell + j < count ? L::load(head.key(first + cell + j) + i) : L::zero();
-            }
-            L::transpose(rows);
-            for (int j = 0; j < L::N; ++j) {
-                L::store(keys + (i + j)*CARAVAN_TILE + cell, rows[j]);
-            }
+            L::store(group + i*L::N, L::load(key + i));
         }
     }
 }
 
-static inline void caravan_pack_values(const caravan_head & head, int64_t first, int count, float * values) {
+// Values as float32 [CARAVAN_TILE][v_size], zeros behind the last.
+static inline void caravan_unpack_values(const caravan_head & head, const int32_t * cells, int count, float * out) {
     using L = caravan_lanes;
-    for (int cell = 0; cell < count; ++cell) {
+    for (int c = 0; c < count; ++c) {
         for (int i = 0; i < head.v_size; i += L::N) {
-            L::store(values + cell*head.v_size + i, L::load(head.value(first + cell) + i));
+            L::store(out + c*head.v_size + i, L::load(head.value(cells[c]) + i));
         }
     }
-    memset(values + count*head.v_size, 0, (CARAVAN_TILE - count)*head.v_size*sizeof(float));
+    memset(out + count*head.v_size, 0, (CARAVAN_TILE - count)*head.v_size*sizeof(float));
 }
 
-// Makes weights of a row's scores [CARAVAN_TILE]; cells that it does not see get none.
-static inline void caravan_weigh(const caravan_head & head, int64_t row, int64_t first, int count, float * scores, float * sum, float & s, float & m) {
-    using L = caravan_lanes;
-    if (head.softcap != 0.0f) {
-        for (int i = 0; i < count; ++i) {
-            scores[i] = head.softcap*std::tanh(scores[i]);
-        }
-    }
-    const uint16_t * mask = head.seen(row);
-    int cell = 0;
-    L::vec max = L::all(-INFINITY);
-    for (; cell + L::N <= count; cell += L::N) {
-        L::vec score = L::load(scores + cell);
-        if (mask) {
-            score = L::fma(L::load(mask + first + cell), L::all(head.slope), score);
-            L::store(scores + cell, score);
-        }
-        max = L::max(max, score);
-    }
-    float largest = L::max(max);
-    for (; cell < count; ++cell) {
-        scores[cell] += mask ? head.slope*GGML_CPU_FP16_TO_FP32(mask[first + cell]) : 0.0f;
-        largest = std::max(largest, scores[cell]);
-    }
-    if (largest == -INFINITY) {
-        memset(scores, 0, CARAVAN_TILE*sizeof(float));
-        return;
-    }
-    std::fill(scores + count, scores + CARAVAN_TILE, -INFINITY);
-    caravan_raise(largest, m, s, sum, head.v_size);
-    s += (float) ggml_vec_soft_max_f32(CARAVAN_TILE, scores, scores, m);
-}
-
-// Numbers of float32 that caravan_attend_tile works in.
+// Numbers of float32 that caravan_attend_run works in.
 static inline size_t caravan_work_size(int k_size, int v_size) {
     return CARAVAN_TILE*(2*k_size + 2*v_size + CARAVAN_TILE);
 }
 
-// Up to CARAVAN_TILE rows from `row` on; `blocks` are the first cells of the blocks of CARAVAN_TILE cells that any
-// of them sees.
-static inline void caravan_attend_tile(const caravan_head & head, int64_t row, int num_rows, const std::vector<int64_t> & blocks, float * work) {
+// Up to CARAVAN_TILE rows from `row` on.
+static inline void caravan_attend_tile(const caravan_head & head, int64_t row, int num_rows, const int32_t * cells, int64_t num_cells, float * work) {
+    using L = caravan_lanes;
     float * queries = work;
     float * keys    = queries + CARAVAN_TILE*head.k_size;
     float * values  = keys    + CARAVAN_TILE*head.k_size;
@@ -347,21 +327,26 @@ static inline void caravan_attend_tile(const caravan_head & head, int64_t row, i
 
     // The multiplication is fastest by four rows.
     const int padded = (num_rows + 3)/4*4;
-    memset(sums, 0, padded*head.v_size*sizeof(float));
-    memset(queries + num_rows*head.k_size, 0, (padded - num_rows)*head.k_size*sizeof(float));
+    memset(sums,   0, padded*head.v_size*sizeof(float));
+    memset(scores, 0, padded*CARAVAN_TILE*sizeof(float));
     for (int i = 0; i < num_rows; ++i) {
-        memcpy(queries + i*head.k_size, head.query(row + i), head.k_size*sizeof(float));
-        caravan_scale(queries + i*head.k_size, head.k_size, head.scale);
+        caravan_take_query(head, row + i, queries + i*head.k_size);
     }
-    for (const int64_t first : blocks) {
-        const int count = (int) std::min<int64_t>(CARAVAN_TILE, head.cells - first);
-        caravan_pack_keys(head, first, count, keys);
-        memset(scores, 0, padded*CARAVAN_TILE*sizeof(float));
-        simd_gemm(scores, queries, keys, padded, head.k_size, CARAVAN_TILE);
+    for (int64_t first = 0; first < num_cells; first += CARAVAN_TILE) {
+        const int       count = (int) std::min<int64_t>(CARAVAN_TILE, num_cells - first);
+        const int32_t * block = cells + first;
+        caravan_unpack_keys(head, block, count, keys);
         for (int i = 0; i < num_rows; ++i) {
-            caravan_weigh(head, row + i, first, count, scores + i*CARAVAN_TILE, sums + i*head.v_size, s[i], m[i]);
+            float * own = scores + i*CARAVAN_TILE;
+            for (int c = 0; c < count; c += L::N) {
+                const float * group = keys + c*head.k_size;
+                L::store(own + c, caravan_dots(queries + i*head.k_size, head.k_size, [=](int cell, int d) { return group + (d + cell)*L::N; }));
+            }
+            if (!caravan_weigh(head, row + i, block, count, own, sums + i*head.v_size, s[i], m[i])) {
+                memset(own, 0, CARAVAN_TILE*sizeof(float));
+            }
         }
-        caravan_pack_values(head, first, count, values);
+        caravan_unpack_values(head, block, count, values);
         simd_gemm(sums, scores, values, padded, CARAVAN_TILE, head.v_size);
     }
     for (int i = 0; i < num_rows; ++i) {
@@ -407,34 +392,55 @@ static inline void caravan_split(const char * mask, size_t stride, int64_t rows,
     }
 }
 
-// The blocks of cells that any row of a run sees.
-static inline void caravan_find_blocks(const char * mask, size_t stride, const caravan_run & run, int64_t cells, std::vector<int64_t> & blocks) {
-    blocks.clear();
-    for (int64_t first = 0; first < cells; first += CARAVAN_TILE) {
-        const int64_t end = std::min(first + CARAVAN_TILE, cells);
-        bool is_seen = !mask;
+// Marks those of SIZE cells that a row sees. True if it sees all of them.
+template <int SIZE>
+static inline bool caravan_mark_seen(const uint16_t * mask, uint16_t * seen) {
+    uint16_t hidden = 0;
+    for (int i = 0; i < SIZE; ++i) {
+        seen[i] |= mask[i] ^ CARAVAN_HIDDEN;
+        hidden  |= mask[i] == CARAVAN_HIDDEN;
+    }
+    return hidden == 0;
+}
+
+// Lists the cells that any row of a run sees, among those from `begin` to `end`.
+static inline void caravan_list_cells(const char * mask, size_t stride, const caravan_run & run, int64_t begin, int64_t end, std::vector<int32_t> & cells) {
+    cells.clear();
+    for (int64_t first = begin; first < end; first += CARAVAN_TILE) {
+        const int count = (int) std::min<int64_t>(CARAVAN_TILE, end - first);
+        uint16_t seen[CARAVAN_TILE] = {};
+        bool is_whole = !mask;
         // The last row sees most.
-        for (int row = run.num_rows - 1; row >= 0 && !is_seen; --row) {
-            const uint16_t * own = (const uint16_t *) (mask + (run.row + row)*stride);
-            is_seen = caravan_next_seen(own, first, end) < end;
+        for (int64_t row = run.row + run.num_rows - 1; row >= run.row && !is_whole; --row) {
+            const uint16_t * own = (const uint16_t *) (mask + row*stride) + first;
+            if (count == CARAVAN_TILE) {
+                is_whole = caravan_mark_seen<CARAVAN_TILE>(own, seen);
+            } else {
+                for (int i = 0; i < count; ++i) {
+                    caravan_mark_seen<1>(own + i, seen + i);
+                }
+            }
         }
-        if (is_seen) {
-            blocks.push_back(first);
+        for (int i = 0; i < count; ++i) {
+            if (is_whole || seen[i] != 0) {
+                cells.push_back((int32_t) (first + i));
+            }
         }
     }
 }
 
-// One run; `blocks` only where it is a tile's. `work` has caravan_work_size numbers.
-static inline void caravan_attend_run(const caravan_head & head, const caravan_run & run, const std::vector<int64_t> & blocks, float * work) {
+// One run and the cells that it sees; `work` has room for caravan_work_size numbers.
+static inline void caravan_attend_run(const caravan_head & head, const caravan_run & run, const std::vector<int32_t> & cells, float * work) {
     if (run.is_tile()) {
-        caravan_attend_tile(head, run.row, run.num_rows, blocks, work);
+        caravan_attend_tile(head, run.row, run.num_rows, cells.data(), cells.size(), work);
         return;
     }
     for (int64_t row = run.row; row < run.row + run.num_rows; ++row) {
-        float s = 0.0f;
-        float m = -INFINITY;
-        caravan_attend_row(head, row, 0, head.cells, work, s, m);
-        caravan_finish(head, row, work, s, m);
+        float * sum = work + head.k_size;
+        float   s   = 0.0f;
+        float   m   = -INFINITY;
+        caravan_attend_row(head, row, cells.data(), cells.size(), work, sum, s, m);
+        caravan_finish(head, row, sum, s, m);
     }
 }
 #endif

@@ -53,6 +53,14 @@ static caravan_head caravan_head_of(const ggml_tensor * dst, int64_t h) {
     return head;
 }
 
+// A part of the cells of one row, for threads that share it. `query` is room for one.
+static void caravan_attend_part(const ggml_tensor * dst, int64_t h, int64_t row, int64_t begin, int64_t end, float * query, float * sum, float & s, float & m) {
+    static thread_local std::vector<int32_t> cells;
+    const caravan_head head = caravan_head_of(dst, h);
+    caravan_list_cells(head.mask, head.mask_stride, { row, 1 }, begin, end, cells);
+    caravan_attend_row(head, row, cells.data(), cells.size(), query, sum, s, m);
+}
+
 // Threads take a run of rows of one head at a time. Every thread of `params` has to call this.
 static void caravan_attend(const ggml_compute_params * params, ggml_tensor * dst) {
     const ggml_tensor * q = dst->src[0];
@@ -67,7 +75,7 @@ static void caravan_attend(const ggml_compute_params * params, ggml_tensor * dst
 
     // What masks say holds for all heads, unless each has a mask of its own.
     static thread_local std::vector<caravan_run> runs;
-    static thread_local std::vector<int64_t>     blocks;
+    static thread_local std::vector<int32_t>     cells;
     const caravan_head first = caravan_head_of(dst, 0);
     const bool is_shared = !first.mask || (dst->src[3]->ne[2] == 1 && dst->src[3]->ne[3] == 1);
     caravan_split(first.mask, first.mask_stride, q->ne[1], first.cells, runs);
@@ -77,11 +85,11 @@ static void caravan_attend(const ggml_compute_params * params, ggml_tensor * dst
     for (int64_t item = params->ith; item < num_items; item = ggml_threadpool_chunk_add(params->threadpool, 1)) {
         const caravan_run & run  = runs[item/num_heads];
         const caravan_head  head = caravan_head_of(dst, item % num_heads);
-        if (run.is_tile() && (known != run.row || !is_shared)) {
-            caravan_find_blocks(head.mask, head.mask_stride, run, head.cells, blocks);
+        if (known != run.row || !is_shared) {
+            caravan_list_cells(head.mask, head.mask_stride, run, 0, head.cells, cells);
             known = run.row;
         }
-        caravan_attend_run(head, run, blocks, work);
+        caravan_attend_run(head, run, cells, work);
     }
 }
 #endif

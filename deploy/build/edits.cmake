@@ -2,7 +2,7 @@
 # there exactly once.
 
 # attention.h becomes ggml's attention on the processor, for half-float keys and values where there is AVX2 or more.
-# Other types and processors keep what ggml has. llama_print_system_info says RUNS_OF_ROWS where attention goes by
+# Other types and processors keep what ggml has, but for a jump over hidden cells. llama_print_system_info says RUNS_OF_ROWS where attention goes by
 # them: rows of many sequences then cost no more in one batch than in batches of their own.
 file(READ "${CMAKE_CURRENT_LIST_DIR}/attention.h" attention)
 file(READ "${CMAKE_CURRENT_LIST_DIR}/attention_op.h" attention_op)
@@ -10,13 +10,22 @@ set(functions "static void ggml_compute_forward_flash_attn_ext_f16_one_chunk(
         const ggml_compute_params * params,")
 set(functions_edited "${attention}\n${attention_op}${functions}")
 
-# A single row, whose cells threads share.
+# Threads share the cells of a single row where there are fewer heads than threads.
+set(split "    if (use_split_kv_path) {
+        const int64_t chunk_size")
+set(split_edited "#ifdef CARAVAN_ATTENTION
+    if (caravan_takes(params, dst) && (!use_split_kv_path || neq2 >= nth)) {
+        caravan_attend(params, dst);
+        return;
+    }
+#endif
+${split}")
 set(row_loop "        for (int64_t ic = ic_start; ic < ic_end; ++ic) {
             const float mv = mp ?")
 set(row_loop_edited "        bool is_done = false;
 #ifdef CARAVAN_ATTENTION
         if (caravan_takes(params, dst)) {
-            caravan_attend_row(caravan_head_of(dst, iq3*neq2 + iq2), iq1, ic_start, ic_end, VKQ32, S, M);
+            caravan_attend_part(dst, iq3*neq2 + iq2, iq1, ic_start, ic_end, (float *) Q_q, VKQ32, S, M);
             is_done = true;
         }
 #endif
@@ -30,18 +39,20 @@ set(row_sum "        if (v->type == GGML_TYPE_F16) {
 set(row_sum_edited "        if (v->type == GGML_TYPE_F16 && !is_done) {
             for (int64_t d = 0; d < DV; ++d) {")
 
-# All other rows.
-set(rows "        // total rows in q
-        const int64_t nr = neq1*neq2*neq3;
-
-        // disable for NUMA")
-set(rows_edited "#ifdef CARAVAN_ATTENTION
-        if (caravan_takes(params, dst)) {
-            caravan_attend(params, dst);
-            return;
-        }
-#endif
-${rows}")
+set(tile_loop "            if (mask) {
+                bool can_skip = true;
+                for (int tq = 0; tq < tile_rows; tq++) {")
+set(tile_loop_edited "            if (mask) {
+                bool is_hidden = true;
+                for (int tq = 0; tq < tile_rows && is_hidden; tq++) {
+                    const char * row = (const char *) mask->data + (iq1 + tq)*mask->nb[1] + (iq2%mask->ne[2])*mask->nb[2] + (iq3%mask->ne[3])*mask->nb[3];
+                    is_hidden = caravan_next_seen((const ggml_fp16_t *) row, ic, ic + kv_tile) == ic + kv_tile;
+                }
+                if (is_hidden) {
+                    continue;
+                }
+                bool can_skip = true;
+                for (int tq = 0; tq < tile_rows; tq++) {")
 
 set(features "        features.push_back({ nullptr, nullptr });
 ")
@@ -77,6 +88,6 @@ function(edit file)
     file(WRITE "${file}" "${text}")
 endfunction()
 
-edit("${CMAKE_CURRENT_SOURCE_DIR}/src/ggml-cpu/ops.cpp" functions row_loop row_sum rows)
+edit("${CMAKE_CURRENT_SOURCE_DIR}/src/ggml-cpu/ops.cpp" functions split row_loop row_sum tile_loop)
 edit("${CMAKE_CURRENT_SOURCE_DIR}/src/ggml-cpu/ggml-cpu.cpp" features)
 edit("${CMAKE_CURRENT_SOURCE_DIR}/../src/llama-context.cpp" logits)

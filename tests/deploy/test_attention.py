@@ -1,9 +1,9 @@
 """Our attention kernel, compiled by itself, against its definition in float64."""
 
 import ctypes
+import dataclasses
 import random
 import subprocess
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ static void simd_gemm(float * c, const float * a, const float * b, int m, int k,
     for (int i = 0; i < m; ++i) {
         for (int j = 0; j < n; ++j) {
             for (int l = 0; l < k; ++l) {
-                c[i*n + j] += a[i*k + l]*b[l*n + j];
+                c[i*n + j] = std::fma(a[i*k + l], b[l*n + j], c[i*n + j]);
             }
         }
     }
@@ -71,11 +71,11 @@ extern "C" int attend(
     head.slope = slope;
     std::vector<float> work(caravan_work_size(k_size, v_size));
     std::vector<caravan_run> runs;
-    std::vector<int64_t> blocks;
+    std::vector<int32_t> seen;
     caravan_split(head.mask, head.mask_stride, rows, cells, runs);
     for (const auto & run : runs) {
-        caravan_find_blocks(head.mask, head.mask_stride, run, cells, blocks);
-        caravan_attend_run(head, run, blocks, work.data());
+        caravan_list_cells(head.mask, head.mask_stride, run, 0, cells, seen);
+        caravan_attend_run(head, run, seen, work.data());
     }
     return (int) runs.size();
 }
@@ -86,7 +86,7 @@ Floats = NDArray[np.float32]
 Halves = NDArray[np.float16]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Head:
     """Queries [rows, k_size], keys [cells, k_size], values [cells, v_size], mask [rows, cells] or None."""
 
@@ -215,6 +215,18 @@ def test_sequences_that_share_a_prefix_do_not_share_a_tile(library: ctypes.CDLL)
     mask[:, :150] = 0
     mask[np.arange(20), 150 + np.arange(20)] = 0
     assert _agrees(library, _head(rng, mask, mask.shape)) == 20
+
+
+@pytest.mark.parametrize("sizes", [(64, 64), (96, 128)])
+def test_a_row_is_the_same_in_any_company(library: ctypes.CDLL, sizes: tuple[int, int]) -> None:
+    """To the last bit, with cells that come before, in tiles of any number of rows and alone."""
+    rng = np.random.default_rng(5)
+    mask = _mask(rng, [(70, 1), (10, 90), (33, 20), (4, 1)], 250)
+    head = _head(rng, mask, mask.shape, *sizes)
+    together, _ = _attend(library, head)
+    for begin, end in ((0, 1), (5, 6), (30, 34), (40, 91), (12, 80), (92, 112), (100, 101)):
+        part = dataclasses.replace(head, q=head.q[begin:end].copy(), mask=mask[begin:end].copy())
+        np.testing.assert_array_equal(_attend(library, part)[0], together[begin:end])
 
 
 @pytest.mark.parametrize("window", [1, 16, 100])
