@@ -31,7 +31,12 @@ def bytes_per_cell(header: GgufHeader) -> int:
 
 def bytes_per_sequence(header: GgufHeader) -> int:
     """What a text occupies however long it is: the states of recurrent layers."""
-    return sum(_recurrent_layers(header)) * _state_size(header) * _FLOAT
+    return sum(_recurrent_layers(header)) * bytes_per_state(header)
+
+
+def bytes_per_state(header: GgufHeader) -> int:
+    """What one recurrent layer keeps of a text; 0 where there is none."""
+    return _state_size(header) * _FLOAT
 
 
 def is_causal(header: GgufHeader) -> bool:

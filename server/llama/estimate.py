@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from server.llama.cell_sizes import (
     bytes_per_cell,
     bytes_per_sequence,
+    bytes_per_state,
     can_park,
     has_windows,
     is_causal,
@@ -16,8 +17,8 @@ from server.llama.gguf_header import GgufHeader
 
 _FLOAT = 4
 _HALF = 2
-# The engine's process by itself: interpreter, NumPy, llama.cpp; and an entry of the vocabulary.
-_PROCESS = 48 << 20
+# The engine's process by itself: interpreter, NumPy, llama.cpp, books; and an entry of the vocabulary.
+_PROCESS = 64 << 20
 _VOCABULARY_ENTRY = 400
 # How vectors of texts are computed. Of a model that generates, llama.cpp also computes and keeps logits for
 # every token of a batch, so not too many.
@@ -77,7 +78,10 @@ def estimate(
     return MemoryEstimate(
         weights=header.file_size,
         cells=num_cells * bytes_per_cell(header) + max_sequences * bytes_per_sequence(header),
-        compute=process + _step(header, num_cells, batch_size, num_rows) + _logits(header, num_rows),
+        compute=process
+        + _step(header, num_cells, batch_size, num_rows)
+        + _logits(header, num_rows)
+        + max_sequences * bytes_per_state(header),
         parked=num_parked_tokens * bytes_per_cell(header) if can_park(header) else 0,
         vectors=_texts_in_pieces(header, longest_vector),
     )
@@ -110,7 +114,7 @@ def _layer(header: GgufHeader, batch_size: int) -> int:
     inner = max(
         (
             *header.per_layer("feed_forward_length", num_layers),
-            header.count("ssm.inner_size"),
+            2 * header.count("ssm.inner_size"),
             header.count("expert_feed_forward_length") * num_experts,
         )
     )
@@ -127,7 +131,9 @@ def _texts_in_pieces(header: GgufHeader, longest: int) -> int:
     width = header.count("embedding_length")
     kept = batch_size * (header.vocab_size + width) * _FLOAT
     cells = longest * bytes_per_cell(header) + VECTOR_TEXTS * bytes_per_sequence(header)
-    step = max(_step(header, longest, batch_size, batch_size), _exact_attention(header, longest, batch_size))
+    step = _step(header, longest, batch_size, batch_size)
+    if bytes_per_cell(header):
+        step = max(step, _exact_attention(header, longest, batch_size))
     return cells + kept + step
 
 
