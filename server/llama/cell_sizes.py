@@ -4,6 +4,9 @@ from server.llama.gguf_header import GgufHeader
 
 _CELL_ITEM = 2  # keys and values are float16
 _FLOAT = 4
+# llama.cpp's books over a cell of a cache (`llama_kv_cells`): position, extra positions and token, shift, a bit
+# for each sequence.
+_BOOKS = 4 + 12 + 4 + 32
 # Layers of these attend and keep a state, both.
 _BOTH = ("falcon-h1",)
 # Every so many layers attend where the file does not say which (`full_attn_interval` in llama.cpp's models).
@@ -27,6 +30,13 @@ def bytes_per_cell(header: GgufHeader) -> int:
     value_size = header.count("attention.value_length") or size
     num_heads = sum(count for count, attending in zip(kv_heads, attends, strict=True) if attending)
     return num_heads * (key_size + value_size) * _CELL_ITEM
+
+
+def book_bytes_per_cell(header: GgufHeader) -> int:
+    """What llama.cpp notes about a cell. Layers with a sliding window have a cache and books of their own."""
+    if not bytes_per_cell(header):
+        return 0
+    return _BOOKS * (2 if has_windows(header) else 1)
 
 
 def bytes_per_sequence(header: GgufHeader) -> int:

@@ -10,22 +10,22 @@ import pytest
 from server.engine.client import AsyncEngine
 from server.engine.config import EngineConfig
 from server.engine.embedding import EmbedRequest, Pooling
-from server.engine.sizing import Resources, sizes_of
-from server.machine import available_memory, usable_cores
+from server.engine.sizing import resources, sizes_of
 from tests.conftest import TinyModels
 from tests.engine.harness import request
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
 
 LENGTH = 1900
-# Pages of libraries that other processes use too, allocators' own books, and steps smaller than the largest.
-TOLERANCE = 0.35
+# An estimate has masks over all cells, and a step writes those that its texts reach: here, one in 64. They
+# are an eighth of the whole; where layers with windows have masks of their own, a quarter.
+LEAST_SHARE = 0.75
 
 
 def taken(engine: AsyncEngine) -> int:
-    """Bytes that a process has to itself, and its share of what it has with others (PSS)."""
+    """Bytes that a process occupies, libraries and mapped weights with it: the same whoever shares them."""
     text = Path(f"/proc/{engine.pid}/smaps_rollup").read_text()
-    found = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    found = re.search(r"^Rss:\s+(\d+) kB", text, re.MULTILINE)
     assert found
     return 1024 * int(found[1])
 
@@ -56,14 +56,15 @@ async def measured(config: EngineConfig, *, is_worked: bool) -> tuple[int, Async
 
 # Cells that are more than everything else: 32 and 64 MiB of them.
 @pytest.mark.parametrize("architecture", ["llama", "gemma3", "mamba", "lfm2"])
-def test_an_engine_takes_what_is_estimated(tiny_models: TinyModels, architecture: str) -> None:
+def test_an_engine_takes_what_is_estimated_and_no_more(tiny_models: TinyModels, architecture: str) -> None:
     config = EngineConfig(
         model_path=str(tiny_models[architecture]), num_cells=1 << 17, batch_size=64, num_threads=1
     )
     used, engine = asyncio.run(measured(config, is_worked=True))
     assert engine.sizes is not None
     memory = engine.sizes.memory
-    assert used == pytest.approx(memory.at_start + memory.vectors, rel=TOLERANCE)
+    estimated = memory.at_start + memory.vectors
+    assert LEAST_SHARE * estimated <= used <= estimated
 
 
 def test_more_cells_take_as_much_more_as_is_estimated(tiny_models: TinyModels) -> None:
@@ -77,12 +78,13 @@ def test_more_cells_take_as_much_more_as_is_estimated(tiny_models: TinyModels) -
     assert one.sizes is not None
     assert other.sizes is not None
     more = other.sizes.memory.cells - one.sizes.memory.cells
-    assert used_by_many - used_by_few == pytest.approx(more, rel=0.2)
+    # llama.cpp's books are a sixth of this; an allocator's own are some hundred kilobytes.
+    assert used_by_many - used_by_few == pytest.approx(more, rel=0.05)
 
 
 def test_the_estimate_before_the_load_is_what_the_engine_settles_on(tiny_models: TinyModels) -> None:
     config = EngineConfig(model_path=str(tiny_models["llama"]), num_threads=1)
-    foreseen = sizes_of(config, Resources(memory=available_memory(), cores=usable_cores()))
+    foreseen = sizes_of(config, resources())
     _, engine = asyncio.run(measured(config, is_worked=False))
     assert engine.sizes == foreseen
     assert engine.need == foreseen.memory.total
