@@ -4,8 +4,8 @@ from server.llama.gguf_header import GgufHeader
 
 _CELL_ITEM = 2  # keys and values are float16
 _FLOAT = 4
-# llama.cpp's books over a cell of a cache (`llama_kv_cells`): position, extra positions and token, shift, a bit
-# for each sequence.
+# llama.cpp's books over a cell of a cache (`llama_kv_cells`): position, extra positions and token, shift, and
+# a bit for each sequence.
 _BOOKS = 4 + 12 + 4 + 32
 # Layers of these attend and keep a state, both.
 _BOTH = ("falcon-h1",)
