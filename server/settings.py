@@ -107,7 +107,7 @@ class Settings(ModelOptions, BaseSettings):
     memory_budget: ByteSize = Field(
         default=ByteSize(0),
         description="Memory that loaded models may need by estimate, such as 12GiB. "
-        "0: four fifths of the machine's.",
+        "0: four fifths of the machine's, and all of its GPUs'.",
     )
     load_wait_seconds: float = Field(
         default=120.0,
