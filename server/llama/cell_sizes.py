@@ -4,6 +4,9 @@ from server.llama.gguf_header import GgufHeader
 
 _CELL_ITEM = 2  # keys and values are float16
 _FLOAT = 4
+# llama.cpp's books over a cell of a cache (`llama_kv_cells`): position, extra positions and token, shift, and
+# a bit for each sequence.
+_BOOKS = 4 + 12 + 4 + 32
 # Layers of these attend and keep a state, both.
 _BOTH = ("falcon-h1",)
 # Every so many layers attend where the file does not say which (`full_attn_interval` in llama.cpp's models).
@@ -29,9 +32,21 @@ def bytes_per_cell(header: GgufHeader) -> int:
     return num_heads * (key_size + value_size) * _CELL_ITEM
 
 
+def book_bytes_per_cell(header: GgufHeader) -> int:
+    """What llama.cpp notes about a cell. Layers with a sliding window have a cache and books of their own."""
+    if not bytes_per_cell(header):
+        return 0
+    return _BOOKS * (2 if has_windows(header) else 1)
+
+
 def bytes_per_sequence(header: GgufHeader) -> int:
     """What a text occupies however long it is: the states of recurrent layers."""
-    return sum(_recurrent_layers(header)) * _state_size(header) * _FLOAT
+    return sum(_recurrent_layers(header)) * bytes_per_state(header)
+
+
+def bytes_per_state(header: GgufHeader) -> int:
+    """What one recurrent layer keeps of a text; 0 where there is none."""
+    return _state_size(header) * _FLOAT
 
 
 def is_causal(header: GgufHeader) -> bool:
