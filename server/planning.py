@@ -7,7 +7,7 @@ from server.engine.config import EngineConfig
 from server.engine.sizing import Resources, sizes_of
 from server.llama.devices import Gpu, gpus
 from server.llama.gguf_header import HeaderError
-from server.machine import memory_limit, usable_cores
+from server.machine import ROOT, memory_limit, usable_cores
 from server.model_settings import ModelOptions
 from server.settings import Settings
 
@@ -15,10 +15,10 @@ from server.settings import Settings
 _SHARE_OF_MEMORY = 0.8
 
 
-def memory_budget(settings: Settings) -> int:
+def memory_budget(settings: Settings, root: Path = ROOT) -> int:
     """The most bytes that loaded models may need, all together."""
     on_gpus = sum(gpu.total for gpu in gpus() if not gpu.is_shared)
-    return settings.memory_budget or int(memory_limit() * _SHARE_OF_MEMORY) + on_gpus
+    return settings.memory_budget or int(memory_limit(root) * _SHARE_OF_MEMORY) + on_gpus
 
 
 def engine_config(path: Path, table: ModelOptions, budget: int) -> EngineConfig:

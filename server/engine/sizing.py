@@ -13,6 +13,8 @@
 - Parked tokens: as many as cells, in at most half of what is left then; none beside a GPU.
 """
 
+from pathlib import Path
+
 import msgspec
 
 from server.engine.config import MAX_SEQUENCES, EngineConfig, settled_lengths
@@ -21,7 +23,7 @@ from server.llama.devices import Gpu, gpus
 from server.llama.estimate import MemoryEstimate, bytes_of_sequences, estimate
 from server.llama.gguf_header import GgufHeader, read_header
 from server.llama.placement import MARGIN, Placement, layer_bytes, most_layers, place
-from server.machine import available_memory, usable_cores
+from server.machine import ROOT, available_memory, usable_cores
 
 _RUNNING_PER_CORE = 16
 _LEAST_RUNNING = 16
@@ -75,9 +77,9 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
         return self.memory.total - self.placement.num_moved + self.placement.num_bytes
 
 
-def resources() -> Resources:
+def resources(root: Path = ROOT) -> Resources:
     """What this machine, or the container, has at this moment."""
-    return Resources(memory=available_memory(), cores=usable_cores(), gpus=gpus())
+    return Resources(memory=available_memory(root), cores=usable_cores(root), gpus=gpus())
 
 
 def sizes_of(config: EngineConfig, given: Resources) -> Sizes:
