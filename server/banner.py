@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator
 
 from server.engine.client import AsyncEngine
+from server.engine.sizing import Sizes
 from server.registry import ModelRegistry
 
 # Models that the banner names; a folder may have many.
@@ -57,11 +58,14 @@ def _sizes(registry: ModelRegistry) -> Iterator[str]:
     model = registry.loaded(offer.id)
     if len(registry.offers) > 1 or model is None or not isinstance(model.engine, AsyncEngine):
         return
-    sizes = model.engine.sizes
-    if sizes is None:
-        return
+    if model.engine.sizes is not None:
+        yield from size_lines(model.engine.sizes, can_generate=model.engine.traits.can_generate)
+
+
+def size_lines(sizes: Sizes, *, can_generate: bool) -> Iterator[str]:
+    """What an engine has settled on."""
     config = sizes.config
-    if model.engine.traits.can_generate:
+    if can_generate:
         sequences = f"{config.max_running} sequences ({sizes.reason})"
         yield f"  at once:  {sequences}, {config.num_cells} tokens in memory"
     placement = sizes.placement

@@ -41,7 +41,8 @@ class ModelOptions(BaseModel):
         default=0,
         ge=0,
         le=MAX_SEQUENCES,
-        description="Sequences that run at once. 0: 16 for each core, from 16 to 64; 64 with a GPU.",
+        description="Sequences that run at once. 0: 16 for each core, from 16 to 64; 64 with a GPU "
+        "that holds half of the weights.",
     )
     max_waiting: int = Field(
         default=1024, ge=0, description="Choices that may wait for a model; the next request gets a 503."

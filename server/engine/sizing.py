@@ -1,8 +1,8 @@
 """The sizes an engine settles on: those it was told, else what suits the cores and the memory there is.
 
-- Sequences that run at once: 16 for each core, at least 16 and at most 64; 64 where a GPU computes. All of
-  them share each reading of the weights, so few leave the machine idle, while more than its cores can compute
-  only slow each other down.
+- Sequences that run at once: 16 for each core, at least 16 and at most 64; 64 where GPUs have room for half
+  of the weights. All of them share each reading of the weights, so few leave the machine idle, while more
+  than its cores can compute only slow each other down.
 - Sequences in memory: twice as many, so that as many idle ones can be gone on with. They take rows of logits
   and, in recurrent layers, a state each; together at most a quarter of what the weights leave, or there are
   fewer of both.
@@ -13,6 +13,7 @@
 - Parked tokens: as many as cells, in at most half of what is left then; none beside a GPU.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -158,17 +159,20 @@ def _free(config: EngineConfig, given: Resources) -> int:
 
 def _room_beside_weights(config: EngineConfig, header: GgufHeader, given: Resources) -> int:
     """Bytes that the weights leave: of the GPUs, where these hold them, else of everything."""
-    on_gpus = sum(max(0, gpu.free - MARGIN) for gpu in given.gpus if not gpu.is_shared)
-    if not config.num_gpu_layers:
-        on_gpus = 0
+    on_gpus = _room_on_gpus(config, [gpu for gpu in given.gpus if not gpu.is_shared])
     if on_gpus > header.file_size:
         return on_gpus - header.file_size
     return _free(config, given) + on_gpus - header.file_size
 
 
+def _room_on_gpus(config: EngineConfig, gpus: Iterable[Gpu]) -> int:
+    """Bytes that GPUs have for the model, as far as it may use them."""
+    return sum(max(0, gpu.free - MARGIN) for gpu in gpus) if config.num_gpu_layers else 0
+
+
 def _with_sequences(config: EngineConfig, header: GgufHeader, given: Resources) -> tuple[EngineConfig, str]:
     running, reason = config.max_running, "as set"
-    if not running and given.gpus and config.num_gpu_layers:
+    if not running and given.gpus and 2 * _room_on_gpus(config, given.gpus) > header.file_size:
         running, reason = _MOST_RUNNING, "for a GPU"
     elif not running:
         running = min(max(_RUNNING_PER_CORE * config.num_threads, _LEAST_RUNNING), _MOST_RUNNING)
