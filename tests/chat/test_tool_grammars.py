@@ -23,6 +23,7 @@ ENDS = [
     b"<|tool_calls_section_end|>",
     b"\n</parameter>",
     b"</parameter>",
+    "</｜DSML｜parameter>".encode(),
     b"</arg_value>",
     b'<|"|>',
     b"<escape>",
@@ -174,6 +175,17 @@ def test_text_that_ends_with_a_token() -> None:
     assert made.try_consume_tokens(list(b"ab</arg_value")) == 13
     assert not made.compute_bitmask()[ord(">") // 8] >> ord(">") % 8 & 1
     assert made.try_consume_tokens([7]) == 1
+    assert made.is_accepting()
+
+
+@pytest.mark.parametrize("transcript", [one for one in WRITTEN if "｜DSML｜" in one.text], ids=str)
+def test_tags_that_hold_a_token(transcript: Transcript) -> None:
+    form, token_id = FORMATS[transcript.format], 7
+    made = matcher(form.grammar(TOOLS, parallel=True, marker_ids={"｜DSML｜": token_id}))
+    text = transcript.text[transcript.text.index(form.triggers[0]) :]
+    first, *rest = (list(part.encode()) for part in text.split("｜DSML｜"))
+    data = [*first, *(byte for part in rest for byte in (token_id, *part))]
+    assert made.try_consume_tokens(data) == len(data)
     assert made.is_accepting()
 
 
