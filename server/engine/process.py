@@ -198,7 +198,9 @@ def main() -> int:
     try:
         _serve(connection, first.config)
     except (HeaderError, OSError, ModelLoadError, ContextError, FirstPromptError) as error:
-        connection.send(messages.StartFailed(str(error)))
+        # A parent that has given up meanwhile may be what failed here.
+        with contextlib.suppress(OSError):
+            connection.send(messages.StartFailed(str(error)))
         return 1
     return 0
 
