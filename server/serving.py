@@ -5,7 +5,6 @@ Imports no more than it takes to have engines started: the web side is imported 
 
 import asyncio
 import contextlib
-import gc
 import importlib
 import signal
 import socket
@@ -14,6 +13,7 @@ from collections.abc import Callable, Generator
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from server import garbage
 from server.auth.key_ring import open_ring
 from server.auth.keys import KeyFileError
 from server.banner import banner
@@ -57,8 +57,7 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
             serving = asyncio.create_task(web.serve(sockets=[listener]))
             await asyncio.wait([serving, starting], return_when=asyncio.FIRST_COMPLETED)
             if _succeeded(starting) and not web.should_exit:
-                # What is there by now stays. To look through it for garbage takes a tenth of a second.
-                gc.freeze()
+                garbage.keep()
                 address = listener.getsockname()[:2]
                 is_tls = settings.tls_certificate is not None
                 print(banner(registry, address, num_keys=num_keys, is_tls=is_tls), flush=True)

@@ -15,6 +15,7 @@ ALLOWED = {
     "server.version": set(),
     "server.beginning": set(),
     "server.caller": set(),
+    "server.garbage": set(),
     "server.auth": {"server.errors", "server.settings"},
     "server.metrics": {"server.engine"},
     "server.record": {"server.engine", "server.metrics"},
@@ -33,7 +34,13 @@ ALLOWED = {
         "server.model_settings",
         "server.settings",
     },
-    "server.engine": {"server.beginning", "server.errors", "server.llama", "server.machine"},
+    "server.engine": {
+        "server.beginning",
+        "server.errors",
+        "server.garbage",
+        "server.llama",
+        "server.machine",
+    },
     "server.chat": {"schemas", "server.beginning", "server.errors"},
     "server.loaded_model": {"server.chat", "server.engine"},
     "server.registry": {
@@ -103,6 +110,7 @@ ALLOWED = {
     "server.serving": {
         "server.auth",
         "server.banner",
+        "server.garbage",
         "server.loaded_model",
         "server.registry",
         "server.settings",
@@ -113,6 +121,7 @@ ALLOWED = {
     "server.cli": {
         "server.banner",
         "server.configuration",
+        "server.garbage",
         "server.logs",
         "server.hub",
         "server.engine",
