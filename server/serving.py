@@ -22,7 +22,7 @@ from server.registry import CatalogError, ModelRegistry, registry_of
 from server.settings import Settings
 
 if TYPE_CHECKING:
-    from server.web import WebServer
+    from server.web import AppServer
 
 
 class StartError(Exception):
@@ -49,7 +49,7 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
 
         registry.add_check(wait_for_checks)
         starting = asyncio.create_task(registry.start())
-        web: WebServer | None = None
+        web: AppServer | None = None
         try:
             web = signals.web = await _open_web(settings, registry)
             web.should_exit = signals.have_come
@@ -81,7 +81,7 @@ class _EarlySignals:
 
     def __init__(self) -> None:
         self.have_come = False
-        self.web: WebServer | None = None
+        self.web: AppServer | None = None
 
     def handle(self, _number: int, _frame: FrameType | None) -> None:
         """Take a signal (Python's own protocol)."""
@@ -113,7 +113,7 @@ def _early_signals() -> Generator[_EarlySignals, None, None]:
         restore()
 
 
-async def _open_web(settings: Settings, registry: ModelRegistry) -> "WebServer":
+async def _open_web(settings: Settings, registry: ModelRegistry) -> "AppServer":
     """Imported in a thread: that takes more than half a second, in which engines are started from here."""
     await asyncio.to_thread(importlib.import_module, "server.web")
     from server.web import WebError, open_web

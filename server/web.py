@@ -15,6 +15,7 @@ from server.auth.keys import KeyFileError
 from server.machine import allow_files
 from server.net.tls import TlsError, server_context
 from server.net.web_config import web_config
+from server.net.web_server import WebServer
 from server.registry import ModelRegistry
 from server.routes.deps import Services
 from server.service.presets import PresetError
@@ -31,7 +32,7 @@ class WebError(Exception):
     """The web side cannot be opened; the message is one line for the operator."""
 
 
-class WebServer(uvicorn.Server):
+class AppServer(WebServer):
     """Ends in good order: what is being made gets its time, then one error each, then the engines go.
 
     `tracing` outlives it, for the last requests.
@@ -42,14 +43,14 @@ class WebServer(uvicorn.Server):
         config: uvicorn.Config,
         registry: ModelRegistry,
         services: Services,
-        grace: float,
+        settings: Settings,
         tracing: Tracing | None,
     ) -> None:
-        super().__init__(config)
+        super().__init__(config, handshake_seconds=settings.head_seconds)
         self.tracing = tracing
         self._registry = registry
         self._services = services
-        self._grace = grace
+        self._grace = settings.shutdown_seconds
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening and wait for running requests and background responses, but not for ever."""
@@ -100,7 +101,7 @@ def _tracing(settings: Settings) -> Tracing | None:
         return None
 
 
-def open_web(settings: Settings, registry: ModelRegistry) -> WebServer:
+def open_web(settings: Settings, registry: ModelRegistry) -> AppServer:
     """Everything before the first connection. Raises WebError."""
     tracing = _tracing(settings)
     try:
@@ -116,7 +117,7 @@ def open_web(settings: Settings, registry: ModelRegistry) -> WebServer:
         count_error=services.metrics.count_error,
         tls=tls,
     )
-    return WebServer(config, registry, services, settings.shutdown_seconds, tracing)
+    return AppServer(config, registry, services, settings, tracing)
 
 
 def _max_connections(wanted: int) -> int:

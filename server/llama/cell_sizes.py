@@ -15,21 +15,29 @@ _INTERVALS = {"qwen3next": 4, "qwen35": 4, "qwen35moe": 4, "minimax-01": 8}
 
 def bytes_per_cell(header: GgufHeader) -> int:
     """What one token of a text occupies in all layers that attend to it."""
-    if not is_causal(header):
-        return 0  # it reads a text at once and keeps nothing
+    return sum(cell_bytes_of_layers(header))
+
+
+def cell_bytes_of_layers(header: GgufHeader) -> tuple[int, ...]:
+    """What one token of a text occupies in each layer."""
     num_layers = header.count("block_count")
+    if not is_causal(header):
+        return (0,) * num_layers  # it reads a text at once and keeps nothing
     is_recurrent = _recurrent_layers(header)
     attends = [not recurrent or header.architecture in _BOTH for recurrent in is_recurrent]
     latent = header.count("attention.kv_lora_rank")
     if latent:
-        return sum(attends) * (latent + header.count("rope.dimension_count")) * _CELL_ITEM
+        a_cell = (latent + header.count("rope.dimension_count")) * _CELL_ITEM
+        return tuple(a_cell * attending for attending in attends)
     heads = header.per_layer("attention.head_count", num_layers)
     kv_heads = _kv_heads(header)
     size = header.count("embedding_length") // max(*heads, 1, 1)
     key_size = header.count("attention.key_length") or size
     value_size = header.count("attention.value_length") or size
-    num_heads = sum(count for count, attending in zip(kv_heads, attends, strict=True) if attending)
-    return num_heads * (key_size + value_size) * _CELL_ITEM
+    return tuple(
+        count * attending * (key_size + value_size) * _CELL_ITEM
+        for count, attending in zip(kv_heads, attends, strict=True)
+    )
 
 
 def book_bytes_per_cell(header: GgufHeader) -> int:
@@ -41,7 +49,13 @@ def book_bytes_per_cell(header: GgufHeader) -> int:
 
 def bytes_per_sequence(header: GgufHeader) -> int:
     """What a text occupies however long it is: the states of recurrent layers."""
-    return sum(_recurrent_layers(header)) * bytes_per_state(header)
+    return sum(state_bytes_of_layers(header))
+
+
+def state_bytes_of_layers(header: GgufHeader) -> tuple[int, ...]:
+    """What a text occupies in each layer, however long it is."""
+    a_state = bytes_per_state(header)
+    return tuple(a_state * recurrent for recurrent in _recurrent_layers(header))
 
 
 def bytes_per_state(header: GgufHeader) -> int:

@@ -35,7 +35,8 @@ class MemoryEstimate:
     """Bytes: the files, the memory of texts, and what computing needs beside them.
 
     `parked` fills up in the course of time. `vectors` are taken by a model that generates at the first text
-    that is to become one; an encoder does nothing else, and has no part of that name.
+    that is to become one; an encoder does nothing else, and has no part of that name. Of `compute`, `step` is
+    the buffer of a step, which each GPU that computes needs, too.
     """
 
     weights: int
@@ -43,6 +44,7 @@ class MemoryEstimate:
     compute: int
     parked: int = 0
     vectors: int = 0
+    step: int = 0
 
     @property
     def at_start(self) -> int:
@@ -74,18 +76,20 @@ def estimate(
     process = _PROCESS + _VOCABULARY_ENTRY * header.vocab_size
     num_rows = max(num_rows, max_sequences)
     if not is_causal(header):
-        compute = process + _whole_texts(header, longest_vector)
-        return MemoryEstimate(weights=header.file_size, cells=0, compute=compute)
+        step = _whole_texts(header, longest_vector)
+        return MemoryEstimate(weights=header.file_size, cells=0, compute=process + step, step=step)
+    step = _step(header, num_cells, batch_size, num_rows)
     return MemoryEstimate(
         weights=header.file_size,
         cells=_cells(header, num_cells, max_sequences),
         compute=process
-        + _step(header, num_cells, batch_size, num_rows)
+        + step
         + _logits(header, num_rows)
         # A layer's states are gathered before they are gone on with.
         + max_sequences * bytes_per_state(header),
         parked=num_parked_tokens * bytes_per_cell(header) if can_park(header) else 0,
         vectors=_texts_in_pieces(header, longest_vector),
+        step=step,
     )
 
 
