@@ -51,6 +51,12 @@ FIRST: /(?s:.)*/ & ~/(?s:.*)\n\n(?s:.*)/ & /[ab\n"]{2,5}/
 rest: ("x" | "\n"){1,3} "\t" ~"\\"
 """
 
+LINES = r"""
+start: line{1,3} "\"end\""
+line: /[+-]/ SIGN? /[^\n]{0,12}/ "\n"
+SIGN: "\\" | "\t" | "\""
+"""
+
 EXAMPLES = {
     APPLY_PATCH: [
         "*** Begin Patch\n*** Delete File: a\n*** End Patch",
@@ -59,11 +65,13 @@ EXAMPLES = {
     ],
     ARITHMETIC: ["1", "(a_1 + 2.5e3)\n\t* (3 - x)/4 "],
     STRINGS: ['"a\\"b\\\\"', 'a"b\\c\nd,C:\\ab\\c ,\n"\\"\n😀" # "no\n,\u00e9é', "q\t,Q\t,xyz"],
+    LINES: ['+\n"end"', '-"\\\\a"\n+\t\t\n-é😀\n"end"'],
     COMPLEMENTS: ['"\n', 'a\nb"\nx\n\t"x\t\n'],
 }
 OUTSIDE = {
     APPLY_PATCH: ["", "*** Begin Patch\n*** End Patch", "*** Begin Patch\n*** Add File: a\n*** End Patch\n"],
     ARITHMETIC: ["", "1 +", "(1", "1 \\n+ 2", "1\n2"],
     STRINGS: ['"a', '"a"b"', "C:ab", "q\n", "xyzx"],
+    LINES: ['"end"', '+1234567890123456\n"end"', "+\nend"],
     COMPLEMENTS: ["a", "a\n\nb", "abx\t\\"],
 }

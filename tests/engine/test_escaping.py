@@ -155,7 +155,8 @@ def any_grammar(source: random.Random) -> str:
 def any_rule(source: random.Random, depth: int) -> str:
     kind = source.random() if depth else 0
     if kind < 0.45:
-        return source.choice([*"pqABCABC", f'"{source.choice(LITERALS)}"'])
+        name_or_text: str = source.choice([*"pqABCABC", f'"{source.choice(LITERALS)}"'])
+        return name_or_text
     first, second = any_rule(source, depth - 1), any_rule(source, depth - 1)
     if kind < 0.7:
         return f"{first} {second}"

@@ -10,7 +10,7 @@ from openai import OpenAI, pydantic_function_tool
 from openai.types.chat import ChatCompletion, ChatCompletionMessage
 from pydantic import BaseModel
 
-from tests.custom_grammars import APPLY_PATCH, ARITHMETIC
+from tests.custom_grammars import APPLY_PATCH, ARITHMETIC, LINES
 from tests.resident.conftest import LiveServer
 
 MODEL = "caravan-resident"
@@ -273,7 +273,7 @@ def test_an_answer_is_continued(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("grammar", [APPLY_PATCH, ARITHMETIC])
+@pytest.mark.parametrize("grammar", [APPLY_PATCH, ARITHMETIC, LINES])
 def test_the_input_of_a_custom_tool_keeps_to_its_grammar(
     ask: Ask, client: OpenAI, grammar: str, seed: int
 ) -> None:
@@ -282,14 +282,14 @@ def test_the_input_of_a_custom_tool_keeps_to_its_grammar(
     hot: dict[str, Any] = {"temperature": 1.5, "tool_choice": "required"}
     form = {"type": "grammar", "grammar": definition}
     tool = {"type": "custom", "custom": {**described, "format": form}}
-    choice = ask("Work out 1 + 2.", tools=[tool], seed=seed, max_tokens=400, **hot).choices[0]
+    choice = ask("Work out 1 + 2.", tools=[tool], seed=seed, max_tokens=200, **hot).choices[0]
     assert choice.message.tool_calls
     for call in choice.message.tool_calls:
         assert call.type == "custom"
         judge(grammar, call.custom.input, is_whole=choice.finish_reason == "tool_calls")
     flat: Any = {"type": "custom", **described, "format": {"type": "grammar", **definition}}
     answer = client.responses.create(
-        model=MODEL, input="Work out 1 + 2.", tools=[flat], max_output_tokens=400, **hot
+        model=MODEL, input="Work out 1 + 2.", tools=[flat], max_output_tokens=200, **hot
     )
     (first, *_) = [item for item in answer.output if item.type == "custom_tool_call"]
     judge(grammar, first.input, is_whole=answer.status == "completed")
