@@ -64,6 +64,10 @@ def _sizes(registry: ModelRegistry) -> Iterator[str]:
     if model.engine.traits.can_generate:
         sequences = f"{config.max_running} sequences ({sizes.reason})"
         yield f"  at once:  {sequences}, {config.num_cells} tokens in memory"
-    yield f"  takes:    {config.num_threads} threads, up to {sizes.memory.total >> 20} MiB of memory"
+    placement = sizes.placement
+    if placement.taken:
+        size = f"{placement.num_bytes >> 20} MiB"
+        yield f"  on GPUs:  {placement.num_layers} of {placement.num_all} layers, {size}"
+    yield f"  takes:    {config.num_threads} threads, up to {sizes.at_most >> 20} MiB of memory"
     for shortage in sizes.shortages:
         yield f"  less:     {shortage}"

@@ -56,7 +56,11 @@ class ModelOptions(BaseModel):
     sampling_threads: PositiveInt = Field(
         default=1, description="Threads that draw the tokens of a step. More pay where cores are idle then."
     )
-    gpu_layers: int = Field(default=-1, ge=-1, description="Layers to put on a GPU. -1: all.")
+    gpu_layers: int = Field(
+        default=-1,
+        ge=-1,
+        description="Layers to put on GPUs; the output counts as one. -1: all that their free memory holds.",
+    )
     tool_format: str | None = Field(
         default=None,
         description="How the model writes tool calls, such as hermes. Default: what its chat template tells.",

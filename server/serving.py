@@ -17,6 +17,7 @@ from server.banner import banner
 from server.machine import allow_files
 from server.net.tls import TlsError, server_context
 from server.net.web_config import web_config
+from server.net.web_server import WebServer
 from server.registry import CatalogError, ModelRegistry, registry_of
 from server.routes.deps import Services
 from server.service.presets import PresetError
@@ -85,16 +86,16 @@ def count_keys(settings: Settings) -> int:
     return num_keys
 
 
-class _Server(uvicorn.Server):
+class _Server(WebServer):
     """Ends in good order: what is being made gets its time, then one error each, then the engines go."""
 
     def __init__(
-        self, config: uvicorn.Config, registry: ModelRegistry, services: Services, grace: float
+        self, config: uvicorn.Config, registry: ModelRegistry, services: Services, settings: Settings
     ) -> None:
-        super().__init__(config)
+        super().__init__(config, handshake_seconds=settings.head_seconds)
         self._registry = registry
         self._services = services
-        self._grace = grace
+        self._grace = settings.shutdown_seconds
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening and wait for running requests and background responses, but not for ever."""
@@ -170,7 +171,7 @@ def _server(settings: Settings, registry: ModelRegistry, tracing: Tracing | None
         count_error=services.metrics.count_error,
         tls=tls,
     )
-    return _Server(config, registry, services, settings.shutdown_seconds)
+    return _Server(config, registry, services, settings)
 
 
 def _max_connections(wanted: int) -> int:
