@@ -98,6 +98,11 @@ def bytes_of_sequences(header: GgufHeader, max_sequences: int, num_rows: int) ->
     return max_sequences * bytes_per_sequence(header) + 2 * _logits(header, num_rows)
 
 
+def bytes_of_vectors(header: GgufHeader, longest: int) -> int:
+    """What it takes to make vectors of texts of up to `longest` tokens."""
+    return _texts_in_pieces(header, longest) if is_causal(header) else _whole_texts(header, longest)
+
+
 def _cells(header: GgufHeader, num_cells: int, max_sequences: int) -> int:
     """The memory of texts, with llama.cpp's books over it."""
     a_cell = bytes_per_cell(header) + book_bytes_per_cell(header)

@@ -42,14 +42,16 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
 def layer_bytes(header: GgufHeader, num_cells: int, max_sequences: int) -> tuple[int, ...]:
     """What each layer takes with its weights and its part of the texts in memory; the output is the last."""
-    weights = _weights(header)
-    texts = (
-        num_cells * a_cell + max_sequences * a_state
-        for a_cell, a_state in zip(cell_bytes_of_layers(header), state_bytes_of_layers(header), strict=True)
-    )
+    texts = texts_of_layers(header, num_cells, max_sequences)
     output = sum(size for name, size in header.tensors.items() if name.startswith("output"))
     output += _shared_output(header)
-    return (*(sum(pair) for pair in zip(weights, texts, strict=True)), output)
+    return tuple(sum(pair) for pair in zip((*_weights(header), output), texts, strict=True))
+
+
+def texts_of_layers(header: GgufHeader, num_cells: int, max_sequences: int) -> tuple[int, ...]:
+    """What each layer takes with its part of the texts in memory; the output is the last, and has none."""
+    sizes = zip(cell_bytes_of_layers(header), state_bytes_of_layers(header), strict=True)
+    return (*(num_cells * a_cell + max_sequences * a_state for a_cell, a_state in sizes), 0)
 
 
 def place(
