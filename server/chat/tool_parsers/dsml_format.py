@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from server.chat.lark import LarkWriter, either
-from server.chat.parameters import Parameter, named, parameter_rule, types
+from server.chat.parameters import Parameter, declared, named, parameter_rule, types
 from server.chat.tool_parsers.xml_format import XmlFormat, opening
 from server.chat.tool_spec import ToolSpec
 
@@ -34,6 +34,14 @@ class DsmlFormat(XmlFormat):
         parameter = named(tool, name.removesuffix(_TEXT).removesuffix(_JSON))
         return _as_text(parameter) if name.endswith(_TEXT) else parameter
 
+    def _call(self, lark: LarkWriter, tool: ToolSpec) -> str:
+        call = super()._call(lark, tool)
+        if any(parameter.is_required for parameter in declared(tool)):
+            return call
+        # Some templates have an empty line where there are no parameters.
+        empty = lark.literal(f"{self.call_open}{tool.name}{self.name_end}\n\n{self.call_end}")
+        return either([call, empty])
+
     def _parameter(self, lark: LarkWriter, parameter: Parameter) -> str:
         options = []
         if _may_be_text(parameter):
@@ -52,10 +60,10 @@ def _may_be_text(parameter: Parameter) -> bool:
     """Whether any text at all is a value, or the schema says which."""
     allowed = types(parameter.schema, parameter.root)
     is_open = parameter.schema.keys() <= _NOTES and (allowed is None or "string" in allowed)
-    return parameter.is_text or is_open
+    return parameter.is_text or (is_open and not parameter.is_quoted)
 
 
 def _as_text(parameter: Parameter) -> Parameter:
     if parameter.is_text:
         return parameter
-    return dataclasses.replace(parameter, schema={"type": "string"})
+    return dataclasses.replace(parameter, schema={"type": "string"}, is_quoted=False)
