@@ -73,11 +73,11 @@ class _Rules:
             case Name(name=name) if name in self._names:
                 return node
             case Name(name=name):
-                return self._leaf(node, name, "")
+                return self._leaf(node, name)
             case Pattern(text=text, flags=flags):
                 return self._leaf(node, f"/{text}", flags)
             case Not():
-                return self._leaf(node, f"~{id(node)}", "")
+                return self._leaf(node, f"~{id(node)}")
             case Cat(parts=parts):
                 return _halved([self._spelled(part) for part in parts])
             case Alt(options=options):
@@ -86,9 +86,9 @@ class _Rules:
                 return _copied(self._spelled(inner), low, high)
         raise UnescapableError("'&' is only supported in terminals")
 
-    def _leaf(self, node: Node, *key: str) -> Node:
-        """A terminal; equal ones are one."""
-        leaf = self._known.setdefault((key[0], key[1]), node)
+    def _leaf(self, node: Node, text: str, flags: str = "") -> Node:
+        """A terminal and what is ignored behind it; equal terminals are one."""
+        leaf = self._known.setdefault((text, flags), node)
         self.leaves.add(leaf)
         return cat(leaf, self._skip)
 

@@ -31,7 +31,7 @@ from server.engine.escaping.regex import regex
 # Of what is written for one grammar.
 MAX_LENGTH = 1_000_000
 # Distinct ones, and the parts of one.
-_MAX_TERMINALS = 2_000
+_MAX_TERMINALS = 1_000
 _MAX_PARTS = 20_000
 
 
@@ -42,31 +42,35 @@ class Terminals:
         self._defined = defined
         self._read: dict[str, Node] = {}
         self._sizes: dict[Node, int] = {}
-        self._forms: dict[tuple[Node, bool], Forms] = {}
-        self._ignored = alt(*map(self._characters, ignored))
+        self._first: dict[Node, Forms] = {}
+        self._later: dict[Node, Forms] = {}
+        self._ignored = self._bounded(alt(*map(self._characters, ignored)))
 
     def forms(self, node: Node, *, is_first: bool) -> "Forms":
         """What becomes of an expression that is one terminal. Raises UnescapableError.
 
         Behind another terminal, what may be ignored is.
         """
-        if (node, is_first) not in self._forms:
-            if len(self._forms) > 2 * _MAX_TERMINALS:
-                raise UnescapableError(f"it has more than {_MAX_TERMINALS:,} terminals")
-            self._forms[node, is_first] = Forms(self._chosen(node, is_first=is_first))
-        return self._forms[node, is_first]
+        if node not in self._first:
+            self._add(node)
+        return (self._first if is_first else self._later)[node]
 
     def ignored(self, node: Node) -> "Forms":
         """What becomes of something that is ignored. Raises UnescapableError."""
         return self.forms(node, is_first=True)
 
-    def _chosen(self, node: Node, *, is_first: bool) -> Node:
-        found = self._characters(node)
-        if self._size(found) > _MAX_PARTS:
+    def _add(self, node: Node) -> None:
+        if len(self._first) == _MAX_TERMINALS:
+            raise UnescapableError(f"it has more than {_MAX_TERMINALS:,} terminals")
+        found = self._bounded(self._characters(node))
+        self._first[node] = self._later[node] = Forms(found)
+        if self._ignored is not NOTHING and first_bytes(lark(And([found, self._ignored]))):
+            self._later[node] = Forms(And([found, Not(self._ignored)]))
+
+    def _bounded(self, node: Node) -> Node:
+        if self._size(node) > _MAX_PARTS:
             raise UnescapableError(f"a terminal has more than {_MAX_PARTS:,} parts")
-        if is_first or self._ignored is NOTHING or not first_bytes(lark(And([found, self._ignored]))):
-            return found
-        return And([found, Not(self._ignored)])
+        return node
 
     def _size(self, node: Node) -> int:
         """The number of parts, with those that are shared counted as often as they are used."""
