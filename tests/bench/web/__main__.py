@@ -8,11 +8,12 @@ with this one.
 import argparse
 import asyncio
 import os
+import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def measure(tree: Path) -> Costs:
         short, long, whole = (_seconds(work, server.pid, port) for work in (SHORT, LONG, WHOLE))
     # A short answer and a long one, each a request and its tokens.
     token = (long - short) / (LONG.num_tokens - SHORT.num_tokens)
-    return Costs(request=short - SHORT.num_tokens * token, whole=whole, token=token, ready=ready * 1e6)
+    return Costs(request=short - SHORT.num_tokens * token, whole=whole, token=token, ready=ready * 1e3)
 
 
 def _seconds(work: Work, pid: int, port: int) -> float:
@@ -98,15 +99,19 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def table(trees: list[Path], num_rounds: int) -> Iterator[str]:
-    """Lines of a Markdown table."""
-    rounds = [[measure(tree) for tree in trees] for _ in range(num_rounds)]
+    """Lines of a Markdown table: medians and extremes. The order of the trees turns with each round."""
+    costs: dict[Path, list[Costs]] = {tree: [] for tree in trees}
+    for number in range(num_rounds):
+        for tree in trees if number % 2 else reversed(trees):
+            costs[tree].append(measure(tree))
     yield "| tree | request, µs | whole answer of 6 tokens, µs | token, µs | until ready, ms |"
     yield "| --- | --- | --- | --- | --- |"
-    for tree, costs in zip(trees, zip(*rounds, strict=True), strict=True):
-        request, whole, token, ready = (
-            min(getattr(cost, name) for cost in costs) for name in ("request", "whole", "token", "ready")
+    for tree in trees:
+        cells = " | ".join(
+            f"{statistics.median(values):.1f} ({min(values):.1f}-{max(values):.1f})"
+            for values in zip(*map(astuple, costs[tree]), strict=True)
         )
-        yield f"| {tree.name} | {request:.0f} | {whole:.0f} | {token:.1f} | {ready / 1000:.0f} |"
+        yield f"| {tree.name} | {cells} |"
 
 
 def main() -> None:
