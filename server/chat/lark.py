@@ -72,9 +72,10 @@ class LarkWriter:
         name = f"T{len(self._rules)}"
         without = f"~/(?s:.*){_literal_pattern(end.strip())}(?s:.*)/"
         text = " & ".join([*(f"/{_in_slashes(pattern)}/" for pattern in patterns or ("(?s:.*)",)), without])
-        if end in self.marker_ids:
-            self._rules.append(f"{name}: {text}")
-            return f"{name} {self.literal(end)}"
+        before, *rest = self._split.split(end, 1) if self._split else [end]
+        if rest:
+            self._rules.append(f"{name}: ({text}) {_quoted(before)}" if before else f"{name}: {text}")
+            return f"{name} {self.literal(''.join(rest))}"
         # One terminal of both: where a text of its own would stop is the first place that is possible.
         self._rules.append(f"{name}: ({text}) {_quoted(end)}")
         return name
