@@ -42,7 +42,7 @@ class FlatGrammar(Schema):
     """Text that matches a grammar."""
 
     type: Literal["grammar"]
-    syntax: Literal["lark", "regex"]
+    syntax: Literal["lark", "regex"] = Field(description="llguidance's dialect of Lark, or Rust's of regex.")
     definition: Annotated[str, StringConstraints(min_length=1, max_length=MAX_DEFINITION)]
 
 

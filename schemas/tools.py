@@ -46,7 +46,7 @@ class TextInput(Schema):
 class InputGrammar(Schema):
     """What the input of a custom tool has to match."""
 
-    syntax: Literal["lark", "regex"]
+    syntax: Literal["lark", "regex"] = Field(description="llguidance's dialect of Lark, or Rust's of regex.")
     definition: Annotated[str, StringConstraints(min_length=1, max_length=MAX_DEFINITION)]
 
 

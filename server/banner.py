@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator
 
 from server.engine.client import AsyncEngine
+from server.engine.sizing import Sizes
 from server.registry import ModelRegistry
 
 # Models that the banner names; a folder may have many.
@@ -57,13 +58,20 @@ def _sizes(registry: ModelRegistry) -> Iterator[str]:
     model = registry.loaded(offer.id)
     if len(registry.offers) > 1 or model is None or not isinstance(model.engine, AsyncEngine):
         return
-    sizes = model.engine.sizes
-    if sizes is None:
-        return
+    if model.engine.sizes is not None:
+        yield from size_lines(model.engine.sizes, can_generate=model.engine.traits.can_generate)
+
+
+def size_lines(sizes: Sizes, *, can_generate: bool) -> Iterator[str]:
+    """What an engine has settled on."""
     config = sizes.config
-    if model.engine.traits.can_generate:
+    if can_generate:
         sequences = f"{config.max_running} sequences ({sizes.reason})"
         yield f"  at once:  {sequences}, {config.num_cells} tokens in memory"
-    yield f"  takes:    {config.num_threads} threads, up to {sizes.memory.total >> 20} MiB of memory"
+    placement = sizes.placement
+    if placement.taken:
+        size = f"{placement.num_bytes >> 20} MiB"
+        yield f"  on GPUs:  {placement.num_layers} of {placement.num_all} layers, {size}"
+    yield f"  takes:    {config.num_threads} threads, up to {sizes.at_most >> 20} MiB of memory"
     for shortage in sizes.shortages:
         yield f"  less:     {shortage}"

@@ -20,6 +20,7 @@
         +-- EngineUnavailableError     503 engine_unavailable (with Retry-After)
             +-- ModelUnavailableError  503 model_unavailable  (it loads, or could not be loaded)
             +-- OverloadedError        503 overloaded         (the queue is full, or the wait in it too long)
+            +-- MemoryShortError       503 insufficient_memory (too little is free for this request)
 
 Imports nothing, so that every layer may raise them.
 """
@@ -158,3 +159,9 @@ class OverloadedError(EngineUnavailableError):
     """More requests wait for the model than the operator allows, or this one has waited too long."""
 
     code = "overloaded"
+
+
+class MemoryShortError(EngineUnavailableError):
+    """What the request needs beyond the memory that the model already has is not free at the moment."""
+
+    code = "insufficient_memory"

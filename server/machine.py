@@ -10,12 +10,12 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-_ROOT = Path("/")
+ROOT = Path("/")
 # Version 1 writes "no limit" as the largest multiple of a page that 63 bits hold.
 _UNLIMITED = 1 << 60
 
 
-def usable_cores(root: Path = _ROOT) -> int:
+def usable_cores(root: Path = ROOT) -> int:
     """Cores that this process may keep busy: those it may run on, and no more than its quota of time."""
     affinity = getattr(os, "sched_getaffinity", None)
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -23,12 +23,12 @@ def usable_cores(root: Path = _ROOT) -> int:
     return max(1, min([count, *(int(quota) for quota in _quotas(root))]))
 
 
-def memory_limit(root: Path = _ROOT) -> int:
+def memory_limit(root: Path = ROOT) -> int:
     """Bytes of this machine, or of the container where that has less."""
     return min([_physical_memory(root), *(limit for limit, _ in _memory_groups(root))])
 
 
-def available_memory(root: Path = _ROOT) -> int:
+def available_memory(root: Path = ROOT) -> int:
     """Bytes that can still be taken before something is pushed out; a file's cache counts as free."""
     free = _meminfo(root).get("MemAvailable", _physical_memory(root))
     return max(0, min([free, *(limit - used for limit, used in _memory_groups(root))]))

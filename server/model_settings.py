@@ -41,7 +41,8 @@ class ModelOptions(BaseModel):
         default=0,
         ge=0,
         le=MAX_SEQUENCES,
-        description="Sequences that run at once. 0: 16 for each core, from 16 to 64; 64 with a GPU.",
+        description="Sequences that run at once. 0: 16 for each core, from 16 to 64; 64 with a GPU "
+        "that holds half of the weights.",
     )
     max_waiting: int = Field(
         default=1024, ge=0, description="Choices that may wait for a model; the next request gets a 503."
@@ -56,7 +57,11 @@ class ModelOptions(BaseModel):
     sampling_threads: PositiveInt = Field(
         default=1, description="Threads that draw the tokens of a step. More pay where cores are idle then."
     )
-    gpu_layers: int = Field(default=-1, ge=-1, description="Layers to put on a GPU. -1: all.")
+    gpu_layers: int = Field(
+        default=-1,
+        ge=-1,
+        description="Layers to put on GPUs; the output counts as one. -1: all that their free memory holds.",
+    )
     tool_format: str | None = Field(
         default=None,
         description="How the model writes tool calls, such as hermes. Default: what its chat template tells.",

@@ -5,18 +5,20 @@ from pathlib import Path
 
 from server.engine.config import EngineConfig
 from server.engine.sizing import Resources, sizes_of
+from server.llama.devices import Gpu, gpus
 from server.llama.gguf_header import HeaderError
-from server.machine import memory_limit, usable_cores
+from server.machine import ROOT, memory_limit, usable_cores
 from server.model_settings import ModelOptions
 from server.settings import Settings
 
-# The rest is for the server itself, the system and its file cache.
+# The rest is for the server itself, the system and its file cache. GPUs have nothing else to do.
 _SHARE_OF_MEMORY = 0.8
 
 
-def memory_budget(settings: Settings) -> int:
+def memory_budget(settings: Settings, root: Path = ROOT) -> int:
     """The most bytes that loaded models may need, all together."""
-    return settings.memory_budget or int(memory_limit() * _SHARE_OF_MEMORY)
+    on_gpus = sum(gpu.total for gpu in gpus() if not gpu.is_shared)
+    return settings.memory_budget or int(memory_limit(root) * _SHARE_OF_MEMORY) + on_gpus
 
 
 def engine_config(path: Path, table: ModelOptions, budget: int) -> EngineConfig:
@@ -42,7 +44,9 @@ def need_of(config: EngineConfig) -> int:
     """Bytes, by the sizes that the engine will settle on if others make room for it, as far as its budget
     goes; 0 for a file that cannot be read, nor loaded.
     """
+    emptied = tuple(Gpu(free=gpu.total, total=gpu.total, is_shared=gpu.is_shared) for gpu in gpus())
+    given = Resources(memory=memory_limit(), cores=usable_cores(), gpus=emptied)
     try:
-        return sizes_of(config, Resources(memory=memory_limit(), cores=usable_cores())).memory.total
+        return sizes_of(config, given).need
     except (HeaderError, OSError):
         return 0

@@ -1,32 +1,28 @@
-"""One server from its socket to its end: listen, load, announce, serve, close."""
+"""One server from its socket to its end: listen, load, announce, serve, close.
+
+Imports no more than it takes to have engines started: the web side is imported while they load.
+"""
 
 import asyncio
 import contextlib
-import logging
+import importlib
 import signal
 import socket
+import threading
 from collections.abc import Callable, Generator
 from types import FrameType
+from typing import TYPE_CHECKING
 
-import uvicorn
-
-from server.app import create_app
+from server import garbage
 from server.auth.key_ring import open_ring
 from server.auth.keys import KeyFileError
 from server.banner import banner
-from server.machine import allow_files
-from server.net.tls import TlsError, server_context
-from server.net.web_config import web_config
+from server.loaded_model import LoadedModel
 from server.registry import CatalogError, ModelRegistry, registry_of
-from server.routes.deps import Services
-from server.service.presets import PresetError
 from server.settings import Settings
-from server.tracing import Tracing, TracingError, open_tracing
 
-log = logging.getLogger(__name__)
-
-# Open files besides connections: models, pipes to engines, stored responses.
-_OTHER_FILES = 256
+if TYPE_CHECKING:
+    from server.web import AppServer
 
 
 class StartError(Exception):
@@ -43,30 +39,89 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
     """
     num_keys = count_keys(settings)
     listener = _listen(settings.host, settings.port)
-    with listener:
+    with listener, _early_signals() as signals:
         registry = _registry(settings, make_registry)
-        tracing = _tracing(settings)
-        server = _server(settings, registry, tracing)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        is_built = threading.Event()
+
+        def wait_for_checks(_model: LoadedModel) -> None:
+            """Let no model be used before the application has added its checks."""
+            is_built.wait()
+
+        registry.add_check(wait_for_checks)
         starting = asyncio.create_task(registry.start())
+        web: AppServer | None = None
         try:
+            web = signals.web = await _open_web(settings, registry)
+            web.should_exit = signals.have_come
+            is_built.set()
+            serving = asyncio.create_task(web.serve(sockets=[listener]))
             await asyncio.wait([serving, starting], return_when=asyncio.FIRST_COMPLETED)
-            if _succeeded(starting):
+            if _succeeded(starting) and not web.should_exit:
+                garbage.keep()
                 address = listener.getsockname()[:2]
                 is_tls = settings.tls_certificate is not None
                 print(banner(registry, address, num_keys=num_keys, is_tls=is_tls), flush=True)
             else:
-                server.should_exit = True
+                web.should_exit = True
             await serving
         finally:
+            is_built.set()
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
             # The app has closed the registry, unless an engine was still starting then.
             await registry.close()
-            if tracing is not None:
-                await asyncio.to_thread(tracing.close)
+            if web is not None and web.tracing is not None:
+                await asyncio.to_thread(web.tracing.close)
         if not starting.cancelled() and (error := starting.exception()) is not None:
             raise StartError(str(error)) from error
+
+
+class _EarlySignals:
+    """Those that come before the web side takes them itself: it ends as soon as it is there."""
+
+    def __init__(self) -> None:
+        self.have_come = False
+        self.web: AppServer | None = None
+
+    def handle(self, _number: int, _frame: FrameType | None) -> None:
+        """Take a signal (Python's own protocol)."""
+        self.have_come = True
+        if self.web is not None:
+            self.web.should_exit = True
+
+
+@contextlib.contextmanager
+def _early_signals() -> Generator[_EarlySignals, None, None]:
+    """Take SIGINT and SIGTERM, each once: the second one does what it does without us."""
+    signals = _EarlySignals()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {number: signal.getsignal(number) for number in numbers}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        restore()
+        signals.handle(number, frame)
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    for number in numbers:
+        signal.signal(number, handle)
+    try:
+        yield signals
+    finally:
+        restore()
+
+
+async def _open_web(settings: Settings, registry: ModelRegistry) -> "AppServer":
+    """Imported in a thread: that takes more than half a second, in which engines are started from here."""
+    await asyncio.to_thread(importlib.import_module, "server.web")
+    from server.web import WebError, open_web
+
+    try:
+        return open_web(settings, registry)
+    except WebError as error:
+        raise StartError(str(error)) from error
 
 
 def count_keys(settings: Settings) -> int:
@@ -85,55 +140,6 @@ def count_keys(settings: Settings) -> int:
     return num_keys
 
 
-class _Server(uvicorn.Server):
-    """Ends in good order: what is being made gets its time, then one error each, then the engines go."""
-
-    def __init__(
-        self, config: uvicorn.Config, registry: ModelRegistry, services: Services, grace: float
-    ) -> None:
-        super().__init__(config)
-        self._registry = registry
-        self._services = services
-        self._grace = grace
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening and wait for running requests and background responses, but not for ever."""
-        closing = asyncio.create_task(self._close_after_grace())
-        settling = asyncio.create_task(self._services.responses.settle())
-        # Those that uvicorn waits for, until it is told to wait no longer.
-        self.server_state.tasks.add(settling)
-        settling.add_done_callback(self.server_state.tasks.discard)
-        try:
-            await super().shutdown(sockets)
-        finally:
-            for task in (closing, settling):
-                task.cancel()
-            await asyncio.gather(closing, settling, return_exceptions=True)
-
-    async def _close_after_grace(self) -> None:
-        await asyncio.sleep(self._grace)
-        await self._registry.close()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Take SIGINT and SIGTERM while the server runs; the second one stops waiting for requests.
-
-        uvicorn's own version does so for SIGINT alone, and raises a signal again at the end, before our
-        clean-up has run.
-        """
-
-        def handle(_number: int, _frame: FrameType | None) -> None:
-            self.force_exit = self.should_exit
-            self.should_exit = True
-
-        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-
-
 def _registry(settings: Settings, make_registry: MakeRegistry) -> ModelRegistry:
     try:
         return make_registry(settings)
@@ -143,42 +149,6 @@ def _registry(settings: Settings, make_registry: MakeRegistry) -> ModelRegistry:
 
 def _succeeded(task: asyncio.Task[None]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None
-
-
-def _tracing(settings: Settings) -> Tracing | None:
-    """What was asked for in vain is an error; variables that hold for all programs are not asked of us."""
-    try:
-        return open_tracing(settings.otlp_endpoint)
-    except TracingError as error:
-        if settings.otlp_endpoint is not None:
-            raise StartError(str(error)) from error
-        log.warning("no traces are sent: %s", error)
-        return None
-
-
-def _server(settings: Settings, registry: ModelRegistry, tracing: Tracing | None) -> _Server:
-    try:
-        app = create_app(settings, registry, tracing)
-        tls = server_context(settings)
-    except (PresetError, KeyFileError, TlsError) as error:
-        raise StartError(str(error)) from error
-    services: Services = app.state.services
-    config = web_config(
-        app,
-        settings,
-        max_connections=_max_connections(settings.max_connections),
-        count_error=services.metrics.count_error,
-        tls=tls,
-    )
-    return _Server(config, registry, services, settings.shutdown_seconds)
-
-
-def _max_connections(wanted: int) -> int:
-    """As many as the system has files for."""
-    allowed = allow_files(wanted + _OTHER_FILES) - _OTHER_FILES
-    if allowed < wanted:
-        log.warning("at most %d connections: the limit of open files (ulimit -n) allows no more", allowed)
-    return max(1, min(wanted, allowed))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -107,7 +107,7 @@ class Settings(ModelOptions, BaseSettings):
     memory_budget: ByteSize = Field(
         default=ByteSize(0),
         description="Memory that loaded models may need by estimate, such as 12GiB. "
-        "0: four fifths of the machine's.",
+        "0: four fifths of the machine's, and all of its GPUs'.",
     )
     load_wait_seconds: float = Field(
         default=120.0,
@@ -169,7 +169,10 @@ class Settings(ModelOptions, BaseSettings):
     max_body_bytes: PositiveInt = Field(default=4 * 1024 * 1024, description="Largest request body.")
     max_header_bytes: PositiveInt = Field(default=65536, description="Largest head of a request.")
     head_seconds: float = Field(
-        default=20.0, gt=0, allow_inf_nan=False, description="How long a request's head may take to arrive."
+        default=20.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="How long a request's head may take to arrive, and before it a TLS handshake.",
     )
     body_seconds: float = Field(
         default=60.0, gt=0, allow_inf_nan=False, description="How long a request's body may take to arrive."

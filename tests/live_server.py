@@ -7,12 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Generator
 
-import uvicorn
-
 from server.app import create_app
 from server.engine.client import AsyncEngine
 from server.net.tls import server_context
 from server.net.web_config import web_config
+from server.net.web_server import WebServer
 from server.registry import ModelRegistry
 from server.settings import Settings
 from server.tracing import Tracing
@@ -35,7 +34,7 @@ def live_server(
         tls=server_context(settings),
     )
     config.timeout_graceful_shutdown = 1
-    server = uvicorn.Server(config)
+    server = WebServer(config, handshake_seconds=settings.head_seconds)
 
     async def run(listener: socket.socket) -> None:
         await registry.start()

@@ -2,7 +2,11 @@
 
 import pytest
 
-from server.banner import banner
+from server.banner import banner, size_lines
+from server.engine.config import EngineConfig
+from server.engine.sizing import Resources, settle
+from server.llama.devices import Gpu
+from tests.engine.test_sizing import LAYERED
 from tests.fakes_web import loaded_model, registry_over
 
 
@@ -19,3 +23,17 @@ def test_the_address_is_one_to_call(host: str, base: str, *, is_tls: bool) -> No
     assert f"base URL: {base}\n" in shown
     assert f"curl {base}/chat/completions" in shown
     assert "Bearer" not in shown
+
+
+def test_layers_on_gpus_are_told_of_where_there_are_any() -> None:
+    config, gpu = EngineConfig(model_path=""), Gpu(free=8 << 30, total=8 << 30)
+    sizes = settle(config, LAYERED, Resources(memory=64 << 30, cores=2, gpus=(gpu,)))
+    placement = sizes.placement
+    assert list(size_lines(sizes, can_generate=True)) == [
+        "  at once:  64 sequences (for a GPU), 8192 tokens in memory",
+        f"  on GPUs:  33 of 33 layers, {placement.num_bytes >> 20} MiB",
+        f"  takes:    2 threads, up to {sizes.at_most >> 20} MiB of memory",
+    ]
+    assert placement.num_bytes <= 7 << 30
+    alone = settle(config, LAYERED, Resources(memory=64 << 30, cores=2))
+    assert not any("GPU" in line for line in size_lines(alone, can_generate=True))

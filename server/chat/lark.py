@@ -5,8 +5,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from server.chat.tool_spec import INPUT, ToolSpec
+
 # As in `server.engine.grammar`; a test compares the two.
 JSON_OPTIONS = {"whitespace_pattern": r"( |\n[ \t]{0,40})", "lenient": False, "coerce_one_of": False}
+_SPACE = f"(?:{JSON_OPTIONS['whitespace_pattern']})?"
 # What a schema may refer to.
 _DEFINITIONS = ("$defs", "definitions")
 
@@ -34,9 +37,20 @@ class LarkWriter:
         definitions = {key: root[key] for key in _DEFINITIONS if root and key in root}
         return f"%json {json.dumps({**definitions, **schema, 'x-guidance': JSON_OPTIONS})}"
 
-    def arguments(self, schema: Mapping[str, Any]) -> str:
+    def arguments(self, tool: ToolSpec) -> str:
         """JSON of a tool's arguments, which are always an object."""
-        return self.json({"type": "object", **schema})
+        if tool.input_rules is None:
+            return self.json({"type": "object", **tool.parameters})
+        opening = self.terminal(_SPACE.join([r"\{", f'"{INPUT}"', ":", '"']))
+        closing = self.terminal(rf'"{_SPACE}\}}')
+        return f"{opening} {self._nested(tool.input_rules)} {closing}"
+
+    def quoted(self, rules: str) -> str:
+        """A JSON string, with rules for what stands between its quotes."""
+        return self.rule(f'"\\"" {self._nested(rules)} "\\""')
+
+    def _nested(self, rules: str) -> str:
+        return self.rule(f"%lark {{\n{rules}\n}}")
 
     def rule(self, body: str) -> str:
         """The name of a new rule."""
@@ -58,9 +72,10 @@ class LarkWriter:
         name = f"T{len(self._rules)}"
         without = f"~/(?s:.*){_literal_pattern(end.strip())}(?s:.*)/"
         text = " & ".join([*(f"/{_in_slashes(pattern)}/" for pattern in patterns or ("(?s:.*)",)), without])
-        if end in self.marker_ids:
-            self._rules.append(f"{name}: {text}")
-            return f"{name} {self.literal(end)}"
+        before, *rest = self._split.split(end, 1) if self._split else [end]
+        if rest:
+            self._rules.append(f"{name}: ({text}) {_quoted(before)}" if before else f"{name}: {text}")
+            return f"{name} {self.literal(''.join(rest))}"
         # One terminal of both: where a text of its own would stop is the first place that is possible.
         self._rules.append(f"{name}: ({text}) {_quoted(end)}")
         return name

@@ -30,18 +30,27 @@ _MAX_REFERENCES = 16
 
 @dataclass(frozen=True)
 class Parameter:
-    """One declared parameter of a tool. `root` is the schema of all arguments."""
+    """One declared parameter of a tool. `root` is the schema of all arguments.
+
+    One that `is_quoted` is written as a JSON string in all formats; `rules` are what is between the quotes.
+    """
 
     name: str
     schema: Schema
     root: Schema
     is_required: bool = False
     is_strict: bool = False
+    is_quoted: bool = False
+    rules: str | None = None
 
     @property
     def is_text(self) -> bool:
         """Whether its value can be nothing but a string, which is then written as it is."""
-        return types(self.schema, self.root) == {"string"}
+        return not self.is_quoted and types(self.schema, self.root) == {"string"}
+
+    def json(self, lark: LarkWriter) -> str:
+        """Its value as JSON."""
+        return lark.json(self.schema, self.root) if self.rules is None else lark.quoted(self.rules)
 
 
 def declared(tool: ToolSpec) -> list[Parameter]:
@@ -51,7 +60,15 @@ def declared(tool: ToolSpec) -> list[Parameter]:
     properties = dict(root.get("properties", {}))
     schemas = {**properties, **{name: {} for name in required if name not in properties}}
     return [
-        Parameter(name, schema if isinstance(schema, Mapping) else {}, root, name in required, tool.strict)
+        Parameter(
+            name,
+            schema if isinstance(schema, Mapping) else {},
+            root,
+            name in required,
+            tool.strict,
+            is_quoted=tool.input_grammar is not None,
+            rules=tool.input_rules,
+        )
         for name, schema in schemas.items()
     ]
 
@@ -61,7 +78,8 @@ def named(tool: ToolSpec | None, name: str) -> Parameter:
     root = tool.parameters if tool else {}
     others = root.get("additionalProperties")
     schema = root.get("properties", {}).get(name, others)
-    return Parameter(name, schema if isinstance(schema, Mapping) else {}, root)
+    is_quoted = tool is not None and tool.input_grammar is not None
+    return Parameter(name, schema if isinstance(schema, Mapping) else {}, root, is_quoted=is_quoted)
 
 
 def accepts_any(tool: ToolSpec) -> bool:
@@ -147,7 +165,7 @@ def _converted(text: str, parameter: Parameter, pad: str) -> str:
 def parameter_rule(lark: LarkWriter, parameter: Parameter, end: str, pad: str = "") -> str:
     """A value, with what stands around it."""
     if not parameter.is_text:
-        value = lark.json(parameter.schema, parameter.root)
+        value = parameter.json(lark)
         return lark.rule(f"{lark.literal(pad)} {value} {lark.literal(pad + end)}".strip())
     schema = _resolved(parameter.schema, parameter.root)
     values = schema["enum"] if "enum" in schema else [schema["const"]] if "const" in schema else None

@@ -110,6 +110,7 @@ def _sizes(config: EngineConfig) -> Iterator[Finding]:
     with contextlib.suppress(HeaderError, OSError):
         sizes = sizes_of(config, given)
         yield from sequences(sizes)
+        yield from layers(sizes, given.free_on_gpus)
         yield memory(sizes, given.memory, memory_limit())
 
 
@@ -122,14 +123,27 @@ def sequences(sizes: Sizes) -> Iterator[Finding]:
         yield Finding("sizes", Verdict.ADVICE, shortage)
 
 
+def layers(sizes: Sizes, free: tuple[int, ...]) -> Iterator[Finding]:
+    """Which part of the model GPUs with `free` bytes each hold."""
+    placement = sizes.placement
+    if not free:
+        return
+    taken = " + ".join(map(shown_bytes, placement.taken))
+    detail = f"{placement.num_layers} of {placement.num_all} layers take {taken} of "
+    detail += " + ".join(map(shown_bytes, free))
+    if all(taken <= room for taken, room in zip(placement.taken, free, strict=True)):
+        yield Finding("GPU memory", Verdict.FINE, detail)
+    else:
+        yield Finding("GPU memory", Verdict.FAULT, detail, "set a smaller --gpu-layers, or leave it at -1")
+
+
 def memory(sizes: Sizes, free: int, limit: int) -> Finding:
     """Whether the model fits."""
-    need = sizes.memory
     detail = (
-        f"the model needs {shown_bytes(need.at_start)} and up to {shown_bytes(need.total)}, "
+        f"the model needs {shown_bytes(sizes.at_start)} and up to {shown_bytes(sizes.at_most)}, "
         f"{shown_bytes(free)} of {shown_bytes(limit)} are free"
     )
-    if need.at_start <= free:
+    if sizes.at_start <= free:
         return Finding("memory", Verdict.FINE, detail)
     remedy = "set a smaller --context-size and --kv-cells, or take a smaller model or quantization"
     return Finding("memory", Verdict.FAULT, detail, remedy)

@@ -95,7 +95,7 @@ class AsyncEngine:
     @property
     def need(self) -> int:
         """Bytes that it may take by estimate; 0 before it has started."""
-        return 0 if self._sizes is None else self._sizes.memory.total
+        return 0 if self._sizes is None else self._sizes.need
 
     @property
     def context_size(self) -> int:

@@ -18,8 +18,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     takes about that long. `num_scored_rows` bounds the rows of logits that a step computes for the sake of
     prompts' log probabilities; llama.cpp keeps room for each. `num_threads` 0 means one per usable core.
     `num_sampling_threads` draw the rows of a step.
-    `num_gpu_layers` -1 means all. `memory_budget` is how many bytes the engine may plan with; 0 is
-    what is free.
+    `num_gpu_layers` counts the output as one; -1 means as many as GPUs have room for. `memory_budget` is how
+    many bytes the engine may plan with, those of GPUs included; 0 is what is free.
     """
 
     model_path: str

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +20,10 @@ log = logging.getLogger(__name__)
 _LEAST_CELLS = 512
 
 MakeContext = Callable[[int], EmbeddingContext]
+
+
+class NoMemoryError(Exception):
+    """There is no memory for a context of the size that is needed; the message is for the client."""
 
 
 @dataclass(eq=False)
@@ -62,9 +67,9 @@ class _Text:
 class Embedder:
     """Requests take turns, text by text; the pieces of a text follow each other, and batches are packed.
 
-    `make_context` gets the cells that the longest text needs; the context is made when the first text comes,
-    and again for longer ones. With `is_whole`, a text is never cut: the model looks at all of it at once.
-    One thread only, except for `publish`, which is called on it.
+    `make_context` gets the cells that the longest text needs, and raises NoMemoryError; the context is made
+    when the first text comes, and again for longer ones. With `is_whole`, a text is never cut: the model
+    looks at all of it at once. One thread only, except for `publish`, which is called on it.
     """
 
     def __init__(
@@ -107,6 +112,10 @@ class Embedder:
             return
         try:
             outputs = self._computed(is_beside=is_beside)
+        except NoMemoryError as error:
+            outputs = [
+                msgspec.structs.replace(output, is_memory_short=True) for output in self._fail(str(error))
+            ]
         except Exception as error:
             log.exception("embeddings failed")
             outputs = self._fail(f"the embedding failed: {error}")

@@ -37,9 +37,13 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EmbedOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The vector of one input: float32, little-endian, of length 1. An `error` ends the whole request."""
+    """The vector of one input: float32, little-endian, of length 1. An `error` ends the whole request.
+
+    If `is_memory_short`, nothing is wrong but that there was no memory for it.
+    """
 
     request_id: str
     index: int = 0
     vector: bytes = b""
     error: str | None = None
+    is_memory_short: bool = False

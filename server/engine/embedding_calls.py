@@ -6,7 +6,10 @@ from collections.abc import AsyncGenerator
 from server.engine import messages
 from server.engine.child import EngineChild
 from server.engine.embedding import EmbedOutput, EmbedRequest
-from server.errors import EngineFailedError
+from server.errors import EngineFailedError, MemoryShortError
+
+# Other models and programs may have given memory back by then.
+_RETRY_SECONDS = 30
 
 
 class EmbeddingCalls:
@@ -23,7 +26,7 @@ class EmbeddingCalls:
     async def run(self, child: EngineChild, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
         """One output for each input. Closing the generator early aborts the request.
 
-        Raises EngineFailedError.
+        Raises EngineFailedError, or MemoryShortError.
         """
         queue: asyncio.Queue[EmbedOutput | EngineFailedError] = asyncio.Queue()
         self._queues[request.id] = queue
@@ -34,6 +37,8 @@ class EmbeddingCalls:
                 output = await queue.get()
                 if isinstance(output, EngineFailedError):
                     raise output
+                if output.is_memory_short:
+                    raise MemoryShortError(output.error or "", retry_after=_RETRY_SECONDS)
                 if output.error is not None:
                     raise EngineFailedError(output.error)
                 unfinished -= 1

@@ -1,15 +1,23 @@
 """A model as its embedder uses it: sizes of contexts, the pooling of its file, a first text."""
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
 
 from server.engine.config import EngineConfig
-from server.engine.embedder import Embedder
+from server.engine.embedder import Embedder, NoMemoryError
 from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits, Pooling
+from server.llama.context import ContextError
+from server.llama.devices import gpus
 from server.llama.embedding_context import EmbeddingContext
-from server.llama.estimate import VECTOR_BATCH, VECTOR_TEXTS
+from server.llama.estimate import VECTOR_BATCH, VECTOR_TEXTS, bytes_of_vectors
+from server.llama.gguf_header import GgufHeader, read_header
 from server.llama.model import Model
+from server.llama.placement import texts_of_layers
+from server.machine import available_memory
+
+log = logging.getLogger(__name__)
 
 # llama.cpp's numbers; a file without one, or with none at all, gets the mean.
 _POOLINGS = {1: Pooling.MEAN, 2: Pooling.CLS, 3: Pooling.LAST, 4: Pooling.RANK}
@@ -27,18 +35,28 @@ def traits_of(model: Model, *, can_generate: bool = True) -> ModelTraits:
 
 
 def make_embedder(
-    model: Model, config: EngineConfig, publish: Callable[[list[EmbedOutput]], None], *, is_whole: bool
+    model: Model,
+    config: EngineConfig,
+    publish: Callable[[list[EmbedOutput]], None],
+    *,
+    is_whole: bool,
+    free_memory: Callable[[], int] = available_memory,
 ) -> Embedder:
-    """An embedder that has taken no memory yet."""
+    """An embedder that has taken no memory yet. It takes some only while `free_memory()` bytes suffice."""
+    header = read_header(config.model_path)
 
     def make_context(num_cells: int) -> EmbeddingContext:
-        return EmbeddingContext(
-            model,
-            num_cells=num_cells,
-            batch_size=num_cells if is_whole else min(VECTOR_BATCH, num_cells),
-            max_sequences=VECTOR_TEXTS,
-            num_threads=config.num_threads,
-        )
+        _check_memory(header, num_cells, config.num_gpu_layers, free_memory())
+        try:
+            return EmbeddingContext(
+                model,
+                num_cells=num_cells,
+                batch_size=num_cells if is_whole else min(VECTOR_BATCH, num_cells),
+                max_sequences=VECTOR_TEXTS,
+                num_threads=config.num_threads,
+            )
+        except ContextError as error:
+            raise _no_memory(num_cells, str(error)) from error
 
     return Embedder(
         make_context,
@@ -46,6 +64,26 @@ def make_embedder(
         max_length=config.context_size,
         step_seconds=config.step_seconds,
         is_whole=is_whole,
+    )
+
+
+def _check_memory(header: GgufHeader, num_cells: int, num_gpu_layers: int, free: int) -> None:
+    """Raises NoMemoryError where the machine would have to push something out, or end a process.
+
+    What lies on GPUs is not looked at: llama.cpp itself refuses what does not fit there.
+    """
+    need = bytes_of_vectors(header, num_cells)
+    if any(not gpu.is_shared for gpu in gpus()):
+        layers = texts_of_layers(header, num_cells, VECTOR_TEXTS)
+        need -= sum(layers[max(0, len(layers) - num_gpu_layers) :])
+    if need > free:
+        raise _no_memory(num_cells, f"it needs about {need >> 20} MiB, and {free >> 20} MiB are free")
+
+
+def _no_memory(num_cells: int, reason: str) -> NoMemoryError:
+    log.warning("no embeddings of texts of up to %d tokens: %s", num_cells, reason)
+    return NoMemoryError(
+        f"There is too little memory at the moment for embeddings of texts of up to {num_cells} tokens."
     )
 
 

@@ -13,6 +13,8 @@ import msgspec
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from server.beginning import Beginning
+from server.engine.escaping.nodes import UnescapableError
+from server.engine.escaping.rewriting import escaped_lark
 from server.engine.gbnf.lark import Translation
 from server.engine.gbnf.syntax import GbnfError
 from server.engine.gbnf.tokens import TokenNames
@@ -95,14 +97,27 @@ class GrammarCompiler:
         """Text of a grammar in llguidance's dialect of Lark."""
         return self._checked(text, find_fault=_text_fault)
 
+    def quoted_rules(self, text: str) -> str:
+        """A grammar in Lark as one of what stands between the quotes of JSON strings."""
+        self.from_lark(text)
+        try:
+            return self._stack.call(lambda: escaped_lark(text), RECURSION)
+        except UnescapableError as error:
+            raise GrammarError(str(error)) from error
+
     def from_tool_grammar(
-        self, text: str, after: tuple[str, ...] = (), begins: Beginning | None = None
+        self,
+        text: str,
+        after: tuple[str, ...] = (),
+        begins: Beginning | None = None,
+        *,
+        forces: bool = True,
     ) -> Constraint:
         """Text of a grammar that this server wrote, which may name tokens by id: `<[151657]>`.
 
         Whether such tokens exist, and can begin anything, only the engine of the model finds out.
         """
-        checked = self._checked(text, find_fault=_token_fault, forces=True)
+        checked = self._checked(text, find_fault=_token_fault, forces=forces)
         return msgspec.structs.replace(checked, after=after, begins=begins)
 
     def from_gbnf(self, text: str, names: TokenNames | None = None) -> Constraint:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from server import garbage
 from server.engine import messages
 from server.engine.config import EngineConfig
 from server.engine.embedding import EmbedOutput, ModelTraits
@@ -164,6 +165,7 @@ def _work(
 ) -> None:
     connection.send(messages.Ready(sizes, library.system_info(), traits))
     threading.Thread(target=_listen, args=(connection, engine), name="listener", daemon=True).start()
+    garbage.keep()
     engine.run()
 
 
@@ -190,6 +192,7 @@ def main() -> int:
     # The parent lets running requests finish first, and decides when its engine ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    garbage.look_rarely()
     connection = _Connection(socket.socket(fileno=int(sys.argv[1])))
     first = connection.receive()
     if not isinstance(first, messages.Load):
@@ -198,7 +201,9 @@ def main() -> int:
     try:
         _serve(connection, first.config)
     except (HeaderError, OSError, ModelLoadError, ContextError, FirstPromptError) as error:
-        connection.send(messages.StartFailed(str(error)))
+        # A parent that has given up meanwhile may be what failed here.
+        with contextlib.suppress(OSError):
+            connection.send(messages.StartFailed(str(error)))
         return 1
     return 0
 

@@ -104,16 +104,20 @@ class TokenMask:
     def forced(self) -> list[int]:
         """The tokens with which text has to go on, as the tokenizer spells it, or the first of them.
 
-        Empty where there is a choice, also of where a token may end. Raises ConstraintError.
+        Also the only token that `prepare` has found to be possible. Empty where there is a choice, also of
+        where a token may end. Raises ConstraintError.
         """
+        self._join()
         if self._forced is None:
-            self._join()
             started = time.thread_time()
             run = self._matcher.compute_ff_tokens()
             self._effort.spend(started)
-            self._check()
             self._forced = deque(itertools.takewhile(lambda token_id: token_id < self._vocab_size, run))
-        return list(itertools.islice(self._forced, _MAX_FORCED))
+        self._check()
+        if self._forced or self._next is None:
+            return list(itertools.islice(self._forced, _MAX_FORCED))
+        are_allowed, places = self._next
+        return places.tolist() if are_allowed and len(places) == 1 else []
 
     def reset(self) -> None:
         """Begin anew."""

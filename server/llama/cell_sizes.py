@@ -4,6 +4,9 @@ from server.llama.gguf_header import GgufHeader
 
 _CELL_ITEM = 2  # keys and values are float16
 _FLOAT = 4
+# llama.cpp's books over a cell of a cache (`llama_kv_cells`): position, extra positions and token, shift, and
+# a bit for each sequence.
+_BOOKS = 4 + 12 + 4 + 32
 # Layers of these attend and keep a state, both.
 _BOTH = ("falcon-h1",)
 # Every so many layers attend where the file does not say which (`full_attn_interval` in llama.cpp's models).
@@ -12,26 +15,52 @@ _INTERVALS = {"qwen3next": 4, "qwen35": 4, "qwen35moe": 4, "minimax-01": 8}
 
 def bytes_per_cell(header: GgufHeader) -> int:
     """What one token of a text occupies in all layers that attend to it."""
-    if not is_causal(header):
-        return 0  # it reads a text at once and keeps nothing
+    return sum(cell_bytes_of_layers(header))
+
+
+def cell_bytes_of_layers(header: GgufHeader) -> tuple[int, ...]:
+    """What one token of a text occupies in each layer."""
     num_layers = header.count("block_count")
+    if not is_causal(header):
+        return (0,) * num_layers  # it reads a text at once and keeps nothing
     is_recurrent = _recurrent_layers(header)
     attends = [not recurrent or header.architecture in _BOTH for recurrent in is_recurrent]
     latent = header.count("attention.kv_lora_rank")
     if latent:
-        return sum(attends) * (latent + header.count("rope.dimension_count")) * _CELL_ITEM
+        a_cell = (latent + header.count("rope.dimension_count")) * _CELL_ITEM
+        return tuple(a_cell * attending for attending in attends)
     heads = header.per_layer("attention.head_count", num_layers)
     kv_heads = _kv_heads(header)
     size = header.count("embedding_length") // max(*heads, 1, 1)
     key_size = header.count("attention.key_length") or size
     value_size = header.count("attention.value_length") or size
-    num_heads = sum(count for count, attending in zip(kv_heads, attends, strict=True) if attending)
-    return num_heads * (key_size + value_size) * _CELL_ITEM
+    return tuple(
+        count * attending * (key_size + value_size) * _CELL_ITEM
+        for count, attending in zip(kv_heads, attends, strict=True)
+    )
+
+
+def book_bytes_per_cell(header: GgufHeader) -> int:
+    """What llama.cpp notes about a cell. Layers with a sliding window have a cache and books of their own."""
+    if not bytes_per_cell(header):
+        return 0
+    return _BOOKS * (2 if has_windows(header) else 1)
 
 
 def bytes_per_sequence(header: GgufHeader) -> int:
     """What a text occupies however long it is: the states of recurrent layers."""
-    return sum(_recurrent_layers(header)) * _state_size(header) * _FLOAT
+    return sum(state_bytes_of_layers(header))
+
+
+def state_bytes_of_layers(header: GgufHeader) -> tuple[int, ...]:
+    """What a text occupies in each layer, however long it is."""
+    a_state = bytes_per_state(header)
+    return tuple(a_state * recurrent for recurrent in _recurrent_layers(header))
+
+
+def bytes_per_state(header: GgufHeader) -> int:
+    """What one recurrent layer keeps of a text; 0 where there is none."""
+    return _state_size(header) * _FLOAT
 
 
 def is_causal(header: GgufHeader) -> bool:

@@ -6,8 +6,10 @@ The buffers of a step were read off llama.cpp's own report of them, on models fr
 from dataclasses import dataclass
 
 from server.llama.cell_sizes import (
+    book_bytes_per_cell,
     bytes_per_cell,
     bytes_per_sequence,
+    bytes_per_state,
     can_park,
     has_windows,
     is_causal,
@@ -17,7 +19,7 @@ from server.llama.gguf_header import GgufHeader
 _FLOAT = 4
 _HALF = 2
 # The engine's process by itself: interpreter, NumPy, llama.cpp; and an entry of the vocabulary.
-_PROCESS = 48 << 20
+_PROCESS = 64 << 20
 _VOCABULARY_ENTRY = 400
 # How vectors of texts are computed. Of a model that generates, llama.cpp also computes and keeps logits for
 # every token of a batch, so not too many.
@@ -33,7 +35,8 @@ class MemoryEstimate:
     """Bytes: the files, the memory of texts, and what computing needs beside them.
 
     `parked` fills up in the course of time. `vectors` are taken by a model that generates at the first text
-    that is to become one; an encoder does nothing else, and has no part of that name.
+    that is to become one; an encoder does nothing else, and has no part of that name. Of `compute`, `step` is
+    the buffer of a step, which each GPU that computes needs, too.
     """
 
     weights: int
@@ -41,6 +44,7 @@ class MemoryEstimate:
     compute: int
     parked: int = 0
     vectors: int = 0
+    step: int = 0
 
     @property
     def at_start(self) -> int:
@@ -72,20 +76,37 @@ def estimate(
     process = _PROCESS + _VOCABULARY_ENTRY * header.vocab_size
     num_rows = max(num_rows, max_sequences)
     if not is_causal(header):
-        compute = process + _whole_texts(header, longest_vector)
-        return MemoryEstimate(weights=header.file_size, cells=0, compute=compute)
+        step = _whole_texts(header, longest_vector)
+        return MemoryEstimate(weights=header.file_size, cells=0, compute=process + step, step=step)
+    step = _step(header, num_cells, batch_size, num_rows)
     return MemoryEstimate(
         weights=header.file_size,
-        cells=num_cells * bytes_per_cell(header) + max_sequences * bytes_per_sequence(header),
-        compute=process + _step(header, num_cells, batch_size, num_rows) + _logits(header, num_rows),
+        cells=_cells(header, num_cells, max_sequences),
+        compute=process
+        + step
+        + _logits(header, num_rows)
+        # A layer's states are gathered before they are gone on with.
+        + max_sequences * bytes_per_state(header),
         parked=num_parked_tokens * bytes_per_cell(header) if can_park(header) else 0,
         vectors=_texts_in_pieces(header, longest_vector),
+        step=step,
     )
 
 
 def bytes_of_sequences(header: GgufHeader, max_sequences: int, num_rows: int) -> int:
     """What an engine takes for having so many sequences: their states, and logits, computed and kept."""
     return max_sequences * bytes_per_sequence(header) + 2 * _logits(header, num_rows)
+
+
+def bytes_of_vectors(header: GgufHeader, longest: int) -> int:
+    """What it takes to make vectors of texts of up to `longest` tokens."""
+    return _texts_in_pieces(header, longest) if is_causal(header) else _whole_texts(header, longest)
+
+
+def _cells(header: GgufHeader, num_cells: int, max_sequences: int) -> int:
+    """The memory of texts, with llama.cpp's books over it."""
+    a_cell = bytes_per_cell(header) + book_bytes_per_cell(header)
+    return num_cells * a_cell + max_sequences * bytes_per_sequence(header)
 
 
 def _logits(header: GgufHeader, num_rows: int) -> int:
@@ -110,7 +131,7 @@ def _layer(header: GgufHeader, batch_size: int) -> int:
     inner = max(
         (
             *header.per_layer("feed_forward_length", num_layers),
-            header.count("ssm.inner_size"),
+            2 * header.count("ssm.inner_size"),
             header.count("expert_feed_forward_length") * num_experts,
         )
     )
@@ -126,8 +147,10 @@ def _texts_in_pieces(header: GgufHeader, longest: int) -> int:
     batch_size = min(VECTOR_BATCH, longest)
     width = header.count("embedding_length")
     kept = batch_size * (header.vocab_size + width) * _FLOAT
-    cells = longest * bytes_per_cell(header) + VECTOR_TEXTS * bytes_per_sequence(header)
-    step = max(_step(header, longest, batch_size, batch_size), _exact_attention(header, longest, batch_size))
+    cells = _cells(header, longest, VECTOR_TEXTS)
+    step = _step(header, longest, batch_size, batch_size)
+    if bytes_per_cell(header):
+        step = max(step, _exact_attention(header, longest, batch_size))
     return cells + kept + step
 
 

@@ -7,7 +7,8 @@ import os
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +28,9 @@ _CHUNK = 1 << 20
 # The largest vocabularies take some 20 MB. A damaged length must not read weights into memory.
 _MAX_HEADER = 256 << 20
 _LENGTH = struct.Struct("<Q")
+_MAX_DIMENSIONS = 4
+# Tensors begin at multiples of this, unless `general.alignment` says otherwise.
+_ALIGNMENT = 32
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})$")
 
 
@@ -39,7 +43,7 @@ class GgufHeader:
     """Metadata of one model, all its parts taken together.
 
     `metadata` holds scalars and short arrays of numbers. Of other arrays `lengths` has the number of items.
-    `file_size` is in bytes.
+    `file_size` and the values of `tensors` are in bytes; what lies between tensors counts as the former's.
     """
 
     path: Path
@@ -47,6 +51,7 @@ class GgufHeader:
     lengths: Mapping[str, int]
     num_tensors: int
     file_size: int
+    tensors: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def architecture(self) -> str:
@@ -88,19 +93,28 @@ def read_header(path: str | os.PathLike[str]) -> GgufHeader:
     missing = [part.name for part in parts if not part.is_file()]
     if missing:
         raise HeaderError(_missing(path, len(parts), missing))
-    with parts[0].open("rb") as file:
-        reader = _Reader(file)
-        try:
-            num_tensors = reader.preamble()
-        except HeaderError as error:
-            raise HeaderError(f"{path}: {error}") from error
+    first, *others = (_read_part(part) for part in parts)
+    for other in others:
+        first.tensors.update(other.tensors)
     return GgufHeader(
         path=parts[0],
-        metadata=reader.metadata,
-        lengths=reader.lengths,
-        num_tensors=num_tensors,
+        metadata=first.metadata,
+        lengths=first.lengths,
+        num_tensors=first.num_tensors,
         file_size=sum(part.stat().st_size for part in parts),
+        tensors=first.tensors,
     )
+
+
+def _read_part(path: Path) -> "_Reader":
+    with path.open("rb") as file:
+        reader = _Reader(file)
+        try:
+            reader.preamble()
+            reader.describe_tensors(path.stat().st_size)
+        except HeaderError as error:
+            raise HeaderError(f"{path}: {error}") from error
+    return reader
 
 
 def read_architecture(path: str | os.PathLike[str]) -> str:
@@ -152,15 +166,17 @@ class _Reader:
         self._at = 0
         self.metadata: dict[str, Value] = {}
         self.lengths: dict[str, int] = {}
+        self.num_tensors = 0
+        self.tensors: dict[str, int] = {}
 
-    def preamble(self, until: str | None = None) -> int:
-        """Read everything up to the tensors, or up to and with a key; returns how many tensors there are."""
+    def preamble(self, until: str | None = None) -> None:
+        """Read everything up to the tensors, or up to and with a key."""
         if self._take(4) != _MAGIC:
             raise HeaderError("this is not a GGUF file")
         version = self._number("I")
         if version not in _VERSIONS:
             raise HeaderError(f"version {version} of GGUF is not supported")
-        num_tensors, num_pairs = self._length(), self._length()
+        self.num_tensors, num_pairs = self._length(), self._length()
         for _ in range(num_pairs):
             key = self._string()
             kind = int(self._number("I"))
@@ -170,7 +186,24 @@ class _Reader:
                 self.metadata[key] = self._scalar(kind)
             if key == until:
                 break
-        return num_tensors
+
+    def describe_tensors(self, file_size: int) -> None:
+        """Read how large each tensor is: as much as there is until the next one, or the file's end."""
+        starts = []
+        for _ in range(self.num_tensors):
+            name = self._string()
+            num_dimensions = int(self._number("I"))
+            if num_dimensions > _MAX_DIMENSIONS:
+                raise HeaderError(f"'{name}' has {num_dimensions} dimensions")
+            self._skip(num_dimensions * _LENGTH.size + struct.calcsize("<I"))  # the shape and the type
+            starts.append((self._length(), name))
+        alignment = self.metadata.get("general.alignment")
+        alignment = alignment if isinstance(alignment, int) and alignment > 0 else _ALIGNMENT
+        begin = -(-self._at // alignment) * alignment
+        ends = (max(0, file_size - begin), "")
+        self.tensors = {
+            name: max(0, end - start) for (start, name), (end, _) in pairwise((*sorted(starts), ends))
+        }
 
     def _array(self, key: str) -> None:
         kind, length = int(self._number("I")), self._length()

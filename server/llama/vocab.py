@@ -14,6 +14,8 @@ _CUT_OUT = (
     | llama_cpp.LLAMA_TOKEN_ATTR_USER_DEFINED
     | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
 )
+# How control tokens are written: `<think>`, DeepSeek's `｜DSML｜`.
+MARKER = re.compile("<.*>|｜.*｜".encode(), re.DOTALL)
 # A character that no token joins to others.
 _BEFORE = "\x02"
 # llama.cpp's time grows with the square of their number: two seconds for these, minutes for ten times more.
@@ -88,8 +90,7 @@ class Vocab:
             token_id
             for token_id in range(self.size)
             if llama_cpp.llama_vocab_get_attr(self._pointer, token_id) & attributes
-            and self.token_bytes(token_id).startswith(b"<")
-            and self.token_bytes(token_id).endswith(b">")
+            and MARKER.fullmatch(self.token_bytes(token_id))
         )
 
     @functools.cached_property

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -42,8 +42,8 @@ class Answering(Protocol):
     async def open(self, seconds: float) -> None:
         """Start, and wait for the first output or `seconds`; comes before `events`."""
 
-    def events(self) -> AsyncGenerator[bytes, None]:
-        """The data of each event."""
+    def events(self) -> AsyncGenerator[Sequence[bytes], None]:
+        """The data of the events, those together that are there together."""
 
     async def aclose(self) -> None:
         """Must follow, on every path."""
@@ -118,11 +118,15 @@ class AnswerStream(EventSourceResponse):
 
 
 async def _events(answer: Answering, frame: Frame) -> AsyncGenerator[bytes, None]:
-    """Framed events; a failure becomes one error event, after which the stream ends without `[DONE]`."""
+    """Framed events, one piece for those that are there together: each piece is a write to the socket.
+
+    A failure becomes one error event, after which the stream ends without `[DONE]`.
+    """
     try:
         async with contextlib.aclosing(answer.events()) as events:
-            async for data in events:
-                yield frame(data)
+            async for together in events:
+                if together:
+                    yield b"".join(map(frame, together))
     except CaravanError as error:
         record.current().fail(error.code)
         yield data_alone(to_json(envelope(error)))

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 
 import anyio.to_thread
 
@@ -10,6 +10,7 @@ from schemas.common import FinishReason
 from server import record
 from server.engine.outputs import FinishReason as EngineFinishReason
 from server.engine.outputs import TokenOutput
+from server.service.choice_streams import ChoiceStream
 from server.service.choices import FinishedChoice, Shape
 from server.service.constraints.verdict import Verdict
 from server.service.generation import Generation
@@ -77,40 +78,47 @@ class Answer:
             self._shape.whole(choices, self._generation.usage(), self._plan.debug(dict(enumerate(kept))))
         )
 
-    async def events(self) -> AsyncGenerator[bytes, None]:
-        """The data of each event, `[DONE]` included; closes the answer when it ends, however it ends."""
-        async with contextlib.aclosing(self._chunks()) as chunks:
-            async for data in chunks:
-                yield padded_chunk(data) if self._is_padded and data is not DONE else data
+    def events(self) -> AsyncGenerator[Sequence[bytes], None]:
+        """The data of the events, `[DONE]` included; closes the answer when it ends, however it ends.
 
-    async def _chunks(self) -> AsyncGenerator[bytes, None]:
-        async with contextlib.aclosing(self._generation):
-            streams = [self._shape.stream(index) for index in range(self._generation.num_choices)]
+        What is there together comes together: a write to a socket costs more than all that makes a chunk.
+        """
+        return self._padded_chunks() if self._is_padded else self._chunks()
+
+    async def _padded_chunks(self) -> AsyncGenerator[Sequence[bytes], None]:
+        async with contextlib.aclosing(self._chunks()) as chunks:
+            async for together in chunks:
+                yield [data if data is DONE else padded_chunk(data) for data in together]
+
+    async def _chunks(self) -> AsyncGenerator[Sequence[bytes], None]:
+        async with contextlib.aclosing(self._generation) as generation:
+            indexes = range(generation.num_choices)
+            streams = [self._shape.stream(index) for index in indexes]
             last: dict[int, TokenOutput] = {}
-            for index in range(self._generation.num_choices):
-                opening = self._shape.opening(index, self._generation.prompt(index))
-                if opening is not None:
-                    yield to_json(opening)
-            async for output in self._generation:
-                stream = streams[output.index]
-                if output.text:
-                    for data in stream.feed(output.text, Told.by(output)):
-                        yield data
+            openings = [self._shape.opening(index, generation.prompt(index)) for index in indexes]
+            ready = [to_json(opening) for opening in openings if opening is not None]
+            if not generation.has_output:
+                yield ready
+                ready = []
+            async for output in generation:
+                ready += self._news(streams[output.index], output)
                 if output.finish_reason is not None:
                     last[output.index] = output
-                    reason, debug = (
-                        wire_reason(output.finish_reason),
-                        self._plan.debug({output.index: output}),
-                    )
-                    left = NOTHING if output.text else Told.by(output)
-                    for data in stream.close(reason, debug, left):
-                        yield data
+                if ready and len(last) < len(streams):
+                    yield ready
+                    ready = []
             if self._with_usage:
-                yield to_json(self._shape.usage_chunk(self._generation.usage()))
-            yield DONE
-            await judge(
-                self._verdict, self._generation.model.id, [stream.content for stream in streams], last
-            )
+                ready.append(to_json(self._shape.usage_chunk(generation.usage())))
+            yield [*ready, DONE]
+            await judge(self._verdict, generation.model.id, [stream.content for stream in streams], last)
+
+    def _news(self, stream: ChoiceStream, output: TokenOutput) -> Iterator[bytes]:
+        """What an output brings to its choice."""
+        if output.text:
+            yield from stream.feed(output.text, Told.by(output))
+        if output.finish_reason is not None:
+            reason, debug = wire_reason(output.finish_reason), self._plan.debug({output.index: output})
+            yield from stream.close(reason, debug, NOTHING if output.text else Told.by(output))
 
 
 async def judge(

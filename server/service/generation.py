@@ -70,6 +70,11 @@ class Generation:
         self._first = asyncio.ensure_future(anext(self._outputs))
         await fail_early(self._first, seconds)
 
+    @property
+    def has_output(self) -> bool:
+        """Whether `open` has seen the first output, which is there to be taken."""
+        return self._first is not None and self._first.done()
+
     def __aiter__(self) -> "Generation":
         return self
 

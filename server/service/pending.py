@@ -1,7 +1,7 @@
 """An answer from the moment its request is read, when its model may still have to be loaded."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 import anyio
 
@@ -46,14 +46,14 @@ class PendingAnswer:
         self._opening = asyncio.create_task(self._opened(seconds))
         await fail_early(self._opening, seconds)
 
-    async def events(self) -> AsyncGenerator[bytes, None]:
-        """The data of each event, `[DONE]` included."""
+    async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
+        """The data of the events, `[DONE]` included, those together that are there together."""
         assert self._opening is not None
         answer = await self._opening
         events = answer.events()
         try:
-            async for data in events:
-                yield data
+            async for together in events:
+                yield together
         finally:
             await events.aclose()
 

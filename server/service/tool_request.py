@@ -17,7 +17,7 @@ from schemas.tools import (
     ToolReference,
 )
 from server.chat.tool_spec import ToolSpec, custom_tool
-from server.errors import InvalidRequestError, UnsupportedParameterError
+from server.errors import InvalidRequestError
 
 _NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 
@@ -188,19 +188,13 @@ def _object_schema(schema: Mapping[str, Any] | None, param: str) -> Mapping[str,
 
 
 def _custom(path: str, tool: CustomDefinition) -> OfferedTool:
-    pattern = None
+    pattern = grammar = None
     if isinstance(tool.format, GrammarInput):
-        if tool.format.grammar.syntax == "lark":
-            where = f"{path}.format.grammar.syntax"
-            raise UnsupportedParameterError(
-                f"'{where}' 'lark' is not supported: the input is written inside a JSON string, which only "
-                "a 'regex' can describe.",
-                param=where,
-            )
-        pattern = tool.format.grammar.definition
+        definition = tool.format.grammar.definition
+        pattern, grammar = (None, definition) if tool.format.grammar.syntax == "lark" else (definition, None)
     return OfferedTool(
         path=path,
-        spec=custom_tool(tool.name, pattern),
+        spec=custom_tool(tool.name, pattern, grammar),
         description=tool.description,
         is_custom=True,
     )

@@ -75,20 +75,25 @@ class Server:
 @contextlib.contextmanager
 def running(kind: Kind, peers: Peers, sizes: Sizes, folder: Path) -> Generator[Server, None, None]:
     """Start a server, wait until it is ready, and end it afterwards. Raises ServerError."""
-    port = _free_port()
-    log = folder / f"{kind.name}.log"
+    port = free_port()
+    environment = os.environ | kind.environment(peers)
     command = kind.command(peers, sizes, port, folder)
+    with started(command, environment, port, kind.ready_path, folder / f"{kind.name}.log") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def started(
+    command: list[str], environment: dict[str, str], port: int, ready_path: str, log: Path
+) -> Generator[Server, None, None]:
+    """`running`, for a server of any command line."""
     with log.open("wb") as file:
         began = time.perf_counter()
         process = subprocess.Popen(
-            command,
-            env=os.environ | kind.environment(peers),
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
         )
         try:
-            _wait_ready(process, f"http://127.0.0.1:{port}{kind.ready_path}", log)
+            _wait_ready(process, f"http://127.0.0.1:{port}{ready_path}", log)
             yield Server(process, port, time.perf_counter() - began)
         finally:
             _stop(process)
@@ -121,7 +126,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

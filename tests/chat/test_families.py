@@ -33,6 +33,8 @@ EXCERPTS = {
     "Ministral 3 Reasoning": ("[TOOL_CALLS] [ARGS] [THINK] [/THINK]", "mistral", "[THINK]"),
     "DeepSeek R1": ("<｜tool▁calls▁begin｜> '```json' '</think>'", "deepseek_v3", "<think>"),
     "DeepSeek V3.1": ("<｜tool▁calls▁begin｜><｜tool▁call▁begin｜> </think>", "deepseek_v31", "<think>"),
+    "DeepSeek V3.2": ("dsml_token = '｜DSML｜' 'function_calls>' '</think>'", "deepseek_v32", "<think>"),
+    "DeepSeek V4": ("dsml_token = '｜DSML｜' + 'tool_calls>' '</think>'", "deepseek_v4", "<think>"),
     "Kimi K2": ("<|tool_calls_section_begin|> <|tool_call_begin|>", "kimi_k2", None),
     "Kimi K2 Thinking": ("<think>{{rc}}</think> <|tool_calls_section_begin|>", "kimi_k2", "<think>"),
     "GLM 4.6": ("<tool_call>{function-name}\n<arg_key>{arg-key-1}</arg_key> </think>", "glm", "<think>"),

@@ -12,6 +12,7 @@ from server.engine.client import AsyncEngine
 from server.engine.config import EngineConfig
 from server.engine.sizing import Sizes
 from server.llama.estimate import MemoryEstimate
+from server.llama.placement import Placement
 from server.settings import Settings
 from tests.cli.calling import call
 from tests.conftest import TinyModels
@@ -35,7 +36,18 @@ def test_sizes_that_the_machine_does_not_have() -> None:
     assert verdicts(diagnosis.threads(0, 2), diagnosis.threads(2, 2)) == [Verdict.FINE] * 2
     assert diagnosis.threads(3, 2).remedy == "set --threads 2, or 0"
     memory = MemoryEstimate(weights=1, cells=1, compute=0, vectors=9)
-    sizes = Sizes(config=EngineConfig(model_path=""), memory=memory, reason="as set", shortages=("fewer",))
+    placement = Placement(num_layers=2, num_all=3, taken=(5, 6))
+    sizes = Sizes(
+        config=EngineConfig(model_path=""),
+        memory=memory,
+        at_start=2,
+        placement=placement,
+        reason="as set",
+        shortages=("fewer",),
+    )
+    found = [*diagnosis.layers(sizes, (5, 6)), *diagnosis.layers(sizes, (6, 5)), *diagnosis.layers(sizes, ())]
+    assert verdicts(*found) == [Verdict.FINE, Verdict.FAULT]
+    assert found[0].detail == "2 of 3 layers take 5 B + 6 B of 5 B + 6 B"
     assert verdicts(diagnosis.memory(sizes, 2, 3), diagnosis.memory(sizes, 1, 3)) == [
         Verdict.FINE,
         Verdict.FAULT,

@@ -6,8 +6,13 @@ from pathlib import Path
 import gguf
 import pytest
 
+from server.cli.commands import info
+from server.engine.config import EngineConfig
+from server.engine.sizing import Resources, settle
+from server.llama.devices import Gpu
 from tests.cli.calling import call
 from tests.conftest import TinyModels
+from tests.engine.test_sizing import LAYERED
 
 
 @pytest.fixture
@@ -75,3 +80,13 @@ def test_what_is_not_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFix
         shown = capsys.readouterr()
         assert (shown.out, shown.err.count("\n")) == ("", 1)
         assert shown.err.startswith("caravan: ")
+
+
+def test_info_tells_of_layers_on_gpus() -> None:
+    gpu = Gpu(free=6 << 30, total=6 << 30)
+    given = Resources(memory=64 << 30, cores=2, gpus=(gpu,))
+    sizes = settle(EngineConfig(model_path="", num_cells=8192), LAYERED, given)
+    rows = dict(info._size_rows(sizes))
+    assert 0 < sizes.config.num_gpu_layers < 33
+    assert rows["on GPUs"].startswith(f"{sizes.config.num_gpu_layers} of 33 layers, ")
+    assert rows["less"].startswith(f"{sizes.config.num_gpu_layers} of 33 layers on GPUs")

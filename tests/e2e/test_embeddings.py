@@ -1,5 +1,7 @@
 """OpenAI's client, embeddings of a chat model and of an encoder, each in an engine of its own."""
 
+import resource
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from server.model_settings import ModelSettings
 from server.registry import registry_of
 from server.settings import Settings
 from tests.conftest import TinyModels
-from tests.live_server import live_server
+from tests.live_server import engine_of, live_server
 from tests.tiny_bert import write_tiny_bert
 
 TEXTS = ["the wind in the trees", "you and the sea", "the"]
@@ -89,3 +91,27 @@ def test_a_stream_goes_on_beside_embeddings(client: openai.OpenAI) -> None:
     assert client.embeddings.create(model="chat", input=[[7] * 900, [8] * 900]).data
     reasons = [choice.finish_reason for chunk in stream for choice in chunk.choices]
     assert reasons[-1] == "length"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process")
+def test_without_memory_there_is_a_503_and_text_goes_on(tiny_models: TinyModels) -> None:
+    settings = Settings(model=tiny_models["qwen2"], model_id="chat", context_size=1 << 16, threads=1)
+    registry = registry_of(settings)
+    with live_server(registry, settings) as address, httpx.Client(base_url=address, timeout=60) as client:
+        body = {"model": "chat", "prompt": "the sea", "max_tokens": 4, "temperature": 0}
+        before = client.post("/v1/completions", json=body).json()["choices"]
+        pid = engine_of(registry, "chat").pid
+        assert pid is not None
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+        limit = resource.prlimit(pid, resource.RLIMIT_AS)
+        # Room for what Python and llama.cpp take by the way, and not for 16 MiB of cells.
+        resource.prlimit(pid, resource.RLIMIT_AS, (pages * resource.getpagesize() + (12 << 20), limit[1]))
+        given = {"model": "chat", "input": [1] * 40_000}
+        refused = client.post("/v1/embeddings", json=given)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "insufficient_memory")
+        assert "texts of up to 65536 tokens" in refused.json()["error"]["message"]
+        assert int(refused.headers["retry-after"]) > 0
+        assert client.post("/v1/completions", json=body).json()["choices"] == before
+        resource.prlimit(pid, resource.RLIMIT_AS, limit)
+        assert client.post("/v1/embeddings", json={"model": "chat", "input": "the sea"}).status_code == 200
+        assert engine_of(registry, "chat").pid == pid

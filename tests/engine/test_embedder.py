@@ -17,7 +17,7 @@ from server.engine.embedding_model import first_fault, make_embedder, traits_of
 from server.llama.batch import Batch
 from server.llama.context import Context, ContextError, NotGenerativeError
 from server.llama.embedding_context import EmbeddingContext
-from server.llama.estimate import estimate
+from server.llama.estimate import bytes_of_vectors, estimate
 from server.llama.gguf_header import read_header
 from server.llama.model import Model, ModelLoadError
 from tests.conftest import TinyModels
@@ -165,6 +165,40 @@ def test_a_failure_ends_its_requests_only(tiny_models: TinyModels, monkeypatch: 
         assert not opened.embedder.has_work
         patch.undo()
         assert opened.vectors(texts(6, 200))
+
+
+@pytest.mark.parametrize("name", ["llama", "mamba", "bert"])
+def test_without_memory_texts_are_refused_until_there_is_some(
+    name: str, tiny_models: TinyModels, bert: Path
+) -> None:
+    path = path_of(name, tiny_models, bert)
+    least, most = (bytes_of_vectors(read_header(path), cells) for cells in (512, 640))
+    with Opened(path) as opened:
+        free = least - 1
+        opened.embedder = make_embedder(
+            opened.model,
+            opened.config,
+            opened.outputs.extend,
+            is_whole=opened.is_encoder,
+            free_memory=lambda: free,
+        )
+
+        def is_refused(length: int) -> bool:
+            opened.outputs.clear()
+            opened.embedder.add(EmbedRequest(id="r", inputs=texts(6, length), pooling=Pooling.MEAN))
+            while opened.embedder.has_work:
+                opened.embedder.step(is_beside=False)
+            (output,) = opened.outputs
+            assert output.is_memory_short == bool(output.error)
+            return output.is_memory_short
+
+        assert is_refused(10)
+        free = least
+        assert not is_refused(10)
+        assert is_refused(600) == (most > least)
+        assert not is_refused(10)
+        free = most
+        assert not is_refused(600)
 
 
 def test_an_encoder_is_told_from_a_generator(bert: Path) -> None:

@@ -12,7 +12,9 @@ from server.engine.config import EngineConfig
 from server.engine.sizing import Resources, Sizes, need, settle, sizes_of
 from server.llama import library
 from server.llama.cell_sizes import bytes_per_cell, bytes_per_sequence
+from server.llama.devices import Gpu
 from server.llama.gguf_header import GgufHeader, HeaderError
+from server.llama.placement import MARGIN
 from tests.conftest import TinyModels
 
 # Of the size of an 8B model: 128 KiB a cell.
@@ -62,11 +64,22 @@ ENCODER = dataclasses.replace(
     },
 )
 PLENTY = 64 << 30
+A_LAYER, OUTPUT = 140 << 20, 300 << 20
+LAYERED = dataclasses.replace(
+    HEADER,
+    tensors={
+        "token_embd.weight": 280 << 20,
+        **{f"blk.{index}.weights": A_LAYER for index in range(32)},
+        "output.weight": OUTPUT,
+    },
+)
 
 
-def settled(header: GgufHeader = HEADER, /, *, free: int = PLENTY, cores: int = 2, **options: int) -> Sizes:
+def settled(
+    header: GgufHeader = HEADER, /, *gpus: Gpu, free: int = PLENTY, cores: int = 2, **options: int
+) -> Sizes:
     config = msgspec.structs.replace(EngineConfig(model_path=""), **options)
-    return settle(config, header, Resources(memory=free, cores=cores))
+    return settle(config, header, Resources(memory=free, cores=cores, gpus=gpus))
 
 
 def at_start(num_cells: int) -> int:
@@ -85,7 +98,7 @@ def test_more_cores_run_more_sequences(cores: int, running: int) -> None:
 
 
 def test_what_the_operator_set_of_sequences_stays_and_the_rest_follows() -> None:
-    def both(free: int = PLENTY, **options: int) -> tuple[int, int, str]:
+    def both(*, free: int = PLENTY, **options: int) -> tuple[int, int, str]:
         sizes = settled(free=free, cores=2, **options)
         return sizes.config.max_running, sizes.config.max_sequences, sizes.reason
 
@@ -160,6 +173,96 @@ def test_an_encoder_reads_no_more_than_it_was_trained_on() -> None:
     sizes = settled(ENCODER, context_size=4096)
     assert sizes.config.context_size == 512
     assert (sizes.memory.cells, sizes.memory.parked, sizes.memory.vectors) == (0, 0, 0)
+
+
+def gpu(free: int, *, is_shared: bool = False) -> Gpu:
+    return Gpu(free=free, total=free, is_shared=is_shared)
+
+
+def whole(num_cells: int, header: GgufHeader = LAYERED) -> int:
+    """Free memory of a GPU that just holds everything with so many cells."""
+    sizes = settled(header, gpu(PLENTY), num_cells=num_cells, context_size=num_cells)
+    assert sizes.placement.has_all
+    return sizes.placement.num_bytes + MARGIN
+
+
+def test_a_gpu_that_holds_everything_gets_everything() -> None:
+    sizes = settled(LAYERED, gpu(whole(8192)))
+    assert sizes.placement.has_all
+    assert (sizes.config.num_gpu_layers, sizes.config.num_cells, sizes.shortages) == (33, 8192, ())
+    assert (sizes.config.max_running, sizes.reason) == (64, "for a GPU")
+    # Idle texts are not kept aside: they would have to be brought back cell by cell.
+    assert sizes.config.num_parked_tokens == 0
+    moved = 32 * A_LAYER + 8192 * bytes_per_cell(LAYERED) + OUTPUT
+    assert sizes.placement.num_moved == moved
+    assert sizes.at_start == sizes.memory.at_start - moved
+    assert sizes.at_start < 2 << 30 < sizes.placement.num_bytes
+
+
+def test_cells_are_counted_where_they_lie() -> None:
+    """A machine with little memory of its own, and a GPU with plenty."""
+    sizes = settled(LAYERED, gpu(24 << 30), free=2 << 30)
+    assert (sizes.config.num_cells, sizes.placement.has_all) == (8192, True)
+    assert settled(LAYERED, free=2 << 30).config.num_cells == 512
+
+
+def test_half_the_cells_are_better_than_layers_left_behind() -> None:
+    sizes = settled(LAYERED, gpu(whole(8192) - 1))
+    assert (sizes.config.num_cells, sizes.placement.has_all) == (4096, True)
+    assert "4096 tokens in memory instead of 8192" in sizes.shortages[0]
+    set_by_hand = settled(LAYERED, gpu(whole(8192) - 1), num_cells=8192)
+    assert set_by_hand.config.num_cells == 8192
+    assert 0 < set_by_hand.config.num_gpu_layers < 33
+
+
+def test_a_smaller_gpu_gets_what_it_can_hold() -> None:
+    room = whole(4096) - 1
+    sizes = settled(LAYERED, gpu(room))
+    assert sizes.config.num_cells == 8192
+    assert 0 < sizes.config.num_gpu_layers < 33
+    assert sizes.placement.num_bytes + MARGIN <= room
+    assert sizes.shortages == (
+        f"{sizes.config.num_gpu_layers} of 33 layers on GPUs, as {room >> 20} MiB are free there",
+    )
+    tiny = settled(LAYERED, gpu(MARGIN))
+    assert (tiny.config.num_gpu_layers, tiny.reason) == (0, "for 2 cores")
+    # What the GPU does not hold has to find room in the machine.
+    assert settled(LAYERED, gpu(room), free=sizes.at_start).config.num_cells == 8192
+    assert settled(LAYERED, gpu(room), free=sizes.at_start - 1).config.num_cells < 8192
+
+
+def test_layers_that_are_asked_for_stay() -> None:
+    for layers in (0, 5, 99):
+        sizes = settled(LAYERED, gpu(4 << 30), num_gpu_layers=layers)
+        assert sizes.config.num_gpu_layers == layers
+        assert sizes.placement.num_layers == min(layers, 33)
+    assert settled(LAYERED, num_gpu_layers=7).config.num_gpu_layers == 7
+    assert settled(LAYERED).config.num_gpu_layers == 0
+    assert settled(LAYERED, gpu(4 << 30), num_gpu_layers=0).reason == "for 2 cores"
+
+
+def test_a_gpu_with_the_machines_own_memory_adds_none() -> None:
+    apart = settled(LAYERED, gpu(24 << 30), free=24 << 30)
+    shared = settled(LAYERED, gpu(24 << 30, is_shared=True), free=24 << 30)
+    assert shared.placement == apart.placement
+    assert shared.at_start == apart.at_start + apart.placement.num_bytes
+    little = settled(LAYERED, gpu(24 << 30, is_shared=True), free=shared.at_start - 1)
+    assert little.config.num_cells < 8192
+
+
+def test_a_budget_holds_for_gpus_too() -> None:
+    least = settled(LAYERED, gpu(PLENTY), num_cells=2048, context_size=2048)
+    everywhere = least.at_start + least.placement.num_bytes
+    bounded = settled(LAYERED, gpu(PLENTY), memory_budget=everywhere)
+    assert (bounded.config.num_cells, bounded.placement.has_all) == (2048, True)
+    assert bounded.need == everywhere + bounded.memory.vectors
+
+
+def test_states_lie_on_the_gpu_that_holds_the_weights() -> None:
+    state = bytes_per_sequence(HYBRID)
+    free = MARGIN + HYBRID.file_size + 4 * 17 * state
+    assert settled(HYBRID, gpu(free)).config.max_sequences <= 16
+    assert settled(HYBRID, gpu(PLENTY)).config.max_sequences == 128
 
 
 def test_a_file_is_looked_at(tiny_models: TinyModels, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 
 from server.engine.grammar import GrammarCompiler
-from server.engine.outputs import FinishReason
+from server.engine.guide import Guide
+from server.engine.outputs import FinishReason, TokenLogprob
 from server.engine.params import Constraint, GenerationRequest, SamplingParams
+from server.engine.sampling.sampler import Sampler, TokenSpace
 from server.engine.token_mask import MaskFactory, TokenMask
 from server.llama.model import Model
 from tests.conftest import TinyModels
@@ -89,6 +92,53 @@ def test_what_may_not_come_changes_nothing(model: Model) -> None:
     assert mask.admits_text(b"12")
     assert mask.admits(vocab.byte_table.index(b"3"))
     assert not mask.is_complete
+
+
+def test_the_only_token_that_may_come_is_known_once_the_mask_is(model: Model) -> None:
+    vocab = model.vocab
+    dash = vocab.byte_table.index(b"-")
+    (mask,) = MaskFactory(vocab.size, vocab).make(GRAMMARS.from_regex("[0-9]-[0-9]"), 1)
+    mask.prepare()
+    assert mask.forced() == []
+    assert mask.admits(vocab.byte_table.index(b"1"))
+    assert mask.forced() == []
+    assert allowed(mask, vocab.size) == {dash}
+    preparing: Future[None] = Future()
+    mask.wait_for(preparing)
+
+    def prepare() -> None:
+        mask.prepare()
+        preparing.set_result(None)
+
+    late = threading.Timer(0.05, prepare)
+    late.start()
+    assert mask.forced() == [dash]
+    late.join()
+    assert mask.admits(dash)
+    assert mask.forced() == []
+
+
+def test_a_token_that_is_not_drawn_has_the_same_log_probability(model: Model) -> None:
+    vocab = model.vocab
+    params = SamplingParams(temperature=0, presence_penalty=1.5, num_logprobs=3)
+    factory = MaskFactory(vocab.size, vocab)
+    constraint = GRAMMARS.from_regex("([0-9]-[xy]\n){3}")
+
+    def entries(*, prepares: bool) -> list[TokenLogprob | None]:
+        (mask,) = factory.make(constraint, 1)
+        guide = Guide(vocab, factory.space_ids, mask, constraint, None)
+        sampler = Sampler(params, [1], 0, TokenSpace(vocab.size, vocab.end_of_generation_ids), guide)
+        rng = np.random.default_rng(1)
+        found = []
+        for _ in range(12):
+            if prepares:
+                mask.prepare()
+            sampler.sample(rng.standard_normal(vocab.size).astype(np.float32))
+            found.append(sampler.last_logprob)
+        return found
+
+    assert entries(prepares=True) == entries(prepares=False)
+    assert None not in entries(prepares=True)
 
 
 def constrained(

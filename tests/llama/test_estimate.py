@@ -7,7 +7,7 @@ import llama_cpp
 import numpy as np
 import pytest
 
-from server.llama.cell_sizes import bytes_per_cell, bytes_per_sequence
+from server.llama.cell_sizes import book_bytes_per_cell, bytes_per_cell, bytes_per_sequence
 from server.llama.estimate import estimate
 from server.llama.gguf_header import read_header
 from tests.conftest import TinyModels
@@ -52,7 +52,7 @@ def test_the_parts_of_an_estimate(tiny_models: TinyModels) -> None:
     sizes = {"num_cells": 1000, "max_sequences": 8, "batch_size": 64}
     found = estimate(header, **sizes)
     assert found.weights == os.stat(path).st_size
-    assert found.cells == 1000 * bytes_per_cell(header)
+    assert found.cells == 1000 * (bytes_per_cell(header) + book_bytes_per_cell(header))
     assert found.total == found.weights + found.cells + found.compute
     assert estimate(header, **{**sizes, "batch_size": 128}).compute > found.compute
     assert estimate(header, **{**sizes, "max_sequences": 16}).compute > found.compute

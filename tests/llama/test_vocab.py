@@ -11,7 +11,7 @@ import pytest
 
 from server.llama.deep_stack import MAX_RUN, DeepStack, longest_run
 from server.llama.model import Model
-from server.llama.vocab import MAX_SPECIAL, Vocab
+from server.llama.vocab import MARKER, MAX_SPECIAL, Vocab
 from tests.conftest import TinyModels
 
 
@@ -136,3 +136,10 @@ def test_raw_bytes_write_control_tokens_out(vocab: Vocab) -> None:
     (end, *_) = vocab.tokenize("<|im_end|>", add_special=False, parse_special=True)
     assert (vocab.token_bytes(end), vocab.raw_bytes(end)) == (b"", b"<|im_end|>")
     assert vocab.raw_bytes(65) == vocab.token_bytes(65) != b""
+
+
+@pytest.mark.parametrize("text", ["<think>", "<｜Assistant｜>", "｜DSML｜"])
+def test_what_looks_like_a_control_token(text: str) -> None:
+    assert MARKER.fullmatch(text.encode())
+    assert not MARKER.fullmatch(text[:-1].encode())
+    assert not MARKER.fullmatch(text.encode() + b" ")

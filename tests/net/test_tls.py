@@ -30,6 +30,8 @@ from tests.test_cli import ROOT, serving
 
 TEXT = "/v1/completions"
 BODY = {"model": "fake", "prompt": "Hi"}
+# What a TLS client says first: a record of a handshake, with 256 bytes of it to come.
+HELLO = b"\x16\x03\x01\x01\x00\x01\x00\x00\xfc\x03\x03" + bytes(32)
 
 
 class Authority:
@@ -84,6 +86,16 @@ def test_a_server_speaks_https_alone(pem: Authority, settings: Settings) -> None
             plain.sendall(head("/health", method="GET"))
             assert b"HTTP" not in read_to_end(plain)
         assert httpx.get(f"{address}/health", verify=pem.trust()).status_code == 200
+
+
+def test_a_handshake_that_stalls_ends_soon(settings: Settings) -> None:
+    """Long before the minute that asyncio allows by default."""
+    impatient = settings.model_copy(update={"head_seconds": 0.3})
+    with live_server(registry_over(loaded_model()), impatient) as address:
+        for begun in (b"", HELLO[:20]):
+            with connection(address) as stalled:  # reading ends with an error after 30 s
+                stalled.sendall(begun)
+                assert read_to_end(stalled) == b""
 
 
 def test_a_key_in_the_certificates_file_is_found(pem: Authority) -> None:

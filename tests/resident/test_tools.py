@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
+from llguidance import LLMatcher, LLTokenizer
 from openai import OpenAI, pydantic_function_tool
 from openai.types.chat import ChatCompletion, ChatCompletionMessage
 from pydantic import BaseModel
 
+from tests.custom_grammars import APPLY_PATCH, ARITHMETIC, LINES
 from tests.resident.conftest import LiveServer
 
 MODEL = "caravan-resident"
@@ -268,3 +270,34 @@ def test_an_answer_is_continued(ask: Ask) -> None:
     ]
     answer = ask(messages, extra_body={"continue_final_message": True}).choices[0].message
     assert answer.content == " France is Paris."
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("grammar", [APPLY_PATCH, ARITHMETIC, LINES])
+def test_the_input_of_a_custom_tool_keeps_to_its_grammar(
+    ask: Ask, client: OpenAI, grammar: str, seed: int
+) -> None:
+    described = {"name": "run", "description": "Work something out."}
+    definition = {"syntax": "lark", "definition": grammar}
+    hot: dict[str, Any] = {"temperature": 1.5, "tool_choice": "required"}
+    form = {"type": "grammar", "grammar": definition}
+    tool = {"type": "custom", "custom": {**described, "format": form}}
+    choice = ask("Work out 1 + 2.", tools=[tool], seed=seed, max_tokens=200, **hot).choices[0]
+    assert choice.message.tool_calls
+    for call in choice.message.tool_calls:
+        assert call.type == "custom"
+        judge(grammar, call.custom.input, is_whole=choice.finish_reason == "tool_calls")
+    flat: Any = {"type": "custom", **described, "format": {"type": "grammar", **definition}}
+    answer = client.responses.create(
+        model=MODEL, input="Work out 1 + 2.", tools=[flat], max_output_tokens=200, **hot
+    )
+    (first, *_) = [item for item in answer.output if item.type == "custom_tool_call"]
+    judge(grammar, first.input, is_whole=answer.status == "completed")
+
+
+def judge(grammar: str, text: str, *, is_whole: bool) -> None:
+    """Whether a text, or the beginning of one, is the grammar's, in llguidance's own eyes."""
+    matcher = LLMatcher(LLTokenizer("byte"), grammar, log_level=0)
+    data = list(text.rstrip().encode() if "%ignore" in grammar else text.encode())
+    assert matcher.try_consume_tokens(data) == len(data), text
+    assert matcher.is_accepting() or not is_whole, text

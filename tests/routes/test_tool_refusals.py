@@ -77,7 +77,12 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
         },
         "tools[0].function.parameters",
     ),
-    ("a lark grammar", {"tools": [custom("lark", "start: /a/")]}, "tools[0].custom.format.grammar.syntax"),
+    ("a bad grammar", {"tools": [custom("lark", "start: a")]}, "tools[0].custom.format.grammar.definition"),
+    (
+        "a grammar without a counterpart inside of JSON",
+        {"tools": [custom("lark", "start: %json {}")]},
+        "tools[0].custom.format.grammar.definition",
+    ),
     ("a bad pattern", {"tools": [custom("regex", "(")]}, "tools[0].custom.format.grammar.definition"),
     ("another syntax", {"tools": [custom("peg", "a")]}, "tools[0].custom.format.grammar.syntax"),
     ("a choice of no tools", {"tool_choice": "required"}, "tool_choice"),

@@ -1,6 +1,7 @@
 """The formats of tool calls, by name."""
 
 from server.chat.tool_parsers.deepseek import DeepSeekFormat
+from server.chat.tool_parsers.dsml_format import DsmlFormat
 from server.chat.tool_parsers.gemma import GemmaFormat
 from server.chat.tool_parsers.glm import GlmFormat
 from server.chat.tool_parsers.harmony import HarmonyFormat
@@ -70,6 +71,8 @@ MISTRAL_LIST = MistralFormat("mistral_list", is_list=True)
 MISTRAL = MistralFormat("mistral", is_list=False)
 DEEPSEEK_V3 = DeepSeekFormat("deepseek_v3", is_fenced=True)
 DEEPSEEK_V31 = DeepSeekFormat("deepseek_v31", is_fenced=False)
+DEEPSEEK_V32 = DsmlFormat("deepseek_v32", "<｜DSML｜function_calls>", "</｜DSML｜function_calls>")
+DEEPSEEK_V4 = DsmlFormat("deepseek_v4", "<｜DSML｜tool_calls>", "</｜DSML｜tool_calls>")
 KIMI = KimiFormat()
 LLAMA_PYTHONIC = PythonicFormat("pythonic", "<|python_start|>", "<|python_end|>", is_bare=True)
 LFM2 = PythonicFormat("lfm2", "<|tool_call_start|>", "<|tool_call_end|>")
@@ -104,6 +107,8 @@ _ALL: tuple[ToolFormat, ...] = (
     MISTRAL,
     DEEPSEEK_V3,
     DEEPSEEK_V31,
+    DEEPSEEK_V32,
+    DEEPSEEK_V4,
     KIMI,
     LLAMA_PYTHONIC,
     LFM2,

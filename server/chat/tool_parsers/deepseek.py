@@ -64,8 +64,7 @@ class DeepSeekFormat(ToolFormat):
         if self.is_fenced:
             head, tail, between = f"{_CALL}function{_SEPARATOR}%s\n```json\n", f"\n```{_CALL_END}", "\n"
         calls = [
-            f"{lark.literal(head % tool.name)} {lark.arguments(tool.parameters)} {lark.literal(tail)}"
-            for tool in tools
+            f"{lark.literal(head % tool.name)} {lark.arguments(tool)} {lark.literal(tail)}" for tool in tools
         ]
         inner = repeated(lark.rule(either(calls)), lark.literal(between), parallel=parallel)
         return f"{lark.literal(_SECTION)} {inner} {lark.literal(_SECTION_END)}"

@@ -80,4 +80,4 @@ class GemmaFormat(ToolFormat):
         if kind == {"object"} and schema.get("properties") and schema.keys() <= _PLAIN_OBJECT:
             inner = declared(ToolSpec(parameter.name, {**root, **schema}, parameter.is_strict))
             return self._object(lark, inner)
-        return lark.json(schema, root)
+        return parameter.json(lark)

@@ -45,12 +45,11 @@ class HarmonyFormat(ToolFormat):
 
     def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:  # noqa: ARG002
         after = [
-            f"{lark.literal(f'{tool.name} <|constrain|>json{_MESSAGE}')} {lark.arguments(tool.parameters)}"
+            f"{lark.literal(f'{tool.name} <|constrain|>json{_MESSAGE}')} {lark.arguments(tool)}"
             for tool in tools
         ]
         before = [
-            f"{lark.literal(f'{tool.name}<|channel|>commentary json{_MESSAGE}')}"
-            f" {lark.arguments(tool.parameters)}"
+            f"{lark.literal(f'{tool.name}<|channel|>commentary json{_MESSAGE}')} {lark.arguments(tool)}"
             for tool in tools
         ]
         start = lark.literal("<|start|>assistant")

@@ -90,7 +90,7 @@ class JsonFormat(ToolFormat):
         name = re.escape(json.dumps(tool.name))
         head = lark.terminal(rf"\{{{SPACE}(?:{kind})?{key}{name}{SPACE}{arguments}")
         end = lark.terminal(rf"{SPACE}\}}")
-        return f"{head} {lark.arguments(tool.parameters)} {end}"
+        return f"{head} {lark.arguments(tool)} {end}"
 
 
 def json_calls(
@@ -99,7 +99,7 @@ def json_calls(
     """One call of each tool as an expression."""
     heads = [f'{{"{name_key}": {json.dumps(tool.name)}, "{arguments_key}": ' for tool in tools]
     return [
-        f"{lark.literal(head)} {lark.arguments(tool.parameters)} {lark.literal('}')}"
+        f"{lark.literal(head)} {lark.arguments(tool)} {lark.literal('}')}"
         for head, tool in zip(heads, tools, strict=True)
     ]
 

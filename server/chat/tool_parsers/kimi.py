@@ -46,8 +46,7 @@ class KimiFormat(ToolFormat):
         number = lark.terminal("0|[1-9][0-9]{0,3}")
         begin, end = lark.literal(_ARGUMENTS), lark.literal(_CALL_END)
         calls = [
-            f"{lark.literal(f'{_CALL}functions.{tool.name}:')} {number} {begin}"
-            f" {lark.arguments(tool.parameters)} {end}"
+            f"{lark.literal(f'{_CALL}functions.{tool.name}:')} {number} {begin} {lark.arguments(tool)} {end}"
             for tool in tools
         ]
         inner = repeated(lark.rule(either(calls)), parallel=parallel)

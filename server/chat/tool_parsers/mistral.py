@@ -47,8 +47,5 @@ class MistralFormat(ToolFormat):
             inner = repeated(call, lark.literal(", "), parallel=parallel)
             return f"{lark.literal(f'{_CALLS}[')} {inner} {lark.literal(']')}"
         call_id = f"({lark.literal(_ID)} {lark.terminal('[A-Za-z0-9]{9}')})? {lark.literal(_ARGUMENTS)}"
-        calls = [
-            f"{lark.literal(f'{_CALLS}{tool.name}')} {call_id} {lark.arguments(tool.parameters)}"
-            for tool in tools
-        ]
+        calls = [f"{lark.literal(f'{_CALLS}{tool.name}')} {call_id} {lark.arguments(tool)}" for tool in tools]
         return repeated(lark.rule(either(calls)), parallel=parallel)

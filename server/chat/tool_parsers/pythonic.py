@@ -119,4 +119,4 @@ def _value_rule(lark: LarkWriter, parameter: Parameter) -> str:
         parameter.schema
     ):
         return '("True" | "False")'
-    return lark.json(parameter.schema, parameter.root)
+    return parameter.json(lark)

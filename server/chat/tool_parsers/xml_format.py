@@ -6,12 +6,18 @@ from dataclasses import dataclass
 
 from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter, either, repeated
-from server.chat.parameters import ANY_NAME, accepts_any, copy_parameter, declared, named, parameter_rule
+from server.chat.parameters import (
+    ANY_NAME,
+    Parameter,
+    accepts_any,
+    copy_parameter,
+    declared,
+    named,
+    parameter_rule,
+)
 from server.chat.reader import Markers, Reader, RejectedError, Steps
 from server.chat.tool_parsers.tool_format import ToolFormat, end_call
 from server.chat.tool_spec import ToolSpec
-
-_PARAMETER_END = "</parameter>"
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class XmlFormat(ToolFormat):
     call_open: str = "<function="
     call_end: str = "</function>"
     parameter_open: str = "<parameter="
+    parameter_end: str = "</parameter>"
     name_end: str = ">"
     pad: str = "\n"
     is_section: bool = False
@@ -61,14 +68,23 @@ class XmlFormat(ToolFormat):
             mark = yield from reader.expect(self.parameter_open, self.call_end, self.end)
             if mark != self.parameter_open:
                 break
-            key = yield from self._read_name(reader)
-            writer.arguments(f"{separator}{json.dumps(key, ensure_ascii=False)}: ")
-            parameter = named(writer.tools.get(name), key)
-            yield from copy_parameter(reader, writer.arguments, parameter, _PARAMETER_END, self.pad)
+            yield from self._read_parameter(reader, writer, writer.tools.get(name), separator)
             separator = ", "
         writer.arguments("}")
         end_call(reader, writer)
         return mark
+
+    def _read_parameter(
+        self, reader: Reader, writer: EventWriter, tool: ToolSpec | None, separator: str
+    ) -> Steps[None]:
+        """A parameter from its name on, with a `separator` before it."""
+        parameter = self._named(tool, (yield from self._read_name(reader)))
+        writer.arguments(f"{separator}{json.dumps(parameter.name, ensure_ascii=False)}: ")
+        yield from copy_parameter(reader, writer.arguments, parameter, self.parameter_end, self.pad)
+
+    def _named(self, tool: ToolSpec | None, name: str) -> Parameter:
+        """The parameter that a name, or what stands in place of it, means."""
+        return named(tool, name)
 
     def _read_name(self, reader: Reader) -> Steps[str]:
         pieces: list[str] = []
@@ -86,17 +102,22 @@ class XmlFormat(ToolFormat):
         return repeated(call, newline, parallel=parallel)
 
     def _call(self, lark: LarkWriter, tool: ToolSpec) -> str:
-        parts = []
-        if accepts_any(tool):
-            opened = (
-                f"{lark.literal(self.parameter_open)} {lark.terminal(ANY_NAME)} {lark.literal(self.name_end)}"
-            )
-            value = parameter_rule(lark, named(tool, ""), _PARAMETER_END, self.pad)
-            parts.append(lark.rule(f"{opened} {value} {lark.literal(chr(10))}") + "*")
+        parts = [self._parameter(lark, named(tool, "")) + "*"] if accepts_any(tool) else []
         for parameter in declared(tool):
-            opened = lark.literal(f"{self.parameter_open}{parameter.name}{self.name_end}")
-            value = parameter_rule(lark, parameter, _PARAMETER_END, self.pad)
-            part = lark.rule(f"{opened} {value} {lark.literal(chr(10))}")
+            part = self._parameter(lark, parameter)
             parts.append(part if parameter.is_required else f"{part}?")
         head = lark.literal(f"{self.call_open}{tool.name}{self.name_end}\n")
         return " ".join([head, *parts, lark.literal(self.call_end)])
+
+    def _parameter(self, lark: LarkWriter, parameter: Parameter) -> str:
+        """A rule for a parameter and the newline after it; one without a name may have any."""
+        opened = opening(lark, self.parameter_open, parameter.name, self.name_end)
+        value = parameter_rule(lark, parameter, self.parameter_end, self.pad)
+        return lark.rule(f"{opened} {value} {lark.literal(chr(10))}")
+
+
+def opening(lark: LarkWriter, before: str, name: str, after: str) -> str:
+    """The mark with which a parameter of some name begins, or of any."""
+    if name:
+        return lark.literal(f"{before}{name}{after}")
+    return f"{lark.literal(before)} {lark.terminal(ANY_NAME)} {lark.literal(after)}"

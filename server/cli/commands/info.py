@@ -95,6 +95,10 @@ def _size_rows(sizes: "Sizes") -> Iterator[tuple[str, str]]:
     config, memory = sizes.config, sizes.memory
     if memory.cells:
         yield "at once", f"{config.max_running} sequences ({sizes.reason}), {config.max_sequences} in memory"
+    if sizes.placement.taken:
+        placement = sizes.placement
+        on_gpus = f"{placement.num_layers} of {placement.num_all} layers, {shown_bytes(placement.num_bytes)}"
+        yield "on GPUs", on_gpus
     yield "memory", f"up to {shown_bytes(memory.total)} for {config.context_size} tokens of context:"
     yield "", f"{shown_bytes(memory.weights)} weights"
     if memory.cells:

@@ -17,6 +17,7 @@ from server.engine.gbnf.plan import (
     token_parts,
 )
 from server.engine.gbnf.syntax import Chars, GbnfError, Item, Ref, Sequence, Tokens
+from server.engine.gbnf.tails import looped
 from server.engine.gbnf.tokens import TokenNames, has_text
 
 # Of characters; a fuller grammar is refused by llguidance anyway.
@@ -30,7 +31,7 @@ class Translation:
 
     def __init__(self, text: str, names: TokenNames | None) -> None:
         """Raises GbnfError."""
-        grammar = sound(parse(text, names))
+        grammar = looped(sound(parse(text, names)))
         planner = Planner(grammar)
         named = token_parts(planner.plan({}))
         textual = frozenset(tokens for tokens in named if names is not None and _is_textual(tokens, names))

@@ -37,7 +37,10 @@ class Calls:
 
     def identity(self) -> list[object]:
         """All that the constraint depends on, and the paths that errors name."""
-        tools = [[t.path, t.name, t.spec.parameters, t.spec.strict, t.is_custom] for t in self.tools]
+        tools = [
+            [t.path, t.name, t.spec.parameters, t.spec.strict, t.spec.input_grammar, t.is_custom]
+            for t in self.tools
+        ]
         otherwise = None if self.otherwise is None else self.otherwise.grammar
         return [self.model_id, self.param, tools, self.is_parallel, self.after, self.begins, otherwise]
 
@@ -47,7 +50,7 @@ class Calls:
         A strict tool whose schema cannot be enforced is refused at the place; another one's arguments are
         then any JSON object.
         """
-        tools = [_checked(tool) for tool in self.tools]
+        tools = [_with_rules(grammars, _checked(tool)) for tool in self.tools]
         try:
             return self._compiled(grammars, tools)
         except GrammarError:
@@ -68,7 +71,8 @@ class Calls:
         if self.otherwise is not None:
             nested = f"bound: %lark {{\n{self.otherwise.grammar}\n}}\ncalls: %lark {{\n{text}\n}}"
             text = f"start: bound | calls\n{nested}"
-        return grammars.from_tool_grammar(text, self.after, self.begins)
+        is_ours = all(tool.spec.input_grammar is None for tool in tools)
+        return grammars.from_tool_grammar(text, self.after, self.begins, forces=is_ours)
 
 
 def _checked(tool: OfferedTool) -> OfferedTool:
@@ -83,6 +87,24 @@ def _checked(tool: OfferedTool) -> OfferedTool:
     return tool
 
 
+def _with_rules(grammars: GrammarCompiler, tool: OfferedTool) -> OfferedTool:
+    """The tool with the rules of its input's grammar, if it has one."""
+    if tool.spec.input_grammar is None:
+        return tool
+    try:
+        rules = grammars.quoted_rules(tool.spec.input_grammar)
+    except GrammarError as error:
+        place = "" if error.line is None else f"at line {error.line}, column {error.column}: "
+        raise _input_refusal(tool, f"{place}{error.message}") from error
+    return replace(tool, spec=replace(tool.spec, input_rules=rules))
+
+
+def _input_refusal(tool: OfferedTool, complaint: str) -> InvalidRequestError:
+    param = f"{tool.path}.format.grammar.definition"
+    message = f"'{param}' cannot be used: {complaint}.".replace("..", ".")
+    return InvalidRequestError(message, param=param, code="invalid_constraint")
+
+
 def _compilable(grammars: GrammarCompiler, tool: OfferedTool) -> OfferedTool:
     try:
         located(grammars, dict(tool.spec.parameters))
@@ -95,10 +117,9 @@ def _without_schema(tool: OfferedTool, error: SchemaError) -> OfferedTool:
     if not tool.spec.strict:
         return _relaxed(tool)
     if tool.is_custom:
-        param, place = f"{tool.path}.format.grammar.definition", "cannot be used"
-    else:
-        param, place = f"{tool.path}.parameters", f"at {error.pointer}"
-    message = f"'{param}' {place}: {error.message}.".replace("..", ".")
+        raise _input_refusal(tool, error.message) from error
+    param = f"{tool.path}.parameters"
+    message = f"'{param}' at {error.pointer}: {error.message}.".replace("..", ".")
     raise InvalidRequestError(message, param=param, code="invalid_constraint") from error
 
 

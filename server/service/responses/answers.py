@@ -1,7 +1,7 @@
 """Responses as routes are given them: those that end with their client, and those that go on alone."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 import anyio
@@ -35,13 +35,13 @@ class Background:
         self.task.cancel()
         await asyncio.wait([self.task])
 
-    async def follow(self, first: int) -> AsyncGenerator[bytes, None]:
+    async def follow(self, first: int) -> AsyncGenerator[Sequence[bytes], None]:
         """The data of events from number `first` on, as they come."""
         while True:
             changed, is_done = self._changed, self.task.done()
-            while first < len(self.run.log):
-                yield self.run.log[first]
-                first += 1
+            if together := self.run.log[first:]:
+                yield together
+                first += len(together)
             if is_done:
                 return
             await changed.wait()
@@ -91,19 +91,19 @@ class ResponseAnswer:
         self._opening = asyncio.create_task(self._begin(seconds))
         await fail_early(self._opening, seconds)
 
-    async def events(self) -> AsyncGenerator[bytes, None]:
-        """The data of each event."""
+    async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
+        """The data of the events, those together that are there together."""
         assert self._opening is not None
         try:
             await self._opening
         except CaravanError as error:
             record.current().fail(error.code)
-            yield to_event(_error_event(error))
+            yield [to_event(_error_event(error))]
             return
         events = self._run.events() if self._background is None else self._background.follow(0)
         async with aclosing(events):
-            async for data in events:
-                yield padded_event(data) if self._is_padded else data
+            async for together in events:
+                yield [padded_event(data) for data in together] if self._is_padded else together
         if self._run.error is not None:
             record.current().fail(self._run.error.code)
 
@@ -135,7 +135,7 @@ class Replay:
 
     stream = True
 
-    def __init__(self, events: AsyncGenerator[bytes, None], *, is_padded: bool) -> None:
+    def __init__(self, events: AsyncGenerator[Sequence[bytes], None], *, is_padded: bool) -> None:
         self._events = events
         self._is_padded = is_padded
 
@@ -147,10 +147,10 @@ class Replay:
         """All has been found by now."""
         return
 
-    async def events(self) -> AsyncGenerator[bytes, None]:
-        """The data of each event."""
-        async for data in self._events:
-            yield padded_event(data) if self._is_padded else data
+    async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
+        """The data of the events, those together that are there together."""
+        async for together in self._events:
+            yield [padded_event(data) for data in together] if self._is_padded else together
 
     async def aclose(self) -> None:
         """Stop reading; what is read goes on."""

@@ -1,7 +1,7 @@
 """One response being made: read, answered by a model that is held meanwhile, and kept."""
 
 import logging
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 
 import anyio
@@ -116,15 +116,17 @@ class ResponseRun:
             await self._archive.do(lambda store: store.begin(self.owner, body, self._input))
             self._is_kept = True
 
-    async def events(self) -> AsyncGenerator[bytes, None]:
-        """The data of each event, where the request asks for a stream; the last comes after it is stored."""
+    async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
+        """The data of the events of each output, where the request asks for a stream.
+
+        The last come after the response is stored.
+        """
         writer = self._following
-        for data in self._sent(writer.begin()):
-            yield data
+        yield self._sent(writer.begin())
         try:
             async with aclosing(self._told()) as told:
-                async for data in told:
-                    yield data
+                async for together in told:
+                    yield together
             outcome = list(self._completion())
         except CaravanError as error:
             self.error = error
@@ -136,22 +138,19 @@ class ResponseRun:
         self._has_ended = True
         sent = self._sent(outcome)
         await self._keep_outcome()
-        for data in sent:
-            yield data
+        yield sent
         if self._last is not None and self.error is None:
             prepared = self._ready
             await judge(prepared.judge, prepared.generation.model.id, [writer.content], {0: self._last})
 
-    async def _told(self) -> AsyncGenerator[bytes, None]:
+    async def _told(self) -> AsyncGenerator[Sequence[bytes], None]:
         """What comes between the beginning and the outcome."""
         if self._prepared is None:
             await self.prepare(is_patient=True)
         writer, prepared = self._following, self._ready
-        for data in self._sent(writer.start(prepared.reading, self._logprobs())):
-            yield data
+        yield self._sent(writer.start(prepared.reading, self._logprobs()))
         async for output in prepared.generation:
-            for data in self._sent(writer.feed(output.text, output.logprobs)):
-                yield data
+            yield self._sent(writer.feed(output.text, output.logprobs))
             if output.finish_reason is not None:
                 self._last = output
 

@@ -1,7 +1,7 @@
 """All that can be done with responses: make them, ask for them again, cancel, delete and list their input."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Literal, TypeVar
 
 import msgspec
@@ -71,7 +71,7 @@ class ResponseService:
                 param="stream",
                 code="invalid_value",
             )
-        return Replay(_each(kept[first:]), is_padded=is_padded)
+        return Replay(_at_once(kept[first:]), is_padded=is_padded)
 
     async def cancel(self, response_id: str) -> bytes:
         """End a background response; one that has ended stays as it is."""
@@ -141,6 +141,5 @@ class ResponseService:
             raise ResponseNotFoundError(f"Response with id '{response_id}' not found.") from error
 
 
-async def _each(events: list[bytes]) -> AsyncGenerator[bytes, None]:
-    for data in events:
-        yield data
+async def _at_once(events: Sequence[bytes]) -> AsyncGenerator[Sequence[bytes], None]:
+    yield events

@@ -70,11 +70,29 @@ OWN = {
     "text of tokens": 'root ::= "<think>" [^<]* "</think>"',
 }
 
+# Recursion at the end of rules, which becomes loops.
+TAILS = {
+    "list": 'root ::= item | item "," root\nitem ::= [a-z]+',
+    "list of lists": 'root ::= "[" (list | ) "]"\nlist ::= (root | [0-9]) ("," list)?',
+    "operators": "root ::= e\ne ::= n (op e)*\nn ::= [0-9]+\nop ::= [-+*/]",
+    "operators with signs": 'root ::= "-" root | n ("+" root | "^" n)* | [a-z] ("*" root)*\nn ::= [0-9]+',
+    "at least one operator": 'root ::= n | "(" root ")" | n (op root)+\nn ::= [0-9]+\nop ::= [-+*/]',
+    "terms and factors": 'root ::= t ("+" root)?\nt ::= f | f "*" t\nf ::= [0-9]+ | "(" root ")"',
+    "terms and factors again": 'root ::= t ("+" root)*\nt ::= f ("*" t)*\nf ::= [0-9]+ | "(" root ")"',
+    "states": 'root ::= "a" x | "b" y | "."\n'
+    'x ::= "c" root | "d" y | root "!"\ny ::= "e" x | "f" root | "g" y',
+    "statements": 'root ::= s root | s\ns ::= [a-z]+ "=" v ";\\n" | "{" root "}"\nv ::= [0-9]+ | "(" v ")"',
+    "brackets": 'root ::= "(" root ")" root | "[" root "]" root | ""',
+    "repeats itself": 'root ::= [0-9] ("," root*)? | "<" root{0,2} ">"',
+    "repeats two": 'root ::= [0-9] ("," root)* | [a-z] (";" root)* | "(" root ")"',
+}
+
 # Those that name tokens of the resident model; sets are equal to the last control token.
 TOKENS = {
     "thinking": "root ::= <think> thinking </think> .\nthinking ::= !</think>*",
     "thinking by number": "root ::= <[3068]> thinking <[3069]>\nthinking ::= !<[3069]>*",
     "only tokens": "root ::= <[5]> !<[6]>{2,3} | <[6]> <[7]>",
     "tokens in common": "root ::= (<[5]> | !<[5]> !<[6]>)+",
+    "tokens at the end": 'root ::= <tool_call> [a-z]+ ";" root | "(" root ")" root | </tool_call>',
     "one or no token": 'root ::= "ab" <tool_call>? ("\\n" [a-z]+)+',
 }

@@ -16,10 +16,10 @@ from server.engine.grammar import GrammarCompiler
 from server.engine.token_mask import MaskFactory, TokenMask
 from server.llama.model import Model
 from server.resident import model_path
-from tests.engine.gbnf.grammars import FILES, OWN, README, TOKENS
+from tests.engine.gbnf.grammars import FILES, OWN, README, TAILS, TOKENS
 from tests.llama.native import NativeGrammar
 
-TEXT = {**FILES, **README, **OWN}
+TEXT = {**FILES, **README, **OWN, **TAILS}
 NUM_WALKS = 3
 NUM_STEPS = 25
 

@@ -1,0 +1,128 @@
+"""The web side of a server: the application over models that still load, and its end in good order."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Generator
+from types import FrameType
+
+import uvicorn
+
+from server.app import create_app
+from server.auth.keys import KeyFileError
+from server.machine import allow_files
+from server.net.tls import TlsError, server_context
+from server.net.web_config import web_config
+from server.net.web_server import WebServer
+from server.registry import ModelRegistry
+from server.routes.deps import Services
+from server.service.presets import PresetError
+from server.settings import Settings
+from server.tracing import Tracing, TracingError, open_tracing
+
+log = logging.getLogger(__name__)
+
+# Open files besides connections: models, pipes to engines, stored responses.
+_OTHER_FILES = 256
+
+
+class WebError(Exception):
+    """The web side cannot be opened; the message is one line for the operator."""
+
+
+class AppServer(WebServer):
+    """Ends in good order: what is being made gets its time, then one error each, then the engines go.
+
+    `tracing` outlives it, for the last requests.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        registry: ModelRegistry,
+        services: Services,
+        settings: Settings,
+        tracing: Tracing | None,
+    ) -> None:
+        super().__init__(config, handshake_seconds=settings.head_seconds)
+        self.tracing = tracing
+        self._registry = registry
+        self._services = services
+        self._grace = settings.shutdown_seconds
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening and wait for running requests and background responses, but not for ever."""
+        closing = asyncio.create_task(self._close_after_grace())
+        settling = asyncio.create_task(self._services.responses.settle())
+        # Those that uvicorn waits for, until it is told to wait no longer.
+        self.server_state.tasks.add(settling)
+        settling.add_done_callback(self.server_state.tasks.discard)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            for task in (closing, settling):
+                task.cancel()
+            await asyncio.gather(closing, settling, return_exceptions=True)
+
+    async def _close_after_grace(self) -> None:
+        await asyncio.sleep(self._grace)
+        await self._registry.close()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take SIGINT and SIGTERM while the server runs; the second one stops waiting for requests.
+
+        uvicorn's own version does so for SIGINT alone, and raises a signal again at the end, before our
+        clean-up has run.
+        """
+
+        def handle(_number: int, _frame: FrameType | None) -> None:
+            self.force_exit = self.should_exit
+            self.should_exit = True
+
+        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    """What was asked for in vain is an error; variables that hold for all programs are not asked of us."""
+    try:
+        return open_tracing(settings.otlp_endpoint)
+    except TracingError as error:
+        if settings.otlp_endpoint is not None:
+            raise WebError(str(error)) from error
+        log.warning("no traces are sent: %s", error)
+        return None
+
+
+def open_web(settings: Settings, registry: ModelRegistry) -> AppServer:
+    """Everything before the first connection. Raises WebError."""
+    tracing = _tracing(settings)
+    try:
+        app = create_app(settings, registry, tracing)
+        tls = server_context(settings)
+    except (PresetError, KeyFileError, TlsError) as error:
+        raise WebError(str(error)) from error
+    services: Services = app.state.services
+    config = web_config(
+        app,
+        settings,
+        max_connections=_max_connections(settings.max_connections),
+        count_error=services.metrics.count_error,
+        tls=tls,
+    )
+    return AppServer(config, registry, services, settings, tracing)
+
+
+def _max_connections(wanted: int) -> int:
+    """As many as the system has files for."""
+    allowed = allow_files(wanted + _OTHER_FILES) - _OTHER_FILES
+    if allowed < wanted:
+        log.warning("at most %d connections: the limit of open files (ulimit -n) allows no more", allowed)
+    return max(1, min(wanted, allowed))

@@ -1,0 +1,13 @@
+"""`caravan` over an engine that computes nothing; run by its path, so that it may be that of any tree."""
+
+import os
+from pathlib import Path
+
+from server.cli import main
+from server.engine.child import EngineChild
+
+if __name__ == "__main__":
+    # The child finds its module beside this file.
+    os.environ["PYTHONPATH"] += os.pathsep + os.fspath(Path(__file__).parent)
+    EngineChild.module = "idle_engine"
+    main()

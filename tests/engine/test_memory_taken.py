@@ -1,0 +1,90 @@
+"""Estimates of memory, held against what engine processes really take."""
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from server.engine.client import AsyncEngine
+from server.engine.config import EngineConfig
+from server.engine.embedding import EmbedRequest, Pooling
+from server.engine.sizing import resources, sizes_of
+from tests.conftest import TinyModels
+from tests.engine.harness import request
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+
+LENGTH = 1900
+# An estimate has masks over all cells, and a step writes those that its texts reach: here, one in 64. They
+# are an eighth of the whole; where layers with windows have masks of their own, a quarter.
+LEAST_SHARE = 0.75
+
+
+def taken(engine: AsyncEngine) -> int:
+    """Bytes that a process occupies, libraries and mapped weights with it: the same whoever shares them."""
+    text = Path(f"/proc/{engine.pid}/smaps_rollup").read_text()
+    found = re.search(r"^Rss:\s+(\d+) kB", text, re.MULTILINE)
+    assert found
+    return 1024 * int(found[1])
+
+
+async def work(engine: AsyncEngine) -> None:
+    """A long prompt, and a long text for its vector."""
+    token_ids = [i % 250 for i in range(LENGTH)]
+    if engine.traits.can_generate:
+        async for _ in engine.generate(request("text", token_ids, max_tokens=2)):
+            pass
+    vectors = EmbedRequest(
+        id="vector", inputs=(tuple(token_ids[: engine.context_size]),), pooling=Pooling.MEAN
+    )
+    async for _ in engine.embed(vectors):
+        pass
+
+
+async def measured(config: EngineConfig, *, is_worked: bool) -> tuple[int, AsyncEngine]:
+    engine = AsyncEngine(config)
+    try:
+        await engine.start()
+        if is_worked:
+            await work(engine)
+        return taken(engine), engine
+    finally:
+        await engine.close()
+
+
+# Cells that are more than everything else: 32 and 64 MiB of them.
+@pytest.mark.parametrize("architecture", ["llama", "gemma3", "mamba", "lfm2"])
+def test_an_engine_takes_what_is_estimated_and_no_more(tiny_models: TinyModels, architecture: str) -> None:
+    config = EngineConfig(
+        model_path=str(tiny_models[architecture]), num_cells=1 << 17, batch_size=64, num_threads=1
+    )
+    used, engine = asyncio.run(measured(config, is_worked=True))
+    assert engine.sizes is not None
+    memory = engine.sizes.memory
+    estimated = memory.at_start + memory.vectors
+    assert LEAST_SHARE * estimated <= used <= estimated
+
+
+def test_more_cells_take_as_much_more_as_is_estimated(tiny_models: TinyModels) -> None:
+    few, many = (
+        EngineConfig(model_path=str(tiny_models["gemma3"]), num_cells=count, num_parked_tokens=0)
+        for count in (1 << 13, 1 << 17)
+    )
+    (used_by_few, one), (used_by_many, other) = (
+        asyncio.run(measured(config, is_worked=False)) for config in (few, many)
+    )
+    assert one.sizes is not None
+    assert other.sizes is not None
+    more = other.sizes.memory.cells - one.sizes.memory.cells
+    # llama.cpp's books are a sixth of this; an allocator's own are some hundred kilobytes.
+    assert used_by_many - used_by_few == pytest.approx(more, rel=0.05)
+
+
+def test_the_estimate_before_the_load_is_what_the_engine_settles_on(tiny_models: TinyModels) -> None:
+    config = EngineConfig(model_path=str(tiny_models["llama"]), num_threads=1)
+    foreseen = sizes_of(config, resources())
+    _, engine = asyncio.run(measured(config, is_worked=False))
+    assert engine.sizes == foreseen
+    assert engine.need == foreseen.memory.total
