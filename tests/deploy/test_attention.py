@@ -100,7 +100,7 @@ class Head:
 
     @property
     def scale(self) -> float:
-        scale = self.q.shape[1] ** -0.5
+        scale = float(self.q.shape[1] ** -0.5)
         return scale / self.softcap if self.softcap else scale
 
     def expected(self) -> NDArray[np.float64]:
