@@ -118,8 +118,8 @@ class Head:
         return result
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+@pytest.fixture(scope="module", params=["-march=native", "-mavx2 -mfma -mf16c"])
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     try:
         toolchain = compiler.find()
     except BuildError:
@@ -129,7 +129,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     kernel, _ = recipe.KERNELS
     source.write_text(FROM_GGML + kernel.read_text() + EXPORTED)
     path = folder / "attention.so"
-    options = ["-O2", "-march=native", "-shared", "-fPIC", "-o", str(path), str(source)]
+    options = ["-O2", *request.param.split(), "-shared", "-fPIC", "-o", str(path), str(source)]
     if subprocess.run([*toolchain.cxx.command, *options], check=False).returncode != 0:
         pytest.skip("not a processor that it is for")
     loaded = ctypes.CDLL(str(path))
