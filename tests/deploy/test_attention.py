@@ -137,6 +137,8 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if subprocess.run([*toolchain.cxx.command, *options], check=False).returncode != 0:
         pytest.skip("not a processor that it is for")
     loaded = ctypes.CDLL(str(path))
+    if hasattr(loaded, "runs_here") and not loaded.runs_here():
+        pytest.skip("not a processor that it is for")
     loaded.next_seen.argtypes = [ctypes.c_void_p, ctypes.c_longlong, ctypes.c_longlong]
     loaded.next_seen.restype = ctypes.c_longlong
     return loaded
@@ -144,7 +146,7 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def _attend(library: ctypes.CDLL, head: Head) -> tuple[Floats, int]:
     """The kernel's result and its number of runs."""
-    if not hasattr(library, "attend") or not library.runs_here():
+    if not hasattr(library, "attend"):
         pytest.skip("a processor without AVX2")
     rows, k_size = head.q.shape
     cells, v_size = head.v.shape
