@@ -100,7 +100,7 @@ def test_a_refusal_says_what_the_server_said(url: str) -> None:
 def test_input_that_is_no_terminal_is_read_by_lines(url: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "server", "chat", "--url", url],
-        input="/set temperature -1\nHi\n/set temperature\nHi\n/show\n",
+        input="/set temperature -1\nHi\n/set temperature\nHi\n/show\n/quit\n/nothing\n",
         capture_output=True,
         text=True,
         timeout=60,
@@ -109,6 +109,7 @@ def test_input_that_is_no_terminal_is_read_by_lines(url: str) -> None:
     )
     assert "(the server answered 400: " in ended.stdout
     assert "turns: 1" in ended.stdout
+    assert "/nothing" not in ended.stdout
 
 
 def test_a_model_that_cannot_be_served_is_one_line(tmp_path: Path) -> None:

@@ -9,7 +9,11 @@ HELP = """\
 /show             what is set
 /reset            forget what was said
 /help             this
+/quit             end, as Ctrl-D does
 Enter sends, Alt-Enter begins a new line, Ctrl-C stops an answer, Ctrl-D ends."""
+
+# What people know from other programs, besides.
+ENDS = ("/quit", "/exit", "/bye")
 
 
 class Conversation:

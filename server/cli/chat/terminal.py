@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from server.cli.chat.client import ChatClient, ChatError, Piece
-from server.cli.chat.conversation import Conversation
+from server.cli.chat.conversation import ENDS, Conversation
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 
 
 def talk(client: ChatClient, conversation: Conversation, history: Path) -> None:
-    """One turn after the other, until there is no more input."""
+    """One turn after the other, until there is no more input or it says so."""
     for text in _typed(history):
+        if text in ENDS:
+            return
         if text.startswith("/"):
             print(conversation.command(text))
         elif text:
