@@ -27,6 +27,7 @@ from server.engine.escaping.nodes import (
     repeat,
 )
 from server.engine.escaping.regex import regex
+from server.engine.repetition import times
 
 # Of what is written for one grammar.
 MAX_LENGTH = 1_000_000
@@ -261,7 +262,7 @@ def _pattern(node: Node) -> str:
         case Alt(options=options):
             return _bounded(f"(?:{'|'.join(map(_pattern, options))})")
         case Repeat(node=inner, low=low, high=high):
-            return f"(?:{_pattern(inner)}){_count(low, high)}"
+            return f"(?:{_pattern(inner)}){times(low, high)}"
     raise TypeError(node)
 
 
@@ -283,16 +284,5 @@ def _expression(node: Node) -> str:
         case Not(node=inner):
             return f"({in_slashes(_pattern(Repeat(ANY, 0, None)))} & ~{_expression(inner)})"
         case Repeat(node=inner, low=low, high=high):
-            return f"({_expression(inner)}){_count(low, high)}"
+            return f"({_expression(inner)}){times(low, high)}"
     raise TypeError(node)
-
-
-def _count(low: int, high: int | None) -> str:
-    match low, high:
-        case 0, None:
-            return "*"
-        case 1, None:
-            return "+"
-        case 0, 1:
-            return "?"
-    return f"{{{low},{'' if high is None else high}}}"

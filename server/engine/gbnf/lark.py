@@ -19,6 +19,7 @@ from server.engine.gbnf.plan import (
 from server.engine.gbnf.syntax import Chars, GbnfError, Item, Ref, Sequence, Tokens
 from server.engine.gbnf.tails import looped
 from server.engine.gbnf.tokens import TokenNames, has_text
+from server.engine.repetition import times
 
 # Of characters; a fuller grammar is refused by llguidance anyway.
 _MAX_SIZE = 4_000_000
@@ -85,13 +86,13 @@ class _Writer:
             case Terminal(run, is_optional):
                 return self._terminal(run) + ("?" if is_optional else "")
             case RulePart(rule, low, high):
-                return f"r{rule}" + _times(low, high)
+                return f"r{rule}" + times(low, high)
             case TokenPart(tokens, low, high):
-                return f"({self._tokens[tokens]})" + _times(low, high)
+                return f"({self._tokens[tokens]})" + times(low, high)
             case Loop((Terminal(run, True),), _, high):
-                return self._terminal(run) + _times(0, high)
+                return self._terminal(run) + times(0, high)
             case Loop(parts, low, high):
-                return f"({self._parts(parts)})" + _times(low, high)
+                return f"({self._parts(parts)})" + times(low, high)
 
     def _terminal(self, run: Sequence) -> str:
         name = self._terminals.get(run)
@@ -129,7 +130,7 @@ class _Writer:
                 text = self._regular(rule, is_filled=isinstance(item.symbol, _Filled))
             case _:
                 raise AssertionError("tokens are no part of terminals")
-        return text + _times(item.low, item.high)
+        return text + times(item.low, item.high)
 
     def _regular(self, rule: int, *, is_filled: bool) -> str:
         key = (rule, is_filled)
@@ -141,19 +142,6 @@ class _Writer:
 
 class _Filled(Ref):
     """The texts of a rule that are not empty."""
-
-
-def _times(low: int, high: int | None) -> str:
-    match low, high:
-        case 1, 1:
-            return ""
-        case 0, None:
-            return "*"
-        case 1, None:
-            return "+"
-        case 0, 1:
-            return "?"
-    return f"{{{low},{'' if high is None else high}}}"
 
 
 def _class(ranges: Iterable[tuple[int, int]]) -> str:
