@@ -5,17 +5,20 @@ looks through all that it has found so far each time; it can neither be interrup
 the work is bounded by the alternatives of each rule times the places that name it, times the length of all.
 """
 
+import json
 import re
+
+from server.engine.schema_breadth import schema_breadth
 
 # Up to some tenths of a second for one place. Grammars of programming languages come to a hundredth of it.
 MAX_BREADTH = 1_000_000_000
 
+_DECODER = json.JSONDecoder()
 _PIECES = re.compile(
     r"""
     (?P<text> "(?:[^"\\\n]|\\.)*"i? | /(?:[^/\\\n]|\\.)+/[a-z]* )
     | //[^\n]*
-    | (?P<json> %json )
-    | (?P<brace> [{}] )
+    | (?P<json> %json \s* )
     | (?P<bar> \| )
     | (?P<defined> [A-Za-z_]\w* ) \s* (?:::_)? (?:[{\[][^}\]\n]*[}\]])? (?:\.-?\d+)? \s*:(?!:)
     | (?P<name> [A-Za-z_]\w* )
@@ -24,18 +27,16 @@ _PIECES = re.compile(
 )
 
 
-def breadth(text: str) -> int:
-    """An upper bound for a grammar, in comparisons; JSON schemas inside are left out."""
+def breadth(text: str) -> float:
+    """An upper bound for a grammar, in comparisons: its rules, and each JSON schema in it by itself."""
     alternatives: dict[str, int] = {}
     uses: dict[str, int] = {}
-    size, rule, depth, is_json = 0, "", 0, False
-    for piece in _PIECES.finditer(text):
-        kind, written = piece.lastgroup, piece[0]
-        if is_json:
-            depth += (written == "{") - (written == "}") if kind == "brace" else 0
-            is_json = depth > 0 or kind != "brace"
-        elif kind == "json":
-            is_json = True
+    size, rule, place, schemas = 0, "", 0, 0.0
+    while (piece := _PIECES.search(text, place)) is not None:
+        kind, written, place = piece.lastgroup, piece[0], piece.end()
+        if kind == "json":
+            schema, place = _json(text, place)
+            schemas += schema_breadth(schema)
         elif kind == "defined":
             rule = piece["defined"]
             alternatives[rule] = 0 if rule.isupper() else alternatives.get(rule, 0) + 1
@@ -47,4 +48,13 @@ def breadth(text: str) -> int:
         elif kind in ("text", "name"):
             size += 1
             uses[written] = uses.get(written, 0) + 1
-    return size * (size + sum(count * alternatives.get(name, 0) for name, count in uses.items()))
+    rules = size * (size + sum(count * alternatives.get(name, 0) for name, count in uses.items()))
+    return rules + schemas
+
+
+def _json(text: str, place: int) -> tuple[object, int]:
+    """The JSON that begins at a place, and where it ends; nothing, if it is none, as llguidance will tell."""
+    try:
+        return _DECODER.raw_decode(text, place)
+    except (ValueError, RecursionError):
+        return None, place

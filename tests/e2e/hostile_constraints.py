@@ -204,17 +204,25 @@ def broad() -> list[Fields]:
             found.append({"guided_grammar": f'start: e\ne: "a" | {" | ".join(names)}\n{rules}'})
         rules = "\n".join(f'{name} ::= "a" e e | "b" {name}' for name in names)
         found.append({"grammar": f'root ::= e\ne ::= "a" | {" | ".join(names)}\n{rules}'})
-        found.append({"json_schema": _crossing(names[:1600], names[:800])})
+        found.extend({"json_schema": schema} for schema in crossing(names[:1600], names[:1240]))
     return found
 
 
-def _crossing(inner: list[str], outer: list[str]) -> dict[str, Any]:
-    """Any of some objects, each of which leads to any of some others."""
+def crossing(inner: list[str], outer: list[str]) -> list[dict[str, Any]]:
+    """Any of some objects or arrays, each of which leads to any of some others."""
     place = {"x": {"$ref": "#/$defs/v"}}
-    return {
-        "anyOf": [{"properties": place, "required": ["x", name]} for name in outer],
-        "$defs": {"v": {"anyOf": [{"properties": {name: {"const": 1}}} for name in inner]}},
-    }
+    lists = [{"items": place["x"], "minItems": number} for number in range(len(outer))]
+    definitions = {"$defs": {"v": {"anyOf": [{"properties": {name: {"const": 1}}} for name in inner]}}}
+    return [
+        {"anyOf": [{"properties": place, "required": ["x", name]} for name in outer], **definitions},
+        {
+            "properties": place,
+            "required": ["x"],
+            "anyOf": [{"required": [name]} for name in outer],
+            **definitions,
+        },
+        {"anyOf": [{"type": "array", **items} for items in lists], **definitions},
+    ]
 
 
 def listed() -> list[Fields]:

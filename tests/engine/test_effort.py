@@ -9,6 +9,7 @@ from server.engine.effort import Effort, TooCostlyError, in_words
 from server.engine.gbnf.lark import Translation
 from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.lark_breadth import MAX_BREADTH, breadth
+from server.engine.schema_breadth import schema_breadth
 from server.engine.token_mask import ConstraintError, MaskFactory
 from tests.engine.gbnf.grammars import FILES, README
 from tests.engine.guided import SIZE, MarkerVocab, ids
@@ -42,7 +43,7 @@ def test_usual_grammars_are_far_from_the_limit(text: str) -> None:
     [
         ('start: "a" | b\nb: "c"', 3 * (3 + 1)),
         ('start: b b // b\nb: "//" | /b|b/\n  | b', 5 * (5 + 3 * 3)),
-        ('start: %json {"b": {"b": "}|"}} b\nb: B\nB: "b" | B', 2 * (2 + 1)),
+        ('start: %json {"b": {"b": "}|"}} b\nb: B\nB: "b" | B', 2 * (2 + 1) + 2 * 3 * (2 + 3)),
         ('?start[lazy]: b{1,3}\n!b{x}: "b"i | "c"', 3 * (3 + 2)),
     ],
 )
@@ -52,7 +53,9 @@ def test_what_is_counted(text: str, count: int) -> None:
 
 def test_a_schema_is_not_read_as_a_grammar() -> None:
     names = {f"a{n}": {"const": "b | c: d"} for n in range(500)}
-    assert breadth(f"start: %json {json.dumps({'properties': names})}") == 0
+    schema = {"properties": names}
+    assert breadth(f"start: %json {json.dumps(schema)}") == schema_breadth(schema)
+    assert breadth('start: %json {"a') == 1
 
 
 def test_time_is_allowed_at_once_and_for_every_token() -> None:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import unquote
 
 Check = Callable[[Any], str | None]
 
@@ -157,24 +156,3 @@ def subschemas(schema: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
             yield from (((keyword, str(index)), inner) for index, inner in enumerate(value))
         elif keyword in _SINGLE:
             yield (keyword,), value
-
-
-def pointer(path: tuple[str, ...]) -> str:
-    """A path as a JSON pointer; the whole document is `/`, which reads better than nothing."""
-    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in path) or "/"
-
-
-def resolve(root: object, reference: str) -> object:
-    """What a reference of the form `#/...` points to; raises LookupError."""
-    target = root
-    for step in unquote(reference)[1:].split("/")[1:]:
-        name = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(target, list):
-            if not name.isdecimal() or len(name) > 6:
-                raise LookupError(reference)
-            target = target[int(name)]
-        elif isinstance(target, dict):
-            target = target[name]
-        else:
-            raise LookupError(reference)
-    return target

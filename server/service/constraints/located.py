@@ -2,11 +2,12 @@
 
 import time
 from typing import Any, cast
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.params import Constraint
-from server.service.constraints.keywords import pointer, subschemas
+from server.json_pointer import pointer, steps
+from server.service.constraints.keywords import subschemas
 from server.service.constraints.one_of import all_exclusive
 from server.service.constraints.schema_check import SchemaError
 
@@ -73,7 +74,7 @@ class _Search:
             return []
         parts = [path + step for step, _ in subschemas(schema) if step[0] not in ("$defs", "definitions")]
         if "$ref" in schema:
-            parts.append(_steps(schema["$ref"]))
+            parts.append(steps(schema["$ref"]))
         return parts
 
     def _fault(self, path: tuple[str, ...]) -> GrammarError | None:
@@ -81,9 +82,9 @@ class _Search:
         is_over = self._num_attempts > _MAX_ATTEMPTS or time.monotonic() > self._deadline
         if is_over or _at(self._root, path) is False:
             return None
-        steps = quote(pointer(path)) if path else ""
+        written = quote(pointer(path)) if path else ""
         try:
-            schema = {"$ref": f"#/$defs/root{steps}", "$defs": {"root": self._moved}}
+            schema = {"$ref": f"#/$defs/root{written}", "$defs": {"root": self._moved}}
             self._grammars.from_schema(schema, are_exclusive=self._are_exclusive)
         except GrammarError as error:
             return error
@@ -106,9 +107,3 @@ def _at(root: object, path: tuple[str, ...]) -> object:
     for step in path:
         root = root[int(step)] if isinstance(root, list) else cast(dict[str, object], root)[step]
     return root
-
-
-def _steps(reference: str) -> tuple[str, ...]:
-    """The path that a reference stands for."""
-    steps = unquote(reference)[1:].split("/")[1:]
-    return tuple(step.replace("~1", "/").replace("~0", "~") for step in steps)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from server.service.constraints.keywords import resolve
+from server.json_pointer import resolve
 from server.service.constraints.schema_check import walk
 
 _INTEGER, _FRACTION = "integer", "fraction"

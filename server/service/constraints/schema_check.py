@@ -3,7 +3,8 @@
 from collections.abc import Container, Iterator
 from typing import Any
 
-from server.service.constraints.keywords import check_of, pointer, resolve, subschemas
+from server.json_pointer import pointer, resolve
+from server.service.constraints.keywords import check_of, subschemas
 
 MAX_BYTES = 262_144
 MAX_SCHEMAS = 5_000
