@@ -179,14 +179,15 @@ class _Survey:
         """Each way to satisfy all of some schemas, given the ways to satisfy each."""
         if len(parts) == 1:
             return parts[0]
-        if math.prod(map(len, parts)) > _MAX_LEAVES:
-            raise _EndlessError
         found = []
-        for leaves in itertools.product(*parts):
-            self._visit(1)
-            if len({kind for kind, _ in leaves}) == 1:
-                held = {id(schema): schema for _, schemas in leaves for schema in schemas}
-                found.append((leaves[0][0], tuple(held.values())))
+        for kind in _KINDS:
+            open_ = [[held for of, held in leaves if of == kind] for leaves in parts]
+            if math.prod(map(len, open_)) > _MAX_LEAVES:
+                raise _EndlessError
+            for combined in itertools.product(*open_):
+                self._visit(1)
+                schemas = {id(schema): schema for held in combined for schema in held}
+                found.append((kind, tuple(schemas.values())))
         return found
 
     def _visit(self, count: int) -> None:
