@@ -170,10 +170,18 @@ class _Survey:
         yield _own(schema)
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
-                yield [leaf for inner in _list(schema, keyword) for leaf in self._leaves_of_schema(inner)]
+                yield self._any_of(_list(schema, keyword))
         yield from (self._leaves_of_schema(inner) for inner in _list(schema, "allOf"))
         if "$ref" in schema:
             yield self._leaves_of_schema(self._target(schema))
+
+    def _any_of(self, schemas: list[Any]) -> list[_Leaf]:
+        found: list[_Leaf] = []
+        for schema in schemas:
+            found += self._leaves_of_schema(schema)
+            if len(found) > _MAX_LEAVES:
+                raise _EndlessError
+        return found
 
     def _together(self, parts: list[list[_Leaf]]) -> list[_Leaf]:
         """Each way to satisfy all of some schemas, given the ways to satisfy each."""
