@@ -64,30 +64,40 @@ class Candidates:
             return self
         if count == 1:
             return self.take(np.array([self.logits.argmax()]))
-        floor = _floor(self.logits, count)
-        if floor is None:
+        found = _reaching(self.logits, count)
+        if found is None:
             return self.where(largest(self.logits, count))
-        places = (self.logits >= floor).nonzero()[0]
-        return self.take(places[np.flatnonzero(largest(self.logits[places], count))])
+        places, _ = found
+        return self.take(places[largest(self.logits[places], count)])
 
 
 def from_row(logits: Floats, ids: Ids, at_most: int | None = None) -> Candidates:
     """Candidates of tokens with these logits [n], banned ones (minus infinity) left out.
 
-    `ids` [n] ascend. Where tokens are banned, the `at_most` likeliest suffice, which
-    spares copying the rest. Raises ValueError when nothing is left, or a logit is no number.
+    `ids` [n] ascend. Where it is said that the `at_most` likeliest suffice, others may be left out.
+    Raises ValueError when nothing is left, or a logit is no number.
     """
-    low, high = logits.min(), logits.max()
-    if np.isfinite(low) and np.isfinite(high):
-        return Candidates(ids, logits)
-    if np.isnan(low) or high == np.inf:
-        raise ValueError("a logit is not a number")
-    if high == -np.inf:
-        raise ValueError("every token is banned")
     left = Candidates(ids, logits)
+    found = None if at_most is None else _reaching(logits, at_most)
+    if found is not None:
+        places, peak = found
+        _check_peak(peak)
+        return left.take(places)
+    low, high = logits.min(), logits.max()
+    _check_peak(np.nan if np.isnan(low) else high)
+    if np.isfinite(low):
+        return left
     if at_most is not None:
         left = left.top(at_most)
     return left.where(left.logits > -np.inf)
+
+
+def _check_peak(peak: np.floating | float) -> None:
+    """Refuse rows by their largest logit, which is NaN if any is."""
+    if peak == -np.inf:
+        raise ValueError("every token is banned")
+    if not np.isfinite(peak):
+        raise ValueError("a logit is not a number")
 
 
 def mean_product(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
@@ -105,15 +115,24 @@ def largest(values: NDArray[np.floating], count: int) -> Mask:
     return keep
 
 
-def _floor(logits: Floats, count: int) -> np.float32 | None:
-    """A value that at least `count` logits reach and few others do, None where looking for it is no gain.
+def _reaching(logits: Floats, count: int) -> tuple[NDArray[np.intp], np.floating] | None:
+    """Places, ascending, of at least `count` logits, the largest and few others, and the largest of them all,
+    which is NaN if any is; None where looking for them this way is no gain.
 
-    With the row written as a table of `_COLUMN` lines, the maximum of each column is one vectorised pass, and
-    `count` columns reach the `count`-th largest maximum.
+    With the row written as a table of `_COLUMN` lines, the maximum of each column is one vectorised pass.
+    `count` columns reach the `count`-th largest maximum, and only in them, and behind the table, is there
+    anything that does.
     """
-    num_columns = len(logits) // _COLUMN
-    if num_columns <= 2 * count:
+    width = len(logits) // _COLUMN
+    if width <= 2 * count:
         return None
-    maxima = logits[: num_columns * _COLUMN].reshape(_COLUMN, num_columns).max(axis=0)
-    floor: np.float32 = np.partition(maxima, -count)[-count]
-    return floor
+    table, rest = logits[: width * _COLUMN].reshape(_COLUMN, width), logits[width * _COLUMN :]
+    maxima = table.max(axis=0)
+    peak = np.maximum(maxima.max(), rest.max(initial=-np.inf))
+    floor = np.partition(maxima, -count)[-count]
+    columns = (maxima >= floor).nonzero()[0]
+    if np.isfinite(peak) and (floor == -np.inf or len(columns) > 2 * count):
+        return None
+    lines, which = (table[:, columns] >= floor).nonzero()
+    behind = (rest >= floor).nonzero()[0] + width * _COLUMN
+    return np.concatenate((lines * width + columns[which], behind)), peak
