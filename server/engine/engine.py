@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 # An engine whose every step fails is better replaced than kept: its process ends and is started anew.
 _MAX_FAILED_STEPS = 3
+# So many draws of a step take long enough for the server to write the texts of half of them meanwhile, on a
+# processor that llama.cpp's threads want back with the next step.
+_MANY_ROWS = 6
 
 Command = Callable[[], None]
 
@@ -37,7 +40,8 @@ class Engine:
     from any other.
 
     Every submission ends in exactly one output with a finish reason per choice, whatever happens. `publish`
-    is called from the engine's thread, once a step, with its outputs (perhaps none) and the books after it.
+    is called from the engine's thread with outputs and the books: once at the end of each step, even if there
+    are none, and once in the middle of the draws if there are many.
     """
 
     def __init__(
@@ -233,8 +237,11 @@ class Engine:
             return
         logits = self._context.logits()
         drawn = self._row_pool.draw(plain_rows(done, logits)) if self._row_pool.is_parallel else {}
+        halfway = len(done) // 2 if len(done) >= _MANY_ROWS else None
         end = 0
-        for item in done:
+        for row, item in enumerate(done):
+            if row == halfway:
+                self._flush()
             sequence, end = item.sequence, end + item.num_logits
             try:
                 if item.num_scored and sequence.scores is not None:
