@@ -16,11 +16,16 @@ _TOO_SLOW = 1.5
 _TOO_SLOW_TILE = 4.0
 # What a size cost is believed this long; then a larger one may be tried again, as neighbours come and go.
 _BELIEVED_SECONDS = 10.0
+# Steps take longer the further a prompt has come, so what is slower than before counts for more.
 _MEMORY = 0.7
-# A larger chunk costs at most this much of what its additional tokens would at the smaller one's rate.
+_MEMORY_OF_FASTER = 0.3
+# A somewhat larger chunk costs at most this much of what its additional tokens would at the smaller one's rate;
+# for one that is more than half as large again, that is too bold a guess, and twice as far nothing is known.
 _ECONOMY = 0.75
-# A size that is not known may be tried, now and then, if it would not take longer than this.
-_TRIAL = 1.5
+_SOMEWHAT = 1.5
+_FAR = 2.0
+# A size that is not known may be tried, now and then, if it would not take more than this many times the pace.
+_TRIAL = 1.25
 
 
 class StepClock:
@@ -40,8 +45,10 @@ class StepClock:
         if size:
             old = self._known(size)
             new = seconds * size / num_rows
-            kept = new if old is None else _MEMORY * old + (1 - _MEMORY) * new
-            self._seconds[size] = (kept, self._now())
+            if old is not None:
+                memory = _MEMORY if new < old else _MEMORY_OF_FASTER
+                new = memory * old + (1 - memory) * new
+            self._seconds[size] = (new, self._now())
 
     def prompt_budget(self, num_decodes: int = 0) -> int:
         """Prompt tokens beside so many decodes that keep a step within its time; never none."""
@@ -61,8 +68,10 @@ class StepClock:
                 reference = size
                 fits = known[size] <= self._step_seconds
             else:
-                expected = known[reference] * (1 + (size / reference - 1) * _ECONOMY)
-                fits = expected <= _TRIAL * self._step_seconds
+                growth = size / reference
+                economy = _ECONOMY if growth <= _SOMEWHAT else 1.0
+                expected = known[reference] * (1 + (growth - 1) * economy)
+                fits = growth <= _FAR and expected <= _TRIAL * self._step_seconds
             if fits:
                 best = size
         return best

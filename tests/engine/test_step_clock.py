@@ -26,6 +26,29 @@ def test_economies_of_scale_are_found() -> None:
     assert settle(clock, lambda n: 0.03 + n * (0.004 if n < 64 else 0.001)) == 160
 
 
+def test_a_small_step_that_was_quick_says_little_of_large_ones() -> None:
+    """As of prompts that have just begun, beside the end of a long one."""
+    clock = StepClock(0.2)
+    clock.observe(64, 0.06)
+    sizes = []
+    for _ in range(8):
+        sizes.append(clock.prompt_budget())
+        clock.observe(sizes[-1], 0.02 + sizes[-1] * 0.0015)
+    assert sizes[0] == 128
+    assert max(0.02 + size * 0.0015 for size in sizes) < 0.25
+
+
+def test_steps_that_take_longer_and_longer_are_noticed_soon() -> None:
+    clock = StepClock(0.2)
+    late = 0
+    for number in range(40):
+        size = clock.prompt_budget()
+        seconds = size * (0.001 + 0.00005 * number)
+        late += seconds > 0.25
+        clock.observe(size, seconds)
+    assert not late
+
+
 def test_a_tile_is_kept_together_though_it_takes_longer_than_the_pace() -> None:
 
     def cost(num_rows: int) -> float:
