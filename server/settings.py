@@ -220,6 +220,16 @@ class Settings(ModelOptions, BaseSettings):
     )
 
     @property
+    def serves_single(self) -> bool:
+        """Whether one model, the resident one if none is named, is served and loaded without further ado."""
+        return self.model is not None or not (self.models or self.models_dir)
+
+    @property
+    def loads_at_start(self) -> bool:
+        """Whether there is a model that does not wait for its first request."""
+        return self.serves_single or any(table.preload or table.pinned for table in self.models)
+
+    @property
     def lets_anybody_in(self) -> bool:
         """Whether callers need no key as long as there is none."""
         return self.allow_anonymous or _is_loopback(self.host)

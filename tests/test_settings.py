@@ -192,3 +192,30 @@ def test_models_are_tables_of_the_file_or_json(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("CARAVAN_MODELS", "c")
     with pytest.raises(ValueError, match="CARAVAN_MODELS"):
         read_settings([])
+
+
+@pytest.mark.parametrize(
+    ("options", "single", "at_start"),
+    [
+        ([], True, True),
+        (["--model", "a.gguf"], True, True),
+        (["--models-dir", "/models"], False, False),
+        (["--models-dir", "/models", "--model", "a.gguf"], True, True),
+    ],
+)
+def test_what_is_loaded_before_anybody_asks_for_it(options: list[str], single: bool, at_start: bool) -> None:
+    settings = read_settings(options)
+    assert settings.serves_single is single
+    assert settings.loads_at_start is at_start
+
+
+@pytest.mark.parametrize(("field", "at_start"), [("preload", True), ("pinned", True), ("id", False)])
+def test_models_of_a_file_are_loaded_at_the_start_where_it_says_so(
+    tmp_path: Path, field: str, at_start: bool
+) -> None:
+    file = tmp_path / "caravan.toml"
+    value = '"a"' if field == "id" else "true"
+    file.write_text(f'[[models]]\npath = "a.gguf"\n{field} = {value}\n', encoding="utf-8")
+    settings = read_settings(["--config", str(file)])
+    assert not settings.serves_single
+    assert settings.loads_at_start is at_start

@@ -3,20 +3,14 @@
 import asyncio
 import contextlib
 import logging
-import os
-import socket
-import sys
+import subprocess
 
-from server.engine import messages
+from server.engine import launch, messages
 from server.engine.config import EngineConfig
 from server.engine.embedding import ModelTraits
 from server.engine.sizing import Sizes
 
 _STOP_SECONDS = 5.0
-# llama.cpp's threads meet at barriers some hundred times a step. By default GNU OpenMP spins there for
-# milliseconds, and any other process on the machine then slows a step down twentyfold. A thirtieth of the
-# default's count is as fast on a quiet machine and loses little on a busy one.
-_SPIN_BRIEFLY = {"GOMP_SPINCOUNT": "10000"}
 
 
 class EngineStartError(Exception):
@@ -35,11 +29,11 @@ def relay(line: messages.Logged) -> None:
 class EngineChild:
     """A running engine process. `sizes` are those it really uses."""
 
-    module = "server.engine.process"
+    module = launch.MODULE
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: subprocess.Popen[bytes],
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
@@ -52,24 +46,17 @@ class EngineChild:
 
     @classmethod
     async def start(cls, config: EngineConfig, log_level: int) -> "EngineChild":
-        """Spawn a process and wait until it has computed its first prompt.
+        """Have a process load the model, and wait until it has computed its first prompt.
 
         Raises EngineStartError, or FirstPromptDeathError where other kernels may help.
         """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            # Before the process: whoever cancels this would otherwise leave it behind.
-            reader, writer = await asyncio.open_unix_connection(sock=ours)
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", cls.module, str(theirs.fileno())),
-                    pass_fds=[theirs.fileno()],
-                    env=_SPIN_BRIEFLY | os.environ,
-                )
-            except BaseException:
-                writer.close()
-                raise
-        child = cls(process, reader, writer)
+        launched = launch.take(cls.module)
+        try:
+            reader, writer = await asyncio.open_unix_connection(sock=launched.connection)
+        except BaseException:
+            launched.connection.close()
+            raise
+        child = cls(launched.process, reader, writer)
         try:
             child.send(messages.Load(config, log_level))
             await child._await_ready()
@@ -101,15 +88,14 @@ class EngineChild:
         """End the process: politely, and after a few seconds not."""
         self.send(messages.Stop())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
+            await asyncio.wait_for(self._wait(), _STOP_SECONDS)
         await self.kill()
 
     async def kill(self) -> int:
         """End the process now, if it has not ended; returns its exit status, negative for a signal."""
         self._writer.close()
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        return await self._process.wait()
+        self._process.kill()
+        return await self._wait()
 
     async def _await_ready(self) -> None:
         loaded = False
@@ -130,5 +116,9 @@ class EngineChild:
                     raise EngineStartError(f"the engine ended while loading ({await self._fate()}, {other})")
 
     async def _fate(self) -> str:
-        status = await self._process.wait()
+        status = await self._wait()
         return f"signal {-status}" if status < 0 else f"exit status {status}"
+
+    async def _wait(self) -> int:
+        """Until the process has ended: its exit status."""
+        return await asyncio.to_thread(self._process.wait)

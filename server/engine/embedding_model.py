@@ -1,5 +1,6 @@
 """A model as its embedder uses it: sizes of contexts, the pooling of its file, a first text."""
 
+import functools
 import logging
 from collections.abc import Callable
 
@@ -21,8 +22,8 @@ log = logging.getLogger(__name__)
 
 # llama.cpp's numbers; a file without one, or with none at all, gets the mean.
 _POOLINGS = {1: Pooling.MEAN, 2: Pooling.CLS, 3: Pooling.LAST, 4: Pooling.RANK}
-# A build that breaks AMX passes short texts and dies on the first long one.
-_FIRST_TEXT_TOKENS = 300
+# As for a first prompt.
+_FIRST_TEXT_TOKENS = 100
 
 
 def traits_of(model: Model, *, can_generate: bool = True) -> ModelTraits:
@@ -43,10 +44,9 @@ def make_embedder(
     free_memory: Callable[[], int] = available_memory,
 ) -> Embedder:
     """An embedder that has taken no memory yet. It takes some only while `free_memory()` bytes suffice."""
-    header = read_header(config.model_path)
 
     def make_context(num_cells: int) -> EmbeddingContext:
-        _check_memory(header, num_cells, config.num_gpu_layers, free_memory())
+        _check_memory(_header(config.model_path), num_cells, config.num_gpu_layers, free_memory())
         try:
             return EmbeddingContext(
                 model,
@@ -65,6 +65,12 @@ def make_embedder(
         step_seconds=config.step_seconds,
         is_whole=is_whole,
     )
+
+
+@functools.lru_cache(maxsize=1)
+def _header(path: str) -> GgufHeader:
+    """Read for the first embeddings only: where nobody wants any, the start need not wait for it."""
+    return read_header(path)
 
 
 def _check_memory(header: GgufHeader, num_cells: int, num_gpu_layers: int, free: int) -> None:

@@ -4,6 +4,7 @@ import logging
 import queue
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 
 from server.engine.config import EngineConfig
@@ -17,6 +18,7 @@ from server.engine.params import GenerationRequest
 from server.engine.ports import DecodingContext, TokenTable
 from server.engine.refusal import refusal
 from server.engine.row_pool import RowPool, plain_rows
+from server.engine.sampling.candidates import Floats
 from server.engine.sampling.sampler import TokenSpace
 from server.engine.scheduler import Scheduler, Work
 from server.engine.sequence import Sequence
@@ -238,34 +240,36 @@ class Engine:
         logits = self._context.logits()
         drawn = self._row_pool.draw(plain_rows(done, logits)) if self._row_pool.is_parallel else {}
         halfway = len(done) // 2 if len(done) >= _MANY_ROWS else None
-        end = 0
+        start = 0
         for row, item in enumerate(done):
             if row == halfway:
                 self._flush()
-            sequence, end = item.sequence, end + item.num_logits
-            try:
-                if item.num_scored and sequence.scores is not None:
-                    start = end - item.num_logits
-                    sequence.scores.take(logits[start : start + item.num_scored], self._token_space.ids)
-                if not item.completes:
-                    continue
-                if sequence.params.max_tokens == 0:
-                    self._finish(sequence, FinishReason.LENGTH)
-                    continue
-                # What follows without a draw is added with it; the next step computes it all at once.
-                draw = drawn.get(sequence)
-                tokens = [draw.result()] if draw else sequence.sampler.next_tokens(logits[end - 1])
-                for token_id in tokens:
-                    if not self._append(sequence, token_id):
-                        break
-            except ConstraintError as error:
-                self._finish(sequence, FinishReason.UNSATISFIABLE, str(error))
-            except Exception as error:
-                log.exception("a draw failed")
-                self._finish(sequence, FinishReason.ERROR, f"sampling failed: {error}")
+            self._draw(item, logits[start : start + item.num_logits], drawn.get(item.sequence))
+            start += item.num_logits
         self._foresight.prepare(
             item.sequence.sampler.next_mask for item in done if item.sequence.is_unfinished
         )
+
+    def _draw(self, item: Work, logits: Floats, drawn: Future[int] | None) -> None:
+        """Go on with one sequence by its rows of logits, or by what was drawn from them; fenced."""
+        sequence = item.sequence
+        try:
+            if item.num_scored and sequence.scores is not None:
+                sequence.scores.take(logits[: item.num_scored], self._token_space.ids)
+            if not item.completes:
+                return
+            if sequence.params.max_tokens == 0:
+                self._finish(sequence, FinishReason.LENGTH)
+                return
+            # What follows without a draw is added with it; the next step computes it all at once.
+            for token_id in [drawn.result()] if drawn else sequence.sampler.next_tokens(logits[-1]):
+                if not self._append(sequence, token_id):
+                    break
+        except ConstraintError as error:
+            self._finish(sequence, FinishReason.UNSATISFIABLE, str(error))
+        except Exception as error:
+            log.exception("a draw failed")
+            self._finish(sequence, FinishReason.ERROR, f"sampling failed: {error}")
 
     def _append(self, sequence: Sequence, token_id: int) -> bool:
         """Add a token to its sequence and tell the client, or end the sequence; whether it goes on."""

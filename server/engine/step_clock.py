@@ -19,12 +19,13 @@ _BELIEVED_SECONDS = 10.0
 # Steps take longer the further a prompt has come, so what is slower than before counts for more.
 _MEMORY = 0.7
 _MEMORY_OF_FASTER = 0.3
-# A somewhat larger chunk costs at most this much of what its additional tokens would at the smaller one's rate;
-# for one that is more than half as large again, that is too bold a guess, and twice as far nothing is known.
+# A somewhat larger chunk costs at most this much of what its additional tokens would at the smaller one's
+# rate; for one that is more than half as large again, that is too bold a guess, and twice as far nothing is
+# known.
 _ECONOMY = 0.75
 _SOMEWHAT = 1.5
 _FAR = 2.0
-# A size that is not known may be tried, now and then, if it would not take more than this many times the pace.
+# A size that is not known may be tried, now and then, if it would not take more than this times the pace.
 _TRIAL = 1.25
 
 

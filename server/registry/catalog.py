@@ -41,7 +41,7 @@ def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[Mo
     Raises CatalogError. A file of the models' folder that is no sound model is passed over with a warning.
     """
     named = [table.completed(settings) for table in settings.models]
-    if settings.model is not None or not (named or settings.models_dir):
+    if settings.serves_single:
         named.insert(0, _single(settings))
     places = [_located(table.path, settings.data_dir.expanduser()) for table in named]
     offer = functools.partial(

@@ -13,10 +13,15 @@ def _serve(configuration: Configuration) -> None:
     Each option is an environment variable too (--context-size is CARAVAN_CONTEXT_SIZE) and a key of the file
     given with --config (context_size). A flag beats a variable, and a variable beats the file.
     """
+    settings = configuration.settings
+    if settings.loads_at_start:
+        from server.engine import launch
+
+        launch.launch_ahead()
+
     from server import garbage, logs
     from server.serving import StartError, serve
 
-    settings = configuration.settings
     garbage.look_rarely()
     logs.configure(settings.log_level, settings.log_format)
     try:

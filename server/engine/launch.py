@@ -1,0 +1,59 @@
+"""Starts the engine's process, if wanted before there is anything to tell it: it imports for a while first.
+
+Imports nothing, so that nothing has to be waited for.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+
+MODULE = "server.engine.process"
+
+# llama.cpp's threads meet at barriers some hundred times a step. By default GNU OpenMP spins there for
+# milliseconds, and any other process on the machine then slows a step down twentyfold. A thirtieth of the
+# default's count is as fast on a quiet machine and loses little on a busy one.
+_SPIN_BRIEFLY = {"GOMP_SPINCOUNT": "10000"}
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A process that waits for its first message, and our end of the connection, with which it ends."""
+
+    process: subprocess.Popen[bytes]
+    connection: socket.socket
+
+
+_ahead: list[Launched] = []
+
+
+def launch(module: str = MODULE) -> Launched:
+    """Start a process. Raises OSError."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            process = subprocess.Popen(  # noqa: S603 (ourselves)
+                [sys.executable, "-m", module, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=_SPIN_BRIEFLY | os.environ,
+            )
+        except BaseException:
+            ours.close()
+            raise
+    return Launched(process, ours)
+
+
+def launch_ahead() -> None:
+    """Start the process of the engine that will be wanted first."""
+    _ahead.append(launch())
+
+
+def take(module: str = MODULE) -> Launched:
+    """The process started ahead, if it lives and is of this module; else a new one. Raises OSError."""
+    while module == MODULE and _ahead:
+        launched = _ahead.pop()
+        if launched.process.poll() is None:
+            return launched
+        launched.connection.close()
+    return launch(module)
