@@ -19,9 +19,12 @@ def scale(candidates: Candidates, temperature: float) -> Candidates:
     if temperature == 1:
         return candidates
     below = candidates.logits - candidates.logits.max()
-    with np.errstate(over="ignore"):
-        below /= np.float32(max(temperature, float(_FLOAT.tiny)))
-    if below.min() == -np.inf:
+    divisor = np.float32(max(temperature, float(_FLOAT.tiny)))
+    if float(below.min()) > float(_FLOAT.min) * float(divisor):
+        below /= divisor
+    else:
+        with np.errstate(over="ignore"):
+            below /= divisor
         np.maximum(below, _FLOAT.min, out=below)
     return Candidates(candidates.ids, below)
 

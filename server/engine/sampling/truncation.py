@@ -19,12 +19,13 @@ def top_p(candidates: Candidates, p: float, min_keep: int = 1) -> Candidates:
     """The fewest likeliest whose probabilities reach p together (nucleus, Holtzman et al. 2019)."""
     if p >= 1:
         return candidates
-    goal = p * float(candidates.weights().sum(dtype=np.float64))
     look = max(_FIRST_LOOK, min_keep)
+    total = None if candidates.size <= look else float(candidates.weights().sum(dtype=np.float64))
     while True:
         best = candidates.top(look)
-        falling = -np.sort(-best.logits)
-        reached = np.exp(falling - falling[0]).astype(np.float64).cumsum()
+        falling = np.sort(best.logits)[::-1]
+        reached = np.exp(falling - falling[0]).cumsum(dtype=np.float64)
+        goal = p * (float(reached[-1]) if total is None else total)
         count = int(reached.searchsorted(goal)) + 1
         if count <= best.size or best.size == candidates.size:
             return best.top(max(count, min_keep))
