@@ -9,6 +9,7 @@ from server.chat.template import ChatTemplate
 from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
 from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.params import GenerationRequest
+from server.engine.sizing import Need
 
 
 class TextEngine(Protocol):
@@ -39,8 +40,8 @@ class TextEngine(Protocol):
         """Tokens that one sequence may have; valid after `start`."""
 
     @property
-    def need(self) -> int:
-        """Bytes of memory that it may take by estimate; valid after `start`."""
+    def need(self) -> Need:
+        """The memory that it may take by estimate; valid after `start`."""
 
     @property
     def num_restarts(self) -> int:

@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from server.engine.config import EngineConfig
-from server.engine.sizing import Resources, sizes_of
+from server.engine.sizing import Need, Resources, sizes_of
 from server.llama.devices import Gpu, gpus
 from server.llama.gguf_header import HeaderError
+from server.llama.placement import MARGIN
 from server.machine import ROOT, memory_limit, usable_cores
 from server.model_settings import ModelOptions
 from server.settings import Settings
@@ -19,6 +20,11 @@ def memory_budget(settings: Settings, root: Path = ROOT) -> int:
     """The most bytes that loaded models may need, all together."""
     on_gpus = sum(gpu.total for gpu in gpus() if not gpu.is_shared)
     return settings.memory_budget or int(memory_limit(root) * _SHARE_OF_MEMORY) + on_gpus
+
+
+def gpu_budget() -> int:
+    """The most bytes that loaded models may need of GPUs with memory of their own; 0 without any."""
+    return sum(max(0, gpu.total - MARGIN) for gpu in gpus() if not gpu.is_shared)
 
 
 def engine_config(path: Path, table: ModelOptions, budget: int) -> EngineConfig:
@@ -40,13 +46,13 @@ def engine_config(path: Path, table: ModelOptions, budget: int) -> EngineConfig:
     )
 
 
-def need_of(config: EngineConfig) -> int:
-    """Bytes, by the sizes that the engine will settle on if others make room for it, as far as its budget
-    goes; 0 for a file that cannot be read, nor loaded.
+def need_of(config: EngineConfig) -> Need:
+    """By the sizes that the engine will settle on if others make room for it, as far as its budget goes;
+    nothing for a file that cannot be read, nor loaded.
     """
     emptied = tuple(Gpu(free=gpu.total, total=gpu.total, is_shared=gpu.is_shared) for gpu in gpus())
     given = Resources(memory=memory_limit(), cores=usable_cores(), gpus=emptied)
     try:
         return sizes_of(config, given).need
     except (HeaderError, OSError):
-        return 0
+        return Need()

@@ -10,6 +10,7 @@ from server.chat.template import CHATML, ChatTemplate
 from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
 from server.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput
 from server.engine.params import GenerationRequest
+from server.engine.sizing import Need
 from server.loaded_model import LoadedModel
 from server.registry import ModelOffer, ModelRegistry
 
@@ -78,7 +79,7 @@ class ScriptedEngine:
         self.num_starts = 0
         self.closed = False
         self.num_restarts = 0
-        self.need = 1
+        self.need = Need(1)
         self.pid: int | None = None
         self.traits = ModelTraits(embedding_size=4)
 
@@ -209,7 +210,7 @@ def offer_of(model: LoadedModel, *, preload: bool = True, pinned: bool = False, 
         preload=preload,
         pinned=pinned,
         operator_defaults=model.operator_defaults,
-        estimate_need=lambda: need,
+        estimate_need=lambda: Need(need),
         make_engine=lambda: model.engine,
         open=lambda _engine: model,
         read_metadata=lambda: model.metadata,

@@ -17,7 +17,7 @@ from server.engine.embedding_calls import EmbeddingCalls
 from server.engine.mailbox import Item, Mailbox
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
-from server.engine.sizing import Sizes
+from server.engine.sizing import Need, Sizes
 from server.errors import (
     ConstraintFailedError,
     EngineFailedError,
@@ -93,9 +93,9 @@ class AsyncEngine:
         return self._sizes
 
     @property
-    def need(self) -> int:
-        """Bytes that it may take by estimate; 0 before it has started."""
-        return 0 if self._sizes is None else self._sizes.need
+    def need(self) -> Need:
+        """What it may take by estimate; nothing before it has started."""
+        return Need() if self._sizes is None else self._sizes.need
 
     @property
     def context_size(self) -> int:

@@ -53,8 +53,16 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(gpu.free for gpu in self.gpus)
 
 
+class Need(msgspec.Struct, frozen=True):
+    """Bytes that an engine may ever take: `total`, and `on_gpus` of them of GPUs with memory of their own."""
+
+    total: int = 0
+    on_gpus: int = 0
+
+
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
-    """`config` with every size filled in, and the memory that they take, `at_start` of it the machine's own.
+    """`config` with every size filled in, and the memory that they take, `at_start` of it the machine's own
+    and `on_gpus` that of GPUs which do not share it.
 
     `reason` tells why so many sequences run, and `shortages` has a line for each size that memory made
     smaller than it would be.
@@ -64,6 +72,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     memory: MemoryEstimate
     at_start: int
     placement: Placement = Placement()
+    on_gpus: int = 0
     reason: str
     shortages: tuple[str, ...] = ()
 
@@ -73,9 +82,10 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
         return self.at_start + self.memory.total - self.memory.at_start
 
     @property
-    def need(self) -> int:
-        """All bytes that may ever be taken, on GPUs too."""
-        return self.memory.total - self.placement.num_moved + self.placement.num_bytes
+    def need(self) -> Need:
+        """All that may ever be taken."""
+        everywhere = self.memory.total - self.placement.num_moved + self.placement.num_bytes
+        return Need(everywhere, self.on_gpus)
 
 
 def resources(root: Path = ROOT) -> Resources:
@@ -110,6 +120,7 @@ def settle(config: EngineConfig, header: GgufHeader, given: Resources) -> Sizes:
         memory=need(config, header),
         at_start=_at_start(config, header, given),
         placement=placement,
+        on_gpus=_taken(placement, given, is_shared=False),
         reason=reason,
         shortages=tuple(shortages),
     )
@@ -140,8 +151,14 @@ def _placement(config: EngineConfig, header: GgufHeader, given: Resources) -> Pl
 def _at_start(config: EngineConfig, header: GgufHeader, given: Resources) -> int:
     """Bytes of the machine's memory that are taken when the model is loaded."""
     placement = _placement(config, header, given)
-    shared = sum(taken for taken, gpu in zip(placement.taken, given.gpus, strict=True) if gpu.is_shared)
+    shared = _taken(placement, given, is_shared=True)
     return need(config, header).at_start - placement.num_moved + shared
+
+
+def _taken(placement: Placement, given: Resources, *, is_shared: bool) -> int:
+    """Bytes of GPUs that have the machine's memory, or of those that have their own."""
+    pairs = zip(placement.taken, given.gpus, strict=True)
+    return sum(taken for taken, gpu in pairs if gpu.is_shared is is_shared)
 
 
 def _fits(config: EngineConfig, header: GgufHeader, given: Resources) -> bool:

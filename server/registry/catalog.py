@@ -15,7 +15,7 @@ from server.llama.gguf_header import HeaderError, model_stem, read_header
 from server.loaded_model import TextEngine
 from server.model_settings import ModelSettings
 from server.model_store import find_stored, first_parts
-from server.planning import engine_config, memory_budget, need_of
+from server.planning import engine_config, gpu_budget, memory_budget, need_of
 from server.registry.models import ModelRegistry
 from server.registry.offer import ModelOffer
 from server.registry.opening import open_texts
@@ -62,7 +62,9 @@ def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[Mo
 
 def registry_of(settings: Settings) -> ModelRegistry:
     """The models of these settings, within their limits. Raises CatalogError."""
-    limits = Limits(max_loaded=settings.max_loaded, memory_budget=memory_budget(settings))
+    limits = Limits(
+        max_loaded=settings.max_loaded, memory_budget=memory_budget(settings), gpu_budget=gpu_budget()
+    )
     return ModelRegistry(offers(settings), limits, load_wait_seconds=settings.load_wait_seconds)
 
 

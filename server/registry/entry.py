@@ -6,6 +6,7 @@ import itertools
 import math
 import time
 
+from server.engine.sizing import Need
 from server.errors import CaravanError, ModelUnavailableError
 from server.loaded_model import LoadedModel
 from server.registry.lease import Lease
@@ -35,7 +36,7 @@ class Entry:
 
     def __init__(self, offer: ModelOffer) -> None:
         self.offer = offer
-        self.need = 0
+        self.need = Need()
         self.model: LoadedModel | None = None
         self.loading: asyncio.Task[Exception | None] | None = None
         self.unloading: asyncio.Task[None] | None = None

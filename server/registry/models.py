@@ -89,7 +89,7 @@ class ModelRegistry:
         if not self._limits.allow([entry.need for entry in entries]):
             raise NoRoomError(
                 f"the models to be loaded at the start are more than --max-loaded or --memory-budget allow: "
-                f"{len(entries)}, which need about {sum(entry.need for entry in entries) >> 20} MiB"
+                f"{len(entries)}, which need about {sum(entry.need.total for entry in entries) >> 20} MiB"
             )
         outcomes = await asyncio.gather(*(self._loading(entry) for entry in entries))
         failures = [failure for failure in outcomes if failure is not None]

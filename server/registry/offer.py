@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from server.engine.sizing import Need
 from server.loaded_model import LoadedModel, TextEngine
 
 
@@ -11,7 +12,7 @@ class ModelOffer:
     """What is known of a model that need not be loaded, and the two halves of loading it.
 
     `make_engine` makes an engine that has not started. `open` opens the file for the web side,
-    `estimate_need` tells how many bytes of memory the model will take, and `read_metadata` what the file says
+    `estimate_need` tells how much memory the model will take, and `read_metadata` what the file says
     of itself; of a file that cannot be read, 0 and nothing. These three take time and belong into a thread.
     """
 
@@ -21,7 +22,7 @@ class ModelOffer:
     preload: bool = False
     pinned: bool = False
     operator_defaults: Mapping[str, object] = field(default_factory=dict)
-    estimate_need: Callable[[], int]
+    estimate_need: Callable[[], Need]
     make_engine: Callable[[], TextEngine]
     open: Callable[[TextEngine], LoadedModel]
     read_metadata: Callable[[], Mapping[str, str]]

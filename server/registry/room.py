@@ -3,21 +3,29 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from server.engine.sizing import Need
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How many models may be loaded, and how many bytes they may need together; 0 is no limit."""
+    """How many models may be loaded, and how many bytes they may need together, everywhere and on GPUs; 0 is
+    no limit.
+
+    What GPUs hold has one of its own: a model that finds them full would be loaded beside them, and be slow.
+    """
 
     max_loaded: int = 0
     memory_budget: int = 0
+    gpu_budget: int = 0
 
-    def allow(self, needs: Sequence[int]) -> bool:
+    def allow(self, needs: Sequence[Need]) -> bool:
         """Whether models of these needs may be loaded at once. One alone always may: needs are estimates."""
-        if len(needs) <= 1:
-            return True
-        return (not self.max_loaded or len(needs) <= self.max_loaded) and (
-            not self.memory_budget or sum(needs) <= self.memory_budget
+        amounts = (
+            (len(needs), self.max_loaded),
+            (sum(need.total for need in needs), self.memory_budget),
+            (sum(need.on_gpus for need in needs), self.gpu_budget),
         )
+        return len(needs) <= 1 or all(amount <= most for amount, most in amounts if most)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +33,14 @@ class Occupant:
     """A model in memory. `last_used` only orders: the larger, the later."""
 
     id: str
-    need: int
+    need: Need
     is_pinned: bool
     is_busy: bool
     last_used: int
 
 
-def victims(occupants: Iterable[Occupant], need: int, limits: Limits) -> list[str] | None:
-    """Who must be unloaded so that `need` bytes more are allowed; None where pinned models leave no room.
+def victims(occupants: Iterable[Occupant], need: Need, limits: Limits) -> list[str] | None:
+    """Who must be unloaded so that `need` more is allowed; None where pinned models leave no room.
 
     Those that nobody uses go before those whose requests must be waited for, and among either the least
     recently used first. Nobody goes in vain.
@@ -54,5 +62,5 @@ def victims(occupants: Iterable[Occupant], need: int, limits: Limits) -> list[st
     return [occupant.id for occupant in leaving]
 
 
-def _fits(staying: Iterable[Occupant], need: int, limits: Limits) -> bool:
+def _fits(staying: Iterable[Occupant], need: Need, limits: Limits) -> bool:
     return limits.allow([*(occupant.need for occupant in staying), need])

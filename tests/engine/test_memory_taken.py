@@ -10,7 +10,7 @@ import pytest
 from server.engine.client import AsyncEngine
 from server.engine.config import EngineConfig
 from server.engine.embedding import EmbedRequest, Pooling
-from server.engine.sizing import resources, sizes_of
+from server.engine.sizing import Need, resources, sizes_of
 from tests.conftest import TinyModels
 from tests.engine.harness import request
 
@@ -87,4 +87,4 @@ def test_the_estimate_before_the_load_is_what_the_engine_settles_on(tiny_models:
     foreseen = sizes_of(config, resources())
     _, engine = asyncio.run(measured(config, is_worked=False))
     assert engine.sizes == foreseen
-    assert engine.need == foreseen.memory.total
+    assert engine.need == Need(foreseen.memory.total)

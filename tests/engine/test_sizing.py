@@ -9,7 +9,7 @@ import pytest
 from server import model_settings
 from server.engine import config as engine_config
 from server.engine.config import EngineConfig
-from server.engine.sizing import Resources, Sizes, need, settle, sizes_of
+from server.engine.sizing import Need, Resources, Sizes, need, settle, sizes_of
 from server.llama import library
 from server.llama.cell_sizes import bytes_per_cell, bytes_per_sequence
 from server.llama.devices import Gpu
@@ -246,6 +246,8 @@ def test_a_gpu_with_the_machines_own_memory_adds_none() -> None:
     shared = settled(LAYERED, gpu(24 << 30, is_shared=True), free=24 << 30)
     assert shared.placement == apart.placement
     assert shared.at_start == apart.at_start + apart.placement.num_bytes
+    assert (shared.need.on_gpus, apart.need.on_gpus) == (0, apart.placement.num_bytes)
+    assert shared.need.total == apart.need.total
     little = settled(LAYERED, gpu(24 << 30, is_shared=True), free=shared.at_start - 1)
     assert little.config.num_cells < 8192
 
@@ -255,7 +257,7 @@ def test_a_budget_holds_for_gpus_too() -> None:
     everywhere = least.at_start + least.placement.num_bytes
     bounded = settled(LAYERED, gpu(PLENTY), memory_budget=everywhere)
     assert (bounded.config.num_cells, bounded.placement.has_all) == (2048, True)
-    assert bounded.need == everywhere + bounded.memory.vectors
+    assert bounded.need == Need(everywhere + bounded.memory.vectors, bounded.placement.num_bytes)
 
 
 def test_states_lie_on_the_gpu_that_holds_the_weights() -> None:

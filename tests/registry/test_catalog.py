@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from server.engine.config import EngineConfig
+from server.engine.sizing import Need
 from server.llama.model import ModelLoadError
 from server.loaded_model import LoadedModel
 from server.model_settings import ModelSettings
@@ -53,7 +54,7 @@ def test_opening_reads_vocabulary_template_and_names(tiny_models: TinyModels) ->
     assert len(text.encode()) <= model.vocab.longest_token * len(token_ids)
     assert model.metadata["general.architecture"] == "qwen2"
     assert offer.read_metadata()["general.architecture"] == "qwen2"
-    assert offer.estimate_need() > path.stat().st_size
+    assert offer.estimate_need().total > path.stat().st_size
     model.close()
 
 
@@ -75,7 +76,7 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     for content in (b"", b"GGUF", b"hello"):
         file.write_bytes(content)
         (offer,) = quiet_offers(Settings(model=file))
-        assert offer.estimate_need() == 0
+        assert offer.estimate_need() == Need()
         with pytest.raises(ModelLoadError):
             opened(offer)
 
