@@ -119,9 +119,8 @@ def _reaching(logits: Floats, count: int) -> tuple[NDArray[np.intp], np.floating
     """Places, ascending, of at least `count` logits, the largest and few others, and the largest of them all,
     which is NaN if any is; None where looking for them this way is no gain.
 
-    With the row written as a table of `_COLUMN` lines, the maximum of each column is one vectorised pass.
-    `count` columns reach the `count`-th largest maximum, and only in them, and behind the table, is there
-    anything that does.
+    With the row written as a table of `_COLUMN` lines, the maximum of each column is one vectorised pass, and
+    `count` columns reach the `count`-th largest maximum.
     """
     width = len(logits) // _COLUMN
     if width <= 2 * count:
@@ -130,9 +129,6 @@ def _reaching(logits: Floats, count: int) -> tuple[NDArray[np.intp], np.floating
     maxima = table.max(axis=0)
     peak = np.maximum(maxima.max(), rest.max(initial=-np.inf))
     floor = np.partition(maxima, -count)[-count]
-    columns = (maxima >= floor).nonzero()[0]
-    if np.isfinite(peak) and (floor == -np.inf or len(columns) > 2 * count):
+    if np.isfinite(peak) and floor == -np.inf:
         return None
-    lines, which = (table[:, columns] >= floor).nonzero()
-    behind = (rest >= floor).nonzero()[0] + width * _COLUMN
-    return np.concatenate((lines * width + columns[which], behind)), peak
+    return (logits >= floor).nonzero()[0], peak
