@@ -1,8 +1,9 @@
 """Starts the engine's process, if wanted before there is anything to tell it: it imports for a while first.
 
-Imports nothing, so that nothing has to be waited for.
+Imports little, so that nothing has to be waited for.
 """
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -45,8 +46,10 @@ def launch(module: str = MODULE) -> Launched:
 
 
 def launch_ahead() -> None:
-    """Start the process of the engine that will be wanted first."""
-    _ahead.append(launch())
+    """Start the process of the engine that will be wanted first, if that is possible yet."""
+    # If it is not, `take` tries again, and its failure is told.
+    with contextlib.suppress(OSError):
+        _ahead.append(launch())
 
 
 def take(module: str = MODULE) -> Launched:

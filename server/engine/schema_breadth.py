@@ -16,11 +16,12 @@ from server.json_pointer import resolve
 
 # Schemas that hold together, by identity: usually one, with its references followed.
 _Node = tuple[int, ...]
-# The type of a value, and the schemas that hold for it together.
+# The type of a value, and the schemas that hold for it together; all that is no object or array is one leaf.
 _Leaf = tuple[str, tuple[dict[str, Any], ...]]
 
 _OBJECT, _ARRAY, _SCALAR = "object", "array", "scalar"
 _KINDS = (_OBJECT, _ARRAY, _SCALAR)
+_PLAIN: _Leaf = (_SCALAR, ())
 _ITEMS = ""
 _ANY: dict[str, Any] = {}
 _ATOM: dict[str, Any] = {"type": "scalar"}
@@ -50,6 +51,7 @@ class _Survey:
         self._root = root
         self._by_id: dict[int, dict[str, Any]] = {}
         self._leaves: dict[int, list[_Leaf]] = {}
+        self._counts: dict[_Node, int] = {}
         self._open: set[int] = set()
         self._is_circular = False
         self._num_visits = 0
@@ -74,6 +76,7 @@ class _Survey:
         unnamed: Counter[_Node] = Counter()
         for node in place:
             for kind, parts in self._leaves_of(node):
+                self._visit(1)
                 if kind == _OBJECT:
                     for name, inner in self._properties(parts):
                         named.setdefault(name, Counter())[inner] += 1
@@ -140,9 +143,9 @@ class _Survey:
             return True
 
     def _count(self, node: _Node) -> int:
-        """The alternatives of a node; what is no object or array is one regular expression."""
-        kinds = Counter(kind for kind, _ in self._leaves_of(node))
-        return kinds[_OBJECT] + kinds[_ARRAY] + (kinds[_SCALAR] > 0)
+        if node not in self._counts:
+            self._counts[node] = len(self._leaves_of(node))
+        return self._counts[node]
 
     def _leaves_of(self, node: _Node) -> list[_Leaf]:
         return self._together([self._leaves_of_schema(self._by_id[one]) for one in node])
@@ -177,8 +180,13 @@ class _Survey:
 
     def _any_of(self, schemas: list[Any]) -> list[_Leaf]:
         found: list[_Leaf] = []
+        has_plain = False
         for schema in schemas:
-            found += self._leaves_of_schema(schema)
+            for leaf in self._leaves_of_schema(schema):
+                if leaf == _PLAIN and has_plain:
+                    continue
+                has_plain = has_plain or leaf == _PLAIN
+                found.append(leaf)
             if len(found) > _MAX_LEAVES:
                 raise _EndlessError
         return found
@@ -208,14 +216,17 @@ def _own(schema: dict[str, Any]) -> list[_Leaf]:
     """What the keywords of a schema itself leave open."""
     if "const" in schema or "enum" in schema:
         values = [schema["const"]] if "const" in schema else _list(schema, "enum")
-        return [(_kind_of(value), (_FIXED,)) for value in values]
-    if "type" in schema:
-        named = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        kinds = [kind for kind in _KINDS if kind in (_OBJECT, _ARRAY) and kind in named]
-        kinds += [_SCALAR] if len(kinds) < len(named) else []
+        kinds = [_kind_of(value) for value in values]
+        held = [(kind, (_FIXED,)) for kind in kinds if kind != _SCALAR]
     else:
-        kinds = list(_KINDS)
-    return [(kind, (schema,)) for kind in kinds]
+        named = schema.get("type", list(_KINDS))
+        kinds = [kind if kind in (_OBJECT, _ARRAY) else _SCALAR for kind in _as_list(named)]
+        held = [(kind, (schema,)) for kind in kinds if kind != _SCALAR]
+    return [*held, _PLAIN] if _SCALAR in kinds else held
+
+
+def _as_list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _kind_of(value: object) -> str:
