@@ -216,13 +216,13 @@ def _own(schema: dict[str, Any]) -> list[_Leaf]:
     """What the keywords of a schema itself leave open."""
     if "const" in schema or "enum" in schema:
         values = [schema["const"]] if "const" in schema else _list(schema, "enum")
-        kinds = [_kind_of(value) for value in values]
-        held = [(kind, (_FIXED,)) for kind in kinds if kind != _SCALAR]
+        kinds, held = [_kind_of(value) for value in values], _FIXED
     else:
         named = schema.get("type", list(_KINDS))
         kinds = [kind if kind in (_OBJECT, _ARRAY) else _SCALAR for kind in _as_list(named)]
-        held = [(kind, (schema,)) for kind in kinds if kind != _SCALAR]
-    return [*held, _PLAIN] if _SCALAR in kinds else held
+        held = schema
+    leaves: list[_Leaf] = [(kind, (held,)) for kind in kinds if kind != _SCALAR]
+    return [*leaves, _PLAIN] if _SCALAR in kinds else leaves
 
 
 def _as_list(value: object) -> list[Any]:
