@@ -54,6 +54,8 @@ _REASONING = (
             "<|START_THINKING|>", "<|END_THINKING|>", ("<|START_RESPONSE|>", "<|END_RESPONSE|>")
         ),
     ),
+    # One that need not think may say so by the end mark alone.
+    ("</mm:think>", ReasoningMarkers("<mm:think>", "</mm:think>", ("</mm:think>",))),
     ("</response> for each", ReasoningMarkers("<think>", "</think>", ("<response>", "</response>"))),
     ("</think>", _THINK),
     ("<think>", _THINK),
@@ -82,6 +84,8 @@ _FORMATS: tuple[tuple[tuple[str, ...], ToolFormat], ...] = (
     (("<|tool_call|>",), GRANITE),
     (("<TOOLCALL>",), NEMOTRON),
     (("<tool_calls>[",), APRIEL),
+    # MiniMax M3's calls are elements within elements, which nothing here reads.
+    (("]<]minimax[>[",), PLAIN_JSON),
     (("<tool_call>",), HERMES),
     (("<|python_start|>",), LLAMA_PYTHONIC),
     (("params_name1=params_value1",), LLAMA_PYTHONIC),

@@ -21,6 +21,7 @@ EXCERPTS = {
     "Qwen3.5": (XML + "\\nvalue_1\\n</parameter><|vision_start|>" + THINK, "qwen_coder", "<think>"),
     "Seed-OSS": ("<seed:tool_call>\\n<function=f>\\n<parameter=p> </seed:think>", "seed_oss", "<seed:think>"),
     "MiniMax-M2": ("'<minimax:tool_call>' '<invoke name=\"' <tool_call> </think>", "minimax_m2", "<think>"),
+    "MiniMax-M3": ("tools ns_token = ']<]minimax[>[' '<tool_call>' '</mm:think>'", "json", "<mm:think>"),
     "Llama 3.1": (
         '{"name": function name, "parameters": dictionary of argument name and its value} <|python_tag|>',
         "llama3_json",
@@ -62,6 +63,16 @@ def test_recognised(model: str) -> None:
     assert family.name == name
     assert (family.reasoning.start if family.reasoning else None) == start
     assert family.tools is FORMATS.get(name)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reasoning"), [("<mm:think>Hm.</mm:think>Hi.", "Hm."), ("</mm:think>Hi.", ""), ("Hi.", "")]
+)
+def test_a_model_that_need_not_think_may_say_so(answer: str, reasoning: str) -> None:
+    parser = recognise(EXCERPTS["MiniMax-M3"][0]).parser()
+    deltas = [event for event in (*parser.feed(answer), *parser.finish()) if isinstance(event, Delta)]
+    assert "".join(delta.text for delta in deltas if delta.channel is Channel.REASONING) == reasoning
+    assert "".join(delta.text for delta in deltas if delta.channel is Channel.CONTENT) == "Hi."
 
 
 def test_a_format_can_be_named() -> None:
