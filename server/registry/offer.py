@@ -13,7 +13,7 @@ class ModelOffer:
 
     `make_engine` makes an engine that has not started. `open` opens the file for the web side,
     `estimate_need` tells how much memory the model will take, and `read_metadata` what the file says
-    of itself; of a file that cannot be read, 0 and nothing. These three take time and belong into a thread.
+    of itself; of a file that cannot be read, nothing. These three take time and belong into a thread.
     """
 
     id: str

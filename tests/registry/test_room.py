@@ -63,6 +63,16 @@ def test_a_model_that_would_find_a_full_gpu_has_others_make_room_there() -> None
     assert victims(present, Need(12, 10), Limits(memory_budget=100)) == []
 
 
+def test_a_gpu_that_pinned_models_fill_keeps_nobody_out() -> None:
+    limits = Limits(memory_budget=40, gpu_budget=24)
+    present = [occupant("pinned", need=20, on_gpus=18, pinned=True), occupant("other", need=9, on_gpus=5)]
+    assert victims(present, Need(11, 10), limits) == []
+    assert victims(present, Need(12, 10), limits) == ["other"]
+    assert victims(present, Need(21, 10), limits) is None
+    assert limits.allow([Need(20, 18), Need(20, 18)])
+    assert not limits.suit([Need(20, 18), Need(20, 18)])
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 9), st.booleans(), st.booleans(), st.integers(0, 9)), max_size=6),
     st.integers(0, 12),
@@ -88,8 +98,10 @@ def test_what_stays_fits_and_no_victim_could_stay(
         return
     staying = [known for known in present if known.id not in leaving]
     assert limits.allow([*(known.need for known in staying), need])
+    fit = limits.suit if limits.suit([*pinned, need]) else limits.allow
+    assert fit([*(known.need for known in staying), need])
     assert len(staying) + len(leaving) == len(present)
     for name in leaving:
         gone = next(known for known in present if known.id == name)
         assert not gone.is_pinned
-        assert not limits.allow([*(known.need for known in staying), gone.need, need])
+        assert not fit([*(known.need for known in staying), gone.need, need])
