@@ -49,6 +49,9 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
 MAX_SEQUENCES = 256
 DEFAULT_CONTEXT_LIMIT = 8192
 DEFAULT_NUM_CELLS = 8192
+# What proves a build has rows for every way in which kernels take them: AMX by 32 and a rest, attention by 64
+# and a rest.
+FIRST_TOKENS = 100
 
 
 def settled_lengths(context_size: int, num_cells: int, training_context: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from server.engine.config import EngineConfig
+from server.engine.config import FIRST_TOKENS, EngineConfig
 from server.engine.embedder import Embedder, NoMemoryError
 from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits, Pooling
 from server.llama.context import ContextError
@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 
 # llama.cpp's numbers; a file without one, or with none at all, gets the mean.
 _POOLINGS = {1: Pooling.MEAN, 2: Pooling.CLS, 3: Pooling.LAST, 4: Pooling.RANK}
-# As for a first prompt.
-_FIRST_TEXT_TOKENS = 100
 
 
 def traits_of(model: Model, *, can_generate: bool = True) -> ModelTraits:
@@ -97,7 +95,7 @@ def first_fault(model: Model, config: EngineConfig) -> str | None:
     """What is wrong with the vector of a text of some hundred tokens; None where nothing is."""
     outputs: list[EmbedOutput] = []
     embedder = make_embedder(model, config, outputs.extend, is_whole=True)
-    count = min(_FIRST_TEXT_TOKENS, config.context_size)
+    count = min(FIRST_TOKENS, config.context_size)
     token_ids = tuple(np.random.default_rng(0).integers(0, model.vocab.size, count).tolist())
     embedder.add(EmbedRequest(id="first", inputs=(token_ids,), pooling=Pooling.MEAN))
     embedder.step(is_beside=False)

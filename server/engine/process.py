@@ -19,7 +19,7 @@ import numpy as np
 
 from server import garbage
 from server.engine import messages
-from server.engine.config import EngineConfig
+from server.engine.config import FIRST_TOKENS, EngineConfig
 from server.engine.embedding import EmbedOutput, ModelTraits
 from server.engine.embedding_engine import EmbeddingEngine
 from server.engine.embedding_model import first_fault, make_embedder, traits_of
@@ -34,8 +34,6 @@ from server.llama.model import Model, ModelLoadError
 
 log = logging.getLogger(__name__)
 
-# Rows for every way in which kernels take them: AMX by 32 and a rest, attention by 64 and a rest.
-_FIRST_PROMPT_TOKENS = 100
 # A step without news is told only now and then, as a sign of life.
 _QUIET_SECONDS = 1.0
 
@@ -99,7 +97,7 @@ class _Publisher:
 def run_first_prompt(context: Context, batch_size: int) -> None:
     """Compute a prompt of some hundred tokens and look at the logits; raises FirstPromptError."""
     rng = np.random.default_rng(0)
-    token_ids = rng.integers(0, context.vocab_size, min(_FIRST_PROMPT_TOKENS, context.num_cells - 1)).tolist()
+    token_ids = rng.integers(0, context.vocab_size, min(FIRST_TOKENS, context.num_cells - 1)).tolist()
     batch = Batch(batch_size)
     for start in range(0, len(token_ids), batch_size):
         batch.clear()

@@ -49,7 +49,7 @@ def schema_breadth(root: object) -> float:
 class _Survey:
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
-        self._by_id: dict[int, dict[str, Any]] = {}
+        self._by_id: dict[int, dict[str, Any]] = {id(_ANY): _ANY}
         self._leaves: dict[int, list[_Leaf]] = {}
         self._counts: dict[_Node, int] = {}
         self._open: set[int] = set()
@@ -120,7 +120,6 @@ class _Survey:
             if followed is not _ANY:
                 self._by_id[id(followed)] = followed
                 found.append(id(followed))
-        self._by_id[id(_ANY)] = _ANY
         return tuple(sorted(set(found))) or (id(_ANY),)
 
     def _followed(self, schema: object) -> dict[str, Any]:
