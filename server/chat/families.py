@@ -98,12 +98,14 @@ _FORMATS: tuple[tuple[tuple[str, ...], ToolFormat], ...] = (
 class ModelFamily:
     """What there is to know of a model's answers beyond their text.
 
-    `tools` is None where the template has no place for tools.
+    `tools` is None where the template has no place for tools. `is_guess` says that nothing tells how this
+    model writes calls: `tools` is then what most others do.
     """
 
     name: str
     reasoning: ReasoningMarkers | None = None
     tools: ToolFormat | None = None
+    is_guess: bool = False
 
     @property
     def triggers(self) -> tuple[str, ...]:
@@ -152,7 +154,7 @@ class ModelFamily:
 def recognise(template: str, tool_format: str | None = None) -> ModelFamily:
     """The family of a chat template; `tool_format` names a format of FORMATS that overrides the template's.
 
-    A template that is not known, and has a place for tools, gets calls as plain JSON.
+    A template that is not known, and has a place for tools, gets calls as plain JSON, which is a guess.
     """
     if tool_format is not None:
         tools: ToolFormat | None = FORMATS[tool_format]
@@ -161,4 +163,5 @@ def recognise(template: str, tool_format: str | None = None) -> ModelFamily:
     if tools is HARMONY:
         return ModelFamily(HARMONY.name, _HARMONY_REASONING, HARMONY)
     reasoning = next((found for mark, found in _REASONING if mark in template), None)
-    return ModelFamily(tools.name if tools else "plain", reasoning, tools)
+    is_guess = tools is PLAIN_JSON and tool_format is None
+    return ModelFamily(tools.name if tools else "plain", reasoning, tools, is_guess)

@@ -63,6 +63,7 @@ def test_recognised(model: str) -> None:
     assert family.name == name
     assert (family.reasoning.start if family.reasoning else None) == start
     assert family.tools is FORMATS.get(name)
+    assert family.is_guess == (name == "json")
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,7 @@ def test_a_format_can_be_named() -> None:
     family = recognise(EXCERPTS["Qwen3"][0], "qwen_coder")
     assert family.tools is FORMATS["qwen_coder"]
     assert family.reasoning is not None
+    assert not recognise(EXCERPTS["some other"][0], "json").is_guess
 
 
 def test_what_has_to_be_seen() -> None:
