@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import from_json
-
 from schemas.messages import AssistantMessage, FunctionMessage, ToolMessage
-from schemas.tools import CustomToolCall, FunctionCall
+from schemas.tools import CustomToolCall
+from server.chat.past_arguments import past_arguments
 from server.chat.template import ChatTemplate
 from server.chat.tool_spec import INPUT
 from server.errors import InvalidRequestError
@@ -88,7 +87,7 @@ def _calls(
         # Whoever calls in the older form never sees an id; templates want one all the same.
         shown_id = _shown_id(where, template.call_id_length)
         call = _Call(where, None, shown_id, message.function_call.name)
-        yield call, _arguments(message.function_call, f"{where}.arguments")
+        yield call, past_arguments(message.function_call.arguments)
     for index, tool_call in enumerate(message.tool_calls or ()):
         where = f"{path}.tool_calls[{index}]"
         shown_id = _shown_id(tool_call.id, template.call_id_length)
@@ -97,20 +96,7 @@ def _calls(
         else:
             function = tool_call.function
             call = _Call(where, tool_call.id, shown_id, function.name)
-            yield call, _arguments(function, f"{where}.function.arguments")
-
-
-def _arguments(function: FunctionCall, path: str) -> dict[str, Any]:
-    # Many clients write a call without arguments so.
-    if not function.arguments.strip():
-        return {}
-    try:
-        arguments = from_json(function.arguments, allow_inf_nan=False)
-    except ValueError as error:
-        raise _refusal(path, f"is not valid JSON: {error}") from error
-    if not isinstance(arguments, dict):
-        raise _refusal(path, "must hold a JSON object")
-    return arguments
+            yield call, past_arguments(function.arguments)
 
 
 def _shown_id(call_id: str, length: int | None) -> str:
