@@ -27,7 +27,7 @@ EDITABLE := --no-build-isolation --editable
 CLIENTS := $(foreach name,openai-2 openai-3 $(if $(shell command -v npm),node),.venv-clients/$(name)/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-clients bench lint types format resident native clean distclean
+.PHONY: help serve test test-clients test-models bench lint types format resident native clean distclean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ test: $(VENV)/.packages  ## run the tests; ARGS="tests/engine -k tree" for some
 test-clients: $(VENV)/.packages $(CLIENTS)  ## let real clients talk to a live server
 	@command -v npm >/dev/null || echo 'no npm on this machine: the client for Node is left out'
 	$(BIN)/python -m pytest -p no:cacheprovider tests/clients/suite.py tests/clients/openapi_suite.py $(ARGS)
+
+test-models: $(VENV)/.packages  ## fetch real models and chat templates, half a gigabyte, once, and test with them
+	@$(BIN)/python -m tests.real.materials
+	$(BIN)/python -m pytest -p no:cacheprovider tests/real/*_suite.py $(ARGS)
 
 bench: $(VENV)/.bench  ## measure beside llama-server; ARGS=--quick for two minutes
 	$(BIN)/python -m tests.bench $(ARGS)
@@ -65,11 +69,11 @@ resident: .venv-resident/.packages  ## train the resident model anew
 native: $(VENV)/.tools  ## build llama.cpp for this machine, unless that is done
 	@$(BIN)/python -m deploy.build.native --backend "$(BACKEND)"
 
-clean:  ## remove what was built, but not the wheels that passed
+clean:  ## remove what was built, but not the wheels that passed, nor what `test-models` fetched
 	rm -rf $(VENV) .venv-resident .venv-clients dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
-	if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name wheels -exec rm -rf {} +; fi
+	if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name wheels ! -name materials -exec rm -rf {} +; fi
 
-distclean: clean  ## remove the wheels of this checkout, too
+distclean: clean  ## remove those of this checkout, too
 	rm -rf build
 
 # `native` looks for itself whether compiler, processor or BACKEND have changed, so it is asked each time.
