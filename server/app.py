@@ -58,6 +58,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"content": _FAILURE}, "5XX":
 _SHOWN_HEADERS = (
     "x-request-id",
     "retry-after",
+    "x-caravan-unenforced",
     *(
         f"x-ratelimit-{what}-{kind}"
         for what in ("limit", "remaining", "reset")

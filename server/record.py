@@ -6,6 +6,7 @@ record, too, which nobody reads.
 
 import asyncio
 import time
+from collections.abc import Iterable
 from contextvars import ContextVar
 
 from server.engine.outputs import FinishReason, TokenOutput
@@ -29,6 +30,8 @@ class RequestRecord:
         self.num_prompt_tokens = 0
         self.num_cached_tokens = 0
         self.num_completion_tokens = 0
+        # What the client is told beside the answer: items by the header that lists them.
+        self.notices: dict[str, dict[str, None]] = {}
         # What goes on when the request itself has been answered.
         self.continuing: asyncio.Task[None] | None = None
 
@@ -37,6 +40,10 @@ class RequestRecord:
         self.error_code = code or "unknown"
         if self.metrics is not None:
             self.metrics.count_error(code)
+
+    def note(self, header: str, items: Iterable[str]) -> None:
+        """Have the answer's head list items, each once. A head that has been sent tells nothing more."""
+        self.notices.setdefault(header, {}).update(dict.fromkeys(items))
 
     def generation(
         self, model: str, num_prompt_tokens: int, num_choices: int, params: SamplingParams

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server import record
 from server.metrics import Metrics
 from server.record import RequestRecord
+from server.routes.notices import listed
 from server.tracing import EndedRequest, Tracing
 
 log = logging.getLogger("caravan.requests")
@@ -57,7 +58,9 @@ class Journal:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                head = MutableHeaders(scope=message)
+                head["x-request-id"] = request_id
+                head.update({name: listed(items) for name, items in entry.notices.items() if items})
             await send(message)
 
         try:
