@@ -29,8 +29,18 @@ _INTRODUCTION = """\
 <!-- Written by `python -m deploy.fields_page` from the schemas and the rules; edit those. -->
 
 A field is acted on, or passes because it has no effect by its own definition, or is refused with a 400 that
-names it (`unsupported_parameter` where others know the field, `unknown_parameter` where nobody does). Null is
-the same as not given. Decoding parameters have a page of their own, [PARAMETERS.md](PARAMETERS.md).
+names it: others act on it, and this server does not (`unsupported_parameter`). Null is the same as not given.
+Decoding parameters have a page of their own, [PARAMETERS.md](PARAMETERS.md).
+
+A field that nobody knows passes without effect, at any depth and on every route, and is told: the header
+`x-caravan-ignored: client_metadata, messages[].id` lists the names, the log has each name once, and
+`caravan_ignored_fields_total` counts them. A name one or two letters away from a known one is a slip, and a
+field of another route or of another kind of message is in the wrong place: both are a 400 with the code
+`unknown_parameter`, which says what is near. `--strict-fields` refuses all that nobody knows.
+
+Tools of the kinds that other services run themselves (`web_search`, `file_search`, `code_interpreter`, `mcp`
+and others) are left out and told the same way where they are merely offered, with what `include` says about
+their calls; a `tool_choice` that wants one called is refused.
 
 ## Acted on
 """

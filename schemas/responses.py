@@ -32,7 +32,19 @@ FaultCode = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
 ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 
 
-# The rest of OpenAI's is about what this server has not; it is refused as such, so that the type has it.
+# About what this server has not, so that there is never anything of it to include.
+ABSENT = frozenset(
+    {
+        "code_interpreter_call.outputs",
+        "computer_call_output.output.image_url",
+        "file_search_call.results",
+        "message.input_image.image_url",
+        "web_search_call.action.sources",
+        "web_search_call.results",
+    }
+)
+
+# The rest is refused by name, so that the type has it.
 Includable = Annotated[
     str, Field(json_schema_extra={"enum": ["message.output_text.logprobs", "reasoning.encrypted_content"]})
 ]

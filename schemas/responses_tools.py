@@ -5,31 +5,17 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from schemas.base import Schema
+from schemas.built_in_tools import BUILT_IN, BUILT_IN_TAG, GROUPS, BuiltInTool, tool_tag
 from schemas.kinds import type_tag, without
-from schemas.tools import MAX_DEFINITION, MAX_TOOLS, FunctionDefinition, TextInput, ToolMode, ToolName
-
-# What OpenAI runs on its own machines.
-BUILT_IN = frozenset(
-    {
-        "apply_patch",
-        "code_interpreter",
-        "computer",
-        "computer_use_preview",
-        "file_search",
-        "image_generation",
-        "local_shell",
-        "mcp",
-        "namespace",
-        "programmatic_tool_calling",
-        "shell",
-        "tool_search",
-        "web_search",
-        "web_search_2025_08_26",
-        "web_search_preview",
-        "web_search_preview_2025_03_11",
-    }
+from schemas.tools import (
+    MAX_DEFINITION,
+    MAX_TOOLS,
+    OWN_TOOLS,
+    FunctionDefinition,
+    TextInput,
+    ToolMode,
+    ToolName,
 )
-_OWN_KINDS = without(BUILT_IN, "tools of the types 'function' and 'custom' are")
 
 
 class FlatFunction(FunctionDefinition):
@@ -66,13 +52,15 @@ class FlatCustom(Schema):
 
 
 FlatTool = Annotated[
-    Annotated[FlatFunction, Tag("<function>")] | Annotated[FlatCustom, Tag("<custom>")],
+    Annotated[FlatFunction, Tag("<function>")]
+    | Annotated[FlatCustom, Tag("<custom>")]
+    | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
     Discriminator(
-        type_tag,
+        tool_tag,
         custom_error_type="tool_kind",
         custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
     ),
-    _OWN_KINDS,
+    without(GROUPS, OWN_TOOLS),
 ]
 
 
@@ -88,7 +76,18 @@ class FlatAllowedTools(Schema):
 
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
-    tools: list[Annotated[FlatChoice, _OWN_KINDS]] = Field(min_length=1, max_length=MAX_TOOLS, fail_fast=True)
+    tools: list[
+        Annotated[
+            Annotated[FlatChoice, Tag("<function>")]
+            | Annotated[FlatChoice, Tag("<custom>")]
+            | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
+            Discriminator(
+                tool_tag,
+                custom_error_type="tool_kind",
+                custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
+            ),
+        ]
+    ] = Field(min_length=1, max_length=MAX_TOOLS, fail_fast=True)
 
 
 def _choice_tag(value: object) -> str:
@@ -108,5 +107,5 @@ FlatToolChoice = Annotated[
             "'allowed_tools'"
         ),
     ),
-    _OWN_KINDS,
+    without(BUILT_IN, OWN_TOOLS),
 ]

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
 from schemas.base import Schema
-from schemas.kinds import type_tag
+from schemas.built_in_tools import BUILT_IN, BUILT_IN_TAG, GROUPS, BuiltInTool, tool_tag
+from schemas.kinds import type_tag, without
 
 # OpenAI's own limits.
 MAX_TOOLS = 128
@@ -82,13 +83,17 @@ class CustomTool(Schema):
     custom: CustomDefinition
 
 
+OWN_TOOLS = "tools of the types 'function' and 'custom' are"
 Tool = Annotated[
-    Annotated[FunctionTool, Tag("<function>")] | Annotated[CustomTool, Tag("<custom>")],
+    Annotated[FunctionTool, Tag("<function>")]
+    | Annotated[CustomTool, Tag("<custom>")]
+    | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
     Discriminator(
-        type_tag,
+        tool_tag,
         custom_error_type="tool_kind",
         custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
     ),
+    without(GROUPS, OWN_TOOLS),
 ]
 
 
@@ -118,9 +123,11 @@ class AllowedTools(Schema):
     mode: Literal["auto", "required"]
     tools: list[
         Annotated[
-            Annotated[FunctionChoice, Tag("<function>")] | Annotated[CustomChoice, Tag("<custom>")],
+            Annotated[FunctionChoice, Tag("<function>")]
+            | Annotated[CustomChoice, Tag("<custom>")]
+            | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
             Discriminator(
-                type_tag,
+                tool_tag,
                 custom_error_type="tool_kind",
                 custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
             ),
@@ -155,6 +162,7 @@ ToolChoice = Annotated[
             "'allowed_tools'"
         ),
     ),
+    without(BUILT_IN, OWN_TOOLS),
 ]
 
 

@@ -1,7 +1,7 @@
 """The ASGI application: routes, services, and one place that turns failures into answers."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, get_args
 
 from fastapi import FastAPI
@@ -57,6 +57,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"content": _FAILURE}, "5XX":
 # What scripts of web pages may read besides the body.
 _SHOWN_HEADERS = (
     "x-request-id",
+    "x-caravan-ignored",
     "retry-after",
     "x-caravan-unenforced",
     *(
@@ -71,18 +72,16 @@ _ROUTERS = tuple(
 )
 
 # Schemas that FastAPI does not see, because routes read bodies from their bytes.
-_DESCRIBED: tuple[type[Schema], ...] = (
+_BODIES: tuple[type[Schema], ...] = (
     ChatCompletionRequest,
-    ChatCompletionChunk,
     CompletionRequest,
     EmbeddingRequest,
     TokenizeRequest,
     DetokenizeRequest,
     ApplyTemplateRequest,
     ResponseRequest,
-    ErrorResponse,
-    *get_args(Event),
 )
+_ANSWERS: tuple[type[Schema], ...] = (ChatCompletionChunk, ErrorResponse, *get_args(Event))
 
 
 def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | None = None) -> FastAPI:
@@ -117,7 +116,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         tokens=TokenService(registry),
         max_body_bytes=settings.max_body_bytes,
         body_seconds=settings.body_seconds,
-        allow_unknown_fields=settings.allow_unknown_fields,
+        strict_fields=settings.strict_fields,
         keep_alive_seconds=settings.keep_alive_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
@@ -125,7 +124,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         app.include_router(router, responses=_ERRORS)
     app.include_router(docs.router)
     envelope.install(app)
-    _describe_bodies(app)
+    _describe_bodies(app, strict=settings.strict_fields)
     return app
 
 
@@ -192,19 +191,26 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         await app.state.services.registry.close()
 
 
-def _describe_bodies(app: FastAPI) -> None:
-    """Put the schemas into `/docs` that routes do not declare."""
+def _describe_bodies(app: FastAPI, *, strict: bool) -> None:
+    """Put the schemas into `/docs` that routes do not declare; bodies may have more, unless it is strict."""
     infer = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = infer()
-        _, definitions = models_json_schema(
-            [(schema, "validation") for schema in _DESCRIBED],
-            ref_template="#/components/schemas/{model}",
-        )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        for name, schema in definitions["$defs"].items():
+        for name, schema in _definitions(_ANSWERS + _BODIES).items():
             schemas.setdefault(name, schema)
+        for name in () if strict else _definitions(_BODIES):
+            schemas[name].pop("additionalProperties", None)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _definitions(schemas: Sequence[type[Schema]]) -> dict[str, Any]:
+    """JSON schemas of these and of all that is in them, by name."""
+    _, document = models_json_schema(
+        [(schema, "validation") for schema in schemas], ref_template="#/components/schemas/{model}"
+    )
+    definitions: dict[str, Any] = document["$defs"]
+    return definitions

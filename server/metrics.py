@@ -18,6 +18,8 @@ _GAPS = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3
 # And in tokens.
 _LENGTHS = tuple(2.0**power for power in range(18))
 
+_MAX_NAMES = 100
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineReading:
@@ -68,10 +70,25 @@ class Metrics:
             "http_requests", "Requests answered.", ("method", "route", "status")
         )
         self.http_errors = self._counter("http_errors", "Errors told to clients.", ("code",))
+        self.ignored_fields = self._counter(
+            "ignored_fields", "Fields of requests that had no effect.", ("field",)
+        )
+        self._ignored_names: set[str] = set()
 
     def count_error(self, code: str | None) -> None:
         """Count an error that a client was told."""
         self.http_errors.labels(code or "unknown").inc()
+
+    def count_ignored(self, name: str) -> bool:
+        """Count a field that had no effect; whether it is the first of its name.
+
+        Clients choose the names, so only so many are told apart.
+        """
+        is_new = name not in self._ignored_names and len(self._ignored_names) < _MAX_NAMES
+        if is_new:
+            self._ignored_names.add(name)
+        self.ignored_fields.labels(name if name in self._ignored_names else "other").inc()
+        return is_new
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """All series, in the text format that `accept` (an HTTP header) prefers, and its content type."""

@@ -5,13 +5,20 @@ record, too, which nobody reads.
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextvars import ContextVar
+from urllib.parse import quote
 
 from server.engine.outputs import FinishReason, TokenOutput
 from server.engine.params import SamplingParams
 from server.metrics import Metrics
+
+log = logging.getLogger("caravan.requests")
+
+# Clients choose the names.
+_LONGEST_NAME = 100
 
 
 class RequestRecord:
@@ -44,6 +51,16 @@ class RequestRecord:
     def note(self, header: str, items: Iterable[str]) -> None:
         """Have the answer's head list items, each once. A head that has been sent tells nothing more."""
         self.notices.setdefault(header, {}).update(dict.fromkeys(items))
+
+    def ignore(self, names: Collection[str]) -> None:
+        """Tell the client, the counter and the log, which has each name once, what has no effect."""
+        self.note("x-caravan-ignored", names)
+        if self.metrics is None:
+            return
+        for name in names:
+            shown = quote(name, safe="[]:", errors="replace")[:_LONGEST_NAME]
+            if self.metrics.count_ignored(shown):
+                log.warning("a request has the field %s, which has no effect (told once)", shown)
 
     def generation(
         self, model: str, num_prompt_tokens: int, num_choices: int, params: SamplingParams

@@ -177,8 +177,10 @@ class Settings(ModelOptions, BaseSettings):
     body_seconds: float = Field(
         default=60.0, gt=0, allow_inf_nan=False, description="How long a request's body may take to arrive."
     )
-    allow_unknown_fields: bool = Field(
-        default=False, description="Let request fields pass that nobody knows, instead of refusing them."
+    strict_fields: bool = Field(
+        default=False,
+        description="Refuse request fields that nobody knows, and tools that only others have, instead of "
+        "leaving them out and saying so in the header x-caravan-ignored.",
     )
     responses_db: Place | None = Field(
         default=None,

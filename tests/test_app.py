@@ -31,13 +31,23 @@ def status(client: TestClient, **fields: object) -> int:
     return client.post("/v1/completions", json={**BODY, **fields}).status_code
 
 
-def test_unknown_fields_pass_when_the_operator_says_so() -> None:
-    with app(Settings(allow_unknown_fields=True)) as client:
-        assert status(client, nonsense=1) == 200
-        assert status(client, temperature=9) == 400
-        assert status(client, lora=[1]) == 400
-    with app(Settings()) as client:
+def test_unknown_fields_pass_unless_the_operator_says_otherwise() -> None:
+    with app(Settings(strict_fields=True)) as client:
         assert status(client, nonsense=1) == 400
+        assert status(client, logprobs=None) == 200
+    with app(Settings()) as client:
+        assert status(client, nonsense=1) == 200
+        assert status(client, temperature=900) == 400
+        assert status(client, lora=[1]) == 400
+
+
+def test_the_document_says_whether_bodies_may_have_more() -> None:
+    for is_strict in (False, True):
+        with app(Settings(strict_fields=is_strict)) as client:
+            schemas = client.get("/openapi.json").json()["components"]["schemas"]
+        for name in ("ChatCompletionRequest", "ResponseRequest", "UserMessage", "FunctionTool"):
+            assert schemas[name].get("additionalProperties", True) is not is_strict
+        assert schemas["ChatCompletion"]["additionalProperties"] is False
 
 
 def test_limits_of_one_request() -> None:

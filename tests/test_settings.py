@@ -69,10 +69,10 @@ def test_decoding_defaults_are_pairs_or_json(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_switches_and_paths() -> None:
-    settings = read_settings(["--allow-unknown-fields", "--model", "/some/where.gguf", "--model-id", "x"])
-    assert settings.allow_unknown_fields
+    settings = read_settings(["--strict-fields", "--model", "/some/where.gguf", "--model-id", "x"])
+    assert settings.strict_fields
     assert settings.model == Path("/some/where.gguf")
-    assert read_settings(["--no-allow-unknown-fields"]).allow_unknown_fields is False
+    assert read_settings(["--no-strict-fields"]).strict_fields is False
 
 
 @pytest.mark.parametrize(

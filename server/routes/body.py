@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from schemas.base import Schema
+from server import record
 from server.errors import RequestTimeoutError, RequestTooLargeError
 from server.routes.deps import Services
 from server.service.validation import parse
@@ -21,7 +22,14 @@ async def read_request(request: Request, schema: type[S], services: Services) ->
     except TimeoutError as error:
         message = f"The body did not arrive within {services.body_seconds:g} seconds."
         raise RequestTimeoutError(message) from error
-    return parse(schema, body, allow_unknown=services.allow_unknown_fields)
+    return parsed(schema, body, services)
+
+
+def parsed(schema: type[S], body: bytes, services: Services) -> S:
+    """What is in a body, or in an address that has been written as one; told is what of it has no effect."""
+    found = parse(schema, body, strict=services.strict_fields)
+    record.current().ignore(found.ignored)
+    return found.request
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -34,7 +34,7 @@ class Services:
     tokens: TokenService
     max_body_bytes: int
     body_seconds: float
-    allow_unknown_fields: bool
+    strict_fields: bool
     keep_alive_seconds: float
     shutdown_seconds: float
 

@@ -11,11 +11,11 @@ _PLAIN = "/~#[]$._-:"
 
 
 def listed(items: Collection[str]) -> str:
-    """The items as the value of a header: in ASCII, separated by commas, and in the end how many are left out."""
+    """The items as a header's value: in ASCII, separated by commas, and in the end how many are left out."""
     shown: list[str] = []
     num_characters = 0
     for item in items:
-        written = quote(item[:_MAX_ITEM], safe=_PLAIN)[:_MAX_ITEM]
+        written = quote(item[:_MAX_ITEM], safe=_PLAIN, errors="replace")[:_MAX_ITEM]
         num_characters += len(written) + 2
         if num_characters > _MAX_LISTED:
             return ", ".join([*shown, f"and {len(items) - len(shown)} more"])

@@ -1,4 +1,4 @@
-"""Query strings, read as strictly as bodies: what nobody knows or understands is refused by its name."""
+"""Query strings, read as strictly as bodies."""
 
 import re
 from types import NoneType
@@ -9,16 +9,15 @@ from fastapi import Request
 from pydantic.fields import FieldInfo
 
 from schemas.base import Schema
-from server.errors import UnknownParameterError
-from server.service.validation import parse
+from server.routes.body import parsed
+from server.routes.deps import Services
 
 Q = TypeVar("Q", bound=Schema)
 
 _NUMBER = re.compile(r"-?[0-9]{1,15}")
-_LONGEST_NAME = 100
 
 
-def read_query(request: Request, schema: type[Q]) -> Q:
+def read_query(request: Request, schema: type[Q], services: Services) -> Q:
     """The parameters of a request's address. Of one that is no list, the last value counts.
 
     Raises InvalidRequestError about the first fault.
@@ -26,12 +25,10 @@ def read_query(request: Request, schema: type[Q]) -> Q:
     values: dict[str, list[str]] = {}
     for written, value in request.query_params.multi_items():
         name = written.partition("[")[0]
-        if name not in schema.model_fields:
-            shown = written[:_LONGEST_NAME]
-            raise UnknownParameterError(f"Unknown parameter: '{shown}'.", param=shown)
-        values.setdefault(name, []).append(value)
-    body = {name: _json(schema.model_fields[name], given) for name, given in values.items()}
-    return parse(schema, msgspec.json.encode(body), allow_unknown=False)
+        values.setdefault(name if name in schema.model_fields else written, []).append(value)
+    known = schema.model_fields
+    body = {name: _json(known[name], given) if name in known else given for name, given in values.items()}
+    return parsed(schema, msgspec.json.encode(body), services)
 
 
 def query_parameters(schema: type[Schema]) -> dict[str, Any]:

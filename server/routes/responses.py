@@ -50,7 +50,7 @@ async def get_response(response_id: str, request: Request, services: UseServices
     With `stream`, the events of one that was made with `background` and `stream`: those after number
     `starting_after`, and those to come.
     """
-    query = read_query(request, RetrievalQuery)
+    query = read_query(request, RetrievalQuery, services)
     check_retrieval(query)
     if not query.stream:
         return Response(await services.responses.retrieve(response_id), media_type="application/json")
@@ -78,7 +78,7 @@ async def list_input_items(response_id: str, request: Request, services: UseServ
 
     The items of the responses before it are in lists of their own.
     """
-    query = read_query(request, InputItemsQuery)
+    query = read_query(request, InputItemsQuery, services)
     check_include(query.include or ())
     limit, order = query.limit or _PAGE, query.order or "desc"
     return await services.responses.input_items(response_id, query.after, limit, order)

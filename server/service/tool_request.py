@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from schemas.built_in_tools import BuiltInTool
 from schemas.chat import ToolFields
 from schemas.tools import (
     AllowedToolsChoice,
@@ -19,6 +20,7 @@ from schemas.tools import (
 from server.chat.tool_spec import ToolSpec, custom_tool
 from server.errors import InvalidRequestError
 
+_NO_TOOLS = "asks for a call, and of the tools that are offered this server has none"
 _NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
@@ -84,16 +86,17 @@ def tool_request(fields: ToolFields) -> ToolRequest | None:
         return _legacy(fields, fields.functions)
     if isinstance(fields.function_call, ToolReference):
         raise _refusal("function_call", "is only allowed with 'functions'")
-    if not fields.tools:
-        if fields.tool_choice not in (None, "none", "auto"):
-            raise _refusal("tool_choice", "is only allowed with 'tools'")
-        return None
     offered = _unique(
         _function(f"tools[{i}].function", tool.function)
         if isinstance(tool, FunctionTool)
         else _custom(f"tools[{i}].custom", tool.custom)
-        for i, tool in enumerate(fields.tools)
+        for i, tool in enumerate(fields.tools or ())
+        if not isinstance(tool, BuiltInTool)
     )
+    if not offered:
+        if fields.tool_choice not in (None, "none", "auto"):
+            raise _refusal("tool_choice", _NO_TOOLS if fields.tools else "is only allowed with 'tools'")
+        return None
     request = ToolRequest(
         param="tools",
         offered=offered,
@@ -119,8 +122,11 @@ def _chosen(request: ToolRequest, fields: ToolFields) -> ToolRequest | None:
             found = {
                 tool.name: tool
                 for i, named in enumerate(allowed.tools)
+                if not isinstance(named, BuiltInTool)
                 for tool in [_find(request.offered, named, f"{path}[{i}]")]
             }
+            if not found:
+                raise _refusal(path, "names only tools that this server does not have")
             choice = Choice.REQUIRED if allowed.mode == "required" else Choice.AUTO
             return replace(request, callable=list(found.values()), choice=choice)
     return request

@@ -4,25 +4,29 @@ The bytes go to Pydantic's own JSON reader, which refuses lone surrogates, deep 
 thousands of digits by itself.
 """
 
-import difflib
-import re
-from collections.abc import Iterable, Iterator, Sequence, Set
-from typing import TypeVar
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from schemas.base import Schema
 from schemas.kinds import UNSUPPORTED
-from server.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
-from server.service.nested_names import names_at
-from server.service.unsupported import NEUTRAL_VALUES, PART_TYPES
+from server.errors import InvalidRequestError, UnsupportedParameterError
+from server.service.extra_fields import Extra, extras, extras_at, joined, judge
+from server.service.offered_elsewhere import left_out
+from server.service.unsupported import PART_TYPES
 
 S = TypeVar("S", bound=Schema)
 
-_INDEX = re.compile(r"\[\d+\]")
 
-_LONGEST_PATH = 200
+@dataclass(frozen=True)
+class Parsed(Generic[S]):
+    """A request, and what of its body has no effect, by names such as `client_metadata`."""
+
+    request: S
+    ignored: tuple[str, ...]
 
 
 _TYPES = {
@@ -43,63 +47,38 @@ _BOUNDS = {
 }
 
 
-def parse(schema: type[S], body: bytes, *, allow_unknown: bool) -> S:
+def parse(schema: type[S], body: bytes, *, strict: bool) -> Parsed[S]:
     """The request in `body`, or an InvalidRequestError about its first fault.
 
-    Unsupported fields pass with values that ask for nothing. With `allow_unknown`, fields that nobody knows
-    pass too; known ones that this server lacks are refused all the same.
+    Unsupported fields pass with values that ask for nothing. Unless it is `strict`, fields that nobody knows
+    pass, too, and so do tools that only others have, if they are merely offered.
     """
     try:
         # Collecting unknown fields is cheap; having Pydantic forbid them costs an error object for each.
         request = schema.model_validate_json(body, extra="allow")
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        extras = () if fault["type"] == "json_invalid" else _extras_around(schema, body, fault)
-        # A misspelt field is also a missing one, and the misspelling says more.
-        _refuse_extras(schema, extras, allow_unknown)
+        if fault["type"] != "json_invalid":
+            # A misspelt field is also a missing one, and the misspelling says more.
+            judge(schema, _extras_around(schema, body, fault), strict=strict)
         raise _translate(schema, fault) from error
-    _refuse_extras(schema, _extras(request, ""), allow_unknown)
-    return request
+    offered = left_out(request, strict=strict)
+    return Parsed(request, judge(schema, extras(request), strict=strict) + offered)
 
 
-def _refuse_extras(schema: type[Schema], extras: Iterable[tuple[str, object]], allow_unknown: bool) -> None:
-    for path, value in extras:
-        is_neutral = NEUTRAL_VALUES.get(_pattern(path))
-        if not (allow_unknown if is_neutral is None else is_neutral(value)):
-            raise _unexpected_field(schema, path)
-
-
-def _extras(value: Schema, path: str) -> Iterator[tuple[str, object]]:
-    """Undeclared fields of a request and of all that is in it, with their paths."""
-    prefix = f"{path}." if path else ""
-    for name, extra in (value.model_extra or {}).items():
-        yield prefix + name, extra
-    for name in type(value).model_fields:
-        member = getattr(value, name)
-        if isinstance(member, Schema):
-            yield from _extras(member, prefix + name)
-        elif isinstance(member, list) and member and isinstance(member[0], Schema):
-            for index, item in enumerate(member):
-                yield from _extras(item, f"{prefix}{name}[{index}]")
-
-
-def _extras_around(schema: type[Schema], body: bytes, fault: ErrorDetails) -> Iterator[tuple[str, object]]:
+def _extras_around(schema: type[Schema], body: bytes, fault: ErrorDetails) -> Iterator[Extra]:
     """Undeclared fields of a body that is at fault: beside the fault, and at the top."""
     document = from_json(body)
     steps = [step for step in fault["loc"] if not _is_tag(step)]
     parent = document
     for step in steps[:-1]:
         parent = parent[step]
-    for path, value in ((_joined(steps[:-1]), parent), ("", document)):
-        known = _known_names(schema, _pattern(path))
-        # Objects whose names are the client's own have no unknown ones.
-        if isinstance(value, dict) and known:
-            prefix = f"{path}." if path else ""
-            yield from ((prefix + name, extra) for name, extra in value.items() if name not in known)
+    yield from extras_at(schema, steps[:-1], parent)
+    yield from extras_at(schema, (), document)
 
 
 def _translate(schema: type[Schema], fault: ErrorDetails) -> InvalidRequestError:
-    kind, param = fault["type"], _joined([step for step in fault["loc"] if not _is_tag(step)])
+    kind, param = fault["type"], joined([step for step in fault["loc"] if not _is_tag(step)])
     if kind == "json_invalid":
         return InvalidRequestError(f"The body is not valid JSON: {fault['ctx']['error']}.")
     if not param:
@@ -158,38 +137,6 @@ def _range(schema: type[Schema], location: tuple[int | str, ...]) -> str | None:
     if low is None or high is None:
         return None
     return f"must be greater than {low} and at most {high}" if open_low else f"must be from {low} to {high}"
-
-
-def _unexpected_field(schema: type[Schema], path: str) -> InvalidRequestError:
-    pattern = _pattern(path)
-    if pattern in NEUTRAL_VALUES:
-        return UnsupportedParameterError(f"'{path}' is not supported by this server.", param=path)
-    parent, _, name = pattern.rpartition(".")
-    known = _known_names(schema, parent)
-    if not parent:
-        known = known | {name for name in NEUTRAL_VALUES if "." not in name}
-    near = difflib.get_close_matches(name[:64], sorted(known), n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    shown = path if len(path) <= _LONGEST_PATH else path[:_LONGEST_PATH] + "..."
-    return UnknownParameterError(f"Unknown parameter: '{shown}'.{hint}", param=shown)
-
-
-def _known_names(schema: type[Schema], pattern: str) -> Set[str]:
-    """Fields that an object at a place may have."""
-    return names_at(schema, pattern) if pattern else schema.model_fields.keys()
-
-
-def _pattern(path: str) -> str:
-    """A path with its indexes left open, such as `messages[].content`."""
-    return _INDEX.sub("[]", path)
-
-
-def _joined(steps: Sequence[int | str]) -> str:
-    """The place of a fault as a client writes it."""
-    path = ""
-    for step in steps:
-        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
-    return path
 
 
 def _is_tag(step: int | str) -> bool:

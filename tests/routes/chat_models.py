@@ -41,11 +41,15 @@ def hermes(name: str, arguments: str) -> str:
 
 @contextmanager
 def app_over(
-    engine: ScriptedEngine, template: str = HERMES, *, model: LoadedModel | None = None
+    engine: ScriptedEngine,
+    template: str = HERMES,
+    *,
+    model: LoadedModel | None = None,
+    settings: Settings | None = None,
 ) -> Generator[TestClient, None, None]:
     """The app with one model, of this template."""
     registry = registry_over(model or loaded_model(engine, template=template))
-    with TestClient(create_app(Settings(), registry), raise_server_exceptions=False) as client:
+    with TestClient(create_app(settings or Settings(), registry), raise_server_exceptions=False) as client:
         assert client.portal is not None
         client.portal.call(registry.start)
         yield client

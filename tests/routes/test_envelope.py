@@ -45,7 +45,6 @@ def test_the_documentation_shows_routes_requests_and_responses(client: TestClien
         answer = operation["responses"]["200"]["content"]["application/json"]
         assert answer["schema"]["$ref"] == f"#/components/schemas/{response}"
         assert schemas[request]["properties"]["temperature"]["description"]
-        assert schemas[request]["additionalProperties"] is False
     for path in ("/v1/models", "/v1/models/{model_id}", "/health", "/ready"):
         assert "get" in document["paths"][path]
 

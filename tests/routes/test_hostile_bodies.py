@@ -176,7 +176,7 @@ WRONG_VALUES: list[tuple[str, str, bytes, str | None]] = [
     ("a preset of 1 MB", TEXT, text(preset="x" * 1_000_000), "preset"),
     ("max_time NaN", TEXT, b'{"model": "fake", "prompt": "Hi", "max_time": NaN}', "max_time"),
     ("mirostat_tau infinite", CHAT, raw_chat('"mirostat": 2, "mirostat_tau": 1e999'), "mirostat_tau"),
-    ("debug with an unknown name", CHAT, chat(debug={"deep": 1}), "debug.deep"),
+    ("debug with a misspelt name", CHAT, chat(debug={"decodin": 1}), "debug.decodin"),
     ("stream a string", CHAT, chat(stream="true"), "stream"),
     ("stream a number", CHAT, chat(stream=1), "stream"),
     ("stream options without stream", CHAT, chat(stream_options={}), "stream_options"),

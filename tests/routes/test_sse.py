@@ -51,7 +51,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             tokens=TokenService(registry),
             max_body_bytes=1,
             body_seconds=1,
-            allow_unknown_fields=False,
+            strict_fields=False,
             keep_alive_seconds=15,
             shutdown_seconds=0,
         )

@@ -38,7 +38,8 @@ def allow(*names: str, mode: str = "auto") -> dict[str, Any]:
 STRICT = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("a tool of no type", {"tools": [{}]}, "tools[0]"),
-    ("a tool of another type", {"tools": [TIME, {"type": "mcp"}]}, "tools[1]"),
+    ("a tool of another type", {"tools": [TIME, {"type": "wand"}]}, "tools[1]"),
+    ("a group of tools", {"tools": [TIME, {"type": "namespace"}]}, "tools[1]"),
     ("no function", {"tools": [{"type": "function"}]}, "tools[0].function"),
     ("no name", {"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
     ("an empty name", {"tools": [function("")]}, "tools[0].function.name"),

@@ -57,7 +57,7 @@ def test_text_has_four_lists_and_the_token_that_came_among_the_likeliest() -> No
 def test_text_completions_take_0_to_20(value: str) -> None:
     body = f'{{"model": "m", "prompt": "a", "logprobs": {value}}}'
     with pytest.raises(InvalidRequestError) as caught:
-        parse(CompletionRequest, body.encode(), allow_unknown=False)
+        parse(CompletionRequest, body.encode(), strict=False)
     assert caught.value.param == "logprobs"
 
 
@@ -73,5 +73,5 @@ def test_text_completions_take_0_to_20(value: str) -> None:
 def test_chat_takes_a_boolean_and_0_to_20(fields: str, param: str) -> None:
     body = f'{{"model": "m", "messages": [{{"role": "user", "content": "a"}}], {fields}}}'
     with pytest.raises(InvalidRequestError) as caught:
-        parse(ChatCompletionRequest, body.encode(), allow_unknown=False)
+        parse(ChatCompletionRequest, body.encode(), strict=False)
     assert caught.value.param == param

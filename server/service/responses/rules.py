@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from schemas.queries import RetrievalQuery
-from schemas.responses import ResponseRequest
+from schemas.responses import ABSENT, ResponseRequest
 from server.errors import InvalidRequestError, UnsupportedParameterError
 
 LOGPROBS = "message.output_text.logprobs"
@@ -65,9 +65,9 @@ def check_retrieval(query: RetrievalQuery) -> None:
 
 
 def check_include(include: Sequence[str]) -> None:
-    """Refuse what cannot be included."""
+    """Refuse what nobody knows; of what there is never anything, nothing is included."""
     for index, name in enumerate(include):
-        if name not in INCLUDABLE:
+        if name not in INCLUDABLE and name not in ABSENT:
             param = f"include[{index}]"
             known = " and ".join(f"'{known}'" for known in INCLUDABLE)
             raise UnsupportedParameterError(f"'{param}' is not supported; {known} are.", param=param)

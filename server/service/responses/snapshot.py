@@ -5,6 +5,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.built_in_tools import BuiltInTool
 from schemas.responses import (
     FlatSchemaFormat,
     InputTokensDetails,
@@ -82,7 +83,7 @@ def snapshot(request: ResponseRequest, response_id: str, held: Held) -> Response
         temperature=held.temperature,
         text=ShownText(format=asked or TextFormat(type="text"), verbosity="medium"),
         tool_choice=request.tool_choice or "auto",
-        tools=[_shown(tool) for tool in request.tools or ()],
+        tools=[_shown(tool) for tool in request.tools or () if not isinstance(tool, BuiltInTool)],
         top_logprobs=request.top_logprobs or 0,
         top_p=held.top_p,
         truncation="disabled",
@@ -92,7 +93,7 @@ def snapshot(request: ResponseRequest, response_id: str, held: Held) -> Response
     )
 
 
-def _shown(tool: FlatTool) -> FlatTool:
+def _shown(tool: FlatFunction | FlatCustom) -> FlatTool:
     """A tool with what holds where the request does not say."""
     if not isinstance(tool, FlatFunction):
         shown = tool.format or TextInput(type="text")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from schemas.built_in_tools import BuiltInTool
 from schemas.chat import ChatCompletionRequest
 from schemas.responses import FlatSchemaFormat, ResponseRequest
 from schemas.responses_tools import (
@@ -112,6 +113,8 @@ def _limit(request: ResponseRequest) -> str:
 
 
 def _tool(tool: FlatTool) -> Tool:
+    if isinstance(tool, BuiltInTool):
+        return tool
     if isinstance(tool, FlatFunction):
         function = FunctionDefinition(
             name=tool.name, description=tool.description, parameters=tool.parameters, strict=tool.strict
@@ -132,9 +135,13 @@ def _input_format(tool: FlatCustom) -> GrammarInput | None:
 
 def _choice(choice: FlatToolChoice) -> ToolChoice:
     if isinstance(choice, FlatAllowedTools):
-        allowed = AllowedTools(mode=choice.mode, tools=[_named(tool) for tool in choice.tools])
+        allowed = AllowedTools(mode=choice.mode, tools=[_allowed(tool) for tool in choice.tools])
         return AllowedToolsChoice(type="allowed_tools", allowed_tools=allowed)
     return _named(choice) if isinstance(choice, FlatChoice) else choice
+
+
+def _allowed(choice: FlatChoice | BuiltInTool) -> FunctionChoice | CustomChoice | BuiltInTool:
+    return choice if isinstance(choice, BuiltInTool) else _named(choice)
 
 
 def _named(choice: FlatChoice) -> FunctionChoice | CustomChoice:

@@ -1,0 +1,64 @@
+"""Which known name a field's name is a slip of the pen for, if it is one."""
+
+import re
+from collections import Counter
+from collections.abc import Set
+from functools import lru_cache
+
+# Longer names are compared by their beginnings.
+_LONGEST = 64
+_JOINTS = re.compile(r"[-_. ]")
+
+
+def nearest(name: str, known: Set[str]) -> str | None:
+    """The known name that is meant, if it is clear: the same letters, or one or two slips away.
+
+    Case, underscores and hyphens aside. Names of other words pass, be they ever so alike: what a client adds
+    tomorrow is no slip.
+    """
+    return _nearest(_letters(name), frozenset(known))
+
+
+@lru_cache(maxsize=1024)
+def _nearest(written: str, known: frozenset[str]) -> str | None:
+    found: str | None = None
+    least = _slips(written) + 1
+    for candidate in sorted(known):
+        count = _distance(written, _letters(candidate), least - 1)
+        if count < least:
+            found, least = candidate, count
+    return found
+
+
+def _letters(name: str) -> str:
+    return _JOINTS.sub("", name[:_LONGEST].casefold())
+
+
+def _slips(name: str) -> int:
+    """How many letters may be wrong: in short words each of them makes another word."""
+    return 0 if len(name) < 4 else 1 if len(name) < 8 else 2
+
+
+def _distance(left: str, right: str, limit: int) -> int:
+    """Letters left out, added, exchanged or swapped with a neighbour; more than `limit` is one more."""
+    beyond = limit + 1
+    if left == right:
+        return 0
+    if abs(len(left) - len(right)) > limit:
+        return beyond
+    lacking = Counter(left)
+    lacking.subtract(right)
+    if sum(map(abs, lacking.values())) > 2 * limit:
+        return beyond
+    before: list[int] = []
+    row = list(range(len(right) + 1))
+    for i, letter in enumerate(left, 1):
+        two_before, before, row = before, row, [i]
+        for j, other in enumerate(right, 1):
+            count = min(before[j] + 1, row[-1] + 1, before[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == right[j - 2] and other == left[i - 2]:
+                count = min(count, two_before[j - 2] + 1)
+            row.append(count)
+        if min(row) > limit and min(before) > limit:
+            return beyond
+    return min(row[-1], beyond)
