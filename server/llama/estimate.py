@@ -18,7 +18,8 @@ from server.llama.gguf_header import GgufHeader
 
 _FLOAT = 4
 _HALF = 2
-# The engine's process by itself: interpreter, NumPy, llama.cpp; and an entry of the vocabulary.
+# The engine's process by itself: 35 MB of its own, and code of Python, NumPy and llama.cpp, of which kernels
+# map more or less from their cache; and an entry of the vocabulary.
 _PROCESS = 64 << 20
 _VOCABULARY_ENTRY = 400
 # How vectors of texts are computed. Of a model that generates, llama.cpp also computes and keeps logits for
