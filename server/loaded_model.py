@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from server.chat.families import ModelFamily
-from server.chat.template import ChatTemplate
+from server.chat.rendering.prompt_template import PromptTemplate
 from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
 from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.params import GenerationRequest
@@ -98,14 +98,15 @@ class LoadedModel:
     """One loaded model. `bos_text` is how its BOS token is written, empty where none is added.
 
     `operator_defaults` are decoding values of this model's own settings, as they were written. `fingerprint`
-    is a digest of all that decides on its texts. Prompts that begin with one of the `public_prefixes` share
-    it in memory, whoever sends them. `close` gives the vocabulary's memory back, once nobody uses it and the
-    engine has been closed.
+    is a digest of all that decides on its texts. `tool_template` is another one for requests with tools.
+    Prompts that begin with one of the `public_prefixes` share it in memory, whoever sends them. `close` gives
+    the memory of vocabulary and templates back, once nobody uses them and the engine has been closed.
     """
 
     id: str
     vocab: TextVocab
-    template: ChatTemplate
+    template: PromptTemplate
+    tool_template: PromptTemplate | None = None
     family: ModelFamily
     engine: TextEngine
     bos_text: str
@@ -114,6 +115,10 @@ class LoadedModel:
     public_prefixes: tuple[tuple[int, ...], ...] = ()
     fingerprint: str
     close: Callable[[], None]
+
+    def template_for(self, *, has_tools: bool) -> PromptTemplate:
+        """The template of requests with tools, or without."""
+        return self.tool_template if has_tools and self.tool_template is not None else self.template
 
     @property
     def context_size(self) -> int:

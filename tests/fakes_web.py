@@ -1,12 +1,14 @@
 """Stand-ins for the engine and the vocabulary, whose answers are exact functions of the request."""
 
 import asyncio
+import functools
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 import numpy as np
 
 from server.chat.families import recognise
-from server.chat.template import CHATML, ChatTemplate
+from server.chat.rendering.local import LocalTemplate
+from server.chat.template_source import CHATML
 from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
 from server.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput
 from server.engine.params import GenerationRequest
@@ -179,6 +181,12 @@ def _entries(token_ids: Sequence[int], num_top: int | None, offset: int = 0) -> 
     )
 
 
+@functools.lru_cache
+def local_template(source: str = CHATML, bos_text: str = "") -> LocalTemplate:
+    """A template in this process; each is tried once."""
+    return LocalTemplate(source, bos_token=bos_text)
+
+
 def loaded_model(
     engine: ScriptedEngine | None = None,
     *,
@@ -191,7 +199,7 @@ def loaded_model(
     return LoadedModel(
         id=name,
         vocab=vocab or FakeVocab(),
-        template=ChatTemplate(template, bos_token=bos_text),
+        template=local_template(template, bos_text),
         family=recognise(template),
         engine=engine or ScriptedEngine(),
         bos_text=bos_text,

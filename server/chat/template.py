@@ -1,10 +1,8 @@
 """Chat templates: the Jinja text inside a GGUF, in a sandbox with the environment that real ones expect."""
 
 import datetime
-import functools
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jinja2
@@ -14,26 +12,8 @@ import jinja2.nodes
 import jinja2.parser
 import jinja2.sandbox
 
+from server.chat.template_source import GIVEN, TemplateSyntaxError
 from server.errors import InvalidRequestError
-
-# What a model without a template of its own gets: the format most chat models were tuned on.
-CHATML = (
-    "{% for message in messages %}"
-    "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
-
-
-# Variables that every template gets; a request cannot set them.
-GIVEN = frozenset({"messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"})
-
-_TESTS_FOR_NONE = re.compile(r"content['\"]?\]? is (not )?none", re.IGNORECASE)
-_ID_LENGTH = re.compile(r"\bid['\"]?\]? *\| *length *!= *(\d{1,2})\b")
-
-
-class TemplateSyntaxError(Exception):
-    """The template does not compile; it never will, so the server should not start with it."""
 
 
 class _RefusalError(Exception):
@@ -43,47 +23,22 @@ class _RefusalError(Exception):
 class ChatTemplate:
     """A compiled template. Rendering changes nothing, so any thread may do it.
 
-    `variables` are those that it asks for and a request may set. `tests_for_none` tells whether it expects
-    that content may be null. Of its own `call_id_length` it demands that ids of calls be.
-
-    Raises TemplateSyntaxError.
+    `asked` are the variables that it reads without having set them, `variables` those of them that a request
+    may set. Raises TemplateSyntaxError.
     """
 
     def __init__(self, source: str, *, bos_token: str = "", eos_token: str = "") -> None:
         self.source = source
-        self.knows_developer = "developer" in source
-        self.tests_for_none = _TESTS_FOR_NONE.search(source) is not None
-        length = _ID_LENGTH.search(source)
-        self.call_id_length = None if length is None else int(length[1])
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
         environment = _environment()
         try:
-            self._template = environment.from_string(source)
-            asked = jinja2.meta.find_undeclared_variables(environment.parse(source))
-        except jinja2.TemplateError as error:
+            tree = environment.parse(source)
+            asked = jinja2.meta.find_undeclared_variables(tree)
+            self._template = environment.from_string(tree)
+        except (jinja2.TemplateError, RecursionError, MemoryError, OverflowError) as error:
             raise TemplateSyntaxError(f"the chat template does not compile: {error}") from error
-        self.knows_tools = "tools" in asked
-        self.variables = frozenset(asked) - GIVEN - environment.globals.keys()
-
-    @functools.cached_property
-    def wants_argument_text(self) -> bool:
-        """Whether calls can only be shown with their arguments as JSON text, where most want an object."""
-        return self._fails_on_call({"a": "b"}) and not self._fails_on_call('{"a": "b"}')
-
-    def _fails_on_call(self, arguments: object) -> bool:
-        function = {"name": "f", "arguments": arguments}
-        call = {"id": "0" * (self.call_id_length or 9), "type": "function", "function": function}
-        content = None if self.tests_for_none else ""
-        messages: list[dict[str, object]] = [
-            {"role": "user", "content": "x"},
-            {"role": "assistant", "content": content, "tool_calls": [call]},
-            {"role": "tool", "content": "y", "tool_call_id": call["id"], "name": "f"},
-        ]
-        try:
-            self.render(messages)
-        except InvalidRequestError:
-            return True
-        return False
+        self.asked = frozenset(asked) - environment.globals.keys()
+        self.variables = self.asked - GIVEN
 
     def render(
         self,
@@ -94,21 +49,52 @@ class ChatTemplate:
         variables: Mapping[str, Any] | None = None,
     ) -> str:
         """The prompt text. A template that refuses or fails on the messages is an InvalidRequestError."""
+        values = {**(variables or {}), "messages": messages, "tools": tools}
+        return self.fill(values, add_generation_prompt=add_generation_prompt)
+
+    def fill(self, values: Mapping[str, Any], *, add_generation_prompt: bool) -> str:
+        """Like `render`; values may leave `tools` undefined."""
         try:
             return self._template.render(
-                **(variables or {}),
-                messages=messages,
+                **{name: _given(value) for name, value in values.items()},
                 add_generation_prompt=add_generation_prompt,
-                tools=tools,
                 documents=None,
                 **self._tokens,
             )
         except _RefusalError as refusal:
-            raise InvalidRequestError(str(refusal), param="messages", code="invalid_value") from refusal
+            message = str(refusal) or "The model's chat template refuses these messages."
+            raise InvalidRequestError(message, param="messages", code="invalid_value") from refusal
         except Exception as error:
             # A template is a program out of a file; whatever it raises, it raised over these messages.
             message = f"The model's chat template fails on these messages: {type(error).__name__}: {error}"
-            raise InvalidRequestError(message, param="messages", code="invalid_value") from error
+            raise InvalidRequestError(message[:400], param="messages", code="invalid_value") from error
+
+
+class _GivenList(list[Any]):
+    """A list of the request, which a template must not change."""
+
+
+class _GivenDict(dict[str, Any]):
+    """An object of the request, which a template must not change."""
+
+
+def _given(value: object) -> object:
+    """A value such that the sandbox knows it from the template's own."""
+    if isinstance(value, list | tuple):
+        return _GivenList(map(_given, value))
+    if isinstance(value, Mapping):
+        return _GivenDict({key: _given(item) for key, item in value.items()})
+    return value
+
+
+class _Environment(jinja2.sandbox.SandboxedEnvironment):
+    """A template may change lists and objects that it has made, and no others."""
+
+    def is_safe_attribute(self, obj: object, attr: str, value: object) -> bool:
+        """Whether the template may read this attribute."""
+        if isinstance(obj, _GivenList | _GivenDict) and jinja2.sandbox.modifies_known_mutable(obj, attr):
+            return False
+        return super().is_safe_attribute(obj, attr, value)
 
 
 class _GenerationTag(jinja2.ext.Extension):
@@ -121,8 +107,8 @@ class _GenerationTag(jinja2.ext.Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
-def _environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+def _environment() -> _Environment:
+    environment = _Environment(
         trim_blocks=True,
         lstrip_blocks=True,
         extensions=["jinja2.ext.loopcontrols", _GenerationTag],
@@ -142,8 +128,20 @@ def _to_json(
 ) -> str:
     """Jinja's own filter escapes HTML; templates are written against this one."""
     return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+        default=_listed,
     )
+
+
+def _listed(value: object) -> list[Any]:
+    """What filters such as `map` give is meant as a list."""
+    if isinstance(value, Iterator):
+        return list(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def _raise_exception(message: object) -> NoReturn:

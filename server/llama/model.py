@@ -95,10 +95,9 @@ class Model:
             pairs[key] = _read_string(llama_cpp.llama_model_meta_val_str_by_index, self._pointer, index)
         return pairs
 
-    @property
-    def chat_template(self) -> str | None:
-        """The Jinja text of the default template, if the file has one."""
-        text = llama_cpp.llama_model_chat_template(self._pointer, None)
+    def chat_template(self, name: str | None = None) -> str | None:
+        """The Jinja text of the default template, or of one with a name, if the file has it."""
+        text = llama_cpp.llama_model_chat_template(self._pointer, None if name is None else name.encode())
         return None if text is None else text.decode("utf-8", errors="replace")
 
     @functools.cached_property

@@ -1,20 +1,19 @@
 """A model's two halves brought up side by side: the file opened here for its texts, the engine elsewhere."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from server.chat.families import recognise
-from server.chat.template import CHATML, ChatTemplate
 from server.llama.model import Model, ModelLoadError
-from server.llama.vocab import Vocab
 from server.loaded_model import LoadedModel, TextEngine
 from server.model_settings import ModelSettings
 from server.registry.fingerprint import fingerprint
 from server.registry.offer import ModelOffer
 from server.registry.public_prefixes import prefix_ids
+from server.registry.templates import open_templates, sources_of
 
 log = logging.getLogger(__name__)
 
@@ -54,27 +53,28 @@ def open_texts(
     Prompts that begin with one of `public_texts` share it in memory. Raises ModelLoadError,
     TemplateSyntaxError, or OSError over the template's file.
     """
-    model = _vocabulary(path)
-    try:
+    with contextlib.ExitStack() as undo:
+        model = _vocabulary(path)
+        undo.callback(model.close)
         vocab = model.vocab
-        template = _template(settings, model)
-        bos_text = _token_text(vocab, vocab.bos_id) if vocab.adds_bos else ""
+        sources = sources_of(settings, model)
+        templates = open_templates(sources, settings.tool_format, name)
+        undo.callback(templates.close)
+        bos_text = sources.bos_token if vocab.adds_bos else ""
         return LoadedModel(
             id=name,
             vocab=vocab,
-            template=template,
-            family=recognise(template.source, settings.tool_format),
+            template=templates.plain,
+            tool_template=templates.tools,
+            family=templates.family,
             engine=engine,
             bos_text=bos_text,
             metadata=model.metadata,
             operator_defaults=settings.defaults,
-            public_prefixes=prefix_ids(public_texts, vocab, template, bos_text),
-            fingerprint=fingerprint(path, template.source, settings),
-            close=model.close,
+            public_prefixes=prefix_ids(public_texts, vocab, templates.plain, bos_text),
+            fingerprint=fingerprint(path, sources.plain + (sources.tools or ""), settings),
+            close=undo.pop_all().close,
         )
-    except BaseException:
-        model.close()
-        raise
 
 
 def _vocabulary(path: Path) -> Model:
@@ -90,24 +90,6 @@ def _vocabulary(path: Path) -> Model:
         raise ModelLoadError(f"{error} ({reasons.lines[0]})") from error
     finally:
         native_log.removeFilter(reasons)
-
-
-def _template(settings: ModelSettings, model: Model) -> ChatTemplate:
-    if settings.chat_template is not None:
-        source = settings.chat_template.expanduser().read_text(encoding="utf-8")
-    elif model.chat_template is not None:
-        source = model.chat_template
-    else:
-        log.warning("%s has no chat template; chats use ChatML, which the model may not know", model.path)
-        source = CHATML
-    vocab = model.vocab
-    return ChatTemplate(
-        source, bos_token=_token_text(vocab, vocab.bos_id), eos_token=_token_text(vocab, vocab.eos_id)
-    )
-
-
-def _token_text(vocab: Vocab, token_id: int | None) -> str:
-    return "" if token_id is None else vocab.token_text(token_id)
 
 
 class _Reasons(logging.Filter):

@@ -4,7 +4,8 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from server.chat.template import ChatTemplate
+from server.chat.rendering.prompt_template import PromptTemplate
+from server.chat.rendering.turns import Conversation, Turn
 from server.errors import InvalidRequestError
 from server.loaded_model import TextVocab
 
@@ -37,7 +38,7 @@ def read_texts(folder: Path | None) -> tuple[str, ...]:
 
 
 def prefix_ids(
-    texts: Sequence[str], vocab: TextVocab, template: ChatTemplate, bos_text: str
+    texts: Sequence[str], vocab: TextVocab, template: PromptTemplate, bos_text: str
 ) -> tuple[tuple[int, ...], ...]:
     """By which tokens prompts begin with these texts: as a raw prompt, and as a first message.
 
@@ -51,16 +52,16 @@ def prefix_ids(
     return tuple(found)
 
 
-def _beginnings(text: str, template: ChatTemplate) -> Iterator[str]:
+def _beginnings(text: str, template: PromptTemplate) -> Iterator[str]:
     """The text, and what prompts with it in their first message begin with, up to the text's end."""
     yield text
     mark = f"<{uuid.uuid4().hex}>"
-    for role in ("system", "developer", "user") if template.knows_developer else ("system", "user"):
-        messages = [{"role": role, "content": text + mark}]
+    for role in ("system", "developer", "user"):
+        turns = [Turn(0, role, text + mark)]
         if role != "user":
-            messages.append({"role": "user", "content": "x"})
+            turns.append(Turn(1, "user", "x"))
         try:
-            prompt = template.render(messages)
+            prompt = template.write(Conversation(turns))
         except InvalidRequestError:
             continue
         if prompt.count(mark) == 1:

@@ -1,13 +1,14 @@
 """A conversation into prompt text: the template and its variables, or an answer that goes on."""
 
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas.chat import ConversationFields
 from schemas.messages import AssistantMessage
 from server.chat.messages import normalize
-from server.chat.template import GIVEN, ChatTemplate
+from server.chat.rendering.prompt_template import PromptTemplate
+from server.chat.rendering.turns import Conversation
+from server.chat.template_source import GIVEN
 from server.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
 from server.loaded_model import LoadedModel
 from server.service import tool_use
@@ -24,34 +25,23 @@ _RESERVED = GIVEN | {"custom_tools"}
 def rendered(request: ConversationFields, model: LoadedModel) -> tuple[str, ToolRequest | None]:
     """The prompt of a conversation, and the tools that it shows; raises InvalidRequestError."""
     tools = tool_request(request)
+    template = model.template_for(has_tools=tools is not None)
     if tools is not None:
         tool_use.check_support(tools, model)
-    given = variables(request, model.template, can_think=model.family.reasoning is not None)
+    given = variables(request, template, can_think=model.family.reasoning is not None)
     shown = None if tools is None else [tool.shown() for tool in tools.offered]
-    return prompt_text(request, model.template, given, shown), tools
+    return template.write(conversation_of(request, given, shown)), tools
 
 
-def prompt_text(
-    request: ConversationFields,
-    template: ChatTemplate,
-    variables: Mapping[str, Any],
-    tools: Sequence[Mapping[str, object]] | None,
-) -> str:
-    """The prompt; raises InvalidRequestError over messages that cannot be shown."""
-    messages = normalize(request.messages, template)
-    if not request.continue_final_message:
-        opens_answer = request.add_generation_prompt is not False
-        return template.render(messages, add_generation_prompt=opens_answer, tools=tools, variables=variables)
-    _check_continuation(request)
-    # Templates put text behind a message, and some trim it; what stands before the mark is what is meant.
-    mark = f"<{uuid.uuid4().hex}>"
-    messages[-1]["content"] = f"{messages[-1]['content']}{mark}"
-    text = template.render(messages, add_generation_prompt=False, tools=tools, variables=variables)
-    if text.count(mark) != 1:
-        raise _refusal(
-            "continue_final_message", "is not possible: the chat template does not show the message"
-        )
-    return text[: text.index(mark)]
+def conversation_of(
+    request: ConversationFields, variables: Mapping[str, Any], tools: Sequence[Mapping[str, Any]] | None
+) -> Conversation:
+    """What the prompt is written from; raises InvalidRequestError over messages that cannot be shown."""
+    continues = bool(request.continue_final_message)
+    if continues:
+        _check_continuation(request)
+    opens_answer = request.add_generation_prompt is not False
+    return Conversation(normalize(request.messages), tools, variables, opens_answer, continues)
 
 
 def _check_continuation(request: ConversationFields) -> None:
@@ -64,7 +54,7 @@ def _check_continuation(request: ConversationFields) -> None:
         )
 
 
-def variables(request: ConversationFields, template: ChatTemplate, *, can_think: bool) -> dict[str, Any]:
+def variables(request: ConversationFields, template: PromptTemplate, *, can_think: bool) -> dict[str, Any]:
     """What the request says to the template beside messages and tools; what it cannot hear is refused."""
     given = dict(request.chat_template_kwargs or {})
     for name, value in list(given.items()):
@@ -92,7 +82,7 @@ def variables(request: ConversationFields, template: ChatTemplate, *, can_think:
     return given
 
 
-def _set_verbosity(request: ConversationFields, template: ChatTemplate, given: dict[str, Any]) -> None:
+def _set_verbosity(request: ConversationFields, template: PromptTemplate, given: dict[str, Any]) -> None:
     asked = request.verbosity
     if asked is None:
         return
@@ -106,13 +96,13 @@ def _set_verbosity(request: ConversationFields, template: ChatTemplate, given: d
         )
 
 
-def is_thinking_refused(request: ConversationFields, template: ChatTemplate) -> bool:
+def is_thinking_refused(request: ConversationFields, template: PromptTemplate) -> bool:
     """Whether the request wants no thought, and the template has no word for that."""
     has_words = not template.variables.isdisjoint({*SWITCHES, "reasoning_effort"})
     return request.reasoning_effort in _OFF and not has_words
 
 
-def _unknown(param: str, template: ChatTemplate) -> str:
+def _unknown(param: str, template: PromptTemplate) -> str:
     known = ", ".join(f"'{name}'" for name in sorted(template.variables))
     has = f"it has {known}" if known else "it has none"
     return f"Unknown parameter: '{param}'. The model's chat template has no such variable; {has}."

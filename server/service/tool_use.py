@@ -14,7 +14,7 @@ from server.service.tool_request import Choice, ToolRequest
 
 def check_support(tools: ToolRequest, model: LoadedModel) -> None:
     """Refuse tools that the model would never see, or whose calls nobody could read."""
-    if model.family.tools is None or not model.template.knows_tools:
+    if model.family.tools is None:
         raise UnsupportedParameterError(
             f"'{tools.param}' are not supported: the chat template of this model has no place for tools.",
             param=tools.param,

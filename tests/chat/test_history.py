@@ -7,19 +7,11 @@ from pydantic import TypeAdapter
 
 from schemas.messages import Message
 from server.chat.messages import normalize
-from server.chat.template import CHATML, ChatTemplate
+from server.chat.rendering.turns import Call, Turn
 from server.errors import InvalidRequestError
 
 MESSAGES: TypeAdapter[list[Message]] = TypeAdapter(list[Message])
 USER = {"role": "user", "content": "Hi"}
-# Templates as models have them: one that shows arguments as text alone, one with a length for ids.
-TEXT_ARGUMENTS = (
-    "{% for m in messages %}{% for c in m.tool_calls or [] %}{{ 'x' + c['function']['arguments'] }}\
-{% endfor %}{% endfor %}"
-)
-SHORT_IDS = "{% for m in messages %}{% for c in m.tool_calls or [] %}{% if c.id|length != 9 %}\
-{{ raise_exception('no') }}{% endif %}{% endfor %}{% endfor %}"
-NULL_CONTENT = "{% for m in messages %}{% if m['content'] is none %}x{% endif %}{% endfor %}"
 
 
 def call(call_id: str, name: str = "f", arguments: str = "{}") -> dict[str, Any]:
@@ -34,35 +26,24 @@ def result(call_id: str, content: str = "ok") -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
-def plain(*messages: dict[str, Any], template: str = CHATML) -> list[dict[str, Any]]:
-    return normalize(MESSAGES.validate_python([USER, *messages]), ChatTemplate(template))[1:]
+def turns(*messages: dict[str, Any]) -> list[Turn]:
+    return normalize(MESSAGES.validate_python([USER, *messages]))[1:]
 
 
 def refused(*messages: dict[str, Any]) -> str | None:
     with pytest.raises(InvalidRequestError) as caught:
-        plain(*messages)
+        turns(*messages)
     assert f"'{caught.value.param}'" in caught.value.message
     return caught.value.param
 
 
 def test_arguments_become_objects() -> None:
-    (message,) = plain(calling(call("a", "add", '{"x": [1, {"y": null}]}')), result("a"))[:1]
-    assert message == {
-        "role": "assistant",
-        "content": "",
-        "tool_calls": [
-            {
-                "id": "a",
-                "type": "function",
-                "function": {"name": "add", "arguments": {"x": [1, {"y": None}]}},
-            }
-        ],
-    }
+    (message,) = turns(calling(call("a", "add", '{"x": [1, {"y": null}]}')), result("a"))[:1]
+    assert message == Turn(1, "assistant", None, (Call("a", "add", {"x": [1, {"y": None}]}),))
 
 
 def test_no_arguments_are_an_empty_object() -> None:
-    message = plain(calling(call("a", arguments="")), result("a"))[0]
-    assert message["tool_calls"][0]["function"]["arguments"] == {}
+    assert turns(calling(call("a", arguments="")), result("a"))[0].calls[0].arguments == {}
 
 
 @pytest.mark.parametrize(
@@ -88,16 +69,16 @@ def test_no_arguments_are_an_empty_object() -> None:
 )
 def test_bad_arguments_are_mended_or_shown_as_text(arguments: str, shown: dict[str, Any]) -> None:
     calls = calling(call("a", arguments=arguments), function_call=None)
-    assert plain(calls, result("a"))[0]["tool_calls"][0]["function"]["arguments"] == shown
+    assert turns(calls, result("a"))[0].calls[0].arguments == shown
     older = {"role": "assistant", "function_call": {"name": "f", "arguments": arguments}}
     answer = {"role": "function", "name": "f", "content": "x"}
-    assert plain(older, answer)[0]["tool_calls"][0]["function"]["arguments"] == shown
+    assert turns(older, answer)[0].calls[0].arguments == shown
 
 
 def test_results_follow_in_the_order_of_the_calls() -> None:
-    shown = plain(calling(call("a", "f"), call("b", "g")), result("b", "2"), result("a", "1"), USER)
-    assert [(m["role"], m["content"]) for m in shown[1:]] == [("tool", "1"), ("tool", "2"), ("user", "Hi")]
-    assert [m["name"] for m in shown[1:3]] == ["f", "g"]
+    shown = turns(calling(call("a", "f"), call("b", "g")), result("b", "2"), result("a", "1"), USER)
+    assert [(turn.role, turn.content) for turn in shown[1:]] == [("tool", "1"), ("tool", "2"), ("user", "Hi")]
+    assert [turn.name for turn in shown[1:3]] == ["f", "g"]
 
 
 @pytest.mark.parametrize(
@@ -122,27 +103,12 @@ def test_what_does_not_match_is_named(messages: list[dict[str, Any]], param: str
 
 def test_the_older_form_is_shown_as_the_newer() -> None:
     older = {"role": "assistant", "function_call": {"name": "f", "arguments": '{"a": 1}'}}
-    shown = plain(older, {"role": "function", "name": "f", "content": "x"})
-    assert shown[0]["tool_calls"][0]["function"] == {"name": "f", "arguments": {"a": 1}}
-    assert shown[1]["role"] == "tool"
-    assert shown[1]["tool_call_id"] == shown[0]["tool_calls"][0]["id"]
+    shown = turns(older, {"role": "function", "name": "f", "content": "x"})
+    assert (shown[0].calls[0].name, shown[0].calls[0].arguments) == ("f", {"a": 1})
+    assert (shown[1].role, shown[1].call_id) == ("tool", shown[0].calls[0].id)
 
 
 def test_a_custom_call_is_shown_as_a_function_with_an_input() -> None:
     custom = {"id": "a", "type": "custom", "custom": {"name": "sql", "input": "select 1"}}
-    shown = plain(calling(custom), result("a"))
-    function = {"name": "sql", "arguments": {"input": "select 1"}}
-    assert shown[0]["tool_calls"] == [{"id": "a", "type": "function", "function": function}]
-
-
-def test_templates_get_what_they_can_show() -> None:
-    messages = (calling(call("call_0123456789", arguments='{"a": "é"}')), result("call_0123456789"))
-    as_text = plain(*messages, template=TEXT_ARGUMENTS)
-    assert as_text[0]["tool_calls"][0]["function"]["arguments"] == '{"a": "é"}'
-    short = plain(*messages, template=SHORT_IDS)
-    shown_id = short[0]["tool_calls"][0]["id"]
-    assert len(shown_id) == 9
-    assert short[1]["tool_call_id"] == shown_id
-    assert plain(*messages, template=SHORT_IDS) == short
-    assert plain(*messages, template=NULL_CONTENT)[0]["content"] is None
-    assert plain(calling(call("a"), content="so"), result("a"), template=NULL_CONTENT)[0]["content"] == "so"
+    shown = turns(calling(custom), result("a"))
+    assert shown[0].calls == (Call("a", "sql", {"input": "select 1"}),)

@@ -4,7 +4,8 @@ import datetime
 
 import pytest
 
-from server.chat.template import CHATML, ChatTemplate, TemplateSyntaxError
+from server.chat.template import ChatTemplate
+from server.chat.template_source import CHATML, TemplateSyntaxError
 from server.errors import InvalidRequestError
 
 USER = {"role": "user", "content": "Hi"}

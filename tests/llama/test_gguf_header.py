@@ -24,7 +24,7 @@ def test_scalars_are_what_llama_cpp_reads(tiny_models: TinyModels, architecture:
     model = Model(path, vocab_only=True)
     assert header.vocab_size == model.vocab.size
     assert header.training_context == int(model.metadata[f"{header.architecture}.context_length"])
-    assert header.text("tokenizer.chat_template") == model.chat_template
+    assert header.text("tokenizer.chat_template") == model.chat_template()
     integers = {key: value for key, value in header.metadata.items() if type(value) is int}
     assert integers
     assert {key: str(value) for key, value in integers.items()}.items() <= model.metadata.items()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from server.chat.rendering.turns import Conversation, Turn
 from server.engine.config import EngineConfig
 from server.engine.sizing import Need
 from server.llama.model import ModelLoadError
@@ -47,7 +48,7 @@ def test_opening_reads_vocabulary_template_and_names(tiny_models: TinyModels) ->
     assert Path(config.model_path) == path
     assert (config.context_size, config.num_cells, config.num_threads) == (128, 256, 3)
 
-    text = model.template.render([{"role": "user", "content": "the héllo"}])
+    text = model.template.write(Conversation([Turn(0, "user", "the héllo")]))
     assert text == "<|im_start|>user\nthe héllo<|im_end|>\n<|im_start|>assistant\n"
     token_ids = model.vocab.tokenize(text, add_special=True, parse_special=True)
     assert len(token_ids) < len(text)
@@ -65,7 +66,7 @@ def test_a_template_file_replaces_the_models_own(tiny_models: TinyModels, tmp_pa
     (offer,) = quiet_offers(settings)
     assert offer.id == "named"
     model = opened(offer)
-    assert model.template.render([{"role": "user", "content": "Hi"}]) == "Hi!"
+    assert model.template.write(Conversation([Turn(0, "user", "Hi")])) == "Hi!"
     model.close()
 
 

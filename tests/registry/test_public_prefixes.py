@@ -4,20 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from server.chat.template import CHATML, ChatTemplate
+from server.chat.template_source import CHATML
 from server.llama.model import Model
 from server.registry import CatalogError, offers
 from server.registry.public_prefixes import prefix_ids, read_texts
 from server.service.generation import num_public_tokens
 from server.settings import Settings
 from tests.conftest import TinyModels
-from tests.fakes_web import FakeVocab
+from tests.fakes_web import FakeVocab, local_template
 
 TEXT = "You are a clerk of the city of Paris"
 
 
 def test_a_text_is_public_raw_and_as_a_first_message() -> None:
-    found = prefix_ids([TEXT], FakeVocab(), ChatTemplate(CHATML), "")
+    found = prefix_ids([TEXT], FakeVocab(), local_template(), "")
     assert found == (
         tuple(TEXT.encode()),
         (257, *f"system\n{TEXT}".encode()),
@@ -27,9 +27,9 @@ def test_a_text_is_public_raw_and_as_a_first_message() -> None:
 
 def test_templates_that_refuse_or_hide_a_message_have_none_for_it() -> None:
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + CHATML
-    (_, only) = prefix_ids([TEXT], FakeVocab(), ChatTemplate(refusing), "")
+    (_, only) = prefix_ids([TEXT], FakeVocab(), local_template(refusing), "")
     assert only == (257, *f"user\n{TEXT}".encode())
-    assert len(prefix_ids([TEXT], FakeVocab(), ChatTemplate("nothing of it"), "")) == 1
+    assert len(prefix_ids([TEXT], FakeVocab(), local_template("nothing of it"), "")) == 1
 
 
 @pytest.mark.parametrize("architecture", ["qwen2", "llama"])
@@ -39,7 +39,7 @@ def test_prompts_that_go_on_in_any_way_begin_with_the_tokens(
     model = Model(tiny_models[architecture], vocab_only=True)
     try:
         vocab = model.vocab
-        (raw, *_) = prefix_ids([TEXT], vocab, ChatTemplate(CHATML), "")
+        (raw, *_) = prefix_ids([TEXT], vocab, local_template(), "")
         whole = vocab.tokenize(TEXT, add_special=True, parse_special=True)
         assert len(whole) - 4 <= len(raw) <= len(whole)
         for sequel in ("", ", in France.", "\n\nNow", "ian", "12", "\t", "!", "é"):

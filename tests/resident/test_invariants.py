@@ -53,7 +53,7 @@ class Chats(Workload):
     def __init__(self, path: Path, seed: int) -> None:
         super().__init__(path, seed)
         model = Model(model_path(), vocab_only=True)
-        template = ChatTemplate(model.chat_template or "", bos_token="", eos_token="")
+        template = ChatTemplate(model.chat_template() or "", bos_token="", eos_token="")
         questions = json.loads((model_path().parent / "questions.json").read_text())
         opening = [
             {"role": "user", "content": "Hello!"},

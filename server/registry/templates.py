@@ -1,0 +1,99 @@
+"""The chat templates of a model: where they are from, tried in processes of their own."""
+
+import logging
+from dataclasses import dataclass, replace
+
+from server.chat.families import ModelFamily, recognise
+from server.chat.rendering.client import TemplateProcess
+from server.chat.rendering.prompt_template import PromptTemplate
+from server.chat.template_source import CHATML
+from server.chat.writing import call_text_of, with_calls
+from server.llama.model import Model
+from server.llama.vocab import Vocab
+from server.model_settings import ModelSettings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TemplateSources:
+    """Templates as they are written, and the tokens that they may write. `tools` is one for requests with
+    tools.
+    """
+
+    plain: str
+    tools: str | None = None
+    bos_token: str = ""
+    eos_token: str = ""
+
+
+@dataclass(frozen=True)
+class Templates:
+    """A model's templates, open, and what they tell of it."""
+
+    plain: PromptTemplate
+    tools: PromptTemplate | None
+    family: ModelFamily
+
+    @property
+    def of_tools(self) -> PromptTemplate:
+        """The template that shows tools."""
+        return self.tools or self.plain
+
+    def close(self) -> None:
+        """End the processes."""
+        self.plain.close()
+        if self.tools is not None:
+            self.tools.close()
+
+
+def sources_of(settings: ModelSettings, model: Model) -> TemplateSources:
+    """The operator's template, else the file's, else ChatML. Raises OSError."""
+    vocab = model.vocab
+    tokens = _token_text(vocab, vocab.bos_id), _token_text(vocab, vocab.eos_id)
+    if settings.chat_template is not None:
+        return TemplateSources(settings.chat_template.expanduser().read_text(encoding="utf-8"), None, *tokens)
+    plain = model.chat_template()
+    if plain is None:
+        log.warning("%s has no chat template; chats use ChatML, which the model may not know", model.path)
+    return TemplateSources(plain or CHATML, model.chat_template("tool_use"), *tokens)
+
+
+def open_templates(sources: TemplateSources, tool_format: str | None, name: str) -> Templates:
+    """Try the templates of a model. Raises TemplateSyntaxError and OSError."""
+    family = _family(sources, tool_format)
+    plain = _opened(sources.plain, sources, family)
+    try:
+        tools = None if sources.tools is None else _opened(sources.tools, sources, family)
+    except BaseException:
+        plain.close()
+        raise
+    templates = Templates(plain, tools, family)
+    if family.is_guess and templates.of_tools.traits.tools_variable is not None:
+        log.warning(
+            "%s: its chat template does not tell how the model writes calls; '%s' is a guess, which the "
+            "option tool_format corrects",
+            name,
+            family.tools.name if family.tools else None,
+        )
+    return templates
+
+
+def _family(sources: TemplateSources, tool_format: str | None) -> ModelFamily:
+    family = recognise(sources.plain if sources.tools is None else sources.tools, tool_format)
+    if family.reasoning is None and sources.tools is not None:
+        return replace(with_calls(family), reasoning=recognise(sources.plain).reasoning)
+    return with_calls(family)
+
+
+def _opened(source: str, sources: TemplateSources, family: ModelFamily) -> TemplateProcess:
+    return TemplateProcess(
+        source,
+        bos_token=sources.bos_token,
+        eos_token=sources.eos_token,
+        call_text=call_text_of(family.tools),
+    )
+
+
+def _token_text(vocab: Vocab, token_id: int | None) -> str:
+    return "" if token_id is None else vocab.token_text(token_id)

@@ -1,0 +1,328 @@
+"""Shapes of conversations as OpenAI's SDK and agents send them, each text of them marked."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.chat import ConversationFields
+
+Body = dict[str, Any]
+
+_WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "DESCRIPTION",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "description": "The city."}},
+            "required": ["city"],
+        },
+    },
+}
+_BARE: Body = {"type": "function", "function": {"name": "get_time"}}
+_UNDESCRIBED: Body = {
+    "type": "function",
+    "function": {
+        "name": "find_rooms",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "place": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+                "kind": {"enum": ["single", "double"]},
+                "floors": {"type": "array", "items": {"type": "integer"}},
+                "unit": {"type": ["string", "null"], "default": None},
+                "guest": {"type": "object", "properties": {"name": {"type": "string"}}},
+                "anything": {},
+            },
+        },
+    },
+}
+_BY_REFERENCE: Body = {
+    "type": "function",
+    "function": {
+        "name": "book_room",
+        "description": "Book a room.",
+        "parameters": {
+            "type": "object",
+            "$defs": {"Guest": {"type": "object", "properties": {"name": {"type": "string"}}}},
+            "properties": {"guest": {"$ref": "#/$defs/Guest"}, "more": {"type": "array"}},
+            "additionalProperties": False,
+        },
+    },
+}
+_SQL: Body = {"type": "custom", "custom": {"name": "sql", "description": "Run SQL."}}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """`head` are marks of leading instructions, which a template may put elsewhere; each of the `chains`
+    are marks that must come in this order.
+    """
+
+    name: str
+    body: Mapping[str, Any]
+    head: Sequence[str]
+    chains: Sequence[Sequence[str]]
+    asks_tools: bool = field(default=False)
+
+    @property
+    def request(self) -> ConversationFields:
+        """The request as the server reads it."""
+        return ConversationFields.model_validate(self.body)
+
+
+class _Writer:
+    """Writes the messages of a shape, by letters: `s`, `d`, `u`, `a` are messages of one text."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(10)
+        self._ids = itertools.count(1)
+        self.messages: list[Body] = []
+        self.head: list[str] = []
+        self.chain: list[str] = []
+        self.others: list[list[str]] = []
+
+    def mark(self) -> str:
+        return f"mark{next(self._numbers)}x"
+
+    def say(self, role: str, *, parts: int = 0, **more: object) -> "_Writer":
+        marks = [self.mark() for _ in range(parts or 1)]
+        texts = [f"Some {mark} words." for mark in marks]
+        is_head = role in ("system", "developer") and not self.chain
+        (self.head if is_head else self.chain).extend(marks)
+        content: object = [{"type": "text", "text": text} for text in texts] if parts else texts[0]
+        self.messages.append({"role": role, "content": content, **more})
+        return self
+
+    def call(self, *arguments: str, answers: Sequence[int] = (0,), **message: object) -> "_Writer":
+        """One call for each of the arguments, written with a mark for `@`, and results in order of `answers`."""
+        calls: list[Body] = []
+        results: dict[int, Body] = {}
+        before = len(self.chain)
+        content = message.get("content")
+        if isinstance(content, str) and content:
+            mark = self.mark()
+            self.chain.append(mark)
+            message["content"] = f"{content} {mark}."
+        firsts: list[str] = []
+        for index, form in enumerate(arguments or ('{"city": "@"}',)):
+            said, result = self.mark(), self.mark()
+            call_id = f"call_{next(self._ids):024d}"
+            function = {"name": "get_weather", "arguments": form.replace("@", said)}
+            calls.append({"id": call_id, "type": "function", "function": function})
+            shown = [said] if "@" in form else []
+            firsts += shown
+            self.others.append([*self.chain[: before + 1], *shown, result])
+            results[index] = {"role": "tool", "tool_call_id": call_id, "content": f"It is {result} degrees."}
+        self.messages.append({"role": "assistant", **message, "tool_calls": calls})
+        self.messages += [results[index] for index in answers]
+        if len(calls) == 1:
+            self.chain += self.others.pop()[len(self.chain[: before + 1]) :]
+        else:
+            self.others.append([*self.chain, *firsts])
+        return self
+
+    def finish(self, name: str, **fields: Any) -> Shape:
+        body = {"messages": self.messages, **fields}
+        return Shape(name, body, self.head, [self.chain, *self.others], bool(fields.get("tools")))
+
+
+_PLAIN = {"s": "system", "d": "developer", "u": "user", "a": "assistant"}
+
+
+def _said(letters: str) -> _Writer:
+    writer = _Writer()
+    for letter in letters:
+        if letter == "c":
+            writer.call(content=None)
+        else:
+            writer.say(_PLAIN[letter])
+    return writer
+
+
+def _plain(letters: str, name: str = "", **fields: Any) -> Callable[[], Shape]:
+    return lambda: _said(letters).finish(name or " ".join(letters), **fields)
+
+
+def _parts() -> Shape:
+    return _Writer().say("system", parts=2).say("user", parts=2).finish("text parts")
+
+
+def _assistant_parts() -> Shape:
+    writer = _Writer().say("user", parts=3).say("assistant", parts=2).say("user")
+    return writer.finish("text parts of an assistant")
+
+
+def _calls(
+    name: str, *arguments: str, after: str = "", before: str = "u", **options: Any
+) -> Callable[[], Shape]:
+    fields = {"tools": [_WEATHER]} | options.pop("fields", {})
+
+    def build() -> Shape:
+        writer = _said(before).call(*arguments, **dict(options))
+        for letter in after:
+            writer = writer.call(content=None) if letter == "c" else writer.say(_PLAIN[letter])
+        return writer.finish(name, **fields)
+
+    return build
+
+
+def _result_parts() -> Shape:
+    writer = _said("uc")
+    first, second = writer.mark(), writer.mark()
+    writer.chain[-1:] = [first, second]
+    writer.messages[-1]["content"] = [{"type": "text", "text": f"Part {mark}."} for mark in (first, second)]
+    return writer.finish("a result in text parts", tools=[_WEATHER])
+
+
+def _empty_result() -> Shape:
+    writer = _said("uc")
+    writer.chain.pop()
+    writer.messages[-1]["content"] = ""
+    return writer.say("assistant").say("user").finish("an empty result", tools=[_WEATHER])
+
+
+def _json_result() -> Shape:
+    writer = _said("uc")
+    writer.messages[-1]["content"] = '{"degrees": "' + writer.chain[-1] + '", "more": [1, null]}'
+    return writer.finish("a result in JSON", tools=[_WEATHER])
+
+
+def _older_form() -> Shape:
+    writer = _said("u")
+    said, result = writer.mark(), writer.mark()
+    call = {"name": "get_weather", "arguments": '{"city": "' + said + '"}'}
+    writer.messages += [
+        {"role": "assistant", "content": None, "function_call": call},
+        {"role": "function", "name": "get_weather", "content": f"It is {result}."},
+    ]
+    writer.chain += [said, result]
+    return writer.finish("the older form", functions=[_WEATHER["function"]])
+
+
+def _custom() -> Shape:
+    writer = _said("u")
+    said, result = writer.mark(), writer.mark()
+    custom = {"id": "call_1", "type": "custom", "custom": {"name": "sql", "input": f"select {said}"}}
+    writer.messages += [
+        {"role": "assistant", "content": None, "tool_calls": [custom]},
+        {"role": "tool", "tool_call_id": "call_1", "content": result},
+    ]
+    writer.chain += [said, result]
+    return writer.finish("a custom tool's call", tools=[_SQL])
+
+
+def _refusal() -> Shape:
+    writer = _said("u")
+    said = writer.mark()
+    writer.messages.append({"role": "assistant", "content": None, "refusal": f"I will not {said}."})
+    writer.chain.append(said)
+    return writer.say("user").finish("a refusal")
+
+
+def _empty_user() -> Shape:
+    writer = _said("s")
+    writer.messages.append({"role": "user", "content": ""})
+    return writer.finish("an empty user message")
+
+
+_TWO = ('{"city": "@"}', '{"city": "@"}')
+_NESTED = '{"city": "@", "days": [1, 2.5, null, true, {"é": "a \\"quote\\" \\n"}], "deep": {"a": {"b": []}}}'
+
+_SHAPES: Sequence[Callable[[], Shape]] = (
+    _plain("u"),
+    _plain("su"),
+    _plain("uau"),
+    _plain("suaua"),
+    _plain("ssu", "two systems"),
+    _plain("sssu"),
+    _plain("du", "developer"),
+    _plain("duaudu"),
+    _plain("sdu"),
+    _plain("dsu"),
+    _plain("usu"),
+    _plain("suasu"),
+    _plain("suadu"),
+    _plain("suaus"),
+    _plain("suas"),
+    _plain("uu", "two users"),
+    _plain("suuauu"),
+    _plain("uaau"),
+    _plain("sau"),
+    _plain("au"),
+    _plain("s"),
+    _plain("d"),
+    _plain("ua"),
+    _plain("ua", "an answer to go on with", continue_final_message=True),
+    _plain("suaua", "a later answer to go on with", continue_final_message=True),
+    _plain("ua", "no answer to be opened", add_generation_prompt=False),
+    _parts,
+    _assistant_parts,
+    _refusal,
+    _empty_user,
+    _calls("tool loop, null content", content=None),
+    _calls("tool loop, no content"),
+    _calls("tool loop, empty content", content=""),
+    _calls("tool loop, content beside the call", content="Let me look"),
+    _calls("tool loop and answer", content=None, before="su", after="au"),
+    _calls("tool loop and user", content=None, after="u"),
+    _calls("tool loop, system, user", content=None, after="su"),
+    _calls("tool loop and prefill", content=None, after="a", fields={"continue_final_message": True}),
+    _calls("two tool loops", content=None, after="c"),
+    _calls("two tool loops, two turns", content=None, before="su", after="aucau"),
+    _calls("a thought beside a call", content=None, reasoning_content="Hm, the weather."),
+    _calls("a thought and content beside a call", content="Let me look", reasoning_content="Hm."),
+    _calls("parallel calls", *_TWO, content=None, answers=(0, 1)),
+    _calls("parallel calls, swapped results", *_TWO, content=None, answers=(1, 0), after="au"),
+    _calls("parallel calls and content", *_TWO, content="Let me look", answers=(0, 1)),
+    _calls("a call without arguments", "{}", content=None),
+    _calls("a call with nested arguments", _NESTED, content=None),
+    _calls("tool loop without tools", content=None, fields={"tools": None}),
+    _calls("tool loop without tools, later", content=None, before="su", after="au", fields={"tools": None}),
+    _calls("parallel calls without tools", *_TWO, content=None, answers=(0, 1), fields={"tools": None}),
+    _calls("tool loop, tool choice none", content=None, after="au", fields={"tool_choice": "none"}),
+    _calls("calls without a user", content=None, before="s"),
+    _result_parts,
+    _empty_result,
+    _json_result,
+    _older_form,
+    _custom,
+    _plain("u", "tools", tools=[_WEATHER]),
+    _plain("su", "tools and system", tools=[_WEATHER]),
+    _plain("du", "tools and developer", tools=[_WEATHER]),
+    _plain("ssuu", "tools, two systems, two users", tools=[_WEATHER]),
+    _plain("s", "tools and system alone", tools=[_WEATHER]),
+    _plain("u", "a tool without description", tools=[_BARE]),
+    _plain("u", "a tool's parameters without description", tools=[_UNDESCRIBED]),
+    _plain("u", "a tool's parameters by reference", tools=[_BY_REFERENCE]),
+    _plain("u", "tools of all kinds", tools=[_WEATHER, _BARE, _UNDESCRIBED, _SQL]),
+)
+
+SHAPES = [build() for build in _SHAPES]
+PLAIN_SHAPES = [
+    next(shape for shape in SHAPES if shape.name == name)
+    for name in (
+        "two systems",
+        "developer",
+        "two users",
+        "tool loop, null content",
+        "a tool without description",
+        "text parts",
+    )
+]
+
+
+def missing(shape: Shape, prompt: str) -> list[str]:
+    """The marks of a shape that a prompt does not show in their order."""
+    found = []
+    for chain in (shape.head, *shape.chains):
+        place = 0
+        for mark in chain:
+            at = prompt.find(mark, place)
+            if at < 0:
+                found.append(mark)
+            else:
+                place = at
+    return found
