@@ -53,7 +53,7 @@ class ChatTemplate:
         return self.fill(values, add_generation_prompt=add_generation_prompt)
 
     def fill(self, values: Mapping[str, Any], *, add_generation_prompt: bool) -> str:
-        """Like `render`; values may leave `tools` undefined."""
+        """Like `render`; values may leave `tools` undefined. Raises MemoryError, too."""
         try:
             return self._template.render(
                 **{name: _given(value) for name, value in values.items()},
@@ -64,6 +64,8 @@ class ChatTemplate:
         except _RefusalError as refusal:
             message = str(refusal) or "The model's chat template refuses these messages."
             raise InvalidRequestError(message, param="messages", code="invalid_value") from refusal
+        except MemoryError:
+            raise
         except Exception as error:
             # A template is a program out of a file; whatever it raises, it raised over these messages.
             message = f"The model's chat template fails on these messages: {type(error).__name__}: {error}"

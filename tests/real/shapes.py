@@ -1,8 +1,9 @@
 """Shapes of conversations as OpenAI's SDK and agents send them, each text of them marked."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from schemas.chat import ConversationFields
@@ -58,14 +59,14 @@ _SQL: Body = {"type": "custom", "custom": {"name": "sql", "description": "Run SQ
 @dataclass(frozen=True)
 class Shape:
     """`head` are marks of leading instructions, which a template may put elsewhere; each of the `chains`
-    are marks that must come in this order.
+    are marks that must come in this order. `words` are what tools are called, and what they are for.
     """
 
     name: str
     body: Mapping[str, Any]
     head: Sequence[str]
     chains: Sequence[Sequence[str]]
-    asks_tools: bool = field(default=False)
+    words: Sequence[str] = ()
 
     @property
     def request(self) -> ConversationFields:
@@ -97,7 +98,7 @@ class _Writer:
         return self
 
     def call(self, *arguments: str, answers: Sequence[int] = (0,), **message: object) -> "_Writer":
-        """One call for each of the arguments, written with a mark for `@`, and results in order of `answers`."""
+        """A call for each of the arguments, with a mark for `@`; results come in the order of `answers`."""
         calls: list[Body] = []
         results: dict[int, Body] = {}
         before = len(self.chain)
@@ -124,9 +125,14 @@ class _Writer:
             self.others.append([*self.chain, *firsts])
         return self
 
-    def finish(self, name: str, **fields: Any) -> Shape:
-        body = {"messages": self.messages, **fields}
-        return Shape(name, body, self.head, [self.chain, *self.others], bool(fields.get("tools")))
+    def finish(self, name: str, **fields: object) -> Shape:
+        body: Body = {"messages": self.messages, **fields}
+        shape = Shape(name, body, self.head, [self.chain, *self.others], ())
+        if body.get("tool_choice") == "none":
+            return shape
+        functions = [tool["function"] for tool in body.get("tools") or () if "function" in tool]
+        words = [word for function in functions for word in (function["name"], function.get("description"))]
+        return dataclasses.replace(shape, words=list(filter(None, words)))
 
 
 _PLAIN = {"s": "system", "d": "developer", "u": "user", "a": "assistant"}
@@ -142,7 +148,7 @@ def _said(letters: str) -> _Writer:
     return writer
 
 
-def _plain(letters: str, name: str = "", **fields: Any) -> Callable[[], Shape]:
+def _plain(letters: str, name: str = "", **fields: object) -> Callable[[], Shape]:
     return lambda: _said(letters).finish(name or " ".join(letters), **fields)
 
 
@@ -156,15 +162,19 @@ def _assistant_parts() -> Shape:
 
 
 def _calls(
-    name: str, *arguments: str, after: str = "", before: str = "u", **options: Any
+    name: str,
+    *arguments: str,
+    before: str = "u",
+    after: str = "",
+    answers: Sequence[int] = (0,),
+    fields: Body | None = None,
+    **message: object,
 ) -> Callable[[], Shape]:
-    fields = {"tools": [_WEATHER]} | options.pop("fields", {})
-
     def build() -> Shape:
-        writer = _said(before).call(*arguments, **dict(options))
+        writer = _said(before).call(*arguments, answers=answers, **message)
         for letter in after:
             writer = writer.call(content=None) if letter == "c" else writer.say(_PLAIN[letter])
-        return writer.finish(name, **fields)
+        return writer.finish(name, **{"tools": [_WEATHER], **(fields or {})})
 
     return build
 
@@ -315,8 +325,8 @@ PLAIN_SHAPES = [
 
 
 def missing(shape: Shape, prompt: str) -> list[str]:
-    """The marks of a shape that a prompt does not show in their order."""
-    found = []
+    """What a prompt does not show of a shape, or not in its order."""
+    found = [word for word in shape.words if word not in prompt]
     for chain in (shape.head, *shape.chains):
         place = 0
         for mark in chain:

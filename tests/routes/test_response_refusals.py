@@ -39,7 +39,6 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"input": [USER, CALL]}, "input[1]", "invalid_value"),
     ({"input": [USER, OUTPUT]}, "input[1].call_id", "invalid_value"),
     ({"input": [USER, CALL, OUTPUT, OUTPUT]}, "input[3].call_id", "invalid_value"),
-    ({"input": [USER, {**CALL, "arguments": "{"}, OUTPUT]}, "input[1].arguments", "invalid_value"),
     ({"input": [{"id": "msg_none"}]}, "input[0].id", "item_not_found"),
     (
         {"input": [{"type": "reasoning", "id": "r", "summary": [], "encrypted_content": "x"}, USER]},
