@@ -1,47 +1,21 @@
 """The parser of models that answer in Harmony: messages with headers that say for whom they are."""
 
 import re
-from collections.abc import Sequence
 
-from server.chat.event_writer import EventWriter
-from server.chat.reader import Markers, Reader, Sink, Steps
-from server.chat.stream_parser import Event
+from server.chat.headed_parser import HeadedParser
+from server.chat.reader import Markers, Sink, Steps
 from server.chat.tag_parser import attempt
 from server.chat.tool_parsers.harmony import RECIPIENT, HarmonyFormat
-from server.chat.tool_spec import ToolSpec
 
+_FORMAT = HarmonyFormat()
 _OPENERS = ("<|start|>", "<|channel|>")
 _MARKS = Markers(*_OPENERS, "<|end|>", "<|return|>", "<|call|>")
 _HEADER_ENDS = Markers("<|message|>", RECIPIENT)
 _ANALYSIS = re.compile(r"<\|channel\|>\s*analysis\b")
 
 
-class HarmonyParser:
-    """Implements StreamParser.
-
-    What is analysed is reasoning; everything else is for the user, unless it is for a function. With
-    `is_open`, the prompt ends inside an analysis.
-    """
-
-    def __init__(self, tools: Sequence[ToolSpec] = (), *, is_open: bool = False, bound: bool = False) -> None:
-        self._format = HarmonyFormat()
-        self._is_open = is_open
-        self._reader = Reader()
-        self._writer = EventWriter(tools, bound=bound)
-        self._steps = self._run()
-        next(self._steps)
-
-    def feed(self, text: str) -> list[Event]:
-        if text:
-            self._reader.feed(text)
-            next(self._steps)
-        return self._writer.drain()
-
-    def finish(self) -> list[Event]:
-        self._reader.end()
-        next(self._steps, None)
-        self._writer.finish()
-        return self._writer.drain()
+class HarmonyParser(HeadedParser):
+    """What is analysed is reasoning; everything else is for the user, unless it is for a function."""
 
     def _run(self) -> Steps[None]:
         sink: Sink = self._writer.reasoning if self._is_open else self._writer.content
@@ -62,4 +36,4 @@ class HarmonyParser:
         return self._writer.reasoning if is_analysis else self._writer.content
 
     def _read_call(self) -> Steps[None]:
-        yield from attempt(self._reader, self._writer, self._format.read(self._reader, self._writer))
+        yield from attempt(self._reader, self._writer, _FORMAT.read(self._reader, self._writer))

@@ -11,7 +11,7 @@ from server.chat.tool_spec import INPUT, ToolSpec
 JSON_OPTIONS = {"whitespace_pattern": r"( |\n[ \t]{0,40})", "lenient": False, "coerce_one_of": False}
 _SPACE = f"(?:{JSON_OPTIONS['whitespace_pattern']})?"
 # What a schema may refer to.
-_DEFINITIONS = ("$defs", "definitions")
+DEFINITIONS = ("$defs", "definitions")
 
 
 class LarkWriter:
@@ -34,7 +34,7 @@ class LarkWriter:
 
     def json(self, schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> str:
         """JSON of a schema, which may refer to definitions at the root of the one it stands in."""
-        definitions = {key: root[key] for key in _DEFINITIONS if root and key in root}
+        definitions = {key: root[key] for key in DEFINITIONS if root and key in root}
         return f"%json {json.dumps({**definitions, **schema, 'x-guidance': JSON_OPTIONS})}"
 
     def arguments(self, tool: ToolSpec) -> str:

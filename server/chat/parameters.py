@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from server.chat.lark import LarkWriter, either
+from server.chat.lark import DEFINITIONS, LarkWriter, either
 from server.chat.literals import JSON, PYTHON, converted, copy_value, escaped
 from server.chat.reader import Markers, Reader, RejectedError, Sink, Steps
 from server.chat.tool_spec import ToolSpec
@@ -73,6 +73,13 @@ def declared(tool: ToolSpec) -> list[Parameter]:
     ]
 
 
+def members(parameter: Parameter) -> list[Parameter]:
+    """The declared parameters of an object that is a parameter itself."""
+    definitions = {key: parameter.root[key] for key in DEFINITIONS if key in parameter.root}
+    schema = {**definitions, **_resolved(parameter.schema, parameter.root)}
+    return declared(ToolSpec(parameter.name, schema, parameter.is_strict))
+
+
 def named(tool: ToolSpec | None, name: str) -> Parameter:
     """The parameter of a name, also if nothing is known of it."""
     root = tool.parameters if tool else {}
@@ -121,6 +128,15 @@ def _resolved(schema: Schema, root: Schema) -> Schema:
     return {}
 
 
+def variant(schema: Schema, root: Schema, kind: str) -> Schema:
+    """What a schema says of values of one type."""
+    schema = _resolved(schema, root)
+    for option in schema.get("anyOf", schema.get("oneOf", ())):
+        if isinstance(option, Mapping) and kind in (types(option, root) or {kind}):
+            return _resolved(option, root)
+    return schema
+
+
 def copy_parameter(reader: Reader, sink: Sink, parameter: Parameter, end: str, pad: str = "") -> Steps[None]:
     """A value up to and with its `end`, as JSON. A `pad` on either side of it does not belong to it."""
     if parameter.is_text:
@@ -133,7 +149,7 @@ def copy_parameter(reader: Reader, sink: Sink, parameter: Parameter, end: str, p
         sink('"')
         return
     text = yield from _read_value(reader, end)
-    sink(_converted(text, parameter, pad))
+    sink(converted_text(text, parameter, pad))
 
 
 def _read_value(reader: Reader, end: str) -> Steps[str]:
@@ -151,7 +167,7 @@ def _read_value(reader: Reader, end: str) -> Steps[str]:
     return "".join(pieces)
 
 
-def _converted(text: str, parameter: Parameter, pad: str) -> str:
+def converted_text(text: str, parameter: Parameter, pad: str = "") -> str:
     """The JSON of a value that may be other than a string; what cannot be anything else is one after all."""
     allowed = types(parameter.schema, parameter.root)
     # Templates that print values without further ado print Python's.
@@ -162,8 +178,10 @@ def _converted(text: str, parameter: Parameter, pad: str) -> str:
     return json.dumps(text.removeprefix(pad).removesuffix(pad), ensure_ascii=False)
 
 
-def parameter_rule(lark: LarkWriter, parameter: Parameter, end: str, pad: str = "") -> str:
-    """A value, with what stands around it."""
+def parameter_rule(
+    lark: LarkWriter, parameter: Parameter, end: str, pad: str = "", *, pattern: str = "(?s:.*)"
+) -> str:
+    """A value, with what stands around it. Text as it is has to match the `pattern` as well."""
     if not parameter.is_text:
         value = parameter.json(lark)
         return lark.rule(f"{lark.literal(pad)} {value} {lark.literal(pad + end)}".strip())
@@ -172,13 +190,13 @@ def parameter_rule(lark: LarkWriter, parameter: Parameter, end: str, pad: str = 
     if values is not None:
         options = either([lark.literal(value) or '""' for value in values])
         return lark.rule(f"{lark.literal(pad)} {options} {lark.literal(pad + end)}".strip())
-    text = lark.until(pad + end, *_patterns(parameter, schema))
+    text = lark.until(pad + end, pattern, *_patterns(parameter, schema))
     return lark.rule(f"{lark.literal(pad)} {text}".strip())
 
 
 def _patterns(parameter: Parameter, schema: Schema) -> list[str]:
     """What the text itself has to match. Raises InvalidRequestError if that cannot be promised."""
-    patterns = ["(?s:.*)"]
+    patterns = []
     if "minLength" in schema or "maxLength" in schema:
         patterns.append(f"(?s:.{{{schema.get('minLength', 0)},{schema.get('maxLength', '')}}})")
     pattern = schema.get("pattern")

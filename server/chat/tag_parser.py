@@ -37,6 +37,10 @@ class TagParser:
     ) -> None:
         self._reasoning = reasoning
         self._format = tool_format if tools else None
+        self._dropped = (
+            *(reasoning.dropped if reasoning else ()),
+            *(tool_format.dropped if tool_format else ()),
+        )
         self._is_open = is_open
         self._reader = Reader()
         self._writer = EventWriter(tools, bound=bound)
@@ -81,10 +85,9 @@ class TagParser:
 
     def _read_answer(self) -> Steps[None]:
         triggers = self._format.triggers if self._format else ()
-        dropped = self._reasoning.dropped if self._reasoning else ()
-        markers = Markers(*triggers, *dropped)
+        markers = Markers(*triggers, *self._dropped)
         while marker := (yield from self._reader.until(markers, self._writer.content)):
-            if marker in dropped:
+            if marker in self._dropped:
                 self._writer.border()
             elif self._format:
                 calls = self._format.read(self._reader, self._writer)

@@ -153,7 +153,7 @@ class ChatService:
 def _reading(model: LoadedModel, read: _Read, *, is_bound: bool) -> Reading | None:
     """How the answer's text is read; None where all of it is content."""
     tools, thought = read.tools, read.thinking
-    if tools is None and (thought is None or read.keeps_thought):
+    if tools is None and (thought is None or read.keeps_thought) and not model.family.is_framed:
         return None
     is_open = thought is not None and thought.is_open
     specs = [] if tools is None else [tool.spec for tool in tools.callable]

@@ -27,6 +27,7 @@ def calls(tools: ToolRequest, model: LoadedModel, otherwise: Constraint | None) 
     `otherwise` binds an answer without calls, where the choice leaves that to the model.
     """
     family = model.family
+    specs = [tool.spec for tool in tools.callable]
     is_free = tools.choice is Choice.AUTO and otherwise is None
     return Calls(
         param=tools.param,
@@ -34,8 +35,8 @@ def calls(tools: ToolRequest, model: LoadedModel, otherwise: Constraint | None) 
         tools=tools.callable,
         is_parallel=tools.is_parallel,
         write=partial(_written, family, tools.is_parallel, is_free, marker_ids(model)),
-        after=family.triggers if is_free else (),
-        begins=family.beginning([tool.spec for tool in tools.callable]) if is_free else None,
+        after=family.announcements(specs) if is_free else (),
+        begins=family.beginning(specs) if is_free else None,
         otherwise=otherwise if tools.choice is Choice.AUTO else None,
     )
 

@@ -21,7 +21,11 @@ EXCERPTS = {
     "Qwen3.5": (XML + "\\nvalue_1\\n</parameter><|vision_start|>" + THINK, "qwen_coder", "<think>"),
     "Seed-OSS": ("<seed:tool_call>\\n<function=f>\\n<parameter=p> </seed:think>", "seed_oss", "<seed:think>"),
     "MiniMax-M2": ("'<minimax:tool_call>' '<invoke name=\"' <tool_call> </think>", "minimax_m2", "<think>"),
-    "MiniMax-M3": ("tools ns_token = ']<]minimax[>[' '<tool_call>' '</mm:think>'", "json", "<mm:think>"),
+    "MiniMax-M3": (
+        "tools ns_token = ']<]minimax[>[' '<tool_call>' '</mm:think>'",
+        "minimax_m3",
+        "<mm:think>",
+    ),
     "Llama 3.1": (
         '{"name": function name, "parameters": dictionary of argument name and its value} <|python_tag|>',
         "llama3_json",
@@ -51,6 +55,34 @@ EXCERPTS = {
     "Apriel": ('<tool_calls>[{"name": <function-name-1>', "apriel", None),
     "Command R7B": ("<|START_ACTION|> <|START_THINKING|>", "cohere", "<|START_THINKING|>"),
     "gpt-oss": ("<|channel|>analysis<|message|> to=functions.", "harmony", "<|channel|>analysis<|message|>"),
+    "LFM2.5": ("'List of tools: [' + (tool | tojson) </think>", "lfm2", "<think>"),
+    "Command R+": ("'Action:\\n```json\\n[\\n' '\"tool_name\": \"'", "command_r", None),
+    "Firefunction": ("prefix function calls with functools marker functools[{", "firefunction", None),
+    "GigaChat 3": ("'function call' + '<|role_sep|>\\n' tools", "gigachat3", None),
+    "GigaChat 3.1": ("function_call='<|function_call|>' role_sep='<|role_sep|>'", "gigachat31", None),
+    "MiniMax-M1": (
+        "based on MiniMax-M1 model <tool_calls>\\n{...}\\n</tool_calls>",
+        "minimax_m1",
+        "<think>",
+    ),
+    "Apertus": ("'<|tools_prefix|>' '<|inner_prefix|>' tools", "apertus", "<|inner_prefix|>"),
+    "Functionary 3.1": ('<function=f>{"example_name": "example_value"}</function>', "functionary_v31", None),
+    "Functionary 3.2": ("'>>>all\\n' >>>${recipient}", "functionary_v3", None),
+    "Kimi K3": (
+        "'<|open|>' '<|close|>' + tag + '<|sep|>' '<|end_of_msg|>'",
+        "kimi_k3",
+        "<|open|>think<|sep|>",
+    ),
+    "Solar Open": ("<|tool_call:begin|> <|tool_call:args|> <|think|>", "solar", "<|think|>"),
+    "Hunyuan 3": (
+        "set HYTK = ':opensource' '<arg_key{}>'.format(HYTK) '<think{}>'",
+        "hunyuan_v3",
+        "<think:opensource>",
+    ),
+    "MiniCPM5": ('<function name="f"><param name="p">v</param></function>', "minicpm5", None),
+    "Muse Glimmer": ("<atem:function_calls> <|eom|>", "muse", "to=self<|message|>"),
+    "Laguna": ("tool_call>f\\n<arg_key>a</arg_key> # laguna_glm_thinking", "glm_dense", None),
+    "Ling 3": ("<tool_call>{function-name}\\n<arg_key>{arg-key-1}</arg_key>", "glm", None),
     "some other": ("{% for tool in tools %}", "json", None),
     "Gemma 2": ("<start_of_turn>", "plain", None),
 }
@@ -85,7 +117,7 @@ def test_a_format_can_be_named() -> None:
 
 def test_what_has_to_be_seen() -> None:
     family = recognise(EXCERPTS["Mistral Small 3.2"][0])
-    assert family.triggers == ("[TOOL_CALLS]",)
+    assert family.announcements([]) == ("[TOOL_CALLS]",)
     assert {"[TOOL_CALLS]", "[ARGS]"} <= set(family.shown)
     assert {"<|channel|>", "<|message|>", "<|end|>"} <= set(recognise(EXCERPTS["gpt-oss"][0]).shown)
     assert recognise("").shown == ()

@@ -2,13 +2,21 @@
 
 from server.chat.tool_parsers.deepseek import DeepSeekFormat
 from server.chat.tool_parsers.dsml_format import DsmlFormat
+from server.chat.tool_parsers.functionary import FunctionaryFormat
 from server.chat.tool_parsers.gemma import GemmaFormat
 from server.chat.tool_parsers.glm import GlmFormat
 from server.chat.tool_parsers.harmony import HarmonyFormat
 from server.chat.tool_parsers.json_format import JsonFormat
+from server.chat.tool_parsers.keyed_json import KeyedJsonFormat
 from server.chat.tool_parsers.kimi import KimiFormat
+from server.chat.tool_parsers.kimi_k3 import KimiK3Format
+from server.chat.tool_parsers.minicpm import MiniCpmFormat
 from server.chat.tool_parsers.mistral import MistralFormat
+from server.chat.tool_parsers.muse import MuseFormat
+from server.chat.tool_parsers.nested_xml import NestedXmlFormat
 from server.chat.tool_parsers.pythonic import PythonicFormat
+from server.chat.tool_parsers.solar import SolarFormat
+from server.chat.tool_parsers.tagged_json import TaggedJsonFormat
 from server.chat.tool_parsers.tool_format import ToolFormat
 from server.chat.tool_parsers.xml_format import XmlFormat
 
@@ -66,6 +74,55 @@ COHERE = JsonFormat(
     name_key="tool_name",
     arguments_key="parameters",
 )
+# Command R writes its plans before the word, and a tool that is none to answer at once.
+COMMAND_R = JsonFormat(
+    "command_r",
+    triggers=("Action:\n```json", "Action: ```json", "Action:```json"),
+    end="```",
+    opening="Action:\n```json\n[\n    ",
+    closing="\n]```",
+    separator=",\n    ",
+    name_key="tool_name",
+    arguments_key="parameters",
+    pads=("\n        ", "\n        ", "\n    "),
+    is_section=True,
+)
+FIREFUNCTION = JsonFormat(
+    "firefunction",
+    triggers=("functools[",),
+    opening="functools[",
+    closing="]",
+    separator=", ",
+)
+# The roles of messages stand before the second of these marks.
+GIGACHAT3 = JsonFormat(
+    "gigachat3",
+    triggers=("function call<|role_sep|>",),
+    markers=("<|message_sep|>", "<|role_sep|>"),
+    dropped=("<|message_sep|>",),
+    opening="function call<|role_sep|>\n",
+    lead="<|message_sep|>\n\n",
+    is_single=True,
+)
+GIGACHAT31 = JsonFormat(
+    "gigachat31",
+    triggers=("<|function_call|>",),
+    markers=("<|function_call|>",),
+    opening="<|function_call|>",
+    is_single=True,
+)
+MINIMAX_M1 = JsonFormat(
+    "minimax_m1",
+    triggers=("<tool_calls>",),
+    markers=("<tool_calls>", "</tool_calls>"),
+    end="</tool_calls>",
+    opening="<tool_calls>\n",
+    closing="\n</tool_calls>",
+    is_section=True,
+)
+APERTUS = KeyedJsonFormat("apertus", "<|tools_prefix|>", "<|tools_suffix|>")
+FUNCTIONARY_31 = TaggedJsonFormat("functionary_v31")
+FUNCTIONARY = FunctionaryFormat()
 
 MISTRAL_LIST = MistralFormat("mistral_list", is_list=True)
 MISTRAL = MistralFormat("mistral", is_list=False)
@@ -74,12 +131,15 @@ DEEPSEEK_V31 = DeepSeekFormat("deepseek_v31", is_fenced=False)
 DEEPSEEK_V32 = DsmlFormat("deepseek_v32", "<｜DSML｜function_calls>", "</｜DSML｜function_calls>")
 DEEPSEEK_V4 = DsmlFormat("deepseek_v4", "<｜DSML｜tool_calls>", "</｜DSML｜tool_calls>")
 KIMI = KimiFormat()
+KIMI_K3 = KimiK3Format()
+SOLAR = SolarFormat()
 LLAMA_PYTHONIC = PythonicFormat("pythonic", "<|python_start|>", "<|python_end|>", is_bare=True)
 LFM2 = PythonicFormat("lfm2", "<|tool_call_start|>", "<|tool_call_end|>")
 GEMMA = GemmaFormat("gemma4", "<|tool_call>", "<tool_call|>", '<|"|>')
 FUNCTION_GEMMA = GemmaFormat("function_gemma", "<start_function_call>", "<end_function_call>", "<escape>")
 GLM = GlmFormat("glm")
 GLM_DENSE = GlmFormat("glm_dense", newline="")
+HUNYUAN = GlmFormat("hunyuan_v3", suffix=":opensource", is_section=True)
 QWEN_CODER = XmlFormat("qwen_coder", "<tool_call>", "</tool_call>")
 SEED = XmlFormat("seed_oss", "<seed:tool_call>", "</seed:tool_call>", pad="")
 MINIMAX = XmlFormat(
@@ -93,6 +153,9 @@ MINIMAX = XmlFormat(
     pad="",
     is_section=True,
 )
+MINIMAX_M3 = NestedXmlFormat()
+MINICPM = MiniCpmFormat()
+MUSE = MuseFormat()
 HARMONY = HarmonyFormat()
 
 _ALL: tuple[ToolFormat, ...] = (
@@ -120,5 +183,19 @@ _ALL: tuple[ToolFormat, ...] = (
     SEED,
     MINIMAX,
     HARMONY,
+    COMMAND_R,
+    FIREFUNCTION,
+    GIGACHAT3,
+    GIGACHAT31,
+    MINIMAX_M1,
+    MINIMAX_M3,
+    APERTUS,
+    FUNCTIONARY_31,
+    FUNCTIONARY,
+    KIMI_K3,
+    SOLAR,
+    HUNYUAN,
+    MINICPM,
+    MUSE,
 )
 FORMATS = {form.name: form for form in _ALL}

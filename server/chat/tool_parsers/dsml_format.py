@@ -32,7 +32,7 @@ class DsmlFormat(XmlFormat):
 
     def _named(self, tool: ToolSpec | None, name: str) -> Parameter:
         parameter = named(tool, name.removesuffix(_TEXT).removesuffix(_JSON))
-        return _as_text(parameter) if name.endswith(_TEXT) else parameter
+        return as_text(parameter) if name.endswith(_TEXT) else parameter
 
     def _call(self, lark: LarkWriter, tool: ToolSpec) -> str:
         call = super()._call(lark, tool)
@@ -44,26 +44,27 @@ class DsmlFormat(XmlFormat):
 
     def _parameter(self, lark: LarkWriter, parameter: Parameter) -> str:
         options = []
-        if _may_be_text(parameter):
-            value = parameter_rule(lark, _as_text(parameter), self.parameter_end)
+        if may_be_text(parameter):
+            value = parameter_rule(lark, as_text(parameter), self.parameter_end)
             options.append(f"{self._opening(lark, parameter, _TEXT)} {value}")
         if not parameter.is_text:
             value = parameter_rule(lark, parameter, self.parameter_end)
             options.append(f"{self._opening(lark, parameter, _JSON)} {value}")
-        return lark.rule(f"{either(options)} {lark.literal(chr(10))}")
+        return lark.rule(f"{either(options)} {lark.literal(self.newline)}")
 
     def _opening(self, lark: LarkWriter, parameter: Parameter, kind: str) -> str:
         return opening(lark, self.parameter_open, parameter.name, kind + self.name_end)
 
 
-def _may_be_text(parameter: Parameter) -> bool:
+def may_be_text(parameter: Parameter) -> bool:
     """Whether any text at all is a value, or the schema says which."""
     allowed = types(parameter.schema, parameter.root)
     is_open = parameter.schema.keys() <= _NOTES and (allowed is None or "string" in allowed)
     return parameter.is_text or (is_open and not parameter.is_quoted)
 
 
-def _as_text(parameter: Parameter) -> Parameter:
+def as_text(parameter: Parameter) -> Parameter:
+    """The same, of which the model has said that it is text."""
     if parameter.is_text:
         return parameter
     return dataclasses.replace(parameter, schema={"type": "string"}, is_quoted=False)

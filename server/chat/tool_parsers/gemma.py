@@ -6,8 +6,17 @@ from dataclasses import dataclass
 
 from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter, either, repeated
-from server.chat.literals import Notation, copy_value
-from server.chat.parameters import ANY_NAME, Parameter, accepts_any, declared, named, parameter_rule, types
+from server.chat.literals import PYTHON, Notation, copy_value
+from server.chat.parameters import (
+    ANY_NAME,
+    Parameter,
+    accepts_any,
+    declared,
+    members,
+    named,
+    parameter_rule,
+    types,
+)
 from server.chat.reader import Reader, RejectedError, Steps
 from server.chat.tool_parsers.tool_format import ToolFormat, end_call
 from server.chat.tool_spec import ToolSpec
@@ -41,7 +50,8 @@ class GemmaFormat(ToolFormat):
         writer.start_call((yield from reader.collect(_NAME)))
         if (yield from reader.peek()) != "{":
             raise RejectedError
-        notation = Notation(strings=(self.quote, '"'), has_bare_keys=True)
+        # Templates print what is nothing as Python does.
+        notation = Notation(strings=(self.quote, '"'), words=PYTHON.words, has_bare_keys=True)
         yield from copy_value(reader, writer.arguments, notation)
         end_call(reader, writer)
         yield from reader.skip_space()
@@ -78,6 +88,5 @@ class GemmaFormat(ToolFormat):
             item = lark.rule(self._value(lark, Parameter("", items, root, is_strict=parameter.is_strict)))
             return f'"[" ({item} ("," {item})*)? "]"'
         if kind == {"object"} and schema.get("properties") and schema.keys() <= _PLAIN_OBJECT:
-            inner = declared(ToolSpec(parameter.name, {**root, **schema}, parameter.is_strict))
-            return self._object(lark, inner)
+            return self._object(lark, members(parameter))
         return parameter.json(lark)

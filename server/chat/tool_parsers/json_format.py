@@ -19,16 +19,23 @@ _NAMES = ("name", "tool_name")
 _IDS = ("id", "tool_call_id")
 # What models put in front of bare calls: a fence, and the type that tools are shown with.
 _FENCES: tuple[tuple[str, ...], ...] = ((), ("```",), ("```json",))
+_PADS = ("", " ", "")
 _TYPE = ('"type"', ":", '"function"', ",")
 
 
 @dataclass(frozen=True)
 class JsonFormat(ToolFormat):
-    """`opening`, `closing` and `separator` are what grammars write, as the model was trained to."""
+    """`opening`, `closing` and `separator` are what grammars write, as the model was trained to.
+
+    They stand around each call; where the `opening` ends with a bracket, or with `is_section`, around all of
+    them. `pads` stand in an object before the name, before the arguments, and behind them. A `lead` comes
+    first where an answer is nothing but calls. With `is_single`, models write one call and no more.
+    """
 
     name: str
     triggers: tuple[str, ...] = ()
     markers: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     is_bare: bool = False
     end: str = ""
     opening: str = ""
@@ -36,23 +43,36 @@ class JsonFormat(ToolFormat):
     separator: str = "\n"
     name_key: str = "name"
     arguments_key: str = "arguments"
+    pads: tuple[str, str, str] = _PADS
+    lead: str = ""
+    is_section: bool = False
+    is_single: bool = False
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         """All calls, and what closes them; without markers, a code fence may do so."""
         fence = ""
         if self.is_bare:
             fence = yield from reader.accept("```json", "```")
-        yield from read_calls(reader, writer)
+        if self.triggers and self.triggers[0].endswith("["):
+            yield from _read_list(reader, writer)
+        else:
+            yield from read_calls(reader, writer)
         if self.end or fence:
+            yield from reader.skip_space()
             yield from reader.accept(*filter(None, (self.end, fence and "```")))
 
     def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
-        call = lark.rule(either(json_calls(lark, tools, self.name_key, self.arguments_key)))
-        if self.opening.endswith("["):
+        calls = self._marked(lark, tools, self.opening, parallel=parallel)
+        return f"({lark.literal(self.lead)})? {calls}" if self.lead else calls
+
+    def _marked(self, lark: LarkWriter, tools: Sequence[ToolSpec], opening: str, *, parallel: bool) -> str:
+        call = lark.rule(either(json_calls(lark, tools, self.name_key, self.arguments_key, self.pads)))
+        parallel = parallel and not self.is_single
+        if opening.endswith("[") or self.is_section:
             inner = repeated(call, lark.literal(self.separator), parallel=parallel)
-            return f"{lark.literal(self.opening)} {inner} {lark.literal(self.closing)}"
-        if self.opening:
-            call = lark.rule(f"{lark.literal(self.opening)} {call} {lark.literal(self.closing)}")
+            return f"{lark.literal(opening)} {inner} {lark.literal(self.closing)}"
+        if opening:
+            call = lark.rule(f"{lark.literal(opening)} {call} {lark.literal(self.closing)}")
         return repeated(call, lark.literal(self.separator), parallel=parallel)
 
     def beginning(self, tools: Sequence[ToolSpec]) -> Beginning | None:
@@ -69,7 +89,10 @@ class JsonFormat(ToolFormat):
     def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         """In a list or not, in a fence or not, behind a trigger or not, with any white space."""
         if not self.is_bare:
-            return self.rules(lark, tools, parallel=parallel)
+            # However the marker is written, the calls are the same.
+            openings = [self.opening.replace(self.triggers[0], trigger, 1) for trigger in self.triggers[1:]]
+            others = [self._marked(lark, tools, text, parallel=parallel) for text in openings]
+            return either([self.rules(lark, tools, parallel=parallel), *others])
         call = lark.rule(either([self._free_call(lark, tool) for tool in tools]))
         one_by_one = repeated(call, lark.literal(self.separator), parallel=parallel)
         listed = repeated(call, lark.terminal(f"{SPACE},{SPACE}"), parallel=parallel)
@@ -94,12 +117,17 @@ class JsonFormat(ToolFormat):
 
 
 def json_calls(
-    lark: LarkWriter, tools: Sequence[ToolSpec], name_key: str = "name", arguments_key: str = "arguments"
+    lark: LarkWriter,
+    tools: Sequence[ToolSpec],
+    name_key: str = "name",
+    arguments_key: str = "arguments",
+    pads: tuple[str, str, str] = _PADS,
 ) -> list[str]:
     """One call of each tool as an expression."""
-    heads = [f'{{"{name_key}": {json.dumps(tool.name)}, "{arguments_key}": ' for tool in tools]
+    start, between, end = pads
+    heads = [f'{{{start}"{name_key}": {json.dumps(tool.name)},{between}"{arguments_key}": ' for tool in tools]
     return [
-        f"{lark.literal(head)} {lark.arguments(tool)} {lark.literal('}')}"
+        f"{lark.literal(head)} {lark.arguments(tool)} {lark.literal(end + '}')}"
         for head, tool in zip(heads, tools, strict=True)
     ]
 

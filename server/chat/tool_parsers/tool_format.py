@@ -15,12 +15,14 @@ class ToolFormat(ABC):
 
     A call begins with one of the `triggers`; with `is_bare`, the answer may also be nothing but calls from
     its beginning on, without any marker. `markers` are the texts that may be control tokens in a model's
-    vocabulary: they have to be visible in what parsers read, and grammars name them by id.
+    vocabulary: they have to be visible in what parsers read, and grammars name them by id. `dropped` are
+    texts around an answer that are no part of it.
     """
 
     name: str
     triggers: tuple[str, ...]
     markers: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
     is_bare: bool = False
 
     @abstractmethod
@@ -30,6 +32,10 @@ class ToolFormat(ABC):
     @abstractmethod
     def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         """The right side of the start rule."""
+
+    def announcements(self, tools: Sequence[ToolSpec]) -> tuple[str, ...]:  # noqa: ARG002
+        """The texts with which calls of these tools begin in the midst of an answer."""
+        return self.triggers
 
     def beginning(self, tools: Sequence[ToolSpec]) -> Beginning | None:  # noqa: ARG002
         """How an answer begins that is nothing but calls of these tools, if it needs no marker."""

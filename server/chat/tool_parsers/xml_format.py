@@ -24,7 +24,8 @@ from server.chat.tool_spec import ToolSpec
 class XmlFormat(ToolFormat):
     """`opens` are the marks before a call's and a parameter's name, `name_end` is what follows either.
 
-    `pad` stands on both sides of a value. With `is_section`, all calls share one `start` and `end`.
+    `pad` stands on both sides of a value, `newline` between the elements. With `is_section`, all calls share
+    one `start` and `end`.
     """
 
     name: str
@@ -37,6 +38,7 @@ class XmlFormat(ToolFormat):
     name_end: str = ">"
     pad: str = "\n"
     is_section: bool = False
+    newline: str = "\n"
 
     @property
     def triggers(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -59,7 +61,7 @@ class XmlFormat(ToolFormat):
 
     def _read_call(self, reader: Reader, writer: EventWriter) -> Steps[str]:
         """A call from its name on; the mark that ended it."""
-        name = yield from self._read_name(reader)
+        name = self._call_name((yield from self._read_name(reader)))
         writer.start_call(name)
         writer.arguments("{")
         separator = ""
@@ -82,6 +84,10 @@ class XmlFormat(ToolFormat):
         writer.arguments(f"{separator}{json.dumps(parameter.name, ensure_ascii=False)}: ")
         yield from copy_parameter(reader, writer.arguments, parameter, self.parameter_end, self.pad)
 
+    def _call_name(self, text: str) -> str:
+        """The name of a call out of what stands in its place."""
+        return text
+
     def _named(self, tool: ToolSpec | None, name: str) -> Parameter:
         """The parameter that a name, or what stands in place of it, means."""
         return named(tool, name)
@@ -94,7 +100,7 @@ class XmlFormat(ToolFormat):
 
     def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         call = lark.rule(either([self._call(lark, tool) for tool in tools]))
-        opening, newline, closing = map(lark.literal, (f"{self.start}\n", "\n", self.end))
+        opening, newline, closing = map(lark.literal, (self.start + self.newline, self.newline, self.end))
         if self.is_section:
             # Literals of their own: of several that might follow, the longest is looked for.
             return f"{opening} {repeated(call, newline, parallel=parallel)} {newline} {closing}"
@@ -106,14 +112,17 @@ class XmlFormat(ToolFormat):
         for parameter in declared(tool):
             part = self._parameter(lark, parameter)
             parts.append(part if parameter.is_required else f"{part}?")
-        head = lark.literal(f"{self.call_open}{tool.name}{self.name_end}\n")
-        return " ".join([head, *parts, lark.literal(self.call_end)])
+        return " ".join([self._head(lark, tool), *parts, lark.literal(self.call_end)])
+
+    def _head(self, lark: LarkWriter, tool: ToolSpec) -> str:
+        """What stands before the first parameter."""
+        return lark.literal(f"{self.call_open}{tool.name}{self.name_end}{self.newline}")
 
     def _parameter(self, lark: LarkWriter, parameter: Parameter) -> str:
         """A rule for a parameter and the newline after it; one without a name may have any."""
         opened = opening(lark, self.parameter_open, parameter.name, self.name_end)
         value = parameter_rule(lark, parameter, self.parameter_end, self.pad)
-        return lark.rule(f"{opened} {value} {lark.literal(chr(10))}")
+        return lark.rule(f"{opened} {value} {lark.literal(self.newline)}")
 
 
 def opening(lark: LarkWriter, before: str, name: str, after: str) -> str:
