@@ -20,10 +20,10 @@ from server.errors import (
     RequestTimeoutError,
 )
 from server.net.crowd import Crowd
+from server.net.last_words import LastWords
+from server.net.parser import MAX_HEADERS, Parser
 from server.routes.envelope import envelope
 
-# Clients have some twenty; each costs time in every layer above.
-MAX_HEADERS = 256
 # How long a client that was answered early may go on sending. Closing at once would reset the connection, and
 # with it what the client has not read yet.
 _LINGER_SECONDS = 2.0
@@ -41,6 +41,8 @@ class ConnectionLimits:
 class Connection(H11Protocol):
     """uvicorn's protocol, with limits. `count_error` is told the code of each refusal that no route made."""
 
+    conn: Parser
+
     def __init__(
         self,
         limits: ConnectionLimits,
@@ -53,12 +55,13 @@ class Connection(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn = _Parser(limits.max_head_bytes)
+        self.conn = Parser(limits.max_head_bytes)
         self._limits = limits
         self._crowd = crowd
         self._count_error = count_error
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
+        self._last_words: LastWords | None = None
         self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -75,6 +78,8 @@ class Connection(H11Protocol):
         for timer in (self._head_timer, self._linger_timer, self.timeout_keep_alive_task):
             if timer is not None:
                 timer.cancel()
+        if self._last_words is not None:
+            self._last_words.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -83,6 +88,21 @@ class Connection(H11Protocol):
             return
         super().data_received(data)
         self._watch_head()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Let a client that has sent all it will have its answer, if it is owed one (asyncio's protocol)."""
+        # TLS has no such end: asyncio closes the connection.
+        if self._is_refused or self.transport.get_extra_info("sslcontext") is not None:
+            return False
+        is_answered = self.cycle is None or self.cycle.response_complete
+        begun, _ = self.conn.trailing_data
+        if begun if is_answered else self.conn.their_state is h11.SEND_BODY:
+            self._refuse(InvalidRequestError("The request ended before it was whole.", code="invalid_http"))
+        elif not is_answered:
+            ask, gone = self._ask, self.transport.abort
+            self._last_words = LastWords(self.transport, self.loop, ask=ask, gone=gone)
+            return True
+        return False
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's words say less than the cause)
         """Refuse what is no request; uvicorn calls this while it handles the parser's error."""
@@ -102,7 +122,10 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         """Go on to the next request; the rest of one that was answered early is waited for, but briefly."""
         super().on_response_complete()
-        if self.conn.their_state is h11.SEND_BODY:
+        if self._last_words is not None and self.cycle.response_complete:
+            # What was sent last has been answered, and no more can come.
+            self.transport.close()
+        elif self.conn.their_state is h11.SEND_BODY:
             self._unset_keepalive_if_required()
             self._linger()
         elif self.conn.their_state is h11.IDLE:
@@ -111,6 +134,9 @@ class Connection(H11Protocol):
     def give_way(self) -> None:
         """Close a connection without a request, for a newcomer."""
         self.transport.abort()
+
+    def _ask(self) -> None:
+        self.transport.write(self.conn.send_nothing() or b"")
 
     def _watch_head(self) -> None:
         """After each piece of data: a head is waited for, or there is none to wait for any more."""
@@ -172,20 +198,3 @@ class Connection(H11Protocol):
 
     def _linger(self) -> None:
         self._linger_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
-
-
-class _Parser(h11.Connection):
-    """Limits heads that come at once, too; h11 itself limits only what is incomplete."""
-
-    def __init__(self, max_head_bytes: int) -> None:
-        super().__init__(h11.SERVER, max_head_bytes)
-        self._max_head_bytes = max_head_bytes
-
-    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """What h11 says; raises RemoteProtocolError with 431."""
-        event = super().next_event()
-        if isinstance(event, h11.Request):
-            size = len(event.target) + sum(len(name) + len(value) + 4 for name, value in event.headers)
-            if size > self._max_head_bytes or len(event.headers) > MAX_HEADERS:
-                raise h11.RemoteProtocolError("the head is too large", error_status_hint=431)
-        return event

@@ -3,16 +3,15 @@
 import contextlib
 import json
 import socket
-from collections.abc import Callable, Generator
 
 import httpx
 import pytest
 
 from server.net import connection as connection_module
-from server.net.connection import MAX_HEADERS
-from server.settings import Settings
-from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
-from tests.live_server import live_server, wait_until
+from server.net.parser import MAX_HEADERS
+from tests.fakes_web import ScriptedEngine
+from tests.live_server import wait_until
+from tests.net.conftest import Serve
 from tests.net.raw import connection, head, read_answer, read_to_end
 
 TEXT = "/v1/completions"
@@ -20,25 +19,6 @@ BODY = json.dumps({"model": "fake", "prompt": "Hi"}).encode()
 LENGTH = f"content-length: {len(BODY)}"
 # A time that runs out in the test, and is long enough for what is sent at once on a busy machine.
 SHORT = 0.6
-
-Serve = Callable[..., str]
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine()
-
-
-@pytest.fixture
-def serve(engine: ScriptedEngine) -> Generator[Serve, None, None]:
-    """Starts a server with options; the value is its address."""
-    with contextlib.ExitStack() as servers:
-
-        def start(**options: object) -> str:
-            settings = Settings.model_validate({"shutdown_seconds": 0, **options})
-            return servers.enter_context(live_server(registry_over(loaded_model(engine)), settings))
-
-        yield start
 
 
 def is_served(address: str) -> bool:

@@ -1,0 +1,58 @@
+"""Heads of requests, read by h11, which is told what is too much and what else an address may look like."""
+
+import h11
+
+# Clients have some twenty; each costs time in every layer above.
+MAX_HEADERS = 256
+_EVENTS = b"text/event-stream"
+_SCHEMES = (b"http://", b"https://")
+
+
+class Parser(h11.Connection):
+    """Limits heads that come at once, too; h11 itself limits only what is incomplete."""
+
+    def __init__(self, max_head_bytes: int) -> None:
+        super().__init__(h11.SERVER, max_head_bytes)
+        self._max_head_bytes = max_head_bytes
+        self._sends_events = False
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """What h11 says; raises RemoteProtocolError with 431."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            size = len(event.target) + sum(len(name) + len(value) + 4 for name, value in event.headers)
+            if size > self._max_head_bytes or len(event.headers) > MAX_HEADERS:
+                raise h11.RemoteProtocolError("the head is too large", error_status_hint=431)
+            if event.target[:8].lower().startswith(_SCHEMES):
+                return _in_origin_form(event)
+        return event
+
+    def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
+        """The bytes of a part of an answer (h11, whose `send` asks this)."""
+        if isinstance(event, h11.Response):
+            self._sends_events = any(value.startswith(_EVENTS) for _, value in event.headers)
+        return super().send_with_data_passthrough(event)
+
+    def send_nothing(self) -> bytes | None:
+        """The bytes of what every client skips, where such may be sent: an answer to come, or a comment."""
+        if self.our_state is h11.SEND_RESPONSE and self.their_http_version == b"1.1":
+            return self.send(h11.InformationalResponse(status_code=100, headers=[], reason="Continue"))
+        if self.our_state is h11.SEND_BODY and self._sends_events:
+            return self.send(h11.Data(data=b": are you there\n\n"))
+        return None
+
+
+def _in_origin_form(event: h11.Request) -> h11.Request:
+    """A request whose target is a whole address, as clients write it for proxies; its host is the one that
+    counts (RFC 9112, 3.2.2).
+    """
+    host, _, path = event.target.partition(b"://")[2].partition(b"/")
+    host, mark, query = host.partition(b"?")
+    host = host.rpartition(b"@")[2]
+    headers = [(name, host if name == b"host" else value) for name, value in event.headers]
+    return h11.Request(
+        method=event.method,
+        headers=headers,
+        target=b"/" + (mark + query if mark else path),
+        http_version=event.http_version,
+    )
