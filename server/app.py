@@ -58,6 +58,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"content": _FAILURE}, "5XX":
 _SHOWN_HEADERS = (
     "x-request-id",
     "x-caravan-ignored",
+    "x-caravan-replaced",
     "retry-after",
     "x-caravan-unenforced",
     *(

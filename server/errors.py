@@ -9,6 +9,7 @@
     |   +-- ContextLengthError         400 context_length_exceeded
     |   +-- ConstraintFailedError      400 constraint_failed (it left the answer no way on)
     |   +-- RequestTooLargeError       413 request_too_large
+    |   +-- UnsupportedEncodingError   415 unsupported_content_encoding
     |   +-- HeadTooLargeError          431 request_head_too_large
     |   +-- RequestTimeoutError        408 request_timeout
     |   +-- AuthenticationError        401 invalid_api_key
@@ -87,6 +88,13 @@ class RequestTooLargeError(InvalidRequestError):
 
     status = 413
     code = "request_too_large"
+
+
+class UnsupportedEncodingError(InvalidRequestError):
+    """The body is packed in a way that is not unpacked here."""
+
+    status = 415
+    code = "unsupported_content_encoding"
 
 
 class HeadTooLargeError(InvalidRequestError):

@@ -9,6 +9,7 @@ from schemas.base import Schema
 from server import record
 from server.errors import RequestTimeoutError, RequestTooLargeError
 from server.routes.deps import Services
+from server.routes.encoding import unwrapped
 from server.service.validation import parse
 
 S = TypeVar("S", bound=Schema)
@@ -22,13 +23,15 @@ async def read_request(request: Request, schema: type[S], services: Services) ->
     except TimeoutError as error:
         message = f"The body did not arrive within {services.body_seconds:g} seconds."
         raise RequestTimeoutError(message) from error
-    return parsed(schema, body, services)
+    encoding = request.headers.get("content-encoding", "")
+    return parsed(schema, unwrapped(body, encoding, services.max_body_bytes), services)
 
 
 def parsed(schema: type[S], body: bytes, services: Services) -> S:
     """What is in a body, or in an address that has been written as one; told is what of it has no effect."""
     found = parse(schema, body, strict=services.strict_fields)
     record.current().ignore(found.ignored)
+    record.current().note("x-caravan-replaced", found.replaced)
     return found.request
 
 

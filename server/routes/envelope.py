@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from schemas.errors import ErrorDetail, ErrorResponse
 from server import record
 from server.errors import CaravanError, InvalidRequestError, ServerError
+from server.routes.encoding import ACCEPTED
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ def error_response(error: CaravanError) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        headers["Accept-Encoding"] = ACCEPTED
     return _response(error, error.status, headers)
 
 

@@ -1,9 +1,10 @@
 """JSON bodies into request models; what Pydantic finds becomes one error that names the field.
 
-The bytes go to Pydantic's own JSON reader, which refuses lone surrogates, deep nesting and numbers of
-thousands of digits by itself.
+The bytes go to Pydantic's own JSON reader, which refuses deep nesting and numbers of thousands of digits by
+itself. Lone surrogates, which it refuses as well, are replaced.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -14,6 +15,7 @@ from pydantic_core import ErrorDetails, from_json
 from schemas.base import Schema
 from schemas.kinds import UNSUPPORTED
 from server.errors import InvalidRequestError, UnsupportedParameterError
+from server.service import surrogates
 from server.service.extra_fields import Extra, extras, extras_at, joined, judge
 from server.service.offered_elsewhere import left_out
 from server.service.unsupported import PART_TYPES
@@ -23,10 +25,13 @@ S = TypeVar("S", bound=Schema)
 
 @dataclass(frozen=True)
 class Parsed(Generic[S]):
-    """A request, and what of its body has no effect, by names such as `client_metadata`."""
+    """A request, what of its body has no effect, by names such as `client_metadata`, and where it had half
+    characters, which were replaced.
+    """
 
     request: S
     ignored: tuple[str, ...]
+    replaced: tuple[str, ...] = ()
 
 
 _TYPES = {
@@ -58,7 +63,12 @@ def parse(schema: type[S], body: bytes, *, strict: bool) -> Parsed[S]:
         request = schema.model_validate_json(body, extra="allow")
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        if fault["type"] != "json_invalid":
+        if fault["type"] == "json_invalid":
+            mended = surrogates.replaced(body)
+            if mended is not None:
+                found = parse(schema, mended, strict=strict)
+                return dataclasses.replace(found, replaced=surrogates.places(body))
+        else:
             # A misspelt field is also a missing one, and the misspelling says more.
             judge(schema, _extras_around(schema, body, fault), strict=strict)
         raise _translate(schema, fault) from error
@@ -79,6 +89,8 @@ def _extras_around(schema: type[Schema], body: bytes, fault: ErrorDetails) -> It
 
 def _translate(schema: type[Schema], fault: ErrorDetails) -> InvalidRequestError:
     kind, param = fault["type"], joined([step for step in fault["loc"] if not _is_tag(step)])
+    if kind == "json_invalid" and not fault["input"].strip():
+        return InvalidRequestError("The body is empty, and must be a JSON object.")
     if kind == "json_invalid":
         return InvalidRequestError(f"The body is not valid JSON: {fault['ctx']['error']}.")
     if not param:
