@@ -12,7 +12,8 @@ from schemas.completions import CompletionRequest
 from schemas.embeddings import EmbeddingRequest
 from schemas.parameters import Parameter
 from schemas.responses import ResponseRequest
-from server.service.unsupported import NEUTRAL_VALUES, NO_EFFECT, Rule
+from server.service.neutral import Rule
+from server.service.unsupported import NEUTRAL_VALUES, NO_EFFECT
 
 PAGE = Path(__file__).parent.parent / "schemas" / "FIELDS.md"
 
@@ -83,7 +84,9 @@ def _rules(rules: Mapping[str, Rule]) -> Iterator[str]:
     yield "| field | passes | reason |"
     yield "| --- | --- | --- |"
     for name, rule in rules.items():
-        yield f"| `{name}` | {rule.passing.words or 'null'} | {rule.reason} |"
+        told = f"; told: {rule.told.words}" if rule.told else ""
+        same = f", or what `{rule.same_as[0]}` says" if rule.same_as else ""
+        yield f"| `{name}` | {rule.passing.words or 'null'}{same}{told} | {rule.reason} |"
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ _INTRODUCTION = """\
 
 Every parameter works as described here on `/v1/chat/completions` and on `/v1/completions`, whole and
 streamed. A value out of its range is refused with a 400 that names the parameter and the range; nothing is
-clamped. Null is the same as not given. A name and its alias may both be given if they agree.
+clamped. Null is the same as not given. A name and its alias may both be given if they agree. They work on
+`/v1/responses`, too, `n` and `best_of` aside.
 
 "Source" is whose definition, limits and default a parameter follows. Where the source names no limit, 100 as
 the upper one, 0.01 as the lower one of `repeat_penalty` and the lengths of lists are this server's own; they
@@ -36,7 +37,7 @@ keep 32-bit arithmetic finite and one request's work small.
    `repeat_last_n` tokens of prompt and answer
 3. DRY
 4. truncation, in the order of `samplers`; `min_keep` holds in each
-5. temperature
+5. temperature, unless `samplers` has it before some of 4
 6. draw: plain, by mirostat or by adaptive-p
 
 Mirostat replaces the draw. Under it the truncating samplers' defaults turn neutral; those that the request,
@@ -59,8 +60,9 @@ _RULES = """\
 
 What a request sets is never ignored. Defaults give way: of mirostat, adaptive-p and temperature 0, what the
 request sets turns the others' defaults off, and the `samplers` of a default or preset take in those that the
-request sets. What then still means nothing is refused with a 400 that names both. (Beside a switch that the
-request itself turns off, such as `"mirostat": 0`, the default value of what it switches passes.)
+request sets. What then still means nothing is refused with a 400 that names both, unless it asks for nothing:
+a default value passes, so does a window of 0 tokens, and beside a switch that the request itself turns off,
+such as `"mirostat": 0`, every value of what it switches.
 """
 
 _MORE = """\
@@ -81,8 +83,9 @@ choice. On a stream this is in the chunk with the choice's `finish_reason`.
 # Ranges of what is neither a number nor a list.
 _RANGES = {
     "logit_bias": "-100 to 100, or false; up to 16384 entries",
-    "stop": "1 to 16 strings of 1 to 1024 characters",
+    "stop": "up to 16 strings of up to 1024 characters",
     "preset": "a preset's name",
+    "samplers": "up to 16",
 }
 
 

@@ -1,6 +1,6 @@
 """Chat completions: request, response, chunk."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from schemas.debug import Debug
 from schemas.decoding import MAX_COUNT
 from schemas.logprobs import MAX_LOGPROBS, ChatLogprobs, PromptLogprobs
 from schemas.messages import MAX_MESSAGES, Message
+from schemas.model_name import ModelFields
 from schemas.sampling import SamplingFields
 from schemas.structured import ConstraintFields
 from schemas.token_fields import TokenFields
@@ -77,16 +78,9 @@ class PromptFields(Schema):
     )
 
 
-ModelName = Annotated[
-    str | None,
-    Field(description="A name that `GET /v1/models` lists; may be left out where one model is served."),
-]
-
-
-class ConversationFields(ToolFields, PromptFields):
+class ConversationFields(ToolFields, PromptFields, ModelFields):
     """All that a prompt is written from."""
 
-    model: ModelName = None
     messages: list[Message] = Field(
         min_length=1, max_length=MAX_MESSAGES, fail_fast=True, description="The conversation so far."
     )
@@ -110,7 +104,6 @@ class ChatCompletionRequest(
 ):
     """Body of `POST /v1/chat/completions`."""
 
-    model: str = Field(description="A name that `GET /v1/models` lists.")
     logprobs: bool | None = Field(
         default=None,
         description="Tell how likely each token of the answer was: after bias, bans and penalties, before "

@@ -8,6 +8,7 @@ from schemas.base import Schema
 from schemas.common import FinishReason, Usage
 from schemas.debug import Debug
 from schemas.logprobs import MAX_LOGPROBS, PromptLogprobs, TextLogprobs
+from schemas.model_name import ModelFields
 from schemas.sampling import MaxTokens, SamplingFields, TokenId
 from schemas.structured import ConstraintFields
 from schemas.token_fields import TokenFields
@@ -47,10 +48,9 @@ Prompt = Annotated[
 ]
 
 
-class CompletionRequest(SamplingFields, ConstraintFields, TokenFields):
+class CompletionRequest(SamplingFields, ConstraintFields, TokenFields, ModelFields):
     """Body of `POST /v1/completions`."""
 
-    model: str = Field(description="A name that `GET /v1/models` lists.")
     prompt: Prompt = Field(description="Text or token ids, one prompt or several.")
     max_tokens: MaxTokens = Field(
         default=None,

@@ -6,11 +6,11 @@ The order of the fields is the order of the documentation page.
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, MaxLen
-from pydantic import AfterValidator, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StringConstraints
 
 from schemas.base import Schema
 from schemas.parameters import LLAMA_CPP, OPENAI, TRUNCATING, Parameter, Stage
+from schemas.samplers import SamplerList
 
 MAX_COUNT = 2**31 - 1
 # Where a document of origin names no limit, this one keeps float32 arithmetic finite.
@@ -18,34 +18,15 @@ WIDE = 100
 MAX_BREAKERS = 32
 MAX_BREAKER_LENGTH = 40
 
-# Samplers of llama.cpp that cannot be moved here, and why.
-_FIXED = {
-    "penalties": "penalties act before all samplers",
-    "dry": "DRY acts before all samplers",
-    "temperature": "the temperature acts after all samplers",
-    "adaptive_p": "adaptive-p is the draw itself; 'adaptive_target' turns it on",
-}
-
-
-def _sampler(name: str) -> str:
-    """The sampler that a name stands for."""
-    name = {"typ_p": "typical_p"}.get(name, name)
-    if name in _FIXED:
-        raise PydanticCustomError("sampler", f"must not be '{name}': {_FIXED[name]}")
-    if name not in TRUNCATING:
-        known = ", ".join(f"'{known}'" for known in TRUNCATING)
-        raise PydanticCustomError("sampler", f"must be one of {known}")
-    return name
-
-
-SamplerName = Annotated[str, AfterValidator(_sampler)]
 Breaker = Annotated[str, StringConstraints(min_length=1, max_length=MAX_BREAKER_LENGTH)]
 
 Typical = Annotated[
     float | None,
-    Gt(0),
+    Ge(0),
     Le(1),
-    Parameter(stage=Stage.TRUNCATION, source=LLAMA_CPP, default=1.0, neutral=1.0, aliases=("typical",)),
+    Parameter(
+        stage=Stage.TRUNCATION, source=LLAMA_CPP, default=1.0, neutral=1.0, aliases=("typical", "typ_p")
+    ),
 ]
 MirostatVersion = Annotated[
     int | None,
@@ -67,8 +48,8 @@ def _truncation(default: object, neutral: object, source: str = LLAMA_CPP) -> Pa
     return Parameter(stage=Stage.TRUNCATION, source=source, default=default, neutral=neutral)
 
 
-def _temperature(default: object, source: str = LLAMA_CPP, neutral: object = None) -> Parameter:
-    return Parameter(stage=Stage.TEMPERATURE, source=source, default=default, neutral=neutral)
+def _temperature(default: object, neutral: object = None) -> Parameter:
+    return Parameter(stage=Stage.TEMPERATURE, source=LLAMA_CPP, default=default, neutral=neutral)
 
 
 def _draw(default: object) -> Parameter:
@@ -86,21 +67,23 @@ def _dry(default: object, neutral: object = None) -> Parameter:
 class ShapeFields(Schema):
     """What flattens, sharpens or cuts the distribution, and how the token is drawn from it."""
 
-    temperature: Annotated[float | None, Ge(0), Le(2), _temperature(0.8, OPENAI)] = Field(
-        default=None, description="Divides the logits; 0 is greedy: the likeliest token, always."
+    temperature: Annotated[float | None, Ge(0), Le(WIDE), _temperature(0.8, neutral=1.0)] = Field(
+        default=None,
+        description="Divides the logits; 0 is greedy: the likeliest token, always. OpenAI's range ends at 2.",
     )
-    dynatemp_range: Annotated[float | None, Ge(0), Le(2), _temperature(0.0, neutral=0.0)] = Field(
+    dynatemp_range: Annotated[float | None, Ge(0), Le(WIDE), _temperature(0.0, neutral=0.0)] = Field(
         default=None,
         description="Moves the temperature by so much, down where the model is sure, up where not. 0 is off.",
     )
     dynatemp_exponent: Annotated[float | None, Gt(0), Le(WIDE), _temperature(1.0)] = Field(
         default=None, description="How entropy (0 to 1) maps to the dynamic temperature: its power."
     )
-    top_k: Annotated[int | None, Ge(0), Le(MAX_COUNT), _truncation(40, 0)] = Field(
-        default=None, description="Keep the k likeliest tokens. 0 is off."
+    top_k: Annotated[int | None, Ge(-1), Le(MAX_COUNT), _truncation(40, 0)] = Field(
+        default=None, description="Keep the k likeliest tokens. 0 is off, and so is vLLM's -1."
     )
-    top_p: Annotated[float | None, Gt(0), Le(1), _truncation(0.95, 1.0, OPENAI)] = Field(
-        default=None, description="Keep the fewest likeliest tokens that reach p together. 1 is off."
+    top_p: Annotated[float | None, Ge(0), Le(1), _truncation(0.95, 1.0, OPENAI)] = Field(
+        default=None,
+        description="Keep the fewest likeliest tokens that reach p together. 1 is off; 0 keeps one token.",
     )
     min_p: Annotated[float | None, Ge(0), Le(1), _truncation(0.05, 0.0)] = Field(
         default=None, description="Keep tokens at least p times as likely as the likeliest. 0 is off."
@@ -110,6 +93,7 @@ class ShapeFields(Schema):
         description="Keep the tokens closest to the expected surprise until they reach p together. 1 is off.",
     )
     typical: Typical = Field(default=None, description="Another name of `typical_p`.")
+    typ_p: Typical = Field(default=None, description="Another name of `typical_p`.")
     top_n_sigma: Annotated[float | None, Ge(-1), Le(WIDE), _truncation(-1.0, -1.0)] = Field(
         default=None,
         description="Keep tokens within n standard deviations of the highest logit, whatever `min_keep`. "
@@ -125,15 +109,16 @@ class ShapeFields(Schema):
     min_keep: Annotated[int | None, Ge(0), Le(MAX_COUNT), _truncation(0, 0)] = Field(
         default=None, description="Fewest tokens that each truncating sampler leaves."
     )
-    samplers: Annotated[
-        list[SamplerName] | None, MaxLen(16), _truncation(tuple(TRUNCATING), None), Field(fail_fast=True)
-    ] = Field(
+    samplers: Annotated[SamplerList | None, _truncation(tuple(TRUNCATING), None)] = Field(
         default=None,
         description="The truncating samplers in the order in which they act; one that is not named is off. "
-        "`typ_p` is another name of `typical_p`.",
+        "A list that also names `penalties`, `dry` or `temperature` is about these, too: those of them that "
+        "it does not name are off, and `temperature` has its place in the order; `penalties` and `dry` come "
+        "first. Also llama.cpp's other names (`typ_p`), and its texts: `top_k;top_p`, `kpm`.",
     )
-    adaptive_target: Annotated[float | None, Ge(0), Le(1), _draw(None)] = Field(
-        default=None, description="Adaptive-p: prefer tokens about so likely. Off unless given."
+    adaptive_target: Annotated[float | None, Ge(-1), Le(1), _draw(None)] = Field(
+        default=None,
+        description="Adaptive-p: prefer tokens about so likely. Off unless given; negative is off.",
     )
     adaptive_decay: Annotated[float | None, Ge(0), Le(0.99), _draw(0.9)] = Field(
         default=None, description="How slowly adaptive-p forgets how likely its past draws were."

@@ -7,13 +7,13 @@ from pydantic import Field
 from schemas.base import Schema
 from schemas.completions import Prompt
 from schemas.decoding import MAX_COUNT
+from schemas.model_name import ModelFields
 from schemas.token_fields import TruncationFields
 
 
-class EmbeddingRequest(TruncationFields):
+class EmbeddingRequest(TruncationFields, ModelFields):
     """Body of `POST /v1/embeddings`."""
 
-    model: str = Field(description="A name that `GET /v1/models` lists.")
     input: Prompt = Field(description="Text or token ids, one input or several.")
     encoding_format: Literal["float", "base64"] | None = Field(
         default=None, description="`base64`: the numbers as float32, little-endian. Default `float`."

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from schemas.base import Schema, json_kind
+from schemas.thoughts import ThinkingPart, ThoughtFields
 from schemas.tools import MAX_CALLS, PastCall, PastFunction
 
 # Far beyond any conversation; they bound the work that one body can cause.
@@ -70,11 +71,16 @@ class RefusalPart(Schema):
 
 def _part(value: object) -> str:
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    if kind in ("thinking", "reasoning", "redacted_thinking"):
+        return "<thinking>"
     return "<refusal>" if kind == "refusal" else "<text>"
 
 
 AssistantPart = Annotated[
-    Annotated[TextPart, Tag("<text>")] | Annotated[RefusalPart, Tag("<refusal>")], Discriminator(_part)
+    Annotated[TextPart, Tag("<text>")]
+    | Annotated[RefusalPart, Tag("<refusal>")]
+    | Annotated[ThinkingPart, Tag("<thinking>")],
+    Discriminator(_part),
 ]
 AssistantContent = Annotated[
     Annotated[str, Tag("<string>")]
@@ -90,15 +96,12 @@ AssistantContent = Annotated[
 ]
 
 
-class AssistantMessage(Schema):
+class AssistantMessage(ThoughtFields):
     """A turn of the model: content, calls, or both."""
 
     role: Literal["assistant"]
     content: AssistantContent | None = None
     refusal: str | None = Field(default=None, description="What the model said instead of an answer.")
-    reasoning_content: str | None = Field(
-        default=None, description="What it thought. The model sees it where its chat template shows it."
-    )
     tool_calls: list[PastCall] | None = Field(
         default=None,
         max_length=MAX_CALLS,

@@ -12,6 +12,7 @@ from schemas.debug import Debug
 from schemas.decoding import MAX_COUNT
 from schemas.kinds import type_tag
 from schemas.logprobs import MAX_LOGPROBS
+from schemas.model_name import ModelFields
 from schemas.responses_items import Input
 from schemas.responses_output import OutputItem
 from schemas.responses_tools import FlatTool, FlatToolChoice
@@ -104,10 +105,9 @@ class ResponseStreamOptions(Schema):
     include_obfuscation: bool | None = Field(default=None, description=OBFUSCATION)
 
 
-class ResponseRequest(AnswerFields, PeersConstraintFields):
+class ResponseRequest(AnswerFields, PeersConstraintFields, ModelFields):
     """Body of `POST /v1/responses`. All decoding parameters work as with chat completions."""
 
-    model: str = Field(description="A name that `GET /v1/models` lists.")
     input: Input = Field(description="A text of the user, or the items of a conversation.")
     instructions: str | None = Field(
         default=None,
@@ -122,7 +122,7 @@ class ResponseRequest(AnswerFields, PeersConstraintFields):
     background: bool | None = Field(
         default=None, description="Answer at once with a response that is `queued`, and go on alone."
     )
-    max_output_tokens: Annotated[int | None, Field(ge=1, le=MAX_COUNT)] = Field(
+    max_output_tokens: Annotated[int | None, Field(ge=-1, le=MAX_COUNT)] = Field(
         default=None, description="Most tokens to generate, thought included. Another name of `max_tokens`."
     )
     tools: list[FlatTool] | None = Field(

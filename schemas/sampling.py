@@ -18,13 +18,14 @@ MAX_ALLOWED_TOKENS = 65_536
 MAX_BAD_WORDS = 1024
 MAX_BAD_WORD_LENGTH = 200
 MAX_SECONDS = 86_400
+MAX_MILLISECONDS = MAX_SECONDS * 1000
 MAX_SALT = 1024
 
-StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_LENGTH)]
+StopString = Annotated[str, Field(max_length=MAX_STOP_LENGTH)]
 Stop = Annotated[
     Annotated[StopString, Tag("<string>")]
     | Annotated[
-        Annotated[list[StopString], Field(min_length=1, max_length=MAX_STOP_STRINGS, fail_fast=True)],
+        Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)],
         Tag("<array>"),
     ],
     Discriminator(
@@ -37,7 +38,13 @@ TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 BadWord = Annotated[str, StringConstraints(min_length=1, max_length=MAX_BAD_WORD_LENGTH)]
 
 _MAX_TOKENS = Parameter(stage=Stage.END, source=OPENAI, aliases=("max_completion_tokens", "n_predict"))
-MaxTokens = Annotated[int | None, Ge(0), Le(MAX_COUNT), _MAX_TOKENS]
+MaxTokens = Annotated[int | None, Ge(-1), Le(MAX_COUNT), _MAX_TOKENS]
+Choices = Annotated[
+    int | None,
+    Ge(1),
+    Le(MAX_COUNT),
+    Parameter(stage=Stage.DRAW, source=OPENAI, default=1, aliases=("n_cmpl",)),
+]
 
 
 def _bias(source: str, default: object = None) -> Parameter:
@@ -78,8 +85,8 @@ class EndFields(Schema):
     max_tokens: MaxTokens = Field(
         default=None,
         description="Most tokens to generate; 16 for text completions that do not say, as OpenAI has it. "
-        "Generation also ends, with `length`, when the context is full. 0 only scores the prompt, with "
-        "`echo` or `prompt_logprobs`.",
+        "Generation also ends, with `length`, when the context is full; -1 is until then. 0 only scores the "
+        "prompt, with `echo` or `prompt_logprobs`, or as `n_predict` computes it for requests to come.",
     )
     max_completion_tokens: MaxTokens = Field(default=None, description="The newer name of `max_tokens`.")
     n_predict: MaxTokens = Field(default=None, description="llama.cpp's name of `max_tokens`.")
@@ -89,7 +96,8 @@ class EndFields(Schema):
     )
     stop: Annotated[Stop | None, _end(OPENAI)] = Field(
         default=None,
-        description="Up to 16 strings of at most 1024 characters; the text ends before the first one.",
+        description="Up to 16 strings of at most 1024 characters; the text ends before the first one. "
+        "An empty one is none.",
     )
     stop_token_ids: Annotated[
         list[TokenId] | None, MaxLen(MAX_STOP_TOKENS), _end(VLLM), Field(fail_fast=True)
@@ -104,6 +112,11 @@ class EndFields(Schema):
     max_time: Annotated[float | None, Gt(0), Le(MAX_SECONDS), _end(CARAVAN)] = Field(
         default=None,
         description="Seconds from the request's arrival after which the text ends, with `length`.",
+    )
+    t_max_predict_ms: Annotated[int | None, Ge(-1), Le(MAX_MILLISECONDS), _end(LLAMA_CPP)] = Field(
+        default=None,
+        description="Milliseconds from the first token after which the text ends at its next new line, with "
+        "`length`. 0 and -1 are off.",
     )
 
 
@@ -124,7 +137,11 @@ class AnswerFields(DecodingFields):
     """Fields of every route that answers with text; null means the default."""
 
     seed: Annotated[int | None, Ge(-(2**63)), Le(2**63 - 1), Parameter(stage=Stage.DRAW, source=OPENAI)] = (
-        Field(default=None, description="Equal seeds draw equal text; 0 is a seed like any other.")
+        Field(
+            default=None,
+            description="Equal seeds draw equal text; 0 is a seed like any other. -1 is none, as with "
+            "llama.cpp and vLLM: each draw is another.",
+        )
     )
     preset: Annotated[
         Annotated[str, StringConstraints(min_length=1)] | None, Parameter(stage=Stage.DRAW, source=CARAVAN)
@@ -151,9 +168,10 @@ class CacheFields(Schema):
 class SamplingFields(AnswerFields, CacheFields):
     """Decoding fields of both completion routes; null means the default."""
 
-    n: Annotated[int | None, Ge(1), Le(MAX_COUNT), Parameter(stage=Stage.DRAW, source=OPENAI, default=1)] = (
-        Field(default=None, description="Choices per prompt, at most as many as `--max-choices` says.")
+    n: Choices = Field(
+        default=None, description="Choices per prompt, at most as many as `--max-choices` says."
     )
+    n_cmpl: Choices = Field(default=None, description="llama.cpp's name of `n`.")
     best_of: Annotated[int | None, Ge(1), Le(MAX_COUNT), Parameter(stage=Stage.DRAW, source=OPENAI)] = Field(
         default=None,
         description="Draw so many choices and answer with the `n` of the highest mean log probability, best "

@@ -3,8 +3,9 @@
 from pydantic import Field
 
 from schemas.base import Schema
-from schemas.chat import ConversationFields, ModelName
+from schemas.chat import ConversationFields
 from schemas.messages import MAX_MESSAGES, Message
+from schemas.model_name import ModelFields
 from schemas.sampling import TokenId
 
 
@@ -58,10 +59,9 @@ class TokenizeResponse(Schema):
     token_bytes: list[list[int]] | None = None
 
 
-class DetokenizeRequest(Schema):
+class DetokenizeRequest(ModelFields):
     """Body of `POST /detokenize`."""
 
-    model: ModelName = None
     tokens: list[TokenId] = Field(fail_fast=True, description="Token ids; control tokens are written out.")
 
 

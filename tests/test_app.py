@@ -87,7 +87,7 @@ def test_equal_backends_have_one_fingerprint_on_all_routes_and_others_another(tm
 
 
 def test_settings_that_no_request_could_use_end_the_start_with_one_line(tmp_path: Path) -> None:
-    wrong = Settings(defaults={"temperature": "9"}, port=0)
+    wrong = Settings(defaults={"temperature": "900"}, port=0)
     missing = Settings(presets=tmp_path / "missing.json", port=0)
     unusable = Settings(defaults={"mirostat": "2", "temperature": "0"}, port=0)
     for settings in (wrong, missing):

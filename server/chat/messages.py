@@ -9,8 +9,10 @@ from schemas.messages import (
     FunctionMessage,
     Message,
     RefusalPart,
+    TextPart,
     ToolMessage,
 )
+from schemas.thoughts import ThinkingPart
 from server.chat.history import OpenCalls, open_calls
 from server.chat.rendering.turns import Turn
 from server.errors import InvalidRequestError
@@ -42,7 +44,14 @@ def joined(content: Content | AssistantContent) -> str:
     """The text of a message; consecutive parts follow each other as they are."""
     if isinstance(content, str):
         return content
-    return "".join(part.refusal if isinstance(part, RefusalPart) else part.text for part in content)
+    return "".join(map(_text, content))
+
+
+def _text(part: TextPart | RefusalPart | ThinkingPart) -> str:
+    """What is said; thoughts are told beside it."""
+    if isinstance(part, ThinkingPart):
+        return ""
+    return part.refusal if isinstance(part, RefusalPart) else part.text
 
 
 def _answer(place: int, message: AssistantMessage, calls: OpenCalls) -> Turn:

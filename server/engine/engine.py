@@ -286,7 +286,7 @@ class Engine:
             text = sequence.detokenizer.push(token_id)
         if sequence.detokenizer.stopped or sequence.sampler.is_complete:
             self._finish(sequence, FinishReason.STOP, text=text)
-        elif sequence.is_full(self._config.context_size):
+        elif sequence.ends_line_late(text) or sequence.is_full(self._config.context_size):
             self._finish(sequence, FinishReason.LENGTH, text=text)
         elif text:
             self._outputs.append(sequence.output(text))

@@ -4,7 +4,7 @@ import msgspec
 
 from server.beginning import Beginning
 
-# llama.cpp's order; a request may name another.
+# llama.cpp's order; a request may name another. `temperature` may be among them, and acts last if it is not.
 DEFAULT_SAMPLERS = ("top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc")
 
 
@@ -20,7 +20,8 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     `seed` None draws a fresh seed; each choice of a seeded request has a stream of its own.
     `min_tokens` tokens are drawn before anything but `max_tokens` or `max_seconds` may end the text.
     `max_tokens` 0 computes the prompt and draws nothing; None means "until the context is full". `stop` ends
-    the text at its `stop_limit`-th occurrence. `max_seconds` counts from the request's arrival. `score` asks
+    the text at its `stop_limit`-th occurrence. `max_seconds` counts from the request's arrival. After
+    `line_seconds` from the first token the text ends at its next new line. `score` asks
     for `TokenOutput.sum_logprob`, `num_logprobs` for `TokenOutput.logprobs` with so many likeliest tokens.
     """
 
@@ -58,6 +59,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     min_tokens: int = 0
     max_tokens: int | None = None
     max_seconds: float | None = None
+    line_seconds: float | None = None
     stop: tuple[str, ...] = ()
     stop_limit: int = 1
     stop_token_ids: tuple[int, ...] = ()

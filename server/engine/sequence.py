@@ -54,6 +54,7 @@ class Sequence:
         self.owner, self.weight, self.priority = request.owner, request.weight, request.priority
         self.turn: Turn | None = None
         self.deadline = _deadline(request.params)
+        self._began_text: float | None = None
         self._arrived = time.monotonic()
         self._queue_seconds: float | None = None
         self.seq_id: int | None = None
@@ -91,6 +92,15 @@ class Sequence:
         if limit is not None and self.num_completion_tokens >= limit:
             return True
         return self.num_tokens >= context_size
+
+    def ends_line_late(self, text: str) -> bool:
+        """Whether a new line is where the text may end, its time being over. Asked once a token."""
+        limit = self.params.line_seconds
+        if limit is None:
+            return False
+        now = time.monotonic()
+        self._began_text = now if self._began_text is None else self._began_text
+        return "\n" in text and now - self._began_text > limit
 
     @property
     def is_streaming(self) -> bool:

@@ -6,10 +6,12 @@ from typing import Any, TypeVar
 from fastapi import Request
 
 from schemas.base import Schema
+from schemas.model_name import ModelFields
 from server import record
 from server.errors import RequestTimeoutError, RequestTooLargeError
 from server.routes.deps import Services
 from server.routes.encoding import unwrapped
+from server.service.model_name import chosen
 from server.service.validation import parse
 
 S = TypeVar("S", bound=Schema)
@@ -24,7 +26,10 @@ async def read_request(request: Request, schema: type[S], services: Services) ->
         message = f"The body did not arrive within {services.body_seconds:g} seconds."
         raise RequestTimeoutError(message) from error
     encoding = request.headers.get("content-encoding", "")
-    return parsed(schema, unwrapped(body, encoding, services.max_body_bytes), services)
+    read = parsed(schema, unwrapped(body, encoding, services.max_body_bytes), services)
+    if isinstance(read, ModelFields):
+        read.model = chosen(services.registry, read.model)
+    return read
 
 
 def parsed(schema: type[S], body: bytes, services: Services) -> S:

@@ -9,13 +9,17 @@ from server.engine.params import SamplingParams
 _PENALTIES = ("repeat_penalty", "presence_penalty", "frequency_penalty", "repeat_last_n")
 _DRY = ("dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n")
 
-_TRUNCATING: dict[str, tuple[tuple[str, ...], Callable[[SamplingParams], bool]]] = {
+_ORDERED: dict[str, tuple[tuple[str, ...], Callable[[SamplingParams], bool]]] = {
     "top_k": (("top_k", "min_keep"), lambda p: p.top_k > 0),
     "top_p": (("top_p", "min_keep"), lambda p: p.top_p < 1),
     "min_p": (("min_p", "min_keep"), lambda p: p.min_p > 0),
     "typical_p": (("typical_p", "min_keep"), lambda p: p.typical_p < 1),
     "top_n_sigma": (("top_n_sigma",), lambda p: p.top_n_sigma > 0),
-    "xtc": (("xtc_probability", "xtc_threshold", "min_keep"), lambda p: p.xtc_probability > 0),
+    "xtc": (
+        ("xtc_probability", "xtc_threshold", "min_keep"),
+        lambda p: p.xtc_probability > 0 and p.xtc_threshold <= 0.5,
+    ),
+    "temperature": (("temperature",), lambda _: True),
 }
 
 
@@ -29,12 +33,14 @@ def chain(params: SamplingParams) -> list[DecodingStage]:
         dry = _stage("dry", params, *_DRY)
         dry.values["dry_sequence_breakers"] = params.dry_breakers
         stages.append(dry)
-    for sampler in params.samplers:
-        names, acts = _TRUNCATING[sampler]
+    last = () if "temperature" in params.samplers else ("temperature",)
+    for sampler in (*params.samplers, *last):
+        names, acts = _ORDERED[sampler]
+        if sampler == "temperature" and params.dynatemp_range > 0:
+            names = (*names, "dynatemp_range", "dynatemp_exponent")
         if acts(params):
             stages.append(_stage(sampler, params, *names))
-    dynamic = ("dynatemp_range", "dynatemp_exponent") if params.dynatemp_range > 0 else ()
-    stages += [_stage("temperature", params, "temperature", *dynamic), _draw(params), _end(params)]
+    stages += [_draw(params), _end(params)]
     return [stage for stage in stages if stage.values]
 
 
@@ -62,6 +68,8 @@ def _end(params: SamplingParams) -> DecodingStage:
     values: dict[str, object] = {"max_tokens": params.max_tokens}
     if params.max_seconds is not None:
         values["max_time"] = params.max_seconds
+    if params.line_seconds is not None:
+        values["t_max_predict_ms"] = round(params.line_seconds * 1000)
     if params.stop:
         values |= {
             "stop": params.stop,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
+from schemas.samplers import FIXED
 from schemas.sampling import DecodingFields
 from server.service.settled import DEFAULTABLE, Source, Value, given
 
@@ -25,8 +26,6 @@ _GGUF_KEYS = {
     "mirostat_eta": "general.sampling.mirostat_eta",
     "samplers": "general.sampling.sequence",
 }
-# Parts of a recommended sequence whose place is fixed here.
-_FIXED = {"penalties", "dry", "temperature"}
 
 
 def effective(metadata: Mapping[str, str], operator: DecodingFields) -> dict[str, Value]:
@@ -56,10 +55,11 @@ def _recommended(name: str, key: str, text: str) -> object:
     try:
         value: object
         if name == "samplers":
-            value = [part for part in text.split(";") if part not in _FIXED]
+            # A file recommends what truncates; it turns nothing else off.
+            value = [part for part in text.split(";") if part not in FIXED]
         else:
             value = float(text) if isinstance(default, float) else int(text)
-        return getattr(DecodingFields.model_validate({name: _shortest(value)}), name)
+        return given(DecodingFields.model_validate({name: _shortest(value)}))[name]
     except (ValueError, ValidationError):
         log.warning("the model recommends %s = %.100r, which is out of range; passed over", key, text)
         return None

@@ -19,6 +19,7 @@ from schemas.tokenize import DetokenizeRequest
 from server.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
 from server.service.near_names import nearest
 from server.service.nested_names import names_at
+from server.service.neutral import Rule
 from server.service.unsupported import NEUTRAL_VALUES
 
 # Who sends more than this plays a game of its own.
@@ -35,6 +36,7 @@ _ROUTES: dict[str, type[Schema]] = {
 # Not those that show what a chat begins with, whatever follows: bodies of chats are theirs, too.
 _APART = {*_ROUTES.values(), DetokenizeRequest}
 _EMPTY: tuple[object, ...] = (None, False, "", [], {})
+_SINGLE = ("n", "n_cmpl", "best_of")
 
 Extra = tuple[str, object]
 
@@ -67,24 +69,26 @@ def extras_at(schema: type[Schema], steps: Sequence[int | str], value: object) -
         yield from ((prefix + name, extra) for name, extra in value.items() if name not in known)
 
 
-def judge(schema: type[Schema], found: Iterable[Extra], *, strict: bool) -> tuple[str, ...]:
+def judge(
+    schema: type[Schema], found: Iterable[Extra], request: Schema | None = None, *, strict: bool
+) -> tuple[str, ...]:
     """The names, indexes left open, of fields that have no effect; raises InvalidRequestError for others.
 
-    `strict` lets nothing pass that is not in the table of what asks for nothing.
+    `strict` lets nothing pass that is not in the table of what asks for nothing. Without a `request` there is
+    no telling whether a field says the same as another.
     """
     ignored: dict[str, None] = {}
     for path, value in found:
         pattern = pattern_of(path)
         rule = NEUTRAL_VALUES.get(pattern)
         if rule is not None:
-            if not rule(value):
-                message = f"'{path}' is not supported by this server. {rule.reason}"
-                raise UnsupportedParameterError(message, param=path)
+            if _is_told(path, value, rule, request, strict=strict):
+                ignored[pattern] = None
             continue
         if strict:
             raise _unknown(schema, path)
         if _is_of_others(schema, pattern):
-            if value not in _EMPTY:
+            if value not in _EMPTY and not (value == 1 and pattern in _SINGLE):
                 raise _unknown(schema, path)
         elif pattern not in ignored:
             is_much = len(ignored) == MAX_IGNORED or len(pattern) > _LONGEST_PATH
@@ -92,6 +96,16 @@ def judge(schema: type[Schema], found: Iterable[Extra], *, strict: bool) -> tupl
                 raise _unknown(schema, path)
             ignored[pattern] = None
     return tuple(ignored)
+
+
+def _is_told(path: str, value: object, rule: Rule, request: Schema | None, *, strict: bool) -> bool:
+    """Whether the client is to know that a field in the table has no effect; raises if that will not do."""
+    if rule(value) or any(getattr(request, name, value) == value for name in rule.same_as):
+        return False
+    if strict or rule.told is None or not rule.told(value):
+        message = f"'{path}' is not supported by this server. {rule.reason}"
+        raise UnsupportedParameterError(message, param=path)
+    return True
 
 
 def _unknown(schema: type[Schema], path: str) -> InvalidRequestError:

@@ -4,9 +4,9 @@ from server.errors import InvalidRequestError
 from server.registry import ModelRegistry, may_use
 
 
-def chosen(registry: ModelRegistry, name: str | None) -> str:
-    """The name of the model; raises InvalidRequestError where none is given and several are served."""
-    if name is not None:
+def chosen(registry: ModelRegistry, name: str) -> str:
+    """The name of the model; raises InvalidRequestError where it is empty and several are served."""
+    if name:
         return name
     offers = [offer for offer in registry.offers if may_use(offer)]
     if len(offers) != 1:

@@ -8,6 +8,7 @@ from schemas.messages import (
     AssistantMessage,
     DeveloperMessage,
     FunctionMessage,
+    RefusalPart,
     SystemMessage,
     TextPart,
     ToolMessage,
@@ -36,6 +37,7 @@ from schemas.responses_items import (
 from schemas.responses_tools import FlatAllowedTools, FlatChoice, FlatCustom, FlatFunction, FlatGrammar
 from schemas.sampling import DebugOptions
 from schemas.structured import JsonObjectFormat, JsonSchemaFormat, NamedSchema, StructuredOutputs
+from schemas.thoughts import ThinkingPart
 from schemas.tools import (
     AllowedTools,
     AllowedToolsChoice,
@@ -63,7 +65,7 @@ def _names(*kinds: type[Schema]) -> frozenset[str]:
 _MESSAGES = (SystemMessage, DeveloperMessage, UserMessage, AssistantMessage, ToolMessage, FunctionMessage)
 _CHATS: dict[str, Set[str]] = {
     "messages[]": _names(*_MESSAGES),
-    "messages[].content[]": _names(TextPart),
+    "messages[].content[]": _names(TextPart, RefusalPart, ThinkingPart),
     "messages[].tool_calls[]": _names(PastFunctionCall, PastCustomCall),
     "messages[].tool_calls[].function": _names(PastFunction),
     "messages[].tool_calls[].custom": _names(CustomCall),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from schemas.parameters import TRUNCATING
+from schemas.samplers import FIXED
 from server.errors import InvalidRequestError
 from server.service.settled import PARAMETERS, Settled
 
@@ -18,11 +19,13 @@ PENALTIES = ("repeat_penalty", "presence_penalty", "frequency_penalty")
 class Needs:
     """`name` has no effect unless one of `switches` is on.
 
-    Beside a switch that the request itself turns off, the default value of `name` passes: it asks nothing.
+    Its default asks for nothing, and so does `nothing`; beside a switch that the request itself turns off,
+    every value does.
     """
 
     name: str
     switches: tuple[str, ...]
+    nothing: object = None
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,37 @@ def _left_out(sampler: str, name: str) -> Callable[[Settled], bool]:
     return lambda settled: sampler not in samplers(settled) and _chosen_on(settled, name)
 
 
+def _fixed_left_out(sampler: str, name: str) -> Callable[[Settled], bool]:
+    """Of a list that is about more than samplers that truncate."""
+
+    def happens(settled: Settled) -> bool:
+        listed = samplers(settled)
+        return not FIXED.keys().isdisjoint(listed) and sampler not in listed and _chosen_on(settled, name)
+
+    return happens
+
+
+def _late(sampler: str, name: str) -> Callable[[Settled], bool]:
+    """Whether a list has a sampler that is on after one before which it acts here."""
+
+    def happens(settled: Settled) -> bool:
+        listed = samplers(settled)
+        before = listed[: listed.index(sampler)] if sampler in listed else []
+        return is_on(settled, name) and any(other != "penalties" for other in before)
+
+    return happens
+
+
 NEEDS = (
     Needs("dynatemp_exponent", ("dynatemp_range",)),
     Needs("xtc_threshold", ("xtc_probability",)),
     Needs("adaptive_decay", ("adaptive_target",)),
     Needs("mirostat_tau", ("mirostat",)),
     Needs("mirostat_eta", ("mirostat",)),
-    Needs("repeat_last_n", PENALTIES),
+    Needs("repeat_last_n", PENALTIES, nothing=0),
     Needs("dry_base", ("dry_multiplier",)),
     Needs("dry_allowed_length", ("dry_multiplier",)),
-    Needs("dry_penalty_last_n", ("dry_multiplier",)),
+    Needs("dry_penalty_last_n", ("dry_multiplier",), nothing=0),
     Needs("dry_sequence_breakers", ("dry_multiplier",)),
     Needs("stop_limit", ("stop",)),
     Needs("include_stop_str_in_output", ("stop",)),
@@ -92,12 +116,6 @@ CLASHES = (
         "temperature",
         lambda s: is_on(s, "adaptive_target") and _greedy(s),
         "temperature 0 leaves one token, and adaptive-p nothing to draw",
-    ),
-    Clash(
-        "xtc_threshold",
-        "xtc_probability",
-        lambda s: s.number("xtc_threshold") > 0.5 and _chosen_on(s, "xtc_probability"),
-        "never are two tokens likelier than a threshold above 0.5, so nothing would be dropped",
     ),
     *(
         Clash(
@@ -123,13 +141,34 @@ CLASHES = (
         )
         for sampler, name in TRUNCATING.items()
     ),
+    *(
+        Clash(
+            "samplers",
+            name,
+            _fixed_left_out(sampler, name),
+            f"'samplers' leaves '{sampler}' out, which turns it off",
+        )
+        for sampler, names in FIXED.items()
+        for name in names
+    ),
+    *(
+        Clash("samplers", name, _late("penalties", name), "penalties come before all other samplers")
+        for name in PENALTIES
+    ),
+    Clash(
+        "samplers",
+        "dry_multiplier",
+        _late("dry", "dry_multiplier"),
+        "DRY comes before all other samplers, penalties aside",
+    ),
     Clash(
         "samplers",
         "mirostat",
         lambda s: (
             s.is_set("samplers")
             and is_on(s, "mirostat")
-            and not any(_chosen_on(s, TRUNCATING[sampler]) for sampler in samplers(s))
+            and not TRUNCATING.keys() <= set(samplers(s))
+            and not any(_chosen_on(s, TRUNCATING[sampler]) for sampler in _truncating(s))
         ),
         "under mirostat only samplers that the request sets act, and it sets none of those named",
     ),
@@ -148,8 +187,12 @@ CLASHES = (
 )
 
 
+def _truncating(settled: Settled) -> list[str]:
+    return [sampler for sampler in samplers(settled) if sampler in TRUNCATING]
+
+
 def samplers(settled: Settled) -> list[str]:
-    """The truncating samplers in their order."""
+    """The samplers in their order: those that truncate, and others where the list is about them, too."""
     value = settled["samplers"]
     return [str(name) for name in value] if isinstance(value, list | tuple) else []
 
@@ -181,10 +224,12 @@ def _faults(settled: Settled) -> Iterator[tuple[str, str]]:
 def _is_idle(settled: Settled, need: Needs) -> bool:
     if any(is_on(settled, switch) for switch in need.switches):
         return False
-    is_switched_off = any(settled.is_set(switch) for switch in need.switches)
-    return not (is_switched_off and settled[need.name] == PARAMETERS[need.name].default)
+    if any(settled.is_set(switch) for switch in need.switches):
+        return False
+    value, default = settled[need.name], PARAMETERS[need.name].default
+    return value not in (need.nothing, list(default) if isinstance(default, tuple) else default)
 
 
 def _truncates(settled: Settled) -> bool:
-    named = (TRUNCATING[sampler] for sampler in samplers(settled) if sampler != "top_n_sigma")
+    named = (TRUNCATING[sampler] for sampler in _truncating(settled) if sampler != "top_n_sigma")
     return any(is_on(settled, name) for name in named)

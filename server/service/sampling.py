@@ -19,7 +19,7 @@ from server.service.chain import chain
 from server.service.dry_breakers import DryBreakers, LongBreakerError
 from server.service.plan import Plan
 from server.service.presets import PresetError, Presets, load, operator_defaults
-from server.service.settled import Settled, Source, Value, Values, settle
+from server.service.settled import Settled, Source, Value, Values, given, settle
 from server.service.token_terms import token_terms
 
 # Parameters that are the engine's as they stand.
@@ -137,7 +137,7 @@ class Decoding:
         num_choices, num_drawn = self._counts(fields)
         is_ranked = fields.best_of is not None and num_drawn > 1
         settled = self._settled(fields, values, num_choices)
-        if settled["max_tokens"] == 0 and not may_draw_nothing:
+        if settled["max_tokens"] == 0 and not may_draw_nothing and fields.n_predict != 0:
             name = settled.written("max_tokens")
             raise _refusal(f"'{name}' must be at least 1, unless 'echo' or 'prompt_logprobs' is set.", name)
         if fields.stream and is_ranked:
@@ -161,15 +161,19 @@ class Decoding:
         return self._settled(fields, self._effective(metadata, own), num_choices)
 
     def _settled(self, fields: SamplingFields, values: Values, num_choices: int) -> Settled:
-        counts = {"n": Value(num_choices, Source.REQUEST if fields.n else Source.OPENAI)}
+        counts = {"n": Value(num_choices, Source.REQUEST if "n" in given(fields) else Source.OPENAI)}
         settled = settle(fields, self._preset(fields.preset), {**values, **counts})
         rules.check(settled)
         return settled
 
     def _counts(self, fields: SamplingFields) -> tuple[int, int]:
-        num_choices = 1 if fields.n is None else fields.n
+        asked = fields.n if fields.n_cmpl is None else fields.n_cmpl
+        num_choices = asked or 1
         num_drawn = num_choices if fields.best_of is None else fields.best_of
-        for name, count in (("n", num_choices), ("best_of", num_drawn)):
+        for name, count in (
+            ("n" if fields.n_cmpl is None else "n_cmpl", num_choices),
+            ("best_of", num_drawn),
+        ):
             if count > self.limits.max_choices:
                 raise _refusal(f"'{name}' must be from 1 to {self.limits.max_choices}.", name)
         return num_choices, num_drawn
@@ -191,13 +195,14 @@ class Decoding:
         same = {name: value for name in _SAME if (value := settled[name]) is not None}
         return SamplingParams(
             **same,  # type: ignore[arg-type]
-            samplers=tuple(rules.samplers(settled)),
+            samplers=tuple(s for s in rules.samplers(settled) if s not in ("penalties", "dry")),
             adaptive_target=-1.0 if target is None else settled.number("adaptive_target"),
             dry_breakers=self._dry_breakers(settled, vocab),
             logit_bias=tuple(terms.logit_bias.items()),
             bad_words=terms.bad_words,
             allowed_token_ids=terms.allowed,
             max_seconds=None if settled["max_time"] is None else settled.number("max_time"),
+            line_seconds=settled.number("t_max_predict_ms") / 1000 or None,
             stop=tuple(dict.fromkeys(str(text) for text in texts)),
             stop_token_ids=terms.stop_token_ids,
             include_stop=bool(settled["include_stop_str_in_output"]),

@@ -1,11 +1,12 @@
 """Whose value each decoding parameter has: the request's, its preset's, or a default's."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.base import Schema
 from schemas.parameters import TRUNCATING, parameters
+from schemas.samplers import FIXED
 from schemas.sampling import DecodingFields, SamplingFields
 from server.errors import InvalidRequestError
 
@@ -35,9 +36,22 @@ class Value:
 
 Values = Mapping[str, Value]
 
+# Values that others have for "off" or "as much as there is", by what they are here.
+_MEANT: Mapping[str, Callable[[object], object]] = {
+    "adaptive_target": lambda value: None if isinstance(value, float) and value < 0 else value,
+    "max_tokens": lambda value: None if value == -1 else value,
+    "seed": lambda value: None if value == -1 else value,
+    "stop": lambda value: [text for text in ([value] if isinstance(value, str) else _list(value)) if text],
+    "t_max_predict_ms": lambda value: value or None if value != -1 else None,
+    "top_k": lambda value: 0 if value == -1 else value,
+}
+
 
 def given(fields: Schema) -> dict[str, object]:
-    """What a body sets, by first names; a name and its alias may both be there only if they agree."""
+    """What a body sets, by first names; a name and its alias may both be there only if they agree.
+
+    None is a value here: no limit, and no seed.
+    """
     found: dict[str, object] = {}
     for name, parameter in PARAMETERS.items():
         used = [n for n in (name, *parameter.aliases) if getattr(fields, n, None) is not None]
@@ -49,8 +63,13 @@ def given(fields: Schema) -> dict[str, object]:
                 code="invalid_value",
             )
         if used:
-            found[name] = values[0]
+            meant = _MEANT.get(name)
+            found[name] = values[0] if meant is None else meant(values[0])
     return found
+
+
+def _list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 @dataclass(frozen=True)
@@ -92,7 +111,7 @@ def settle(fields: DecodingFields, preset: DecodingFields | None, defaults: Valu
 
     Under mirostat the truncating samplers' defaults turn neutral. Of temperature 0, mirostat and adaptive-p,
     which exclude each other, a request's choice turns those off that it did not choose itself. A list of
-    samplers that is not its own takes in those that it sets and the list lacks, at the end.
+    samplers that is not its own takes in those that it sets and the list lacks, behind those that truncate.
     """
     own = given(fields)
     values = dict(defaults)
@@ -108,6 +127,7 @@ def settle(fields: DecodingFields, preset: DecodingFields | None, defaults: Valu
     if settled.number("mirostat"):
         _neutralise(settled, values)
     _complete_samplers(settled, values)
+    _turn_off_unlisted(settled, values)
     return settled
 
 
@@ -137,8 +157,22 @@ def _complete_samplers(settled: Settled, values: dict[str, Value]) -> None:
     if known is None or settled.is_set("samplers") or not isinstance(known.value, list):
         return
     missing = [s for s, name in TRUNCATING.items() if settled.is_set(name) and s not in known.value]
-    if missing:
-        values["samplers"] = Value([*known.value, *missing], known.source)
+    at = known.value.index("temperature") if "temperature" in known.value else len(known.value)
+    listed = [*known.value[:at], *missing, *known.value[at:]]
+    if not FIXED.keys().isdisjoint(listed):
+        unlisted = [s for s, on in FIXED.items() if s not in listed and any(map(settled.is_set, on))]
+        first = [s for s in unlisted if s != "temperature"]
+        listed = [*first, *listed, *(s for s in unlisted if s not in first)]
+    values["samplers"] = Value(listed, known.source)
+
+
+def _turn_off_unlisted(settled: Settled, values: dict[str, Value]) -> None:
+    """What a list of samplers leaves out, if it is about more than those that truncate."""
+    listed = _list(settled["samplers"])
+    for sampler, names in FIXED.items() if not FIXED.keys().isdisjoint(listed) else ():
+        for name in names if sampler not in listed else ():
+            if not settled.is_chosen(name):
+                values[name] = Value(PARAMETERS[name].neutral, values[name].source)
 
 
 _STANDING = {source: standing for standing, source in enumerate(Source)}

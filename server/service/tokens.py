@@ -20,7 +20,6 @@ from server.loaded_model import LoadedModel, TextVocab
 from server.registry import ModelRegistry
 from server.service import prompts
 from server.service.chat_prompt import rendered
-from server.service.model_name import chosen
 from server.service.wire import to_json
 
 T = TypeVar("T", TokenizeRequest, DetokenizeRequest, ApplyTemplateRequest)
@@ -51,7 +50,7 @@ class TokenService:
         return await self._run(_apply_template, request)
 
     async def _run(self, work: Callable[[LoadedModel, T], bytes], request: T) -> bytes:
-        async with self._registry.holding(chosen(self._registry, request.model)) as model:
+        async with self._registry.holding(request.model) as model:
             record.current().model = model.id
             return await anyio.to_thread.run_sync(work, model, request, limiter=self._threads)
 

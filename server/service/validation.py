@@ -73,7 +73,7 @@ def parse(schema: type[S], body: bytes, *, strict: bool) -> Parsed[S]:
             judge(schema, _extras_around(schema, body, fault), strict=strict)
         raise _translate(schema, fault) from error
     offered = left_out(request, strict=strict)
-    return Parsed(request, judge(schema, extras(request), strict=strict) + offered)
+    return Parsed(request, judge(schema, extras(request), request, strict=strict) + offered)
 
 
 def _extras_around(schema: type[Schema], body: bytes, fault: ErrorDetails) -> Iterator[Extra]:

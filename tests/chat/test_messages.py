@@ -1,5 +1,6 @@
 """Messages off the wire, as turns."""
 
+import pytest
 from pydantic import TypeAdapter
 
 from schemas.messages import Message
@@ -32,6 +33,47 @@ def test_a_refusal_is_what_the_assistant_said() -> None:
 def test_a_thought_reaches_the_template() -> None:
     message: dict[str, object] = {"role": "assistant", "content": "a", "reasoning_content": "hm"}
     assert turns([message]) == [Turn(0, "assistant", "a", thought="hm")]
+
+
+OTHER_NAMES: list[dict[str, object]] = [
+    {"reasoning": "hm"},
+    {"thinking": "hm"},
+    {"reasoning_text": "hm"},
+    {"reasoning_content": "", "reasoning": "hm"},
+    {"reasoning_content": None, "reasoning": "hm", "thinking": "other"},
+    {"reasoning_details": [{"type": "reasoning.text", "text": "h", "signature": None}, {"text": "m"}]},
+    {"reasoning_details": [{"type": "reasoning.summary", "summary": "hm", "format": "x", "index": 0}]},
+    {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm"}]},
+    {"thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "x"}]},
+    {"content": [{"type": "thinking", "thinking": "hm", "signature": "x"}, {"type": "text", "text": "a"}]},
+    {
+        "content": [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}], "closed": True},
+            {"type": "text", "text": "a"},
+        ]
+    },
+    {"content": [{"type": "reasoning", "text": "hm"}, {"type": "text", "text": "a"}]},
+]
+
+
+@pytest.mark.parametrize("fields", OTHER_NAMES, ids=str)
+def test_a_thought_reaches_the_template_under_any_name(fields: dict[str, object]) -> None:
+    said = turns([{"role": "assistant", "content": "a", **fields}])
+    assert said == [Turn(0, "assistant", "a", thought="hm")]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reasoning": None, "reasoning_details": [], "thinking_blocks": None, "thinking": ""},
+        {"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]},
+        {"thinking_blocks": [{"type": "redacted_thinking", "data": "x"}]},
+        {"content": [{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": "a"}]},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_read_is_no_thought(fields: dict[str, object]) -> None:
+    assert turns([{"role": "assistant", "content": "a", **fields}]) == [Turn(0, "assistant", "a")]
 
 
 def test_parts_are_joined_as_they_are() -> None:

@@ -62,7 +62,7 @@ def test_while_no_engine_is_up_requests_get_a_503_and_refusals_still_work(served
     wait_until(lambda: not served.engine.is_ready)
     url = f"{served.address}/v1/completions"
     refused = httpx.post(url, json=ENDLESS)
-    wrong = httpx.post(url, json={**ENDLESS, "temperature": 9})
+    wrong = httpx.post(url, json={**ENDLESS, "temperature": 900})
     ready = httpx.get(f"{served.address}/ready")
     # The engine may be back before all three were asked, so each answer is judged by what it says.
     if refused.status_code != 200:

@@ -27,11 +27,12 @@ def _numbers() -> list[tuple[str, object]]:
 NUMBERS = _numbers()
 # Name, value, the place that the error names, and words of the range.
 OTHERS: list[tuple[str, object, str, str]] = [
-    ("samplers", ["top_k", "tfs_z"], "samplers[1]", "'top_n_sigma', 'top_k'"),
-    ("samplers", ["temperature"], "samplers[0]", "the temperature acts after all samplers"),
-    ("samplers", ["penalties"], "samplers[0]", "penalties act before all samplers"),
+    ("samplers", ["top_k", "top_x"], "samplers[1]", "'top_n_sigma', 'top_k'"),
+    ("samplers", ["infill"], "samplers[0]", "no such sampler"),
+    ("samplers", ["temperature", "temp"], "samplers", "'temperature' twice"),
     ("samplers", ["top_k"] * 17, "samplers", "at most 16"),
-    ("samplers", "top_k", "samplers", "array"),
+    ("samplers", "kpq", "samplers[2]", "'top_n_sigma', 'top_k'"),
+    ("samplers", {}, "samplers", "array"),
     ("dry_sequence_breakers", ["x", ""], "dry_sequence_breakers[1]", "not be empty"),
     ("dry_sequence_breakers", ["x" * 41], "dry_sequence_breakers[0]", "at most 40"),
     ("dry_sequence_breakers", ["é" * 21], "dry_sequence_breakers[0]", "at most 40"),
@@ -60,7 +61,7 @@ OTHERS: list[tuple[str, object, str, str]] = [
     ("allowed_token_ids", [1] * 65_537, "allowed_token_ids", "at most 65536"),
     ("ignore_eos", 1, "ignore_eos", "boolean"),
     ("stop", ["x"] * 17, "stop", "at most 16"),
-    ("stop", "", "stop", "not be empty"),
+    ("stop", [5], "stop[0]", "a string"),
     ("stop", ["x" * 1025], "stop[0]", "at most 1024"),
     ("stop_token_ids", [291], "stop_token_ids[0]", "0 to 290"),
     ("stop_token_ids", [1] * 257, "stop_token_ids", "at most 256"),

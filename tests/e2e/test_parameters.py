@@ -138,10 +138,57 @@ def test_max_time_ends_with_length(ask: Asker) -> None:
     assert reply.reasons == ["length"]
 
 
+def test_time_for_a_prediction_ends_it_at_a_new_line(ask: Asker) -> None:
+    endless = {"max_tokens": 300, "ignore_eos": True, "top_k": 1}
+    cut = ask(**endless, t_max_predict_ms=1, logit_bias=[["\n", 100]])
+    assert 0 < cut.num_tokens < 300
+    assert (cut.text[-1], cut.reasons) == ("\n", ["length"])
+    for milliseconds in (-1, 0, 1):
+        banned = [["\n", False]] if milliseconds == 1 else [["\n", 100]]
+        assert ask(**endless, t_max_predict_ms=milliseconds, logit_bias=banned).num_tokens == 300
+
+
+def test_the_temperature_may_come_first(ask: Asker) -> None:
+    plain = {"max_tokens": 20, "seed": 1, "top_k": 0, "min_p": 0, "top_p": 0.3, "temperature": 100}
+    last = ask(**plain, samplers=["top_p", "temperature"]).text
+    assert last == ask(**plain, samplers=["top_p"]).text
+    assert last != ask(**plain, samplers=["temperature", "top_p"]).text
+
+
+def test_a_nucleus_of_nothing_is_the_likeliest_token(ask: Asker) -> None:
+    greedy = ask(max_tokens=20, temperature=0).text
+    for off in (
+        {"top_p": 0},
+        {"typical_p": 1, "top_p": 0, "temperature": 5},
+        {"top_k": 1, "temperature": 100},
+    ):
+        assert ask(max_tokens=20, **off).text == greedy
+
+
+def test_no_limit_goes_to_the_end_of_the_context(ask: Asker) -> None:
+    reply = ask(max_tokens=-1, ignore_eos=True)
+    assert reply.reasons == ["length"]
+    assert reply.num_tokens > 16
+
+
+def test_values_of_others_that_change_nothing(ask: Asker) -> None:
+    plain = ask(seed=1, max_tokens=20).text
+    for same in (
+        {"repeat_last_n": 0, "dry_penalty_last_n": 0},
+        {"tfs": 1, "tfs_z": 1, "top_a": 0, "typ_p": 1},
+        {"xtc_probability": 1, "xtc_threshold": 0.6},
+        {"samplers": "edskypmxt"},
+        {"stop": [], "t_max_predict_ms": 0, "n_cmpl": 1},
+        {"adaptive_target": -1, "mirostat": 0, "mirostat_tau": 3},
+    ):
+        assert ask(seed=1, max_tokens=20, **same).text == plain, same
+
+
 def test_seeds(ask: Asker) -> None:
     assert ask(seed=0).text == ask(seed=0).text
     assert ask(seed=0).text != ask(seed=1).text
-    assert len({ask(seed=None, temperature=2).text for _ in range(3)}) > 1
+    for random in (None, -1):
+        assert len({ask(seed=random, temperature=2).text for _ in range(3)}) > 1
 
 
 def test_presets_are_overridden_by_single_values(ask: Asker) -> None:
@@ -175,5 +222,5 @@ def test_best_of_answers_with_the_likeliest(http: httpx.Client) -> None:
 def test_the_chain_is_shown_in_order_and_only_when_asked_for(ask: Asker) -> None:
     assert list(ask().stages) == ["top_k", "top_p", "min_p", "temperature", "draw", "end"]
     assert ask(debug=None).stages == ask(debug={}).stages == ask(debug={"decoding": False}).stages == {}
-    reply = ask(debug={"decoding": True, "sampling": True})
-    assert (reply.status, reply.error["param"]) == (400, "debug.sampling")
+    reply = ask(debug={"decoding": True, "decodings": True})
+    assert (reply.status, reply.error["param"]) == (400, "debug.decodings")

@@ -108,7 +108,7 @@ def test_a_repeated_prompt_comes_from_the_cache(client: OpenAI) -> None:
 
 def test_errors_are_the_clients_own_exceptions(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        client.chat.completions.create(**ask("Hi", temperature=9))
+        client.chat.completions.create(**ask("Hi", temperature=900))
     assert caught.value.param == "temperature"
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(**ask("Hi " * 5000))

@@ -176,7 +176,7 @@ def test_models(client: TestClient) -> None:
 def test_errors(client: TestClient, engine: ScriptedEngine) -> None:
     engine.failure = EngineFailedError("It is gone.")
     failed = [
-        client.post(CHAT, json={**ASKED, "temperature": 9}),
+        client.post(CHAT, json={**ASKED, "temperature": 900}),
         client.post(CHAT, content=b"{"),
         client.post(TEXT, json={"model": "none", "prompt": "x"}),
         client.post(RESPONSES, json={"model": "fake", "input": "x", "n": 2}),

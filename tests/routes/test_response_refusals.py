@@ -59,7 +59,7 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ),
     ({"tools": [{**TOOL, "parameters": {"type": "odd"}}]}, "tools[0].parameters.type", "invalid_value"),
     ({"tool_choice": "required"}, "tool_choice", "invalid_value"),
-    ({"temperature": 3}, "temperature", "invalid_value"),
+    ({"temperature": 300}, "temperature", "invalid_value"),
     ({"max_output_tokens": 0}, "max_output_tokens", "invalid_value"),
     ({"max_output_tokens": 2, "max_tokens": 3}, "max_tokens", "invalid_value"),
     ({"min_tokens": 9, "max_output_tokens": 2}, "min_tokens", "invalid_value"),

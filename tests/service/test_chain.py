@@ -6,7 +6,7 @@ import pytest
 
 from schemas.parameters import TRUNCATING
 from schemas.sampling import SamplingFields
-from server.engine.sampling.stages import truncating_stages
+from server.engine.sampling.stages import ordered_stages
 from server.service.chain import chain
 from server.service.sampling import Decoding
 from tests.fakes_web import loaded_model
@@ -22,13 +22,17 @@ from tests.fakes_web import loaded_model
         {"mirostat": 1},
         {"mirostat": 2, "min_p": 0.2},
         {"samplers": []},
+        {"samplers": ["temperature", "top_p", "min_p"]},
+        {"samplers": ["penalties", "dry", "top_k", "temperature", "top_p"]},
+        {"xtc_probability": 1, "xtc_threshold": 0.6},
     ],
 )
-def test_it_has_the_truncating_stages_of_the_engine(fields: dict[str, object]) -> None:
+def test_it_has_the_ordered_stages_of_the_engine(fields: dict[str, object]) -> None:
     params = Decoding().plan(SamplingFields.model_validate(fields), loaded_model()).params
-    shown = [stage.stage for stage in chain(params) if stage.stage in TRUNCATING]
-    assert len(shown) == len(truncating_stages(params, random.Random()))
-    assert shown == [name for name in params.samplers if name in shown]
+    shown = [stage.stage for stage in chain(params) if stage.stage in (*TRUNCATING, "temperature")]
+    assert len(shown) == len(ordered_stages(params, random.Random()))
+    named = [name for name in params.samplers if name in shown]
+    assert shown == (named if "temperature" in named else [*named, "temperature"])
 
 
 def test_every_stage_shows_its_values_in_the_documented_order() -> None:
@@ -45,6 +49,7 @@ def test_every_stage_shows_its_values_in_the_documented_order() -> None:
         "adaptive_target": 0.5,
         "stop": "x",
         "max_time": 5,
+        "t_max_predict_ms": 700,
         "max_tokens": 9,
         "stop_token_ids": [67],
     }
@@ -58,3 +63,4 @@ def test_every_stage_shows_its_values_in_the_documented_order() -> None:
     assert stages["dry"]["dry_sequence_breakers"] == ((10,),)
     assert stages["temperature"] == {"temperature": 0.8, "dynatemp_range": 0.5, "dynatemp_exponent": 1.0}
     assert stages["end"]["max_time"] == 5
+    assert stages["end"]["t_max_predict_ms"] == 700

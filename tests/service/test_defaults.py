@@ -57,7 +57,7 @@ def test_the_files_recommendations_hold_and_the_operators_word_beats_them() -> N
         ("temp", "hot"),
         ("temp", ""),
         ("top_k", "4.5"),
-        ("top_p", "0"),
+        ("top_p", "-0.5"),
         ("mirostat", "3"),
         ("sequence", "top_k;infill"),
         ("xtc_probability", "inf"),
@@ -91,7 +91,7 @@ def test_presets_come_from_a_file_and_beat_the_built_in_ones(tmp_path: Path) -> 
         "{",
         '{"a": 1}',
         '{"a": {"temprature": 1}}',
-        '{"a": {"top_k": -1}}',
+        '{"a": {"top_k": -2}}',
         '{"a": {"n": 2}}',
         "\xff",
     ],
@@ -112,7 +112,7 @@ def test_the_options_words_are_read_as_json_if_they_are_any() -> None:
         {"temperature": "0.7", "top_k": "20", "stop": "END", "ignore_eos": "true"}
     )
     assert fields == DecodingFields(temperature=0.7, top_k=20, stop="END", ignore_eos=True)
-    for values in ({"temperature": "hot"}, {"temperature": "3"}, {"n": "2"}, {"x": "1"}):
+    for values in ({"temperature": "hot"}, {"temperature": "300"}, {"n": "2"}, {"x": "1"}):
         with pytest.raises(PresetError, match="--defaults"):
             presets.operator_defaults(values)
 

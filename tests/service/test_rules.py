@@ -1,6 +1,7 @@
 """Combinations of parameters: what means nothing is refused with both names, and nothing else is."""
 
 import pytest
+from pydantic import ValidationError
 
 from schemas.sampling import SamplingFields
 from server.errors import InvalidRequestError
@@ -17,18 +18,20 @@ def plan(fields: Fields, decoding: Decoding | None = None, max_tokens: int | Non
     return (decoding or Decoding()).plan(request, loaded_model(), max_tokens)
 
 
+# llama.cpp's own list.
+FULL = ["penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"]
+
 # What a request sets, and the two names in the refusal, the field at fault first.
 MEANINGLESS: list[tuple[Fields, str, str]] = [
     ({"dynatemp_exponent": 2}, "dynatemp_exponent", "dynatemp_range"),
-    ({"dynatemp_exponent": 2, "dynatemp_range": 0}, "dynatemp_exponent", "dynatemp_range"),
-    ({"xtc_threshold": 0.1}, "xtc_threshold", "xtc_probability"),
+    ({"xtc_threshold": 0.2}, "xtc_threshold", "xtc_probability"),
     ({"adaptive_decay": 0.5}, "adaptive_decay", "adaptive_target"),
-    ({"mirostat_tau": 5}, "mirostat_tau", "mirostat"),
-    ({"mirostat_eta": 0.1}, "mirostat_eta", "mirostat"),
-    ({"mirostat_tau": 3, "mirostat_mode": 0}, "mirostat_tau", "mirostat_mode"),
-    ({"repeat_last_n": 64}, "repeat_last_n", "repeat_penalty"),
-    ({"dry_base": 1.75}, "dry_base", "dry_multiplier"),
-    ({"dry_allowed_length": 2}, "dry_allowed_length", "dry_multiplier"),
+    ({"mirostat_tau": 6}, "mirostat_tau", "mirostat"),
+    ({"mirostat_eta": 0.2}, "mirostat_eta", "mirostat"),
+    ({"repeat_last_n": 65}, "repeat_last_n", "repeat_penalty"),
+    ({"repeat_last_n": -1}, "repeat_last_n", "repeat_penalty"),
+    ({"dry_base": 1.5}, "dry_base", "dry_multiplier"),
+    ({"dry_allowed_length": 3}, "dry_allowed_length", "dry_multiplier"),
     ({"dry_penalty_last_n": 9}, "dry_penalty_last_n", "dry_multiplier"),
     ({"dry_sequence_breakers": ["x"]}, "dry_sequence_breakers", "dry_multiplier"),
     ({"stop_limit": 2}, "stop_limit", "stop"),
@@ -36,7 +39,6 @@ MEANINGLESS: list[tuple[Fields, str, str]] = [
     ({"mirostat": 2, "temperature": 0}, "mirostat", "temperature"),
     ({"mirostat": 2, "adaptive_target": 0.5}, "mirostat", "adaptive_target"),
     ({"adaptive_target": 0.5, "temperature": 0}, "adaptive_target", "temperature"),
-    ({"xtc_probability": 0.5, "xtc_threshold": 0.6}, "xtc_threshold", "xtc_probability"),
     ({"repeat_last_n": 0, "repeat_penalty": 1.1}, "repeat_last_n", "repeat_penalty"),
     ({"repeat_last_n": 0, "repetition_penalty": 1.1}, "repeat_last_n", "repetition_penalty"),
     ({"repeat_last_n": 0, "presence_penalty": 1}, "repeat_last_n", "presence_penalty"),
@@ -49,6 +51,15 @@ MEANINGLESS: list[tuple[Fields, str, str]] = [
     ({"samplers": [], "top_n_sigma": 1}, "samplers", "top_n_sigma"),
     ({"samplers": [], "xtc_probability": 1}, "samplers", "xtc_probability"),
     ({"samplers": ["top_k"], "mirostat": 1}, "samplers", "mirostat"),
+    ({"samplers": ["dry", "top_k"], "repeat_penalty": 1.1}, "samplers", "repeat_penalty"),
+    ({"samplers": ["temperature"], "presence_penalty": 1}, "samplers", "presence_penalty"),
+    ({"samplers": ["temperature"], "frequency_penalty": 1}, "samplers", "frequency_penalty"),
+    ({"samplers": ["penalties", "top_k"], "dry_multiplier": 1}, "samplers", "dry_multiplier"),
+    ({"samplers": ["penalties", "top_k"], "temperature": 0.5}, "samplers", "temperature"),
+    ({"samplers": ["penalties"], "dynatemp_range": 0.5}, "samplers", "dynatemp_range"),
+    ({"samplers": ["top_k", "penalties", "temperature"], "repeat_penalty": 2}, "samplers", "repeat_penalty"),
+    ({"samplers": ["dry", "penalties"], "presence_penalty": 2}, "samplers", "presence_penalty"),
+    ({"samplers": ["temperature", "dry"], "dry_multiplier": 1}, "samplers", "dry_multiplier"),
     ({"min_tokens": 5, "max_tokens": 4}, "min_tokens", "max_tokens"),
     ({"min_tokens": 5, "max_completion_tokens": 4}, "min_tokens", "max_completion_tokens"),
     ({"best_of": 2, "n": 3}, "best_of", "n"),
@@ -77,7 +88,21 @@ MEANINGLESS: list[tuple[Fields, str, str]] = [
 ]
 MEANINGFUL: list[Fields] = [
     {"mirostat": 0, "mirostat_tau": 5, "mirostat_eta": 0.1},
+    {"mirostat_mode": 0, "mirostat_tau": 8, "mirostat_eta": 0.3},
+    {"mirostat_tau": 5, "mirostat_eta": 0.1},
     {"dry_multiplier": 0, "dry_base": 1.75, "dry_allowed_length": 2, "dry_penalty_last_n": 64},
+    {"dry_multiplier": 0, "dry_base": 3, "dry_penalty_last_n": -1, "dry_sequence_breakers": ["x"]},
+    {"dry_sequence_breakers": ["\n", ":", '"', "*"], "dry_base": 1.75, "dry_allowed_length": 2},
+    {"repeat_last_n": 0, "dry_penalty_last_n": 0},
+    {"repeat_last_n": 64, "dry_penalty_last_n": 64, "xtc_threshold": 0.1, "dynatemp_exponent": 1},
+    {"dynatemp_exponent": 2, "dynatemp_range": 0},
+    {"xtc_probability": 0.5, "xtc_threshold": 0.6},
+    {"xtc_threshold": 0.6, "xtc_probability": 0},
+    {"adaptive_target": -1, "adaptive_decay": 0.5},
+    {"stop": [], "include_stop_str_in_output": True},
+    {"samplers": FULL, "mirostat": 2},
+    {"samplers": FULL, "repeat_penalty": 1.1, "dry_multiplier": 1, "top_k": 5, "temperature": 1.5},
+    {"samplers": ["top_k", "penalties", "dry", "temperature"], "top_k": 5},
     {"repeat_penalty": 1, "repeat_last_n": 64, "presence_penalty": 0, "frequency_penalty": 0},
     {"dynatemp_range": 0, "dynatemp_exponent": 1, "xtc_probability": 0, "xtc_threshold": 0.1},
     {"max_tokens": 4, "max_completion_tokens": 4},
@@ -150,3 +175,85 @@ def test_defaults_and_presets_can_give_what_others_need() -> None:
     assert plan({"preset": "short", "mirostat": 2}, Decoding(presets=presets)).params.mirostat == 2
     chosen = plan({"preset": "steady", "temperature": 0}, Decoding(presets=presets)).params
     assert (chosen.mirostat, chosen.temperature) == (0, 0)
+
+
+def test_a_list_of_all_samplers_is_the_default() -> None:
+    plain = plan({}).params
+    for samplers in (FULL, ";".join(FULL), "edskypmxt", [name.upper().replace("_", "-") for name in FULL]):
+        chosen = plan({"samplers": samplers}).params
+        assert [name for name in chosen.samplers if name != "temperature"] == list(plain.samplers)
+        assert chosen.samplers[-1] == "temperature"
+
+
+def test_a_list_that_is_about_all_turns_off_what_it_leaves_out() -> None:
+    decoding = Decoding(operator=SamplingFields(repeat_penalty=1.2, dry_multiplier=1, temperature=0.5))
+    truncating = plan({"samplers": ["top_k"]}, decoding).params
+    assert (truncating.repeat_penalty, truncating.dry_multiplier, truncating.temperature) == (1.2, 1, 0.5)
+    whole = plan({"samplers": ["top_k", "temperature"]}, decoding).params
+    assert (whole.repeat_penalty, whole.dry_multiplier, whole.temperature) == (1, 0, 0.5)
+    cold = plan({"samplers": ["penalties", "dry", "top_k"]}, decoding).params
+    assert (cold.repeat_penalty, cold.dry_multiplier, cold.temperature) == (1.2, 1, 1)
+
+
+def test_a_request_adds_to_the_operators_list_in_its_place() -> None:
+    decoding = Decoding(operator=SamplingFields.model_validate({"samplers": ["min_p", "temperature"]}))
+    chosen = plan({"top_k": 5, "repeat_penalty": 1.1, "dry_multiplier": 1}, decoding).params
+    assert chosen.samplers == ("min_p", "top_k", "temperature")
+    assert (chosen.repeat_penalty, chosen.dry_multiplier) == (1.1, 1)
+
+
+@pytest.mark.parametrize(
+    ("samplers", "read"),
+    [
+        (["temperature", "top_p"], ("temperature", "top_p")),
+        (
+            ["temp", "nucleus", "Min-P", "topk", "typical"],
+            ("temperature", "top_p", "min_p", "top_k", "typical_p"),
+        ),
+        (["top_k", "tfs_z", "adaptive_p"], ("top_k",)),
+        ("top_k", ("top_k",)),
+        ("kpk", ("top_k", "top_p", "top_k")),
+        ("", ()),
+    ],
+)
+def test_the_names_and_texts_of_llama_cpp_are_read(samplers: object, read: tuple[str, ...]) -> None:
+    assert plan({"samplers": samplers}).params.samplers == read
+
+
+@pytest.mark.parametrize("samplers", [["infill"], ["nonsense"], "ki", "qz", ["temperature", "temp"], [1], 5])
+def test_other_lists_are_refused(samplers: object) -> None:
+    with pytest.raises(ValidationError):
+        plan({"samplers": samplers})
+
+
+def test_values_that_others_have_for_off_are_read_as_what_they_mean() -> None:
+    chosen = plan(
+        {"top_k": -1, "max_tokens": -1, "stop": "", "t_max_predict_ms": 0, "seed": -1}, max_tokens=16
+    )
+    params = chosen.params
+    assert (params.top_k, params.max_tokens, params.stop, params.line_seconds) == (0, None, (), None)
+    assert params.seed is None
+    assert plan({"stop": ["", "a", ""]}).params.stop == ("a",)
+    assert plan({"t_max_predict_ms": 250}).params.line_seconds == 0.25
+    assert plan({"n_predict": -1, "max_tokens": -1, "max_completion_tokens": -1}).params.max_tokens is None
+    assert plan({"n_cmpl": 3}).num_choices == 3
+    decoding = Decoding(operator=SamplingFields(max_tokens=5, stop="x", adaptive_target=0.5))
+    freed = plan({"n_predict": -1, "stop": [], "adaptive_target": -1}, decoding).params
+    assert (freed.max_tokens, freed.stop, freed.adaptive_target) == (None, (), -1)
+    assert plan({}, Decoding(operator=SamplingFields(max_tokens=-1)), max_tokens=16).params.max_tokens is None
+
+
+def test_names_of_one_parameter_must_agree() -> None:
+    differing: list[Fields] = [{"n": 2, "n_cmpl": 3}, {"n_predict": -1, "max_tokens": 5}]
+    for fields in differing:
+        with pytest.raises(InvalidRequestError, match="two names of one parameter"):
+            plan(fields)
+    with pytest.raises(InvalidRequestError) as caught:
+        plan({"n_cmpl": 99})
+    assert caught.value.param == "n_cmpl"
+
+
+def test_zero_tokens_are_llama_cpps_way_to_compute_a_prompt() -> None:
+    assert plan({"n_predict": 0}).params.max_tokens == 0
+    with pytest.raises(InvalidRequestError):
+        plan({"max_tokens": 0})

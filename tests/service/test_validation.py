@@ -196,6 +196,14 @@ def test_fields_of_other_routes_are_refused_unless_they_say_nothing(
     )
 
 
+def test_one_answer_is_what_a_response_has() -> None:
+    for name in ("n", "best_of"):
+        body = json.dumps({"input": "x", name: 1}).encode()
+        assert parse(ResponseRequest, body, strict=False).ignored == ()
+        with pytest.raises(UnknownParameterError):
+            parse(ResponseRequest, json.dumps({"input": "x", name: 2}).encode(), strict=False)
+
+
 def test_a_field_of_other_messages_is_refused_unless_it_says_nothing() -> None:
     for strict in (False, True):
         with pytest.raises(UnknownParameterError) as caught:
@@ -271,15 +279,15 @@ def test_what_messages_cannot_hold_yet_is_refused_by_name(path: str, message: di
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"temperature": 3}, "'temperature' must be from 0 to 2."),
-        ({"top_p": 0}, "'top_p' must be greater than 0 and at most 1."),
-        ({"max_tokens": -1}, "'max_tokens' must be from 0 to 2147483647."),
+        ({"temperature": 300}, "'temperature' must be from 0 to 100."),
+        ({"max_time": 0}, "'max_time' must be greater than 0 and at most 86400."),
+        ({"max_tokens": -2}, "'max_tokens' must be from -1 to 2147483647."),
         ({"max_tokens": 1.5}, "'max_tokens' must be an integer."),
         ({"temperature": "hot"}, "'temperature' must be a number."),
         ({"messages": []}, "'messages' must have at least 1 item."),
         ({"stop": 5}, "'stop' must be a string or an array of strings."),
-        ({"stop": ["a", ""]}, "'stop[1]' must not be empty."),
-        ({"model": None}, "'model' must be a string."),
+        ({"bad_words": ["a", ""]}, "'bad_words[1]' must not be empty."),
+        ({"model": 5}, "'model' must be a string."),
     ],
 )
 def test_messages_are_one_clear_sentence(fields: dict[str, object], message: str) -> None:

@@ -16,7 +16,7 @@ from server.engine.sampling.draw import Mirostat, MirostatV2
 from server.engine.sampling.dry import Breakers, Dry
 from server.engine.sampling.log_softmax import LogSoftmax
 from server.engine.sampling.penalties import RepetitionPenalties
-from server.engine.sampling.stages import draw_stage, leading_top_k, temperature_stage, truncating_stages
+from server.engine.sampling.stages import draw_stage, leading_top_k, ordered_stages
 from server.engine.sampling.vocabulary import VocabularyRules
 from server.engine.token_mask import ConstraintError
 
@@ -42,7 +42,7 @@ class TokenSpace:
 
 class Sampler:
     """Bias and bans, penalties, DRY, mask, truncation, temperature, draw: in this order, each if it has an
-    effect.
+    effect. A request may have the temperature before truncation.
 
     `is_argmax` says that all of it comes to taking the likeliest token, and then nothing else is done.
     Penalties and DRY look at the prompt too, as in llama.cpp. `last_logprob` is that of the last draw, taken
@@ -63,7 +63,7 @@ class Sampler:
         self._has_no_rules = self._rules.is_neutral
         self._penalties = _penalties(params)
         self._dry = _dry(params, tokens)
-        self._stages = [*truncating_stages(params, self._rng), temperature_stage(params)]
+        self._stages = ordered_stages(params, self._rng)
         self._at_most = leading_top_k(params)
         self._draw = draw_stage(params, len(tokens.ids))
         self._guide = guide

@@ -11,8 +11,8 @@ from server.engine.sampling.draw import AdaptiveP, Draw, Mirostat, MirostatV2, p
 Stage = Callable[[Candidates], Candidates]
 
 
-def truncating_stages(params: SamplingParams, rng: random.Random) -> list[Stage]:
-    """One function for each of `params.samplers` that is not neutral, in that order."""
+def ordered_stages(params: SamplingParams, rng: random.Random) -> list[Stage]:
+    """One function for each of `params.samplers` that is not neutral, in that order, and the temperature."""
     keep = params.min_keep
     stages: dict[str, Stage] = {
         "top_k": lambda c: truncation.top_k(c, max(params.top_k, keep)),
@@ -21,8 +21,10 @@ def truncating_stages(params: SamplingParams, rng: random.Random) -> list[Stage]
         "typical_p": lambda c: truncation.typical_p(c, params.typical_p, keep),
         "top_n_sigma": lambda c: truncation.top_n_sigma(c, params.top_n_sigma),
         "xtc": lambda c: truncation.xtc(c, params.xtc_probability, params.xtc_threshold, rng, keep),
+        "temperature": temperature_stage(params),
     }
-    return [stages[name] for name in _active(params)]
+    last = [] if "temperature" in params.samplers else [stages["temperature"]]
+    return [stages[name] for name in _active(params)] + last
 
 
 def leading_top_k(params: SamplingParams) -> int | None:
@@ -39,7 +41,8 @@ def _active(params: SamplingParams) -> list[str]:
         "min_p": params.min_p > 0,
         "typical_p": params.typical_p < 1,
         "top_n_sigma": params.top_n_sigma > 0,
-        "xtc": params.xtc_probability > 0,
+        "xtc": params.xtc_probability > 0 and params.xtc_threshold <= 0.5,
+        "temperature": True,
     }
     return [name for name in params.samplers if active[name]]
 

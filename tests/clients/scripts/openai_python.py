@@ -132,7 +132,7 @@ def check_models_and_errors() -> None:
     missing = _refusal(model="no-such-model", messages=ASKED)
     assert isinstance(missing, openai.NotFoundError)
     assert missing.code == "model_not_found"
-    assert _refusal(model=MODEL, messages=ASKED, temperature=9).param == "temperature"
+    assert _refusal(model=MODEL, messages=ASKED, temperature=900).param == "temperature"
 
 
 def check_responses() -> None:

@@ -69,16 +69,23 @@ class ReferenceChain:
 
     def _tempered(self, logits: Row) -> tuple[Row, float]:
         margin = np.inf
-        for name in self._params.samplers:
+        last = [] if "temperature" in self._params.samplers else ["temperature"]
+        for name in (*self._params.samplers, *last):
+            if name == "temperature":
+                logits = self._heated(logits)
+                continue
             cut = self._cut(name, logits)
             logits = np.where(cut.keep, logits, -np.inf)
             margin = min(margin, cut.margin)
+        return logits, margin
+
+    def _heated(self, logits: Row) -> Row:
         value = self._params.temperature
         if self._params.dynatemp_range > 0:
             value = reference.dynamic_temperature(
                 logits, value, self._params.dynatemp_range, self._params.dynatemp_exponent
             )
-        return reference.temperature(logits, value), margin
+        return reference.temperature(logits, value)
 
     def _cut(self, name: str, logits: Row) -> Cut:
         params, keep = self._params, self._params.min_keep

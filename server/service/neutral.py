@@ -1,0 +1,93 @@
+"""Values of a field that ask for nothing, and the kinds that many fields share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Passing:
+    """Values that pass besides null; `words` says which."""
+
+    words: str
+    test: Callable[[object], bool]
+
+    def __call__(self, value: object) -> bool:
+        """Whether a value passes."""
+        return value is None or self.test(value)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What passes of a field, and why nothing else does, or why what passes has no effect.
+
+    What one of the fields `same_as` of the same request says passes, too: it is asked for there. What is
+    `told` passes as what nobody knows does: it asks for nothing but to be told more, or sooner.
+    """
+
+    passing: Passing
+    reason: str
+    same_as: tuple[str, ...] = ()
+    told: Passing | None = None
+
+    def __call__(self, value: object) -> bool:
+        """Whether a value passes."""
+        return self.passing(value)
+
+
+def one_of(words: str, *values: object) -> Passing:
+    """One of `values`; JSON's true is not its 1."""
+
+    def test(value: object) -> bool:
+        return any(value == v and isinstance(value, bool) == isinstance(v, bool) for v in values)
+
+    return Passing(words, test)
+
+
+def _is_labels(value: object) -> bool:
+    """An object of texts, in which JSON has no other keys."""
+    return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+
+
+def _is_prediction(value: object) -> bool:
+    """A text or text parts, as OpenAI's schema has them."""
+    if not isinstance(value, dict) or set(value) != {"type", "content"} or value["type"] != "content":
+        return False
+    content = value["content"]
+    if isinstance(content, list):
+        return all(_is_labels(part) and {"type", "text"} == set(part) for part in content)
+    return isinstance(content, str)
+
+
+def _refuses_nothing(value: object) -> bool:
+    return isinstance(value, dict) and value.get("refusal") is None
+
+
+def _is_plain_reasoning(value: object) -> bool:
+    neutral = {"exclude": (None, False), "enabled": (None, True)}
+    return isinstance(value, dict) and all(v in neutral.get(k, (None,)) for k, v in value.items())
+
+
+def _is_cache_control(value: object) -> bool:
+    return isinstance(value, dict) and value.get("type") == "ephemeral" and set(value) <= {"type", "ttl"}
+
+
+NULL = one_of("")
+FALSE = one_of("false", False)
+TRUE = one_of("true", True)
+BOOLEAN = one_of("true, false", True, False)
+EMPTY = one_of("empty", [], {}, "")
+ZERO = one_of("0", 0)
+ONE = one_of("1", 1)
+OFF = one_of("0, -1", 0, -1)
+INTEGER = Passing(
+    "any integer of 0 or more",
+    lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+)
+OBJECT = Passing("any object", lambda value: isinstance(value, dict))
+ARRAY = Passing("any array", lambda value: isinstance(value, list))
+TEXT = Passing("any text", lambda value: isinstance(value, str))
+LABELS = Passing("an object of texts", _is_labels)
+PREDICTION = Passing("a `content` prediction", _is_prediction)
+NOTES = Passing("an object without a refusal", _refuses_nothing)
+PLAIN_REASONING = Passing('`{}`, `{"enabled": true}`, `{"exclude": false}`', _is_plain_reasoning)
+CACHE_CONTROL = Passing('`{"type": "ephemeral"}`, with a `ttl` or without', _is_cache_control)
