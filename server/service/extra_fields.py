@@ -85,12 +85,14 @@ def judge(
             if _is_told(path, value, rule, request, strict=strict):
                 ignored[pattern] = None
             continue
+        if pattern in ignored:
+            continue
         if strict:
             raise _unknown(schema, path)
         if _is_of_others(schema, pattern):
             if value not in _EMPTY and not (value == 1 and pattern in _SINGLE):
                 raise _unknown(schema, path)
-        elif pattern not in ignored:
+        else:
             is_much = len(ignored) == MAX_IGNORED or len(pattern) > _LONGEST_PATH
             if is_much or _slip(schema, pattern) is not None:
                 raise _unknown(schema, path)

@@ -1,7 +1,6 @@
 """Which known name a field's name is a slip of the pen for, if it is one."""
 
 import re
-from collections import Counter
 from collections.abc import Set
 from functools import lru_cache
 
@@ -23,11 +22,16 @@ def nearest(name: str, known: Set[str]) -> str | None:
 def _nearest(written: str, known: frozenset[str]) -> str | None:
     found: str | None = None
     least = _slips(written) + 1
-    for candidate in sorted(known):
-        count = _distance(written, _letters(candidate), least - 1)
+    for candidate, letters in _spelt(known):
+        count = _distance(written, letters, least - 1)
         if count < least:
             found, least = candidate, count
     return found
+
+
+@lru_cache(maxsize=64)
+def _spelt(known: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, _letters(name)) for name in sorted(known))
 
 
 def _letters(name: str) -> str:
@@ -46,9 +50,7 @@ def _distance(left: str, right: str, limit: int) -> int:
         return 0
     if abs(len(left) - len(right)) > limit:
         return beyond
-    lacking = Counter(left)
-    lacking.subtract(right)
-    if sum(map(abs, lacking.values())) > 2 * limit:
+    if sum(abs(left.count(letter) - right.count(letter)) for letter in {*left, *right}) > 2 * limit:
         return beyond
     before: list[int] = []
     row = list(range(len(right) + 1))

@@ -225,11 +225,12 @@ class Decoding:
 
 def wants_usage_chunk(fields: SamplingFields) -> bool:
     """Whether a stream ends with a usage chunk; refuses stream options without a stream."""
-    if fields.stream_options is None:
+    options = fields.stream_options
+    if options is None:
         return False
-    if not fields.stream:
+    if not fields.stream and (options.include_usage or options.include_obfuscation):
         raise _refusal("'stream_options' is only allowed when 'stream' is true.", "stream_options")
-    return bool(fields.stream_options.include_usage)
+    return bool(fields.stream and options.include_usage)
 
 
 def cache_wish(fields: CacheFields) -> str:

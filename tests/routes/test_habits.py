@@ -330,6 +330,26 @@ def test_names_of_others_pass_if_they_say_the_same(client: TestClient) -> None:
         assert client.post(CHAT, json=differing).json()["error"]["param"] == other
 
 
+def test_options_of_streams_that_ask_for_nothing_need_no_stream(client: TestClient) -> None:
+    for url, body in ((CHAT, {"messages": [USER]}), (TEXT, {"prompt": "x"}), (RESPONSES, {"input": "x"})):
+        for options in ({}, {"include_obfuscation": False}):
+            assert client.post(url, json={**body, "stream_options": options}).status_code == 200
+        asking = client.post(url, json={**body, "stream_options": {"include_obfuscation": True}})
+        assert asking.json()["error"]["param"] == "stream_options"
+
+
+def test_items_are_kept_without_what_had_no_effect(client: TestClient) -> None:
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}", "client_x": 1}
+    result = {"type": "function_call_output", "call_id": "c", "output": "y", "client_x": 1}
+    message = {"role": "user", "content": [{"type": "input_text", "text": "x", "client_x": 1}], "client_x": 1}
+    made = client.post(RESPONSES, json={"input": [message, call, result]})
+    assert made.headers[HEADER] == "input[].client_x, input[].content[].client_x"
+    items = client.get(f"{RESPONSES}/{made.json()['id']}/input_items").text
+    assert "client_x" not in items
+    following = client.post(RESPONSES, json={"input": "z", "previous_response_id": made.json()["id"]})
+    assert following.status_code == 200, following.text
+
+
 def test_a_prompt_can_be_computed_for_later(client: TestClient, engine: ScriptedEngine) -> None:
     for url, body in ((CHAT, {"messages": [USER]}), (TEXT, {"prompt": "x"})):
         client.post(url, json={**body, "n_predict": 0})

@@ -172,7 +172,7 @@ WRONG_VALUES: list[tuple[str, str, bytes, str | None]] = [
     ("debug with a misspelt name", CHAT, chat(debug={"decodin": 1}), "debug.decodin"),
     ("stream a string", CHAT, chat(stream="true"), "stream"),
     ("stream a number", CHAT, chat(stream=1), "stream"),
-    ("stream options without stream", CHAT, chat(stream_options={}), "stream_options"),
+    ("stream options without stream", CHAT, chat(stream_options={"include_usage": True}), "stream_options"),
     ("stream options a list", CHAT, chat(stream=True, stream_options=[]), "stream_options"),
     (
         "include_usage a number",

@@ -84,7 +84,7 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"conversation": "conv_1"}, "conversation", "unsupported_parameter"),
     ({"prompt": {"id": "p"}}, "prompt", "unsupported_parameter"),
     ({"context_management": [{"type": "compaction"}]}, "context_management", "unsupported_parameter"),
-    ({"stream_options": {}}, "stream_options", "invalid_value"),
+    ({"stream_options": {"include_obfuscation": True}}, "stream_options", "invalid_value"),
     (
         {"stream": True, "stream_options": {"include_obfuscations": True}},
         "stream_options.include_obfuscations",

@@ -49,7 +49,8 @@ def check(request: ResponseRequest) -> None:
     check_include(request.include or ())
     if request.top_logprobs and LOGPROBS not in (request.include or ()):
         raise _refusal("top_logprobs", f"is only allowed when 'include' has '{LOGPROBS}'")
-    if request.stream_options is not None and not request.stream:
+    options = request.stream_options
+    if options is not None and options.include_obfuscation and not request.stream:
         raise _refusal("stream_options", "is only allowed when 'stream' is true")
     if request.background and request.store is False:
         raise _refusal("background", "needs 'store': who asks later finds only what is stored")

@@ -65,7 +65,7 @@ const steps = {
   },
   async errors() {
     await assert.rejects(client.chat.completions.create({ model: "no-such-model", messages }), OpenAI.NotFoundError);
-    await assert.rejects(client.chat.completions.create({ model, messages, temperature: 9 }), { param: "temperature" });
+    await assert.rejects(client.chat.completions.create({ model, messages, temperature: 900 }), { param: "temperature" });
   },
   async responses() {
     if (!documented.paths["/v1/responses"]) return "the server has no /v1/responses";
