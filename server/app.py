@@ -7,6 +7,7 @@ from typing import Any, get_args
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from pydantic.json_schema import models_json_schema
+from starlette.routing import BaseRoute, Route
 
 from schemas.base import Schema
 from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
@@ -34,6 +35,7 @@ from server.routes import (
 )
 from server.routes.deps import Services
 from server.routes.guard import Guard
+from server.routes.head_requests import HeadRequests
 from server.routes.journal import Journal
 from server.service import presets
 from server.service.chat import ChatService
@@ -124,13 +126,14 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
     for router in _ROUTERS:
         app.include_router(router, responses=_ERRORS)
     app.include_router(docs.router)
-    envelope.install(app)
+    envelope.install(app, _all_routes(app))
     _describe_bodies(app, strict=settings.strict_fields)
     return app
 
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, tracing: Tracing | None) -> None:
-    """From the inside out: who may come in, which web pages may call, and the journal of all that happens."""
+    """From the inside out: heads alone, who may come in, which web pages may call, the journal of it all."""
+    app.add_middleware(HeadRequests)
     app.add_middleware(
         Guard,
         ring=open_ring(settings),
@@ -146,8 +149,13 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, tracing:
             allow_headers=["*"],
             expose_headers=_SHOWN_HEADERS,
         )
-    known = [route for router in (*_ROUTERS, docs.router) for route in router.routes]
-    app.add_middleware(Journal, metrics=metrics, tracing=tracing, routes=known)
+    app.add_middleware(Journal, metrics=metrics, tracing=tracing, routes=_all_routes(app))
+
+
+def _all_routes(app: FastAPI) -> list[BaseRoute]:
+    """With those of routers, which the app itself does not list, and that of the OpenAPI document."""
+    included = (route for router in (*_ROUTERS, docs.router) for route in router.routes)
+    return [*included, *(route for route in app.router.routes if isinstance(route, Route))]
 
 
 def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:

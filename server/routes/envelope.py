@@ -1,15 +1,19 @@
 """Errors as OpenAI's envelope."""
 
+import functools
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute
 
 from schemas.errors import ErrorDetail, ErrorResponse
 from server import record
 from server.errors import CaravanError, InvalidRequestError, ServerError
+from server.routes import signposts
 from server.routes.encoding import ACCEPTED
 
 log = logging.getLogger(__name__)
@@ -22,10 +26,10 @@ def envelope(error: CaravanError) -> ErrorResponse:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Make every failure of `app`, wherever it arises, answer in the envelope."""
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Make every failure of `app`, wherever it arises, answer in the envelope. `routes` are all it has."""
     app.add_exception_handler(CaravanError, _answer_error)
-    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(HTTPException, functools.partial(_answer_http, routes))
     app.add_exception_handler(ClientDisconnect, _answer_nobody)
     app.add_exception_handler(Exception, _answer_fault)
 
@@ -35,17 +39,26 @@ async def _answer_error(_request: Request, error: Exception) -> Response:
     return error_response(error)
 
 
-async def _answer_http(request: Request, error: Exception) -> Response:
+async def _answer_http(routes: Sequence[BaseRoute], request: Request, error: Exception) -> Response:
     """Errors of the framework: no such route, no such method."""
     assert isinstance(error, HTTPException)
-    where = f"{request.method} {request.url.path}"
+    path = request.url.path
+    where = f"{request.method} {signposts.shown(path)}"
+    headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.NOT_FOUND:
-        shown = InvalidRequestError(f"Unknown request URL: {where}.", code="unknown_url")
+        near = signposts.meant(routes, path)
+        hint = f"Did you mean {near}?" if near else signposts.MAP
+        shown = InvalidRequestError(f"Unknown request URL: {where}. {hint}", code="unknown_url")
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        shown = InvalidRequestError(f"Method not allowed: {where}.", code="method_not_allowed")
+        # The framework names those of one route, and a path may have several.
+        headers["Allow"] = ", ".join(signposts.methods_at(routes, path))
+        if request.method == "OPTIONS":
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+        message = f"Method not allowed: {where}. It takes {headers['Allow']}."
+        shown = InvalidRequestError(message, code="method_not_allowed")
     else:
         shown = InvalidRequestError(str(error.detail))
-    return _response(shown, error.status_code, dict(error.headers or {}))
+    return _response(shown, error.status_code, headers)
 
 
 async def _answer_nobody(_request: Request, _error: Exception) -> Response:

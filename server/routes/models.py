@@ -1,7 +1,9 @@
 """`GET /v1/models` and `GET /v1/models/{id}`."""
 
+from http import HTTPStatus
+
 import anyio.to_thread
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException
 
 from schemas.models import ModelCard, ModelDetails, ModelList
 from server.registry import ModelOffer, ModelRegistry, may_use
@@ -21,6 +23,8 @@ async def list_models(services: UseServices) -> ModelList:
 @router.get("/v1/models/{model_id:path}")
 async def get_model(model_id: str, services: UseServices) -> ModelDetails:
     """One model, by its id or an alias, with the decoding values that hold where a request says nothing."""
+    if not model_id:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
     registry, decoding = services.registry, services.decoding
     offer, model = registry.find(model_id), registry.loaded(model_id)
     metadata = await anyio.to_thread.run_sync(offer.read_metadata) if model is None else model.metadata
