@@ -7,14 +7,30 @@ from pydantic import JsonValue
 from schemas.base import Schema
 
 
+class ModelMeta(Schema):
+    """What llama.cpp's server tells of a model: tokens of a prompt and its answer, here and in training."""
+
+    n_ctx: int | None
+    n_ctx_train: int | None
+
+
 class ModelCard(Schema):
-    """One model that requests can name. `status` is not OpenAI's: whether a request would find it loaded."""
+    """One model that requests can name. All but OpenAI's four fields is others'.
+
+    `status` says whether a request would find it loaded. The most tokens of a prompt and its answer are told
+    under the names that clients read: `max_model_len` (vLLM), `context_length` (OpenRouter, Together) and
+    `context_window` (Groq); null where the file cannot be read. Until a model is loaded they are an estimate.
+    """
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str
     status: Literal["available", "loading", "loaded", "unloading", "failed"]
+    max_model_len: int | None
+    context_length: int | None
+    context_window: int | None
+    meta: ModelMeta
 
 
 class ModelDefault(Schema):

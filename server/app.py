@@ -7,7 +7,6 @@ from typing import Any, get_args
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from pydantic.json_schema import models_json_schema
-from starlette.routing import BaseRoute, Route
 
 from schemas.base import Schema
 from schemas.chat import ChatCompletionChunk, ChatCompletionRequest
@@ -37,6 +36,7 @@ from server.routes.deps import Services
 from server.routes.guard import Guard
 from server.routes.head_requests import HeadRequests
 from server.routes.journal import Journal
+from server.routes.signposts import all_routes
 from server.service import presets
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
@@ -126,7 +126,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
     for router in _ROUTERS:
         app.include_router(router, responses=_ERRORS)
     app.include_router(docs.router)
-    envelope.install(app, _all_routes(app))
+    envelope.install(app, all_routes(app, [*_ROUTERS, docs.router]))
     _describe_bodies(app, strict=settings.strict_fields)
     return app
 
@@ -149,13 +149,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, tracing:
             allow_headers=["*"],
             expose_headers=_SHOWN_HEADERS,
         )
-    app.add_middleware(Journal, metrics=metrics, tracing=tracing, routes=_all_routes(app))
-
-
-def _all_routes(app: FastAPI) -> list[BaseRoute]:
-    """With those of routers, which the app itself does not list, and that of the OpenAPI document."""
-    included = (route for router in (*_ROUTERS, docs.router) for route in router.routes)
-    return [*included, *(route for route in app.router.routes if isinstance(route, Route))]
+    app.add_middleware(Journal, metrics=metrics, tracing=tracing, routes=all_routes(app, [*_ROUTERS, docs.router]))
 
 
 def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:

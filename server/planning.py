@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 from server.engine.config import EngineConfig
-from server.engine.sizing import Need, Resources, sizes_of
+from server.engine.sizing import Need, Resources, settle, sizes_of
 from server.llama.devices import Gpu, gpus
-from server.llama.gguf_header import HeaderError
+from server.llama.gguf_header import GgufHeader, HeaderError
 from server.llama.placement import MARGIN
 from server.machine import ROOT, memory_limit, usable_cores
 from server.model_settings import ModelOptions
@@ -50,9 +50,18 @@ def need_of(config: EngineConfig) -> Need:
     """By the sizes that the engine will settle on if others make room for it, as far as its budget goes;
     nothing for a file that cannot be read, nor loaded.
     """
-    emptied = tuple(Gpu(free=gpu.total, total=gpu.total, is_shared=gpu.is_shared) for gpu in gpus())
-    given = Resources(memory=memory_limit(), cores=usable_cores(), gpus=emptied)
     try:
-        return sizes_of(config, given).need
+        return sizes_of(config, _emptied()).need
     except (HeaderError, OSError):
         return Need()
+
+
+def context_size_of(config: EngineConfig, header: GgufHeader) -> int:
+    """The most tokens of one text, by the same sizes."""
+    return settle(config, header, _emptied()).config.context_size
+
+
+def _emptied() -> Resources:
+    """The machine without other models."""
+    emptied = tuple(Gpu(free=gpu.total, total=gpu.total, is_shared=gpu.is_shared) for gpu in gpus())
+    return Resources(memory=memory_limit(), cores=usable_cores(), gpus=emptied)

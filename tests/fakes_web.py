@@ -15,6 +15,7 @@ from server.engine.params import GenerationRequest
 from server.engine.sizing import Need
 from server.loaded_model import LoadedModel
 from server.registry import ModelOffer, ModelRegistry
+from server.registry.offer import ContextLength
 
 BOS_ID = 256
 SPECIALS = {"<s>": BOS_ID, "<|im_start|>": 257, "<|im_end|>": 258}
@@ -222,6 +223,7 @@ def offer_of(model: LoadedModel, *, preload: bool = True, pinned: bool = False, 
         make_engine=lambda: model.engine,
         open=lambda _engine: model,
         read_metadata=lambda: model.metadata,
+        read_context=lambda: ContextLength(256, 1024),
     )
 
 

@@ -11,13 +11,13 @@ from server import resident
 from server.chat.tool_parsers import FORMATS
 from server.engine.client import AsyncEngine
 from server.engine.config import EngineConfig
-from server.llama.gguf_header import HeaderError, model_stem, read_header
+from server.llama.gguf_header import GgufHeader, HeaderError, model_stem, read_header
 from server.loaded_model import TextEngine
 from server.model_settings import ModelSettings
 from server.model_store import find_stored, first_parts
-from server.planning import engine_config, gpu_budget, memory_budget, need_of
+from server.planning import context_size_of, engine_config, gpu_budget, memory_budget, need_of
 from server.registry.models import ModelRegistry
-from server.registry.offer import ModelOffer
+from server.registry.offer import ContextLength, ModelOffer
 from server.registry.opening import open_texts
 from server.registry.public_prefixes import PublicPrefixError, read_texts
 from server.registry.room import Limits
@@ -54,8 +54,9 @@ def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[Mo
     if settings.models_dir is not None:
         known = {path.resolve() for path, _ in places}
         taken = {name for offer in found for name in (offer.id, *offer.aliases)}
-        for name, path in _of_folder(settings.models_dir.expanduser(), known, taken):
-            found.append(offer(name, path, ModelSettings(path=path).completed(settings)))
+        for name, header in _of_folder(settings.models_dir.expanduser(), known, taken):
+            table = ModelSettings(path=header.path).completed(settings)
+            found.append(offer(name, header.path, table, header=header))
     _check_names(found)
     return found
 
@@ -89,7 +90,7 @@ def _located(path: Path, data_dir: Path) -> tuple[Path, str]:
     return stored.path, stored.name
 
 
-def _of_folder(folder: Path, known: set[Path], taken: set[str]) -> Iterator[tuple[str, Path]]:
+def _of_folder(folder: Path, known: set[Path], taken: set[str]) -> Iterator[tuple[str, GgufHeader]]:
     """Every model of a folder and those in it, called by its file, or by its path where two are the same.
 
     Files that are `known` have been offered under another name, and names that are `taken` are others'.
@@ -97,26 +98,27 @@ def _of_folder(folder: Path, known: set[Path], taken: set[str]) -> Iterator[tupl
     if not folder.is_dir():
         raise CatalogError(f"no such folder: {folder}")
     files = [path for path in sorted(first_parts(folder.rglob("*.gguf"))) if path.resolve() not in known]
-    sound = [path for path in files if _is_sound(path)]
-    counts = Counter(map(model_stem, sound))
-    for path in sound:
-        name = model_stem(path)
+    sound = [header for path in files if (header := _sound(path)) is not None]
+    counts = Counter(model_stem(header.path) for header in sound)
+    for header in sound:
+        name = model_stem(header.path)
         if counts[name] > 1 or name in taken:
-            name = path.relative_to(folder).with_name(name).as_posix()
-        yield name, path
+            name = header.path.relative_to(folder).with_name(name).as_posix()
+        yield name, header
 
 
-def _is_sound(path: Path) -> bool:
+def _sound(path: Path) -> GgufHeader | None:
+    """The header of a file that is a model; None for others, with a word in the log."""
     try:
         header = read_header(path)
     except (HeaderError, OSError) as error:
         log.warning("passed over: %s", error)
-        return False
+        return None
     is_companion = header.text("general.type") in _COMPANIONS or header.architecture == "clip"
     if is_companion or not header.num_tensors:
         log.info("%s is no model that generates text; passed over", path)
-        return False
-    return True
+        return None
+    return header
 
 
 def _public_texts(settings: Settings) -> tuple[str, ...]:
@@ -134,6 +136,7 @@ def _offer(
     public_texts: tuple[str, ...],
     budget: int,
     make_engine: MakeEngine,
+    header: GgufHeader | None = None,
 ) -> ModelOffer:
     if table.tool_format is not None and table.tool_format not in FORMATS:
         raise CatalogError(
@@ -151,6 +154,7 @@ def _offer(
         make_engine=functools.partial(make_engine, config),
         open=functools.partial(open_texts, path, name, table, public_texts),
         read_metadata=functools.partial(_read_metadata, path),
+        read_context=_ContextReader(config, header),
     )
 
 
@@ -160,6 +164,26 @@ def _read_metadata(path: Path) -> Mapping[str, str]:
     except (HeaderError, OSError):
         return {}
     return {key: str(value) for key, value in metadata.items() if not isinstance(value, tuple)}
+
+
+class _ContextReader:
+    """Tells how long a model's texts may be, and reads its file for that only once, if at all."""
+
+    def __init__(self, config: EngineConfig, header: GgufHeader | None) -> None:
+        self._config = config
+        self._header = header
+        self._found: ContextLength | None = None
+
+    def __call__(self) -> ContextLength:
+        """The lengths; a file that cannot be read tells none, and is read again the next time."""
+        if self._found is None:
+            try:
+                header = self._header or read_header(self._config.model_path)
+            except (HeaderError, OSError):
+                return ContextLength()
+            size = context_size_of(self._config, header)
+            self._found, self._header = ContextLength(size, header.training_context or None), None
+        return self._found
 
 
 def _check_names(found: list[ModelOffer]) -> None:

@@ -7,13 +7,22 @@ from server.engine.sizing import Need
 from server.loaded_model import LoadedModel, TextEngine
 
 
+@dataclass(frozen=True)
+class ContextLength:
+    """Tokens of a prompt and its answer: as served here, and as trained with. None is unknown."""
+
+    size: int | None = None
+    trained: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelOffer:
     """What is known of a model that need not be loaded, and the two halves of loading it.
 
     `make_engine` makes an engine that has not started. `open` opens the file for the web side,
     `estimate_need` tells how much memory the model will take, and `read_metadata` what the file says
-    of itself; of a file that cannot be read, nothing. These three take time and belong into a thread.
+    of itself; of a file that cannot be read, nothing. `read_context` foresees how long texts may be. These
+    four take time and belong into a thread.
     """
 
     id: str
@@ -26,3 +35,4 @@ class ModelOffer:
     make_engine: Callable[[], TextEngine]
     open: Callable[[TextEngine], LoadedModel]
     read_metadata: Callable[[], Mapping[str, str]]
+    read_context: Callable[[], ContextLength]

@@ -17,7 +17,7 @@ async def load_model(model_id: str, services: UseServices) -> ModelCard:
     requests wait.
     """
     async with services.registry.holding(model_id):
-        return card(services.registry, services.registry.find(model_id))
+        return await card(services.registry, services.registry.find(model_id))
 
 
 @router.post("/admin/models/{model_id:path}/unload")
@@ -28,4 +28,4 @@ async def unload_model(model_id: str, services: UseServices) -> ModelCard:
     time that the server lets requests wait; the model then goes when they end.
     """
     await services.registry.unload(model_id)
-    return card(services.registry, services.registry.find(model_id))
+    return await card(services.registry, services.registry.find(model_id))

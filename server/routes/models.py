@@ -5,7 +5,7 @@ from http import HTTPStatus
 import anyio.to_thread
 from fastapi import APIRouter, HTTPException
 
-from schemas.models import ModelCard, ModelDetails, ModelList
+from schemas.models import ModelCard, ModelDetails, ModelList, ModelMeta
 from server.registry import ModelOffer, ModelRegistry, may_use
 from server.routes.deps import UseServices
 
@@ -16,7 +16,7 @@ router = APIRouter(tags=["models"])
 async def list_models(services: UseServices) -> ModelList:
     """All models served here, loaded or not; a request for one that is not loaded waits for it."""
     registry = services.registry
-    return ModelList(data=[card(registry, offer) for offer in registry.offers if may_use(offer)])
+    return ModelList(data=[await card(registry, offer) for offer in registry.offers if may_use(offer)])
 
 
 # Names may contain slashes, as those of hubs do.
@@ -29,18 +29,25 @@ async def get_model(model_id: str, services: UseServices) -> ModelDetails:
     offer, model = registry.find(model_id), registry.loaded(model_id)
     metadata = await anyio.to_thread.run_sync(offer.read_metadata) if model is None else model.metadata
     return ModelDetails(
-        **card(registry, offer).model_dump(),
+        **(await card(registry, offer)).model_dump(),
         defaults=decoding.shown_defaults(metadata, offer.operator_defaults),
         presets=decoding.shown_presets(),
     )
 
 
-def card(registry: ModelRegistry, offer: ModelOffer) -> ModelCard:
+async def card(registry: ModelRegistry, offer: ModelOffer) -> ModelCard:
     """A model as lists show it."""
+    model = registry.loaded(offer.id)
+    context = await anyio.to_thread.run_sync(offer.read_context)
+    size = context.size if model is None else model.context_size
     return ModelCard(
         id=offer.id,
         object="model",
         created=offer.created,
         owned_by="caravan",
         status=registry.status(offer.id).value,
+        max_model_len=size,
+        context_length=size,
+        context_window=size,
+        meta=ModelMeta(n_ctx=size, n_ctx_train=context.trained),
     )

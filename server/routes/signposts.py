@@ -1,7 +1,8 @@
 """Where a request that reached no route was probably meant to go."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute, Route
 
 from server.service.near_names import nearest
@@ -26,6 +27,12 @@ _ELSEWHERE = {
     "/slots": "/status",
     "/props": "/v1/models",
 }
+
+
+def all_routes(app: FastAPI, routers: Iterable[APIRouter]) -> list[BaseRoute]:
+    """With those of routers, which the app itself does not list, and that of the OpenAPI document."""
+    included = (route for router in routers for route in router.routes)
+    return [*included, *(route for route in app.router.routes if isinstance(route, Route))]
 
 
 def shown(path: str) -> str:

@@ -82,5 +82,9 @@ def test_a_prompt_beyond_the_context_is_refused(server: RealServer) -> None:
 
 def test_the_model_is_described(server: RealServer) -> None:
     model = server.client.models.retrieve(server.model).model_dump()
-    assert model["status"] == "loaded"
-    assert model["id"] == server.model
+    [listed] = [entry.model_dump() for entry in server.client.models.list()]
+    trained = {"SmolLM2": 8192, "gemma": 32768}
+    for card in (model, listed):
+        assert card["status"] == "loaded"
+        assert card["max_model_len"] == card["context_length"] == card["context_window"] == 8192
+        assert card["meta"] == {"n_ctx": 8192, "n_ctx_train": trained[server.model.partition("-")[0]]}

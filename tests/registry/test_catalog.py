@@ -14,10 +14,12 @@ from server.llama.model import ModelLoadError
 from server.loaded_model import LoadedModel
 from server.model_settings import ModelSettings
 from server.registry import CatalogError, ModelOffer, offers
+from server.registry.offer import ContextLength
 from server.registry.opening import load
 from server.settings import Settings
 from tests.conftest import TinyModels
 from tests.fakes_web import ScriptedEngine
+from tests.tiny_model import TRAINING_CONTEXT
 
 
 def quiet_offers(settings: Settings) -> list[ModelOffer]:
@@ -56,6 +58,7 @@ def test_opening_reads_vocabulary_template_and_names(tiny_models: TinyModels) ->
     assert model.metadata["general.architecture"] == "qwen2"
     assert offer.read_metadata()["general.architecture"] == "qwen2"
     assert offer.estimate_need().total > path.stat().st_size
+    assert offer.read_context() == ContextLength(128, TRAINING_CONTEXT)
     model.close()
 
 
@@ -142,6 +145,7 @@ def test_a_folder_is_served_with_split_files_once_and_broken_ones_left_out(
     found = quiet_offers(Settings(models_dir=tmp_path))
     assert sorted(names(found)) == ["big", "deep/same", "one", "same", "two"]
     assert not any(offer.preload for offer in found)
+    assert {offer.read_context() for offer in found} == {ContextLength(TRAINING_CONTEXT, TRAINING_CONTEXT)}
     warnings = [record.getMessage() for record in caplog.records]
     assert len(warnings) == 2
     assert any("cut.gguf" in warning for warning in warnings)

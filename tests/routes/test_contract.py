@@ -38,6 +38,7 @@ NAMED = {"type": "function", "function": {"name": "get_weather"}}
 FUNCTIONS = {"functions": [tool["function"] for tool in (WEATHER, TIME)]}
 OPTIONS: list[dict[str, bool]] = [{}, {"include_usage": True}, {"include_obfuscation": True}]
 # Peers' fields that come where they have something to say, or were asked for.
+LENGTHS = ("max_model_len", "context_length", "context_window", "meta")
 BEYOND = ("reasoning_content", "token_ids", "prompt_token_ids", "prompt_logprobs", "debug")
 
 
@@ -170,7 +171,7 @@ def test_models(client: TestClient) -> None:
     listed = client.get("/v1/models").json()
     assert listed["object"] == "list"
     for card in (*listed["data"], client.get("/v1/models/fake").json()):
-        check(text_types.Model, card, beyond=("status", "defaults", "presets"))
+        check(text_types.Model, card, beyond=("status", "defaults", "presets", *LENGTHS))
 
 
 def test_errors(client: TestClient, engine: ScriptedEngine) -> None:

@@ -9,7 +9,17 @@ from server.app import create_app
 from server.settings import Settings
 from tests.fakes_web import loaded_model, registry_over
 
-CARD = {"id": "fake", "object": "model", "created": 1_700_000_000, "owned_by": "caravan", "status": "loaded"}
+CARD = {
+    "id": "fake",
+    "object": "model",
+    "created": 1_700_000_000,
+    "owned_by": "caravan",
+    "status": "loaded",
+    "max_model_len": 512,
+    "context_length": 512,
+    "context_window": 512,
+    "meta": {"n_ctx": 512, "n_ctx_train": 1024},
+}
 
 
 def test_list(client: TestClient) -> None:
@@ -33,6 +43,16 @@ def test_an_unknown_model_is_a_404(client: TestClient) -> None:
     assert response.status_code == 404
     assert "'none'" in response.json()["error"]["message"]
     assert "'fake'" in response.json()["error"]["message"]
+
+
+def test_a_model_that_is_not_loaded_tells_the_context_that_is_foreseen() -> None:
+    with TestClient(create_app(Settings(), registry_over(loaded_model()))) as client:
+        [listed] = client.get("/v1/models").json()["data"]
+        shown = client.get("/v1/models/fake").json()
+    for card in (listed, shown):
+        assert card["status"] == "available"
+        assert {card[name] for name in ("max_model_len", "context_length", "context_window")} == {256}
+        assert card["meta"] == {"n_ctx": 256, "n_ctx_train": 1024}
 
 
 def test_one_model_shows_its_effective_defaults_and_the_presets() -> None:
