@@ -149,7 +149,9 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, tracing:
             allow_headers=["*"],
             expose_headers=_SHOWN_HEADERS,
         )
-    app.add_middleware(Journal, metrics=metrics, tracing=tracing, routes=all_routes(app, [*_ROUTERS, docs.router]))
+    app.add_middleware(
+        Journal, metrics=metrics, tracing=tracing, routes=all_routes(app, [*_ROUTERS, docs.router])
+    )
 
 
 def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:

@@ -37,8 +37,8 @@ TOOLS: dict[str, Any] = {"tools": [WEATHER, TIME, SQL]}
 NAMED = {"type": "function", "function": {"name": "get_weather"}}
 FUNCTIONS = {"functions": [tool["function"] for tool in (WEATHER, TIME)]}
 OPTIONS: list[dict[str, bool]] = [{}, {"include_usage": True}, {"include_obfuscation": True}]
-# Peers' fields that come where they have something to say, or were asked for.
 LENGTHS = ("max_model_len", "context_length", "context_window", "meta")
+# Peers' fields that come where they have something to say, or were asked for.
 BEYOND = ("reasoning_content", "token_ids", "prompt_token_ids", "prompt_logprobs", "debug")
 
 
