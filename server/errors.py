@@ -17,6 +17,7 @@
     |   +-- ModelNotFoundError         404 model_not_found
     +-- RateLimitError                 429 rate_limit_exceeded (with Retry-After)
     +-- ServerError                    500 server_error
+        +-- BrokenConstraintError      500 constraint_broken (the answer is not what it had to be)
         +-- EngineFailedError          500 engine_error      (the request was running when the engine failed)
         +-- EngineUnavailableError     503 engine_unavailable (with Retry-After)
             +-- ModelUnavailableError  503 model_unavailable  (it loads, or could not be loaded)
@@ -142,6 +143,12 @@ class RateLimitError(CaravanError):
 
 class ServerError(CaravanError):
     """A fault on this side of the wire."""
+
+
+class BrokenConstraintError(ServerError):
+    """An answer has ended and is not what the request asked of it, although it was kept to that."""
+
+    code = "constraint_broken"
 
 
 class EngineFailedError(ServerError):

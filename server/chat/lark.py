@@ -1,25 +1,24 @@
 """Writing llguidance's dialect of Lark: what all grammars of tool calls are put together from."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from server.chat.tool_spec import INPUT, ToolSpec
+from server.json_grammar.rules import Rules, in_slashes, literal_pattern, quoted
+from server.json_grammar.writing import OPTIONS, expression
 
-# As in `server.engine.grammar`; a test compares the two.
-JSON_OPTIONS = {"whitespace_pattern": r"( |\n[ \t]{0,40})", "lenient": False, "coerce_one_of": False}
-_SPACE = f"(?:{JSON_OPTIONS['whitespace_pattern']})?"
+_SPACE = f"(?:{OPTIONS['whitespace_pattern']})?"
 # What a schema may refer to.
 DEFINITIONS = ("$defs", "definitions")
 
 
-class LarkWriter:
+class LarkWriter(Rules):
     """Rules under way to a grammar. `marker_ids` are the markers that are one token each in this model."""
 
     def __init__(self, marker_ids: Mapping[str, int]) -> None:
+        super().__init__()
         self.marker_ids = marker_ids
-        self._rules: list[str] = []
         found = "|".join(map(re.escape, sorted(marker_ids, key=len, reverse=True)))
         self._split = re.compile(f"({found})") if found else None
 
@@ -27,7 +26,7 @@ class LarkWriter:
         """Exactly this text."""
         parts = self._split.split(text) if self._split else [text]
         return " ".join(
-            f"<[{self.marker_ids[part]}]>" if part in self.marker_ids else _quoted(part)
+            f"<[{self.marker_ids[part]}]>" if part in self.marker_ids else quoted(part)
             for part in parts
             if part
         )
@@ -35,7 +34,7 @@ class LarkWriter:
     def json(self, schema: Mapping[str, Any], root: Mapping[str, Any] | None = None) -> str:
         """JSON of a schema, which may refer to definitions at the root of the one it stands in."""
         definitions = {key: root[key] for key in DEFINITIONS if root and key in root}
-        return f"%json {json.dumps({**definitions, **schema, 'x-guidance': JSON_OPTIONS})}"
+        return expression({**definitions, **schema})
 
     def arguments(self, tool: ToolSpec) -> str:
         """JSON of a tool's arguments, which are always an object."""
@@ -52,61 +51,21 @@ class LarkWriter:
     def _nested(self, rules: str) -> str:
         return self.rule(f"%lark {{\n{rules}\n}}")
 
-    def rule(self, body: str) -> str:
-        """The name of a new rule."""
-        name = f"r{len(self._rules)}"
-        self._rules.append(f"{name}: {body}")
-        return name
-
-    def terminal(self, pattern: str) -> str:
-        """The name of a new terminal, given by a regular expression."""
-        name = f"T{len(self._rules)}"
-        self._rules.append(f"{name}: /{_in_slashes(pattern)}/")
-        return name
-
     def until(self, end: str, *patterns: str) -> str:
         """Text that matches some patterns as a whole and holds no `end`, and then `end`.
 
         White space around an `end` belongs to it, but may as well stand in the text.
         """
         name = f"T{len(self._rules)}"
-        without = f"~/(?s:.*){_literal_pattern(end.strip())}(?s:.*)/"
-        text = " & ".join([*(f"/{_in_slashes(pattern)}/" for pattern in patterns or ("(?s:.*)",)), without])
+        without = f"~/(?s:.*){literal_pattern(end.strip())}(?s:.*)/"
+        text = " & ".join([*(f"/{in_slashes(pattern)}/" for pattern in patterns or ("(?s:.*)",)), without])
         before, *rest = self._split.split(end, 1) if self._split else [end]
         if rest:
-            self._rules.append(f"{name}: ({text}) {_quoted(before)}" if before else f"{name}: {text}")
+            self._rules.append(f"{name}: ({text}) {quoted(before)}" if before else f"{name}: {text}")
             return f"{name} {self.literal(''.join(rest))}"
         # One terminal of both: where a text of its own would stop is the first place that is possible.
-        self._rules.append(f"{name}: ({text}) {_quoted(end)}")
+        self._rules.append(f"{name}: ({text}) {quoted(end)}")
         return name
-
-    def sequence(self, items: Sequence[tuple[str, bool]], separator: str) -> str:
-        """Items in their order, separated; those that are not required may be left out."""
-        first, rest = "", ""
-        for item, is_required in reversed(items):
-            chosen = self.rule(f"{item} {rest}".strip())
-            optional = f"({chosen} | {first})" if first else f"({chosen})?"
-            first = chosen if is_required else optional
-            step = f"{separator} {item}"
-            rest = self.rule(f"{step if is_required else f'({step})?'} {rest}".strip())
-        return first or '""'
-
-    def finish(self, start: str) -> str:
-        """The grammar."""
-        return "\n".join([f"start: {start}", *self._rules])
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _literal_pattern(text: str) -> str:
-    return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):X}}}" for c in text)
-
-
-def _in_slashes(pattern: str) -> str:
-    """A regular expression as it stands in Lark."""
-    return re.sub(r"(\\.)|/", lambda match: match[1] or "\\/", pattern, flags=re.DOTALL).replace("\n", "\\n")
 
 
 def either(options: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ from server.engine.gbnf.syntax import GbnfError
 from server.engine.gbnf.tokens import TokenNames
 from server.engine.lark_breadth import MAX_BREADTH, breadth
 from server.engine.params import Constraint
+from server.json_grammar.writing import RoundedError, expression
 from server.llama.deep_stack import DeepStack
 
 # Fuel is what bounds time: reading a grammar takes at most some tenths of a second, a step's mask some
@@ -45,8 +46,6 @@ RECURSION = 262_144
 # and on without a choice.
 _UNFORCED = '\n%llguidance {"no_forcing": true}\n'
 _MAX_FORCING = 32_768
-# Enough for any indented style, too little to babble in.
-_WHITESPACE = r"( |\n[ \t]{0,40})"
 
 _PLACE = re.compile(r"^(?:at )?(\d+)\((\d+)\): *")
 _CARET = re.compile(r"regex parse error:\n    (?P<line>.*)\n    (?P<indent> *)\^")
@@ -74,12 +73,13 @@ class GrammarCompiler:
     def __init__(self) -> None:
         self._stack = DeepStack()
 
-    def from_schema(self, schema: dict[str, Any], *, are_exclusive: bool = False) -> Constraint:
-        """JSON that satisfies a schema, whose keywords are known to be sound.
-
-        `are_exclusive` says that the schemas of each `oneOf` are known to exclude each other.
-        """
-        return self._checked(f"start: {json_lark(schema, are_exclusive=are_exclusive)}", forces=True)
+    def from_schema(self, schema: dict[str, Any]) -> Constraint:
+        """JSON that satisfies a schema, whose keywords are known to be sound."""
+        try:
+            written = expression(schema)
+        except RoundedError as error:
+            raise GrammarError(str(error)) from error
+        return self._checked(f"start: {written}", forces=True)
 
     def from_regex(self, pattern: str) -> Constraint:
         """Text that matches a regular expression, in Rust's syntax, as a whole."""
@@ -147,12 +147,6 @@ class GrammarCompiler:
         if fault:
             raise (explain or _located)(fault)
         return Constraint(grammar)
-
-
-def json_lark(schema: dict[str, Any], *, are_exclusive: bool = False) -> str:
-    """The right side of a Lark rule for JSON of a schema whose keywords are known to be sound."""
-    options = {"whitespace_pattern": _WHITESPACE, "lenient": False, "coerce_one_of": are_exclusive}
-    return f"%json {json.dumps({**schema, 'x-guidance': options})}"
 
 
 def _fault(grammar: str, find_fault: Callable[[str], str]) -> str:

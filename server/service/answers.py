@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 import anyio.to_thread
 
@@ -10,6 +10,7 @@ from schemas.common import FinishReason
 from server import record
 from server.engine.outputs import FinishReason as EngineFinishReason
 from server.engine.outputs import TokenOutput
+from server.errors import BrokenConstraintError
 from server.service.choice_streams import ChoiceStream
 from server.service.choices import FinishedChoice, Shape
 from server.service.constraints.verdict import Verdict
@@ -57,12 +58,9 @@ class Answer:
                 outputs[output.index].append(output)
         last = {index: news[-1] for index, news in enumerate(outputs)}
         replies = [self._shape.reply("".join(output.text for output in news)) for news in outputs]
-        await judge(
-            self._verdict,
-            self._generation.model.id,
-            [None if reply.calls else reply.content for reply in replies],
-            last,
-        )
+        for index, reply in enumerate(replies):
+            content = None if reply.calls else reply.content
+            await judge(self._verdict, self._generation.model.id, content, last[index])
         kept = self._plan.kept([last[index] for index in range(self._generation.num_choices)])
         choices = [
             FinishedChoice(
@@ -101,16 +99,19 @@ class Answer:
                 yield ready
                 ready = []
             async for output in generation:
-                ready += self._news(streams[output.index], output)
+                news = list(self._news(streams[output.index], output))
                 if output.finish_reason is not None:
                     last[output.index] = output
+                    # Nothing may say that it has ended well unless it has.
+                    content = streams[output.index].content
+                    await judge(self._verdict, generation.model.id, content, output)
+                ready += news
                 if ready and len(last) < len(streams):
                     yield ready
                     ready = []
             if self._with_usage:
                 ready.append(to_json(self._shape.usage_chunk(generation.usage())))
             yield [*ready, DONE]
-            await judge(self._verdict, generation.model.id, [stream.content for stream in streams], last)
 
     def _news(self, stream: ChoiceStream, output: TokenOutput) -> Iterator[bytes]:
         """What an output brings to its choice."""
@@ -121,23 +122,19 @@ class Answer:
             yield from stream.close(reason, debug, NOTHING if output.text else Told.by(output))
 
 
-async def judge(
-    verdict: Verdict | None, model_id: str, contents: Sequence[str | None], last: Mapping[int, TokenOutput]
-) -> None:
-    """Hold what has ended by itself against its constraint, calls excepted.
+async def judge(verdict: Verdict | None, model_id: str, content: str | None, last: TokenOutput) -> None:
+    """Hold what has ended by itself against its constraint, calls (no `content`) excepted.
 
-    A breach is a fault of ours, for the log and the metrics.
+    A breach is a fault of ours, for the log, the metrics and the client: raises BrokenConstraintError.
     """
-    if verdict is None:
+    if verdict is None or content is None or last.finish_reason is not EngineFinishReason.STOP:
         return
-    for index, output in last.items():
-        content = contents[index]
-        if output.finish_reason is EngineFinishReason.STOP and content is not None:
-            fault = await anyio.to_thread.run_sync(verdict.fault, content)
-            if fault is not None:
-                if (metrics := record.current().metrics) is not None:
-                    metrics.constraint_violations.labels(model_id).inc()
-                log.error("answer %s breaks its constraint: %s", output.request_id, fault)
+    fault = await anyio.to_thread.run_sync(verdict.fault, content)
+    if fault is not None:
+        if (metrics := record.current().metrics) is not None:
+            metrics.constraint_violations.labels(model_id).inc()
+        log.error("answer %s breaks its constraint: %s", last.request_id, fault)
+        raise BrokenConstraintError(f"The answer broke its constraint and must not be used: {fault}.")
 
 
 def wire_reason(reason: EngineFinishReason | None) -> FinishReason:

@@ -16,6 +16,7 @@ from schemas.base import Schema
 from schemas.kinds import UNSUPPORTED
 from server.errors import InvalidRequestError, UnsupportedParameterError
 from server.service import surrogates
+from server.service.constraints.exact_numbers import mark_rounded
 from server.service.extra_fields import Extra, extras, extras_at, joined, judge
 from server.service.offered_elsewhere import left_out
 from server.service.unsupported import PART_TYPES
@@ -72,6 +73,7 @@ def parse(schema: type[S], body: bytes, *, strict: bool) -> Parsed[S]:
             # A misspelt field is also a missing one, and the misspelling says more.
             judge(schema, _extras_around(schema, body, fault), strict=strict)
         raise _translate(schema, fault) from error
+    mark_rounded(request, body)
     offered = left_out(request, strict=strict)
     return Parsed(request, judge(schema, extras(request), request, strict=strict) + offered)
 

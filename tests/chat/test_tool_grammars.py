@@ -10,10 +10,9 @@ import pytest
 from llguidance import LLMatcher, LLTokenizer
 
 from server.chat.families import ModelFamily
-from server.chat.lark import JSON_OPTIONS, LarkWriter
+from server.chat.lark import LarkWriter
 from server.chat.tool_parsers import FORMATS
 from server.chat.tool_spec import ToolSpec, custom_tool
-from server.engine.grammar import json_lark
 from server.errors import InvalidRequestError
 from tests.chat.transcripts import TOOLS, TRANSCRIPTS, Answer, Transcript, joined
 
@@ -210,12 +209,6 @@ def test_what_plain_text_cannot_promise_is_refused() -> None:
     assert caught.value.param == "tools"
     matcher(FORMATS["qwen_coder"].grammar([loose], parallel=True))
     matcher(FORMATS["hermes"].grammar([strict], parallel=True))
-
-
-def test_json_is_written_as_in_constraints() -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
-    assert LarkWriter({}).json(schema) == json_lark(schema)
-    assert JSON_OPTIONS
 
 
 BARE = [name for name, form in FORMATS.items() if form.is_bare]

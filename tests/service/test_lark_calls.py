@@ -43,7 +43,9 @@ def call(name: str, text: str) -> str:
 
 def test_several_grammars_and_other_answers_go_together() -> None:
     tools = [custom("patch", APPLY_PATCH), PLAIN, custom("sum", ARITHMETIC)]
-    grammar = calls(*tools, otherwise='start: "no" | "never"').constraint(GrammarCompiler()).grammar
+    grammar = (
+        calls(*tools, otherwise='start: "no" | "never"').constraint(GrammarCompiler()).constraint.grammar
+    )
     patch, total = EXAMPLES[APPLY_PATCH][1], EXAMPLES[ARITHMETIC][1]
     for text in (
         "no",
@@ -57,7 +59,7 @@ def test_several_grammars_and_other_answers_go_together() -> None:
 
 
 def test_what_users_write_is_not_forced_at_once() -> None:
-    grammar = calls(custom("same", 'start: "a"')).constraint(GrammarCompiler()).grammar
+    grammar = calls(custom("same", 'start: "a"')).constraint(GrammarCompiler()).constraint.grammar
     assert '%llguidance {"no_forcing": true}' in grammar
 
 

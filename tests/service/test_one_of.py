@@ -8,7 +8,8 @@ import pytest
 from schemas.structured import ConstraintFields
 from server.errors import InvalidRequestError
 from server.service.constraints.compiler import ConstraintCompiler
-from server.service.constraints.one_of import all_exclusive
+from server.service.constraints.one_of import exclusive
+from server.service.constraints.plain import plain, schemas_of
 
 
 def tagged(value: object, *, required: bool = True, **more: object) -> dict[str, Any]:
@@ -65,6 +66,11 @@ OVERLAPPING: list[list[Any]] = [
     [True, {"type": "string"}],
 ]
 DEFINITIONS = {"a": tagged("a"), "b": {"$ref": "#/$defs/c"}, "c": tagged("b")}
+
+
+def all_exclusive(root: dict[str, Any]) -> bool:
+    written = plain(root).schema
+    return exclusive(written) == {id(schema) for schema in schemas_of(written) if "oneOf" in schema}
 
 
 @pytest.mark.parametrize("schemas", EXCLUSIVE, ids=str)

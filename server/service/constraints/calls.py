@@ -1,20 +1,42 @@
 """Calls of tools as constraints: arguments keep to their schemas, as far as those can be enforced."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from server.beginning import Beginning
 from server.chat.tool_spec import ToolSpec
 from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.params import Constraint
 from server.errors import InvalidRequestError
-from server.service.constraints import schema_check
+from server.json_grammar.writing import RoundedError
+from server.json_pointer import pointer
+from server.service.constraints.lax import kept, nothing
 from server.service.constraints.located import located
-from server.service.constraints.schema_check import SchemaError
+from server.service.constraints.plain import PlainSchema, SchemaError, plain
+from server.service.constraints.prepared import prepared
+from server.service.constraints.strict import check_strict
 from server.service.tool_request import OfferedTool
 
-_ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
+
+@dataclass(frozen=True)
+class BoundCalls:
+    """A constraint for the engine, and the keywords that it does not keep to, by path and JSON pointer."""
+
+    constraint: Constraint
+    unenforced: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Tool:
+    """A tool with its schema as it is kept to. `original` has it as it came."""
+
+    original: OfferedTool
+    spec: ToolSpec
+    unenforced: tuple[str, ...] = ()
+
+    @property
+    def has_to_hold(self) -> bool:
+        return self.spec.strict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,50 +66,73 @@ class Calls:
         otherwise = None if self.otherwise is None else self.otherwise.grammar
         return [self.model_id, self.param, tools, self.is_parallel, self.after, self.begins, otherwise]
 
-    def constraint(self, grammars: GrammarCompiler) -> Constraint:
+    def constraint(self, grammars: GrammarCompiler) -> BoundCalls:
         """The grammar, checked. Raises InvalidRequestError.
 
-        A strict tool whose schema cannot be enforced is refused at the place; another one's arguments are
-        then any JSON object.
+        A strict tool whose schema cannot be enforced is refused at the place; of another one's schema, as
+        much is kept to as can be.
         """
-        tools = [_with_rules(grammars, _checked(tool)) for tool in self.tools]
+        tools = [_with_rules(grammars, _plain(tool)) for tool in self.tools]
         try:
             return self._compiled(grammars, tools)
-        except GrammarError:
+        except (GrammarError, RoundedError):
             # The whole does not say which tool is to blame.
-            tools = [_compilable(grammars, tool) for tool in tools]
+            tools = [_with_rules(grammars, _compilable(grammars, tool)) for tool in self.tools]
         try:
             return self._compiled(grammars, tools)
-        except GrammarError:
-            tools = [tool if tool.spec.strict else _relaxed(tool) for tool in tools]
+        except (GrammarError, RoundedError):
+            tools = [tool if tool.has_to_hold else _kept(tool.original, nothing()) for tool in tools]
         try:
             return self._compiled(grammars, tools)
         except GrammarError as error:
             message = f"'{self.param}' cannot be used together: {error.message}."
             raise InvalidRequestError(message, param=self.param, code="invalid_constraint") from error
 
-    def _compiled(self, grammars: GrammarCompiler, tools: Sequence[OfferedTool]) -> Constraint:
+    def _compiled(self, grammars: GrammarCompiler, tools: Sequence[_Tool]) -> BoundCalls:
         text = self.write([tool.spec for tool in tools])
         if self.otherwise is not None:
             nested = f"bound: %lark {{\n{self.otherwise.grammar}\n}}\ncalls: %lark {{\n{text}\n}}"
             text = f"start: bound | calls\n{nested}"
         is_ours = all(tool.spec.input_grammar is None for tool in tools)
-        return grammars.from_tool_grammar(text, self.after, self.begins, forces=is_ours)
+        made = grammars.from_tool_grammar(text, self.after, self.begins, forces=is_ours)
+        return BoundCalls(made, tuple(place for tool in tools for place in tool.unenforced))
 
 
-def _checked(tool: OfferedTool) -> OfferedTool:
-    """The tool if its schema's keywords can be enforced, and what is left of it otherwise."""
-    schema = dict(tool.spec.parameters)
+def _plain(tool: OfferedTool) -> _Tool:
+    """The tool with its schema written plainly, whether that makes a grammar or not."""
     try:
-        schema_check.check(schema)
-        if tool.spec.strict and not tool.is_custom:
-            schema_check.check_strict(schema)
+        return _kept(tool, _read(tool))
     except SchemaError as error:
-        return _without_schema(tool, error)
-    return tool
+        if tool.spec.strict:
+            raise _refusal(tool, error) from error
+        return _kept(tool, nothing())
 
 
-def _with_rules(grammars: GrammarCompiler, tool: OfferedTool) -> OfferedTool:
+def _read(tool: OfferedTool) -> PlainSchema:
+    found = plain(dict(tool.spec.parameters), is_lax=not tool.spec.strict)
+    if tool.spec.strict and not tool.is_custom:
+        check_strict(found)
+    return found
+
+
+def _compilable(grammars: GrammarCompiler, tool: OfferedTool) -> _Tool:
+    schema = dict(tool.spec.parameters)
+    if not tool.spec.strict:
+        return _kept(tool, kept(grammars, schema))
+    try:
+        return _kept(tool, located(grammars, schema).plain)
+    except SchemaError as error:
+        raise _refusal(tool, error) from error
+
+
+def _kept(tool: OfferedTool, found: PlainSchema) -> _Tool:
+    # Arguments are an object, whatever is left of their schema.
+    schema = {**prepared(found).schema, "type": "object"}
+    unenforced = tuple(f"{tool.path}.parameters#{pointer(path)}" for path in found.unenforced)
+    return _Tool(tool, replace(tool.spec, parameters=schema), unenforced)
+
+
+def _with_rules(grammars: GrammarCompiler, tool: _Tool) -> _Tool:
     """The tool with the rules of its input's grammar, if it has one."""
     if tool.spec.input_grammar is None:
         return tool
@@ -95,7 +140,7 @@ def _with_rules(grammars: GrammarCompiler, tool: OfferedTool) -> OfferedTool:
         rules = grammars.quoted_rules(tool.spec.input_grammar)
     except GrammarError as error:
         place = "" if error.line is None else f"at line {error.line}, column {error.column}: "
-        raise _input_refusal(tool, f"{place}{error.message}") from error
+        raise _input_refusal(tool.original, f"{place}{error.message}") from error
     return replace(tool, spec=replace(tool.spec, input_rules=rules))
 
 
@@ -105,23 +150,9 @@ def _input_refusal(tool: OfferedTool, complaint: str) -> InvalidRequestError:
     return InvalidRequestError(message, param=param, code="invalid_constraint")
 
 
-def _compilable(grammars: GrammarCompiler, tool: OfferedTool) -> OfferedTool:
-    try:
-        located(grammars, dict(tool.spec.parameters))
-    except SchemaError as error:
-        return _without_schema(tool, error)
-    return tool
-
-
-def _without_schema(tool: OfferedTool, error: SchemaError) -> OfferedTool:
-    if not tool.spec.strict:
-        return _relaxed(tool)
+def _refusal(tool: OfferedTool, error: SchemaError) -> InvalidRequestError:
     if tool.is_custom:
-        raise _input_refusal(tool, error.message) from error
+        return _input_refusal(tool, error.message)
     param = f"{tool.path}.parameters"
     message = f"'{param}' at {error.pointer}: {error.message}.".replace("..", ".")
-    raise InvalidRequestError(message, param=param, code="invalid_constraint") from error
-
-
-def _relaxed(tool: OfferedTool) -> OfferedTool:
-    return replace(tool, spec=replace(tool.spec, parameters=_ANY_OBJECT))
+    return InvalidRequestError(message, param=param, code="invalid_constraint")

@@ -1,6 +1,7 @@
 """Constraints of requests into grammars: checked and compiled beside the event loop, in bounded time."""
 
 import hashlib
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,22 +10,30 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from schemas.structured import ConstraintFields
+from server import record
 from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.params import Constraint, SamplingParams
 from server.errors import InvalidRequestError
+from server.json_pointer import pointer
 from server.loaded_model import TextVocab
-from server.service.constraints import schema_check
-from server.service.constraints.calls import Calls
+from server.service.constraints.calls import BoundCalls, Calls
 from server.service.constraints.lane import Compiling, Lane
 from server.service.constraints.located import located
+from server.service.constraints.plain import SchemaError, plain
 from server.service.constraints.request import Kind, Wanted, wanted
-from server.service.constraints.schema_check import SchemaError
+from server.service.constraints.strict import check_strict
 from server.service.constraints.verdict import Verdict
 
 T = TypeVar("T")
 
-COMPILE_SECONDS = 5.0
+log = logging.getLogger(__name__)
 
+COMPILE_SECONDS = 5.0
+# The header that names keywords of schemas which an answer need not keep to.
+UNENFORCED = "x-caravan-unenforced"
+
+_MAX_LOGGED = 20
+_MAX_LINE = 1_000
 _MAX_BYTES = 262_144
 _NUM_KEPT = 256
 # Constraints of no more bytes than these do not wait for larger ones.
@@ -40,6 +49,7 @@ class Compiled:
 
     constraint: Constraint
     verdict: Verdict
+    unenforced: tuple[str, ...] = ()
 
 
 class ConstraintCompiler:
@@ -61,7 +71,7 @@ class ConstraintCompiler:
         request = wanted(fields)
         if request is None:
             return None
-        source = msgspec.json.encode(request.source)
+        source = msgspec.json.encode(request.source, enc_hook=repr)
         if len(source) > _MAX_BYTES:
             raise _refusal(request, f"is larger than {_MAX_BYTES} bytes")
         try:
@@ -75,21 +85,23 @@ class ConstraintCompiler:
         except (GrammarError, SchemaError) as error:
             # The same failure may be told to several requests, under different names of the field.
             raise _refusal(request, _complaint(error)) from error
+        _tell(compiled.unenforced)
         # Others may have named it in another field.
         return replace(compiled, constraint=msgspec.structs.replace(compiled.constraint, param=request.param))
 
     async def compile_calls(self, calls: Calls) -> Constraint:
         """Calls of a request's tools; raises InvalidRequestError that names the tool and the place."""
-        source = msgspec.json.encode(calls.identity())
+        source = msgspec.json.encode(calls.identity(), enc_hook=repr)
         if len(source) > _MAX_BYTES:
             message = f"'{calls.param}' have schemas of more than {_MAX_BYTES} bytes."
             raise InvalidRequestError(message, param=calls.param, code="invalid_constraint")
         try:
-            made = await self._remembered(b"calls\0" + source, calls.constraint)
-            return msgspec.structs.replace(made, param=calls.param)
+            made: BoundCalls = await self._remembered(b"calls\0" + source, calls.constraint)
         except TimeoutError:
             message = f"'{calls.param}' take longer than {self._seconds:g} s to compile."
             raise InvalidRequestError(message, param=calls.param, code="invalid_constraint") from None
+        _tell(made.unenforced)
+        return msgspec.structs.replace(made.constraint, param=calls.param)
 
     async def _remembered(
         self, source: bytes, work: Callable[[GrammarCompiler], T], names: TextVocab | None = None
@@ -117,12 +129,25 @@ def _compiled(grammars: GrammarCompiler, request: Wanted, names: TextVocab | Non
         case Kind.CHOICE:
             constraint = grammars.from_choices(cast(list[str], request.source))
         case _:
-            assert isinstance(request.source, dict)
-            schema_check.check(request.source)
-            if request.kind is Kind.STRICT_SCHEMA:
-                schema_check.check_strict(request.source)
-            constraint = located(grammars, request.source)
+            return _compiled_schema(grammars, request, cast(dict[str, Any], request.source))
     return Compiled(constraint, Verdict(request))
+
+
+def _compiled_schema(grammars: GrammarCompiler, request: Wanted, schema: dict[str, Any]) -> Compiled:
+    found = plain(schema)
+    if request.kind is Kind.STRICT_SCHEMA:
+        check_strict(found)
+    made = located(grammars, schema)
+    unenforced = tuple(f"{request.param}#{pointer(path)}" for path in found.unenforced)
+    return Compiled(made.constraint, Verdict(request, found.schema), unenforced)
+
+
+def _tell(unenforced: tuple[str, ...]) -> None:
+    """Say what of the request's schemas is not kept to."""
+    if unenforced:
+        record.current().note(UNENFORCED, unenforced)
+        shown = ", ".join(unenforced[:_MAX_LOGGED])
+        log.info("not enforced, %d in all: %s", len(unenforced), shown[:_MAX_LINE])
 
 
 def constraint(compiled: Compiled | None) -> Constraint | None:

@@ -1,12 +1,16 @@
-"""JSON Schema's keywords as this server enforces them: what each may hold, and where schemas are in it."""
+"""JSON Schema's keywords, from draft 04 to 2020-12: what each may hold, and which are enforced."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
+
+from server.json_grammar.numbers import MAX_DIGITS, is_number, kept_step
+from server.service.constraints.exact_numbers import Rounded
 
 Check = Callable[[Any], str | None]
 
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
+# Those that are enforced; others are annotations, as any format is by the standard.
 FORMATS = (
     "date-time",
     "time",
@@ -19,6 +23,9 @@ FORMATS = (
     "uuid",
     "uri",
 )
+NOT_ENFORCED = "is not supported: it would not be enforced"
+
+_TOO_FINE = "has more digits than can be kept exactly"
 
 
 def _anything(_value: object) -> None:
@@ -29,18 +36,29 @@ def _is(kind: type, words: str) -> Check:
     return lambda value: None if isinstance(value, kind) else f"must be {words}"
 
 
-def _number(value: object) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "must be a number"
-    return None if math.isfinite(value) else "must be a finite number"
+def _number(value: Any) -> str | None:  # noqa: ANN401 (any JSON value)
+    return _value(value) if is_number(value) else "must be a number"
 
 
-def _positive(value: Any) -> str | None:  # noqa: ANN401 (a number, once `_number` has looked at it)
-    return _number(value) or (None if value > 0 else "must be above 0")
+def _end(value: object) -> str | None:
+    """Draft 04 has booleans here."""
+    return None if isinstance(value, bool) else _number(value)
+
+
+def _step(value: Any) -> str | None:  # noqa: ANN401 (a number, once `_number` has looked at it)
+    fault = _number(value) or (None if value > 0 else "must be above 0")
+    if fault is not None:
+        return fault
+    return None if kept_step(value) is not None else "has more digits than can be enforced"
 
 
 def _count(value: object) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and 0 <= value < 2**31
+        and value % 1 == 0
+    ):
         return None
     return "must be a whole number from 0 to 2147483647"
 
@@ -52,12 +70,24 @@ def _type(value: object) -> str | None:
     return f"must be one of {', '.join(TYPES)}, or an array of these"
 
 
-def _format(value: object) -> str | None:
-    return None if value in FORMATS else f"must be one of {', '.join(FORMATS)}"
+def _value(value: Any) -> str | None:  # noqa: ANN401 (any JSON value)
+    """What is compared with answers has to be what the client wrote."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return next((fault for item in inner if (fault := _value(item)) is not None), None)
+    if isinstance(value, float) and (isinstance(value, Rounded) or not math.isfinite(value)):
+        return _TOO_FINE
+    return _TOO_FINE if is_number(value) and abs(value) >= 10**MAX_DIGITS else None
 
 
 def _values(value: object) -> str | None:
-    return None if isinstance(value, list) and value else "must be an array with at least one value"
+    if isinstance(value, list) and value:
+        return _value(value)
+    return "must be an array with at least one value"
+
+
+def _schemas(value: object) -> str | None:
+    return None if isinstance(value, list) and value else "must be an array with at least one schema"
 
 
 def _names(value: object) -> str | None:
@@ -65,94 +95,70 @@ def _names(value: object) -> str | None:
     return None if ok else "must be an array of strings"
 
 
-def _reference(value: object) -> str | None:
-    ok = isinstance(value, str) and (value == "#" or value.startswith("#/"))
-    return None if ok else "must point into this schema, as '#/$defs/name' does"
-
-
-def _only(*neutral: object) -> Check:
-    """For keywords that are not enforced, with the values that ask for nothing."""
-    return lambda value: (
-        None if any(value is n for n in neutral) else "is not supported: it would not be enforced"
-    )
-
-
 _SCHEMA = _is(dict | bool, "a schema: an object or a boolean")  # type: ignore[arg-type]
-_SCHEMAS = _is(dict, "an object whose values are schemas")
+_ITEMS = _is(dict | bool | list, "a schema: an object or a boolean")  # type: ignore[arg-type]
+_MAP = _is(dict, "an object whose values are schemas")
+_LIST = _is(list, "an array of schemas")
+_TEXT = _is(str, "a string")
 
 CHECKS: dict[str, Check] = {
     "type": _type,
     "enum": _values,
-    "const": _anything,
-    "$ref": _reference,
-    "$defs": _SCHEMAS,
-    "definitions": _SCHEMAS,
-    "anyOf": _values,
-    "oneOf": _values,
-    "allOf": _values,
-    "properties": _SCHEMAS,
-    "patternProperties": _SCHEMAS,
+    "const": _value,
+    "$ref": _TEXT,
+    "$recursiveRef": _TEXT,
+    "$dynamicRef": _TEXT,
+    "$defs": _MAP,
+    "definitions": _MAP,
+    "anyOf": _schemas,
+    "oneOf": _schemas,
+    "allOf": _LIST,
+    "not": _SCHEMA,
+    "if": _SCHEMA,
+    "then": _SCHEMA,
+    "else": _SCHEMA,
+    "properties": _MAP,
+    "patternProperties": _MAP,
     "additionalProperties": _SCHEMA,
+    "unevaluatedProperties": _SCHEMA,
+    "propertyNames": _SCHEMA,
+    "dependentSchemas": _MAP,
+    "dependentRequired": _is(dict, "an object whose values are arrays of strings"),
+    "dependencies": _is(dict, "an object whose values are schemas or arrays of strings"),
     "required": _names,
     "minProperties": _count,
     "maxProperties": _count,
-    "items": _SCHEMA,
-    "prefixItems": _values,
+    "items": _ITEMS,
+    "prefixItems": _LIST,
+    "additionalItems": _SCHEMA,
+    "unevaluatedItems": _SCHEMA,
+    "contains": _SCHEMA,
+    "minContains": _count,
+    "maxContains": _count,
     "minItems": _count,
     "maxItems": _count,
+    "uniqueItems": _is(bool, "a boolean"),
     "minLength": _count,
     "maxLength": _count,
-    "pattern": _is(str, "a string"),
-    "format": _format,
+    "pattern": _TEXT,
+    "format": _anything,
     "minimum": _number,
     "maximum": _number,
-    "exclusiveMinimum": _number,
-    "exclusiveMaximum": _number,
-    "multipleOf": _positive,
-    "uniqueItems": _only(False),
-    "nullable": _only(False),
-    "unevaluatedProperties": _only(True),
-    "unevaluatedItems": _only(True),
-} | dict.fromkeys(
-    # They say nothing about which JSON is valid.
+    "exclusiveMinimum": _end,
+    "exclusiveMaximum": _end,
+    "multipleOf": _step,
+}
+
+# They say nothing about which JSON is valid.
+ANNOTATIONS = frozenset(
     (
-        "$schema",
-        "$id",
-        "$anchor",
-        "$comment",
-        "title",
-        "description",
-        "default",
-        "example",
-        "examples",
-        "deprecated",
-        "readOnly",
-        "writeOnly",
-        "contentEncoding",
-        "contentMediaType",
-        "discriminator",
-    ),
-    _anything,
+        *("$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment"),
+        *("title", "description", "default", "example", "examples", "deprecated", "readOnly", "writeOnly"),
+        *("contentEncoding", "contentMediaType", "contentSchema", "discriminator", "xml", "externalDocs"),
+    )
 )
 
-_MAPS = ("$defs", "definitions", "properties", "patternProperties")
-_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
-_SINGLE = ("additionalProperties", "items")
 
-
-def check_of(keyword: str) -> Check:
-    """What a keyword may hold; nothing for one that is unknown here, so that a misspelt one is noticed."""
-    if keyword.startswith("x-") and keyword != "x-guidance":
-        return _anything
-    return CHECKS.get(keyword, _only())
-
-
-def subschemas(schema: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The schemas directly inside a schema whose keywords hold what they may, each with its path."""
-    for keyword, value in schema.items():
-        if keyword in _MAPS:
-            yield from (((keyword, name), inner) for name, inner in value.items())
-        elif keyword in _LISTS:
-            yield from (((keyword, str(index)), inner) for index, inner in enumerate(value))
-        elif keyword in _SINGLE:
-            yield (keyword,), value
+def is_annotation(keyword: str) -> bool:
+    """Whether a keyword is known to say nothing about which JSON is valid."""
+    return keyword in ANNOTATIONS or keyword.startswith("x-")

@@ -1,15 +1,16 @@
-"""Sound schemas into grammars; where that fails, the place that is to blame is searched for."""
+"""Schemas into grammars; where that fails, the place that is to blame is searched for."""
 
 import time
-from typing import Any, cast
-from urllib.parse import quote
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
 
 from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.params import Constraint
-from server.json_pointer import pointer, steps
-from server.service.constraints.keywords import subschemas
-from server.service.constraints.one_of import all_exclusive
-from server.service.constraints.schema_check import SchemaError
+from server.json_grammar.writing import RoundedError
+from server.service.constraints.plain import PlainSchema, SchemaError, plain
+from server.service.constraints.prepared import prepared
+from server.service.constraints.references import Path
 
 _PREFIX = "failed to compile JSON schema: "
 # Attempts at finding the place; each compiles a part of the schema. Others wait for the compiler meanwhile.
@@ -17,93 +18,110 @@ _MAX_ATTEMPTS = 200
 _MAX_SECONDS = 1.0
 
 
-def located(grammars: GrammarCompiler, root: dict[str, Any]) -> Constraint:
-    """The grammar of a schema; raises SchemaError with the innermost place that cannot be enforced."""
+@dataclass(frozen=True)
+class Located:
+    """A schema, as it is kept to, and the grammar of that."""
+
+    plain: PlainSchema
+    constraint: Constraint
+
+
+def located(
+    grammars: GrammarCompiler, root: dict[str, Any], *, is_lax: bool = False, dropped: Collection[Path] = ()
+) -> Located:
+    """The grammar of a schema; raises SchemaError with the innermost place that cannot be enforced.
+
+    `is_lax` and `dropped` as in `plain`.
+    """
+    written = plain(root, is_lax=is_lax, dropped=dropped)
+    ready = prepared(written)
     try:
-        return grammars.from_schema(root, are_exclusive=all_exclusive(root))
+        return Located(written, grammars.from_schema(ready.schema))
     except GrammarError as error:
-        raise _Search(grammars, root).blame(error) from error
+        if isinstance(error.__cause__, RoundedError):
+            path = ready.places.get(id(error.__cause__.schema), ())
+            keyword = error.__cause__.keyword
+            raise SchemaError(error.message, (*path, keyword) if keyword else path) from error
+        search = _Search(grammars, root, written, is_lax=is_lax, dropped=dropped)
+        raise search.blame(error) from error
 
 
 class _Search:
     """Compiles parts of a schema that failed as a whole, going inward as long as a part fails by itself."""
 
-    def __init__(self, grammars: GrammarCompiler, root: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        grammars: GrammarCompiler,
+        root: dict[str, Any],
+        written: PlainSchema,
+        *,
+        is_lax: bool,
+        dropped: Collection[Path],
+    ) -> None:
         self._grammars = grammars
         self._root = root
-        # The whole schema moves under `$defs`, so that its references still lead somewhere.
-        self._moved = _moved(root)
-        self._are_exclusive = all_exclusive(root)
+        self._plain = written
+        self._is_lax = is_lax
+        self._dropped = dropped
         self._num_attempts = 0
         self._deadline = time.monotonic() + _MAX_SECONDS
 
     def blame(self, error: GrammarError) -> SchemaError:
-        path: tuple[str, ...] = ()
-        seen: set[tuple[str, ...]] = set()
+        path = next(iter(self._plain.originals), ())
+        seen: set[Path] = set()
         while path not in seen:
             seen.add(path)
-            for inner in self._parts(path):
+            for inner in self._plain.inner.get(path, ()):
                 fault = self._fault(inner)
                 if fault is not None:
                     path, error = inner, fault
                     break
         return self._explained(error.message.removeprefix(_PREFIX), path)
 
-    def _explained(self, message: str, path: tuple[str, ...]) -> SchemaError:
+    def _explained(self, message: str, path: Path) -> SchemaError:
         """The fault in our own words, and at the keyword, where there is only one that can be meant."""
-        schema = _at(self._root, path)
+        schema = self._plain.originals.get(path, {})
         keyword = ""
         if message.startswith("oneOf constraints"):
             keyword, message = "oneOf", "is only supported where its schemas provably exclude each other"
-        elif isinstance(schema, dict) and self._has_bad_pattern(schema):
+        elif self._has_bad_pattern(schema):
             keyword = "pattern"
-        if isinstance(schema, dict) and keyword in schema:
+        elif message.startswith("min/maxProperties"):
+            keyword = "minProperties" if schema.get("minProperties") else "maxProperties"
+            message = "is only supported where all declared properties are required"
+        if keyword in schema:
             path = (*path, keyword)
         return SchemaError(message.split("\n", 1)[0], path)
 
-    def _has_bad_pattern(self, schema: dict[str, object]) -> bool:
-        try:
-            self._grammars.from_schema({"type": "string", "pattern": schema.get("pattern", "")})
-        except GrammarError:
-            return True
-        return False
+    def _has_bad_pattern(self, schema: dict[str, Any]) -> bool:
+        return "pattern" in schema and not is_pattern(self._grammars, schema["pattern"])
 
-    def _parts(self, path: tuple[str, ...]) -> list[tuple[str, ...]]:
-        schema = _at(self._root, path)
-        if not isinstance(schema, dict):
-            return []
-        parts = [path + step for step, _ in subschemas(schema) if step[0] not in ("$defs", "definitions")]
-        if "$ref" in schema:
-            parts.append(steps(schema["$ref"]))
-        return parts
-
-    def _fault(self, path: tuple[str, ...]) -> GrammarError | None:
+    def _fault(self, path: Path) -> GrammarError | None:
         self._num_attempts += 1
-        is_over = self._num_attempts > _MAX_ATTEMPTS or time.monotonic() > self._deadline
-        if is_over or _at(self._root, path) is False:
+        if self._num_attempts > _MAX_ATTEMPTS or time.monotonic() > self._deadline:
             return None
-        written = quote(pointer(path)) if path else ""
-        try:
-            schema = {"$ref": f"#/$defs/root{written}", "$defs": {"root": self._moved}}
-            self._grammars.from_schema(schema, are_exclusive=self._are_exclusive)
-        except GrammarError as error:
-            return error
+        return fault_of(self._grammars, self._root, path, is_lax=self._is_lax, dropped=self._dropped)
+
+
+def fault_of(
+    grammars: GrammarCompiler, root: dict[str, Any], path: Path, *, is_lax: bool, dropped: Collection[Path]
+) -> GrammarError | None:
+    """Why the part of a schema at a path cannot be enforced by itself, None if it can."""
+    try:
+        written = plain(root, at=path, is_lax=is_lax, dropped=dropped)
+        grammars.from_schema(prepared(written).schema)
+    except GrammarError as error:
+        return error
+    except SchemaError:
+        # Nothing satisfies it, which its surroundings may allow for.
         return None
+    return None
 
 
-def _moved(value: object) -> object:
-    """A schema whose references count from one level further out."""
-    if isinstance(value, list):
-        return [_moved(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: f"#/$defs/root{item[1:]}" if key == "$ref" and isinstance(item, str) else _moved(item)
-        for key, item in value.items()
-    }
-
-
-def _at(root: object, path: tuple[str, ...]) -> object:
-    for step in path:
-        root = root[int(step)] if isinstance(root, list) else cast(dict[str, object], root)[step]
-    return root
+def is_pattern(grammars: GrammarCompiler, pattern: str) -> bool:
+    """Whether a pattern can be enforced."""
+    try:
+        grammars.from_schema({"type": "string", "pattern": pattern})
+    except GrammarError:
+        return False
+    return True

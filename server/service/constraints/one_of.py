@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from server.json_pointer import resolve
-from server.service.constraints.schema_check import walk
+from server.service.constraints.plain import schemas_of
 
 _INTEGER, _FRACTION = "integer", "fraction"
 _KINDS = {"number": (_INTEGER, _FRACTION), "integer": (_INTEGER,)}
@@ -21,14 +21,15 @@ _MAX_DEPTH = 6
 _MAX_COMPARISONS = 20_000
 
 
-def all_exclusive(root: dict[str, Any]) -> bool:
-    """Whether the schemas of each `oneOf` in a sound schema provably exclude each other."""
+def exclusive(root: dict[str, Any]) -> frozenset[int]:
+    """The ids of those schemas in a plain one whose `oneOf` provably has schemas that exclude each other."""
     proof = _Proof(root)
-    lists = [schema["oneOf"] for _, schema in walk(root) if isinstance(schema, dict) and "oneOf" in schema]
-    return all(
-        len(schemas) <= _MAX_SCHEMAS
-        and all(proof.are_exclusive(a, b, _MAX_DEPTH) for a, b in itertools.combinations(schemas, 2))
-        for schemas in lists
+    return frozenset(
+        id(schema)
+        for schema in schemas_of(root)
+        if "oneOf" in schema
+        and len(schema["oneOf"]) <= _MAX_SCHEMAS
+        and all(proof.are_exclusive(a, b, _MAX_DEPTH) for a, b in itertools.combinations(schema["oneOf"], 2))
     )
 
 

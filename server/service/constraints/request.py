@@ -10,6 +10,7 @@ from pydantic_core import from_json
 
 from schemas.structured import ConstraintFields, JsonObjectFormat, JsonSchemaFormat
 from server.errors import InvalidRequestError
+from server.service.constraints.exact_numbers import read
 
 
 class Kind(Enum):
@@ -80,7 +81,8 @@ def _all(fields: ConstraintFields) -> Iterator[Wanted]:
 def _schema(param: str, source: dict[str, Any] | str | None) -> Iterator[Wanted]:
     if isinstance(source, str):
         try:
-            source = from_json(source)
+            from_json(source)
+            source = read(source)
         except ValueError as error:
             message = f"'{param}' is not valid JSON: {error}."
             raise InvalidRequestError(message, param=param, code="invalid_value") from error

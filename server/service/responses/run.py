@@ -127,7 +127,7 @@ class ResponseRun:
             async with aclosing(self._told()) as told:
                 async for together in told:
                     yield together
-            outcome = list(self._completion())
+            outcome = [*writer.rest(), *await self._completion()]
         except CaravanError as error:
             self.error = error
             outcome = list(writer.fail(error))
@@ -139,9 +139,6 @@ class ResponseRun:
         sent = self._sent(outcome)
         await self._keep_outcome()
         yield sent
-        if self._last is not None and self.error is None:
-            prepared = self._ready
-            await judge(prepared.judge, prepared.generation.model.id, [writer.content], {0: self._last})
 
     async def _told(self) -> AsyncGenerator[Sequence[bytes], None]:
         """What comes between the beginning and the outcome."""
@@ -154,9 +151,10 @@ class ResponseRun:
             if output.finish_reason is not None:
                 self._last = output
 
-    def _completion(self) -> Iterator[Event]:
+    async def _completion(self) -> Iterator[Event]:
         assert self._last is not None, "a run has an end"
         prepared = self._ready
+        await judge(prepared.judge, prepared.generation.model.id, self._following.content, self._last)
         reason, debug = wire_reason(self._last.finish_reason), prepared.plan.debug({0: self._last})
         return self._following.end(reason, usage(prepared.generation), debug)
 

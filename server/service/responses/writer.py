@@ -68,10 +68,13 @@ class ResponseWriter:
         for event in events:
             yield from self._written(event)
 
-    def end(self, reason: FinishReason, usage: ResponseUsage, debug: Debug | None = None) -> Iterator[Event]:
-        """What was held back, and the outcome. There is one message at least, if an empty one."""
+    def rest(self) -> Iterator[Event]:
+        """What was held back of the text, until it is known to have ended."""
         for event in () if self._reader is None else self._reader.finish():
             yield from self._written(event)
+
+    def end(self, reason: FinishReason, usage: ResponseUsage, debug: Debug | None = None) -> Iterator[Event]:
+        """The outcome, after the rest of the text. There is one message at least, if an empty one."""
         if self._open is None and not self._items:
             yield from self._text(self._blank)
         is_complete = reason == "stop"

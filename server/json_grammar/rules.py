@@ -1,0 +1,54 @@
+"""Rules under way to a grammar in llguidance's dialect of Lark."""
+
+import json
+import re
+from collections.abc import Sequence
+
+
+class Rules:
+    """Names for the parts of a grammar, which later ones may refer to."""
+
+    def __init__(self) -> None:
+        self._rules: list[str] = []
+
+    def rule(self, body: str) -> str:
+        """The name of a new rule."""
+        name = f"r{len(self._rules)}"
+        self._rules.append(f"{name}: {body}")
+        return name
+
+    def terminal(self, pattern: str) -> str:
+        """The name of a new terminal, given by a regular expression."""
+        name = f"T{len(self._rules)}"
+        self._rules.append(f"{name}: /{in_slashes(pattern)}/")
+        return name
+
+    def sequence(self, items: Sequence[tuple[str, bool]], separator: str) -> str:
+        """Items in their order, separated; those that are not required may be left out."""
+        first, rest = "", ""
+        for item, is_required in reversed(items):
+            chosen = self.rule(f"{item} {rest}".strip())
+            optional = f"({chosen} | {first})" if first else f"({chosen})?"
+            first = chosen if is_required else optional
+            step = f"{separator} {item}"
+            rest = self.rule(f"{step if is_required else f'({step})?'} {rest}".strip())
+        return first or '""'
+
+    def finish(self, start: str) -> str:
+        """The grammar."""
+        return "\n".join([f"start: {start}", *self._rules])
+
+
+def quoted(text: str) -> str:
+    """Exactly this text."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def literal_pattern(text: str) -> str:
+    """A regular expression for exactly this text."""
+    return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):X}}}" for c in text)
+
+
+def in_slashes(pattern: str) -> str:
+    """A regular expression as it stands in Lark."""
+    return re.sub(r"(\\.)|/", lambda match: match[1] or "\\/", pattern, flags=re.DOTALL).replace("\n", "\\n")
