@@ -7,7 +7,7 @@ record, too, which nobody reads.
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextvars import ContextVar
 from urllib.parse import quote
 
@@ -51,6 +51,10 @@ class RequestRecord:
     def note(self, header: str, items: Iterable[str]) -> None:
         """Have the answer's head list items, each once. A head that has been sent tells nothing more."""
         self.notices.setdefault(header, {}).update(dict.fromkeys(items))
+
+    def rename(self, header: str, name: Callable[[str], str]) -> None:
+        """Have the head list its items by other names."""
+        self.notices[header] = dict.fromkeys(map(name, self.notices.get(header, ())))
 
     def ignore(self, names: Collection[str]) -> None:
         """Tell the client, the counter and the log, which has each name once, what has no effect."""

@@ -1,9 +1,9 @@
 """Where large numbers are in a schema: which parts of it cannot be llguidance's own grammars of JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
-from server.json_grammar.numbers import has_large, has_large_bounds
+from server.json_grammar.numbers import BOUNDS, has_large, has_large_bounds
 from server.json_pointer import resolve
 
 _MAPS = ("properties", "patternProperties")
@@ -18,6 +18,21 @@ def parts(schema: dict[str, Any]) -> Iterator[Any]:
     for keyword in _LISTS:
         yield from schema.get(keyword, ())
     yield from (schema[keyword] for keyword in _SINGLE if keyword in schema)
+
+
+def large_number(
+    root: dict[str, Any], schema: dict[str, Any], places: Container[int]
+) -> tuple[dict[str, Any], str]:
+    """The schema at or below one of these places that has a large number, and the keyword that holds it."""
+    seen: set[int] = set()
+    while id(schema) not in seen:
+        seen.add(id(schema))
+        for keyword in (*BOUNDS, "const", "enum"):
+            if keyword in schema and has_large(schema[keyword]):
+                return schema, keyword
+        inner = [*parts(schema), resolve(root, schema["$ref"]) if "$ref" in schema else None]
+        schema = next((part for part in inner if id(part) in places and id(part) not in seen), schema)
+    return schema, ""
 
 
 def large_places(root: dict[str, Any]) -> frozenset[int]:

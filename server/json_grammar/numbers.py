@@ -21,7 +21,7 @@ _MAX_NEIGHBOURS = 4
 
 _LOWS = (("minimum", False), ("exclusiveMinimum", True))
 _HIGHS = (("maximum", False), ("exclusiveMaximum", True))
-_BOUNDS = tuple(keyword for keyword, _ in _LOWS + _HIGHS)
+BOUNDS = tuple(keyword for keyword, _ in _LOWS + _HIGHS)
 
 
 def is_number(value: object) -> bool:
@@ -43,12 +43,12 @@ def has_large(value: object) -> bool:
 
 def has_large_bounds(schema: dict[str, Any]) -> bool:
     """Whether a schema bounds its numbers by large ones."""
-    return any(is_large(schema.get(keyword)) for keyword in _BOUNDS)
+    return any(is_large(schema.get(keyword)) for keyword in BOUNDS)
 
 
 def without_large(schema: dict[str, Any]) -> dict[str, Any] | None:
     """A schema of those of its numbers that are not large; None where it has none."""
-    small = {key: value for key, value in schema.items() if key not in _BOUNDS or not is_large(value)}
+    small = {key: value for key, value in schema.items() if key not in BOUNDS or not is_large(value)}
     low, high = bounds(schema)
     if (low.value is not None and low.value > LARGE) or (high.value is not None and high.value < -LARGE):
         return None

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from server.json_grammar.large import large_places, parts
+from server.json_grammar.large import large_number, large_places, parts
 from server.json_grammar.numbers import (
     admits,
     bounds,
@@ -94,18 +94,21 @@ class _Writer(Rules):
         if not in_place:
             found = list(self._by_type(schema))
         elif len(in_place) > 1 or in_place[0] in ("oneOf", "allOf"):
-            raise RoundedError(schema, in_place[-1])
+            raise self._refusal(schema)
         elif in_place[0] in ("const", "enum"):
             found = list(self._listed(schema, in_place[0]))
         elif schema.keys() - {in_place[0], "$defs"}:
-            raise RoundedError(schema, in_place[0])
+            raise self._refusal(schema)
         elif in_place[0] == "$ref":
             found = [self.value(resolve(self._root, schema["$ref"]))]
         else:
             found = [self.value(inner) for inner in schema["anyOf"] if inner is not False]
         if not found:
-            raise RoundedError(schema, "")
+            raise self._refusal(schema)
         return found
+
+    def _refusal(self, schema: dict[str, Any]) -> RoundedError:
+        return RoundedError(*large_number(self._root, schema, self._places))
 
     def _listed(self, schema: dict[str, Any], keyword: str) -> Iterator[str]:
         """The values of `const` or `enum`, one by one where they have large numbers in them."""
@@ -171,7 +174,7 @@ class _Writer(Rules):
     def _object(self, schema: dict[str, Any]) -> str:
         declared, rest = schema.get("properties", {}), schema.get("additionalProperties", True)
         required = dict.fromkeys(schema.get("required", ()))
-        self._refuse_counts(schema, len(required), len(declared), is_closed=rest is False)
+        self._check_counts(schema, len(required), len(declared), is_closed=rest is False)
         items = []
         for name in [*declared, *(name for name in required if name not in declared)]:
             inner = declared.get(name, rest)
@@ -179,7 +182,7 @@ class _Writer(Rules):
                 item = f"{_name(name)} {self._colon} {self.value(inner)}"
                 items.append((self.rule(item), name in required))
             elif name in required:
-                raise RoundedError(schema, "required")
+                raise self._refusal(schema)
         if rest is not False:
             taken = "|".join(literal_pattern(json.dumps(name, ensure_ascii=False)) for name in declared)
             name = self.terminal(_NAME)
@@ -190,15 +193,15 @@ class _Writer(Rules):
             items.append((self.rule(f"{item} ({self._comma} {item})*"), False))
         return self.rule(f"{self._open} {self.sequence(items, self._comma)} {self._close}")
 
-    def _refuse_counts(
+    def _check_counts(
         self, schema: dict[str, Any], num_required: int, num_declared: int, *, is_closed: bool
     ) -> None:
         if "patternProperties" in schema:
-            raise RoundedError(schema, "patternProperties")
+            raise self._refusal(schema)
         if schema.get("minProperties", 0) > num_required:
-            raise RoundedError(schema, "minProperties")
+            raise self._refusal(schema)
         if "maxProperties" in schema and not (is_closed and num_declared <= schema["maxProperties"]):
-            raise RoundedError(schema, "maxProperties")
+            raise self._refusal(schema)
 
     def _array(self, schema: dict[str, Any]) -> str:
         first, rest = schema.get("prefixItems", []), schema.get("items", True)
@@ -213,7 +216,7 @@ class _Writer(Rules):
             times = f"{{{max(num_least - 1, 0)},{'' if num_more is None else num_more - 1}}}"
             items.append((self.rule(f"{item} ({self._comma} {item}){times}"), num_least > 0))
         elif num_least:
-            raise RoundedError(schema, "minItems")
+            raise self._refusal(schema)
         # Each item of a tuple needs those before it.
         inner = ""
         for place, (item, is_required) in reversed(list(enumerate(items))):

@@ -96,9 +96,10 @@ def test_a_request_in_the_series(client: TestClient, *, stream: bool) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_answers_that_break_their_constraint_are_counted(client: TestClient, *, stream: bool) -> None:
     """The scripted engine pays no heed to constraints."""
-    wanted = {"structured_outputs": {"choice": ["yes", "no"]}, "max_tokens": 3, "n": 2}
+    wanted = {"structured_outputs": {"choice": ["yes", "no"]}, "max_tokens": 3}
     client.post(PATH, json={**BODY, **wanted, "stream": stream})
-    assert samples(client)["caravan_constraint_violations_total fake"] == 2
+    assert samples(client)["caravan_constraint_violations_total fake"] == 1
+    assert samples(client)["caravan_http_errors_total constraint_broken"] == 1
 
 
 def test_clients_that_leave_are_counted(live: str, engine: ScriptedEngine) -> None:

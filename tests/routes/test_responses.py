@@ -141,7 +141,8 @@ def test_what_the_request_said_is_given_back(client: TestClient) -> None:
     assert response["service_tier"] == "default"
 
 
-def test_json_schemas_are_given_back(client: TestClient) -> None:
+def test_json_schemas_are_given_back(client: TestClient, engine: ScriptedEngine) -> None:
+    say(engine, "{}")
     schema = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
     asked = {"type": "json_schema", "name": "x", "schema": schema}
     for said in ({}, {"strict": True, "description": "An x."}):

@@ -136,30 +136,9 @@ def test_a_refusal_names_the_place(client: TestClient, fields: dict[str, object]
 
 
 def test_a_strict_refusal_has_the_pointer(client: TestClient) -> None:
-    schema = {**STRICT, "properties": {"a": {"type": "string", "not": {}}}}
+    schema = {**STRICT, "properties": {"a": {"type": "string", "not": {"const": "b"}}}}
     error = client.post(URL, json=body(tools=[function(schema=schema, strict=True)])).json()["error"]
     assert "/properties/a/not" in error["message"]
-
-
-LOOSE: list[dict[str, object]] = [
-    {"type": "object", "not": {"required": ["a"]}},
-    {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}},
-    {"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=x)"}}},
-    {"type": "object", "properties": {"a": {"$ref": "https://example.org/a"}}},
-    {"type": "object", "properties": {"a": 5}},
-]
-
-
-@pytest.mark.parametrize("schema", LOOSE)
-def test_a_schema_that_cannot_be_enforced_leaves_any_object(schema: dict[str, object]) -> None:
-    engine = ScriptedEngine(context_size=4096)
-    with app_over(engine) as client:
-        for loose in (schema, {"type": "object"}):
-            tools = [WEATHER, function(schema=loose)]
-            assert client.post(URL, json=body(tools=tools, tool_choice="required")).status_code == 200
-    refused, plain = engine.requests
-    assert refused.constraint == plain.constraint
-    assert refused.token_ids != plain.token_ids
 
 
 def test_calls_without_a_marker_are_bound_from_the_first_byte() -> None:

@@ -8,8 +8,8 @@ from server.service.constraints.located import fault_of, is_pattern, located
 from server.service.constraints.plain import PlainSchema, SchemaError, plain
 from server.service.constraints.references import Path
 
-# What may be left out until nothing is left; each costs a search for the next.
-_MAX_DROPPED = 40
+# Each finds one thing to leave out; then nothing is left.
+_MAX_ROUNDS = 40
 _MAX_SECONDS = 2.0
 # What a part that fails as a whole may be relieved of, the least telling first.
 _KEYWORDS = (
@@ -29,14 +29,16 @@ def kept(grammars: GrammarCompiler, root: dict[str, Any]) -> PlainSchema:
         dropped = _bad_patterns(grammars, root)
     except SchemaError:
         return nothing()
-    while len(dropped) < _MAX_DROPPED and time.monotonic() < deadline:
+    for _ in range(_MAX_ROUNDS):
+        if time.monotonic() > deadline:
+            break
         try:
             return located(grammars, root, is_lax=True, dropped=dropped).plain
         except SchemaError as error:
             path = _to_drop(grammars, root, error.path, dropped)
         if path in dropped:
             break
-        dropped.add(path)
+        dropped[path] = None
     return nothing()
 
 
@@ -45,21 +47,21 @@ def nothing() -> PlainSchema:
     return PlainSchema(_ANY_OBJECT, {}, {}, {}, ((),))
 
 
-def _bad_patterns(grammars: GrammarCompiler, root: dict[str, Any]) -> set[Path]:
+def _bad_patterns(grammars: GrammarCompiler, root: dict[str, Any]) -> dict[Path, None]:
     """All at once, since there may be one for each property."""
     known: dict[str, bool] = {}
-    found = set()
+    found: dict[Path, None] = {}
     for path, schema in plain(root, is_lax=True).originals.items():
         pattern = schema.get("pattern")
         if isinstance(pattern, str):
             if pattern not in known:
                 known[pattern] = is_pattern(grammars, pattern)
             if not known[pattern]:
-                found.add((*path, "pattern"))
+                found[(*path, "pattern")] = None
     return found
 
 
-def _to_drop(grammars: GrammarCompiler, root: dict[str, Any], path: Path, dropped: set[Path]) -> Path:
+def _to_drop(grammars: GrammarCompiler, root: dict[str, Any], path: Path, dropped: dict[Path, None]) -> Path:
     """The keyword at a path that fails, or all of it if that is a schema that no single one fails."""
     try:
         schema = plain(root, is_lax=True, dropped=dropped).originals.get(path)

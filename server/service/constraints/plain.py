@@ -54,22 +54,22 @@ def plain(
     With `is_lax`, keywords that cannot be enforced are left out, as are those that are `dropped`; without it
     they are refused.
     """
-    writer = _Writer(root, is_lax=is_lax, dropped=frozenset(dropped))
+    writer = _Writer(root, is_lax=is_lax, dropped=dropped)
     schema = writer.whole(at)
     return PlainSchema(schema, writer.places, writer.originals, writer.inner, tuple(writer.unenforced))
 
 
 class _Writer:
-    def __init__(self, root: dict[str, Any], *, is_lax: bool, dropped: frozenset[Path]) -> None:
+    def __init__(self, root: dict[str, Any], *, is_lax: bool, dropped: Collection[Path]) -> None:
         self._references = References(root)
         self._is_lax = is_lax
-        self._dropped = dropped
+        self._dropped = frozenset(dropped)
         self._names: dict[Path, str] = {}
         self._num_schemas = self._num_values = 0
         self.places: dict[int, Path] = {}
         self.originals: dict[Path, dict[str, Any]] = {}
         self.inner: dict[Path, list[Path]] = {}
-        self.unenforced: dict[Path, None] = dict.fromkeys(sorted(dropped))
+        self.unenforced: dict[Path, None] = dict.fromkeys(dropped)
 
     def whole(self, at: Path) -> dict[str, Any]:
         """The schema at a path with all that it refers to."""
@@ -83,7 +83,10 @@ class _Writer:
         while len(definitions) < len(self._names):
             path, name = list(self._names.items())[len(definitions)]
             definitions[name] = self._schema(Part(path, self._references.at(path)), 0)
-        return {"$defs": definitions, **schema} if definitions else schema
+        if definitions:
+            schema = {"$defs": definitions, **schema}
+        self.places[id(schema)] = at
+        return schema
 
     def _followed(self, path: Path) -> Path:
         """Where an object's schema really is, if what is at a path does nothing but refer to it."""
@@ -180,16 +183,13 @@ class _Writer:
         return at is not None
 
     def _written(self, path: Path, found: Keywords, depth: int) -> dict[str, Any] | bool:
-        members = found.get("allOf", ())
-        if found.keys() == {"allOf"} and len(members) == 1 and isinstance(members[0], Part):
-            return self._part(path, members[0], depth)
         written: dict[str, Any] = {}
         for keyword, value in found.items():
             if isinstance(value, Elsewhere) and keyword == "$ref":
                 written[keyword] = self._named(path, value.path)
             else:
                 written[keyword] = self._value(path, value, depth)
-        return written
+        return _shortened(written)
 
     def _value(self, path: Path, value: Any, depth: int) -> Any:  # noqa: ANN401 (what a keyword holds)
         if isinstance(value, Part | Elsewhere):
@@ -220,6 +220,20 @@ class _Writer:
 
     def _note(self, path: Path) -> None:
         self.unenforced[path] = None
+
+
+def _shortened(written: dict[str, Any]) -> dict[str, Any] | bool:
+    """A schema without lists of schemas that ask for nothing, or for no more than one of them does."""
+    if "allOf" in written:
+        written["allOf"] = [schema for schema in written["allOf"] if schema not in (True, {})]
+        if written.keys() == {"allOf"} and len(written["allOf"]) == 1:
+            only: dict[str, Any] | bool = written["allOf"][0]
+            return only
+        if not written["allOf"]:
+            del written["allOf"]
+    if any(schema in (True, {}) for schema in written.get("anyOf", ())):
+        del written["anyOf"]
+    return written
 
 
 def _loosen(found: Keywords) -> None:

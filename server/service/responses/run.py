@@ -16,6 +16,7 @@ from server.errors import CaravanError, InvalidRequestError, ServerError
 from server.registry import Lease, ModelRegistry, Status
 from server.service.answers import judge, wire_reason
 from server.service.chat import ChatService, PreparedChat
+from server.service.constraints.compiler import UNENFORCED
 from server.service.logprobs import LogprobWriter
 from server.service.responses import rules
 from server.service.responses.archive import Archive
@@ -88,6 +89,7 @@ class ResponseRun:
         except InvalidRequestError as error:
             translation.reword(error)
             raise
+        record.current().rename(UNENFORCED, translation.named)
         if self._writer is None:
             params = self._prepared.plan.params
             self._announce(params.temperature, params.top_p)

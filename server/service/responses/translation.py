@@ -67,12 +67,13 @@ class Translation:
 
     def reword(self, error: InvalidRequestError) -> None:
         """Have an error about `chat` speak of the request."""
-        error.message = _QUOTED.sub(lambda quoted: f"'{self._path(quoted[1])}'", error.message)
+        error.message = _QUOTED.sub(lambda quoted: f"'{self.named(quoted[1])}'", error.message)
         error.args = (error.message,)
         if error.param is not None:
-            error.param = self._path(error.param)
+            error.param = self.named(error.param)
 
-    def _path(self, path: str) -> str:
+    def named(self, path: str) -> str:
+        """What a field of `chat` is called in the request."""
         if path in _LIMITS:
             return self.limit
         if found := _MESSAGE.fullmatch(path):
