@@ -20,6 +20,7 @@ from server.engine.gbnf.syntax import GbnfError
 from server.engine.gbnf.tokens import TokenNames
 from server.engine.lark_breadth import MAX_BREADTH, breadth
 from server.engine.params import Constraint
+from server.json_grammar.free_names import has_free_names
 from server.json_grammar.writing import RoundedError, expression
 from server.llama.deep_stack import DeepStack
 
@@ -79,7 +80,8 @@ class GrammarCompiler:
             written = expression(schema)
         except RoundedError as error:
             raise GrammarError(str(error)) from error
-        return self._checked(f"start: {written}", forces=True)
+        checked = self._checked(f"start: {written}", forces=True)
+        return msgspec.structs.replace(checked, has_unique_names=has_free_names(schema))
 
     def from_regex(self, pattern: str) -> Constraint:
         """Text that matches a regular expression, in Rust's syntax, as a whole."""
@@ -112,13 +114,14 @@ class GrammarCompiler:
         begins: Beginning | None = None,
         *,
         forces: bool = True,
+        has_unique_names: bool = False,
     ) -> Constraint:
         """Text of a grammar that this server wrote, which may name tokens by id: `<[151657]>`.
 
         Whether such tokens exist, and can begin anything, only the engine of the model finds out.
         """
         checked = self._checked(text, find_fault=_token_fault, forces=forces)
-        return msgspec.structs.replace(checked, after=after, begins=begins)
+        return msgspec.structs.replace(checked, after=after, begins=begins, has_unique_names=has_unique_names)
 
     def from_gbnf(self, text: str, names: TokenNames | None = None) -> Constraint:
         """Text of a grammar in llama.cpp's notation; it may name tokens of the model that has `names`."""

@@ -78,6 +78,8 @@ class Constraint(msgspec.Struct, frozen=True):
 
     With `begins`, the grammar also describes the whole answer, white space in front aside, if that begins so.
 
+    With `has_unique_names`, no object of the JSON in that text has a name twice, which no grammar can say.
+
     `param` is the field of the request that asks for it, for messages.
     """
 
@@ -85,6 +87,7 @@ class Constraint(msgspec.Struct, frozen=True):
     after: tuple[str, ...] = ()
     begins: Beginning | None = None
     param: str = ""
+    has_unique_names: bool = False
 
     @property
     def binds_at_once(self) -> bool:

@@ -16,6 +16,7 @@ from server.engine.grammar import LIMITS, RECURSION
 from server.engine.mask_vocabulary import NUM_BYTES, MaskVocabulary
 from server.engine.params import Constraint
 from server.engine.ports import Mask, TokenTable
+from server.engine.unique_names import UniqueNames
 from server.llama.deep_stack import DeepStack
 
 # Tokens of a forced run that are handed out at once: a step must not become long for the other streams.
@@ -36,10 +37,19 @@ class TokenMask:
     `prepare` may run on another thread; all other methods wait for it.
     """
 
-    def __init__(self, matcher: LLMatcher, vocab_size: int, places: "_Places") -> None:
+    def __init__(
+        self,
+        matcher: LLMatcher,
+        vocab_size: int,
+        places: "_Places",
+        tokens: TokenTable,
+        names: UniqueNames | None = None,
+    ) -> None:
         self._matcher = matcher
         self._vocab_size = vocab_size
         self._places = places
+        self._tokens = tokens
+        self._first_names = self._names = names
         self._words = np.zeros((vocab_size + NUM_BYTES + 31) // 32, np.uint32)
         # Asked for once: it is slow as NumPy goes.
         self._address = self._words.ctypes.data
@@ -80,13 +90,16 @@ class TokenMask:
         """
         self._join()
         self._begin_token()
+        names = self._names and self._names.after(self._tokens.token_bytes(token_id))
+        if self._names is not None and names is None:
+            return False
         started = time.thread_time()
         is_next = self._matcher.try_consume_tokens([token_id]) == 1
         self._effort.spend(started)
         if not is_next:
             self._check()
             return False
-        self._next = None
+        self._next, self._names = None, names
         if self._forced and self._forced.popleft() == token_id and self._forced:
             return True
         self._forced = None
@@ -99,6 +112,9 @@ class TokenMask:
         if self._matcher.validate_tokens(run) != len(run) or not self._matcher.consume_tokens(run):
             return False
         self._next = self._forced = None
+        if self._names is not None:
+            text = head + b"".join(map(self._tokens.token_bytes, token_ids))
+            self._names = self._names.after(text) or self._names
         return True
 
     def forced(self) -> list[int]:
@@ -124,6 +140,7 @@ class TokenMask:
         self._join()
         self._matcher.reset()
         self._next = self._forced = None
+        self._names = self._first_names
 
     def prepare(self) -> None:
         """Work out what `forbid` will need; failures come to light there."""
@@ -245,7 +262,11 @@ class MaskFactory:
         """A mask for each of `count` sequences; raises ConstraintError if the model cannot satisfy it."""
         with self._lock:
             matcher = self._matcher(constraint.grammar)
-        return [TokenMask(matcher.deep_copy(), self._vocab_size, self._places) for _ in range(count)]
+        names = UniqueNames() if constraint.has_unique_names else None
+        return [
+            TokenMask(matcher.deep_copy(), self._vocab_size, self._places, self._tokens, names)
+            for _ in range(count)
+        ]
 
     def _matcher(self, grammar: str) -> LLMatcher:
         matcher = self._kept.get(grammar)

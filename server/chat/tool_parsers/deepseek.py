@@ -27,6 +27,7 @@ class DeepSeekFormat(ToolFormat):
     is_fenced: bool
     triggers: tuple[str, ...] = (_SECTION,)
     markers: tuple[str, ...] = (_SECTION, _SECTION_END, _CALL, _CALL_END, _SEPARATOR)
+    is_json = True
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         """Either variant, whichever comes."""

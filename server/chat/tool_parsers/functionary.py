@@ -21,6 +21,7 @@ class FunctionaryFormat(ToolFormat):
     name: str = "functionary_v3"
     triggers: tuple[str, ...] = ()
     is_bare: bool = True
+    is_json = True
 
     def announcements(self, tools: Sequence[ToolSpec]) -> tuple[str, ...]:
         """Texts hold the mark itself, for one as the prompt of Python."""

@@ -32,6 +32,7 @@ class HarmonyFormat(ToolFormat):
         "<|return|>",
         "<|call|>",
     )
+    is_json = True
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         """From the function's name on."""

@@ -47,6 +47,7 @@ class JsonFormat(ToolFormat):
     lead: str = ""
     is_section: bool = False
     is_single: bool = False
+    is_json = True
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         """All calls, and what closes them; without markers, a code fence may do so."""

@@ -20,6 +20,7 @@ class KeyedJsonFormat(ToolFormat):
     name: str
     start: str
     end: str
+    is_json = True
 
     @property
     def triggers(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -24,6 +24,7 @@ class KimiFormat(ToolFormat):
     name: str = "kimi_k2"
     triggers: tuple[str, ...] = (_SECTION,)
     markers: tuple[str, ...] = (_SECTION, _SECTION_END, _CALL, _CALL_END, _ARGUMENTS)
+    is_json = True
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         yield from reader.skip_space()

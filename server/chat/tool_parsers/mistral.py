@@ -26,6 +26,7 @@ class MistralFormat(ToolFormat):
     is_list: bool
     triggers: tuple[str, ...] = (_CALLS,)
     markers: tuple[str, ...] = (_CALLS, _ID, _ARGUMENTS)
+    is_json = True
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         yield from reader.skip_space()

@@ -37,6 +37,7 @@ class SolarFormat(ToolFormat):
         _SECTION_END,
     )
     dropped: tuple[str, ...] = (_START, "<|content|>", "<|end|>", _SECTION_END)
+    is_json = True
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         yield from reader.skip_space()

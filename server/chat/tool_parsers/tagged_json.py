@@ -22,6 +22,7 @@ class TaggedJsonFormat(ToolFormat):
     name: str
     triggers: tuple[str, ...] = (_OPEN,)
     markers: tuple[str, ...] = (_OPEN, _END)
+    is_json = True
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         name = yield from reader.collect(_NAME)

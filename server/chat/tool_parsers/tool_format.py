@@ -16,7 +16,8 @@ class ToolFormat(ABC):
     A call begins with one of the `triggers`; with `is_bare`, the answer may also be nothing but calls from
     its beginning on, without any marker. `markers` are the texts that may be control tokens in a model's
     vocabulary: they have to be visible in what parsers read, and grammars name them by id. `dropped` are
-    texts around an answer that are no part of it.
+    texts around an answer that are no part of it. With `is_json`, calls hold their arguments as JSON, and no
+    other quotes or brackets that do not belong to each other.
     """
 
     name: str
@@ -24,6 +25,7 @@ class ToolFormat(ABC):
     markers: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     is_bare: bool = False
+    is_json: bool = False
 
     @abstractmethod
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:

@@ -8,6 +8,7 @@ from server.chat.tool_spec import ToolSpec
 from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.params import Constraint
 from server.errors import InvalidRequestError
+from server.json_grammar.free_names import has_free_names
 from server.json_grammar.writing import RoundedError
 from server.json_pointer import pointer
 from server.service.constraints.lax import kept, nothing
@@ -45,7 +46,7 @@ class Calls:
 
     `write` makes the grammar of calls out of tools, in the format of the model of `model_id`. With `after`
     and `begins` it binds from these on; with `otherwise`, an answer that is not calls keeps to that grammar.
-    `param` is the field that offers the tools.
+    `param` is the field that offers the tools. With `is_json`, their arguments are written as JSON.
     """
 
     param: str
@@ -56,6 +57,7 @@ class Calls:
     after: tuple[str, ...] = ()
     begins: Beginning | None = None
     otherwise: Constraint | None = None
+    is_json: bool = False
 
     def identity(self) -> list[object]:
         """All that the constraint depends on, and the paths that errors name."""
@@ -94,8 +96,19 @@ class Calls:
             nested = f"bound: %lark {{\n{self.otherwise.grammar}\n}}\ncalls: %lark {{\n{text}\n}}"
             text = f"start: bound | calls\n{nested}"
         is_ours = all(tool.spec.input_grammar is None for tool in tools)
-        made = grammars.from_tool_grammar(text, self.after, self.begins, forces=is_ours)
+        made = grammars.from_tool_grammar(
+            text,
+            self.after,
+            self.begins,
+            forces=is_ours,
+            has_unique_names=self._has_unique_names(tools),
+        )
         return BoundCalls(made, tuple(place for tool in tools for place in tool.unenforced))
+
+    def _has_unique_names(self, tools: Sequence[_Tool]) -> bool:
+        """Whether names that come twice can be told from other text, and might come."""
+        is_known = self.otherwise is None or self.otherwise.has_unique_names
+        return self.is_json and is_known and any(has_free_names(tool.spec.parameters) for tool in tools)
 
 
 def _plain(tool: OfferedTool) -> _Tool:
