@@ -97,7 +97,7 @@ class EndFields(Schema):
     stop: Annotated[Stop | None, _end(OPENAI)] = Field(
         default=None,
         description="Up to 16 strings of at most 1024 characters; the text ends before the first one. "
-        "An empty one is none.",
+        "They act on content alone, never inside thoughts or calls. An empty one is none.",
     )
     stop_token_ids: Annotated[
         list[TokenId] | None, MaxLen(MAX_STOP_TOKENS), _end(VLLM), Field(fail_fast=True)

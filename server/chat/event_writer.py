@@ -24,7 +24,7 @@ class EventWriter:
     def __init__(self, tools: Sequence[ToolSpec] = (), *, bound: bool = False) -> None:
         self.tools = {tool.name: tool for tool in tools}
         self.has_open_call = False
-        self._bound = bound
+        self.is_bound = bound
         self._events: list[Event] = []
         self._waiting: list[Event] = []
         self._num_calls = 0
@@ -56,7 +56,7 @@ class EventWriter:
 
     def check_name(self, name: str) -> None:
         """Raises RejectedError if there is no such tool."""
-        if not self._bound and name not in self.tools:
+        if not self.is_bound and name not in self.tools:
             raise RejectedError
 
     def start_call(self, name: str, call_id: str | None = None) -> None:
@@ -93,7 +93,7 @@ class EventWriter:
         return was_told
 
     def _call(self, event: CallStart | CallArguments) -> None:
-        if not self._bound:
+        if not self.is_bound:
             self._waiting.append(event)
             return
         if isinstance(event, CallStart):

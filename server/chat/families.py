@@ -51,6 +51,12 @@ class ModelFamily:
         )
 
     @property
+    def frames(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of marks between which an answer's text is no content; the second may be empty."""
+        parser = _PARSERS.get(self.tools.name) if self.tools else None
+        return parser.frames if parser else tuple((mark, "") for mark in self.dropped)
+
+    @property
     def is_framed(self) -> bool:
         """Whether even an answer without thoughts and calls is more than its text."""
         return bool(self.dropped) or (self.tools is not None and self.tools.name in _PARSERS)

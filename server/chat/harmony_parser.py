@@ -9,13 +9,21 @@ from server.chat.tool_parsers.harmony import RECIPIENT, HarmonyFormat
 
 _FORMAT = HarmonyFormat()
 _OPENERS = ("<|start|>", "<|channel|>")
-_MARKS = Markers(*_OPENERS, "<|end|>", "<|return|>", "<|call|>")
+_ENDS = ("<|end|>", "<|return|>", "<|call|>")
+_MARKS = Markers(*_OPENERS, *_ENDS)
 _HEADER_ENDS = Markers("<|message|>", RECIPIENT)
 _ANALYSIS = re.compile(r"<\|channel\|>\s*analysis\b")
 
 
 class HarmonyParser(HeadedParser):
     """What is analysed is reasoning; everything else is for the user, unless it is for a function."""
+
+    frames = (
+        ("<|channel|>analysis<|message|>", "<|end|>"),
+        ("<|start|>assistant<|channel|>analysis<|message|>", "<|end|>"),
+        *((opener, "<|message|>") for opener in _OPENERS),
+        *((end, "") for end in _ENDS),
+    )
 
     def _run(self) -> Steps[None]:
         sink: Sink = self._writer.reasoning if self._is_open else self._writer.content

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 from server.chat.event_writer import EventWriter
 from server.chat.reader import Reader, Steps
@@ -10,7 +11,12 @@ from server.chat.tool_spec import ToolSpec
 
 
 class HeadedParser(ABC):
-    """Implements StreamParser. With `is_open`, the prompt ends inside a thought."""
+    """Implements StreamParser. With `is_open`, the prompt ends inside a thought.
+
+    `frames` are pairs of marks between which nothing is content, headers and later thoughts alike.
+    """
+
+    frames: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init__(self, tools: Sequence[ToolSpec] = (), *, is_open: bool = False, bound: bool = False) -> None:
         self._is_open = is_open

@@ -181,3 +181,11 @@ def _copy_whole(reader: Reader, sink: Sink, notation: Notation) -> Steps[None]:
 def escaped(text: str) -> str:
     """A text as it stands inside a JSON string."""
     return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def is_object(text: str) -> bool:
+    """Whether a text is the JSON of an object."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -16,6 +16,12 @@ _TO_ITSELF = re.compile(r"\bto=self\b")
 class MuseParser(HeadedParser):
     """What a model tells itself is reasoning, and calls in it mean nothing."""
 
+    frames = (
+        (f"{START}assistant to=self{MESSAGE}", ENDS[0]),
+        (START, MESSAGE),
+        *((mark, "") for mark in (f" to=user{MESSAGE}", f"to=user{MESSAGE}", *ENDS)),
+    )
+
     def _run(self) -> Steps[None]:
         is_thought = self._is_open
         # The prompt has begun the first message, up to its header.

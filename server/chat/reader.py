@@ -21,13 +21,19 @@ class RejectedError(Exception):
 
 
 class Reader:
-    """The text not read so far. With `taken` set, everything that is read is kept there, too."""
+    """The text not read so far. With `taken` set, everything that is read is kept there, too.
+
+    `is_starved` says that something wanted more text than there is in all. What may have become a marker, had
+    the text not ended, is text unless `keeps_unfinished` is off.
+    """
 
     def __init__(self) -> None:
         self.taken: list[str] | None = None
         self._text = ""
         self._at = 0
         self._is_ended = False
+        self.is_starved = False
+        self.keeps_unfinished = True
 
     def feed(self, text: str) -> None:
         self._text = self._text[self._at :] + text
@@ -44,10 +50,15 @@ class Reader:
             self.taken.append(piece)
         return piece
 
+    def drop_rest(self) -> None:
+        """Leave the text that is there unread."""
+        self._at = len(self._text)
+
     def _more(self) -> Steps[bool]:
         """Wait for text; False when none comes any more."""
         if not self._is_ended:
             yield
+        self.is_starved = self._is_ended
         return not self._is_ended
 
     def peek(self) -> Steps[str]:
@@ -120,8 +131,9 @@ class Reader:
             if safe > self._at:
                 sink(self.take(safe - self._at))
             if not (yield from self._more()):
-                if self._at < len(self._text):
-                    sink(self.take(len(self._text) - self._at))
+                rest = self.take(len(self._text) - self._at)
+                if rest and self.keeps_unfinished:
+                    sink(rest)
                 return ""
 
 

@@ -95,12 +95,24 @@ class TagParser:
 
 
 def attempt(reader: Reader, writer: EventWriter, calls: Steps[None], before: str = "") -> Steps[None]:
-    """Read calls; what turns out to be none is content, together with the text that led to it."""
-    reader.taken = [before]
+    """Read calls; what turns out to be none is content, together with the text that led to it.
+
+    Where a grammar binds them, what is cut off before it can be told is still a call, and nothing is told.
+    """
+    reader.taken, reader.is_starved = [before], False
+    was_told = True
     try:
         yield from calls
     except RejectedError:
-        if not writer.abandon_call():
+        was_told = writer.abandon_call()
+        if not was_told and not (writer.is_bound and reader.is_starved):
             writer.content("".join(reader.taken))
     finally:
         reader.taken = None
+    if not writer.is_bound:
+        return
+    if was_told:
+        reader.keeps_unfinished = False
+    if reader.is_starved:
+        writer.border()
+        reader.drop_rest()

@@ -298,6 +298,9 @@ class Engine:
         """End a sequence, whatever its state; the only place where one ends."""
         self._totals.cached += sequence.num_cached_tokens or 0
         text += sequence.detokenizer.finish()
+        if sequence.detokenizer.stopped and reason is FinishReason.LENGTH:
+            # Only now it was certain that no mark begins in that stop string.
+            reason = FinishReason.STOP
         self._scheduler.remove(sequence)
         self._outputs.append(sequence.output(text, reason, error))
 

@@ -88,7 +88,9 @@ class Intake:
             self._num_arrivals += 1
             guide = self._guide(request, mask)
             sampler = Sampler(request.params, request.token_ids, index, self._token_space, guide)
-            detokenizer = Detokenizer(self._tokens, request.params, request.shown_token_ids)
+            detokenizer = Detokenizer(
+                self._tokens, request.params, request.shown_token_ids, request.reasoning, request.layout
+            )
             scores = self._prompt_scores(request)
             made.append(Sequence(request, index, self._num_arrivals, sampler, detokenizer, scores))
         return made

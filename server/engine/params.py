@@ -113,6 +113,21 @@ class Reasoning(msgspec.Struct, frozen=True):
     start_token_ids: tuple[int, ...]
 
 
+class AnswerLayout(msgspec.Struct, frozen=True, kw_only=True):
+    """Which parts of a text, beside the thoughts at its beginning, are no content.
+
+    `frames` are pairs of marks: what stands between is none, nor are the marks. With an empty second one, the
+    first stands for itself. From one of the marks `calls` on, all text is calls; so it is from its beginning
+    on if that is as `begins` says, white space aside, or in any case with `is_all_calls`. Of marks at one
+    place the longest counts.
+    """
+
+    frames: tuple[tuple[str, str], ...] = ()
+    calls: tuple[str, ...] = ()
+    begins: Beginning | None = None
+    is_all_calls: bool = False
+
+
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt and what to do with it. `id` is unique among the requests an engine knows.
 
@@ -124,7 +139,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     `num_public_tokens` of a prompt, which every request may share that begins with them. Those of a higher
     `priority` have their turns first, and among equals each `owner` a share by its `weight`. Every choice by
     itself keeps to the `constraint`, and ends when the constraint leaves nothing to add. `shown_token_ids`
-    are control tokens that are written out in the text; those that end generation never are.
+    are control tokens that are written out in the text; those that end generation never are. Stop strings
+    count in content alone, of which `reasoning` and `layout` say where it stands.
     """
 
     id: str
@@ -141,3 +157,4 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     constraint: Constraint | None = None
     reasoning: Reasoning | None = None
     shown_token_ids: tuple[int, ...] = ()
+    layout: AnswerLayout | None = None

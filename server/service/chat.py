@@ -100,13 +100,15 @@ class ChatService:
         compiled = await self._constraints.compile(request, model.vocab)
         bound = await self._bound(model, read.tools, compiled)
         reading = _reading(model, read, is_bound=bound is not None)
+        is_marked = reading is not None or read.thinking is not None
         guidance = Guidance(
             constraint=bound,
             reasoning=None if read.thinking is None else read.thinking.reasoning(model),
             scoring=Scoring(num_logprobs=request.prompt_logprobs),
             cache_salt=sampling.cache_wish(request),
             tells_token_ids=bool(request.return_token_ids),
-            shown_token_ids=tool_use.shown_token_ids(model) if reading or read.thinking else (),
+            shown_token_ids=tool_use.shown_token_ids(model) if is_marked else (),
+            layout=tool_use.layout(model, read.tools) if is_marked else None,
         )
         plan = read.plan
         return PreparedChat(

@@ -94,7 +94,7 @@ class ParsedStream:
         chunks = [self._chunk(event) for event in self._reader.finish()]
         if not self._contents and not self._has_calls:
             chunks.append(self._chunk(Delta(Channel.CONTENT, "")))
-        reason_said = self._reading.reason(reason, has_calls=self._has_calls)
+        reason_said = self._reading.reason(reason, has_whole_calls=self._reader.has_whole_calls)
         chunks.append(to_json(self._closing(reason_said, debug, self._told + told)))
         return chunks
 

@@ -161,7 +161,7 @@ class ChatShape:
     def _reason(self, choice: FinishedChoice) -> ChatFinishReason:
         if self.reading is None:
             return choice.finish_reason
-        return self.reading.reason(choice.finish_reason, has_calls=bool(choice.reply.calls))
+        return self.reading.reason(choice.finish_reason, has_whole_calls=choice.reply.has_whole_calls)
 
     def _chunk(
         self,

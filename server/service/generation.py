@@ -11,7 +11,7 @@ import msgspec
 from schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
 from server import caller, record
 from server.engine.outputs import TokenLogprob, TokenOutput
-from server.engine.params import Constraint, GenerationRequest, Reasoning, SamplingParams
+from server.engine.params import AnswerLayout, Constraint, GenerationRequest, Reasoning, SamplingParams
 from server.loaded_model import LoadedModel
 from server.service.early import fail_early, give_up
 from server.service.scoring import Scoring
@@ -26,6 +26,7 @@ class Guidance:
     constraint: Constraint | None = None
     reasoning: Reasoning | None = None
     shown_token_ids: tuple[int, ...] = ()
+    layout: AnswerLayout | None = None
     cache_salt: str = ""
     scoring: Scoring = field(default_factory=Scoring)
     tells_token_ids: bool = False
@@ -152,6 +153,7 @@ def _all_outputs(
             constraint=guidance.constraint,
             reasoning=guidance.reasoning,
             shown_token_ids=guidance.shown_token_ids,
+            layout=guidance.layout,
             num_prompt_logprobs=guidance.scoring.num_logprobs,
             tells_token_ids=guidance.tells_token_ids,
         )

@@ -24,6 +24,6 @@ class Reading:
     thought_markers: tuple[str, str] | None = None
     is_open: bool = False
 
-    def reason(self, reason: ChatFinishReason, *, has_calls: bool) -> ChatFinishReason:
-        """Why a choice ended, in OpenAI's words for one with calls or without."""
-        return self.call_reason if has_calls and reason == "stop" else reason
+    def reason(self, reason: ChatFinishReason, *, has_whole_calls: bool) -> ChatFinishReason:
+        """Why a choice ended, in OpenAI's words for one with calls or without; one cut off is none."""
+        return self.call_reason if has_whole_calls and reason == "stop" else reason

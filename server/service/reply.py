@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from server.chat.custom_input import CustomInput
+from server.chat.literals import is_object
 from server.chat.stream_parser import CallArguments, CallStart, Channel, Delta, Event
 from server.service.reading import Reading
 
@@ -20,11 +21,15 @@ class Call:
 
 @dataclass(kw_only=True)
 class Reply:
-    """All of a choice. Content is null where there are calls and no text beside them."""
+    """All of a choice. Content is null where there are calls and no text beside them.
+
+    With `has_whole_calls`, there are calls, and the last has all of its arguments.
+    """
 
     content: str | None
     reasoning: str = ""
     calls: list[Call] = field(default_factory=list)
+    has_whole_calls: bool = False
 
 
 class ReplyReader:
@@ -35,6 +40,12 @@ class ReplyReader:
         self._parser = reading.make_parser()
         self._inputs: dict[int, CustomInput] = {}
         self._thought_is_open = False
+        self._arguments: list[str] = []
+
+    @property
+    def has_whole_calls(self) -> bool:
+        """Whether there are calls, and the last of them has all of its arguments."""
+        return is_object("".join(self._arguments))
 
     def feed(self, text: str) -> list[Event]:
         """What is certain once this text has come, too."""
@@ -53,10 +64,12 @@ class ReplyReader:
                 completed += self._markers(event, *self._reading.thought_markers)
             if isinstance(event, CallStart):
                 completed += self._last_input()
+                self._arguments.clear()
                 if event.name in self._reading.custom_names:
                     self._inputs[event.index] = CustomInput()
                 completed.append(event if event.id else replace(event, id=f"call_{uuid.uuid4().hex[:24]}"))
             elif isinstance(event, CallArguments):
+                self._arguments.append(event.text)
                 reader = self._inputs.get(event.index)
                 text = event.text if reader is None else reader.feed(event.text)
                 if text:
@@ -101,4 +114,5 @@ def read(reading: Reading, text: str) -> Reply:
         content=None if calls and not content else content,
         reasoning="".join(texts[Channel.REASONING]),
         calls=list(calls.values()),
+        has_whole_calls=reader.has_whole_calls,
     )

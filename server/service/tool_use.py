@@ -5,7 +5,7 @@ from functools import partial
 
 from server.chat.families import ModelFamily
 from server.chat.tool_spec import ToolSpec
-from server.engine.params import Constraint
+from server.engine.params import AnswerLayout, Constraint
 from server.errors import UnsupportedParameterError
 from server.loaded_model import LoadedModel
 from server.service.constraints.calls import Calls
@@ -39,6 +39,20 @@ def calls(tools: ToolRequest, model: LoadedModel, otherwise: Constraint | None) 
         begins=family.beginning(specs) if is_free else None,
         otherwise=otherwise if tools.choice is Choice.AUTO else None,
         is_json=family.tools is not None and family.tools.is_json,
+    )
+
+
+def layout(model: LoadedModel, tools: ToolRequest | None) -> AnswerLayout:
+    """Where an answer's text is no content."""
+    family = model.family
+    if tools is None:
+        return AnswerLayout(frames=family.frames)
+    specs = [tool.spec for tool in tools.callable]
+    return AnswerLayout(
+        frames=family.frames,
+        calls=family.announcements(specs),
+        begins=family.beginning(specs),
+        is_all_calls=tools.choice is not Choice.AUTO,
     )
 
 

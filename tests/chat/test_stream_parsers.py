@@ -50,6 +50,18 @@ def test_wherever_it_is_cut_off_the_split_does_not_matter(transcript: Transcript
             assert bound or isinstance(json.loads(arguments), dict)
 
 
+@pytest.mark.parametrize("transcript", [one for one in TRANSCRIPTS if one.grammar], ids=str)
+def test_no_piece_of_a_bound_call_is_content(transcript: Transcript) -> None:
+    text = transcript.text
+    thought_end = text.rfind(transcript.markers[1]) if transcript.markers else 0
+    triggers = transcript.family.announcements(TOOLS)
+    found = [(text.find(mark, max(thought_end, 0)), mark) for mark in triggers]
+    start, trigger = min(((at, mark) for at, mark in found if at >= 0), default=(0, ""))
+    for end in range(start + len(trigger), len(text)) if trigger else ():
+        answer = parsed(transcript.family, [text[:end]], is_open=transcript.is_open, bound=True)
+        assert answer.content == transcript.content
+
+
 @pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=str)
 def test_character_by_character(transcript: Transcript) -> None:
     whole = parsed(transcript.family, [transcript.text], is_open=transcript.is_open)

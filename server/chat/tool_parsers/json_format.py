@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from server.beginning import SPACE, Beginning
 from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter, either, repeated
-from server.chat.literals import copy_value, read_string
+from server.chat.literals import copy_value, is_object, read_string
 from server.chat.reader import Reader, RejectedError, Sink, Steps
 from server.chat.tool_parsers.tool_format import ToolFormat, end_call
 from server.chat.tool_spec import ToolSpec
@@ -223,7 +223,7 @@ def copy_arguments(reader: Reader, sink: Sink) -> Steps[None]:
     char = yield from reader.peek()
     if char == '"':
         text = yield from read_string(reader)
-        if not _is_object(text):
+        if not is_object(text):
             raise RejectedError
         sink(text)
     elif (yield from reader.accept("null")):
@@ -232,10 +232,3 @@ def copy_arguments(reader: Reader, sink: Sink) -> Steps[None]:
         yield from copy_value(reader, sink)
     else:
         raise RejectedError
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
