@@ -80,8 +80,8 @@ class Settings(ModelOptions, BaseSettings):
     )
     model: Place | None = Field(
         default=None,
-        description="GGUF file to serve, or the name by which `caravan pull` stored one. "
-        "Default: the small model that ships with this package.",
+        description="GGUF file to serve, a folder with one in it, or the name by which `caravan pull` stored "
+        "one. Default: the small model that ships with this package.",
     )
     model_id: str | None = Field(
         default=None, description="Name that requests use. Default: the file's name without its ending."

@@ -124,11 +124,15 @@ def test_a_missing_model_is_one_line(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_model_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "bad.gguf"
-    path.write_text("hello")
-    ended = run("serve", "--port", "0", "--model", str(path))
-    assert ended.returncode == 1
-    assert ended.stderr.startswith(f"caravan: llama.cpp cannot load {path}: ")
-    assert ended.stderr.count("\n") == 1
+    for content, complaint in (
+        ("hello", f"caravan: {path}: this is not a GGUF file\n"),
+        ("GGUF", f"caravan: llama.cpp cannot load {path}: "),
+    ):
+        path.write_text(content)
+        ended = run("serve", "--port", "0", "--model", str(path))
+        assert ended.returncode == 1
+        assert ended.stderr.startswith(complaint)
+        assert ended.stderr.count("\n") == 1
 
 
 def test_a_template_that_does_not_compile_is_one_line(tiny_models: TinyModels, tmp_path: Path) -> None:

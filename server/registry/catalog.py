@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,8 +12,9 @@ from server.engine.client import AsyncEngine
 from server.engine.config import EngineConfig
 from server.llama.gguf_header import GgufHeader, HeaderError, model_stem, read_header
 from server.loaded_model import TextEngine
+from server.model_files import ModelPathError, find_model
 from server.model_settings import ModelSettings
-from server.model_store import find_stored, first_parts
+from server.model_store import first_parts
 from server.planning import context_size_of, engine_config, gpu_budget, memory_budget, need_of
 from server.registry.models import ModelRegistry
 from server.registry.offer import ContextLength, ModelOffer
@@ -82,12 +82,11 @@ def _single(settings: Settings) -> ModelSettings:
 
 def _located(path: Path, data_dir: Path) -> tuple[Path, str]:
     """A model's file, and what it is called unless somebody names it."""
-    if path.expanduser().exists():
-        return path.expanduser(), model_stem(path)
-    stored = find_stored(data_dir, os.fspath(path))
-    if stored is None:
-        raise CatalogError(f"no such file: {path}")
-    return stored.path, stored.name
+    try:
+        found = find_model(path, data_dir)
+    except ModelPathError as error:
+        raise CatalogError(str(error)) from error
+    return found.path, found.name
 
 
 def _of_folder(folder: Path, known: set[Path], taken: set[str]) -> Iterator[tuple[str, GgufHeader]]:

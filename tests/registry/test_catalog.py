@@ -77,12 +77,16 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     file = tmp_path / "no.gguf"
     with pytest.raises(CatalogError, match=r"no such file: .*no.gguf"):
         quiet_offers(Settings(model=file))
-    for content in (b"", b"GGUF", b"hello"):
+    for content in (b"", b"hello"):
         file.write_bytes(content)
-        (offer,) = quiet_offers(Settings(model=file))
-        assert offer.estimate_need() == Need()
-        with pytest.raises(ModelLoadError):
-            opened(offer)
+        with pytest.raises(CatalogError, match=r"no\.gguf: this "):
+            quiet_offers(Settings(model=file))
+    file.write_bytes(b"GGUF")
+    (offer,) = quiet_offers(Settings(model=file))
+    assert offer.estimate_need() == Need()
+    assert offer.read_context() == ContextLength()
+    with pytest.raises(ModelLoadError):
+        opened(offer)
 
 
 def test_without_a_name_it_is_the_resident_model() -> None:

@@ -45,23 +45,17 @@ def command(
 
 def _facts(settings: "Settings") -> "ModelFacts":
     from server.cli.model_facts import facts
-    from server.llama.gguf_header import HeaderError, model_stem
-    from server.model_store import find_stored
+    from server.llama.gguf_header import HeaderError
+    from server.model_files import ModelPathError, find_model
     from server.resident import RESIDENT_ID, model_path
 
     path: Path | None = settings.model
     try:
         if path is None or str(path) == RESIDENT_ID:
             return facts(RESIDENT_ID, model_path(), settings)
-        if path.exists():
-            return facts(model_stem(path), path, settings)
-        stored = find_stored(settings.data_dir, path.as_posix())
-        if stored is None:
-            raise CommandError(
-                f"there is no file or pulled model '{path}'; `caravan list` shows those there are"
-            )
-        return facts(stored.name, stored.path, settings)
-    except (HeaderError, OSError) as error:
+        found = find_model(path, settings.data_dir)
+        return facts(found.name, found.path, settings)
+    except (HeaderError, ModelPathError, OSError) as error:
         raise CommandError(str(error)) from error
 
 
