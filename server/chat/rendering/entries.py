@@ -63,25 +63,31 @@ def _detailed(tool: Mapping[str, Any], detail: Detail) -> Mapping[str, Any]:
     """The tool with what the template would miss."""
     if detail is Detail.NONE:
         return tool
-    function = {"name": tool["function"]["name"], "description": "", **tool["function"]}
-    parameters = {"type": "object", "properties": {}, "required": [], **(function.get("parameters") or {})}
+    function = _with({**tool["function"]}, description="")
+    parameters = _with({**(function.get("parameters") or {})}, type="object", properties={}, required=[])
     properties = parameters["properties"].items()
     if detail is not Detail.DESCRIPTIONS:
         is_full = detail is Detail.VALUES
         properties = [(name, _typed(schema, is_full)) for name, schema in properties]
-    described = {name: _described(schema) for name, schema in properties}
-    return {**tool, "function": {**function, "parameters": {**parameters, "properties": described}}}
+    parameters["properties"] = {name: _described(schema) for name, schema in properties}
+    function["parameters"] = parameters
+    return {**tool, "function": function}
+
+
+def _with(values: Entry, **defaults: object) -> Entry:
+    """The values with what they lack behind them, so that all else is as it was."""
+    return values | {name: default for name, default in defaults.items() if name not in values}
 
 
 def _described(schema: object) -> object:
-    return {"description": "", **schema} if isinstance(schema, dict) else schema
+    return _with(schema, description="") if isinstance(schema, dict) else schema
 
 
 def _typed(schema: object, is_full: bool) -> object:
     """A schema with one plain type on each level, as far as templates look."""
     if not isinstance(schema, dict):
         return schema
-    typed = {"type": _plain_type(schema), **{key: value for key, value in schema.items() if key != "type"}}
+    typed = schema | {"type": _plain_type(schema)}
     if is_full and typed["type"] == "object" and not isinstance(typed.get("additionalProperties"), dict):
         typed["additionalProperties"] = {"type": "string"}
     for key in ("items", "additionalProperties"):
