@@ -40,11 +40,35 @@ class ModelDefault(Schema):
     source: Literal["gguf", "llama.cpp", "operator"]
 
 
+class TemplateDetails(Schema):
+    """What the chat template shows by itself, and how conversations are adapted to it else.
+
+    Calls are read in the `tool_format`; with `is_guess`, the template does not tell whether the model writes
+    them so.
+    """
+
+    system: bool
+    developer: bool
+    tools: bool
+    tool_calls: bool
+    parallel_tool_calls: bool
+    tool_results: bool
+    reasoning: bool
+    continues_answers: bool
+    adaptations: list[str]
+    tool_format: str | None
+    is_guess: bool
+
+
 class ModelDetails(ModelCard):
-    """One model with its effective defaults, and the presets that requests can name."""
+    """One model with its effective defaults, and the presets that requests can name.
+
+    `chat_template` is null until the model is loaded: only then is its template tried.
+    """
 
     defaults: dict[str, ModelDefault]
     presets: dict[str, dict[str, JsonValue]]
+    chat_template: TemplateDetails | None
 
 
 class ModelList(Schema):

@@ -2,14 +2,21 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
+
+import anyio
 
 from server.chat.families import ModelFamily
 from server.chat.rendering.prompt_template import PromptTemplate
+from server.chat.template_summary import TemplateSummary, summary
 from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
 from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.sizing import Need
+
+# Requests of one model that are read at the same time.
+_MAX_THREADS = 8
 
 
 class TextEngine(Protocol):
@@ -101,6 +108,7 @@ class LoadedModel:
     is a digest of all that decides on its texts. `tool_template` is another one for requests with tools.
     Prompts that begin with one of the `public_prefixes` share it in memory, whoever sends them. `close` gives
     the memory of vocabulary and templates back, once nobody uses them and the engine has been closed.
+    Requests are read in the model's own `threads`: those of others must not wait for a slow template.
     """
 
     id: str
@@ -115,10 +123,17 @@ class LoadedModel:
     public_prefixes: tuple[tuple[int, ...], ...] = ()
     fingerprint: str
     close: Callable[[], None]
+    threads: anyio.CapacityLimiter = field(default_factory=partial(anyio.CapacityLimiter, _MAX_THREADS))
 
     def template_for(self, *, has_tools: bool) -> PromptTemplate:
         """The template of requests with tools, or without."""
         return self.tool_template if has_tools and self.tool_template is not None else self.template
+
+    @property
+    def template_summary(self) -> TemplateSummary:
+        """What the templates support."""
+        with_tools = self.template_for(has_tools=True)
+        return summary(self.template.traits, with_tools.traits, self.family)
 
     @property
     def context_size(self) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from server.chat.families import recognise
 from server.chat.rendering.local import LocalTemplate
 from server.chat.template_source import CHATML
+from server.chat.writing import with_calls
 from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
 from server.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput
 from server.engine.params import GenerationRequest
@@ -201,7 +202,7 @@ def loaded_model(
         id=name,
         vocab=vocab or FakeVocab(),
         template=local_template(template, bos_text),
-        family=recognise(template),
+        family=with_calls(recognise(template)),
         engine=engine or ScriptedEngine(),
         bos_text=bos_text,
         metadata={},
@@ -224,6 +225,7 @@ def offer_of(model: LoadedModel, *, preload: bool = True, pinned: bool = False, 
         open=lambda _engine: model,
         read_metadata=lambda: model.metadata,
         read_context=lambda: ContextLength(256, 1024),
+        try_templates=lambda: model.template_summary,
     )
 
 

@@ -133,6 +133,7 @@ ALLOWED = {
     "server.hub": {"server.llama", "server.model_store"},
     "server.configuration": {"server.settings"},
     "server.cli": {
+        "server.chat",
         "server.banner",
         "server.configuration",
         "server.garbage",

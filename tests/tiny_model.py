@@ -199,10 +199,14 @@ def write_tiny_model(
     *,
     seed: int = 0,
     quantization: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
+    tool_template: str | None = None,
 ) -> None:
-    """Write a model of `architecture`, a key of ARCHITECTURES; its large matrices are stored quantized."""
+    """Write a model of `architecture`, a key of ARCHITECTURES; its large matrices are stored quantized.
+
+    A `tool_template` is a second chat template, for requests with tools.
+    """
     generator = np.random.default_rng(seed)
-    _write(path, architecture, lambda tensor: _drawn(tensor, generator), quantization)
+    _write(path, architecture, lambda tensor: _drawn(tensor, generator), quantization, tool_template)
 
 
 def write_steady_model(path: Path, logits: NDArray[np.float32]) -> None:
@@ -226,6 +230,7 @@ def _write(
     architecture: str,
     values: Callable[[Tensor], NDArray[np.float32]],
     quantization: gguf.GGMLQuantizationType,
+    tool_template: str | None = None,
     num_layers: int | None = None,
 ) -> None:
     shape = ARCHITECTURES[architecture]
@@ -237,6 +242,8 @@ def _write(
         _add_field(writer, f"{architecture}.{key}", value)
     add_vocabulary(writer)
     writer.add_chat_template(CHAT_TEMPLATE)
+    if tool_template is not None:
+        writer.add_chat_template([{"name": "tool_use", "template": tool_template}])
     for tensor in _tensors(shape):
         if tensor.quantizable and quantization != gguf.GGMLQuantizationType.F32:
             data = gguf.quants.quantize(values(tensor), quantization)

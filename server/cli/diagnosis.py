@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.banner import keys_told
+from server.chat.template_source import TemplateSyntaxError
+from server.chat.template_summary import TemplateSummary
 from server.cli.units import shown_bytes
 from server.engine.child import EngineStartError
 from server.engine.client import AsyncEngine
@@ -21,7 +23,7 @@ from server.llama.gguf_header import HeaderError
 from server.loaded_model import TextEngine
 from server.machine import memory_limit, usable_cores
 from server.net.tls import TlsError, server_context
-from server.registry import CatalogError, offers
+from server.registry import CatalogError, ModelOffer, offers
 from server.serving import StartError, count_keys
 from server.settings import Settings
 
@@ -74,6 +76,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     engine = offer.make_engine()
     if isinstance(engine, AsyncEngine):
         yield from _sizes(engine.config)
+    yield from templates(offer)
     yield asyncio.run(first_prompt(engine))
 
 
@@ -147,6 +150,26 @@ def memory(sizes: Sizes, free: int, limit: int) -> Finding:
         return Finding("memory", Verdict.FINE, detail)
     remedy = "set a smaller --context-size and --kv-cells, or take a smaller model or quantization"
     return Finding("memory", Verdict.FAULT, detail, remedy)
+
+
+def templates(offer: ModelOffer) -> Iterator[Finding]:
+    """Whether the chat template can be used, and what is guessed or adapted; nothing for a broken file."""
+    try:
+        with contextlib.suppress(HeaderError, OSError):
+            told = offer.try_templates()
+            yield Finding("chat template", Verdict.FINE, template_told(told))
+            if told.is_guess and told.tools:
+                detail = f"nothing tells how the model writes them; '{told.tool_format}' is a guess"
+                yield Finding("tool calls", Verdict.ADVICE, detail, "set tool_format if you know it")
+    except TemplateSyntaxError as error:
+        remedy = "name another one with --chat-template"
+        yield Finding("chat template", Verdict.FAULT, str(error), remedy)
+
+
+def template_told(told: TemplateSummary) -> str:
+    """The summary on one line."""
+    rows = [(label, text) for label, text in told.lines() if text]
+    return "; ".join(f"{label}: {text}" if label else text for label, text in rows)
 
 
 def _port(settings: Settings) -> Finding:

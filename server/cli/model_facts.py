@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.chat.template_summary import TemplateSummary
 from server.engine.sizing import Sizes, resources, settle
 from server.llama.gguf_header import GgufHeader, HeaderError, read_header
 from server.model_store import quantization, stored_models
 from server.planning import engine_config, memory_budget
+from server.registry.templates import tried
 from server.resident import RESIDENT_ID, model_path
 from server.settings import Settings
 
@@ -59,6 +61,11 @@ class ModelFacts:
     name: str
     header: GgufHeader
     sizes: Sizes
+    settings: Settings
+
+    def tried_templates(self) -> TemplateSummary:
+        """What the chat templates support; takes a moment. Raises TemplateSyntaxError and OSError."""
+        return tried(self.header.path, self.settings.chat_template, self.settings.tool_format)
 
     @property
     def quantization(self) -> str:
@@ -86,7 +93,7 @@ def facts(name: str, path: Path, settings: Settings) -> ModelFacts:
     """Read a file's header. Raises HeaderError or OSError."""
     header = read_header(path)
     config = engine_config(path, settings, memory_budget(settings))
-    return ModelFacts(name, header, settle(config, header, resources()))
+    return ModelFacts(name, header, settle(config, header, resources()), settings)
 
 
 def known_models(settings: Settings) -> tuple[list[ModelFacts], list[str]]:

@@ -21,6 +21,7 @@ from server.registry.offer import ContextLength, ModelOffer
 from server.registry.opening import open_texts
 from server.registry.public_prefixes import PublicPrefixError, read_texts
 from server.registry.room import Limits
+from server.registry.templates import tried
 from server.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -154,6 +155,7 @@ def _offer(
         open=functools.partial(open_texts, path, name, table, public_texts),
         read_metadata=functools.partial(_read_metadata, path),
         read_context=_ContextReader(config, header),
+        try_templates=functools.partial(tried, path, table.chat_template, table.tool_format),
     )
 
 

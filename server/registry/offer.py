@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from server.chat.template_summary import TemplateSummary
 from server.engine.sizing import Need
 from server.loaded_model import LoadedModel, TextEngine
 
@@ -21,8 +22,8 @@ class ModelOffer:
 
     `make_engine` makes an engine that has not started. `open` opens the file for the web side,
     `estimate_need` tells how much memory the model will take, and `read_metadata` what the file says
-    of itself; of a file that cannot be read, nothing. `read_context` foresees how long texts may be. These
-    four take time and belong into a thread.
+    of itself; of a file that cannot be read, nothing. `read_context` foresees how long texts may be, and
+    `try_templates` what the chat templates support. These five take time and belong into a thread.
     """
 
     id: str
@@ -36,3 +37,4 @@ class ModelOffer:
     open: Callable[[TextEngine], LoadedModel]
     read_metadata: Callable[[], Mapping[str, str]]
     read_context: Callable[[], ContextLength]
+    try_templates: Callable[[], TemplateSummary]

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from server.chat.template_summary import TemplateSummary
 from server.llama.model import Model, ModelLoadError
 from server.loaded_model import LoadedModel, TextEngine
 from server.model_settings import ModelSettings
@@ -58,8 +59,9 @@ def open_texts(
         undo.callback(model.close)
         vocab = model.vocab
         sources = sources_of(settings, model)
-        templates = open_templates(sources, settings.tool_format, name)
+        templates = open_templates(sources, settings.tool_format)
         undo.callback(templates.close)
+        _tell(name, templates.summary)
         bos_text = sources.bos_token if vocab.adds_bos else ""
         return LoadedModel(
             id=name,
@@ -75,6 +77,19 @@ def open_texts(
             fingerprint=fingerprint(path, sources.plain + (sources.tools or ""), settings),
             close=undo.pop_all().close,
         )
+
+
+def _tell(name: str, summary: TemplateSummary) -> None:
+    """Warn of what is guessed, and log what is adapted."""
+    if summary.is_guess and summary.tools:
+        log.warning(
+            "%s: its chat template does not tell how the model writes tool calls; '%s' is a guess, which the "
+            "option tool_format corrects",
+            name,
+            summary.tool_format,
+        )
+    for adaptation in summary.adaptations:
+        log.info("%s: %s, as its chat template wants it", name, adaptation)
 
 
 def _vocabulary(path: Path) -> Model:

@@ -2,17 +2,22 @@
 
 import logging
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from server.chat.families import ModelFamily, recognise
 from server.chat.rendering.client import TemplateProcess
 from server.chat.rendering.prompt_template import PromptTemplate
 from server.chat.template_source import CHATML
+from server.chat.template_summary import TemplateSummary, summary
 from server.chat.writing import call_text_of, with_calls
+from server.llama.gguf_header import read_header
 from server.llama.model import Model
 from server.llama.vocab import Vocab
 from server.model_settings import ModelSettings
 
 log = logging.getLogger(__name__)
+
+_KEY = "tokenizer.chat_template"
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class Templates:
         """The template that shows tools."""
         return self.tools or self.plain
 
+    @property
+    def summary(self) -> TemplateSummary:
+        """What the templates support."""
+        return summary(self.plain.traits, self.of_tools.traits, self.family)
+
     def close(self) -> None:
         """End the processes."""
         self.plain.close()
@@ -59,7 +69,7 @@ def sources_of(settings: ModelSettings, model: Model) -> TemplateSources:
     return TemplateSources(plain or CHATML, model.chat_template("tool_use"), *tokens)
 
 
-def open_templates(sources: TemplateSources, tool_format: str | None, name: str) -> Templates:
+def open_templates(sources: TemplateSources, tool_format: str | None) -> Templates:
     """Try the templates of a model. Raises TemplateSyntaxError and OSError."""
     family = _family(sources, tool_format)
     plain = _opened(sources.plain, sources, family)
@@ -68,15 +78,25 @@ def open_templates(sources: TemplateSources, tool_format: str | None, name: str)
     except BaseException:
         plain.close()
         raise
-    templates = Templates(plain, tools, family)
-    if family.is_guess and templates.of_tools.traits.tools_variable is not None:
-        log.warning(
-            "%s: its chat template does not tell how the model writes calls; '%s' is a guess, which the "
-            "option tool_format corrects",
-            name,
-            family.tools.name if family.tools else None,
-        )
-    return templates
+    return Templates(plain, tools, family)
+
+
+def tried(path: Path, chat_template: Path | None, tool_format: str | None) -> TemplateSummary:
+    """What a model's templates support, from the header of its file and the settings that replace its own.
+
+    Raises HeaderError, TemplateSyntaxError and OSError.
+    """
+    header = read_header(path)
+    if chat_template is not None:
+        sources = TemplateSources(chat_template.expanduser().read_text(encoding="utf-8"))
+    else:
+        plain, tools = header.text(_KEY), header.text(f"{_KEY}.tool_use")
+        sources = TemplateSources(plain or CHATML, tools or None)
+    templates = open_templates(sources, tool_format)
+    try:
+        return templates.summary
+    finally:
+        templates.close()
 
 
 def _family(sources: TemplateSources, tool_format: str | None) -> ModelFamily:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException
 from schemas.models import ModelCard, ModelDetails, ModelList, ModelMeta
 from server.registry import ModelOffer, ModelRegistry, may_use
 from server.routes.deps import UseServices
+from server.service.template_details import template_details
 
 router = APIRouter(tags=["models"])
 
@@ -28,10 +29,12 @@ async def get_model(model_id: str, services: UseServices) -> ModelDetails:
     registry, decoding = services.registry, services.decoding
     offer, model = registry.find(model_id), registry.loaded(model_id)
     metadata = await anyio.to_thread.run_sync(offer.read_metadata) if model is None else model.metadata
+    template = None if model is None else template_details(model)
     return ModelDetails(
         **(await card(registry, offer)).model_dump(),
         defaults=decoding.shown_defaults(metadata, offer.operator_defaults),
         presets=decoding.shown_presets(),
+        chat_template=template,
     )
 
 

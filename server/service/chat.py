@@ -96,7 +96,7 @@ class ChatService:
     ) -> PreparedChat:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
-        read = await anyio.to_thread.run_sync(self._read, model, request)
+        read = await anyio.to_thread.run_sync(self._read, model, request, limiter=model.threads)
         compiled = await self._constraints.compile(request, model.vocab)
         bound = await self._bound(model, read.tools, compiled)
         reading = _reading(model, read, is_bound=bound is not None)

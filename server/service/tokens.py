@@ -1,5 +1,6 @@
 """What tokenizers and templates make of texts, shown to clients."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -24,7 +25,7 @@ from server.service.wire import to_json
 
 T = TypeVar("T", TokenizeRequest, DetokenizeRequest, ApplyTemplateRequest)
 
-# Bodies of megabytes take a thread for seconds; the threads in which chats are read must not run out.
+# For each model: bodies of megabytes take a thread for seconds, and those of chats must not run out.
 _MAX_THREADS = 2
 # Fields that mean nothing to a text.
 _CONVERSATION = ApplyTemplateRequest.model_fields.keys() - {"model"}
@@ -35,7 +36,7 @@ class TokenService:
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
-        self._threads = anyio.CapacityLimiter(_MAX_THREADS)
+        self._threads = weakref.WeakKeyDictionary[LoadedModel, anyio.CapacityLimiter]()
 
     async def tokenize(self, request: TokenizeRequest) -> bytes:
         """A text's tokens, or a conversation's."""
@@ -52,7 +53,8 @@ class TokenService:
     async def _run(self, work: Callable[[LoadedModel, T], bytes], request: T) -> bytes:
         async with self._registry.holding(request.model) as model:
             record.current().model = model.id
-            return await anyio.to_thread.run_sync(work, model, request, limiter=self._threads)
+            threads = self._threads.setdefault(model, anyio.CapacityLimiter(_MAX_THREADS))
+            return await anyio.to_thread.run_sync(work, model, request, limiter=threads)
 
 
 def _tokenize(model: LoadedModel, request: TokenizeRequest) -> bytes:

@@ -13,6 +13,7 @@ from server.engine.config import EngineConfig
 from server.engine.sizing import Sizes
 from server.llama.estimate import MemoryEstimate
 from server.llama.placement import Placement
+from server.registry import offers
 from server.settings import Settings
 from tests.cli.calling import call
 from tests.conftest import TinyModels
@@ -73,6 +74,20 @@ def test_an_engine_that_cannot_start(tiny_models: TinyModels, tmp_path: Path) ->
     finding = asyncio.run(diagnosis.first_prompt(AsyncEngine(EngineConfig(model_path=str(cut)))))
     assert finding.verdict is Verdict.FAULT
     assert finding.remedy
+
+
+def test_a_template_that_is_guessed_or_broken(tiny_models: TinyModels, tmp_path: Path) -> None:
+    file = tmp_path / "chat.jinja"
+    expected = {
+        "{{ tools | tojson }}{{ messages | tojson }}": [Verdict.FINE, Verdict.ADVICE],
+        "{{ messages | tojson }}": [Verdict.FINE],
+        "{% if %}": [Verdict.FAULT],
+        "{{ 9 ** (9 ** 9) }}": [Verdict.FAULT],
+    }
+    for source, found in expected.items():
+        file.write_text(source)
+        (offer,) = offers(Settings(model=tiny_models["qwen2"], chat_template=file))
+        assert verdicts(*diagnosis.templates(offer)) == found
 
 
 def test_a_sound_machine(tiny_models: TinyModels, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,3 +90,16 @@ def test_info_tells_of_layers_on_gpus() -> None:
     assert 0 < sizes.config.num_gpu_layers < 33
     assert rows["on GPUs"].startswith(f"{sizes.config.num_gpu_layers} of 33 layers, ")
     assert rows["less"].startswith(f"{sizes.config.num_gpu_layers} of 33 layers on GPUs")
+
+
+def test_info_tells_what_the_template_supports(
+    tiny_models: TinyModels, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call("info")
+    resident = capsys.readouterr().out
+    assert "as hermes" in resident
+    assert "guess" not in resident
+    call("info", str(tiny_models["qwen2"]))
+    chatml = capsys.readouterr().out
+    assert "as hermes, which is a guess" in chatml
+    assert "tools are written into the system message" in chatml

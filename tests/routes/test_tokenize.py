@@ -126,7 +126,6 @@ def test_tokens_become_text_again(client: TestClient, path: str) -> None:
         ("/detokenize", {"tokens": ["a"]}, "tokens[0]"),
         ("/apply-template", {}, "messages"),
         ("/apply-template", {"messages": []}, "messages"),
-        ("/apply-template", {"messages": MESSAGES, "tools": [WEATHER]}, "tools"),
     ],
 )
 def test_refusals_name_the_field(client: TestClient, path: str, body: dict[str, object], param: str) -> None:

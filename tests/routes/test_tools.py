@@ -291,10 +291,15 @@ def test_logprobs_of_all_tokens_are_in_the_chunks(client: TestClient, engine: Sc
     assert answered(client, offer(logprobs=True))["logprobs"] is not None
 
 
-def test_a_template_without_tools_refuses_them(engine: ScriptedEngine) -> None:
-    with app_over(engine, "{% for m in messages %}{{ m.content }}{% endfor %}") as client:
+def test_a_template_without_tools_gets_them_in_the_system_message(engine: ScriptedEngine) -> None:
+    engine.script = lambda _request, _index: [hermes("get_weather", '{"city": "Oslo"}')]
+    with app_over(engine, "{% for m in messages %}{{ m.role + m.content }}{% endfor %}") as client:
         for field, value in (("tools", [WEATHER]), ("functions", [WEATHER["function"]])):
-            error = client.post(URL, json=body(**{field: value})).json()["error"]
-            assert (error["param"], error["code"]) == (field, "unsupported_parameter")
+            choice = client.post(URL, json=body(**{field: value})).json()["choices"][0]
+            assert choice["finish_reason"] in ("tool_calls", "function_call")
+            prompt = bytes(engine.requests[-1].token_ids).decode()
+            assert prompt.startswith("system# Tools")
+            assert "Get the weather of a city." in prompt
         assert client.post(URL, json=body(tools=[WEATHER], tool_choice="none")).status_code == 200
+        assert "Tools" not in bytes(engine.requests[-1].token_ids).decode()
         assert client.post(URL, json=body(tools=[], tool_choice="auto")).status_code == 200

@@ -46,7 +46,7 @@ def learnt(template: ChatTemplate, call_text: CallText) -> Traits:
 
 
 # What Python writes for null or an object, and JSON within JSON: no template means to show them.
-_ODDITIES = re.compile(r"\bNone\b|\{'a': '|\\\"a\\\"")
+_ODDITIES = re.compile(r"None|\{'a': '|\\\"a\\\"")
 
 
 class _Score(NamedTuple):

@@ -79,9 +79,20 @@ def _rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
     yield "vocabulary", f"{header.vocab_size} tokens"
     size = f"{len(model.template)} characters (--template prints it)"
     yield "chat template", size if model.template else "none; chats use ChatML"
+    yield from _template_rows(model)
     pairs = ", ".join(f"{name} {value}" for name, value in model.sampling.items())
     yield "recommends", pairs or "nothing"
     yield from _size_rows(model.sizes)
+
+
+def _template_rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
+    """What the template supports, which is found by trying it."""
+    from server.chat.template_source import TemplateSyntaxError
+
+    try:
+        yield from model.tried_templates().lines()
+    except (TemplateSyntaxError, OSError) as error:
+        yield "", str(error)
 
 
 def _size_rows(sizes: "Sizes") -> Iterator[tuple[str, str]]:
