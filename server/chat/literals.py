@@ -8,7 +8,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from server.chat.reader import Markers, Reader, RejectedError, Sink, Steps
+from server.chat.reader import SPACE, Markers, Reader, RejectedError, Sink, Steps
 
 _WORD = re.compile(r"[-+.0-9A-Za-z_]*")
 _BARE_KEY = re.compile(r"[^\s:,{}\[\]\"']*")
@@ -18,6 +18,8 @@ _HEX_DIGITS = {"x": 2, "u": 4, "U": 8}
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _PYTHON_ESCAPES = {"a": "\a", "v": "\v", "0": "\0", "'": "'", "\n": ""}
 _SURROGATES = range(0xD800, 0xE000)
+# One of these follows, or nothing.
+_BEHIND_STRINGS = ("", ",", ":", ")", "]", "}")
 _JSON_ESCAPES = '"\\/bfnrt'
 
 
@@ -26,13 +28,15 @@ class Notation:
     """How values are written.
 
     `strings` are the delimiters of strings: quotes, with escapes in between, or markers, with none.
-    `words` are the names of constants, and JSON's.
+    `words` are the names of constants, and JSON's. With `has_loose_quotes`, a quote where no string can end
+    belongs to it: some templates, and models after them, do not escape those.
     """
 
     strings: tuple[str, ...] = ('"',)
     words: tuple[tuple[str, str], ...] = ()
     has_bare_keys: bool = False
     has_trailing_commas: bool = False
+    has_loose_quotes: bool = False
 
 
 JSON = Notation()
@@ -40,6 +44,7 @@ PYTHON = Notation(
     strings=('"', "'"),
     words=(("True", "true"), ("False", "false"), ("None", "null")),
     has_trailing_commas=True,
+    has_loose_quotes=True,
 )
 
 
@@ -78,7 +83,7 @@ def _copy_key(reader: Reader, sink: Sink, notation: Notation) -> Steps[None]:
     yield from reader.skip_space()
     opener = yield from reader.accept(*notation.strings)
     if opener:
-        yield from _copy_string(reader, sink, opener)
+        yield from _copy_string(reader, sink, opener, is_loose=notation.has_loose_quotes)
     elif notation.has_bare_keys:
         key = yield from reader.collect(_BARE_KEY)
         if not key:
@@ -95,7 +100,7 @@ def copy_scalar(reader: Reader, sink: Sink, notation: Notation = JSON) -> Steps[
     """A string, a number or a constant."""
     opener = yield from reader.accept(*notation.strings)
     if opener:
-        yield from _copy_string(reader, sink, opener)
+        yield from _copy_string(reader, sink, opener, is_loose=notation.has_loose_quotes)
         return
     word = yield from reader.collect(_WORD)
     word = dict(notation.words).get(word, word)
@@ -112,10 +117,10 @@ def read_string(reader: Reader) -> Steps[str]:
     return str(json.loads("".join(pieces)))
 
 
-def _copy_string(reader: Reader, sink: Sink, delimiter: str) -> Steps[None]:
+def _copy_string(reader: Reader, sink: Sink, delimiter: str, *, is_loose: bool = False) -> Steps[None]:
     sink('"')
     if delimiter in _PLAIN:
-        yield from _copy_quoted(reader, sink, delimiter)
+        yield from _copy_quoted(reader, sink, delimiter, is_loose=is_loose)
     else:
         found = yield from reader.until(_delimiter(delimiter), lambda text: sink(escaped(text)))
         if not found:
@@ -123,12 +128,18 @@ def _copy_string(reader: Reader, sink: Sink, delimiter: str) -> Steps[None]:
     sink('"')
 
 
-def _copy_quoted(reader: Reader, sink: Sink, quote: str) -> Steps[None]:
+def _copy_quoted(reader: Reader, sink: Sink, quote: str, *, is_loose: bool) -> Steps[None]:
     while True:
         yield from reader.run(_PLAIN[quote], sink)
         char = yield from reader.exactly(1)
         if char == quote:
-            return
+            if not is_loose:
+                return
+            space = yield from reader.collect(SPACE)
+            if (yield from reader.peek()) in _BEHIND_STRINGS:
+                return
+            sink(escaped(quote + space))
+            continue
         if char == "\\":
             sink((yield from _escape(reader)))
         else:
