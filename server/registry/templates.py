@@ -7,6 +7,7 @@ from pathlib import Path
 from server.chat.families import ModelFamily, recognise
 from server.chat.rendering.client import TemplateProcess
 from server.chat.rendering.prompt_template import PromptTemplate
+from server.chat.shown_calls import with_shown_calls
 from server.chat.template_source import CHATML
 from server.chat.template_summary import TemplateSummary, summary
 from server.chat.writing import call_text_of, with_calls
@@ -78,7 +79,7 @@ def open_templates(sources: TemplateSources, tool_format: str | None) -> Templat
     except BaseException:
         plain.close()
         raise
-    return Templates(plain, tools, family)
+    return Templates(plain, tools, with_shown_calls(family, tools or plain))
 
 
 def tried(path: Path, chat_template: Path | None, tool_format: str | None) -> TemplateSummary:
