@@ -18,6 +18,7 @@ from server import record
 from server.metrics import Metrics
 from server.record import RequestRecord
 from server.routes.notices import listed
+from server.routes.signposts import shown
 from server.tracing import EndedRequest, Tracing
 
 log = logging.getLogger("caravan.requests")
@@ -106,7 +107,7 @@ def _fields(scope: Scope, entry: RequestRecord, status: int) -> dict[str, object
     fields: dict[str, object] = {
         "request_id": entry.request_id,
         "method": scope["method"],
-        "path": scope["path"],
+        "path": shown(scope["path"]),
         "status": status,
         "ms": round((time.monotonic() - entry.arrived) * 1000, 1),
     }

@@ -64,6 +64,12 @@ def test_one_line_a_request_without_a_word_of_it(
     assert SECRET not in caplog.text
 
 
+def test_a_line_has_an_end(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "caravan.requests"):
+        client.get("/x" * 20_000)
+    assert len(caplog.text) < 600
+
+
 def test_an_error_is_named_in_the_line_and_counted(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
