@@ -16,7 +16,6 @@ from tests.real.materials import GEMMA, SMOLLM2
 
 PROMPTS = (
     "The capital of France is",
-    "Once upon a time there was a",
     "def fibonacci(n):\n",
     "Wasser kocht bei 100 °C. 水は",
 )
@@ -64,7 +63,7 @@ def test_greedy_tokens_are_the_likeliest(server: RealServer, bare: BareModel, pr
     answer = server.client.completions.create(
         model=server.model,
         prompt=prompt,
-        max_tokens=24,
+        max_tokens=16,
         temperature=0,
         logprobs=5,
         extra_body={"return_token_ids": True},

@@ -4,7 +4,6 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
@@ -153,10 +152,14 @@ def test_logprobs_of_a_chat_are_probabilities(smollm2: RealServer) -> None:
         assert entry.logprob == entry.top_logprobs[0].logprob
 
 
-def test_tools_for_which_the_template_has_no_place_are_refused(smollm2: RealServer) -> None:
-    tool = {"type": "function", "function": {"name": "find_place", "parameters": PLACE}}
-    with pytest.raises(openai.BadRequestError, match="no place for tools"):
-        _chat(smollm2, tools=[tool])
+def test_a_named_tool_is_called_with_arguments_of_its_schema(smollm2: RealServer) -> None:
+    """The model's template has no place for tools, so the server shows them in a message."""
+    tool = {"type": "function", "function": {"name": "find_place", "parameters": PLACE, "strict": True}}
+    choice = {"type": "function", "function": {"name": "find_place"}}
+    answer = _chat(smollm2, tools=[tool], tool_choice=choice, max_tokens=60)
+    [call] = answer.choices[0].message.tool_calls
+    assert call.function.name == "find_place"
+    assert set(json.loads(call.function.arguments)) == {"city", "country"}
 
 
 def test_responses_are_answered_streamed_and_gone_on_with(smollm2: RealServer) -> None:
