@@ -27,7 +27,7 @@ class LocalTemplate:
         call_text = call_text or CallText()
         self.source = source
         self.traits = traits or learnt(template, call_text)
-        self.variables = template.variables - {self.traits.tools_variable}
+        self.variables = template.variables
         self._writer = PromptWriter(template, self.traits, call_text)
 
     def write(self, conversation: Conversation) -> str:

@@ -63,7 +63,9 @@ class PromptWriter:
 
     def _fill(self, turns: Sequence[Turn], conversation: Conversation) -> str:
         traits = self.traits
-        values = dict(conversation.variables) | tool_values(conversation.tools, traits)
+        given, tools = dict(conversation.variables), tool_values(conversation.tools, traits)
+        # Some clients name a template's own variable for tools; the request's tools come first.
+        values = given | tools if conversation.tools else tools | given
         if traits.needs_date:
             # By the day, so that prompts of one conversation begin alike.
             values.setdefault("datetime", datetime.datetime.now().strftime("%Y-%m-%d"))

@@ -139,6 +139,17 @@ def test_tools_in_another_variable() -> None:
     assert (traits.tools_variable, traits.tools_as_text, traits.needs_date) == ("functions", True, True)
 
 
+def test_tools_in_a_variable_that_clients_may_name() -> None:
+    """Like SmolLM3's own template: tools of requests go there, and so do a client's."""
+    source = "{% if xml_tools %}{% for tool in xml_tools %}{{ tool }}{% endfor %}{% endif %}" + CHATML
+    template = LocalTemplate(source)
+    assert (template.traits.tools_variable, "xml_tools" in template.variables) == ("xml_tools", True)
+    turns = said(("user", "Hi"))
+    assert "To f." in template.write(Conversation(turns, [TOOL]))
+    assert template.write(Conversation(turns, None, {"xml_tools": ["mine"]})).startswith("mine<|im_start|>")
+    assert "mine" not in template.write(Conversation(turns, [TOOL], {"xml_tools": ["mine"]}))
+
+
 def test_tools_are_given_what_they_leave_out() -> None:
     source = (
         "{% for tool in tools or [] %}{{ tool.function.name + tool.function.description }}{% endfor %}"
