@@ -1,4 +1,4 @@
-// Attention on the processor with half-float keys and values, put into ggml by attention.cmake. One memory holds the
+// Attention on the processor with half-float keys and values, put into ggml by edits.cmake. One memory holds the
 // cells of many sequences, and most of them are hidden from a row: its mask says -inf there.
 //
 // - The cells that rows see are listed once for all heads, and only they are looked at; ggml converts and compares
@@ -6,8 +6,8 @@
 // - A row by itself (a stream's) takes its cells in blocks: scores, one softmax, values, all in vector registers.
 // - Rows of one sequence (a prompt's) run in tiles, which convert each block of cells once for all of them.
 //
-// What a row gets does not depend on the rows beside it, to the last bit: both ways add up in the same order, and
-// blocks are counted along the cells that it sees. Where cells hide in a window this holds but for rounding.
+// What a row gets does not depend on the rows beside it, nor on where in the memory its cells are, to the last bit:
+// both ways add up in the same order, that of positions, and blocks begin at positions that divide by their size.
 //
 // Sums are float32 throughout. Online softmax: https://arxiv.org/abs/1805.02867
 #include <algorithm>
@@ -181,16 +181,25 @@ static inline void caravan_raise(float max, float & m, float & s, float * sum, i
     }
 }
 
+// Some of the cells in the order in which they are added up. A place that no cell has holds ~cell of any.
+struct caravan_block {
+    const int32_t * cells;
+    int             count;
+    bool            is_straight;  // they lie side by side
+
+    int32_t cell(int i) const { return std::max(cells[i], ~cells[i]); }
+};
+
 // Adds weighted values, PARTS vectors of each from `offset` on.
 template <int PARTS>
-static inline void caravan_add_values(const caravan_head & head, const int32_t * cells, const float * weights, int count, int offset, float * sum) {
+static inline void caravan_add_values(const caravan_head & head, const caravan_block & block, const float * weights, int offset, float * sum) {
     using L = caravan_lanes;
     L::vec parts[PARTS];
     for (int i = 0; i < PARTS; ++i) {
         parts[i] = L::load(sum + offset + i*L::N);
     }
-    for (int c = 0; c < count; ++c) {
-        const uint16_t * value  = head.value(cells[c]) + offset;
+    for (int c = 0; c < block.count; ++c) {
+        const uint16_t * value  = head.value(block.cell(c)) + offset;
         const L::vec     weight = L::all(weights[c]);
         for (int i = 0; i < PARTS; ++i) {
             parts[i] = L::fma(weight, L::load(value + i*L::N), parts[i]);
@@ -201,10 +210,11 @@ static inline void caravan_add_values(const caravan_head & head, const int32_t *
     }
 }
 
-// Makes weights of a row's scores [CARAVAN_TILE] of `count` cells; those that it does not see get none. False where
+// Makes weights of a row's scores [CARAVAN_TILE] of a block of cells; those that it does not see get none. False where
 // it sees none of them. `m` is the largest score so far, `s` the sum of weights, and `sum` of values.
-static inline bool caravan_weigh(const caravan_head & head, int64_t row, const int32_t * cells, int count, float * scores, float * sum, float & s, float & m) {
+static inline bool caravan_weigh(const caravan_head & head, int64_t row, const caravan_block & block, float * scores, float * sum, float & s, float & m) {
     using L = caravan_lanes;
+    const int count = block.count;
     if (head.softcap != 0.0f) {
         for (int i = 0; i < count; ++i) {
             scores[i] = head.softcap*std::tanh(scores[i]);
@@ -214,11 +224,11 @@ static inline bool caravan_weigh(const caravan_head & head, int64_t row, const i
     if (head.mask) {
         uint16_t mask[CARAVAN_TILE] = {};
         const uint16_t * seen = head.seen(row);
-        if (cells[count - 1] - cells[0] == count - 1) {
-            memcpy(mask, seen + cells[0], count*sizeof(uint16_t));
+        if (block.is_straight) {
+            memcpy(mask, seen + block.cells[0], count*sizeof(uint16_t));
         } else {
             for (int i = 0; i < count; ++i) {
-                mask[i] = seen[cells[i]];
+                mask[i] = block.cells[i] < 0 ? CARAVAN_HIDDEN : seen[block.cells[i]];
             }
         }
         for (int i = 0; i < CARAVAN_TILE; i += L::N) {
@@ -246,31 +256,43 @@ static inline void caravan_take_query(const caravan_head & head, int64_t row, fl
     }
 }
 
-// One row and some cells: sets `sum` [v_size], not yet divided by the sum `s` of weights. `query` is room for one.
-static inline void caravan_attend_row(const caravan_head & head, int64_t row, const int32_t * cells, int64_t num_cells, float * query, float * sum, float & s, float & m) {
+// Cells in the order in which they are added up, in blocks of CARAVAN_TILE.
+struct caravan_cells {
+    std::vector<int32_t> cells;
+    std::vector<uint8_t> is_straight;  // of each block
+
+    int64_t num_blocks() const { return (int64_t) is_straight.size(); }
+
+    caravan_block block(int64_t i) const {
+        const int64_t first = i*CARAVAN_TILE;
+        return { cells.data() + first, (int) std::min<int64_t>(CARAVAN_TILE, (int64_t) cells.size() - first), is_straight[i] != 0 };
+    }
+};
+
+// One row by itself. `query` and `sum` are room for one of each.
+static inline void caravan_attend_row(const caravan_head & head, int64_t row, const caravan_cells & cells, float * query, float * sum, float & s, float & m) {
     using L = caravan_lanes;
     caravan_take_query(head, row, query);
     memset(sum, 0, head.v_size*sizeof(float));
-    for (int64_t first = 0; first < num_cells; first += CARAVAN_TILE) {
-        const int       count = (int) std::min<int64_t>(CARAVAN_TILE, num_cells - first);
-        const int32_t * block = cells + first;
+    for (int64_t b = 0; b < cells.num_blocks(); ++b) {
+        const caravan_block block = cells.block(b);
         float weights[CARAVAN_TILE];
-        for (int c = 0; c < count; c += L::N) {
+        for (int c = 0; c < block.count; c += L::N) {
             const uint16_t * keys[L::N];
             for (int i = 0; i < L::N; ++i) {
-                keys[i] = head.key(block[std::min(c + i, count - 1)]);
+                keys[i] = head.key(block.cell(std::min(c + i, block.count - 1)));
             }
             L::store(weights + c, caravan_dots(query, head.k_size, [&](int j, int i) { return keys[j] + i; }));
         }
-        if (!caravan_weigh(head, row, block, count, weights, sum, s, m)) {
+        if (!caravan_weigh(head, row, block, weights, sum, s, m)) {
             continue;
         }
         int offset = 0;
         for (; offset + 4*L::N <= head.v_size; offset += 4*L::N) {
-            caravan_add_values<4>(head, block, weights, count, offset, sum);
+            caravan_add_values<4>(head, block, weights, offset, sum);
         }
         for (; offset < head.v_size; offset += L::N) {
-            caravan_add_values<1>(head, block, weights, count, offset, sum);
+            caravan_add_values<1>(head, block, weights, offset, sum);
         }
     }
 }
@@ -286,10 +308,10 @@ static inline void caravan_finish(const caravan_head & head, int64_t row, float 
 }
 
 // Keys of up to CARAVAN_TILE cells as float32, N cells after N: N numbers of each of them, the next N of each, and so on.
-static inline void caravan_unpack_keys(const caravan_head & head, const int32_t * cells, int count, float * out) {
+static inline void caravan_unpack_keys(const caravan_head & head, const caravan_block & block, float * out) {
     using L = caravan_lanes;
-    for (int c = 0; c < (count + L::N - 1)/L::N*L::N; ++c) {
-        const uint16_t * key   = head.key(cells[std::min(c, count - 1)]);
+    for (int c = 0; c < (block.count + L::N - 1)/L::N*L::N; ++c) {
+        const uint16_t * key   = head.key(block.cell(std::min(c, block.count - 1)));
         float *          group = out + c/L::N*L::N*head.k_size + c%L::N*L::N;
         for (int i = 0; i < head.k_size; i += L::N) {
             L::store(group + i*L::N, L::load(key + i));
@@ -298,14 +320,14 @@ static inline void caravan_unpack_keys(const caravan_head & head, const int32_t 
 }
 
 // Values as float32 [CARAVAN_TILE][v_size], zeros behind the last.
-static inline void caravan_unpack_values(const caravan_head & head, const int32_t * cells, int count, float * out) {
+static inline void caravan_unpack_values(const caravan_head & head, const caravan_block & block, float * out) {
     using L = caravan_lanes;
-    for (int c = 0; c < count; ++c) {
+    for (int c = 0; c < block.count; ++c) {
         for (int i = 0; i < head.v_size; i += L::N) {
-            L::store(out + c*head.v_size + i, L::load(head.value(cells[c]) + i));
+            L::store(out + c*head.v_size + i, L::load(head.value(block.cell(c)) + i));
         }
     }
-    memset(out + count*head.v_size, 0, (CARAVAN_TILE - count)*head.v_size*sizeof(float));
+    memset(out + block.count*head.v_size, 0, (CARAVAN_TILE - block.count)*head.v_size*sizeof(float));
 }
 
 // Numbers of float32 that caravan_attend_run works in.
@@ -314,7 +336,7 @@ static inline size_t caravan_work_size(int k_size, int v_size) {
 }
 
 // Up to CARAVAN_TILE rows from `row` on.
-static inline void caravan_attend_tile(const caravan_head & head, int64_t row, int num_rows, const int32_t * cells, int64_t num_cells, float * work) {
+static inline void caravan_attend_tile(const caravan_head & head, int64_t row, int num_rows, const caravan_cells & cells, float * work) {
     using L = caravan_lanes;
     float * queries = work;
     float * keys    = queries + CARAVAN_TILE*head.k_size;
@@ -332,21 +354,20 @@ static inline void caravan_attend_tile(const caravan_head & head, int64_t row, i
     for (int i = 0; i < num_rows; ++i) {
         caravan_take_query(head, row + i, queries + i*head.k_size);
     }
-    for (int64_t first = 0; first < num_cells; first += CARAVAN_TILE) {
-        const int       count = (int) std::min<int64_t>(CARAVAN_TILE, num_cells - first);
-        const int32_t * block = cells + first;
-        caravan_unpack_keys(head, block, count, keys);
+    for (int64_t b = 0; b < cells.num_blocks(); ++b) {
+        const caravan_block block = cells.block(b);
+        caravan_unpack_keys(head, block, keys);
         for (int i = 0; i < num_rows; ++i) {
             float * own = scores + i*CARAVAN_TILE;
-            for (int c = 0; c < count; c += L::N) {
+            for (int c = 0; c < block.count; c += L::N) {
                 const float * group = keys + c*head.k_size;
                 L::store(own + c, caravan_dots(queries + i*head.k_size, head.k_size, [=](int cell, int d) { return group + (d + cell)*L::N; }));
             }
-            if (!caravan_weigh(head, row + i, block, count, own, sums + i*head.v_size, s[i], m[i])) {
+            if (!caravan_weigh(head, row + i, block, own, sums + i*head.v_size, s[i], m[i])) {
                 memset(own, 0, CARAVAN_TILE*sizeof(float));
             }
         }
-        caravan_unpack_values(head, block, count, values);
+        caravan_unpack_values(head, block, values);
         simd_gemm(sums, scores, values, padded, CARAVAN_TILE, head.v_size);
     }
     for (int i = 0; i < num_rows; ++i) {
@@ -371,14 +392,24 @@ static inline int64_t caravan_last_seen(const uint16_t * mask, int64_t cells) {
     return cell;
 }
 
-// Splits rows into runs: a row goes on with the one before if it sees the last cell that that one sees.
-static inline void caravan_split(const char * mask, size_t stride, int64_t rows, int64_t cells, std::vector<caravan_run> & runs) {
+// What a context's memory tells about a batch, where it does: the position of each cell, and whose each row is.
+struct caravan_places {
+    const int32_t * positions;
+    const int32_t * sequences;
+};
+
+// Splits rows into runs by their sequences. Where they are not told, a row goes on with the one before if it sees the
+// last cell that that one sees.
+static inline void caravan_split(const char * mask, size_t stride, int64_t rows, int64_t cells, const caravan_places & places, std::vector<caravan_run> & runs) {
     runs.clear();
     int64_t last = -1;
     for (int64_t row = 0; row < rows; ++row) {
         const uint16_t * own = (const uint16_t *) (mask + row*stride);
-        const bool goes_on = !mask || (last >= 0 && own[last] != CARAVAN_HIDDEN);
-        if (mask) {
+        bool goes_on = !mask;
+        if (places.sequences) {
+            goes_on = row > 0 && places.sequences[row] == places.sequences[row - 1];
+        } else if (mask) {
+            goes_on = last >= 0 && own[last] != CARAVAN_HIDDEN;
             last = goes_on ? last : caravan_last_seen(own, cells);
             while (goes_on && last + 1 < cells && own[last + 1] != CARAVAN_HIDDEN) {
                 ++last;
@@ -403,11 +434,40 @@ static inline bool caravan_mark_seen(const uint16_t * mask, uint16_t * seen) {
     return hidden == 0;
 }
 
-// Lists the cells that any row of a run sees, among those from `begin` to `end`.
-static inline void caravan_list_cells(const char * mask, size_t stride, const caravan_run & run, int64_t begin, int64_t end, std::vector<int32_t> & cells) {
+// Puts cells in the order of their positions, each at a place that is its position modulo CARAVAN_TILE. Positions of
+// which two are the same, or that lie far apart, leave them in the order of cells.
+static inline void caravan_arrange(const int32_t * positions, std::vector<int32_t> & cells) {
+    static thread_local std::vector<int32_t> placed;
+    int32_t low = INT32_MAX, high = INT32_MIN;
+    for (const int32_t cell : cells) {
+        low  = std::min(low,  positions[cell]);
+        high = std::max(high, positions[cell]);
+    }
+    if (cells.empty() || low < 0) {
+        return;
+    }
+    const int32_t begin = low/CARAVAN_TILE*CARAVAN_TILE;
+    const int64_t size  = (int64_t) high - begin + 1;
+    if (size > 4*(int64_t) cells.size() + CARAVAN_TILE) {
+        return;
+    }
+    placed.assign(size, ~cells[0]);
+    for (const int32_t cell : cells) {
+        int32_t & place = placed[positions[cell] - begin];
+        if (place >= 0) {
+            return;
+        }
+        place = cell;
+    }
+    cells.swap(placed);
+}
+
+// Lists the cells that any row of a run sees.
+static inline void caravan_list_cells(const char * mask, size_t stride, const caravan_run & run, int64_t num_cells, const caravan_places & places, caravan_cells & out) {
+    std::vector<int32_t> & cells = out.cells;
     cells.clear();
-    for (int64_t first = begin; first < end; first += CARAVAN_TILE) {
-        const int count = (int) std::min<int64_t>(CARAVAN_TILE, end - first);
+    for (int64_t first = 0; first < num_cells; first += CARAVAN_TILE) {
+        const int count = (int) std::min<int64_t>(CARAVAN_TILE, num_cells - first);
         uint16_t seen[CARAVAN_TILE] = {};
         bool is_whole = !mask;
         // The last row sees most.
@@ -427,19 +487,31 @@ static inline void caravan_list_cells(const char * mask, size_t stride, const ca
             }
         }
     }
+    if (places.positions) {
+        caravan_arrange(places.positions, cells);
+    }
+    out.is_straight.resize((cells.size() + CARAVAN_TILE - 1)/CARAVAN_TILE);
+    for (int64_t b = 0; b < out.num_blocks(); ++b) {
+        const caravan_block block = out.block(b);
+        int32_t broken = block.cells[0] < 0;
+        for (int i = 0; i < block.count; ++i) {
+            broken |= block.cells[i] ^ (block.cells[0] + i);
+        }
+        out.is_straight[b] = broken == 0;
+    }
 }
 
 // One run and the cells that it sees; `work` has room for caravan_work_size numbers.
-static inline void caravan_attend_run(const caravan_head & head, const caravan_run & run, const std::vector<int32_t> & cells, float * work) {
+static inline void caravan_attend_run(const caravan_head & head, const caravan_run & run, const caravan_cells & cells, float * work) {
     if (run.is_tile()) {
-        caravan_attend_tile(head, run.row, run.num_rows, cells.data(), cells.size(), work);
+        caravan_attend_tile(head, run.row, run.num_rows, cells, work);
         return;
     }
     for (int64_t row = run.row; row < run.row + run.num_rows; ++row) {
         float * sum = work + head.k_size;
         float   s   = 0.0f;
         float   m   = -INFINITY;
-        caravan_attend_row(head, row, cells.data(), cells.size(), work, sum, s, m);
+        caravan_attend_row(head, row, cells, work, sum, s, m);
         caravan_finish(head, row, sum, s, m);
     }
 }

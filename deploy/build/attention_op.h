@@ -53,18 +53,20 @@ static caravan_head caravan_head_of(const ggml_tensor * dst, int64_t h) {
     return head;
 }
 
-// A part of the cells of one row, for threads that share it. `query` is room for one.
-static void caravan_attend_part(const ggml_tensor * dst, int64_t h, int64_t row, int64_t begin, int64_t end, float * query, float * sum, float & s, float & m) {
-    static thread_local std::vector<int32_t> cells;
-    const caravan_head head = caravan_head_of(dst, h);
-    caravan_list_cells(head.mask, head.mask_stride, { row, 1 }, begin, end, cells);
-    caravan_attend_row(head, row, cells.data(), cells.size(), query, sum, s, m);
+// What llama.cpp's memory wrote down beside its mask (edits.cmake), of the stream `i3`.
+static caravan_places caravan_places_of(const ggml_tensor * dst, int64_t i3) {
+    const ggml_tensor * mask   = dst->src[3];
+    const ggml_tensor * places = dst->src[5];
+    if (!mask || !places) {
+        return {};
+    }
+    const int32_t * positions = (const int32_t *) ((const char *) places->data + i3 % places->ne[1]*places->nb[1]);
+    return { positions, positions + mask->ne[0] };
 }
 
 // Threads take a run of rows of one head at a time. Every thread of `params` has to call this.
 static void caravan_attend(const ggml_compute_params * params, ggml_tensor * dst) {
     const ggml_tensor * q = dst->src[0];
-    const int64_t num_heads = q->ne[2]*q->ne[3];
     const int64_t work_size = caravan_work_size((int) dst->src[1]->ne[0], (int) dst->src[2]->ne[0]) + CACHE_LINE_SIZE_F32;
     float * work = (float *) params->wdata + params->ith*work_size;
 
@@ -75,22 +77,27 @@ static void caravan_attend(const ggml_compute_params * params, ggml_tensor * dst
 
     // What masks say holds for all heads, unless each has a mask of its own.
     static thread_local std::vector<caravan_run> runs;
-    static thread_local std::vector<int32_t>     cells;
-    const caravan_head first = caravan_head_of(dst, 0);
-    const bool is_shared = !first.mask || (dst->src[3]->ne[2] == 1 && dst->src[3]->ne[3] == 1);
-    caravan_split(first.mask, first.mask_stride, q->ne[1], first.cells, runs);
+    static thread_local caravan_cells            cells;
+    const bool is_shared = !dst->src[3] || dst->src[3]->ne[2] == 1;
 
-    int64_t known = -1;
-    const int64_t num_items = num_heads*(int64_t) runs.size();
-    for (int64_t item = params->ith; item < num_items; item = ggml_threadpool_chunk_add(params->threadpool, 1)) {
-        const caravan_run & run  = runs[item/num_heads];
-        const caravan_head  head = caravan_head_of(dst, item % num_heads);
-        if (known != run.row || !is_shared) {
-            caravan_list_cells(head.mask, head.mask_stride, run, 0, head.cells, cells);
-            known = run.row;
+    int64_t next = params->ith;
+    int64_t done = 0;
+    for (int64_t i3 = 0; i3 < q->ne[3]; ++i3) {
+        const caravan_places places = caravan_places_of(dst, i3);
+        const caravan_head   first  = caravan_head_of(dst, i3*q->ne[2]);
+        caravan_split(first.mask, first.mask_stride, q->ne[1], first.cells, places, runs);
+        int64_t known = -1;
+        const int64_t num_items = q->ne[2]*(int64_t) runs.size();
+        for (; next < done + num_items; next = ggml_threadpool_chunk_add(params->threadpool, 1)) {
+            const caravan_run & run  = runs[(next - done)/q->ne[2]];
+            const caravan_head  head = caravan_head_of(dst, i3*q->ne[2] + (next - done) % q->ne[2]);
+            if (known != run.row || !is_shared) {
+                caravan_list_cells(head.mask, head.mask_stride, run, head.cells, places, cells);
+                known = run.row;
+            }
+            caravan_attend_run(head, run, cells, work);
         }
-        caravan_attend_run(head, run, cells, work);
+        done += num_items;
     }
 }
 #endif
-

@@ -21,7 +21,7 @@ from deploy.build.errors import BuildError
 PACKAGE = "llama-cpp-python"
 ONLY_LIBRARY = Path(__file__).with_name("only_library.cmake")
 EDITS = Path(__file__).with_name("edits.cmake")
-KERNELS = tuple(EDITS.with_name(name) for name in ("attention.h", "attention_op.h"))
+KERNELS = tuple(EDITS.with_name(name) for name in ("attention.h", "attention_op.h", "block_sums.h"))
 
 _ALWAYS = (
     # Multimodal input is not served, so that half of the source is left out; so are llama.cpp's own tools.

@@ -1,0 +1,28 @@
+"""The same request gives the same text, and the same numbers to the last bit, on memory of every kind."""
+
+import random
+
+import gguf
+import pytest
+
+from tests.conftest import TinyModels
+from tests.engine.exactness import SITUATIONS, Exactness
+from tests.tiny_model import ARCHITECTURES
+
+_MODELS = [(architecture, "F32") for architecture in ARCHITECTURES] + [("qwen2", "F16"), ("llama", "Q8_0")]
+
+
+@pytest.fixture(scope="module", params=_MODELS, ids="-".join)
+def exactness(request: pytest.FixtureRequest, tiny_models: TinyModels) -> Exactness:
+    architecture, kind = request.param
+    path = tiny_models.quantized(architecture, gguf.GGMLQuantizationType[kind])
+    rng = random.Random(5)
+    stem = [rng.randrange(256) for _ in range(70)]
+    prompts = [stem + [rng.randrange(256) for _ in range(own)] for own in (1, 90)]
+    prompts.append([rng.randrange(256) for _ in range(9)])
+    return Exactness(path, prompts, num_tokens=12, num_others=20)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_the_same_to_the_last_bit(exactness: Exactness, situation: str) -> None:
+    SITUATIONS[situation](exactness)
