@@ -2,7 +2,7 @@
 
 import ctypes
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from ctypes import c_bool, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from typing import Any
 
@@ -52,6 +52,14 @@ class Processor:
         """`rows` [n, k] times weights [num_columns, k]: float32 [n, num_columns]; None where a layout has no
         kernel for it.
         """
+        with self.prepared(weights, kind, rows, num_columns, layout) as product:
+            return None if product is None else product.compute()
+
+    @contextmanager
+    def prepared(
+        self, weights: bytes, kind: gguf.GGMLQuantizationType, rows: Floats, num_columns: int, layout: int
+    ) -> Iterator["Product | None"]:
+        """The product, to be computed as often as one likes."""
         with ExitStack() as stack:
             context = self._context(stack)
             inputs = self._context(stack)
@@ -62,15 +70,12 @@ class Processor:
                 inputs, weight, activation
             )
             if not self._allocate(stack, context, layout) or not self._supports(result):
-                return None
+                yield None
+                return
             self._allocate(stack, inputs, self._plain)
             self._write(weight, weights)
             self._write(activation, rows.tobytes())
-            self._compute(stack, inputs, result)
-            found = np.empty((len(rows), num_columns), np.float32)
-            read = _function("ggml_backend_tensor_get", None, c_void_p, c_void_p, c_size_t, c_size_t)
-            read(result, found.ctypes.data, 0, found.nbytes)
-            return found
+            yield Product(self._backend(stack), inputs, result, (len(rows), num_columns))
 
     def _extra(self) -> Iterator[int]:
         address = self._address(self._registry, b"ggml_backend_dev_get_extra_bufts")
@@ -106,14 +111,32 @@ class Processor:
         write = _function("ggml_backend_tensor_set", None, c_void_p, c_char_p, c_size_t, c_size_t)
         write(tensor, data, 0, len(data))
 
-    def _compute(self, stack: ExitStack, context: int, result: int) -> None:
-        graph = _function("ggml_new_graph", c_void_p, c_void_p)(context)
-        _function("ggml_build_forward_expand", None, c_void_p, c_void_p)(graph, result)
-        backend = _function("ggml_backend_dev_init", c_void_p, c_void_p, c_char_p)(self._device, None)
+    def _backend(self, stack: ExitStack) -> int:
+        backend: int = _function("ggml_backend_dev_init", c_void_p, c_void_p, c_char_p)(self._device, None)
         stack.callback(_function("ggml_backend_free", None, c_void_p), backend)
         address = self._address(self._registry, b"ggml_backend_set_n_threads")
         ctypes.CFUNCTYPE(None, c_void_p, c_int)(address)(backend, 1)
-        assert _function("ggml_backend_graph_compute", c_int, c_void_p, c_void_p)(backend, graph) == 0
+        return backend
+
+
+class Product:
+    """A graph of one product on one thread."""
+
+    def __init__(self, backend: int, context: int, result: int, shape: tuple[int, int]) -> None:
+        self._backend = backend
+        self._result = result
+        self._shape = shape
+        self._graph = _function("ggml_new_graph", c_void_p, c_void_p)(context)
+        _function("ggml_build_forward_expand", None, c_void_p, c_void_p)(self._graph, result)
+
+    def compute(self) -> Floats:
+        """Compute it and copy the result."""
+        compute = _function("ggml_backend_graph_compute", c_int, c_void_p, c_void_p)
+        assert compute(self._backend, self._graph) == 0
+        found = np.empty(self._shape, np.float32)
+        read = _function("ggml_backend_tensor_get", None, c_void_p, c_void_p, c_size_t, c_size_t)
+        read(self._result, found.ctypes.data, 0, found.nbytes)
+        return found
 
 
 def quantized(weights: Floats, kind: gguf.GGMLQuantizationType) -> bytes:
