@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from server.errors import InvalidRequestError
 from tests.real import template_models
-from tests.real.shapes import PLAIN_SHAPES, SHAPES, Shape, missing
+from tests.real.shape_writer import Shape, missing
+from tests.real.shapes import PLAIN_SHAPES, SHAPES
 
 
 def outcome(name: str, shape: Shape) -> str:

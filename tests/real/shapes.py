@@ -1,14 +1,8 @@
 """Shapes of conversations as OpenAI's SDK and agents send them, each text of them marked."""
 
-import dataclasses
-import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from schemas.chat import ConversationFields
-
-Body = dict[str, Any]
+from tests.real.shape_writer import ROLES, Body, Shape, ShapeWriter, written_by
 
 _WEATHER = {
     "type": "function",
@@ -56,108 +50,16 @@ _BY_REFERENCE: Body = {
 _SQL: Body = {"type": "custom", "custom": {"name": "sql", "description": "Run SQL."}}
 
 
-@dataclass(frozen=True)
-class Shape:
-    """`head` are marks of leading instructions, which a template may put elsewhere; each of the `chains`
-    are marks that must come in this order. `words` are what tools are called, and what they are for.
-    """
-
-    name: str
-    body: Mapping[str, Any]
-    head: Sequence[str]
-    chains: Sequence[Sequence[str]]
-    words: Sequence[str] = ()
-
-    @property
-    def request(self) -> ConversationFields:
-        """The request as the server reads it."""
-        return ConversationFields.model_validate(self.body)
-
-
-class _Writer:
-    """Writes the messages of a shape, by letters: `s`, `d`, `u`, `a` are messages of one text."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count(10)
-        self._ids = itertools.count(1)
-        self.messages: list[Body] = []
-        self.head: list[str] = []
-        self.chain: list[str] = []
-        self.others: list[list[str]] = []
-
-    def mark(self) -> str:
-        return f"mark{next(self._numbers)}x"
-
-    def say(self, role: str, *, parts: int = 0, **more: object) -> "_Writer":
-        marks = [self.mark() for _ in range(parts or 1)]
-        texts = [f"Some {mark} words." for mark in marks]
-        is_head = role in ("system", "developer") and not self.chain
-        (self.head if is_head else self.chain).extend(marks)
-        content: object = [{"type": "text", "text": text} for text in texts] if parts else texts[0]
-        self.messages.append({"role": role, "content": content, **more})
-        return self
-
-    def call(self, *arguments: str, answers: Sequence[int] = (0,), **message: object) -> "_Writer":
-        """A call for each of the arguments, with a mark for `@`; results come in the order of `answers`."""
-        calls: list[Body] = []
-        results: dict[int, Body] = {}
-        before = len(self.chain)
-        content = message.get("content")
-        if isinstance(content, str) and content:
-            mark = self.mark()
-            self.chain.append(mark)
-            message["content"] = f"{content} {mark}."
-        firsts: list[str] = []
-        for index, form in enumerate(arguments or ('{"city": "@"}',)):
-            said, result = self.mark(), self.mark()
-            call_id = f"call_{next(self._ids):024d}"
-            function = {"name": "get_weather", "arguments": form.replace("@", said)}
-            calls.append({"id": call_id, "type": "function", "function": function})
-            shown = [said] if "@" in form else []
-            firsts += shown
-            self.others.append([*self.chain[: before + 1], *shown, result])
-            results[index] = {"role": "tool", "tool_call_id": call_id, "content": f"It is {result} degrees."}
-        self.messages.append({"role": "assistant", **message, "tool_calls": calls})
-        self.messages += [results[index] for index in answers]
-        if len(calls) == 1:
-            self.chain += self.others.pop()[len(self.chain[: before + 1]) :]
-        else:
-            self.others.append([*self.chain, *firsts])
-        return self
-
-    def finish(self, name: str, **fields: object) -> Shape:
-        body: Body = {"messages": self.messages, **fields}
-        shape = Shape(name, body, self.head, [self.chain, *self.others], ())
-        if body.get("tool_choice") == "none":
-            return shape
-        functions = [tool["function"] for tool in body.get("tools") or () if "function" in tool]
-        words = [word for function in functions for word in (function["name"], function.get("description"))]
-        return dataclasses.replace(shape, words=list(filter(None, words)))
-
-
-_PLAIN = {"s": "system", "d": "developer", "u": "user", "a": "assistant"}
-
-
-def _said(letters: str) -> _Writer:
-    writer = _Writer()
-    for letter in letters:
-        if letter == "c":
-            writer.call(content=None)
-        else:
-            writer.say(_PLAIN[letter])
-    return writer
-
-
 def _plain(letters: str, name: str = "", **fields: object) -> Callable[[], Shape]:
-    return lambda: _said(letters).finish(name or " ".join(letters), **fields)
+    return lambda: written_by(letters).finish(name or " ".join(letters), **fields)
 
 
 def _parts() -> Shape:
-    return _Writer().say("system", parts=2).say("user", parts=2).finish("text parts")
+    return ShapeWriter().say("system", parts=2).say("user", parts=2).finish("text parts")
 
 
 def _assistant_parts() -> Shape:
-    writer = _Writer().say("user", parts=3).say("assistant", parts=2).say("user")
+    writer = ShapeWriter().say("user", parts=3).say("assistant", parts=2).say("user")
     return writer.finish("text parts of an assistant")
 
 
@@ -171,16 +73,16 @@ def _calls(
     **message: object,
 ) -> Callable[[], Shape]:
     def build() -> Shape:
-        writer = _said(before).call(*arguments, answers=answers, **message)
+        writer = written_by(before).call(*arguments, answers=answers, **message)
         for letter in after:
-            writer = writer.call(content=None) if letter == "c" else writer.say(_PLAIN[letter])
+            writer = writer.call(content=None) if letter == "c" else writer.say(ROLES[letter])
         return writer.finish(name, **{"tools": [_WEATHER], **(fields or {})})
 
     return build
 
 
 def _result_parts() -> Shape:
-    writer = _said("uc")
+    writer = written_by("uc")
     first, second = writer.mark(), writer.mark()
     writer.chain[-1:] = [first, second]
     writer.messages[-1]["content"] = [{"type": "text", "text": f"Part {mark}."} for mark in (first, second)]
@@ -188,20 +90,20 @@ def _result_parts() -> Shape:
 
 
 def _empty_result() -> Shape:
-    writer = _said("uc")
+    writer = written_by("uc")
     writer.chain.pop()
     writer.messages[-1]["content"] = ""
     return writer.say("assistant").say("user").finish("an empty result", tools=[_WEATHER])
 
 
 def _json_result() -> Shape:
-    writer = _said("uc")
+    writer = written_by("uc")
     writer.messages[-1]["content"] = '{"degrees": "' + writer.chain[-1] + '", "more": [1, null]}'
     return writer.finish("a result in JSON", tools=[_WEATHER])
 
 
 def _older_form() -> Shape:
-    writer = _said("u")
+    writer = written_by("u")
     said, result = writer.mark(), writer.mark()
     call = {"name": "get_weather", "arguments": '{"city": "' + said + '"}'}
     writer.messages += [
@@ -213,7 +115,7 @@ def _older_form() -> Shape:
 
 
 def _custom() -> Shape:
-    writer = _said("u")
+    writer = written_by("u")
     said, result = writer.mark(), writer.mark()
     custom = {"id": "call_1", "type": "custom", "custom": {"name": "sql", "input": f"select {said}"}}
     writer.messages += [
@@ -225,7 +127,7 @@ def _custom() -> Shape:
 
 
 def _refusal() -> Shape:
-    writer = _said("u")
+    writer = written_by("u")
     said = writer.mark()
     writer.messages.append({"role": "assistant", "content": None, "refusal": f"I will not {said}."})
     writer.chain.append(said)
@@ -233,7 +135,7 @@ def _refusal() -> Shape:
 
 
 def _empty_user() -> Shape:
-    writer = _said("s")
+    writer = written_by("s")
     writer.messages.append({"role": "user", "content": ""})
     return writer.finish("an empty user message")
 
@@ -322,17 +224,3 @@ PLAIN_SHAPES = [
         "text parts",
     )
 ]
-
-
-def missing(shape: Shape, prompt: str) -> list[str]:
-    """What a prompt does not show of a shape, or not in its order."""
-    found = [word for word in shape.words if word not in prompt]
-    for chain in (shape.head, *shape.chains):
-        place = 0
-        for mark in chain:
-            at = prompt.find(mark, place)
-            if at < 0:
-                found.append(mark)
-            else:
-                place = at
-    return found
