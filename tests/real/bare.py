@@ -15,7 +15,9 @@ class BareModel:
     """A GGUF under llama-cpp-python's own class."""
 
     def __init__(self, path: Path) -> None:
-        self._llama = llama_cpp.Llama(str(path), n_ctx=768, n_batch=512, logits_all=True, verbose=False)
+        self._llama = llama_cpp.Llama(
+            str(path), n_ctx=768, n_batch=512, logits_all=True, n_threads_batch=1, verbose=False
+        )
 
     def close(self) -> None:
         """Give it back."""

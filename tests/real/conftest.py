@@ -16,7 +16,7 @@ class RealServer(LiveServer):
     """`caravan serve` with one real model; `client` is OpenAI's own, without retries."""
 
     def __init__(self, model: str, *options: str) -> None:
-        super().__init__("--model", model, *options)
+        super().__init__("--model", model, "--threads", "1", *options)
         self.client = openai.OpenAI(base_url=self.url, api_key="none", max_retries=0, timeout=_PATIENCE)
         self.model = next(iter(self.client.models.list())).id
 
