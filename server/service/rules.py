@@ -19,13 +19,13 @@ PENALTIES = ("repeat_penalty", "presence_penalty", "frequency_penalty")
 class Needs:
     """`name` has no effect unless one of `switches` is on.
 
-    Its default asks for nothing, and so does `nothing`; beside a switch that the request itself turns off,
-    every value does.
+    Its default asks for nothing, and so do values of which `is_nothing` is true; beside a switch that the
+    request itself turns off, every value does.
     """
 
     name: str
     switches: tuple[str, ...]
-    nothing: object = None
+    is_nothing: Callable[[Settled], bool] = lambda _: False
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,15 @@ def _late(sampler: str, name: str) -> Callable[[Settled], bool]:
 
 NEEDS = (
     Needs("dynatemp_exponent", ("dynatemp_range",)),
-    Needs("xtc_threshold", ("xtc_probability",)),
+    # llama.cpp's own way to turn XTC off.
+    Needs("xtc_threshold", ("xtc_probability",), lambda s: s.number("xtc_threshold") > 0.5),
     Needs("adaptive_decay", ("adaptive_target",)),
     Needs("mirostat_tau", ("mirostat",)),
     Needs("mirostat_eta", ("mirostat",)),
-    Needs("repeat_last_n", PENALTIES, nothing=0),
+    Needs("repeat_last_n", PENALTIES, lambda s: s["repeat_last_n"] == 0),
     Needs("dry_base", ("dry_multiplier",)),
     Needs("dry_allowed_length", ("dry_multiplier",)),
-    Needs("dry_penalty_last_n", ("dry_multiplier",), nothing=0),
+    Needs("dry_penalty_last_n", ("dry_multiplier",), lambda s: s["dry_penalty_last_n"] == 0),
     Needs("dry_sequence_breakers", ("dry_multiplier",)),
     Needs("stop_limit", ("stop",)),
     Needs("include_stop_str_in_output", ("stop",)),
@@ -227,7 +228,9 @@ def _is_idle(settled: Settled, need: Needs) -> bool:
     if any(settled.is_set(switch) for switch in need.switches):
         return False
     value, default = settled[need.name], PARAMETERS[need.name].default
-    return value not in (need.nothing, list(default) if isinstance(default, tuple) else default)
+    if value is None or need.is_nothing(settled):
+        return False
+    return value != (list(default) if isinstance(default, tuple) else default)
 
 
 def _truncates(settled: Settled) -> bool:

@@ -97,6 +97,7 @@ MEANINGFUL: list[Fields] = [
     {"repeat_last_n": 64, "dry_penalty_last_n": 64, "xtc_threshold": 0.1, "dynatemp_exponent": 1},
     {"dynatemp_exponent": 2, "dynatemp_range": 0},
     {"xtc_probability": 0.5, "xtc_threshold": 0.6},
+    {"xtc_threshold": 0.6},
     {"xtc_threshold": 0.6, "xtc_probability": 0},
     {"adaptive_target": -1, "adaptive_decay": 0.5},
     {"stop": [], "include_stop_str_in_output": True},
