@@ -63,7 +63,13 @@ def described(schema: type[Schema]) -> dict[str, Any]:
 
 
 def streamed(*events: type[Schema]) -> dict[int | str, dict[str, Any]]:
-    """The part of an operation's responses that says what events its stream has, as in OpenAI's document."""
+    """The part of an operation's responses that says what one event of its stream is."""
     references = [{"$ref": f"#/components/schemas/{event.__name__}"} for event in events]
-    schema = references[0] if len(references) == 1 else {"anyOf": references}
-    return {200: {"content": {"text/event-stream": {"schema": schema}}}}
+    content = references[0] if len(references) == 1 else {"anyOf": references}
+    written = {"type": "string", "contentMediaType": "application/json", "contentSchema": content}
+    event = {
+        "type": "object",
+        "properties": {"event": {"type": "string"}, "data": {"anyOf": [{"const": "[DONE]"}, written]}},
+        "required": ["data"],
+    }
+    return {200: {"content": {"text/event-stream": {"schema": event}}}}

@@ -15,7 +15,8 @@ def listed(items: Collection[str]) -> str:
     shown: list[str] = []
     num_characters = 0
     for item in items:
-        written = quote(item[:_MAX_ITEM], safe=_PLAIN, errors="replace")[:_MAX_ITEM]
+        # A field may have no name at all, and a value of a header may not end with white space.
+        written = quote(item[:_MAX_ITEM], safe=_PLAIN, errors="replace")[:_MAX_ITEM] or '""'
         num_characters += len(written) + 2
         if num_characters > _MAX_LISTED:
             return ", ".join([*shown, f"and {len(items) - len(shown)} more"])

@@ -25,3 +25,8 @@ def test_each_item_is_told_once() -> None:
     record.note("x-caravan-unenforced", ["a", "b"])
     record.note("x-caravan-unenforced", ["a"])
     assert list(record.notices["x-caravan-unenforced"]) == ["a", "b"]
+
+
+def test_a_name_that_is_empty_ends_no_head() -> None:
+    """A header's value may not end with white space."""
+    assert listed(["a", ""]) == 'a, ""'
