@@ -1,7 +1,7 @@
 """How often a seeded request answers differently in company: `python -m tests.bench.determinism`.
 
-The sampler gives the same tokens for the same logits; but kernels may add up a batch of another shape in another
-order, and a token that hangs on the last bits then falls the other way. With our build's, none should.
+The sampler gives the same tokens for the same logits; but kernels may add up a batch of another shape in
+another order, and a token that hangs on the last bits then falls the other way. With our build none should.
 """
 
 import random
