@@ -29,7 +29,7 @@ def exactness(request: pytest.FixtureRequest) -> Exactness:
     model.close()
     # The vocabulary of Gemma is large: fewer tokens there.
     few = path == GEMMA
-    return Exactness(path, prompts, num_tokens=8 if few else 16, num_others=8 if few else 16)
+    return Exactness(path, prompts, num_tokens=6 if few else 12, num_others=6 if few else 16)
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
