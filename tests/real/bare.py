@@ -16,7 +16,13 @@ class BareModel:
 
     def __init__(self, path: Path) -> None:
         self._llama = llama_cpp.Llama(
-            str(path), n_ctx=768, n_batch=512, logits_all=True, n_threads_batch=1, verbose=False
+            str(path),
+            n_ctx=768,
+            n_batch=512,
+            logits_all=True,
+            flash_attn=True,
+            n_threads_batch=1,
+            verbose=False,
         )
 
     def close(self) -> None:
