@@ -21,11 +21,13 @@ YES = {
     ],
     "llama3_json": ['{"name": "get"', '{"type":"function","name":"get_weather"'],
     "pythonic": ["[get(", "[\n get_weather(city"],
+    "functionary_v3": ["get\n", "get_weather\n{"],
 }
 NO = {
     "json": ["Hello", "{}", '{"name": "John"', '{"name": "gets"', '{"names', "[1", "```python", '[[{"name"'],
     "llama3_json": ['{"type": "object"', '<|python_tag|>{"name": "get"', '{"parameters"', "{" + " " * 41],
     "pythonic": ["[gets(", "[1, 2]", "[link](url)", "get(", "<|python_start|>[get("],
+    "functionary_v3": ["gets\n", "all\n", "get the weather", ">>>get\n"],
 }
 
 
