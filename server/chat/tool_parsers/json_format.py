@@ -11,7 +11,7 @@ from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter, either, repeated
 from server.chat.literals import copy_value, is_object, read_string
 from server.chat.reader import Reader, RejectedError, Sink, Steps
-from server.chat.tool_parsers.tool_format import ToolFormat, end_call
+from server.chat.tool_parsers.tool_format import ToolFormat, end_call, read_list
 from server.chat.tool_spec import ToolSpec
 
 _ARGUMENTS = ("arguments", "parameters")
@@ -55,7 +55,7 @@ class JsonFormat(ToolFormat):
         if self.is_bare:
             fence = yield from reader.accept("```json", "```")
         if self.triggers and self.triggers[0].endswith("["):
-            yield from _read_list(reader, writer)
+            yield from read_list(reader, writer, _read_call)
         else:
             yield from read_calls(reader, writer)
         if self.end or fence:
@@ -138,7 +138,7 @@ def read_calls(reader: Reader, writer: EventWriter) -> Steps[None]:
     while True:
         yield from reader.skip_space()
         if (yield from reader.accept("[")):
-            yield from _read_list(reader, writer)
+            yield from read_list(reader, writer, _read_call)
         else:
             yield from _read_call(reader, writer)
         yield from reader.skip_space()
@@ -146,16 +146,6 @@ def read_calls(reader: Reader, writer: EventWriter) -> Steps[None]:
         yield from reader.skip_space()
         if (yield from reader.peek()) not in ("{", "["):
             return
-
-
-def _read_list(reader: Reader, writer: EventWriter) -> Steps[None]:
-    while True:
-        yield from reader.skip_space()
-        yield from _read_call(reader, writer)
-        yield from reader.skip_space()
-        if (yield from reader.accept("]")):
-            return
-        yield from reader.expect(",")
 
 
 def _read_call(reader: Reader, writer: EventWriter) -> Steps[None]:

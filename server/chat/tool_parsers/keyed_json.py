@@ -9,7 +9,7 @@ from server.chat.lark import LarkWriter, either, repeated
 from server.chat.literals import read_string
 from server.chat.reader import Reader, Steps
 from server.chat.tool_parsers.json_format import copy_arguments
-from server.chat.tool_parsers.tool_format import ToolFormat, end_call
+from server.chat.tool_parsers.tool_format import ToolFormat, end_call, read_list
 from server.chat.tool_spec import ToolSpec
 
 
@@ -33,21 +33,7 @@ class KeyedJsonFormat(ToolFormat):
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         yield from reader.skip_space()
         yield from reader.expect("[")
-        while True:
-            yield from reader.skip_space()
-            yield from reader.expect("{")
-            yield from reader.skip_space()
-            writer.start_call((yield from read_string(reader)))
-            yield from reader.skip_space()
-            yield from reader.expect(":")
-            yield from copy_arguments(reader, writer.arguments)
-            yield from reader.skip_space()
-            yield from reader.expect("}")
-            end_call(reader, writer)
-            yield from reader.skip_space()
-            if (yield from reader.accept("]")):
-                break
-            yield from reader.expect(",")
+        yield from read_list(reader, writer, _read_call)
         yield from reader.skip_space()
         yield from reader.accept(self.end)
 
@@ -56,3 +42,15 @@ class KeyedJsonFormat(ToolFormat):
         calls = [f'{head} {lark.arguments(tool)} "}}"' for head, tool in zip(heads, tools, strict=True)]
         inner = repeated(lark.rule(either(calls)), lark.literal(", "), parallel=parallel)
         return f"{lark.literal(self.start + '[')} {inner} {lark.literal(']' + self.end)}"
+
+
+def _read_call(reader: Reader, writer: EventWriter) -> Steps[None]:
+    yield from reader.expect("{")
+    yield from reader.skip_space()
+    writer.start_call((yield from read_string(reader)))
+    yield from reader.skip_space()
+    yield from reader.expect(":")
+    yield from copy_arguments(reader, writer.arguments)
+    yield from reader.skip_space()
+    yield from reader.expect("}")
+    end_call(reader, writer)

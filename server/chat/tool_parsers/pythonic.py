@@ -11,7 +11,7 @@ from server.chat.lark import LarkWriter, either, repeated
 from server.chat.literals import PYTHON, copy_value
 from server.chat.parameters import ANY_NAME, Parameter, accepts_any, declared, named, types
 from server.chat.reader import Reader, RejectedError, Steps
-from server.chat.tool_parsers.tool_format import ToolFormat, end_call
+from server.chat.tool_parsers.tool_format import ToolFormat, end_call, read_list
 from server.chat.tool_spec import ToolSpec
 
 _NAME = re.compile(r"[^\s()\[\]{}=,\"']*")
@@ -37,13 +37,7 @@ class PythonicFormat(ToolFormat):
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         yield from reader.skip_space()
         yield from reader.expect("[")
-        while True:
-            yield from reader.skip_space()
-            yield from _read_call(reader, writer)
-            yield from reader.skip_space()
-            if (yield from reader.accept("]")):
-                break
-            yield from reader.expect(",")
+        yield from read_list(reader, writer, _read_call)
         yield from reader.skip_space()
         yield from reader.accept(self.end)
 

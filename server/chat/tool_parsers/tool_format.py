@@ -1,7 +1,7 @@
 """What a format of tool calls is: markers, a way to read calls, a grammar for them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from server.beginning import Beginning
 from server.chat.event_writer import EventWriter
@@ -63,6 +63,19 @@ class ToolFormat(ABC):
         lark = LarkWriter(marker_ids or {})
         rules = self.free_rules if is_free else self.rules
         return lark.finish(rules(lark, tools, parallel=parallel))
+
+
+def read_list(
+    reader: Reader, writer: EventWriter, read_call: Callable[[Reader, EventWriter], Steps[None]]
+) -> Steps[None]:
+    """Calls with commas between them, and the bracket that closes their list."""
+    while True:
+        yield from reader.skip_space()
+        yield from read_call(reader, writer)
+        yield from reader.skip_space()
+        if (yield from reader.accept("]")):
+            return
+        yield from reader.expect(",")
 
 
 def end_call(reader: Reader, writer: EventWriter) -> None:
