@@ -55,13 +55,11 @@ class _Asked:
         self._complete(" ".join(words), rng.randrange(2, NUM_TOKENS), {"temperature": 1.0})
 
     def _complete(self, prompt: str, num_tokens: int, draw: dict[str, float]) -> str:
-        known = {key: value for key, value in draw.items() if key != "repeat_penalty"}
-        others = {key: value for key, value in draw.items() if key == "repeat_penalty"}
         answer = self._server.client.completions.create(
             model=self._server.model,
             prompt=prompt,
             max_tokens=num_tokens,
-            extra_body={"ignore_eos": True, **known, **others},
+            extra_body={"ignore_eos": True, **draw},
         )
         return str(answer.choices[0].text)
 
@@ -73,15 +71,15 @@ def test_twelve_of_twelve(name: str, request: pytest.FixtureRequest) -> None:
     assert isinstance(server, RealServer)
     asked = _Asked(server)
     with ThreadPoolExecutor(16) as pool:
-        for ask in (*asked.names, *asked.names):
-            asked.ask(ask)
+        for one in (*asked.names, *asked.names):
+            asked.ask(one)
         list(pool.map(asked.disturb, range(NUM_OTHERS)))
-        for ask in asked.names:
-            asked.ask(ask)
+        for one in asked.names:
+            asked.ask(one)
         jobs = [pool.submit(asked.ask, item) for item in asked.names]
         jobs += [pool.submit(asked.disturb, NUM_OTHERS + number) for number in range(NUM_OTHERS)]
         for job in jobs:
             job.result()
-        for ask in reversed(asked.names):
-            asked.ask(ask)
+        for one in reversed(asked.names):
+            asked.ask(one)
     assert {item: len(texts) for item, texts in asked.texts.items() if len(texts) > 1} == {}
