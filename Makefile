@@ -27,7 +27,7 @@ EDITABLE := --no-build-isolation --editable
 CLIENTS := $(foreach name,openai-2 openai-3 $(if $(shell command -v npm),node),.venv-clients/$(name)/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-clients test-models bench lint types format resident native clean distclean
+.PHONY: help serve test test-clients test-models test-faults bench lint types format resident native clean distclean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test-clients: $(VENV)/.packages $(CLIENTS)  ## let real clients talk to a live s
 test-models: $(VENV)/.packages  ## fetch real models and chat templates, half a gigabyte, once, and test with them
 	@$(BIN)/python -m tests.real.materials
 	$(BIN)/python -m pytest -p no:cacheprovider tests/real/*_suite.py $(ARGS)
+
+test-faults: $(VENV)/.packages  ## the long part of what is done to a running server: 10,000 wrong requests, minutes of mixed traffic
+	$(BIN)/python -m pytest -p no:cacheprovider tests/faults/*_suite.py $(ARGS)
 
 bench: $(VENV)/.bench  ## measure beside llama-server; ARGS=--quick for two minutes
 	$(BIN)/python -m tests.bench $(ARGS)
