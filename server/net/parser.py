@@ -2,6 +2,8 @@
 
 import h11
 
+from server.net.lines import StrictLines
+
 # Clients have some twenty; each costs time in every layer above.
 MAX_HEADERS = 256
 _EVENTS = b"text/event-stream"
@@ -9,20 +11,24 @@ _SCHEMES = (b"http://", b"https://")
 
 
 class Parser(h11.Connection):
-    """Limits heads that come at once, too; h11 itself limits only what is incomplete."""
+    """Limits heads that come at once, too; h11 itself limits only what is incomplete. Refuses what two
+    readers could understand differently.
+    """
 
     def __init__(self, max_head_bytes: int) -> None:
         super().__init__(h11.SERVER, max_head_bytes)
+        self._receive_buffer = StrictLines()
         self._max_head_bytes = max_head_bytes
         self._sends_events = False
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """What h11 says; raises RemoteProtocolError with 431."""
+        """What h11 says; raises RemoteProtocolError, with 431 for a large head."""
         event = super().next_event()
         if isinstance(event, h11.Request):
             size = len(event.target) + sum(len(name) + len(value) + 4 for name, value in event.headers)
             if size > self._max_head_bytes or len(event.headers) > MAX_HEADERS:
                 raise h11.RemoteProtocolError("the head is too large", error_status_hint=431)
+            _check_framing(event)
             if event.target[:8].lower().startswith(_SCHEMES):
                 return _in_origin_form(event)
         return event
@@ -40,6 +46,21 @@ class Parser(h11.Connection):
         if self.our_state is h11.SEND_BODY and self._sends_events:
             return self.send(h11.Data(data=b": are you there\n\n"))
         return None
+
+
+def _check_framing(event: h11.Request) -> None:
+    """Raise RemoteProtocolError over a body whose end is told in two ways, or in none of its version.
+
+    RFC 9112, 6.1 lets a server go by one of them; which one, a proxy before it may have decided otherwise.
+    """
+    if not event.http_version.startswith(b"1."):
+        raise h11.RemoteProtocolError("only HTTP/1.1 and 1.0 are spoken here", error_status_hint=505)
+    names = {name for name, _ in event.headers}
+    if b"transfer-encoding" in names:
+        if b"content-length" in names:
+            raise h11.RemoteProtocolError("a request has a Content-Length or a Transfer-Encoding, not both")
+        if event.http_version == b"1.0":
+            raise h11.RemoteProtocolError("HTTP/1.0 has no Transfer-Encoding")
 
 
 def _in_origin_form(event: h11.Request) -> h11.Request:

@@ -36,7 +36,7 @@ def connection(address: str) -> Generator[socket.socket, None, None]:
 
 def head(path: str, *fields: str, method: str = "POST") -> bytes:
     """The head of a request."""
-    return "\r\n".join((f"{method} {path} HTTP/1.1", "host: here", *fields, "", "")).encode()
+    return "\r\n".join((f"{method} {path} HTTP/1.1", "host: localhost", *fields, "", "")).encode()
 
 
 def read_answer(opened: socket.socket) -> Answer:
