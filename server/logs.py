@@ -2,8 +2,10 @@
 
 import json
 import logging
+from typing import Any
 
 from server import record
+from server.plain_text import plain_line
 
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -19,17 +21,39 @@ def configure(level: str, form: str) -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """A line, with the request's id where one is being served and the message does not name it."""
+    """A line, with the request's id where one is being served and the message does not name it.
+
+    Messages may have a client's words in them, so what is no plain character is written as Python writes it,
+    and the lines of a traceback are indented: none can look like an entry of its own.
+    """
 
     def format(self, entry: logging.LogRecord) -> str:
         """The line (logging's protocol)."""
         line = super().format(entry)
+        if trace := getattr(entry, "trace", ""):
+            line = f"{line}\n{_indented(trace)}"
         request_id = record.current().request_id
         return line if not request_id or request_id in line else f"{line} [{request_id}]"
 
+    def formatMessage(self, entry: logging.LogRecord) -> str:  # noqa: N802 (logging's protocol)
+        """The entry without its traceback (logging's protocol)."""
+        return plain_line(super().formatMessage(entry))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401 (logging's protocol)
+        """The traceback (logging's protocol)."""
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 (logging's protocol)
+        """The stack (logging's protocol)."""
+        return _indented(super().formatStack(stack_info))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {plain_line(line)}" for line in text.split("\n"))
+
 
 class JsonFormatter(logging.Formatter):
-    """One object a line; what `extra` holds under `fields` joins it."""
+    """One object a line. What `extra` holds under `fields` joins it, and the traceback under `trace`."""
 
     def format(self, entry: logging.LogRecord) -> str:
         """The object (logging's protocol)."""
@@ -43,6 +67,7 @@ class JsonFormatter(logging.Formatter):
         if request_id:
             document["request_id"] = request_id
         document.update(getattr(entry, "fields", {}))
-        if entry.exc_info:
-            document["exception"] = self.formatException(entry.exc_info)
-        return json.dumps(document, ensure_ascii=False, default=str)
+        trace = self.formatException(entry.exc_info) if entry.exc_info else getattr(entry, "trace", "")
+        if trace:
+            document["exception"] = trace
+        return json.dumps(document, default=str)

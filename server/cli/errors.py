@@ -2,6 +2,8 @@
 
 import sys
 
+from server.plain_text import plain_line
+
 FAILED = 1
 WRONG_USAGE = 2
 
@@ -17,5 +19,5 @@ class CommandError(Exception):
 def complain(message: str, exit_code: int) -> int:
     """Print each line of the message under our name."""
     for line in message.splitlines():
-        print(f"caravan: {line}", file=sys.stderr)
+        print(f"caravan: {plain_line(line)}", file=sys.stderr)
     return exit_code

@@ -23,7 +23,8 @@ class FirstPromptDeathError(EngineStartError):
 
 def relay(line: messages.Logged) -> None:
     """Log what the child has to say as if it were said here."""
-    logging.getLogger(line.name).log(line.level, "%s", line.text)
+    message, _, trace = line.text.partition("\n")
+    logging.getLogger(line.name).log(line.level, "%s", message, extra={"trace": trace})
 
 
 class EngineChild:

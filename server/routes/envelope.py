@@ -68,7 +68,7 @@ async def _answer_nobody(_request: Request, _error: Exception) -> Response:
 
 async def _answer_fault(request: Request, error: Exception) -> Response:
     """A bug of ours: the log has the details, the client does not."""
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    log.error("%s %s failed", request.method, signposts.shown(request.url.path), exc_info=error)
     # Outside of the middleware that tells every other client its request's id.
     headers = {"x-request-id": record.current().request_id}
     return _response(ServerError("The server failed to answer this request."), ServerError.status, headers)

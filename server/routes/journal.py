@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from http import HTTPMethod, HTTPStatus
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import BaseRoute, Match
@@ -31,6 +32,7 @@ _NO_ANSWER = 499
 # What paths and methods are called that this server does not have: each name is a series.
 _OTHER = "other"
 _METHODS = frozenset(HTTPMethod)
+_PLAIN = "/:@!$&'()*+,;=~"
 
 
 class Journal:
@@ -106,8 +108,8 @@ class Journal:
 def _fields(scope: Scope, entry: RequestRecord, status: int) -> dict[str, object]:
     fields: dict[str, object] = {
         "request_id": entry.request_id,
-        "method": scope["method"],
-        "path": shown(scope["path"]),
+        "method": shown(scope["method"]),
+        "path": written(scope["path"]),
         "status": status,
         "ms": round((time.monotonic() - entry.arrived) * 1000, 1),
     }
@@ -125,6 +127,11 @@ def _fields(scope: Scope, entry: RequestRecord, status: int) -> dict[str, object
     if entry.error_code is not None:
         fields["error"] = entry.error_code
     return fields
+
+
+def written(path: str) -> str:
+    """A path as it stands in an address, where it is one word of plain characters."""
+    return shown(quote(path, safe=_PLAIN, errors="replace"))
 
 
 def _line(fields: dict[str, object]) -> str:

@@ -70,6 +70,18 @@ def test_a_line_has_an_end(client: TestClient, caplog: pytest.LogCaptureFixture)
     assert len(caplog.text) < 600
 
 
+def test_a_path_is_one_word_of_a_line(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither a line of its own nor a field of this one can be written into it."""
+    with caplog.at_level(logging.INFO, "caravan.requests"):
+        client.get("/a%0a2026-01-01%20INFO%20x:%20GET%20/admin%20200")
+        client.get("/b%20200%20ms=1%20key=root%1b[2J%c2%85%e2%80%a8")
+        client.request("X" * 5000, "/c")
+    lines = [record.getMessage() for record in caplog.records if record.name == "caravan.requests"]
+    assert [line.split()[1][:3] for line in lines] == ["/a%", "/b%", "/c"]
+    assert all(line.isascii() and line.isprintable() and line.split()[2] in ("404", "405") for line in lines)
+    assert all(" key=" not in line and len(line) < 600 for line in lines)
+
+
 def test_an_error_is_named_in_the_line_and_counted(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:

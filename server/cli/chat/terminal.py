@@ -10,6 +10,7 @@ from pathlib import Path
 
 from server.cli.chat.client import ChatClient, ChatError, Piece
 from server.cli.chat.conversation import ENDS, Conversation
+from server.plain_text import plain_text
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 
@@ -76,7 +77,8 @@ class _Shown:
         self._first = self._first or time.monotonic()
         self._dim(bool(piece.reasoning), piece.reasoning or piece.text)
         self.text += piece.text
-        self._print(piece.reasoning or piece.text)
+        # A model may write anything, and a terminal obeys some of it.
+        self._print(plain_text(piece.reasoning or piece.text))
 
     def end(self) -> None:
         """Close the answer, with its speed where somebody looks."""

@@ -1,5 +1,6 @@
 """`caravan info`: one model, from its file's header."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +9,7 @@ import typer
 
 from server.cli.errors import CommandError
 from server.cli.units import shown_bytes
+from server.plain_text import plain_line, plain_text
 
 if TYPE_CHECKING:
     from server.cli.model_facts import ModelFacts
@@ -30,7 +32,7 @@ def command(
     settings = configuration({"model": model, "context_size": context_size, "kv_cells": kv_cells}).settings
     found = _facts(settings)
     if template:
-        print(found.template)
+        print(plain_text(found.template) if sys.stdout.isatty() else found.template)
         return
     from rich.console import Console
     from rich.table import Table
@@ -60,6 +62,12 @@ def _facts(settings: "Settings") -> "ModelFacts":
 
 
 def _rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
+    """What is known, by its label. A file's own words are shown as plain lines."""
+    for label, text in _raw_rows(model):
+        yield label, plain_line(text)
+
+
+def _raw_rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
     header = model.header
     yield "model", model.name
     yield "file", str(header.path)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from server.cli.units import shown_bytes
+from server.plain_text import plain_line
 
 
 def command(
@@ -28,8 +29,8 @@ def command(
         table.add_column(name, justify="right")
     for model in found:
         table.add_row(
-            model.name,
-            model.header.architecture,
+            plain_line(model.name),
+            plain_line(model.header.architecture),
             model.quantization,
             str(model.header.training_context or "?"),
             shown_bytes(model.header.file_size),
@@ -37,4 +38,4 @@ def command(
         )
     Console(highlight=False, markup=False).print(table)
     for fault in faults:
-        print(f"caravan: {fault}", file=sys.stderr)
+        print(f"caravan: {plain_line(str(fault))}", file=sys.stderr)
