@@ -32,9 +32,11 @@ from server.routes import (
     responses,
     tokenize,
 )
+from server.routes.cross_site import CrossSite
 from server.routes.deps import Services
-from server.routes.guard import Guard
+from server.routes.guard import OPEN_PATHS, Guard
 from server.routes.head_requests import HeadRequests
+from server.routes.hosts import KnownHosts
 from server.routes.journal import Journal
 from server.routes.signposts import all_routes
 from server.service import presets
@@ -133,14 +135,9 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
 
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, tracing: Tracing | None) -> None:
     """From the inside out: heads alone, who may come in, which web pages may call, the journal of it all."""
+    ring = open_ring(settings)
     app.add_middleware(HeadRequests)
-    app.add_middleware(
-        Guard,
-        ring=open_ring(settings),
-        quotas=Quotas(),
-        allow_anonymous=settings.lets_anybody_in,
-        share_prefixes=settings.share_prefixes,
-    )
+    app.add_middleware(Guard, ring=ring, quotas=Quotas(), share_prefixes=settings.share_prefixes)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -149,6 +146,13 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, tracing:
             allow_headers=["*"],
             expose_headers=_SHOWN_HEADERS,
         )
+    app.add_middleware(
+        CrossSite,
+        origins=settings.cors_origins,
+        hosts=KnownHosts(settings.host, settings.allowed_hosts),
+        is_open=ring.is_open,
+        unnamed=OPEN_PATHS,
+    )
     app.add_middleware(
         Journal, metrics=metrics, tracing=tracing, routes=all_routes(app, [*_ROUTERS, docs.router])
     )

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """`name` is the key's, empty without keys. `models` None means all. `cache_group` names those who may
+    """`id` and `name` are the key's, empty without keys: what a caller owns is found by the id, a name may be
+    another's later; people are told the name. `models` None means all. `cache_group` names those who may
     share prefixes in memory. Of two callers in a queue the one with the higher `priority` comes first; among
     equals each gets a share in proportion to its `weight`.
     """
 
+    id: str = ""
     name: str = ""
     is_admin: bool = False
     models: frozenset[str] | None = None

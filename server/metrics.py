@@ -1,7 +1,7 @@
 """What Prometheus is told. Names follow vLLM's, with our prefix, where the meaning is the same."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ _GAPS = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3
 _LENGTHS = tuple(2.0**power for power in range(18))
 
 _MAX_NAMES = 100
+_IGNORED = "ignored_fields"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +71,7 @@ class Metrics:
             "http_requests", "Requests answered.", ("method", "route", "status")
         )
         self.http_errors = self._counter("http_errors", "Errors told to clients.", ("code",))
-        self.ignored_fields = self._counter(
-            "ignored_fields", "Fields of requests that had no effect.", ("field",)
-        )
+        self.ignored_fields = self._counter(_IGNORED, "Fields of requests that had no effect.", ("field",))
         self._ignored_names: set[str] = set()
 
     def count_error(self, code: str | None) -> None:
@@ -90,12 +89,17 @@ class Metrics:
         self.ignored_fields.labels(name if name in self._ignored_names else "other").inc()
         return is_new
 
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """All series, in the text format that `accept` (an HTTP header) prefers, and its content type."""
+    def render(self, accept: str, models: Collection[str] | None, *, with_names: bool) -> tuple[bytes, str]:
+        """The series of these models, or of all, in the text format that `accept` (an HTTP header) prefers,
+        and its content type. `with_names` adds the names that clients have given to fields.
+        """
         for reading in self._engines():
             self._begin(reading.model)
         encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+        hidden = frozenset() if with_names else frozenset({_IGNORED})
+        shown = CollectorRegistry()
+        shown.register(_Shown(self._registry, models, hidden))
+        return encode(shown), content_type
 
     def _begin(self, model: str) -> None:
         """Show a model's series from zero on: what appears with its first value has no rate."""
@@ -127,6 +131,30 @@ _COUNTERS = {
     "num_evictions": ("num_evictions", "Idle sequences dropped to make room."),
     "num_steps": ("engine_steps", "Steps of the engine."),
 }
+
+
+class _Shown(Collector):
+    """What of another registry may be shown: samples of these `models` or of none, no `hidden` family."""
+
+    def __init__(
+        self, registry: CollectorRegistry, models: Collection[str] | None, hidden: Collection[str]
+    ) -> None:
+        self._registry = registry
+        self._models = models
+        self._hidden = {f"caravan_{name}" for name in hidden}
+
+    def collect(self) -> Iterator[Metric]:
+        """The families (prometheus_client's protocol)."""
+        for family in self._registry.collect():
+            if family.name in self._hidden:
+                continue
+            if self._models is not None:
+                family.samples = [sample for sample in family.samples if self._may_show(sample.labels)]
+            yield family
+
+    def _may_show(self, labels: Mapping[str, str]) -> bool:
+        model = labels.get("model", "")
+        return not model or self._models is None or model in self._models
 
 
 class _EngineCollector(Collector):

@@ -6,6 +6,8 @@ Imports no more than it takes to have engines started: the web side is imported 
 import asyncio
 import contextlib
 import importlib
+import logging
+import os
 import signal
 import socket
 import threading
@@ -14,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from server import garbage
+from server.auth import keys
 from server.auth.key_ring import open_ring
 from server.auth.keys import KeyFileError
 from server.banner import banner
@@ -23,6 +26,11 @@ from server.settings import Settings
 
 if TYPE_CHECKING:
     from server.web import AppServer
+
+
+log = logging.getLogger(__name__)
+
+_KEY_VARIABLE = "CARAVAN_API_KEY"
 
 
 class StartError(Exception):
@@ -125,19 +133,42 @@ async def _open_web(settings: Settings, registry: ModelRegistry) -> "AppServer":
 
 
 def count_keys(settings: Settings) -> int:
-    """How many keys there are. Raises StartError over their file, and where there are none although anybody
-    who reaches this machine could then use it, unless that is wanted.
+    """How many keys are asked for. Raises StartError over their file, and where there are none although other
+    machines could come in or there have been some, unless everybody is wanted.
     """
     try:
-        num_keys = len(open_ring(settings).current())
+        ring = open_ring(settings)
     except KeyFileError as error:
         raise StartError(str(error)) from error
-    if not num_keys and not settings.lets_anybody_in:
-        raise StartError(
-            f"--host {settings.host} lets other machines in, and there are no keys: make one with "
-            "'caravan keys add NAME', or say --allow-anonymous"
-        )
+    if not settings.auth:
+        if settings.api_key is not None:
+            raise StartError("--no-auth asks for no key, and --api-key sets one: leave one of them out")
+        if ring.current():
+            log.warning("--no-auth: nobody is asked for a key, although %s has some", settings.keys_path)
+        return 0
+    num_keys = len(ring.current())
+    if not num_keys:
+        _check_open(settings, is_open=ring.is_open())
     return num_keys
+
+
+def _check_open(settings: Settings, *, is_open: bool) -> None:
+    """Raise StartError where there are no keys and not everybody is wanted, or may not be."""
+    make_one = "make one with 'caravan keys add NAME'"
+    if not is_open and (settings.keys_file is not None or keys.have_been(settings.keys_path)):
+        raise StartError(
+            f"there are no keys in {settings.keys_path}, so nobody could come in: {make_one}, or let "
+            "everybody in with --no-auth"
+        )
+    if not is_open:
+        raise StartError(
+            f"--host {settings.host} lets other machines in, and there are no keys: {make_one}, or say "
+            "--allow-anonymous"
+        )
+    if os.environ.get(_KEY_VARIABLE) == "" and not settings.allow_anonymous:
+        raise StartError(
+            f"{_KEY_VARIABLE} is empty, so anybody could come in: give it a value, unset it, or say --no-auth"
+        )
 
 
 def _registry(settings: Settings, make_registry: MakeRegistry) -> ModelRegistry:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,14 +51,42 @@ def _tables(value: object) -> object:
     return json.loads(value) if isinstance(value, str) else value
 
 
+def _stripped(value: object) -> object:
+    """A text without white space around it, as files and terminals add it."""
+    return value.strip() if isinstance(value, str) else value
+
+
+def _named(hosts: list[str]) -> list[str]:
+    """Names of hosts: no scheme, no port."""
+    for host in hosts:
+        if not re.fullmatch(r"\*|(\*\.)?[\w.-]+|\[?[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*\]?", host, re.ASCII):
+            raise ValueError(f"'{host}' should be a name such as llm.example.org, without scheme or port")
+    return hosts
+
+
+def _exact(origins: list[str]) -> list[str]:
+    """Origins as browsers write them: no path, no slash at the end."""
+    for origin in origins:
+        if not re.fullmatch(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/A-Z]+", origin):
+            raise ValueError(f"'{origin}' should be an origin such as https://example.org, without a path")
+    return origins
+
+
 # The home directory may be written `~` in files and variables, where no shell expands it.
 Place = Annotated[Path, AfterValidator(Path.expanduser)]
 Items = Annotated[list[str], BeforeValidator(_items)]
+Hosts = Annotated[Items, AfterValidator(_named)]
+Origins = Annotated[Items, AfterValidator(_exact)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
+Secret = Annotated[SecretStr, BeforeValidator(_stripped), Field(min_length=1)]
 Tables = Annotated[list[ModelSettings], BeforeValidator(_tables)]
 
 
-def _is_loopback(host: str) -> bool:
+# When a caller needs no key.
+Anonymous = Literal["never", "before keys", "always"]
+
+
+def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -117,8 +146,13 @@ class Settings(ModelOptions, BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
-    cors_origins: Items = Field(
+    cors_origins: Origins = Field(
         default=[], description="Origins whose web pages may call, such as https://example.org; exact."
+    )
+    allowed_hosts: Hosts = Field(
+        default=[],
+        description="Further names by which clients without a key may call this server, such as "
+        "llm.example.org or *.example.org; * for any. Known are its address and this machine's names.",
     )
     tls_certificate: Place | None = Field(
         default=None, description="PEM file of a certificate and its chain: speak HTTPS alone."
@@ -134,16 +168,21 @@ class Settings(ModelOptions, BaseSettings):
         allow_inf_nan=False,
         description="How long a connection is kept open between two requests.",
     )
-    keys_file: Path | None = Field(
+    keys_file: Place | None = Field(
         default=None,
         description="File of keys, see `caravan keys`. Default: keys.json in the data directory. "
-        "Once it has a key, every request needs one.",
+        "Once there has been a key, or where this names a file, every request needs one.",
     )
-    api_key: SecretStr | None = Field(
+    api_key: Secret | None = Field(
         default=None, description="One administrator's key beside those of the file."
     )
     allow_anonymous: bool = Field(
-        default=False, description="Let others than this machine in without any key being set."
+        default=False, description="Let other machines in without a key, as long as there has never been one."
+    )
+    auth: bool = Field(
+        default=True,
+        description="Ask for keys once there has been one. --no-auth asks nobody, whatever keys there are or "
+        "have been.",
     )
     share_prefixes: bool = Field(
         default=False,
@@ -232,9 +271,13 @@ class Settings(ModelOptions, BaseSettings):
         return self.serves_single or any(table.preload or table.pinned for table in self.models)
 
     @property
-    def lets_anybody_in(self) -> bool:
-        """Whether callers need no key as long as there is none."""
-        return self.allow_anonymous or _is_loopback(self.host)
+    def anonymous(self) -> Anonymous:
+        """When callers need no key. Whoever names a key or a file of them wants to be asked for one."""
+        if not self.auth:
+            return "always"
+        is_named = self.keys_file is not None or self.api_key is not None
+        is_allowed = self.allow_anonymous or is_loopback(self.host)
+        return "before keys" if is_allowed and not is_named else "never"
 
     @property
     def keys_path(self) -> Path:

@@ -21,7 +21,7 @@ BODY: dict[str, object] = {"model": "fake", "prompt": "Hi"}
 @contextmanager
 def app(settings: Settings) -> Generator[TestClient, None, None]:
     registry = registry_over(loaded_model())
-    with TestClient(create_app(settings, registry)) as client:
+    with TestClient(create_app(settings, registry), base_url="http://localhost") as client:
         assert client.portal is not None
         client.portal.call(registry.start)
         yield client

@@ -181,6 +181,41 @@ def test_the_door_stays_shut_without_keys(tmp_path: Path) -> None:
     assert "--allow-anonymous" in refused.stderr
 
 
+@pytest.mark.parametrize("end", ["revoked", "deleted", "named", "empty variable"])
+def test_a_server_that_had_keys_starts_open_only_when_it_is_told_to(
+    tmp_path: Path, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARAVAN_DATA_DIR", str(tmp_path))
+    if end == "named":
+        monkeypatch.setenv("CARAVAN_KEYS_FILE", str(tmp_path / "nowhere.json"))
+    elif end == "empty variable":
+        monkeypatch.setenv("CARAVAN_API_KEY", "")
+    else:
+        assert run("keys", "add", "alice").returncode == 0
+        if end == "revoked":
+            assert "the last" in run("keys", "revoke", "alice").stderr
+        else:
+            (tmp_path / "keys.json").unlink()
+        assert "nobody may use" in run("keys", "list").stderr
+        # Other machines' access to a server without keys is not the word for it.
+        monkeypatch.setenv("CARAVAN_ALLOW_ANONYMOUS", "true")
+    refused = run("serve", "--port", "0")
+    assert refused.returncode == 1
+    assert "--no-auth" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    with serving("--no-auth") as (_process, shown):
+        base = re.search(r"base URL: (\S+)", shown)
+        assert base is not None
+        assert httpx.get(f"{base[1]}/models").status_code == 200
+
+
+def test_the_word_for_no_keys_and_a_key_contradict_each_other() -> None:
+    refused = run("serve", "--port", "0", "--no-auth", "--api-key", "secret")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "--api-key" in refused.stderr
+    assert run("serve", "--port", "0", "--api-key", " ").returncode == 2
+
+
 def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     file = ("--keys-file", str(tmp_path / "keys.json"))
     made = run("keys", "add", "alice", "--tokens-per-minute", "500", *file)
@@ -199,4 +234,4 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
         assert httpx.get(f"{base[1]}/models").status_code == 401
         assert httpx.get(f"{base[1]}/models", headers=key).status_code == 200
         assert run("keys", "revoke", "alice", *file).returncode == 0
-        assert httpx.get(f"{base[1]}/models").status_code == 200, "no key is left"
+        assert httpx.get(f"{base[1]}/models").status_code == 401, "no key is left, and nobody comes in"

@@ -54,7 +54,7 @@ def tracing(exporter: InMemorySpanExporter) -> Generator[Tracing, None, None]:
 def client(engine: ScriptedEngine, tracing: Tracing) -> Generator[TestClient, None, None]:
     registry = registry_over(loaded_model(engine))
     app = create_app(Settings(), registry, tracing)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, raise_server_exceptions=False, base_url="http://localhost") as client:
         assert client.portal is not None
         client.portal.call(registry.start)
         yield client

@@ -1,11 +1,13 @@
 """The file of keys: who may use the server, and how much. It holds hashes, never a key."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,8 +28,9 @@ class KeyFileError(Exception):
 class Key(BaseModel):
     """One key. Limits that are null are none.
 
-    `models` are names or aliases; null allows all. `priority` and `weight` order the queue, `cache_group`
-    names the keys whose prefixes in memory are shared; null keeps a key's prefixes to itself.
+    `name` is for people; what a key owns, it owns by its `id`, so that a later key of the same name finds
+    none of it. `models` are names or aliases; null allows all. `priority` and `weight` order the queue,
+    `cache_group` names the keys whose prefixes in memory are shared; null keeps a key's prefixes to itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +46,11 @@ class Key(BaseModel):
     priority: int = Field(default=0, ge=-100, le=100)
     weight: PositiveFloat = Field(default=1.0, le=1000)
     cache_group: Name | None = None
+
+    @property
+    def id(self) -> str:
+        """What no other key is known by, neither before nor after this one."""
+        return f"key_{self.hash[:24]}"
 
 
 class _File(BaseModel):
@@ -73,10 +81,15 @@ def read(path: Path) -> tuple[Key, ...]:
         fault = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in fault["loc"])
         raise KeyFileError(f"{path}: {place or 'the file'}: {fault['msg']}") from error
-    names = [key.name for key in keys]
-    if len(set(names)) < len(names):
-        raise KeyFileError(f"{path}: two keys have the same name")
+    for what in ("name", "hash"):
+        if len({getattr(key, what) for key in keys}) < len(keys):
+            raise KeyFileError(f"{path}: two keys have the same {what}")
     return tuple(keys)
+
+
+def have_been(path: Path) -> bool:
+    """Whether there is a file of keys, with keys in it or not, or has been one."""
+    return any(map(_may_exist, (path, _lock_path(path))))
 
 
 def add(path: Path, **fields: object) -> str:
@@ -88,30 +101,67 @@ def add(path: Path, **fields: object) -> str:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         raise KeyFileError(f"{fault['loc'][0]}: {fault['msg']}") from error
-    keys = read(path)
-    if any(known.name == key.name for known in keys):
-        raise KeyFileError(f"there is a key '{key.name}' already; revoke it first")
-    _write(path, [*keys, key])
+    with _changing(path):
+        keys = read(path)
+        if any(known.name == key.name for known in keys):
+            raise KeyFileError(f"there is a key '{key.name}' already; revoke it first")
+        _write(path, [*keys, key])
     return token
 
 
-def revoke(path: Path, name: str) -> None:
-    """Remove a key; a running server takes no more requests with it. Raises KeyFileError."""
-    keys = read(path)
-    kept = [key for key in keys if key.name != name]
-    if len(kept) == len(keys):
+def revoke(path: Path, name: str) -> int:
+    """Remove a key; a running server takes no more requests with it. Says how many are left.
+
+    Raises KeyFileError.
+    """
+    if not any(key.name == name for key in read(path)):
         raise KeyFileError(f"there is no key '{name}' in {path}")
-    _write(path, kept)
+    with _changing(path):
+        kept = [key for key in read(path) if key.name != name]
+        _write(path, kept)
+    return len(kept)
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _may_exist(path: Path) -> bool:
+    """Whether there is something at a place; a place that cannot be looked at counts."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """One change at a time, so that none brings back a key that another has just revoked.
+
+    The file with the lock stays: it tells that there have been keys, even when theirs has been deleted.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise KeyFileError(f"cannot write {_lock_path(path)}: {error.strerror}") from error
+    with os.fdopen(descriptor, "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _write(path: Path, keys: Sequence[Key]) -> None:
     """Replace the file at once, so that nobody reads half of it; only its owner may read it."""
     document = json.dumps({"keys": [key.model_dump(exclude_defaults=True) for key in keys]}, indent=2)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "w") as file:
             file.write(document + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(name, path)
     except OSError as error:
         raise KeyFileError(f"cannot write {path}: {error.strerror}") from error

@@ -109,12 +109,12 @@ class Quotas:
         return self._account(key).headers()
 
     def _account(self, key: Key) -> _Account:
-        account = self._accounts.get(key.name)
+        account = self._accounts.get(key.id)
         if account is None or account.key != key:
             account = _Account(
                 key, self._bucket(key.requests_per_minute), self._bucket(key.tokens_per_minute)
             )
-            self._accounts[key.name] = account
+            self._accounts[key.id] = account
         return account
 
     def _bucket(self, capacity: int | None) -> Bucket | None:

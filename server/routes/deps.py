@@ -56,7 +56,7 @@ async def require_admin(request: Request) -> None:
     A web page in a browser on this machine is a caller too, but its requests have an origin.
     """
     who = caller.current()
-    if who.name:
+    if who.id:
         if not who.is_admin:
             raise PermissionDeniedError(f"The key '{who.name}' is not an administrator's.")
         return

@@ -13,7 +13,7 @@ from server.record import RequestRecord
 from server.routes.envelope import error_response
 
 # Probes have no key, and learn nothing.
-_OPEN = frozenset({"/health", "/ready"})
+OPEN_PATHS = frozenset({"/health", "/ready"})
 _COUNTED_METHOD = "POST"
 _UNCOUNTED_PATHS = "/admin/"
 # Whoever has too much running must be able to end it.
@@ -21,20 +21,17 @@ _UNCOUNTED_END = "/cancel"
 
 
 class Guard:
-    """ASGI middleware. While there are no keys, everybody is anonymous and unlimited, if that is allowed."""
+    """ASGI middleware. Where no key is needed, everybody is anonymous and unlimited."""
 
-    def __init__(
-        self, app: ASGIApp, ring: KeyRing, quotas: Quotas, *, allow_anonymous: bool, share_prefixes: bool
-    ) -> None:
+    def __init__(self, app: ASGIApp, ring: KeyRing, quotas: Quotas, *, share_prefixes: bool) -> None:
         self._app = app
         self._ring = ring
         self._quotas = quotas
-        self._allow_anonymous = allow_anonymous
         self._share_prefixes = share_prefixes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
-        if scope["type"] != "http" or scope["path"] in _OPEN or self._is_open:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._ring.is_open():
             await self._app(scope, receive, send)
             return
         try:
@@ -55,10 +52,6 @@ class Guard:
             await self._app(scope, receive, send)
         else:
             await self._counted(admission, scope, receive, send)
-
-    @property
-    def _is_open(self) -> bool:
-        return self._allow_anonymous and not self._ring.current()
 
     async def _counted(self, admission: Admission, scope: Scope, receive: Receive, send: Send) -> None:
         async def telling(message: Message) -> None:
@@ -100,12 +93,13 @@ def _is_counted(scope: Scope) -> bool:
 
 
 def _cache_group(key: Key) -> str:
-    # A group's name is no key's, whatever it is called.
-    return f"key {key.name}" if key.cache_group is None else f"group {key.cache_group}"
+    # A group's name is no key's id, whatever it is called.
+    return key.id if key.cache_group is None else f"group {key.cache_group}"
 
 
 def _caller(key: Key, cache_group: str) -> Caller:
     return Caller(
+        id=key.id,
         name=key.name,
         is_admin=key.role == "admin",
         models=None if key.models is None else frozenset(key.models),

@@ -6,6 +6,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from schemas.ops import Health, Readiness, ServerStatus
+from server import caller
+from server.registry import may_use
 from server.routes.deps import AdminOnly, UseServices
 
 router = APIRouter(tags=["operations"])
@@ -34,6 +36,16 @@ async def status(services: UseServices) -> ServerStatus:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request, services: UseServices) -> Response:
-    """All series, in Prometheus' text format or OpenMetrics', whichever is asked for."""
-    body, content_type = services.metrics.render(request.headers.get("accept", ""))
+    """All series, in Prometheus' text format or OpenMetrics', whichever is asked for.
+
+    A key that may use some models is told of these alone, and the names of fields that had no effect are an
+    administrator's to see: clients have made them up.
+    """
+    who = caller.current()
+    models = None
+    if who.models is not None:
+        models = {offer.id for offer in services.registry.offers if may_use(offer)}
+    body, content_type = services.metrics.render(
+        request.headers.get("accept", ""), models, with_names=who.is_admin or not who.id
+    )
     return Response(body, media_type=content_type)

@@ -147,7 +147,7 @@ def _all_outputs(
             n=num_choices,
             cache_salt=salt,
             num_public_tokens=num_public_tokens(prompt, public),
-            owner=who.name,
+            owner=who.id,
             weight=who.weight,
             priority=who.priority,
             constraint=guidance.constraint,

@@ -1,13 +1,17 @@
 """The file of keys, and the ring that watches it."""
 
+import errno
 import json
 import logging
+import math
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from server.auth import keys
+from server.auth import key_ring, keys
 from server.auth.key_ring import KeyRing
 from server.auth.keys import KeyFileError
 
@@ -56,14 +60,104 @@ def test_a_file_that_makes_no_sense_says_where(path: Path, text: str) -> None:
 
 
 def test_the_ring_follows_the_file(path: Path) -> None:
-    ring = KeyRing(path)
+    ring = KeyRing(path, anonymous="before keys")
     assert not ring.current()
+    assert ring.is_open()
     alice, bob = keys.add(path, name="alice"), keys.add(path, name="bob")
     assert [found.name for token in (alice, bob) if (found := ring.find(token))] == ["alice", "bob"]
     assert ring.find(alice + "x") is None
     keys.revoke(path, "alice")
     assert ring.find(alice) is None
     assert ring.find(bob) is not None
+    assert not ring.is_open()
+
+
+@pytest.mark.parametrize("end", ["revoke", "delete", "empty", "break", "folder"])
+def test_what_has_had_keys_stays_closed(path: Path, end: str) -> None:
+    """For as long as the server lives, and when another is started over what is left."""
+    ring = KeyRing(path, anonymous="before keys")
+    assert ring.is_open()
+    token = keys.add(path, name="alice")
+    assert ring.find(token) is not None
+    if end == "revoke":
+        keys.revoke(path, "alice")
+    elif end == "delete":
+        path.unlink()
+    elif end == "empty":
+        path.write_text('{"keys": []}')
+    elif end == "break":
+        path.write_text("")
+    else:
+        path.unlink()
+        path.mkdir()
+    assert not ring.is_open()
+    assert (ring.find(token) is not None) is (end in ("break", "folder"))
+    if end in ("break", "folder"):
+        with pytest.raises(KeyFileError):
+            KeyRing(path, anonymous="before keys")
+    else:
+        assert not KeyRing(path, anonymous="before keys").is_open()
+        assert KeyRing(path, anonymous="always").is_open()
+
+
+def test_a_key_that_came_and_went_unseen_closes_all_the_same(path: Path) -> None:
+    ring = KeyRing(path, anonymous="before keys")
+    keys.add(path, name="alice")
+    keys.revoke(path, "alice")
+    assert not ring.is_open()
+
+
+def test_where_keys_are_named_it_is_never_open(path: Path) -> None:
+    assert not KeyRing(path).is_open()
+    assert not KeyRing(None, (keys.operator_key("secret"),), anonymous="before keys").is_open()
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has not changed since, so nothing else would tell that a key was revoked."""
+    alice, bob = keys.add(path, name="alice"), keys.add(path, name="bob")
+    ring = KeyRing(path)
+    keys.revoke(path, "alice")
+    read_bytes = Path.read_bytes
+
+    def fail(_path: Path) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    assert ring.find(alice) is not None
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(key_ring, "time", SimpleNamespace(monotonic=lambda: math.inf))
+    assert ring.find(alice) is None
+    assert ring.find(bob) is not None
+
+
+def test_ids_are_those_of_one_key_alone(path: Path) -> None:
+    keys.add(path, name="alice")
+    (first,) = keys.read(path)
+    keys.revoke(path, "alice")
+    keys.add(path, name="alice")
+    (second,) = keys.read(path)
+    assert first.id != second.id
+    assert keys.operator_key("a").id != keys.operator_key("b").id
+    assert first.model_copy(update={"name": "alicia"}).id == first.id
+
+
+def test_keys_made_and_revoked_at_once_are_all_minded(path: Path) -> None:
+    keys.add(path, name="old")
+    with ThreadPoolExecutor(8) as pool:
+        made = [pool.submit(keys.add, path, name=f"new{number}") for number in range(16)]
+        pool.submit(keys.revoke, path, "old").result()
+        for future in made:
+            future.result()
+    assert {key.name for key in keys.read(path)} == {f"new{number}" for number in range(16)}
+
+
+def test_two_keys_may_not_be_one(path: Path) -> None:
+    keys.add(path, name="alice")
+    document = json.loads(path.read_text())
+    document["keys"].append({**document["keys"][0], "name": "bob"})
+    path.write_text(json.dumps(document))
+    with pytest.raises(KeyFileError, match="same hash"):
+        keys.read(path)
 
 
 def test_a_file_that_was_broken_changes_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:

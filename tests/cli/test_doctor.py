@@ -59,13 +59,16 @@ def test_sizes_that_the_machine_does_not_have() -> None:
 
 def test_keys_that_are_missing_or_cannot_be_read(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
-    inside, outside = Settings(keys_file=file), Settings(keys_file=file, host="0.0.0.0")
+    inside, outside = Settings(data_dir=tmp_path), Settings(data_dir=tmp_path, host="0.0.0.0")
     assert verdicts(diagnosis.keys(inside), diagnosis.keys(outside)) == [Verdict.FINE, Verdict.FAULT]
     keys.add(file, name="alice")
     assert diagnosis.keys(outside) == diagnosis.keys(inside)
     assert diagnosis.keys(inside).detail.startswith("on; there is one")
     file.write_text("{")
     assert verdicts(diagnosis.keys(inside)) == [Verdict.FAULT]
+    file.unlink()
+    assert verdicts(diagnosis.keys(inside)) == [Verdict.FAULT]
+    assert diagnosis.keys(inside).detail.startswith("there are no keys in")
 
 
 def test_an_engine_that_cannot_start(tiny_models: TinyModels, tmp_path: Path) -> None:

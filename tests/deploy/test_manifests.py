@@ -55,7 +55,9 @@ def test_variables_are_options(name: str) -> None:
 
 
 def test_probes_and_the_scaler_ask_for_what_there_is() -> None:
-    with TestClient(create_app(Settings(), registry_over(loaded_model()))) as client:
+    with TestClient(
+        create_app(Settings(), registry_over(loaded_model())), base_url="http://localhost"
+    ) as client:
         (container,) = of_kind("StatefulSet")["spec"]["template"]["spec"]["containers"]
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             assert client.get(container[probe]["httpGet"]["path"]).status_code in (200, 503)
@@ -64,7 +66,9 @@ def test_probes_and_the_scaler_ask_for_what_there_is() -> None:
 
 
 def test_queries_of_the_dashboard_ask_for_what_there_is() -> None:
-    with TestClient(create_app(Settings(), registry_over(loaded_model()))) as client:
+    with TestClient(
+        create_app(Settings(), registry_over(loaded_model())), base_url="http://localhost"
+    ) as client:
         known = series(client)
     queries = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
     assert len(queries) > 20

@@ -50,7 +50,11 @@ def app_over(
 ) -> Generator[TestClient, None, None]:
     """The app with one model, of this template."""
     registry = registry_over(model or loaded_model(engine, template=template))
-    with TestClient(create_app(settings or Settings(), registry), raise_server_exceptions=False) as client:
+    with TestClient(
+        create_app(settings or Settings(), registry),
+        raise_server_exceptions=False,
+        base_url="http://localhost",
+    ) as client:
         assert client.portal is not None
         client.portal.call(registry.start)
         yield client

@@ -22,7 +22,7 @@ def client(engine: ScriptedEngine) -> Generator[TestClient, None, None]:
     """The app, called without a network; right for whole answers, not for the timing of streams."""
     registry = registry_over(loaded_model(engine))
     app = create_app(Settings(), registry)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, raise_server_exceptions=False, base_url="http://localhost") as client:
         assert client.portal is not None
         client.portal.call(registry.start)
         yield client

@@ -26,7 +26,9 @@ def client(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Generator
     """Over a model that is loaded by the first request that needs it."""
     monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
     registry = ModelRegistry([offer_of(loaded_model(engine))], load_wait_seconds=0.01)
-    with TestClient(create_app(Settings(), registry), raise_server_exceptions=False) as made:
+    with TestClient(
+        create_app(Settings(), registry), raise_server_exceptions=False, base_url="http://localhost"
+    ) as made:
         yield made
 
 

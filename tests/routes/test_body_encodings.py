@@ -31,7 +31,9 @@ def engine() -> ScriptedEngine:
 @pytest.fixture
 def client(engine: ScriptedEngine) -> Generator[TestClient, None, None]:
     registry = registry_over(loaded_model(engine))
-    with TestClient(create_app(Settings(max_body_bytes=LIMIT), registry)) as client:
+    with TestClient(
+        create_app(Settings(max_body_bytes=LIMIT), registry), base_url="http://localhost"
+    ) as client:
         assert client.portal is not None
         client.portal.call(registry.start)
         yield client

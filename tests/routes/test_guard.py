@@ -39,8 +39,8 @@ def bearer(path: Path) -> Bearer:
 @pytest.fixture
 def guarded(path: Path, engine: ScriptedEngine) -> Generator[TestClient, None, None]:
     registry = registry_over(loaded_model(engine))
-    app = create_app(Settings(keys_file=path, cors_origins=["https://example.org"]), registry)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    app = create_app(Settings(data_dir=path.parent, cors_origins=["https://example.org"]), registry)
+    with TestClient(app, raise_server_exceptions=False, base_url="http://localhost") as client:
         assert client.portal is not None
         client.portal.call(registry.start)
         yield client
@@ -68,6 +68,47 @@ def test_a_revoked_key_is_out_at_once(guarded: TestClient, bearer: Bearer, path:
     assert guarded.get("/v1/models", headers=alice).status_code == 401
 
 
+@pytest.mark.parametrize("end", ["revoke", "delete"])
+def test_the_end_of_the_last_key_opens_nothing(
+    guarded: TestClient, bearer: Bearer, path: Path, end: str
+) -> None:
+    alice = bearer("alice")
+    assert guarded.post(CHAT, json=BODY, headers=alice).status_code == 200
+    keys.revoke(path, "alice") if end == "revoke" else path.unlink()
+    for headers in ({}, alice):
+        assert guarded.post(CHAT, json=BODY, headers=headers).status_code == 401
+    assert guarded.get("/health").status_code == 200
+    assert guarded.post(CHAT, json=BODY, headers=bearer("bob")).status_code == 200
+
+
+def test_a_word_of_the_operator_asks_nobody(path: Path, bearer: Bearer) -> None:
+    alice = bearer("alice")
+    registry = registry_over(loaded_model())
+    with TestClient(
+        create_app(Settings(keys_file=path, auth=False), registry), base_url="http://localhost"
+    ) as client:
+        for headers in ({}, alice, {"Authorization": "Bearer wrong"}):
+            assert client.get("/v1/models", headers=headers).status_code == 200
+
+
+def test_a_later_key_of_the_same_name_finds_nothing_of_the_first(
+    guarded: TestClient, bearer: Bearer, path: Path, engine: ScriptedEngine
+) -> None:
+    """Stored responses, prefixes in memory, turns in the queue and what is used of the limits."""
+    first = bearer("alice", requests_per_minute=1)
+    made = guarded.post("/v1/responses", json={"model": "fake", "input": "Hi"}, headers=first).json()
+    assert guarded.get(f"/v1/responses/{made['id']}", headers=first).status_code == 200
+    keys.revoke(path, "alice")
+    second = bearer("alice", requests_per_minute=1)
+    for method, rest in (("GET", ""), ("GET", "/input_items"), ("DELETE", ""), ("POST", "/cancel")):
+        answer = guarded.request(method, f"/v1/responses/{made['id']}{rest}", headers=second)
+        assert answer.status_code == 404
+    assert guarded.post(CHAT, json=BODY, headers=second).status_code == 200
+    before, after = engine.requests
+    assert before.owner != after.owner
+    assert before.cache_salt != after.cache_salt
+
+
 def test_every_route_but_the_probes_is_guarded(guarded: TestClient, bearer: Bearer) -> None:
     bearer("alice")
     described = create_app(Settings(), registry_over(loaded_model())).openapi()["paths"]
@@ -89,6 +130,23 @@ def test_a_key_for_some_models_does_not_see_the_others(guarded: TestClient, bear
     assert "fake" not in refused.json()["error"]["message"].removeprefix("The model 'fake'")
     assert guarded.get("/v1/models", headers=other).json()["data"] == []
     assert guarded.post(CHAT, json=BODY, headers=own).status_code == 200
+
+
+def test_metrics_tell_a_key_of_its_models_alone(guarded: TestClient, bearer: Bearer) -> None:
+    """And no user's key of names that others have given to fields."""
+    names = {
+        "other": bearer("alice", models=["other"]),
+        "own": bearer("bob", models=["org/other-name"]),
+        "all": bearer("carol"),
+        "root": bearer("root", role="admin"),
+    }
+    guarded.post(CHAT, json={**BODY, "a_word_of_bobs": 1}, headers=names["own"])
+    told = {name: guarded.get("/metrics", headers=headers).text for name, headers in names.items()}
+    assert {name for name, text in told.items() if 'model="fake"' in text} == {"own", "all", "root"}
+    assert {name for name, text in told.items() if "a_word_of_bobs" in text} == {"root"}
+    assert all("caravan_http_requests_total{" in text for text in told.values())
+    status = guarded.get("/status", headers=bearer("some", role="admin", models=["other"])).json()
+    assert status["models"] == []
 
 
 def test_limits_answer_429_with_advice_and_headers(guarded: TestClient, bearer: Bearer) -> None:
@@ -145,7 +203,8 @@ def test_keys_do_not_share_prefixes_unless_they_are_in_one_group(
 def test_place_in_the_queue_is_the_keys(guarded: TestClient, bearer: Bearer, engine: ScriptedEngine) -> None:
     guarded.post(CHAT, json=BODY, headers=bearer("alice", priority=5, weight=2.5))
     (request,) = engine.requests
-    assert (request.owner, request.priority, request.weight) == ("alice", 5, 2.5)
+    assert request.owner
+    assert (request.priority, request.weight) == (5, 2.5)
 
 
 def test_pages_of_named_origins_may_call(guarded: TestClient, bearer: Bearer) -> None:
@@ -181,7 +240,9 @@ def test_streams_count_as_running_until_they_end(path: Path, bearer: Bearer, eng
 
 def test_where_other_machines_come_in_the_last_key_does_not_open_the_door(path: Path) -> None:
     registry = registry_over(loaded_model())
-    with TestClient(create_app(Settings(keys_file=path, host="0.0.0.0"), registry)) as client:
+    with TestClient(
+        create_app(Settings(keys_file=path, host="0.0.0.0"), registry), base_url="http://localhost"
+    ) as client:
         assert client.get("/v1/models").status_code == 401
         assert client.get("/health").status_code == 200
 

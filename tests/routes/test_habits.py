@@ -380,7 +380,7 @@ def test_one_model_need_not_be_named(client: TestClient, url: str, body: Json) -
 @pytest.mark.parametrize(("url", "body"), WITHOUT_A_MODEL, ids=[url for url, _ in WITHOUT_A_MODEL])
 def test_several_models_must_be_named(url: str, body: Json) -> None:
     registry = registry_over(loaded_model(name="a"), loaded_model(name="b"))
-    with TestClient(create_app(Settings(), registry)) as client:
+    with TestClient(create_app(Settings(), registry), base_url="http://localhost") as client:
         assert client.portal is not None
         client.portal.call(registry.start)
         error = client.post(url, json=body).json()["error"]

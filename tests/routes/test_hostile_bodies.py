@@ -20,7 +20,9 @@ USER = {"role": "user", "content": "Hi"}
 def client() -> Generator[TestClient, None, None]:
     """One app for all cases: what one body breaks, the next one sees."""
     registry = registry_over(loaded_model())
-    with TestClient(create_app(Settings(max_body_bytes=2_000_000), registry)) as client:
+    with TestClient(
+        create_app(Settings(max_body_bytes=2_000_000), registry), base_url="http://localhost"
+    ) as client:
         assert client.portal is not None
         client.portal.call(registry.start)
         yield client

@@ -46,7 +46,9 @@ def test_an_unknown_model_is_a_404(client: TestClient) -> None:
 
 
 def test_a_model_that_is_not_loaded_tells_the_context_that_is_foreseen() -> None:
-    with TestClient(create_app(Settings(), registry_over(loaded_model()))) as client:
+    with TestClient(
+        create_app(Settings(), registry_over(loaded_model())), base_url="http://localhost"
+    ) as client:
         [listed] = client.get("/v1/models").json()["data"]
         shown = client.get("/v1/models/fake").json()
     for card in (listed, shown):
@@ -58,7 +60,7 @@ def test_a_model_that_is_not_loaded_tells_the_context_that_is_foreseen() -> None
 def test_one_model_shows_its_effective_defaults_and_the_presets() -> None:
     model = dataclasses.replace(loaded_model(), metadata={"general.sampling.top_k": "20"})
     settings = Settings(defaults={"temperature": "0.5"})
-    with TestClient(create_app(settings, registry_over(model))) as client:
+    with TestClient(create_app(settings, registry_over(model)), base_url="http://localhost") as client:
         card = client.get("/v1/models/fake").json()
     assert card["defaults"]["temperature"] == {"value": 0.5, "source": "operator"}
     assert card["defaults"]["top_k"] == {"value": 20, "source": "gguf"}

@@ -18,7 +18,7 @@ def test_ready_follows_the_engine(client: TestClient, engine: ScriptedEngine) ->
 def test_the_app_closes_its_engines_when_it_ends() -> None:
     engine = ScriptedEngine()
     registry = registry_over(loaded_model(engine))
-    with TestClient(create_app(Settings(), registry)) as client:
+    with TestClient(create_app(Settings(), registry), base_url="http://localhost") as client:
         assert client.get("/ready").status_code == 503
         assert client.portal is not None
         client.portal.call(registry.start)

@@ -24,7 +24,7 @@ def app() -> FastAPI:
 
 @pytest.fixture(scope="module")
 def client(app: FastAPI) -> Generator[TestClient, None, None]:
-    with TestClient(app) as client:
+    with TestClient(app, base_url="http://localhost") as client:
         assert client.portal is not None
         client.portal.call(app.state.services.registry.start)
         yield client
@@ -57,7 +57,7 @@ def client(app: FastAPI) -> Generator[TestClient, None, None]:
     ],
 )
 def test_the_address_that_was_meant_is_told(client: TestClient, method: str, path: str, meant: str) -> None:
-    answer = client.request(method, f"http://testserver{path}")
+    answer = client.request(method, f"http://localhost{path}")
     assert answer.status_code == 404
     if method != "HEAD":
         message = ErrorResponse.model_validate_json(answer.content).error.message

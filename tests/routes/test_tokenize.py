@@ -43,7 +43,7 @@ def test_texts_longer_than_the_context_are_counted_too(client: TestClient) -> No
 
 def test_bos_comes_as_each_spelling_has_it() -> None:
     registry = registry_over(loaded_model(ScriptedEngine(), vocab=FakeVocab(with_bos=True), bos_text="<s>"))
-    with TestClient(create_app(Settings(), registry)) as client:
+    with TestClient(create_app(Settings(), registry), base_url="http://localhost") as client:
         assert client.portal is not None
         client.portal.call(registry.start)
         assert tokens(client, prompt="a")["tokens"] == [BOS_ID, 97]
@@ -134,7 +134,7 @@ def test_refusals_name_the_field(client: TestClient, path: str, body: dict[str, 
 
 def test_several_models_need_a_name() -> None:
     registry = registry_over(loaded_model(), dataclasses.replace(loaded_model(), id="other"))
-    with TestClient(create_app(Settings(), registry)) as client:
+    with TestClient(create_app(Settings(), registry), base_url="http://localhost") as client:
         assert client.portal is not None
         client.portal.call(registry.start)
         assert fault(client, "/tokenize", prompt="a")[:2] == (400, "model")

@@ -18,7 +18,7 @@ def own_server(options: list[str], key: str) -> Iterator[str]:
 
     It ends with this process, even if that is killed. Raises CommandError.
     """
-    serve = ["serve", "--host", "127.0.0.1", "--port", "0", *options]
+    serve = ["serve", "--auth", "--host", "127.0.0.1", "--port", "0", *options]
     command = [sys.executable, "-m", "server.cli.chat.tethered", *serve]
     # A session of its own, so that Ctrl-C stops an answer and not the server.
     with (

@@ -66,7 +66,8 @@ def list_keys(keys_file: File = None) -> None:
     with _told():
         known = keys.read(path)
     if not known:
-        typer.echo(f"There are no keys in {path}: everybody on this machine may use the server.", err=True)
+        whom = "nobody" if keys.have_been(path) else "everybody on this machine"
+        typer.echo(f"There are no keys in {path}: {whom} may use the server.", err=True)
         return
     table = Table("name", "role", "made", "limits", box=None, header_style="bold")
     for key in known:
@@ -78,8 +79,9 @@ def list_keys(keys_file: File = None) -> None:
 def revoke(name: str, keys_file: File = None) -> None:
     """Remove a key; a running server takes no more requests with it."""
     with _told():
-        keys.revoke(_path(keys_file), name)
-    typer.echo(f"'{name}' is revoked.", err=True)
+        num_left = keys.revoke(_path(keys_file), name)
+    rest = "" if num_left else " It was the last: nobody may come in until there is another."
+    typer.echo(f"'{name}' is revoked.{rest}", err=True)
 
 
 def _path(given: str | None) -> Path:

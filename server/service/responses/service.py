@@ -48,7 +48,7 @@ class ResponseService:
                 f"{_MAX_BACKGROUND} responses are being made in the background already.",
                 retry_after=_RETRY_SECONDS,
             )
-        run = ResponseRun(self._registry, self._chat, self._archive, request, caller.current().name)
+        run = ResponseRun(self._registry, self._chat, self._archive, request, caller.current().id)
         return ResponseAnswer(run, self._detach)
 
     async def retrieve(self, response_id: str) -> bytes:
@@ -131,10 +131,10 @@ class ResponseService:
 
     def _mine(self, response_id: str) -> Background | None:
         running = self._running.get(response_id)
-        return None if running is None or running.run.owner != caller.current().name else running
+        return None if running is None or running.run.owner != caller.current().id else running
 
     async def _found(self, response_id: str, work: Callable[[ResponseStore, str], T]) -> T:
-        owner = caller.current().name
+        owner = caller.current().id
         try:
             return await self._archive.do(lambda store: work(store, owner))
         except MissingResponseError as error:
