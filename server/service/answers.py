@@ -4,8 +4,6 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
-import anyio.to_thread
-
 from schemas.common import FinishReason
 from server import record
 from server.engine.outputs import FinishReason as EngineFinishReason
@@ -19,6 +17,7 @@ from server.service.obfuscation import padded_chunk
 from server.service.plan import Plan
 from server.service.told import NOTHING, Told
 from server.service.wire import to_json
+from server.threads import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +128,7 @@ async def judge(verdict: Verdict | None, model_id: str, content: str | None, las
     """
     if verdict is None or content is None or last.finish_reason is not EngineFinishReason.STOP:
         return
-    fault = await anyio.to_thread.run_sync(verdict.fault, content)
+    fault = await in_thread(verdict.fault, content)
     if fault is not None:
         if (metrics := record.current().metrics) is not None:
             metrics.constraint_violations.labels(model_id).inc()
