@@ -32,6 +32,11 @@ class EventWriter:
         self._space: list[str] = []
         self._is_fresh = False
 
+    @property
+    def num_calls(self) -> int:
+        """The finished calls."""
+        return self._num_calls
+
     def drain(self) -> list[Event]:
         """The events since the last time."""
         events, self._events = self._events, []

@@ -1,6 +1,6 @@
 """Model families: how a model thinks and calls tools, recognised by the markers in its chat template."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from server.beginning import Beginning
@@ -8,6 +8,7 @@ from server.chat.functionary_parser import FunctionaryParser
 from server.chat.harmony_parser import HarmonyParser
 from server.chat.headed_parser import HeadedParser
 from server.chat.muse_parser import MuseParser
+from server.chat.parameters import Schema
 from server.chat.stream_parser import StreamParser
 from server.chat.tag_parser import ReasoningMarkers, TagParser
 from server.chat.template_marks import FORMATS_BY_MARKS, HARMONY_REASONING, REASONING
@@ -80,6 +81,10 @@ class ModelFamily:
     def beginning(self, tools: Sequence[ToolSpec]) -> Beginning | None:
         """How an answer that is nothing but calls may begin instead; a grammar may bind it as a whole."""
         return self.tools.beginning(tools) if self.tools else None
+
+    def unkept(self, tool: ToolSpec) -> Iterator[tuple[Schema, str]]:
+        """The keywords of a tool's schema that its calls do not keep to, with the schemas they stand in."""
+        return self.tools.unkept(tool) if self.tools else iter(())
 
     def grammar(
         self,

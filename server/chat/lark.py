@@ -51,6 +51,12 @@ class LarkWriter(Rules):
     def _nested(self, rules: str) -> str:
         return self.rule(f"%lark {{\n{rules}\n}}")
 
+    def without(self, terminal: str, pattern: str) -> str:
+        """The name of a new terminal: what another one is, unless it matches the pattern as a whole."""
+        name = f"T{len(self._rules)}"
+        self._rules.append(f"{name}: {terminal} & ~/{in_slashes(pattern)}/")
+        return name
+
     def until(self, end: str, *patterns: str) -> str:
         """Text that matches some patterns as a whole and holds no `end`, and then `end`.
 

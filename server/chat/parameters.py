@@ -1,13 +1,14 @@
 """Arguments that formats write one by one, as plain text: their types, their JSON, their grammars."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from server.chat.lark import DEFINITIONS, LarkWriter, either
 from server.chat.literals import JSON, PYTHON, converted, copy_value, escaped
 from server.chat.reader import Markers, Reader, RejectedError, Sink, Steps
+from server.chat.text_patterns import whole
 from server.chat.tool_spec import ToolSpec
 from server.errors import InvalidRequestError
 
@@ -26,6 +27,17 @@ _TYPES_BY_START = {
 # What parameters are called where a schema leaves it open.
 ANY_NAME = "[A-Za-z_][A-Za-z0-9_]{0,63}"
 _MAX_REFERENCES = 16
+# Keywords that the rules of arguments one by one know of: at the root of a tool's schema, in what is a list
+# or an object, and in what is a text.
+_COUNTS = frozenset(("minProperties", "maxProperties"))
+_NOTES = frozenset(("title", "description"))
+_OF_ROOT = frozenset(
+    (*DEFINITIONS, "type", "properties", "required", "additionalProperties", *_COUNTS, *_NOTES)
+)
+_OF_NESTED = frozenset(("type", "properties", "required", "additionalProperties", "items", *_NOTES))
+_LISTED = frozenset(("enum", "const"))
+_NEVER_OF_TEXTS = frozenset(("format", "anyOf", "oneOf", "allOf"))
+_OF_TEXTS = _LISTED | _NEVER_OF_TEXTS | {"minLength", "maxLength", "pattern"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,7 @@ def declared(tool: ToolSpec) -> list[Parameter]:
     required = list(root.get("required", ()))
     properties = dict(root.get("properties", {}))
     schemas = {**properties, **{name: {} for name in required if name not in properties}}
+    schemas = {name: schema for name, schema in schemas.items() if schema is not False}
     return [
         Parameter(
             name,
@@ -199,13 +212,52 @@ def _patterns(parameter: Parameter, schema: Schema) -> list[str]:
     patterns = []
     if "minLength" in schema or "maxLength" in schema:
         patterns.append(f"(?s:.{{{schema.get('minLength', 0)},{schema.get('maxLength', '')}}})")
-    pattern = schema.get("pattern")
-    if isinstance(pattern, str) and pattern.startswith("^(?:") and pattern.endswith(")$"):
-        patterns.append(pattern[1:-1])
-    elif parameter.is_strict and not {"pattern", "format"}.isdisjoint(schema):
+    pattern = whole(schema["pattern"]) if isinstance(schema.get("pattern"), str) else None
+    if pattern is not None:
+        patterns.append(pattern)
+    if parameter.is_strict and any(_unkept_of_text(parameter)):
         message = (
-            f"This model writes the argument '{parameter.name}' as plain text, where 'format' cannot be"
-            " enforced, and 'pattern' only in the form '^(?:...)$'. Leave it out, or 'strict'."
+            f"This model writes the argument '{parameter.name}' as plain text, of which not all can be"
+            " enforced that its schema asks for. Leave that out, or 'strict'."
         )
         raise InvalidRequestError(message, param="tools", code="invalid_value")
     return patterns
+
+
+def unkept(tool: ToolSpec, *, is_nested: bool) -> Iterator[tuple[Schema, str]]:
+    """The keywords that rules of arguments one by one leave out, each with the schema that it stands in.
+
+    With `is_nested`, lists and objects among the arguments are written so, too.
+    """
+    root = tool.parameters
+    yield from ((root, keyword) for keyword in root.keys() - _OF_ROOT)
+    num_declared, num_required = len(declared(tool)), len(set(root.get("required", ())))
+    if root.get("minProperties", 0) > num_required:
+        yield root, "minProperties"
+    if accepts_any(tool) or root.get("maxProperties", num_declared) < num_declared:
+        yield from ((root, keyword) for keyword in ("maxProperties",) if keyword in root)
+    waiting = [named(tool, "")] if accepts_any(tool) else declared(tool)
+    while waiting:
+        parameter = waiting.pop()
+        if parameter.is_text:
+            yield from _unkept_of_text(parameter)
+        elif is_nested and parameter.schema.keys() <= _OF_NESTED:
+            items = parameter.schema.get("items")
+            if isinstance(items, Mapping):
+                waiting.append(Parameter("", items, parameter.root))
+            if "properties" in parameter.schema:
+                waiting += members(parameter)
+
+
+def _unkept_of_text(parameter: Parameter) -> Iterator[tuple[Schema, str]]:
+    """The keywords that `parameter_rule` leaves out of a text."""
+    schema = _resolved(parameter.schema, parameter.root)
+    if schema is not parameter.schema:
+        yield from ((parameter.schema, keyword) for keyword in _OF_TEXTS & parameter.schema.keys())
+    asked = _OF_TEXTS & schema.keys()
+    if not _LISTED.isdisjoint(asked):
+        yield from ((schema, keyword) for keyword in asked - _LISTED)
+        return
+    yield from ((schema, keyword) for keyword in asked & _NEVER_OF_TEXTS)
+    if "pattern" in asked and whole(schema["pattern"]) is None:
+        yield schema, "pattern"

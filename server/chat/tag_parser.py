@@ -84,13 +84,14 @@ class TagParser:
         self._writer.border()
 
     def _read_answer(self) -> Steps[None]:
-        triggers = self._format.triggers if self._format else ()
+        tools = list(self._writer.tools.values())
+        triggers = self._format.announcements(tools) if self._format else ()
         markers = Markers(*triggers, *self._dropped)
         while marker := (yield from self._reader.until(markers, self._writer.content)):
             if marker in self._dropped:
                 self._writer.border()
             elif self._format:
-                calls = self._format.read(self._reader, self._writer)
+                calls = self._format.read_after(marker, self._reader, self._writer)
                 yield from attempt(self._reader, self._writer, calls, marker)
 
 

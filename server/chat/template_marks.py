@@ -30,6 +30,14 @@ REASONING = (
     ("<|tool_call:begin|>", ReasoningMarkers("<|think|>", "<|end|>")),
     ("<|end_of_msg|>", ReasoningMarkers("<|open|>think<|sep|>", "<|close|>think<|sep|>")),
     ("MiniMax-M1 model", _THINK),
+    (
+        "[BEGIN FINAL RESPONSE]",
+        ReasoningMarkers(
+            "Here are my reasoning steps:",
+            "[BEGIN FINAL RESPONSE]",
+            ("[BEGIN FINAL RESPONSE]", "[END FINAL RESPONSE]"),
+        ),
+    ),
     ("</think>", _THINK),
     ("<think>", _THINK),
 )

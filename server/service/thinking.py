@@ -10,7 +10,10 @@ from server.loaded_model import LoadedModel
 from server.service.chat_prompt import is_thinking_refused
 
 # How models write an end where the bare marker would look to them like a slip in the midst of a thought.
-_CLOSINGS = {"</think>": "\n</think>\n\n"}
+_CLOSINGS = {
+    "</think>": "\n</think>\n\n",
+    "[BEGIN FINAL RESPONSE]": "\n[BEGIN FINAL RESPONSE]\n",
+}
 _FORMATS = ("none", "auto", "deepseek")
 
 

@@ -53,6 +53,11 @@ EXCERPTS = {
     ),
     "Nemotron Nano 2": ("<TOOLCALL>[ <tool_call> </think>", "nemotron", "<think>"),
     "Apriel": ('<tool_calls>[{"name": <function-name-1>', "apriel", None),
+    "Apriel 1.6": (
+        "'Here are my reasoning steps:\\n' '\\n[BEGIN FINAL RESPONSE]\\n' <tool_calls>[",
+        "apriel",
+        "Here are my reasoning steps:",
+    ),
     "Command R7B": ("<|START_ACTION|> <|START_THINKING|>", "cohere", "<|START_THINKING|>"),
     "gpt-oss": ("<|channel|>analysis<|message|> to=functions.", "harmony", "<|channel|>analysis<|message|>"),
     "LFM2.5": ("'List of tools: [' + (tool | tojson) </think>", "lfm2", "<think>"),

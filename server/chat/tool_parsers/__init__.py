@@ -1,5 +1,6 @@
 """The formats of tool calls, by name."""
 
+from server.chat.tool_parsers.command_r import CommandRFormat
 from server.chat.tool_parsers.deepseek import DeepSeekFormat
 from server.chat.tool_parsers.dsml_format import DsmlFormat
 from server.chat.tool_parsers.functionary import FunctionaryFormat
@@ -10,6 +11,7 @@ from server.chat.tool_parsers.json_format import JsonFormat
 from server.chat.tool_parsers.keyed_json import KeyedJsonFormat
 from server.chat.tool_parsers.kimi import KimiFormat
 from server.chat.tool_parsers.kimi_k3 import KimiK3Format
+from server.chat.tool_parsers.llama import LlamaFormat
 from server.chat.tool_parsers.minicpm import MiniCpmFormat
 from server.chat.tool_parsers.mistral import MistralFormat
 from server.chat.tool_parsers.muse import MuseFormat
@@ -28,14 +30,7 @@ HERMES = JsonFormat(
     opening="<tool_call>\n",
     closing="\n</tool_call>",
 )
-LLAMA_JSON = JsonFormat(
-    "llama3_json",
-    triggers=("<|python_tag|>",),
-    markers=("<|python_tag|>",),
-    is_bare=True,
-    separator="; ",
-    arguments_key="parameters",
-)
+LLAMA_JSON = LlamaFormat()
 PLAIN_JSON = JsonFormat("json", is_bare=True)
 GRANITE = JsonFormat(
     "granite",
@@ -54,11 +49,13 @@ NEMOTRON = JsonFormat(
     closing="]</TOOLCALL>",
     separator=", ",
 )
+# Some of its templates name the shorter marks and show the longer ones.
 APRIEL = JsonFormat(
     "apriel",
-    triggers=("<tool_calls>",),
-    markers=("<tool_calls>", "</tool_calls>"),
+    triggers=("<tool_calls>", "<tool_call>"),
+    markers=("<tool_calls>", "</tool_calls>", "<tool_call>", "</tool_call>"),
     end="</tool_calls>",
+    other_ends=("</tool_call>",),
     opening="<tool_calls>[",
     closing="]</tool_calls>",
     separator=", ",
@@ -74,19 +71,7 @@ COHERE = JsonFormat(
     name_key="tool_name",
     arguments_key="parameters",
 )
-# Command R writes its plans before the word, and a tool that is none to answer at once.
-COMMAND_R = JsonFormat(
-    "command_r",
-    triggers=("Action:\n```json", "Action: ```json", "Action:```json"),
-    end="```",
-    opening="Action:\n```json\n[\n    ",
-    closing="\n]```",
-    separator=",\n    ",
-    name_key="tool_name",
-    arguments_key="parameters",
-    pads=("\n        ", "\n        ", "\n    "),
-    is_section=True,
-)
+COMMAND_R = CommandRFormat()
 FIREFUNCTION = JsonFormat(
     "firefunction",
     triggers=("functools[",),

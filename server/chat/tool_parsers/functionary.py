@@ -8,6 +8,7 @@ from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter, either
 from server.chat.reader import Reader, Steps
 from server.chat.tool_parsers.json_format import copy_arguments
+from server.chat.tool_parsers.raw_code import code_rule, code_tool, is_code, read_code
 from server.chat.tool_parsers.tool_format import ToolFormat, end_call
 from server.chat.tool_spec import ToolSpec
 
@@ -16,7 +17,7 @@ MARK = ">>>"
 
 @dataclass(frozen=True)
 class FunctionaryFormat(ToolFormat):
-    """The prompt has written the mark before the first message."""
+    """The prompt has written the mark before the first message. Python may be called by nothing but code."""
 
     name: str = "functionary_v3"
     triggers: tuple[str, ...] = ()
@@ -34,14 +35,26 @@ class FunctionaryFormat(ToolFormat):
 
     def read_named(self, reader: Reader, writer: EventWriter, name: str) -> Steps[None]:
         """From the line after the name on."""
+        code = code_tool(list(writer.tools.values()))
+        if code is not None and code[0].name == name and (yield from is_code(reader)):
+            yield from read_code(reader, writer, *code)
+            return
         writer.start_call(name)
         yield from copy_arguments(reader, writer.arguments)
         end_call(reader, writer)
 
     def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         calls = [f"{lark.literal(tool.name + chr(10))} {lark.arguments(tool)}" for tool in tools]
-        call = lark.rule(either(calls))
-        return f"{call} ({lark.literal(MARK)} {call})*" if parallel else call
+        call, mark = lark.rule(either(calls)), lark.literal(MARK)
+        code = code_tool(tools)
+        if code is None:
+            return f"{call} ({mark} {call})*" if parallel else call
+        # Whatever comes before it, code is the last.
+        last = lark.rule(f"{call} | {lark.literal(code[0].name + chr(10))} {code_rule(lark)}")
+        return f"({call} {mark})* {last}" if parallel else last
+
+    def holds_json(self, tools: Sequence[ToolSpec]) -> bool:
+        return code_tool(tools) is None
 
     def beginning(self, tools: Sequence[ToolSpec]) -> Beginning | None:
         return Beginning(((),), tuple(f"{tool.name}\n" for tool in tools))

@@ -35,6 +35,7 @@ class GemmaFormat(ToolFormat):
     start: str
     end: str
     quote: str
+    is_nested = True
 
     @property
     def triggers(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -5,13 +5,14 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from server.beginning import SPACE, Beginning
 from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter, either, repeated
 from server.chat.literals import copy_value, is_object, read_string
 from server.chat.reader import Reader, RejectedError, Sink, Steps
-from server.chat.tool_parsers.tool_format import ToolFormat, end_call, read_list
+from server.chat.tool_parsers.tool_format import ToolFormat, end_call, forget_call, read_list
 from server.chat.tool_spec import ToolSpec
 
 _ARGUMENTS = ("arguments", "parameters")
@@ -38,6 +39,7 @@ class JsonFormat(ToolFormat):
     dropped: tuple[str, ...] = ()
     is_bare: bool = False
     end: str = ""
+    other_ends: tuple[str, ...] = ()
     opening: str = ""
     closing: str = ""
     separator: str = "\n"
@@ -60,7 +62,7 @@ class JsonFormat(ToolFormat):
             yield from read_calls(reader, writer)
         if self.end or fence:
             yield from reader.skip_space()
-            yield from reader.accept(*filter(None, (self.end, fence and "```")))
+            yield from reader.accept(*filter(None, (self.end, *self.other_ends, fence and "```")))
 
     def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         calls = self._marked(lark, tools, self.opening, parallel=parallel)
@@ -133,14 +135,15 @@ def json_calls(
     ]
 
 
-def read_calls(reader: Reader, writer: EventWriter) -> Steps[None]:
-    """Objects and lists of objects, until something else comes."""
+def read_calls(reader: Reader, writer: EventWriter, not_tools: frozenset[str] = frozenset()) -> Steps[None]:
+    """Objects and lists of objects, until something else comes; those of some names are no calls."""
+    read_call = partial(_read_call, not_tools=not_tools)
     while True:
         yield from reader.skip_space()
         if (yield from reader.accept("[")):
-            yield from read_list(reader, writer, _read_call)
+            yield from read_list(reader, writer, read_call)
         else:
-            yield from _read_call(reader, writer)
+            yield from read_call(reader, writer)
         yield from reader.skip_space()
         yield from reader.accept(";")
         yield from reader.skip_space()
@@ -148,8 +151,8 @@ def read_calls(reader: Reader, writer: EventWriter) -> Steps[None]:
             return
 
 
-def _read_call(reader: Reader, writer: EventWriter) -> Steps[None]:
-    call = _Call(writer)
+def _read_call(reader: Reader, writer: EventWriter, not_tools: frozenset[str] = frozenset()) -> Steps[None]:
+    call = _Call(writer, not_tools)
     yield from reader.expect("{")
     while True:
         yield from reader.skip_space()
@@ -162,6 +165,9 @@ def _read_call(reader: Reader, writer: EventWriter) -> Steps[None]:
         if (yield from reader.accept("}")):
             break
         yield from reader.expect(",")
+    if call.is_none:
+        forget_call(reader, writer)
+        return
     call.finish()
     end_call(reader, writer)
 
@@ -169,8 +175,10 @@ def _read_call(reader: Reader, writer: EventWriter) -> Steps[None]:
 class _Call:
     """A call whose keys come in any order; it begins once its name is known, and its arguments follow."""
 
-    def __init__(self, writer: EventWriter) -> None:
+    def __init__(self, writer: EventWriter, not_tools: frozenset[str]) -> None:
         self._writer = writer
+        self._not_tools = not_tools
+        self.is_none = False
         self._name: str | None = None
         self._id: str | None = None
         self._arguments: list[str] | None = None
@@ -179,10 +187,12 @@ class _Call:
     def read_value(self, reader: Reader, key: str) -> Steps[None]:
         if key in _NAMES and self._name is None:
             self._name = yield from read_string(reader)
-            self._writer.check_name(self._name)
+            self.is_none = self._name in self._not_tools and self._name not in self._writer.tools
+            if not self.is_none:
+                self._writer.check_name(self._name)
         elif key in _ARGUMENTS and self._arguments is None:
             self._arguments = []
-            if self._name is not None:
+            if self._name is not None and not self.is_none:
                 self._start(self._name)
             sink = self._writer.arguments if self._is_started else self._arguments.append
             yield from copy_arguments(reader, sink)

@@ -41,6 +41,7 @@ class NestedXmlFormat(ToolFormat):
     name: str = "minimax_m3"
     triggers: tuple[str, ...] = (_START,)
     markers: tuple[str, ...] = (_MARK, "<tool_call>", "</tool_call>")
+    is_nested = True
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         yield from reader.skip_space()

@@ -65,6 +65,11 @@ def _calls(lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> st
 def _read_call(reader: Reader, writer: EventWriter) -> Steps[None]:
     name = yield from reader.collect(_NAME)
     yield from reader.expect("(")
+    yield from read_arguments(reader, writer, name)
+
+
+def read_arguments(reader: Reader, writer: EventWriter, name: str) -> Steps[None]:
+    """A call from the bracket on that opens its arguments."""
     writer.start_call(name)
     writer.arguments("{")
     separator = ""
@@ -88,23 +93,25 @@ def _read_call(reader: Reader, writer: EventWriter) -> Steps[None]:
 
 
 def _call_rule(lark: LarkWriter, tool: ToolSpec) -> str:
+    return f'{lark.literal(tool.name + "(")} {arguments_rule(lark, tool)} ")"'
+
+
+def arguments_rule(lark: LarkWriter, tool: ToolSpec) -> str:
+    """What stands between the brackets of a call."""
     if accepts_any(tool):
         value = lark.json(named(tool, "").schema, tool.parameters)
         argument = lark.rule(f'{lark.terminal(ANY_NAME)} "=" {value}')
-        arguments = f'({argument} (", " {argument})*)?'
-    else:
-        arguments = lark.sequence(
-            [
-                (
-                    lark.rule(f"{lark.literal(parameter.name + '=')} {_value_rule(lark, parameter)}"),
-                    is_required,
-                )
-                for parameter in declared(tool)
-                for is_required in [parameter.is_required]
-            ],
-            '", "',
-        )
-    return f'{lark.literal(tool.name + "(")} {arguments} ")"'
+        return f'({argument} (", " {argument})*)?'
+    return lark.sequence(
+        [
+            (
+                lark.rule(f"{lark.literal(parameter.name + '=')} {_value_rule(lark, parameter)}"),
+                parameter.is_required,
+            )
+            for parameter in declared(tool)
+        ],
+        '", "',
+    )
 
 
 def _value_rule(lark: LarkWriter, parameter: Parameter) -> str:

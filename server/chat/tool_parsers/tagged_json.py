@@ -1,4 +1,7 @@
-"""Calls as one element each, with the tool's name in its tag and JSON as its text: Functionary 3.1, Llama."""
+"""Calls as one element each, with the tool's name in its tag and JSON as its text: Functionary 3.1, Llama.
+
+Python is called by nothing but code, behind a mark.
+"""
 
 import re
 from collections.abc import Sequence
@@ -8,6 +11,7 @@ from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter, either, repeated
 from server.chat.reader import Reader, Steps
 from server.chat.tool_parsers.json_format import copy_arguments
+from server.chat.tool_parsers.raw_code import TAG, code_rule, code_tool, is_code, read_code
 from server.chat.tool_parsers.tool_format import ToolFormat, end_call
 from server.chat.tool_spec import ToolSpec
 
@@ -17,12 +21,30 @@ _NAME = re.compile(r"[^\s<>{]*")
 
 @dataclass(frozen=True)
 class TaggedJsonFormat(ToolFormat):
-    """`<function=NAME>{...}</function>`."""
+    """`<function=NAME>{...}</function>`, and `<|python_tag|>` before code."""
 
     name: str
     triggers: tuple[str, ...] = (_OPEN,)
-    markers: tuple[str, ...] = (_OPEN, _END)
+    markers: tuple[str, ...] = (_OPEN, _END, TAG)
     is_json = True
+
+    def announcements(self, tools: Sequence[ToolSpec]) -> tuple[str, ...]:
+        return self.triggers if code_tool(tools) is None else (*self.triggers, TAG)
+
+    def holds_json(self, tools: Sequence[ToolSpec]) -> bool:
+        return code_tool(tools) is None
+
+    def read_after(self, trigger: str, reader: Reader, writer: EventWriter) -> Steps[None]:
+        """An element from the tool's name on, or code."""
+        code = code_tool(list(writer.tools.values())) if trigger == TAG else None
+        if code is None:
+            yield from self.read(reader, writer)
+        elif (yield from is_code(reader)):
+            yield from read_code(reader, writer, *code)
+        else:
+            writer.start_call(code[0].name)
+            yield from copy_arguments(reader, writer.arguments)
+            end_call(reader, writer)
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         name = yield from reader.collect(_NAME)
@@ -39,4 +61,12 @@ class TaggedJsonFormat(ToolFormat):
             f"{lark.literal(f'{_OPEN}{tool.name}>')} {lark.arguments(tool)} {lark.literal(_END)}"
             for tool in tools
         ]
-        return repeated(lark.rule(either(calls)), parallel=parallel)
+        elements = repeated(lark.rule(either(calls)), parallel=parallel)
+        code = code_tool(tools)
+        if code is None:
+            return elements
+        # Whatever comes before it, code is the last.
+        begun = f"({elements})?" if parallel else ""
+        return (
+            f"{elements} | {begun} {lark.literal(TAG)} {either([lark.arguments(code[0]), code_rule(lark)])}"
+        )

@@ -1,11 +1,12 @@
 """What a format of tool calls is: markers, a way to read calls, a grammar for them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from server.beginning import Beginning
 from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter
+from server.chat.parameters import Schema, unkept
 from server.chat.reader import Reader, Steps
 from server.chat.tool_spec import ToolSpec
 
@@ -17,7 +18,8 @@ class ToolFormat(ABC):
     its beginning on, without any marker. `markers` are the texts that may be control tokens in a model's
     vocabulary: they have to be visible in what parsers read, and grammars name them by id. `dropped` are
     texts around an answer that are no part of it. With `is_json`, calls hold their arguments as JSON, and no
-    other quotes or brackets that do not belong to each other.
+    other quotes or brackets that do not belong to each other; if not, arguments are written one by one, and
+    with `is_nested` so is what is in them.
     """
 
     name: str
@@ -26,10 +28,15 @@ class ToolFormat(ABC):
     dropped: tuple[str, ...] = ()
     is_bare: bool = False
     is_json: bool = False
+    is_nested: bool = False
 
     @abstractmethod
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         """The calls behind a trigger. Raises RejectedError where what comes is none, or not at its end."""
+
+    def read_after(self, trigger: str, reader: Reader, writer: EventWriter) -> Steps[None]:  # noqa: ARG002
+        """The same, where it makes a difference which trigger it was."""
+        return self.read(reader, writer)
 
     @abstractmethod
     def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
@@ -46,6 +53,16 @@ class ToolFormat(ABC):
     def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         """`rules` of calls that were not asked for, also as models write them then."""
         return self.rules(lark, tools, parallel=parallel)
+
+    def holds_json(self, tools: Sequence[ToolSpec]) -> bool:  # noqa: ARG002
+        """`is_json`, for calls of these tools."""
+        return self.is_json
+
+    def unkept(self, tool: ToolSpec) -> Iterator[tuple[Schema, str]]:
+        """The keywords of a tool's schema that `rules` leave out, each with the schema that it stands in."""
+        if self.is_json or tool.input_grammar is not None:
+            return iter(())
+        return unkept(tool, is_nested=self.is_nested)
 
     def grammar(
         self,
@@ -81,5 +98,12 @@ def read_list(
 def end_call(reader: Reader, writer: EventWriter) -> None:
     """The open call is complete: whatever follows, this was one."""
     writer.end_call()
+    if reader.taken is not None:
+        reader.taken.clear()
+
+
+def forget_call(reader: Reader, writer: EventWriter) -> None:
+    """What was read is complete, and neither a call nor text."""
+    writer.border()
     if reader.taken is not None:
         reader.taken.clear()
