@@ -20,11 +20,8 @@ DATA = Path(__file__).parent / "data" / "generated_schemas.json"
 SCHEMAS: dict[str, dict[str, Any]] = json.loads(DATA.read_text(encoding="utf-8"))
 # What of each is refused in an answer's schema.
 REFUSED = {
-    "pydantic_sets": "/properties/tags/uniqueItems",
-    "zod3_set": "/properties/tags/uniqueItems",
     "typebox_tuple": "/properties/u/anyOf/1/type",
     "typebox_not": "/",
-    "schemars_1_0": "/properties/tags/uniqueItems",
     "mcp_loose": "/dependentRequired",
 }
 # What of a tool's arguments is left to the model; nothing of the others.

@@ -27,7 +27,7 @@ _SINGLE = (
 _APPLICATORS = ("$ref", "anyOf", "oneOf", "allOf", "if", "dependentSchemas")
 _UNSUPPORTED = (
     *("not", "if", "contains", "dependentSchemas", "dependentRequired", "propertyNames"),
-    *("unevaluatedProperties", "unevaluatedItems", "uniqueItems", "$dynamicRef", "$recursiveRef"),
+    *("unevaluatedProperties", "unevaluatedItems", "$dynamicRef", "$recursiveRef"),
 )
 # Numbers that are no integers, which no type names.
 _FRACTION = "fraction"
@@ -53,8 +53,8 @@ Keywords = dict[str, Any]
 def keywords(path: Path, schema: dict[str, Any], fault: Report, note: Report) -> Keywords:
     """What a schema asks for, its inner schemas as parts.
 
-    `fault` is told of keywords that do not hold what they must, `note` of what no standard knows; both may
-    raise, and otherwise the keyword is left out.
+    `fault` is told of keywords that do not hold what they must, `note` of what no standard knows and of what
+    readers can do without; both may raise, and otherwise the keyword is left out.
     Some that are left nothing enforces (`refuse_rest`). An `enum` without values says that nothing may be.
     """
     found: Keywords = {}
@@ -71,6 +71,9 @@ def keywords(path: Path, schema: dict[str, Any], fault: Report, note: Report) ->
             found[keyword] = _wrapped(path, keyword, value)
     for rule in _RULES:
         rule(found)
+    # What sets become. Whoever reads a set takes an item that comes twice for one.
+    if found.pop("uniqueItems", False):
+        note("uniqueItems", NOT_ENFORCED)
     return found
 
 

@@ -33,6 +33,8 @@ def _check_object(path: Path, schema: dict[str, Any]) -> None:
     for keyword in _NOT_ALLOWED:
         if keyword in schema:
             raise SchemaError("is not allowed in a strict schema", (*path, keyword))
+    if schema.get("uniqueItems") is True:
+        raise SchemaError("is not allowed in a strict schema", (*path, "uniqueItems"))
     kinds = schema.get("type", ())
     if "object" not in (kinds if isinstance(kinds, list) else [kinds]) and "properties" not in schema:
         return
