@@ -179,7 +179,7 @@ def _token_fault(grammar: str) -> str:
 
 def _first_step_fault(grammar: str) -> str:
     """Why no text can even begin; empty if one can."""
-    matcher = LLMatcher(_byte_tokens(), grammar, log_level=0, limits=LIMITS)
+    matcher = LLMatcher(byte_tokens(), grammar, log_level=0, limits=LIMITS)
     mask = matcher.compute_bitmask()
     if matcher.is_error():
         fault = matcher.get_error()
@@ -188,7 +188,8 @@ def _first_step_fault(grammar: str) -> str:
 
 
 @functools.cache
-def _byte_tokens() -> LLTokenizer:
+def byte_tokens() -> LLTokenizer:
+    """A vocabulary of all bytes, for what knows no model."""
     return LLTokenizer("byte")
 
 

@@ -4,6 +4,8 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
+import anyio.to_thread
+
 from schemas.common import FinishReason
 from server import record
 from server.engine.outputs import FinishReason as EngineFinishReason
@@ -11,13 +13,12 @@ from server.engine.outputs import TokenOutput
 from server.errors import BrokenConstraintError
 from server.service.choice_streams import ChoiceStream
 from server.service.choices import FinishedChoice, Shape
-from server.service.constraints.verdict import Verdict
+from server.service.constraints.verdict import Said, SaidCall, Verdict
 from server.service.generation import Generation
 from server.service.obfuscation import padded_chunk
 from server.service.plan import Plan
 from server.service.told import NOTHING, Told
 from server.service.wire import to_json
-from server.threads import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,7 @@ class Answer:
         last = {index: news[-1] for index, news in enumerate(outputs)}
         replies = [self._shape.reply("".join(output.text for output in news)) for news in outputs]
         for index, reply in enumerate(replies):
-            content = None if reply.calls else reply.content
-            await judge(self._verdict, self._generation.model.id, content, last[index])
+            await judge(self._verdict, self._generation.model.id, reply.said, last[index])
         kept = self._plan.kept([last[index] for index in range(self._generation.num_choices)])
         choices = [
             FinishedChoice(
@@ -102,8 +102,7 @@ class Answer:
                 if output.finish_reason is not None:
                     last[output.index] = output
                     # Nothing may say that it has ended well unless it has.
-                    content = streams[output.index].content
-                    await judge(self._verdict, generation.model.id, content, output)
+                    await judge(self._verdict, generation.model.id, streams[output.index].said, output)
                 ready += news
                 if ready and len(last) < len(streams):
                     yield ready
@@ -121,19 +120,26 @@ class Answer:
             yield from stream.close(reason, debug, NOTHING if output.text else Told.by(output))
 
 
-async def judge(verdict: Verdict | None, model_id: str, content: str | None, last: TokenOutput) -> None:
-    """Hold what has ended by itself against its constraint, calls (no `content`) excepted.
+async def judge(verdict: Verdict | None, model_id: str, said: Said, last: TokenOutput) -> None:
+    """Hold what has ended by itself against what binds it. Raises BrokenConstraintError."""
+    if verdict is not None and last.finish_reason is EngineFinishReason.STOP:
+        _tell(await anyio.to_thread.run_sync(verdict.fault, said), model_id, last.request_id)
 
-    A breach is a fault of ours, for the log, the metrics and the client: raises BrokenConstraintError.
-    """
-    if verdict is None or content is None or last.finish_reason is not EngineFinishReason.STOP:
+
+async def judge_call(verdict: Verdict | None, model_id: str, call: SaidCall, now: TokenOutput) -> None:
+    """The same of a call that is complete by `now`."""
+    if verdict is not None:
+        _tell(await anyio.to_thread.run_sync(verdict.fault_of_call, call), model_id, now.request_id)
+
+
+def _tell(fault: str | None, model_id: str, request_id: str) -> None:
+    """A breach is a fault of ours, for the log, the metrics and the client: raises BrokenConstraintError."""
+    if fault is None:
         return
-    fault = await in_thread(verdict.fault, content)
-    if fault is not None:
-        if (metrics := record.current().metrics) is not None:
-            metrics.constraint_violations.labels(model_id).inc()
-        log.error("answer %s breaks its constraint: %s", last.request_id, fault)
-        raise BrokenConstraintError(f"The answer broke its constraint and must not be used: {fault}.")
+    if (metrics := record.current().metrics) is not None:
+        metrics.constraint_violations.labels(model_id).inc()
+    log.error("answer %s breaks its constraint: %s", request_id, fault)
+    raise BrokenConstraintError(f"The answer broke its constraint and must not be used: {fault}.")
 
 
 def wire_reason(reason: EngineFinishReason | None) -> FinishReason:

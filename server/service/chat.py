@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from functools import partial
 
+import anyio.to_thread
+
 from schemas.chat import ChatCompletionRequest, ChatFinishReason
-from server.engine.params import Constraint
 from server.errors import InvalidRequestError
 from server.loaded_model import LoadedModel
 from server.registry import ModelRegistry
@@ -12,6 +13,7 @@ from server.service import sampling, tool_use
 from server.service.answers import Answer
 from server.service.chat_prompt import rendered
 from server.service.choices import ChatShape, Identity
+from server.service.constraints.calls import BoundCalls
 from server.service.constraints.compiler import Compiled, ConstraintCompiler, constraint, verdict
 from server.service.constraints.verdict import Verdict
 from server.service.generation import Generation, Guidance
@@ -27,7 +29,6 @@ from server.service.scoring import Scoring, refuse_streamed_scores
 from server.service.settled import Settled
 from server.service.thinking import Thinking, thinking
 from server.service.tool_request import Choice, ToolRequest
-from server.threads import in_thread
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class PreparedChat:
     generation: Generation
     plan: Plan
     reading: Reading | None
-    judge: Verdict | None
+    verdict: Verdict | None
 
 
 class ChatService:
@@ -79,7 +80,7 @@ class ChatService:
                 reading=prepared.reading,
             ),
             prepared.plan,
-            prepared.judge,
+            prepared.verdict,
             with_usage=with_usage,
             is_padded=wants_padding(request),
         )
@@ -87,7 +88,7 @@ class ChatService:
     async def outlook(self, request: ChatCompletionRequest) -> Settled:
         """The decoding of a request whose model need not be loaded; refuses what it can by then."""
         offer = self._registry.find(request.model)
-        metadata = await in_thread(offer.read_metadata)
+        metadata = await anyio.to_thread.run_sync(offer.read_metadata)
         return self._decoding.outlook(request, metadata, offer.operator_defaults)
 
     async def prepare(
@@ -95,9 +96,10 @@ class ChatService:
     ) -> PreparedChat:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
-        read = await in_thread(self._read, model, request, limiter=model.threads)
+        read = await anyio.to_thread.run_sync(self._read, model, request, limiter=model.threads)
         compiled = await self._constraints.compile(request, model.vocab)
-        bound = await self._bound(model, read.tools, compiled)
+        calls = await self._calls(model, read.tools, compiled)
+        bound = constraint(compiled) if calls is None else calls.constraint
         reading = _reading(model, read, is_bound=bound is not None)
         is_marked = reading is not None or read.thinking is not None
         guidance = Guidance(
@@ -114,8 +116,13 @@ class ChatService:
             generation=Generation(model, request_id, [read.token_ids], plan.params, plan.num_drawn, guidance),
             plan=plan,
             reading=reading,
-            # A thought that stays in the content would not stand up to it.
-            judge=None if read.keeps_thought else verdict(compiled, plan.params),
+            verdict=verdict(
+                # A thought that stays in the content would not stand up to it.
+                None if read.keeps_thought else compiled,
+                plan.params,
+                None if calls is None else calls.judges,
+                is_trimmed=reading is not None,
+            ),
         )
 
     def _read(self, model: LoadedModel, request: ChatCompletionRequest) -> _Read:
@@ -142,12 +149,12 @@ class ChatService:
             keeps_thought=thought is not None and request.reasoning_format == "none",
         )
 
-    async def _bound(
+    async def _calls(
         self, model: LoadedModel, tools: ToolRequest | None, compiled: Compiled | None
-    ) -> Constraint | None:
-        """The constraint of the whole answer: what the request asks of it, and what calls may be."""
+    ) -> BoundCalls | None:
+        """What calls may be, and what the request asks of an answer without any."""
         if tools is None:
-            return constraint(compiled)
+            return None
         return await self._constraints.compile_calls(tool_use.calls(tools, model, constraint(compiled)))
 
 

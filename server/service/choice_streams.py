@@ -9,6 +9,7 @@ from schemas.chat import ChatFinishReason
 from schemas.common import FinishReason
 from schemas.debug import Debug
 from server.chat.stream_parser import CallArguments, CallStart, Channel, Delta, Event
+from server.service.constraints.verdict import Said
 from server.service.reading import Reading
 from server.service.reply import ReplyReader
 from server.service.told import NOTHING, Told
@@ -25,8 +26,8 @@ class ChoiceStream(Protocol):
         """What is left, and the end, with what is told of tokens that came to no text."""
 
     @property
-    def content(self) -> str | None:
-        """All content that was sent; None where a call was."""
+    def said(self) -> Said:
+        """All that was sent, once it has ended."""
 
 
 class PlainStream:
@@ -57,9 +58,9 @@ class PlainStream:
         return (to_json(self._closing(reason, debug, told)),)
 
     @property
-    def content(self) -> str:
+    def said(self) -> Said:
         """All text."""
-        return "".join(self._texts)
+        return Said("".join(self._texts))
 
 
 class ParsedStream:
@@ -79,8 +80,7 @@ class ParsedStream:
         self._closing = closing
         self._reader = ReplyReader(reading)
         self._heads: dict[Channel | int, tuple[bytes, bytes]] = {}
-        self._contents: list[str] = []
-        self._has_calls = False
+        self._has_content = False
         self._custom: set[int] = set()
         self._told = NOTHING
 
@@ -92,26 +92,25 @@ class ParsedStream:
     def close(self, reason: FinishReason, debug: Debug | None, told: Told) -> Sequence[bytes]:
         """The last events and the reason; content is a text, if an empty one, where there is no call."""
         chunks = [self._chunk(event) for event in self._reader.finish()]
-        if not self._contents and not self._has_calls:
+        if not self._has_content and not self._reader.calls:
             chunks.append(self._chunk(Delta(Channel.CONTENT, "")))
         reason_said = self._reading.reason(reason, has_whole_calls=self._reader.has_whole_calls)
         chunks.append(to_json(self._closing(reason_said, debug, self._told + told)))
         return chunks
 
     @property
-    def content(self) -> str | None:
-        """All content that was sent; None where a call was."""
-        return None if self._has_calls else "".join(self._contents)
+    def said(self) -> Said:
+        """Content and calls."""
+        return self._reader.said
 
     def _chunk(self, event: Event) -> bytes:
         told, self._told = self._told, NOTHING
         if isinstance(event, CallStart):
-            self._has_calls = True
             if event.name in self._reading.custom_names:
                 self._custom.add(event.index)
             return to_json(self._event(event, event.index in self._custom, told))
         if isinstance(event, Delta) and event.channel is Channel.CONTENT:
-            self._contents.append(event.text)
+            self._has_content = True
         key = event.index if isinstance(event, CallArguments) else event.channel
         is_custom = key in self._custom
         if told:

@@ -7,16 +7,22 @@ from dataclasses import dataclass, field, replace
 from server.chat.custom_input import CustomInput
 from server.chat.literals import is_object
 from server.chat.stream_parser import CallArguments, CallStart, Channel, Delta, Event
+from server.service.constraints.verdict import Said
 from server.service.reading import Reading
 
 
 @dataclass(kw_only=True)
 class Call:
-    """A finished call; `text` is its arguments as JSON, or the input of a custom tool."""
+    """A call; `text` is its arguments as JSON, or the input of a custom tool, as far as it has come."""
 
     id: str
     name: str
-    text: str = ""
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """What the tool is given."""
+        return "".join(self.pieces)
 
 
 @dataclass(kw_only=True)
@@ -31,12 +37,23 @@ class Reply:
     calls: list[Call] = field(default_factory=list)
     has_whole_calls: bool = False
 
+    @property
+    def said(self) -> Said:
+        """What is held against constraints."""
+        return Said(self.content, self.calls, are_whole=self.has_whole_calls)
+
 
 class ReplyReader:
-    """One choice's text into events: calls have ids, and those of custom tools the text of their input."""
+    """One choice's text into events: calls have ids, and those of custom tools the text of their input.
+
+    `calls` are those so far; the first `num_ended` of them are complete.
+    """
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
+        self.calls: list[Call] = []
+        self.num_ended = 0
+        self._contents: list[str] = []
         self._parser = reading.make_parser()
         self._inputs: dict[int, CustomInput] = {}
         self._thought_is_open = False
@@ -47,13 +64,30 @@ class ReplyReader:
         """Whether there are calls, and the last of them has all of its arguments."""
         return is_object("".join(self._arguments))
 
+    @property
+    def said(self) -> Said:
+        """Content and calls, once all is said."""
+        return Said("".join(self._contents), self.calls, are_whole=self.has_whole_calls)
+
     def feed(self, text: str) -> list[Event]:
         """What is certain once this text has come, too."""
-        return self._completed(self._parser.feed(text))
+        return self._noted(self._completed(self._parser.feed(text)))
 
     def finish(self) -> list[Event]:
         """What was held back; there is no more text."""
-        return [*self._completed(self._parser.finish()), *self._last_input()]
+        return self._noted([*self._completed(self._parser.finish()), *self._last_input()])
+
+    def _noted(self, events: list[Event]) -> list[Event]:
+        for event in events:
+            if isinstance(event, CallArguments):
+                self.calls[-1].pieces.append(event.text)
+                continue
+            self.num_ended = len(self.calls)
+            if isinstance(event, CallStart):
+                self.calls.append(Call(id=event.id or "", name=event.name))
+            elif event.channel is Channel.CONTENT:
+                self._contents.append(event.text)
+        return events
 
     def _completed(self, events: Iterable[Event]) -> list[Event]:
         completed: list[Event] = []
@@ -100,19 +134,12 @@ class ReplyReader:
 def read(reading: Reading, text: str) -> Reply:
     """All of a choice whose text is complete."""
     reader = ReplyReader(reading)
-    texts: dict[Channel, list[str]] = {Channel.CONTENT: [], Channel.REASONING: []}
-    calls: dict[int, Call] = {}
-    for event in (*reader.feed(text), *reader.finish()):
-        if isinstance(event, Delta):
-            texts[event.channel].append(event.text)
-        elif isinstance(event, CallStart):
-            calls[event.index] = Call(id=event.id or "", name=event.name)
-        else:
-            calls[event.index].text += event.text
-    content = "".join(texts[Channel.CONTENT])
+    events = (*reader.feed(text), *reader.finish())
+    thoughts = [e.text for e in events if isinstance(e, Delta) and e.channel is Channel.REASONING]
+    said = reader.said
     return Reply(
-        content=None if calls and not content else content,
-        reasoning="".join(texts[Channel.REASONING]),
-        calls=list(calls.values()),
+        content=None if reader.calls and not said.content else said.content,
+        reasoning="".join(thoughts),
+        calls=reader.calls,
         has_whole_calls=reader.has_whole_calls,
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from server.chat.template_source import CHATML
 from tests.fakes_web import ScriptedEngine
 from tests.routes.chat_models import app_over
 from tests.routes.responding import say
@@ -67,6 +68,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"type": "integer"}, "1.5"),
     ({"type": "object"}, '{"a": 1, "a": 2}'),
     ({"type": "object"}, '{"\\u0061": 1, "a": 2}'),
+    ({"type": "string", "pattern": "^[a-z]+$"}, '"aB"'),
+    ({"type": "string", "pattern": "^(a+)+$"}, f'"{"a" * 500}!"'),
+    ({"type": "object", "patternProperties": {"^x": {"type": "null"}}}, '{"a": 1, "x1": 1}'),
+    ({"type": "object", "patternProperties": {"^x": {}}, "additionalProperties": False}, '{"y": 1}'),
+    ({"type": "object", "additionalProperties": {"type": "null"}}, '{"y": 1}'),
+    ({"type": "object", "propertyNames": {"pattern": "^x"}}, '{"y": 1}'),
+    ({"type": "object", "patternProperties": {"^x": {"items": {"pattern": "b"}}}}, '{"x": ["ab", "c"]}'),
 ]
 RIGHT: list[tuple[dict[str, Any], str]] = [
     ({"const": BIG}, f"{BIG}"),
@@ -80,6 +88,14 @@ RIGHT: list[tuple[dict[str, Any], str]] = [
     ({"items": [{"type": "integer"}]}, '[1, "a"]'),
     ({"$ref": "#/definitions/Box<number>", "definitions": {"Box<number>": {"type": "number"}}}, "2"),
     ({"type": "integer", "format": "uint32", "minimum": 3, "exclusiveMinimum": True}, "4"),
+    ({"type": "string", "pattern": "^[a-z]+$"}, '"ab"'),
+    ({"type": "string", "pattern": "b"}, '"abc"'),
+    ({"type": "string", "pattern": "^(a+)+$"}, f'"{"a" * 500}"'),
+    ({"type": "string", "pattern": "^.$"}, '"\\ud83e\\udd99"'),
+    ({"type": "object", "patternProperties": {"^x": {"type": "null"}}}, '{"a": 1, "x1": null}'),
+    ({"type": "object", "patternProperties": {"^x": {}}, "additionalProperties": False}, '{"x": 1}'),
+    ({"type": "object", "patternProperties": {"^x": {"items": {"pattern": "b"}}}}, '{"x": ["ab", 1]}'),
+    ({"type": "array", "items": {"type": "integer"}, "uniqueItems": True}, "[1, 1]"),
 ]
 
 
@@ -101,7 +117,7 @@ def test_the_client_is_told(
     stream: bool,
 ) -> None:
     if strict:
-        if schema.get("type") == "object" or "$ref" in schema:
+        if schema.get("type") == "object" or not schema.keys().isdisjoint(("$ref", "uniqueItems")):
             pytest.skip("OpenAI's rules for strict schemas have it otherwise")
         schema, text = closed(schema), f'{{"n": {text}}}'
     say(engine, *([text[:4], text[4:]] if len(text) > 4 else [text]))
@@ -121,6 +137,40 @@ def test_other_routes_tell_as_well(client: TestClient, engine: ScriptedEngine, *
     asked = {"model": "fake", "input": "x", "text": {"format": form}, "stream": stream}
     expected = (False, "failed") if stream else (False, "constraint_broken")
     assert finished(client, "/v1/responses", asked) == expected
+
+
+TEXTS: list[tuple[dict[str, Any], str, bool]] = [
+    ({"regex": "[a-c]{2}"}, "ab", True),
+    ({"regex": "[a-c]{2}"}, "abc", False),
+    ({"regex": "a|bc"}, "abc", False),
+    ({"regex": "(a+)+b"}, "a" * 400, False),
+    ({"choice": ["yes", "no"]}, "no", True),
+    ({"choice": ["yes", "no"]}, "no ", False),
+    ({"grammar": 'start: "a" X\nX: /[0-9]+/'}, "a12", True),
+    ({"grammar": 'start: "a" X\nX: /[0-9]+/'}, "a12a", False),
+    ({"grammar": 'root ::= "a" [0-9]+ b\nb ::= "(" b ")" | "x"'}, "a1((x))", True),
+    ({"grammar": 'root ::= "a" [0-9]+ b\nb ::= "(" b ")" | "x"'}, "a1((x)", False),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("outputs", "text", "is_right"), TEXTS, ids=lambda value: str(value)[:50])
+def test_text_is_judged_as_well(
+    client: TestClient,
+    engine: ScriptedEngine,
+    outputs: dict[str, Any],
+    text: str,
+    *,
+    is_right: bool,
+    stream: bool,
+) -> None:
+    say(engine, text[:1], text[1:])
+    fields = {"model": "fake", "prompt": "x", "structured_outputs": outputs, "stream": stream}
+    expected = (True, None) if is_right else (False, "constraint_broken")
+    assert finished(client, "/v1/completions", {**fields, "max_tokens": 500}) == expected
+    with app_over(engine, CHATML) as plain:
+        asked = body(structured_outputs=outputs, stream=stream, max_tokens=None)
+        assert finished(plain, "/v1/chat/completions", asked) == expected
 
 
 def test_what_the_request_has_cut_short_is_not_judged(client: TestClient, engine: ScriptedEngine) -> None:

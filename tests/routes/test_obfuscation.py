@@ -84,9 +84,10 @@ def test_longer_pieces_are_rounded_up(client: TestClient, engine: ScriptedEngine
 
 
 def test_padding_is_random_and_all_that_is_said_is_padded(client: TestClient, engine: ScriptedEngine) -> None:
-    said = f"<think>\nHm.\n</think>\n\nI look.\n{hermes('get_weather', '{}')}"
+    call = hermes("get_weather", '{"city": "Paris"}')
+    said = f"<think>\nHm.\n</think>\n\nI look.\n{call}"
     engine.script = lambda _request, _index: [said[i : i + 5] for i in range(0, len(said), 5)]
-    flat = {"type": "function", "name": "get_weather", "parameters": {"type": "object", "properties": {}}}
+    flat = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
     tools: dict[str, object] = {CHAT: WEATHER, RESPONSES: flat}
     for path, tool in tools.items():
         found = [json.loads(event) for event in sent(client, path, tools=[tool])]

@@ -70,7 +70,7 @@ def test_reasoning_tokens_are_counted(client: TestClient, engine: ScriptedEngine
 def test_a_thought_stays_in_the_content_if_asked(client: TestClient, engine: ScriptedEngine) -> None:
     says(engine, THOUGHT)
     assert answered(client, body(reasoning_format="none"))["message"]["content"] == THOUGHT
-    says(engine, f"<think>Hm.</think>Well.{hermes('get_weather', '{}')}")
+    says(engine, "<think>Hm.</think>Well." + hermes("get_weather", '{"city": "Rome"}'))
     message = answered(client, body(reasoning_format="none", tools=[WEATHER]))["message"]
     assert message["content"] == "<think>Hm.</think>Well."
     assert "reasoning_content" not in message

@@ -137,10 +137,13 @@ def test_stream_folds_into_the_plain_answer(
     client: TestClient, engine: ScriptedEngine, text: str, form: str, n: int
 ) -> None:
     cut = partial(re.findall, "(?s:..?.?)", text)
-    engine.script = lambda _request, _index: cut() or [""]
-    request = offer(tool_choice=form, n=n)
+    # What is cut off has more to say.
+    rest = ["..."] if text == SAID["a call cut off"] else []
+    engine.script = lambda _request, _index: [*cut(), *rest] or [""]
+    limit = {"max_tokens": len(cut())} if rest else {}
+    request = offer(tool_choice=form, n=n, **limit)
     if form == "legacy":
-        request = body(functions=[WEATHER["function"], TIME["function"]], n=n)
+        request = body(functions=[WEATHER["function"], TIME["function"]], n=n, **limit)
     whole = client.post(URL, json=request)
     assert whole.status_code == 200, whole.text
     streamed = {**request, "stream": True, "stream_options": {"include_usage": True}}

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import BaseModel, ConfigDict
 
 from tests.fakes_web import ScriptedEngine
-from tests.routes.chat_models import TIME, app_over
+from tests.routes.chat_models import HERMES, TIME, app_over
 from tests.routes.test_chat import URL, body
 from tests.routes.test_tool_refusals import function
 
@@ -151,6 +152,76 @@ def test_annotations_of_a_response_format_are_told(client: TestClient) -> None:
     answer = client.post(URL, json=body(**asked))
     place = "response_format.json_schema.schema#/properties/a"
     assert answer.headers[HEADER] == f"{place}/format, {place}/markdownDescription"
+
+
+class Page(BaseModel):
+    """As users of pydantic declare it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tags: set[str]
+
+
+def test_a_set_is_a_list_whose_uniqueness_is_told_as_not_enforced(client: TestClient) -> None:
+    schema = Page.model_json_schema()
+    assert schema["properties"]["tags"]["uniqueItems"]
+    pointer = "#/properties/tags/uniqueItems"
+    for fields, param in (
+        ({"response_format": {"type": "json_object", "schema": schema}}, "response_format.schema"),
+        ({"structured_outputs": {"json": schema}}, "structured_outputs.json"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}},
+            "response_format.json_schema.schema",
+        ),
+    ):
+        answer = client.post(URL, json=body(**fields, max_tokens=1))
+        assert answer.status_code == 200, answer.text
+        assert answer.headers[HEADER] == param + pointer
+    form = {"type": "json_schema", "name": "x", "schema": schema}
+    asked = {"model": "fake", "input": "Hi", "text": {"format": form}, "max_output_tokens": 1}
+    answer = client.post("/v1/responses", json=asked)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers[HEADER] == "text.format.schema" + pointer
+
+
+def test_strict_schemas_may_not_ask_for_sets_as_with_openai(client: TestClient) -> None:
+    named = {"name": "x", "schema": Page.model_json_schema(), "strict": True}
+    answer = client.post(URL, json=body(response_format={"type": "json_schema", "json_schema": named}))
+    assert answer.status_code == 400
+    assert "at /properties/tags/uniqueItems: is not allowed" in answer.json()["error"]["message"]
+
+
+XML = HERMES.replace("<tool_call>", "<tool_call><function=<parameter=")
+ONE_BY_ONE: list[tuple[dict[str, Any], list[str]]] = [
+    (with_b(a={**STRING, "pattern": "^[a-z]+$"}), []),
+    (with_b(a={**STRING, "pattern": "x"}), []),
+    (with_b(a={**STRING, "pattern": "^a|b$"}), ["/properties/a/pattern"]),
+    (with_b(a={**STRING, "format": "date"}), ["/properties/a/format"]),
+    (with_b(a={"anyOf": [{**STRING, "maxLength": 2}, {**STRING, "minLength": 9}]}), ["/properties/a/anyOf"]),
+    (with_b(a={"enum": ["a", "bb"], "maxLength": 1}), ["/properties/a/maxLength"]),
+    ({**with_b(a=STRING), "minProperties": 2}, ["/minProperties"]),
+    ({**with_b(a=STRING), "anyOf": [{"required": ["a"]}, {"maxProperties": 1}]}, ["/anyOf"]),
+    (with_b(a={"type": ["string", "null"], "pattern": "^a|b$", "format": "date"}), []),
+    (with_b(a={"type": "array", "items": {**STRING, "format": "date"}}), []),
+]
+
+
+@pytest.mark.parametrize(("schema", "told"), ONE_BY_ONE, ids=lambda value: str(value)[:60])
+def test_formats_that_write_arguments_one_by_one_tell_what_they_leave_out(
+    schema: dict[str, Any], told: list[str]
+) -> None:
+    with app_over(ScriptedEngine(context_size=100_000), XML) as client:
+        lax = client.post(URL, json=body(tools=[TIME, function(schema=schema)]))
+        assert lax.status_code == 200, lax.text
+        assert lax.headers.get(HEADER, "") == ", ".join(PLACE + pointer for pointer in told)
+        required = {**schema, "required": list(schema["properties"])}
+        strict = client.post(URL, json=body(tools=[TIME, function(schema=required, strict=True)]))
+    if told in ([], ["/minProperties"]):
+        assert strict.status_code == 200, strict.text
+    else:
+        assert strict.status_code == 400
+        assert strict.json()["error"]["param"] == "tools[1].function.parameters"
+        assert f"at {told[0]}: cannot be enforced" in strict.json()["error"]["message"]
 
 
 def test_the_responses_api_has_its_own_names(client: TestClient) -> None:

@@ -12,7 +12,9 @@ from schemas.structured import ConstraintFields
 from server.engine.grammar import GrammarCompiler
 from server.engine.params import Constraint, SamplingParams
 from server.errors import InvalidRequestError
+from server.service.constraints import json_judge
 from server.service.constraints.compiler import Compiled, ConstraintCompiler, verdict
+from server.service.constraints.verdict import Said
 
 
 def compiled(fields: dict[str, Any], compiler: ConstraintCompiler | None = None) -> Compiled | None:
@@ -59,7 +61,6 @@ def test_two_constraints_are_one_too_many(fields: dict[str, Any]) -> None:
             {"properties": {"a/b~c": {"if": {"minimum": 1}, "then": {"maximum": 9}}}},
             "/properties/a~1b~0c/if",
         ),
-        ({"items": {"uniqueItems": True}}, "/items/uniqueItems"),
         ({"anyOf": [{"type": "null"}, {"contains": {}}]}, "/anyOf/1/contains"),
         (
             {"$defs": {"a": {"dependentRequired": {"a": ["b"]}}}, "items": {"$ref": "#/$defs/a"}},
@@ -237,14 +238,41 @@ def test_the_verdict_finds_what_breaks_a_schema() -> None:
     )
     judge = verdict(made, SamplingParams())
     assert judge is not None
-    assert judge.fault('{"a": 3}') is None
-    assert "$.a" in (judge.fault('{"a": 2}') or "")
-    assert "not JSON" in (judge.fault('{"a": ') or "")
+    assert judge.fault(Said('{"a": 3}')) is None
+    assert "$.a" in (judge.fault(Said('{"a": 2}')) or "")
+    assert "not JSON" in (judge.fault(Said('{"a": ')) or "")
     assert verdict(made, SamplingParams(stop=("x",))) is None
 
 
-def test_the_verdict_runs_no_pattern_of_a_client() -> None:
+def test_the_verdict_is_no_way_to_keep_a_processor_busy() -> None:
     evil = {"type": "string", "pattern": "^(a+)+$"}
     judge = verdict(compiled({"json_schema": evil}), SamplingParams())
     assert judge is not None
-    assert judge.fault('"' + "a" * 60 + '!"') is None
+    assert judge.fault(Said('"' + "a" * 5_000 + '"')) is None
+    assert "does not match" in (judge.fault(Said('"' + "a" * 5_000 + '!"')) or "")
+
+
+def test_the_verdict_gives_up_on_schemas_that_ask_the_same_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At each level both options look at all that is inside: a billion times at this depth."""
+    monkeypatch.setattr(json_judge, "_MAX_SECONDS", 0.05)
+    lists = [{"type": "array", "items": {"$ref": "#/$defs/a"}, "maxItems": size} for size in (1, 2)]
+    judge = json_judge.JsonJudge({"$defs": {"a": {"anyOf": [*lists, {"type": "null"}]}}, "$ref": "#/$defs/a"})
+    assert judge.fault("[" * 5 + "[null]" + "]" * 5) is None
+    assert "is not valid" in (judge.fault("[" * 5 + "1" + "]" * 5) or "")
+    assert judge.fault("[" * 30 + "1" + "]" * 30) is None
+
+
+def test_where_white_space_may_be_missing_exact_text_is_not_judged() -> None:
+    for fields in (
+        {"guided_regex": r"\n+a"},
+        {"guided_choice": ["a", "\n\na"]},
+        {"grammar": 'root ::= "\\n" "a"'},
+    ):
+        made = compiled(fields)
+        exact, trimmed = verdict(made, SamplingParams()), verdict(made, SamplingParams(), is_trimmed=True)
+        assert exact is not None
+        assert exact.fault(Said("b")) is not None
+        assert trimmed is None
+    assert verdict(compiled({"json_schema": {}}), SamplingParams(), is_trimmed=True) is not None

@@ -1,7 +1,8 @@
 """Calls of tools as constraints: arguments keep to their schemas, as far as those can be enforced."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from server.beginning import Beginning
 from server.chat.tool_spec import ToolSpec
@@ -11,33 +12,55 @@ from server.errors import InvalidRequestError
 from server.json_grammar.free_names import has_free_names
 from server.json_grammar.writing import RoundedError
 from server.json_pointer import pointer
+from server.service.constraints.json_judge import JsonJudge
 from server.service.constraints.lax import kept, nothing
 from server.service.constraints.located import located
 from server.service.constraints.plain import PlainSchema, SchemaError, plain
 from server.service.constraints.prepared import prepared
 from server.service.constraints.strict import check_strict
+from server.service.constraints.verdict import GrammarJudge, InputJudge, Judge
 from server.service.tool_request import OfferedTool
+
+Unkept = tuple[Mapping[str, Any], str]
+
+_UNKEPT = "cannot be enforced: this model writes arguments one by one, and text without quotes"
+
+
+def _nothing_unkept(_tool: ToolSpec) -> Iterable[Unkept]:
+    return ()
 
 
 @dataclass(frozen=True)
 class BoundCalls:
-    """A constraint for the engine, and the keywords that it does not keep to, by path and JSON pointer."""
+    """A constraint for the engine, and what judges finished calls, by the names of their tools.
+
+    `unenforced` are the keywords that neither keeps to, by path and JSON pointer.
+    """
 
     constraint: Constraint
     unenforced: tuple[str, ...]
+    judges: Mapping[str, Judge]
 
 
 @dataclass(frozen=True)
 class _Tool:
-    """A tool with its schema as it is kept to. `original` has it as it came."""
+    """A tool with its schema as it is kept to. `original` has it as it came, `plain` as it is judged by."""
 
     original: OfferedTool
     spec: ToolSpec
+    plain: Mapping[str, Any]
     unenforced: tuple[str, ...] = ()
 
     @property
     def has_to_hold(self) -> bool:
         return self.spec.strict
+
+    def judge(self) -> Judge:
+        """What judges calls of this tool."""
+        if self.spec.input_grammar is not None:
+            return GrammarJudge(self.spec.input_grammar)
+        schema = {**self.plain, "type": "object"}
+        return InputJudge(schema) if self.original.is_custom else JsonJudge(schema)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +69,8 @@ class Calls:
 
     `write` makes the grammar of calls out of tools, in the format of the model of `model_id`. With `after`
     and `begins` it binds from these on; with `otherwise`, an answer that is not calls keeps to that grammar.
-    `param` is the field that offers the tools. With `is_json`, their arguments are written as JSON.
+    `param` is the field that offers the tools. With `is_json`, their arguments are written as JSON; `unkept`
+    tells which keywords of a tool's schema the format leaves out.
     """
 
     param: str
@@ -58,6 +82,7 @@ class Calls:
     begins: Beginning | None = None
     otherwise: Constraint | None = None
     is_json: bool = False
+    unkept: Callable[[ToolSpec], Iterable[Unkept]] = _nothing_unkept
 
     def identity(self) -> list[object]:
         """All that the constraint depends on, and the paths that errors name."""
@@ -74,16 +99,18 @@ class Calls:
         A strict tool whose schema cannot be enforced is refused at the place; of another one's schema, as
         much is kept to as can be.
         """
-        tools = [_with_rules(grammars, _plain(tool)) for tool in self.tools]
+        tools = [_with_rules(grammars, self._kept(tool, _plain(tool))) for tool in self.tools]
         try:
             return self._compiled(grammars, tools)
         except (GrammarError, RoundedError):
             # The whole does not say which tool is to blame.
-            tools = [_with_rules(grammars, _compilable(grammars, tool)) for tool in self.tools]
+            tools = [
+                _with_rules(grammars, self._kept(tool, _compilable(grammars, tool))) for tool in self.tools
+            ]
         try:
             return self._compiled(grammars, tools)
         except (GrammarError, RoundedError):
-            tools = [tool if tool.has_to_hold else _kept(tool.original, nothing()) for tool in tools]
+            tools = [tool if tool.has_to_hold else _tool(tool.original, nothing()) for tool in tools]
         try:
             return self._compiled(grammars, tools)
         except GrammarError as error:
@@ -103,7 +130,28 @@ class Calls:
             forces=is_ours,
             has_unique_names=self._has_unique_names(tools),
         )
-        return BoundCalls(made, tuple(place for tool in tools for place in tool.unenforced))
+        unenforced = tuple(place for tool in tools for place in tool.unenforced)
+        return BoundCalls(made, unenforced, {tool.spec.name: tool.judge() for tool in tools})
+
+    def _kept(self, tool: OfferedTool, found: PlainSchema) -> _Tool:
+        """A tool whose schema the format can keep to; of one that is not strict, less of it may be left."""
+        for is_last in () if tool.is_custom else (False, True):
+            ready = prepared(found)
+            left_out = [
+                (*ready.places.get(id(schema), ()), *(() if is_last else (keyword,)))
+                for schema, keyword in self.unkept(replace(tool.spec, parameters=ready.schema))
+            ]
+            if not left_out:
+                break
+            if tool.spec.strict:
+                raise _refusal(tool, SchemaError(_UNKEPT, left_out[0]))
+            dropped = {*found.unenforced, *left_out}
+            found = (
+                nothing()
+                if () in dropped
+                else plain(dict(tool.spec.parameters), is_lax=True, dropped=dropped)
+            )
+        return _tool(tool, found)
 
     def _has_unique_names(self, tools: Sequence[_Tool]) -> bool:
         """Whether names that come twice can be told from other text, and might come."""
@@ -111,38 +159,34 @@ class Calls:
         return self.is_json and is_known and any(has_free_names(tool.spec.parameters) for tool in tools)
 
 
-def _plain(tool: OfferedTool) -> _Tool:
-    """The tool with its schema written plainly, whether that makes a grammar or not."""
+def _plain(tool: OfferedTool) -> PlainSchema:
+    """The tool's schema written plainly, whether that makes a grammar or not."""
     try:
-        return _kept(tool, _read(tool))
+        found = plain(dict(tool.spec.parameters), is_lax=not tool.spec.strict)
+        if tool.spec.strict and not tool.is_custom:
+            check_strict(found)
     except SchemaError as error:
         if tool.spec.strict:
             raise _refusal(tool, error) from error
-        return _kept(tool, nothing())
-
-
-def _read(tool: OfferedTool) -> PlainSchema:
-    found = plain(dict(tool.spec.parameters), is_lax=not tool.spec.strict)
-    if tool.spec.strict and not tool.is_custom:
-        check_strict(found)
+        return nothing()
     return found
 
 
-def _compilable(grammars: GrammarCompiler, tool: OfferedTool) -> _Tool:
+def _compilable(grammars: GrammarCompiler, tool: OfferedTool) -> PlainSchema:
     schema = dict(tool.spec.parameters)
     if not tool.spec.strict:
-        return _kept(tool, kept(grammars, schema))
+        return kept(grammars, schema)
     try:
-        return _kept(tool, located(grammars, schema).plain)
+        return located(grammars, schema).plain
     except SchemaError as error:
         raise _refusal(tool, error) from error
 
 
-def _kept(tool: OfferedTool, found: PlainSchema) -> _Tool:
+def _tool(tool: OfferedTool, found: PlainSchema) -> _Tool:
     # Arguments are an object, whatever is left of their schema.
     schema = {**prepared(found).schema, "type": "object"}
     unenforced = tuple(f"{tool.path}.parameters#{pointer(path)}" for path in found.unenforced)
-    return _Tool(tool, replace(tool.spec, parameters=schema), unenforced)
+    return _Tool(tool, replace(tool.spec, parameters=schema), found.schema, unenforced)
 
 
 def _with_rules(grammars: GrammarCompiler, tool: _Tool) -> _Tool:

@@ -1,10 +1,9 @@
 """Constraints of requests into grammars: checked and compiled beside the event loop, in bounded time."""
 
-import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
@@ -17,14 +16,14 @@ from server.engine.params import Constraint, SamplingParams
 from server.errors import InvalidRequestError
 from server.json_pointer import pointer
 from server.loaded_model import TextVocab
-from server.panics import PanicError
 from server.service.constraints.calls import BoundCalls, Calls
+from server.service.constraints.json_judge import JsonJudge
 from server.service.constraints.lane import Compiling, Lane
 from server.service.constraints.located import located
 from server.service.constraints.plain import SchemaError, plain
 from server.service.constraints.request import Kind, Wanted, wanted
 from server.service.constraints.strict import check_strict
-from server.service.constraints.verdict import Verdict
+from server.service.constraints.verdict import ChoiceJudge, GrammarJudge, Judge, RegexJudge, Verdict
 
 T = TypeVar("T")
 
@@ -40,6 +39,8 @@ _MAX_BYTES = 262_144
 _NUM_KEPT = 256
 # Constraints of no more bytes than these do not wait for larger ones.
 _SMALL = 4096
+# How grammars name tokens, as GBNF may.
+_NAMED = "<["
 
 # What is compiled, and for which vocabulary if it names tokens.
 _Key = tuple[bytes, TextVocab | None]
@@ -47,11 +48,15 @@ _Key = tuple[bytes, TextVocab | None]
 
 @dataclass(frozen=True)
 class Compiled:
-    """A constraint for the engine, and what finished answers are checked against."""
+    """A constraint for the engine, and what judges finished answers.
+
+    With `is_exact`, that is no use where readers may have left out white space.
+    """
 
     constraint: Constraint
-    verdict: Verdict
+    judge: Judge | None
     unenforced: tuple[str, ...] = ()
+    is_exact: bool = False
 
 
 class ConstraintCompiler:
@@ -87,13 +92,11 @@ class ConstraintCompiler:
         except (GrammarError, SchemaError) as error:
             # The same failure may be told to several requests, under different names of the field.
             raise _refusal(request, _complaint(error)) from error
-        except PanicError as error:
-            raise _refusal(request, "cannot be compiled") from error
-        _tell(compiled.unenforced)
-        # Others may have named it in another field.
+        _tell(tuple(f"{request.param}{place}" for place in compiled.unenforced))
+        # Others may have named it in another field; so a place says nothing of the field.
         return replace(compiled, constraint=msgspec.structs.replace(compiled.constraint, param=request.param))
 
-    async def compile_calls(self, calls: Calls) -> Constraint:
+    async def compile_calls(self, calls: Calls) -> BoundCalls:
         """Calls of a request's tools; raises InvalidRequestError that names the tool and the place."""
         source = msgspec.json.encode(calls.identity(), enc_hook=repr)
         if len(source) > _MAX_BYTES:
@@ -104,11 +107,8 @@ class ConstraintCompiler:
         except TimeoutError:
             message = f"'{calls.param}' take longer than {self._seconds:g} s to compile."
             raise InvalidRequestError(message, param=calls.param, code="invalid_constraint") from None
-        except PanicError as error:
-            message = f"'{calls.param}' cannot be compiled."
-            raise InvalidRequestError(message, param=calls.param, code="invalid_constraint") from error
         _tell(made.unenforced)
-        return msgspec.structs.replace(made.constraint, param=calls.param)
+        return replace(made, constraint=msgspec.structs.replace(made.constraint, param=calls.param))
 
     async def _remembered(
         self, source: bytes, work: Callable[[GrammarCompiler], T], names: TextVocab | None = None
@@ -122,13 +122,7 @@ class ConstraintCompiler:
             if len(self._kept) > _NUM_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
-        try:
-            return cast(T, await compiling.result(self._seconds))
-        except (TimeoutError, asyncio.CancelledError):
-            # The thread reads a vocabulary that is freed once the request has let its model go.
-            if names is not None:
-                await compiling.ended()
-            raise
+        return cast(T, await compiling.result(self._seconds))
 
 
 def _compiled(grammars: GrammarCompiler, request: Wanted, names: TextVocab | None) -> Compiled:
@@ -143,7 +137,19 @@ def _compiled(grammars: GrammarCompiler, request: Wanted, names: TextVocab | Non
             constraint = grammars.from_choices(cast(list[str], request.source))
         case _:
             return _compiled_schema(grammars, request, cast(dict[str, Any], request.source))
-    return Compiled(constraint, Verdict(request))
+    return Compiled(constraint, *_judge(request, constraint))
+
+
+def _judge(request: Wanted, constraint: Constraint) -> tuple[Judge | None, tuple[str, ...], bool]:
+    """What judges text that is no JSON; nothing is unenforced there."""
+    if request.kind is Kind.CHOICE:
+        choices = cast(list[str], request.source)
+        return ChoiceJudge(choices), (), any(choice != choice.strip() for choice in choices)
+    if request.kind is Kind.REGEX:
+        return RegexJudge(cast(str, request.source)), (), True
+    # Tokens of a model are no text.
+    is_text = _NAMED not in constraint.grammar
+    return GrammarJudge(constraint.grammar) if is_text else None, (), True
 
 
 def _compiled_schema(grammars: GrammarCompiler, request: Wanted, schema: dict[str, Any]) -> Compiled:
@@ -151,8 +157,8 @@ def _compiled_schema(grammars: GrammarCompiler, request: Wanted, schema: dict[st
     if request.kind is Kind.STRICT_SCHEMA:
         check_strict(found)
     made = located(grammars, schema)
-    unenforced = tuple(f"{request.param}#{pointer(path)}" for path in found.unenforced)
-    return Compiled(made.constraint, Verdict(request, found.schema), unenforced)
+    unenforced = tuple(f"#{pointer(path)}" for path in found.unenforced)
+    return Compiled(made.constraint, JsonJudge(found.schema), unenforced)
 
 
 def _tell(unenforced: tuple[str, ...]) -> None:
@@ -168,11 +174,21 @@ def constraint(compiled: Compiled | None) -> Constraint | None:
     return None if compiled is None else compiled.constraint
 
 
-def verdict(compiled: Compiled | None, params: SamplingParams) -> Verdict | None:
-    """What judges the answers; nothing where the request itself may cut them off."""
-    if compiled is None or params.stop or params.stop_token_ids:
-        return None
-    return compiled.verdict
+def verdict(
+    compiled: Compiled | None,
+    params: SamplingParams,
+    calls: Mapping[str, Judge] | None = None,
+    *,
+    is_trimmed: bool = False,
+) -> Verdict | None:
+    """What judges the answers and their calls; no content where the request itself may cut it off.
+
+    `is_trimmed` where readers may leave out white space around the content.
+    """
+    may_be_cut = bool(params.stop or params.stop_token_ids)
+    is_known = compiled is not None and not may_be_cut and not (compiled.is_exact and is_trimmed)
+    judge = compiled.judge if compiled is not None and is_known else None
+    return Verdict(judge, calls or {}, may_be_cut) if judge or calls else None
 
 
 def _complaint(error: GrammarError | SchemaError) -> str:

@@ -1,99 +1,111 @@
-"""Finished answers held against their constraint, by other code than that which enforced it."""
+"""Finished answers held against what binds them: what they say, and the calls that they make."""
 
-import logging
-from collections.abc import Iterator
-from decimal import Decimal
-from fractions import Fraction
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
-
-from server.service.constraints.exact_numbers import exact
-from server.service.constraints.plain import schemas_of
-from server.service.constraints.request import Kind, Wanted
-
-log = logging.getLogger(__name__)
-
-# Beyond these, a number is not written out to be divided.
-_MAX_EXPONENT = 10_000
+from server.chat.tool_spec import INPUT
+from server.engine.recognition import accepts
+from server.service.constraints.json_judge import JsonJudge
+from server.service.constraints.patterns import matches
 
 
-def _unchecked(*_arguments: object) -> None:
-    return None
-
-
-def _is_number(_checker: object, value: object) -> bool:
-    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-
-
-def _is_integer(checker: object, value: Any) -> bool:  # noqa: ANN401 (any JSON value)
-    if isinstance(value, Decimal):
-        return bool(value == value.to_integral_value())
-    return _is_number(checker, value) and isinstance(value, int)
-
-
-def _multiple_of(
-    _validator: object,
-    step: float,
-    value: Any,  # noqa: ANN401 (any JSON value)
-    _schema: object,
-) -> Iterator[ValidationError]:
-    if not _is_number(None, value) or (isinstance(value, Decimal) and value.adjusted() > _MAX_EXPONENT):
-        return
-    if (Fraction(value) / Fraction(str(step))).denominator != 1:
-        yield ValidationError(f"{value} is not a multiple of {step}")
-
-
-# Python's regular expressions can take for ever, which no client may cause; Rust's cannot. Numbers are
-# compared as they are written: Python does so with integers, decimal numbers and fractions.
-_Validator = extend(
-    Draft202012Validator,
-    {"pattern": _unchecked, "multipleOf": _multiple_of},
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many(
-        {"number": _is_number, "integer": _is_integer}
-    ),
-)
-
-
-class Verdict:
-    """Says what is wrong with a whole answer, given the plain form of its schema if it has one.
-
-    Lark, regular expressions and patterns are not looked at.
-    """
-
-    def __init__(self, request: Wanted, schema: dict[str, Any] | None = None) -> None:
-        self._choices = set(request.source) if request.kind is Kind.CHOICE else None
-        self._validator = None
-        self._is_json = schema is not None
-        # Names of properties are matched against patterns, which cannot be left out singly.
-        if schema is not None and not any("patternProperties" in inner for inner in schemas_of(schema)):
-            self._validator = _Validator(_decimal(schema))
+class Judge(Protocol):
+    """Says what is wrong with a finished text: None if nothing is, or nobody can say."""
 
     def fault(self, text: str) -> str | None:
-        """How a finished answer breaks its constraint, None if it keeps to it or nobody can say."""
-        if self._choices is not None:
-            return None if text in self._choices else "it is none of the choices"
-        if not self._is_json:
+        """What is wrong, in words that may stand behind a colon."""
+
+
+class ChoiceJudge:
+    """One of some texts."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        self._choices = frozenset(choices)
+
+    def fault(self, text: str) -> str | None:
+        """Implements Judge."""
+        return None if text in self._choices else "it is none of the choices"
+
+
+class RegexJudge:
+    """Text that matches an expression as a whole."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+
+    def fault(self, text: str) -> str | None:
+        """Implements Judge."""
+        return "it does not match the regular expression" if matches(self._pattern, text) is False else None
+
+
+class GrammarJudge:
+    """Text of a grammar in Lark."""
+
+    def __init__(self, grammar: str) -> None:
+        self._grammar = grammar
+
+    def fault(self, text: str) -> str | None:
+        """Implements Judge."""
+        return "it is not a text of the grammar" if accepts(self._grammar, text) is False else None
+
+
+class InputJudge:
+    """The input of a custom tool, which is an argument of a schema."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self._judge = JsonJudge(schema)
+
+    def fault(self, text: str) -> str | None:
+        """Implements Judge."""
+        return self._judge.fault_in({INPUT: text})
+
+
+class SaidCall(Protocol):
+    """A call as clients read it: `text` is its arguments as JSON, or the input of a custom tool."""
+
+    @property
+    def name(self) -> str:
+        """The tool."""
+
+    @property
+    def text(self) -> str:
+        """What it is given."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a finished answer says. With `are_whole`, the last of its calls has all of its arguments."""
+
+    content: str | None
+    calls: Sequence[SaidCall] = ()
+    are_whole: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What judges the content of an answer without calls, and calls by the names of their tools.
+
+    With `may_be_cut`, the request itself may end an answer anywhere.
+    """
+
+    content: Judge | None = None
+    calls: Mapping[str, Judge] = field(default_factory=dict)
+    may_be_cut: bool = False
+
+    def fault(self, said: Said) -> str | None:
+        """How a finished answer breaks what binds it, None if it keeps to it or nobody can say."""
+        if said.calls and not said.are_whole:
+            return None if self.may_be_cut else "a call has not come to its end"
+        for call in said.calls:
+            if (fault := self.fault_of_call(call)) is not None:
+                return fault
+        if said.calls or said.content is None or self.content is None:
             return None
-        try:
-            value = exact(text)
-            if self._validator is not None:
-                self._validator.validate(value)
-        except ValidationError as error:
-            return f"at {error.json_path[:100]}: {error.message[:200]}"
-        except ValueError as error:
-            return f"it is not JSON: {error}"
-        except (RecursionError, ArithmeticError):
-            log.warning("an answer is nested too deeply, or has too large numbers, to be checked")
-        return None
+        return self.content.fault(said.content)
 
-
-def _decimal(value: Any) -> Any:  # noqa: ANN401 (any JSON value)
-    """A schema with its fractions as they are written: in binary, 0.1 is something else."""
-    if isinstance(value, float):
-        return Decimal(repr(value))
-    if isinstance(value, list):
-        return [_decimal(item) for item in value]
-    return {key: _decimal(item) for key, item in value.items()} if isinstance(value, dict) else value
+    def fault_of_call(self, call: SaidCall) -> str | None:
+        """How a finished call breaks what binds it."""
+        judge = self.calls.get(call.name)
+        fault = None if judge is None else judge.fault(call.text)
+        return None if fault is None else f"in the call of '{call.name}', {fault}"

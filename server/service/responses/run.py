@@ -1,8 +1,11 @@
 """One response being made: read, answered by a model that is held meanwhile, and kept."""
 
 import logging
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
+
+import anyio
+import anyio.to_thread
 
 from schemas.responses import Response, ResponseRequest
 from schemas.responses_events import Event
@@ -11,7 +14,7 @@ from server import record
 from server.engine.outputs import TokenOutput
 from server.errors import CaravanError, InvalidRequestError, ServerError
 from server.registry import Lease, ModelRegistry, Status
-from server.service.answers import judge, wire_reason
+from server.service.answers import judge, judge_call, wire_reason
 from server.service.chat import ChatService, PreparedChat
 from server.service.constraints.compiler import UNENFORCED
 from server.service.logprobs import LogprobWriter
@@ -24,7 +27,6 @@ from server.service.responses.store import MissingResponseError, Row
 from server.service.responses.translation import Translation, translate
 from server.service.responses.writer import ResponseWriter
 from server.service.wire import to_event
-from server.threads import in_thread, to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ class ResponseRun:
         items = [*await self._history(), *await self._own_items()]
         self._registry.find(self.request.model)
         record.current().requested_model = self.request.model
-        self._translation = await in_thread(self._translated, items)
+        self._translation = await anyio.to_thread.run_sync(self._translated, items)
 
     async def prepare(self, *, is_patient: bool = False) -> None:
         """What else can refuse the request happens here; nothing has reached the engine yet.
@@ -127,7 +129,7 @@ class ResponseRun:
             async with aclosing(self._told()) as told:
                 async for together in told:
                     yield together
-            outcome = [*writer.rest(), *await self._completion()]
+            outcome = await self._completion()
         except CaravanError as error:
             self.error = error
             outcome = list(writer.fail(error))
@@ -147,31 +149,34 @@ class ResponseRun:
         writer, prepared = self._following, self._ready
         yield self._sent(writer.start(prepared.reading, self._logprobs()))
         async for output in prepared.generation:
-            yield self._sent(writer.feed(output.text, output.logprobs))
+            events = writer.read(output.text, output.logprobs)
+            # No client may act on a call that is done, and learn later that it is broken.
+            for call in writer.ended_calls():
+                await judge_call(prepared.verdict, prepared.generation.model.id, call, output)
+            yield self._sent(writer.write(events))
             if output.finish_reason is not None:
                 self._last = output
 
-    async def _completion(self) -> Iterator[Event]:
+    async def _completion(self) -> list[Event]:
         assert self._last is not None, "a run has an end"
-        prepared = self._ready
-        await judge(prepared.judge, prepared.generation.model.id, self._following.content, self._last)
+        prepared, writer = self._ready, self._following
+        rest = writer.read_rest()
+        await judge(prepared.verdict, prepared.generation.model.id, writer.said, self._last)
         reason, debug = wire_reason(self._last.finish_reason), prepared.plan.debug({0: self._last})
-        return self._following.end(reason, usage(prepared.generation), debug)
+        return [*writer.write(rest), *writer.end(reason, usage(prepared.generation), debug)]
 
     async def aclose(self, fault: CaravanError | None = None) -> None:
         """End the run and let the model go. If it has not ended, it is cancelled, or failed by `fault`."""
-        await to_the_end(self._close(fault))
-
-    async def _close(self, fault: CaravanError | None) -> None:
-        if self._prepared is not None:
-            await self._prepared.generation.aclose()
-        if self._is_kept and not self._has_ended:
-            self._has_ended = True
-            writer = self._following
-            self._sent(writer.cancel() if fault is None else writer.fail(fault))
-            await self._keep_outcome()
-        if self._lease is not None:
-            self._lease.release()
+        with anyio.CancelScope(shield=True):
+            if self._prepared is not None:
+                await self._prepared.generation.aclose()
+            if self._is_kept and not self._has_ended:
+                self._has_ended = True
+                writer = self._following
+                self._sent(writer.cancel() if fault is None else writer.fail(fault))
+                await self._keep_outcome()
+            if self._lease is not None:
+                self._lease.release()
 
     @property
     def _following(self) -> ResponseWriter:
@@ -214,7 +219,7 @@ class ResponseRun:
             raise InvalidRequestError(
                 f"'{HISTORY}' names a response that is still being made.", param=HISTORY, code="invalid_value"
             )
-        return [Placed(HISTORY, item) for item in await in_thread(read_rows, rows)]
+        return [Placed(HISTORY, item) for item in await anyio.to_thread.run_sync(read_rows, rows)]
 
     async def _own_items(self) -> list[Placed]:
         """The items of the request, references resolved."""

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from schemas.common import FinishReason
 from schemas.debug import Debug
@@ -14,9 +14,10 @@ from server.chat.stream_parser import CallArguments, CallStart, Channel, Delta
 from server.chat.stream_parser import Event as TextEvent
 from server.engine.outputs import TokenLogprob
 from server.errors import CaravanError, InvalidRequestError
+from server.service.constraints.verdict import Said
 from server.service.logprobs import LogprobWriter
 from server.service.reading import Reading
-from server.service.reply import ReplyReader
+from server.service.reply import Call, ReplyReader
 from server.service.responses.output import OpenCall, OpenItem, OpenMessage, OpenReasoning
 from server.service.responses.snapshot import new_id
 
@@ -26,7 +27,7 @@ class ResponseWriter:
 
     White space alone, as models put between calls, is no message. Log probabilities are those of messages'
     text; what is known of a token goes with the first text that comes of it or after it. `begin` comes first;
-    `start` before `feed` and `end`.
+    `start` before `read`, `write` and `end`.
     """
 
     def __init__(self, response: Response) -> None:
@@ -40,12 +41,12 @@ class ResponseWriter:
         self._blank = ""
         self._logprobs: list[TokenLogprob] = []
         self._texts: list[str] = []
-        self._has_calls = False
+        self._num_judged = 0
 
     @property
-    def content(self) -> str | None:
-        """All text for the user; None where a call was."""
-        return None if self._has_calls else "".join(self._texts)
+    def said(self) -> Said:
+        """All that was read, once that is all."""
+        return Said("".join(self._texts)) if self._reader is None else self._reader.said
 
     def begin(self) -> Iterator[Event]:
         """The response is there."""
@@ -60,17 +61,30 @@ class ResponseWriter:
         self._change(status="in_progress")
         yield self._event("response.in_progress")
 
-    def feed(self, text: str, logprobs: Sequence[TokenLogprob]) -> Iterator[Event]:
-        """What a piece of text brings, with what is known of its tokens."""
+    def read(self, text: str, logprobs: Sequence[TokenLogprob]) -> list[TextEvent]:
+        """What a piece of text says, with what is known of its tokens; to be written."""
         if self._writer is not None:
             self._logprobs.extend(logprobs)
-        events = [Delta(Channel.CONTENT, text)] if self._reader is None else self._reader.feed(text)
-        for event in events:
-            yield from self._written(event)
+        if self._reader is not None:
+            return self._reader.feed(text)
+        self._texts.append(text)
+        return [Delta(Channel.CONTENT, text)]
 
-    def rest(self) -> Iterator[Event]:
-        """What was held back of the text, until it is known to have ended."""
-        for event in () if self._reader is None else self._reader.finish():
+    def read_rest(self) -> list[TextEvent]:
+        """What was held back of the text, until it is known to have ended; to be written."""
+        return [] if self._reader is None else self._reader.finish()
+
+    def ended_calls(self) -> Sequence[Call]:
+        """The calls that are known to be complete since the last time."""
+        if self._reader is None:
+            return ()
+        ended = self._reader.calls[self._num_judged : self._reader.num_ended]
+        self._num_judged = self._reader.num_ended
+        return ended
+
+    def write(self, events: Iterable[TextEvent]) -> Iterator[Event]:
+        """What has been read."""
+        for event in events:
             yield from self._written(event)
 
     def end(self, reason: FinishReason, usage: ResponseUsage, debug: Debug | None = None) -> Iterator[Event]:
@@ -131,7 +145,6 @@ class ResponseWriter:
         assert isinstance(self._open, OpenMessage)
         self._blank = ""
         if text:
-            self._texts.append(text)
             logprobs, self._logprobs = self._logprobs, []
             yield self._open.grow(text, self._writer.chat(logprobs).content if self._writer else ())
 
@@ -144,7 +157,6 @@ class ResponseWriter:
 
     def _call(self, event: CallStart) -> Iterator[Event]:
         self._drop()
-        self._has_calls = True
         yield from self._opened(
             OpenCall(
                 self._next_index,

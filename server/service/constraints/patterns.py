@@ -1,0 +1,90 @@
+"""Regular expressions of clients, held against finished text by an engine that never backtracks.
+
+It is Rust's, by way of pydantic: the same dialect as the grammars', other code. What it would cost is known
+beforehand, as the interpreter stands still meanwhile.
+"""
+
+import functools
+import json
+import re
+
+from pydantic_core import SchemaError, SchemaValidator, core_schema
+
+from server.engine.grammar import GrammarCompiler, GrammarError
+from server.engine.recognition import accepts
+
+# An expression's weight is about the number of states that it is compiled to. Up to the first, a compiled one
+# is some kilobytes and is kept; up to the second, compiling takes some milliseconds; and states times
+# characters is what matching takes at most, some ten milliseconds.
+_LIGHT = 1_000
+_MAX_WEIGHT = 20_000
+_MAX_WORK = 2_000_000
+_NUM_KEPT = 64
+
+_PART = re.compile(
+    r"\\[pP]\{[^}]*\}|\\[ux]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d{1,9})(?:,(\d{0,9}))?\}|.",
+    re.DOTALL,
+)
+_NO_STATE = frozenset("*+?|^$")
+
+
+def is_in(pattern: str, text: str) -> bool | None:
+    """Whether a part of a text matches, as `pattern` asks in a JSON schema; None where nobody can say."""
+    weight = _weight(pattern)
+    if weight > _MAX_WEIGHT or weight * len(text) > _MAX_WORK:
+        return _is_accepted(pattern, text)
+    expression = _kept(pattern) if weight <= _LIGHT else _compiled(pattern)
+    if expression is None or not _is_unicode(text):
+        return _is_accepted(pattern, text)
+    return expression.isinstance_python(text)
+
+
+def matches(pattern: str, text: str) -> bool | None:
+    """Whether all of a text matches; None where nobody can say."""
+    # The line feed ends a comment, should the expression allow for comments.
+    return is_in(f"^(?:{pattern}\n)$" if "(?x" in pattern else f"^(?:{pattern})$", text)
+
+
+def _compiled(pattern: str) -> SchemaValidator | None:
+    try:
+        return SchemaValidator(core_schema.str_schema(strict=True, pattern=pattern))
+    except SchemaError:
+        return None
+
+
+_kept = functools.lru_cache(_NUM_KEPT)(_compiled)
+
+
+def _is_accepted(pattern: str, text: str) -> bool | None:
+    """The same by the grammars' own engine: slower, and the interpreter goes on meanwhile."""
+    try:
+        made = GrammarCompiler().from_schema({"type": "string", "pattern": pattern})
+    except GrammarError:
+        return None
+    return accepts(made.grammar, json.dumps(text, ensure_ascii=False))
+
+
+def _weight(pattern: str) -> int:
+    """How many states an expression has, about, or more."""
+    groups, last = [0], 0
+    for part in _PART.finditer(pattern):
+        text = part[0]
+        if part[1] is not None:
+            times = max(int(part[1]), int(part[2] or 0), 1)
+            groups[-1] += last * (times - 1)
+            last *= times
+        elif text == "(":
+            groups.append(0)
+            last = 0
+        elif text == ")" and len(groups) > 1:
+            last = groups.pop()
+            groups[-1] += last
+        elif text not in _NO_STATE:
+            last = 8 if text == "." or len(text) > 1 else 1
+            groups[-1] += last
+    return sum(groups)
+
+
+def _is_unicode(text: str) -> bool:
+    """Halves of surrogate pairs, which JSON may name, are no characters."""
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
