@@ -96,10 +96,7 @@ class Metrics:
         for reading in self._engines():
             self._begin(reading.model)
         encode, content_type = choose_encoder(accept)
-        hidden = frozenset() if with_names else frozenset({_IGNORED})
-        shown = CollectorRegistry()
-        shown.register(_Shown(self._registry, models, hidden))
-        return encode(shown), content_type
+        return encode(_Shown(self._registry, models, with_names=with_names)), content_type
 
     def _begin(self, model: str) -> None:
         """Show a model's series from zero on: what appears with its first value has no rate."""
@@ -134,14 +131,14 @@ _COUNTERS = {
 
 
 class _Shown(Collector):
-    """What of another registry may be shown: samples of these `models` or of none, no `hidden` family."""
+    """What of a registry may be shown: samples of these `models` or of none at all."""
 
     def __init__(
-        self, registry: CollectorRegistry, models: Collection[str] | None, hidden: Collection[str]
+        self, registry: CollectorRegistry, models: Collection[str] | None, *, with_names: bool
     ) -> None:
         self._registry = registry
         self._models = models
-        self._hidden = {f"caravan_{name}" for name in hidden}
+        self._hidden = set() if with_names else {f"caravan_{_IGNORED}"}
 
     def collect(self) -> Iterator[Metric]:
         """The families (prometheus_client's protocol)."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_KEY_VARIABLE = "CARAVAN_API_KEY"
+_KEY_VARIABLES = ("CARAVAN_API_KEY", "CARAVAN_KEYS_FILE")
 
 
 class StartError(Exception):
@@ -165,10 +165,11 @@ def _check_open(settings: Settings, *, is_open: bool) -> None:
             f"--host {settings.host} lets other machines in, and there are no keys: {make_one}, or say "
             "--allow-anonymous"
         )
-    if os.environ.get(_KEY_VARIABLE) == "" and not settings.allow_anonymous:
-        raise StartError(
-            f"{_KEY_VARIABLE} is empty, so anybody could come in: give it a value, unset it, or say --no-auth"
-        )
+    for name in _KEY_VARIABLES:
+        if os.environ.get(name) == "" and not settings.allow_anonymous:
+            raise StartError(
+                f"{name} is empty, so anybody could come in: give it a value, unset it, or say --no-auth"
+            )
 
 
 def _registry(settings: Settings, make_registry: MakeRegistry) -> ModelRegistry:

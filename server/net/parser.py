@@ -37,6 +37,8 @@ class Parser(h11.Connection):
         """The bytes of a part of an answer (h11, whose `send` asks this)."""
         if isinstance(event, h11.Response):
             self._sends_events = any(value.startswith(_EVENTS) for _, value in event.headers)
+            if self.client_is_waiting_for_100_continue:
+                event = _last(event)
         return super().send_with_data_passthrough(event)
 
     def send_nothing(self) -> bytes | None:
@@ -61,6 +63,20 @@ def _check_framing(event: h11.Request) -> None:
             raise h11.RemoteProtocolError("a request has a Content-Length or a Transfer-Encoding, not both")
         if event.http_version == b"1.0":
             raise h11.RemoteProtocolError("HTTP/1.0 has no Transfer-Encoding")
+
+
+def _last(event: h11.Response) -> h11.Response:
+    """The answer to a client that has asked whether to send its body, and is told no: none can follow.
+
+    Whether the body comes all the same is its own choice, so nobody can tell where a next request begins.
+    """
+    headers = [(name, value) for name, value in event.headers if name != b"connection"]
+    return h11.Response(
+        status_code=event.status_code,
+        headers=[*headers, (b"connection", b"close")],
+        http_version=event.http_version,
+        reason=event.reason,
+    )
 
 
 def _in_origin_form(event: h11.Request) -> h11.Request:

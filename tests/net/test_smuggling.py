@@ -1,5 +1,7 @@
 """Streams of bytes that two programs on a way could cut into requests differently, sent to a real server."""
 
+import contextlib
+
 import httpx
 import pytest
 
@@ -44,6 +46,21 @@ def test_what_can_be_read_in_one_way_passes(serve: Serve, engine: ScriptedEngine
             opened.sendall(request)
             assert read_answer(opened).status == 200
     assert len(engine.requests) == len(sent)
+
+
+@pytest.mark.parametrize("path", [TEXT, "/v1/models", "/nothing"])
+def test_what_follows_a_body_that_was_not_wanted_is_no_request(serve: Serve, path: str) -> None:
+    """The client has asked whether to send it, and does not say whether these bytes are it."""
+    with connection(serve(api_key="secret")) as opened:
+        opened.sendall(head(path, "content-length: 20", "expect: 100-continue"))
+        answer = read_answer(opened)
+        assert (answer.status, answer.headers["connection"]) == (401, "close")
+        received = b""
+        # The system resets a connection that is closed before all that was sent is read.
+        with contextlib.suppress(ConnectionError):
+            opened.sendall(head("/health", method="GET") * 2)
+            received = read_to_end(opened)
+        assert received == b""
 
 
 def test_a_target_names_the_host_that_counts(serve: Serve) -> None:
