@@ -27,7 +27,7 @@ EDITABLE := --no-build-isolation --editable
 CLIENTS := $(foreach name,openai-2 openai-3 $(if $(shell command -v npm),node),.venv-clients/$(name)/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-clients test-models test-faults bench lint types format resident native clean distclean
+.PHONY: help serve test test-clients test-models test-faults audit bench lint types format resident native clean distclean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ test-models: $(VENV)/.packages  ## fetch real models and chat templates, half a 
 test-faults: $(VENV)/.packages  ## the long part of what is done to a running server: 10,000 wrong requests, minutes of mixed traffic
 	$(BIN)/python -m pytest -p no:cacheprovider tests/faults/*_suite.py $(ARGS)
 
+audit: $(VENV)/.packages .venv-audit/.packages  ## look for tampered packages, licences, weaknesses; ARGS=--offline asks no advisories
+	@$(BIN)/python -m deploy.audit.run $(ARGS)
+
 bench: $(VENV)/.bench  ## measure beside llama-server; ARGS=--quick for two minutes
 	$(BIN)/python -m tests.bench $(ARGS)
 
@@ -73,7 +76,7 @@ native: $(VENV)/.tools  ## build llama.cpp for this machine, unless that is done
 	@$(BIN)/python -m deploy.build.native --backend "$(BACKEND)"
 
 clean:  ## remove what was built, but not the wheels that passed, nor what `test-models` fetched
-	rm -rf $(VENV) .venv-resident .venv-clients dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-audit .venv-resident .venv-clients dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name wheels ! -name materials -exec rm -rf {} +; fi
 
 distclean: clean  ## remove those of this checkout, too
@@ -110,6 +113,13 @@ $(VENV)/.made:
 	@echo 'installing the client for Node'
 	@mkdir -p $(@D) && cp $^ $(@D)
 	@cd $(@D) && npm install --no-package-lock --no-audit --no-fund --silent
+	@touch $@
+
+.venv-audit/.packages: deploy/audit/requirements.txt
+	@echo 'installing the tools of the audit'
+	@deploy/build/make_venv.sh "$(PYTHON)" .venv-audit
+	@.venv-audit/bin/python -m pip --disable-pip-version-check install --quiet --no-input --require-hashes --no-deps \
+		--requirement $<
 	@touch $@
 
 # The evaluation runs the model on llama.cpp, so this environment gets the same trusted build.

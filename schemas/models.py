@@ -63,12 +63,15 @@ class TemplateDetails(Schema):
 class ModelDetails(ModelCard):
     """One model with its effective defaults, and the presets that requests can name.
 
-    `chat_template` is null until the model is loaded: only then is its template tried.
+    `chat_template` is null until the model is loaded: only then is its template tried. `file` is what has
+    become of the model's file since then: a model goes on with the one that it was loaded from until it is
+    loaded anew.
     """
 
     defaults: dict[str, ModelDefault]
     presets: dict[str, dict[str, JsonValue]]
     chat_template: TemplateDetails | None
+    file: Literal["unchanged", "modified", "replaced", "deleted"] | None
 
 
 class ModelList(Schema):

@@ -15,7 +15,7 @@ _NUM_LISTED = 8
 def banner(registry: ModelRegistry, address: tuple[str, int], *, num_keys: int, is_tls: bool) -> str:
     """What is served, where, for whom, how to try it and how to name another model."""
     host, port = address
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 (compared, not bound)
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  # nosec B104 (compared, not bound)
     base = f"{'https' if is_tls else 'http'}://{shown}:{port}/v1"
     request = {
         "model": registry.offers[0].id,

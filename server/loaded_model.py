@@ -14,6 +14,7 @@ from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
 from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.sizing import Need
+from server.llama.model_file import FileChange
 
 # Requests of one model that are read at the same time.
 _MAX_THREADS = 8
@@ -41,6 +42,14 @@ class TextEngine(Protocol):
     @property
     def is_ready(self) -> bool:
         """Whether a request sent now would be taken."""
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the model's file has changed so that only loading it anew helps."""
+
+    @property
+    def file_change(self) -> FileChange | None:
+        """What has become of the model's file since it was loaded; None where nothing has."""
 
     @property
     def context_size(self) -> int:

@@ -8,6 +8,7 @@ import contextlib
 import os
 import resource
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/")
@@ -31,7 +32,16 @@ def memory_limit(root: Path = ROOT) -> int:
 def available_memory(root: Path = ROOT) -> int:
     """Bytes that can still be taken before something is pushed out; a file's cache counts as free."""
     free = _meminfo(root).get("MemAvailable", _physical_memory(root))
-    return max(0, min([free, *(limit - used for limit, used in _memory_groups(root))]))
+    left = [limit - used for limit, used in _memory_groups(root)]
+    return max(0, min([free, *left, *_left_to_process(root)]))
+
+
+def _left_to_process(root: Path) -> Iterator[int]:
+    """What this process's own limit (`ulimit -v`) leaves, if it has one."""
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    pages = _read(root / "proc/self/statm").partition(" ")[0]
+    if limit != resource.RLIM_INFINITY and pages.isdecimal():
+        yield limit - int(pages) * resource.getpagesize()
 
 
 def allow_files(wanted: int) -> int:
@@ -44,6 +54,38 @@ def allow_files(wanted: int) -> int:
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+@dataclass(frozen=True)
+class ProcessSample:
+    """A process at a moment: the letters of its threads' states as /proc has them, the seconds of processors
+    that it has used, and how often it had to wait for a page from a disk.
+    """
+
+    states: frozenset[str]
+    cpu_seconds: float
+    num_faults: int
+
+
+def process_sample(pid: int, root: Path = ROOT) -> ProcessSample | None:
+    """What the system tells of a process; None where it tells nothing, or there is none."""
+    folder = root / "proc" / str(pid)
+    whole = _status_fields(folder / "stat")
+    if whole is None:
+        return None
+    states = set(whole[0])
+    with contextlib.suppress(OSError):
+        for task in os.listdir(folder / "task"):
+            fields = _status_fields(folder / "task" / task / "stat")
+            states.update(() if fields is None else fields[0])
+    ticks = os.sysconf("SC_CLK_TCK")
+    return ProcessSample(frozenset(states), (int(whole[11]) + int(whole[12])) / ticks, int(whole[9]))
+
+
+def _status_fields(path: Path) -> list[str] | None:
+    """The fields of a `stat` behind the name, which may hold anything: the state is the first."""
+    fields = _read(path).rpartition(")")[2].split()
+    return fields if len(fields) > 12 else None
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -23,6 +23,7 @@ from server.banner import banner
 from server.loaded_model import LoadedModel
 from server.registry import CatalogError, ModelRegistry, registry_of
 from server.settings import Settings
+from server.threads import in_thread
 
 if TYPE_CHECKING:
     from server.web import AppServer
@@ -79,7 +80,7 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
             # The app has closed the registry, unless an engine was still starting then.
             await registry.close()
             if web is not None and web.tracing is not None:
-                await asyncio.to_thread(web.tracing.close)
+                await in_thread(web.tracing.close)
         if not starting.cancelled() and (error := starting.exception()) is not None:
             raise StartError(str(error)) from error
 
@@ -123,7 +124,7 @@ def _early_signals() -> Generator[_EarlySignals, None, None]:
 
 async def _open_web(settings: Settings, registry: ModelRegistry) -> "AppServer":
     """Imported in a thread: that takes more than half a second, in which engines are started from here."""
-    await asyncio.to_thread(importlib.import_module, "server.web")
+    await in_thread(importlib.import_module, "server.web")
     from server.web import WebError, open_web
 
     try:

@@ -14,6 +14,7 @@ from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
 from server.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.sizing import Need
+from server.llama.model_file import FileChange
 from server.loaded_model import LoadedModel
 from server.registry import ModelOffer, ModelRegistry
 from server.registry.offer import ContextLength
@@ -83,6 +84,8 @@ class ScriptedEngine:
         self.num_starts = 0
         self.closed = False
         self.num_restarts = 0
+        self.is_outdated = False
+        self.file_change: FileChange | None = None
         self.need = Need(1)
         self.pid: int | None = None
         self.traits = ModelTraits(embedding_size=4)

@@ -18,6 +18,8 @@ ALLOWED = {
     "server.caller": set(),
     "server.garbage": set(),
     "server.json_pointer": set(),
+    "server.panics": set(),
+    "server.threads": {"server.errors", "server.panics"},
     "server.json_grammar": {"server.json_pointer"},
     "server.auth": {"server.errors", "server.settings"},
     "server.metrics": {"server.engine"},
@@ -46,6 +48,8 @@ ALLOWED = {
         "server.json_pointer",
         "server.llama",
         "server.machine",
+        "server.panics",
+        "server.threads",
     },
     "server.chat": {
         "schemas",
@@ -54,7 +58,7 @@ ALLOWED = {
         "server.json_grammar",
         "server.json_pointer",
     },
-    "server.loaded_model": {"server.chat", "server.engine"},
+    "server.loaded_model": {"server.chat", "server.engine", "server.llama"},
     "server.registry": {
         "server.chat",
         "server.engine",
@@ -69,6 +73,7 @@ ALLOWED = {
         "server.resident",
         "server.settings",
         "server.caller",
+        "server.threads",
         "server.version",
     },
     "server.service": {
@@ -85,6 +90,8 @@ ALLOWED = {
         "server.registry",
         "server.version",
         "server.caller",
+        "server.panics",
+        "server.threads",
     },
     "server.routes": {
         "schemas",
@@ -97,6 +104,8 @@ ALLOWED = {
         "server.tracing",
         "server.caller",
         "server.auth",
+        "server.panics",
+        "server.threads",
     },
     "server.app": {
         "schemas",
@@ -129,6 +138,7 @@ ALLOWED = {
         "server.loaded_model",
         "server.registry",
         "server.settings",
+        "server.threads",
         "server.web",
     },
     "server.hub": {"server.llama", "server.model_store"},
@@ -208,7 +218,7 @@ def test_services_and_routes_know_the_engines_values_only() -> None:
 
 def test_of_the_engine_only_its_border_knows_asyncio() -> None:
     knowing = {path.stem for path in (ROOT / "server/engine").glob("*.py") if "asyncio" in _imports(path)}
-    assert knowing <= {"client", "child", "embedding_calls", "mailbox"}
+    assert knowing <= {"client", "child", "embedding_calls", "mailbox", "supervisor"}
 
 
 def _layer(module: str) -> str:

@@ -112,10 +112,9 @@ class Embedder:
             return
         try:
             outputs = self._computed(is_beside=is_beside)
-        except NoMemoryError as error:
-            outputs = [
-                msgspec.structs.replace(output, is_memory_short=True) for output in self._fail(str(error))
-            ]
+        except (NoMemoryError, MemoryError) as error:
+            told = str(error) or "There is too little memory at the moment for these embeddings."
+            outputs = [msgspec.structs.replace(output, is_memory_short=True) for output in self._fail(told)]
         except Exception as error:
             log.exception("embeddings failed")
             outputs = self._fail(f"the embedding failed: {error}")

@@ -8,15 +8,26 @@ from server.engine.embedder import Embedder
 from server.engine.embedding import EmbedRequest
 from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.params import GenerationRequest
+from server.engine.pulse import Heart
 from server.engine.refusal import refusal
+
+_LONGEST_SECONDS = 300.0
 
 
 class EmbeddingEngine:
     """What `server.engine.engine.Engine` is, without anything that generates. `run` is the thread."""
 
-    def __init__(self, embedder: Embedder, publish: Callable[[list[TokenOutput], EngineStats], None]) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        publish: Callable[[list[TokenOutput], EngineStats], None],
+        heart: Heart | None = None,
+    ) -> None:
         self._embedder = embedder
         self._publish = publish
+        self._heart = heart or Heart()
+        # A text is computed whole, however long it is, and takes time by the square of that.
+        self._heart.allow(_LONGEST_SECONDS)
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = False
 
@@ -40,8 +51,12 @@ class EmbeddingEngine:
     def run(self) -> None:
         """Work until stopped."""
         while not self._stopping:
+            self._heart.beat()
             if not self._embedder.has_work:
-                self._inbox.get()()
+                self._heart.rest()
+                command = self._inbox.get()
+                self._heart.begin()
+                command()
             while not self._inbox.empty():
                 self._inbox.get()()
             self._embedder.step(is_beside=False)

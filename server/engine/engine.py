@@ -13,9 +13,10 @@ from server.engine.embedder import Embedder
 from server.engine.embedding import EmbedRequest
 from server.engine.intake import Intake, Masks
 from server.engine.kv_cache import KVCache
-from server.engine.outputs import EngineStats, FinishReason, TokenOutput
+from server.engine.outputs import EngineStats, FinishReason, TokenOutput, reason_for
 from server.engine.params import GenerationRequest
 from server.engine.ports import DecodingContext, TokenTable
+from server.engine.pulse import Heart
 from server.engine.refusal import refusal
 from server.engine.row_pool import RowPool, plain_rows
 from server.engine.sampling.candidates import Floats
@@ -53,11 +54,13 @@ class Engine:
         config: EngineConfig,
         publish: Callable[[list[TokenOutput], EngineStats], None],
         embedder: Embedder,
+        heart: Heart | None = None,
     ) -> None:
         self._context = context
         self._config = config
         self._publish = publish
         self._embedder = embedder
+        self._heart = heart or Heart()
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids)
         self._intake = Intake(tokens, self._token_space, config.context_size, self._deliver)
@@ -124,6 +127,7 @@ class Engine:
 
     def turn(self) -> None:
         """Take in what has arrived, sleeping for it if there is nothing to do; then one step, fenced."""
+        self._heart.beat()
         self._receive()
         self._guarded_step()
         self._embedder.step(is_beside=self._scheduler.has_work)
@@ -153,7 +157,10 @@ class Engine:
         if self._inbox.empty() and not self._has_work:
             for fault in self.audit():
                 log.error("the books do not add up: %s", fault)
-            self._inbox.get()()
+            self._heart.rest()
+            command = self._inbox.get()
+            self._heart.begin()
+            command()
         self._take_in()
 
     def _take_in(self) -> None:
@@ -164,10 +171,12 @@ class Engine:
         try:
             self.step()
             self._num_failed_steps = 0
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
             log.exception("a step failed")
             self._num_failed_steps += 1
-            self._fail_running(f"the engine failed: {error}")
+            self._fail_running(f"the engine failed: {error}", reason_for(error))
             if self._num_failed_steps >= _MAX_FAILED_STEPS:
                 self._finish_all(FinishReason.ERROR, "the engine failed repeatedly")
                 self._flush()
@@ -192,6 +201,8 @@ class Engine:
         self._intake.take(request.id)
         if isinstance(masks, ConstraintError):
             self._refuse(request, str(masks), FinishReason.UNSATISFIABLE)
+        elif isinstance(masks, MemoryError):
+            self._refuse(request, "no memory for its constraint", FinishReason.NO_MEMORY)
         else:
             self._begin(request, masks)
 
@@ -200,7 +211,7 @@ class Engine:
             sequences = self._intake.sequences(request, masks)
         except Exception as error:
             log.exception("a request could not be taken in")
-            self._refuse(request, f"the engine cannot take this request: {error}")
+            self._refuse(request, f"the engine cannot take this request: {error}", reason_for(error))
             return
         self._totals.prompt += len(request.token_ids)
         for sequence in sequences:
@@ -267,9 +278,11 @@ class Engine:
                     break
         except ConstraintError as error:
             self._finish(sequence, FinishReason.UNSATISFIABLE, str(error))
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
             log.exception("a draw failed")
-            self._finish(sequence, FinishReason.ERROR, f"sampling failed: {error}")
+            self._finish(sequence, reason_for(error), f"sampling failed: {error}")
 
     def _append(self, sequence: Sequence, token_id: int) -> bool:
         """Add a token to its sequence and tell the client, or end the sequence; whether it goes on."""
@@ -308,10 +321,10 @@ class Engine:
         for sequence in (*self._scheduler.running, *self._scheduler.waiting):
             self._finish(sequence, reason, error)
 
-    def _fail_running(self, error: str) -> None:
+    def _fail_running(self, error: str, reason: FinishReason) -> None:
         """The memory cannot be trusted: end what runs, forget all cells; what waits stays queued."""
         for sequence in list(self._scheduler.running):
-            self._finish(sequence, FinishReason.ERROR, error)
+            self._finish(sequence, reason, error)
         self._kv_cache.clear()
         self._flush()
 

@@ -16,7 +16,7 @@ from server.engine.token_mask import ConstraintError, MaskFactory, TokenMask
 
 _NONE = np.empty(0, np.int32)
 
-Masks = list[TokenMask] | ConstraintError
+Masks = list[TokenMask] | ConstraintError | MemoryError
 
 
 class Intake:
@@ -127,7 +127,10 @@ class Intake:
             masks: Masks = self._factory.make(request.constraint, request.n)
         except ConstraintError as error:
             masks = error
-        except Exception as error:
+        except MemoryError as error:
+            masks = error
+        # Nothing may keep the request from being told, not even what is no Exception.
+        except BaseException as error:
             masks = ConstraintError(f"it could not be prepared: {error}")
         self._deliver(request, masks)
 

@@ -4,6 +4,7 @@ What is public of a sequence may be shared with all others, the rest among equal
 Rule kept: the tree and llama.cpp's cells change together, so that `num_cells_used` is what is really in use.
 """
 
+import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -268,8 +269,10 @@ class KVCache:
         """Free the id and the cells of an idle sequence, and keep its content if it is worth that."""
         if self._is_worth_parking(seq_id):
             keys = self._tree.tokens(seq_id)
-            if self._lot.needs(keys):
-                self._lot.put(Parked(keys, self._context.save_sequence(seq_id)))
+            # Where there is no memory for a copy, the prompt is computed anew.
+            with contextlib.suppress(MemoryError):
+                if self._lot.needs(keys):
+                    self._lot.put(Parked(keys, self._context.save_sequence(seq_id)))
         self._forget(seq_id)
 
     def _rest(self, seq_id: int) -> None:

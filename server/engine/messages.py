@@ -8,6 +8,7 @@ from server.engine.config import EngineConfig
 from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
 from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.params import GenerationRequest
+from server.engine.pulse import Pulse
 from server.engine.sizing import Sizes
 
 _LENGTH = struct.Struct("<I")
@@ -37,6 +38,10 @@ class Abort(msgspec.Struct, frozen=True, tag=True):
     """End a request."""
 
     request_id: str
+
+
+class Ping(msgspec.Struct, frozen=True, tag=True):
+    """Asks for a sign of life, a Pulse."""
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):
@@ -82,8 +87,8 @@ class Embedded(msgspec.Struct, frozen=True, tag=True):
     outputs: list[EmbedOutput]
 
 
-ToEngine = Load | Submit | Embed | Abort | Stop
-FromEngine = Loaded | Ready | StartFailed | Logged | Stepped | Embedded
+ToEngine = Load | Submit | Embed | Abort | Ping | Stop
+FromEngine = Loaded | Ready | StartFailed | Logged | Stepped | Embedded | Pulse
 
 _encoder = msgspec.msgpack.Encoder()
 to_engine_decoder: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)

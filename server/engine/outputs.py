@@ -9,7 +9,7 @@ class FinishReason(StrEnum):
     """Why a choice ended: the first two are OpenAI's words, the others become errors or nothing.
 
     EXPIRED is the end of one that waited too long for its turn, UNSATISFIABLE of one whose constraint cannot
-    be kept to any further.
+    be kept to any further, NO_MEMORY of one that there was too little memory for.
     """
 
     STOP = "stop"
@@ -18,6 +18,12 @@ class FinishReason(StrEnum):
     ERROR = "error"
     EXPIRED = "expired"
     UNSATISFIABLE = "unsatisfiable"
+    NO_MEMORY = "no_memory"
+
+
+def reason_for(error: BaseException) -> FinishReason:
+    """Why a choice ends that failed with `error`."""
+    return FinishReason.NO_MEMORY if isinstance(error, MemoryError) else FinishReason.ERROR
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
@@ -43,8 +49,8 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """News of one choice: `text` to append, and totals so far.
 
     The last output of a choice has a `finish_reason`, and nothing follows it. `text` never ends inside a
-    character, nor inside what may still become a stop string. `error` is set with FinishReason.ERROR
-    and UNSATISFIABLE alone.
+    character, nor inside what may still become a stop string. `error` is set with FinishReason.ERROR,
+    UNSATISFIABLE and NO_MEMORY alone.
     `num_completion_tokens` counts every token drawn or forced, the end-of-generation token included;
     `num_reasoning_tokens` those of them that were thinking, its markers included. `mirostat_mu` is
     mirostat's state after them, where it draws. `sum_logprob` adds up the log probabilities of the tokens

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from server.engine.embedding_engine import EmbeddingEngine
 from server.engine.embedding_model import first_fault, make_embedder, traits_of
 from server.engine.engine import Engine
 from server.engine.outputs import EngineStats, TokenOutput
+from server.engine.pulse import Heart
 from server.engine.sizing import Sizes, resources, sizes_of
 from server.llama import library
 from server.llama.batch import Batch
@@ -109,7 +111,63 @@ def run_first_prompt(context: Context, batch_size: int) -> None:
     context.clear()
 
 
-def _serve(connection: _Connection, config: EngineConfig) -> None:
+class _Listener:
+    """Takes messages on a thread of its own from the beginning on: it answers while the model is loaded, and
+    the end of the connection is the end of the process, even in the middle of a step.
+    """
+
+    def __init__(self, connection: _Connection, heart: Heart) -> None:
+        self._connection = connection
+        self._heart = heart
+        self._engine: Engine | EmbeddingEngine | None = None
+
+    def start(self) -> None:
+        """Begin to listen."""
+        threading.Thread(target=self._run, name="listener", daemon=True).start()
+
+    def serve(self, engine: Engine | EmbeddingEngine) -> None:
+        """Pass on to this engine from now on."""
+        self._engine = engine
+
+    def _run(self) -> None:
+        try:
+            while True:
+                message = self._connection.receive()
+                if isinstance(message, messages.Ping):
+                    self._connection.send(self._heart.pulse())
+                else:
+                    self._pass_on(message)
+        except BaseException:
+            # An engine that nobody can reach is of no use; it is started anew.
+            log.exception("the engine cannot listen any more")
+            os._exit(1)
+
+    def _pass_on(self, message: messages.ToEngine | None) -> None:
+        engine = self._engine
+        if message is None or engine is None:
+            os._exit(0)
+        match message:
+            case messages.Submit(request):
+                # One that stops has told its end to all, and the parent knows.
+                with contextlib.suppress(RuntimeError):
+                    engine.submit(request)
+            case messages.Embed(request):
+                engine.embed(request)
+            case messages.Abort(request_id):
+                engine.abort(request_id)
+            case _:
+                engine.stop()
+
+
+class _Start(NamedTuple):
+    """What goes through all of a start."""
+
+    connection: _Connection
+    listener: _Listener
+    heart: Heart
+
+
+def _serve(start: _Start, config: EngineConfig) -> None:
     sizes = sizes_of(config, resources())
     config = sizes.config
     for shortage in sizes.shortages:
@@ -129,59 +187,44 @@ def _serve(connection: _Connection, config: EngineConfig) -> None:
             num_spare_rows=config.num_spare_rows,
         )
     except NotGenerativeError:
-        _serve_vectors(connection, model, sizes)
+        _serve_vectors(start, model, sizes)
     else:
-        _serve_text(connection, model, context, sizes)
+        _serve_text(start, model, context, sizes)
         context.close()
     model.close()
 
 
-def _serve_text(connection: _Connection, model: Model, context: Context, sizes: Sizes) -> None:
-    config = sizes.config
+def _serve_text(start: _Start, model: Model, context: Context, sizes: Sizes) -> None:
+    connection, config = start.connection, sizes.config
     connection.send(messages.Loaded())
+    start.heart.begin()
     run_first_prompt(context, config.batch_size)
+    start.heart.beat()
     embedder = make_embedder(model, config, _sender(connection), is_whole=False)
-    engine = Engine(context, model.vocab, config, _Publisher(connection), embedder)
-    _work(connection, engine, sizes, traits_of(model))
+    engine = Engine(context, model.vocab, config, _Publisher(connection), embedder, start.heart)
+    _work(start, engine, sizes, traits_of(model))
 
 
-def _serve_vectors(connection: _Connection, model: Model, sizes: Sizes) -> None:
+def _serve_vectors(start: _Start, model: Model, sizes: Sizes) -> None:
+    connection = start.connection
     connection.send(messages.Loaded())
+    start.heart.begin()
     embedder = make_embedder(model, sizes.config, _sender(connection), is_whole=True)
     if fault := first_fault(model, sizes.config):
         raise FirstPromptError(fault)
-    engine = EmbeddingEngine(embedder, _Publisher(connection))
-    _work(connection, engine, sizes, traits_of(model, can_generate=False))
+    engine = EmbeddingEngine(embedder, _Publisher(connection), start.heart)
+    _work(start, engine, sizes, traits_of(model, can_generate=False))
 
 
 def _sender(connection: _Connection) -> Callable[[list[EmbedOutput]], None]:
     return lambda outputs: connection.send(messages.Embedded(outputs))
 
 
-def _work(
-    connection: _Connection, engine: Engine | EmbeddingEngine, sizes: Sizes, traits: ModelTraits
-) -> None:
-    connection.send(messages.Ready(sizes, library.system_info(), traits))
-    threading.Thread(target=_listen, args=(connection, engine), name="listener", daemon=True).start()
+def _work(start: _Start, engine: Engine | EmbeddingEngine, sizes: Sizes, traits: ModelTraits) -> None:
+    start.listener.serve(engine)
+    start.connection.send(messages.Ready(sizes, library.system_info(), traits))
     garbage.keep()
     engine.run()
-
-
-def _listen(connection: _Connection, engine: Engine | EmbeddingEngine) -> None:
-    """Pass messages on; the end of the connection is the end of the process, even in the middle of a step."""
-    while True:
-        message = connection.receive()
-        match message:
-            case messages.Submit(request):
-                engine.submit(request)
-            case messages.Embed(request):
-                engine.embed(request)
-            case messages.Abort(request_id):
-                engine.abort(request_id)
-            case messages.Stop():
-                engine.stop()
-            case _:
-                os._exit(0)
 
 
 def main() -> int:
@@ -196,14 +239,27 @@ def main() -> int:
     if not isinstance(first, messages.Load):
         return 0
     logging.basicConfig(level=first.log_level, handlers=[_LogSender(connection)])
+    heart = Heart()
+    listener = _Listener(connection, heart)
+    listener.start()
     try:
-        _serve(connection, first.config)
-    except (HeaderError, OSError, ModelLoadError, ContextError, FirstPromptError) as error:
+        _serve(_Start(connection, listener, heart), first.config)
+    except Exception as error:
         # A parent that has given up meanwhile may be what failed here.
         with contextlib.suppress(OSError):
-            connection.send(messages.StartFailed(str(error)))
+            connection.send(messages.StartFailed(_told(error)))
         return 1
     return 0
+
+
+def _told(error: Exception) -> str:
+    """Why the engine cannot serve, on one line."""
+    if isinstance(error, HeaderError | OSError | ModelLoadError | ContextError | FirstPromptError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "there is too little memory to load the model"
+    log.error("the engine failed", exc_info=error)
+    return f"{type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":

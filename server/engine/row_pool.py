@@ -62,7 +62,7 @@ def _draw(tasks: Sequence[Task], futures: dict[Hashable, "Future[int]"]) -> None
     for name, sampler, row in tasks:
         try:
             futures[name].set_result(sampler.sample(row))
-        except Exception as error:
+        except BaseException as error:
             futures[name].set_exception(error)
 
 

@@ -1,5 +1,6 @@
 """Constraints at work: which tokens may come next, for one sequence of one model."""
 
+import contextlib
 import itertools
 import threading
 import time
@@ -18,6 +19,7 @@ from server.engine.params import Constraint
 from server.engine.ports import Mask, TokenTable
 from server.engine.unique_names import UniqueNames
 from server.llama.deep_stack import DeepStack
+from server.panics import contains_panics
 
 # Tokens of a forced run that are handed out at once: a step must not become long for the other streams.
 _MAX_FORCED = 16
@@ -60,11 +62,13 @@ class TokenMask:
         self._forced: deque[int] | None = None
 
     @property
+    @contains_panics
     def is_complete(self) -> bool:
         """Whether the constraint is satisfied and nothing can be added."""
         self._join()
         return self._matcher.is_stopped() and not self._matcher.is_error()
 
+    @contains_panics
     def forbid(self, logits: NDArray[np.float32]) -> NDArray[np.int32] | None:
         """Set the logits [vocab_size] of all tokens that may not come next to minus infinity.
 
@@ -83,6 +87,7 @@ class TokenMask:
         logits[places] = -np.inf
         return None
 
+    @contains_panics
     def admits(self, token_id: int) -> bool:
         """Whether a token may come next, told without working out all others; if so, it is noted.
 
@@ -105,6 +110,7 @@ class TokenMask:
         self._forced = None
         return True
 
+    @contains_panics
     def admits_text(self, head: bytes, token_ids: tuple[int, ...] = ()) -> bool:
         """Whether bytes, in whatever tokens they came, and then tokens may come; if so, they are noted."""
         self._join()
@@ -117,6 +123,7 @@ class TokenMask:
             self._names = self._names.after(text) or self._names
         return True
 
+    @contains_panics
     def forced(self) -> list[int]:
         """The tokens with which text has to go on, as the tokenizer spells it, or the first of them.
 
@@ -135,6 +142,7 @@ class TokenMask:
         are_allowed, places = self._next
         return places.tolist() if are_allowed and len(places) == 1 else []
 
+    @contains_panics
     def reset(self) -> None:
         """Begin anew."""
         self._join()
@@ -199,7 +207,9 @@ class Foresight:
 
 def _prepare(masks: Collection[Mask]) -> None:
     for mask in masks:
-        mask.prepare()
+        # What fails here fails again in the draw of that sequence, and is nothing to the others.
+        with contextlib.suppress(BaseException):
+            mask.prepare()
 
 
 class _Places:
@@ -254,10 +264,12 @@ class MaskFactory:
         self._lock = threading.Lock()
 
     @property
+    @contains_panics
     def space_ids(self) -> NDArray[np.int32]:
         """Tokens of nothing but white space, ascending."""
         return self._read().space_ids
 
+    @contains_panics
     def make(self, constraint: Constraint, count: int) -> list[TokenMask]:
         """A mask for each of `count` sequences; raises ConstraintError if the model cannot satisfy it."""
         with self._lock:

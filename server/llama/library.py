@@ -1,9 +1,12 @@
 """Starts llama.cpp once per process and routes its log into ours."""
 
+import contextlib
 import ctypes
 import functools
 import logging
 import os
+import threading
+from collections.abc import Generator
 from pathlib import Path
 
 import llama_cpp
@@ -34,6 +37,33 @@ class _LogBridge:
         for line in lines:
             if line:
                 log.log(self._level, "%s", line)
+
+
+class _Reasons(logging.Filter):
+    """Holds back the errors that llama.cpp logs on this thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+        self.lines: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take errors, let the rest pass."""
+        if record.levelno < logging.ERROR or record.thread != self._thread:
+            return True
+        self.lines.append(record.getMessage())
+        return False
+
+
+@contextlib.contextmanager
+def reasons() -> Generator[list[str], None, None]:
+    """The errors that llama.cpp logs within the block, for whoever tells of its failure: the first is why."""
+    held = _Reasons()
+    log.addFilter(held)
+    try:
+        yield held.lines
+    finally:
+        log.removeFilter(held)
 
 
 @functools.cache

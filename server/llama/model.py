@@ -68,11 +68,11 @@ class Model:
         # With Intel AMX these buffers corrupt memory on the three-dimensional products of recurrent layers:
         # ggml_backend_amx_mul_mat strides a weight by the index of the sequence in the batch.
         params.use_extra_bufts = use_extra_buffers and not vocab_only and not _is_recurrent(self.path)
-        self._pointer = llama_cpp.llama_model_load_from_file(self.path.encode(), params)
+        with library.reasons() as reasons:
+            self._pointer = llama_cpp.llama_model_load_from_file(self.path.encode(), params)
         if not self._pointer:
-            raise ModelLoadError(
-                f"llama.cpp cannot load {self.path}: not a GGUF file, damaged, or unknown to it"
-            )
+            why = reasons[0] if reasons else "not a GGUF file, damaged, or unknown to it"
+            raise ModelLoadError(f"llama.cpp cannot load {self.path}: {why}")
         self._exit = contextlib.ExitStack()
         self._exit.callback(llama_cpp.llama_model_free, self._pointer)
         if llama_cpp.llama_model_has_encoder(self._pointer):

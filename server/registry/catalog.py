@@ -11,6 +11,7 @@ from server.chat.tool_parsers import FORMATS
 from server.engine.client import AsyncEngine
 from server.engine.config import EngineConfig
 from server.llama.gguf_header import GgufHeader, HeaderError, model_stem, read_header
+from server.llama.model_file import stamp
 from server.loaded_model import TextEngine
 from server.model_files import ModelPathError, find_model
 from server.model_settings import ModelSettings
@@ -168,22 +169,26 @@ def _read_metadata(path: Path) -> Mapping[str, str]:
 
 
 class _ContextReader:
-    """Tells how long a model's texts may be, and reads its file for that only once, if at all."""
+    """Tells how long a model's texts may be, and reads its file for that only when it is another."""
 
     def __init__(self, config: EngineConfig, header: GgufHeader | None) -> None:
         self._config = config
         self._header = header
+        self._stamp = stamp(Path(config.model_path))
         self._found: ContextLength | None = None
 
     def __call__(self) -> ContextLength:
         """The lengths; a file that cannot be read tells none, and is read again the next time."""
-        if self._found is None:
-            try:
+        try:
+            now = stamp(Path(self._config.model_path))
+            if now != self._stamp:
+                self._found, self._header, self._stamp = None, None, now
+            if self._found is None:
                 header = self._header or read_header(self._config.model_path)
-            except (HeaderError, OSError):
-                return ContextLength()
-            size = context_size_of(self._config, header)
-            self._found, self._header = ContextLength(size, header.training_context or None), None
+                size = context_size_of(self._config, header)
+                self._found, self._header = ContextLength(size, header.training_context or None), None
+        except (HeaderError, OSError):
+            return ContextLength()
         return self._found
 
 

@@ -43,6 +43,7 @@ class Entry:
         self.holds_room = False
         self.last_used = 0
         self.num_users = 0
+        self.is_lost = False
         self.idle = asyncio.Event()
         self.idle.set()
         self._waiting: list[asyncio.Future[Lease]] = []
@@ -64,6 +65,14 @@ class Entry:
     def can_be_used(self) -> bool:
         """Whether a request may begin now."""
         return self.model is not None and self.unloading is None
+
+    @property
+    def needs_load(self) -> bool:
+        """Whether the last load failed, or its model had to go because its file changed, and it may be tried
+        again now.
+        """
+        wants = self._retry_at is not None or self.is_lost
+        return wants and self.model is None and self.loading is None and not self.seconds_to_retry
 
     @property
     def is_busy(self) -> bool:
@@ -94,6 +103,7 @@ class Entry:
     def succeed(self, model: LoadedModel) -> None:
         """The load has succeeded; all who waited get the model before anybody could unload it."""
         self.model = model
+        self.is_lost = False
         self._backoff, self._retry_at = _FIRST_BACKOFF, None
         self.last_used = next(_clock)
         for place in self._take_waiting():

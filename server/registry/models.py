@@ -13,12 +13,15 @@ from server.registry.lease import Lease
 from server.registry.offer import ModelOffer
 from server.registry.opening import load
 from server.registry.room import Limits, Occupant, victims
+from server.threads import in_thread, to_the_end
 
 log = logging.getLogger(__name__)
 
 # Advice to clients that waited in vain; a load takes seconds to minutes.
 _RETRY_SECONDS = 5
 LOAD_WAIT_SECONDS = 120.0
+# How often it is looked for what nobody asked for.
+_KEEP_SECONDS = 1.0
 
 
 def may_use(offer: ModelOffer) -> bool:
@@ -54,6 +57,7 @@ class ModelRegistry:
         self._checks: list[Callable[[LoadedModel], None]] = []
         self._has_started = False
         self._is_closed = False
+        self._keeping: asyncio.Task[None] | None = None
 
     @property
     def offers(self) -> tuple[ModelOffer, ...]:
@@ -64,7 +68,9 @@ class ModelRegistry:
     def is_ready(self) -> bool:
         """Whether the models to be preloaded have been, and every loaded one would take a request now."""
         loaded = [entry.model for entry in self._entries if entry.model and entry.can_be_used]
-        return self._has_started and not self._is_closed and all(model.engine.is_ready for model in loaded)
+        missing = any(entry.offer.preload and entry.status is Status.FAILED for entry in self._entries)
+        are_up = self._has_started and not self._is_closed and not missing
+        return are_up and all(model.engine.is_ready for model in loaded)
 
     def add_check(self, check: Callable[[LoadedModel], None]) -> None:
         """Let every model pass `check`, in a thread, before it is used; what it raises fails the load."""
@@ -96,6 +102,7 @@ class ModelRegistry:
         if failures:
             raise failures[0]
         self._has_started = True
+        self._keeping = asyncio.create_task(self._keep(), name="registry")
 
     async def acquire(self, name: str, *, is_patient: bool = False) -> Lease:
         """Hold the model that `name` stands for, loading it first if need be; `Lease.release` must follow.
@@ -143,12 +150,24 @@ class ModelRegistry:
         """End all engines, whoever uses them."""
         self._is_closed = True
         tasks = [task for entry in self._entries for task in (entry.loading, entry.unloading) if task]
+        tasks += [self._keeping] if self._keeping else []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for entry in self._entries:
             entry.refuse(_closing())
         await asyncio.gather(*(self._end(entry) for entry in self._entries))
+
+    async def _keep(self) -> None:
+        """Let models go whose file has changed, and load those again that are to be there always."""
+        while True:
+            await asyncio.sleep(_KEEP_SECONDS)
+            for entry in self._entries:
+                if entry.model is not None and entry.model.engine.is_outdated:
+                    entry.is_lost = True
+                    self._unloading(entry)
+                elif entry.offer.preload and entry.needs_load:
+                    self._loading(entry)
 
     def _find(self, name: str) -> Entry:
         entry = self._by_name.get(name)
@@ -192,7 +211,7 @@ class ModelRegistry:
     async def _estimate(self, entry: Entry) -> None:
         """Find out what a model needs, where it could matter to another."""
         if len(self._entries) > 1:
-            entry.need = await asyncio.to_thread(entry.offer.estimate_need)
+            entry.need = await in_thread(entry.offer.estimate_need)
 
     async def _make_room(self, entry: Entry) -> None:
         """Unload others until the limits allow `entry`; their requests end first. Raises NoRoomError."""
@@ -229,17 +248,22 @@ class ModelRegistry:
             await model.engine.close()
             if entry.num_users == 0 and entry.model is not None:
                 entry.model = None
-                await asyncio.to_thread(model.close)
+                await in_thread(model.close)
 
     async def _checked(self, model: LoadedModel) -> LoadedModel:
         try:
             for check in self._checks:
-                await asyncio.to_thread(check, model)
+                await in_thread(check, model)
         except BaseException:
-            await model.engine.close()
-            model.close()
+            await to_the_end(_discard(model))
             raise
         return model
+
+
+async def _discard(model: LoadedModel) -> None:
+    """End a model that nobody has used."""
+    await model.engine.close()
+    model.close()
 
 
 def _occupant(entry: Entry) -> Occupant:

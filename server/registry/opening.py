@@ -3,18 +3,18 @@
 import asyncio
 import contextlib
 import logging
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from server.chat.template_summary import TemplateSummary
-from server.llama.model import Model, ModelLoadError
+from server.llama.model import Model
 from server.loaded_model import LoadedModel, TextEngine
 from server.model_settings import ModelSettings
 from server.registry.fingerprint import fingerprint
 from server.registry.offer import ModelOffer
 from server.registry.public_prefixes import prefix_ids
 from server.registry.templates import open_templates, sources_of
+from server.threads import in_thread, to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 async def load(offer: ModelOffer) -> LoadedModel:
     """The model, its engine running. Raises what `offer.open` and `TextEngine.start` raise."""
     engine = offer.make_engine()
-    opening = asyncio.create_task(asyncio.to_thread(offer.open, engine))
+    opening = asyncio.create_task(in_thread(offer.open, engine))
     starting = asyncio.create_task(engine.start())
     try:
         await asyncio.wait([opening, starting], return_when=asyncio.FIRST_EXCEPTION)
@@ -30,7 +30,7 @@ async def load(offer: ModelOffer) -> LoadedModel:
         model = await opening
         await starting
     except BaseException:
-        await _undo(engine, opening, starting)
+        await to_the_end(_undo(engine, opening, starting))
         raise
     return model
 
@@ -55,7 +55,7 @@ def open_texts(
     TemplateSyntaxError, or OSError over the template's file.
     """
     with contextlib.ExitStack() as undo:
-        model = _vocabulary(path)
+        model = Model(path, vocab_only=True)
         undo.callback(model.close)
         vocab = model.vocab
         sources = sources_of(settings, model)
@@ -90,34 +90,3 @@ def _tell(name: str, summary: TemplateSummary) -> None:
         )
     for adaptation in summary.adaptations:
         log.info("%s: %s, as its chat template wants it", name, adaptation)
-
-
-def _vocabulary(path: Path) -> Model:
-    """The file without its weights; a refusal says what llama.cpp logged first about it."""
-    reasons = _Reasons()
-    native_log = logging.getLogger("llama.cpp")
-    native_log.addFilter(reasons)
-    try:
-        return Model(path, vocab_only=True)
-    except ModelLoadError as error:
-        if not reasons.lines:
-            raise
-        raise ModelLoadError(f"{error} ({reasons.lines[0]})") from error
-    finally:
-        native_log.removeFilter(reasons)
-
-
-class _Reasons(logging.Filter):
-    """Holds back the errors that llama.cpp logs on this thread; the first is why it failed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._thread = threading.get_ident()
-        self.lines: list[str] = []
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Take errors, let the rest pass."""
-        if record.levelno < logging.ERROR or record.thread != self._thread:
-            return True
-        self.lines.append(record.getMessage())
-        return False

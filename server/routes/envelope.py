@@ -12,11 +12,14 @@ from starlette.routing import BaseRoute
 
 from schemas.errors import ErrorDetail, ErrorResponse
 from server import record
-from server.errors import CaravanError, InvalidRequestError, ServerError
+from server.errors import CaravanError, InvalidRequestError, MemoryShortError, ServerError
 from server.routes import signposts
 from server.routes.encoding import ACCEPTED
 
 log = logging.getLogger(__name__)
+
+# Others may have given memory back by then.
+_RETRY_SECONDS = 5
 
 
 def envelope(error: CaravanError) -> ErrorResponse:
@@ -31,6 +34,7 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     app.add_exception_handler(CaravanError, _answer_error)
     app.add_exception_handler(HTTPException, functools.partial(_answer_http, routes))
     app.add_exception_handler(ClientDisconnect, _answer_nobody)
+    app.add_exception_handler(MemoryError, _answer_shortage)
     app.add_exception_handler(Exception, _answer_fault)
 
 
@@ -64,6 +68,13 @@ async def _answer_http(routes: Sequence[BaseRoute], request: Request, error: Exc
 async def _answer_nobody(_request: Request, _error: Exception) -> Response:
     """A client that left in the middle of its own request."""
     return Response(status_code=HTTPStatus.BAD_REQUEST)
+
+
+async def _answer_shortage(request: Request, _error: Exception) -> Response:
+    """There was no memory for a step of the work on this request, and what it had has been given back."""
+    log.error("%s %s: out of memory", request.method, signposts.shown(request.url.path))
+    message = "The server has too little memory at the moment for this request."
+    return error_response(MemoryShortError(message, retry_after=_RETRY_SECONDS))
 
 
 async def _answer_fault(request: Request, error: Exception) -> Response:

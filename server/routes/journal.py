@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import record
 from server.metrics import Metrics
+from server.panics import contained, is_panic
 from server.record import RequestRecord
 from server.routes.notices import listed
 from server.routes.signposts import shown
@@ -70,6 +71,12 @@ class Journal:
             await self._app(scope, receive, noting)
         except Exception:
             status = HTTPStatus.INTERNAL_SERVER_ERROR
+            raise
+        except BaseException as error:
+            # What is no Exception would pass by the handler that answers in the envelope.
+            if is_panic(error):
+                status = HTTPStatus.INTERNAL_SERVER_ERROR
+                raise contained(error) from error
             raise
         finally:
             self._close(scope, entry, status)

@@ -2,13 +2,13 @@
 
 from http import HTTPStatus
 
-import anyio.to_thread
 from fastapi import APIRouter, HTTPException
 
 from schemas.models import ModelCard, ModelDetails, ModelList, ModelMeta
 from server.registry import ModelOffer, ModelRegistry, may_use
 from server.routes.deps import UseServices
 from server.service.template_details import template_details
+from server.threads import in_thread
 
 router = APIRouter(tags=["models"])
 
@@ -28,20 +28,21 @@ async def get_model(model_id: str, services: UseServices) -> ModelDetails:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     registry, decoding = services.registry, services.decoding
     offer, model = registry.find(model_id), registry.loaded(model_id)
-    metadata = await anyio.to_thread.run_sync(offer.read_metadata) if model is None else model.metadata
+    metadata = await in_thread(offer.read_metadata) if model is None else model.metadata
     template = None if model is None else template_details(model)
     return ModelDetails(
         **(await card(registry, offer)).model_dump(),
         defaults=decoding.shown_defaults(metadata, offer.operator_defaults),
         presets=decoding.shown_presets(),
         chat_template=template,
+        file=None if model is None else model.engine.file_change or "unchanged",
     )
 
 
 async def card(registry: ModelRegistry, offer: ModelOffer) -> ModelCard:
     """A model as lists show it."""
     model = registry.loaded(offer.id)
-    context = await anyio.to_thread.run_sync(offer.read_context)
+    context = await in_thread(offer.read_context)
     size = context.size if model is None else model.context_size
     return ModelCard(
         id=offer.id,

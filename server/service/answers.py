@@ -4,8 +4,6 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
-import anyio.to_thread
-
 from schemas.common import FinishReason
 from server import record
 from server.engine.outputs import FinishReason as EngineFinishReason
@@ -19,6 +17,7 @@ from server.service.obfuscation import padded_chunk
 from server.service.plan import Plan
 from server.service.told import NOTHING, Told
 from server.service.wire import to_json
+from server.threads import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -123,13 +122,13 @@ class Answer:
 async def judge(verdict: Verdict | None, model_id: str, said: Said, last: TokenOutput) -> None:
     """Hold what has ended by itself against what binds it. Raises BrokenConstraintError."""
     if verdict is not None and last.finish_reason is EngineFinishReason.STOP:
-        _tell(await anyio.to_thread.run_sync(verdict.fault, said), model_id, last.request_id)
+        _tell(await in_thread(verdict.fault, said), model_id, last.request_id)
 
 
 async def judge_call(verdict: Verdict | None, model_id: str, call: SaidCall, now: TokenOutput) -> None:
     """The same of a call that is complete by `now`."""
     if verdict is not None:
-        _tell(await anyio.to_thread.run_sync(verdict.fault_of_call, call), model_id, now.request_id)
+        _tell(await in_thread(verdict.fault_of_call, call), model_id, now.request_id)
 
 
 def _tell(fault: str | None, model_id: str, request_id: str) -> None:

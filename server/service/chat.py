@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from functools import partial
 
-import anyio.to_thread
-
 from schemas.chat import ChatCompletionRequest, ChatFinishReason
 from server.errors import InvalidRequestError
 from server.loaded_model import LoadedModel
@@ -29,6 +27,7 @@ from server.service.scoring import Scoring, refuse_streamed_scores
 from server.service.settled import Settled
 from server.service.thinking import Thinking, thinking
 from server.service.tool_request import Choice, ToolRequest
+from server.threads import in_thread
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class ChatService:
     async def outlook(self, request: ChatCompletionRequest) -> Settled:
         """The decoding of a request whose model need not be loaded; refuses what it can by then."""
         offer = self._registry.find(request.model)
-        metadata = await anyio.to_thread.run_sync(offer.read_metadata)
+        metadata = await in_thread(offer.read_metadata)
         return self._decoding.outlook(request, metadata, offer.operator_defaults)
 
     async def prepare(
@@ -96,7 +95,7 @@ class ChatService:
     ) -> PreparedChat:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
-        read = await anyio.to_thread.run_sync(self._read, model, request, limiter=model.threads)
+        read = await in_thread(self._read, model, request, limiter=model.threads)
         compiled = await self._constraints.compile(request, model.vocab)
         calls = await self._calls(model, read.tools, compiled)
         bound = constraint(compiled) if calls is None else calls.constraint

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
-import anyio.to_thread
-
 from schemas.completions import CompletionRequest, Prompt
 from server.errors import InvalidRequestError
 from server.loaded_model import LoadedModel
@@ -24,6 +22,7 @@ from server.service.prompt_rules import PromptRules, refuse_suffix
 from server.service.prompts import check_generates, checked_ids, tokenized
 from server.service.sampling import Decoding
 from server.service.scoring import Echo, ReadPrompt, Scoring, refuse_streamed_scores
+from server.threads import in_thread
 
 DEFAULT_MAX_TOKENS = 16
 
@@ -44,7 +43,7 @@ class CompletionService:
     async def _prepare(self, request: CompletionRequest, model: LoadedModel) -> Answer:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
         with_usage = sampling.wants_usage_chunk(request)
-        plan, prompts, scoring = await anyio.to_thread.run_sync(self._read, model, request)
+        plan, prompts, scoring = await in_thread(self._read, model, request)
         compiled = await self._constraints.compile(request, model.vocab)
         guidance = Guidance(
             constraint=constraint(compiled),

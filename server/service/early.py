@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+from server.threads import to_the_end
+
 
 async def fail_early(task: asyncio.Future[Any], seconds: float) -> None:
     """Wait until the work is done or `seconds` are over; what it failed with until then is raised here."""
@@ -14,6 +16,6 @@ async def fail_early(task: asyncio.Future[Any], seconds: float) -> None:
 async def give_up(task: asyncio.Future[Any]) -> None:
     """Cancel the work and wait for its end, whatever it is."""
     task.cancel()
-    await asyncio.wait([task])
+    await to_the_end(asyncio.wait([task]))
     if not task.cancelled():
         task.exception()

@@ -4,7 +4,6 @@ import base64
 import contextlib
 import uuid
 
-import anyio.to_thread
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from server.registry import ModelRegistry
 from server.service import prompts
 from server.service.completions import named
 from server.service.prompt_rules import PromptRules
+from server.threads import in_thread
 
 
 class EmbeddingService:
@@ -30,7 +30,7 @@ class EmbeddingService:
         """The JSON of the answer; cancelling it aborts the work in the engine."""
         async with self._registry.holding(request.model) as model:
             pooling = _pooling(request, model.engine.traits)
-            inputs = await anyio.to_thread.run_sync(_inputs, model, request)
+            inputs = await in_thread(_inputs, model, request)
             num_tokens = sum(map(len, inputs))
             entry = record.current()
             entry.model = model.id
@@ -40,7 +40,7 @@ class EmbeddingService:
             async with contextlib.aclosing(model.engine.embed(wanted)) as outputs:
                 async for output in outputs:
                     vectors[output.index] = output.vector
-        return await anyio.to_thread.run_sync(_answer, request, vectors, num_tokens)
+        return await in_thread(_answer, request, vectors, num_tokens)
 
 
 def _pooling(request: EmbeddingRequest, traits: ModelTraits) -> Pooling:

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-import anyio
 import msgspec
 
 from schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
@@ -15,6 +14,7 @@ from server.engine.params import AnswerLayout, Constraint, GenerationRequest, Re
 from server.loaded_model import LoadedModel
 from server.service.early import fail_early, give_up
 from server.service.scoring import Scoring
+from server.threads import to_the_end
 
 Outputs = AsyncGenerator[TokenOutput, None]
 
@@ -100,10 +100,12 @@ class Generation:
     async def aclose(self) -> None:
         """End the run in the engine, if it has not ended."""
         # A cancelled caller would be cancelled again at the first wait here, and leave the run behind.
-        with anyio.CancelScope(shield=True):
-            if self._first is not None:
-                await give_up(self._first)
-            await self._outputs.aclose()
+        await to_the_end(self._close())
+
+    async def _close(self) -> None:
+        if self._first is not None:
+            await give_up(self._first)
+        await self._outputs.aclose()
         self._record.close(self._cached_tokens())
 
     def usage(self) -> Usage:

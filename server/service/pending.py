@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
-import anyio
-
 from server import record
 from server.loaded_model import LoadedModel
 from server.registry import Lease, ModelRegistry
 from server.service.answers import Answer
 from server.service.early import fail_early, give_up
+from server.threads import to_the_end
 
 
 class PendingAnswer:
@@ -59,13 +58,15 @@ class PendingAnswer:
 
     async def aclose(self) -> None:
         """End the run in the engine, if it has not ended, and let the model go."""
-        with anyio.CancelScope(shield=True):
-            if self._opening is not None:
-                await give_up(self._opening)
-            if self._answer is not None:
-                await self._answer.aclose()
-            if self._lease is not None:
-                self._lease.release()
+        await to_the_end(self._close())
+
+    async def _close(self) -> None:
+        if self._opening is not None:
+            await give_up(self._opening)
+        if self._answer is not None:
+            await self._answer.aclose()
+        if self._lease is not None:
+            self._lease.release()
 
     async def _prepared(self) -> Answer:
         self._lease = await self._registry.acquire(self._name)

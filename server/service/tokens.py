@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import anyio
-import anyio.to_thread
 import msgspec
 
 from schemas.tokenize import (
@@ -22,6 +21,7 @@ from server.registry import ModelRegistry
 from server.service import prompts
 from server.service.chat_prompt import rendered
 from server.service.wire import to_json
+from server.threads import in_thread
 
 T = TypeVar("T", TokenizeRequest, DetokenizeRequest, ApplyTemplateRequest)
 
@@ -54,7 +54,7 @@ class TokenService:
         async with self._registry.holding(request.model) as model:
             record.current().model = model.id
             threads = self._threads.setdefault(model, anyio.CapacityLimiter(_MAX_THREADS))
-            return await anyio.to_thread.run_sync(work, model, request, limiter=threads)
+            return await in_thread(work, model, request, limiter=threads)
 
 
 def _tokenize(model: LoadedModel, request: TokenizeRequest) -> bytes:

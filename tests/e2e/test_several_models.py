@@ -223,7 +223,7 @@ def test_loading_and_unloading_by_hand(several: Several) -> None:
     assert several.administer("none", "load").status_code == 404
     foreign = several.administer("a", "unload", headers={"Origin": "https://example.org"})
     assert foreign.status_code == 403
-    assert ErrorResponse.model_validate_json(foreign.content).error.code == "permission_denied"
+    assert ErrorResponse.model_validate_json(foreign.content).error.code == "origin_not_allowed"
     assert several.status("a") == "loaded"
     paths = several.client.get("/openapi.json").json()["paths"]
     assert {"/admin/models/{model_id}/load", "/admin/models/{model_id}/unload"} <= set(paths)

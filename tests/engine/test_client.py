@@ -15,18 +15,19 @@ from server.engine.client import AsyncEngine
 from server.engine.config import EngineConfig
 from server.engine.outputs import FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
+from server.engine.watchdog import WatchLimits
 from server.errors import EngineFailedError, EngineUnavailableError, OverloadedError
 from tests.conftest import TinyModels
 from tests.engine.harness import request
 
 
 @asynccontextmanager
-async def engine_on(path: Path, **options: float) -> AsyncIterator[AsyncEngine]:
+async def engine_on(path: Path, watch: WatchLimits | None = None) -> AsyncIterator[AsyncEngine]:
     """A started engine with small sizes; ended in any case."""
     config = EngineConfig(
         model_path=str(path), context_size=512, num_cells=2048, num_threads=1, max_running=32
     )
-    engine = AsyncEngine(config, **options)
+    engine = AsyncEngine(config, watch=watch)
     try:
         await engine.start()
         yield engine
@@ -45,9 +46,9 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def run(test: Callable[[AsyncEngine], Awaitable[None]], path: Path, **options: float) -> None:
+def run(test: Callable[[AsyncEngine], Awaitable[None]], path: Path, watch: WatchLimits | None = None) -> None:
     async def main() -> None:
-        async with asyncio.timeout(120), engine_on(path, **options) as engine:
+        async with asyncio.timeout(120), engine_on(path, watch) as engine:
             await test(engine)
 
     asyncio.run(main())
@@ -154,7 +155,7 @@ def test_an_engine_that_hangs_is_replaced(tiny_models: TinyModels, monkeypatch: 
         await until(lambda: engine.is_ready)
         await collect(engine, request("again", range(20, 60), max_tokens=1))
 
-    run(test, tiny_models["llama"], stall_seconds=2.0)
+    run(test, tiny_models["llama"], WatchLimits(tick_seconds=0.1))
 
 
 def test_a_file_that_is_no_model_is_one_clear_error(tmp_path: Path) -> None:

@@ -171,7 +171,11 @@ def test_models(client: TestClient) -> None:
     listed = client.get("/v1/models").json()
     assert listed["object"] == "list"
     for card in (*listed["data"], client.get("/v1/models/fake").json()):
-        check(text_types.Model, card, beyond=("status", "defaults", "presets", "chat_template", *LENGTHS))
+        check(
+            text_types.Model,
+            card,
+            beyond=("status", "defaults", "presets", "chat_template", "file", *LENGTHS),
+        )
 
 
 def test_errors(client: TestClient, engine: ScriptedEngine) -> None:

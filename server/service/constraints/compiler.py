@@ -1,5 +1,6 @@
 """Constraints of requests into grammars: checked and compiled beside the event loop, in bounded time."""
 
+import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
@@ -16,6 +17,7 @@ from server.engine.params import Constraint, SamplingParams
 from server.errors import InvalidRequestError
 from server.json_pointer import pointer
 from server.loaded_model import TextVocab
+from server.panics import PanicError
 from server.service.constraints.calls import BoundCalls, Calls
 from server.service.constraints.json_judge import JsonJudge
 from server.service.constraints.lane import Compiling, Lane
@@ -92,6 +94,8 @@ class ConstraintCompiler:
         except (GrammarError, SchemaError) as error:
             # The same failure may be told to several requests, under different names of the field.
             raise _refusal(request, _complaint(error)) from error
+        except PanicError as error:
+            raise _refusal(request, "cannot be compiled") from error
         _tell(tuple(f"{request.param}{place}" for place in compiled.unenforced))
         # Others may have named it in another field; so a place says nothing of the field.
         return replace(compiled, constraint=msgspec.structs.replace(compiled.constraint, param=request.param))
@@ -107,6 +111,9 @@ class ConstraintCompiler:
         except TimeoutError:
             message = f"'{calls.param}' take longer than {self._seconds:g} s to compile."
             raise InvalidRequestError(message, param=calls.param, code="invalid_constraint") from None
+        except PanicError as error:
+            message = f"'{calls.param}' cannot be compiled."
+            raise InvalidRequestError(message, param=calls.param, code="invalid_constraint") from error
         _tell(made.unenforced)
         return replace(made, constraint=msgspec.structs.replace(made.constraint, param=calls.param))
 
@@ -122,7 +129,13 @@ class ConstraintCompiler:
             if len(self._kept) > _NUM_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
-        return cast(T, await compiling.result(self._seconds))
+        try:
+            return cast(T, await compiling.result(self._seconds))
+        except (TimeoutError, asyncio.CancelledError):
+            # The thread reads a vocabulary that is freed once the request has let its model go.
+            if names is not None:
+                await compiling.ended()
+            raise
 
 
 def _compiled(grammars: GrammarCompiler, request: Wanted, names: TextVocab | None) -> Compiled:

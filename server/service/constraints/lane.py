@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from server.engine.grammar import GrammarCompiler
+from server.panics import contains_panics
+from server.threads import to_the_end
 
 T = TypeVar("T")
 
@@ -27,6 +29,10 @@ class Compiling(Generic[T]):
         await self._begun.wait()
         return await asyncio.wait_for(asyncio.shield(self._future), seconds)
 
+    async def ended(self) -> None:
+        """Wait until the thread is done with it, whatever it comes to."""
+        await to_the_end(asyncio.wait([self._future]))
+
 
 class Lane:
     """Belongs to one event loop."""
@@ -39,6 +45,7 @@ class Lane:
         """Call `work` on the thread after all that came before."""
         loop, begun = asyncio.get_running_loop(), asyncio.Event()
 
+        @contains_panics
         def run() -> T:
             loop.call_soon_threadsafe(begun.set)
             return work(self._grammars)

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
-import anyio
-
 from schemas.responses_events import ErrorEvent
 from server import record
 from server.errors import CaravanError
@@ -13,6 +11,7 @@ from server.service.early import fail_early, give_up
 from server.service.obfuscation import padded_event
 from server.service.responses.run import ResponseRun
 from server.service.wire import to_event
+from server.threads import to_the_end
 
 
 class Background:
@@ -109,11 +108,13 @@ class ResponseAnswer:
 
     async def aclose(self) -> None:
         """End the run, unless it goes on alone."""
-        with anyio.CancelScope(shield=True):
-            if self._opening is not None:
-                await give_up(self._opening)
-            if self._background is None:
-                await self._run.aclose()
+        await to_the_end(self._close())
+
+    async def _close(self) -> None:
+        if self._opening is not None:
+            await give_up(self._opening)
+        if self._background is None:
+            await self._run.aclose()
 
     async def _begin(self, seconds: float | None) -> None:
         loop = asyncio.get_running_loop()

@@ -4,9 +4,6 @@ import logging
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 
-import anyio
-import anyio.to_thread
-
 from schemas.responses import Response, ResponseRequest
 from schemas.responses_events import Event
 from schemas.responses_items import InputMessage, Item, ItemReference
@@ -27,6 +24,7 @@ from server.service.responses.store import MissingResponseError, Row
 from server.service.responses.translation import Translation, translate
 from server.service.responses.writer import ResponseWriter
 from server.service.wire import to_event
+from server.threads import in_thread, to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +73,7 @@ class ResponseRun:
         items = [*await self._history(), *await self._own_items()]
         self._registry.find(self.request.model)
         record.current().requested_model = self.request.model
-        self._translation = await anyio.to_thread.run_sync(self._translated, items)
+        self._translation = await in_thread(self._translated, items)
 
     async def prepare(self, *, is_patient: bool = False) -> None:
         """What else can refuse the request happens here; nothing has reached the engine yet.
@@ -167,16 +165,18 @@ class ResponseRun:
 
     async def aclose(self, fault: CaravanError | None = None) -> None:
         """End the run and let the model go. If it has not ended, it is cancelled, or failed by `fault`."""
-        with anyio.CancelScope(shield=True):
-            if self._prepared is not None:
-                await self._prepared.generation.aclose()
-            if self._is_kept and not self._has_ended:
-                self._has_ended = True
-                writer = self._following
-                self._sent(writer.cancel() if fault is None else writer.fail(fault))
-                await self._keep_outcome()
-            if self._lease is not None:
-                self._lease.release()
+        await to_the_end(self._close(fault))
+
+    async def _close(self, fault: CaravanError | None) -> None:
+        if self._prepared is not None:
+            await self._prepared.generation.aclose()
+        if self._is_kept and not self._has_ended:
+            self._has_ended = True
+            writer = self._following
+            self._sent(writer.cancel() if fault is None else writer.fail(fault))
+            await self._keep_outcome()
+        if self._lease is not None:
+            self._lease.release()
 
     @property
     def _following(self) -> ResponseWriter:
@@ -219,7 +219,7 @@ class ResponseRun:
             raise InvalidRequestError(
                 f"'{HISTORY}' names a response that is still being made.", param=HISTORY, code="invalid_value"
             )
-        return [Placed(HISTORY, item) for item in await anyio.to_thread.run_sync(read_rows, rows)]
+        return [Placed(HISTORY, item) for item in await in_thread(read_rows, rows)]
 
     async def _own_items(self) -> list[Placed]:
         """The items of the request, references resolved."""

@@ -37,11 +37,12 @@ WITH RECURSIVE chain (id, previous_id, depth) AS (
     WHERE r.owner = :owner AND depth < :deepest)
 """
 # No value of a request is a part of these texts.
-_ANCESTORS = f"{_CHAIN} SELECT * FROM chain ORDER BY depth DESC"  # noqa: S608
-_TOUCH = f"{_CHAIN} UPDATE responses SET used_at = :now WHERE id IN (SELECT id FROM chain)"  # noqa: S608
+_ANCESTORS = f"{_CHAIN} SELECT * FROM chain ORDER BY depth DESC"  # noqa: S608  # nosec B608
+_TOUCH = f"""{_CHAIN}
+UPDATE responses SET used_at = :now WHERE id IN (SELECT id FROM chain)"""  # noqa: S608  # nosec B608
 _HISTORY = f"""{_CHAIN}
 SELECT i.body FROM chain JOIN items i ON i.response_id = chain.id
-ORDER BY chain.depth DESC, i.is_output, i.position"""  # noqa: S608
+ORDER BY chain.depth DESC, i.is_output, i.position"""  # noqa: S608  # nosec B608
 _FAULT = {"code": "server_error", "message": "The server ended before the response was complete."}
 
 

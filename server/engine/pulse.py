@@ -1,0 +1,71 @@
+"""What the engine's thread is at, noted by itself and told by another: the one that hangs cannot answer."""
+
+import time
+
+import msgspec
+
+# One step may take so many times as long as the longest before it, and always so many seconds. Before the
+# first stands that of a first prompt; then steps grow with contexts, and none is many times the last.
+_GROWTH = 20.0
+_LEAST_SECONDS = 10.0
+
+
+class Pulse(msgspec.Struct, frozen=True, tag=True):
+    """The engine is in turn number `turn`, or waits for work where it is not `is_busy`.
+
+    A turn that works for longer than `allowance` seconds will not end. `cpu_seconds` is what the whole
+    process has used of processors.
+    """
+
+    turn: int
+    is_busy: bool
+    allowance: float
+    cpu_seconds: float
+
+
+class Heart:
+    """Written by the engine's thread, read by any. Times count as far as the process got to work in them: a
+    machine that is busy with others, or reads weights from its disk, does not make a step longer.
+    """
+
+    def __init__(self) -> None:
+        self._turn = 0
+        self._is_busy = True
+        self._longest = 0.0
+        self._least = _LEAST_SECONDS
+        self._since = (time.monotonic(), time.process_time())
+
+    def begin(self) -> None:
+        """Something else is begun that is no step, such as to load the model."""
+        self._turn += 1
+        self._is_busy = True
+        self._since = (time.monotonic(), time.process_time())
+
+    def beat(self) -> None:
+        """A step has ended, and another is begun."""
+        self._note()
+        self.begin()
+
+    def rest(self) -> None:
+        """A step has ended, and there is nothing to do."""
+        self._note()
+        self._is_busy = False
+
+    def allow(self, seconds: float) -> None:
+        """Let any step take so long: for those whose length says nothing about the next."""
+        self._least = max(self._least, seconds)
+
+    def pulse(self) -> Pulse:
+        """How things stand."""
+        return Pulse(
+            turn=self._turn,
+            is_busy=self._is_busy,
+            allowance=max(self._least, _GROWTH * self._longest),
+            cpu_seconds=time.process_time(),
+        )
+
+    def _note(self) -> None:
+        if self._is_busy:
+            began, used = self._since
+            spent = min(time.monotonic() - began, time.process_time() - used)
+            self._longest = max(self._longest, spent)

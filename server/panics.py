@@ -1,0 +1,40 @@
+"""Panics of libraries in Rust, which Python gets as exceptions that are none of `Exception`'s.
+
+What catches `Exception` to go on would let them through, and everything would end with one request.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class PanicError(Exception):
+    """Code in Rust failed where it never should. What it worked on is not to be used again."""
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether this is a panic. Each library has a class of its own for them, and shows it to nobody."""
+    return type(error).__name__ == "PanicException"
+
+
+def contained(error: BaseException) -> BaseException:
+    """The error itself, or an ordinary one in the place of a panic."""
+    return PanicError(f"a library panicked: {error}") if is_panic(error) else error
+
+
+def contains_panics(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorates what calls into Rust: it raises PanicError for a panic."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            if is_panic(error):
+                raise contained(error) from error
+            raise
+
+    return guarded
