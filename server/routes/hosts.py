@@ -9,8 +9,11 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?", re.ASCII)
 _PORTS = {"http": 80, "https": 443}
 # By which containers call the machine that they run on.
 _CONTAINERS_HOSTS = frozenset({"host.docker.internal", "host.containers.internal"})
-# What is under these names, no public server of names can answer for.
-_PRIVATE = (".local", ".internal", ".lan", ".home.arpa", ".svc")
+# What is under these names, no public server of names answers for (RFC 6762, appendix G; RFC 8375).
+_PRIVATE = (
+    *(".local", ".localdomain", ".internal", ".intranet", ".private", ".corp", ".home", ".lan"),
+    *(".home.arpa", ".svc"),
+)
 
 Place = tuple[str, int]
 

@@ -17,7 +17,16 @@ STRANGE = [
     "[::1",
     ":80",
 ]
-NEAR = ["box", "box:8000", "box.local", "caravan.apps.svc.cluster.local", "192.168.1.7:8000", "[fd00::7]"]
+NEAR = [
+    "box",
+    "box:8000",
+    "box.local",
+    "box.home",
+    "box.home.arpa",
+    "caravan.apps.svc.cluster.local",
+    "192.168.1.7:8000",
+    "[fd00::7]",
+]
 
 
 @pytest.mark.parametrize("bound", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "::", "192.168.1.5"])
