@@ -216,6 +216,19 @@ class Settings(ModelOptions, BaseSettings):
     body_seconds: float = Field(
         default=60.0, gt=0, allow_inf_nan=False, description="How long a request's body may take to arrive."
     )
+    max_held_bytes: ByteSize = Field(
+        default=ByteSize(256 * 1024**2),
+        gt=0,
+        description="Most memory for the bodies of all requests at once, such as 256MiB; beyond it slow "
+        "senders make room, and others get a 503.",
+    )
+    write_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="How long a client may read nothing of an answer that waits for it, or less than 64 KiB "
+        "of a long one, before it is given up.",
+    )
     strict_fields: bool = Field(
         default=False,
         description="Refuse request fields that nobody knows, and tools that only others have, instead of "

@@ -8,13 +8,11 @@ import socket
 from collections.abc import Generator
 from types import FrameType
 
-import uvicorn
-
 from server.app import create_app
 from server.auth.keys import KeyFileError
 from server.machine import allow_files
 from server.net.tls import TlsError, server_context
-from server.net.web_config import web_config
+from server.net.web_config import WebConfig, web_config
 from server.net.web_server import WebServer
 from server.registry import ModelRegistry
 from server.routes.deps import Services
@@ -40,7 +38,7 @@ class AppServer(WebServer):
 
     def __init__(
         self,
-        config: uvicorn.Config,
+        config: WebConfig,
         registry: ModelRegistry,
         services: Services,
         settings: Settings,

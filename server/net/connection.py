@@ -1,6 +1,9 @@
-"""One client's connection: heads of requests that are late, large or no HTTP end it, and nobody else's."""
+"""One client's connection: what is late, large or no HTTP in its requests ends it, and so does an answer that
+nobody reads; others go on.
+"""
 
 import asyncio
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +22,7 @@ from server.errors import (
     OverloadedError,
     RequestTimeoutError,
 )
-from server.net.crowd import Crowd
+from server.net.crowd import Crowd, State
 from server.net.last_words import LastWords
 from server.net.parser import MAX_HEADERS, Parser
 from server.routes.envelope import envelope
@@ -28,14 +31,21 @@ from server.routes.envelope import envelope
 # with it what the client has not read yet.
 _LINGER_SECONDS = 2.0
 _RETRY_SECONDS = 1
+# What the system keeps of an answer before it is sent. More would only hide for longer that nobody reads.
+_UNSENT_BYTES = 65536
+# What a client has to take of an answer that waits for it, each time that its patience runs out.
+_LEAST_BYTES = 65536
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionLimits:
-    """What a client may take before its request has begun. Heads are counted in bytes, line ends included."""
+    """What a client may take: bytes and seconds of a request's head, line ends included, and the seconds in
+    which it has to read something of an answer that waits for it.
+    """
 
     max_head_bytes: int
     head_seconds: float
+    write_seconds: float
 
 
 class Connection(H11Protocol):
@@ -61,21 +71,37 @@ class Connection(H11Protocol):
         self._count_error = count_error
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._give_up: Callable[[], object] | None = None
         self._last_words: LastWords | None = None
         self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin (asyncio's protocol)."""
         super().connection_made(transport)
-        if self._crowd.admit(self):
+        is_admitted = self._give_up is not None or self._crowd.admit(self)
+        self._give_up = None
+        _tell_unread(transport)
+        if is_admitted:
             self._await_head()
         else:
             self._refuse(OverloadedError("The server has too many connections.", retry_after=_RETRY_SECONDS))
 
+    def begin_handshake(self, give_up: Callable[[], object]) -> bool:
+        """Count before there is a connection, which `give_up` ends; False where there are too many."""
+        self._give_up = give_up
+        return self._crowd.admit(self)
+
+    def end_handshake(self) -> None:
+        """Count no longer, if no connection came of it."""
+        if self._give_up is not None:
+            self._crowd.forget(self)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """End (asyncio's protocol)."""
         self._crowd.forget(self)
-        for timer in (self._head_timer, self._linger_timer, self.timeout_keep_alive_task):
+        timers = (self._head_timer, self._linger_timer, self._write_timer, self.timeout_keep_alive_task)
+        for timer in timers:
             if timer is not None:
                 timer.cancel()
         if self._last_words is not None:
@@ -88,6 +114,21 @@ class Connection(H11Protocol):
             return
         super().data_received(data)
         self._watch_head()
+        self._note_turn()
+
+    def pause_writing(self) -> None:
+        """Wait until the client has read what it has been sent (asyncio's protocol)."""
+        super().pause_writing()
+        self._note_turn()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        """Go on (asyncio's protocol)."""
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+        self._note_turn()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Let a client that has sent all it will have its answer, if it is owed one (asyncio's protocol)."""
@@ -128,15 +169,44 @@ class Connection(H11Protocol):
         elif self.conn.their_state is h11.SEND_BODY:
             self._unset_keepalive_if_required()
             self._linger()
-        elif self.conn.their_state is h11.IDLE:
-            self._crowd.rest(self)
+        self._note_turn()
 
     def give_way(self) -> None:
-        """Close a connection without a request, for a newcomer."""
+        """Close at once, for a newcomer; a client that is still sending is told why, if it listens."""
+        if self._give_up is not None:
+            self._give_up()
+            return
+        if self.conn.their_state is h11.SEND_BODY and not self._is_refused:
+            message = "The server needs the connections of slow clients for others."
+            self._refuse(OverloadedError(message, retry_after=_RETRY_SECONDS))
         self.transport.abort()
 
     def _ask(self) -> None:
         self.transport.write(self.conn.send_nothing() or b"")
+
+    def _note_turn(self) -> None:
+        """Tell the others whose turn it is on this connection."""
+        if self.transport.is_closing() or self._is_refused or self._linger_timer is not None:
+            state = State.LEAVING
+        elif self.flow.write_paused or self.conn.their_state is h11.SEND_BODY:
+            state = State.CLIENT
+        elif self.conn.their_state is h11.IDLE:
+            state = State.RESTING
+        else:
+            state = State.SERVER
+        self._crowd.note(self, state)
+
+    def _await_reader(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._write_timer = self.loop.call_later(self._limits.write_seconds, self._reader_is_late, left)
+
+    def _reader_is_late(self, left: int) -> None:
+        """End the connection, and with it the work for its answer, unless enough has been read meanwhile."""
+        if self.transport.get_write_buffer_size() > left - _LEAST_BYTES:
+            self._count_error("write_timeout")
+            self.transport.abort()
+        else:
+            self._await_reader()
 
     def _watch_head(self) -> None:
         """After each piece of data: a head is waited for, or there is none to wait for any more."""
@@ -144,13 +214,11 @@ class Connection(H11Protocol):
             if self._linger_timer is not None:
                 self._linger_timer.cancel()
                 self._linger_timer = None
-                self._crowd.rest(self)
             if self._head_timer is None:
                 self._await_head()
         elif self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-            self._crowd.work(self)
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self._limits.head_seconds, self._head_is_late)
@@ -178,6 +246,7 @@ class Connection(H11Protocol):
             self._linger()
         else:
             self.transport.close()
+        self._note_turn()
 
     def _answer(self, error: CaravanError) -> None:
         body = envelope(error).model_dump_json().encode()
@@ -198,3 +267,12 @@ class Connection(H11Protocol):
 
     def _linger(self) -> None:
         self._linger_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+
+def _tell_unread(transport: asyncio.Transport) -> None:
+    """Have the transport say as soon as the client does not read as fast as it is written to."""
+    transport.set_write_buffer_limits(high=1)
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    opened = transport.get_extra_info("socket")
+    if option is not None and opened.family in (socket.AF_INET, socket.AF_INET6):
+        opened.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_BYTES)

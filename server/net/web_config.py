@@ -16,6 +16,12 @@ from server.settings import Settings
 _DRAIN_SECONDS = 10
 
 
+class WebConfig(uvicorn.Config):
+    """uvicorn's own, and the crowd of its connections."""
+
+    crowd: Crowd
+
+
 def web_config(
     app: Callable[..., Any],
     settings: Settings,
@@ -23,11 +29,16 @@ def web_config(
     max_connections: int,
     count_error: Callable[[str | None], object],
     tls: ssl.SSLContext | None = None,
-) -> uvicorn.Config:
+) -> WebConfig:
     """Serve `app` within the limits of the settings; `count_error` is told codes of what no route refused."""
-    limits = ConnectionLimits(max_head_bytes=settings.max_header_bytes, head_seconds=settings.head_seconds)
-    connection = functools.partial(Connection, limits, Crowd(max_connections), count_error)
-    return uvicorn.Config(
+    limits = ConnectionLimits(
+        max_head_bytes=settings.max_header_bytes,
+        head_seconds=settings.head_seconds,
+        write_seconds=settings.write_seconds,
+    )
+    crowd = Crowd(max_connections)
+    connection = functools.partial(Connection, limits, crowd, count_error)
+    config = WebConfig(
         app,
         # It is called, as a class is, and fractions of seconds are fine.
         http=connection,  # type: ignore[arg-type]
@@ -40,3 +51,5 @@ def web_config(
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds) + _DRAIN_SECONDS,
     )
+    config.crowd = crowd
+    return config

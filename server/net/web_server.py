@@ -1,43 +1,51 @@
 """uvicorn's server, listening as this one does."""
 
 import asyncio
-import functools
 import socket
 import sys
+from collections.abc import Callable
+from typing import cast
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from server.net.connection import Connection
+from server.net.listener import Listener
+from server.net.web_config import WebConfig
+
 
 class WebServer(uvicorn.Server):
-    """Serves on sockets that are handed to it. A TLS handshake may take `handshake_seconds`: until it is
-    done, no limit on connections knows of the client.
-    """
+    """Serves on sockets that are handed to it. A TLS handshake may take `handshake_seconds`."""
 
-    def __init__(self, config: uvicorn.Config, *, handshake_seconds: float) -> None:
+    config: WebConfig
+
+    def __init__(self, config: WebConfig, *, handshake_seconds: float) -> None:
         super().__init__(config)
         self._handshake_seconds = handshake_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the app and listen; uvicorn's own version knows no limit of time for handshakes."""
+        """Start the app and listen."""
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
-        make_connection = functools.partial(  # as uvicorn calls it
-            self.config.http_protocol_class,  # type: ignore[call-arg]
-            config=self.config,
-            server_state=self.server_state,
-            app_state=self.lifespan.state,
-        )
-        loop = asyncio.get_running_loop()
-        self.servers = [
-            await loop.create_server(
-                make_connection,
-                sock=listener,
+        listeners = [
+            Listener(
+                listening,
+                self._connection,
+                self.config.crowd.shed,
+                tls=self.config.ssl,
                 backlog=self.config.backlog,
-                ssl=self.config.ssl,
-                ssl_handshake_timeout=self._handshake_seconds if self.config.ssl else None,
+                handshake_seconds=self._handshake_seconds,
             )
-            for listener in sockets or []
+            for listening in sockets or []
         ]
+        for listener in listeners:
+            listener.start()
+        # Of asyncio's servers, uvicorn uses the methods that listeners have.
+        self.servers = cast(list[asyncio.base_events.Server], listeners)
         self.started = True
+
+    def _connection(self) -> Connection:
+        make = cast(Callable[..., Connection], self.config.http_protocol_class)
+        state = self.lifespan.state
+        return make(config=self.config, server_state=self.server_state, app_state=state)
