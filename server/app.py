@@ -32,8 +32,10 @@ from server.routes import (
     responses,
     tokenize,
 )
+from server.routes.body_budget import BodyBudget, BodyMeter
+from server.routes.body_lanes import BodyLanes
 from server.routes.cross_site import CrossSite
-from server.routes.deps import Services
+from server.routes.deps import Bodies, Services
 from server.routes.guard import OPEN_PATHS, Guard
 from server.routes.head_requests import HeadRequests
 from server.routes.hosts import KnownHosts
@@ -108,7 +110,10 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
     constraints = ConstraintCompiler()
     chat_service = ChatService(registry, decoding, constraints)
     metrics = Metrics(lambda: _readings(registry))
-    _add_middleware(app, settings, metrics, tracing)
+    bodies = Bodies(
+        budget=BodyBudget(max(settings.max_held_bytes, settings.max_body_bytes)), lanes=BodyLanes()
+    )
+    _add_middleware(app, settings, metrics, tracing, bodies.budget)
     app.state.services = Services(
         registry=registry,
         metrics=metrics,
@@ -119,6 +124,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         embeddings=EmbeddingService(registry),
         responses=ResponseService(registry, chat_service, _archive(settings)),
         tokens=TokenService(registry),
+        bodies=bodies,
         max_body_bytes=settings.max_body_bytes,
         body_seconds=settings.body_seconds,
         strict_fields=settings.strict_fields,
@@ -133,10 +139,15 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, tracing: Tracing | None) -> None:
-    """From the inside out: heads alone, who may come in, which web pages may call, the journal of it all."""
+def _add_middleware(
+    app: FastAPI, settings: Settings, metrics: Metrics, tracing: Tracing | None, budget: BodyBudget
+) -> None:
+    """From the inside out: heads alone, the memory of bodies, who may come in, which web pages may call, and
+    the journal of it all.
+    """
     ring = open_ring(settings)
     app.add_middleware(HeadRequests)
+    app.add_middleware(BodyMeter, budget=budget)
     app.add_middleware(Guard, ring=ring, quotas=Quotas(), share_prefixes=settings.share_prefixes)
     if settings.cors_origins:
         app.add_middleware(

@@ -6,17 +6,24 @@ from pydantic_core import from_json
 
 from server.chat.literals import PYTHON, converted
 from server.chat.tool_spec import INPUT
+from server.errors import InvalidRequestError
+from server.json_size import checked_size
 
 
 def past_arguments(text: str) -> dict[str, Any]:
     """The object that a text is, or was meant to be.
 
     A call may have been cut by a limit, or come from a model that writes Python's constants or quotes. What
-    is no object at all is shown as the input of a custom tool is: a whole conversation must not fail over it.
+    is no object at all, or one with too much in it, is shown as the input of a custom tool is: a whole
+    conversation must not fail over it.
     """
     # Many clients write a call without arguments so.
     if not text.strip():
         return {}
+    try:
+        checked_size(text.encode())
+    except InvalidRequestError:
+        return {INPUT: text}
     value = _read(text)
     if isinstance(value, str):
         # Some write the JSON twice over.

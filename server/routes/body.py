@@ -9,12 +9,17 @@ from schemas.base import Schema
 from schemas.model_name import ModelFields
 from server import record
 from server.errors import RequestTimeoutError, RequestTooLargeError
+from server.json_size import JsonSize, checked_size
+from server.routes.body_budget import held_body
 from server.routes.deps import Services
 from server.routes.encoding import unwrapped
 from server.service.model_name import chosen
-from server.service.validation import parse
+from server.service.validation import Parsed, parse
 
 S = TypeVar("S", bound=Schema)
+
+# Bodies that are read in a millisecond or two, for which a thread is not worth its while.
+_SMALL = 16_384
 
 
 async def read_request(request: Request, schema: type[S], services: Services) -> S:
@@ -26,15 +31,38 @@ async def read_request(request: Request, schema: type[S], services: Services) ->
         message = f"The body did not arrive within {services.body_seconds:g} seconds."
         raise RequestTimeoutError(message) from error
     encoding = request.headers.get("content-encoding", "")
-    read = parsed(schema, unwrapped(body, encoding, services.max_body_bytes), services)
+    if len(body) <= _SMALL and not encoding:
+        found = parse(schema, unwrapped(body, "", len(body)), strict=services.strict_fields)
+    else:
+        found = await _read_aside(request, schema, body, encoding, services)
+    read = _told(found)
     if isinstance(read, ModelFields):
         read.model = chosen(services.registry, read.model)
     return read
 
 
-def parsed(schema: type[S], body: bytes, services: Services) -> S:
-    """What is in a body, or in an address that has been written as one; told is what of it has no effect."""
-    found = parse(schema, body, strict=services.strict_fields)
+def parsed(schema: type[S], document: bytes, services: Services) -> S:
+    """What is in an address that has been written as a body; told is what of it has no effect."""
+    return _told(parse(schema, document, strict=services.strict_fields))
+
+
+async def _read_aside(
+    request: Request, schema: type[S], body: bytes, encoding: str, services: Services
+) -> Parsed[S]:
+    """What is in a large body, which is read on a thread, once it is known to have not too much in it."""
+    bodies = services.bodies
+
+    def unpacked() -> tuple[bytes, JsonSize]:
+        document = unwrapped(body, encoding, services.max_body_bytes)
+        return document, checked_size(document)
+
+    async with bodies.lanes.turn(len(body)):
+        document, size = await bodies.lanes.run(unpacked)
+        bodies.budget.hold(held_body(request.scope), len(document) - len(body) + size.num_bytes)
+        return await bodies.lanes.run(lambda: parse(schema, document, strict=services.strict_fields))
+
+
+def _told(found: Parsed[S]) -> S:
     record.current().ignore(found.ignored)
     record.current().note("x-caravan-replaced", found.replaced)
     return found.request

@@ -10,6 +10,8 @@ from server import caller
 from server.errors import PermissionDeniedError
 from server.metrics import Metrics
 from server.registry import ModelRegistry
+from server.routes.body_budget import BodyBudget
+from server.routes.body_lanes import BodyLanes
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.embeddings import EmbeddingService
@@ -17,6 +19,14 @@ from server.service.responses.service import ResponseService
 from server.service.sampling import Decoding
 from server.service.status import StatusService
 from server.service.tokens import TokenService
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bodies:
+    """What the bodies of all requests share: memory, and the threads that read large ones."""
+
+    budget: BodyBudget
+    lanes: BodyLanes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +42,7 @@ class Services:
     embeddings: EmbeddingService
     responses: ResponseService
     tokens: TokenService
+    bodies: Bodies
     max_body_bytes: int
     body_seconds: float
     strict_fields: bool

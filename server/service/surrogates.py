@@ -19,6 +19,8 @@ _ESCAPE = re.compile(
 _RAW = re.compile(
     rb"(?P<pair>\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf])|\xed[\xa0-\xbf][\x80-\xbf]"
 )
+# To look for them alone is a hundred times faster than to walk from escape to escape.
+_TRACE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 _REPLACEMENT = "\ufffd".encode()
 # A character that stands for nothing, to find the places again.
 _MARK = "\ufdd0"
@@ -28,6 +30,8 @@ _MAX_PLACES = 32
 
 def replaced(body: bytes) -> bytes | None:
     """The body with U+FFFD in the place of each half; None if it has none."""
+    if not _TRACE.search(body):
+        return None
     mended = _replace(body, _REPLACEMENT)
     return None if mended == body else mended
 

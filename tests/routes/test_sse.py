@@ -6,7 +6,9 @@ from starlette.types import Message
 
 from schemas.chat import ChatCompletionRequest
 from server.metrics import Metrics
-from server.routes.deps import Services
+from server.routes.body_budget import BodyBudget
+from server.routes.body_lanes import BodyLanes
+from server.routes.deps import Bodies, Services
 from server.routes.sse import AnswerStream
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
@@ -49,6 +51,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             embeddings=EmbeddingService(registry),
             responses=ResponseService(registry, chat, Archive(None, Limits(max_seconds=1, max_bytes=1))),
             tokens=TokenService(registry),
+            bodies=Bodies(budget=BodyBudget(1), lanes=BodyLanes()),
             max_body_bytes=1,
             body_seconds=1,
             strict_fields=False,

@@ -29,6 +29,9 @@ Source = dict[str, Any] | str | list[str]
 # How each rule of GBNF begins, and no line of Lark outside of what is quoted there.
 _GBNF_RULE = re.compile(r"^[ \t]*[A-Za-z0-9-]+[ \t]*::=", re.MULTILINE)
 
+# Of a schema that comes as a text; white space makes it longer than what is compiled.
+_MAX_TEXT = 524_288
+
 _ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
 
@@ -80,6 +83,9 @@ def _all(fields: ConstraintFields) -> Iterator[Wanted]:
 
 def _schema(param: str, source: dict[str, Any] | str | None) -> Iterator[Wanted]:
     if isinstance(source, str):
+        if len(source) > _MAX_TEXT:
+            message = f"'{param}' has more than {_MAX_TEXT} characters."
+            raise InvalidRequestError(message, param=param, code="invalid_constraint")
         try:
             from_json(source)
             source = read(source)

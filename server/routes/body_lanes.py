@@ -1,0 +1,42 @@
+"""Threads on which large bodies are read, so that the event loop serves everybody else meanwhile."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import anyio
+
+from server.threads import in_thread
+
+T = TypeVar("T")
+
+# Those of no more bytes than these do not wait for larger ones.
+_MIDDLE = 262_144
+
+
+class BodyLanes:
+    """Bodies of about one size take turns: several readers at once would only take the interpreter's lock
+    from each other, and from the event loop. Belongs to one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._middle, self._large = asyncio.Lock(), asyncio.Lock()
+        self._threads = anyio.CapacityLimiter(2)
+
+    @asynccontextmanager
+    async def turn(self, size: int) -> AsyncGenerator[None, None]:
+        """Wait for the turn of a body of so many bytes, and have it until the block ends.
+
+        What a reader does in one call into C holds the lock. As much time as that took is then the others'.
+        """
+        lane = self._middle if size <= _MIDDLE else self._large
+        async with lane:
+            begun = time.monotonic()
+            yield
+            await asyncio.sleep(time.monotonic() - begun)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """The result of `work`, which is done on a thread."""
+        return await in_thread(work, limiter=self._threads)
