@@ -34,8 +34,8 @@ def test_a_conversation_is_read_in_order(tmp_path: Path) -> None:
     store.delete("me", "a")
     with pytest.raises(MissingResponseError, match="a"):
         store.history("me", "c")
-    assert store.item("me", "in a") is None
-    assert store.item("me", "out b") == {"id": "out b"}
+    assert store.items("me", ["in a"]) == [None]
+    assert store.items("me", ["out b"]) == [{"id": "out b"}]
 
 
 def test_others_see_nothing(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_others_see_nothing(tmp_path: Path) -> None:
     for ask in asks:
         with pytest.raises(MissingResponseError):
             ask("you", "a")
-    assert store.item("you", "in a") is None
+    assert store.items("you", ["in a"]) == [None]
     assert store.get("me", "a")["status"] == "completed"
 
 
@@ -63,7 +63,7 @@ def test_what_nobody_uses_goes_and_what_is_gone_on_with_stays(
     assert store.get("me", "used")
     with pytest.raises(MissingResponseError):
         store.get("me", "old")
-    assert store.item("me", "in old") is None
+    assert store.items("me", ["in old"]) == [None]
 
 
 def test_the_file_stays_within_its_bounds(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_deleted_response_stays_deleted_when_it_ends(tmp_path: Path) -> None:
     store.end(response("a", None, "completed"), [{"id": "out a"}], None)
     with pytest.raises(MissingResponseError):
         store.get("me", "a")
-    assert store.item("me", "out a") is None
+    assert store.items("me", ["out a"]) == [None]
 
 
 _OTHER = """

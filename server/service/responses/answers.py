@@ -1,7 +1,7 @@
 """Responses as routes are given them: those that end with their client, and those that go on alone."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 
 from schemas.responses_events import ErrorEvent
@@ -12,6 +12,9 @@ from server.service.obfuscation import padded_event
 from server.service.responses.run import ResponseRun
 from server.service.wire import to_event
 from server.threads import to_the_end
+
+# Events that are padded in a few milliseconds.
+_AT_ONCE = 256
 
 
 class Background:
@@ -102,7 +105,8 @@ class ResponseAnswer:
         events = self._run.events() if self._background is None else self._background.follow(0)
         async with aclosing(events):
             async for together in events:
-                yield [padded_event(data) for data in together] if self._is_padded else together
+                for some in _in_turns(together):
+                    yield [padded_event(data) for data in some] if self._is_padded else some
         if self._run.error is not None:
             record.current().fail(self._run.error.code)
 
@@ -151,11 +155,19 @@ class Replay:
     async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
         """The data of the events, those together that are there together."""
         async for together in self._events:
-            yield [padded_event(data) for data in together] if self._is_padded else together
+            for some in _in_turns(together):
+                yield [padded_event(data) for data in some] if self._is_padded else some
+                # What was stored is all there at once; others stream meanwhile.
+                await asyncio.sleep(0)
 
     async def aclose(self) -> None:
         """Stop reading; what is read goes on."""
         await self._events.aclose()
+
+
+def _in_turns(events: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Few at a time."""
+    return (events[start : start + _AT_ONCE] for start in range(0, len(events), _AT_ONCE))
 
 
 def _error_event(error: CaravanError) -> ErrorEvent:

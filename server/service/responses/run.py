@@ -20,7 +20,7 @@ from server.service.responses.archive import Archive
 from server.service.responses.conversation import HISTORY, Placed, conversation
 from server.service.responses.items import read_rows, row_of_input, row_of_output
 from server.service.responses.snapshot import Held, new_id, snapshot, usage
-from server.service.responses.store import MissingResponseError, Row
+from server.service.responses.store import LongHistoryError, MissingResponseError, Row
 from server.service.responses.translation import Translation, translate
 from server.service.responses.writer import ResponseWriter
 from server.service.wire import to_event
@@ -70,10 +70,10 @@ class ResponseRun:
     async def read(self) -> None:
         """What can be refused without the model is refused here."""
         rules.check(self.request)
-        items = [*await self._history(), *await self._own_items()]
+        history, own = await self._history(), await self._own_items()
         self._registry.find(self.request.model)
         record.current().requested_model = self.request.model
-        self._translation = await in_thread(self._translated, items)
+        self._translation = await in_thread(self._translated, history, own)
 
     async def prepare(self, *, is_patient: bool = False) -> None:
         """What else can refuse the request happens here; nothing has reached the engine yet.
@@ -201,7 +201,7 @@ class ResponseRun:
     def _logprobs(self) -> LogprobWriter | None:
         return LogprobWriter(self._ready.generation.model.vocab) if self._read.chat.logprobs else None
 
-    async def _history(self) -> list[Placed]:
+    async def _history(self) -> list[Row]:
         """The items of the responses before this one."""
         previous = self.request.previous_response_id
         if previous is None:
@@ -215,38 +215,49 @@ class ResponseRun:
                 param=HISTORY,
                 code="previous_response_not_found",
             ) from error
+        except LongHistoryError as error:
+            message = f"'{HISTORY}' names the end of a conversation with {error}."
+            raise InvalidRequestError(message, param=HISTORY, code="conversation_too_long") from error
         if status in ("queued", "in_progress"):
             raise InvalidRequestError(
                 f"'{HISTORY}' names a response that is still being made.", param=HISTORY, code="invalid_value"
             )
-        return [Placed(HISTORY, item) for item in await in_thread(read_rows, rows)]
+        return rows
 
-    async def _own_items(self) -> list[Placed]:
+    async def _own_items(self) -> list[Item]:
         """The items of the request, references resolved."""
         given = self.request.input
         if isinstance(given, str):
-            placed = [Placed("input", InputMessage(type="message", role="user", content=given))]
+            return [InputMessage(type="message", role="user", content=given)]
+        references = {index: item for index, item in enumerate(given) if isinstance(item, ItemReference)}
+        if not references:
+            return given
+        rows = await self._referenced([item.id for item in references.values()])
+        for (index, item), row in zip(references.items(), rows, strict=True):
+            if row is None:
+                raise InvalidRequestError(
+                    f"Item with id '{item.id}' not found.", param=f"input[{index}].id", code="item_not_found"
+                )
+        found = await in_thread(read_rows, [row for row in rows if row is not None])
+        resolved = dict(zip(references, found, strict=True))
+        return [resolved.get(index, item) for index, item in enumerate(given)]
+
+    async def _referenced(self, item_ids: list[str]) -> list[Row | None]:
+        try:
+            return await self._archive.do(lambda store: store.items(self.owner, item_ids))
+        except LongHistoryError as error:
+            message = f"'input' refers to {error}."
+            raise InvalidRequestError(message, param="input", code="conversation_too_long") from error
+
+    def _translated(self, history: list[Row], own: list[Item]) -> Translation:
+        placed = [Placed(HISTORY, item) for item in read_rows(history)]
+        if isinstance(self.request.input, str):
+            placed += [Placed("input", item) for item in own]
         else:
-            placed = [
-                Placed(f"input[{index}]", await self._resolved(item, f"input[{index}].id"))
-                for index, item in enumerate(given)
-            ]
+            placed += [Placed(f"input[{index}]", item) for index, item in enumerate(own)]
         if self._is_stored:
-            self._input = [row_of_input(each.item) for each in placed]
-        return placed
-
-    async def _resolved(self, item: Item, path: str) -> Item:
-        if not isinstance(item, ItemReference):
-            return item
-        row = await self._archive.do(lambda store: store.item(self.owner, item.id))
-        if row is None:
-            raise InvalidRequestError(
-                f"Item with id '{item.id}' not found.", param=path, code="item_not_found"
-            )
-        return read_rows([row])[0]
-
-    def _translated(self, items: list[Placed]) -> Translation:
-        return translate(self.request, conversation(self.request.instructions, items))
+            self._input = [row_of_input(item) for item in own]
+        return translate(self.request, conversation(self.request.instructions, placed))
 
     def _sent(self, events: Iterable[Event]) -> list[bytes]:
         """Events as data; they are made, whether or not anybody reads them."""

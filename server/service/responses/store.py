@@ -16,6 +16,9 @@ from server.service.responses.presence import Presence
 Row = dict[str, Any]
 
 MAX_CHAIN = 4096
+# Of a whole conversation. What the model does not see again, such as thoughts, is in no context's count.
+MAX_HISTORY_ITEMS = 32_768
+MAX_HISTORY_BYTES = 16 * 1024 * 1024
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE responses (
@@ -43,11 +46,18 @@ UPDATE responses SET used_at = :now WHERE id IN (SELECT id FROM chain)"""  # noq
 _HISTORY = f"""{_CHAIN}
 SELECT i.body FROM chain JOIN items i ON i.response_id = chain.id
 ORDER BY chain.depth DESC, i.is_output, i.position"""  # noqa: S608  # nosec B608
+_SIZE = f"""{_CHAIN}
+SELECT count(*) AS items, sum(length(CAST(i.body AS BLOB))) AS bytes
+FROM chain JOIN items i ON i.response_id = chain.id"""  # noqa: S608  # nosec B608
 _FAULT = {"code": "server_error", "message": "The server ended before the response was complete."}
 
 
 class MissingResponseError(Exception):
     """A response that is not stored, or is somebody else's. The message is its id."""
+
+
+class LongHistoryError(Exception):
+    """A conversation that is too long to go on with; the message says how long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,24 +160,39 @@ class ResponseStore:
         )
         return [json.loads(row["body"]) for row in rows]
 
-    def item(self, owner: str, item_id: str) -> Row | None:
-        """An item of any response of this owner."""
-        row = self._db.execute(
-            "SELECT i.body FROM items i JOIN responses r ON r.id = i.response_id "
-            "WHERE i.id = ? AND r.owner = ? LIMIT 1",
-            (item_id, owner),
-        ).fetchone()
-        return None if row is None else json.loads(row["body"])
+    def items(self, owner: str, item_ids: Sequence[str]) -> list[Row | None]:
+        """Items of any responses of this owner, each as often as it is named; raises LongHistoryError."""
+        texts: dict[str, str | None] = {}
+        num_bytes = 0
+        for item_id in item_ids:
+            if item_id not in texts:
+                row = self._db.execute(
+                    "SELECT i.body FROM items i JOIN responses r ON r.id = i.response_id "
+                    "WHERE i.id = ? AND r.owner = ? LIMIT 1",
+                    (item_id, owner),
+                ).fetchone()
+                texts[item_id] = None if row is None else row["body"]
+            num_bytes += len(texts[item_id] or "")
+            if num_bytes > MAX_HISTORY_BYTES:
+                raise LongHistoryError(f"items of more than {MAX_HISTORY_BYTES} bytes")
+        found = (texts[item_id] for item_id in item_ids)
+        return [None if text is None else json.loads(text) for text in found]
 
     def history(self, owner: str, response_id: str) -> list[Row]:
         """All items up to the end of a response, oldest first; they count as used.
 
-        Raises MissingResponseError for the first one that is not there.
+        Raises MissingResponseError for the first one that is not there, and LongHistoryError.
         """
         names = {"id": response_id, "owner": owner, "deepest": MAX_CHAIN, "now": time.time()}
         chain = self._db.execute(_ANCESTORS, names).fetchall()
         if not chain or chain[0]["previous_id"] is not None:
             raise MissingResponseError(chain[0]["previous_id"] if chain else response_id)
+        size = self._db.execute(_SIZE, names).fetchone()
+        if size["items"] > MAX_HISTORY_ITEMS or (size["bytes"] or 0) > MAX_HISTORY_BYTES:
+            raise LongHistoryError(
+                f"{size['items']} items of {size['bytes']} bytes; at most {MAX_HISTORY_ITEMS} items and "
+                f"{MAX_HISTORY_BYTES} bytes are read"
+            )
         self._db.execute(_TOUCH, names)
         return [json.loads(row["body"]) for row in self._db.execute(_HISTORY, names)]
 
