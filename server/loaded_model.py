@@ -1,5 +1,6 @@
 """A model that requests can use, and what the web side needs to know of its two halves."""
 
+from array import array
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -107,6 +108,9 @@ class TextVocab(Protocol):
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of `text`; raises ValueError on text that no tokenizer should be given."""
+
+    def token_array(self, text: str, *, add_special: bool, parse_special: bool) -> "array[int]":
+        """The same for texts of any length, in little memory."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+from array import array
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 import numpy as np
@@ -42,6 +43,9 @@ class FakeVocab:
 
     def token_text(self, token_id: int) -> str:
         return {known: word for word, known in SPECIALS.items()}.get(token_id, chr(token_id))
+
+    def token_array(self, text: str, *, add_special: bool, parse_special: bool) -> "array[int]":
+        return array("i", self.tokenize(text, add_special=add_special, parse_special=parse_special))
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         token_ids = [BOS_ID] if add_special and self.bos_id is not None else []

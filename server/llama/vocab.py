@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import re
+from array import array
 
 import llama_cpp
 
@@ -42,6 +43,10 @@ class Vocab:
         control tokens as those tokens instead of plain text. Raises UnicodeEncodeError on lone surrogates,
         and ValueError on text that this tokenizer could not take without harm to the process or for minutes.
         """
+        return self.token_array(text, add_special=add_special, parse_special=parse_special).tolist()
+
+    def token_array(self, text: str, *, add_special: bool, parse_special: bool) -> "array[int]":
+        """The same in a tenth of the memory: there may be millions."""
         if len(text) <= SAFE_RUN:
             return self._tokenize(text, add_special, parse_special)
         run = longest_run(text)
@@ -55,7 +60,7 @@ class Vocab:
             return self._tokenize(text, add_special, parse_special)
         return self._deep_stack.call(lambda: self._tokenize(text, add_special, parse_special), run)
 
-    def _tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
+    def _tokenize(self, text: str, add_special: bool, parse_special: bool) -> "array[int]":
         data = text.encode("utf-8")
         room = len(data) + 8
         while True:
@@ -64,7 +69,9 @@ class Vocab:
                 self._pointer, data, len(data), buffer, room, add_special, parse_special
             )
             if count >= 0:
-                return list(buffer[:count])
+                token_ids = array("i")
+                token_ids.frombytes(memoryview(buffer).cast("B")[: count * token_ids.itemsize])
+                return token_ids
             if -count <= room:
                 raise RuntimeError(f"llama_tokenize failed with {count}")
             room = -count

@@ -12,6 +12,7 @@ from schemas.tokenize import (
 )
 from server.routes.body import described, read_request
 from server.routes.deps import UseServices
+from server.routes.pieces import respond_in_pieces
 
 router = APIRouter(tags=["tokens"])
 
@@ -21,10 +22,10 @@ router = APIRouter(tags=["tokens"])
 async def tokenize(request: Request, services: UseServices) -> Response:
     """The token ids of a text, or of the prompt that a chat completion would begin with.
 
-    Any length is counted, also beyond the model's context.
+    Any length is counted, also beyond the model's context. A long answer is sent while it is made.
     """
     body = await read_request(request, TokenizeRequest, services)
-    return _json(await services.tokens.tokenize(body))
+    return await respond_in_pieces(services.tokens.tokenize(body))
 
 
 @router.post("/v1/detokenize", include_in_schema=False)

@@ -2,12 +2,13 @@
 
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from typing import TypeVar
 
 from schemas.common import FinishReason
 from server import record
 from server.engine.outputs import FinishReason as EngineFinishReason
-from server.engine.outputs import TokenOutput
+from server.engine.outputs import TokenLogprob, TokenOutput
 from server.errors import BrokenConstraintError
 from server.service.choice_streams import ChoiceStream
 from server.service.choices import FinishedChoice, Shape
@@ -15,13 +16,19 @@ from server.service.constraints.verdict import Said, SaidCall, Verdict
 from server.service.generation import Generation
 from server.service.obfuscation import padded_chunk
 from server.service.plan import Plan
+from server.service.reply import Reply
 from server.service.told import NOTHING, Told
+from server.service.whole_answers import whole_answer
 from server.service.wire import to_json
 from server.threads import in_thread
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 DONE = b"[DONE]"
+# Characters and log probabilities together that are written in a few milliseconds.
+_SMALL = 8192
 
 
 class Answer:
@@ -56,10 +63,20 @@ class Answer:
             async for output in self._generation:
                 outputs[output.index].append(output)
         last = {index: news[-1] for index, news in enumerate(outputs)}
-        replies = [self._shape.reply("".join(output.text for output in news)) for news in outputs]
+        texts = ["".join(output.text for output in news) for news in outputs]
+        size = sum(map(len, texts)) + sum(map(self._num_told, outputs))
+        replies = await _aside(size, lambda: list(map(self._shape.reply, texts)))
         for index, reply in enumerate(replies):
             await judge(self._verdict, self._generation.model.id, reply.said, last[index])
-        kept = self._plan.kept([last[index] for index in range(self._generation.num_choices)])
+        return await _aside(size, lambda: self._written(outputs, replies))
+
+    def _num_told(self, outputs: Sequence[TokenOutput]) -> int:
+        """Log probabilities of one choice."""
+        scores = self._generation.prompt_logprobs[outputs[0].index]
+        return sum(_num_numbers(output.logprobs) for output in outputs) + _num_numbers(scores)
+
+    def _written(self, outputs: Sequence[Sequence[TokenOutput]], replies: Sequence[Reply]) -> bytes:
+        kept = self._plan.kept([news[-1] for news in outputs])
         choices = [
             FinishedChoice(
                 reply=replies[output.index],
@@ -70,9 +87,8 @@ class Answer:
             )
             for output in kept
         ]
-        return to_json(
-            self._shape.whole(choices, self._generation.usage(), self._plan.debug(dict(enumerate(kept))))
-        )
+        debug = self._plan.debug(dict(enumerate(kept)))
+        return whole_answer(self._shape, choices, self._generation.usage(), debug)
 
     def events(self) -> AsyncGenerator[Sequence[bytes], None]:
         """The data of the events, `[DONE]` included; closes the answer when it ends, however it ends.
@@ -117,6 +133,16 @@ class Answer:
         if output.finish_reason is not None:
             reason, debug = wire_reason(output.finish_reason), self._plan.debug({output.index: output})
             yield from stream.close(reason, debug, NOTHING if output.text else Told.by(output))
+
+
+def _num_numbers(entries: Sequence[TokenLogprob]) -> int:
+    """How many there are; each entry has as many as the first."""
+    return len(entries) * (1 + len(entries[0].top_ids)) if entries else 0
+
+
+async def _aside(size: int, work: Callable[[], T]) -> T:
+    """The result of `work`, done on a thread if it is about much: others stream meanwhile."""
+    return work() if size <= _SMALL else await in_thread(work)
 
 
 async def judge(verdict: Verdict | None, model_id: str, said: Said, last: TokenOutput) -> None:

@@ -23,7 +23,7 @@ from server.service.prompt_rules import PromptRules
 from server.service.prompts import check_generates, tokenized
 from server.service.reading import Reading
 from server.service.sampling import Decoding
-from server.service.scoring import Scoring, refuse_streamed_scores
+from server.service.scoring import Scoring, check_scores, refuse_streamed_scores
 from server.service.settled import Settled
 from server.service.thinking import Thinking, thinking
 from server.service.tool_request import Choice, ToolRequest
@@ -135,14 +135,14 @@ class ChatService:
         )
         text, tools = rendered(request, model)
         thought = thinking(request, model, text)
+        rules = PromptRules.of_prompt(request, model, plan.params.max_tokens)
+        token_ids = tokenized(model, text, param="messages", rules=rules)
+        check_scores(
+            [token_ids], request.prompt_logprobs, plan.num_drawn, stream=False, param="prompt_logprobs"
+        )
         return _Read(
             plan=plan,
-            token_ids=tokenized(
-                model,
-                text,
-                param="messages",
-                rules=PromptRules.of_prompt(request, model, plan.params.max_tokens),
-            ),
+            token_ids=token_ids,
             tools=tools,
             thinking=thought,
             keeps_thought=thought is not None and request.reasoning_format == "none",

@@ -64,6 +64,11 @@ class Shape(Protocol):
     and it asks for token ids where they are to be told `with_token_ids`.
     """
 
+    @property
+    def writer(self) -> LogprobWriter | None: ...
+    @property
+    def prompt_writer(self) -> LogprobWriter | None: ...
+
     def opening(self, index: int, prompt: Sequence[int]) -> Schema | None:
         """The chunk that opens a choice of this prompt."""
 

@@ -21,7 +21,7 @@ from server.service.plan import Plan
 from server.service.prompt_rules import PromptRules, refuse_suffix
 from server.service.prompts import check_generates, checked_ids, tokenized
 from server.service.sampling import Decoding
-from server.service.scoring import Echo, ReadPrompt, Scoring, refuse_streamed_scores
+from server.service.scoring import Echo, ReadPrompt, Scoring, check_scores, refuse_streamed_scores
 from server.threads import in_thread
 
 DEFAULT_MAX_TOKENS = 16
@@ -94,8 +94,12 @@ def _scoring(
     """What is told about the prompts; an echo shows its tokens as the text's are shown."""
     shown = num_logprobs(request)
     wanted = [request.prompt_logprobs, shown if request.echo else None]
+    param = "logprobs" if request.prompt_logprobs is None else "prompt_logprobs"
+    count = max((n for n in wanted if n is not None), default=None)
+    token_ids = [prompt.token_ids for prompt in prompts]
+    check_scores(token_ids, count, num_drawn, stream=bool(request.stream), param=param)
     echo = Echo(model.vocab, prompts, num_drawn, shown) if request.echo else None
-    return Scoring(num_logprobs=max((n for n in wanted if n is not None), default=None), echo=echo)
+    return Scoring(num_logprobs=count, echo=echo)
 
 
 def _prompts(

@@ -19,6 +19,9 @@ from server.service.completions import named
 from server.service.prompt_rules import PromptRules
 from server.threads import in_thread
 
+# Of all inputs together: they go to the engine in one message.
+_MAX_TOKENS = 1_048_576
+
 
 class EmbeddingService:
     """Serves `POST /v1/embeddings` for all models of a registry."""
@@ -63,7 +66,14 @@ def _pooling(request: EmbeddingRequest, traits: ModelTraits) -> Pooling:
 
 def _inputs(model: LoadedModel, request: EmbeddingRequest) -> tuple[tuple[int, ...], ...]:
     rules = PromptRules.of(request, model.context_size)
-    return tuple(_input(model, given, param, rules) for param, given in named(request.input, "input"))
+    inputs, num_tokens = [], 0
+    for param, given in named(request.input, "input"):
+        inputs.append(_input(model, given, param, rules))
+        num_tokens += len(inputs[-1])
+        if num_tokens > _MAX_TOKENS:
+            message = f"'input' must have at most {_MAX_TOKENS} tokens in all; it has more by '{param}'."
+            raise InvalidRequestError(message, param="input", code="invalid_value")
+    return tuple(inputs)
 
 
 def _input(model: LoadedModel, given: str | list[int], param: str, rules: PromptRules) -> tuple[int, ...]:
@@ -79,20 +89,18 @@ def _input(model: LoadedModel, given: str | list[int], param: str, rules: Prompt
 
 
 def _answer(request: EmbeddingRequest, vectors: list[bytes], num_tokens: int) -> bytes:
+    """The JSON, not by way of the schema and vector by vector: there may be millions of numbers."""
     is_text = request.encoding_format == "base64"
     data = []
     for index, vector in enumerate(vectors):
         numbers = _shortened(np.frombuffer(vector, "<f4"), request.dimensions)
         shown = base64.b64encode(numbers.tobytes()).decode() if is_text else numbers.tolist()
-        data.append({"object": "embedding", "index": index, "embedding": shown})
-    # Not by way of the schema: there may be millions of numbers.
-    return msgspec.json.encode(
-        {
-            "object": "list",
-            "data": data,
-            "model": request.model,
-            "usage": {"prompt_tokens": num_tokens, "total_tokens": num_tokens},
-        }
+        data.append(msgspec.json.encode({"object": "embedding", "index": index, "embedding": shown}))
+    usage = {"prompt_tokens": num_tokens, "total_tokens": num_tokens}
+    return b'{"object":"list","data":[%b],"model":%b,"usage":%b}' % (
+        b",".join(data),
+        msgspec.json.encode(request.model),
+        msgspec.json.encode(usage),
     )
 
 

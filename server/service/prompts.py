@@ -1,5 +1,6 @@
 """Prompt text and token ids into prompts that the engine can be given."""
 
+from array import array
 from collections.abc import Sequence
 
 from server.errors import ContextLengthError, InvalidRequestError
@@ -44,14 +45,14 @@ def read_ids(model: LoadedModel, text: str, *, param: str, rules: PromptRules = 
 
 def text_ids(
     model: LoadedModel, text: str, *, param: str, adds_special: bool = True, parse_special: bool = True
-) -> list[int]:
+) -> "array[int]":
     """Token ids of a text of any length, perhaps none, with BOS and the like as `tokenized` adds them."""
     starts_with_bos = bool(model.bos_text) and text.startswith(model.bos_text)
     add_special = adds_special and not starts_with_bos
     return bare_ids(model, text, param=param, add_special=add_special, parse_special=parse_special)
 
 
-def plain_ids(model: LoadedModel, text: str, *, param: str) -> list[int]:
+def plain_ids(model: LoadedModel, text: str, *, param: str) -> "array[int]":
     """Token ids of a piece of a prompt, perhaps none; the words of special tokens are just text."""
     if len(text) > _SHORT:
         _refuse_hopeless(model, text, param)
@@ -96,10 +97,10 @@ def _refuse_hopeless(model: LoadedModel, text: str, param: str) -> None:
 
 def bare_ids(
     model: LoadedModel, text: str, *, param: str, add_special: bool = False, parse_special: bool = True
-) -> list[int]:
+) -> "array[int]":
     """Token ids of a text of any length; raises InvalidRequestError where it cannot be tokenized."""
     try:
-        return model.vocab.tokenize(text, add_special=add_special, parse_special=parse_special)
+        return model.vocab.token_array(text, add_special=add_special, parse_special=parse_special)
     except ValueError as error:
         message = f"'{param}' cannot be tokenized: {error}."
         raise InvalidRequestError(message, param=param, code="invalid_value") from error

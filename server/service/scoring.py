@@ -13,6 +13,10 @@ from server.engine.outputs import TokenLogprob, TokenOutput
 from server.errors import InvalidRequestError
 from server.loaded_model import TextVocab
 
+# Numbers of all prompts together, each of some 80 bytes; those of a stream are written at once.
+_MAX_SCORES = 1_048_576
+_MAX_STREAMED_SCORES = 65_536
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReadPrompt:
@@ -68,6 +72,20 @@ def refuse_streamed_scores(request: ChatCompletionRequest | CompletionRequest) -
     if request.stream and request.prompt_logprobs is not None:
         message = "'prompt_logprobs' and 'stream' do not go together."
         raise InvalidRequestError(message, param="prompt_logprobs", code="invalid_value")
+
+
+def check_scores(
+    prompts: Sequence[Sequence[int]], num_logprobs: int | None, num_drawn: int, *, stream: bool, param: str
+) -> None:
+    """Refuse to tell more log probabilities of prompts than there is memory for in a moment."""
+    if num_logprobs is None:
+        return
+    count = sum(map(len, prompts)) * (1 + num_logprobs) * num_drawn
+    limit = _MAX_STREAMED_SCORES if stream else _MAX_SCORES
+    if count > limit:
+        where = "stream" if stream else "answer"
+        message = f"'{param}' asks for {count} log probabilities of prompts; one {where} has at most {limit}."
+        raise InvalidRequestError(message, param=param, code="invalid_value")
 
 
 class _Echoed:

@@ -1,11 +1,11 @@
 """What tokenizers and templates make of texts, shown to clients."""
 
 import weakref
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from array import array
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from typing import TypeVar, TypeVarTuple
 
 import anyio
-import msgspec
 
 from schemas.tokenize import (
     ApplyTemplateRequest,
@@ -20,13 +20,20 @@ from server.loaded_model import LoadedModel, TextVocab
 from server.registry import ModelRegistry
 from server.service import prompts
 from server.service.chat_prompt import rendered
+from server.service.token_answer import token_answer
 from server.service.wire import to_json
 from server.threads import in_thread
 
-T = TypeVar("T", TokenizeRequest, DetokenizeRequest, ApplyTemplateRequest)
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+R = TypeVar("R", DetokenizeRequest, ApplyTemplateRequest)
 
 # For each model: bodies of megabytes take a thread for seconds, and those of chats must not run out.
 _MAX_THREADS = 2
+# Answers of fewer bytes go out in one piece.
+_PART_BYTES = 262_144
+# Tokens may stand for hundreds of bytes each.
+_MAX_TEXT_BYTES = 16 * 1024 * 1024
 # Fields that mean nothing to a text.
 _CONVERSATION = ApplyTemplateRequest.model_fields.keys() - {"model"}
 
@@ -38,60 +45,44 @@ class TokenService:
         self._registry = registry
         self._threads = weakref.WeakKeyDictionary[LoadedModel, anyio.CapacityLimiter]()
 
-    async def tokenize(self, request: TokenizeRequest) -> bytes:
-        """A text's tokens, or a conversation's."""
-        return await self._run(_tokenize, request)
+    async def tokenize(self, request: TokenizeRequest) -> AsyncGenerator[bytes, None]:
+        """A text's tokens, or a conversation's, in pieces: a long answer is never there as a whole."""
+        async with self._registry.holding(request.model) as model:
+            record.current().model = model.id
+            token_ids = await self._run(model, _token_ids, model, request)
+            pieces = token_answer(request, model.vocab, token_ids, model.context_size)
+            while part := await self._run(model, _next_part, pieces):
+                yield part
 
     async def detokenize(self, request: DetokenizeRequest) -> bytes:
         """The text of tokens."""
-        return await self._run(_detokenize, request)
+        return await self._answer(_detokenize, request)
 
     async def apply_template(self, request: ApplyTemplateRequest) -> bytes:
         """The prompt of a conversation."""
-        return await self._run(_apply_template, request)
+        return await self._answer(_apply_template, request)
 
-    async def _run(self, work: Callable[[LoadedModel, T], bytes], request: T) -> bytes:
+    async def _answer(self, work: Callable[[LoadedModel, R], bytes], request: R) -> bytes:
         async with self._registry.holding(request.model) as model:
             record.current().model = model.id
-            threads = self._threads.setdefault(model, anyio.CapacityLimiter(_MAX_THREADS))
-            return await in_thread(work, model, request, limiter=threads)
+            return await self._run(model, work, model, request)
+
+    async def _run(self, model: LoadedModel, work: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        threads = self._threads.setdefault(model, anyio.CapacityLimiter(_MAX_THREADS))
+        return await in_thread(work, *arguments, limiter=threads)
 
 
-def _tokenize(model: LoadedModel, request: TokenizeRequest) -> bytes:
-    token_ids = _token_ids(model, request)
-    vocab = model.vocab
-    pieces = [vocab.raw_bytes(token_id) for token_id in token_ids] if _wants_pieces(request) else []
-    answer: dict[str, object] = {
-        "tokens": _with_pieces(token_ids, pieces) if request.with_pieces else token_ids,
-        "count": len(token_ids),
-        "max_model_len": model.context_size,
-    }
-    if request.return_token_strs:
-        answer["token_strs"] = [piece.decode(errors="replace") for piece in pieces]
-    if request.return_token_bytes:
-        answer["token_bytes"] = [list(piece) for piece in pieces]
-    # Not by way of the schema: there may be a million tokens.
-    return msgspec.json.encode(answer)
+def _next_part(pieces: Iterator[bytes]) -> bytes:
+    """As many pieces as make a write worth its while; nothing at the end."""
+    part = b""
+    for piece in pieces:
+        part += piece
+        if len(part) >= _PART_BYTES:
+            break
+    return part
 
 
-def _wants_pieces(request: TokenizeRequest) -> bool:
-    return bool(request.with_pieces or request.return_token_strs or request.return_token_bytes)
-
-
-def _with_pieces(token_ids: Sequence[int], pieces: Sequence[bytes]) -> list[dict[str, object]]:
-    return [
-        {"id": token_id, "piece": _piece(piece)} for token_id, piece in zip(token_ids, pieces, strict=True)
-    ]
-
-
-def _piece(piece: bytes) -> str | list[int]:
-    try:
-        return piece.decode()
-    except UnicodeDecodeError:
-        return list(piece)
-
-
-def _token_ids(model: LoadedModel, request: TokenizeRequest) -> list[int]:
+def _token_ids(model: LoadedModel, request: TokenizeRequest) -> "array[int]":
     param, text = _source(model, request)
     wants_special = _wants_special(request)
     if wants_special is None:
@@ -144,7 +135,12 @@ def _puts_space(vocab: TextVocab) -> bool:
 
 
 def _bytes(vocab: TextVocab, token_ids: Sequence[int]) -> bytes:
-    return b"".join(map(vocab.raw_bytes, token_ids))
+    data = bytearray()
+    for token_id in token_ids:
+        data += vocab.raw_bytes(token_id)
+        if len(data) > _MAX_TEXT_BYTES:
+            raise _refusal("tokens", f"must stand for at most {_MAX_TEXT_BYTES} bytes of text")
+    return bytes(data)
 
 
 def _apply_template(model: LoadedModel, request: ApplyTemplateRequest) -> bytes:
