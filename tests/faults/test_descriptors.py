@@ -1,0 +1,76 @@
+"""A server that has no files left, by its clients' doing or by the machine's."""
+
+import contextlib
+import resource
+import sys
+import time
+
+import pytest
+
+from tests.faults.bystanders import bystanders
+from tests.faults.clients import asks, client, request
+from tests.faults.conftest import MODEL
+from tests.faults.process import open_descriptors, server_process, wait_until
+from tests.net.raw import read_answer
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sets limits of another process")
+
+_SHORT = "no connection can be accepted"
+
+
+def test_where_files_are_short_idle_connections_make_room_and_the_log_is_short(
+    tiny_options: tuple[str, ...],
+) -> None:
+    with server_process(*tiny_options) as server:
+        _, most = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        with bystanders(server.address, MODEL) as crowd, contextlib.ExitStack() as stack:
+            crowd.wait_for(1)
+            # Some for the bystanders, who come again and again.
+            resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (open_descriptors(server.pid) + 12, most))
+            for _ in range(60):
+                stack.enter_context(client(server.address))
+            wait_until(lambda: _SHORT in server.output)
+            crowd.wait_for(10)
+        crowd.seen.assert_unharmed()
+        assert server.output.count(_SHORT) == 1
+        assert "Traceback" not in server.output
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (most, most))
+        wait_until(lambda: asks(server.address) == 200)
+
+
+def test_where_all_files_are_at_work_newcomers_wait_until_there_are_some(
+    tiny_options: tuple[str, ...],
+) -> None:
+    with server_process(*tiny_options) as server:
+        _, most = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        with contextlib.ExitStack() as stack:
+            streams = [stack.enter_context(client(server.address)) for _ in range(3)]
+            for opened in streams:
+                opened.sendall(request(max_tokens=1900, ignore_eos=True, stream=True))
+                assert opened.recv(100).startswith(b"HTTP/1.1 200")
+            resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (open_descriptors(server.pid), most))
+            late = stack.enter_context(client(server.address))
+            late.sendall(request(max_tokens=1))
+            # The streams go on, and when one of them ends there is a place.
+            for opened in streams:
+                while opened.recv(1 << 16).find(b"data: [DONE]") < 0:
+                    pass
+                opened.close()
+            assert read_answer(late).status == 200
+        assert server.output.count(_SHORT) <= 1
+
+
+def test_those_who_are_refused_cost_few_files(tiny_options: tuple[str, ...]) -> None:
+    """Each is told so and may read that for two seconds, but no more than 64 of them at once."""
+    with server_process(*tiny_options, "--max-connections", "2") as server, contextlib.ExitStack() as stack:
+        for _ in range(2):
+            busy = stack.enter_context(client(server.address))
+            busy.sendall(request(max_tokens=1900, ignore_eos=True, stream=True, n=4))
+            assert busy.recv(100).startswith(b"HTTP/1.1 200")
+        before = open_descriptors(server.pid)
+        most = 0
+        for _ in range(500):
+            stack.enter_context(client(server.address))
+            most = max(most, open_descriptors(server.pid))
+        time.sleep(0.2)
+        assert max(most, open_descriptors(server.pid)) <= before + 180
