@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
@@ -65,7 +65,7 @@ def _parameter(name: str, metavar: str, **details: Any) -> inspect.Parameter:  #
 def _metavar(annotation: Any) -> str | None:  # noqa: ANN401 (what pydantic gives)
     """What a flag's value is; empty for a switch, None where an option is for the file alone."""
     origin, parts = get_origin(annotation), [part for part in get_args(annotation) if part is not NoneType]
-    if origin is UnionType or origin is Annotated:
+    if origin in (UnionType, Union, Annotated):
         return _metavar(parts[0])
     if origin is list:
         return None if issubclass(parts[0], BaseModel) else "A,B"

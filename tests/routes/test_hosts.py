@@ -3,6 +3,8 @@
 import socket
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from server.routes.hosts import KnownHosts, is_same_place
 
@@ -57,6 +59,23 @@ def test_names_that_are_listed() -> None:
     assert not hosts.has("test.example")
     assert not hosts.has("example.org")
     assert KnownHosts("127.0.0.1", ["*"]).has("evil.example")
+
+
+@given(
+    strange=st.text(st.characters(max_codepoint=255), max_size=40), bound=st.sampled_from(["127.0.0.1", "::"])
+)
+def test_no_text_is_mistaken_for_a_name_of_this_machine(strange: str, bound: str) -> None:
+    hosts = KnownHosts(bound)
+    for host in (
+        strange,
+        f"localhost{strange}.example",
+        f"[{strange}].example",
+        f"127.0.0.1.{strange}.example",
+    ):
+        if hosts.has(host):
+            assert not host.lower().rstrip(".").endswith(".example")
+    assert not is_same_place(strange, "a.example")
+    assert not is_same_place(f"http://{strange}@a.example", "a.example")
 
 
 @pytest.mark.parametrize(
