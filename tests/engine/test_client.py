@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from server.engine import launch
 from server.engine.child import EngineChild, EngineStartError
 from server.engine.client import AsyncEngine
 from server.engine.config import EngineConfig
@@ -146,16 +147,82 @@ def test_a_first_prompt_that_kills_is_tried_again_with_plain_kernels(
     run(test, tiny_models["llama"])
 
 
-def test_an_engine_that_hangs_is_replaced(tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EngineChild, "module", "tests.engine.hanging")
+@pytest.mark.parametrize("module", ["hanging", "spinning"])
+def test_an_engine_that_hangs_is_replaced(
+    tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.setattr(EngineChild, "module", f"tests.engine.{module}")
 
     async def test(engine: AsyncEngine) -> None:
-        with pytest.raises(EngineFailedError):
+        other = engine.generate(request("other", range(30), max_tokens=450, ignore_eos=True))
+        await anext(other)
+        with pytest.raises(EngineFailedError, match="the engine hung and was ended: "):
             await collect(engine, request("r", [7, 7]))
+        with pytest.raises(EngineFailedError, match="the engine hung"):
+            async for _ in other:
+                pass
         await until(lambda: engine.is_ready)
         await collect(engine, request("again", range(20, 60), max_tokens=1))
 
     run(test, tiny_models["llama"], WatchLimits(tick_seconds=0.1))
+
+
+def test_an_engine_that_hangs_while_it_loads_is_one_clear_error(
+    tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EngineChild, "module", "tests.engine.stuck_start")
+
+    async def test(engine: AsyncEngine) -> None:
+        raise AssertionError(engine)
+
+    with pytest.raises(EngineStartError, match="hung while loading: nothing has moved in it"):
+        run(test, tiny_models["llama"], WatchLimits(tick_seconds=0.1))
+
+
+def test_a_supervisor_goes_on_whatever_fails(
+    tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One failure after the other, each of another kind, and then the engine is back."""
+    failures = [OSError(24, "Too many open files"), MemoryError(), RuntimeError("can't start new thread")]
+    take = launch.take
+
+    def failing(module: str) -> launch.Launched:
+        if failures:
+            raise failures.pop(0)
+        return take(module)
+
+    async def test(engine: AsyncEngine) -> None:
+        monkeypatch.setattr(launch, "take", failing)
+        assert engine.pid is not None
+        os.kill(engine.pid, signal.SIGKILL)
+        await until(lambda: len(failures) < 3)
+        await until(lambda: "does not start" in str(refusal(engine)))
+        await until(lambda: engine.is_ready)
+        outputs = await collect(engine, request("after", range(30), max_tokens=3))
+        assert outputs[-1].finish_reason is not None
+
+    run(test, tiny_models["llama"])
+    for told in ("Too many open files", "MemoryError", "can't start new thread"):
+        assert told in caplog.text
+
+
+def refusal(engine: AsyncEngine) -> EngineUnavailableError | None:
+    try:
+        engine._supervisor.taking()
+    except EngineUnavailableError as error:
+        return error
+    return None
+
+
+def test_what_a_child_says_may_make_no_sense(tiny_models: TinyModels) -> None:
+    async def test(engine: AsyncEngine) -> None:
+        child = engine._supervisor.child
+        assert child is not None
+        child._reader.feed_data(b"\x03\x00\x00\x00???")
+        await until(lambda: engine.num_restarts == 1)
+        await collect(engine, request("after", range(30), max_tokens=3))
+
+    run(test, tiny_models["llama"])
 
 
 def test_a_file_that_is_no_model_is_one_clear_error(tmp_path: Path) -> None:

@@ -1,0 +1,22 @@
+"""An engine process whose decode computes without an end once a batch has the token 7 in it."""
+
+import sys
+
+from server.engine import process, pulse
+from server.llama.batch import Batch
+from server.llama.context import Context, DecodeStatus
+
+_decode = Context.decode
+
+
+def _decode_or_spin(self: Context, batch: Batch) -> DecodeStatus:
+    while batch.num_tokens < 20 and 7 in batch.token_ids[: batch.num_tokens]:
+        pass
+    return _decode(self, batch)
+
+
+if __name__ == "__main__":
+    Context.decode = _decode_or_spin  # type: ignore[method-assign]
+    # A test has no time for what a slow machine is allowed.
+    pulse._LEAST_SECONDS = 1.0
+    sys.exit(process.main())

@@ -1,0 +1,16 @@
+"""An engine process that hangs while it loads its model."""
+
+import sys
+import time
+
+from server.engine import process
+
+
+def _never(*_: object, **__: object) -> None:
+    while True:
+        time.sleep(1)
+
+
+if __name__ == "__main__":
+    process.Model = _never  # type: ignore[assignment,misc]
+    sys.exit(process.main())
