@@ -27,6 +27,9 @@ class TextEngine(Protocol):
     async def start(self) -> None:
         """Bring the engine up."""
 
+    async def opened(self) -> None:
+        """Wait until it has read the model's file without harm; for ever, if `start` fails before."""
+
     async def close(self) -> None:
         """End it."""
 

@@ -103,6 +103,9 @@ class ScriptedEngine:
             raise self.start_failure
         self.is_ready = True
 
+    async def opened(self) -> None:
+        """It has no file."""
+
     async def close(self) -> None:
         self.closed = True
         self.is_ready = False

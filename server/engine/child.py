@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import subprocess
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from server.engine import launch, messages
@@ -70,9 +70,12 @@ class EngineChild:
         self.system_info = ""
 
     @classmethod
-    async def start(cls, config: EngineConfig, log_level: int, limits: WatchLimits) -> "EngineChild":
+    async def start(
+        cls, config: EngineConfig, log_level: int, limits: WatchLimits, opened: Callable[[], None]
+    ) -> "EngineChild":
         """Have a process load the model, and wait until it has computed its first prompt.
 
+        `opened` is called once it has read the file without harm.
         Raises EngineStartError, FirstPromptDeathError where other kernels may help, and OSError.
         """
         launched = launch.take(cls.module)
@@ -85,7 +88,7 @@ class EngineChild:
         child = cls(launched.process, reader, writer, limits)
         try:
             child.send(messages.Load(config, log_level))
-            await child.watched(child._await_ready())
+            await child.watched(child._await_ready(opened))
         except EngineHungError as error:
             await child.kill()
             raise EngineStartError(f"the engine hung while loading: {error}") from error
@@ -163,12 +166,14 @@ class EngineChild:
             log.error("process %d does not end; it is left behind", self.pid)
             return "it does not end"
 
-    async def _await_ready(self) -> None:
+    async def _await_ready(self, opened: Callable[[], None]) -> None:
         loaded = False
         while True:
             match await self.receive():
                 case messages.Logged() as line:
                     relay(line)
+                case messages.Opened():
+                    opened()
                 case messages.Loaded():
                     loaded = True
                 case messages.Ready(sizes, system_info, traits):

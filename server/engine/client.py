@@ -62,6 +62,10 @@ class AsyncEngine:
         self._sizes, self._traits = child.sizes, child.traits
         self._stalling = asyncio.create_task(self._end_stalls(), name="engine stall watch")
 
+    async def opened(self) -> None:
+        """Wait until the child has read the model's file without harm."""
+        await self._supervisor.opened.wait()
+
     async def close(self) -> None:
         """End the child; requests that still run end with an error."""
         if self._stalling is not None:

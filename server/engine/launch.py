@@ -15,7 +15,8 @@ MODULE = "server.engine.process"
 # llama.cpp's threads meet at barriers some hundred times a step. By default GNU OpenMP spins there for
 # milliseconds, and any other process on the machine then slows a step down twentyfold. A thirtieth of the
 # default's count is as fast on a quiet machine and loses little on a busy one.
-_SPIN_BRIEFLY = {"GOMP_SPINCOUNT": "10000"}
+# And a debugger that looks at llama.cpp's end (its default, where there is one) makes everybody wait for it.
+_VARIABLES = {"GOMP_SPINCOUNT": "10000", "GGML_NO_BACKTRACE": "1"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def launch(module: str = MODULE) -> Launched:
             process = subprocess.Popen(  # noqa: S603 (ourselves)
                 [sys.executable, "-m", module, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                env=_SPIN_BRIEFLY | os.environ,
+                env=_VARIABLES | os.environ,
             )
         except BaseException:
             ours.close()

@@ -48,6 +48,10 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
     """End the engine."""
 
 
+class Opened(msgspec.Struct, frozen=True, tag=True):
+    """llama.cpp has read the vocabulary and lived: others may open the file, too."""
+
+
 class Loaded(msgspec.Struct, frozen=True, tag=True):
     """The weights are in memory, the first prompt is about to run: a death now is the build's fault."""
 
@@ -88,7 +92,7 @@ class Embedded(msgspec.Struct, frozen=True, tag=True):
 
 
 ToEngine = Load | Submit | Embed | Abort | Ping | Stop
-FromEngine = Loaded | Ready | StartFailed | Logged | Stepped | Embedded | Pulse
+FromEngine = Opened | Loaded | Ready | StartFailed | Logged | Stepped | Embedded | Pulse
 
 _encoder = msgspec.msgpack.Encoder()
 to_engine_decoder: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)

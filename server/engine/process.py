@@ -168,6 +168,7 @@ class _Start(NamedTuple):
 
 
 def _serve(start: _Start, config: EngineConfig) -> None:
+    connection = start.connection
     sizes = sizes_of(config, resources())
     config = sizes.config
     for shortage in sizes.shortages:
@@ -176,6 +177,7 @@ def _serve(start: _Start, config: EngineConfig) -> None:
         config.model_path,
         num_gpu_layers=config.num_gpu_layers,
         use_extra_buffers=config.use_extra_buffers,
+        opened=lambda: connection.send(messages.Opened()),
     )
     try:
         context = Context(

@@ -60,6 +60,7 @@ class Supervisor:
         self._backoff = _FIRST_BACKOFF
         self._start_seconds = 0.0
         self._has_failed = False
+        self.opened = asyncio.Event()
 
     async def start(self) -> EngineChild:
         """The first process, ready; raises EngineStartError or OSError."""
@@ -180,13 +181,13 @@ class Supervisor:
         begun = time.monotonic()
         level = logging.getLogger().getEffectiveLevel()
         try:
-            child = await EngineChild.start(self.config, level, self._limits)
+            child = await EngineChild.start(self.config, level, self._limits, self.opened.set)
         except FirstPromptDeathError as error:
             if not self.config.use_extra_buffers:
                 raise
             log.warning("the engine %s; starting again with use_extra_bufts off: slower, but safe", error)
             self.config = msgspec.structs.replace(self.config, use_extra_buffers=False)
-            child = await EngineChild.start(self.config, level, self._limits)
+            child = await EngineChild.start(self.config, level, self._limits, self.opened.set)
         self.config = child.sizes.config
         self._start_seconds = time.monotonic() - begun
         return child

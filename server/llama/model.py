@@ -4,6 +4,7 @@ import contextlib
 import enum
 import functools
 import os
+from collections.abc import Callable
 
 import llama_cpp
 
@@ -47,6 +48,7 @@ class MemoryKind(enum.Enum):
 class Model:
     """Owns a `llama_model`. With `vocab_only` no weights are read: tokenizer, template and metadata alone.
 
+    `opened` is called when the file's vocabulary has been read, before its weights are.
     Raises ModelLoadError. Close it after every context made from it.
     """
 
@@ -57,6 +59,7 @@ class Model:
         vocab_only: bool = False,
         num_gpu_layers: int = -1,
         use_extra_buffers: bool = True,
+        opened: Callable[[], None] = lambda: None,
     ) -> None:
         library.start()
         self.path = os.fspath(path)
@@ -68,11 +71,14 @@ class Model:
         # With Intel AMX these buffers corrupt memory on the three-dimensional products of recurrent layers:
         # ggml_backend_amx_mul_mat strides a weight by the index of the sequence in the batch.
         params.use_extra_bufts = use_extra_buffers and not vocab_only and not _is_recurrent(self.path)
+        once = _Once(opened)
+        params.progress_callback = llama_cpp.llama_progress_callback(once.progress)
         with library.reasons() as reasons:
             self._pointer = llama_cpp.llama_model_load_from_file(self.path.encode(), params)
         if not self._pointer:
             why = reasons[0] if reasons else "not a GGUF file, damaged, or unknown to it"
             raise ModelLoadError(f"llama.cpp cannot load {self.path}: {why}")
+        once.progress(1.0, None)
         self._exit = contextlib.ExitStack()
         self._exit.callback(llama_cpp.llama_model_free, self._pointer)
         if llama_cpp.llama_model_has_encoder(self._pointer):
@@ -130,6 +136,20 @@ class Model:
     def close(self) -> None:
         """Free the native model; a second call does nothing."""
         self._exit.close()
+
+
+class _Once:
+    """llama.cpp tells of its progress with every tensor; what is wanted is the first time."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then: Callable[[], None] | None = then
+
+    def progress(self, _share: float, _data: object) -> bool:
+        """Go on (`llama_progress_callback`)."""
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+        return True
 
 
 def _is_recurrent(path: str) -> bool:

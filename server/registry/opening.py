@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from server.chat.template_summary import TemplateSummary
+from server.llama.gguf_header import read_header
 from server.llama.model import Model
 from server.loaded_model import LoadedModel, TextEngine
 from server.model_settings import ModelSettings
@@ -20,11 +21,16 @@ log = logging.getLogger(__name__)
 
 
 async def load(offer: ModelOffer) -> LoadedModel:
-    """The model, its engine running. Raises what `offer.open` and `TextEngine.start` raise."""
+    """The model, its engine running. Raises what `offer.open` and `TextEngine.start` raise.
+
+    There are files over which llama.cpp ends its process, so the engine opens it first.
+    """
     engine = offer.make_engine()
-    opening = asyncio.create_task(in_thread(offer.open, engine))
     starting = asyncio.create_task(engine.start())
+    opening: asyncio.Task[LoadedModel] | None = None
     try:
+        await _opened(engine, starting)
+        opening = asyncio.create_task(in_thread(offer.open, engine))
         await asyncio.wait([opening, starting], return_when=asyncio.FIRST_EXCEPTION)
         # The file's own fault says more than that of an engine that had to open the same file.
         model = await opening
@@ -35,12 +41,25 @@ async def load(offer: ModelOffer) -> LoadedModel:
     return model
 
 
-async def _undo(engine: TextEngine, opening: asyncio.Task[LoadedModel], starting: asyncio.Task[None]) -> None:
+async def _opened(engine: TextEngine, starting: asyncio.Task[None]) -> None:
+    """Wait until the engine has opened the file, or raise what it fails with."""
+    opened = asyncio.create_task(engine.opened())
+    try:
+        await asyncio.wait([starting, opened], return_when=asyncio.FIRST_COMPLETED)
+        if not opened.done():
+            await starting
+    finally:
+        opened.cancel()
+
+
+async def _undo(
+    engine: TextEngine, opening: asyncio.Task[LoadedModel] | None, starting: asyncio.Task[None]
+) -> None:
     """Give back whatever came up. A thread cannot be cancelled, so what it opens is waited for."""
     starting.cancel()
-    await asyncio.wait([opening, starting])
+    await asyncio.wait([task for task in (opening, starting) if task is not None])
     await engine.close()
-    if not opening.cancelled() and opening.exception() is None:
+    if opening is not None and not opening.cancelled() and opening.exception() is None:
         opening.result().close()
     if not starting.cancelled():
         starting.exception()
@@ -51,10 +70,12 @@ def open_texts(
 ) -> LoadedModel:
     """Open a model's file for its vocabulary and template; its weights are the engine's to load.
 
-    Prompts that begin with one of `public_texts` share it in memory. Raises ModelLoadError,
-    TemplateSyntaxError, or OSError over the template's file.
+    Prompts that begin with one of `public_texts` share it in memory. Raises HeaderError, ModelLoadError,
+    TemplateSyntaxError, or OSError over one of the files.
     """
     with contextlib.ExitStack() as undo:
+        # llama.cpp would end this process over some of what is refused here.
+        read_header(path)
         model = Model(path, vocab_only=True)
         undo.callback(model.close)
         vocab = model.vocab

@@ -12,5 +12,5 @@ def _never(*_: object, **__: object) -> None:
 
 
 if __name__ == "__main__":
-    process.Model = _never  # type: ignore[assignment,misc]
+    process.Model = _never  # type: ignore[attr-defined]
     sys.exit(process.main())

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from server.chat.rendering.turns import Conversation, Turn
 from server.engine.config import EngineConfig
 from server.engine.sizing import Need
-from server.llama.model import ModelLoadError
+from server.llama.gguf_header import HeaderError
 from server.loaded_model import LoadedModel
 from server.model_settings import ModelSettings
 from server.registry import CatalogError, ModelOffer, offers
@@ -85,7 +85,7 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     (offer,) = quiet_offers(Settings(model=file))
     assert offer.estimate_need() == Need()
     assert offer.read_context() == ContextLength()
-    with pytest.raises(ModelLoadError):
+    with pytest.raises(HeaderError, match="cut off"):
         opened(offer)
 
 
