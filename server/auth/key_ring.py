@@ -44,6 +44,9 @@ class KeyRing:
         """Whether everybody may come in without a key."""
         if self._anonymous == "before keys":
             self.current()
+            # A file may have come and gone between two looks, and left its lock.
+            if not self._has_had_keys and self._path is not None:
+                self._has_had_keys = keys.have_been(self._path)
             return not self._has_had_keys
         return self._anonymous == "always"
 

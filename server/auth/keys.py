@@ -158,10 +158,14 @@ def _write(path: Path, keys: Sequence[Key]) -> None:
     document = json.dumps({"keys": [key.model_dump(exclude_defaults=True) for key in keys]}, indent=2)
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "w") as file:
-            file.write(document + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(document + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except OSError:
+            os.unlink(name)
+            raise
     except OSError as error:
         raise KeyFileError(f"cannot write {path}: {error.strerror}") from error

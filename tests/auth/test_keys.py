@@ -100,10 +100,13 @@ def test_what_has_had_keys_stays_closed(path: Path, end: str) -> None:
         assert KeyRing(path, anonymous="always").is_open()
 
 
-def test_a_key_that_came_and_went_unseen_closes_all_the_same(path: Path) -> None:
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_key_that_came_and_went_unseen_closes_all_the_same(path: Path, *, is_deleted: bool) -> None:
     ring = KeyRing(path, anonymous="before keys")
     keys.add(path, name="alice")
     keys.revoke(path, "alice")
+    if is_deleted:
+        path.unlink()
     assert not ring.is_open()
 
 
