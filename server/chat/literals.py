@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from server.chat.reader import SPACE, Markers, Reader, RejectedError, Sink, Steps
 
 _WORD = re.compile(r"[-+.0-9A-Za-z_]*")
-_BARE_KEY = re.compile(r"[^\s:,{}\[\]\"']*")
+_BARE_KEY = re.compile(r"[^\n:,{}\[\]\"']*")
 _SCALAR = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null", re.ASCII)
 _PLAIN = {quote: re.compile(rf"[^{quote}\\\x00-\x1f\"]*") for quote in "\"'"}
 _HEX_DIGITS = {"x": 2, "u": 4, "U": 8}
@@ -85,7 +85,7 @@ def _copy_key(reader: Reader, sink: Sink, notation: Notation) -> Steps[None]:
     if opener:
         yield from _copy_string(reader, sink, opener, is_loose=notation.has_loose_quotes)
     elif notation.has_bare_keys:
-        key = yield from reader.collect(_BARE_KEY)
+        key = (yield from reader.collect(_BARE_KEY)).strip()
         if not key:
             raise RejectedError
         sink(json.dumps(key, ensure_ascii=False))

@@ -1,9 +1,11 @@
 """Chat completions: messages into a prompt, and the prompt into an answer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from schemas.chat import ChatCompletionRequest, ChatFinishReason
+from server.chat.tool_spec import ToolSpec
 from server.errors import InvalidRequestError
 from server.loaded_model import LoadedModel
 from server.registry import ModelRegistry
@@ -99,7 +101,7 @@ class ChatService:
         compiled = await self._constraints.compile(request, model.vocab)
         calls = await self._calls(model, read.tools, compiled)
         bound = constraint(compiled) if calls is None else calls.constraint
-        reading = _reading(model, read, is_bound=bound is not None)
+        reading = _reading(model, read, () if calls is None else calls.specs, is_bound=bound is not None)
         is_marked = reading is not None or read.thinking is not None
         guidance = Guidance(
             constraint=bound,
@@ -157,13 +159,12 @@ class ChatService:
         return await self._constraints.compile_calls(tool_use.calls(tools, model, constraint(compiled)))
 
 
-def _reading(model: LoadedModel, read: _Read, *, is_bound: bool) -> Reading | None:
+def _reading(model: LoadedModel, read: _Read, specs: Sequence[ToolSpec], *, is_bound: bool) -> Reading | None:
     """How the answer's text is read; None where all of it is content."""
     tools, thought = read.tools, read.thinking
     if tools is None and (thought is None or read.keeps_thought) and not model.family.is_framed:
         return None
     is_open = thought is not None and thought.is_open
-    specs = [] if tools is None else [tool.spec for tool in tools.callable]
     return Reading(
         make_parser=partial(model.family.parser, specs, is_open=is_open, bound=is_bound),
         custom_names=frozenset() if tools is None else tools.custom_names,

@@ -38,7 +38,7 @@ def calls(tools: ToolRequest, model: LoadedModel, otherwise: Constraint | None) 
         after=family.announcements(specs) if is_free else (),
         begins=family.beginning(specs) if is_free else None,
         otherwise=otherwise if tools.choice is Choice.AUTO else None,
-        is_json=family.tools is not None and family.tools.holds_json(specs),
+        holds_json=family.holds_json,
         unkept=family.unkept,
     )
 

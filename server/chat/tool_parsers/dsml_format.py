@@ -3,8 +3,9 @@
 import dataclasses
 from dataclasses import dataclass
 
+from server.chat.argument_rules import parameter_rule
 from server.chat.lark import LarkWriter, either
-from server.chat.parameters import Parameter, declared, named, parameter_rule, types
+from server.chat.parameters import Parameter, declared, named, types
 from server.chat.tool_parsers.xml_format import XmlFormat, opening
 from server.chat.tool_spec import ToolSpec
 

@@ -4,19 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from server.chat.argument_rules import parameter_rule
 from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter, either, repeated
 from server.chat.literals import PYTHON, Notation, copy_value
-from server.chat.parameters import (
-    ANY_NAME,
-    Parameter,
-    accepts_any,
-    declared,
-    members,
-    named,
-    parameter_rule,
-    types,
-)
+from server.chat.parameters import ANY_NAME, Parameter, accepts_any, declared, members, named, types
 from server.chat.reader import Reader, RejectedError, Steps
 from server.chat.tool_parsers.tool_format import ToolFormat, end_call
 from server.chat.tool_spec import ToolSpec

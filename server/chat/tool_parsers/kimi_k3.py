@@ -4,8 +4,9 @@ import html
 import re
 from dataclasses import dataclass
 
+from server.chat.argument_rules import parameter_rule
 from server.chat.lark import LarkWriter, either
-from server.chat.parameters import Parameter, named, parameter_rule, types
+from server.chat.parameters import Parameter, named, types
 from server.chat.tool_parsers.dsml_format import as_text, may_be_text
 from server.chat.tool_parsers.xml_format import XmlFormat, opening
 from server.chat.tool_spec import ToolSpec

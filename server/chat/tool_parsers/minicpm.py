@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from server.chat.argument_rules import parameter_rule
 from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter, either, repeated
 from server.chat.literals import escaped
-from server.chat.parameters import Parameter, copy_parameter, named, parameter_rule
+from server.chat.parameters import Parameter, copy_parameter, named
 from server.chat.reader import Markers, Reader, RejectedError, Steps
 from server.chat.tool_parsers.xml_format import XmlFormat, opening
 from server.chat.tool_spec import ToolSpec

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from server.chat.argument_rules import parameter_rule
 from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter, either, repeated
 from server.chat.literals import copy_value, escaped
@@ -16,7 +17,7 @@ from server.chat.parameters import (
     declared,
     members,
     named,
-    parameter_rule,
+    read_value,
     types,
     variant,
 )
@@ -136,7 +137,7 @@ class _Arguments:
 
     def _copy_any(self, child: Parameter, allowed: set[str] | None) -> Steps[str | None]:
         """A value of which only what follows shows whether it is text or elements."""
-        text = yield from _read_until(self._reader, _TEXT_END)
+        text = yield from read_value(self._reader, _MARK)
         mark = yield from self._reader.expect("<", "</")
         tag = yield from _read_until(self._reader, _TAG_END)
         if mark == "</":

@@ -15,6 +15,8 @@ from server.chat.tool_parsers.tool_format import ToolFormat, end_call, read_list
 from server.chat.tool_spec import ToolSpec
 
 _NAME = re.compile(r"[^\s()\[\]{}=,\"']*")
+# What schemas call parameters may have spaces in it.
+_KEY = re.compile(r"[^\n()\[\]{}=,\"']*")
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def read_arguments(reader: Reader, writer: EventWriter, name: str) -> Steps[None
     separator = ""
     yield from reader.skip_space()
     while not (yield from reader.accept(")")):
-        key = yield from reader.collect(_NAME)
+        key = (yield from reader.collect(_KEY)).strip()
         if not key:
             raise RejectedError
         yield from reader.skip_space()

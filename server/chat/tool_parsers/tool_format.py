@@ -4,9 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from server.beginning import Beginning
+from server.chat.argument_rules import unkept
 from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter
-from server.chat.parameters import Schema, unkept
+from server.chat.parameters import Schema
 from server.chat.reader import Reader, Steps
 from server.chat.tool_spec import ToolSpec
 

@@ -4,17 +4,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from server.chat.argument_rules import parameter_rule
 from server.chat.event_writer import EventWriter
 from server.chat.lark import LarkWriter, either, repeated
-from server.chat.parameters import (
-    ANY_NAME,
-    Parameter,
-    accepts_any,
-    copy_parameter,
-    declared,
-    named,
-    parameter_rule,
-)
+from server.chat.parameters import ANY_NAME, Parameter, accepts_any, copy_parameter, declared, named
 from server.chat.reader import Markers, Reader, RejectedError, Steps
 from server.chat.tool_parsers.tool_format import ToolFormat, end_call
 from server.chat.tool_spec import ToolSpec

@@ -26,6 +26,10 @@ Unkept = tuple[Mapping[str, Any], str]
 _UNKEPT = "cannot be enforced: this model writes arguments one by one, and text without quotes"
 
 
+def _no_json(_tools: Sequence[ToolSpec]) -> bool:
+    return False
+
+
 def _nothing_unkept(_tool: ToolSpec) -> Iterable[Unkept]:
     return ()
 
@@ -34,12 +38,14 @@ def _nothing_unkept(_tool: ToolSpec) -> Iterable[Unkept]:
 class BoundCalls:
     """A constraint for the engine, and what judges finished calls, by the names of their tools.
 
-    `unenforced` are the keywords that neither keeps to, by path and JSON pointer.
+    `unenforced` are the keywords that neither keeps to, by path and JSON pointer. Whoever reads the calls
+    has to know the tools as the constraint does, as `specs`.
     """
 
     constraint: Constraint
     unenforced: tuple[str, ...]
     judges: Mapping[str, Judge]
+    specs: tuple[ToolSpec, ...]
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,8 @@ class Calls:
 
     `write` makes the grammar of calls out of tools, in the format of the model of `model_id`. With `after`
     and `begins` it binds from these on; with `otherwise`, an answer that is not calls keeps to that grammar.
-    `param` is the field that offers the tools. With `is_json`, their arguments are written as JSON; `unkept`
-    tells which keywords of a tool's schema the format leaves out.
+    `param` is the field that offers the tools. `holds_json` tells whether calls of some tools are written as
+    JSON, `unkept` which keywords of a tool's schema the format leaves out.
     """
 
     param: str
@@ -81,7 +87,7 @@ class Calls:
     after: tuple[str, ...] = ()
     begins: Beginning | None = None
     otherwise: Constraint | None = None
-    is_json: bool = False
+    holds_json: Callable[[Sequence[ToolSpec]], bool] = _no_json
     unkept: Callable[[ToolSpec], Iterable[Unkept]] = _nothing_unkept
 
     def identity(self) -> list[object]:
@@ -131,7 +137,8 @@ class Calls:
             has_unique_names=self._has_unique_names(tools),
         )
         unenforced = tuple(place for tool in tools for place in tool.unenforced)
-        return BoundCalls(made, unenforced, {tool.spec.name: tool.judge() for tool in tools})
+        judges = {tool.spec.name: tool.judge() for tool in tools}
+        return BoundCalls(made, unenforced, judges, tuple(tool.spec for tool in tools))
 
     def _kept(self, tool: OfferedTool, found: PlainSchema) -> _Tool:
         """A tool whose schema the format can keep to; of one that is not strict, less of it may be left."""
@@ -156,7 +163,8 @@ class Calls:
     def _has_unique_names(self, tools: Sequence[_Tool]) -> bool:
         """Whether names that come twice can be told from other text, and might come."""
         is_known = self.otherwise is None or self.otherwise.has_unique_names
-        return self.is_json and is_known and any(has_free_names(tool.spec.parameters) for tool in tools)
+        is_json = self.holds_json([tool.spec for tool in tools])
+        return is_json and is_known and any(has_free_names(tool.spec.parameters) for tool in tools)
 
 
 def _plain(tool: OfferedTool) -> PlainSchema:
