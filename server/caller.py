@@ -2,6 +2,17 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class Allowance(Protocol):
+    """The tokens that a caller may use: reserved before they are computed, and counted as they are."""
+
+    def reserve(self, num_tokens: int) -> None:
+        """Take what a request may come to; raises RateLimitError."""
+
+    def spend(self, num_tokens: int) -> None:
+        """Note how many the request has come to so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -9,7 +20,8 @@ class Caller:
     """`id` and `name` are the key's, empty without keys: what a caller owns is found by the id, a name may be
     another's later; people are told the name. `models` None means all. `cache_group` names those who may
     share prefixes in memory. Of two callers in a queue the one with the higher `priority` comes first; among
-    equals each gets a share in proportion to its `weight`.
+    equals each gets a share in proportion to its `weight`. `allowance` is the present request's, where
+    tokens are counted.
     """
 
     id: str = ""
@@ -19,6 +31,7 @@ class Caller:
     cache_group: str = ""
     priority: int = 0
     weight: float = 1.0
+    allowance: Allowance | None = None
 
     def may_use(self, *names: str) -> bool:
         """Whether a model that goes by any of these names may be used."""

@@ -37,10 +37,20 @@ class RequestRecord:
         self.num_prompt_tokens = 0
         self.num_cached_tokens = 0
         self.num_completion_tokens = 0
+        self._num_waived_tokens = 0
         # What the client is told beside the answer: items by the header that lists them.
         self.notices: dict[str, dict[str, None]] = {}
         # What goes on when the request itself has been answered.
         self.continuing: asyncio.Task[None] | None = None
+
+    @property
+    def num_used_tokens(self) -> int:
+        """What its key pays for: prompts, unless the server refused or failed them, and what was drawn."""
+        return self.num_prompt_tokens - self._num_waived_tokens + self.num_completion_tokens
+
+    def waive(self, num_prompt_tokens: int) -> None:
+        """Note that so many tokens of prompts are not to be paid for."""
+        self._num_waived_tokens += num_prompt_tokens
 
     def fail(self, code: str | None) -> None:
         """Note the error that the client was told."""
@@ -124,11 +134,16 @@ class GenerationRecord:
         if output.finish_reason is not None:
             self._finish(output, output.finish_reason)
 
-    def close(self, num_cached_tokens: int) -> None:
-        """Note the end, whoever brought it about; once."""
+    def close(self, num_cached_tokens: int, *, is_computed: bool = True) -> None:
+        """Note the end, whoever brought it about; once.
+
+        Nobody pays for a prompt without a token after it, if it was not computed: refused, or failed by us.
+        """
         if self.ended is not None:
             return
         self.ended = time.monotonic()
+        if not is_computed and self.first_token is None:
+            self._request.waive(self.num_prompt_tokens)
         self.num_cached_tokens = num_cached_tokens
         metrics = self._request.metrics
         self._request.num_completion_tokens += self.num_completion_tokens

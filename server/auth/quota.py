@@ -28,7 +28,7 @@ class Bucket:
         return self._level
 
     def take(self, amount: float) -> None:
-        """Draw, be there enough or not."""
+        """Draw, be there enough or not; a negative amount is given back."""
         self._level = self.level() - amount
 
     def seconds_until(self, level: float) -> float:
@@ -42,6 +42,7 @@ class _Account:
     requests: Bucket | None
     tokens: Bucket | None
     num_active: int = 0
+    num_reserving: int = 0
 
     def headers(self) -> dict[str, str]:
         """What is left, under OpenAI's names."""
@@ -55,21 +56,54 @@ class _Account:
 
 
 class Admission:
-    """One admitted request; `leave` must follow."""
+    """One admitted request; `leave` must follow, once."""
 
     def __init__(self, account: _Account) -> None:
         self._account = account
+        self._num_taken = 0
         account.num_active += 1
 
     def headers(self) -> dict[str, str]:
         """What is left of the key's limits, for the answer."""
         return self._account.headers()
 
+    def reserve(self, num_tokens: int) -> None:
+        """Take what the request may come to, before any of it is computed; raises RateLimitError.
+
+        A request that is the key's only one may ask for more than is left: what it overdraws is paid back by
+        waiting. So a burst overdraws by one request at most, and no request is too large for ever.
+        """
+        bucket = self._account.tokens
+        if bucket is None:
+            return
+        has_others = self._account.num_reserving > bool(self._num_taken)
+        wanted = min(num_tokens, bucket.capacity) if has_others else 1
+        if bucket.level() < wanted:
+            raise RateLimitError(
+                f"The key '{self._account.key.name}' may use {bucket.capacity} tokens per minute. This "
+                f"request may come to {num_tokens}: its prompt, and the answer it allows or a usual one.",
+                code="rate_limit_exceeded",
+                retry_after=_whole_seconds(bucket.seconds_until(wanted)),
+            )
+        self._take(num_tokens)
+
+    def spend(self, num_tokens: int) -> None:
+        """Note how many tokens the request has come to so far; what is beyond its reserve is taken now."""
+        if num_tokens > self._num_taken:
+            self._take(num_tokens - self._num_taken)
+
     def leave(self, num_tokens: int) -> None:
-        """The request has ended, and its prompt and answer had so many tokens."""
+        """The request has ended, and has used so many tokens. What it had reserved beyond is given back."""
         self._account.num_active -= 1
+        self._account.num_reserving -= bool(self._num_taken)
         if self._account.tokens is not None:
+            self._account.tokens.take(num_tokens - self._num_taken)
+
+    def _take(self, num_tokens: int) -> None:
+        if self._account.tokens is not None and num_tokens > 0:
+            self._account.num_reserving += not self._num_taken
             self._account.tokens.take(num_tokens)
+            self._num_taken += num_tokens
 
 
 class Quotas:
@@ -80,10 +114,9 @@ class Quotas:
         self._accounts: dict[str, _Account] = {}
 
     def enter(self, key: Key) -> Admission:
-        """Admit a request; raises RateLimitError.
+        """Admit a request as long as any tokens are left; it reserves its own as soon as its prompt is read.
 
-        Tokens are counted when a request ends: one is admitted while any are left, and what it uses beyond
-        them is paid back by waiting.
+        Raises RateLimitError.
         """
         account = self._account(key)
         limit = key.concurrent_requests

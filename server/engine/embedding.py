@@ -28,12 +28,14 @@ class ModelTraits(msgspec.Struct, frozen=True, kw_only=True):
 class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Texts to be embedded. No input is empty or longer than the context, and every id is in the vocabulary.
 
-    `id` is unique among the requests an engine knows.
+    `id` is unique among the requests an engine knows. Each `owner` has a share by its `weight`.
     """
 
     id: str
     inputs: tuple[tuple[int, ...], ...]
     pooling: Pooling
+    owner: str = ""
+    weight: float = 1.0
 
 
 class EmbedOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

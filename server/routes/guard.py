@@ -47,7 +47,7 @@ class Guard:
             response.headers.update(self._quotas.headers(key))
             await response(scope, receive, send)
             return
-        caller.use(_caller(key, "" if self._share_prefixes else _cache_group(key)))
+        caller.use(_caller(key, "" if self._share_prefixes else _cache_group(key), admission))
         if admission is None:
             await self._app(scope, receive, send)
         else:
@@ -83,7 +83,7 @@ class Guard:
 
 
 def _leave(admission: Admission, entry: RequestRecord) -> None:
-    admission.leave(entry.num_prompt_tokens + entry.num_completion_tokens)
+    admission.leave(entry.num_used_tokens)
 
 
 def _is_counted(scope: Scope) -> bool:
@@ -97,7 +97,7 @@ def _cache_group(key: Key) -> str:
     return key.id if key.cache_group is None else f"group {key.cache_group}"
 
 
-def _caller(key: Key, cache_group: str) -> Caller:
+def _caller(key: Key, cache_group: str, admission: Admission | None) -> Caller:
     return Caller(
         id=key.id,
         name=key.name,
@@ -106,4 +106,5 @@ def _caller(key: Key, cache_group: str) -> Caller:
         cache_group=cache_group,
         priority=key.priority,
         weight=key.weight,
+        allowance=admission,
     )

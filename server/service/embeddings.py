@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.embeddings import EmbeddingRequest
-from server import record
+from server import caller, record
 from server.engine.embedding import EmbedRequest, ModelTraits, Pooling
-from server.errors import InvalidRequestError, UnsupportedParameterError
+from server.errors import CaravanError, InvalidRequestError, UnsupportedParameterError
 from server.loaded_model import LoadedModel
 from server.registry import ModelRegistry
 from server.service import prompts
@@ -35,14 +35,27 @@ class EmbeddingService:
             pooling = _pooling(request, model.engine.traits)
             inputs = await in_thread(_inputs, model, request)
             num_tokens = sum(map(len, inputs))
+            who = caller.current()
+            if who.allowance is not None:
+                who.allowance.reserve(num_tokens)
             entry = record.current()
             entry.model = model.id
             entry.num_prompt_tokens += num_tokens
-            wanted = EmbedRequest(id=f"embd-{uuid.uuid4().hex}", inputs=inputs, pooling=pooling)
+            wanted = EmbedRequest(
+                id=f"embd-{uuid.uuid4().hex}",
+                inputs=inputs,
+                pooling=pooling,
+                owner=who.id,
+                weight=who.weight,
+            )
             vectors = [b""] * len(inputs)
-            async with contextlib.aclosing(model.engine.embed(wanted)) as outputs:
-                async for output in outputs:
-                    vectors[output.index] = output.vector
+            try:
+                async with contextlib.aclosing(model.engine.embed(wanted)) as outputs:
+                    async for output in outputs:
+                        vectors[output.index] = output.vector
+            except CaravanError:
+                entry.waive(num_tokens)
+                raise
         return await in_thread(_answer, request, vectors, num_tokens)
 
 

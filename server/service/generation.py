@@ -11,12 +11,18 @@ from schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
 from server import caller, record
 from server.engine.outputs import TokenLogprob, TokenOutput
 from server.engine.params import AnswerLayout, Constraint, GenerationRequest, Reasoning, SamplingParams
+from server.errors import CaravanError
 from server.loaded_model import LoadedModel
 from server.service.early import fail_early, give_up
 from server.service.scoring import Scoring
 from server.threads import to_the_end
 
 Outputs = AsyncGenerator[TokenOutput, None]
+
+# Tokens reserved for an answer that may be as long as the context has room: a usual one, or so much of the
+# room. What it has beyond is taken as it comes.
+_USUAL_ANSWER = 256
+_USUAL_SHARE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,7 @@ class Guidance:
 class Generation:
     """Outputs of `n` choices of each prompt; a choice's index counts through prompts, then through choices.
 
+    Making one reserves its caller's tokens, which may raise RateLimitError.
     `prompt_logprobs` has those of each choice once its first output has been seen, if any are asked for.
     Nothing reaches the engine before `open`. `aclose` must follow, on every path: it is what frees the
     sequences of a client that left.
@@ -49,6 +56,9 @@ class Generation:
         num_choices: int,
         guidance: Guidance | None = None,
     ) -> None:
+        self._allowance = caller.current().allowance
+        if self._allowance is not None:
+            self._allowance.reserve(_expected_tokens(prompts, params, num_choices, model.context_size))
         self.model = model
         self.num_choices = num_choices * len(prompts)
         self._prompts = prompts
@@ -65,10 +75,11 @@ class Generation:
             model.id, self._num_prompt_tokens, self.num_choices, params
         )
         self._first: asyncio.Task[TokenOutput] | None = None
+        self._is_computed = False
 
     async def open(self, seconds: float) -> None:
         """Start, and wait for the first output or `seconds`; a failure before that is raised here."""
-        self._first = asyncio.ensure_future(anext(self._outputs))
+        self._first = asyncio.ensure_future(self._next())
         await fail_early(self._first, seconds)
 
     @property
@@ -81,7 +92,7 @@ class Generation:
 
     async def __anext__(self) -> TokenOutput:
         if self._first is None:
-            output = await anext(self._outputs)
+            output = await self._next()
         else:
             output = await self._first
             self._first = None
@@ -89,6 +100,8 @@ class Generation:
         self._num_cached_tokens[output.index] = output.num_cached_tokens
         self._num_reasoning_tokens[output.index] = output.num_reasoning_tokens
         self._record.output(output)
+        if self._allowance is not None:
+            self._allowance.spend(self._num_prompt_tokens + sum(self._num_completion_tokens))
         if output.prompt_logprobs:
             self.prompt_logprobs[output.index] = output.prompt_logprobs
         return output if self._echo is None else self._echo.applied(output)
@@ -106,7 +119,15 @@ class Generation:
         if self._first is not None:
             await give_up(self._first)
         await self._outputs.aclose()
-        self._record.close(self._cached_tokens())
+        self._record.close(self._cached_tokens(), is_computed=self._is_computed)
+
+    async def _next(self) -> TokenOutput:
+        self._is_computed = True
+        try:
+            return await anext(self._outputs)
+        except CaravanError:
+            self._is_computed = False
+            raise
 
     def usage(self) -> Usage:
         """Exact once all outputs have been seen."""
@@ -164,6 +185,19 @@ def _all_outputs(
     if len(requests) == 1:
         return model.engine.generate(requests[0])
     return _merged([model.engine.generate(request) for request in requests], num_choices)
+
+
+def _expected_tokens(
+    prompts: Sequence[tuple[int, ...]], params: SamplingParams, num_choices: int, context_size: int
+) -> int:
+    """What a run may come to, for its caller's limit."""
+    total = 0
+    for prompt in prompts:
+        room = context_size - len(prompt)
+        limit = params.max_tokens
+        usual = max(_USUAL_ANSWER, room // _USUAL_SHARE)
+        total += len(prompt) + num_choices * min(room, usual if limit is None else limit)
+    return total
 
 
 def cache_salt(group: str, wish: str) -> str:

@@ -2,7 +2,8 @@
 
 import logging
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from server.app import create_app
 from server.auth import keys
+from server.errors import OverloadedError
 from server.settings import Settings
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 from tests.live_server import live_server, wait_until
@@ -166,6 +168,82 @@ def test_limits_answer_429_with_advice_and_headers(guarded: TestClient, bearer: 
     assert spent.status_code == 429, "the first answer used them up"
     assert spent.headers["x-ratelimit-remaining-tokens"] == "0"
     assert int(spent.headers["retry-after"]) >= 60
+
+
+EMBEDDINGS = "/v1/embeddings"
+TEXTS = "/v1/completions"
+
+
+def left(headers: Mapping[str, str]) -> int:
+    return int(headers["x-ratelimit-remaining-tokens"])
+
+
+@pytest.mark.parametrize(
+    ("url", "body"),
+    [
+        (CHAT, {**BODY, "max_tokens": 300}),
+        (CHAT, {**BODY, "max_tokens": 150, "n": 2, "stream": True}),
+        (TEXTS, {"model": "fake", "prompt": ["one", "two", "three"], "max_tokens": 100}),
+        ("/v1/responses", {"model": "fake", "input": "Hi", "max_output_tokens": 300, "store": False}),
+        ("/v1/responses", {"model": "fake", "input": "Hi", "max_output_tokens": 300, "background": True}),
+        (CHAT, BODY),
+    ],
+)
+def test_a_burst_cannot_use_tokens_that_are_not_there(
+    path: Path,
+    bearer: Bearer,
+    engine: ScriptedEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    url: str,
+    body: dict[str, object],
+) -> None:
+    """Twenty at once, each of some hundred tokens, under a limit of a thousand."""
+    monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
+    alice = bearer("alice", tokens_per_minute=1000)
+    engine.hold_after = 0
+    engine.context_size = 8192 if url == CHAT and "max_tokens" not in body else 1024
+    settings = Settings(keys_file=path, shutdown_seconds=0)
+    with (
+        live_server(registry_over(loaded_model(engine)), settings) as address,
+        ThreadPoolExecutor(20) as pool,
+    ):
+        asked = [
+            pool.submit(httpx.post, address + url, json=body, headers=alice, timeout=60) for _ in range(20)
+        ]
+        try:
+            wait_until(lambda: sum(f.done() and f.result().status_code == 429 for f in asked) >= 16)
+            assert len(engine.requests) <= 3 * 3
+        finally:
+            engine.hold_after = None
+        answers = [future.result() for future in asked]
+    assert {answer.status_code for answer in answers} == {200, 429}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+    assert "x-ratelimit-remaining-tokens" in refused.headers
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+def test_what_a_request_has_not_used_is_given_back(
+    guarded: TestClient, bearer: Bearer, engine: ScriptedEngine
+) -> None:
+    alice = bearer("alice", tokens_per_minute=600)
+    first = guarded.post(CHAT, json={**BODY, "max_tokens": 400}, headers=alice)
+    used = first.json()["usage"]["total_tokens"]
+    # The head is written when all has been said, but before the rest is given back.
+    assert left(first.headers) < 200
+    second = guarded.post(EMBEDDINGS, json={"model": "fake", "input": "x" * 100}, headers=alice)
+    assert 600 - used - 100 - 2 <= left(second.headers) <= 600 - used - 100 + 10
+    before = left(second.headers)
+    engine.failure = OverloadedError("Too many requests wait.", retry_after=5)
+    for url, body in (
+        (CHAT, {**BODY, "max_tokens": 300}),
+        (TEXTS, {"model": "fake", "prompt": "x" * 200, "max_tokens": 50}),
+    ):
+        assert guarded.post(url, json=body, headers=alice).status_code == 503
+    assert guarded.post(CHAT, json={**BODY, "temperature": -1}, headers=alice).status_code == 400
+    engine.failure = None
+    last = guarded.post(EMBEDDINGS, json={"model": "fake", "input": "x"}, headers=alice)
+    assert left(last.headers) >= before - 1, "what was refused or failed by the server costs no tokens"
 
 
 def test_requests_refused_at_the_door_are_counted_where_they_knocked(
