@@ -17,12 +17,14 @@ from server.engine.sizing import Need, Sizes
 from server.engine.supervisor import Supervisor
 from server.engine.watchdog import WatchLimits
 from server.errors import (
+    CaravanError,
     ConstraintFailedError,
     EngineFailedError,
     MemoryShortError,
     OverloadedError,
 )
 from server.llama.model_file import FileChange
+from server.sharing.shared_limit import SharedLimit
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,8 @@ class AsyncEngine:
         self._sizes: Sizes | None = None
         self._stalling: asyncio.Task[None] | None = None
         self._last_heard = 0.0
-        self._num_choices = 0
+        self._queue = SharedLimit(0)
+        self._embedding_queue = SharedLimit(0)
 
     async def start(self) -> None:
         """Start the child and wait until it is ready; raises EngineStartError or OSError."""
@@ -135,27 +138,31 @@ class AsyncEngine:
         """Outputs of all choices as they come, each choice closed by its finish reason.
 
         Closing the generator early aborts the request within one step. Raises EngineUnavailableError while no
-        child is up, OverloadedError when too many requests wait or this one has waited too long,
-        ConstraintFailedError when its constraint leaves no way on, MemoryShortError, and EngineFailedError
-        when the engine fails it.
+        child is up, OverloadedError when too many requests wait, this one has waited too long, or it has to
+        give way to an owner with less of the queue, ConstraintFailedError when its constraint leaves no way
+        on, MemoryShortError, and EngineFailedError when the engine fails it.
         """
         child = self._supervisor.taking()
-        if self._num_choices + request.n > self.config.max_running + self.config.max_waiting:
-            raise OverloadedError("Too many requests wait for this model.", retry_after=_BUSY_RETRY_SECONDS)
+        self._queue.capacity = self._capacity
         mailbox = Mailbox()
-        self._num_choices += request.n
+        place = self._queue.enter(
+            request.owner, lambda: mailbox.put(_overloaded()), amount=request.n, weight=request.weight
+        )
+        if place is None:
+            raise _overloaded()
         self._mailboxes[request.id] = mailbox
         unfinished = request.n
         try:
             child.send(messages.Submit(request))
             while unfinished:
                 for item in await mailbox.take():
+                    place.settle()
                     output = _checked(item, request)
                     unfinished -= output.finish_reason is not None
                     yield output
         finally:
             del self._mailboxes[request.id]
-            self._num_choices -= request.n
+            place.leave()
             if unfinished:
                 child.send(messages.Abort(request.id))
 
@@ -165,11 +172,23 @@ class AsyncEngine:
         Closing the generator early aborts the request.
         """
         child = self._supervisor.taking()
-        if self._embeddings.count >= self.config.max_waiting:
-            raise OverloadedError("Too many requests wait for this model.", retry_after=_BUSY_RETRY_SECONDS)
-        async with contextlib.aclosing(self._embeddings.run(child, request)) as outputs:
-            async for output in outputs:
-                yield output
+        self._embedding_queue.capacity = self._capacity
+        place = self._embedding_queue.enter(
+            request.owner, lambda: self._embeddings.fail(request.id, _overloaded()), weight=request.weight
+        )
+        if place is None:
+            raise _overloaded()
+        try:
+            async with contextlib.aclosing(self._embeddings.run(child, request)) as outputs:
+                async for output in outputs:
+                    place.settle()
+                    yield output
+        finally:
+            place.leave()
+
+    @property
+    def _capacity(self) -> int:
+        return self.config.max_running + self.config.max_waiting
 
     async def _end_stalls(self) -> None:
         """End a child that seems well and says nothing to those who wait for it."""
@@ -204,9 +223,13 @@ class AsyncEngine:
         self._embeddings.fail_all(reason)
 
 
+def _overloaded() -> OverloadedError:
+    return OverloadedError("Too many requests wait for this model.", retry_after=_BUSY_RETRY_SECONDS)
+
+
 def _checked(item: Item, request: GenerationRequest) -> TokenOutput:
     """An output that may go on to the client; failures are raised."""
-    if isinstance(item, EngineFailedError):
+    if isinstance(item, CaravanError):
         raise item
     if item.finish_reason is FinishReason.NO_MEMORY:
         message = "There is too little memory at the moment for this request."

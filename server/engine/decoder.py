@@ -81,9 +81,9 @@ class Decoder:
         return True
 
     def _shed(self, work: list[Work]) -> list[Work]:
-        """Nothing idle is left to evict: preempt the newest, or end the only one."""
+        """Nothing idle is left to evict: preempt one, or end the only one."""
         if len(self._scheduler.running) > 1:
-            victim = self._scheduler.preempt_newest()
+            victim = self._scheduler.preempt_one()
         else:
             (victim,) = self._scheduler.running
             self._finish_full(victim)

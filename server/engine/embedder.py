@@ -14,6 +14,7 @@ from server.engine.embedding import EmbedOutput, EmbedRequest, Pooling
 from server.engine.step_clock import StepClock
 from server.llama.batch import Batch
 from server.llama.embedding_context import EmbeddingContext
+from server.sharing.fair_order import FairOrder
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,8 @@ class _Text:
 
 
 class Embedder:
-    """Requests take turns, text by text; the pieces of a text follow each other, and batches are packed.
+    """Owners take turns by tokens, and the requests of each, text by text; the pieces of a text follow each
+    other, and batches are packed.
 
     `make_context` gets the cells that the longest text needs, and raises NoMemoryError; the context is made
     when the first text comes, and again for longer ones. With `is_whole`, a text is never cut: the model
@@ -88,7 +90,9 @@ class Embedder:
         self._clock = StepClock(step_seconds)
         self._context: EmbeddingContext | None = None
         self._batch = Batch(1)
-        self._waiting: dict[str, deque[_Text]] = {}
+        self._order = FairOrder()
+        # By owner, then by request; the one whose turn was the longest ago comes first.
+        self._waiting: dict[str, dict[str, deque[_Text]]] = {}
         self._running: list[_Text] = []
 
     @property
@@ -98,11 +102,13 @@ class Embedder:
 
     def add(self, request: EmbedRequest) -> None:
         """Queue a request."""
-        self._waiting[request.id] = deque(_Text(request, index) for index in range(len(request.inputs)))
+        texts = deque(_Text(request, index) for index in range(len(request.inputs)))
+        self._waiting.setdefault(request.owner, {})[request.id] = texts
 
     def abort(self, request_id: str) -> None:
         """Forget a request; unknown ids are ignored."""
-        self._waiting.pop(request_id, None)
+        for owner in [owner for owner, requests in self._waiting.items() if request_id in requests]:
+            self._take_out(owner, request_id)
         for text in [text for text in self._running if text.request.id == request_id]:
             self._release(text)
 
@@ -179,10 +185,12 @@ class Embedder:
             return None
         if self._is_whole and len(text.token_ids) > budget:
             return None
-        queue = self._waiting.pop(text.request.id)
-        queue.popleft()
-        if queue:
-            self._waiting[text.request.id] = queue
+        request = text.request
+        texts = self._take_out(request.owner, request.id)
+        texts.popleft()
+        if texts:
+            self._waiting.setdefault(request.owner, {})[request.id] = texts
+        self._order.begin(self._order.place(request.owner, request.weight, len(text.token_ids)))
         taken = {other.seq_id for other in self._running}
         text.seq_id = next(i for i in range(context.max_sequences) if i not in taken)
         self._running.append(text)
@@ -190,7 +198,16 @@ class Embedder:
 
     @property
     def _next(self) -> _Text | None:
-        return next(iter(self._waiting.values()))[0] if self._waiting else None
+        if not self._waiting:
+            return None
+        owner = min(self._waiting, key=self._order.start)
+        return next(iter(self._waiting[owner].values()))[0]
+
+    def _take_out(self, owner: str, request_id: str) -> deque[_Text]:
+        texts = self._waiting[owner].pop(request_id)
+        if not self._waiting[owner]:
+            del self._waiting[owner]
+        return texts
 
     def _fitting_context(self) -> EmbeddingContext:
         """The context; a larger one if the next text needs it and no other is in the middle."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from server.engine import messages
 from server.engine.child import EngineChild
 from server.engine.embedding import EmbedOutput, EmbedRequest
-from server.errors import EngineFailedError, MemoryShortError
+from server.errors import CaravanError, EngineFailedError, MemoryShortError
 
 # Other models and programs may have given memory back by then.
 _RETRY_SECONDS = 30
@@ -16,7 +16,7 @@ class EmbeddingCalls:
     """A queue for each request. All methods belong to one event loop."""
 
     def __init__(self) -> None:
-        self._queues: dict[str, asyncio.Queue[EmbedOutput | EngineFailedError]] = {}
+        self._queues: dict[str, asyncio.Queue[EmbedOutput | CaravanError]] = {}
 
     @property
     def count(self) -> int:
@@ -26,16 +26,16 @@ class EmbeddingCalls:
     async def run(self, child: EngineChild, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
         """One output for each input. Closing the generator early aborts the request.
 
-        Raises EngineFailedError, or MemoryShortError.
+        Raises EngineFailedError, MemoryShortError, or what it is failed with.
         """
-        queue: asyncio.Queue[EmbedOutput | EngineFailedError] = asyncio.Queue()
+        queue: asyncio.Queue[EmbedOutput | CaravanError] = asyncio.Queue()
         self._queues[request.id] = queue
         unfinished = len(request.inputs)
         try:
             child.send(messages.Embed(request))
             while unfinished:
                 output = await queue.get()
-                if isinstance(output, EngineFailedError):
+                if isinstance(output, CaravanError):
                     raise output
                 if output.is_memory_short:
                     raise MemoryShortError(output.error or "", retry_after=_RETRY_SECONDS)
@@ -54,6 +54,11 @@ class EmbeddingCalls:
             queue = self._queues.get(output.request_id)
             if queue is not None:
                 queue.put_nowait(output)
+
+    def fail(self, request_id: str, error: CaravanError) -> None:
+        """End one of them, if it has not ended."""
+        if (queue := self._queues.get(request_id)) is not None:
+            queue.put_nowait(error)
 
     def fail_all(self, reason: str) -> None:
         """End all of them."""

@@ -1,7 +1,7 @@
 """Requests on their way to becoming sequences; constrained ones wait for their masks."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from server.engine.prompt_scores import PromptScores, ScoreBook
 from server.engine.sampling.sampler import Sampler, TokenSpace
 from server.engine.sequence import Sequence
 from server.engine.token_mask import ConstraintError, MaskFactory, TokenMask
+from server.sharing.fair_thread import FairThread
 
 _NONE = np.empty(0, np.int32)
 
@@ -20,7 +21,8 @@ Masks = list[TokenMask] | ConstraintError | MemoryError
 
 
 class Intake:
-    """Makes sequences, and masks on a thread of its own, so that running streams do not wait for a grammar.
+    """Makes sequences, and masks on a thread of its own, so that running streams do not wait for a grammar;
+    each owner has a share of its time.
 
     Apart from `deliver`, which is called on that thread, everything happens on the engine's.
     """
@@ -40,7 +42,7 @@ class Intake:
         self._num_arrivals = 0
         self._scores = ScoreBook()
         self._waiting: dict[str, GenerationRequest] = {}
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread = FairThread("masks")
 
     def __len__(self) -> int:
         """How many choices wait."""
@@ -69,7 +71,7 @@ class Intake:
     def add(self, request: GenerationRequest) -> None:
         """Begin to make the masks of a request."""
         self._waiting[request.id] = request
-        self._worker().submit(self._make, request)
+        self._thread.submit(partial(self._make, request), request.owner, request.weight)
 
     def is_awaited(self, request: GenerationRequest) -> bool:
         """Whether a request still waits; another of its name may have come since it was aborted."""
@@ -102,8 +104,7 @@ class Intake:
 
     def close(self) -> list[GenerationRequest]:
         """Make no more masks; all requests that waited."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.close(wait=False)
         waiting = list(self._waiting.values())
         self._waiting.clear()
         return waiting
@@ -116,13 +117,10 @@ class Intake:
             self._tokens, space_ids, mask, request.constraint, request.reasoning, request.shown_token_ids
         )
 
-    def _worker(self) -> ThreadPoolExecutor:
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "masks")
-        return self._thread
-
     def _make(self, request: GenerationRequest) -> None:
         assert request.constraint is not None
+        if not self.is_awaited(request):
+            return
         try:
             masks: Masks = self._factory.make(request.constraint, request.n)
         except ConstraintError as error:

@@ -8,7 +8,7 @@ import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from server.engine.parking_lot import Parked, ParkingLot
+from server.engine.parking_lot import Parked, ParkingLot, owner_of_most
 from server.engine.ports import DecodingContext
 from server.engine.radix_tree import Match, RadixTree
 from server.engine.salt import Salt
@@ -33,12 +33,12 @@ class Allocation:
 class KVCache:
     """Sequence ids and cells of one context.
 
-    An id is free, active (some running sequence owns it) or idle: its owner is gone, its content can still be
-    matched, and it is evicted when an id or cells are needed, the least recently used first.
+    An id is free, active (a running sequence has it) or idle: its content can still be matched, and it is
+    evicted when an id or cells are needed.
 
     Attention on a processor pays for idle cells in every step. So sequences that stay idle beside running
     ones are parked, as evicted and preempted ones are, up to `num_parked_tokens` (None: as many as there are
-    cells); when a prompt begins like one of them, it is fetched, a copy instead of a computation.
+    cells); a prompt that begins like one fetches it: copied, not computed.
     """
 
     def __init__(self, context: DecodingContext, num_parked_tokens: int | None = 0) -> None:
@@ -51,6 +51,7 @@ class KVCache:
         self._free = list(range(context.max_sequences - 1, -1, -1))
         self._active: dict[int, Salt] = {}
         self._idle: OrderedDict[int, None] = OrderedDict()
+        self._owners: dict[int, str] = {}
         self.num_evictions = 0
 
     @property
@@ -106,7 +107,7 @@ class KVCache:
         known = salt.keys(token_ids[:-1])
         return max(self._match(known).length, self._lot.match(known).length)
 
-    def allocate(self, token_ids: list[int], salt: Salt) -> Allocation | None:
+    def allocate(self, token_ids: list[int], salt: Salt, owner: str = "") -> Allocation | None:
         """Give a newcomer an id and as much of its prompt as is in memory; None when every id is active.
 
         The last token is never taken from memory: there must be one to compute, to have logits.
@@ -115,6 +116,11 @@ class KVCache:
         match = self._match(keys)
         if self._fetch(keys, match.length):
             match = self._match(keys)
+        if allocation := self._allocate(match, salt):
+            self._owners[allocation.seq_id] = owner
+        return allocation
+
+    def _allocate(self, match: Match, salt: Salt) -> Allocation | None:
         source = self._pick_source(match)
         if source is not None and source in self._idle and self._tree.length(source) == match.length:
             return self._adopt(source, match.length, salt)
@@ -161,13 +167,15 @@ class KVCache:
                 return
 
     def evict_one(self, keep: int | None = None) -> bool:
-        """Park or forget the idle sequence used least recently, other than `keep`; False if there is none."""
-        for seq_id in self._idle:
-            if seq_id != keep:
-                self._park(seq_id)
-                self.num_evictions += 1
-                return True
-        return False
+        """Park or forget an idle sequence other than `keep`: the one used least recently of the owner who
+        has the most idle tokens. False if there is none.
+        """
+        idle = {seq_id: self._owners[seq_id] for seq_id in self._idle if seq_id != keep}
+        if idle:
+            most = owner_of_most((owner, self._tree.length(seq_id)) for seq_id, owner in idle.items())
+            self._park(next(seq_id for seq_id, owner in idle.items() if owner == most))
+            self.num_evictions += 1
+        return bool(idle)
 
     def clear(self) -> None:
         """Forget everything, in the context too; no sequence may be active."""
@@ -177,6 +185,7 @@ class KVCache:
         self._tree.clear()
         self._free = list(range(self._context.max_sequences - 1, -1, -1))
         self._idle.clear()
+        self._owners.clear()
         self._lot.clear()
 
     def audit(self) -> list[str]:
@@ -204,14 +213,8 @@ class KVCache:
         """Of the sequences that hold the prefix: one that is nothing but the prefix and idle, else any."""
         if match.length == 0:
             return None
-        return min(
-            match.seq_ids,
-            key=lambda i: (
-                not (i in self._idle and self._tree.length(i) == match.length),
-                i not in self._idle,
-                i,
-            ),
-        )
+        whole = {i for i in match.seq_ids if i in self._idle and self._tree.length(i) == match.length}
+        return min(match.seq_ids, key=lambda i: (i not in whole, i not in self._idle, i))
 
     def _adopt(self, seq_id: int, length: int, salt: Salt) -> Allocation:
         del self._idle[seq_id]
@@ -249,6 +252,7 @@ class KVCache:
         else:
             self._tree.insert(seq_id)
         self._tree.extend(seq_id, parked.keys[shared.length :])
+        self._owners[seq_id] = parked.owner
         self._rest(seq_id)
         return True
 
@@ -272,7 +276,8 @@ class KVCache:
             # Where there is no memory for a copy, the prompt is computed anew.
             with contextlib.suppress(MemoryError):
                 if self._lot.needs(keys):
-                    self._lot.put(Parked(keys, self._context.save_sequence(seq_id)))
+                    state = self._context.save_sequence(seq_id)
+                    self._lot.put(Parked(keys, state, self._owners[seq_id]))
         self._forget(seq_id)
 
     def _rest(self, seq_id: int) -> None:
@@ -285,7 +290,7 @@ class KVCache:
             self._idle_since[seq_id] = self._num_steps
 
     def _forget(self, seq_id: int) -> None:
-        del self._idle[seq_id]
+        del self._idle[seq_id], self._owners[seq_id]
         self._context.remove_sequence(seq_id)
         self._tree.remove(seq_id)
         self._free.append(seq_id)

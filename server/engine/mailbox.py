@@ -3,9 +3,9 @@
 import asyncio
 
 from server.engine.outputs import TokenOutput
-from server.errors import EngineFailedError
+from server.errors import CaravanError
 
-Item = TokenOutput | EngineFailedError
+Item = TokenOutput | CaravanError
 
 
 class Mailbox:

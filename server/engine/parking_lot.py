@@ -1,7 +1,8 @@
 """Idle sequences outside of the cells: their state as llama.cpp writes it, kept until it is wanted again."""
 
 import itertools
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from server.engine.radix_tree import Match, RadixTree
@@ -10,14 +11,18 @@ from server.llama.context import State
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """The keys of a sequence's tokens, and what `DecodingContext.save_sequence` gave for them."""
+    """The keys of a sequence's tokens, what `DecodingContext.save_sequence` gave for them, and its owner."""
 
     keys: list[int]
     state: State
+    owner: str = ""
 
 
 class ParkingLot:
-    """Parked sequences of `capacity` tokens together; beyond that the least recently parked are forgotten."""
+    """Parked sequences of `capacity` tokens together.
+
+    Beyond that, what was parked least recently of the owner who has the most there is forgotten.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -44,7 +49,10 @@ class ParkingLot:
         for name in self._tree.match(keys, whole=True).seq_ids:
             self.take(name)
         while self._tree.num_cells + len(keys) > self._capacity:
-            self.take(next(iter(self._parked)))
+            newcomer = (parked.owner, len(keys))
+            owner = owner_of_most([newcomer, *((p.owner, len(p.keys)) for p in self._parked.values())])
+            owned = (name for name, p in self._parked.items() if p.owner == owner)
+            self.take(next(owned, next(iter(self._parked))))
         name = next(self._names)
         self._tree.insert(name)
         self._tree.extend(name, keys)
@@ -67,3 +75,11 @@ class ParkingLot:
         """Forget everything."""
         self._tree.clear()
         self._parked.clear()
+
+
+def owner_of_most(owned: Iterable[tuple[str, int]]) -> str:
+    """Who has the most tokens, of owners with how many they have in one place or another."""
+    totals: Counter[str] = Counter()
+    for owner, num_tokens in owned:
+        totals[owner] += num_tokens
+    return max(totals, key=totals.__getitem__)

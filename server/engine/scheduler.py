@@ -1,15 +1,16 @@
 """Who computes what in the next step."""
 
-from bisect import insort
 from dataclasses import dataclass
 
 from server.engine.config import EngineConfig
-from server.engine.fair_order import FairOrder
 from server.engine.kv_cache import KVCache
 from server.engine.radix_tree import common_prefix
-from server.engine.sequence import Sequence, SequenceStatus, Turn
+from server.engine.running_shares import RunningShares
+from server.engine.sequence import Sequence, SequenceStatus
 from server.engine.step_clock import StepClock
 from server.engine.tiles import TILE, chunk_size
+from server.engine.waiting_list import WaitingList
+from server.sharing.fair_order import FairOrder
 
 # Waiting for a neighbour's prefix costs a step or two; shorter ones are quicker computed again.
 _MIN_AWAITED_PREFIX = 16
@@ -18,6 +19,8 @@ _GROWTH_RESERVE = 8
 # Tokens of a stream that are computed at once: the longest run that a constraint or a budget forces, and the
 # draw before it.
 _MAX_RUN = 17
+# So many sequences of other owners may come before one for which there is no room yet.
+_MAX_OVERTAKING = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,9 @@ class Work:
 class Scheduler:
     """Two lists: `waiting` by turn, `running` with memory. Preemption is going back to waiting.
 
+    Where several owners want to run, each has a share of places and cells, and of the tokens of prompts that
+    a step computes. Whoever has more makes way, as soon as one comes who has less.
+
     Where attention `has_tiles`, streams and large chunks of prompts take turns, a step each: in a tile
     together they would look at each other's cells (`tiles`).
     """
@@ -55,10 +61,11 @@ class Scheduler:
         self._num_shared = 0
         self._kv_cache = kv_cache
         self._clock = clock
-        self.waiting: list[Sequence] = []
+        self.waiting = WaitingList()
         self.running: list[Sequence] = []
         self.num_preemptions = 0
-        self._order = FairOrder()
+        self._num_overtaking = 0
+        self._prompt_order = FairOrder()
 
     @property
     def has_work(self) -> bool:
@@ -66,19 +73,16 @@ class Scheduler:
         return bool(self.waiting or self.running)
 
     def add(self, sequence: Sequence) -> None:
-        """Queue a sequence by its turn; one that was preempted thereby comes before later ones."""
-        sequence.status = SequenceStatus.WAITING
-        if sequence.turn is None:
-            place = self._order.place(sequence.owner, sequence.weight, sequence.cost)
-            sequence.turn = (-sequence.priority, place, sequence.arrival)
-        insort(self.waiting, sequence, key=_turn)
+        """Queue a sequence."""
+        self.waiting.add(sequence)
 
     def find(self, request_id: str) -> list[Sequence]:
         """All unfinished choices of a request."""
         return [s for s in (*self.waiting, *self.running) if s.request_id == request_id]
 
     def schedule(self) -> list[Work]:
-        """Admit whom there is room for, then hand out the budget: fewest missing tokens first.
+        """Admit whom there is room for, then hand out the budget: fewest missing tokens first, of who has had
+        the least of it where there are several owners.
 
         Streams that are running get their token in every step that is theirs, and those that were forced with
         it. What is left goes to prompts; the prompt that arrived first has a quarter of it for sure, so that
@@ -87,22 +91,27 @@ class Scheduler:
         self._admit()
         ready = sorted(self.running, key=lambda s: (s.num_missing_tokens, s.arrival))
         decodes = [s for s in ready if s.num_missing_tokens == 1]
-        prompts = [s for s in ready if s.num_missing_tokens > 1]
+        prompts = self._by_owner([s for s in ready if s.num_missing_tokens > 1])
         budget = self._config.batch_size - len(decodes)
         runs, prompts, budget = _forced_runs(prompts, budget)
         streams = [Work(s, 1, completes=True) for s in decodes] + runs
         if any(s.is_streaming for s in self.running):
             budget = min(budget, self._clock.prompt_budget(0 if self._has_tiles else len(decodes)))
         chunks = self._share(prompts, budget)
+        self._charge(chunks)
         self._is_turn_of_prompts = not self._is_turn_of_prompts
         if not self._take_turns(streams, chunks):
             return streams + chunks
         self._num_shared += self._is_turn_of_prompts
         return chunks if self._is_turn_of_prompts else streams
 
-    def preempt_newest(self) -> Sequence:
-        """Send the running sequence whose turn came last back to waiting and free its memory."""
-        sequence = max(self.running, key=_turn)
+    def preempt_one(self) -> Sequence:
+        """Send a running sequence back to waiting for the sake of the others; it frees its memory."""
+        sequence = self._shares().to_preempt()
+        self._preempt(sequence)
+        return sequence
+
+    def _preempt(self, sequence: Sequence) -> None:
         self.running.remove(sequence)
         assert sequence.seq_id is not None
         self._kv_cache.discard(sequence.seq_id)
@@ -110,7 +119,6 @@ class Scheduler:
         sequence.num_computed_tokens = 0
         self.num_preemptions += 1
         self.add(sequence)
-        return sequence
 
     def remove(self, sequence: Sequence) -> None:
         """Take a finished sequence out; its memory becomes idle and stays warm."""
@@ -124,24 +132,54 @@ class Scheduler:
         sequence.status = SequenceStatus.FINISHED
 
     def _admit(self) -> None:
-        for sequence in list(self.waiting):
-            if len(self.running) >= self._config.max_running:
-                return
-            if sequence.scores is not None:
-                sequence.scores.recall()
+        for sequence in self.waiting.in_turn():
             if self._awaits_prefix(sequence):
                 continue
-            if self.running and not self._has_room(sequence):
+            if not self._begin(sequence):
+                self._admit_others(sequence)
                 return
-            allocation = self._kv_cache.allocate(sequence.matchable_tokens, sequence.salt)
-            if allocation is None:
+            self._num_overtaking = 0
+
+    def _admit_others(self, blocked: Sequence) -> None:
+        """Let owners who stay within their shares come before one for whom there is no room."""
+        for sequence in self.waiting.first_of_others(blocked):
+            if self._num_overtaking >= _MAX_OVERTAKING:
                 return
-            self.waiting.remove(sequence)
-            self.running.append(sequence)
-            self._order.begin(_turn(sequence)[1])
-            sequence.status = SequenceStatus.RUNNING
-            sequence.seq_id = allocation.seq_id
-            sequence.begin(allocation.num_cached_tokens)
+            if self._shares(sequence).has_right() and not self._awaits_prefix(sequence):
+                self._num_overtaking += self._begin(sequence)
+
+    def _begin(self, sequence: Sequence) -> bool:
+        """Let a sequence run, if there is room or it has a right to some; whether it does."""
+        if not self._make_way(sequence):
+            return False
+        allocation = self._kv_cache.allocate(sequence.matchable_tokens, sequence.salt, sequence.owner)
+        if allocation is None:
+            return False
+        self.waiting.begin(sequence)
+        self.running.append(sequence)
+        sequence.status = SequenceStatus.RUNNING
+        sequence.seq_id = allocation.seq_id
+        sequence.begin(allocation.num_cached_tokens)
+        return True
+
+    def _make_way(self, sequence: Sequence) -> bool:
+        """Whether a sequence can run now, after preempting those of an owner who has more than its share."""
+        while not self._has_place(sequence):
+            shares = self._shares(sequence)
+            other = shares.to_make_way() if shares.has_right() else None
+            if other is None:
+                return False
+            self._preempt(other)
+        return True
+
+    def _shares(self, newcomer: Sequence | None = None) -> RunningShares:
+        num_cells = self._config.num_cells or 1
+        return RunningShares(self.running, self._config.max_running, num_cells, newcomer)
+
+    def _has_place(self, sequence: Sequence) -> bool:
+        if len(self.running) >= self._config.max_running:
+            return False
+        return not self.running or self._has_room(sequence)
 
     def _has_room(self, sequence: Sequence) -> bool:
         promised = sum(s.num_missing_tokens + _GROWTH_RESERVE for s in self.running)
@@ -152,6 +190,10 @@ class Scheduler:
 
     def _awaits_prefix(self, sequence: Sequence) -> bool:
         """Whether a running neighbour is about to compute a prefix that this sequence can then share."""
+        if len(self.running) >= self._config.max_running:
+            return False
+        if sequence.scores is not None:
+            sequence.scores.recall()
         if not self._kv_cache.shares_prefixes:
             return False
         have = None
@@ -170,6 +212,17 @@ class Scheduler:
             if shared - have >= _MIN_AWAITED_PREFIX:
                 return True
         return False
+
+    def _by_owner(self, prompts: list[Sequence]) -> list[Sequence]:
+        return sorted(prompts, key=lambda s: self._prompt_order.start(s.owner))
+
+    def _charge(self, chunks: list[Work]) -> None:
+        """Note what owners have had of the budget, while several want some of it."""
+        if len({s.owner for s in self.running}) < 2:
+            return
+        for work in chunks:
+            owner, weight = work.sequence.owner, work.sequence.weight
+            self._prompt_order.begin(self._prompt_order.place(owner, weight, work.num_tokens))
 
     def _take_turns(self, streams: list[Work], chunks: list[Work]) -> bool:
         """Whether a batch of all these would have tiles."""
@@ -204,11 +257,6 @@ class Scheduler:
             if item.num_tokens > 0:
                 work.append(item)
         return work
-
-
-def _turn(sequence: Sequence) -> Turn:
-    assert sequence.turn is not None
-    return sequence.turn
 
 
 def _forced_runs(prompts: list[Sequence], budget: int) -> tuple[list[Work], list[Sequence], int]:

@@ -53,6 +53,8 @@ class Sequence:
         self.num_cached_tokens: int | None = None
         self.owner, self.weight, self.priority = request.owner, request.weight, request.priority
         self.turn: Turn | None = None
+        # The time of the fair order when it came, before which it has no claim.
+        self.virtual_arrival = 0.0
         self.deadline = _deadline(request.params)
         self._began_text: float | None = None
         self._arrived = time.monotonic()
@@ -65,6 +67,11 @@ class Sequence:
         self.scores = scores
         self._has_told_scores = False
         self._num_told = self.num_prompt_tokens if request.tells_token_ids else None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has ever had its turn."""
+        return self.num_cached_tokens is not None
 
     @property
     def is_unfinished(self) -> bool:
@@ -135,7 +142,7 @@ class Sequence:
 
     def has_waited_over(self, seconds: float) -> bool:
         """Whether it has waited longer than that and was never begun."""
-        return self.num_cached_tokens is None and time.monotonic() - self._arrived > seconds
+        return not self.has_begun and time.monotonic() - self._arrived > seconds
 
     def begin(self, num_cached_tokens: int) -> None:
         """Note that memory was found, with so much of the prompt in it; a preempted one has begun before."""

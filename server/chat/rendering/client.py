@@ -4,15 +4,16 @@ import contextlib
 import socket
 import subprocess
 import sys
-import threading
 from typing import Any, NamedTuple
 
+from server import caller
 from server.chat.rendering import frames
 from server.chat.rendering.call_text import CallText
 from server.chat.rendering.traits import Traits
 from server.chat.rendering.turns import Conversation
 from server.chat.template_source import TemplateSyntaxError
 from server.errors import InvalidRequestError
+from server.sharing.fair_lock import FairLock
 
 _MODULE = "server.chat.rendering.process"
 # Of processor time; a conversation of megabytes takes a tenth of it.
@@ -27,7 +28,8 @@ class _Process(NamedTuple):
 
 
 class TemplateProcess:
-    """A PromptTemplate whose work is done elsewhere, one prompt at a time. Any thread may ask.
+    """A PromptTemplate whose work is done elsewhere, one prompt at a time. Any thread may ask; each key has a
+    share of the time.
 
     A prompt that takes more than `seconds` of a processor is refused. Raises TemplateSyntaxError where the
     template does not compile or cannot be tried, and OSError.
@@ -51,10 +53,10 @@ class TemplateProcess:
             "seconds": seconds,
             "traits": None,
         }
-        self._lock = threading.Lock()
+        self._lock = FairLock()
         self._running: _Process | None = None
         self._is_closed = False
-        with self._lock:
+        with self._lock.held():
             opened = self._start()
         self.traits = Traits.from_json(opened["traits"])
         self.variables = frozenset(opened["variables"])
@@ -63,7 +65,8 @@ class TemplateProcess:
 
     def write(self, conversation: Conversation) -> str:
         """The prompt; raises InvalidRequestError."""
-        with self._lock:
+        who = caller.current()
+        with self._lock.held(who.id, who.weight):
             if self._running is None:
                 self._start()
             answer = self._ask(conversation)
@@ -84,7 +87,7 @@ class TemplateProcess:
         running = self._running
         if running is not None:
             running.process.kill()
-        with self._lock:
+        with self._lock.held():
             self._end()
 
     def _start(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from schemas.structured import ConstraintFields
-from server import record
+from server import caller, record
 from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.params import Constraint, SamplingParams
 from server.errors import InvalidRequestError
@@ -69,7 +69,7 @@ class ConstraintCompiler:
 
     def __init__(self, *, seconds: float = COMPILE_SECONDS) -> None:
         self._seconds = seconds
-        self._kept: OrderedDict[_Key, Compiling[Any]] = OrderedDict()
+        self._kept: OrderedDict[_Key, tuple[str, Compiling[Any]]] = OrderedDict()
         self._small, self._large = Lane(), Lane()
 
     async def compile(self, fields: ConstraintFields, names: TextVocab | None = None) -> Compiled | None:
@@ -122,12 +122,15 @@ class ConstraintCompiler:
     ) -> T:
         """What `work` gives for a source, and a vocabulary; raises what it raises, or TimeoutError."""
         key = hashlib.blake2b(source).digest(), names
-        compiling = self._kept.get(key)
-        if compiling is None:
+        asking = caller.current().id
+        owner, compiling = self._kept.get(key, (asking, None))
+        # Nobody waits for another key's turn.
+        if compiling is None or compiling.is_given_up or (owner != asking and not compiling.has_begun):
             lane = self._small if len(source) <= _SMALL else self._large
-            self._kept[key] = compiling = lane.compile(work)
+            compiling = lane.compile(work)
+            self._kept[key] = asking, compiling
             if len(self._kept) > _NUM_KEPT:
-                self._kept.popitem(last=False)
+                self._forget_one()
         self._kept.move_to_end(key)
         try:
             return cast(T, await compiling.result(self._seconds))
@@ -136,6 +139,12 @@ class ConstraintCompiler:
             if names is not None:
                 await compiling.ended()
             raise
+
+    def _forget_one(self) -> None:
+        """Forget what was used least recently, of the key that has the most here."""
+        num_kept = Counter(owner for owner, _ in self._kept.values())
+        most = max(num_kept, key=num_kept.__getitem__)
+        del self._kept[next(key for key, (owner, _) in self._kept.items() if owner == most)]
 
 
 def _compiled(grammars: GrammarCompiler, request: Wanted, names: TextVocab | None) -> Compiled:
