@@ -4,16 +4,26 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from server import caller
 from server.errors import ServerError
+from server.service.responses.database import is_full, is_locked
 from server.service.responses.store import Limits, ResponseStore
+from server.sharing.fair_thread import FairThread
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+# How long a lock of another program is waited for, a store that does not answer, and between two tries.
+_LOCKED_SECONDS = 5.0
+_SILENT_SECONDS = 60.0
+_RETRY_SECONDS = 0.1
+# A store that fails is in the log so often.
+_QUIET_SECONDS = 10.0
 
 
 class StorageError(ServerError):
@@ -22,38 +32,85 @@ class StorageError(ServerError):
     code = "storage_failed"
 
 
+class StorageBusyError(StorageError):
+    """The store cannot be written now, and may be soon: it is locked, or the disk is full."""
+
+    status = 503
+    code = "storage_unavailable"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=5)
+
+
 class Archive:
-    """Runs what is to be done with the store. Without a path, responses are kept in memory."""
+    """Runs what is to be done with the store. Without a path, responses are kept in memory.
+
+    Each key has a share of the thread's time. Nobody waits in its line for a lock of another program: what
+    finds the store locked comes again a little later, for some seconds.
+    """
 
     def __init__(self, path: Path | None, limits: Limits) -> None:
         self._path = path
         self._limits = limits
-        self._thread = ThreadPoolExecutor(1, "responses")
+        self._thread = FairThread("responses")
         self._store: ResponseStore | None = None
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._told_at = -_QUIET_SECONDS
 
-    async def do(self, work: Callable[[ResponseStore], T]) -> T:
+    async def do(self, work: Callable[[ResponseStore], T], owner: str | None = None) -> T:
         """The result of `work`, which is done even where nobody waits for it any more.
 
-        Raises what it raises, and StorageError in the place of the database's own errors.
+        Raises what it raises, and StorageError in the place of the database's own errors. `owner` is the
+        caller unless it is somebody else.
         """
-        loop = asyncio.get_running_loop()
-        return await asyncio.shield(loop.run_in_executor(self._thread, self._done, work))
+        owner = caller.current().id if owner is None else owner
+        task = asyncio.create_task(self._insist(work, owner))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # Whoever asked may be gone when it fails.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            return await asyncio.wait_for(asyncio.shield(task), _SILENT_SECONDS)
+        except TimeoutError:
+            raise StorageError("The store of responses does not answer.") from None
 
     async def aclose(self) -> None:
-        """Close the store, if it was ever opened."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-        self._thread.shutdown()
+        """Close the store, if it was ever opened, after what is to be done with it."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=_SILENT_SECONDS)
+        await asyncio.wrap_future(self._thread.submit(self._close))
+        self._thread.close(wait=True)
+
+    async def _insist(self, work: Callable[[ResponseStore], T], owner: str) -> T:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _LOCKED_SECONDS
+        while True:
+            try:
+                return await asyncio.wrap_future(self._thread.submit(partial(self._done, work), owner))
+            except (sqlite3.Error, OSError) as error:
+                is_passing = isinstance(error, sqlite3.Error) and is_locked(error)
+                if not is_passing or loop.time() > deadline:
+                    raise self._told(error) from error
+            await asyncio.sleep(_RETRY_SECONDS)
 
     def _done(self, work: Callable[[ResponseStore], T]) -> T:
-        try:
-            if self._store is None:
-                self._store = ResponseStore(self._path, self._limits)
-            return work(self._store)
-        except (sqlite3.Error, OSError) as error:
-            log.exception("the store of responses fails: %s", self._path or "in memory")
-            raise StorageError(
-                "The server cannot store responses; with 'store' false this one would be answered."
-            ) from error
+        if self._store is None:
+            self._store = ResponseStore(self._path, self._limits)
+        return work(self._store)
+
+    def _told(self, error: sqlite3.Error | OSError) -> StorageError:
+        """What the client is told, and the log from time to time."""
+        now = asyncio.get_running_loop().time()
+        is_new = now - self._told_at >= _QUIET_SECONDS
+        self._told_at = now if is_new else self._told_at
+        level = logging.ERROR if is_new else logging.DEBUG
+        log.log(level, "the store of responses fails: %s", self._path or "in memory", exc_info=error)
+        advice = "with 'store' false this one would be answered"
+        if isinstance(error, sqlite3.Error) and is_locked(error):
+            return StorageBusyError(f"The store of responses is locked by another program; {advice}.")
+        if isinstance(error, sqlite3.Error) and is_full(error):
+            return StorageBusyError(f"The server has no room to store responses; {advice}.")
+        return StorageError(f"The server cannot store responses; {advice}.")
 
     def _close(self) -> None:
         if self._store is not None:

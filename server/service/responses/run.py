@@ -16,14 +16,16 @@ from server.service.chat import ChatService, PreparedChat
 from server.service.constraints.compiler import UNENFORCED
 from server.service.logprobs import LogprobWriter
 from server.service.responses import rules
-from server.service.responses.archive import Archive
+from server.service.responses.archive import Archive, StorageBusyError
 from server.service.responses.conversation import HISTORY, Placed, conversation
 from server.service.responses.items import read_rows, row_of_input, row_of_output
+from server.service.responses.outcomes import Outcome, Outcomes
 from server.service.responses.snapshot import Held, new_id, snapshot, usage
 from server.service.responses.store import LongHistoryError, MissingResponseError, Row
 from server.service.responses.translation import Translation, translate
 from server.service.responses.writer import ResponseWriter
 from server.service.wire import to_event
+from server.sharing.shared_limit import Place
 from server.threads import in_thread, to_the_end
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 class ResponseRun:
     """`read`, `prepare` or `enqueue`, `open` if need be, `keep`, `events`; `aclose` must follow in any case.
 
+    `place` is what it has of the limit of its kind, which it gives up in the end.
     `response` is how it stands. `log` has the events of a background run that are streamed. `error` is what
     failed after the beginning.
     """
@@ -41,6 +44,7 @@ class ResponseRun:
         registry: ModelRegistry,
         chat: ChatService,
         archive: Archive,
+        outcomes: Outcomes,
         request: ResponseRequest,
         owner: str,
     ) -> None:
@@ -49,9 +53,11 @@ class ResponseRun:
         self.owner = owner
         self.log: list[bytes] = []
         self.error: CaravanError | None = None
+        self.place: Place | None = None
         self._registry = registry
         self._chat = chat
         self._archive = archive
+        self._outcomes = outcomes
         self._is_stored = request.store is not False
         self._input: list[Row] = []
         self._translation: Translation | None = None
@@ -147,6 +153,8 @@ class ResponseRun:
         writer, prepared = self._following, self._ready
         yield self._sent(writer.start(prepared.reading, self._logprobs()))
         async for output in prepared.generation:
+            if self.place is not None:
+                self.place.settle()
             events = writer.read(output.text, output.logprobs)
             # No client may act on a call that is done, and learn later that it is broken.
             for call in writer.ended_calls():
@@ -177,6 +185,8 @@ class ResponseRun:
             await self._keep_outcome()
         if self._lease is not None:
             self._lease.release()
+        if self.place is not None:
+            self.place.leave()
 
     @property
     def _following(self) -> ResponseWriter:
@@ -206,6 +216,8 @@ class ResponseRun:
         previous = self.request.previous_response_id
         if previous is None:
             return []
+        if self._outcomes.find(self.owner, previous) is not None:
+            raise StorageBusyError(f"The response '{previous}' is not stored yet.")
         try:
             status = (await self._archive.do(lambda store: store.get(self.owner, previous)))["status"]
             rows = await self._archive.do(lambda store: store.history(self.owner, previous))
@@ -273,14 +285,14 @@ class ResponseRun:
     async def _keep_outcome(self) -> None:
         if not self._is_kept:
             return
-        body = _row(self.response)
-        items = [row_of_output(item) for item in self.response.output]
-        events = self.log if self.request.stream and self.request.background else None
-        try:
-            await self._archive.do(lambda store: store.end(body, items, events))
-        except ServerError:
-            # The client gets its answer all the same; the archive has told the log.
-            log.warning("response %s is not stored", self.id)
+        outcome = Outcome(
+            owner=self.owner,
+            response=_row(self.response),
+            items=[row_of_output(item) for item in self.response.output],
+            events=self.log if self.request.stream and self.request.background else None,
+        )
+        # The client gets its answer, whether or not the store takes it now.
+        await self._outcomes.keep(outcome)
 
 
 def _row(response: Response) -> Row:

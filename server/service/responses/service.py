@@ -8,19 +8,21 @@ import msgspec
 
 from schemas.responses import DeletedResponse, InputItemList, ResponseRequest
 from server import caller
-from server.errors import EngineUnavailableError, InvalidRequestError, ServerError
+from server.errors import InvalidRequestError, OverloadedError, ServerError
 from server.registry import ModelRegistry
 from server.service.chat import ChatService
 from server.service.responses.answers import Background, Replay, ResponseAnswer
 from server.service.responses.archive import Archive
+from server.service.responses.outcomes import Outcome, Outcomes
 from server.service.responses.run import ResponseRun
 from server.service.responses.store import MissingResponseError, ResponseStore
 from server.service.wire import to_event
+from server.sharing.shared_limit import SharedLimit
 
 T = TypeVar("T")
 
 _RUNNING = ("queued", "in_progress")
-# They take turns in the engine; more than this is no use to anybody.
+# They take turns in the engine; more than this is no use to anybody. Each key has a share of it.
 _MAX_BACKGROUND = 1024
 _RETRY_SECONDS = 30
 
@@ -39,22 +41,27 @@ class ResponseService:
         self._registry = registry
         self._chat = chat
         self._archive = archive
+        self._outcomes = Outcomes(archive)
+        self._places = SharedLimit(_MAX_BACKGROUND)
+        self._giving_way: set[asyncio.Task[None]] = set()
         self._running: dict[str, Background] = {}
 
     def answer(self, request: ResponseRequest) -> ResponseAnswer:
         """The answer to a request, of which nothing has happened yet."""
-        if request.background and len(self._running) >= _MAX_BACKGROUND:
-            raise EngineUnavailableError(
-                f"{_MAX_BACKGROUND} responses are being made in the background already.",
-                retry_after=_RETRY_SECONDS,
-            )
-        run = ResponseRun(self._registry, self._chat, self._archive, request, caller.current().id)
+        who = caller.current()
+        run = ResponseRun(self._registry, self._chat, self._archive, self._outcomes, request, who.id)
+        if request.background:
+            run.place = self._places.enter(who.id, lambda: self._give_way(run.id), weight=who.weight)
+            if run.place is None:
+                raise _overloaded()
         return ResponseAnswer(run, self._detach)
 
     async def retrieve(self, response_id: str) -> bytes:
         """The JSON of a response as it stands."""
         if running := self._mine(response_id):
             return to_event(running.run.response)
+        if held := self._held(response_id):
+            return msgspec.json.encode(held.response)
         return msgspec.json.encode(await self._found(response_id, lambda s, o: s.get(o, response_id)))
 
     async def replay(self, response_id: str, first: int, *, is_padded: bool) -> Replay:
@@ -63,6 +70,8 @@ class ResponseService:
             if running.run.request.stream:
                 return Replay(running.follow(first), is_padded=is_padded)
             kept = None
+        elif held := self._held(response_id):
+            kept = held.events
         else:
             kept = await self._found(response_id, lambda s, o: s.events(o, response_id))
         if kept is None:
@@ -77,7 +86,8 @@ class ResponseService:
         """End a background response; one that has ended stays as it is."""
         if running := self._mine(response_id):
             await running.end()
-        row = await self._found(response_id, lambda s, o: s.get(o, response_id))
+        held = self._held(response_id)
+        row = held.response if held else await self._found(response_id, lambda s, o: s.get(o, response_id))
         if not row["background"]:
             raise InvalidRequestError("Only a response that was made with 'background' can be cancelled.")
         if row["status"] in _RUNNING:
@@ -89,6 +99,7 @@ class ResponseService:
         if running := self._mine(response_id):
             await running.end()
         await self._found(response_id, lambda s, o: s.delete(o, response_id))
+        self._outcomes.forget(response_id)
         return DeletedResponse(id=response_id, object="response", deleted=True)
 
     async def input_items(
@@ -120,8 +131,9 @@ class ResponseService:
 
     async def aclose(self) -> None:
         """Fail what is being made in the background, and close the store."""
-        for running in list(self._running.values()):
-            await running.end(ServerError("The server ended before the response was complete."))
+        fault = ServerError("The server ended before the response was complete.")
+        await asyncio.gather(*(running.end(fault) for running in self._running.values()))
+        await self._outcomes.aclose()
         await self._archive.aclose()
 
     def _detach(self, run: ResponseRun) -> Background:
@@ -133,12 +145,28 @@ class ResponseService:
         running = self._running.get(response_id)
         return None if running is None or running.run.owner != caller.current().id else running
 
+    def _held(self, response_id: str) -> Outcome | None:
+        return self._outcomes.find(caller.current().id, response_id)
+
+    def _give_way(self, response_id: str) -> None:
+        """End a response of which nothing has been made yet, for another key's."""
+        if (running := self._running.get(response_id)) is not None:
+            task = asyncio.create_task(running.end(_overloaded()))
+            self._giving_way.add(task)
+            task.add_done_callback(self._giving_way.discard)
+
     async def _found(self, response_id: str, work: Callable[[ResponseStore, str], T]) -> T:
         owner = caller.current().id
         try:
             return await self._archive.do(lambda store: work(store, owner))
         except MissingResponseError as error:
             raise ResponseNotFoundError(f"Response with id '{response_id}' not found.") from error
+
+
+def _overloaded() -> OverloadedError:
+    return OverloadedError(
+        "Too many responses are being made in the background already.", retry_after=_RETRY_SECONDS
+    )
 
 
 async def _at_once(events: Sequence[bytes]) -> AsyncGenerator[Sequence[bytes], None]:

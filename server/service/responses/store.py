@@ -1,37 +1,30 @@
 """Stored responses in SQLite: one file, bounded by age and size. Blocking; all calls come from one thread."""
 
-import contextlib
 import json
+import logging
 import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
+from server.service.responses.database import is_full, opened, transaction
 from server.service.responses.presence import Presence
+from server.service.responses.reserve import Reserve
+
+P = ParamSpec("P")
 
 Row = dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 MAX_CHAIN = 4096
 # Of a whole conversation. What the model does not see again, such as thoughts, is in no context's count.
 MAX_HISTORY_ITEMS = 32_768
 MAX_HISTORY_BYTES = 16 * 1024 * 1024
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE responses (
-    id TEXT PRIMARY KEY, owner TEXT NOT NULL, place INTEGER NOT NULL, previous_id TEXT,
-    is_running INTEGER NOT NULL, used_at REAL NOT NULL, body TEXT NOT NULL, events BLOB);
-CREATE INDEX by_use ON responses (used_at);
-CREATE INDEX running ON responses (place) WHERE is_running;
-CREATE TABLE items (
-    response_id TEXT NOT NULL REFERENCES responses (id) ON DELETE CASCADE,
-    is_output INTEGER NOT NULL, position INTEGER NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY (response_id, is_output, position));
-CREATE INDEX by_id ON items (id);
-"""
 _CHAIN = """
 WITH RECURSIVE chain (id, previous_id, depth) AS (
     SELECT id, previous_id, 0 FROM responses WHERE id = :id AND owner = :owner
@@ -71,45 +64,48 @@ class Limits:
 class ResponseStore:
     """Opens or makes the file at `path`; without one, responses end with the process.
 
-    Responses that a dead server was making become failed. Raises sqlite3.Error and OSError.
+    Responses that a dead server was making become failed. Where the file is full, each owner has an equal
+    share of it: the responses that go are of who has the most. Nothing waits for a lock of another program.
+    Raises sqlite3.Error and OSError.
     """
 
     def __init__(self, path: Path | None, limits: Limits) -> None:
         self._limits = limits
+        self._own: set[str] = set()
+        self._reserve: Reserve | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             # SQLite gives its other files the same permissions.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._reserve = Reserve(path.with_name(f"{path.name}-reserve"))
         self._presence = Presence(path and path.with_name(f"{path.name}-servers"))
-        self._db = sqlite3.connect(path or ":memory:", timeout=10, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
-        self._set_up()
-        self._bury(self._presence.place)
+        try:
+            self._db = self._open(path)
+        except BaseException:
+            self._presence.close()
+            raise
+        if self._reserve is not None:
+            self._reserve.fill()
         for row in self._db.execute("SELECT DISTINCT place FROM responses WHERE is_running").fetchall():
-            if not self._presence.is_alive(row["place"]):
-                self._bury(row["place"])
+            if row["place"] == self._presence.place or not self._presence.is_alive(row["place"]):
+                self._try(self._bury, row["place"])
 
-    def _set_up(self) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        # With WAL this survives the end of the process; only a power cut may cost the last answers.
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute("PRAGMA foreign_keys = ON")
-        self._db.execute("PRAGMA secure_delete = ON")
-        with self._transaction():
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
-                raise sqlite3.DatabaseError(f"the file has version {version}, not {_VERSION}")
-            if version == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {_VERSION}")
+    def _open(self, path: Path | None) -> sqlite3.Connection:
+        try:
+            return opened(path)
+        except sqlite3.OperationalError as error:
+            if self._reserve is None or not is_full(error):
+                raise
+            self._reserve.release()
+            return opened(path)
 
     def begin(self, owner: str, response: Row, items: Sequence[Row]) -> None:
         """Keep a response that is being made, and what it answers."""
-        with self._transaction():
+        with transaction(self._db):
             self._make_room()
             self._db.execute(
-                "INSERT INTO responses VALUES (?, ?, ?, ?, 1, ?, ?, NULL)",
+                "INSERT INTO responses (id, owner, place, previous_id, is_running, used_at, body) "
+                "VALUES (?, ?, ?, ?, 1, ?, ?)",
                 (
                     response["id"],
                     owner,
@@ -120,25 +116,30 @@ class ResponseStore:
                 ),
             )
             self._insert(response["id"], items, is_output=False)
+            self._measure(response["id"])
+        self._own.add(response["id"])
 
     def end(self, response: Row, items: Sequence[Row], events: Sequence[bytes] | None) -> None:
         """Keep what became of it, unless it has been deleted meanwhile."""
         packed = None if events is None else zlib.compress(b"\n".join(events), 1)
-        with self._transaction():
+        with transaction(self._db):
             done = self._db.execute(
                 "UPDATE responses SET is_running = 0, body = ?, events = ? WHERE id = ?",
                 (json.dumps(response), packed, response["id"]),
             )
             if done.rowcount:
                 self._insert(response["id"], items, is_output=True)
+                self._measure(response["id"])
+        self._own.discard(response["id"])
 
     def get(self, owner: str, response_id: str) -> Row:
         """A response; raises MissingResponseError."""
         row = self._row(owner, response_id)
-        if row["is_running"] and not self._presence.is_alive(row["place"]):
-            self._bury(row["place"])
-            row = self._row(owner, response_id)
         body: Row = json.loads(row["body"])
+        if row["is_running"] and not self._is_being_made(row):
+            # A file that takes no changes now is mended later.
+            self._try(self._bury, row["place"])
+            body |= {"status": "failed", "error": _FAULT}
         return body
 
     def events(self, owner: str, response_id: str) -> list[bytes] | None:
@@ -148,9 +149,14 @@ class ResponseStore:
 
     def delete(self, owner: str, response_id: str) -> None:
         """Forget a response and its items; raises MissingResponseError."""
-        done = self._db.execute("DELETE FROM responses WHERE id = ? AND owner = ?", (response_id, owner))
-        if not done.rowcount:
-            raise MissingResponseError(response_id)
+        self._row(owner, response_id)
+        try:
+            self._db.execute("DELETE FROM responses WHERE id = ?", (response_id,))
+        except sqlite3.OperationalError as error:
+            if self._reserve is None or not is_full(error):
+                raise
+            self._delete_in_need(self._reserve, response_id)
+        self._own.discard(response_id)
 
     def input_items(self, owner: str, response_id: str) -> list[Row]:
         """What a response answers, in order; raises MissingResponseError."""
@@ -193,7 +199,8 @@ class ResponseStore:
                 f"{size['items']} items of {size['bytes']} bytes; at most {MAX_HISTORY_ITEMS} items and "
                 f"{MAX_HISTORY_BYTES} bytes are read"
             )
-        self._db.execute(_TOUCH, names)
+        # What can be read is read, be it that nothing can be written.
+        self._try(self._db.execute, _TOUCH, names)
         return [json.loads(row["body"]) for row in self._db.execute(_HISTORY, names)]
 
     def close(self) -> None:
@@ -218,25 +225,71 @@ class ResponseStore:
             ],
         )
 
+    def _measure(self, response_id: str) -> None:
+        self._db.execute(
+            "UPDATE responses SET num_bytes = length(body) + coalesce(length(events), 0) "
+            "+ (SELECT coalesce(sum(length(body)), 0) FROM items WHERE response_id = ?1) WHERE id = ?1",
+            (response_id,),
+        )
+
+    def _is_being_made(self, row: sqlite3.Row) -> bool:
+        if row["place"] == self._presence.place:
+            return row["id"] in self._own
+        return self._presence.is_alive(row["place"])
+
     def _bury(self, place: int) -> None:
         """Make failed what a server was making when it died."""
+        own = json.dumps(sorted(self._own) if place == self._presence.place else [])
         self._db.execute(
             "UPDATE responses SET is_running = 0, "
-            "body = json_set(body, '$.status', 'failed', '$.error', json(?)) WHERE place = ? AND is_running",
-            (json.dumps(_FAULT), place),
+            "body = json_set(body, '$.status', 'failed', '$.error', json(?)) "
+            "WHERE place = ? AND is_running AND id NOT IN (SELECT value FROM json_each(?))",
+            (json.dumps(_FAULT), place, own),
         )
+
+    def _delete_in_need(self, reserve: Reserve, response_id: str) -> None:
+        """Delete where the disk is full: with the space that is kept for that, and little of it at once."""
+        reserve.release()
+        try:
+            self._settle_log()
+            rows = self._db.execute(
+                "SELECT rowid FROM items WHERE response_id = ?", (response_id,)
+            ).fetchall()
+            for row in rows:
+                self._db.execute("DELETE FROM items WHERE rowid = ?", (row["rowid"],))
+                self._settle_log()
+            self._db.execute("DELETE FROM responses WHERE id = ?", (response_id,))
+            self._settle_log()
+        finally:
+            reserve.fill()
+
+    def _settle_log(self) -> None:
+        """Have what is in the log of changes put into its place, and the space of the log given back."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _try(self, change: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Change something that need not be changed now."""
+        try:
+            change(*args, **kwargs)
+        except sqlite3.OperationalError as error:
+            log.warning("the store of responses takes no changes: %s", error)
 
     def _make_room(self) -> None:
         oldest = time.time() - self._limits.max_seconds
         self._db.execute("DELETE FROM responses WHERE used_at < ? AND NOT is_running", (oldest,))
         while self._num_bytes() > self._limits.max_bytes:
-            # A tenth at a time, so that a full store is not searched for every answer.
-            done = self._db.execute(
-                "DELETE FROM responses WHERE id IN (SELECT id FROM responses WHERE NOT is_running "
-                "ORDER BY used_at LIMIT (SELECT max(1, count(*) / 10) FROM responses))"
-            )
-            if not done.rowcount:
+            most = self._db.execute(
+                "SELECT owner, count(*) AS num FROM responses WHERE NOT is_running "
+                "GROUP BY owner ORDER BY sum(num_bytes) DESC LIMIT 1"
+            ).fetchone()
+            if most is None:
                 return
+            # A tenth at a time, so that a full store is not searched for every answer.
+            self._db.execute(
+                "DELETE FROM responses WHERE id IN (SELECT id FROM responses WHERE NOT is_running "
+                "AND owner = ? ORDER BY used_at LIMIT ?)",
+                (most["owner"], max(1, most["num"] // 10)),
+            )
 
     def _num_bytes(self) -> int:
         pages, free, size = (
@@ -244,13 +297,3 @@ class ResponseStore:
             for name in ("page_count", "freelist_count", "page_size")
         )
         return int((pages - free) * size)
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
