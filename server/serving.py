@@ -137,16 +137,19 @@ def count_keys(settings: Settings) -> int:
     """How many keys are asked for. Raises StartError over their file, and where there are none although other
     machines could come in or there have been some, unless everybody is wanted.
     """
+    if not settings.auth:
+        if settings.api_key is not None:
+            raise StartError("--no-auth asks for no key, and --api-key sets one: leave one of them out")
+        if keys.have_been(settings.keys_path):
+            log.warning(
+                "--no-auth: nobody is asked for a key, although there have been some in %s",
+                settings.keys_path,
+            )
+        return 0
     try:
         ring = open_ring(settings)
     except KeyFileError as error:
         raise StartError(str(error)) from error
-    if not settings.auth:
-        if settings.api_key is not None:
-            raise StartError("--no-auth asks for no key, and --api-key sets one: leave one of them out")
-        if ring.current():
-            log.warning("--no-auth: nobody is asked for a key, although %s has some", settings.keys_path)
-        return 0
     num_keys = len(ring.current())
     if not num_keys:
         _check_open(settings, is_open=ring.is_open())

@@ -203,6 +203,8 @@ def test_a_server_that_had_keys_starts_open_only_when_it_is_told_to(
     assert refused.returncode == 1
     assert "--no-auth" in refused.stderr
     assert refused.stderr.count("\n") == 1
+    if end == "deleted":
+        (tmp_path / "keys.json").write_text("what makes no sense is not read where no key is asked for")
     with serving("--no-auth") as (_process, shown):
         base = re.search(r"base URL: (\S+)", shown)
         assert base is not None

@@ -100,6 +100,8 @@ class KeyRing:
 
 
 def open_ring(settings: Settings) -> KeyRing:
-    """The keys that the settings name. Raises KeyFileError."""
+    """The keys that the settings name, none where nobody is asked for them. Raises KeyFileError."""
+    if not settings.auth:
+        return KeyRing(None, anonymous="always")
     extra = () if settings.api_key is None else (keys.operator_key(settings.api_key.get_secret_value()),)
     return KeyRing(settings.keys_path, extra, anonymous=settings.anonymous)
