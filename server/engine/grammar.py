@@ -51,6 +51,8 @@ _MAX_FORCING = 32_768
 _PLACE = re.compile(r"^(?:at )?(\d+)\((\d+)\): *")
 _CARET = re.compile(r"regex parse error:\n    (?P<line>.*)\n    (?P<indent> *)\^")
 _EXCESS = re.compile(r"\n +\d+ \||\n<state>|\n<backtrace>")
+# What has JSON of a schema in the midst of a grammar.
+_JSON = "%json"
 _NEEDS_TOKENS = "no tokenizer - can't validate"
 
 
@@ -97,7 +99,8 @@ class GrammarCompiler:
 
     def from_lark(self, text: str) -> Constraint:
         """Text of a grammar in llguidance's dialect of Lark."""
-        return self._checked(text, find_fault=_text_fault)
+        checked = self._checked(text, find_fault=_text_fault)
+        return msgspec.structs.replace(checked, has_unique_names=_JSON in text, has_other_text=_JSON in text)
 
     def quoted_rules(self, text: str) -> str:
         """A grammar in Lark as one of what stands between the quotes of JSON strings."""
@@ -115,13 +118,20 @@ class GrammarCompiler:
         *,
         forces: bool = True,
         has_unique_names: bool = False,
+        has_other_text: bool = False,
     ) -> Constraint:
         """Text of a grammar that this server wrote, which may name tokens by id: `<[151657]>`.
 
         Whether such tokens exist, and can begin anything, only the engine of the model finds out.
         """
         checked = self._checked(text, find_fault=_token_fault, forces=forces)
-        return msgspec.structs.replace(checked, after=after, begins=begins, has_unique_names=has_unique_names)
+        return msgspec.structs.replace(
+            checked,
+            after=after,
+            begins=begins,
+            has_unique_names=has_unique_names,
+            has_other_text=has_other_text,
+        )
 
     def from_gbnf(self, text: str, names: TokenNames | None = None) -> Constraint:
         """Text of a grammar in llama.cpp's notation; it may name tokens of the model that has `names`."""

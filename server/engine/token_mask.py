@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from server.engine.effort import Effort, TooCostlyError, in_words
 from server.engine.grammar import LIMITS, RECURSION
 from server.engine.mask_vocabulary import NUM_BYTES, MaskVocabulary
+from server.engine.nested_names import NestedNames
 from server.engine.params import Constraint
 from server.engine.ports import Mask, TokenTable
 from server.engine.unique_names import UniqueNames
@@ -27,6 +28,9 @@ _MAX_FORCED = 16
 _NUM_KEPT = 64
 # Masks that are kept as token ids, each of at most twice as many bytes as there are tokens.
 _NUM_KEPT_MASKS = 128
+
+
+Names = UniqueNames | NestedNames
 
 
 class ConstraintError(Exception):
@@ -45,13 +49,14 @@ class TokenMask:
         vocab_size: int,
         places: "_Places",
         tokens: TokenTable,
-        names: UniqueNames | None = None,
+        names: Names | None = None,
     ) -> None:
         self._matcher = matcher
         self._vocab_size = vocab_size
         self._places = places
         self._tokens = tokens
-        self._first_names = self._names = names
+        self._first_names: Names | None = names
+        self._names: Names | None = names
         self._words = np.zeros((vocab_size + NUM_BYTES + 31) // 32, np.uint32)
         # Asked for once: it is slow as NumPy goes.
         self._address = self._words.ctypes.data
@@ -274,7 +279,9 @@ class MaskFactory:
         """A mask for each of `count` sequences; raises ConstraintError if the model cannot satisfy it."""
         with self._lock:
             matcher = self._matcher(constraint.grammar)
-        names = UniqueNames() if constraint.has_unique_names else None
+        names: Names | None = None
+        if constraint.has_unique_names:
+            names = NestedNames() if constraint.has_other_text else UniqueNames()
         return [
             TokenMask(matcher.deep_copy(), self._vocab_size, self._places, self._tokens, names)
             for _ in range(count)

@@ -73,7 +73,7 @@ class _Scanner:
     def _end_name(self) -> bool:
         if self.name is None:
             return True
-        name, self.name = _decoded(self.name), None
+        name, self.name = decoded(self.name), None
         names = self.open[-1] or frozenset()
         if name in names:
             return False
@@ -81,7 +81,8 @@ class _Scanner:
         return True
 
 
-def _decoded(quoted: bytes) -> str:
+def decoded(quoted: bytes) -> str:
+    """A name out of its quotes."""
     text = quoted.decode("utf-8", "replace")
     try:
         return str(json.loads(text))

@@ -134,7 +134,8 @@ class Calls:
             self.after,
             self.begins,
             forces=is_ours,
-            has_unique_names=self._has_unique_names(tools),
+            has_unique_names=self._has_free_names(tools),
+            has_other_text=self._has_other_text(tools),
         )
         unenforced = tuple(place for tool in tools for place in tool.unenforced)
         judges = {tool.spec.name: tool.judge() for tool in tools}
@@ -160,11 +161,16 @@ class Calls:
             )
         return _tool(tool, found)
 
-    def _has_unique_names(self, tools: Sequence[_Tool]) -> bool:
-        """Whether names that come twice can be told from other text, and might come."""
-        is_known = self.otherwise is None or self.otherwise.has_unique_names
-        is_json = self.holds_json([tool.spec for tool in tools])
-        return is_json and is_known and any(has_free_names(tool.spec.parameters) for tool in tools)
+    def _has_free_names(self, tools: Sequence[_Tool]) -> bool:
+        """Whether names that nobody has listed may come, and so come twice."""
+        is_other_free = self.otherwise is not None and self.otherwise.has_unique_names
+        return is_other_free or any(has_free_names(tool.spec.parameters) for tool in tools)
+
+    def _has_other_text(self, tools: Sequence[_Tool]) -> bool:
+        """Whether an answer may be more than JSON and marks around it."""
+        other = self.otherwise
+        is_known = other is None or (other.has_unique_names and not other.has_other_text)
+        return not is_known or not self.holds_json([tool.spec for tool in tools])
 
 
 def _plain(tool: OfferedTool) -> PlainSchema:
