@@ -180,3 +180,10 @@ class MemoryShortError(EngineUnavailableError):
     """What the request needs beyond the memory that the model already has is not free at the moment."""
 
     code = "insufficient_memory"
+
+
+def failed_writing(error: Exception) -> ServerError:
+    """What a client is told in the middle of an answer that an unexpected `error` has ended."""
+    if isinstance(error, MemoryError):
+        return MemoryShortError("The server ran out of memory while it wrote this answer.", retry_after=5)
+    return ServerError("The server failed while it wrote this answer.")

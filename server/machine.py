@@ -5,6 +5,7 @@ Linux says it in /proc and in control groups, version 2 (`cpu.max`, `memory.max`
 """
 
 import contextlib
+import mmap
 import os
 import resource
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 ROOT = Path("/")
 # Version 1 writes "no limit" as the largest multiple of a page that 63 bits hold.
 _UNLIMITED = 1 << 60
+_LEAST_ASKED = 8 << 20
 
 
 def usable_cores(root: Path = ROOT) -> int:
@@ -34,6 +36,20 @@ def available_memory(root: Path = ROOT) -> int:
     free = _meminfo(root).get("MemAvailable", _physical_memory(root))
     left = [limit - used for limit, used in _memory_groups(root)]
     return max(0, min([free, *left, *_left_to_process(root)]))
+
+
+def has_memory(num_bytes: int, root: Path = ROOT) -> bool:
+    """Whether so much can be taken now.
+
+    To be asked before C++ or Rust takes it, which end the process where there is none.
+    """
+    try:
+        # Costs a few microseconds, and finds every limit on what may be asked for.
+        mmap.mmap(-1, max(num_bytes, _LEAST_ASKED)).close()
+    except (OSError, MemoryError, OverflowError):
+        return False
+    # What may be asked for may still not be there; a little always is.
+    return num_bytes <= _LEAST_ASKED or num_bytes <= available_memory(root)
 
 
 def _left_to_process(root: Path) -> Iterator[int]:

@@ -19,6 +19,7 @@ ALLOWED = {
     "server.garbage": set(),
     "server.json_pointer": set(),
     "server.panics": set(),
+    "server.memory": {"server.errors", "server.machine"},
     "server.threads": {"server.errors", "server.panics"},
     "server.json_size": {"server.errors"},
     "server.json_grammar": {"server.json_pointer"},
@@ -100,6 +101,7 @@ ALLOWED = {
         "server.caller",
         "server.panics",
         "server.threads",
+        "server.memory",
     },
     "server.routes": {
         "schemas",
@@ -115,6 +117,7 @@ ALLOWED = {
         "server.auth",
         "server.panics",
         "server.threads",
+        "server.memory",
     },
     "server.app": {
         "schemas",

@@ -20,6 +20,7 @@ from server.engine.params import Constraint
 from server.engine.ports import Mask, TokenTable
 from server.engine.unique_names import UniqueNames
 from server.llama.deep_stack import DeepStack
+from server.machine import has_memory
 from server.panics import contains_panics
 
 # Tokens of a forced run that are handed out at once: a step must not become long for the other streams.
@@ -28,6 +29,8 @@ _MAX_FORCED = 16
 _NUM_KEPT = 64
 # Masks that are kept as token ids, each of at most twice as many bytes as there are tokens.
 _NUM_KEPT_MASKS = 128
+# What the largest constraints take that the limits let through.
+_COMPILER_BYTES = 64 << 20
 
 
 Names = UniqueNames | NestedNames
@@ -290,6 +293,8 @@ class MaskFactory:
     def _matcher(self, grammar: str) -> LLMatcher:
         matcher = self._kept.get(grammar)
         if matcher is None:
+            if not has_memory(_COMPILER_BYTES):
+                raise MemoryError("no memory to prepare a constraint")
             matcher = self._stack.call(lambda: self._compile(grammar), RECURSION)
             self._kept[grammar] = matcher
             if len(self._kept) > _NUM_KEPT:

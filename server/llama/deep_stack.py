@@ -58,6 +58,8 @@ def _start(work: Callable[[], None], stack_size: int) -> threading.Thread:
         try:
             thread = threading.Thread(target=work, name="deep stack")
             thread.start()
+        except RuntimeError as error:
+            raise MemoryError(f"no memory for a stack of {stack_size >> 20} MiB") from error
         finally:
             threading.stack_size(previous)
     return thread

@@ -10,6 +10,7 @@ from schemas.model_name import ModelFields
 from server import record
 from server.errors import RequestTimeoutError, RequestTooLargeError
 from server.json_size import JsonSize, checked_size
+from server.memory import require
 from server.routes.body_budget import held_body
 from server.routes.deps import Services
 from server.routes.encoding import unwrapped
@@ -59,6 +60,7 @@ async def _read_aside(
     async with bodies.lanes.turn(len(body)):
         document, size = await bodies.lanes.run(unpacked)
         bodies.budget.hold(held_body(request.scope), len(document) - len(body) + size.num_bytes)
+        require(size.num_bytes, "the body")
         return await bodies.lanes.run(lambda: parse(schema, document, strict=services.strict_fields))
 
 

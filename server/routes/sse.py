@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Receive, Scope, Send
 
 from server import record
-from server.errors import CaravanError, ServerError
+from server.errors import CaravanError, failed_writing
 from server.routes.deps import Services
 from server.routes.envelope import envelope
 from server.service.wire import to_json
@@ -130,9 +130,9 @@ async def _events(answer: Answering, frame: Frame) -> AsyncGenerator[bytes, None
     except CaravanError as error:
         record.current().fail(error.code)
         yield data_alone(to_json(envelope(error)))
-    except Exception:
+    except Exception as error:
         log.exception("a stream failed")
-        fault = ServerError("The server failed while it wrote this answer.")
+        fault = failed_writing(error)
         record.current().fail(fault.code)
         yield data_alone(to_json(envelope(fault)))
 

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 
 from server.errors import ContextLengthError, InvalidRequestError
 from server.loaded_model import LoadedModel
+from server.memory import require
 from server.service.prompt_rules import AS_THEY_ARE, PromptRules
 
+# What tokenizers take at their worst while they read a byte of text: a long word, in pieces.
+_BYTES_A_BYTE = 140
 # Characters that any tokenizer reads in a moment.
 _SHORT = 65536
 # For tokenizers that fold characters they do not know into one token.
@@ -98,7 +101,12 @@ def _refuse_hopeless(model: LoadedModel, text: str, param: str) -> None:
 def bare_ids(
     model: LoadedModel, text: str, *, param: str, add_special: bool = False, parse_special: bool = True
 ) -> "array[int]":
-    """Token ids of a text of any length; raises InvalidRequestError where it cannot be tokenized."""
+    """Token ids of a text of any length.
+
+    Raises InvalidRequestError where it cannot be tokenized, and MemoryShortError.
+    """
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    require(size * _BYTES_A_BYTE, f"'{param}'")
     try:
         return model.vocab.token_array(text, add_special=add_special, parse_special=parse_special)
     except ValueError as error:

@@ -14,7 +14,7 @@ from schemas.structured import ConstraintFields
 from server import caller, record
 from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.params import Constraint, SamplingParams
-from server.errors import InvalidRequestError
+from server.errors import InvalidRequestError, MemoryShortError
 from server.json_pointer import pointer
 from server.loaded_model import TextVocab
 from server.panics import PanicError
@@ -134,6 +134,10 @@ class ConstraintCompiler:
         self._kept.move_to_end(key)
         try:
             return cast(T, await compiling.result(self._seconds))
+        except (MemoryError, MemoryShortError):
+            # The next request may find more.
+            self._kept.pop(key, None)
+            raise
         except (TimeoutError, asyncio.CancelledError):
             # The thread reads a vocabulary that is freed once the request has let its model go.
             if names is not None:

@@ -7,11 +7,15 @@ from typing import Generic, TypeVar
 
 from server import caller
 from server.engine.grammar import GrammarCompiler
+from server.memory import require
 from server.panics import contains_panics
 from server.sharing.fair_thread import FairThread
 from server.threads import to_the_end
 
 T = TypeVar("T")
+
+# What the largest grammars take that its limits let through.
+_COMPILER_BYTES = 64 << 20
 
 
 class Compiling(Generic[T]):
@@ -69,6 +73,7 @@ class Lane:
         @contains_panics
         def run() -> T:
             loop.call_soon_threadsafe(begun.set)
+            require(_COMPILER_BYTES, "this constraint")
             return work(self._grammars)
 
         who = caller.current()

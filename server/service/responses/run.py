@@ -9,7 +9,7 @@ from schemas.responses_events import Event
 from schemas.responses_items import InputMessage, Item, ItemReference
 from server import record
 from server.engine.outputs import TokenOutput
-from server.errors import CaravanError, InvalidRequestError, ServerError
+from server.errors import CaravanError, InvalidRequestError, ServerError, failed_writing
 from server.registry import Lease, ModelRegistry, Status
 from server.service.answers import judge, judge_call, wire_reason
 from server.service.chat import ChatService, PreparedChat
@@ -137,9 +137,9 @@ class ResponseRun:
         except CaravanError as error:
             self.error = error
             outcome = list(writer.fail(error))
-        except Exception:
+        except Exception as error:
             log.exception("a response failed")
-            self.error = ServerError("The server failed while it wrote this answer.")
+            self.error = failed_writing(error)
             outcome = list(writer.fail(self.error))
         self._has_ended = True
         sent = self._sent(outcome)
