@@ -20,6 +20,8 @@ from server.machine import available_memory
 
 log = logging.getLogger(__name__)
 
+# What ggml takes for the graphs of a context, of whatever model. Where it is missing, it ends the process.
+GRAPHS = 32 << 20
 # llama.cpp's numbers; a file without one, or with none at all, gets the mean.
 _POOLINGS = {1: Pooling.MEAN, 2: Pooling.CLS, 3: Pooling.LAST, 4: Pooling.RANK}
 
@@ -76,7 +78,7 @@ def _check_memory(header: GgufHeader, num_cells: int, num_gpu_layers: int, free:
 
     What lies on GPUs is not looked at: llama.cpp itself refuses what does not fit there.
     """
-    need = bytes_of_vectors(header, num_cells)
+    need = bytes_of_vectors(header, num_cells) + GRAPHS
     if any(not gpu.is_shared for gpu in gpus()):
         layers = texts_of_layers(header, num_cells, VECTOR_TEXTS)
         need -= sum(layers[max(0, len(layers) - num_gpu_layers) :])
