@@ -9,7 +9,7 @@ from schemas.responses_events import Event
 from schemas.responses_items import InputMessage, Item, ItemReference
 from server import record
 from server.engine.outputs import TokenOutput
-from server.errors import CaravanError, InvalidRequestError, ServerError, failed_writing
+from server.errors import CaravanError, InvalidRequestError, failed_writing
 from server.registry import Lease, ModelRegistry, Status
 from server.service.answers import judge, judge_call, wire_reason
 from server.service.chat import ChatService, PreparedChat
