@@ -33,7 +33,9 @@ async def read_request(request: Request, schema: type[S], services: Services) ->
         raise RequestTimeoutError(message) from error
     encoding = request.headers.get("content-encoding", "")
     if len(body) <= _SMALL and not encoding:
-        found = parse(schema, unwrapped(body, "", len(body)), strict=services.strict_fields)
+        found = await services.bodies.lanes.at_once(
+            lambda: parse(schema, unwrapped(body, "", len(body)), strict=services.strict_fields)
+        )
     else:
         found = await _read_aside(request, schema, body, encoding, services)
     read = _told(found)

@@ -22,8 +22,17 @@ class BodyLanes:
     """
 
     def __init__(self) -> None:
-        self._middle, self._large = asyncio.Lock(), asyncio.Lock()
+        self._small, self._middle, self._large = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
         self._threads = anyio.CapacityLimiter(2)
+
+    async def at_once(self, work: Callable[[], T]) -> T:
+        """The result of `work` over a small body, which is done here. Where hundreds come at the same moment,
+        all else on the loop has its turn after each.
+        """
+        async with self._small:
+            result = work()
+            await asyncio.sleep(0)
+            return result
 
     @asynccontextmanager
     async def turn(self, size: int) -> AsyncGenerator[None, None]:

@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from server.auth import keys
+from server.service.responses import store as store_module
 from server.settings import Settings
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 from tests.live_server import live_server, wait_until
@@ -42,6 +43,34 @@ def test_a_conversation_goes_on(client: TestClient, engine: ScriptedEngine) -> N
     ask(client, input="Three?", previous_response_id=second["id"], instructions="Rhyme.")
     assert prompt(engine).startswith("<|im_start|>system\nRhyme.<|im_end|>\n<|im_start|>user\nOne?")
     assert prompt(engine).count("First.") == 2
+
+
+def test_hidden_thoughts_do_not_add_up_without_an_end(
+    engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The template shows none of them, so that the context never fills up."""
+    monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
+    monkeypatch.setattr(store_module, "MAX_HISTORY_BYTES", 100_000)
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "x" * 30_000}]}
+    items = [thought, {"role": "user", "content": "Hi"}]
+    plain = "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ bos_token }}\n{% endfor %}"
+    with app_over(engine, plain) as client:
+        last = ask(client, input=items)["id"]
+        for _ in range(3):
+            last = ask(client, input=items, previous_response_id=last)["id"]
+        assert len(prompt(engine)) < 1000
+        wrong = {"model": "fake", "input": items, "previous_response_id": last}
+        error = client.post(URL, json=wrong).json()["error"]
+        assert (error["param"], error["code"]) == ("previous_response_id", "conversation_too_long")
+        assert "at most" in error["message"]
+        many = [{"type": "item_reference", "id": item["id"]} for item in listed_items(client, last)] * 5
+        error = client.post(URL, json={"model": "fake", "input": many}).json()["error"]
+        assert (error["param"], error["code"]) == ("input", "conversation_too_long")
+
+
+def listed_items(client: TestClient, response_id: str) -> list[dict[str, str]]:
+    items: list[dict[str, str]] = client.get(f"{URL}/{response_id}/input_items").json()["data"]
+    return items
 
 
 def test_what_is_stored_can_be_asked_for_listed_and_deleted(client: TestClient) -> None:

@@ -7,6 +7,8 @@ from fastapi.testclient import TestClient
 
 from schemas.tokenize import ApplyTemplateResponse, DetokenizeResponse, TokenizeResponse
 from server.app import create_app
+from server.service import token_answer as token_answer_module
+from server.service import tokens as tokens_module
 from server.settings import Settings
 from tests.fakes_web import BOS_ID, FakeVocab, ScriptedEngine, loaded_model, registry_over
 from tests.routes.chat_models import HERMES, WEATHER, app_over
@@ -39,6 +41,29 @@ def test_a_text_is_counted(client: TestClient, path: str, named: dict[str, str])
 
 def test_texts_longer_than_the_context_are_counted_too(client: TestClient) -> None:
     assert tokens(client, prompt="x" * 2000)["count"] == 2000
+
+
+def test_long_answers_come_in_pieces(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = tokens(client, prompt="é €" * 300, with_pieces=True, return_token_bytes=True)
+    monkeypatch.setattr(tokens_module, "_PART_BYTES", 100)
+    monkeypatch.setattr(token_answer_module, "_AT_ONCE", 7)
+    assert tokens(client, prompt="é €" * 300, with_pieces=True, return_token_bytes=True) == whole
+    body = {"prompt": "x" * 500}
+    with client.stream("POST", "/tokenize", json=body) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "application/json"
+        assert "content-length" not in response.headers
+        assert len(response.read()) > 1000
+    monkeypatch.setattr(tokens_module, "_PART_BYTES", 10_000)
+    assert "content-length" in client.post("/tokenize", json=body).headers
+
+
+def test_a_text_that_tokens_stand_for_is_bounded(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens_module, "_MAX_TEXT_BYTES", 10)
+    assert client.post("/detokenize", json={"tokens": [97] * 10}).status_code == 200
+    status, param, message = fault(client, "/detokenize", tokens=[97] * 11)
+    assert (status, param) == (400, "tokens")
+    assert "at most 10 bytes" in message
 
 
 def test_bos_comes_as_each_spelling_has_it() -> None:

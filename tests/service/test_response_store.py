@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from server.service.responses import store as store_module
 from server.service.responses.database import is_locked
-from server.service.responses.store import Limits, MissingResponseError, ResponseStore
+from server.service.responses.store import Limits, LongHistoryError, MissingResponseError, ResponseStore
 
 LIMITS = Limits(max_seconds=1000, max_bytes=2**30)
 
@@ -39,6 +40,35 @@ def test_a_conversation_is_read_in_order(tmp_path: Path) -> None:
         store.history("me", "c")
     assert store.items("me", ["in a"]) == [None]
     assert store.items("me", ["out b"]) == [{"id": "out b"}]
+
+
+def test_a_conversation_is_bounded_in_bytes_and_items(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one of which the model sees next to nothing."""
+    store = ResponseStore(tmp_path / "r.db", LIMITS)
+    for name, previous in (("a", None), ("b", "a"), ("c", "b")):
+        add(store, name, previous, text="é" * 1000)
+    monkeypatch.setattr(store_module, "MAX_HISTORY_BYTES", 15_000)
+    assert len(store.history("me", "b")) == 4
+    with pytest.raises(LongHistoryError, match="6 items of 18"):
+        store.history("me", "c")
+    monkeypatch.setattr(store_module, "MAX_HISTORY_ITEMS", 3)
+    assert len(store.history("me", "a")) == 2
+    with pytest.raises(LongHistoryError, match="4 items"):
+        store.history("me", "b")
+
+
+def test_items_that_are_named_again_and_again_count_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ResponseStore(tmp_path / "r.db", LIMITS)
+    add(store, "a", text="x" * 1000)
+    found = store.items("me", ["in a", "none", "in a"])
+    assert [row and row["id"] for row in found] == ["in a", None, "in a"]
+    monkeypatch.setattr(store_module, "MAX_HISTORY_BYTES", 3000)
+    with pytest.raises(LongHistoryError):
+        store.items("me", ["in a"] * 3)
 
 
 def test_others_see_nothing(tmp_path: Path) -> None:
