@@ -15,8 +15,8 @@ from tests.faults.process import server_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
-# A sixth of what the quickest of them took, on an idle machine; this one may be busy.
-_MOST_SECONDS = 4.0
+# Less than each of them took on an idle machine; this one may be busy.
+_MOST_SECONDS = 5.0
 _SHAPES = ("prompts of one token", "a prompt of ids", "biases")
 
 
