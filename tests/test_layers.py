@@ -63,6 +63,7 @@ ALLOWED = {
         "server.json_size",
         "server.json_grammar",
         "server.json_pointer",
+        "server.machine",
         "server.sharing",
     },
     "server.loaded_model": {"server.chat", "server.engine", "server.llama"},

@@ -7,6 +7,7 @@ take its bounded time and memory, and nothing that others need. Imports little, 
 import signal
 import socket
 import sys
+import traceback
 from typing import Any
 
 from server.chat.rendering import frames, limits
@@ -45,6 +46,12 @@ def _serve(connection: socket.socket, first: dict[str, Any]) -> None:
     except MemoryError:
         frames.send(connection, {"fault": "the chat template takes too much memory to be tried"})
         return
+    except Exception as error:
+        traceback.print_exc()
+        frames.send(
+            connection, {"fault": f"the chat template cannot be tried: {type(error).__name__}: {error}"}
+        )
+        return
     frames.send(connection, {"traits": template.traits.to_json(), "variables": sorted(template.variables)})
     while (values := frames.receive(connection)) is not None:
         frames.send(connection, _answer(template, values, seconds))
@@ -71,6 +78,10 @@ def _answer(template: LocalTemplate, values: list[Any], seconds: float) -> dict[
         return _refusal(_TOO_LONG)
     except MemoryError:
         return _refusal(_TOO_MUCH)
+    except Exception as error:
+        # A fault of ours, over which the process need not end.
+        traceback.print_exc()
+        return {"failure": type(error).__name__}
     return {"prompt": prompt} if len(prompt) <= limits.MAX_CHARACTERS else _refusal(_TOO_MUCH)
 
 

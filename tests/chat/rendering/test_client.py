@@ -1,6 +1,9 @@
 """Templates in a process of their own: right answers, and hostile ones that cost nobody else anything."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +15,7 @@ from server.chat.rendering.local import LocalTemplate
 from server.chat.rendering.turns import Call, Conversation, Turn
 from server.chat.template_source import CHATML, TemplateSyntaxError
 from server.errors import InvalidRequestError
+from server.machine import process_sample
 from tests.chat.rendering.sources import WHOLE
 
 SHOWN = "{% for m in messages %}{{ m.content }}{% endfor %}"
@@ -116,11 +120,57 @@ def test_others_go_on_meanwhile(whole: TemplateProcess) -> None:
     hostile.close()
 
 
-def test_a_process_that_died_is_started_again(whole: TemplateProcess) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
+def test_a_process_that_is_lost_is_replaced_and_nobody_is_told(
+    whole: TemplateProcess, number: signal.Signals
+) -> None:
     (pid,) = _children()
-    os.kill(pid, 9)
-    assert _written_again(whole) == "<user>Hi<assistant>"
+    os.kill(pid, number)
     assert whole.write(HI) == "<user>Hi<assistant>"
+    assert pid not in _children()
+    assert whole.write(HI) == "<user>Hi<assistant>"
+
+
+def test_a_process_that_is_stopped_while_it_writes_is_replaced() -> None:
+    loops = "{% for i in range(40) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    slow = TemplateProcess(hostile_if_bad(loops))
+    (pid,) = _children()
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(slow.write, BAD)
+        while "R" not in _states(pid) and not written.done():
+            time.sleep(0.001)
+        os.kill(pid, signal.SIGSTOP)
+        assert written.result(60) == "bad"
+    slow.close()
+
+
+WITHOUT_DESCRIPTORS = """
+import os, resource
+from server.chat.rendering.client import TemplateProcess
+from server.chat.rendering.turns import Conversation, Turn
+from server.errors import EngineUnavailableError
+template = TemplateProcess("{{ messages[0].content }}")
+hi = Conversation([Turn(0, "user", "Hi")])
+assert template.write(hi) == "Hi"
+template._running.process.kill()
+before = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 2, before[1]))
+try:
+    template.write(hi)
+    raise SystemExit("it was written")
+except EngineUnavailableError as error:
+    assert error.retry_after
+resource.setrlimit(resource.RLIMIT_NOFILE, before)
+assert template.write(hi) == "Hi"
+template.close()
+"""
+
+
+def test_without_descriptors_it_is_told_and_tried_again() -> None:
+    """In a process of its own, which has as many files open as it may."""
+    script = [sys.executable, "-c", WITHOUT_DESCRIPTORS]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_nothing_is_left_behind() -> None:
@@ -132,14 +182,9 @@ def test_nothing_is_left_behind() -> None:
     assert _children() == before
 
 
-def _written_again(template: TemplateProcess) -> str:
-    """Whether death is noticed in sending or in receiving, it costs one request at most."""
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            return template.write(HI)
-        except InvalidRequestError:
-            assert time.monotonic() < deadline
+def _states(pid: int) -> frozenset[str]:
+    sample = process_sample(pid)
+    return frozenset() if sample is None else sample.states
 
 
 def _children() -> list[int]:
