@@ -53,6 +53,24 @@ READ: list[tuple[str, str, list[tuple[str, dict[str, Any]]]]] = [
     ("llama3_json", '<|python_tag|>{"name": "now", "parameters": {}}', [("now", {})]),
     ("llama3_json", '<|python_tag|>[{"name": "now", "parameters": {}}]', [("now", {})]),
 ]
+# A mark is left out, by the models or by what templates tell them.
+FORGOTTEN: list[tuple[str, str, list[tuple[str, dict[str, Any]]]]] = [
+    (
+        "qwen_coder",
+        "<function=brave_search>\n<parameter=query>\nbees\n</parameter>\n</function>\n</tool_call>",
+        [("brave_search", {"query": "bees"})],
+    ),
+    (
+        "qwen_coder",
+        "<function=now>\n</function>\n</tool_call>\n<tool_call>\n<function=now>\n</function>\n</tool_call>",
+        [("now", {}), ("now", {})],
+    ),
+    (
+        "solar",
+        "<|tool_call:begin|>a1b2c3d4e5<|tool_call:name|>now<|tool_call:args|>{}<|tool_call:end|>",
+        [("now", {})],
+    ),
+]
 # Templates put quotes around texts, whatever is in them.
 LOOSE = [
     (
@@ -70,7 +88,9 @@ def read(form: str, text: str, tools: Sequence[ToolSpec] = TOOLS, *, bound: bool
 
 
 @pytest.mark.parametrize("bound", [False, True])
-@pytest.mark.parametrize(("form", "text", "calls"), [*READ, *LOOSE], ids=lambda value: str(value)[:50])
+@pytest.mark.parametrize(
+    ("form", "text", "calls"), [*READ, *LOOSE, *FORGOTTEN], ids=lambda value: str(value)[:50]
+)
 def test_they_are_read(form: str, text: str, calls: list[tuple[str, dict[str, Any]]], *, bound: bool) -> None:
     for size in (1, 3, 1000):
         answer = read(form, text, bound=bound, size=size)
@@ -79,7 +99,7 @@ def test_they_are_read(form: str, text: str, calls: list[tuple[str, dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("form", "text"), [(form, text) for form, text, _ in READ], ids=lambda v: str(v)[:50]
+    ("form", "text"), [(form, text) for form, text, _ in [*READ, *FORGOTTEN]], ids=lambda v: str(v)[:50]
 )
 def test_grammars_let_models_write_them(form: str, text: str) -> None:
     is_quoted = '<|python_tag|>"' in text

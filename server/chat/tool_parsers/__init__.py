@@ -125,7 +125,7 @@ FUNCTION_GEMMA = GemmaFormat("function_gemma", "<start_function_call>", "<end_fu
 GLM = GlmFormat("glm")
 GLM_DENSE = GlmFormat("glm_dense", newline="")
 HUNYUAN = GlmFormat("hunyuan_v3", suffix=":opensource", is_section=True)
-QWEN_CODER = XmlFormat("qwen_coder", "<tool_call>", "</tool_call>")
+QWEN_CODER = XmlFormat("qwen_coder", "<tool_call>", "</tool_call>", may_lack_start=True)
 SEED = XmlFormat("seed_oss", "<seed:tool_call>", "</seed:tool_call>", pad="")
 MINIMAX = XmlFormat(
     "minimax_m2",

@@ -21,10 +21,13 @@ _START = "<|begin|>assistant"
 
 @dataclass(frozen=True)
 class SolarFormat(ToolFormat):
-    """An answer is one or more messages, each with its kind instead of a role."""
+    """An answer is one or more messages, each with its kind instead of a role.
+
+    What templates tell of calls leaves the mark out that begins their section.
+    """
 
     name: str = "solar"
-    triggers: tuple[str, ...] = (_SECTION,)
+    triggers: tuple[str, ...] = (_SECTION, _CALL)
     markers: tuple[str, ...] = (
         "<|begin|>",
         "<|content|>",
@@ -39,9 +42,16 @@ class SolarFormat(ToolFormat):
     dropped: tuple[str, ...] = (_START, "<|content|>", "<|end|>", _SECTION_END)
     is_json = True
 
+    def read_after(self, trigger: str, reader: Reader, writer: EventWriter) -> Steps[None]:
+        yield from (self.read if trigger == _SECTION else self._read_calls)(reader, writer)
+
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         yield from reader.skip_space()
         yield from reader.expect(_CALL)
+        yield from self._read_calls(reader, writer)
+
+    def _read_calls(self, reader: Reader, writer: EventWriter) -> Steps[None]:
+        """From the id of the first on."""
         while True:
             call_id = yield from _until(reader, _NAME)
             name = yield from _until(reader, _ARGUMENTS)
@@ -54,13 +64,21 @@ class SolarFormat(ToolFormat):
             if not (yield from reader.accept(_CALL)):
                 return
 
+    def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
+        calls = self._calls(lark, tools, parallel=parallel)
+        return f"({lark.literal(_START)})? ({lark.literal(_SECTION)})? {calls}"
+
     def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
+        calls = self._calls(lark, tools, parallel=parallel)
+        return f"({lark.literal(_START)})? {lark.literal(_SECTION)} {calls}"
+
+    def _calls(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         begin, call_id = lark.literal(_CALL), lark.terminal("[a-z0-9]{10}")
         calls = [
             f"{lark.literal(f'{_NAME}{tool.name}{_ARGUMENTS}')} {lark.arguments(tool)}" for tool in tools
         ]
         call = lark.rule(f"{begin} {call_id} {either(calls)} {lark.literal(_CALL_END)}")
-        return f"({lark.literal(_START)})? {lark.literal(_SECTION)} {repeated(call, parallel=parallel)}"
+        return repeated(call, parallel=parallel)
 
 
 def _until(reader: Reader, marker: str) -> Steps[str]:

@@ -18,7 +18,7 @@ class XmlFormat(ToolFormat):
     """`opens` are the marks before a call's and a parameter's name, `name_end` is what follows either.
 
     `pad` stands on both sides of a value, `newline` between the elements. With `is_section`, all calls share
-    one `start` and `end`.
+    one `start` and `end`. With `may_lack_start`, models forget that at times.
     """
 
     name: str
@@ -32,18 +32,26 @@ class XmlFormat(ToolFormat):
     pad: str = "\n"
     is_section: bool = False
     newline: str = "\n"
+    may_lack_start: bool = False
 
     @property
     def triggers(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (self.start,)
+        return (self.start, self.call_open) if self.may_lack_start else (self.start,)
 
     @property
     def markers(self) -> tuple[str, ...]:  # type: ignore[override]
         return (self.start, self.end)
 
+    def read_after(self, trigger: str, reader: Reader, writer: EventWriter) -> Steps[None]:
+        yield from (self.read if trigger == self.start else self._read_calls)(reader, writer)
+
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         yield from reader.skip_space()
         yield from reader.expect(self.call_open)
+        yield from self._read_calls(reader, writer)
+
+    def _read_calls(self, reader: Reader, writer: EventWriter) -> Steps[None]:
+        """From the name of the first on."""
         while True:
             last = yield from self._read_call(reader, writer)
             if last == self.end:
@@ -99,6 +107,15 @@ class XmlFormat(ToolFormat):
             return f"{opening} {repeated(call, newline, parallel=parallel)} {newline} {closing}"
         call = lark.rule(f"{opening} {call} {newline} {closing}")
         return repeated(call, newline, parallel=parallel)
+
+    def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
+        whole = self.rules(lark, tools, parallel=parallel)
+        if not self.may_lack_start:
+            return whole
+        call = lark.rule(either([self._call(lark, tool) for tool in tools]))
+        newline, closing = lark.literal(self.newline), lark.literal(self.end)
+        more = f"({newline} {whole})?" if parallel else ""
+        return f"{whole} | {call} {newline} {closing} {more}"
 
     def _call(self, lark: LarkWriter, tool: ToolSpec) -> str:
         parts = [self._parameter(lark, named(tool, "")) + "*"] if accepts_any(tool) else []
