@@ -128,6 +128,26 @@ def test_what_no_tool_is_there_for_is_no_call(form: str, text: str) -> None:
     assert answer.content == text
 
 
+THOUGHT = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant"
+PYTHONS = [
+    f"{THOUGHT}<|channel|>analysis to=python code<|message|>{CODE}<|call|>",
+    f"{THOUGHT}<|channel|>commentary to=python code<|message|>{CODE}",
+    f"{THOUGHT} to=python<|channel|>analysis code<|message|>{CODE}<|call|>",
+]
+
+
+@pytest.mark.parametrize("text", PYTHONS)
+def test_the_tool_that_gpt_oss_knows_of_itself_is_the_one_that_is_offered(text: str) -> None:
+    for bound in (False, True):
+        answer = read("harmony", text, bound=bound, size=3)
+        assert [(name, json.loads(found)) for name, _, found in answer.calls] == [("python", {"code": CODE})]
+        assert (answer.reasoning, answer.content) == ("Hm.", "")
+    first = text.rpartition("<|start|>assistant")[2]
+    assert [name for name, _, _ in read("harmony", first, bound=True, size=3).calls] == ["python"]
+    # Nobody offers it: a thought, or text, as before.
+    assert read("harmony", text, [NOW], bound=True, size=3).calls == []
+
+
 UNFIT = [
     tool("python", "code", "limit", code=TEXT, limit={"type": "integer"}),
     tool("python", "a", "b", a=TEXT, b=TEXT),

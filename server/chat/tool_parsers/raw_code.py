@@ -45,16 +45,18 @@ def _is_free(parameter: Parameter) -> bool:
     return parameter.schema.keys() <= _NOTES
 
 
-def read_code(reader: Reader, writer: EventWriter, tool: ToolSpec, key: str) -> Steps[None]:
-    """The code, which is all that follows; some templates show it as a JSON string."""
+def read_code(
+    reader: Reader, writer: EventWriter, tool: ToolSpec, key: str, ends: tuple[str, ...] = ()
+) -> Steps[None]:
+    """The code, which is all that follows, up to one of the `ends`. Some templates show a JSON string."""
     writer.start_call(tool.name)
     if (yield from reader.peek()) == '"':
         pieces: list[str] = []
-        yield from reader.until(Markers(), pieces.append)
+        yield from reader.until(Markers(*ends), pieces.append)
         writer.arguments(json.dumps({key: _unquoted("".join(pieces))}, ensure_ascii=False))
     else:
         writer.arguments(f'{{"{escaped(key)}": "')
-        yield from reader.until(Markers(), lambda text: writer.arguments(escaped(text)))
+        yield from reader.until(Markers(*ends), lambda text: writer.arguments(escaped(text)))
         writer.arguments('"}')
     end_call(reader, writer)
 
