@@ -1,7 +1,7 @@
 """The answer of `/tokenize` as JSON, made piece by piece: a text of megabytes has millions of tokens."""
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -16,32 +16,42 @@ def token_answer(
     request: TokenizeRequest, vocab: TextVocab, token_ids: "array[int]", context_size: int
 ) -> Iterator[bytes]:
     """Pieces of the JSON, in order."""
+
+    def with_piece(token_id: int) -> object:
+        return {"id": token_id, "piece": _piece(vocab.raw_bytes(token_id))}
+
     yield b'{"tokens":'
-    yield from _list(token_ids, lambda ids: _with_pieces(vocab, ids) if request.with_pieces else ids.tolist())
+    yield from _list(token_ids, with_piece if request.with_pieces else int)
     yield b',"count":%d,"max_model_len":%d' % (len(token_ids), context_size)
     if request.return_token_strs:
         yield b',"token_strs":'
-        yield from _list(
-            token_ids, lambda ids: [vocab.raw_bytes(token_id).decode(errors="replace") for token_id in ids]
-        )
+        yield from _list(token_ids, lambda token_id: vocab.raw_bytes(token_id).decode(errors="replace"))
     if request.return_token_bytes:
         yield b',"token_bytes":'
-        yield from _list(token_ids, lambda ids: [list(vocab.raw_bytes(token_id)) for token_id in ids])
+        yield from _list(token_ids, lambda token_id: list(vocab.raw_bytes(token_id)))
     yield b"}"
 
 
-def _list(token_ids: "array[int]", shown: Callable[["array[int]"], Sequence[object]]) -> Iterator[bytes]:
+class _Written(dict[int, bytes]):
+    """What is shown of each token as JSON, written once for all the places where it stands."""
+
+    def __init__(self, shown: Callable[[int], object]) -> None:
+        super().__init__()
+        self._shown = shown
+
+    def __missing__(self, token_id: int) -> bytes:
+        written = self[token_id] = msgspec.json.encode(self._shown(token_id))
+        return written
+
+
+def _list(token_ids: "array[int]", shown: Callable[[int], object]) -> Iterator[bytes]:
     """An array that has what is `shown` of each token."""
+    written = _Written(shown)
     opening = b"["
     for start in range(0, len(token_ids), _AT_ONCE):
-        encoded = msgspec.json.encode(shown(token_ids[start : start + _AT_ONCE]))
-        yield opening + encoded[1:-1]
+        yield opening + b",".join(map(written.__getitem__, token_ids[start : start + _AT_ONCE]))
         opening = b","
     yield b"]" if token_ids else b"[]"
-
-
-def _with_pieces(vocab: TextVocab, token_ids: "array[int]") -> list[dict[str, object]]:
-    return [{"id": token_id, "piece": _piece(vocab.raw_bytes(token_id))} for token_id in token_ids]
 
 
 def _piece(piece: bytes) -> str | list[int]:

@@ -1,6 +1,7 @@
 """HTTPS, with certificates made here."""
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -96,6 +97,22 @@ def test_a_handshake_that_stalls_ends_soon(settings: Settings) -> None:
             with connection(address) as stalled:  # reading ends with an error after 30 s
                 stalled.sendall(begun)
                 assert read_to_end(stalled) == b""
+
+
+def test_handshakes_count_as_connections_and_the_oldest_makes_room(
+    settings: Settings, pem: Authority
+) -> None:
+    few = settings.model_copy(update={"max_connections": 3, "head_seconds": 60.0})
+    with live_server(registry_over(loaded_model()), few) as address, contextlib.ExitStack() as stack:
+        stalled = [stack.enter_context(connection(address)) for _ in range(6)]
+        for opened in stalled:
+            opened.sendall(HELLO[:20])
+        for opened in stalled[:3]:
+            with contextlib.suppress(ConnectionResetError):
+                assert read_to_end(opened) == b""
+        assert httpx.get(f"{address}/health", verify=pem.trust()).status_code == 200
+        with contextlib.suppress(ConnectionResetError):
+            assert read_to_end(stalled[3]) == b""
 
 
 def test_a_key_in_the_certificates_file_is_found(pem: Authority) -> None:
