@@ -12,7 +12,7 @@ from typing import Any
 
 import h11
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from server.errors import (
@@ -71,6 +71,7 @@ class Connection(H11Protocol):
         self._count_error = count_error
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
+        self._answered: RequestResponseCycle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._give_up: Callable[[], object] | None = None
         self._last_words: LastWords | None = None
@@ -168,6 +169,7 @@ class Connection(H11Protocol):
             self.transport.close()
         elif self.conn.their_state is h11.SEND_BODY:
             self._unset_keepalive_if_required()
+            self._answered = self.cycle
             self._linger()
         self._note_turn()
 
@@ -210,10 +212,12 @@ class Connection(H11Protocol):
 
     def _watch_head(self) -> None:
         """After each piece of data: a head is waited for, or there is none to wait for any more."""
-        if self.conn.their_state is h11.IDLE:
-            if self._linger_timer is not None:
-                self._linger_timer.cancel()
-                self._linger_timer = None
+        is_idle = self.conn.their_state is h11.IDLE
+        # What came may be the rest of a body that was not waited for, and a whole request behind it.
+        if self._linger_timer is not None and (is_idle or self.cycle is not self._answered):
+            self._linger_timer.cancel()
+            self._linger_timer = None
+        if is_idle:
             if self._head_timer is None:
                 self._await_head()
         elif self._head_timer is not None:

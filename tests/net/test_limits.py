@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import time
 
 import httpx
 import pytest
@@ -179,6 +180,15 @@ def test_who_goes_on_sending_after_the_answer_may_do_so_briefly(
         assert read_answer(opened).status == 413
         opened.sendall(BODY[20:] + head("/v1/models", method="GET"))
         assert read_answer(opened).status == 200, "all of the body came, so the connection goes on"
+        monkeypatch.setattr(connection_module, "_LINGER_SECONDS", 0.2)
+        # The rest of a body and the next request may come in one piece.
+        opened.sendall(head(TEXT, LENGTH) + BODY[:20])
+        assert read_answer(opened).status == 413
+        opened.sendall(BODY[20:] + head("/v1/models", method="GET"))
+        assert read_answer(opened).status == 200
+        time.sleep(0.5)
+        opened.sendall(head("/v1/models", method="GET"))
+        assert read_answer(opened).status == 200, "and is not closed later as one whose body never came"
     monkeypatch.setattr(connection_module, "_LINGER_SECONDS", 0.05)
     with connection(address) as opened:
         opened.sendall(head(TEXT, "transfer-encoding: chunked") + chunks(b" " * 20))
