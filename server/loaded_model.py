@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-import anyio
-
 from server.chat.families import ModelFamily
 from server.chat.rendering.prompt_template import PromptTemplate
 from server.chat.template_summary import TemplateSummary, summary
@@ -16,6 +14,7 @@ from server.engine.outputs import EngineStats, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.sizing import Need
 from server.llama.model_file import FileChange
+from server.sharing.fair_limiter import FairLimiter
 
 # Requests of one model that are read at the same time.
 _MAX_THREADS = 8
@@ -139,7 +138,7 @@ class LoadedModel:
     public_prefixes: tuple[tuple[int, ...], ...] = ()
     fingerprint: str
     close: Callable[[], None]
-    threads: anyio.CapacityLimiter = field(default_factory=partial(anyio.CapacityLimiter, _MAX_THREADS))
+    threads: FairLimiter = field(default_factory=partial(FairLimiter, _MAX_THREADS))
 
     def template_for(self, *, has_tools: bool) -> PromptTemplate:
         """The template of requests with tools, or without."""

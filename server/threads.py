@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TypeVar, TypeVarTuple
 
@@ -28,7 +29,7 @@ _pool: RunVar[ThreadPoolExecutor] = RunVar("threads")
 
 
 async def in_thread(
-    function: Callable[[*Ts], T], *args: *Ts, limiter: anyio.CapacityLimiter | None = None
+    function: Callable[[*Ts], T], *args: *Ts, limiter: AbstractAsyncContextManager[object] | None = None
 ) -> T:
     """The result of a call in a thread. The caller that is cancelled waits until the thread has ended.
 

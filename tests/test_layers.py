@@ -66,7 +66,7 @@ ALLOWED = {
         "server.machine",
         "server.sharing",
     },
-    "server.loaded_model": {"server.chat", "server.engine", "server.llama"},
+    "server.loaded_model": {"server.chat", "server.engine", "server.llama", "server.sharing"},
     "server.registry": {
         "server.chat",
         "server.engine",
@@ -113,6 +113,7 @@ ALLOWED = {
         "server.record",
         "server.registry",
         "server.service",
+        "server.sharing",
         "server.tracing",
         "server.caller",
         "server.auth",

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import anyio
 
+from server.service.turns import turn
+from server.sharing.fair_limiter import FairLimiter
 from server.threads import in_thread
 
 T = TypeVar("T")
@@ -18,18 +20,18 @@ _MIDDLE = 262_144
 
 class BodyLanes:
     """Bodies of about one size take turns: several readers at once would only take the interpreter's lock
-    from each other, and from the event loop. Belongs to one event loop.
+    from each other, and from the event loop. Each key has a share of the time. Belongs to one event loop.
     """
 
     def __init__(self) -> None:
-        self._small, self._middle, self._large = asyncio.Lock(), asyncio.Lock(), asyncio.Lock()
+        self._small, self._middle, self._large = FairLimiter(1), FairLimiter(1), FairLimiter(1)
         self._threads = anyio.CapacityLimiter(2)
 
     async def at_once(self, work: Callable[[], T]) -> T:
         """The result of `work` over a small body, which is done here. Where hundreds come at the same moment,
         all else on the loop has its turn after each.
         """
-        async with self._small:
+        async with turn(self._small):
             result = work()
             await asyncio.sleep(0)
             return result
@@ -41,7 +43,7 @@ class BodyLanes:
         What a reader does in one call into C holds the lock. As much time as that took is then the others'.
         """
         lane = self._middle if size <= _MIDDLE else self._large
-        async with lane:
+        async with turn(lane):
             begun = time.monotonic()
             yield
             await asyncio.sleep(time.monotonic() - begun)

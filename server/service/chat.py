@@ -29,6 +29,7 @@ from server.service.scoring import Scoring, check_scores, refuse_streamed_scores
 from server.service.settled import Settled
 from server.service.thinking import Thinking, thinking
 from server.service.tool_request import Choice, ToolRequest
+from server.service.turns import turn
 from server.threads import in_thread
 
 
@@ -97,7 +98,7 @@ class ChatService:
     ) -> PreparedChat:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
-        read = await in_thread(self._read, model, request, limiter=model.threads)
+        read = await in_thread(self._read, model, request, limiter=turn(model.threads))
         compiled = await self._constraints.compile(request, model.vocab)
         calls = await self._calls(model, read.tools, compiled)
         bound = constraint(compiled) if calls is None else calls.constraint

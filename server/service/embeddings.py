@@ -17,6 +17,7 @@ from server.registry import ModelRegistry
 from server.service import prompts
 from server.service.completions import named
 from server.service.prompt_rules import PromptRules
+from server.service.turns import turn
 from server.threads import in_thread
 
 # Of all inputs together: they go to the engine in one message.
@@ -33,7 +34,7 @@ class EmbeddingService:
         """The JSON of the answer; cancelling it aborts the work in the engine."""
         async with self._registry.holding(request.model) as model:
             pooling = _pooling(request, model.engine.traits)
-            inputs = await in_thread(_inputs, model, request)
+            inputs = await in_thread(_inputs, model, request, limiter=turn(model.threads))
             num_tokens = sum(map(len, inputs))
             who = caller.current()
             if who.allowance is not None:

@@ -5,8 +5,6 @@ from array import array
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import TypeVar, TypeVarTuple
 
-import anyio
-
 from schemas.tokenize import (
     ApplyTemplateRequest,
     ApplyTemplateResponse,
@@ -21,7 +19,9 @@ from server.registry import ModelRegistry
 from server.service import prompts
 from server.service.chat_prompt import rendered
 from server.service.token_answer import token_answer
+from server.service.turns import turn
 from server.service.wire import to_json
+from server.sharing.fair_limiter import FairLimiter
 from server.threads import in_thread
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class TokenService:
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
-        self._threads = weakref.WeakKeyDictionary[LoadedModel, anyio.CapacityLimiter]()
+        self._threads = weakref.WeakKeyDictionary[LoadedModel, FairLimiter]()
 
     async def tokenize(self, request: TokenizeRequest) -> AsyncGenerator[bytes, None]:
         """A text's tokens, or a conversation's, in pieces: a long answer is never there as a whole."""
@@ -68,8 +68,8 @@ class TokenService:
             return await self._run(model, work, model, request)
 
     async def _run(self, model: LoadedModel, work: Callable[[*Ts], T], *arguments: *Ts) -> T:
-        threads = self._threads.setdefault(model, anyio.CapacityLimiter(_MAX_THREADS))
-        return await in_thread(work, *arguments, limiter=threads)
+        threads = self._threads.setdefault(model, FairLimiter(_MAX_THREADS))
+        return await in_thread(work, *arguments, limiter=turn(threads))
 
 
 def _next_part(pieces: Iterator[bytes]) -> bytes:
