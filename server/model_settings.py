@@ -45,7 +45,9 @@ class ModelOptions(BaseModel):
         "that holds half of the weights.",
     )
     max_waiting: int = Field(
-        default=1024, ge=0, description="Choices that may wait for a model; the next request gets a 503."
+        default=1024,
+        ge=0,
+        description="Choices that may wait for a model; then the newest of the key that has the most get a 503.",
     )
     queue_seconds: float = Field(
         default=0.0,

@@ -1,0 +1,136 @@
+"""The file of stored responses is locked by another program, or its disk has no room left."""
+
+import ctypes
+import os
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.faults.bystanders import bystanders
+from tests.faults.conftest import MODEL
+from tests.faults.process import ServerProcess, server_process, wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts a disk of its own")
+
+URL = "/v1/responses"
+# The model babbles on to its limit.
+ENDED = "incomplete"
+_CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 0x40000
+_MEGABYTE = 2**20
+
+
+def ask(server: ServerProcess, method: str, path: str = URL, **fields: object) -> httpx.Response:
+    body = {"model": MODEL, "input": "Hi", "max_output_tokens": 4, "temperature": 0, **fields}
+    return httpx.request(method, server.address + path, json=body if method == "POST" else None, timeout=60)
+
+
+def status(server: ServerProcess, response_id: str) -> str:
+    found: dict[str, Any] = ask(server, "GET", f"{URL}/{response_id}").json()
+    return str(found["status"])
+
+
+def test_a_locked_store_costs_nobody_their_answer(tiny_options: tuple[str, ...], tmp_path: Path) -> None:
+    file = tmp_path / "r.db"
+    with server_process(*tiny_options, "--responses-db", str(file)) as server:
+        kept = ask(server, "POST").json()["id"]
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            running = ask(server, "POST", background=True, max_output_tokens=64).json()["id"]
+            other.execute("BEGIN IMMEDIATE")
+            with bystanders(server.address, MODEL) as crowd:
+                refused = ask(server, "POST")
+                assert (refused.status_code, refused.json()["error"]["code"]) == (503, "storage_unavailable")
+                assert int(refused.headers["retry-after"]) >= 1
+                assert ask(server, "POST", store=False).status_code == 200
+                assert ask(server, "DELETE", f"{URL}/{kept}").status_code == 503
+                # What ends now cannot be stored, and is not in progress for ever all the same.
+                wait_until(lambda: status(server, running) == ENDED)
+                assert status(server, kept) == ENDED
+                crowd.wait_for(2)
+            crowd.seen.assert_unharmed()
+            other.execute("ROLLBACK")
+        assert ask(server, "POST").status_code == 200
+        wait_until(lambda: "is stored now" in server.output or _is_stored(file, running))
+        assert ask(server, "DELETE", f"{URL}/{kept}").status_code == 200
+    with server_process(*tiny_options, "--responses-db", str(file)) as server:
+        assert status(server, running) == ENDED
+
+
+def test_what_a_killed_server_was_making_has_failed(tiny_options: tuple[str, ...], tmp_path: Path) -> None:
+    file = tmp_path / "r.db"
+    with server_process(*tiny_options, "--responses-db", str(file)) as server:
+        made = ask(server, "POST", background=True, max_output_tokens=2000, ignore_eos=True).json()["id"]
+        wait_until(lambda: status(server, made) == "in_progress")
+        os.kill(server.pid, 9)
+        wait_until(lambda: server.has_ended)
+    with server_process(*tiny_options, "--responses-db", str(file)) as server:
+        found = ask(server, "GET", f"{URL}/{made}").json()
+        assert (found["status"], found["error"]["code"]) == ("failed", "server_error")
+
+
+def on_a_small_disk(place: Path) -> Callable[[], None]:
+    """What a process does first to have a disk of 24 MB at `place`, which nobody else sees."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def prepare() -> None:
+        if libc.unshare(_CLONE_NEWNS):
+            raise OSError(ctypes.get_errno(), "unshare")
+        if libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None):
+            raise OSError(ctypes.get_errno(), "mount")
+        if libc.mount(b"none", os.fsencode(place), b"tmpfs", 0, b"size=24m"):
+            raise OSError(ctypes.get_errno(), "mount")
+
+    return prepare
+
+
+def can_mount() -> bool:
+    """Whether this process may give a child a disk of its own."""
+    pid = os.fork()
+    if not pid:
+        os._exit(ctypes.CDLL(None).unshare(_CLONE_NEWNS) != 0)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+@pytest.mark.skipif(sys.platform == "linux" and not can_mount(), reason="mounting is for the administrator")
+def test_a_full_disk_can_be_deleted_from(tiny_options: tuple[str, ...], tmp_path: Path) -> None:
+    """16 of 24 MB are kept for that; then the disk is filled by others to the last byte."""
+    options = ("--responses-db", str(tmp_path / "r.db"))
+    with server_process(*tiny_options, *options, prepare=on_a_small_disk(tmp_path)) as server:
+        seen = Path(f"/proc/{server.pid}/root{tmp_path}")
+        names = [ask(server, "POST", input="x " * 1000).json()["id"] for _ in range(5)]
+        with bystanders(server.address, MODEL) as crowd:
+            _fill(seen / "others")
+            while (answer := ask(server, "POST", input="y " * 1000)).status_code == 200:
+                names.append(answer.json()["id"])
+                assert len(names) < 1000
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "storage_unavailable")
+            assert status(server, names[0]) == ENDED
+            for name in names[:3]:
+                assert ask(server, "DELETE", f"{URL}/{name}").status_code == 200
+                assert ask(server, "GET", f"{URL}/{name}").status_code == 404
+            # The room of what is gone is used again.
+            assert ask(server, "POST", input="z " * 300).status_code == 200
+            assert ask(server, "POST", store=False).status_code == 200
+            crowd.wait_for(2)
+        crowd.seen.assert_unharmed()
+        assert not server.has_ended
+
+
+def _fill(place: Path) -> None:
+    with place.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+        except OSError:
+            return
+
+
+def _is_stored(file: Path, response_id: str) -> bool:
+    with closing(sqlite3.connect(file)) as db:
+        found = db.execute("SELECT is_running FROM responses WHERE id = ?", (response_id,)).fetchone()
+    return bool(found == (0,))
