@@ -47,7 +47,7 @@ class ModelOptions(BaseModel):
     max_waiting: int = Field(
         default=1024,
         ge=0,
-        description="Choices that may wait for a model; then the newest of the key that has the most get a 503.",
+        description="Choices that may wait for a model. Beyond, the newest of who has the most get a 503.",
     )
     queue_seconds: float = Field(
         default=0.0,

@@ -2,6 +2,7 @@
 answers.
 """
 
+import copy
 import gzip
 import itertools
 import json
@@ -113,9 +114,9 @@ class Fuzzer:
         if change == 0:
             del node[key]
         elif change == 1:
-            node[key] = self._rng.choice(_ODD)
+            node[key] = copy.deepcopy(self._rng.choice(_ODD))
         elif change == 2 and isinstance(node, dict):
-            node[self._rng.choice(_NAMES)] = self._rng.choice(_ODD)
+            node[self._rng.choice(_NAMES)] = copy.deepcopy(self._rng.choice(_ODD))
         elif change == 3 and isinstance(node, dict):
             node[self._rng.choice(_NAMES)] = node.pop(key)
         else:

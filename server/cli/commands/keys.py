@@ -30,8 +30,8 @@ def add(
     tokens_per_minute: Limit = None,
     concurrent_requests: Limit = None,
     models: Annotated[str | None, typer.Option(metavar="A,B", help="Default: all models.")] = None,
-    priority: Annotated[int, typer.Option(help="Higher ones have their turns first, but for one in nine.")] = 0,
-    weight: Annotated[float, typer.Option(help="Share of all that keys use together, beside those of others.")] = 1.0,
+    priority: Annotated[int, typer.Option(help="Higher ones have their turns first: 8 of 9.")] = 0,
+    weight: Annotated[float, typer.Option(help="Share of what keys use together.")] = 1.0,
     cache_group: Annotated[
         str | None, typer.Option(metavar="NAME", help="Keys of one group share prefixes in memory.")
     ] = None,
