@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from schemas.structured import ConstraintFields
 from server.engine.grammar import GrammarCompiler
 from server.engine.params import Constraint, SamplingParams
+from server.engine.recognition import accepts
 from server.errors import InvalidRequestError
 from server.service.constraints import json_judge
 from server.service.constraints.compiler import Compiled, ConstraintCompiler, verdict
@@ -242,6 +243,22 @@ def test_the_verdict_finds_what_breaks_a_schema() -> None:
     assert "$.a" in (judge.fault(Said('{"a": 2}')) or "")
     assert "not JSON" in (judge.fault(Said('{"a": ')) or "")
     assert verdict(made, SamplingParams(stop=("x",))) is None
+
+
+@pytest.mark.parametrize("schema", [{"format": "date"}, {"format": "date", "pattern": "^[0-9]{2}"}])
+def test_dates_are_days_of_the_calendar(schema: dict[str, Any]) -> None:
+    made = compiled({"json_schema": {"type": ["string", "null"], **schema}})
+    assert made is not None
+    assert made.judge is not None
+    real = ["2023-02-28", "2024-02-29", "2000-02-29", "0004-02-29", "0100-10-31", "1999-12-31"]
+    others = ["2023-02-29", "2023-04-31", "0000-01-01", "1900-02-29"]
+    for value, is_one in [("null", True), *((f'"{day}"', day in real) for day in (*real, *others))]:
+        assert accepts(made.constraint.grammar, value) is is_one, value
+        assert (made.judge.fault(value) is None) is is_one, value
+    timed = compiled({"json_schema": {"type": "string", "format": "date-time"}})
+    assert timed is not None
+    assert accepts(timed.constraint.grammar, '"2024-02-29T23:59:59.5+01:00"')
+    assert not accepts(timed.constraint.grammar, '"2023-02-29T23:59:59.5+01:00"')
 
 
 def test_the_verdict_is_no_way_to_keep_a_processor_busy() -> None:

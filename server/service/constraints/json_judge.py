@@ -1,5 +1,6 @@
 """JSON held against a plain schema, by other code than that which enforced it."""
 
+import datetime
 import functools
 import logging
 import math
@@ -84,6 +85,16 @@ def _pattern(_validator: object, pattern: str, value: object, _schema: object) -
         yield ValidationError(f"{_short(value)} does not match {_short(pattern)}")
 
 
+def _format(_validator: object, name: str, value: object, _schema: object) -> Iterator[ValidationError]:
+    """Days that there are; other formats say themselves what they look like, and grammars keep to that."""
+    if name not in ("date", "date-time") or not isinstance(value, str):
+        return
+    try:
+        datetime.date(int(value[:4]), int(value[5:7]), int(value[8:10]))
+    except ValueError:
+        yield ValidationError(f"{_short(value)} is no day of the calendar")
+
+
 def _pattern_properties(
     validator: Any,  # noqa: ANN401 (jsonschema has no name for what it makes)
     schemas: dict[str, Any],
@@ -141,6 +152,7 @@ def _timed(check: Callable[..., Any]) -> Callable[..., Any]:
 # compared as they are written: Python does so with integers, decimal numbers and fractions.
 _CHECKS = {
     **Draft202012Validator.VALIDATORS,
+    "format": _format,
     "pattern": _pattern,
     "patternProperties": _pattern_properties,
     "additionalProperties": _additional_properties,
