@@ -130,10 +130,16 @@ def _short(text: str) -> str:
 
 
 def _matches(pattern: str, text: str) -> bool:
+    _check_time()
     found = is_in(pattern, text)
     if found is None:
         log.warning("an answer has text that is too large to be checked against its pattern")
     return found is not False
+
+
+def _check_time() -> None:
+    if time.monotonic() > _DEADLINE.get():
+        raise TimeoutError
 
 
 def _timed(check: Callable[..., Any]) -> Callable[..., Any]:
@@ -141,8 +147,7 @@ def _timed(check: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(check)
     def checked(*arguments: object) -> Any:  # noqa: ANN401 (what jsonschema wants of it)
-        if time.monotonic() > _DEADLINE.get():
-            raise TimeoutError
+        _check_time()
         return check(*arguments)
 
     return checked

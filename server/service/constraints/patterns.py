@@ -14,9 +14,9 @@ from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.recognition import accepts
 
 # An expression's weight is about the number of states that it is compiled to. Up to the first, a compiled one
-# is some kilobytes and is kept; up to the second, compiling takes some milliseconds; and states times
-# characters is what matching takes at most, some ten milliseconds.
-_LIGHT = 1_000
+# is a hundred kilobytes at most and is kept; up to the second, compiling takes 30 ms at most; and states times
+# characters are what matching takes, 15 ms at most.
+_LIGHT = 5_000
 _MAX_WEIGHT = 20_000
 _MAX_WORK = 2_000_000
 _NUM_KEPT = 64
@@ -25,6 +25,7 @@ _PART = re.compile(
     r"\\[pP]\{[^}]*\}|\\[ux]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d{1,9})(?:,(\d{0,9}))?\}|.",
     re.DOTALL,
 )
+_OF_LETTERS = re.compile(r"\\[wWpPbB]")
 _NO_STATE = frozenset("*+?|^$")
 
 
@@ -80,9 +81,18 @@ def _weight(pattern: str) -> int:
             last = groups.pop()
             groups[-1] += last
         elif text not in _NO_STATE:
-            last = 8 if text == "." or len(text) > 1 else 1
+            last = _num_states(text)
             groups[-1] += last
     return sum(groups)
+
+
+def _num_states(part: str) -> int:
+    """Of one character, or of a class: letters are many, digits some, other classes a few ranges of bytes."""
+    if _OF_LETTERS.search(part):
+        return 1_000
+    if r"\d" in part.lower():
+        return 80
+    return 8 if part == "." or len(part) > 1 else 1
 
 
 def _is_unicode(text: str) -> bool:
