@@ -14,7 +14,7 @@ from server.engine.grammar import GrammarCompiler, GrammarError
 from server.engine.recognition import accepts
 
 # An expression's weight is about the number of states that it is compiled to. Up to the first, a compiled one
-# is a hundred kilobytes at most and is kept; up to the second, compiling takes 30 ms at most; and states times
+# is a hundred kilobytes at most and is kept; up to the second, compiling takes 30 ms at most. States times
 # characters are what matching takes, 15 ms at most.
 _LIGHT = 5_000
 _MAX_WEIGHT = 20_000
