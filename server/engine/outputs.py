@@ -26,7 +26,7 @@ def reason_for(error: BaseException) -> FinishReason:
     return FinishReason.NO_MEMORY if isinstance(error, MemoryError) else FinishReason.ERROR
 
 
-class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
+class TokenLogprob(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How likely a token was: natural logarithms of a softmax over the whole vocabulary.
 
     `top_ids` are the likeliest tokens, the likeliest first, with `top_logprobs`; banned ones are left out.

@@ -188,9 +188,14 @@ class Connection(H11Protocol):
 
     def _note_turn(self) -> None:
         """Tell the others whose turn it is on this connection."""
-        if self.transport.is_closing() or self._is_refused or self._linger_timer is not None:
+        if self._is_refused:
             state = State.LEAVING
-        elif self.flow.write_paused or self.conn.their_state is h11.SEND_BODY:
+        elif self.flow.write_paused:
+            # Also where the connection is to be closed once the answer has been read.
+            state = State.CLIENT
+        elif self.transport.is_closing() or self._linger_timer is not None:
+            state = State.LEAVING
+        elif self.conn.their_state is h11.SEND_BODY:
             state = State.CLIENT
         elif self.conn.their_state is h11.IDLE:
             state = State.RESTING

@@ -40,6 +40,8 @@ class BodyBudget:
 
     def hold(self, body: HeldBody, num_bytes: int) -> None:
         """Take so many bytes more; slow senders make room. Raises OverloadedError."""
+        if body.is_released:
+            raise _made_room()
         while self.num_bytes + num_bytes > self._limit:
             slow = self._slowest(body)
             if slow is None:
@@ -48,8 +50,6 @@ class BodyBudget:
             self.release(slow)
             assert slow.waiting is not None
             slow.waiting.reschedule(0)
-        if body.is_released:
-            raise _made_room()
         if body not in self._held:
             body.began = asyncio.get_running_loop().time()
             self._held[body] = None

@@ -11,6 +11,7 @@ from schemas.responses import Response as ResponseObject
 from schemas.responses_events import Event
 from server.routes.body import described, read_request, streamed
 from server.routes.deps import UseServices
+from server.routes.pieces import JsonResponse
 from server.routes.query import query_parameters, read_query
 from server.routes.sse import respond
 from server.service.responses.rules import check_include, check_retrieval
@@ -53,7 +54,7 @@ async def get_response(response_id: str, request: Request, services: UseServices
     query = read_query(request, RetrievalQuery, services)
     check_retrieval(query)
     if not query.stream:
-        return Response(await services.responses.retrieve(response_id), media_type="application/json")
+        return JsonResponse(await services.responses.retrieve(response_id))
     first = 0 if query.starting_after is None else query.starting_after + 1
     is_padded = bool(query.include_obfuscation)
     replay = await services.responses.replay(response_id, first, is_padded=is_padded)
@@ -69,7 +70,7 @@ async def delete_response(response_id: str, services: UseServices) -> DeletedRes
 @router.post("/v1/responses/{response_id}/cancel", response_model=ResponseObject)
 async def cancel_response(response_id: str, services: UseServices) -> Response:
     """End a response that is being made in the background; one that has ended is answered as it is."""
-    return Response(await services.responses.cancel(response_id), media_type="application/json")
+    return JsonResponse(await services.responses.cancel(response_id))
 
 
 @router.get("/v1/responses/{response_id}/input_items", openapi_extra=query_parameters(InputItemsQuery))

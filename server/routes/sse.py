@@ -15,6 +15,7 @@ from server import record
 from server.errors import CaravanError, failed_writing
 from server.routes.deps import Services
 from server.routes.envelope import envelope
+from server.routes.pieces import JsonResponse
 from server.service.wire import to_json
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ async def respond(
     try:
         if not answer.stream:
             body = await _unless_client_leaves(request, answer.whole())
-            return Response(body, media_type="application/json")
+            return JsonResponse(body)
         await _unless_client_leaves(request, answer.open(services.keep_alive_seconds))
     except ClientLeftError:
         await answer.aclose()
@@ -78,7 +79,7 @@ async def respond(
 async def respond_whole(request: Request, work: Coroutine[Any, Any, bytes]) -> Response:
     """The JSON that `work` makes; it is cancelled when the client leaves."""
     try:
-        return Response(await _unless_client_leaves(request, work), media_type="application/json")
+        return JsonResponse(await _unless_client_leaves(request, work))
     except ClientLeftError:
         return Response(status_code=_CLIENT_LEFT)
 

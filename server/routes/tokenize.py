@@ -12,7 +12,7 @@ from schemas.tokenize import (
 )
 from server.routes.body import described, read_request
 from server.routes.deps import UseServices
-from server.routes.pieces import respond_in_pieces
+from server.routes.pieces import JsonResponse, respond_in_pieces
 
 router = APIRouter(tags=["tokens"])
 
@@ -47,4 +47,4 @@ async def apply_template(request: Request, services: UseServices) -> Response:
 
 
 def _json(body: bytes) -> Response:
-    return Response(body, media_type="application/json")
+    return JsonResponse(body)

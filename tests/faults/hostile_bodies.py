@@ -25,6 +25,7 @@ class Hostile:
     item: Item
     tail: bytes
     joint: bytes = b","
+    most: int = MAX_BYTES
 
     def admitted(self) -> bytes:
         """The largest such body that is not refused for the number of its values."""
@@ -35,7 +36,8 @@ class Hostile:
         return self.body(low)
 
     def body(self, max_items: int = MAX_BYTES) -> bytes:
-        """The bytes."""
+        """The bytes, with no more than so many items, nor than the routes take anyway."""
+        max_items = min(max_items, self.most)
         room = MAX_BYTES - len(self.head) - len(self.tail)
         if isinstance(self.item, bytes):
             count = min(max_items, room // (len(self.item) + len(self.joint)))
@@ -114,6 +116,14 @@ SHAPES: dict[str, Hostile] = {
     "inputs of one letter": Hostile(_EMBEDDINGS, b'{"model":"tiny","input":[', b'"x"', b"]}"),
     "inputs of two kilobytes": Hostile(
         _EMBEDDINGS, b'{"model":"tiny","input":[', b'"%b"' % (b"ab " * 682), b"]}"
+    ),
+    "inputs of one word": Hostile(_EMBEDDINGS, b'{"model":"tiny","input":[', b'"and"', b"]}", most=2048),
+    "prompts to score": Hostile(
+        _TEXT,
+        b'{"model":"tiny","max_tokens":1,"prompt_logprobs":20,"prompt":[',
+        b'"%b"' % (b"a " * 1000),
+        b"]}",
+        most=48,
     ),
     "items": Hostile(_RESPONSES, b'{"model":"tiny","max_output_tokens":1,"input":[', _USER, b"]}"),
     "items of parts": Hostile(

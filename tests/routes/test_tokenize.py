@@ -58,6 +58,15 @@ def test_long_answers_come_in_pieces(client: TestClient, monkeypatch: pytest.Mon
     assert "content-length" in client.post("/tokenize", json=body).headers
 
 
+def test_a_document_of_any_size_has_its_length(client: TestClient) -> None:
+    for size in (100, 300_000, 2 * 262_144):
+        response = client.post(
+            "/apply-template", json={"messages": [{"role": "user", "content": "x" * size}]}
+        )
+        assert response.json()["prompt"].count("x") == size
+        assert int(response.headers["content-length"]) == len(response.content)
+
+
 def test_a_text_that_tokens_stand_for_is_bounded(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens_module, "_MAX_TEXT_BYTES", 10)
     assert client.post("/detokenize", json={"tokens": [97] * 10}).status_code == 200
