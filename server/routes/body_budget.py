@@ -1,15 +1,19 @@
 """The memory that the bodies of all requests together may take."""
 
 import asyncio
+from collections import Counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server import record
+from server import caller, record
 from server.errors import OverloadedError
 
 # Who has not sent a whole body in this time makes room for others that send theirs.
 _GRACE_SECONDS = 1.0
 _RETRY_SECONDS = 2
+# A key may hold so many times what is free, so that there is always something free for another (Choudhury and
+# Hahne, 1998): three quarters of all if it is alone, three sevenths each if there are two.
+_TIMES_FREE = 3
 _STATE = "caravan.held_body"
 
 
@@ -18,6 +22,7 @@ class HeldBody:
 
     def __init__(self) -> None:
         self.num_bytes = 0
+        self.owner = ""
         self.began = 0.0
         self.is_whole = False
         self.is_released = False
@@ -26,11 +31,12 @@ class HeldBody:
 
 
 class BodyBudget:
-    """At most `limit` bytes for all bodies. All methods belong to one event loop."""
+    """At most `limit` bytes for all bodies, of which no key takes all. Belongs to one event loop."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._held: dict[HeldBody, None] = {}
+        self._owned: Counter[str] = Counter()
         self.num_bytes = 0
 
     @property
@@ -42,6 +48,9 @@ class BodyBudget:
         """Take so many bytes more; slow senders make room. Raises OverloadedError."""
         if body.is_released:
             raise _made_room()
+        if self._is_too_much(body, num_bytes):
+            message = "The server holds too much of this key's requests for one more at the moment."
+            raise OverloadedError(message, retry_after=_RETRY_SECONDS)
         while self.num_bytes + num_bytes > self._limit:
             slow = self._slowest(body)
             if slow is None:
@@ -52,9 +61,11 @@ class BodyBudget:
             slow.waiting.reschedule(0)
         if body not in self._held:
             body.began = asyncio.get_running_loop().time()
+            body.owner = caller.current().id
             self._held[body] = None
         body.num_bytes += num_bytes
         self.num_bytes += num_bytes
+        self._owned[body.owner] += num_bytes
 
     def release(self, body: HeldBody) -> None:
         """Give back what a request has taken, for good."""
@@ -62,6 +73,17 @@ class BodyBudget:
         if body in self._held:
             del self._held[body]
             self.num_bytes -= body.num_bytes
+            self._owned[body.owner] -= body.num_bytes
+            if not self._owned[body.owner]:
+                del self._owned[body.owner]
+
+    def _is_too_much(self, body: HeldBody, num_bytes: int) -> bool:
+        """Whether a key that has other bodies here would take what is there for other keys."""
+        owner = caller.current().id
+        owned = self._owned[owner] if owner else 0
+        if owned <= body.num_bytes:
+            return False
+        return owned + num_bytes > _TIMES_FREE * (self._limit - self.num_bytes - num_bytes)
 
     def _slowest(self, newcomer: HeldBody) -> HeldBody | None:
         """The one that has been sending for the longest, and long enough."""

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from server import caller
+from server.caller import Caller
 from server.errors import OverloadedError
 from server.routes import body_budget
 from server.routes.body_budget import BodyBudget, BodyMeter, HeldBody, held_body
@@ -133,5 +135,30 @@ def test_one_that_has_made_room_gets_no_more() -> None:
             budget.hold(body, 10)
         budget.release(body)
         assert budget.num_bytes == 0
+
+    asyncio.run(test())
+
+
+def test_no_key_takes_what_is_there_for_others() -> None:
+    async def ask(budget: BodyBudget, owner: str, num_bytes: int) -> bool:
+        caller.use(Caller(id=owner))
+        try:
+            budget.hold(HeldBody(), num_bytes)
+        except OverloadedError:
+            return False
+        return True
+
+    async def many(budget: BodyBudget, owner: str, num_bytes: int = 10) -> int:
+        # Each in a task of its own, as requests are.
+        asked = [asyncio.create_task(ask(budget, owner, num_bytes)) for _ in range(200)]
+        return sum(await asyncio.gather(*asked))
+
+    async def test() -> None:
+        budget = BodyBudget(1000)
+        assert await many(budget, "greedy") == 75
+        assert await many(budget, "modest") == 18
+        assert await many(budget, "third") > 0
+        assert await many(BodyBudget(1000), "large", 900) == 1, "one is never too much"
+        assert await many(BodyBudget(1000), "") == 100, "without keys all are one"
 
     asyncio.run(test())
