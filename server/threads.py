@@ -24,7 +24,10 @@ Ts = TypeVarTuple("Ts")
 # Limiters bound the threads, each for its own purpose; this only has to be more than all of them.
 _MOST_THREADS = 4096
 _RETRY_SECONDS = 5
+# Threads that compute in Python take turns with the event loop, and the more there are the longer it waits.
+_MOST_BUSY = 2
 
+_busy: RunVar[anyio.CapacityLimiter] = RunVar("busy threads")
 _pool: RunVar[ThreadPoolExecutor] = RunVar("threads")
 
 
@@ -38,6 +41,16 @@ async def in_thread(
     """
     async with limiter or anyio.to_thread.current_default_thread_limiter():
         return await to_the_end(_begun(partial(contextvars.copy_context().run, function, *args)))
+
+
+async def in_busy_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
+    """The same for what takes Python a while: few of them at a time, for the sake of the event loop."""
+    try:
+        limiter = _busy.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(_MOST_BUSY)
+        _busy.set(limiter)
+    return await in_thread(function, *args, limiter=limiter)
 
 
 async def to_the_end(work: Awaitable[T]) -> T:

@@ -20,7 +20,7 @@ from server.service.reply import Reply
 from server.service.told import NOTHING, Told
 from server.service.whole_answers import whole_answer
 from server.service.wire import to_json
-from server.threads import in_thread
+from server.threads import in_busy_thread, in_thread
 
 T = TypeVar("T")
 
@@ -142,7 +142,7 @@ def _num_numbers(entries: Sequence[TokenLogprob]) -> int:
 
 async def _aside(size: int, work: Callable[[], T]) -> T:
     """The result of `work`, done on a thread if it is about much: others stream meanwhile."""
-    return work() if size <= _SMALL else await in_thread(work)
+    return work() if size <= _SMALL else await in_busy_thread(work)
 
 
 async def judge(verdict: Verdict | None, model_id: str, said: Said, last: TokenOutput) -> None:

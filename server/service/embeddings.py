@@ -18,10 +18,12 @@ from server.service import prompts
 from server.service.completions import named
 from server.service.prompt_rules import PromptRules
 from server.service.turns import turn
-from server.threads import in_thread
+from server.threads import in_busy_thread, in_thread
 
 # Of all inputs together: they go to the engine in one message.
 _MAX_TOKENS = 1_048_576
+# Vectors that are written in a few milliseconds.
+_FEW = 16
 
 
 class EmbeddingService:
@@ -57,7 +59,8 @@ class EmbeddingService:
             except CaravanError:
                 entry.waive(num_tokens)
                 raise
-        return await in_thread(_answer, request, vectors, num_tokens)
+        run = in_thread if len(vectors) <= _FEW else in_busy_thread
+        return await run(_answer, request, vectors, num_tokens)
 
 
 def _pooling(request: EmbeddingRequest, traits: ModelTraits) -> Pooling:

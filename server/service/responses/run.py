@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 from schemas.responses import Response, ResponseRequest
 from schemas.responses_events import Event
-from schemas.responses_items import InputMessage, Item, ItemReference
+from schemas.responses_items import Item
 from server import record
 from server.engine.outputs import TokenOutput
 from server.errors import CaravanError, InvalidRequestError, failed_writing
@@ -17,18 +17,22 @@ from server.service.constraints.compiler import UNENFORCED
 from server.service.logprobs import LogprobWriter
 from server.service.responses import rules
 from server.service.responses.archive import Archive, StorageBusyError
-from server.service.responses.conversation import HISTORY, Placed, conversation
-from server.service.responses.items import read_rows, row_of_input, row_of_output
+from server.service.responses.conversation import conversation
+from server.service.responses.inputs import earlier_rows, own_items, placed
+from server.service.responses.items import row_of_input, row_of_output
 from server.service.responses.outcomes import Outcome, Outcomes
 from server.service.responses.snapshot import Held, new_id, snapshot, usage
-from server.service.responses.store import LongHistoryError, MissingResponseError, Row
+from server.service.responses.store import Row
 from server.service.responses.translation import Translation, translate
 from server.service.responses.writer import ResponseWriter
 from server.service.wire import to_event
 from server.sharing.shared_limit import Place
-from server.threads import in_thread, to_the_end
+from server.threads import in_busy_thread, in_thread, to_the_end
 
 log = logging.getLogger(__name__)
+
+# Items that are read in a few milliseconds.
+_FEW = 256
 
 
 class ResponseRun:
@@ -76,10 +80,15 @@ class ResponseRun:
     async def read(self) -> None:
         """What can be refused without the model is refused here."""
         rules.check(self.request)
-        history, own = await self._history(), await self._own_items()
+        previous = self.request.previous_response_id
+        if previous is not None and self._outcomes.find(self.owner, previous) is not None:
+            raise StorageBusyError(f"The response '{previous}' is not stored yet.")
+        history = await earlier_rows(self._archive, self.owner, previous)
+        own = await own_items(self._archive, self.owner, self.request.input)
         self._registry.find(self.request.model)
         record.current().requested_model = self.request.model
-        self._translation = await in_thread(self._translated, history, own)
+        run = in_thread if len(history) + len(own) <= _FEW else in_busy_thread
+        self._translation = await run(self._translated, history, own)
 
     async def prepare(self, *, is_patient: bool = False) -> None:
         """What else can refuse the request happens here; nothing has reached the engine yet.
@@ -211,65 +220,11 @@ class ResponseRun:
     def _logprobs(self) -> LogprobWriter | None:
         return LogprobWriter(self._ready.generation.model.vocab) if self._read.chat.logprobs else None
 
-    async def _history(self) -> list[Row]:
-        """The items of the responses before this one."""
-        previous = self.request.previous_response_id
-        if previous is None:
-            return []
-        if self._outcomes.find(self.owner, previous) is not None:
-            raise StorageBusyError(f"The response '{previous}' is not stored yet.")
-        try:
-            status = (await self._archive.do(lambda store: store.get(self.owner, previous)))["status"]
-            rows = await self._archive.do(lambda store: store.history(self.owner, previous))
-        except MissingResponseError as error:
-            raise InvalidRequestError(
-                f"Previous response with id '{error}' not found.",
-                param=HISTORY,
-                code="previous_response_not_found",
-            ) from error
-        except LongHistoryError as error:
-            message = f"'{HISTORY}' names the end of a conversation with {error}."
-            raise InvalidRequestError(message, param=HISTORY, code="conversation_too_long") from error
-        if status in ("queued", "in_progress"):
-            raise InvalidRequestError(
-                f"'{HISTORY}' names a response that is still being made.", param=HISTORY, code="invalid_value"
-            )
-        return rows
-
-    async def _own_items(self) -> list[Item]:
-        """The items of the request, references resolved."""
-        given = self.request.input
-        if isinstance(given, str):
-            return [InputMessage(type="message", role="user", content=given)]
-        references = {index: item for index, item in enumerate(given) if isinstance(item, ItemReference)}
-        if not references:
-            return given
-        rows = await self._referenced([item.id for item in references.values()])
-        for (index, item), row in zip(references.items(), rows, strict=True):
-            if row is None:
-                raise InvalidRequestError(
-                    f"Item with id '{item.id}' not found.", param=f"input[{index}].id", code="item_not_found"
-                )
-        found = await in_thread(read_rows, [row for row in rows if row is not None])
-        resolved = dict(zip(references, found, strict=True))
-        return [resolved.get(index, item) for index, item in enumerate(given)]
-
-    async def _referenced(self, item_ids: list[str]) -> list[Row | None]:
-        try:
-            return await self._archive.do(lambda store: store.items(self.owner, item_ids))
-        except LongHistoryError as error:
-            message = f"'input' refers to {error}."
-            raise InvalidRequestError(message, param="input", code="conversation_too_long") from error
-
     def _translated(self, history: list[Row], own: list[Item]) -> Translation:
-        placed = [Placed(HISTORY, item) for item in read_rows(history)]
-        if isinstance(self.request.input, str):
-            placed += [Placed("input", item) for item in own]
-        else:
-            placed += [Placed(f"input[{index}]", item) for index, item in enumerate(own)]
         if self._is_stored:
             self._input = [row_of_input(item) for item in own]
-        return translate(self.request, conversation(self.request.instructions, placed))
+        items = placed(history, self.request, own)
+        return translate(self.request, conversation(self.request.instructions, items))
 
     def _sent(self, events: Iterable[Event]) -> list[bytes]:
         """Events as data; they are made, whether or not anybody reads them."""
