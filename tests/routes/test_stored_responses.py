@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from server.auth import keys
+from server.service.responses import service
 from server.service.responses import store as store_module
 from server.settings import Settings
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
@@ -217,3 +218,37 @@ def test_what_goes_on_alone_fails_when_the_server_ends(engine: ScriptedEngine, t
         failed = httpx.get(f"{address}{URL}/{made['id']}").json()
     assert (failed["status"], failed["error"]["code"]) == ("failed", "server_error")
     checked_response(failed)
+
+
+def test_places_in_the_background_are_shared_by_keys(
+    engine: ScriptedEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
+    monkeypatch.setenv("CARAVAN_KEYS_FILE", str(tmp_path / "keys.json"))
+    monkeypatch.setattr(service, "_MAX_BACKGROUND", 4)
+    greedy, modest = (
+        {"Authorization": f"Bearer {keys.add(tmp_path / 'keys.json', name=name)}"}
+        for name in ("greedy", "modest")
+    )
+    body = {"model": "fake", "input": "Hi", "background": True}
+    engine.hold_after = 0
+    with app_over(engine) as client:
+
+        def made(headers: dict[str, str]) -> str:
+            """The id of a new response, or the code of the error."""
+            answer = client.post(URL, json=body, headers=headers).json()
+            return str(answer["id"] if "id" in answer else answer["error"]["code"])
+
+        many = [made(greedy) for _ in range(4)]
+        assert made(greedy) == "overloaded"
+        few = [made(modest) for _ in range(2)]
+        assert made(modest) == "overloaded"
+
+        def status(name: str, headers: dict[str, str]) -> str:
+            return str(client.get(f"{URL}/{name}", headers=headers).json()["status"])
+
+        wait_until(lambda: [status(name, greedy) for name in many[2:]] == ["failed"] * 2)
+        assert {status(name, greedy) for name in many[:2]} == {"in_progress"}
+        engine.hold_after = None
+        wait_until(lambda: {status(name, modest) for name in few} == {"completed"})
+        assert made(greedy) != "overloaded"

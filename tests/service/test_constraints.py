@@ -9,6 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.structured import ConstraintFields
+from server import caller
+from server.caller import Caller
 from server.engine.grammar import GrammarCompiler
 from server.engine.params import Constraint, SamplingParams
 from server.engine.recognition import accepts
@@ -208,6 +210,42 @@ def test_waiting_for_others_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> N
     slow_one, quick_one = asyncio.run(both())
     assert isinstance(slow_one, InvalidRequestError)
     assert isinstance(quick_one, Compiled)
+
+
+def test_keys_take_turns_and_what_nobody_waits_for_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, order = threading.Event(), list[str]()
+    make = GrammarCompiler.from_regex
+
+    def noting(self: GrammarCompiler, pattern: str) -> Constraint:
+        assert gate.wait(20)
+        order.append(pattern)
+        return make(self, pattern)
+
+    monkeypatch.setattr(GrammarCompiler, "from_regex", noting)
+
+    async def asking(compiler: ConstraintCompiler, key: str, pattern: str) -> Compiled | None:
+        caller.use(Caller(id=key))
+        return await compiler.compile(ConstraintFields(guided_regex=pattern))
+
+    async def main() -> None:
+        compiler = ConstraintCompiler()
+        flood = [asyncio.create_task(asking(compiler, "greedy", f"a{number}")) for number in range(20)]
+        await asyncio.sleep(0.01)
+        modest = asyncio.create_task(asking(compiler, "modest", "b"))
+        # The same as what the other key waits for, but not behind all that it waits for.
+        common = asyncio.create_task(asking(compiler, "modest", "a19"))
+        await asyncio.sleep(0.01)
+        for task in flood[10:15]:
+            task.cancel()
+        await asyncio.sleep(0.01)
+        gate.set()
+        await asyncio.gather(modest, common, *flood, return_exceptions=True)
+
+    asyncio.run(main())
+    assert order.index("b") <= 1
+    assert order.index("a19") <= 4
+    assert {f"a{number}" for number in range(10, 15)}.isdisjoint(order)
+    assert {f"a{number}" for number in (*range(10), *range(15, 20))} <= set(order)
 
 
 def test_small_constraints_do_not_wait_for_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
