@@ -235,6 +235,12 @@ def test_of_the_engine_only_its_border_knows_asyncio() -> None:
     assert knowing <= {"client", "child", "embedding_calls", "mailbox", "supervisor"}
 
 
+def test_threads_are_waited_for_in_one_way() -> None:
+    """Whoever is cancelled leaves a thread behind, unless `server.threads` runs it."""
+    others = ("to_thread", "run_in_executor", "run_in_threadpool")
+    assert not [path for path in FILES for other in others if f"{other}(" in path.read_text()]
+
+
 def _layer(module: str) -> str:
     parts = module.split(".")
     if parts[0] == "schemas" or len(parts) == 1:

@@ -8,6 +8,8 @@ import msgspec
 # first stands that of a first prompt; then steps grow with contexts, and none is many times the last.
 _GROWTH = 20.0
 _LEAST_SECONDS = 10.0
+# To load a model, and to compute the first prompt, by which all others are measured.
+_LOAD_SECONDS = 3600.0
 
 
 class Pulse(msgspec.Struct, frozen=True, tag=True):
@@ -31,7 +33,7 @@ class Heart:
     def __init__(self) -> None:
         self._turn = 0
         self._is_busy = True
-        self._longest = 0.0
+        self._longest: float | None = None
         self._least = _LEAST_SECONDS
         self._since = (time.monotonic(), time.process_time())
 
@@ -57,10 +59,11 @@ class Heart:
 
     def pulse(self) -> Pulse:
         """How things stand."""
+        longest = self._longest
         return Pulse(
             turn=self._turn,
             is_busy=self._is_busy,
-            allowance=max(self._least, _GROWTH * self._longest),
+            allowance=_LOAD_SECONDS if longest is None else max(self._least, _GROWTH * longest),
             cpu_seconds=time.process_time(),
         )
 
@@ -68,4 +71,4 @@ class Heart:
         if self._is_busy:
             began, used = self._since
             spent = min(time.monotonic() - began, time.process_time() - used)
-            self._longest = max(self._longest, spent)
+            self._longest = max(self._longest or 0.0, spent)

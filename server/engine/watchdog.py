@@ -21,7 +21,8 @@ _TRACED = frozenset("t")
 class WatchLimits:
     """All but `tick_seconds` are numbers of ticks: how long a process may be stopped; how long it may give no
     answer, where no thread of it runs, and where one does or nobody can tell, and before its first answer;
-    how long nothing may move in a step. Sooner, after `suspicion` ticks of any of these, it gets no new work.
+    how long nothing may move in a step. Sooner, after `suspicion` ticks in which it is stopped, or
+    twice as many of the others, it gets no new work.
     """
 
     tick_seconds: float = 1.0
@@ -57,6 +58,8 @@ class Watchdog:
 
     def tick(self, sample: ProcessSample | None) -> None:
         """A tick has passed; `sample` is what the system tells of the process, if it tells anything."""
+        if sample is None and self._pulse is not None:
+            sample = ProcessSample(frozenset(), self._pulse.cpu_seconds, 0)
         self._is_traced = sample is not None and bool(sample.states & _TRACED)
         if self._is_traced:
             # Whoever debugs an engine wants to find it afterwards.
@@ -73,7 +76,8 @@ class Watchdog:
     @property
     def is_suspicious(self) -> bool:
         """Whether it had better get no new work for now."""
-        silent = 0 if self._pulse is None else self._num_silent
+        # On a machine that is busy, an answer may be late.
+        silent = 0 if self._pulse is None else self._num_silent // 2
         counts = (self._num_stopped, silent, self._num_still // 2)
         return self._is_traced or max(counts) >= self._limits.suspicion
 
@@ -96,7 +100,8 @@ class Watchdog:
         """Ticks without an answer, after which there will be none."""
         if self._pulse is None:
             return self._limits.first_answer
-        at_work = self._last is None or bool(self._last.states & _AT_WORK)
+        states = frozenset[str]() if self._last is None else self._last.states
+        at_work = not states or bool(states & _AT_WORK)
         return self._limits.silent_at_work if at_work else self._limits.silent
 
     @property
@@ -118,7 +123,7 @@ class Watchdog:
 
     def _is_still(self, sample: ProcessSample | None, used: float) -> bool:
         """Whether a turn is under way in which nothing at all has happened since the last tick."""
-        if self._num_in_turn == 0 or sample is None or self._last is None:
+        if self._num_in_turn == 0 or sample is None or self._last is None or not sample.states:
             return False
         moves = sample.num_faults != self._last.num_faults or bool(sample.states & _AT_WORK)
         return not moves and used <= _IDLE_SHARE * self._limits.tick_seconds

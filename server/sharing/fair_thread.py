@@ -46,7 +46,13 @@ class FairThread:
         with self._lock:
             self._queue.push(owner, task)
         task.future.add_done_callback(lambda future: self._forget(task) if future.cancelled() else None)
-        self._thread.submit(self._run_next)
+        try:
+            self._thread.submit(self._run_next)
+        except RuntimeError as error:
+            task.future.cancel()
+            if "start" not in str(error):
+                raise
+            raise MemoryError("no memory for a thread") from error
         return task.future
 
     def close(self, *, wait: bool) -> None:

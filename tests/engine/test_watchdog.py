@@ -145,9 +145,23 @@ def test_where_the_system_tells_nothing_answers_count() -> None:
     assert dog.fault is not None
 
 
+def test_where_the_system_tells_nothing_a_loop_is_still_a_loop() -> None:
+    dog = Watchdog(LIMITS)
+    for second in range(20):
+        dog.heard(Pulse(turn=1, is_busy=True, allowance=10, cpu_seconds=second))
+        dog.tick(None)
+    assert dog.fault == "a step has been computing for 19 s"
+
+
+def test_a_model_may_take_long_to_load() -> None:
+    watched = Watched(allowance=Heart().pulse().allowance)
+    assert watched.tick(1000, states="R", cpu=4.0) is None
+
+
 def test_a_step_may_take_many_times_what_the_longest_took() -> None:
     heart = Heart()
     heart.begin()
+    heart.beat()
     first = heart.pulse()
     assert first.is_busy
     assert first.allowance == 10
