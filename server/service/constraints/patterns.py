@@ -25,6 +25,7 @@ _PART = re.compile(
     r"\\[pP]\{[^}]*\}|\\[ux]\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d{1,9})(?:,(\d{0,9}))?\}|.",
     re.DOTALL,
 )
+_HAS_COMMENTS = re.compile(r"\(\?[A-Za-z]*x")
 _OF_LETTERS = re.compile(r"\\[wWpPbB]")
 _NO_STATE = frozenset("*+?|^$")
 
@@ -43,7 +44,8 @@ def is_in(pattern: str, text: str) -> bool | None:
 def matches(pattern: str, text: str) -> bool | None:
     """Whether all of a text matches; None where nobody can say."""
     # The line feed ends a comment, should the expression allow for comments.
-    return is_in(f"^(?:{pattern}\n)$" if "(?x" in pattern else f"^(?:{pattern})$", text)
+    end = "\n)$" if _HAS_COMMENTS.search(pattern) else ")$"
+    return is_in(f"^(?:{pattern}{end}", text)
 
 
 def _compiled(pattern: str) -> SchemaValidator | None:
