@@ -11,6 +11,7 @@ from server.engine.config import EngineConfig
 from server.engine.decoder import Decoder
 from server.engine.embedder import Embedder
 from server.engine.embedding import EmbedRequest
+from server.engine.foresight import Foresight
 from server.engine.intake import Intake, Masks
 from server.engine.kv_cache import KVCache
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput, reason_for
@@ -24,7 +25,7 @@ from server.engine.sampling.sampler import TokenSpace
 from server.engine.scheduler import Scheduler, Work
 from server.engine.sequence import Sequence
 from server.engine.step_clock import StepClock
-from server.engine.token_mask import ConstraintError, Foresight, TokenMask
+from server.engine.token_mask import ConstraintError, TokenMask
 from server.engine.totals import Totals
 
 log = logging.getLogger(__name__)

@@ -121,12 +121,12 @@ class Supervisor:
                 await self._live()
             except EngineStartError as error:
                 self._has_failed = True
-                log.error("the engine does not start: %s; next try in %.1f s", error, self._backoff)
+                _tell("the engine does not start: %s; next try in %.1f s", error, self._backoff)
             except Exception as error:
                 self._has_failed = True
-                # There may be no memory for a traceback, nor a descriptor for the log.
-                with contextlib.suppress(Exception):
-                    log.error("the engine cannot be started: %r; next try in %.1f s", error, self._backoff)
+                _tell("the engine cannot be started: %r; next try in %.1f s", error, self._backoff)
+                # What fails before anything is waited for must not keep the event loop.
+                await asyncio.sleep(_FIRST_BACKOFF)
 
     async def _live(self) -> None:
         """One life of a process, from its start to its end."""
@@ -139,7 +139,7 @@ class Supervisor:
         self._lose(_CHANGED if self.is_outdated else reason)
         fate = await child.kill()
         if not self.is_outdated:
-            log.error("the engine of %s ended (%s); restarting", self.config.model_path, fate)
+            _tell("the engine of %s ended (%s); restarting", self.config.model_path, fate)
         if time.monotonic() - begun > _STABLE_SECONDS:
             self._backoff = _FIRST_BACKOFF
 
@@ -148,10 +148,10 @@ class Supervisor:
         try:
             await child.watched(self._listen(child))
         except EngineHungError as error:
-            log.error("the engine of %s hangs: %s", self.config.model_path, error)
+            _tell("the engine of %s hangs: %s", self.config.model_path, error)
             return f"the engine hung and was ended: {error}"
         except Exception as error:
-            log.error("the engine of %s cannot be understood: %r", self.config.model_path, error)
+            _tell("the engine of %s cannot be understood: %r", self.config.model_path, error)
         return _ENDED
 
     async def _listen(self, child: EngineChild) -> None:
@@ -173,6 +173,9 @@ class Supervisor:
         if self.is_outdated:
             await asyncio.Event().wait()
         child = await self._started()
+        if (change := await self._changed()) is not None:
+            await child.kill()
+            raise EngineStartError(f"{self.config.model_path} was {change} while it was loaded")
         self._has_failed = False
         return child
 
@@ -196,8 +199,8 @@ class Supervisor:
         """Look at the model's file now and then; one that is written to is computed with no longer."""
         while not self.is_outdated:
             await asyncio.sleep(_FILE_SECONDS)
-            # A disk that does not answer, or no thread to ask it with: next time.
-            with contextlib.suppress(OSError, EngineUnavailableError):
+            # A disk that does not answer, or no thread or memory to ask it with: next time.
+            with contextlib.suppress(Exception):
                 await self._changed()
                 if self.file_change == "modified":
                     self._outdate()
@@ -214,3 +217,9 @@ class Supervisor:
         self.is_outdated = True
         if self._child is not None:
             self._child.interrupt()
+
+
+def _tell(message: str, *values: object) -> None:
+    """Log an error, if there is memory for that; nothing ends over it."""
+    with contextlib.suppress(Exception):
+        log.error(message, *values)

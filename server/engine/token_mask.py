@@ -1,12 +1,10 @@
 """Constraints at work: which tokens may come next, for one sequence of one model."""
 
-import contextlib
 import itertools
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import numpy as np
 from llguidance import LLMatcher
@@ -17,7 +15,7 @@ from server.engine.grammar import LIMITS, RECURSION
 from server.engine.mask_vocabulary import NUM_BYTES, MaskVocabulary
 from server.engine.nested_names import NestedNames
 from server.engine.params import Constraint
-from server.engine.ports import Mask, TokenTable
+from server.engine.ports import TokenTable
 from server.engine.unique_names import UniqueNames
 from server.llama.deep_stack import DeepStack
 from server.machine import has_memory
@@ -188,36 +186,6 @@ class TokenMask:
             self._effort.begin_token()
         except TooCostlyError as error:
             raise ConstraintError(str(error)) from error
-
-
-class Foresight:
-    """Works out the masks of the next step while the model computes; a thread, begun when first needed."""
-
-    def __init__(self) -> None:
-        self._thread: ThreadPoolExecutor | None = None
-
-    def prepare(self, upcoming: Iterable[Mask | None]) -> None:
-        """Begin with masks that are about to be asked."""
-        masks = [mask for mask in upcoming if mask is not None]
-        if not masks:
-            return
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "foresight")
-        begun = self._thread.submit(_prepare, masks)
-        for mask in masks:
-            mask.wait_for(begun)
-
-    def close(self) -> None:
-        """End the thread after what it has begun."""
-        if self._thread is not None:
-            self._thread.shutdown()
-
-
-def _prepare(masks: Collection[Mask]) -> None:
-    for mask in masks:
-        # What fails here fails again in the draw of that sequence, and is nothing to the others.
-        with contextlib.suppress(BaseException):
-            mask.prepare()
 
 
 class _Places:

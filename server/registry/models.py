@@ -162,12 +162,18 @@ class ModelRegistry:
         """Let models go whose file has changed, and load those again that are to be there always."""
         while True:
             await asyncio.sleep(_KEEP_SECONDS)
-            for entry in self._entries:
-                if entry.model is not None and entry.model.engine.is_outdated:
-                    entry.is_lost = True
-                    self._unloading(entry)
-                elif entry.offer.preload and entry.needs_load:
-                    self._loading(entry)
+            try:
+                for entry in self._entries:
+                    self._keep_one(entry)
+            except Exception:
+                log.exception("models are not looked after; next time")
+
+    def _keep_one(self, entry: Entry) -> None:
+        if entry.model is not None and entry.model.engine.is_outdated:
+            entry.is_lost = True
+            self._unloading(entry)
+        elif entry.offer.preload and entry.needs_load:
+            self._loading(entry)
 
     def _find(self, name: str) -> Entry:
         entry = self._by_name.get(name)

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from server.engine.engine import Engine
+from server.engine.foresight import Foresight
 from server.engine.grammar import GrammarCompiler
 from server.engine.outputs import FinishReason
 from server.engine.params import GenerationRequest
 from server.engine.sampling.candidates import Floats
 from server.engine.sampling.sampler import Sampler
-from server.engine.token_mask import Foresight, MaskFactory
+from server.engine.token_mask import MaskFactory
 from tests.engine.harness import Harness, request
 from tests.fakes import FakeContext, FakeVocab
 from tests.panicking import TOO_LONG, panic
