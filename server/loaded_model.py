@@ -35,6 +35,9 @@ class TextEngine(Protocol):
     def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenOutput, None]:
         """Outputs of all choices; closing the generator early aborts the request."""
 
+    def check_room(self, owner: str, weight: float, num_choices: int) -> None:
+        """Raise OverloadedError where so many choices would not be taken now."""
+
     def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
         """The vector of each input; closing the generator early aborts the request."""
 

@@ -132,6 +132,9 @@ class ScriptedEngine:
             if not ended:
                 self.aborted.append(request.id)
 
+    def check_room(self, owner: str, weight: float, num_choices: int) -> None:
+        """There is always room."""
+
     async def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
         """Vectors that tell the pooling, and the number, the first and the last of the tokens."""
         self.running.add(request.id)

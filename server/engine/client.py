@@ -166,6 +166,12 @@ class AsyncEngine:
             if unfinished:
                 child.send(messages.Abort(request.id))
 
+    def check_room(self, owner: str, weight: float, num_choices: int) -> None:
+        """Raise OverloadedError where so many choices would not be taken now."""
+        self._queue.capacity = self._capacity
+        if not self._queue.has_room(owner, amount=num_choices, weight=weight):
+            raise _overloaded()
+
     async def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
         """The vector of each input, as they come; raises what `generate` raises.
 

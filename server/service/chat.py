@@ -29,7 +29,7 @@ from server.service.scoring import Scoring, check_scores, refuse_streamed_scores
 from server.service.settled import Settled
 from server.service.thinking import Thinking, thinking
 from server.service.tool_request import Choice, ToolRequest
-from server.service.turns import turn
+from server.service.turns import check_room, turn
 from server.threads import in_thread
 
 
@@ -97,6 +97,7 @@ class ChatService:
         self, request: ChatCompletionRequest, model: LoadedModel, request_id: str
     ) -> PreparedChat:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
+        check_room(model, request.n or 1)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         read = await in_thread(self._read, model, request, limiter=turn(model.threads))
         compiled = await self._constraints.compile(request, model.vocab)

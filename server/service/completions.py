@@ -22,7 +22,7 @@ from server.service.prompt_rules import PromptRules, refuse_suffix
 from server.service.prompts import check_generates, checked_ids, tokenized
 from server.service.sampling import Decoding
 from server.service.scoring import Echo, ReadPrompt, Scoring, check_scores, refuse_streamed_scores
-from server.service.turns import turn
+from server.service.turns import check_room, turn
 from server.threads import in_thread
 
 DEFAULT_MAX_TOKENS = 16
@@ -44,6 +44,7 @@ class CompletionService:
     async def _prepare(self, request: CompletionRequest, model: LoadedModel) -> Answer:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
         with_usage = sampling.wants_usage_chunk(request)
+        check_room(model, len(named(request.prompt, "prompt")) * (request.n or 1))
         plan, prompts, scoring = await in_thread(self._read, model, request, limiter=turn(model.threads))
         compiled = await self._constraints.compile(request, model.vocab)
         guidance = Guidance(

@@ -1,9 +1,16 @@
-"""Whose turn it is where requests wait for each other on the event loop."""
+"""Which requests are let in, and whose turn it is where they wait for each other on the event loop."""
 
 from contextlib import AbstractAsyncContextManager
 
 from server import caller
+from server.loaded_model import LoadedModel
 from server.sharing.fair_limiter import FairLimiter
+
+
+def check_room(model: LoadedModel, num_choices: int) -> None:
+    """Refuse the present request before its prompts are read, if they would not be taken then."""
+    who = caller.current()
+    model.engine.check_room(who.id, who.weight, num_choices)
 
 
 def turn(limiter: FairLimiter) -> AbstractAsyncContextManager[None]:

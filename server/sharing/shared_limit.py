@@ -64,6 +64,11 @@ class SharedLimit:
         self._total += amount
         return place
 
+    def has_room(self, owner: str, *, amount: int = 1, weight: float = 1.0) -> bool:
+        """Whether so much would be given a place now."""
+        excess = self._total + amount - self.capacity
+        return excess <= 0 or self._victims(owner, amount, weight, excess) is not None
+
     def _victims(self, owner: str, amount: int, weight: float, excess: int) -> list[Place] | None:
         """The places that have to go for a newcomer; None if it has no right to them."""
         total_weight = weight + sum(o.weight for name, o in self._owners.items() if name != owner)

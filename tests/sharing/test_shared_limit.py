@@ -90,3 +90,11 @@ def test_nobody_within_their_share_ever_gives_way() -> None:
         assert all(before[other] > share for other in losers)
         if not has_entered:
             assert before.get(owner, 0) + 1 > share
+
+
+def test_whether_there_is_room_is_asked_without_taking_any() -> None:
+    crowd = filled(4)
+    assert not crowd.limit.has_room("a")
+    assert crowd.limit.has_room("b", amount=2)
+    assert not crowd.limit.has_room("b", amount=3)
+    assert len(crowd.places) == 4
