@@ -6,6 +6,7 @@ Rule kept: the tree and llama.cpp's cells change together, so that `num_cells_us
 
 import contextlib
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from server.engine.parking_lot import Parked, ParkingLot, owner_of_most
@@ -78,9 +79,10 @@ class KVCache:
         """Cells that hold nothing."""
         return self._context.num_cells - self._tree.num_cells
 
-    def num_spare_cells(self) -> int:
-        """Cells that hold nothing, or nothing but idle sequences."""
-        return self._context.num_cells - self._tree.num_cells_of(self._active)
+    def num_spare_cells(self, holding: Collection[int] | None = None) -> int:
+        """Cells that hold nothing, or nothing but idle sequences; or those beside what `holding` have."""
+        holding = self._active if holding is None else holding
+        return self._context.num_cells - self._tree.num_cells_of(holding)
 
     def num_new_cells(self, token_ids: list[int], salt: Salt) -> int:
         """How many spare cells a newcomer takes: all of its tokens but those shared with active sequences."""

@@ -91,23 +91,27 @@ class Scheduler:
         self._admit()
         ready = sorted(self.running, key=lambda s: (s.num_missing_tokens, s.arrival))
         decodes = [s for s in ready if s.num_missing_tokens == 1]
-        prompts = self._by_owner([s for s in ready if s.num_missing_tokens > 1])
+        prompts = [s for s in ready if s.num_missing_tokens > 1]
+        prompts.sort(key=lambda s: self._prompt_order.start(s.owner))
         budget = self._config.batch_size - len(decodes)
         runs, prompts, budget = _forced_runs(prompts, budget)
         streams = [Work(s, 1, completes=True) for s in decodes] + runs
         if any(s.is_streaming for s in self.running):
             budget = min(budget, self._clock.prompt_budget(0 if self._has_tiles else len(decodes)))
         chunks = self._share(prompts, budget)
-        self._charge(chunks)
         self._is_turn_of_prompts = not self._is_turn_of_prompts
         if not self._take_turns(streams, chunks):
+            self._charge(chunks)
             return streams + chunks
-        self._num_shared += self._is_turn_of_prompts
-        return chunks if self._is_turn_of_prompts else streams
+        if not self._is_turn_of_prompts:
+            return streams
+        self._num_shared += 1
+        self._charge(chunks)
+        return chunks
 
     def preempt_one(self) -> Sequence:
         """Send a running sequence back to waiting for the sake of the others; it frees its memory."""
-        sequence = self._shares().to_preempt()
+        sequence = self._shares(self.running).to_preempt()
         self._preempt(sequence)
         return sequence
 
@@ -145,7 +149,7 @@ class Scheduler:
         for sequence in self.waiting.first_of_others(blocked):
             if self._num_overtaking >= _MAX_OVERTAKING:
                 return
-            if self._shares(sequence).has_right() and not self._awaits_prefix(sequence):
+            if self._shares(self.running, sequence).has_right() and not self._awaits_prefix(sequence):
                 self._num_overtaking += self._begin(sequence)
 
     def _begin(self, sequence: Sequence) -> bool:
@@ -164,29 +168,34 @@ class Scheduler:
 
     def _make_way(self, sequence: Sequence) -> bool:
         """Whether a sequence can run now, after preempting those of an owner who has more than its share."""
-        while not self._has_place(sequence):
-            shares = self._shares(sequence)
+        # None is preempted in vain: it would come back in the next step, and go again.
+        staying, going = list(self.running), list[Sequence]()
+        while not self._has_place(sequence, staying):
+            shares = self._shares(staying, sequence)
             other = shares.to_make_way() if shares.has_right() else None
             if other is None:
                 return False
+            staying.remove(other)
+            going.append(other)
+        for other in going:
             self._preempt(other)
         return True
 
-    def _shares(self, newcomer: Sequence | None = None) -> RunningShares:
-        num_cells = self._config.num_cells or 1
-        return RunningShares(self.running, self._config.max_running, num_cells, newcomer)
+    def _shares(self, running: list[Sequence], newcomer: Sequence | None = None) -> RunningShares:
+        return RunningShares(running, self._config.max_running, max(1, self._config.num_cells), newcomer)
 
-    def _has_place(self, sequence: Sequence) -> bool:
-        if len(self.running) >= self._config.max_running:
+    def _has_place(self, sequence: Sequence, running: list[Sequence]) -> bool:
+        if len(running) >= self._config.max_running:
             return False
-        return not self.running or self._has_room(sequence)
+        return not running or self._has_room(sequence, running)
 
-    def _has_room(self, sequence: Sequence) -> bool:
-        promised = sum(s.num_missing_tokens + _GROWTH_RESERVE for s in self.running)
+    def _has_room(self, sequence: Sequence, running: list[Sequence]) -> bool:
+        promised = sum(s.num_missing_tokens + _GROWTH_RESERVE for s in running)
         known = sequence.matchable_tokens
         needed = self._kv_cache.num_new_cells(known, sequence.salt) + _GROWTH_RESERVE
         needed += sequence.num_tokens - len(known)
-        return needed + promised <= self._kv_cache.num_spare_cells()
+        holding = [s.seq_id for s in running if s.seq_id is not None]
+        return needed + promised <= self._kv_cache.num_spare_cells(holding)
 
     def _awaits_prefix(self, sequence: Sequence) -> bool:
         """Whether a running neighbour is about to compute a prefix that this sequence can then share."""
@@ -212,9 +221,6 @@ class Scheduler:
             if shared - have >= _MIN_AWAITED_PREFIX:
                 return True
         return False
-
-    def _by_owner(self, prompts: list[Sequence]) -> list[Sequence]:
-        return sorted(prompts, key=lambda s: self._prompt_order.start(s.owner))
 
     def _charge(self, chunks: list[Work]) -> None:
         """Note what owners have had of the budget, while several want some of it."""

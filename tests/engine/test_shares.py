@@ -137,6 +137,20 @@ def test_memory_is_shared_as_places_are() -> None:
     harness.finish()
 
 
+def test_nobody_is_preempted_in_vain() -> None:
+    """One owner is over its share by little; what it could give up would not be enough for the other."""
+    harness = Harness(FakeContext(num_cells=200, end_weight=0.0), context_size=200, max_running=8)
+    for number, length in enumerate((90, 20)):
+        harness.engine.submit(owned(f"a{number}", "a", [number] * length, max_tokens=40))
+        harness.engine.turn()
+    harness.engine.submit(owned("b", "b", range(100, 198), max_tokens=5))
+    for _ in range(10):
+        harness.engine.turn()
+    assert harness.engine.stats().num_preemptions == 0
+    harness.finish()
+    assert len(harness.texts()["b", 0]) > 0
+
+
 def test_a_prompt_without_room_holds_up_nobody_elses() -> None:
     harness = Harness(FakeContext(num_cells=200, end_weight=0.0), context_size=200, max_running=8)
     harness.engine.submit(owned("a0", "a", [1] * 80, max_tokens=60))
