@@ -20,6 +20,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --no-input --constraint constraints.txt
 
+# Files of tests are shared out among processes; more than four servers at once would want much memory.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+
 # pip builds our own package with the setuptools of the environment, whose version the constraints say.
 EDITABLE := --no-build-isolation --editable
 
@@ -39,7 +42,7 @@ serve: $(VENV)/.packages  ## serve a model: the resident one, or MODEL=path.gguf
 	@exec $(BIN)/caravan serve --host "$(HOST)" --port "$(PORT)" $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 test: $(VENV)/.packages  ## run the tests; ARGS="tests/engine -k tree" for some
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-clients: $(VENV)/.packages $(CLIENTS)  ## let real clients talk to a live server
 	@command -v npm >/dev/null || echo 'no npm on this machine: the client for Node is left out'

@@ -1,6 +1,7 @@
 """Fixtures that any test may ask for."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import gguf
@@ -51,3 +52,13 @@ def exact_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
         return params
 
     monkeypatch.setattr(llama_cpp, "llama_context_default_params", exact)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Reports go from process to process as UTF-8, and some tests print what is none."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
