@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from server.json_grammar.escapes import without_nul
 from server.json_grammar.large import large_number, large_places, parts
 from server.json_grammar.numbers import (
     admits,
@@ -64,7 +65,7 @@ def _own(schema: object, root: dict[str, Any]) -> str:
     shown: Any = schema if isinstance(schema, dict) else {} if schema else {"enum": []}
     if "$defs" in root and "$defs" not in shown and '"$ref"' in json.dumps(shown):
         shown = {"$defs": root["$defs"], **shown}
-    return f"%json {json.dumps({**shown, 'x-guidance': OPTIONS})}"
+    return f"%json {json.dumps({**without_nul(shown), 'x-guidance': OPTIONS})}"
 
 
 class _Writer(Rules):

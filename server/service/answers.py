@@ -163,7 +163,8 @@ def _tell(fault: str | None, model_id: str, request_id: str) -> None:
         return
     if (metrics := record.current().metrics) is not None:
         metrics.constraint_violations.labels(model_id).inc()
-    log.error("answer %s breaks its constraint: %s", request_id, fault)
+    # How it breaks it shows words of the answer, which are for its client alone.
+    log.error("answer %s breaks its constraint; its client is told how", request_id)
     raise BrokenConstraintError(f"The answer broke its constraint and must not be used: {fault}.")
 
 

@@ -182,3 +182,16 @@ def test_what_the_request_has_cut_short_is_not_judged(client: TestClient, engine
     fields = body(response_format=named({"type": "null"}), stream=False, max_tokens=2)
     answer = client.post("/v1/chat/completions", json=fields)
     assert answer.json()["choices"][0]["finish_reason"] == "length"
+
+
+def test_the_log_does_not_show_the_answer(
+    client: TestClient, engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    say(engine, '{"a": "a secret"}')
+    asked = named({"type": "object", "properties": {"a": {"const": "none"}}}, strict=False)
+    told = finished(
+        client, "/v1/chat/completions", body(response_format=asked, stream=False, max_tokens=None)
+    )
+    assert told == (False, "constraint_broken")
+    assert "breaks its constraint" in caplog.text
+    assert "secret" not in caplog.text

@@ -1,7 +1,11 @@
 """Expressions of clients, run over finished text: what they mean, and that none can take for ever."""
 
+import json
+
 import pytest
 
+from server.engine.grammar import GrammarCompiler
+from server.engine.recognition import accepts
 from server.service.constraints.patterns import is_in, matches
 
 
@@ -58,3 +62,33 @@ def test_halves_of_characters_and_strange_dialects_are_not_held_against_anybody(
     assert is_in("^.$", "\ud800") is not False
     assert is_in("(?=a)", "b") is None
     assert is_in(r"(a)\1", "b") is None
+
+
+SETS = (
+    r"\w",
+    r"\W",
+    r"[^\w]",
+    r"[\w-]",
+    r"\d",
+    r"\D",
+    r"[^\d]",
+    r"\s",
+    r"\S",
+    r"[^\s]",
+    r"\p{L}",
+    r"\P{L}",
+    "(?i)K",
+    ".",
+)
+
+
+@pytest.mark.parametrize("pattern", SETS)
+def test_sets_hold_what_they_hold_in_grammars(pattern: str) -> None:
+    """Letters and digits are ASCII's in schemas, and Unicode's in expressions that bind a whole text."""
+    schema = GrammarCompiler().from_schema({"type": "string", "pattern": f"^(?:{pattern})$"})
+    whole = GrammarCompiler().from_regex(pattern)
+    for char in ("a", "k", "\u212a", "é", "٣", "7", "_", "-", " ", "\u00a0", "\u2003", "🦙"):
+        assert is_in(f"^(?:{pattern})$", char) == accepts(
+            schema.grammar, json.dumps(char, ensure_ascii=False)
+        )
+        assert matches(pattern, char) == accepts(whole.grammar, char)

@@ -7,6 +7,7 @@ beforehand, as the interpreter stands still meanwhile.
 import functools
 import json
 import re
+from collections.abc import Callable
 
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
@@ -27,25 +28,37 @@ _PART = re.compile(
 )
 _HAS_COMMENTS = re.compile(r"\(\?[A-Za-z]*x")
 _OF_LETTERS = re.compile(r"\\[wWpPbB]")
+_ESCAPED = re.compile(r"\\.", re.DOTALL)
+_ASCII = {r"\w": "[0-9A-Za-z_]", r"\W": "[^0-9A-Za-z_]", r"\d": "[0-9]", r"\D": "[^0-9]"}
 _NO_STATE = frozenset("*+?|^$")
 
 
 def is_in(pattern: str, text: str) -> bool | None:
     """Whether a part of a text matches, as `pattern` asks in a JSON schema; None where nobody can say."""
-    weight = _weight(pattern)
-    if weight > _MAX_WEIGHT or weight * len(text) > _MAX_WORK:
-        return _is_accepted(pattern, text)
-    expression = _kept(pattern) if weight <= _LIGHT else _compiled(pattern)
-    if expression is None or not _is_unicode(text):
-        return _is_accepted(pattern, text)
-    return expression.isinstance_python(text)
+    return _is_in(_as_in_ecma_script(pattern), text, functools.partial(_is_string, pattern))
 
 
 def matches(pattern: str, text: str) -> bool | None:
-    """Whether all of a text matches; None where nobody can say."""
+    """Whether all of a text matches a regular expression that is a constraint; None where nobody can say."""
     # The line feed ends a comment, should the expression allow for comments.
     end = "\n)$" if _HAS_COMMENTS.search(pattern) else ")$"
-    return is_in(f"^(?:{pattern}{end}", text)
+    return _is_in(f"^(?:{pattern}{end}", text, functools.partial(_is_whole, pattern))
+
+
+def _as_in_ecma_script(pattern: str) -> str:
+    """Schemas' expressions are ECMAScript's, where letters and digits are ASCII's; so grammars have them."""
+    return _ESCAPED.sub(lambda found: _ASCII.get(found[0], found[0]), pattern)
+
+
+def _is_in(pattern: str, text: str, slowly: Callable[[str], bool | None]) -> bool | None:
+    """By the fast engine, or `slowly` by the grammars' own, where the interpreter goes on meanwhile."""
+    weight = _weight(pattern)
+    if weight > _MAX_WEIGHT or weight * len(text) > _MAX_WORK:
+        return slowly(text)
+    expression = _kept(pattern) if weight <= _LIGHT else _compiled(pattern)
+    if expression is None or not _is_unicode(text):
+        return slowly(text)
+    return expression.isinstance_python(text)
 
 
 def _compiled(pattern: str) -> SchemaValidator | None:
@@ -58,13 +71,20 @@ def _compiled(pattern: str) -> SchemaValidator | None:
 _kept = functools.lru_cache(_NUM_KEPT)(_compiled)
 
 
-def _is_accepted(pattern: str, text: str) -> bool | None:
-    """The same by the grammars' own engine: slower, and the interpreter goes on meanwhile."""
+def _is_string(pattern: str, text: str) -> bool | None:
     try:
         made = GrammarCompiler().from_schema({"type": "string", "pattern": pattern})
     except GrammarError:
         return None
     return accepts(made.grammar, json.dumps(text, ensure_ascii=False))
+
+
+def _is_whole(pattern: str, text: str) -> bool | None:
+    try:
+        made = GrammarCompiler().from_regex(pattern)
+    except GrammarError:
+        return None
+    return accepts(made.grammar, text)
 
 
 def _weight(pattern: str) -> int:
