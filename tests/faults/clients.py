@@ -14,7 +14,7 @@ from tests.faults.bystanders import Bystanders
 from tests.faults.conftest import MODEL
 from tests.net.raw import head
 
-_PATIENCE = 300
+_PATIENCE = 120
 TEXT = "/v1/completions"
 # Closing such a socket resets the connection.
 _ABRUPT = struct.pack("ii", 1, 0)

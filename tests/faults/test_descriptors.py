@@ -53,8 +53,11 @@ def test_where_all_files_are_at_work_newcomers_wait_until_there_are_some(
             late.sendall(request(max_tokens=1))
             # The streams go on, and when one of them ends there is a place.
             for opened in streams:
-                while opened.recv(1 << 16).find(b"data: [DONE]") < 0:
-                    pass
+                received = b""
+                while b"data: [DONE]" not in received:
+                    data = opened.recv(1 << 16)
+                    assert data
+                    received = received[-100:] + data
                 opened.close()
             assert read_answer(late).status == 200
         assert server.output.count(_SHORT) <= 1
