@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 # Those of no more bytes than these do not wait for larger ones.
 _MIDDLE = 262_144
+_LONGEST_REST = 0.25
 
 
 class BodyLanes:
@@ -40,13 +41,14 @@ class BodyLanes:
     async def turn(self, size: int) -> AsyncGenerator[None, None]:
         """Wait for the turn of a body of so many bytes, and have it until the block ends.
 
-        What a reader does in one call into C holds the lock. As much time as that took is then the others'.
+        What a reader does in one call into C holds the lock. As much time as it took is then the others', up
+        to what they need to catch up.
         """
         lane = self._middle if size <= _MIDDLE else self._large
         async with turn(lane):
             begun = time.monotonic()
             yield
-            await asyncio.sleep(time.monotonic() - begun)
+            await asyncio.sleep(min(_LONGEST_REST, time.monotonic() - begun))
 
     async def run(self, work: Callable[[], T]) -> T:
         """The result of `work`, which is done on a thread."""

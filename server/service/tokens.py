@@ -1,5 +1,6 @@
 """What tokenizers and templates make of texts, shown to clients."""
 
+import asyncio
 import weakref
 from array import array
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -30,6 +31,8 @@ R = TypeVar("R", DetokenizeRequest, ApplyTemplateRequest)
 
 # For each model: bodies of megabytes take a thread for seconds, and those of chats must not run out.
 _MAX_THREADS = 2
+# For longer texts llama.cpp takes up to 70 bytes a character, so they are read one at a time.
+_LONG = 262_144
 # Answers of fewer bytes go out in one piece.
 _PART_BYTES = 262_144
 # Tokens may stand for hundreds of bytes each.
@@ -43,16 +46,23 @@ class TokenService:
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
+        self._long = asyncio.Lock()
         self._threads = weakref.WeakKeyDictionary[LoadedModel, FairLimiter]()
 
     async def tokenize(self, request: TokenizeRequest) -> AsyncGenerator[bytes, None]:
         """A text's tokens, or a conversation's, in pieces: a long answer is never there as a whole."""
         async with self._registry.holding(request.model) as model:
             record.current().model = model.id
-            token_ids = await self._run(model, _token_ids, model, request)
+            token_ids = await self._token_ids(model, request)
             pieces = token_answer(request, model.vocab, token_ids, model.context_size)
             while part := await self._run(model, _next_part, pieces):
                 yield part
+
+    async def _token_ids(self, model: LoadedModel, request: TokenizeRequest) -> "array[int]":
+        if len(request.prompt or request.content or "") <= _LONG:
+            return await self._run(model, _token_ids, model, request)
+        async with self._long:
+            return await self._run(model, _token_ids, model, request)
 
     async def detokenize(self, request: DetokenizeRequest) -> bytes:
         """The text of tokens."""
