@@ -10,6 +10,8 @@ from server.errors import InvalidRequestError
 
 # Beyond any conversation, list of texts, array of token ids or JSON schema.
 MAX_CONTAINERS = 65_536
+# An object of many is read in one go, which takes a microsecond for each of them.
+MAX_NAMES = 65_536
 MAX_STRINGS = 131_072
 MAX_VALUES = 524_288
 
@@ -21,9 +23,12 @@ _VALUE_BYTES = 40
 
 @dataclass(frozen=True)
 class JsonSize:
-    """Arrays and objects, texts and names, and values of any kind in a text, or more of them."""
+    """How many there are in a text, or more: arrays and objects, names in objects, texts and names together,
+    and values of any kind.
+    """
 
     num_containers: int
+    num_names: int
     num_strings: int
     num_values: int
 
@@ -51,6 +56,7 @@ def checked_size(written: bytes) -> JsonSize:
     _check("texts and names", num_quotes // 2, MAX_STRINGS)
     size = _size(b'"'.join(bare.split(b'"')[::2]), num_quotes)
     _check("arrays and objects", size.num_containers, MAX_CONTAINERS)
+    _check("names", size.num_names, MAX_NAMES)
     _check("values", size.num_values, MAX_VALUES)
     return size
 
@@ -58,12 +64,13 @@ def checked_size(written: bytes) -> JsonSize:
 def _size(text: bytes, num_quotes: int) -> JsonSize:
     num_containers = text.count(b"[") + text.count(b"{")
     # Each value but the first of a container stands after a comma.
-    return JsonSize(num_containers, num_quotes // 2, text.count(b",") + num_containers)
+    return JsonSize(num_containers, text.count(b":"), num_quotes // 2, text.count(b",") + num_containers)
 
 
 def _is_fine(size: JsonSize) -> bool:
     return (
         size.num_containers <= MAX_CONTAINERS
+        and size.num_names <= MAX_NAMES
         and size.num_strings <= MAX_STRINGS
         and size.num_values <= MAX_VALUES
     )

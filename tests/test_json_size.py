@@ -40,6 +40,7 @@ def test_nothing_is_missed_and_what_stands_in_texts_is_none(document: object, is
     num_strings = sum(isinstance(value, str) for value in found)
     assert size.num_containers == sum(isinstance(value, list | dict) for value in found)
     assert size.num_strings == num_strings
+    assert size.num_names == sum(len(value) for value in found if isinstance(value, dict))
     assert size.num_values >= len(found) - num_strings - 1
 
 
@@ -49,6 +50,7 @@ def test_nothing_is_missed_and_what_stands_in_texts_is_none(document: object, is
         (b"[" * 100_000, "100000 arrays and objects"),
         (b"[" + b",".join([b"{}"] * 70_000) + b"]", "70001 arrays and objects"),
         (b"[" + b",".join([b'""'] * 300_000) + b"]", "300000 texts and names"),
+        (b"{" + b",".join([b'"":1'] * 70_000) + b"}", "70000 names"),
         (b"[" + b",".join([b"1"] * 1_100_000) + b"]", "1100000 values"),
         (b'"' * 1_000_000, "500000 texts and names"),
     ],
