@@ -114,6 +114,7 @@ class Connection(H11Protocol):
         if self._is_refused:
             return
         super().data_received(data)
+        self._read_on()
         self._watch_head()
         self._note_turn()
 
@@ -182,6 +183,16 @@ class Connection(H11Protocol):
             message = "The server needs the connections of slow clients for others."
             self._refuse(OverloadedError(message, retry_after=_RETRY_SECONDS))
         self.transport.abort()
+
+    def _read_on(self) -> None:
+        """Hear it when a client leaves that has sent more than the request which is being answered.
+
+        uvicorn reads nothing then, and would answer to nobody. What came early waits, up to a head's size.
+        """
+        if self.flow.read_paused and self.conn.their_state is h11.DONE:
+            ahead, _ = self.conn.trailing_data
+            if len(ahead) <= self._limits.max_head_bytes:
+                self.flow.resume_reading()
 
     def _ask(self) -> None:
         self.transport.write(self.conn.send_nothing() or b"")

@@ -78,6 +78,33 @@ def test_who_is_gone_is_found_out(
     wait_until(lambda: len(engine.aborted) == 1)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "more", [b"x", b"\r\n", MODELS, request(), b"GET / HTTP/1.1\r\nhost: " + b"x" * 9000]
+)
+def test_who_is_gone_is_found_out_also_behind_what_was_sent_ahead(
+    serve: Serve, engine: ScriptedEngine, stream: bool, more: bytes
+) -> None:
+    address = serve()
+    engine.hold_after = int(stream)
+    with connection(address) as opened:
+        opened.sendall(request(stream=stream) + more)
+        wait_until(lambda: bool(engine.running))
+    wait_until(lambda: len(engine.aborted) == 1)
+
+
+def test_no_more_is_taken_ahead_than_a_head_may_have(serve: Serve, engine: ScriptedEngine) -> None:
+    address = serve()
+    engine.hold_after = 0
+    with connection(address) as opened:
+        opened.sendall(request())
+        wait_until(lambda: bool(engine.running))
+        opened.settimeout(1)
+        with pytest.raises(TimeoutError):
+            opened.sendall(b"x" * 2**26)
+        engine.hold_after = None
+
+
 def test_requests_sent_ahead_are_all_answered(serve: Serve) -> None:
     with asked(serve(), request() + MODELS + request()) as opened:
         received = read_to_end(opened)
