@@ -47,6 +47,7 @@ class Watchdog:
         self._cpu_at_turn = 0.0
         self._num_in_turn = 0
         self._num_silent = 0
+        self._num_deaf = 0
         self._num_stopped = 0
         self._num_still = 0
         self._is_traced = False
@@ -54,7 +55,7 @@ class Watchdog:
     def heard(self, pulse: Pulse) -> None:
         """It has answered."""
         self._pulse = pulse
-        self._num_silent = 0
+        self._num_silent = self._num_deaf = 0
 
     def tick(self, sample: ProcessSample | None) -> None:
         """A tick has passed; `sample` is what the system tells of the process, if it tells anything."""
@@ -63,9 +64,13 @@ class Watchdog:
         self._is_traced = sample is not None and bool(sample.states & _TRACED)
         if self._is_traced:
             # Whoever debugs an engine wants to find it afterwards.
-            self._num_stopped = self._num_silent = self._num_still = self._num_in_turn = 0
+            self._num_stopped = self._num_silent = self._num_deaf = 0
+            self._num_still = self._num_in_turn = 0
             return
         self._num_silent += 1
+        # Nothing in it runs, although it was asked something.
+        is_deaf = sample is not None and bool(sample.states) and not sample.states & _AT_WORK
+        self._num_deaf = self._num_deaf + 1 if is_deaf else 0
         is_stopped = sample is not None and bool(sample.states) and sample.states <= _STOPPED
         self._num_stopped = self._num_stopped + 1 if is_stopped else 0
         used = 0.0 if sample is None or self._last is None else sample.cpu_seconds - self._last.cpu_seconds
@@ -87,7 +92,7 @@ class Watchdog:
         limits, seconds = self._limits, self._limits.tick_seconds
         if self._num_stopped >= limits.stopped:
             return "its process is stopped"
-        if self._num_silent >= self._most_silent:
+        if self._is_silent:
             return f"it has given no sign for {self._num_silent * seconds:.0f} s"
         if self._num_still >= limits.still:
             return f"nothing has moved in it for {self._num_still * seconds:.0f} s"
@@ -96,13 +101,11 @@ class Watchdog:
         return None
 
     @property
-    def _most_silent(self) -> int:
-        """Ticks without an answer, after which there will be none."""
+    def _is_silent(self) -> bool:
+        """Whether there has been no answer for so long that there will be none."""
         if self._pulse is None:
-            return self._limits.first_answer
-        states = frozenset[str]() if self._last is None else self._last.states
-        at_work = not states or bool(states & _AT_WORK)
-        return self._limits.silent_at_work if at_work else self._limits.silent
+            return self._num_silent >= self._limits.first_answer
+        return self._num_deaf >= self._limits.silent or self._num_silent >= self._limits.silent_at_work
 
     @property
     def _spent(self) -> float:

@@ -128,6 +128,14 @@ def test_no_answer_is_a_hang_sooner_where_nothing_runs(states: str, most: int) -
     assert watched.tick(states=states, answers=False) is not None
 
 
+def test_one_that_works_now_and_then_is_not_deaf() -> None:
+    watched = Watched()
+    watched.tick(busy=False)
+    for _ in range(8):
+        assert watched.tick(states="R", answers=False) is None
+        assert watched.tick(LIMITS.silent - 1, states="S", answers=False) is None
+
+
 def test_a_process_that_still_begins_has_more_time_but_not_without_end() -> None:
     watched = Watched()
     assert watched.tick(LIMITS.first_answer - 1, answers=False) is None
