@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from server.llama.gguf_reader import HeaderError, Scalar, Value, shown
 
 _TENSOR_SIZE = 1 << 24
-_POSITIONS = 1 << 31
+_POSITIONS = (1 << 32) - 1
 # Counts under an architecture's name, with the most that any model has of each, and some room. More than
 # 512 layers are too many for llama.cpp itself (LLAMA_MAX_LAYERS).
 _MOST = {
