@@ -88,8 +88,9 @@ def test_who_is_gone_is_found_out_also_behind_what_was_sent_ahead(
     address = serve()
     engine.hold_after = int(stream)
     with connection(address) as opened:
-        opened.sendall(request(stream=stream) + more)
+        opened.sendall(request(stream=stream))
         wait_until(lambda: bool(engine.running))
+        opened.sendall(more)
     wait_until(lambda: len(engine.aborted) == 1)
 
 
