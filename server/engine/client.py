@@ -20,6 +20,7 @@ from server.errors import (
     CaravanError,
     ConstraintFailedError,
     EngineFailedError,
+    InvalidRequestError,
     MemoryShortError,
     OverloadedError,
 )
@@ -167,8 +168,11 @@ class AsyncEngine:
                 child.send(messages.Abort(request.id))
 
     def check_room(self, owner: str, weight: float, num_choices: int) -> None:
-        """Raise OverloadedError where so many choices would not be taken now."""
+        """Raise OverloadedError where so many choices would not be taken now, InvalidRequestError if never."""
         self._queue.capacity = self._capacity
+        if num_choices > self._capacity:
+            message = f"The request asks for {num_choices} choices; at most {self._capacity} are taken at once."
+            raise InvalidRequestError(message, param="n", code="too_many_choices")
         if not self._queue.has_room(owner, amount=num_choices, weight=weight):
             raise _overloaded()
 

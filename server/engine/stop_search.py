@@ -11,9 +11,12 @@ _MAX_SPACE = 64
 
 
 class _Stage(Enum):
-    """OPENING: thoughts may begin. BEGINNING: the answer may begin as calls do. FRAMED: up to a mark."""
+    """OPENING: thoughts may begin. BETWEEN: they have ended; empty lines follow, which clients do not see.
+    BEGINNING: the answer may begin as calls do. FRAMED: up to a mark.
+    """
 
     OPENING = "opening"
+    BETWEEN = "between"
     BEGINNING = "beginning"
     FRAMED = "framed"
     CONTENT = "content"
@@ -83,6 +86,8 @@ class StopSearch:
         match self._stage:
             case _Stage.OPENING:
                 return self._open(is_last=is_last)
+            case _Stage.BETWEEN:
+                return self._pass_empty_lines(is_last=is_last)
             case _Stage.BEGINNING:
                 return self._begin(is_last=is_last)
             case _Stage.FRAMED:
@@ -101,6 +106,12 @@ class StopSearch:
             self._stage = self._answer_stage()
         return ""
 
+    def _pass_empty_lines(self, *, is_last: bool) -> str:
+        begun = self._held.lstrip(_WHITESPACE)
+        if begun or is_last or len(self._held) > _MAX_SPACE:
+            self._stage = self._answer_stage()
+        return self._let_go(self._held.rfind("\n", 0, len(self._held) - len(begun)) + 1)
+
     def _begin(self, *, is_last: bool) -> str:
         begun = self._held.lstrip(_WHITESPACE)
         verdict = self._layout.begins.stands_in(begun) if self._layout.begins else False
@@ -115,7 +126,7 @@ class StopSearch:
         if at < 0:
             tail = 0 if is_last else _longest_beginning(self._held, (self._frame_end,))
             return self._let_go(len(self._held) - tail)
-        self._stage = self._answer_stage() if self._is_thought else _Stage.CONTENT
+        self._stage = _Stage.BETWEEN if self._is_thought else _Stage.CONTENT
         self._is_thought = False
         return self._let_go(at + len(self._frame_end))
 

@@ -17,7 +17,7 @@ from server.engine.config import EngineConfig
 from server.engine.outputs import FinishReason, TokenOutput
 from server.engine.params import GenerationRequest
 from server.engine.watchdog import WatchLimits
-from server.errors import EngineFailedError, EngineUnavailableError, OverloadedError
+from server.errors import EngineFailedError, EngineUnavailableError, InvalidRequestError, OverloadedError
 from tests.conftest import TinyModels
 from tests.engine.harness import request
 
@@ -260,6 +260,11 @@ def test_a_full_queue_refuses_the_next_and_nobody_else(tiny_models: TinyModels) 
             with pytest.raises(OverloadedError) as caught:
                 await collect(engine, request("late", range(20)))
             assert caught.value.retry_after
+            with pytest.raises(OverloadedError):
+                engine.check_room("", 1.0, 3)
+            with pytest.raises(InvalidRequestError, match="at most 3") as never:
+                engine.check_room("", 1.0, 4)
+            assert never.value.param == "n"
             assert all(outputs[-1].finish_reason for outputs in await asyncio.gather(*running))
             await collect(engine, request("later", range(20)))
         finally:

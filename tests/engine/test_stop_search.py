@@ -48,6 +48,13 @@ def passed(
         ("<think>a</think>b", "k>", None, THINK, None),
         ("<think>#", "#", None, THINK, None),
         ("<th", "<th", None, THINK, ""),
+        # The empty lines behind them, which no client sees.
+        ("<think>a</think>\n\nb\nc", "\n", None, THINK, "<think>a</think>\n\nb"),
+        ("<think>a</think> \nb c", " ", None, THINK, "<think>a</think> \nb"),
+        ("<think>a</think>\n b c", " b", None, THINK, "<think>a</think>\n"),
+        ("<think>a</think>\n\n", "\n", None, THINK, None),
+        ("<think>a</think>\n#b", "\n#", None, THINK, None),
+        (f"<think>a</think>\n{CALL}\n", "\n", TOOLS, THINK, None),
         # Calls behind a marker.
         (f"Hi {CALL}", "#", TOOLS, None, None),
         (f"Hi# {CALL}", "#", TOOLS, None, "Hi"),
