@@ -168,10 +168,10 @@ class AsyncEngine:
                 child.send(messages.Abort(request.id))
 
     def check_room(self, owner: str, weight: float, num_choices: int) -> None:
-        """Raise OverloadedError where so many choices would not be taken now, InvalidRequestError if never."""
+        """Raise OverloadedError where so many would not be taken now, InvalidRequestError where never."""
         self._queue.capacity = self._capacity
         if num_choices > self._capacity:
-            message = f"The request asks for {num_choices} choices; at most {self._capacity} are taken at once."
+            message = f"The request asks for {num_choices} choices; {self._capacity} are taken at most."
             raise InvalidRequestError(message, param="n", code="too_many_choices")
         if not self._queue.has_room(owner, amount=num_choices, weight=weight):
             raise _overloaded()

@@ -262,7 +262,7 @@ def test_a_full_queue_refuses_the_next_and_nobody_else(tiny_models: TinyModels) 
             assert caught.value.retry_after
             with pytest.raises(OverloadedError):
                 engine.check_room("", 1.0, 3)
-            with pytest.raises(InvalidRequestError, match="at most 3") as never:
+            with pytest.raises(InvalidRequestError, match="3 are taken at most") as never:
                 engine.check_room("", 1.0, 4)
             assert never.value.param == "n"
             assert all(outputs[-1].finish_reason for outputs in await asyncio.gather(*running))
