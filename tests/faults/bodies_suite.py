@@ -23,8 +23,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 _ROUNDS = int(os.environ.get("BODIES_ROUNDS", "3"))
 _CLIENTS = int(os.environ.get("BODIES_CLIENTS", "8"))
 _NAMES = list(filter(None, os.environ.get("BODIES_SHAPES", "").split(","))) or list(SHAPES)
-# Beyond what others wait while nobody does anything; the machine may be a shared one.
-_MOST_SECONDS = 0.3
+# Beyond what others wait while nobody does anything; and so many times that, where others use the machine.
+_MOST_SECONDS, _MOST_TIMES = 0.3, 6
 _MEGABYTE = 2**20
 
 
@@ -43,7 +43,8 @@ def test_nobody_waits_long_for_the_sake_of_a_body(tiny_options: tuple[str, ...])
                 worst[f"{name}, admitted"] = _tried(server, crowd, name, admitted)
         crowd.seen.assert_unharmed()
         assert not server.has_ended
-        assert {name: gap for name, gap in worst.items() if gap > usual + _MOST_SECONDS} == {}
+        most = max(usual + _MOST_SECONDS, usual * _MOST_TIMES)
+        assert {name: gap for name, gap in worst.items() if gap > most} == {}
 
 
 def _tried(server: ServerProcess, crowd: Bystanders, name: str, body: bytes) -> float:
