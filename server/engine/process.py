@@ -33,6 +33,7 @@ from server.llama.batch import Batch
 from server.llama.context import Context, ContextError, DecodeStatus, NotGenerativeError
 from server.llama.gguf_header import HeaderError
 from server.llama.model import Model, ModelLoadError
+from server.llama.tokenizer_trial import try_tokenizer
 
 log = logging.getLogger(__name__)
 
@@ -179,6 +180,7 @@ def _serve(start: _Start, config: EngineConfig) -> None:
         use_extra_buffers=config.use_extra_buffers,
         opened=lambda: connection.send(messages.Opened()),
     )
+    try_tokenizer(model)
     try:
         context = Context(
             model,

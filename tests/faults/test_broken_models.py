@@ -9,8 +9,10 @@ import gguf
 import httpx
 import pytest
 
+from tests import tiny_model
 from tests.faults.bystanders import bystanders
 from tests.faults.process import server_process
+from tests.tiny_vocab import vocabulary_size
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")
 
@@ -47,6 +49,43 @@ def _damaged(tiny: Path, folder: Path) -> dict[str, str]:
         (folder / f"{name}.gguf").write_bytes(broken)
         told[name] = reason
     return told
+
+
+def _write_with_few_bytes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that loads and computes, over whose vocabulary llama.cpp ends the process that reads a text."""
+
+    def add_vocabulary(writer: gguf.GGUFWriter) -> None:
+        tokens = ["<unk>", "<s>", "</s>", "▁", *map(chr, range(ord("a"), ord("z") + 1))]
+        tokens += [f"zz{number}" for number in range(vocabulary_size() - len(tokens))]
+        special = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
+        writer.add_tokenizer_model("llama")
+        writer.add_token_list(tokens)
+        writer.add_token_types([*special, *[gguf.TokenType.NORMAL] * (len(tokens) - len(special))])
+        writer.add_token_scores([-float(number) for number in range(len(tokens))])
+        writer.add_bos_token_id(1)
+        writer.add_eos_token_id(2)
+
+    monkeypatch.setattr(tiny_model, "add_vocabulary", add_vocabulary)
+    tiny_model.write_tiny_model(path, "qwen2")
+
+
+def test_a_vocabulary_over_which_llama_cpp_dies_is_refused_when_it_is_loaded(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "tiny.gguf").write_bytes(tiny.read_bytes())
+    _write_with_few_bytes(folder / "few.gguf", monkeypatch)
+    options = ("--models-dir", str(folder), "--context-size", "2048", "--threads", "1")
+    with server_process(*options) as server:
+        with bystanders(server.address, "tiny") as crowd:
+            for path, field in (("/tokenize", "prompt"), ("/v1/completions", "prompt")):
+                body = {"model": "few", field: "abc 😀", "max_tokens": 2}
+                answer = httpx.post(f"{server.address}{path}", json=body, timeout=60)
+                assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_unavailable")
+            crowd.wait_for(2)
+        crowd.seen.assert_unharmed()
+        assert not server.has_ended
 
 
 def test_each_is_told_in_one_line_and_the_others_are_served(tiny: Path, tmp_path: Path) -> None:
