@@ -55,7 +55,7 @@ class ModelOptions(BaseModel):
         allow_inf_nan=False,
         description="How long a request may wait for its turn before it gets a 503. 0: as long as it takes.",
     )
-    threads: int = Field(default=0, ge=0, description="Compute threads. 0: one per usable core.")
+    threads: int = Field(default=0, ge=0, le=512, description="Compute threads. 0: one per usable core.")
     sampling_threads: PositiveInt = Field(
         default=1, description="Threads that draw the tokens of a step. More pay where cores are idle then."
     )

@@ -72,6 +72,8 @@ def operator_key(token: str) -> Key:
 def read(path: Path) -> tuple[Key, ...]:
     """The keys of a file; none where there is no file. Raises KeyFileError."""
     try:
+        if path.exists() and not path.is_file():
+            raise KeyFileError(f"cannot read {path}: it is no plain file")
         keys = TypeAdapter(_File).validate_json(path.read_bytes()).keys
     except FileNotFoundError:
         return ()
@@ -141,8 +143,10 @@ def _may_exist(path: Path) -> bool:
 def _changing(path: Path) -> Iterator[None]:
     """One change at a time, so that none brings back a key that another has just revoked.
 
-    The file with the lock stays: it tells that there have been keys, even when theirs has been deleted.
+    The file with the lock stays: it tells that there have been keys, even when theirs has been deleted. Where
+    the first one cannot be made, it does not.
     """
+    is_first = not have_been(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(_lock_path(path), os.O_RDWR | os.O_CREAT, 0o600)
@@ -150,7 +154,12 @@ def _changing(path: Path) -> Iterator[None]:
         raise KeyFileError(f"cannot write {_lock_path(path)}: {error.strerror}") from error
     with os.fdopen(descriptor, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        except BaseException:
+            if is_first and not _may_exist(path):
+                _lock_path(path).unlink(missing_ok=True)
+            raise
 
 
 def _write(path: Path, keys: Sequence[Key]) -> None:

@@ -98,7 +98,8 @@ def _of_folder(folder: Path, known: set[Path], taken: set[str]) -> Iterator[tupl
     """
     if not folder.is_dir():
         raise CatalogError(f"no such folder: {folder}")
-    files = [path for path in sorted(first_parts(folder.rglob("*.gguf"))) if path.resolve() not in known]
+    paths = filter(_can_be_named, sorted(first_parts(folder.rglob("*.gguf"))))
+    files = [path for path in paths if path.resolve() not in known]
     sound = [header for path in files if (header := _sound(path)) is not None]
     counts = Counter(model_stem(header.path) for header in sound)
     for header in sound:
@@ -106,6 +107,17 @@ def _of_folder(folder: Path, known: set[Path], taken: set[str]) -> Iterator[tupl
         if counts[name] > 1 or name in taken:
             name = header.path.relative_to(folder).with_name(name).as_posix()
         yield name, header
+
+
+def _can_be_named(path: Path) -> bool:
+    """Whether a file has a name that clients can send, and is no link that leads back to itself."""
+    try:
+        str(path).encode()
+        path.resolve()
+    except (OSError, RuntimeError, UnicodeEncodeError) as error:
+        log.warning("passed over: %s: %s", ascii(str(path)), error)
+        return False
+    return True
 
 
 def _sound(path: Path) -> GgufHeader | None:

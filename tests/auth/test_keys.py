@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import math
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -179,3 +180,29 @@ def test_the_operators_own_key_is_an_administrators() -> None:
     assert found is not None
     assert found.role == "admin"
     assert ring.find("other") is None
+
+
+def test_a_first_key_that_cannot_be_written_closes_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = KeyRing(path, anonymous="before keys")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", full)
+        with pytest.raises(KeyFileError, match="No space left"):
+            keys.add(path, name="a", role="user")
+    assert ring.is_open()
+    assert not list(path.parent.iterdir())
+    keys.add(path, name="a", role="user")
+    assert not ring.is_open()
+
+
+def test_a_pipe_is_no_file_of_keys(path: Path) -> None:
+    """Reading one would wait for ever for somebody who writes."""
+    path.parent.mkdir()
+    os.mkfifo(path)
+    with pytest.raises(KeyFileError, match="no plain file"):
+        keys.read(path)

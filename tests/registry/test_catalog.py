@@ -1,6 +1,7 @@
 """Which models a server has, and what is read from their files."""
 
 import asyncio
+import os
 import shutil
 from pathlib import Path
 
@@ -185,3 +186,13 @@ def test_the_operator_may_say_how_calls_are_written(tiny_models: TinyModels) -> 
     model.close()
     with pytest.raises(CatalogError, match=r"there is no tool_format 'mistal'; there are .*mistral"):
         quiet_offers(Settings(model=tiny_models["qwen2"], tool_format="mistal"))
+
+
+def test_files_that_nobody_could_name_are_passed_over(
+    tiny_models: TinyModels, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copy(tiny_models["qwen2"], tmp_path / "good.gguf")
+    shutil.copy(tiny_models["qwen2"], os.fsencode(tmp_path) + b"/bad\xff.gguf")
+    (tmp_path / "loop.gguf").symlink_to(tmp_path / "loop.gguf")
+    assert names(quiet_offers(Settings(models_dir=tmp_path))) == ["good"]
+    assert caplog.text.count("passed over") == 2
