@@ -192,7 +192,7 @@ def test_files_that_nobody_could_name_are_passed_over(
     tiny_models: TinyModels, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copy(tiny_models["qwen2"], tmp_path / "good.gguf")
-    shutil.copy(tiny_models["qwen2"], os.fsencode(tmp_path) + b"/bad\xff.gguf")
+    shutil.copy(tiny_models["qwen2"], tmp_path / os.fsdecode(b"bad\xff.gguf"))
     (tmp_path / "loop.gguf").symlink_to(tmp_path / "loop.gguf")
     assert names(quiet_offers(Settings(models_dir=tmp_path))) == ["good"]
     assert caplog.text.count("passed over") == 2
