@@ -2,9 +2,11 @@
 
 import json
 import logging
+import sys
 from typing import Any
 
 from server import record
+from server.log_writer import LogWriter
 from server.plain_text import plain_line
 
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -15,7 +17,7 @@ def configure(level: str, form: str) -> None:
 
     llama.cpp's lines and uvicorn's come the same way.
     """
-    handler = logging.StreamHandler()
+    handler = LogWriter(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter(TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
