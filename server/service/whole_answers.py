@@ -50,8 +50,8 @@ def whole_answer(
 def _filled(document: bytes, gap: bytes, fillings: Iterable[bytes]) -> bytes:
     """The document with a filling in the place of each gap."""
     first, *others = document.split(gap)
-    # One for each choice, but for a chat's prompt, which is told once.
-    filled = [part for pair in zip(fillings, others, strict=False) for part in pair]
+    # One for each choice, but for a chat's prompt, which is told once. None is written that has no gap.
+    filled = [filling + other for other, filling in zip(others, fillings, strict=False)]
     return b"".join((first, *filled))
 
 

@@ -1,7 +1,9 @@
 """Long answers: written in pieces they are what they are in one piece."""
 
 import json
+import math
 from array import array
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -69,6 +71,15 @@ def test_log_probabilities_in_pieces_are_the_same(
     whole, pieces = (whole_answer(asked, choices, USAGE, None, few=limit) for limit in (1000, few))
     assert json.loads(pieces) == json.loads(whole)
     assert b'"top_logprobs"' in whole
+
+
+def test_a_prompt_that_is_told_too_begins_without_a_number() -> None:
+    first = TokenLogprob(97, math.nan, (), ())
+    choices = [replace(choice(0, 0), told=Told((first, *entries(9)), tuple(range(10))))]
+    asked = TextShape(IDENTITY, writer=WRITER, prompt_writer=None, with_token_ids=True)
+    whole, pieces = (whole_answer(asked, choices, USAGE, None, few=limit) for limit in (1000, 3))
+    assert json.loads(pieces) == json.loads(whole)
+    assert json.loads(pieces)["choices"][0]["logprobs"]["token_logprobs"][0] is None
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 9])
