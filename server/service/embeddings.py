@@ -22,6 +22,8 @@ from server.threads import in_busy_thread, in_thread
 
 # Of all inputs together: they go to the engine in one message.
 _MAX_TOKENS = 1_048_576
+# Characters, or token ids, of all inputs together that are read in a few milliseconds.
+_LONG = 65_536
 # Vectors that are written in a few milliseconds.
 _FEW = 16
 
@@ -36,7 +38,9 @@ class EmbeddingService:
         """The JSON of the answer; cancelling it aborts the work in the engine."""
         async with self._registry.holding(request.model) as model:
             pooling = _pooling(request, model.engine.traits)
-            inputs = await in_thread(_inputs, model, request, limiter=turn(model.threads))
+            async with turn(model.threads):
+                read = in_busy_thread if _size(request) > _LONG else in_thread
+                inputs = await read(_inputs, model, request)
             num_tokens = sum(map(len, inputs))
             who = caller.current()
             if who.allowance is not None:
@@ -79,6 +83,12 @@ def _pooling(request: EmbeddingRequest, traits: ModelTraits) -> Pooling:
         message = "'pooling' 'cls' is not supported by this model: its first token does not see the others."
         raise UnsupportedParameterError(message, param="pooling")
     return Pooling(request.pooling or traits.pooling)
+
+
+def _size(request: EmbeddingRequest) -> int:
+    if isinstance(request.input, str):
+        return len(request.input)
+    return sum(1 if isinstance(given, int) else len(given) for given in request.input)
 
 
 def _inputs(model: LoadedModel, request: EmbeddingRequest) -> tuple[tuple[int, ...], ...]:
