@@ -3,9 +3,19 @@
 import math
 from collections.abc import Sequence
 
+import msgspec
+
 from schemas import logprobs as wire
 from server.engine.outputs import TokenLogprob
 from server.loaded_model import TextVocab
+
+
+class RankedToken(msgspec.Struct):
+    """`schemas.logprobs.PromptLogprob`, made and written in a tenth of the time."""
+
+    logprob: float
+    rank: int
+    decoded_token: str
 
 
 class LogprobWriter:
@@ -13,6 +23,7 @@ class LogprobWriter:
 
     def __init__(self, vocab: TextVocab) -> None:
         self._vocab = vocab
+        self._labels: dict[int, str] = {}
 
     def chat(self, entries: Sequence[TokenLogprob]) -> wire.ChatLogprobs:
         """In the shape of chat completions, in which the token that ended the text is left out."""
@@ -22,7 +33,7 @@ class LogprobWriter:
     def text(self, entries: Sequence[TokenLogprob]) -> wire.TextLogprobs:
         """In the shape of text completions, which has it: clients count on one for each drawn token."""
         return wire.TextLogprobs(
-            tokens=[token_label(self._vocab, entry.token_id) for entry in entries],
+            tokens=[self._label(entry.token_id) for entry in entries],
             token_logprobs=[None if math.isnan(entry.logprob) else entry.logprob for entry in entries],
             top_logprobs=[self._top(entry) for entry in entries],
             text_offset=[entry.offset for entry in entries],
@@ -30,27 +41,44 @@ class LogprobWriter:
 
     def prompt(self, entries: Sequence[TokenLogprob]) -> wire.PromptLogprobs:
         """Of a prompt, in vLLM's shape, from those of its second token on."""
-        return [None, *(self._ranked(entry) for entry in entries)]
+        return [
+            None,
+            *(
+                {
+                    token_id: wire.PromptLogprob(
+                        logprob=one.logprob, rank=one.rank, decoded_token=one.decoded_token
+                    )
+                    for token_id, one in self.ranked(entry).items()
+                }
+                for entry in entries
+            ),
+        ]
 
-    def _ranked(self, entry: TokenLogprob) -> dict[str, wire.PromptLogprob]:
+    def ranked(self, entry: TokenLogprob) -> dict[str, RankedToken]:
+        """A token of a prompt and the likeliest in its place, by their ids."""
         likeliest = enumerate(zip(entry.top_ids, entry.top_logprobs, strict=True), 1)
-        ranked = {token_id: (logprob, rank) for rank, (token_id, logprob) in likeliest}
-        ranked.setdefault(entry.token_id, (entry.logprob, entry.rank))
-        return {
-            str(token_id): wire.PromptLogprob(
-                logprob=logprob, rank=rank, decoded_token=token_label(self._vocab, token_id)
-            )
-            for token_id, (logprob, rank) in ranked.items()
+        ranked = {
+            str(token_id): RankedToken(logprob, rank, self._label(token_id))
+            for rank, (token_id, logprob) in likeliest
         }
+        if (key := str(entry.token_id)) not in ranked:
+            ranked[key] = RankedToken(entry.logprob, entry.rank, self._label(entry.token_id))
+        return ranked
+
+    def _label(self, token_id: int) -> str:
+        label = self._labels.get(token_id)
+        if label is None:
+            label = self._labels[token_id] = token_label(self._vocab, token_id)
+        return label
 
     def _content(self, entry: TokenLogprob) -> wire.TokenLogprob:
         return wire.TokenLogprob(
-            token=token_label(self._vocab, entry.token_id),
+            token=self._label(entry.token_id),
             logprob=entry.logprob,
             bytes=_bytes(self._vocab, entry.token_id),
             top_logprobs=[
                 wire.TopLogprob(
-                    token=token_label(self._vocab, token_id),
+                    token=self._label(token_id),
                     logprob=logprob,
                     bytes=_bytes(self._vocab, token_id),
                 )
@@ -67,7 +95,7 @@ class LogprobWriter:
         top: dict[str, float] = {}
         for token_id, logprob in zip(ids, logprobs, strict=True):
             # Of several tokens that read alike, the likeliest comes first.
-            top.setdefault(token_label(self._vocab, token_id), logprob)
+            top.setdefault(self._label(token_id), logprob)
         return top
 
 

@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import msgspec
-from pydantic import TypeAdapter
 
 from schemas.common import Usage
 from schemas.debug import Debug
-from schemas.logprobs import PromptLogprobs
 from server.engine.outputs import TokenLogprob
 from server.service.choices import FinishedChoice, Shape
 from server.service.logprobs import LogprobWriter
@@ -26,7 +24,6 @@ _NO_CHAT = b'"logprobs":{"content":[]'
 _NO_TEXT = b'"logprobs":{"tokens":[],"token_logprobs":[],"top_logprobs":[],"text_offset":[]}'
 _NO_PROMPT = b'"prompt_logprobs":[null]'
 _COLUMNS = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
-_PROMPT: TypeAdapter[PromptLogprobs] = TypeAdapter(PromptLogprobs)
 
 
 def whole_answer(
@@ -82,6 +79,5 @@ def _text(writer: LogprobWriter, slices: Iterator[_Entries]) -> bytes:
 
 
 def _prompt(writer: LogprobWriter, slices: Iterator[_Entries]) -> bytes:
-    # Each begins with the null of a first token.
-    written = (_PROMPT.dump_json(writer.prompt(entries))[len(b"[null") : -1] for entries in slices)
-    return b'"prompt_logprobs":[null%b]' % b"".join(written)
+    written = (msgspec.json.encode(list(map(writer.ranked, entries)))[1:-1] for entries in slices)
+    return b'"prompt_logprobs":[%b]' % b",".join((b"null", *filter(None, written)))
