@@ -14,12 +14,14 @@ class ModelOptions(BaseModel):
     context_size: int = Field(
         default=0,
         ge=0,
+        le=2**27,
         description="Most tokens of one prompt and its answer. 0: the model's training length, up to 8192, "
         "less where memory is short.",
     )
     kv_cells: int = Field(
         default=0,
         ge=0,
+        le=2**30,
         description="Tokens that all sequences together may keep in memory. 0: 8192, or the context size; "
         "less where memory is short.",
     )

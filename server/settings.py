@@ -64,6 +64,13 @@ def _named(hosts: list[str]) -> list[str]:
     return hosts
 
 
+def _sendable(secret: SecretStr) -> SecretStr:
+    """A key that a client can put into a header."""
+    if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
+        raise ValueError("a key has letters, digits and signs of ASCII alone, and no spaces within")
+    return secret
+
+
 def _exact(origins: list[str]) -> list[str]:
     """Origins as browsers write them: no path, no slash at the end."""
     for origin in origins:
@@ -78,7 +85,7 @@ Items = Annotated[list[str], BeforeValidator(_items)]
 Hosts = Annotated[Items, AfterValidator(_named)]
 Origins = Annotated[Items, AfterValidator(_exact)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
-Secret = Annotated[SecretStr, BeforeValidator(_stripped), Field(min_length=1)]
+Secret = Annotated[SecretStr, BeforeValidator(_stripped), Field(min_length=1), AfterValidator(_sendable)]
 Tables = Annotated[list[ModelSettings], BeforeValidator(_tables)]
 
 

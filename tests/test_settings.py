@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from pydantic import SecretStr, ValidationError
 from typer.exceptions import TyperException
 
 from server.cli.errors import CommandError
@@ -219,3 +220,9 @@ def test_models_of_a_file_are_loaded_at_the_start_where_it_says_so(
     settings = read_settings(["--config", str(file)])
     assert not settings.serves_single
     assert settings.loads_at_start is at_start
+
+
+@pytest.mark.parametrize("key", ["a\nb", "a b", "k\u00e9y", "a\x00"])
+def test_a_key_that_no_client_could_send_is_refused(key: str) -> None:
+    with pytest.raises(ValidationError, match="api_key"):
+        Settings(api_key=SecretStr(key))

@@ -71,6 +71,8 @@ class Vocab:
             if count >= 0:
                 token_ids = array("i")
                 token_ids.frombytes(memoryview(buffer).cast("B")[: count * token_ids.itemsize])
+                if count and min(token_ids) < 0:
+                    raise ValueError("the model has no token for a part of it")
                 return token_ids
             if -count <= room:
                 raise RuntimeError(f"llama_tokenize failed with {count}")
