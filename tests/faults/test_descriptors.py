@@ -2,8 +2,10 @@
 
 import contextlib
 import resource
+import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -38,6 +40,17 @@ def test_where_files_are_short_idle_connections_make_room_and_the_log_is_short(
         wait_until(lambda: asks(server.address) == 200)
 
 
+def _is_read_to_its_end(opened: socket.socket) -> bool:
+    received = b""
+    while b"data: [DONE]" not in received:
+        data = opened.recv(1 << 16)
+        if not data:
+            return False
+        received = received[-100:] + data
+    opened.close()
+    return True
+
+
 def test_where_all_files_are_at_work_newcomers_wait_until_there_are_some(
     tiny_options: tuple[str, ...],
 ) -> None:
@@ -51,14 +64,10 @@ def test_where_all_files_are_at_work_newcomers_wait_until_there_are_some(
             resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (open_descriptors(server.pid), most))
             late = stack.enter_context(client(server.address))
             late.sendall(request(max_tokens=1))
-            # The streams go on, and when one of them ends there is a place.
-            for opened in streams:
-                received = b""
-                while b"data: [DONE]" not in received:
-                    data = opened.recv(1 << 16)
-                    assert data
-                    received = received[-100:] + data
-                opened.close()
+            # The streams go on, and when one of them ends there is a place. One that nobody reads would make
+            # room, so all are read at once.
+            with ThreadPoolExecutor(len(streams)) as readers:
+                assert list(readers.map(_is_read_to_its_end, streams)) == [True] * len(streams)
             assert read_answer(late).status == 200
         assert server.output.count(_SHORT) <= 1
 
