@@ -16,6 +16,7 @@ import pytest
 
 from server import serving as serving_module
 from tests.conftest import TinyModels
+from tests.faults.process import child_pids
 from tests.live_server import wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -42,16 +43,6 @@ def serving(*options: str) -> Generator[tuple[subprocess.Popen[str], str], None,
             yield process, shown
         finally:
             process.kill()
-
-
-def child_pids(pid: int) -> list[int]:
-    """Processes whose parent is `pid`."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(folder.name))
-    return found
 
 
 def is_running(pid: int) -> bool:

@@ -12,9 +12,10 @@ import pytest
 
 from server.service.responses.store import Limits, ResponseStore
 from tests.conftest import TinyModels
+from tests.faults.process import child_pids
 from tests.live_server import wait_until
 from tests.net.raw import connection, head
-from tests.test_cli import PATIENCE, ROOT, child_pids, is_running, serving
+from tests.test_cli import PATIENCE, ROOT, is_running, serving
 
 RESPONSES = "/responses"
 

@@ -37,8 +37,6 @@ def _short(pattern: str) -> str:
 
 def _set_without_nul(found: re.Match[str]) -> str:
     text = found[0]
-    if text.startswith("[^"):
-        return rf"[^\x00{text[2:]}" if not text.startswith("[^]") else rf"[^\]\x00{text[3:]}"
     if text.startswith("[") or text[:2] in (r"\p", r"\P"):
         return rf"[{text}&&[^\x00]]"
     return text

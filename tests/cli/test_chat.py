@@ -17,8 +17,9 @@ from server.cli.chat.client import ChatClient, ChatError, Piece, _pieces
 from server.cli.chat.conversation import Conversation
 from tests.conftest import TinyModels
 from tests.fakes_web import loaded_model, registry_over
+from tests.faults.process import child_pids
 from tests.live_server import live_server, wait_until
-from tests.test_cli import child_pids, is_running
+from tests.test_cli import is_running
 
 ROOT = Path(__file__).parents[2]
 # Runs Python with its arguments as the leader of a session, so that Ctrl-C on its terminal is a signal to it.

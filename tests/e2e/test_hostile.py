@@ -6,7 +6,6 @@ import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +17,7 @@ from server.resident import RESIDENT_ID
 from server.service.constraints.compiler import COMPILE_SECONDS
 from server.settings import Settings
 from tests.e2e.hostile_constraints import ALL
+from tests.faults.process import resident_bytes
 from tests.live_server import engine_of, live_server
 
 NUM_CLIENTS = 8
@@ -79,12 +79,6 @@ def served() -> Generator[Served, None, None]:
         yield Served(engine_of(registry, RESIDENT_ID), client)
 
 
-def resident_bytes(*pids: int | str) -> int:
-    """Memory of processes that is in use now."""
-    lines = (line for pid in pids for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
-
-
 def fault_of(answer: httpx.Response, fields: dict[str, Any], seconds: float) -> str | None:
     """What is wrong with how a request ended."""
     (name,) = fields
@@ -103,8 +97,8 @@ def fault_of(answer: httpx.Response, fields: dict[str, Any], seconds: float) -> 
 
 
 def test_hostile_constraints_are_refused_or_bounded_beside_a_stream(served: Served) -> None:
-    pids = ("self", served.engine.pid or 0)
-    before, stream = resident_bytes(*pids), Stream(served)
+    pids: tuple[int | str, int | str] = ("self", served.engine.pid or 0)
+    before, stream = sum(map(resident_bytes, pids)), Stream(served)
     stream.start()
 
     def judged(number: int) -> str | None:
@@ -126,5 +120,5 @@ def test_hostile_constraints_are_refused_or_bounded_beside_a_stream(served: Serv
     assert set(stream.reasons) == {"length"}
     assert stream.faults == []
     assert (served.engine.pid, served.engine.num_restarts) == (pids[1], 0)
-    assert resident_bytes(*pids) - before < MAX_GROWTH
+    assert sum(map(resident_bytes, pids)) - before < MAX_GROWTH
     assert served.ask({"guided_choice": ["alive"]}).json()["choices"][0]["text"] == "alive"

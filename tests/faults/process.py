@@ -143,7 +143,7 @@ def command_line(pid: int) -> str:
         return ""
 
 
-def resident_bytes(pid: int) -> int:
+def resident_bytes(pid: int | str) -> int:
     """Memory of a process that is in use now."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))

@@ -65,32 +65,21 @@ def test_the_answer_may_take_long(serve: Serve, engine: ScriptedEngine, stream: 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("has_said_so", [False, True])
-def test_who_is_gone_is_found_out(
-    serve: Serve, engine: ScriptedEngine, stream: bool, has_said_so: bool
-) -> None:
-    address = serve()
-    engine.hold_after = int(stream)
-    with connection(address) as opened:
-        opened.sendall(request(stream=stream))
-        wait_until(lambda: bool(engine.running))
-        if has_said_so:
-            opened.shutdown(socket.SHUT_WR)
-    wait_until(lambda: len(engine.aborted) == 1)
-
-
-@pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    "more", [b"x", b"\r\n", MODELS, request(), b"GET / HTTP/1.1\r\nhost: " + b"x" * 9000]
+    "more", [b"", b"x", b"\r\n", MODELS, request(), b"GET / HTTP/1.1\r\nhost: " + b"x" * 9000]
 )
-def test_who_is_gone_is_found_out_also_behind_what_was_sent_ahead(
-    serve: Serve, engine: ScriptedEngine, stream: bool, more: bytes
+def test_who_is_gone_is_found_out(
+    serve: Serve, engine: ScriptedEngine, stream: bool, has_said_so: bool, more: bytes
 ) -> None:
+    """Also behind what was sent ahead."""
     address = serve()
     engine.hold_after = int(stream)
     with connection(address) as opened:
         opened.sendall(request(stream=stream))
         wait_until(lambda: bool(engine.running))
         opened.sendall(more)
+        if has_said_so:
+            opened.shutdown(socket.SHUT_WR)
     wait_until(lambda: len(engine.aborted) == 1)
 
 
