@@ -19,7 +19,6 @@ _GAPS = (0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3
 _LENGTHS = tuple(2.0**power for power in range(18))
 
 _MAX_NAMES = 100
-_IGNORED = "ignored_fields"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +29,23 @@ class EngineReading:
     stats: EngineStats
     num_restarts: int
     pid: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What of all series somebody may see: those of `models` (None means all), and, where it is `of_server`,
+    those that are about no one model but about everybody's requests.
+    """
+
+    models: Collection[str] | None = None
+    of_server: bool = True
+
+    def has(self, labels: Mapping[str, str]) -> bool:
+        """Whether a sample with these labels is among them."""
+        model = labels.get("model")
+        if not model:
+            return self.of_server
+        return self.models is None or model in self.models
 
 
 class Metrics:
@@ -71,12 +87,14 @@ class Metrics:
             "http_requests", "Requests answered.", ("method", "route", "status")
         )
         self.http_errors = self._counter("http_errors", "Errors told to clients.", ("code",))
-        self.ignored_fields = self._counter(_IGNORED, "Fields of requests that had no effect.", ("field",))
+        self.ignored_fields = self._counter(
+            "ignored_fields", "Fields of requests that had no effect.", ("field",)
+        )
         self._ignored_names: set[str] = set()
 
-    def count_error(self, code: str | None) -> None:
+    def count_error(self, code: str) -> None:
         """Count an error that a client was told."""
-        self.http_errors.labels(code or "unknown").inc()
+        self.http_errors.labels(code).inc()
 
     def count_ignored(self, name: str) -> bool:
         """Count a field that had no effect; whether it is the first of its name.
@@ -89,14 +107,14 @@ class Metrics:
         self.ignored_fields.labels(name if name in self._ignored_names else "other").inc()
         return is_new
 
-    def render(self, accept: str, models: Collection[str] | None, *, with_names: bool) -> tuple[bytes, str]:
-        """The series of these models, or of all, in the text format that `accept` (an HTTP header) prefers,
-        and its content type. `with_names` adds the names that clients have given to fields.
+    def render(self, accept: str, view: View) -> tuple[bytes, str]:
+        """What `view` has of the series, in the text format that `accept` (an HTTP header) prefers, and its
+        content type.
         """
         for reading in self._engines():
             self._begin(reading.model)
         encode, content_type = choose_encoder(accept)
-        return encode(_Shown(self._registry, models, with_names=with_names)), content_type
+        return encode(_Shown(self._registry, view)), content_type
 
     def _begin(self, model: str) -> None:
         """Show a model's series from zero on: what appears with its first value has no rate."""
@@ -131,27 +149,20 @@ _COUNTERS = {
 
 
 class _Shown(Collector):
-    """What of a registry may be shown: samples of these `models` or of none at all."""
+    """What a view has of a registry."""
 
-    def __init__(
-        self, registry: CollectorRegistry, models: Collection[str] | None, *, with_names: bool
-    ) -> None:
+    def __init__(self, registry: CollectorRegistry, view: View) -> None:
         self._registry = registry
-        self._models = models
-        self._hidden = set() if with_names else {f"caravan_{_IGNORED}"}
+        self._view = view
 
     def collect(self) -> Iterator[Metric]:
         """The families (prometheus_client's protocol)."""
         for family in self._registry.collect():
-            if family.name in self._hidden:
-                continue
-            if self._models is not None:
-                family.samples = [sample for sample in family.samples if self._may_show(sample.labels)]
-            yield family
-
-    def _may_show(self, labels: Mapping[str, str]) -> bool:
-        model = labels.get("model", "")
-        return not model or self._models is None or model in self._models
+            shown = [sample for sample in family.samples if self._view.has(sample.labels)]
+            # A family of which all is hidden is not even named.
+            if shown or not family.samples:
+                family.samples = shown
+                yield family
 
 
 class _EngineCollector(Collector):

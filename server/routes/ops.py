@@ -7,7 +7,9 @@ from fastapi.responses import PlainTextResponse
 
 from schemas.ops import Health, Readiness, ServerStatus
 from server import caller
-from server.registry import may_use
+from server.caller import Caller
+from server.metrics import View
+from server.registry import ModelRegistry, may_use
 from server.routes.deps import AdminOnly, UseServices
 
 router = APIRouter(tags=["operations"])
@@ -36,16 +38,15 @@ async def status(services: UseServices) -> ServerStatus:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request, services: UseServices) -> Response:
-    """All series, in Prometheus' text format or OpenMetrics', whichever is asked for.
-
-    A key that may use some models is told of these alone, and the names of fields that had no effect are an
-    administrator's to see: clients have made them up.
-    """
-    who = caller.current()
-    models = None
-    if who.models is not None:
-        models = {offer.id for offer in services.registry.offers if may_use(offer)}
-    body, content_type = services.metrics.render(
-        request.headers.get("accept", ""), models, with_names=who.is_admin or not who.id
-    )
+    """All series, in Prometheus' text format or OpenMetrics', whichever is asked for."""
+    view = _view(caller.current(), services.registry)
+    body, content_type = services.metrics.render(request.headers.get("accept", ""), view)
     return Response(body, media_type=content_type)
+
+
+def _view(who: Caller, registry: ModelRegistry) -> View:
+    """What a caller may see: the series of the models that it may use; and those about everybody's requests,
+    whose labels have words that clients have chosen, where it is an administrator or there are no keys.
+    """
+    models = None if who.models is None else {offer.id for offer in registry.offers if may_use(offer)}
+    return View(models=models, of_server=who.is_admin or not who.id)

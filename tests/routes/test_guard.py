@@ -135,7 +135,7 @@ def test_a_key_for_some_models_does_not_see_the_others(guarded: TestClient, bear
 
 
 def test_metrics_tell_a_key_of_its_models_alone(guarded: TestClient, bearer: Bearer) -> None:
-    """And no user's key of names that others have given to fields."""
+    """And no user's key of what all keys have sent together, nor of names that others gave to fields."""
     names = {
         "other": bearer("alice", models=["other"]),
         "own": bearer("bob", models=["org/other-name"]),
@@ -143,10 +143,26 @@ def test_metrics_tell_a_key_of_its_models_alone(guarded: TestClient, bearer: Bea
         "root": bearer("root", role="admin"),
     }
     guarded.post(CHAT, json={**BODY, "a_word_of_bobs": 1}, headers=names["own"])
+    guarded.post(CHAT, json={**BODY, "temperature": -1}, headers=names["own"])
     told = {name: guarded.get("/metrics", headers=headers).text for name, headers in names.items()}
     assert {name for name, text in told.items() if 'model="fake"' in text} == {"own", "all", "root"}
     assert {name for name, text in told.items() if "a_word_of_bobs" in text} == {"root"}
-    assert all("caravan_http_requests_total{" in text for text in told.values())
+    series = {name: set(re.findall(r"^(caravan_\w+?){(.*)} ", text, re.M)) for name, text in told.items()}
+    assert series["other"] == set()
+    assert all('model="fake"' in labels for name in ("own", "all") for _, labels in series[name])
+    of_server = {name for name, labels in series["root"] if 'model="fake"' not in labels}
+    assert of_server == {
+        "caravan_http_requests_total",
+        "caravan_http_requests_created",
+        "caravan_http_errors_total",
+        "caravan_http_errors_created",
+        "caravan_ignored_fields_total",
+        "caravan_ignored_fields_created",
+        "caravan_memory_bytes",
+    }
+    assert not any(
+        name.removesuffix("_total") in told["all"] for name in of_server - {"caravan_memory_bytes"}
+    )
     status = guarded.get("/status", headers=bearer("some", role="admin", models=["other"])).json()
     assert status["models"] == []
 
@@ -256,7 +272,7 @@ def test_requests_refused_at_the_door_are_counted_where_they_knocked(
         guarded.get(f"/v1/models/{number}")
         guarded.get(f"/v1/nothing/{number}")
         guarded.request(f"NOTHING{number}", CHAT)
-    told = guarded.get("/metrics", headers=alice).text
+    told = guarded.get("/metrics", headers=bearer("root", role="admin")).text
     counts = dict(re.findall(r"^caravan_http_requests_total{(.+)} (\d+)", told, re.MULTILINE))
     assert counts == {
         f'method="POST",route="{CHAT}",status="200"': "1",

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from server.metrics import Metrics
+from server.metrics import Metrics, View
 from server.record import RequestRecord
 from server.settings import Settings
 from tests.fakes_web import ScriptedEngine
@@ -126,7 +126,7 @@ def test_the_counter_tells_only_so_many_names_apart(client: TestClient) -> None:
     metrics = Metrics()
     for number in range(1000):
         RequestRecord(metrics=metrics).ignore([f"name{number}"])
-    text = metrics.render("", None, with_names=True)[0].decode()
+    text = metrics.render("", View())[0].decode()
     assert text.count("caravan_ignored_fields_total{") == 101
     assert 'caravan_ignored_fields_total{field="other"} 900.0' in text
 
