@@ -27,7 +27,7 @@ def web_config(
     settings: Settings,
     *,
     max_connections: int,
-    count_error: Callable[[str | None], object],
+    count_error: Callable[[str], object],
     tls: ssl.SSLContext | None = None,
 ) -> WebConfig:
     """Serve `app` within the limits of the settings; `count_error` is told codes of what no route refused."""
@@ -47,6 +47,8 @@ def web_config(
         log_config=None,
         log_level="debug" if settings.log_level == "debug" else "warning",
         access_log=False,
+        # Whom a proxy speaks for, `server.routes.local_callers` reads, more strictly; nothing else asks.
+        proxy_headers=False,
         ws="none",
         ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds) + _DRAIN_SECONDS,

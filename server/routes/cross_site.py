@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.errors import PermissionDeniedError
 from server.routes.envelope import error_response
 from server.routes.hosts import KnownHosts, is_same_place
+from server.routes.local_callers import forwarded_hosts
 
 _FOREIGN = frozenset({"cross-site", "same-site"})
 _LONGEST = 100
@@ -71,15 +72,17 @@ class CrossSite:
             )
 
     def _check_host(self, headers: Headers) -> None:
-        # No browser leaves the name out.
-        host = headers.get("host", "")
-        if host and self._is_open() and not self._hosts.has(host):
-            name = _shown(host.rpartition(":")[0] or host)
-            raise PermissionDeniedError(
-                f"This server is not known by the name {name}, which a web page may have made point here. "
-                f"Its operator can add the name: --allowed-hosts {name}",
-                code="host_not_allowed",
-            )
+        if not self._is_open():
+            return
+        # No browser leaves the name out. A proxy on the way may have put its own in the place of it.
+        for host in (headers.get("host", ""), *forwarded_hosts(headers)):
+            if host and not self._hosts.has(host):
+                name = _shown(host.rpartition(":")[0] or host)
+                raise PermissionDeniedError(
+                    f"This server is not known by the name {name}, which a web page may have made point "
+                    f"here. Its operator can add the name: --allowed-hosts {name}",
+                    code="host_not_allowed",
+                )
 
 
 def _shown(text: str) -> str:

@@ -1,6 +1,5 @@
 """What routes are given, typed, so that nothing reads an untyped `app.state`."""
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from server.metrics import Metrics
 from server.registry import ModelRegistry
 from server.routes.body_budget import BodyBudget
 from server.routes.body_lanes import BodyLanes
+from server.routes.local_callers import is_local
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.embeddings import EmbeddingService
@@ -71,12 +71,7 @@ async def require_admin(request: Request) -> None:
         if not who.is_admin:
             raise PermissionDeniedError(f"The key '{who.name}' is not an administrator's.")
         return
-    host = "" if request.client is None else request.client.host
-    try:
-        is_local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_local = False
-    if not is_local or "origin" in request.headers:
+    if not is_local(request) or "origin" in request.headers:
         raise PermissionDeniedError("Without keys, this is for callers on the server's own machine.")
 
 

@@ -5,6 +5,8 @@ import re
 import socket
 from collections.abc import Sequence
 
+from server.routes.local_callers import is_loopback
+
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?", re.ASCII)
 _PORTS = {"http": 80, "https": 443}
 # By which containers call the machine that they run on.
@@ -82,15 +84,13 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _is_every_address(bound: str) -> bool:
-    return ipaddress.ip_address(bound).is_unspecified
-
-
-def _is_loopback(name: str) -> bool:
-    if not _is_address(name):
-        return False
+def _is_every_address(name: str) -> bool:
     address = ipaddress.ip_address(name)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
+    return address.is_unspecified
+
+
+def _is_loopback(name: str) -> bool:
     # Clients connect to 0.0.0.0 as if it were this machine.
-    return address.is_loopback or address.is_unspecified
+    return is_loopback(name) or (_is_address(name) and _is_every_address(name))

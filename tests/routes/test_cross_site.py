@@ -100,6 +100,18 @@ def test_a_name_that_was_made_to_point_here_is_refused() -> None:
         assert client.get("/ready", headers={"host": "probe.example"}).is_success
 
 
+def test_a_proxy_hides_no_name_that_was_made_to_point_at_it() -> None:
+    """It may call this server by a name of its own, and tells the browser's in a header."""
+    with app(allowed_hosts=["llm.example.org"]) as client:
+        for name in ("x_forwarded_host", "x_original_host"):
+            assert code(client, **{name: "rebound.example:3000"}) == "host_not_allowed"
+            assert code(client, **{name: "localhost:3000, rebound.example"}) == "host_not_allowed"
+            assert code(client, **{name: "llm.example.org"}) is None
+            assert code(client, **{name: "localhost:3000"}) is None
+        assert code(client, forwarded="for=127.0.0.1;host=rebound.example") == "host_not_allowed"
+        assert code(client, forwarded='for=127.0.0.1;host="localhost:3000"') is None
+
+
 def test_neighbours_of_a_server_that_lets_them_in_need_no_option() -> None:
     """By address, by the name of a container or of the network; a name of the public is listed or refused."""
     with app(host="0.0.0.0", allow_anonymous=True, allowed_hosts=["*.example.org"]) as client:
