@@ -4,12 +4,14 @@ from schemas.base import Schema
 
 
 class ErrorDetail(Schema):
-    """What went wrong; `param` is the path of the field at fault, such as `messages[1].content`."""
+    """What went wrong; `param` is the path of the field at fault, such as `messages[1].content`. Programs
+    decide by `code`.
+    """
 
     message: str
     type: str
     param: str | None
-    code: str | None
+    code: str
 
 
 class ErrorResponse(Schema):

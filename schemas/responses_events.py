@@ -144,7 +144,7 @@ class ErrorEvent(Schema):
 
     type: Literal["error"]
     sequence_number: int
-    code: str | None
+    code: str
     message: str
     param: str | None
 

@@ -3,7 +3,7 @@
 ::
 
     CaravanError
-    +-- InvalidRequestError            400 invalid_request_error
+    +-- InvalidRequestError            400 invalid_request   (mostly with a code that says more)
     |   +-- UnknownParameterError      400 unknown_parameter
     |   +-- UnsupportedParameterError  400 unsupported_parameter
     |   +-- ContextLengthError         400 context_length_exceeded
@@ -24,7 +24,7 @@
             +-- OverloadedError        503 overloaded         (the queue is full, or the wait in it too long)
             +-- MemoryShortError       503 insufficient_memory (too little is free for this request)
 
-Imports nothing, so that every layer may raise them.
+Clients decide by codes, so that no error is without one. Imports nothing, so that every layer may raise them.
 """
 
 
@@ -33,7 +33,7 @@ class CaravanError(Exception):
 
     status = 500
     type = "server_error"
-    code: str | None = None
+    code = "server_error"
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class InvalidRequestError(CaravanError):
 
     status = 400
     type = "invalid_request_error"
+    code = "invalid_request"
 
 
 class UnknownParameterError(InvalidRequestError):

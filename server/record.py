@@ -52,9 +52,9 @@ class RequestRecord:
         """Note that so many tokens of prompts are not to be paid for."""
         self._num_waived_tokens += num_prompt_tokens
 
-    def fail(self, code: str | None) -> None:
+    def fail(self, code: str) -> None:
         """Note the error that the client was told."""
-        self.error_code = code or "unknown"
+        self.error_code = code
         if self.metrics is not None:
             self.metrics.count_error(code)
 

@@ -26,6 +26,7 @@ from server.net.crowd import Crowd, State
 from server.net.last_words import LastWords
 from server.net.parser import MAX_HEADERS, Parser
 from server.routes.envelope import envelope
+from server.routes.security_headers import with_security
 
 # How long a client that was answered early may go on sending. Closing at once would reset the connection, and
 # with it what the client has not read yet.
@@ -57,7 +58,7 @@ class Connection(H11Protocol):
         self,
         limits: ConnectionLimits,
         crowd: Crowd,
-        count_error: Callable[[str | None], object],
+        count_error: Callable[[str], object],
         *,
         config: Config,
         server_state: ServerState,
@@ -270,13 +271,10 @@ class Connection(H11Protocol):
 
     def _answer(self, error: CaravanError) -> None:
         body = envelope(error).model_dump_json().encode()
-        headers = [
-            ("content-type", "application/json"),
-            ("content-length", str(len(body))),
-            ("connection", "close"),
-        ]
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         if error.retry_after is not None:
-            headers.append(("retry-after", str(error.retry_after)))
+            headers.append((b"retry-after", b"%d" % error.retry_after))
+        headers = with_security([*headers, (b"connection", b"close")])
         head = h11.Response(
             status_code=error.status, headers=headers, reason=HTTPStatus(error.status).phrase.encode()
         )

@@ -28,7 +28,8 @@ def unwrapped(body: bytes, encoding: str, limit: int) -> bytes:
             f"The content encoding '{encoding[:100]}' is not supported; '{ACCEPTED}' is, and so is none.",
         )
     if body.startswith(_OTHERS_MARKS):
-        raise InvalidRequestError("The body must be JSON in UTF-8; it begins as UTF-16 or UTF-32 does.")
+        message = "The body must be JSON in UTF-8; it begins as UTF-16 or UTF-32 does."
+        raise InvalidRequestError(message, code="invalid_json")
     return body.removeprefix(codecs.BOM_UTF8)
 
 
@@ -37,9 +38,11 @@ def _inflated(body: bytes, window: int, name: str, limit: int) -> bytes:
     try:
         plain = stream.decompress(body, limit + 1)
     except zlib.error as error:
-        raise InvalidRequestError(f"The body is not valid {name}: {error}.") from error
+        message = f"The body is not valid {name}: {error}."
+        raise InvalidRequestError(message, code="invalid_content_encoding") from error
     if len(plain) > limit:
         raise RequestTooLargeError(f"The body is larger than {limit} bytes when it is unpacked.")
     if not stream.eof or stream.unused_data:
-        raise InvalidRequestError(f"The body is not one whole stream of {name}.")
+        message = f"The body is not one whole stream of {name}."
+        raise InvalidRequestError(message, code="invalid_content_encoding")
     return plain

@@ -15,6 +15,7 @@ from server import record
 from server.errors import CaravanError, InvalidRequestError, MemoryShortError, ServerError
 from server.routes import signposts
 from server.routes.encoding import ACCEPTED
+from server.routes.security_headers import with_security
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ async def _answer_http(routes: Sequence[BaseRoute], request: Request, error: Exc
         message = f"Method not allowed: {where}. It takes {headers['Allow']}."
         shown = InvalidRequestError(message, code="method_not_allowed")
     else:
-        shown = InvalidRequestError(str(error.detail))
+        shown = InvalidRequestError(str(error.detail), code="invalid_http")
     return _response(shown, error.status_code, headers)
 
 
@@ -80,9 +81,11 @@ async def _answer_shortage(request: Request, _error: Exception) -> Response:
 async def _answer_fault(request: Request, error: Exception) -> Response:
     """A bug of ours: the log has the details, the client does not."""
     log.error("%s %s failed", request.method, signposts.shown(request.url.path), exc_info=error)
-    # Outside of the middleware that tells every other client its request's id.
-    headers = {"x-request-id": record.current().request_id}
-    return _response(ServerError("The server failed to answer this request."), ServerError.status, headers)
+    fault = ServerError("The server failed to answer this request.")
+    # Outside of the middleware that gives every other answer these.
+    response = _response(fault, fault.status, {"x-request-id": record.current().request_id})
+    response.raw_headers = with_security(response.raw_headers)
+    return response
 
 
 def error_response(error: CaravanError) -> Response:

@@ -20,6 +20,7 @@ from server.metrics import Metrics
 from server.panics import contained, is_panic
 from server.record import RequestRecord
 from server.routes.notices import listed
+from server.routes.security_headers import with_security
 from server.routes.signposts import shown
 from server.tracing import EndedRequest, Tracing
 
@@ -62,6 +63,7 @@ class Journal:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = with_security(message.get("headers", ()))
                 head = MutableHeaders(scope=message)
                 head["x-request-id"] = request_id
                 head.update({name: listed(items) for name, items in entry.notices.items() if items})

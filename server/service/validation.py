@@ -92,11 +92,12 @@ def _extras_around(schema: type[Schema], body: bytes, fault: ErrorDetails) -> It
 def _translate(schema: type[Schema], fault: ErrorDetails) -> InvalidRequestError:
     kind, param = fault["type"], joined([step for step in fault["loc"] if not _is_tag(step)])
     if kind == "json_invalid" and not fault["input"].strip():
-        return InvalidRequestError("The body is empty, and must be a JSON object.")
+        return InvalidRequestError("The body is empty, and must be a JSON object.", code="invalid_json")
     if kind == "json_invalid":
-        return InvalidRequestError(f"The body is not valid JSON: {fault['ctx']['error']}.")
+        message = f"The body is not valid JSON: {fault['ctx']['error']}."
+        return InvalidRequestError(message, code="invalid_json")
     if not param:
-        return InvalidRequestError("The body must be a JSON object.")
+        return InvalidRequestError("The body must be a JSON object.", code="invalid_type")
     if kind == "missing":
         message = f"'{param}' is required."
         return InvalidRequestError(message, param=param, code="missing_required_parameter")

@@ -14,7 +14,7 @@ from server.chat.rendering.call_text import CallText
 from server.chat.rendering.traits import Traits
 from server.chat.rendering.turns import Conversation
 from server.chat.template_source import TemplateSyntaxError
-from server.errors import EngineUnavailableError, InvalidRequestError, ServerError
+from server.errors import EngineUnavailableError, InvalidRequestError, ModelUnavailableError, ServerError
 from server.sharing.fair_lock import FairLock
 
 T = TypeVar("T")
@@ -137,7 +137,7 @@ class TemplateProcess:
     def _start(self) -> dict[str, Any]:
         """Start the process, and have it open the template."""
         if self._is_closed:
-            raise InvalidRequestError("The model is being unloaded.", param="model")
+            raise ModelUnavailableError("The model is being unloaded.", retry_after=_RETRY_SECONDS)
         self._running = _launched()
         opened = self._ask(self._first)
         if opened is not None and "fault" not in opened:

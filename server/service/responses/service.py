@@ -89,9 +89,11 @@ class ResponseService:
         held = self._held(response_id)
         row = held.response if held else await self._found(response_id, lambda s, o: s.get(o, response_id))
         if not row["background"]:
-            raise InvalidRequestError("Only a response that was made with 'background' can be cancelled.")
+            message = "Only a response that was made with 'background' can be cancelled."
+            raise InvalidRequestError(message, code="not_cancellable")
         if row["status"] in _RUNNING:
-            raise InvalidRequestError("The response is being made by another server.")
+            message = "The response is being made by another server."
+            raise InvalidRequestError(message, code="not_cancellable")
         return msgspec.json.encode(row)
 
     async def delete(self, response_id: str) -> DeletedResponse:
