@@ -138,8 +138,9 @@ class Decoding:
         is_ranked = fields.best_of is not None and num_drawn > 1
         settled = self._settled(fields, values, num_choices)
         if settled["max_tokens"] == 0 and not may_draw_nothing and fields.n_predict != 0:
-            name = settled.written("max_tokens")
-            raise _refusal(f"'{name}' must be at least 1, unless 'echo' or 'prompt_logprobs' is set.", name)
+            name, known = settled.written("max_tokens"), type(fields).model_fields
+            others = " or ".join(f"'{other}'" for other in ("echo", "prompt_logprobs") if other in known)
+            raise _refusal(f"'{name}' must be at least 1, unless {others} is set.", name)
         if fields.stream and is_ranked:
             raise _refusal(
                 "'best_of' and 'stream' do not go together: the best is known at the end.", "best_of"

@@ -97,11 +97,8 @@ class ResponseRun:
         """
         translation = self._read
         self._lease = await self._registry.acquire(self.request.model, is_patient=is_patient)
-        try:
+        with translation.rewording():
             self._prepared = await self._chat.prepare(translation.chat, self._lease.model, self.id)
-        except InvalidRequestError as error:
-            translation.reword(error)
-            raise
         record.current().rename(UNENFORCED, translation.named)
         if self._writer is None:
             params = self._prepared.plan.params
@@ -113,16 +110,14 @@ class ResponseRun:
             await self.prepare()
             return
         translation = self._read
-        try:
+        with translation.rewording():
             settled = await self._chat.outlook(translation.chat)
-        except InvalidRequestError as error:
-            translation.reword(error)
-            raise
         self._announce(settled.number("temperature"), settled.number("top_p"))
 
     async def open(self, seconds: float) -> None:
         """Start, and wait for the first output or `seconds`; a failure before that is raised here."""
-        await self._ready.generation.open(seconds)
+        with self._read.rewording():
+            await self._ready.generation.open(seconds)
 
     async def keep(self) -> None:
         """Store the response as one that is being made, unless the request forbids it."""
@@ -144,6 +139,8 @@ class ResponseRun:
                     yield together
             outcome = await self._completion()
         except CaravanError as error:
+            if isinstance(error, InvalidRequestError):
+                self._read.reword(error)
             self.error = error
             outcome = list(writer.fail(error))
         except Exception as error:

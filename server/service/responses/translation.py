@@ -1,7 +1,8 @@
 """A request of the Responses API as one for a chat, and errors about the second as errors about the first."""
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 from schemas.built_in_tools import BuiltInTool
@@ -44,7 +45,8 @@ _SAME = (
     | {"thinking_budget_tokens", "chat_template_kwargs"}
 ) - {"stream", *_LIMITS}
 
-_QUOTED = re.compile(r"'([^']+)'")
+# An apostrophe inside of a word opens nothing.
+_QUOTED = re.compile(r"(?<!\w)'([^']+)'(?!\w)")
 _MESSAGE = re.compile(r"(messages\[\d+\])(\.tool_calls\[\d+\])?(.*)")
 _RENAMED = (
     (re.compile(r"messages"), "input"),
@@ -65,8 +67,17 @@ class Translation:
     places: Mapping[str, str]
     limit: str
 
+    @contextlib.contextmanager
+    def rewording(self) -> Generator[None, None, None]:
+        """Have what refuses `chat` in this block speak of the request."""
+        try:
+            yield
+        except InvalidRequestError as error:
+            self.reword(error)
+            raise
+
     def reword(self, error: InvalidRequestError) -> None:
-        """Have an error about `chat` speak of the request."""
+        """Have an error about `chat` speak of the request; a second time changes nothing."""
         error.message = _QUOTED.sub(lambda quoted: f"'{self.named(quoted[1])}'", error.message)
         error.args = (error.message,)
         if error.param is not None:
@@ -88,7 +99,7 @@ class Translation:
 
 
 def translate(request: ResponseRequest, conversation: Conversation) -> Translation:
-    """The chat request; raises InvalidRequestError for two limits that differ."""
+    """The chat request; raises InvalidRequestError for limits that differ, or leave no answer."""
     limit = _limit(request)
     values = {name: getattr(request, name) for name in _SAME}
     values["messages"] = conversation.messages
@@ -105,8 +116,15 @@ def translate(request: ResponseRequest, conversation: Conversation) -> Translati
 
 
 def _limit(request: ResponseRequest) -> str:
-    """The name under which the request limits the tokens; one of them where it does not."""
+    """The name under which the request limits the tokens; one of them where it does not.
+
+    Nothing of a prompt is told here, so that no answer is empty.
+    """
     used = [name for name in _LIMITS if getattr(request, name) is not None]
+    for name in used:
+        if getattr(request, name) == 0:
+            message = f"'{name}' must be at least 1, or -1 for as many as there is room for."
+            raise InvalidRequestError(message, param=name, code="invalid_value")
     if len({getattr(request, name) for name in used}) > 1:
         message = f"'{used[0]}' and '{used[1]}' are two names of one parameter and differ."
         raise InvalidRequestError(message, param=used[1], code="invalid_value")
