@@ -151,6 +151,13 @@ class Settings(ModelOptions, BaseSettings):
         allow_inf_nan=False,
         description="How long a request waits for its model to load before it gets a 503.",
     )
+    model_stay_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Within so many seconds, a key may twice have models unloaded that other keys are using; "
+        "what it asks for then waits until nobody else has used one for so long. 0: no limit.",
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     cors_origins: Origins = Field(

@@ -8,6 +8,7 @@ import gguf
 import llama_cpp
 import pytest
 
+from tests.clock import Clock
 from tests.tiny_model import write_tiny_model
 
 
@@ -38,6 +39,12 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
 def _data_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What the person who runs the tests has downloaded, and their keys, are none of the tests' business."""
     os.environ["CARAVAN_DATA_DIR"] = str(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands at 0."""
+    return Clock()
 
 
 @pytest.fixture

@@ -68,7 +68,12 @@ def registry_of(settings: Settings) -> ModelRegistry:
     limits = Limits(
         max_loaded=settings.max_loaded, memory_budget=memory_budget(settings), gpu_budget=gpu_budget()
     )
-    return ModelRegistry(offers(settings), limits, load_wait_seconds=settings.load_wait_seconds)
+    return ModelRegistry(
+        offers(settings),
+        limits,
+        load_wait_seconds=settings.load_wait_seconds,
+        stay_seconds=settings.model_stay_seconds,
+    )
 
 
 def _single(settings: Settings) -> ModelSettings:
@@ -163,9 +168,10 @@ def _offer(
         preload=table.preload or table.pinned,
         pinned=table.pinned,
         operator_defaults=table.defaults,
+        public_texts=public_texts,
         estimate_need=functools.partial(need_of, config),
         make_engine=functools.partial(make_engine, config),
-        open=functools.partial(open_texts, path, name, table, public_texts),
+        open=functools.partial(open_texts, path, name, table),
         read_metadata=functools.partial(_read_metadata, path),
         read_context=_ContextReader(config, header),
         try_templates=functools.partial(tried, path, table.chat_template, table.tool_format),

@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import functools
 import itertools
 import math
 import time
@@ -9,6 +10,7 @@ import time
 from server.engine.sizing import Need
 from server.errors import CaravanError, ModelUnavailableError
 from server.loaded_model import LoadedModel
+from server.registry.eviction import Users
 from server.registry.lease import Lease
 from server.registry.offer import ModelOffer
 
@@ -32,10 +34,12 @@ class Entry:
     """The books over one model: who waits for it, who uses it, and how its last load ended.
 
     Only the registry changes them. `holds_room` from the time it may occupy memory until that is free again.
+    `asked_by` are the keys for which it is being loaded, the first of them first.
     """
 
-    def __init__(self, offer: ModelOffer) -> None:
+    def __init__(self, offer: ModelOffer, users: Users | None = None) -> None:
         self.offer = offer
+        self.users = users or Users()
         self.need = Need()
         self.model: LoadedModel | None = None
         self.loading: asyncio.Task[Exception | None] | None = None
@@ -46,7 +50,8 @@ class Entry:
         self.is_lost = False
         self.idle = asyncio.Event()
         self.idle.set()
-        self._waiting: list[asyncio.Future[Lease]] = []
+        self.asked_by: list[str] = []
+        self._waiting: list[tuple[str, asyncio.Future[Lease]]] = []
         self._backoff = _FIRST_BACKOFF
         self._retry_at: float | None = None
 
@@ -79,24 +84,34 @@ class Entry:
         """Whether unloading it would have to wait."""
         return self.num_users > 0 or self.model is None
 
-    def lease(self) -> Lease:
-        """A hold on the loaded model."""
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody waits for it, or it is to be there always."""
+        return self.offer.preload or any(not place.done() for _, place in self._waiting)
+
+    def lease(self, key: str) -> Lease:
+        """A hold on the loaded model, for a request of this key."""
         assert self.model is not None
         self.num_users += 1
+        self.users.begin(key)
         self.idle.clear()
         self.last_used = next(_clock)
-        return Lease(self.model, self._let_go)
+        return Lease(self.model, functools.partial(self._let_go, key))
 
-    def wait(self) -> asyncio.Future[Lease]:
-        """A place among those who get the model when it has been loaded."""
+    def wait(self, key: str) -> asyncio.Future[Lease]:
+        """A place among those who get the model when it has been loaded, for a request of this key."""
         place: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
+        self._waiting.append((key, place))
+        self.users.begin(key)
+        if key not in self.asked_by:
+            self.asked_by.append(key)
         return place
 
     def leave(self, place: asyncio.Future[Lease]) -> None:
         """Give a place up, and whatever has been handed out there."""
-        if place in self._waiting:
-            self._waiting.remove(place)
+        for waiting in [waiting for waiting in self._waiting if waiting[1] is place]:
+            self._waiting.remove(waiting)
+            self.users.end(waiting[0])
         if place.done() and not place.cancelled() and place.exception() is None:
             place.result().release()
 
@@ -106,8 +121,8 @@ class Entry:
         self.is_lost = False
         self._backoff, self._retry_at = _FIRST_BACKOFF, None
         self.last_used = next(_clock)
-        for place in self._take_waiting():
-            place.set_result(self.lease())
+        for key, place in self._take_waiting():
+            place.set_result(self.lease(key))
 
     def fail(self) -> None:
         """The load has failed; all who waited are told, and the next one has to wait."""
@@ -124,7 +139,7 @@ class Entry:
 
     def refuse(self, error: CaravanError) -> None:
         """Tell all who wait that it was in vain."""
-        for place in self._take_waiting():
+        for _, place in self._take_waiting():
             place.set_exception(error)
 
     @property
@@ -132,12 +147,15 @@ class Entry:
         """How long no load will be tried; 0 when it may be."""
         return 0 if self._retry_at is None else max(0, math.ceil(self._retry_at - time.monotonic()))
 
-    def _take_waiting(self) -> list[asyncio.Future[Lease]]:
-        places, self._waiting = [place for place in self._waiting if not place.done()], []
-        return places
+    def _take_waiting(self) -> list[tuple[str, asyncio.Future[Lease]]]:
+        taken, self._waiting = self._waiting, []
+        for key, _ in taken:
+            self.users.end(key)
+        return [(key, place) for key, place in taken if not place.done()]
 
-    def _let_go(self) -> None:
+    def _let_go(self, key: str) -> None:
         self.num_users -= 1
+        self.users.end(key)
         self.last_used = next(_clock)
         if self.num_users == 0:
             self.idle.set()

@@ -3,16 +3,18 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 
 from server import caller
 from server.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
 from server.loaded_model import LoadedModel
 from server.registry.entry import Entry, Status
+from server.registry.eviction import STAY_SECONDS, Clock, Evictions, NoRoomError, Users
 from server.registry.lease import Lease
 from server.registry.offer import ModelOffer
 from server.registry.opening import load
-from server.registry.room import Limits, Occupant, victims
+from server.registry.room import Limits, Occupant
 from server.threads import in_thread, to_the_end
 
 log = logging.getLogger(__name__)
@@ -20,8 +22,9 @@ log = logging.getLogger(__name__)
 # Advice to clients that waited in vain; a load takes seconds to minutes.
 _RETRY_SECONDS = 5
 LOAD_WAIT_SECONDS = 120.0
-# How often it is looked for what nobody asked for.
+# How often it is looked for what nobody asked for, and whether a model may be unloaded that others use.
 _KEEP_SECONDS = 1.0
+_LOOK_SECONDS = 0.2
 
 
 def may_use(offer: ModelOffer) -> bool:
@@ -29,15 +32,12 @@ def may_use(offer: ModelOffer) -> bool:
     return caller.current().may_use(offer.id, *offer.aliases)
 
 
-class NoRoomError(Exception):
-    """Pinned models leave too little memory for another."""
-
-
 class ModelRegistry:
     """All served models. Its methods belong to one event loop.
 
     A model that is to go takes no new request, and goes when its last one has ended: no stream is cut. Who
-    asks for it meanwhile waits for it to be loaded again.
+    asks for it meanwhile waits for it to be loaded again. A key that has lately had others' models unloaded
+    waits until theirs have not been used for `stay_seconds`.
     """
 
     def __init__(
@@ -46,12 +46,15 @@ class ModelRegistry:
         limits: Limits | None = None,
         *,
         load_wait_seconds: float = LOAD_WAIT_SECONDS,
+        stay_seconds: float = STAY_SECONDS,
+        clock: Clock = time.monotonic,
     ) -> None:
-        self._entries = [Entry(offer) for offer in offers]
+        self._entries = [Entry(offer, Users(stay_seconds, clock)) for offer in offers]
         self._by_name = {
             name: entry for entry in self._entries for name in (entry.offer.id, *entry.offer.aliases)
         }
         self._limits = limits or Limits()
+        self._evictions = Evictions(self._limits, stay_seconds=stay_seconds, clock=clock)
         self._load_wait_seconds = load_wait_seconds
         self._room = asyncio.Lock()
         self._checks: list[Callable[[LoadedModel], None]] = []
@@ -110,15 +113,15 @@ class ModelRegistry:
         Raises ModelNotFoundError, and ModelUnavailableError when the load fails or takes too long, which is
         nothing to the patient.
         """
-        entry = self._find(name)
+        entry, key = self._find(name), caller.current().id
         if entry.can_be_used:
-            return entry.lease()
+            return entry.lease(key)
         if self._is_closed:
             raise _closing()
         if entry.loading is None and entry.seconds_to_retry:
             raise entry.failure()
         self._loading(entry)
-        place = entry.wait()
+        place = entry.wait(key)
         try:
             await asyncio.wait([place], timeout=None if is_patient else self._load_wait_seconds)
         except asyncio.CancelledError:
@@ -195,9 +198,8 @@ class ModelRegistry:
             if entry.unloading is not None:
                 await asyncio.wait([entry.unloading])
             await self._estimate(entry)
-            async with self._room:
-                await self._make_room(entry)
-                entry.holds_room = True
+            if not await self._take_room(entry):
+                return None
             model = await self._checked(await load(entry.offer))
             entry.need = model.engine.need
             entry.succeed(model)
@@ -211,7 +213,7 @@ class ModelRegistry:
             entry.holds_room = False
             raise
         finally:
-            entry.loading = None
+            entry.loading, entry.asked_by = None, []
         return None
 
     async def _estimate(self, entry: Entry) -> None:
@@ -219,15 +221,26 @@ class ModelRegistry:
         if len(self._entries) > 1:
             entry.need = await in_thread(entry.offer.estimate_need)
 
-    async def _make_room(self, entry: Entry) -> None:
-        """Unload others until the limits allow `entry`; their requests end first. Raises NoRoomError."""
+    async def _take_room(self, entry: Entry) -> bool:
+        """Hold room for `entry`, waiting where others' models may not be unloaded for those who have asked;
+        False where nobody wants it any more. Raises NoRoomError.
+        """
+        while True:
+            async with self._room:
+                entry.holds_room = await self._make_room(entry)
+            if entry.holds_room or not entry.is_wanted:
+                return entry.holds_room
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _make_room(self, entry: Entry) -> bool:
+        """Unload others until the limits allow `entry`; their requests end first. False where none may go."""
         while True:
             holders = {known.offer.id: known for known in self._entries if known.holds_room}
-            leaving = victims(map(_occupant, holders.values()), entry.need, self._limits)
-            if leaving is None:
-                raise NoRoomError("pinned models leave too little memory for it")
+            users = {name: holder.users for name, holder in holders.items()}
+            occupants = map(_occupant, holders.values())
+            leaving = self._evictions.choose(occupants, entry.need, users, entry.asked_by)
             if not leaving:
-                return
+                return leaving is not None
             await asyncio.wait([self._unloading(holders[name]) for name in leaving])
 
     def _unloading(self, entry: Entry) -> asyncio.Task[None]:

@@ -23,7 +23,8 @@ class ModelOffer:
     `make_engine` makes an engine that has not started. `open` opens the file for the web side,
     `estimate_need` tells how much memory the model will take, and `read_metadata` what the file says
     of itself; of a file that cannot be read, nothing. `read_context` foresees how long texts may be, and
-    `try_templates` what the chat templates support. These five take time and belong into a thread.
+    `try_templates` what the chat templates support. These five take time and belong into a thread. Prompts
+    that begin with one of `public_texts` share it in memory.
     """
 
     id: str
@@ -32,6 +33,7 @@ class ModelOffer:
     preload: bool = False
     pinned: bool = False
     operator_defaults: Mapping[str, object] = field(default_factory=dict)
+    public_texts: tuple[str, ...] = ()
     estimate_need: Callable[[], Need]
     make_engine: Callable[[], TextEngine]
     open: Callable[[TextEngine], LoadedModel]

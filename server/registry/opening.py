@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 from server.chat.template_summary import TemplateSummary
@@ -35,10 +35,14 @@ async def load(offer: ModelOffer) -> LoadedModel:
         # The file's own fault says more than that of an engine that had to open the same file.
         model = await opening
         await starting
+        # Only an engine that has started has tried the tokenizer, over which llama.cpp can end its process.
+        public_prefixes = await in_thread(
+            prefix_ids, offer.public_texts, model.vocab, model.template, model.bos_text
+        )
     except BaseException:
         await to_the_end(_undo(engine, opening, starting))
         raise
-    return model
+    return dataclasses.replace(model, public_prefixes=public_prefixes)
 
 
 async def _opened(engine: TextEngine, starting: asyncio.Task[None]) -> None:
@@ -65,13 +69,9 @@ async def _undo(
         starting.exception()
 
 
-def open_texts(
-    path: Path, name: str, settings: ModelSettings, public_texts: Sequence[str], engine: TextEngine
-) -> LoadedModel:
-    """Open a model's file for its vocabulary and template; its weights are the engine's to load.
-
-    Prompts that begin with one of `public_texts` share it in memory. Raises HeaderError, ModelLoadError,
-    TemplateSyntaxError, or OSError over one of the files.
+def open_texts(path: Path, name: str, settings: ModelSettings, engine: TextEngine) -> LoadedModel:
+    """Open a model's file for its vocabulary and template; its weights are the engine's to load, and no text
+    is tokenized yet. Raises HeaderError, ModelLoadError, TemplateSyntaxError, or OSError over a file.
     """
     with contextlib.ExitStack() as undo:
         # llama.cpp would end this process over some of what is refused here.
@@ -94,7 +94,6 @@ def open_texts(
             bos_text=bos_text,
             metadata=model.metadata,
             operator_defaults=settings.defaults,
-            public_prefixes=prefix_ids(public_texts, vocab, templates.plain, bos_text),
             fingerprint=fingerprint(path, sources.plain + (sources.tools or ""), settings),
             close=undo.pop_all().close,
         )

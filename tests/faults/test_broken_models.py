@@ -76,8 +76,12 @@ def test_a_vocabulary_over_which_llama_cpp_dies_is_refused_when_it_is_loaded(
     folder.mkdir()
     (folder / "tiny.gguf").write_bytes(tiny.read_bytes())
     _write_with_few_bytes(folder / "few.gguf", monkeypatch)
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "public.txt").write_text("abc 😀", encoding="utf-8")
     options = ("--models-dir", str(folder), "--context-size", "2048", "--threads", "1")
-    with server_process(*options) as server:
+    prefixes = ("--public-prefixes", str(texts))
+    with server_process(*options, *prefixes) as server:
         with bystanders(server.address, "tiny") as crowd:
             for path, field in (("/tokenize", "prompt"), ("/v1/completions", "prompt")):
                 body = {"model": "few", field: "abc 😀", "max_tokens": 2}

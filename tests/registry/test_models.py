@@ -10,7 +10,7 @@ from server.errors import EngineUnavailableError, ModelNotFoundError, ModelUnava
 from server.loaded_model import LoadedModel
 from server.registry import Lease, Limits, ModelRegistry, Status
 from server.registry import entry as entry_module
-from server.registry.models import NoRoomError
+from server.registry.eviction import NoRoomError
 from tests.fakes_web import ScriptedEngine, loaded_model, offer_of, registry_over
 
 PATIENCE = 20

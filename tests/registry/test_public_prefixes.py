@@ -1,17 +1,21 @@
 """Which tokens may be shared among keys, of texts that the operator put into a folder."""
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from server.chat.template_source import CHATML
+from server.engine.child import EngineStartError
 from server.llama.model import Model
 from server.registry import CatalogError, offers
+from server.registry.opening import load
 from server.registry.public_prefixes import prefix_ids, read_texts
 from server.service.generation import num_public_tokens
 from server.settings import Settings
 from tests.conftest import TinyModels
-from tests.fakes_web import FakeVocab, local_template
+from tests.fakes_web import FakeVocab, ScriptedEngine, loaded_model, local_template, offer_of
 
 TEXT = "You are a clerk of the city of Paris"
 
@@ -30,6 +34,42 @@ def test_templates_that_refuse_or_hide_a_message_have_none_for_it() -> None:
     (_, only) = prefix_ids([TEXT], FakeVocab(), local_template(refusing), "")
     assert only == (257, *f"user\n{TEXT}".encode())
     assert len(prefix_ids([TEXT], FakeVocab(), local_template("nothing of it"), "")) == 1
+
+
+class WatchedVocab(FakeVocab):
+    """Tells whether a text has been read by it."""
+
+    has_read = False
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        self.has_read = True
+        return super().tokenize(text, add_special=add_special, parse_special=parse_special)
+
+
+def test_no_text_is_read_before_the_engine_has_tried_the_tokenizer() -> None:
+    """llama.cpp ends the process over some vocabularies: the engine's, in whose start they are tried."""
+    vocab, engine = WatchedVocab(), ScriptedEngine()
+    offer = replace(offer_of(loaded_model(engine, vocab=vocab)), public_texts=(TEXT,))
+
+    async def run() -> None:
+        engine.holds_start = True
+        loading = asyncio.create_task(load(offer))
+        for _ in range(50):
+            await asyncio.sleep(0.002)
+        assert not vocab.has_read
+        engine.holds_start = False
+        assert (await loading).public_prefixes[0] == tuple(TEXT.encode())
+
+    asyncio.run(run())
+
+
+def test_a_vocabulary_that_fails_its_trial_reads_no_text() -> None:
+    vocab, engine = WatchedVocab(), ScriptedEngine()
+    engine.start_failure = EngineStartError("the engine ended while loading")
+    offer = replace(offer_of(loaded_model(engine, vocab=vocab)), public_texts=(TEXT,))
+    with pytest.raises(EngineStartError):
+        asyncio.run(load(offer))
+    assert not vocab.has_read
 
 
 @pytest.mark.parametrize("architecture", ["qwen2", "llama"])
