@@ -1,5 +1,6 @@
 """One key that asks for model after model, where one fits: the other key keeps its own."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,13 +10,15 @@ import pytest
 from server.auth import keys
 from tests.faults.process import ServerProcess, server_process
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")
+
 TEXT = "/v1/completions"
 
 
-def ask(server: ServerProcess, token: str, model: str) -> httpx.Response:
+def ask(server: ServerProcess, token: str, model: str, patience: float = 60) -> httpx.Response:
     body = {"model": model, "prompt": "the", "max_tokens": 4, "temperature": 0, "ignore_eos": True}
     headers = {"Authorization": f"Bearer {token}"}
-    return httpx.post(server.address + TEXT, json=body, headers=headers, timeout=60)
+    return httpx.post(server.address + TEXT, json=body, headers=headers, timeout=patience)
 
 
 @pytest.mark.parametrize("stays", [True, False])
@@ -28,8 +31,8 @@ def test_a_key_that_cycles_through_models_keeps_nobody_from_theirs(
         (folder / f"{name}.gguf").hardlink_to(tiny)
     victim, cycler = (keys.add(tmp_path / "keys.json", name=name) for name in ("victim", "cycler"))
     options = ["--models-dir", str(folder), "--data-dir", str(tmp_path), "--max-loaded", "1"]
-    options += ["--context-size", "256", "--threads", "1", "--load-wait-seconds", "3"]
-    options += [] if stays else ["--model-stay-seconds", "0"]
+    options += ["--context-size", "256", "--threads", "1"]
+    options += ["--model-stay-seconds", "600" if stays else "0"]
     with server_process(*options) as server, ThreadPoolExecutor(1) as pool:
         first = ask(server, victim, "victims")
         assert first.status_code == 200
@@ -37,13 +40,11 @@ def test_a_key_that_cycles_through_models_keeps_nobody_from_theirs(
             assert ask(server, cycler, name).status_code == 200
             assert ask(server, victim, "victims").status_code == 200
         engine = server.engine_pid()
-        cycling = pool.submit(ask, server, cycler, "c")
-        while stays and not cycling.done():
+        if not stays:
+            assert ask(server, cycler, "c").status_code == 200
+            return
+        cycling = pool.submit(ask, server, cycler, "c", 5)
+        while not cycling.done():
             assert ask(server, victim, "victims").json()["choices"] == first.json()["choices"]
-        answer = cycling.result()
-        if stays:
-            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_unavailable")
-            assert int(answer.headers["retry-after"]) >= 1
-            assert server.engine_pid() == engine
-        else:
-            assert answer.status_code == 200
+        assert isinstance(cycling.exception(), httpx.ReadTimeout), "it waits"
+        assert server.engine_pid() == engine
