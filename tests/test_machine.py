@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.machine import available_memory, memory_limit, usable_cores
+from server.machine import available_memory, memory_limit, prefer_as_victim, usable_cores
 
 GIB = 1 << 30
 
@@ -87,3 +87,17 @@ def test_no_limits_of_version_1(tmp_path: Path) -> None:
 def test_this_machine_says_something_sensible() -> None:
     assert usable_cores() >= 1
     assert 0 <= available_memory() <= memory_limit()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("0", "500"), ("-1000", "-500"), ("700", "1000"), ("1000", "1000")]
+)
+def test_a_process_that_is_to_go_first_says_so(tmp_path: Path, before: str, after: str) -> None:
+    root = tree(tmp_path, proc__self__oom_score_adj=f"{before}\n")
+    prefer_as_victim(root)
+    assert (root / "proc/self/oom_score_adj").read_text() == after
+
+
+def test_where_no_process_is_chosen_nothing_is_said(tmp_path: Path) -> None:
+    prefer_as_victim(tmp_path)
+    assert list(tmp_path.iterdir()) == []

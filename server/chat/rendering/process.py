@@ -17,6 +17,7 @@ from server.chat.rendering.traits import Traits
 from server.chat.rendering.turns import Conversation
 from server.chat.template_source import TemplateSyntaxError
 from server.errors import InvalidRequestError
+from server.machine import prefer_as_victim
 
 _TOO_LONG = "The model's chat template takes too long over these messages."
 _TOO_MUCH = "The model's chat template takes too much memory over these messages."
@@ -25,6 +26,7 @@ _TOO_MUCH = "The model's chat template takes too much memory over these messages
 def main() -> None:
     """Serve one template."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prefer_as_victim()
     limits.bound_process()
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         first = frames.receive(connection)
