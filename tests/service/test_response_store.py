@@ -4,7 +4,6 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from server.service.responses import store as store_module
+from server.service.responses import store_clock
 from server.service.responses.database import is_locked
 from server.service.responses.store import Limits, LongHistoryError, MissingResponseError, ResponseStore
 
@@ -86,12 +86,12 @@ def test_what_nobody_uses_goes_and_what_is_gone_on_with_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = ResponseStore(tmp_path / "r.db", LIMITS)
-    start = time.time()
+    start = store_clock.look()
     for name in ("old", "used"):
         add(store, name)
-    monkeypatch.setattr(time, "time", lambda: start + 900)
+    monkeypatch.setattr(store_clock, "look", lambda: start._replace(uptime=start.uptime + 900))
     store.history("me", "used")
-    monkeypatch.setattr(time, "time", lambda: start + 1100)
+    monkeypatch.setattr(store_clock, "look", lambda: start._replace(uptime=start.uptime + 1100))
     add(store, "new")
     assert store.get("me", "used")
     with pytest.raises(MissingResponseError):

@@ -20,6 +20,11 @@ CREATE TABLE items (
     PRIMARY KEY (response_id, is_output, position));
 CREATE INDEX by_id ON items (id);
 """
+# One row: how the clocks stood when the store was last written to. An older server can do without.
+_CLOCK = """
+CREATE TABLE IF NOT EXISTS clock (
+    only INTEGER PRIMARY KEY CHECK (only = 0), boot TEXT NOT NULL, uptime REAL NOT NULL, wall REAL NOT NULL,
+    time REAL NOT NULL)"""
 # From the first version: nobody knew how much is whose.
 _UPGRADE = """
 ALTER TABLE responses ADD COLUMN num_bytes INTEGER NOT NULL DEFAULT 0;
@@ -66,6 +71,7 @@ def _set_up(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA secure_delete = ON")
     with transaction(db):
+        db.execute(_CLOCK)
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version not in range(_VERSION + 1):
             raise sqlite3.DatabaseError(f"the file has version {version}, not {_VERSION}")

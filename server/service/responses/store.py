@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import sqlite3
-import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, ParamSpec
 from server.service.responses.database import is_full, opened, transaction
 from server.service.responses.presence import Presence
 from server.service.responses.reserve import Reserve
+from server.service.responses.store_clock import StoreClock
 
 P = ParamSpec("P")
 
@@ -55,7 +55,7 @@ class LongHistoryError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Responses go when nobody has used them for `max_seconds`, or when all need more than `max_bytes`."""
+    """Responses go when nobody has used them for `max_seconds`, or all together need over `max_bytes`."""
 
     max_seconds: float
     max_bytes: int
@@ -84,6 +84,7 @@ class ResponseStore:
         except BaseException:
             self._presence.close()
             raise
+        self._clock = StoreClock(self._db, limits.max_seconds)
         if self._reserve is not None:
             self._reserve.fill()
         for row in self._db.execute("SELECT DISTINCT place FROM responses WHERE is_running").fetchall():
@@ -103,17 +104,11 @@ class ResponseStore:
         """Keep a response that is being made, and what it answers."""
         with transaction(self._db):
             self._make_room()
+            place, previous = self._presence.place, response["previous_response_id"]
             self._db.execute(
                 "INSERT INTO responses (id, owner, place, previous_id, is_running, used_at, body) "
                 "VALUES (?, ?, ?, ?, 1, ?, ?)",
-                (
-                    response["id"],
-                    owner,
-                    self._presence.place,
-                    response["previous_response_id"],
-                    time.time(),
-                    json.dumps(response),
-                ),
+                (response["id"], owner, place, previous, self._clock.now(), json.dumps(response)),
             )
             self._insert(response["id"], items, is_output=False)
             self._measure(response["id"])
@@ -189,7 +184,7 @@ class ResponseStore:
 
         Raises MissingResponseError for the first one that is not there, and LongHistoryError.
         """
-        names = {"id": response_id, "owner": owner, "deepest": MAX_CHAIN, "now": time.time()}
+        names = {"id": response_id, "owner": owner, "deepest": MAX_CHAIN, "now": self._clock.now()}
         chain = self._db.execute(_ANCESTORS, names).fetchall()
         if not chain or chain[0]["previous_id"] is not None:
             raise MissingResponseError(chain[0]["previous_id"] if chain else response_id)
@@ -275,7 +270,7 @@ class ResponseStore:
             log.warning("the store of responses takes no changes: %s", error)
 
     def _make_room(self) -> None:
-        oldest = time.time() - self._limits.max_seconds
+        oldest = self._clock.note() - self._limits.max_seconds
         self._db.execute("DELETE FROM responses WHERE used_at < ? AND NOT is_running", (oldest,))
         while self._num_bytes() > self._limits.max_bytes:
             most = self._db.execute(
