@@ -11,6 +11,7 @@ from server.engine.sequence import Sequence
 from server.engine.step_clock import StepClock
 from server.llama.batch import Batch
 from server.llama.context import DecodeStatus
+from server.llama.weights_watch import LookAtWeights, Weights
 
 
 class DecodeFailedError(Exception):
@@ -20,6 +21,7 @@ class DecodeFailedError(Exception):
 class Decoder:
     """Fills the batch, decodes it, books the result. What the decode returns is the truth about room.
 
+    What was computed with weights which may have been others meanwhile is not booked, but computed again.
     `finish_full` ends a sequence that is alone and still finds no room: its context is full.
     """
 
@@ -31,24 +33,31 @@ class Decoder:
         scheduler: Scheduler,
         clock: StepClock,
         finish_full: Callable[[Sequence], None],
+        look_at_weights: LookAtWeights,
     ) -> None:
         self._context = context
         self._kv_cache = kv_cache
         self._scheduler = scheduler
         self._clock = clock
         self._finish_full = finish_full
+        self._look_at_weights = look_at_weights
         self._batch = Batch(config.batch_size)
 
     def decode(self, work: list[Work]) -> list[Work]:
         """Compute the work, or what is left of it after shedding load.
 
-        Returns what of it has rows of logits, in their order. Raises DecodeFailedError.
+        Returns what of it has rows of logits, in their order. Raises DecodeFailedError and
+        WeightsChangedError.
         """
         while work:
             if not self._make_room(sum(item.num_tokens for item in work)):
                 work = self._shed(work)
                 continue
-            match self._run(work):
+            status = self._run(work)
+            if status is not DecodeStatus.NO_ROOM and self._look_at_weights() is Weights.SUSPECT:
+                self._undo(work)
+                return []
+            match status:
                 case DecodeStatus.OK:
                     return self._commit(work)
                 case DecodeStatus.FAILED:
@@ -73,6 +82,18 @@ class Decoder:
         if status is DecodeStatus.OK and any(item.num_tokens > 1 for item in work):
             self._clock.observe(self._batch.num_tokens, time.perf_counter() - started)
         return status
+
+    def _undo(self, work: list[Work]) -> None:
+        """Forget what a decode has left of work that is to be done again."""
+        if self._context.can_cut and not self._context.sliding_window:
+            for item in work:
+                assert item.sequence.seq_id is not None
+                self._context.truncate_sequence(item.sequence.seq_id, item.sequence.num_computed_tokens)
+            return
+        # What was there before the decode is there no longer.
+        while self._scheduler.running:
+            self._scheduler.preempt_one()
+        self._kv_cache.clear()
 
     def _make_room(self, num_tokens: int) -> bool:
         while self._kv_cache.num_free_cells() < num_tokens:

@@ -14,6 +14,7 @@ from server.engine.embedding import EmbedOutput, EmbedRequest, Pooling
 from server.engine.step_clock import StepClock
 from server.llama.batch import Batch
 from server.llama.embedding_context import EmbeddingContext
+from server.llama.weights_watch import LookAtWeights, Weights, WeightsChangedError, always_sound
 from server.sharing.fair_order import FairOrder
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,11 @@ class _Text:
                 self.vector = rows[0].astype(np.float64)
         self.num_computed += len(rows)
 
+    def restart(self) -> None:
+        """Forget what has been computed."""
+        self.num_computed = 0
+        self.vector = np.zeros(1)
+
     def output(self) -> EmbedOutput:
         """The result, of length 1; an error if the numbers are none."""
         length = float(np.linalg.norm(self.vector))
@@ -82,7 +88,9 @@ class Embedder:
         max_length: int,
         step_seconds: float,
         is_whole: bool,
+        look_at_weights: LookAtWeights = always_sound,
     ) -> None:
+        self._look_at_weights = look_at_weights
         self._make_context = make_context
         self._publish = publish
         self._max_length = max_length
@@ -113,7 +121,10 @@ class Embedder:
             self._release(text)
 
     def step(self, *, is_beside: bool) -> None:
-        """Compute one batch; `is_beside` streams it is small enough for their pace. Never raises."""
+        """Compute one batch; `is_beside` streams it is small enough for their pace.
+
+        Raises WeightsChangedError and nothing else.
+        """
         if not self.has_work:
             return
         try:
@@ -121,6 +132,8 @@ class Embedder:
         except (NoMemoryError, MemoryError) as error:
             told = str(error) or "There is too little memory at the moment for these embeddings."
             outputs = [msgspec.structs.replace(output, is_memory_short=True) for output in self._fail(told)]
+        except WeightsChangedError:
+            raise
         except Exception as error:
             log.exception("embeddings failed")
             outputs = self._fail(f"the embedding failed: {error}")
@@ -148,6 +161,9 @@ class Embedder:
             self._batch.mark(count)
         started = time.perf_counter()
         rows = context.compute(self._batch)
+        if self._look_at_weights() is Weights.SUSPECT:
+            self._restart(context)
+            return []
         self._clock.observe(self._batch.num_tokens, time.perf_counter() - started)
         end = 0
         for text, count in work:
@@ -157,6 +173,12 @@ class Embedder:
         for text in done:
             self._release(text)
         return [text.output() for text in done]
+
+    def _restart(self, context: EmbeddingContext) -> None:
+        """Have all texts that have begun computed again: their weights may have been others meanwhile."""
+        for text in self._running:
+            context.remove_sequence(text.seq_id)
+            text.restart()
 
     def _budget(self, context: EmbeddingContext, *, is_beside: bool) -> int:
         if not is_beside or self._is_whole:

@@ -49,7 +49,7 @@ class EmbeddingEngine:
         self._inbox.put(self._stop)
 
     def run(self) -> None:
-        """Work until stopped."""
+        """Work until stopped. Raises WeightsChangedError; whoever started this tells those who wait."""
         while not self._stopping:
             self._heart.beat()
             if not self._embedder.has_work:

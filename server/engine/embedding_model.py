@@ -16,6 +16,7 @@ from server.llama.estimate import VECTOR_BATCH, VECTOR_TEXTS, bytes_of_vectors
 from server.llama.gguf_header import GgufHeader, read_header
 from server.llama.model import Model
 from server.llama.placement import texts_of_layers
+from server.llama.weights_watch import LookAtWeights, always_sound
 from server.machine import available_memory
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def make_embedder(
     *,
     is_whole: bool,
     free_memory: Callable[[], int] = available_memory,
+    look_at_weights: LookAtWeights = always_sound,
 ) -> Embedder:
     """An embedder that has taken no memory yet. It takes some only while `free_memory()` bytes suffice."""
 
@@ -64,6 +66,7 @@ def make_embedder(
         max_length=config.context_size,
         step_seconds=config.step_seconds,
         is_whole=is_whole,
+        look_at_weights=look_at_weights,
     )
 
 

@@ -27,6 +27,7 @@ from server.engine.sequence import Sequence
 from server.engine.step_clock import StepClock
 from server.engine.token_mask import ConstraintError, TokenMask
 from server.engine.totals import Totals
+from server.llama.weights_watch import LookAtWeights, WeightsChangedError, always_sound
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Engine:
         publish: Callable[[list[TokenOutput], EngineStats], None],
         embedder: Embedder,
         heart: Heart | None = None,
+        look_at_weights: LookAtWeights = always_sound,
     ) -> None:
         self._context = context
         self._config = config
@@ -75,6 +77,7 @@ class Engine:
             self._scheduler,
             clock,
             lambda sequence: self._finish(sequence, FinishReason.LENGTH),
+            look_at_weights,
         )
         self._foresight = Foresight()
         self._row_pool = RowPool(config.num_sampling_threads)
@@ -102,16 +105,23 @@ class Engine:
         self._inbox.put(self._stop)
 
     def run(self) -> None:
-        """Work until stopped. Raises when steps keep failing; every request has been answered then."""
+        """Work until stopped. Raises when steps keep failing, and WeightsChangedError; every request has been
+        answered then.
+        """
+        fault: str | None = None
         try:
             while not self._stopping:
                 self.turn()
+        except WeightsChangedError as error:
+            fault = str(error)
+            raise
         finally:
             self._stopping = True
+            reason = FinishReason.ERROR if fault else FinishReason.ABORT
             self._take_in()
             for request in self._intake.close():
-                self._refuse(request, None, FinishReason.ABORT)
-            self._finish_all(FinishReason.ABORT)
+                self._refuse(request, fault, reason)
+            self._finish_all(reason, fault)
             self._flush()
             self._foresight.close()
             self._row_pool.close()
@@ -172,7 +182,7 @@ class Engine:
         try:
             self.step()
             self._num_failed_steps = 0
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, WeightsChangedError):
             raise
         except BaseException as error:
             log.exception("a step failed")

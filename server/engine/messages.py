@@ -70,6 +70,10 @@ class StartFailed(msgspec.Struct, frozen=True, tag=True):
     message: str
 
 
+class FileChanged(msgspec.Struct, frozen=True, tag=True):
+    """The weights in memory are not those that were loaded; the engine ends."""
+
+
 class Logged(msgspec.Struct, frozen=True, tag=True):
     """A line for the log; `level` is one of `logging`."""
 
@@ -92,7 +96,7 @@ class Embedded(msgspec.Struct, frozen=True, tag=True):
 
 
 ToEngine = Load | Submit | Embed | Abort | Ping | Stop
-FromEngine = Opened | Loaded | Ready | StartFailed | Logged | Stepped | Embedded | Pulse
+FromEngine = Opened | Loaded | Ready | StartFailed | FileChanged | Logged | Stepped | Embedded | Pulse
 
 _encoder = msgspec.msgpack.Encoder()
 to_engine_decoder: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)

@@ -34,6 +34,8 @@ from server.llama.context import Context, ContextError, DecodeStatus, NotGenerat
 from server.llama.gguf_header import HeaderError
 from server.llama.model import Model, ModelLoadError
 from server.llama.tokenizer_trial import try_tokenizer
+from server.llama.weights_watch import WeightsChangedError, WeightsWatch
+from server.machine import prefer_as_victim
 
 log = logging.getLogger(__name__)
 
@@ -166,6 +168,7 @@ class _Start(NamedTuple):
     connection: _Connection
     listener: _Listener
     heart: Heart
+    weights: WeightsWatch
 
 
 def _serve(start: _Start, config: EngineConfig) -> None:
@@ -204,8 +207,9 @@ def _serve_text(start: _Start, model: Model, context: Context, sizes: Sizes) -> 
     start.heart.begin()
     run_first_prompt(context, config.batch_size)
     start.heart.beat()
-    embedder = make_embedder(model, config, _sender(connection), is_whole=False)
-    engine = Engine(context, model.vocab, config, _Publisher(connection), embedder, start.heart)
+    look = start.weights.look
+    embedder = make_embedder(model, config, _sender(connection), is_whole=False, look_at_weights=look)
+    engine = Engine(context, model.vocab, config, _Publisher(connection), embedder, start.heart, look)
     _work(start, engine, sizes, traits_of(model))
 
 
@@ -213,7 +217,8 @@ def _serve_vectors(start: _Start, model: Model, sizes: Sizes) -> None:
     connection = start.connection
     connection.send(messages.Loaded())
     start.heart.begin()
-    embedder = make_embedder(model, sizes.config, _sender(connection), is_whole=True)
+    look = start.weights.look
+    embedder = make_embedder(model, sizes.config, _sender(connection), is_whole=True, look_at_weights=look)
     if fault := first_fault(model, sizes.config):
         raise FirstPromptError(fault)
     engine = EmbeddingEngine(embedder, _Publisher(connection), start.heart)
@@ -237,6 +242,7 @@ def main() -> int:
     # The parent lets running requests finish first, and decides when its engine ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    prefer_as_victim()
     garbage.look_rarely()
     connection = _Connection(socket.socket(fileno=int(sys.argv[1])))
     first = connection.receive()
@@ -247,7 +253,13 @@ def main() -> int:
     listener = _Listener(connection, heart)
     listener.start()
     try:
-        _serve(_Start(connection, listener, heart), first.config)
+        # Before anything is read of it.
+        weights = WeightsWatch(first.config.model_path)
+        _serve(_Start(connection, listener, heart, weights), first.config)
+    except WeightsChangedError:
+        with contextlib.suppress(OSError):
+            connection.send(messages.FileChanged())
+        return 1
     except Exception as error:
         # A parent that has given up meanwhile may be what failed here.
         with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ from server.engine.config import EngineConfig
 from server.engine.watchdog import WatchLimits
 from server.errors import EngineUnavailableError
 from server.llama.model_file import FileChange, ModelFile
+from server.llama.weights_watch import CHANGED
 from server.threads import in_thread
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,6 @@ _STABLE_SECONDS = 60.0
 # How often the model's file is looked at.
 _FILE_SECONDS = 2.0
 _ENDED = "the engine ended unexpectedly"
-_CHANGED = "the model's file was changed while it was in use"
 _TOLD: dict[FileChange, str] = {
     "replaced": "another file has the name of %s; the model that is loaded goes on as it is",
     "deleted": "%s was deleted; the model goes on as long as its engine lives",
@@ -136,7 +136,7 @@ class Supervisor:
         child, begun = self._child, time.monotonic()
         reason = await self._end_of(child)
         self._child = None
-        self._lose(_CHANGED if self.is_outdated else reason)
+        self._lose(CHANGED if self.is_outdated else reason)
         fate = await child.kill()
         if not self.is_outdated:
             _tell("the engine of %s ended (%s); restarting", self.config.model_path, fate)
@@ -158,6 +158,9 @@ class Supervisor:
         while (message := await child.receive()) is not None:
             if isinstance(message, messages.Logged):
                 relay(message)
+            elif isinstance(message, messages.FileChanged):
+                self._note("modified")
+                self._outdate()
             else:
                 self._hear(message)
 
@@ -208,10 +211,13 @@ class Supervisor:
     async def _changed(self) -> FileChange | None:
         """What has become of the model's file; what is new of that is logged."""
         change = await in_thread(self._file.change, limiter=self._file_thread)
+        self._note(change)
+        return change
+
+    def _note(self, change: FileChange | None) -> None:
         if change != self.file_change and change is not None:
             log.warning(_TOLD[change], self.config.model_path)
         self.file_change = change
-        return change
 
     def _outdate(self) -> None:
         self.is_outdated = True

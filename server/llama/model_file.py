@@ -1,7 +1,8 @@
 """The files of a model as they were when it was loaded, and what has become of them since.
 
 llama.cpp maps the weights: a file that is written to changes under a running engine, and one that is cut off
-ends it with SIGBUS. One that is replaced or deleted by name lives on until it is let go.
+ends it with SIGBUS. One that is replaced or deleted by name lives on until it is let go. The engine looks at
+the very files that it has mapped (`weights_watch`).
 """
 
 import hashlib
@@ -76,16 +77,21 @@ class ModelFile:
 
 
 def add_file(digest: "hashlib._Hash", path: Path) -> None:
-    """Size, beginning and a sample of the rest, since to read all of the weights takes as long as to load
+    """Add what `add_open_file` does, of the file that has this name now. Raises OSError."""
+    with path.open("rb") as file:
+        add_open_file(digest, file.fileno())
+
+
+def add_open_file(digest: "hashlib._Hash", descriptor: int) -> None:
+    """Add size, beginning and a sample of the rest, since to read all of the weights takes as long as to load
     them. Of two trainings of one network no page of weights is alike. Raises OSError.
     """
-    size = path.stat().st_size
+    size = os.fstat(descriptor).st_size
     digest.update(f"{size},".encode())
-    with path.open("rb") as file:
-        digest.update(file.read(_HEAD))
-        for number in range(_NUM_SAMPLES):
-            file.seek(max(0, size - _SAMPLE) * (number + 1) // _NUM_SAMPLES)
-            digest.update(file.read(_SAMPLE))
+    digest.update(os.pread(descriptor, _HEAD, 0))
+    for number in range(_NUM_SAMPLES):
+        place = max(0, size - _SAMPLE) * (number + 1) // _NUM_SAMPLES
+        digest.update(os.pread(descriptor, _SAMPLE, place))
 
 
 def stamp(path: Path) -> Stamp | None:

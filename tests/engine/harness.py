@@ -11,6 +11,7 @@ from server.engine.engine import Engine
 from server.engine.outputs import EngineStats, FinishReason, TokenOutput
 from server.engine.params import GenerationRequest, SamplingParams
 from server.engine.ports import TokenTable
+from server.llama.weights_watch import LookAtWeights, always_sound
 from tests.fakes import FakeContext, FakeVocab, no_embedder
 
 Key = tuple[str, int]
@@ -80,6 +81,7 @@ class Harness(Driver):
         num_scored_rows: int = 64,
         queue_seconds: float = 0.0,
         num_sampling_threads: int = 1,
+        look_at_weights: LookAtWeights = always_sound,
     ) -> None:
         super().__init__()
         self.context = context or FakeContext()
@@ -94,7 +96,14 @@ class Harness(Driver):
             queue_seconds=queue_seconds,
             num_sampling_threads=num_sampling_threads,
         )
-        self.engine = Engine(self.context, self.vocab, config, self.publish, no_embedder())
+        self.engine = Engine(
+            self.context,
+            self.vocab,
+            config,
+            self.publish,
+            no_embedder(),
+            look_at_weights=look_at_weights,
+        )
 
     def check_books(self) -> None:
         """The audit, and whether the cells counted are those in use."""

@@ -20,6 +20,7 @@ from server.llama.embedding_context import EmbeddingContext
 from server.llama.estimate import bytes_of_vectors, estimate
 from server.llama.gguf_header import read_header
 from server.llama.model import Model, ModelLoadError
+from server.llama.weights_watch import LookAtWeights, Weights, WeightsChangedError, always_sound
 from tests.conftest import TinyModels
 from tests.engine.harness import request
 from tests.engine.real_harness import RealHarness
@@ -47,13 +48,17 @@ def path_of(name: str, tiny_models: TinyModels, bert: Path) -> Path:
 class Opened:
     """A model and an embedder over it, driven by hand."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, look_at_weights: LookAtWeights = always_sound) -> None:
         self.model = Model(path)
         self.is_encoder = "bert" in path.name
         self.config = EngineConfig(model_path=str(path), context_size=640, num_cells=640, num_threads=1)
         self.outputs: list[EmbedOutput] = []
         self.embedder: Embedder = make_embedder(
-            self.model, self.config, self.outputs.extend, is_whole=self.is_encoder
+            self.model,
+            self.config,
+            self.outputs.extend,
+            is_whole=self.is_encoder,
+            look_at_weights=look_at_weights,
         )
 
     def __enter__(self) -> "Opened":
@@ -271,3 +276,24 @@ def test_an_encoder_needs_no_cells(bert: Path) -> None:
     header = read_header(bert)
     few, many = (estimate(header, num_cells=n, max_sequences=1, batch_size=64).cells for n in (64, 640))
     assert few == many == 0
+
+
+@pytest.mark.parametrize("name", ["llama", "mamba", "bert"])
+def test_what_suspect_weights_have_computed_is_computed_again(
+    name: str, tiny_models: TinyModels, bert: Path
+) -> None:
+    path, inputs = path_of(name, tiny_models, bert), texts(3, 600, 5, 200, 40)
+    with Opened(path) as opened:
+        expected = opened.vectors(inputs)
+    looks = iter([Weights.SOUND, Weights.SUSPECT, Weights.SUSPECT])
+    with Opened(path, lambda: next(looks, Weights.SOUND)) as opened:
+        assert np.array_equal(opened.vectors(inputs), expected)
+    assert next(looks, None) is None
+
+
+def test_an_embedder_ends_with_its_weights(tiny_models: TinyModels) -> None:
+    def changed() -> Weights:
+        raise WeightsChangedError
+
+    with Opened(tiny_models["llama"], changed) as opened, pytest.raises(WeightsChangedError):
+        opened.vectors(texts(3, 20))

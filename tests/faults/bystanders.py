@@ -4,6 +4,7 @@ import contextlib
 import json
 import threading
 import time
+import uuid
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,19 +39,36 @@ class Bystanders:
     """Some clients that read one greedy stream after the other until they are told to stop.
 
     Before anything is disturbed, each prompt is asked once: that is the text which has to come again. With
-    `keys`, client number i uses the key i (round and round).
+    `keys`, client number i uses the key i (round and round). Where they are `cold`, nothing of a prompt is in
+    memory when it comes.
     """
 
-    def __init__(self, address: str, model: str, *, count: int = 2, keys: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        address: str,
+        model: str,
+        *,
+        count: int = 2,
+        keys: tuple[str, ...] = (),
+        prompts: tuple[str, ...] = _PROMPTS,
+        num_tokens: int = _NUM_TOKENS,
+        cold: bool = False,
+    ) -> None:
         self._address = address
         self._model = model
+        self._prompts, self._num_tokens, self._is_cold = prompts, num_tokens, cold
         self._headers = [{"Authorization": f"Bearer {key}"} for key in keys] or [{}]
         self.seen = Seen()
         self._lock = threading.Lock()
         self._over = threading.Event()
-        self._expected = {prompt: self._read(prompt, self._headers[0])[0] for prompt in _PROMPTS}
+        self._expected = {prompt: self._read(prompt, self._headers[0])[0] for prompt in prompts}
         assert "" not in self._expected.values()
         self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(count)]
+
+    @property
+    def expected(self) -> list[str]:
+        """The texts that have to come, in the form of `Seen.changed`."""
+        return [_line(prompt, text) for prompt, text in self._expected.items()]
 
     def start(self) -> None:
         """Begin to ask."""
@@ -80,7 +98,7 @@ class Bystanders:
     def _run(self, number: int) -> None:
         headers, turn = self._headers[number % len(self._headers)], number
         while not self._over.is_set():
-            prompt, turn = _PROMPTS[turn % len(_PROMPTS)], turn + 1
+            prompt, turn = self._prompts[turn % len(self._prompts)], turn + 1
             try:
                 text, wait, gap = self._read(prompt, headers)
             except (httpx.HTTPError, _BrokenAnswerError) as error:
@@ -93,18 +111,18 @@ class Bystanders:
                 self.seen.longest_gap = max(self.seen.longest_gap, gap)
                 self.seen.longest_wait = max(self.seen.longest_wait, wait)
                 if text != self._expected[prompt]:
-                    self.seen.changed.append(f"{prompt!r}: {text!r}")
+                    self.seen.changed.append(_line(prompt, text))
 
     def _read(self, prompt: str, headers: dict[str, str]) -> tuple[str, float, float]:
         """A stream to its end: the text, the time to its first event and the longest time between two."""
         body = {
             "model": self._model,
             "prompt": prompt,
-            "max_tokens": _NUM_TOKENS,
+            "max_tokens": self._num_tokens,
             "temperature": 0,
             "ignore_eos": True,
             "stream": True,
-        }
+        } | ({"cache_salt": uuid.uuid4().hex} if self._is_cold else {})
         text, gaps, reason = "", [], None
         last = time.monotonic()
         with httpx.stream(
@@ -125,15 +143,28 @@ class Bystanders:
 
 @contextlib.contextmanager
 def bystanders(
-    address: str, model: str, *, count: int = 2, keys: tuple[str, ...] = ()
+    address: str,
+    model: str,
+    *,
+    count: int = 2,
+    keys: tuple[str, ...] = (),
+    prompts: tuple[str, ...] = _PROMPTS,
+    num_tokens: int = _NUM_TOKENS,
+    cold: bool = False,
 ) -> Generator[Bystanders, None, None]:
     """Bystanders for a `with` block, asking from its beginning to its end; `seen` is complete after it."""
-    crowd = Bystanders(address, model, count=count, keys=keys)
+    crowd = Bystanders(
+        address, model, count=count, keys=keys, prompts=prompts, num_tokens=num_tokens, cold=cold
+    )
     crowd.start()
     try:
         yield crowd
     finally:
         crowd.stop()
+
+
+def _line(prompt: str, text: str) -> str:
+    return f"{prompt[:60]!r}: {text!r}"
 
 
 class _BrokenAnswerError(Exception):

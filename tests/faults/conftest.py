@@ -1,12 +1,22 @@
 """A tiny model for real processes."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import TinyModels
+from tests.tiny_model import write_tiny_model
 
 MODEL = "tiny"
+
+
+@dataclass(frozen=True)
+class Others:
+    """Another training of the same network, and a model of another kind."""
+
+    like: Path
+    unlike: Path
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +29,11 @@ def tiny(tiny_models: TinyModels) -> Path:
 def tiny_options(tiny: Path) -> tuple[str, ...]:
     """Options of a server of that model, under the name `tiny`."""
     return ("--model", str(tiny), "--model-id", MODEL, "--context-size", "2048", "--threads", "1")
+
+
+@pytest.fixture(scope="session")
+def other_files(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Others:
+    """Files that take the place of the small model's."""
+    like = tmp_path_factory.mktemp("other") / "other.gguf"
+    write_tiny_model(like, "qwen2", seed=1)
+    return Others(like, tiny_models["llama"])
