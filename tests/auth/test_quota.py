@@ -8,19 +8,7 @@ import pytest
 from server.auth.keys import Key
 from server.auth.quota import Admission, Quotas
 from server.errors import RateLimitError
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.clock import Clock
 
 
 @pytest.fixture

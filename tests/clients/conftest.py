@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.clients.programs import ROOT
-from tests.resident.conftest import LiveServer
+from tests.faults.process import ServerProcess
 
 _README = ROOT / "README.md"
 _PLACE = re.compile(r"(?<=<!-- clients -->\n).*?(?=<!-- end of clients -->)", re.DOTALL)
@@ -61,8 +61,8 @@ def rows(pytestconfig: pytest.Config) -> list[Row]:
 
 
 @pytest.fixture(scope="session")
-def live_server() -> Iterator[LiveServer]:
+def live_server() -> Iterator[ServerProcess]:
     """The server that all clients talk to, with the model that ships."""
-    server = LiveServer("--threads", "1")
+    server = ServerProcess("--threads", "1")
     yield server
-    assert server.stop() == 0, "".join(server.output)
+    assert server.stop() == 0, server.output

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.programs import ENVIRONMENTS, ROOT
-from tests.resident.conftest import LiveServer
+from tests.faults.process import ServerProcess
 
 _CHECKS = (
     "not_a_server_error",
@@ -19,17 +19,17 @@ _CHECKS = (
 
 
 @pytest.fixture
-def small_server() -> Iterator[LiveServer]:
+def small_server() -> Iterator[ServerProcess]:
     """A context so small that no request runs for long."""
-    server = LiveServer("--threads", "1", "--context-size", "256", "--responses-db", "memory")
+    server = ServerProcess("--threads", "1", "--context-size", "256", "--responses-db", "memory")
     yield server
-    assert server.stop() == 0, "".join(server.output)
+    assert server.stop() == 0, server.output
 
 
-def test_every_answer_is_one_that_the_document_describes(small_server: LiveServer, tmp_path: Path) -> None:
+def test_every_answer_is_one_that_the_document_describes(small_server: ServerProcess, tmp_path: Path) -> None:
     command = [
         str(ENVIRONMENTS / "openai-3" / "bin" / "schemathesis"),
-        *("--no-color", "run", f"{small_server.url.removesuffix('/v1')}/openapi.json"),
+        *("--no-color", "run", f"{small_server.address}/openapi.json"),
         *(
             "--phases",
             "coverage,fuzzing",

@@ -14,11 +14,11 @@ import pytest
 from server.resident import model_path
 from tests.clients.conftest import Row
 from tests.clients.programs import HERE, MODEL, PROGRAMS, ROOT, Program, steps
-from tests.resident.conftest import LiveServer
+from tests.faults.process import ServerProcess
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
-def test_a_client_has_its_conversation(live_server: LiveServer, rows: list[Row], program: Program) -> None:
+def test_a_client_has_its_conversation(live_server: ServerProcess, rows: list[Row], program: Program) -> None:
     if not program.is_installed:
         assert program.environment == "node", "run make test-clients"
         pytest.skip(f"{program.name} is not installed in {program.folder.relative_to(ROOT)}")
@@ -32,7 +32,7 @@ def test_a_client_has_its_conversation(live_server: LiveServer, rows: list[Row],
 
 
 def test_lm_evaluation_harness_finds_the_models_own_numbers(
-    live_server: LiveServer, rows: list[Row], tmp_path: Path
+    live_server: ServerProcess, rows: list[Row], tmp_path: Path
 ) -> None:
     environment = Program(name="lm-evaluation-harness", environment="openai-3", package="lm-eval", module="")
     row = Row(environment.name, environment.version())
@@ -51,14 +51,14 @@ def test_lm_evaluation_harness_finds_the_models_own_numbers(
     row.passed = ["multiple choice by echo and logprobs"]
 
 
-def test_curl_is_answered(live_server: LiveServer, rows: list[Row]) -> None:
+def test_curl_is_answered(live_server: ServerProcess, rows: list[Row]) -> None:
     script = ROOT / "deploy" / "smoke.sh"
     if shutil.which("curl") is None or not script.exists():
         pytest.skip("there is no curl, or no script for it")
     version = subprocess.run(["curl", "--version"], capture_output=True, text=True, check=True).stdout
     row = Row("curl, `deploy/smoke.sh`", version.split()[1])
     rows.append(row)
-    address = live_server.url.removesuffix("/v1")
+    address = live_server.address
     found = subprocess.run([script, address], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout + found.stderr
     row.passed = re.findall(r"^ok +(.+)$", found.stdout, re.MULTILINE)

@@ -12,6 +12,7 @@ from server.engine.grammar import GrammarCompiler
 from server.engine.nested_names import NestedNames
 from server.engine.params import Constraint
 from server.engine.token_mask import MaskFactory
+from tests.engine import test_unique_names as unique_names
 from tests.engine.guided import SIZE, MarkerVocab, ids
 from tests.engine.test_unique_names import ONCE, TWICE, in_pieces, mask_of
 
@@ -34,13 +35,7 @@ NOISE = [
 
 
 def is_unique(pieces: list[bytes]) -> bool:
-    state: NestedNames | None = NestedNames()
-    for piece in pieces:
-        assert state is not None
-        state = state.after(piece)
-        if state is None:
-            return False
-    return True
+    return unique_names.is_unique(pieces, NestedNames())
 
 
 @pytest.mark.parametrize("text", [*ONCE, *NOISE])

@@ -4,6 +4,7 @@ import json
 import random
 import re
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -45,8 +46,16 @@ def in_pieces(text: str) -> Iterator[list[bytes]]:
         yield [raw[a:b] for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
 
 
-def is_unique(pieces: list[bytes]) -> bool:
-    state: UniqueNames | None = UniqueNames()
+class Names(Protocol):
+    """What has read some of a text."""
+
+    def after(self, text: bytes, /) -> "Names | None":
+        """The same after more of it; None where a name has come twice."""
+
+
+def is_unique(pieces: list[bytes], names: Names | None = None) -> bool:
+    """Whether no name comes twice, as `names` read them, of which nothing has been read; or whole JSON."""
+    state: Names | None = UniqueNames() if names is None else names
     for piece in pieces:
         assert state is not None
         state = state.after(piece)

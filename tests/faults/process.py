@@ -53,6 +53,11 @@ class ServerProcess:
             raise
 
     @property
+    def url(self) -> str:
+        """What clients of OpenAI's are given: the address with `/v1`."""
+        return f"{self.address}/v1"
+
+    @property
     def pid(self) -> int:
         """The process that speaks HTTP."""
         return self._process.pid

@@ -4,6 +4,7 @@ import pytest
 
 from server.net import crowd as crowd_module
 from server.net.crowd import Crowd, State
+from tests.clock import Clock
 
 
 class Connection:
@@ -14,21 +15,6 @@ class Connection:
 
     def give_way(self) -> None:
         self.is_gone = True
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 def admitted(crowd: Crowd, count: int, state: State = State.RESTING) -> list[Connection]:

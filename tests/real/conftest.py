@@ -5,14 +5,14 @@ from collections.abc import Iterator
 import openai
 import pytest
 
+from tests.faults.process import ServerProcess
 from tests.real.materials import GEMMA, MINILM, SMOLLM2
-from tests.resident.conftest import LiveServer
 
 # Seconds after which a broken server is not waited for any more.
 _PATIENCE = 120
 
 
-class RealServer(LiveServer):
+class RealServer(ServerProcess):
     """`caravan serve` with one real model; `client` is OpenAI's own, without retries."""
 
     def __init__(self, model: str, *options: str) -> None:
@@ -24,7 +24,7 @@ class RealServer(LiveServer):
 def _serve(path: str) -> Iterator[RealServer]:
     server = RealServer(path)
     yield server
-    assert server.stop() == 0, "".join(server.output)
+    assert server.stop() == 0, server.output
 
 
 @pytest.fixture(scope="session")

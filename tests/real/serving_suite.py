@@ -22,7 +22,7 @@ def server(request: pytest.FixtureRequest) -> RealServer:
 
 
 def _get(server: RealServer, path: str) -> httpx.Response:
-    return httpx.get(server.url.removesuffix("/v1") + path, timeout=20).raise_for_status()
+    return httpx.get(server.address + path, timeout=20).raise_for_status()
 
 
 def _series(server: RealServer, name: str) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from tests.resident.conftest import LiveServer
+from tests.faults.process import ServerProcess
 
 CITIES = ["Oslo", "Lima"]
 WEATHER = {
@@ -31,7 +31,7 @@ LEAD = {"role": "assistant", "content": "<tool_call>\n"}
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[OpenAI]:
-    server = LiveServer("--threads", "1", "--tool-format", "json")
+    server = ServerProcess("--threads", "1", "--tool-format", "json")
     try:
         with OpenAI(base_url=server.url, api_key="none", max_retries=0) as made:
             yield made

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openai import BadRequestError, OpenAI
 
-from tests.resident.conftest import LiveServer
+from tests.faults.process import ServerProcess
 from tests.resident.direct import Direct
 
 MODEL = "caravan-resident"
@@ -29,10 +29,10 @@ def direct() -> Iterator[Direct]:
 def client() -> Iterator[OpenAI]:
     # A server of its own: a prompt whose beginning is in memory is computed in other rows, and kernels round
     # by their number.
-    server = LiveServer("--threads", "1")
+    server = ServerProcess("--threads", "1")
     with OpenAI(base_url=server.url, api_key="none", max_retries=0) as made:
         yield made
-    assert server.stop() == 0, "".join(server.output)
+    assert server.stop() == 0, server.output
 
 
 def chat(client: OpenAI, **fields: Any) -> Any:  # noqa: ANN401 (the client has overloads for each value)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.resident.conftest import LiveServer
+from tests.faults.process import ServerProcess
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
@@ -18,7 +18,7 @@ CURL = [text for _, text in BLOCKS if text.startswith("curl") and "/admin/" not 
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 
 
-def here(text: str, server: LiveServer) -> str:
+def here(text: str, server: ServerProcess) -> str:
     """An example, aimed at the server of the tests."""
     assert "http://127.0.0.1:8000/v1" in text
     return text.replace("http://127.0.0.1:8000/v1", server.url)
@@ -30,7 +30,7 @@ def test_there_are_examples() -> None:
 
 
 @pytest.mark.parametrize("text", CURL)
-def test_a_curl_line_works(live_server: LiveServer, text: str) -> None:
+def test_a_curl_line_works(live_server: ServerProcess, text: str) -> None:
     command = ["bash", "-c", here(text, live_server).replace("curl ", "curl --fail-with-body --silent ")]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     if '"stream": true' in text:
@@ -40,7 +40,7 @@ def test_a_curl_line_works(live_server: LiveServer, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", PYTHON)
-def test_a_python_example_works(live_server: LiveServer, text: str) -> None:
+def test_a_python_example_works(live_server: ServerProcess, text: str) -> None:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         names: dict[str, object] = {}

@@ -1,6 +1,7 @@
 """Responses of the model that ships, through the official client and its helpers."""
 
 import json
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from openai import OpenAI, pydantic_function_tool
 from openai.types.responses import Response
 from pydantic import BaseModel
 
-from tests.resident.conftest import LiveServer
+from tests.faults.process import ServerProcess
 from tests.responses_contract import checked_response
 
 MODEL = "caravan-resident"
@@ -40,7 +41,7 @@ class Answer(BaseModel):
 
 
 @pytest.fixture(scope="module")
-def client(live_server: LiveServer) -> Iterator[OpenAI]:
+def client(live_server: ServerProcess) -> Iterator[OpenAI]:
     with OpenAI(base_url=live_server.url, api_key="none", max_retries=0) as made:
         yield made
 
@@ -149,16 +150,16 @@ def test_a_background_response_is_polled(client: OpenAI) -> None:
 
 def test_responses_outlive_a_killed_server(tmp_path: Path) -> None:
     options = ("--threads", "1", "--responses-db", str(tmp_path / "responses.db"))
-    server = LiveServer(*options)
+    server = ServerProcess(*options)
     with OpenAI(base_url=server.url, api_key="none", max_retries=0) as client:
         kept = ask(client, CAPITAL)
         endless: dict[str, Any] = {"ignore_eos": True, "max_time": 60}
         running = client.responses.create(
             model=MODEL, input="Tell me a story.", background=True, extra_body=endless
         )
-        server.process.kill()
+        os.kill(server.pid, signal.SIGKILL)
         assert server.stop() == -signal.SIGKILL
-    server = LiveServer(*options)
+    server = ServerProcess(*options)
     try:
         with OpenAI(base_url=server.url, api_key="none", max_retries=0) as client:
             assert client.responses.retrieve(kept.id) == kept

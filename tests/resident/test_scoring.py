@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from openai import BadRequestError, OpenAI
 
-from tests.resident.conftest import LiveServer
+from tests.faults.process import ServerProcess
 from tests.resident.direct import Direct
 
 MODEL = "caravan-resident"
@@ -24,7 +24,7 @@ def direct() -> Iterator[Direct]:
 
 
 @pytest.fixture(scope="module")
-def client(live_server: LiveServer) -> Iterator[OpenAI]:
+def client(live_server: ServerProcess) -> Iterator[OpenAI]:
     with OpenAI(base_url=live_server.url, api_key="none", max_retries=0) as made:
         yield made
 

@@ -10,14 +10,14 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from server.resident import model_path
-from tests.resident.conftest import LiveServer
+from tests.faults.process import ServerProcess
 
 MODEL = "caravan-resident"
 QUESTIONS = json.loads((model_path().parent / "questions.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def client(live_server: LiveServer) -> Iterator[OpenAI]:
+def client(live_server: ServerProcess) -> Iterator[OpenAI]:
     with OpenAI(base_url=live_server.url, api_key="none", max_retries=0) as made:
         yield made
 
@@ -119,7 +119,7 @@ def test_errors_are_the_clients_own_exceptions(client: OpenAI) -> None:
     assert "temperature" in caught.value.message
 
 
-def test_thirty_two_streams_at_once_are_all_correct(live_server: LiveServer) -> None:
+def test_thirty_two_streams_at_once_are_all_correct(live_server: ServerProcess) -> None:
     async def answer(client: AsyncOpenAI, question: str) -> str:
         stream = await client.chat.completions.create(**ask(question), stream=True)
         parts = [chunk.choices[0].delta.content or "" async for chunk in stream]

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from tests.resident.conftest import LiveServer
+from tests.faults.process import ServerProcess
 from tests.resident.test_tools import MODEL, QUESTION, THINK, TIME, WEATHER, collected
 
 
 @pytest.fixture(scope="module")
-def client(live_server: LiveServer) -> Iterator[OpenAI]:
+def client(live_server: ServerProcess) -> Iterator[OpenAI]:
     with OpenAI(base_url=live_server.url, api_key="none", max_retries=0) as made:
         yield made
 

@@ -11,7 +11,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionMessage
 from pydantic import BaseModel
 
 from tests.custom_grammars import APPLY_PATCH, ARITHMETIC, LINES
-from tests.resident.conftest import LiveServer
+from tests.faults.process import ServerProcess
 
 MODEL = "caravan-resident"
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -38,7 +38,7 @@ Ask = Callable[..., ChatCompletion]
 
 
 @pytest.fixture(scope="module")
-def client(live_server: LiveServer) -> Iterator[OpenAI]:
+def client(live_server: ServerProcess) -> Iterator[OpenAI]:
     with OpenAI(base_url=live_server.url, api_key="none", max_retries=0) as made:
         yield made
 
