@@ -12,7 +12,7 @@ from server.chat.rendering.local import LocalTemplate
 from server.chat.template_source import CHATML
 from server.chat.writing import with_calls
 from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
-from server.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput
+from server.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput, packed_top
 from server.engine.params import GenerationRequest
 from server.engine.sizing import Need
 from server.llama.model_file import FileChange
@@ -186,8 +186,10 @@ def _entries(token_ids: Sequence[int], num_top: int | None, offset: int = 0) -> 
         TokenLogprob(
             token_id=token_id,
             logprob=-1.5,
-            top_ids=tuple((token_id + step) % 128 for step in range(1, num_top + 1)),
-            top_logprobs=tuple(-step / 4 for step in range(1, num_top + 1)),
+            top=packed_top(
+                [(token_id + step) % 128 for step in range(1, num_top + 1)],
+                [-step / 4 for step in range(1, num_top + 1)],
+            ),
             offset=offset + place,
             rank=num_top + 1,
         )

@@ -145,7 +145,7 @@ class AsyncEngine:
         """
         child = self._supervisor.taking()
         self._queue.capacity = self._capacity
-        mailbox = Mailbox()
+        mailbox = Mailbox(len(request.token_ids) - 1)
         place = self._queue.enter(
             request.owner, lambda: mailbox.put(_overloaded()), amount=request.n, weight=request.weight
         )

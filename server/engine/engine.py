@@ -23,6 +23,7 @@ from server.engine.row_pool import RowPool, plain_rows
 from server.engine.sampling.candidates import Floats
 from server.engine.sampling.sampler import TokenSpace
 from server.engine.scheduler import Scheduler, Work
+from server.engine.score_slices import slices
 from server.engine.sequence import Sequence
 from server.engine.step_clock import StepClock
 from server.engine.token_mask import ConstraintError, TokenMask
@@ -151,6 +152,7 @@ class Engine:
             self._kv_cache.relieve()
         done = self._decoder.decode(work)
         self._sample(done)
+        self._outputs += slices(self._scheduler.running)
         self._totals.steps += bool(work)
         self._flush()
 

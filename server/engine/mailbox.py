@@ -2,21 +2,35 @@
 
 import asyncio
 
-from server.engine.outputs import TokenOutput
+import msgspec
+
+from server.engine.outputs import TokenLogprob, TokenOutput
 from server.errors import CaravanError
 
 Item = TokenOutput | CaravanError
 
 
 class Mailbox:
-    """What has come for one request, for its one reader, who takes all at once."""
+    """What has come for one request, for its one reader, who takes all at once.
 
-    def __init__(self) -> None:
+    Log probabilities of its prompt that come in slices are kept for the output that they belong to; none stay
+    if a choice ends before all `num_scores` have come.
+    """
+
+    def __init__(self, num_scores: int = 0) -> None:
+        self._num_scores = num_scores
+        self._slices: dict[int, list[TokenLogprob]] = {}
         self._items: list[Item] = []
         self._waiter: asyncio.Future[None] | None = None
 
     def put(self, item: Item) -> None:
-        """Add an item and wake the reader."""
+        """Add an item and wake the reader, unless it is a slice."""
+        if isinstance(item, TokenOutput):
+            if item.is_slice:
+                self._slices.setdefault(item.index, []).extend(item.prompt_logprobs)
+                return
+            if item.index in self._slices:
+                item = self._joined(item)
         self._items.append(item)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -29,3 +43,8 @@ class Mailbox:
             self._waiter = None
         items, self._items = self._items, []
         return items
+
+    def _joined(self, output: TokenOutput) -> TokenOutput:
+        scores = (*self._slices.pop(output.index), *output.prompt_logprobs)
+        is_whole = len(scores) == self._num_scores
+        return msgspec.structs.replace(output, prompt_logprobs=scores if is_whole else ())

@@ -1,5 +1,7 @@
 """Frozen values that come out of the engine; they cross the process border as MessagePack."""
 
+import struct
+from collections.abc import Sequence
 from enum import StrEnum
 
 import msgspec
@@ -26,10 +28,16 @@ def reason_for(error: BaseException) -> FinishReason:
     return FinishReason.NO_MEMORY if isinstance(error, MemoryError) else FinishReason.ERROR
 
 
+_ID_BYTES, _LOGPROB_BYTES = 4, 8
+_TOP_BYTES = _ID_BYTES + _LOGPROB_BYTES
+
+
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How likely a token was: natural logarithms of a softmax over the whole vocabulary.
 
-    `top_ids` are the likeliest tokens, the likeliest first, with `top_logprobs`; banned ones are left out.
+    `top` are the likeliest tokens, the likeliest first, as `packed_top` has them; banned ones are left out.
+    They are packed because an answer may have a million: as objects these would take tenths of a second to
+    make, to send, to read and to forget.
     `offset` is the place in the choice's text, in characters, where the token's first character stands.
     `rank` is told of prompts only: 1 for the likeliest token. `logprob` is NaN for a token with nothing
     before it to tell. With `is_end` the token ended the text, by its own meaning or the request's, and is no
@@ -38,11 +46,39 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     token_id: int
     logprob: float
-    top_ids: tuple[int, ...] = ()
-    top_logprobs: tuple[float, ...] = ()
+    top: bytes = b""
     offset: int = 0
     rank: int = 0
     is_end: bool = False
+
+    @property
+    def num_top(self) -> int:
+        """How many likeliest tokens are told."""
+        return len(self.top) // _TOP_BYTES
+
+    @property
+    def top_ids(self) -> tuple[int, ...]:
+        """The likeliest tokens, the likeliest first."""
+        return struct.unpack_from(f"<{self.num_top}i", self.top)
+
+    @property
+    def top_logprobs(self) -> tuple[float, ...]:
+        """Their log probabilities, to the last bit."""
+        count = self.num_top
+        return struct.unpack_from(f"<{count}d", self.top, count * _ID_BYTES)
+
+    def with_top(self, count: int) -> "TokenLogprob":
+        """The same with no more than so many of the likeliest."""
+        has = self.num_top
+        if has <= count:
+            return self
+        ids, logprobs = self.top[: count * _ID_BYTES], self.top[has * _ID_BYTES :]
+        return msgspec.structs.replace(self, top=ids + logprobs[: count * _LOGPROB_BYTES])
+
+
+def packed_top(ids: Sequence[int], logprobs: Sequence[float]) -> bytes:
+    """Tokens and their log probabilities: all ids (int32), then all numbers (float64), little-endian."""
+    return struct.pack(f"<{len(ids)}i{len(logprobs)}d", *ids, *logprobs)
 
 
 class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -60,9 +96,10 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     asked for them: all that were drawn, in the end, except those that stand in the part that a stop string
     cut off. `prompt_logprobs`, if the request asked for them, are in the first output of a choice, one for
     each token of the prompt but the first, of the logits as they are; none are there if the choice ended
-    before its prompt was computed. `token_ids`, if it asked for them, are all tokens since the last output,
-    whether or not their text is out. `queue_seconds` is how long the choice waited for its prompt to be
-    begun, told with its first output alone.
+    before its prompt was computed. What `is_slice` comes before that first output, with some of them and
+    nothing else; `Mailbox` puts them together. `token_ids`, if it asked for them, are all tokens since the
+    last output, whether or not their text is out. `queue_seconds` is how long the choice waited for its
+    prompt to be begun, told with its first output alone.
     """
 
     request_id: str
@@ -76,6 +113,7 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     sum_logprob: float | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
     prompt_logprobs: tuple[TokenLogprob, ...] = ()
+    is_slice: bool = False
     token_ids: tuple[int, ...] = ()
     queue_seconds: float | None = None
     error: str | None = None

@@ -15,9 +15,9 @@ from server.engine.outputs import TokenLogprob
 from server.engine.sampling.candidates import Floats, Ids
 from server.engine.sampling.log_softmax import LogSoftmax
 
-# Numbers kept; each takes some 80 bytes. A token has _BASE of them, and one for each of its likeliest.
-_CAPACITY = 262_144
-_BASE = 6
+# Bytes kept. A node takes _NODE_BYTES, with all but the likeliest tokens of its entry.
+_CAPACITY = 20 * 2**20
+_NODE_BYTES = 400
 
 Key = tuple[str | int, int]
 
@@ -33,7 +33,7 @@ class _Node:
 
     @property
     def weight(self) -> int:
-        return _BASE + (len(self.entry.top_ids) if self.entry else 0)
+        return _NODE_BYTES + (len(self.entry.top) if self.entry else 0)
 
 
 class ScoreBook:
@@ -100,18 +100,22 @@ class PromptScores:
 
     def recall(self) -> None:
         """Take over what the book knows."""
-        found = len(self.entries)
-        while not self.is_complete:
-            here = self._book.find(self._keys[-1])
-            if here is None:
-                break
-            key = (here.number, self._token_ids[self.next_position])
+        here = None if self.is_complete else self._book.find(self._keys[-1])
+        if here is None:
+            return
+        num_top, number = self._num_top, here.number
+        for place in range(self.next_position, len(self._token_ids)):
+            key = (number, self._token_ids[place])
             node = self._book.find(key)
-            if node is None or node.entry is None or len(node.entry.top_ids) < self._num_top:
-                break
-            self._append(key, node.entry)
-        if len(self.entries) > found:
-            self._book.touch(self._keys)
+            if node is None or node.entry is None or (has := node.entry.num_top) < num_top:
+                return
+            self._keys.append(key)
+            self.entries.append(node.entry if has == num_top else node.entry.with_top(num_top))
+            number = node.number
+
+    def touch(self) -> None:
+        """Note that what is known of the prompt is used."""
+        self._book.touch(self._keys)
 
     def num_rows(self, start: int, num_tokens: int) -> int:
         """How many rows of logits of the tokens from `start` on are wanted; they are the last of them, apart
@@ -139,15 +143,7 @@ class PromptScores:
             entry = msgspec.structs.replace(entry, rank=1 + int((row > row[token_id]).sum()))
             key = (here.number, token_id)
             here = self._book.put(key, entry)
-            self._append(key, entry)
+            self._keys.append(key)
+            self.entries.append(entry)
         if self.is_complete:
-            self._book.touch(self._keys)
-
-    def _append(self, key: Key, entry: TokenLogprob) -> None:
-        top = self._num_top
-        if len(entry.top_ids) > top:
-            entry = msgspec.structs.replace(
-                entry, top_ids=entry.top_ids[:top], top_logprobs=entry.top_logprobs[:top]
-            )
-        self._keys.append(key)
-        self.entries.append(entry)
+            self.touch()

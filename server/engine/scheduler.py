@@ -6,6 +6,7 @@ from server.engine.config import EngineConfig
 from server.engine.kv_cache import KVCache
 from server.engine.radix_tree import common_prefix
 from server.engine.running_shares import RunningShares
+from server.engine.score_slices import has_many_untold
 from server.engine.sequence import Sequence, SequenceStatus
 from server.engine.step_clock import StepClock
 from server.engine.tiles import TILE, chunk_size
@@ -90,7 +91,7 @@ class Scheduler:
         """
         self._admit()
         ready = sorted(self.running, key=lambda s: (s.num_missing_tokens, s.arrival))
-        decodes = [s for s in ready if s.num_missing_tokens == 1]
+        decodes = [s for s in ready if s.num_missing_tokens == 1 and not has_many_untold(s)]
         prompts = [s for s in ready if s.num_missing_tokens > 1]
         prompts.sort(key=lambda s: self._prompt_order.start(s.owner))
         budget = self._config.batch_size - len(decodes)
@@ -295,5 +296,7 @@ def _next(sequence: Sequence, budget: int, num_rows: int) -> Work:
         return Work(sequence, num_tokens, completes=num_tokens == missing)
     fitting = sequence.scores.num_fitting(start, num_rows)
     num_tokens = num_tokens if fitting is None else min(num_tokens, fitting)
+    if has_many_untold(sequence):
+        num_tokens = min(num_tokens, missing - 1)
     num_scored = sequence.scores.num_rows(start, num_tokens)
     return Work(sequence, num_tokens, completes=num_tokens == missing, num_scored=num_scored)

@@ -65,7 +65,7 @@ class Sequence:
         self.detokenizer = detokenizer
         self.logprobs = HeldLogprobs()
         self.scores = scores
-        self._has_told_scores = False
+        self._num_told_scores = 0
         self._num_told = self.num_prompt_tokens if request.tells_token_ids else None
 
     @property
@@ -120,11 +120,20 @@ class Sequence:
         return self.scores is not None and not self.scores.is_complete
 
     @property
+    def num_untold_scores(self) -> int:
+        """Log probabilities of the prompt that are known and not told yet."""
+        return 0 if self.scores is None else len(self.scores.entries) - self._num_told_scores
+
+    @property
     def matchable_tokens(self) -> list[int]:
         """The tokens of which all but the last may be taken from memory: the rest has to give logits."""
         if self.scores is None or self.scores.is_complete:
             return self.token_ids
         return self.token_ids[: self.scores.next_position]
+
+    @property
+    def _has_computed_prompt(self) -> bool:
+        return self.is_streaming or not self.num_missing_tokens
 
     def hold_logprob(self, *, is_end: bool) -> None:
         """Keep the log probability of a token just drawn, if asked for, until its text goes out.
@@ -147,6 +156,8 @@ class Sequence:
     def begin(self, num_cached_tokens: int) -> None:
         """Note that memory was found, with so much of the prompt in it; a preempted one has begun before."""
         self.num_computed_tokens = num_cached_tokens
+        if self.scores is not None:
+            self.scores.touch()
         if self.num_cached_tokens is None:
             self.num_cached_tokens = num_cached_tokens
             self._queue_seconds = time.monotonic() - self._arrived
@@ -166,10 +177,15 @@ class Sequence:
             sum_logprob=self.sampler.sum_logprob,
             logprobs=self.logprobs.release(text, is_all=reason is not None and not self.detokenizer.stopped),
             queue_seconds=queue_seconds,
-            prompt_logprobs=self._tell_scores(),
+            prompt_logprobs=self._tell_scores() if self._has_computed_prompt else (),
             token_ids=self._tell_tokens(),
             error=error,
         )
+
+    def slice_of_scores(self, most: int) -> TokenOutput:
+        """The next log probabilities of the prompt, at most so many, ahead of the first output."""
+        told = self._tell_scores(most)
+        return TokenOutput(request_id=self.request_id, index=self.index, prompt_logprobs=told, is_slice=True)
 
     def _tell_tokens(self) -> tuple[int, ...]:
         if self._num_told is None:
@@ -178,11 +194,13 @@ class Sequence:
         self._num_told += len(new)
         return new
 
-    def _tell_scores(self) -> tuple[TokenLogprob, ...]:
-        if self.scores is None or self._has_told_scores or not self.scores.is_complete:
+    def _tell_scores(self, most: int | None = None) -> tuple[TokenLogprob, ...]:
+        if self.scores is None:
             return ()
-        self._has_told_scores = True
-        return tuple(self.scores.entries)
+        start = self._num_told_scores
+        told = tuple(self.scores.entries[start : None if most is None else start + most])
+        self._num_told_scores += len(told)
+        return told
 
 
 def _deadline(params: SamplingParams) -> float | None:

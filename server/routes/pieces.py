@@ -1,10 +1,13 @@
 """JSON documents that are sent piece by piece, because they are large, or while they are made."""
 
-from collections.abc import AsyncGenerator
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator
 
 from fastapi import Response
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
+
+from server.service.wire import Document
 
 _JSON = "application/json"
 _PIECE_BYTES = 262_144
@@ -20,21 +23,49 @@ async def respond_in_pieces(pieces: AsyncGenerator[bytes, None]) -> Response:
 
 
 class JsonResponse(Response):
-    """A document that is there; as much of it at a time as is copied in no time, and as the client reads."""
+    """A document that is there; as much of it at a time as is copied in no time, and as the client reads.
+
+    What has been sent is forgotten.
+    """
 
     media_type = _JSON
 
+    def __init__(self, document: Document) -> None:
+        pieces = [document] if isinstance(document, bytes) else document
+        self._length = sum(map(len, pieces))
+        is_small = self._length <= _PIECE_BYTES
+        super().__init__(b"".join(pieces) if is_small else b"", headers={"content-length": str(self._length)})
+        self._pieces = deque(() if is_small else pieces)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
-        if len(self.body) <= _PIECE_BYTES:
+        if not self._pieces:
             await super().__call__(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        document = memoryview(self.body)
-        for start in range(0, len(document), _PIECE_BYTES):
-            piece = bytes(document[start : start + _PIECE_BYTES])
-            is_last = start + _PIECE_BYTES >= len(document)
-            await send({"type": "http.response.body", "body": piece, "more_body": not is_last})
+        left = self._length
+        for part in _parts(self._pieces):
+            left -= len(part)
+            await send({"type": "http.response.body", "body": part, "more_body": left > 0})
+
+
+def _parts(pieces: deque[bytes]) -> Iterator[bytes]:
+    """All that is in the pieces, which are taken out of their queue; small ones together."""
+    small: list[bytes] = []
+    size = 0
+    while pieces:
+        piece = pieces.popleft()
+        if small and size + len(piece) > _PIECE_BYTES:
+            yield b"".join(small)
+            small, size = [], 0
+        if len(piece) <= _PIECE_BYTES:
+            small.append(piece)
+            size += len(piece)
+            continue
+        view = memoryview(piece)
+        yield from (bytes(view[at : at + _PIECE_BYTES]) for at in range(0, len(piece), _PIECE_BYTES))
+    if small:
+        yield b"".join(small)
 
 
 class _Pieces(StreamingResponse):

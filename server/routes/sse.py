@@ -16,7 +16,7 @@ from server.errors import CaravanError, failed_writing
 from server.routes.deps import Services
 from server.routes.envelope import envelope
 from server.routes.pieces import JsonResponse
-from server.service.wire import to_json
+from server.service.wire import Document, to_json
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Answering(Protocol):
 
     stream: bool
 
-    async def whole(self) -> bytes:
+    async def whole(self) -> Document:
         """The JSON of the complete answer."""
 
     async def open(self, seconds: float) -> None:
@@ -76,7 +76,7 @@ async def respond(
     return AnswerStream(answer, services, frame)
 
 
-async def respond_whole(request: Request, work: Coroutine[Any, Any, bytes]) -> Response:
+async def respond_whole(request: Request, work: Coroutine[Any, Any, Document]) -> Response:
     """The JSON that `work` makes; it is cancelled when the client leaves."""
     try:
         return JsonResponse(await _unless_client_leaves(request, work))

@@ -2,14 +2,15 @@
 
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 
 from schemas.common import FinishReason
 from server import record
 from server.engine.outputs import FinishReason as EngineFinishReason
-from server.engine.outputs import TokenLogprob, TokenOutput
+from server.engine.outputs import TokenOutput
 from server.errors import BrokenConstraintError
+from server.service.aside import aside, num_numbers
 from server.service.choice_streams import ChoiceStream
 from server.service.choices import FinishedChoice, Shape
 from server.service.constraints.verdict import Said, SaidCall, Verdict
@@ -20,15 +21,11 @@ from server.service.reply import Reply
 from server.service.told import NOTHING, Told
 from server.service.whole_answers import whole_answer
 from server.service.wire import to_json
-from server.threads import in_busy_thread, in_thread
-
-T = TypeVar("T")
+from server.threads import in_thread
 
 log = logging.getLogger(__name__)
 
 DONE = b"[DONE]"
-# Characters and log probabilities together that are written in a few milliseconds.
-_SMALL = 8192
 
 
 class Answer:
@@ -56,26 +53,36 @@ class Answer:
         self.open = generation.open
         self.aclose = generation.aclose
 
-    async def whole(self) -> bytes:
-        """The JSON of the complete answer: the stream's deltas, folded."""
+    async def whole(self) -> list[bytes]:
+        """The JSON of the complete answer, in pieces: the stream's deltas, folded."""
         outputs: list[list[TokenOutput]] = [[] for _ in range(self._generation.num_choices)]
         async with contextlib.aclosing(self._generation):
             async for output in self._generation:
                 outputs[output.index].append(output)
         last = {index: news[-1] for index, news in enumerate(outputs)}
         texts = ["".join(output.text for output in news) for news in outputs]
-        size = sum(map(len, texts)) + sum(map(self._num_told, outputs))
-        replies = await _aside(size, lambda: list(map(self._shape.reply, texts)))
+        size = sum(map(len, texts)) + sum(map(self._num_told, outputs)) + self._plan.debug_size
+        replies = await aside(size, lambda: list(map(self._shape.reply, texts)))
         for index, reply in enumerate(replies):
             await judge(self._verdict, self._generation.model.id, reply.said, last[index])
-        return await _aside(size, lambda: self._written(outputs, replies))
+        del last
+        return await aside(size, lambda: self._written(outputs, replies))
 
     def _num_told(self, outputs: Sequence[TokenOutput]) -> int:
         """Log probabilities of one choice."""
         scores = self._generation.prompt_logprobs[outputs[0].index]
-        return sum(_num_numbers(output.logprobs) for output in outputs) + _num_numbers(scores)
+        return sum(num_numbers(output.logprobs) for output in outputs) + num_numbers(scores)
 
-    def _written(self, outputs: Sequence[Sequence[TokenOutput]], replies: Sequence[Reply]) -> bytes:
+    def _written(self, outputs: list[list[TokenOutput]], replies: Sequence[Reply]) -> list[bytes]:
+        """The answer. The outputs are forgotten one by one: all at once would hold the interpreter's lock."""
+        document = self._document(outputs, replies)
+        self._generation.prompt_logprobs.clear()
+        for news in outputs:
+            while news:
+                news.pop()
+        return document
+
+    def _document(self, outputs: Sequence[Sequence[TokenOutput]], replies: Sequence[Reply]) -> list[bytes]:
         kept = self._plan.kept([news[-1] for news in outputs])
         choices = [
             FinishedChoice(
@@ -100,7 +107,10 @@ class Answer:
     async def _padded_chunks(self) -> AsyncGenerator[Sequence[bytes], None]:
         async with contextlib.aclosing(self._chunks()) as chunks:
             async for together in chunks:
-                yield [data if data is DONE else padded_chunk(data) for data in together]
+                yield [await self._padded(data) for data in together]
+
+    async def _padded(self, data: bytes) -> bytes:
+        return data if data is DONE else await aside(len(data), partial(padded_chunk, data))
 
     async def _chunks(self) -> AsyncGenerator[Sequence[bytes], None]:
         async with contextlib.aclosing(self._generation) as generation:
@@ -113,7 +123,10 @@ class Answer:
                 yield ready
                 ready = []
             async for output in generation:
-                news = list(self._news(streams[output.index], output))
+                size = num_numbers(output.logprobs)
+                if output.finish_reason is not None:
+                    size += self._plan.debug_size
+                news = await aside(size, partial(self._news, streams[output.index], output))
                 if output.finish_reason is not None:
                     last[output.index] = output
                     # Nothing may say that it has ended well unless it has.
@@ -126,23 +139,15 @@ class Answer:
                 ready.append(to_json(self._shape.usage_chunk(generation.usage())))
             yield [*ready, DONE]
 
-    def _news(self, stream: ChoiceStream, output: TokenOutput) -> Iterator[bytes]:
+    def _news(self, stream: ChoiceStream, output: TokenOutput) -> list[bytes]:
         """What an output brings to its choice."""
+        news: list[bytes] = []
         if output.text:
-            yield from stream.feed(output.text, Told.by(output))
+            news += stream.feed(output.text, Told.by(output))
         if output.finish_reason is not None:
             reason, debug = wire_reason(output.finish_reason), self._plan.debug({output.index: output})
-            yield from stream.close(reason, debug, NOTHING if output.text else Told.by(output))
-
-
-def _num_numbers(entries: Sequence[TokenLogprob]) -> int:
-    """How many there are; each entry has as many as the first."""
-    return len(entries) * (1 + len(entries[0].top_ids)) if entries else 0
-
-
-async def _aside(size: int, work: Callable[[], T]) -> T:
-    """The result of `work`, done on a thread if it is about much: others stream meanwhile."""
-    return work() if size <= _SMALL else await in_busy_thread(work)
+            news += stream.close(reason, debug, NOTHING if output.text else Told.by(output))
+        return news
 
 
 async def judge(verdict: Verdict | None, model_id: str, said: Said, last: TokenOutput) -> None:

@@ -34,8 +34,8 @@ class EmbeddingService:
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
 
-    async def create(self, request: EmbeddingRequest) -> bytes:
-        """The JSON of the answer; cancelling it aborts the work in the engine."""
+    async def create(self, request: EmbeddingRequest) -> list[bytes]:
+        """The JSON of the answer, in pieces; cancelling it aborts the work in the engine."""
         async with self._registry.holding(request.model) as model:
             pooling = _pooling(request, model.engine.traits)
             async with turn(model.threads):
@@ -115,20 +115,20 @@ def _input(model: LoadedModel, given: str | list[int], param: str, rules: Prompt
     return tuple(token_ids)
 
 
-def _answer(request: EmbeddingRequest, vectors: list[bytes], num_tokens: int) -> bytes:
+def _answer(request: EmbeddingRequest, vectors: list[bytes], num_tokens: int) -> list[bytes]:
     """The JSON, not by way of the schema and vector by vector: there may be millions of numbers."""
     is_text = request.encoding_format == "base64"
-    data = []
+    data, comma = [b'{"object":"list","data":['], b""
     for index, vector in enumerate(vectors):
         numbers = _shortened(np.frombuffer(vector, "<f4"), request.dimensions)
         shown = base64.b64encode(numbers.tobytes()).decode() if is_text else numbers.tolist()
-        data.append(msgspec.json.encode({"object": "embedding", "index": index, "embedding": shown}))
+        data.append(comma + msgspec.json.encode({"object": "embedding", "index": index, "embedding": shown}))
+        comma = b","
     usage = {"prompt_tokens": num_tokens, "total_tokens": num_tokens}
-    return b'{"object":"list","data":[%b],"model":%b,"usage":%b}' % (
-        b",".join(data),
-        msgspec.json.encode(request.model),
-        msgspec.json.encode(usage),
+    data.append(
+        b'],"model":%b,"usage":%b}' % (msgspec.json.encode(request.model), msgspec.json.encode(usage))
     )
+    return data
 
 
 def _shortened(vector: NDArray[np.float32], dimensions: int | None) -> NDArray[np.float32]:

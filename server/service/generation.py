@@ -13,6 +13,7 @@ from server.engine.outputs import TokenLogprob, TokenOutput
 from server.engine.params import AnswerLayout, Constraint, GenerationRequest, Reasoning, SamplingParams
 from server.errors import CaravanError
 from server.loaded_model import LoadedModel
+from server.service.aside import aside, num_numbers
 from server.service.early import fail_early, give_up
 from server.service.scoring import Scoring
 from server.threads import to_the_end
@@ -104,7 +105,10 @@ class Generation:
             self._allowance.spend(self._num_prompt_tokens + sum(self._num_completion_tokens))
         if output.prompt_logprobs:
             self.prompt_logprobs[output.index] = output.prompt_logprobs
-        return output if self._echo is None else self._echo.applied(output)
+        if self._echo is None:
+            return output
+        echo, size = self._echo, num_numbers(output.prompt_logprobs)
+        return await aside(size, lambda: echo.applied(output))
 
     def prompt(self, index: int) -> tuple[int, ...]:
         """The tokens of a choice's prompt."""

@@ -33,8 +33,8 @@ class PendingAnswer:
         self._answer: Answer | None = None
         self._opening: asyncio.Task[Answer] | None = None
 
-    async def whole(self) -> bytes:
-        """The JSON of the complete answer."""
+    async def whole(self) -> list[bytes]:
+        """The JSON of the complete answer, in pieces."""
         try:
             return await (await self._prepared()).whole()
         finally:

@@ -1,8 +1,9 @@
 """How a request is decoded, and what of the outcome goes into its answer."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
+from functools import cached_property
 
 from schemas.debug import Debug, DecodingStage
 from server.engine.outputs import TokenOutput
@@ -34,6 +35,12 @@ class Plan:
             for choices in prompts
             for output in sorted(choices, key=_mean_logprob, reverse=True)[: self.num_choices]
         ]
+
+    @cached_property
+    def debug_size(self) -> int:
+        """How many values the chain shows, where the request asks to see it."""
+        values = [value for stage in self.chain or () for value in stage.values.values()]
+        return sum(len(value) for value in values if isinstance(value, Sized))
 
     def debug(self, last: Mapping[int, TokenOutput]) -> Debug | None:
         """The chain, with mirostat's state after the last outputs, which are by the answer's indexes."""

@@ -13,7 +13,7 @@ from server.engine.outputs import TokenLogprob, TokenOutput
 from server.errors import InvalidRequestError
 from server.loaded_model import TextVocab
 
-# Numbers of all prompts together, each of some 80 bytes; those of a stream are written at once.
+# Numbers of all prompts together; those of a stream are written at once.
 _MAX_SCORES = 1_048_576
 _MAX_STREAMED_SCORES = 65_536
 
@@ -126,11 +126,6 @@ class _Echoed:
         unknown = [TokenLogprob(token_id, math.nan) for token_id in self._token_ids]
         entries = [*unknown[: len(unknown) - len(known)], *known]
         return [
-            msgspec.structs.replace(
-                entry,
-                top_ids=entry.top_ids[:num_top],
-                top_logprobs=entry.top_logprobs[:num_top],
-                offset=min(offset, len(self.text)),
-            )
+            msgspec.structs.replace(entry.with_top(num_top), offset=min(offset, len(self.text)))
             for entry, offset in zip(entries, self._offsets, strict=True)
         ]

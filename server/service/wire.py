@@ -7,6 +7,9 @@ import msgspec
 
 from schemas.base import Schema
 
+# JSON, whole or in pieces that follow each other.
+Document = bytes | list[bytes]
+
 # Stands for the text while a chunk's constant head and tail are cut out of a real chunk.
 _MARK = "\u0001text\u0001"
 # Valid in JSON, but a client that splits lines as Unicode does would tear the event there.

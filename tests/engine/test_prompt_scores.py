@@ -36,10 +36,13 @@ def expected(token_ids: tuple[int, ...], top: int) -> list[tuple[int, float, int
 
 
 def told(harness: Harness, name: str, index: int = 0) -> tuple[TokenLogprob, ...]:
-    """The entries of a choice, which come at once and only once."""
+    """The entries of a choice, which come by its first output and only once."""
     outputs = [o for o in harness.outputs if (o.request_id, o.index) == (name, index)]
-    assert not any(output.prompt_logprobs for output in outputs[1:])
-    return outputs[0].prompt_logprobs
+    slices = [output for output in outputs if output.is_slice]
+    first, *others = outputs[len(slices) :]
+    assert slices == outputs[: len(slices)]
+    assert not any(output.prompt_logprobs for output in others)
+    return tuple(entry for output in (*slices, first) for entry in output.prompt_logprobs)
 
 
 def check(harness: Harness, wanted: GenerationRequest) -> None:
@@ -162,7 +165,7 @@ def test_fewer_rows_than_prompts_serve_those_that_came_first() -> None:
 
 
 def test_a_book_forgets_the_ends_of_prompts_first_and_stays_small() -> None:
-    book = ScoreBook(capacity=600)
+    book = ScoreBook(capacity=40_000)
     rows = np.zeros((49, VOCAB_SIZE), np.float32)
     for seed in range(20):
         scores = PromptScores(book, prompt(seed, 50), "", 1)
@@ -172,7 +175,7 @@ def test_a_book_forgets_the_ends_of_prompts_first_and_stays_small() -> None:
         again = PromptScores(book, prompt(seed, 50), "", 1)
         again.recall()
         assert again.entries == scores.entries
-    assert len(book._nodes) <= 600 // 6
+    assert len(book._nodes) <= 100
     first = PromptScores(book, prompt(18, 50), "", 1)
     first.recall()
     # Of the prompt before the last, only the beginning is left.
@@ -180,7 +183,7 @@ def test_a_book_forgets_the_ends_of_prompts_first_and_stays_small() -> None:
 
 
 def test_a_prompt_longer_than_the_book_is_scored_all_the_same() -> None:
-    book = ScoreBook(capacity=60)
+    book = ScoreBook(capacity=4_000)
     scores = PromptScores(book, prompt(1, 50), "", 1)
     for _ in range(7):
         scores.take(np.zeros((7, VOCAB_SIZE), np.float32), IDS)

@@ -57,8 +57,15 @@ def _is_read(body: bytes) -> bool:
     return True
 
 
-def _text(field: str, item: Item, tail: bytes = b"]}") -> Hostile:
-    return Hostile(_TEXT, b'{"model":"tiny","max_tokens":1,%b' % field.encode(), item, tail)
+def _text(
+    field: str, item: Item, tail: bytes = b"]}", *, max_tokens: int = 1, most: int = MAX_BYTES
+) -> Hostile:
+    head = b'{"model":"tiny","max_tokens":%d,%b' % (max_tokens, field.encode())
+    return Hostile(_TEXT, head, item, tail, most=most)
+
+
+def _long_prompts(field: str, *, most: int) -> Hostile:
+    return _text(f'{field},"prompt":[', b'"%b"' % (b"a " * 1000), most=most)
 
 
 def _prompt(item: bytes) -> Hostile:
@@ -118,12 +125,12 @@ SHAPES: dict[str, Hostile] = {
         _EMBEDDINGS, b'{"model":"tiny","input":[', b'"%b"' % (b"ab " * 682), b"]}"
     ),
     "inputs of one word": Hostile(_EMBEDDINGS, b'{"model":"tiny","input":[', b'"and"', b"]}", most=2048),
-    "prompts to score": Hostile(
-        _TEXT,
-        b'{"model":"tiny","max_tokens":1,"prompt_logprobs":20,"prompt":[',
-        b'"%b"' % (b"a " * 1000),
-        b"]}",
-        most=48,
+    "prompts to score": _long_prompts('"prompt_logprobs":20', most=48),
+    "prompts to echo": _long_prompts('"echo":true,"logprobs":20', most=48),
+    "a prompt to echo in a stream": _long_prompts('"echo":true,"logprobs":20,"stream":true', most=3),
+    "texts to tell of": _text('"ignore_eos":true,"logprobs":20,"prompt":[', b'"a"', max_tokens=64, most=128),
+    "streams to tell of": _text(
+        '"ignore_eos":true,"stream":true,"logprobs":20,"prompt":[', b'"a"', max_tokens=64, most=128
     ),
     "items": Hostile(_RESPONSES, b'{"model":"tiny","max_output_tokens":1,"input":[', _USER, b"]}"),
     "items of parts": Hostile(

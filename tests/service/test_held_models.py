@@ -18,6 +18,7 @@ from server.service.constraints.compiler import ConstraintCompiler
 from server.service.embeddings import EmbeddingService
 from server.service.sampling import Decoding, RequestLimits
 from server.service.tokens import TokenService
+from server.service.wire import Document
 from tests.fakes_web import FakeVocab, loaded_model, offer_of
 
 PATIENCE = 20
@@ -78,7 +79,7 @@ async def joined(pieces: AsyncGenerator[bytes, None]) -> bytes:
     return b"".join([piece async for piece in pieces])
 
 
-Ask = Callable[[House], Coroutine[Any, Any, bytes]]
+Ask = Callable[[House], Coroutine[Any, Any, Document]]
 ASKERS: dict[str, Ask] = {
     "chat": lambda house: house.chat.answer(
         ChatCompletionRequest.model_validate({"model": "fake", "messages": HI})

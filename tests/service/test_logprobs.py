@@ -4,7 +4,7 @@ import pytest
 
 from schemas.chat import ChatCompletionRequest
 from schemas.completions import CompletionRequest
-from server.engine.outputs import TokenLogprob
+from server.engine.outputs import TokenLogprob, packed_top
 from server.errors import InvalidRequestError
 from server.service.logprobs import LogprobWriter, token_label
 from server.service.validation import parse
@@ -21,7 +21,8 @@ def test_a_token_is_its_text_or_the_bytes_of_a_part_of_a_character() -> None:
 
 
 def test_chat_has_bytes_and_the_likeliest_in_order() -> None:
-    entries = [TokenLogprob(EURO[0], -2.0, (ord("b"), EURO[0]), (-1.0, -2.0)), TokenLogprob(BOS_ID, -3.0)]
+    top = packed_top((ord("b"), EURO[0]), (-1.0, -2.0))
+    entries = [TokenLogprob(EURO[0], -2.0, top), TokenLogprob(BOS_ID, -3.0)]
     written = LogprobWriter(FakeVocab()).chat(entries).model_dump()
     assert written == {
         "content": [
@@ -42,8 +43,8 @@ def test_chat_has_bytes_and_the_likeliest_in_order() -> None:
 
 def test_text_has_four_lists_and_the_token_that_came_among_the_likeliest() -> None:
     entries = [
-        TokenLogprob(97, -2.0, (98,), (-1.0,), offset=0),
-        TokenLogprob(98, -1.0, (98,), (-1.0,), offset=1),
+        TokenLogprob(97, -2.0, packed_top((98,), (-1.0,)), offset=0),
+        TokenLogprob(98, -1.0, packed_top((98,), (-1.0,)), offset=1),
     ]
     assert LogprobWriter(FakeVocab()).text(entries).model_dump() == {
         "tokens": ["a", "b"],

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from server.engine.outputs import TokenLogprob, TokenOutput
+from server.engine.outputs import TokenLogprob, TokenOutput, packed_top
 from server.service.scoring import Echo, ReadPrompt
 from tests.fakes_web import BOS_ID, SPECIALS, FakeVocab
 
@@ -20,7 +20,8 @@ class SpacedVocab(FakeVocab):
 
 def first(prompt: ReadPrompt, text: str = "", vocab: FakeVocab = VOCAB) -> TokenOutput:
     """The first output of a choice whose text is said to begin with one token."""
-    known = tuple(TokenLogprob(token_id, -1.0, (1, 2), (-0.5, -0.75)) for token_id in prompt.token_ids[1:])
+    top = packed_top((1, 2), (-0.5, -0.75))
+    known = tuple(TokenLogprob(token_id, -1.0, top) for token_id in prompt.token_ids[1:])
     drawn = (TokenLogprob(1, -2.0),) if text else ()
     output = TokenOutput(request_id="r", text=text, logprobs=drawn, prompt_logprobs=known)
     return Echo(vocab, [prompt], 1, 1).applied(output)

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
 from schemas.tokenize import TokenizeRequest
-from server.engine.outputs import TokenLogprob
+from server.engine.outputs import TokenLogprob, packed_top
 from server.errors import InvalidRequestError
 from server.service import token_answer as token_answer_module
 from server.service.choices import ChatShape, FinishedChoice, Identity, Shape, TextShape
@@ -42,8 +42,7 @@ def entries(count: int) -> tuple[TokenLogprob, ...]:
         TokenLogprob(
             97 + place % 20,
             -1.5 / (1 + place),
-            (98, 200),
-            (-1e-7, -3.25),
+            packed_top((98, 200), (-1e-7, -3.25)),
             offset=place,
             rank=2,
             is_end=place % 5 == 4,
@@ -68,16 +67,16 @@ def test_log_probabilities_in_pieces_are_the_same(
     prompt_writer = WRITER if has_prompt else None
     asked: Shape = shape(IDENTITY, writer=WRITER, prompt_writer=prompt_writer, with_token_ids=True)
     choices = [choice(10, 9), choice(1, 9), choice(0, 9)]
-    whole, pieces = (whole_answer(asked, choices, USAGE, None, few=limit) for limit in (1000, few))
+    whole, pieces = (b"".join(whole_answer(asked, choices, USAGE, None, few=limit)) for limit in (1000, few))
     assert json.loads(pieces) == json.loads(whole)
     assert b'"top_logprobs"' in whole
 
 
 def test_a_prompt_that_is_told_too_begins_without_a_number() -> None:
-    first = TokenLogprob(97, math.nan, (), ())
+    first = TokenLogprob(97, math.nan)
     choices = [replace(choice(0, 0), told=Told((first, *entries(9)), tuple(range(10))))]
     asked = TextShape(IDENTITY, writer=WRITER, prompt_writer=None, with_token_ids=True)
-    whole, pieces = (whole_answer(asked, choices, USAGE, None, few=limit) for limit in (1000, 3))
+    whole, pieces = (b"".join(whole_answer(asked, choices, USAGE, None, few=limit)) for limit in (1000, 3))
     assert json.loads(pieces) == json.loads(whole)
     assert json.loads(pieces)["choices"][0]["logprobs"]["token_logprobs"][0] is None
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from server.engine.outputs import TokenLogprob
+from server.engine.outputs import TokenLogprob, packed_top
 from server.engine.sampling.candidates import Candidates, Floats, Ids
 
 # OpenAI's word for a token that cannot come; minus infinity is no JSON.
@@ -22,16 +22,16 @@ class LogSoftmax:
         # A row without a finite maximum is refused by whoever draws from it.
         total = float(np.exp(logits - highest).sum(dtype=np.float64)) if math.isfinite(highest) else math.nan
         self._log_total = highest + math.log(total)
-        self._top_ids: tuple[int, ...] = ()
-        self._top_logprobs: tuple[float, ...] = ()
+        self._top = b""
         if num_top:
             top = Candidates(ids, logits).top(num_top)
             places = np.argsort(-top.logits, kind="stable")
             places = places[top.logits[places] > -np.inf]
-            self._top_ids = tuple(top.ids[places].tolist())
-            self._top_logprobs = tuple((top.logits[places].astype(np.float64) - self._log_total).tolist())
+            self._top = packed_top(
+                top.ids[places].tolist(), (top.logits[places].astype(np.float64) - self._log_total).tolist()
+            )
 
     def of(self, logits: Floats, token_id: int) -> TokenLogprob:
         """A token's log probability; its logit in the row is what it was when the softmax was taken."""
         logprob = max(float(logits[token_id]) - self._log_total, _LEAST)
-        return TokenLogprob(token_id, logprob, self._top_ids, self._top_logprobs)
+        return TokenLogprob(token_id, logprob, self._top)
