@@ -53,7 +53,8 @@ _SAME = (
     "max_tokens",
     "stop_limit",
 )
-
+# Fields that tell something of a prompt.
+_SCORING = ("echo", "prompt_logprobs")
 
 # As long as OpenAI's.
 _FINGERPRINT = 10
@@ -138,9 +139,11 @@ class Decoding:
         is_ranked = fields.best_of is not None and num_drawn > 1
         settled = self._settled(fields, values, num_choices)
         if settled["max_tokens"] == 0 and not may_draw_nothing and fields.n_predict != 0:
-            name, known = settled.written("max_tokens"), type(fields).model_fields
-            others = " or ".join(f"'{other}'" for other in ("echo", "prompt_logprobs") if other in known)
-            raise _refusal(f"'{name}' must be at least 1, unless {others} is set.", name)
+            name = settled.written("max_tokens")
+            # Of the fields that have an answer without a token, those that the route has.
+            known = [f"'{other}'" for other in _SCORING if other in type(fields).model_fields]
+            unless = f", unless {' or '.join(known)} is set" if known else ""
+            raise _refusal(f"'{name}' must be at least 1{unless}.", name)
         if fields.stream and is_ranked:
             raise _refusal(
                 "'best_of' and 'stream' do not go together: the best is known at the end.", "best_of"

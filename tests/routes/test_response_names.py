@@ -226,3 +226,20 @@ def test_a_constraint_that_fails_while_the_answer_is_made(after: int) -> None:
             assert "text.format.schema" in last["response"]["error"]["message"]
         else:
             assert streamed.json()["error"]["param"] == "text.format.schema"
+
+
+@pytest.mark.parametrize(
+    ("url", "fields", "others"),
+    [
+        ("/v1/completions", {"prompt": "Hi"}, {"echo", "prompt_logprobs"}),
+        ("/v1/chat/completions", {"messages": [USER]}, {"prompt_logprobs"}),
+        (URL, {"input": "Hi"}, set()),
+    ],
+)
+def test_no_tokens_at_all_are_refused_by_what_each_route_has(
+    client: TestClient, url: str, fields: dict[str, Any], others: set[str]
+) -> None:
+    answer = client.post(url, json={"model": "fake", "max_tokens": 0, **fields})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, "max_tokens")
+    assert set(re.findall(r"'(\w+)'", error["message"])) == {"max_tokens", *others}
