@@ -6,6 +6,8 @@ vocabulary is freed under it, and its place in the limit of threads goes to anot
 
 import asyncio
 import contextvars
+import errno
+import functools
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
@@ -73,6 +75,26 @@ async def to_the_end(work: Awaitable[T]) -> T:
             task.exception()
         raise cancellation
     return task.result()
+
+
+def in_lasting_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
+    """The result of a call in a thread that lives as long as the process, which is waited for here.
+
+    For what the system binds to the thread that did it. Raises OSError where no thread can be had.
+    """
+    outcome: Future[T] = Future()
+    try:
+        _lasting().submit(_make, outcome, partial(function, *args))
+    except RuntimeError as error:
+        # As in `_begun`: it is in the queue, where it must not be found.
+        if outcome.cancel():
+            raise OSError(errno.EAGAIN, "no thread can be started") from error
+    return outcome.result()
+
+
+@functools.cache
+def _lasting() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "lasting")
 
 
 def _begun(call: Callable[[], T]) -> asyncio.Future[T]:

@@ -7,8 +7,9 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 from dataclasses import dataclass
+
+from server import child_process
 
 MODULE = "server.engine.process"
 
@@ -35,11 +36,7 @@ def launch(module: str = MODULE) -> Launched:
     ours, theirs = socket.socketpair()
     with theirs:
         try:
-            process = subprocess.Popen(  # noqa: S603 (ourselves)
-                [sys.executable, "-m", module, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                env=_VARIABLES | os.environ,
-            )
+            process = child_process.start(module, theirs, env=_VARIABLES | os.environ)
         except BaseException:
             ours.close()
             raise

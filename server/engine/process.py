@@ -1,13 +1,12 @@
 """The engine's process: loads the model, proves it with a first prompt, and works until its parent is gone.
 
-Started as `python -m server.engine.process FD`, FD being one end of a socket pair. A parent that dies closes
-the other end, and that ends this process, wherever it is.
+Started by `server.child_process`, with the number of one end of a socket pair. A parent that dies closes the
+other end, and that ends this process, wherever it is.
 """
 
 import contextlib
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
@@ -238,10 +237,6 @@ def _work(start: _Start, engine: Engine | EmbeddingEngine, sizes: Sizes, traits:
 
 def main() -> int:
     """Serve one model to the parent at the other end of the socket; returns the exit status."""
-    # Ctrl-C reaches the whole process group, and a service manager's SIGTERM every process of the service.
-    # The parent lets running requests finish first, and decides when its engine ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     prefer_as_victim()
     garbage.look_rarely()
     connection = _Connection(socket.socket(fileno=int(sys.argv[1])))

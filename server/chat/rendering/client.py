@@ -4,11 +4,10 @@ import logging
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
-from server import caller
+from server import caller, child_process
 from server.chat.rendering import frames, waiting
 from server.chat.rendering.call_text import CallText
 from server.chat.rendering.traits import Traits
@@ -196,11 +195,7 @@ def _launched() -> _Process:
     ours.settimeout(_WALL_SECONDS)
     with theirs:
         try:
-            process = subprocess.Popen(  # noqa: S603 (ourselves)
-                [sys.executable, "-m", _MODULE, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-            )
+            process = child_process.start(_MODULE, theirs)
         except BaseException:
             ours.close()
             raise

@@ -1,10 +1,9 @@
 """A template's process: compiles and tries it, and renders until the server is gone.
 
-Started as `python -m server.chat.rendering.process FD`. A template is a program out of a file: here it may
+Started by `server.child_process`, with a socket's number. A template is a program out of a file: here it may
 take its bounded time and memory, and nothing that others need. Imports little, since it is waited for.
 """
 
-import signal
 import socket
 import sys
 import traceback
@@ -25,7 +24,6 @@ _TOO_MUCH = "The model's chat template takes too much memory over these messages
 
 def main() -> None:
     """Serve one template."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     prefer_as_victim()
     limits.bound_process()
     with socket.socket(fileno=int(sys.argv[1])) as connection:

@@ -1,6 +1,7 @@
 """Runs `caravan` with the given words until it ends or its standard input does.
 
-Whoever started it holds the other end of a pipe; that closes with them, however they end.
+Whoever started it holds the other end of a pipe; that closes with them, however they end. Where they are
+killed, the system ends this with them, be it stopped.
 """
 
 import os
@@ -8,6 +9,7 @@ import signal
 import sys
 import threading
 
+from server.child_process import bind_to_parent
 from server.cli import main
 
 
@@ -19,5 +21,6 @@ def _watch() -> None:
 
 
 if __name__ == "__main__":
+    bind_to_parent(os.getppid())
     threading.Thread(target=_watch, name="tether", daemon=True).start()
     main(sys.argv[1:])
