@@ -307,6 +307,12 @@ class Settings(ModelOptions, BaseSettings):
         return "before keys" if is_allowed and not is_named else "never"
 
     @property
+    def responses_path(self) -> Path | None:
+        """Where the file of responses is, or would be; None where they are kept in memory alone."""
+        path = self.responses_db or self.data_dir / "responses.db"
+        return None if str(path) == "memory" else path
+
+    @property
     def keys_path(self) -> Path:
         """Where the file of keys is, or would be."""
         return self.keys_file or self.data_dir / "keys.json"

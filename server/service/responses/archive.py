@@ -11,7 +11,9 @@ from typing import TypeVar
 from server import caller
 from server.errors import ServerError
 from server.service.responses.database import is_full, is_locked
+from server.service.responses.place import PlaceError, told
 from server.service.responses.store import Limits, ResponseStore
+from server.service.responses.unfinished import Unfinished
 from server.sharing.fair_thread import FairThread
 
 T = TypeVar("T")
@@ -33,7 +35,7 @@ class StorageError(ServerError):
 
 
 class StorageBusyError(StorageError):
-    """The store cannot be written now, and may be soon: it is locked, or the disk is full."""
+    """The store cannot be used now, and may be soon: locked, on a full disk, or to be mended."""
 
     status = 503
     code = "storage_unavailable"
@@ -54,8 +56,23 @@ class Archive:
         self._limits = limits
         self._thread = FairThread("responses")
         self._store: ResponseStore | None = None
+        # Of a file that is gone, until there is another.
+        self._unfinished: list[Unfinished] = []
         self._tasks: set[asyncio.Task[object]] = set()
         self._told_at = -_QUIET_SECONDS
+
+    async def open(self) -> None:
+        """Open the store before it is needed; raises PlaceError where that cannot be done.
+
+        What may pass, such as another program's lock or a full disk, is left to those who need the store.
+        """
+        try:
+            await asyncio.wrap_future(self._thread.submit(self._opened))
+        except sqlite3.Error as error:
+            if not is_locked(error) and not is_full(error):
+                raise PlaceError(f"{self._path}: {told(error)}") from error
+        except OSError as error:
+            raise PlaceError(f"{self._path}: {told(error)}") from error
 
     async def do(self, work: Callable[[ResponseStore], T], owner: str | None = None) -> T:
         """The result of `work`, which is done even where nobody waits for it any more.
@@ -94,9 +111,21 @@ class Archive:
             await asyncio.sleep(_RETRY_SECONDS)
 
     def _done(self, work: Callable[[ResponseStore], T]) -> T:
+        return work(self._opened())
+
+    def _opened(self) -> ResponseStore:
+        """The store of the file that has the name now: a file that was deleted or replaced takes no more."""
+        if self._store is not None and (fate := self._store.fate()) is not None:
+            what = "a new one is begun" if fate == "deleted" else "the one that is there now is used"
+            log.warning("%s was %s while it was in use: %s", self._path, fate, what)
+            store, self._store = self._store, None
+            self._unfinished += store.leave()
         if self._store is None:
             self._store = ResponseStore(self._path, self._limits)
-        return work(self._store)
+        if self._unfinished:
+            self._store.take_over(self._unfinished)
+            self._unfinished = []
+        return self._store
 
     def _told(self, error: sqlite3.Error | OSError) -> StorageError:
         """What the client is told, and the log from time to time."""
@@ -110,7 +139,7 @@ class Archive:
             return StorageBusyError(f"The store of responses is locked by another program; {advice}.")
         if isinstance(error, sqlite3.Error) and is_full(error):
             return StorageBusyError(f"The server has no room to store responses; {advice}.")
-        return StorageError(f"The server cannot store responses; {advice}.")
+        return StorageBusyError(f"The server cannot store responses; {advice}.")
 
     def _close(self) -> None:
         if self._store is not None:

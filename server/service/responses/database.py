@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-_VERSION = 2
+VERSION = 2
 _SCHEMA = """
 CREATE TABLE responses (
     id TEXT PRIMARY KEY, owner TEXT NOT NULL, place INTEGER NOT NULL, previous_id TEXT,
@@ -73,13 +73,13 @@ def _set_up(db: sqlite3.Connection) -> None:
     with transaction(db):
         db.execute(_CLOCK)
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in range(_VERSION + 1):
-            raise sqlite3.DatabaseError(f"the file has version {version}, not {_VERSION}")
-        if version == _VERSION:
+        if version not in range(VERSION + 1):
+            raise sqlite3.DatabaseError(f"the file has version {version}, not {VERSION}")
+        if version == VERSION:
             return
         for statement in (_UPGRADE if version else _SCHEMA).split(";\n"):
             db.execute(statement)
-        db.execute(f"PRAGMA user_version = {_VERSION}")
+        db.execute(f"PRAGMA user_version = {VERSION}")
 
 
 @contextlib.contextmanager

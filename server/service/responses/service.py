@@ -46,6 +46,10 @@ class ResponseService:
         self._giving_way: set[asyncio.Task[None]] = set()
         self._running: dict[str, Background] = {}
 
+    async def open(self) -> None:
+        """Open the store of responses; raises PlaceError where there can be none."""
+        await self._archive.open()
+
     def answer(self, request: ResponseRequest) -> ResponseAnswer:
         """The answer to a request, of which nothing has happened yet."""
         who = caller.current()

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from server.service.responses.database import is_full, opened, transaction
+from server.service.responses.place import Fate, Marks
 from server.service.responses.presence import Presence
 from server.service.responses.reserve import Reserve
+from server.service.responses.room import make_room
 from server.service.responses.store_clock import StoreClock
+from server.service.responses.unfinished import Unfinished, unfinished
 
 P = ParamSpec("P")
 
@@ -85,6 +88,7 @@ class ResponseStore:
             self._presence.close()
             raise
         self._clock = StoreClock(self._db, limits.max_seconds)
+        self._marks = None if path is None else Marks.of(path)
         if self._reserve is not None:
             self._reserve.fill()
         for row in self._db.execute("SELECT DISTINCT place FROM responses WHERE is_running").fetchall():
@@ -103,7 +107,8 @@ class ResponseStore:
     def begin(self, owner: str, response: Row, items: Sequence[Row]) -> None:
         """Keep a response that is being made, and what it answers."""
         with transaction(self._db):
-            self._make_room()
+            oldest = self._clock.note() - self._limits.max_seconds
+            make_room(self._db, oldest=oldest, max_bytes=self._limits.max_bytes)
             place, previous = self._presence.place, response["previous_response_id"]
             self._db.execute(
                 "INSERT INTO responses (id, owner, place, previous_id, is_running, used_at, body) "
@@ -198,8 +203,26 @@ class ResponseStore:
         self._try(self._db.execute, _TOUCH, names)
         return [json.loads(row["body"]) for row in self._db.execute(_HISTORY, names)]
 
+    def fate(self) -> Fate | None:
+        """What has become of the file since it was opened; None where it is still the one."""
+        return None if self._marks is None else self._marks.fate()
+
+    def leave(self) -> list[Unfinished]:
+        """Close a file that is gone; what is being made goes on in another."""
+        found = unfinished(self._db, self._own)
+        self.close()
+        return found
+
+    def take_over(self, responses: Sequence[Unfinished]) -> None:
+        """Keep responses that are being made, and began in another file."""
+        for each in responses:
+            self._db.execute("DELETE FROM responses WHERE id = ?", (each.response["id"],))
+            self.begin(each.owner, each.response, each.items)
+
     def close(self) -> None:
         """Close the file."""
+        if self._marks is not None and self._marks.fate() is not None:
+            self._marks.remove_log()
         self._db.close()
         self._presence.close()
 
@@ -268,27 +291,3 @@ class ResponseStore:
             change(*args, **kwargs)
         except sqlite3.OperationalError as error:
             log.warning("the store of responses takes no changes: %s", error)
-
-    def _make_room(self) -> None:
-        oldest = self._clock.note() - self._limits.max_seconds
-        self._db.execute("DELETE FROM responses WHERE used_at < ? AND NOT is_running", (oldest,))
-        while self._num_bytes() > self._limits.max_bytes:
-            most = self._db.execute(
-                "SELECT owner, count(*) AS num FROM responses WHERE NOT is_running "
-                "GROUP BY owner ORDER BY sum(num_bytes) DESC LIMIT 1"
-            ).fetchone()
-            if most is None:
-                return
-            # A tenth at a time, so that a full store is not searched for every answer.
-            self._db.execute(
-                "DELETE FROM responses WHERE id IN (SELECT id FROM responses WHERE NOT is_running "
-                "AND owner = ? ORDER BY used_at LIMIT ?)",
-                (most["owner"], max(1, most["num"] // 10)),
-            )
-
-    def _num_bytes(self) -> int:
-        pages, free, size = (
-            self._db.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-        return int((pages - free) * size)
