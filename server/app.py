@@ -40,12 +40,14 @@ from server.routes.guard import OPEN_PATHS, Guard
 from server.routes.head_requests import HeadRequests
 from server.routes.hosts import KnownHosts
 from server.routes.journal import Journal
+from server.routes.last_answers import LastAnswers
 from server.routes.signposts import all_routes
 from server.service import presets
 from server.service.chat import ChatService
 from server.service.completions import CompletionService
 from server.service.constraints.compiler import ConstraintCompiler
 from server.service.embeddings import EmbeddingService
+from server.service.responses import place
 from server.service.responses.archive import Archive
 from server.service.responses.service import ResponseService
 from server.service.responses.store import Limits
@@ -94,8 +96,9 @@ _ANSWERS: tuple[type[Schema], ...] = (ChatCompletionChunk, ErrorResponse, *get_a
 def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | None = None) -> FastAPI:
     """The application over `registry`, which it closes when it ends; starting the models is the caller's.
 
-    Raises KeyFileError over the file of keys, and PresetError when the operator's presets or defaults are no
-    such. Each model must be able to use them, or its load fails.
+    Raises KeyFileError over the file of keys, PresetError when the operator's presets or defaults are no
+    such, and PlaceError over a file of responses that was named. Each model must be able to use presets and
+    defaults, or its load fails.
     """
     app = FastAPI(
         title="Caravan",
@@ -142,8 +145,8 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
 def _add_middleware(
     app: FastAPI, settings: Settings, metrics: Metrics, tracing: Tracing | None, budget: BodyBudget
 ) -> None:
-    """From the inside out: heads alone, the memory of bodies, who may come in, which web pages may call, and
-    the journal of it all.
+    """From the inside out: heads alone, the memory of bodies, who may come in, which web pages may call, what
+    the server's end cuts off, and the journal of it all.
     """
     ring = open_ring(settings)
     app.add_middleware(HeadRequests)
@@ -164,6 +167,7 @@ def _add_middleware(
         is_open=ring.is_open,
         unnamed=OPEN_PATHS,
     )
+    app.add_middleware(LastAnswers)
     app.add_middleware(
         Journal, metrics=metrics, tracing=tracing, routes=all_routes(app, [*_ROUTERS, docs.router])
     )
@@ -176,16 +180,18 @@ def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:
         operator=presets.operator_defaults(settings.defaults),
     )
     for offer in registry.offers:
-        presets.operator_defaults(offer.operator_defaults)
+        presets.operator_defaults(offer.operator_defaults, f"defaults of the model '{offer.id}'")
     registry.add_check(decoding.check)
     return decoding
 
 
 def _archive(settings: Settings) -> Archive:
-    path = settings.responses_db or settings.data_dir / "responses.db"
+    path = settings.responses_path
+    # Where nobody asked for responses to be kept, those who do not need that are served.
+    if settings.responses_db is not None and path is not None:
+        place.check(path)
     return Archive(
-        None if str(path) == "memory" else path,
-        Limits(max_seconds=settings.responses_days * 86400, max_bytes=settings.responses_bytes),
+        path, Limits(max_seconds=settings.responses_days * 86400, max_bytes=settings.responses_bytes)
     )
 
 

@@ -14,9 +14,7 @@ _NUM_LISTED = 8
 
 def banner(registry: ModelRegistry, address: tuple[str, int], *, num_keys: int, is_tls: bool) -> str:
     """What is served, where, for whom, how to try it and how to name another model."""
-    host, port = address
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  # nosec B104 (compared, not bound)
-    base = f"{'https' if is_tls else 'http'}://{shown}:{port}/v1"
+    base = f"{base_url(address, is_tls=is_tls)}/v1"
     request = {
         "model": registry.offers[0].id,
         "messages": [{"role": "user", "content": "Hello!"}],
@@ -34,6 +32,13 @@ def banner(registry: ModelRegistry, address: tuple[str, int], *, num_keys: int, 
         "  another model: caravan serve --model path/to/model.gguf",
     ]
     return "\n".join(lines)
+
+
+def base_url(address: tuple[str, int], *, is_tls: bool) -> str:
+    """How this machine calls a server that listens there."""
+    host, port = address
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  # nosec B104 (compared, not bound)
+    return f"{'https' if is_tls else 'http'}://{shown}:{port}"
 
 
 def keys_told(num_keys: int) -> str:

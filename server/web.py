@@ -5,18 +5,21 @@ import contextlib
 import logging
 import signal
 import socket
+import time
 from collections.abc import Generator
 from types import FrameType
 
+from server import signals
 from server.app import create_app
 from server.auth.keys import KeyFileError
 from server.machine import allow_files
-from server.net.tls import TlsError, server_context
+from server.net.tls import TlsError, server_context, time_faults
 from server.net.web_config import WebConfig, web_config
 from server.net.web_server import WebServer
 from server.registry import ModelRegistry
 from server.routes.deps import Services
 from server.service.presets import PresetError
+from server.service.responses.place import PlaceError
 from server.settings import Settings
 from server.tracing import Tracing, TracingError, open_tracing
 
@@ -49,6 +52,18 @@ class AppServer(WebServer):
         self._registry = registry
         self._services = services
         self._grace = settings.shutdown_seconds
+        self._is_store_named = settings.responses_db is not None
+
+    async def open_store(self) -> None:
+        """Open the store of responses. One that cannot work is in the log; where its place was chosen by the
+        operator, it raises WebError.
+        """
+        try:
+            await self._services.responses.open()
+        except PlaceError as error:
+            if self._is_store_named:
+                raise WebError(f"--responses-db {error}") from error
+            log.warning("responses cannot be stored, and requests for that get a 503: %s", error)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening and wait for running requests and background responses, but not for ever."""
@@ -70,7 +85,7 @@ class AppServer(WebServer):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Take SIGINT and SIGTERM while the server runs; the second one stops waiting for requests.
+        """Take what ends a server while it runs; the second signal stops waiting for requests.
 
         uvicorn's own version does so for SIGINT alone, and raises a signal again at the end, before our
         clean-up has run.
@@ -80,7 +95,7 @@ class AppServer(WebServer):
             self.force_exit = self.should_exit
             self.should_exit = True
 
-        previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {number: signal.signal(number, handle) for number in signals.ending()}
         try:
             yield
         finally:
@@ -105,8 +120,13 @@ def open_web(settings: Settings, registry: ModelRegistry) -> AppServer:
     try:
         app = create_app(settings, registry, tracing)
         tls = server_context(settings)
+    except PlaceError as error:
+        raise WebError(f"--responses-db {error}") from error
     except (PresetError, KeyFileError, TlsError) as error:
         raise WebError(str(error)) from error
+    if tls is not None and settings.tls_certificate is not None:
+        for fault in time_faults(tls, settings.tls_certificate, time.time()):
+            log.warning("--tls-certificate %s: %s", settings.tls_certificate, fault)
     services: Services = app.state.services
     config = web_config(
         app,

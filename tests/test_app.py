@@ -11,8 +11,9 @@ from fastapi.testclient import TestClient
 
 from server.app import create_app
 from server.service.presets import PresetError
-from server.serving import StartError, serve
+from server.serving import serve
 from server.settings import Settings
+from server.startup import StartError
 from tests.fakes_web import loaded_model, registry_over
 
 BODY: dict[str, object] = {"model": "fake", "prompt": "Hi"}

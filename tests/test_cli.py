@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server import serving as serving_module
+from server import startup
 from tests.conftest import TinyModels
 from tests.faults.process import child_pids
 from tests.live_server import wait_until
@@ -94,7 +94,7 @@ def test_a_signal_in_the_middle_of_a_stream(tiny_models: TinyModels, grace: str,
 
 
 def test_the_listener_names_its_protocol() -> None:
-    with serving_module._listen("127.0.0.1", 0) as listener:
+    with startup.listening("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 

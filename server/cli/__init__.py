@@ -20,7 +20,8 @@ COMMANDS = {
     "info": "Show what a model is and the memory it needs.",
     "chat": "Talk with a model in the terminal.",
     "doctor": "Look for what is wrong with this machine, and say how to mend it.",
-    "check-config": "Show the effective options and where each comes from.",
+    "check-config": "Show the effective options, where each comes from, and what is wrong with them.",
+    "healthcheck": "Ask a running server whether it lives.",
     "version": "Print the version.",
 }
 

@@ -6,7 +6,7 @@ import enum
 import logging
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,13 +22,15 @@ from server.llama import library
 from server.llama.gguf_header import HeaderError
 from server.loaded_model import TextEngine
 from server.machine import memory_limit, usable_cores
-from server.net.tls import TlsError, server_context
+from server.net.tls import TlsError, server_context, time_faults
 from server.registry import CatalogError, ModelOffer, offers
-from server.serving import StartError, count_keys
 from server.settings import Settings
+from server.startup import StartError, check, check_responses, count_keys
 
 # A processor's feature in /proc/cpuinfo, its name in llama.cpp's report, whether lacking it is a fault.
 _FEATURES = (("avx2", "AVX2", True), ("avx512f", "AVX512", False), ("amx_int8", "AMX_INT8", False))
+# A certificate that ends so soon had better be renewed now.
+_SOON_SECONDS = 7 * 86400
 _REBUILD = "build llama.cpp for this machine: `make native` in a checkout"
 
 
@@ -65,14 +67,14 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield from processor(library.system_info(), _cpu_flags())
     yield threads(settings.threads, usable_cores())
     yield gpu(library.has_gpu(), Path("/dev/nvidia0").exists())
-    yield _port(settings)
-    yield keys(settings)
-    yield tls(settings)
+    told = [_port(settings), keys(settings), tls(settings), responses(settings)]
+    yield from told
     try:
         offer = offers(settings)[0]
     except CatalogError as error:
         yield Finding("model", Verdict.FAULT, str(error), "name a GGUF file with --model")
         return
+    yield from options(settings, told)
     engine = offer.make_engine()
     if isinstance(engine, AsyncEngine):
         yield from _sizes(engine.config)
@@ -189,13 +191,42 @@ def keys(settings: Settings) -> Finding:
         return Finding("keys", Verdict.FAULT, str(error))
 
 
-def tls(settings: Settings) -> Finding:
-    """Whether HTTPS can be spoken where it is asked for."""
+def tls(settings: Settings, now: float | None = None) -> Finding:
+    """Whether HTTPS can be spoken where it is asked for, and clients accept it at this time."""
     try:
-        is_on = server_context(settings) is not None
+        context = server_context(settings)
     except TlsError as error:
         return Finding("TLS", Verdict.FAULT, str(error))
-    return Finding("TLS", Verdict.FINE, "on; the certificate and its key fit" if is_on else "off")
+    file = settings.tls_certificate
+    if context is None or file is None:
+        return Finding("TLS", Verdict.FINE, "off")
+    now = time.time() if now is None else now
+    renew = "have it issued anew, and start the server again"
+    if faults := time_faults(context, file, now):
+        return Finding("TLS", Verdict.FAULT, f"{file}: {'; '.join(faults)}", renew)
+    if soon := time_faults(context, file, now + _SOON_SECONDS):
+        return Finding(
+            "TLS", Verdict.ADVICE, f"{file}: in {_SOON_SECONDS // 86400} days, {'; '.join(soon)}", renew
+        )
+    return Finding("TLS", Verdict.FINE, "on; the certificate and its key fit, and are valid")
+
+
+def responses(settings: Settings) -> Finding:
+    """Whether responses can be stored. Who did not say where may not need that."""
+    fault = check_responses(settings)
+    if fault is not None:
+        verdict = Verdict.ADVICE if settings.responses_db is None else Verdict.FAULT
+        return Finding("responses", verdict, fault, "name another file with --responses-db, or `memory`")
+    return Finding("responses", Verdict.FINE, f"kept in {settings.responses_path or 'memory'}")
+
+
+def options(settings: Settings, told: Sequence[Finding]) -> Iterator[Finding]:
+    """What else the server would not start over; nothing where that has been told."""
+    try:
+        check(settings)
+    except StartError as error:
+        if not any(finding.detail in str(error) for finding in told):
+            yield Finding("options", Verdict.FAULT, str(error))
 
 
 async def first_prompt(engine: TextEngine) -> Finding:

@@ -2,6 +2,7 @@
 
 from server.registry.catalog import CatalogError, offers, registry_of
 from server.registry.entry import Status
+from server.registry.eviction import NoRoomError
 from server.registry.lease import Lease
 from server.registry.models import ModelRegistry, may_use
 from server.registry.offer import ModelOffer
@@ -13,6 +14,7 @@ __all__ = [
     "Limits",
     "ModelOffer",
     "ModelRegistry",
+    "NoRoomError",
     "Status",
     "may_use",
     "offers",

@@ -160,6 +160,7 @@ def _offer(
         raise CatalogError(
             f"there is no tool_format '{table.tool_format}'; there are {', '.join(sorted(FORMATS))}"
         )
+    _check_template(table.chat_template)
     config = engine_config(path, table, budget)
     return ModelOffer(
         id=name,
@@ -175,7 +176,19 @@ def _offer(
         read_metadata=functools.partial(_read_metadata, path),
         read_context=_ContextReader(config, header),
         try_templates=functools.partial(tried, path, table.chat_template, table.tool_format),
+        check_file=functools.partial(read_header, path),
     )
+
+
+def _check_template(path: Path | None) -> None:
+    """Raise CatalogError over a file that is no text: its model could never be loaded."""
+    if path is None:
+        return
+    try:
+        path.expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise CatalogError(f"the chat template {path} cannot be read: {reason}") from error
 
 
 def _read_metadata(path: Path) -> Mapping[str, str]:

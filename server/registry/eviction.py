@@ -22,6 +22,15 @@ class NoRoomError(Exception):
     """Pinned models leave too little memory for another."""
 
 
+def check_together(limits: Limits, needs: Sequence[Need]) -> None:
+    """Raise NoRoomError where models that are to be loaded at the start may not be, all at once."""
+    if not limits.allow(needs):
+        raise NoRoomError(
+            f"the models to be loaded at the start are more than --max-loaded or --memory-budget allow: "
+            f"{len(needs)}, which need about {sum(need.total for need in needs) >> 20} MiB"
+        )
+
+
 class Users:
     """The keys that use one model or wait for it, or have done so within the last `seconds`; of 0 seconds,
     none.

@@ -10,7 +10,7 @@ from server import caller
 from server.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
 from server.loaded_model import LoadedModel
 from server.registry.entry import Entry, Status
-from server.registry.eviction import STAY_SECONDS, Clock, Evictions, NoRoomError, Users
+from server.registry.eviction import STAY_SECONDS, Clock, Evictions, Users, check_together
 from server.registry.lease import Lease
 from server.registry.offer import ModelOffer
 from server.registry.opening import load
@@ -91,16 +91,14 @@ class ModelRegistry:
         """The model if it is loaded, for a look at it. Only a lease keeps it; raises ModelNotFoundError."""
         return self._find(name).model
 
+    async def check_start(self) -> None:
+        """Raise what `start` would, if it is known without loading: NoRoomError, HeaderError, OSError."""
+        for entry in await self._preloaded():
+            await in_thread(entry.offer.check_file)
+
     async def start(self) -> None:
         """Load what is to be preloaded; raises what the first failure raised."""
-        entries = [entry for entry in self._entries if entry.offer.preload]
-        await asyncio.gather(*(self._estimate(entry) for entry in entries))
-        if not self._limits.allow([entry.need for entry in entries]):
-            raise NoRoomError(
-                f"the models to be loaded at the start are more than --max-loaded or --memory-budget allow: "
-                f"{len(entries)}, which need about {sum(entry.need.total for entry in entries) >> 20} MiB"
-            )
-        outcomes = await asyncio.gather(*(self._loading(entry) for entry in entries))
+        outcomes = await asyncio.gather(*(self._loading(entry) for entry in await self._preloaded()))
         failures = [failure for failure in outcomes if failure is not None]
         if failures:
             raise failures[0]
@@ -177,6 +175,13 @@ class ModelRegistry:
             self._unloading(entry)
         elif entry.offer.preload and entry.needs_load:
             self._loading(entry)
+
+    async def _preloaded(self) -> list[Entry]:
+        """Those to be loaded at the start. Raises NoRoomError where the limits do not allow them all."""
+        entries = [entry for entry in self._entries if entry.offer.preload]
+        await asyncio.gather(*(self._estimate(entry) for entry in entries))
+        check_together(self._limits, [entry.need for entry in entries])
+        return entries
 
     def _find(self, name: str) -> Entry:
         entry = self._by_name.get(name)

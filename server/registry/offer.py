@@ -23,8 +23,9 @@ class ModelOffer:
     `make_engine` makes an engine that has not started. `open` opens the file for the web side,
     `estimate_need` tells how much memory the model will take, and `read_metadata` what the file says
     of itself; of a file that cannot be read, nothing. `read_context` foresees how long texts may be, and
-    `try_templates` what the chat templates support. These five take time and belong into a thread. Prompts
-    that begin with one of `public_texts` share it in memory.
+    `try_templates` what the chat templates support. `check_file` reads the file's header and raises
+    HeaderError or OSError over it. These six take time and belong into a thread. Prompts that begin with one
+    of `public_texts` share it in memory.
     """
 
     id: str
@@ -40,3 +41,4 @@ class ModelOffer:
     read_metadata: Callable[[], Mapping[str, str]]
     read_context: Callable[[], ContextLength]
     try_templates: Callable[[], TemplateSummary]
+    check_file: Callable[[], object] = lambda: None

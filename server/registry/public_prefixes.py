@@ -23,8 +23,11 @@ def read_texts(folder: Path | None) -> tuple[str, ...]:
         return ()
     if not folder.is_dir():
         raise PublicPrefixError(f"--public-prefixes: no such folder: {folder}")
-    # Kubernetes mounts files beside hidden folders of theirs.
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    try:
+        # Kubernetes mounts files beside hidden folders of theirs.
+        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    except OSError as error:
+        raise PublicPrefixError(f"--public-prefixes: {folder}: {error.strerror}") from error
     texts = []
     for path in files:
         try:

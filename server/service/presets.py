@@ -1,5 +1,6 @@
 """Named sets of decoding values: those that come with the server, and the operator's own."""
 
+import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,16 +43,19 @@ def load(path: Path | None) -> Presets:
         return built_in
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PresetError(f"the presets in {path} cannot be read: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise PresetError(f"the presets in {path} cannot be read: {reason}") from error
     if not isinstance(document, dict):
         raise PresetError(f"the presets in {path} must be a JSON object of objects")
     return built_in | {name: read(f"preset '{name}' of {path}", value) for name, value in document.items()}
 
 
-def operator_defaults(values: Mapping[str, Any]) -> DecodingFields:
-    """Values of the option `--defaults`; those that came as text are read as JSON if they are any."""
-    return read("--defaults", {name: _decoded(value) for name, value in values.items()})
+def operator_defaults(values: Mapping[str, Any], where: str = "--defaults") -> DecodingFields:
+    """Values of the option `defaults`, which errors call `where`; those that came as text are read as JSON if
+    they are any. Raises PresetError.
+    """
+    return read(where, {name: _decoded(value) for name, value in values.items()})
 
 
 def read(where: str, values: object) -> DecodingFields:
@@ -61,7 +65,17 @@ def read(where: str, values: object) -> DecodingFields:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         path = ".".join(str(step) for step in fault["loc"])
+        if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:
+            raise PresetError(f"{where}: there is no decoding value '{path}'{_hint(path)}") from error
         raise PresetError(f"{where}: {f'{path}: ' if path else ''}{fault['msg']}") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        # Dates, which TOML has, and JSON has not.
+        raise PresetError(f"{where}: {error}") from error
+
+
+def _hint(wrong: str) -> str:
+    close = difflib.get_close_matches(wrong.replace("-", "_"), DecodingFields.model_fields, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def _decoded(value: object) -> object:

@@ -1,4 +1,4 @@
-"""The file of stored responses is locked by another program, or its disk has no room left."""
+"""The file of stored responses is locked by another program, gone, or its disk has no room left."""
 
 import ctypes
 import os
@@ -71,6 +71,50 @@ def test_what_a_killed_server_was_making_has_failed(tiny_options: tuple[str, ...
     with server_process(*tiny_options, "--responses-db", str(file)) as server:
         found = ask(server, "GET", f"{URL}/{made}").json()
         assert (found["status"], found["error"]["code"]) == ("failed", "server_error")
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_that_is_deleted_or_replaced_is_followed_by_another(
+    tiny_options: tuple[str, ...], tmp_path: Path, *, is_replaced: bool
+) -> None:
+    file, other = tmp_path / "r.db", tmp_path / "other.db"
+    if is_replaced:
+        with server_process(*tiny_options, "--responses-db", str(other)) as server:
+            known = ask(server, "POST").json()["id"]
+    with server_process(*tiny_options, "--responses-db", str(file)) as server:
+        lost = ask(server, "POST").json()["id"]
+        with bystanders(server.address, MODEL) as crowd:
+            running = ask(server, "POST", background=True, max_output_tokens=400, ignore_eos=True).json()[
+                "id"
+            ]
+            wait_until(lambda: status(server, running) == "in_progress")
+            os.replace(other, file) if is_replaced else file.unlink()
+            answers = [ask(server, "POST") for _ in range(3)]
+            assert [answer.status_code for answer in answers] == [200] * 3
+            assert ask(server, "GET", f"{URL}/{lost}").status_code == 404
+            assert not is_replaced or status(server, known) == ENDED
+            wait_until(lambda: status(server, running) == ENDED)
+            crowd.wait_for(2)
+        crowd.seen.assert_unharmed()
+        assert server.output.count("while it was in use") == 1
+    with server_process(*tiny_options, "--responses-db", str(file)) as server:
+        for name in (running, answers[-1].json()["id"], *([known] if is_replaced else [])):
+            assert status(server, name) == ENDED
+
+
+def test_a_store_that_cannot_work_costs_only_those_who_want_it(
+    tiny_options: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Where nobody chose its place; where somebody did, the server does not start: `test_startup.py`."""
+    (tmp_path / "responses.db").mkdir()
+    with server_process(*tiny_options, "--data-dir", str(tmp_path)) as server:
+        assert "responses cannot be stored" in server.output
+        assert "Traceback" not in server.output
+        refused = ask(server, "POST")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "storage_unavailable")
+        assert ask(server, "POST", store=False).status_code == 200
+        (tmp_path / "responses.db").rmdir()
+        assert ask(server, "POST").status_code == 200
 
 
 def on_a_small_disk(place: Path) -> Callable[[], None]:

@@ -2,16 +2,16 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import ssl
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -21,8 +21,10 @@ from cryptography.hazmat.primitives import serialization
 from server.cli import diagnosis
 from server.cli.diagnosis import Verdict
 from server.net.tls import TlsError, server_context
-from server.serving import StartError, serve
+from server.serving import serve
 from server.settings import Settings
+from server.startup import StartError
+from server.web import open_web
 from tests.conftest import TinyModels
 from tests.fakes_web import loaded_model, registry_over
 from tests.live_server import live_server
@@ -172,11 +174,30 @@ WRONG: dict[str, tuple[Wrong, str]] = {
         lambda _, folder: (written(folder, b"GGUF"), None),
         "--tls-certificate .*: it is no PEM file",
     ),
+    "a key in the place of the certificate": (
+        lambda pem, _: (pem.key, pem.key),
+        "--tls-certificate .*: there is no certificate in it",
+    ),
+    "a certificate in the place of the key": (
+        lambda pem, _: (pem.certificate, pem.certificate),
+        "--tls-key .*: there is no private key in it",
+    ),
+    "half a certificate": (
+        lambda pem, folder: (half(pem.certificate, folder), pem.key),
+        "--tls-certificate .*: the certificate in it is damaged or cut off",
+    ),
     "half a key": (
         lambda pem, folder: (pem.certificate, written(folder, pem.key.read_bytes()[:100])),
-        "--tls-certificate .* and --tls-key .*: .",
+        "--tls-key .*: the private key in it is damaged",
     ),
 }
+
+
+def half(file: Path, folder: Path) -> Path:
+    """A PEM file whose text lacks its middle."""
+    lines = file.read_bytes().splitlines(keepends=True)
+    end = next(number for number, line in enumerate(lines) if line.startswith(b"-----END"))
+    return written(folder, b"".join([*lines[: end // 2], lines[end]]))
 
 
 def written(folder: Path, data: bytes) -> Path:
@@ -235,16 +256,54 @@ def chat(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("is_tls", [False, True])
-def test_the_health_check_of_the_image_asks_as_the_server_speaks(pem: Authority, *, is_tls: bool) -> None:
-    written_there = re.search(r"HEALTHCHECK .*?CMD (\[.*?\])\n", (ROOT / "Dockerfile").read_text(), re.DOTALL)
-    assert written_there is not None
-    command = json.loads(written_there[1])
-    variables = {"CARAVAN_TLS_CERTIFICATE": str(pem.both)} if is_tls else {}
-    settings = Settings(tls_certificate=pem.both if is_tls else None)
-    with live_server(registry_over(loaded_model()), settings) as address:
-        variables["CARAVAN_PORT"] = str(urlsplit(address).port)
-        ended = subprocess.run(
-            [sys.executable, *command[1:]], env=os.environ | variables, timeout=60, check=False
-        )
-    assert ended.returncode == 0
+DAY = timedelta(days=1)
+
+
+def dated(folder: Path, begins: timedelta, ends: timedelta) -> Settings:
+    """A server whose certificate is valid from `begins` to `ends`, counted from now."""
+    now = datetime.now(UTC)
+    issued = trustme.CA().issue_cert("localhost", not_before=now + begins, not_after=now + ends)
+    file = folder / "dated.pem"
+    issued.private_key_and_cert_chain_pem.write_to_path(file)
+    return Settings(tls_certificate=file)
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "verdict", "told"),
+    [
+        (-9 * DAY, -DAY, Verdict.FAULT, "has expired on 20"),
+        (DAY, 9 * DAY, Verdict.FAULT, "is not valid before 20"),
+        (-9 * DAY, 3 * DAY, Verdict.ADVICE, "in 7 days, the certificate of "),
+        (-9 * DAY, 90 * DAY, Verdict.FINE, "on; "),
+    ],
+)
+def test_the_doctor_reads_the_dates_of_a_certificate(
+    tmp_path: Path,
+    begins: timedelta,
+    ends: timedelta,
+    verdict: Verdict,
+    told: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A server that has it starts all the same, and says so: a clock may be wrong."""
+    settings = dated(tmp_path, begins, ends)
+    finding = diagnosis.tls(settings)
+    assert finding.verdict is verdict
+    assert told in finding.detail
+    open_web(settings, registry_over(loaded_model()))
+    assert ("the certificate of " in caplog.text) is (verdict is Verdict.FAULT)
+
+
+def test_the_doctor_reads_a_certificate_that_is_its_own_authority(tmp_path: Path) -> None:
+    """As `openssl req -x509` makes them."""
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    names = ["-subj", "/CN=home", "-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "certificate")]
+    try:
+        subprocess.run([*made, *names, "-days", "1"], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("there is no openssl")
+    settings = Settings(tls_certificate=tmp_path / "certificate", tls_key=tmp_path / "key")
+    assert "the certificate of home has expired" in diagnosis.tls(settings).detail
+    assert diagnosis.tls(settings).verdict is Verdict.ADVICE
+    later = diagnosis.tls(settings, time.time() + 2 * 86400)
+    assert later.verdict is Verdict.FAULT

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from server.cli.errors import CommandError
 from server.cli.options import with_settings
 from server.configuration import Configuration
 
@@ -10,10 +11,13 @@ from server.configuration import Configuration
 def _check(configuration: Configuration) -> None:
     """Show the effective options and where each comes from, or what is wrong with them.
 
-    Takes the options of `caravan serve` and starts nothing.
+    Takes the options of `caravan serve` and starts nothing. Ends with 1 where `serve` would not start: files
+    that are missing, names that nobody knows, options that contradict each other.
     """
     from rich.console import Console
     from rich.table import Table
+
+    from server.startup import StartError, check
 
     values = configuration.settings.model_dump(mode="json")
     table = Table("option", "value", "from", box=None, pad_edge=False)
@@ -22,6 +26,10 @@ def _check(configuration: Configuration) -> None:
         style = "dim" if origin is None else ""
         table.add_row(name, _shown(value), origin or "default", style=style)
     Console(highlight=False, markup=False).print(table)
+    try:
+        check(configuration.settings)
+    except StartError as error:
+        raise CommandError(str(error)) from error
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 (any setting's)

@@ -20,7 +20,8 @@ def _serve(configuration: Configuration) -> None:
         launch.launch_ahead()
 
     from server import garbage, logs
-    from server.serving import StartError, serve
+    from server.serving import serve
+    from server.startup import StartError
 
     garbage.look_rarely()
     logs.configure(settings.log_level, settings.log_format)
