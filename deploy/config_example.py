@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from server.model_settings import ModelSettings
-from server.settings import SECTIONS, Settings
+from caravan.config.model_settings import ModelSettings
+from caravan.config.settings import SECTIONS, Settings
 
 EXAMPLE = Path(__file__).with_name("config.example.toml")
 

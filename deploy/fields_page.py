@@ -1,4 +1,4 @@
-"""Writes `schemas/FIELDS.md`, the page about the fields of requests, from the schemas and the rules.
+"""Writes `docs/fields.md`, the page about the fields of requests, from the schemas and the rules.
 
 `python -m deploy.fields_page` writes it; a test compares it.
 """
@@ -6,14 +6,14 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from schemas.base import Schema
-from schemas.chat import ChatCompletionRequest
-from schemas.completions import CompletionRequest
-from schemas.embeddings import EmbeddingRequest
-from schemas.parameters import Parameter
-from schemas.responses import ResponseRequest
-from server.service.neutral import Rule
-from server.service.unsupported import NEUTRAL_VALUES, NO_EFFECT
+from caravan_schemas.base import Schema
+from caravan_schemas.chat import ChatCompletionRequest
+from caravan_schemas.completions import CompletionRequest
+from caravan_schemas.embeddings import EmbeddingRequest
+from caravan_schemas.parameters import Parameter
+from caravan_schemas.responses import ResponseRequest
+from caravan.api.validation.neutral_values import Rule
+from caravan.api.validation.unsupported import NEUTRAL_VALUES, NO_EFFECT
 
 PAGE = Path(__file__).parent.parent / "schemas" / "FIELDS.md"
 

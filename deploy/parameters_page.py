@@ -1,4 +1,4 @@
-"""Writes `schemas/PARAMETERS.md`, the page about decoding parameters, from the schema and the rules.
+"""Writes `docs/parameters.md`, the page about decoding parameters, from the schema and the rules.
 
 `python -m deploy.parameters_page` writes it; a test compares it.
 """
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from schemas.decoding import MAX_COUNT
-from schemas.parameters import TRUNCATING, Parameter, Stage, parameters
-from schemas.sampling import SamplingFields
-from server.service.presets import BUILT_IN
-from server.service.rules import CLASHES, NEEDS
+from caravan_schemas.decoding import MAX_COUNT
+from caravan_schemas.parameters import TRUNCATING, Parameter, Stage, parameters
+from caravan_schemas.sampling import SamplingFields
+from caravan.api.params.presets import BUILT_IN
+from caravan.api.params.conflicts import CLASHES, NEEDS
 
 PAGE = Path(__file__).parent.parent / "schemas" / "PARAMETERS.md"
 

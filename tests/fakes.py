@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.embedder import Embedder
-from server.llama.batch import Batch
-from server.llama.context import DecodeStatus, State
-from server.llama.embedding_context import EmbeddingContext
+from caravan.engine.embedding.embedder import Embedder
+from caravan.llama.batch import Batch
+from caravan.llama.context import DecodeStatus, State
+from caravan.llama.embedding_context import EmbeddingContext
 
 END_OF_GENERATION = 256
 VOCAB_SIZE = 257

@@ -7,18 +7,18 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 import numpy as np
 
-from server.chat.families import recognise
-from server.chat.rendering.local import LocalTemplate
-from server.chat.template_source import CHATML
-from server.chat.writing import with_calls
-from server.engine.embedding import EmbedOutput, EmbedRequest, ModelTraits
-from server.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput, packed_top
-from server.engine.params import GenerationRequest
-from server.engine.sizing import Need
-from server.llama.model_file import FileChange
-from server.loaded_model import LoadedModel
-from server.registry import ModelOffer, ModelRegistry
-from server.registry.offer import ContextLength
+from caravan.chat.families import recognise
+from caravan.chat.rendering.local import LocalTemplate
+from caravan.chat.template_source import CHATML
+from caravan.chat.tool_formats.call_style import with_calls
+from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
+from caravan.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput, packed_top
+from caravan.engine.params import GenerationRequest
+from caravan.sizing.sizes import Need
+from caravan.llama.model_file import FileChange
+from caravan.models.loaded_model import LoadedModel
+from caravan.models import ModelOffer, ModelRegistry
+from caravan.models.spec import ContextLength
 
 BOS_ID = 256
 SPECIALS = {"<s>": BOS_ID, "<|im_start|>": 257, "<|im_end|>": 258}

@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Generator
 
-from server.app import create_app
-from server.engine.client import AsyncEngine
-from server.net.tls import server_context
-from server.net.web_config import web_config
-from server.net.web_server import WebServer
-from server.registry import ModelRegistry
-from server.settings import Settings
-from server.tracing import Tracing
+from caravan.web.app import create_app
+from caravan.engine.ipc.async_engine import AsyncEngine
+from caravan.web.uvicorn.tls import server_context
+from caravan.web.uvicorn.config import web_config
+from caravan.web.uvicorn.server import WebServer
+from caravan.models import ModelRegistry
+from caravan.config.settings import Settings
+from caravan.observability.tracing import Tracing
 
 _DEADLINE_SECONDS = 20
 

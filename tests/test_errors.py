@@ -11,10 +11,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 import server
-from schemas.errors import ErrorResponse
-from server.app import create_app
-from server.errors import CaravanError, InvalidRequestError, ServerError
-from server.settings import Settings
+from caravan_schemas.errors import ErrorResponse
+from caravan.web.app import create_app
+from caravan.errors import CaravanError, InvalidRequestError, ServerError
+from caravan.config.settings import Settings
 from tests.fakes_web import loaded_model, registry_over
 
 SOURCES = sorted(Path(server.__file__).parent.rglob("*.py"))

@@ -20,7 +20,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from server.llama import library
+from caravan.llama import library
 
 LAYERS = 2
 EMBED = 256  # K-quants come in blocks of 256

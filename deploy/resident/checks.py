@@ -13,7 +13,7 @@ from deploy.resident.data.samples import Chat, Infill, Plain, Sample, user
 from deploy.resident.render import FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX
 from deploy.resident.runner import Runner
 
-QUESTIONS = Path("server/resident/questions.json")
+QUESTIONS = Path("server/caravan/models/resident/questions.json")
 
 
 @dataclass

@@ -8,7 +8,7 @@ from deploy.resident.checks import CHECKS, Score
 from deploy.resident.parity import tokenizer_parity
 from deploy.resident.runner import Runner
 
-CARD = Path("server/resident/CARD.md")
+CARD = Path("server/caravan/models/resident/CARD.md")
 BEGIN, END = "<!-- scores -->", "<!-- end of scores -->"
 
 
@@ -51,7 +51,7 @@ def write_card(card: Path, text: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=Path("server/resident/resident.gguf"))
+    parser.add_argument("--model", type=Path, default=Path("server/caravan/models/resident/resident.gguf"))
     parser.add_argument("--tokenizer", type=Path, default=Path("runs/resident/tokenizer.json"))
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--misses", type=int, default=0, help="how many misses of each skill to show")

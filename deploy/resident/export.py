@@ -121,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=Path("runs/resident/model.pt"))
     parser.add_argument("--tokenizer", type=Path, default=Path("runs/resident/tokenizer.json"))
-    parser.add_argument("--output", type=Path, default=Path("server/resident/resident.gguf"))
+    parser.add_argument("--output", type=Path, default=Path("server/caravan/models/resident/resident.gguf"))
     parser.add_argument("--type", choices=("Q8_0", "F16", "F32"), default="Q8_0")
     options = parser.parse_args()
     export(

@@ -30,7 +30,7 @@ def draw(losses: Path, image: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--losses", type=Path, default=Path("runs/resident/losses.csv"))
-    parser.add_argument("--output", type=Path, default=Path("server/resident/loss.png"))
+    parser.add_argument("--output", type=Path, default=Path("server/caravan/models/resident/loss.png"))
     options = parser.parse_args()
     draw(options.losses, options.output)
     shutil.copyfile(options.losses, options.output.with_name("losses.csv"))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import gguf
 
-from server import resident
-from server.engine.params import GenerationRequest, SamplingParams
+from caravan.models import resident
+from caravan.engine.params import GenerationRequest, SamplingParams
 from tests.engine.real_harness import RealHarness
 from tests.tiny_model import write_tiny_model
 

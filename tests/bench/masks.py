@@ -10,13 +10,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from server.engine.config import EngineConfig
-from server.engine.engine import Engine
-from server.engine.grammar import GrammarCompiler
-from server.engine.outputs import EngineStats, TokenOutput
-from server.engine.params import Constraint, GenerationRequest, SamplingParams
-from server.llama.context import Context
-from server.llama.model import Model
+from caravan.config.engine_config import EngineConfig
+from caravan.engine.engine import Engine
+from caravan.grammars.compiler import GrammarCompiler
+from caravan.engine.outputs import EngineStats, TokenOutput
+from caravan.engine.params import Constraint, GenerationRequest, SamplingParams
+from caravan.llama.context import Context
+from caravan.llama.model import Model
 from tests.bench.models import ensure_model
 from tests.fakes import no_embedder
 

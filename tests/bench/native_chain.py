@@ -7,7 +7,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.params import SamplingParams
+from caravan.engine.params import SamplingParams
 
 _TOKEN_DATA = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.params import SamplingParams
-from server.engine.sampling.sampler import Sampler, TokenSpace
+from caravan.engine.params import SamplingParams
+from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from tests.bench.native_chain import NativeChain
 
 VOCAB_SIZE = 151_936

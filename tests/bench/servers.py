@@ -177,7 +177,7 @@ def _caravan(_peers: Peers, sizes: Sizes, port: int, _folder: Path) -> list[str]
         "max-sequences": max(64, running),
         "threads": sizes.threads,
     }
-    return [sys.executable, "-m", "server", "serve", *_flags(options, "--")]
+    return [sys.executable, "-m", "caravan", "serve", *_flags(options, "--")]
 
 
 def _llama_server(peers: Peers, sizes: Sizes, port: int, _folder: Path) -> list[str]:

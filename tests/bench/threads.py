@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from server.engine.params import SamplingParams
-from server.engine.sampling.sampler import Sampler, TokenSpace
+from caravan.engine.params import SamplingParams
+from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from tests.bench.sampling import OFF, VOCAB_SIZE, Row, rows
 
 ROUNDS = 15

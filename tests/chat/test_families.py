@@ -3,10 +3,10 @@
 import pytest
 from gguf import GGUFReader
 
-from server.chat.families import recognise
-from server.chat.stream_parser import Channel, Delta
-from server.chat.tool_parsers import FORMATS
-from server.resident import model_path
+from caravan.chat.families import recognise
+from caravan.chat.parsing.events import Channel, Delta
+from caravan.chat.tool_formats import FORMATS
+from caravan.models.resident import model_path
 
 XML = "<tool_call>\\n<function=example_function_name>\\n<parameter=example_parameter_1>"
 QWEN = '<tool_call>\\n{"name": <function-name>, "arguments": <args-json-object>}\\n</tool_call>'

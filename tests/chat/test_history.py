@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from schemas.messages import Message
-from server.chat.messages import normalize
-from server.chat.rendering.turns import Call, Turn
-from server.errors import InvalidRequestError
+from caravan_schemas.messages import Message
+from caravan.chat.messages import normalize
+from caravan.chat.rendering.turns import Call, Turn
+from caravan.errors import InvalidRequestError
 
 MESSAGES: TypeAdapter[list[Message]] = TypeAdapter(list[Message])
 USER = {"role": "user", "content": "Hi"}

@@ -3,9 +3,9 @@
 import pytest
 from pydantic import TypeAdapter
 
-from schemas.messages import Message
-from server.chat.messages import normalize
-from server.chat.rendering.turns import Turn
+from caravan_schemas.messages import Message
+from caravan.chat.messages import normalize
+from caravan.chat.rendering.turns import Turn
 
 MESSAGES: TypeAdapter[list[Message]] = TypeAdapter(list[Message])
 

@@ -2,8 +2,8 @@
 
 import json
 
-from server.chat.past_arguments import past_arguments
-from server.json_size import MAX_CONTAINERS
+from caravan.chat.past_arguments import past_arguments
+from caravan.runtime.json_size import MAX_CONTAINERS
 
 
 def test_arguments_with_too_much_in_them_are_shown_as_a_text() -> None:

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from server.chat.custom_input import CustomInput
-from server.chat.tool_parsers import FORMATS
-from server.chat.tool_spec import ToolSpec, custom_tool
-from server.engine.grammar import GrammarCompiler
+from caravan.chat.parsing.custom_input import CustomInput
+from caravan.chat.tool_formats import FORMATS
+from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
+from caravan.grammars.compiler import GrammarCompiler
 from tests.chat.test_tool_grammars import accepts, read, walked
 from tests.custom_grammars import APPLY_PATCH, ARITHMETIC, COMPLEMENTS, EXAMPLES, OUTSIDE
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from server.chat.families import ModelFamily
-from server.chat.tool_parsers import FORMATS
-from server.chat.tool_spec import ToolSpec, custom_tool
+from caravan.chat.families import ModelFamily
+from caravan.chat.tool_formats import FORMATS
+from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
 from tests.chat.test_tool_grammars import accepts
 from tests.chat.transcripts import Answer, joined
 

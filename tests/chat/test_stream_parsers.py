@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.chat.families import ModelFamily
-from server.chat.stream_parser import CallArguments, CallStart, Channel, Delta
-from server.chat.tool_parsers import FORMATS
+from caravan.chat.families import ModelFamily
+from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta
+from caravan.chat.tool_formats import FORMATS
 from tests.chat.transcripts import TOOLS, TRANSCRIPTS, Transcript, parsed
 
 BOUND = [transcript for transcript in TRANSCRIPTS if not transcript.unbound_only]

@@ -4,9 +4,9 @@ import datetime
 
 import pytest
 
-from server.chat.template import ChatTemplate
-from server.chat.template_source import CHATML, TemplateSyntaxError
-from server.errors import InvalidRequestError
+from caravan.chat.template import ChatTemplate
+from caravan.chat.template_source import CHATML, TemplateSyntaxError
+from caravan.errors import InvalidRequestError
 
 USER = {"role": "user", "content": "Hi"}
 

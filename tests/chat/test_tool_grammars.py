@@ -9,11 +9,11 @@ import jsonschema
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 
-from server.chat.families import ModelFamily
-from server.chat.lark import LarkWriter
-from server.chat.tool_parsers import FORMATS
-from server.chat.tool_spec import ToolSpec, custom_tool
-from server.errors import InvalidRequestError
+from caravan.chat.families import ModelFamily
+from caravan.chat.tool_formats.lark_writer import LarkWriter
+from caravan.chat.tool_formats import FORMATS
+from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
+from caravan.errors import InvalidRequestError
 from tests.chat.transcripts import TOOLS, TRANSCRIPTS, Answer, Transcript, joined
 
 BYTES = LLTokenizer("byte")

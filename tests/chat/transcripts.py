@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from server.chat.families import ModelFamily
-from server.chat.stream_parser import CallArguments, CallStart, Channel, Event
-from server.chat.tag_parser import ReasoningMarkers
-from server.chat.tool_parsers import FORMATS
-from server.chat.tool_spec import ToolSpec
+from caravan.chat.families import ModelFamily
+from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Event
+from caravan.chat.parsing.tag_parser import ReasoningMarkers
+from caravan.chat.tool_formats import FORMATS
+from caravan.chat.tool_formats.tool_spec import ToolSpec
 
 STRING = {"type": "string"}
 FILTERS = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.cli import main
+from caravan.cli import main
 
 
 def call(*words: str, code: int = 0) -> None:

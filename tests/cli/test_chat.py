@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from server.auth import keys
-from server.cli.chat.client import ChatClient, ChatError, Piece, _pieces
-from server.cli.chat.conversation import Conversation
+from caravan.auth import keys_file
+from caravan.cli.chat.client import ChatClient, ChatError, Piece, _pieces
+from caravan.cli.chat.conversation import Conversation
 from tests.conftest import TinyModels
 from tests.fakes_web import loaded_model, registry_over
 from tests.faults.process import child_pids
 from tests.live_server import live_server, wait_until
-from tests.test_cli import is_running
+from tests.cli.test_cli import is_running
 
 ROOT = Path(__file__).parents[2]
 # Runs Python with its arguments as the leader of a session, so that Ctrl-C on its terminal is a signal to it.
@@ -100,7 +100,7 @@ def test_a_refusal_says_what_the_server_said(url: str) -> None:
 
 def test_input_that_is_no_terminal_is_read_by_lines(url: str) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "server", "chat", "--url", url],
+        [sys.executable, "-m", "caravan", "chat", "--url", url],
         input="/set temperature -1\nHi\n/set temperature\nHi\n/show\n/quit\n/nothing\n",
         capture_output=True,
         text=True,
@@ -115,7 +115,7 @@ def test_input_that_is_no_terminal_is_read_by_lines(url: str) -> None:
 
 def test_a_model_that_cannot_be_served_is_one_line(tmp_path: Path) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "server", "chat", str(tmp_path / "none.gguf")],
+        [sys.executable, "-m", "caravan", "chat", str(tmp_path / "none.gguf")],
         capture_output=True,
         text=True,
         timeout=60,
@@ -129,7 +129,7 @@ def test_ctrl_c_stops_an_answer_and_ctrl_d_the_program(tiny_models: TinyModels, 
     """In a terminal of its own, over a model that never stops by itself."""
     terminal, theirs = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-c", _IN_TERMINAL, "-m", "server", "chat", str(tiny_models["qwen2"])],
+        [sys.executable, "-c", _IN_TERMINAL, "-m", "caravan", "chat", str(tiny_models["qwen2"])],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -161,9 +161,9 @@ def test_ctrl_c_stops_an_answer_and_ctrl_d_the_program(tiny_models: TinyModels, 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the server in /proc")
 def test_its_own_server_ends_with_it_even_if_it_is_killed(tiny_models: TinyModels, tmp_path: Path) -> None:
     """The data directory has a key, which a conversation with a server of its own does not need."""
-    keys.add(tmp_path / "keys.json", name="alice")
+    keys_file.add(tmp_path / "keys.json", name="alice")
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", "server", "chat", str(tiny_models["qwen2"])],
+        [sys.executable, "-u", "-m", "caravan", "chat", str(tiny_models["qwen2"])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from server.auth import keys
-from server.cli import diagnosis
-from server.cli.diagnosis import Finding, Verdict
-from server.engine.client import AsyncEngine
-from server.engine.config import EngineConfig
-from server.engine.sizing import Sizes
-from server.llama.estimate import MemoryEstimate
-from server.llama.placement import Placement
-from server.registry import offers
-from server.settings import Settings
+from caravan.auth import keys_file
+from caravan.cli import doctor_checks
+from caravan.cli.doctor_checks import Finding, Verdict
+from caravan.engine.ipc.async_engine import AsyncEngine
+from caravan.config.engine_config import EngineConfig
+from caravan.sizing.sizes import Sizes
+from caravan.sizing.memory_estimate import MemoryEstimate
+from caravan.sizing.gpu_placement import Placement
+from caravan.models import offers
+from caravan.config.settings import Settings
 from tests.cli.calling import call
 from tests.conftest import TinyModels
 
@@ -25,17 +25,17 @@ def verdicts(*findings: Finding) -> list[Verdict]:
 
 def test_a_build_that_leaves_the_processor_idle() -> None:
     info = "CPU : SSE3 = 1 | AVX2 = 1 | AVX512 = 0 | AMX_INT8 = 1 | "
-    assert verdicts(*diagnosis.processor(info, frozenset({"avx2", "amx_int8"}))) == [Verdict.FINE]
-    found = list(diagnosis.processor(info, frozenset({"avx2", "avx512f"})))
+    assert verdicts(*doctor_checks.processor(info, frozenset({"avx2", "amx_int8"}))) == [Verdict.FINE]
+    found = list(doctor_checks.processor(info, frozenset({"avx2", "avx512f"})))
     assert verdicts(*found) == [Verdict.ADVICE, Verdict.FINE]
     assert "AVX512" in found[0].detail
-    found = list(diagnosis.processor("CPU : SSE3 = 1 | ", frozenset({"avx2"})))
+    found = list(doctor_checks.processor("CPU : SSE3 = 1 | ", frozenset({"avx2"})))
     assert verdicts(*found) == [Verdict.FAULT, Verdict.FINE]
 
 
 def test_sizes_that_the_machine_does_not_have() -> None:
-    assert verdicts(diagnosis.threads(0, 2), diagnosis.threads(2, 2)) == [Verdict.FINE] * 2
-    assert diagnosis.threads(3, 2).remedy == "set --threads 2, or 0"
+    assert verdicts(doctor_checks.threads(0, 2), doctor_checks.threads(2, 2)) == [Verdict.FINE] * 2
+    assert doctor_checks.threads(3, 2).remedy == "set --threads 2, or 0"
     memory = MemoryEstimate(weights=1, cells=1, compute=0, vectors=9)
     placement = Placement(num_layers=2, num_all=3, taken=(5, 6))
     sizes = Sizes(
@@ -46,35 +46,35 @@ def test_sizes_that_the_machine_does_not_have() -> None:
         reason="as set",
         shortages=("fewer",),
     )
-    found = [*diagnosis.layers(sizes, (5, 6)), *diagnosis.layers(sizes, (6, 5)), *diagnosis.layers(sizes, ())]
+    found = [*doctor_checks.layers(sizes, (5, 6)), *doctor_checks.layers(sizes, (6, 5)), *doctor_checks.layers(sizes, ())]
     assert verdicts(*found) == [Verdict.FINE, Verdict.FAULT]
     assert found[0].detail == "2 of 3 layers take 5 B + 6 B of 5 B + 6 B"
-    assert verdicts(diagnosis.memory(sizes, 2, 3), diagnosis.memory(sizes, 1, 3)) == [
+    assert verdicts(doctor_checks.memory(sizes, 2, 3), doctor_checks.memory(sizes, 1, 3)) == [
         Verdict.FINE,
         Verdict.FAULT,
     ]
-    assert verdicts(*diagnosis.sequences(sizes)) == [Verdict.FINE, Verdict.ADVICE]
-    assert verdicts(diagnosis.gpu(False, True), diagnosis.gpu(True, True)) == [Verdict.ADVICE, Verdict.FINE]
+    assert verdicts(*doctor_checks.sequences(sizes)) == [Verdict.FINE, Verdict.ADVICE]
+    assert verdicts(doctor_checks.gpu(False, True), doctor_checks.gpu(True, True)) == [Verdict.ADVICE, Verdict.FINE]
 
 
 def test_keys_that_are_missing_or_cannot_be_read(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     inside, outside = Settings(data_dir=tmp_path), Settings(data_dir=tmp_path, host="0.0.0.0")
-    assert verdicts(diagnosis.keys(inside), diagnosis.keys(outside)) == [Verdict.FINE, Verdict.FAULT]
-    keys.add(file, name="alice")
-    assert diagnosis.keys(outside) == diagnosis.keys(inside)
-    assert diagnosis.keys(inside).detail.startswith("on; there is one")
+    assert verdicts(doctor_checks.keys(inside), doctor_checks.keys(outside)) == [Verdict.FINE, Verdict.FAULT]
+    keys_file.add(file, name="alice")
+    assert doctor_checks.keys(outside) == doctor_checks.keys(inside)
+    assert doctor_checks.keys(inside).detail.startswith("on; there is one")
     file.write_text("{")
-    assert verdicts(diagnosis.keys(inside)) == [Verdict.FAULT]
+    assert verdicts(doctor_checks.keys(inside)) == [Verdict.FAULT]
     file.unlink()
-    assert verdicts(diagnosis.keys(inside)) == [Verdict.FAULT]
-    assert diagnosis.keys(inside).detail.startswith("there are no keys in")
+    assert verdicts(doctor_checks.keys(inside)) == [Verdict.FAULT]
+    assert doctor_checks.keys(inside).detail.startswith("there are no keys in")
 
 
 def test_an_engine_that_cannot_start(tiny_models: TinyModels, tmp_path: Path) -> None:
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(tiny_models["qwen2"].read_bytes()[:-1000])
-    finding = asyncio.run(diagnosis.first_prompt(AsyncEngine(EngineConfig(model_path=str(cut)))))
+    finding = asyncio.run(doctor_checks.first_prompt(AsyncEngine(EngineConfig(model_path=str(cut)))))
     assert finding.verdict is Verdict.FAULT
     assert finding.remedy
 
@@ -90,7 +90,7 @@ def test_a_template_that_is_guessed_or_broken(tiny_models: TinyModels, tmp_path:
     for source, found in expected.items():
         file.write_text(source)
         (offer,) = offers(Settings(model=tiny_models["qwen2"], chat_template=file))
-        assert verdicts(*diagnosis.templates(offer)) == found
+        assert verdicts(*doctor_checks.templates(offer)) == found
 
 
 def test_a_sound_machine(tiny_models: TinyModels, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from server import running
+from caravan.web import running
 from tests.cli.calling import call
 from tests.conftest import TinyModels
-from tests.net.test_tls import Authority
-from tests.test_cli import PATIENCE, ROOT, serving
+from tests.web.uvicorn.test_tls import Authority
+from tests.cli.test_cli import PATIENCE, ROOT, serving
 
 Shown = pytest.CaptureFixture[str]
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import gguf
 import pytest
 
-from server.cli.commands import info
-from server.engine.config import EngineConfig
-from server.engine.sizing import Resources, settle
-from server.llama.devices import Gpu
+from caravan.cli.commands import info
+from caravan.config.engine_config import EngineConfig
+from caravan.sizing.sizes import Resources, settle
+from caravan.llama.devices import Gpu
 from tests.cli.calling import call
 from tests.conftest import TinyModels
-from tests.engine.test_sizing import LAYERED
+from tests.sizing.test_sizes import LAYERED
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from server.resident import model_path
+from caravan.models.resident import model_path
 from tests.clients.conftest import Row
 from tests.clients.programs import HERE, MODEL, PROGRAMS, ROOT, Program, steps
 from tests.faults.process import ServerProcess

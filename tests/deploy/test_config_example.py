@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from deploy.config_example import EXAMPLE, example
-from server.configuration import read_configuration
-from server.model_settings import ModelSettings
-from server.settings import Settings
+from caravan.config.load import read_configuration
+from caravan.config.model_settings import ModelSettings
+from caravan.config.settings import Settings
 
 OPTION = re.compile(r"^# (?=\w+ = |\[\[)", re.MULTILINE)
 

@@ -11,9 +11,9 @@ import yaml
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from server.app import create_app
-from server.configuration import read_configuration
-from server.settings import Settings
+from caravan.web.app import create_app
+from caravan.config.load import read_configuration
+from caravan.config.settings import Settings
 from tests.fakes_web import loaded_model, registry_over
 
 ROOT = Path(__file__).parents[2]

@@ -1,8 +1,8 @@
 """The page about decoding parameters says what the schema says."""
 
 from deploy.parameters_page import PAGE, page
-from schemas.parameters import parameters
-from schemas.sampling import SamplingFields
+from caravan_schemas.parameters import parameters
+from caravan_schemas.sampling import SamplingFields
 
 
 def test_the_page_is_current() -> None:

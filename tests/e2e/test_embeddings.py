@@ -10,9 +10,9 @@ import numpy as np
 import openai
 import pytest
 
-from server.model_settings import ModelSettings
-from server.registry import registry_of
-from server.settings import Settings
+from caravan.config.model_settings import ModelSettings
+from caravan.models import registry_of
+from caravan.config.settings import Settings
 from tests.conftest import TinyModels
 from tests.live_server import engine_of, live_server
 from tests.tiny_bert import write_tiny_bert

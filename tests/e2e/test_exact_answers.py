@@ -12,8 +12,8 @@ import jsonschema
 import pytest
 from jsonschema.validators import extend, validator_for
 
-from server.registry import registry_of
-from server.settings import Settings
+from caravan.models import registry_of
+from caravan.config.settings import Settings
 from tests.live_server import live_server
 
 GENERATED = Path(__file__).parents[1] / "service" / "data" / "generated_schemas.json"

@@ -3,8 +3,8 @@
 import annotated_types
 import pytest
 
-from schemas.parameters import parameters
-from schemas.sampling import SamplingFields
+from caravan_schemas.parameters import parameters
+from caravan_schemas.sampling import SamplingFields
 from tests.e2e.asking import Asker
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from schemas.errors import ErrorResponse
-from schemas.models import ModelCard
-from server.model_settings import ModelSettings
-from server.registry import ModelRegistry, registry_of
-from server.settings import Settings
+from caravan_schemas.errors import ErrorResponse
+from caravan_schemas.models import ModelCard
+from caravan.config.model_settings import ModelSettings
+from caravan.models import ModelRegistry, registry_of
+from caravan.config.settings import Settings
 from tests.conftest import TinyModels
 from tests.live_server import engine_of, live_server, wait_until
 

@@ -16,8 +16,8 @@ import jsonschema
 import pydantic
 import pytest
 
-from server.registry import registry_of
-from server.settings import Settings
+from caravan.models import registry_of
+from caravan.config.settings import Settings
 from tests.e2e.conftest import Served
 from tests.e2e.random_schemas import RandomSchemas
 from tests.live_server import live_server

@@ -8,8 +8,8 @@ import httpx
 import jsonschema
 import pytest
 
-from server.registry import registry_of
-from server.settings import Settings
+from caravan.models import registry_of
+from caravan.config.settings import Settings
 from tests.live_server import live_server
 
 TEXT = {"type": "string", "maxLength": 8}

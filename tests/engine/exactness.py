@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from server.engine.outputs import TokenLogprob
-from server.engine.params import Constraint, GenerationRequest, SamplingParams
+from caravan.engine.outputs import TokenLogprob
+from caravan.engine.params import Constraint, GenerationRequest, SamplingParams
 from tests.engine.real_harness import RealHarness
 
 Answer = tuple[str, tuple[TokenLogprob, ...]]
 Answers = dict[tuple[str, int], Answer]
-# Words of small letters; as `server.engine.grammar` writes constraints.
+# Words of small letters; as `caravan.grammars.compiler` writes constraints.
 WORDS = Constraint(grammar='start: WORD (" " WORD)*\nWORD: /[a-z]{1,8}/\n')
 DRAWS = (
     {"temperature": 0.0},

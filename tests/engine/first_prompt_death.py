@@ -3,17 +3,17 @@
 import os
 import sys
 
-from server.engine import process
-from server.engine.config import EngineConfig
-from server.engine.sizing import Resources, Sizes, sizes_of
-from server.llama.context import Context
+from caravan.engine.ipc import worker
+from caravan.config.engine_config import EngineConfig
+from caravan.sizing.sizes import Resources, Sizes, sizes_of
+from caravan.llama.context import Context
 
-_first_prompt = process.run_first_prompt
+_first_prompt = worker.run_first_prompt
 
 
 def _settle_and_note(config: EngineConfig, given: Resources) -> Sizes:
     if config.use_extra_buffers:
-        process.run_first_prompt = _die
+        worker.run_first_prompt = _die
     return sizes_of(config, given)
 
 
@@ -22,5 +22,5 @@ def _die(context: Context, batch_size: int) -> None:  # noqa: ARG001
 
 
 if __name__ == "__main__":
-    process.sizes_of = _settle_and_note  # type: ignore[attr-defined]
-    sys.exit(process.main())
+    worker.sizes_of = _settle_and_note  # type: ignore[attr-defined]
+    sys.exit(worker.main())

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.params import Constraint, GenerationRequest, Reasoning, SamplingParams
+from caravan.engine.params import Constraint, GenerationRequest, Reasoning, SamplingParams
 from tests.engine.harness import Harness
 from tests.fakes import FakeContext
 

@@ -3,9 +3,9 @@
 import sys
 import time
 
-from server.engine import process
-from server.llama.batch import Batch
-from server.llama.context import Context, DecodeStatus
+from caravan.engine.ipc import worker
+from caravan.llama.batch import Batch
+from caravan.llama.context import Context, DecodeStatus
 
 _decode = Context.decode
 
@@ -18,4 +18,4 @@ def _decode_or_hang(self: Context, batch: Batch) -> DecodeStatus:
 
 if __name__ == "__main__":
     Context.decode = _decode_or_hang  # type: ignore[method-assign]
-    sys.exit(process.main())
+    sys.exit(worker.main())

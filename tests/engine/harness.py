@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from server.engine.config import EngineConfig
-from server.engine.engine import Engine
-from server.engine.outputs import EngineStats, FinishReason, TokenOutput
-from server.engine.params import GenerationRequest, SamplingParams
-from server.engine.ports import TokenTable
-from server.llama.weights_watch import LookAtWeights, always_sound
+from caravan.config.engine_config import EngineConfig
+from caravan.engine.engine import Engine
+from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput
+from caravan.engine.params import GenerationRequest, SamplingParams
+from caravan.engine.interfaces import TokenTable
+from caravan.llama.weights_watch import LookAtWeights, always_sound
 from tests.fakes import FakeContext, FakeVocab, no_embedder
 
 Key = tuple[str, int]

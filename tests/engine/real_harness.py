@@ -7,14 +7,14 @@ from pathlib import Path
 import llama_cpp
 import msgspec
 
-from server.engine.config import EngineConfig
-from server.engine.embedding import EmbedOutput
-from server.engine.embedding_model import make_embedder
-from server.engine.engine import Engine
-from server.engine.params import GenerationRequest, SamplingParams
-from server.llama.batch import Batch
-from server.llama.context import Context, DecodeStatus
-from server.llama.model import MemoryKind, Model
+from caravan.config.engine_config import EngineConfig
+from caravan.engine.embedding.values import EmbedOutput
+from caravan.engine.embedding.factory import make_embedder
+from caravan.engine.engine import Engine
+from caravan.engine.params import GenerationRequest, SamplingParams
+from caravan.llama.batch import Batch
+from caravan.llama.context import Context, DecodeStatus
+from caravan.llama.model import MemoryKind, Model
 from tests.engine.harness import Driver, Key
 from tests.engine.reference import Reference
 

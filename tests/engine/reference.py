@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.detokenizer import Detokenizer
-from server.engine.params import GenerationRequest
-from server.engine.sampling.sampler import Sampler, TokenSpace
-from server.llama.batch import Batch
-from server.llama.context import Context, DecodeStatus
-from server.llama.model import Model
+from caravan.engine.output.detokenizer import Detokenizer
+from caravan.engine.params import GenerationRequest
+from caravan.engine.sampling.sampler import Sampler, TokenSpace
+from caravan.llama.batch import Batch
+from caravan.llama.context import Context, DecodeStatus
+from caravan.llama.model import Model
 
 # Logits of one token differ by less than a tenth of this between batches of different shapes.
 _ROUNDING = 1e-3

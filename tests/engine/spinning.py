@@ -2,9 +2,9 @@
 
 import sys
 
-from server.engine import process, pulse
-from server.llama.batch import Batch
-from server.llama.context import Context, DecodeStatus
+from caravan.engine.ipc import worker, heartbeat
+from caravan.llama.batch import Batch
+from caravan.llama.context import Context, DecodeStatus
 
 _decode = Context.decode
 
@@ -18,5 +18,5 @@ def _decode_or_spin(self: Context, batch: Batch) -> DecodeStatus:
 if __name__ == "__main__":
     Context.decode = _decode_or_spin  # type: ignore[method-assign]
     # A test has no time for what a slow machine is allowed.
-    pulse._LEAST_SECONDS = 1.0
-    sys.exit(process.main())
+    heartbeat._LEAST_SECONDS = 1.0
+    sys.exit(worker.main())

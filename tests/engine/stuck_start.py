@@ -3,7 +3,7 @@
 import sys
 import time
 
-from server.engine import process
+from caravan.engine.ipc import worker
 
 
 def _never(*_: object, **__: object) -> None:
@@ -12,5 +12,5 @@ def _never(*_: object, **__: object) -> None:
 
 
 if __name__ == "__main__":
-    setattr(process, "Model", _never)  # noqa: B010 (a type, to mypy)
-    sys.exit(process.main())
+    setattr(worker, "Model", _never)  # noqa: B010 (a type, to mypy)
+    sys.exit(worker.main())

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.beginning import Beginning
-from server.engine.grammar import GrammarCompiler
-from tests.engine.guided import CALL, CLOSE, END, OPEN, PIECES, MarkerVocab, Scripted, guided, thoughts
+from caravan.grammars.call_prefix import Beginning
+from caravan.grammars.compiler import GrammarCompiler
+from tests.engine.guided import (CALL, CLOSE, END, OPEN, PIECES, MarkerVocab, Scripted, guided, thoughts,)
 
 GRAMMAR = r'start: /\{ ?"name": ?/ "\"ab\"}" | "<tool>(" /[a-z]+/ ")"'
 BEGINS = Beginning((("{", '"name"', ":"),), ('"ab"',))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from server import child_process, signals
-from server.threads import in_lasting_thread
+from caravan.runtime import children, signals
+from caravan.runtime.threads import in_lasting_thread
 from tests.faults.process import wait_until
-from tests.test_cli import is_running
+from tests.cli.test_cli import is_running
 
 MODULE = "tests.engine.hanging"
 PATIENCE = 60
@@ -24,14 +24,14 @@ def test_a_signal_to_the_group_does_not_reach_one_that_begins(number: signal.Sig
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        process = child_process.start("server.engine.process", theirs)
+        process = children.start("caravan.engine.ipc.worker", theirs)
         os.kill(process.pid, number)
     assert process.wait(PATIENCE) == 0
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 def test_it_knows_when_its_parent_is_another() -> None:
-    command = [sys.executable, "-m", "server.child_process", MODULE, "0", "1"]
+    command = [sys.executable, "-m", "caravan.runtime.children", MODULE, "0", "1"]
     assert subprocess.run(command, timeout=PATIENCE, check=False).returncode == 0
 
 
@@ -41,7 +41,7 @@ def test_one_that_a_short_thread_has_started_lives_on() -> None:
     started: list[subprocess.Popen[bytes]] = []
     with theirs:
         thread = threading.Thread(
-            target=lambda: started.append(child_process.start("server.engine.process", theirs))
+            target=lambda: started.append(children.start("caravan.engine.ipc.worker", theirs))
         )
         thread.start()
         thread.join()

@@ -6,8 +6,8 @@ import random
 import msgspec
 import pytest
 
-from server.engine.outputs import FinishReason
-from server.engine.params import GenerationRequest
+from caravan.engine.outputs import FinishReason
+from caravan.engine.params import GenerationRequest
 from tests.engine.harness import Harness, Key, mixed_requests, request
 from tests.fakes import FakeContext
 

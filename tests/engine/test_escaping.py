@@ -7,9 +7,9 @@ import random
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 
-from server.engine.escaping.nodes import UnescapableError
-from server.engine.escaping.rewriting import escaped_lark
-from server.engine.grammar import LIMITS, GrammarCompiler, GrammarError
+from caravan.grammars.json_escape.nodes import UnescapableError
+from caravan.grammars.json_escape.rewriting import escaped_lark
+from caravan.grammars.compiler import LIMITS, GrammarCompiler, GrammarError
 from tests.custom_grammars import ARITHMETIC, COMPLEMENTS, EXAMPLES, OUTSIDE, STRINGS
 
 ALPHABET = list('abcxyzQ015+-*/()@ "\\\n\t\r,#C:\u00e9😀._')

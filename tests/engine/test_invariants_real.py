@@ -13,10 +13,10 @@ from functools import partial
 
 import pytest
 
-from server.engine.outputs import FinishReason
-from server.engine.params import GenerationRequest, SamplingParams
-from server.llama.batch import Batch
-from server.llama.context import DecodeStatus
+from caravan.engine.outputs import FinishReason
+from caravan.engine.params import GenerationRequest, SamplingParams
+from caravan.llama.batch import Batch
+from caravan.llama.context import DecodeStatus
 from tests.conftest import TinyModels
 from tests.engine.real_harness import CONTEXT_SIZE, RealHarness, Workload
 from tests.tiny_model import ARCHITECTURES

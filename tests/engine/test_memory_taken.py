@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from server.engine.client import AsyncEngine
-from server.engine.config import EngineConfig
-from server.engine.embedding import EmbedRequest, Pooling
-from server.engine.sizing import Need, resources, sizes_of
+from caravan.engine.ipc.async_engine import AsyncEngine
+from caravan.config.engine_config import EngineConfig
+from caravan.engine.embedding.values import EmbedRequest, Pooling
+from caravan.sizing.sizes import Need, resources, sizes_of
 from tests.conftest import TinyModels
 from tests.engine.harness import request
 

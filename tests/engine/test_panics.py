@@ -6,14 +6,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from server.engine.engine import Engine
-from server.engine.foresight import Foresight
-from server.engine.grammar import GrammarCompiler
-from server.engine.outputs import FinishReason
-from server.engine.params import GenerationRequest
-from server.engine.sampling.candidates import Floats
-from server.engine.sampling.sampler import Sampler
-from server.engine.token_mask import MaskFactory
+from caravan.engine.engine import Engine
+from caravan.engine.constraints.mask_prefetcher import Foresight
+from caravan.grammars.compiler import GrammarCompiler
+from caravan.engine.outputs import FinishReason
+from caravan.engine.params import GenerationRequest
+from caravan.engine.sampling.candidates import Floats
+from caravan.engine.sampling.sampler import Sampler
+from caravan.engine.constraints.token_mask import MaskFactory
 from tests.engine.harness import Harness, request
 from tests.fakes import FakeContext, FakeVocab
 from tests.panicking import TOO_LONG, panic

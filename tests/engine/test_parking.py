@@ -4,11 +4,11 @@ from functools import partial
 
 import pytest
 
-from server.engine.kv_cache import Allocation, KVCache
-from server.engine.params import SamplingParams
-from server.engine.parking_lot import Parked, ParkingLot
-from server.engine.salt import Salt
-from server.llama.batch import Batch
+from caravan.engine.kv.kv_cache import Allocation, KVCache
+from caravan.engine.params import SamplingParams
+from caravan.engine.kv.host_cache import Parked, ParkingLot
+from caravan.engine.kv.cache_scope import Salt
+from caravan.llama.batch import Batch
 from tests.conftest import TinyModels
 from tests.engine.harness import Harness, request
 from tests.engine.real_harness import RealHarness, Workload

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 import msgspec
 import pytest
 
-from server.engine.embedding import EmbedRequest, Pooling
-from server.engine.params import GenerationRequest
+from caravan.engine.embedding.values import EmbedRequest, Pooling
+from caravan.engine.params import GenerationRequest
 from tests.conftest import TinyModels
 from tests.engine.harness import Harness, Key, mixed_requests, request
-from tests.engine.test_embedder import Opened, texts
+from tests.engine.embedding.test_embedder import Opened, texts
 from tests.fakes import FakeContext
 
 SEEDS = range(6)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from server.engine.client import _checked
-from server.engine.intake import Intake
-from server.engine.outputs import FinishReason
-from server.errors import MemoryShortError
-from server.llama.context import State
+from caravan.engine.ipc.async_engine import _checked
+from caravan.engine.sequence_factory import Intake
+from caravan.engine.outputs import FinishReason
+from caravan.errors import MemoryShortError
+from caravan.llama.context import State
 from tests.engine.harness import Harness, mixed_requests, request
 from tests.engine.test_panics import constrained
 from tests.fakes import FakeContext
@@ -41,7 +41,7 @@ def test_idle_texts_that_cannot_be_kept_are_computed_anew(seed: int) -> None:
 def test_a_constraint_that_there_is_no_memory_for_ends_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
     alone = Harness().run([request("a", range(40))])
     harness = Harness()
-    monkeypatch.setattr("server.engine.token_mask.has_memory", lambda _num_bytes: False)
+    monkeypatch.setattr("caravan.engine.constraints.token_mask.has_memory", lambda _num_bytes: False)
     texts = harness.run([request("a", range(40)), constrained("c")])
     assert harness.reasons()["c", 0] == [FinishReason.NO_MEMORY]
     assert texts["a", 0] == alone["a", 0]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from server.engine.scheduler import Scheduler, Work
-from server.engine.tiles import TILE, chunk_size
+from caravan.engine.scheduler import Scheduler, Work
+from caravan.engine.tiles import TILE, chunk_size
 from tests.engine.harness import Harness, request
 from tests.fakes import FakeContext
 

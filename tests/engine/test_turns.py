@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from server.engine.outputs import FinishReason
-from server.engine.params import GenerationRequest
+from caravan.engine.outputs import FinishReason
+from caravan.engine.params import GenerationRequest
 from tests.engine.harness import Harness, request
 from tests.fakes import FakeContext
 

@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
-from server.engine.outputs import FinishReason
-from server.llama.batch import Batch
-from server.llama.context import DecodeStatus
-from server.llama.weights_watch import CHANGED, Weights, WeightsChangedError
+from caravan.engine.outputs import FinishReason
+from caravan.llama.batch import Batch
+from caravan.llama.context import DecodeStatus
+from caravan.llama.weights_watch import CHANGED, Weights, WeightsChangedError
 from tests.engine.harness import Harness, mixed_requests, request
 from tests.fakes import FakeContext
 

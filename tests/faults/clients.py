@@ -12,7 +12,7 @@ import httpx
 
 from tests.faults.bystanders import Bystanders
 from tests.faults.conftest import MODEL
-from tests.net.raw import head
+from tests.web.uvicorn.raw import head
 
 _PATIENCE = 120
 TEXT = "/v1/completions"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from server.auth import keys
+from caravan.auth import keys_file
 from tests.faults.bystanders import bystanders
 from tests.faults.conftest import MODEL
 from tests.faults.fuzzing import fire_many
@@ -30,9 +30,9 @@ def test_ten_thousand_requests_find_no_fault(tiny_options: tuple[str, ...], tmp_
 def assault(options: tuple[str, ...], place: Path, *, num_requests: int, seed: int) -> None:
     """Every answer is one that a client can read, no key sees another's words, and bystanders see nothing."""
     file = place / "keys.json"
-    bystander = keys.add(file, name="bystander", weight=8)
-    tokens = {canary: keys.add(file, name=canary) for canary in _CANARIES[:-1]}
-    tokens[_CANARIES[-1]] = keys.add(
+    bystander = keys_file.add(file, name="bystander", weight=8)
+    tokens = {canary: keys_file.add(file, name=canary) for canary in _CANARIES[:-1]}
+    tokens[_CANARIES[-1]] = keys_file.add(
         file, name="limited", requests_per_minute=600, tokens_per_minute=30_000, concurrent_requests=2
     )
     own = ("--keys-file", str(file), "--data-dir", str(place), "--log-level", "warning")

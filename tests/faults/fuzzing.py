@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from tests.faults.recording import RECORDED
-from tests.routes.test_habits import BODIES
+from tests.web.test_habits import BODIES
 
 Json = Any
 

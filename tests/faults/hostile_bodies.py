@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from server.errors import InvalidRequestError
-from server.json_size import checked_size
+from caravan.errors import InvalidRequestError
+from caravan.runtime.json_size import checked_size
 
 MAX_BYTES = 4 * 1024 * 1024
 _CHAT = "/v1/chat/completions"

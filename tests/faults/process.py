@@ -32,7 +32,7 @@ class ServerProcess:
         env: Mapping[str, str] | None = None,
         prepare: Callable[[], None] | None = None,
     ) -> None:
-        command = [sys.executable, "-m", "server", "serve", "--port", "0", *options]
+        command = [sys.executable, "-m", "caravan", "serve", "--port", "0", *options]
         self._process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -77,7 +77,7 @@ class ServerProcess:
         found: list[int] = []
 
         def is_there() -> bool:
-            found[:] = [pid for pid in child_pids(self.pid) if "server.engine" in command_line(pid)]
+            found[:] = [pid for pid in child_pids(self.pid) if "caravan.engine" in command_line(pid)]
             return bool(found)
 
         wait_until(is_there)

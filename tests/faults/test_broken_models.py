@@ -125,7 +125,7 @@ def test_every_command_tells_of_a_damaged_file_in_one_line(tiny: Path, tmp_path:
         named = [str(tmp_path / f"{name}.gguf")]
         words = named if command == "info" else ["--port", "0", "--model", *named]
         ended = subprocess.run(
-            [sys.executable, "-m", "server", command, *words], capture_output=True, text=True, timeout=60
+            [sys.executable, "-m", "caravan", command, *words], capture_output=True, text=True, timeout=60
         )
         shown = ended.stdout + ended.stderr
         assert "Traceback" not in shown
@@ -140,7 +140,7 @@ def test_a_folder_of_pulled_models_is_listed_whatever_is_in_it(tiny: Path, tmp_p
     folder.mkdir(parents=True)
     told = _damaged(tiny, folder)
     ended = subprocess.run(
-        [sys.executable, "-m", "server", "list", "--data-dir", str(tmp_path)],
+        [sys.executable, "-m", "caravan", "list", "--data-dir", str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=60,

@@ -7,12 +7,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server.auth import keys
+from caravan.auth import keys_file
 from tests.faults.bystanders import bystanders
 from tests.faults.conftest import MODEL
 from tests.faults.process import server_process
-from tests.net.framings import FRAMINGS, HIDDEN
-from tests.net.raw import connection, read_answer, read_to_end
+from tests.web.uvicorn.framings import FRAMINGS, HIDDEN
+from tests.web.uvicorn.raw import connection, read_answer, read_to_end
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")
 
@@ -34,17 +34,17 @@ def test_keys_that_come_and_go_are_nobody_elses_business(
             return httpx.get(f"{server.address}/v1/models", headers=headers).status_code
 
         assert status() == 200, "there has never been a key"
-        staying = keys.add(file, name="staying")
+        staying = keys_file.add(file, name="staying")
         with bystanders(server.address, MODEL, keys=(staying,)) as crowd:
             for number in range(10):
-                token = keys.add(file, name="passing")
+                token = keys_file.add(file, name="passing")
                 assert status(bearer(token)) == 200, number
                 assert status() == 401
-                keys.revoke(file, "passing")
+                keys_file.revoke(file, "passing")
                 assert status(bearer(token)) == 401
             crowd.wait_for(4)
         crowd.seen.assert_unharmed()
-        keys.revoke(file, "staying")
+        keys_file.revoke(file, "staying")
         assert (status(), status(bearer(staying))) == (401, 401)
         file.unlink()
         assert (status(), status(bearer(staying))) == (401, 401)
@@ -58,7 +58,7 @@ def test_keys_that_come_and_go_are_nobody_elses_business(
 def test_a_key_learns_nothing_of_another(tiny_options: tuple[str, ...], tmp_path: Path) -> None:
     """Its words are in no answer, no list and no series; its prefixes save nobody work."""
     file = tmp_path / "keys.json"
-    alice, bob = keys.add(file, name="alice"), keys.add(file, name="bob", models=[MODEL])
+    alice, bob = keys_file.add(file, name="alice"), keys_file.add(file, name="bob", models=[MODEL])
     system = f"{CANARY} is the secret word, which is for one reader alone and for nobody else at all."
     body = {"model": MODEL, "input": f"Say {CANARY}.", "instructions": system, "max_output_tokens": 8}
     messages = [{"role": "system", "content": system}, {"role": "user", "content": f"Say {CANARY}."}]
@@ -81,8 +81,8 @@ def test_a_key_learns_nothing_of_another(tiny_options: tuple[str, ...], tmp_path
         assert cached(bob) == 0
         ask(alice, "POST", CHAT, {**chat, "model": CANARY})
         ask(alice, "GET", f"/{CANARY}%0a2026%20INFO%20x")
-        keys.revoke(file, "alice")
-        second = keys.add(file, name="alice")
+        keys_file.revoke(file, "alice")
+        second = keys_file.add(file, name="alice")
 
         for token in (bob, second):
             refused = [ask(token, method, f"/v1/responses/{made}") for method in ("GET", "DELETE")]

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server.auth import keys
+from caravan.auth import keys_file
 from tests.faults.process import ServerProcess, server_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")
@@ -29,7 +29,7 @@ def test_a_key_that_cycles_through_models_keeps_nobody_from_theirs(
     folder.mkdir()
     for name in ("victims", "a", "b", "c"):
         (folder / f"{name}.gguf").hardlink_to(tiny)
-    victim, cycler = (keys.add(tmp_path / "keys.json", name=name) for name in ("victim", "cycler"))
+    victim, cycler = (keys_file.add(tmp_path / "keys.json", name=name) for name in ("victim", "cycler"))
     options = ["--models-dir", str(folder), "--data-dir", str(tmp_path), "--max-loaded", "1"]
     options += ["--context-size", "256", "--threads", "1"]
     options += ["--model-stay-seconds", "600" if stays else "0"]

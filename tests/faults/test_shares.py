@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server.auth import keys
+from caravan.auth import keys_file
 from tests.faults.bystanders import Seen, bystanders
 from tests.faults.conftest import MODEL
 from tests.faults.process import ServerProcess, server_process, wait_until
@@ -31,7 +31,7 @@ class Served:
 
     def key(self, name: str, **fields: object) -> str:
         """Makes a key."""
-        return keys.add(self._file, name=name, **fields)
+        return keys_file.add(self._file, name=name, **fields)
 
     def ask(self, token: str, **fields: object) -> httpx.Response:
         """An answer, or what came instead."""
@@ -49,7 +49,7 @@ class Served:
 @pytest.fixture
 def served(tiny_options: tuple[str, ...], tmp_path: Path) -> Generator[Served, None, None]:
     file = tmp_path / "keys.json"
-    keys.add(file, name="nobody")
+    keys_file.add(file, name="nobody")
     limits = ("--max-running", "4", "--max-waiting", "200")
     with server_process(
         *tiny_options, "--keys-file", str(file), "--data-dir", str(tmp_path), *limits

@@ -13,15 +13,15 @@ import pytest
 from tests.faults.bystanders import bystanders
 from tests.faults.conftest import MODEL
 from tests.faults.process import ServerProcess, child_pids, command_line, server_process, wait_until
-from tests.net.raw import connection, head, read_answer
-from tests.test_cli import is_running
+from tests.web.uvicorn.raw import connection, head, read_answer
+from tests.cli.test_cli import is_running
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 STREAM = {"model": MODEL, "prompt": "Hi", "max_tokens": 400, "ignore_eos": True, "stream": True}
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
-TEMPLATE, ENGINE = "server.chat.rendering.process", "server.engine.process"
+TEMPLATE, ENGINE = "caravan.chat.rendering.process", "caravan.engine.ipc.worker"
 
 
 def own_group() -> None:

@@ -10,7 +10,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from server.llama.model import Model
+from caravan.llama.model import Model
 
 Rows = NDArray[np.float32]
 _F32 = 0

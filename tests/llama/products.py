@@ -11,7 +11,7 @@ import llama_cpp.llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from server.llama import library
+from caravan.llama import library
 
 Floats = NDArray[np.float32]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import gguf
 import pytest
 
-from server.engine.config import EngineConfig
-from server.engine.sizing import Resources, settle
-from server.llama.devices import Gpu
-from server.llama.gguf_header import GgufHeader, HeaderError, read_header
-from server.llama.gguf_reader import BLOCKS
+from caravan.config.engine_config import EngineConfig
+from caravan.sizing.sizes import Resources, settle
+from caravan.llama.devices import Gpu
+from caravan.llama.gguf_header import GgufHeader, HeaderError, read_header
+from caravan.llama.gguf_reader import BLOCKS
 from tests.conftest import TinyModels
 from tests.tiny_model import ARCHITECTURES
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from server.llama.batch import Batch
-from server.llama.context import Context, DecodeStatus
-from server.llama.model import Model
+from caravan.llama.batch import Batch
+from caravan.llama.context import Context, DecodeStatus
+from caravan.llama.model import Model
 from tests.conftest import TinyModels
 from tests.llama.native import text
 from tests.tiny_model import ARCHITECTURES

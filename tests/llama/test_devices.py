@@ -2,9 +2,9 @@
 
 import pytest
 
-from server.llama import devices, library
-from server.llama.devices import Gpu
-from server.machine import memory_limit
+from caravan.llama import devices, library
+from caravan.llama.devices import Gpu
+from caravan.runtime.machine import memory_limit
 
 
 def test_the_processor_answers_with_the_memory_of_the_machine() -> None:

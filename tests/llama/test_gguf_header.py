@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server import resident
-from server.llama.gguf_header import HeaderError, model_stem, part_paths, read_header
-from server.llama.model import Model
+from caravan.models import resident
+from caravan.llama.gguf_header import HeaderError, model_stem, part_paths, read_header
+from caravan.llama.model import Model
 from tests.conftest import TinyModels
 from tests.tiny_model import ARCHITECTURES
 

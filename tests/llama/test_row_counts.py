@@ -7,7 +7,7 @@ import gguf
 import numpy as np
 import pytest
 
-from server.llama import library
+from caravan.llama import library
 from tests.llama.products import Floats, Processor, quantized
 
 KINDS = (

@@ -5,9 +5,9 @@ import gguf
 import numpy as np
 import pytest
 
-from server.llama.batch import Batch
-from server.llama.context import Context, DecodeStatus
-from server.llama.model import MemoryKind, Model
+from caravan.llama.batch import Batch
+from caravan.llama.context import Context, DecodeStatus
+from caravan.llama.model import MemoryKind, Model
 from tests.conftest import TinyModels
 from tests.tiny_model import ARCHITECTURES, SLIDING_WINDOW, write_tiny_model
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from server.llama.deep_stack import MAX_RUN, DeepStack, longest_run
-from server.llama.model import Model
-from server.llama.vocab import MARKER, MAX_SPECIAL, Vocab
+from caravan.runtime.deep_stack import MAX_RUN, DeepStack, longest_run
+from caravan.llama.model import Model
+from caravan.llama.vocab import MARKER, MAX_SPECIAL, Vocab
 from tests.conftest import TinyModels
 
 
@@ -57,7 +57,7 @@ def test_a_deep_stack_holds_a_deep_recursion() -> None:
     """Python's own recursion in C is as hungry as that of a regular expression; too shallow a stack would end
     the process, so it runs in one of its own."""
     code = (
-        "import sys; from server.llama.deep_stack import DeepStack\n"
+        "import sys; from caravan.runtime.deep_stack import DeepStack\n"
         "sys.setrecursionlimit(10 ** 6)\n"
         "def nested(depth): return depth and 1 + max([depth - 1], key=lambda d: nested(d)) * 0 + depth\n"
         "print(DeepStack().call(lambda: nested(20_000), 300_000))\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.llama.weights_watch import Weights, WeightsChangedError, WeightsWatch
+from caravan.llama.weights_watch import Weights, WeightsChangedError, WeightsWatch
 
 _SIZE = 4 << 20
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.llama import library
+from caravan.llama import library
 from tests.real.bare import BareModel, bare_model
 from tests.real.conftest import RealServer
 from tests.real.materials import GEMMA, SMOLLM2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.llama.model import Model
+from caravan.llama.model import Model
 from tests.engine.exactness import DRAWS, SITUATIONS, Exactness
 from tests.real.conftest import RealServer
 from tests.real.materials import GEMMA, SMOLLM2

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.chat import ConversationFields
+from caravan_schemas.chat import ConversationFields
 
 Body = dict[str, Any]
 

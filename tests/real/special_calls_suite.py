@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from schemas.chat import ConversationFields
-from server.chat.tool_spec import ToolSpec
+from caravan_schemas.chat import ConversationFields
+from caravan.chat.tool_formats.tool_spec import ToolSpec
 from tests.chat.transcripts import Answer, joined
 from tests.real import template_models
 

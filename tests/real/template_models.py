@@ -3,12 +3,12 @@
 import functools
 from pathlib import Path
 
-from schemas.chat import ConversationFields
-from server.chat.families import recognise
-from server.chat.rendering.local import LocalTemplate
-from server.chat.writing import call_text_of, with_calls
-from server.loaded_model import LoadedModel
-from server.service.chat_prompt import rendered
+from caravan_schemas.chat import ConversationFields
+from caravan.chat.families import recognise
+from caravan.chat.rendering.local import LocalTemplate
+from caravan.chat.tool_formats.call_style import call_text_of, with_calls
+from caravan.models.loaded_model import LoadedModel
+from caravan.api.prompt.chat_prompt import rendered
 from tests.fakes_web import FakeVocab, ScriptedEngine
 from tests.real.materials import TEMPLATES
 

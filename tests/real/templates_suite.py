@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from schemas.chat import ConversationFields
-from server.chat.messages import normalize
-from server.chat.rendering.adaptation import adapt
-from server.chat.rendering.call_text import CallText
-from server.chat.rendering.client import TemplateProcess
-from server.chat.rendering.traits import Instructions
-from server.chat.rendering.turns import Conversation
-from server.chat.template import ChatTemplate
-from server.chat.writing import call_text_of
-from server.errors import InvalidRequestError
-from server.service.tool_request import tool_request
+from caravan_schemas.chat import ConversationFields
+from caravan.chat.messages import normalize
+from caravan.chat.rendering.adaptation import adapt
+from caravan.chat.rendering.call_text import CallText
+from caravan.chat.rendering.client import TemplateProcess
+from caravan.chat.rendering.traits import Instructions
+from caravan.chat.rendering.turns import Conversation
+from caravan.chat.template import ChatTemplate
+from caravan.chat.tool_formats.call_style import call_text_of
+from caravan.errors import InvalidRequestError
+from caravan.api.prompt.tools import tool_request
 from tests.real import template_models
 from tests.real.matrix import outcome, table
 from tests.real.shapes import PLAIN_SHAPES, SHAPES

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from schemas.chat import ConversationFields
-from server.chat.families import recognise
-from server.chat.tool_spec import ToolSpec
+from caravan_schemas.chat import ConversationFields
+from caravan.chat.families import recognise
+from caravan.chat.tool_formats.tool_spec import ToolSpec
 from tests.chat.transcripts import joined
 from tests.real import template_models
 

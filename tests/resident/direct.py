@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from server.resident import model_path
+from caravan.models.resident import model_path
 from tests.llama.native import NativeContext, Run
 
 _NUM_CELLS = 1024

@@ -10,7 +10,7 @@ import pytest
 from jinja2 import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from server.resident import model_path
+from caravan.models.resident import model_path
 
 WEATHER = {
     "type": "function",

@@ -9,7 +9,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from server.resident import model_path
+from caravan.models.resident import model_path
 from tests.faults.process import ServerProcess
 
 MODEL = "caravan-resident"

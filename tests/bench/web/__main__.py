@@ -17,7 +17,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from server.resident import RESIDENT_ID
+from caravan.models.resident import RESIDENT_ID
 from tests.bench.client import run
 from tests.bench.plan import Plan, Script
 from tests.bench.servers import free_port, started

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from server.cli import main
-from server.engine.child import EngineChild
+from caravan.cli import main
+from caravan.engine.ipc.child_process import EngineChild
 
 if __name__ == "__main__":
     # The child finds its module beside this file.

@@ -8,11 +8,11 @@ import time
 
 import msgspec
 
-from server.engine import messages
-from server.engine.embedding import ModelTraits
-from server.engine.outputs import EngineStats, FinishReason, TokenOutput
-from server.engine.params import GenerationRequest
-from server.engine.sizing import resources, sizes_of
+from caravan.engine.ipc import messages
+from caravan.engine.embedding.values import ModelTraits
+from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput
+from caravan.engine.params import GenerationRequest
+from caravan.sizing.sizes import resources, sizes_of
 
 # About a step of many streams, and long enough for the web process to come to rest in between.
 STEP_SECONDS = 0.005
@@ -40,7 +40,7 @@ def _outputs(running: dict[str, int], requests: dict[str, GenerationRequest]) ->
 
 
 def main() -> None:
-    """Talk to the parent at the other end of the socket, as `server.engine.process` does."""
+    """Talk to the parent at the other end of the socket, as `caravan.engine.ipc.worker` does."""
     connection = socket.socket(fileno=int(sys.argv[1]))
     reader = connection.makefile("rb")
 

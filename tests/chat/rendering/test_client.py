@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from server.chat.rendering.client import TemplateProcess
-from server.chat.rendering.local import LocalTemplate
-from server.chat.rendering.turns import Call, Conversation, Turn
-from server.chat.template_source import CHATML, TemplateSyntaxError
-from server.errors import InvalidRequestError
-from server.machine import process_sample
+from caravan.chat.rendering.client import TemplateProcess
+from caravan.chat.rendering.local import LocalTemplate
+from caravan.chat.rendering.turns import Call, Conversation, Turn
+from caravan.chat.template_source import CHATML, TemplateSyntaxError
+from caravan.errors import InvalidRequestError
+from caravan.runtime.machine import process_sample
 from tests.chat.rendering.sources import WHOLE
 
 SHOWN = "{% for m in messages %}{{ m.content }}{% endfor %}"
@@ -146,9 +146,9 @@ def test_a_process_that_is_stopped_while_it_writes_is_replaced() -> None:
 
 WITHOUT_DESCRIPTORS = """
 import os, resource
-from server.chat.rendering.client import TemplateProcess
-from server.chat.rendering.turns import Conversation, Turn
-from server.errors import EngineUnavailableError
+from caravan.chat.rendering.client import TemplateProcess
+from caravan.chat.rendering.turns import Conversation, Turn
+from caravan.errors import EngineUnavailableError
 template = TemplateProcess("{{ messages[0].content }}")
 hi = Conversation([Turn(0, "user", "Hi")])
 assert template.write(hi) == "Hi"

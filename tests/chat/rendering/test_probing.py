@@ -4,20 +4,11 @@ import dataclasses
 
 import pytest
 
-from server.chat.rendering.local import LocalTemplate
-from server.chat.rendering.traits import (
-    Beside,
-    Calls,
-    Detail,
-    Instructions,
-    Joining,
-    NoTools,
-    NullContent,
-    Traits,
-)
-from server.chat.rendering.turns import Call, Conversation, Turn
-from server.chat.template_source import CHATML
-from server.errors import InvalidRequestError
+from caravan.chat.rendering.local import LocalTemplate
+from caravan.chat.rendering.traits import (Beside, Calls, Detail, Instructions, Joining, NoTools, NullContent, Traits,)
+from caravan.chat.rendering.turns import Call, Conversation, Turn
+from caravan.chat.template_source import CHATML
+from caravan.errors import InvalidRequestError
 from tests.chat.rendering.sources import FIRST_SYSTEM, PEDANT, STRICT, WHOLE
 
 TOOL = {

@@ -7,7 +7,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.sampling.candidates import Candidates, from_row
+from caravan.engine.sampling.candidates import Candidates, from_row
 
 
 def row(seed: int, size: int = 1000, spread: float = 3.0) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.params import SamplingParams
+from caravan.engine.params import SamplingParams
 from tests.engine.sampling import reference, reference_text
 from tests.engine.sampling.reference import Cut, Row
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from server.engine.params import SamplingParams
+from caravan.engine.params import SamplingParams
 from tests.engine.sampling.reference import Row
 
 

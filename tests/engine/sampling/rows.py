@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from server import resident
-from server.engine.params import SamplingParams
-from server.llama.batch import Batch
-from server.llama.context import Context, DecodeStatus
-from server.llama.model import Model
+from caravan.models import resident
+from caravan.engine.params import SamplingParams
+from caravan.llama.batch import Batch
+from caravan.llama.context import Context, DecodeStatus
+from caravan.llama.model import Model
 
 Logits = NDArray[np.float32]
 NEUTRAL: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 7}

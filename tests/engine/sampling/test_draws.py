@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from server.engine.sampling.sampler import Sampler, TokenSpace
+from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from tests.engine.sampling.reference_chain import ReferenceChain
 from tests.engine.sampling.rows import Logits, params
 

@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from server.engine.sampling import temperature
-from server.engine.sampling.draw import Mirostat
-from server.engine.sampling.dry import Dry
+from caravan.engine.sampling import temperature
+from caravan.engine.sampling.samplers import Mirostat
+from caravan.engine.sampling.dry import Dry
 from tests.engine.sampling.oracle import candidates, row
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from hypothesis.strategies import SearchStrategy
 
-from server.engine.sampling import truncation
-from server.engine.sampling.candidates import Candidates
-from server.engine.sampling.draw import pick
+from caravan.engine.sampling import truncation
+from caravan.engine.sampling.candidates import Candidates
+from caravan.engine.sampling.samplers import pick
 from tests.engine.sampling import reference
 from tests.engine.sampling.oracle import candidates
 from tests.engine.sampling.rows import Logits

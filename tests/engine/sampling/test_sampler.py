@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from server.engine.params import SamplingParams
-from server.engine.sampling.sampler import Sampler, TokenSpace
+from caravan.engine.params import SamplingParams
+from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from tests.engine.sampling.oracle import row
 
 SIZE = 50

@@ -1,0 +1,43 @@
+"""Answers of the routes that orchestration asks."""
+
+from typing import Literal
+
+from caravan_schemas.base import Schema
+
+
+class Health(Schema):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(Schema):
+    """Whether requests for text would be taken now."""
+
+    status: Literal["ready", "unavailable"]
+
+
+class ModelStatus(Schema):
+    """One model and, while it is loaded, the books of its engine. Sizes of memory are in tokens or bytes."""
+
+    id: str
+    status: str
+    context_size: int | None = None
+    running: int | None = None
+    waiting: int | None = None
+    cells: int | None = None
+    cells_used: int | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    generated_tokens: int | None = None
+    restarts: int | None = None
+    memory_bytes: int | None = None
+
+
+class ServerStatus(Schema):
+    """How the server stands."""
+
+    version: str
+    uptime_seconds: float
+    memory_bytes: int
+    models: list[ModelStatus]

@@ -1,0 +1,45 @@
+"""Query parameters of the routes that have some. Lists may be written as `name`, `name[]` or `name[0]`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from caravan_schemas.base import Schema
+from caravan_schemas.common import OBFUSCATION
+from caravan_schemas.decoding import MAX_COUNT
+from caravan_schemas.responses import MAX_METADATA, Includable
+
+MAX_PAGE = 100
+
+
+class IncludeQuery(Schema):
+    """What to add to the answer."""
+
+    include: list[Includable] | None = Field(
+        default=None, max_length=MAX_METADATA, description="Without effect: what there is of these is there."
+    )
+
+
+class RetrievalQuery(IncludeQuery):
+    """Of `GET /v1/responses/{response_id}`."""
+
+    stream: bool | None = Field(default=None, description="Answer with the events of a background stream.")
+    starting_after: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_COUNT,
+        description="Only the events after that number. Only together with `stream`.",
+    )
+    include_obfuscation: bool | None = Field(default=None, description=OBFUSCATION)
+
+
+class InputItemsQuery(IncludeQuery):
+    """Of `GET /v1/responses/{response_id}/input_items`."""
+
+    after: str | None = Field(default=None, description="The id of an item: those that follow it.")
+    limit: int | None = Field(
+        default=None, ge=1, le=MAX_PAGE, description="Most items of the page. Default 20."
+    )
+    order: Literal["asc", "desc"] | None = Field(
+        default=None, description="`desc`, the default, is the newest first."
+    )

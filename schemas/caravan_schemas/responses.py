@@ -1,0 +1,293 @@
+"""The Responses API: request, response, and the list of a response's input."""
+
+from typing import Annotated, Any, Literal
+
+from annotated_types import MaxLen
+from pydantic import Discriminator, Field, JsonValue, StringConstraints, Tag
+
+from caravan_schemas.base import Schema
+from caravan_schemas.chat import ReasoningEffort
+from caravan_schemas.common import OBFUSCATION
+from caravan_schemas.debug import Debug
+from caravan_schemas.decoding import MAX_COUNT
+from caravan_schemas.kinds import type_tag
+from caravan_schemas.logprobs import MAX_LOGPROBS
+from caravan_schemas.model_name import ModelFields
+from caravan_schemas.responses_items import Input
+from caravan_schemas.responses_output import OutputItem
+from caravan_schemas.responses_tools import FlatTool, FlatToolChoice
+from caravan_schemas.sampling import AnswerFields
+from caravan_schemas.structured import JsonObjectFormat, PeersConstraintFields, TextFormat
+from caravan_schemas.tools import MAX_TOOLS
+
+MAX_METADATA = 16
+MetadataKey = Annotated[str, StringConstraints(max_length=64)]
+MetadataValue = Annotated[str, StringConstraints(max_length=512)]
+Label = Annotated[str, StringConstraints(max_length=512)]
+Summary = Literal["auto", "concise", "detailed"]
+Verbosity = Literal["low", "medium", "high"]
+Truncation = Literal["auto", "disabled"]
+Retention = Literal["in_memory", "24h"]
+ServiceTier = Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]
+FaultCode = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
+ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
+
+
+# About what this server has not, so that there is never anything of it to include.
+ABSENT = frozenset(
+    {
+        "code_interpreter_call.outputs",
+        "computer_call_output.output.image_url",
+        "file_search_call.results",
+        "message.input_image.image_url",
+        "web_search_call.action.sources",
+        "web_search_call.results",
+    }
+)
+
+# The rest is refused by name, so that the type has it.
+Includable = Annotated[
+    str, Field(json_schema_extra={"enum": ["message.output_text.logprobs", "reasoning.encrypted_content"]})
+]
+
+
+class FlatSchemaFormat(Schema):
+    """JSON that satisfies a schema. It always holds; `strict` has it checked by OpenAI's rules."""
+
+    type: Literal["json_schema"]
+    name: str = Field(pattern="^[a-zA-Z0-9_-]{1,64}$")
+    description: str | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+TextFormats = Annotated[
+    Annotated[TextFormat, Tag("<text>")]
+    | Annotated[JsonObjectFormat, Tag("<json_object>")]
+    | Annotated[FlatSchemaFormat, Tag("<json_schema>")],
+    Discriminator(
+        type_tag,
+        custom_error_type="format_kind",
+        custom_error_message="must be an object whose 'type' is one of 'text', 'json_object', 'json_schema'",
+    ),
+]
+
+
+class TextOptions(Schema):
+    """What the text of the answer is."""
+
+    format: TextFormats | None = Field(default=None, description="Text or JSON.")
+    verbosity: Verbosity | None = Field(default=None, description="Only `medium`, which changes nothing.")
+
+
+class ReasoningOptions(Schema):
+    """Whether the model thinks before it answers."""
+
+    effort: ReasoningEffort | None = Field(
+        default=None,
+        description="Given to templates that know it. `none` and `minimal` switch thinking off, the others "
+        "on, where the model has that switch.",
+    )
+    summary: Summary | None = Field(
+        default=None, description="Only `auto`: nobody sums thoughts up here, they are shown as they are."
+    )
+    generate_summary: Summary | None = Field(default=None, description="The older name of `summary`.")
+    mode: str | None = Field(default=None, description="Only `standard`, which changes nothing.")
+    context: Literal["auto", "current_turn", "all_turns"] | None = Field(
+        default=None,
+        description="Only `auto`: the chat template decides which thoughts the model sees again.",
+    )
+
+
+class ResponseStreamOptions(Schema):
+    """Options that only a stream has."""
+
+    include_obfuscation: bool | None = Field(default=None, description=OBFUSCATION)
+
+
+class ResponseRequest(AnswerFields, PeersConstraintFields, ModelFields):
+    """Body of `POST /v1/responses`. All decoding parameters work as with chat completions."""
+
+    input: Input = Field(description="A text of the user, or the items of a conversation.")
+    instructions: str | None = Field(
+        default=None,
+        description="A system message before all else; it is not handed on to responses that follow.",
+    )
+    previous_response_id: str | None = Field(
+        default=None, description="The stored response whose conversation this one goes on with."
+    )
+    store: bool | None = Field(
+        default=None, description="False: keep nothing. By default the response can be asked for later."
+    )
+    background: bool | None = Field(
+        default=None, description="Answer at once with a response that is `queued`, and go on alone."
+    )
+    max_output_tokens: Annotated[int | None, Field(ge=-1, le=MAX_COUNT)] = Field(
+        default=None, description="Most tokens to generate, thought included. Another name of `max_tokens`."
+    )
+    tools: list[FlatTool] | None = Field(
+        default=None, max_length=MAX_TOOLS, fail_fast=True, description="What the model may call."
+    )
+    tool_choice: FlatToolChoice | None = Field(
+        default=None, description="As with chat completions: `auto`, `required`, `none`, one tool or some."
+    )
+    parallel_tool_calls: bool | None = Field(
+        default=None, description="False: one call at most, which ends the turn."
+    )
+    text: TextOptions | None = Field(default=None, description="Text or JSON, and how much of it.")
+    reasoning: ReasoningOptions | None = Field(
+        default=None, description="Whether, and how much, the model thinks."
+    )
+    thinking_budget_tokens: int | None = Field(
+        default=None, ge=0, le=MAX_COUNT, description="Most tokens of thought; then the thought is closed."
+    )
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        default=None, description="Variables of the model's chat template, such as `enable_thinking`."
+    )
+    include: list[Includable] | None = Field(
+        default=None,
+        max_length=MAX_METADATA,
+        description="`message.output_text.logprobs`: how likely each token of the text was. "
+        "`reasoning.encrypted_content` changes nothing: thoughts are in the items as they are.",
+    )
+    top_logprobs: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_LOGPROBS,
+        description="And so many of the likeliest tokens in its place. Only together with that `include`.",
+    )
+    metadata: Annotated[dict[MetadataKey, MetadataValue] | None, MaxLen(MAX_METADATA)] = Field(
+        default=None, description="The caller's own words, given back with the response."
+    )
+    stream_options: ResponseStreamOptions | None = Field(
+        default=None, description="Only together with `stream`."
+    )
+    prompt: JsonValue = Field(default=None, description="Only null: nobody keeps prompts here.")
+    truncation: Truncation | None = Field(
+        default=None, description="Only `disabled`: a conversation that is too long is refused."
+    )
+    service_tier: ServiceTier | None = Field(default=None, description="Only `auto` or `default`.")
+    prompt_cache_key: Label | None = Field(
+        default=None, description="Given back, without effect: equal beginnings are found without it."
+    )
+    prompt_cache_retention: Retention | None = Field(default=None, description="Given back, without effect.")
+    safety_identifier: Label | None = Field(default=None, description="Given back, without effect.")
+    max_tool_calls: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_COUNT,
+        description="Given back, without effect: it is about OpenAI's own tools.",
+    )
+
+
+class InputTokensDetails(Schema):
+    """Of the input, `cached_tokens` were not computed again; the others are in the cache from now on."""
+
+    cache_write_tokens: int
+    cached_tokens: int
+
+
+class OutputTokensDetails(Schema):
+    """`reasoning_tokens` of the output were thought, the markers around it included."""
+
+    reasoning_tokens: int
+
+
+class ResponseUsage(Schema):
+    """Exact token counts."""
+
+    input_tokens: int
+    input_tokens_details: InputTokensDetails
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails
+    total_tokens: int
+
+
+class ResponseFault(Schema):
+    """Why a response failed."""
+
+    code: FaultCode
+    message: str
+
+
+class IncompleteDetails(Schema):
+    """Why a response is not complete."""
+
+    reason: Literal["max_output_tokens"]
+
+
+class ShownReasoning(Schema):
+    """What holds of a request's `reasoning`."""
+
+    effort: ReasoningEffort | None
+    summary: Summary | None
+
+
+class ShownText(Schema):
+    """What holds of a request's `text`."""
+
+    format: TextFormats
+    verbosity: Verbosity
+
+
+class Response(Schema):
+    """A response, at any time of its life. What OpenAI has and this server has not is null."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    status: ResponseStatus
+    completed_at: int | None
+    background: bool
+    error: ResponseFault | None
+    incomplete_details: IncompleteDetails | None
+    instructions: str | None
+    max_output_tokens: int | None
+    max_tool_calls: int | None
+    metadata: dict[str, str]
+    model: str
+    output: list[OutputItem]
+    parallel_tool_calls: bool
+    previous_response_id: str | None
+    prompt_cache_key: str | None
+    prompt_cache_retention: Retention | None
+    reasoning: ShownReasoning
+    safety_identifier: str | None
+    service_tier: Literal["default"]
+    temperature: float
+    text: ShownText
+    tool_choice: FlatToolChoice
+    tools: list[FlatTool]
+    top_logprobs: int
+    top_p: float
+    truncation: Truncation
+    usage: ResponseUsage | None
+    user: str | None
+    access_programs: None
+    conversation: None
+    image: None
+    input_transformations: None
+    moderation: None
+    prompt: None
+    prompt_cache_diagnostics: None
+    prompt_cache_options: None
+    tool_usage: None
+    debug: Debug | None = None
+
+
+class InputItemList(Schema):
+    """A page of the items that were a response's input."""
+
+    object: Literal["list"]
+    data: list[dict[str, Any]]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class DeletedResponse(Schema):
+    """What is left of a deleted response."""
+
+    id: str
+    object: Literal["response"]
+    deleted: Literal[True]

@@ -1,0 +1,226 @@
+"""Items of the Responses API: what a conversation is made of, as clients send it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from caravan_schemas.base import Schema, json_kind
+from caravan_schemas.kinds import type_of, type_tag, without
+
+# Far beyond any conversation; they bound the work that one body can cause.
+
+MAX_ITEMS = 32768
+MAX_PARTS = 4096
+
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+
+_OTHER_PARTS = frozenset({"input_image", "input_file", "input_audio", "computer_screenshot"})
+_TEXT_ONLY = without(_OTHER_PARTS, "only text parts are")
+# Calls and results of OpenAI's own tools, and what else its models alone can read.
+_OTHER_ITEMS = frozenset(
+    {
+        "additional_tools",
+        "apply_patch_call",
+        "apply_patch_call_output",
+        "code_interpreter_call",
+        "compaction",
+        "compaction_trigger",
+        "computer_call",
+        "computer_call_output",
+        "configuration_update",
+        "file_search_call",
+        "image_generation_call",
+        "local_shell_call",
+        "local_shell_call_output",
+        "mcp_approval_request",
+        "mcp_approval_response",
+        "mcp_call",
+        "mcp_list_tools",
+        "program",
+        "program_output",
+        "shell_call",
+        "shell_call_output",
+        "tool_search_call",
+        "tool_search_output",
+        "web_search_call",
+    }
+)
+
+
+class InputText(Schema):
+    """A piece of text for the model."""
+
+    type: Literal["input_text"]
+    text: str
+
+
+class PastText(Schema):
+    """A piece of text that the model wrote; of an answer sent back, only the text is read."""
+
+    type: Literal["output_text"]
+    text: str
+    annotations: list[Any] | None = None
+    logprobs: list[Any] | None = None
+    parsed: Any = Field(default=None, description="What OpenAI's SDK made of the text; not read.")
+
+
+class PastRefusal(Schema):
+    """A piece of the model's refusal."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+
+InputPart = Annotated[
+    Annotated[InputText, Tag("<input_text>")]
+    | Annotated[PastText, Tag("<output_text>")]
+    | Annotated[PastRefusal, Tag("<refusal>")],
+    Discriminator(
+        type_tag,
+        custom_error_type="part_kind",
+        custom_error_message=(
+            "must be an object whose 'type' is one of 'input_text', 'output_text', 'refusal'"
+        ),
+    ),
+    _TEXT_ONLY,
+]
+MessageContent = Annotated[
+    Annotated[str, Tag("<string>")]
+    | Annotated[list[InputPart], Field(max_length=MAX_PARTS, fail_fast=True), Tag("<array>")],
+    Discriminator(
+        json_kind,
+        custom_error_type="content_kind",
+        custom_error_message="must be a string or an array of text parts",
+    ),
+]
+CallOutput = Annotated[
+    Annotated[str, Tag("<string>")]
+    | Annotated[
+        list[Annotated[InputText, _TEXT_ONLY]], Field(max_length=MAX_PARTS, fail_fast=True), Tag("<array>")
+    ],
+    Discriminator(
+        json_kind,
+        custom_error_type="content_kind",
+        custom_error_message="must be a string or an array of text parts",
+    ),
+]
+
+
+class InputItem(Schema):
+    """What all items may have; those that came from here come back with it."""
+
+    id: str | None = None
+    status: ItemStatus | None = None
+
+
+class InputMessage(InputItem):
+    """A turn of the conversation."""
+
+    type: Literal["message"] | None = None
+    role: Literal["user", "assistant", "system", "developer"]
+    content: MessageContent
+    phase: Literal["commentary", "final_answer"] | None = Field(default=None, description="Not read.")
+
+
+class SummaryText(Schema):
+    """A piece of a thought's summary."""
+
+    type: Literal["summary_text"]
+    text: str
+
+
+class ReasoningText(Schema):
+    """A piece of a thought."""
+
+    type: Literal["reasoning_text"]
+    text: str
+
+
+class PastReasoning(InputItem):
+    """A thought; the model sees it where its chat template shows it, the summary where that is all."""
+
+    type: Literal["reasoning"]
+    summary: list[SummaryText] = Field(default=[], max_length=MAX_PARTS)
+    content: list[ReasoningText] | None = Field(default=None, max_length=MAX_PARTS)
+    encrypted_content: str | None = Field(default=None, description="Only null: nobody here could read it.")
+
+
+class PastFlatCall(InputItem):
+    """A call of a function in an earlier turn."""
+
+    type: Literal["function_call"]
+    call_id: str
+    name: str
+    arguments: str
+    parsed_arguments: Any = Field(
+        default=None, description="What OpenAI's SDK made of the arguments; not read."
+    )
+
+
+class FlatCallOutput(InputItem):
+    """What a function returned."""
+
+    type: Literal["function_call_output"]
+    call_id: str
+    output: CallOutput
+
+
+class PastFlatCustomCall(InputItem):
+    """A call of a custom tool in an earlier turn."""
+
+    type: Literal["custom_tool_call"]
+    call_id: str
+    name: str
+    input: str
+
+
+class FlatCustomCallOutput(InputItem):
+    """What a custom tool returned."""
+
+    type: Literal["custom_tool_call_output"]
+    call_id: str
+    output: CallOutput
+
+
+class ItemReference(Schema):
+    """An item of a stored response, by its id."""
+
+    type: Literal["item_reference"] | None = None
+    id: str
+
+
+def _item_tag(value: object) -> str:
+    if type_of(value) is not None:
+        return type_tag(value)
+    if isinstance(value, InputMessage) or (isinstance(value, dict) and "role" in value):
+        return "<message>"
+    return "<item_reference>" if isinstance(value, dict | ItemReference) else "<other>"
+
+
+Item = Annotated[
+    Annotated[InputMessage, Tag("<message>")]
+    | Annotated[PastReasoning, Tag("<reasoning>")]
+    | Annotated[PastFlatCall, Tag("<function_call>")]
+    | Annotated[FlatCallOutput, Tag("<function_call_output>")]
+    | Annotated[PastFlatCustomCall, Tag("<custom_tool_call>")]
+    | Annotated[FlatCustomCallOutput, Tag("<custom_tool_call_output>")]
+    | Annotated[ItemReference, Tag("<item_reference>")],
+    Discriminator(
+        _item_tag,
+        custom_error_type="item_kind",
+        custom_error_message=(
+            "must be an object whose 'type' is one of 'message', 'reasoning', 'function_call', "
+            "'function_call_output', 'custom_tool_call', 'custom_tool_call_output', 'item_reference'"
+        ),
+    ),
+    without(_OTHER_ITEMS, "messages, reasoning, and calls of functions and custom tools are"),
+]
+Input = Annotated[
+    Annotated[str, Tag("<string>")]
+    | Annotated[list[Item], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True), Tag("<array>")],
+    Discriminator(
+        json_kind,
+        custom_error_type="input_kind",
+        custom_error_message="must be a string or an array of items",
+    ),
+]

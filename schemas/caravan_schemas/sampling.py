@@ -1,0 +1,180 @@
+"""Fields by which a request steers decoding, and the limits within which they work."""
+
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
+from pydantic import Discriminator, Field, StringConstraints, Tag
+
+from caravan_schemas.base import Schema, json_kind
+from caravan_schemas.common import StreamOptions
+from caravan_schemas.decoding import MAX_COUNT, RepetitionFields, ShapeFields
+from caravan_schemas.logit_bias import LogitBias
+from caravan_schemas.parameters import CARAVAN, LLAMA_CPP, OPENAI, VLLM, Parameter, Stage
+
+MAX_STOP_STRINGS = 16
+MAX_STOP_LENGTH = 1024
+MAX_STOP_TOKENS = 256
+MAX_ALLOWED_TOKENS = 65_536
+MAX_BAD_WORDS = 1024
+MAX_BAD_WORD_LENGTH = 200
+MAX_SECONDS = 86_400
+MAX_MILLISECONDS = MAX_SECONDS * 1000
+MAX_SALT = 1024
+
+StopString = Annotated[str, Field(max_length=MAX_STOP_LENGTH)]
+Stop = Annotated[
+    Annotated[StopString, Tag("<string>")]
+    | Annotated[
+        Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)],
+        Tag("<array>"),
+    ],
+    Discriminator(
+        json_kind,
+        custom_error_type="stop_kind",
+        custom_error_message="must be a string or an array of strings",
+    ),
+]
+TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+BadWord = Annotated[str, StringConstraints(min_length=1, max_length=MAX_BAD_WORD_LENGTH)]
+
+_MAX_TOKENS = Parameter(stage=Stage.END, source=OPENAI, aliases=("max_completion_tokens", "n_predict"))
+MaxTokens = Annotated[int | None, Ge(-1), Le(MAX_COUNT), _MAX_TOKENS]
+Choices = Annotated[
+    int | None,
+    Ge(1),
+    Le(MAX_COUNT),
+    Parameter(stage=Stage.DRAW, source=OPENAI, default=1, aliases=("n_cmpl",)),
+]
+
+
+def _bias(source: str, default: object = None) -> Parameter:
+    return Parameter(stage=Stage.BIAS, source=source, default=default)
+
+
+def _end(source: str, default: object = None) -> Parameter:
+    return Parameter(stage=Stage.END, source=source, default=default)
+
+
+class VocabularyFields(Schema):
+    """Which tokens may come at all."""
+
+    logit_bias: Annotated[LogitBias, _bias(OPENAI)] = Field(
+        default=None,
+        description="Added to logits: an object from token id or text to a number, or an array of pairs, "
+        "in which a string is always text. Each token of a text gets the bias. False bans exactly; -100 is "
+        "very strong, no more. Biases of one token add up.",
+    )
+    bad_words: Annotated[list[BadWord] | None, MaxLen(MAX_BAD_WORDS), _bias(VLLM), Field(fail_fast=True)] = (
+        Field(
+            default=None,
+            description="Texts that are not completed: the last token of each, with and without a space "
+            "before it, is banned after the others.",
+        )
+    )
+    allowed_token_ids: Annotated[
+        list[TokenId] | None, MinLen(1), MaxLen(MAX_ALLOWED_TOKENS), _bias(VLLM), Field(fail_fast=True)
+    ] = Field(default=None, description="The only tokens that may come.")
+    ignore_eos: Annotated[bool | None, _bias(LLAMA_CPP, False)] = Field(
+        default=None, description="Ban the tokens by which the model ends its text."
+    )
+
+
+class EndFields(Schema):
+    """When the text ends."""
+
+    max_tokens: MaxTokens = Field(
+        default=None,
+        description="Most tokens to generate; 16 for text completions that do not say, as OpenAI has it. "
+        "Generation also ends, with `length`, when the context is full; -1 is until then. 0 only scores the "
+        "prompt, with `echo` or `prompt_logprobs`, or as `n_predict` computes it for requests to come.",
+    )
+    max_completion_tokens: MaxTokens = Field(default=None, description="The newer name of `max_tokens`.")
+    n_predict: MaxTokens = Field(default=None, description="llama.cpp's name of `max_tokens`.")
+    min_tokens: Annotated[int | None, Ge(0), Le(MAX_COUNT), _end(VLLM, 0)] = Field(
+        default=None,
+        description="Tokens that come before the model, a stop string or a stop token may end the text.",
+    )
+    stop: Annotated[Stop | None, _end(OPENAI)] = Field(
+        default=None,
+        description="Up to 16 strings of at most 1024 characters; the text ends before the first one. "
+        "They act on content alone, never inside thoughts or calls. An empty one is none.",
+    )
+    stop_token_ids: Annotated[
+        list[TokenId] | None, MaxLen(MAX_STOP_TOKENS), _end(VLLM), Field(fail_fast=True)
+    ] = Field(default=None, description="Tokens that end the text and are left out of it.")
+    stop_limit: Annotated[int | None, Ge(1), Le(MAX_COUNT), _end(CARAVAN, 1)] = Field(
+        default=None,
+        description="End at the n-th occurrence of a stop string; those before stay in the text.",
+    )
+    include_stop_str_in_output: Annotated[bool | None, _end(VLLM, False)] = Field(
+        default=None, description="Leave the stop string that ends the text in it."
+    )
+    max_time: Annotated[float | None, Gt(0), Le(MAX_SECONDS), _end(CARAVAN)] = Field(
+        default=None,
+        description="Seconds from the request's arrival after which the text ends, with `length`.",
+    )
+    t_max_predict_ms: Annotated[int | None, Ge(-1), Le(MAX_MILLISECONDS), _end(LLAMA_CPP)] = Field(
+        default=None,
+        description="Milliseconds from the first token after which the text ends at its next new line, with "
+        "`length`. 0 and -1 are off.",
+    )
+
+
+class DecodingFields(EndFields, VocabularyFields, RepetitionFields, ShapeFields):
+    """All that a preset or an operator's default may set; null means what the next in line says."""
+
+
+class DebugOptions(Schema):
+    """What to tell about the answer's making."""
+
+    decoding: bool | None = Field(
+        default=None,
+        description="Answer with `debug.decoding`: the stages that act, in order, with values.",
+    )
+
+
+class AnswerFields(DecodingFields):
+    """Fields of every route that answers with text; null means the default."""
+
+    seed: Annotated[int | None, Ge(-(2**63)), Le(2**63 - 1), Parameter(stage=Stage.DRAW, source=OPENAI)] = (
+        Field(
+            default=None,
+            description="Equal seeds draw equal text; 0 is a seed like any other. -1 is none, as with "
+            "llama.cpp and vLLM: each draw is another.",
+        )
+    )
+    preset: Annotated[
+        Annotated[str, StringConstraints(min_length=1)] | None, Parameter(stage=Stage.DRAW, source=CARAVAN)
+    ] = Field(
+        default=None, description="A named set of values; what the request itself sets comes before them."
+    )
+    stream: bool | None = Field(default=None, description="Answer with server-sent events.")
+    user: str | None = Field(default=None, description="The caller's own label, without effect on the text.")
+    debug: DebugOptions | None = Field(default=None, description="What to tell about the answer's making.")
+
+
+class CacheFields(Schema):
+    """With whom a request shares prefixes in memory."""
+
+    cache_salt: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SALT)] | None = Field(
+        default=None,
+        description="Share prefixes only with requests of the same salt, and of the same key's group.",
+    )
+    cache_prompt: bool | None = Field(
+        default=None, description="False: compute the whole prompt, and share its prefix with nobody."
+    )
+
+
+class SamplingFields(AnswerFields, CacheFields):
+    """Decoding fields of both completion routes; null means the default."""
+
+    n: Choices = Field(
+        default=None, description="Choices per prompt, at most as many as `--max-choices` says."
+    )
+    n_cmpl: Choices = Field(default=None, description="llama.cpp's name of `n`.")
+    best_of: Annotated[int | None, Ge(1), Le(MAX_COUNT), Parameter(stage=Stage.DRAW, source=OPENAI)] = Field(
+        default=None,
+        description="Draw so many choices and answer with the `n` of the highest mean log probability, best "
+        "first. Not for streams.",
+    )
+    stream_options: StreamOptions | None = Field(default=None, description="Only together with `stream`.")

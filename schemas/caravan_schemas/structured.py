@@ -1,0 +1,120 @@
+"""Fields that constrain what an answer may be, under the names of OpenAI, vLLM and llama.cpp."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, StringConstraints, Tag
+
+from caravan_schemas.base import Schema
+from caravan_schemas.kinds import type_tag
+
+# Limits on work, not on meaning; sizes are counted in characters.
+MAX_GRAMMAR = 65_536
+MAX_PATTERN = 16_384
+MAX_CHOICES = 10_000
+
+Pattern = Annotated[str, StringConstraints(max_length=MAX_PATTERN)]
+Choices = Annotated[list[str], Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True)]
+Grammar = Annotated[str, StringConstraints(min_length=1, max_length=MAX_GRAMMAR)]
+
+
+def _source_kind(value: object) -> str:
+    return "<object>" if isinstance(value, dict) else "<string>" if isinstance(value, str) else "<other>"
+
+
+SchemaSource = Annotated[
+    Annotated[dict[str, Any], Tag("<object>")] | Annotated[str, Tag("<string>")],
+    Discriminator(
+        _source_kind,
+        custom_error_type="schema_kind",
+        custom_error_message="must be a JSON schema: an object, or a string that holds one",
+    ),
+]
+
+
+class TextFormat(Schema):
+    """No constraint."""
+
+    type: Literal["text"]
+
+
+class JsonObjectFormat(Schema):
+    """Any JSON object; `schema`, an extension, says more."""
+
+    type: Literal["json_object"]
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+
+
+class NamedSchema(Schema):
+    """A JSON schema. It always holds; `strict` has it checked by OpenAI's rules for strict schemas."""
+
+    name: str = Field(pattern="^[a-zA-Z0-9_-]{1,64}$")
+    description: str | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class JsonSchemaFormat(Schema):
+    """JSON that satisfies a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: NamedSchema
+
+
+ResponseFormat = Annotated[
+    Annotated[TextFormat, Tag("<text>")]
+    | Annotated[JsonObjectFormat, Tag("<json_object>")]
+    | Annotated[JsonSchemaFormat, Tag("<json_schema>")],
+    Discriminator(
+        type_tag,
+        custom_error_type="format_kind",
+        custom_error_message="must be an object whose 'type' is one of 'text', 'json_object', 'json_schema'",
+    ),
+]
+
+
+class StructuredOutputs(Schema):
+    """One of vLLM's kinds of constraints."""
+
+    json_: SchemaSource | None = Field(default=None, alias="json", description="A JSON schema.")
+    regex: Pattern | None = Field(
+        default=None, description="A regular expression for the whole answer, in Rust's syntax."
+    )
+    choice: Choices | None = Field(default=None, description="The answer is one of these.")
+    grammar: Grammar | None = Field(
+        default=None, description="A grammar, in llama.cpp's GBNF or llguidance's dialect of Lark."
+    )
+    json_object: bool | None = Field(default=None, description="Any JSON object.")
+
+
+class PeersConstraintFields(Schema):
+    """Constraints under the names of vLLM and llama.cpp."""
+
+    structured_outputs: StructuredOutputs | None = Field(
+        default=None, description="A JSON schema, a regular expression, choices or a grammar, as vLLM has it."
+    )
+    json_schema: dict[str, Any] | None = Field(
+        default=None, description="A JSON schema, as llama.cpp has it."
+    )
+    grammar: Annotated[str, StringConstraints(max_length=MAX_GRAMMAR)] | None = Field(
+        default=None, description="A grammar in GBNF, as llama.cpp has it; an empty one is none."
+    )
+    guided_json: SchemaSource | None = Field(
+        default=None, description="An older name of `structured_outputs.json`."
+    )
+    guided_regex: Pattern | None = Field(
+        default=None, description="An older name of `structured_outputs.regex`."
+    )
+    guided_choice: Choices | None = Field(
+        default=None, description="An older name of `structured_outputs.choice`."
+    )
+    guided_grammar: Grammar | None = Field(
+        default=None, description="An older name of `structured_outputs.grammar`."
+    )
+
+
+class ConstraintFields(PeersConstraintFields):
+    """Constraints of both completion routes; a request has one at most."""
+
+    response_format: ResponseFormat | None = Field(
+        default=None, description="Text or JSON, as OpenAI has it."
+    )

@@ -1,0 +1,82 @@
+"""Texts into tokens, tokens into texts, messages into prompts: vLLM's and llama.cpp's spellings."""
+
+from pydantic import Field
+
+from caravan_schemas.base import Schema
+from caravan_schemas.chat import ConversationFields
+from caravan_schemas.messages import MAX_MESSAGES, Message
+from caravan_schemas.model_name import ModelFields
+from caravan_schemas.sampling import TokenId
+
+
+class TokenizeRequest(ConversationFields):
+    """Body of `POST /tokenize`: one of `prompt`, `content` and `messages`."""
+
+    prompt: str | None = Field(default=None, description="A text, as vLLM calls it: with BOS by default.")
+    content: str | None = Field(
+        default=None, description="A text, as llama.cpp calls it: without BOS by default."
+    )
+    messages: list[Message] = Field(
+        default=[],
+        max_length=MAX_MESSAGES,
+        fail_fast=True,
+        description="A conversation: the tokens that a chat completion would begin with.",
+    )
+    add_special_tokens: bool | None = Field(
+        default=None,
+        description="Add BOS and the like where the model wants them and the text does not begin with them.",
+    )
+    add_special: bool | None = Field(default=None, description="llama.cpp's name of `add_special_tokens`.")
+    parse_special: bool | None = Field(
+        default=None,
+        description="False: the words of control tokens in `prompt` or `content` are plain text.",
+    )
+    return_token_strs: bool | None = Field(
+        default=None, description="Answer with `token_strs`, too: each token as people write it."
+    )
+    return_token_bytes: bool | None = Field(
+        default=None, description="Answer with `token_bytes`, too: each token's bytes as numbers."
+    )
+    with_pieces: bool | None = Field(
+        default=None, description="Make `tokens` objects of `id` and `piece`, as llama.cpp does."
+    )
+
+
+class TokenPiece(Schema):
+    """A token and its text; its bytes as numbers where they are no whole characters."""
+
+    id: int
+    piece: str | list[int]
+
+
+class TokenizeResponse(Schema):
+    """The tokens, and how many the model's context has."""
+
+    tokens: list[int] | list[TokenPiece]
+    count: int
+    max_model_len: int
+    token_strs: list[str] | None = None
+    token_bytes: list[list[int]] | None = None
+
+
+class DetokenizeRequest(ModelFields):
+    """Body of `POST /detokenize`."""
+
+    tokens: list[TokenId] = Field(fail_fast=True, description="Token ids; control tokens are written out.")
+
+
+class DetokenizeResponse(Schema):
+    """The text, under vLLM's name and llama.cpp's."""
+
+    prompt: str
+    content: str
+
+
+class ApplyTemplateRequest(ConversationFields):
+    """Body of `POST /apply-template`."""
+
+
+class ApplyTemplateResponse(Schema):
+    """The prompt as the model would get it, BOS not counted where the tokenizer adds it."""
+
+    prompt: str

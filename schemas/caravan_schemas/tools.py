@@ -1,0 +1,266 @@
+"""Tools: what a request offers, which of them it wants called, and calls in messages and answers."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, StringConstraints, Tag
+
+from caravan_schemas.base import Schema
+from caravan_schemas.built_in_tools import BUILT_IN, BUILT_IN_TAG, GROUPS, BuiltInTool, tool_tag
+from caravan_schemas.kinds import type_tag, without
+
+# OpenAI's own limits.
+MAX_TOOLS = 128
+NAME_PATTERN = "^[a-zA-Z0-9_-]{1,64}$"
+# They bound the work that one body can cause.
+MAX_CALLS = 128
+MAX_DEFINITION = 65_536
+
+ToolName = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+
+
+class FunctionDefinition(Schema):
+    """A function by its name and the JSON schema of its arguments."""
+
+    name: ToolName
+    description: str | None = Field(default=None, description="When and how to call it, for the model.")
+    parameters: dict[str, Any] | None = Field(
+        default=None, description="JSON schema of the arguments, an object. Without it there are none."
+    )
+    strict: bool | None = Field(
+        default=None, description="Have the schema checked by OpenAI's rules for strict schemas."
+    )
+
+
+class FunctionTool(Schema):
+    """A tool that takes a JSON object."""
+
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class TextInput(Schema):
+    """Any text."""
+
+    type: Literal["text"]
+
+
+class InputGrammar(Schema):
+    """What the input of a custom tool has to match."""
+
+    syntax: Literal["lark", "regex"] = Field(description="llguidance's dialect of Lark, or Rust's of regex.")
+    definition: Annotated[str, StringConstraints(min_length=1, max_length=MAX_DEFINITION)]
+
+
+class GrammarInput(Schema):
+    """Text that matches a grammar."""
+
+    type: Literal["grammar"]
+    grammar: InputGrammar
+
+
+InputFormat = Annotated[
+    Annotated[TextInput, Tag("<text>")] | Annotated[GrammarInput, Tag("<grammar>")],
+    Discriminator(
+        type_tag,
+        custom_error_type="input_format_kind",
+        custom_error_message="must be an object whose 'type' is one of 'text', 'grammar'",
+    ),
+]
+
+
+class CustomDefinition(Schema):
+    """A custom tool by its name and the format of its input."""
+
+    name: ToolName
+    description: str | None = Field(default=None, description="When and how to call it, for the model.")
+    format: InputFormat | None = Field(default=None, description="Any text, unless it says more.")
+
+
+class CustomTool(Schema):
+    """A tool that takes one text."""
+
+    type: Literal["custom"]
+    custom: CustomDefinition
+
+
+OWN_TOOLS = "tools of the types 'function' and 'custom' are"
+Tool = Annotated[
+    Annotated[FunctionTool, Tag("<function>")]
+    | Annotated[CustomTool, Tag("<custom>")]
+    | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
+    Discriminator(
+        tool_tag,
+        custom_error_type="tool_kind",
+        custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
+    ),
+    without(GROUPS, OWN_TOOLS),
+]
+
+
+class ToolReference(Schema):
+    """A tool by its name."""
+
+    name: ToolName
+
+
+class FunctionChoice(Schema):
+    """One function, and no other."""
+
+    type: Literal["function"]
+    function: ToolReference
+
+
+class CustomChoice(Schema):
+    """One custom tool, and no other."""
+
+    type: Literal["custom"]
+    custom: ToolReference
+
+
+class AllowedTools(Schema):
+    """Some of the tools; the others are shown to the model, and cannot be called."""
+
+    mode: Literal["auto", "required"]
+    tools: list[
+        Annotated[
+            Annotated[FunctionChoice, Tag("<function>")]
+            | Annotated[CustomChoice, Tag("<custom>")]
+            | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
+            Discriminator(
+                tool_tag,
+                custom_error_type="tool_kind",
+                custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
+            ),
+        ]
+    ] = Field(min_length=1, max_length=MAX_TOOLS, fail_fast=True)
+
+
+class AllowedToolsChoice(Schema):
+    """One of some tools, or none of them, as the mode says."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
+
+
+ToolMode = Literal["none", "auto", "required"]
+
+
+def _choice_kind(value: object) -> str:
+    return "<mode>" if isinstance(value, str) else type_tag(value)
+
+
+ToolChoice = Annotated[
+    Annotated[ToolMode, Tag("<mode>")]
+    | Annotated[FunctionChoice, Tag("<function>")]
+    | Annotated[CustomChoice, Tag("<custom>")]
+    | Annotated[AllowedToolsChoice, Tag("<allowed_tools>")],
+    Discriminator(
+        _choice_kind,
+        custom_error_type="tool_choice_kind",
+        custom_error_message=(
+            "must be 'none', 'auto', 'required', or an object whose 'type' is one of 'function', 'custom', "
+            "'allowed_tools'"
+        ),
+    ),
+    without(BUILT_IN, OWN_TOOLS),
+]
+
+
+def _legacy_kind(value: object) -> str:
+    return "<mode>" if isinstance(value, str) else "<name>" if isinstance(value, dict) else "<other>"
+
+
+LegacyChoice = Annotated[
+    Annotated[Literal["none", "auto"], Tag("<mode>")] | Annotated[ToolReference, Tag("<name>")],
+    Discriminator(
+        _legacy_kind,
+        custom_error_type="function_call_kind",
+        custom_error_message="must be 'none', 'auto', or an object with the name of a function",
+    ),
+]
+
+
+class FunctionCall(Schema):
+    """A function's name, and its arguments as a text that holds a JSON object."""
+
+    name: str
+    arguments: str
+
+
+class FunctionToolCall(Schema):
+    """A call of a function."""
+
+    id: str
+    type: Literal["function"]
+    function: FunctionCall
+
+
+class CustomCall(Schema):
+    """A custom tool's name and its input."""
+
+    name: str
+    input: str
+
+
+class CustomToolCall(Schema):
+    """A call of a custom tool."""
+
+    id: str
+    type: Literal["custom"]
+    custom: CustomCall
+
+
+ToolCall = FunctionToolCall | CustomToolCall
+
+
+class PastFunction(FunctionCall):
+    """A call as a client sends it back; OpenAI's SDK adds what it made of the arguments."""
+
+    parsed_arguments: Any = Field(default=None, description="Not read; `arguments` says the same.")
+
+
+class PastFunctionCall(FunctionToolCall):
+    """A call of a function in an earlier turn. One collected from a stream may still have its index."""
+
+    function: PastFunction
+    index: int | None = Field(default=None, description="Not read.")
+
+
+class PastCustomCall(CustomToolCall):
+    """A call of a custom tool in an earlier turn."""
+
+    index: int | None = Field(default=None, description="Not read.")
+
+
+PastCall = Annotated[
+    Annotated[PastFunctionCall, Tag("<function>")] | Annotated[PastCustomCall, Tag("<custom>")],
+    Discriminator(
+        type_tag,
+        custom_error_type="tool_kind",
+        custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
+    ),
+]
+
+
+class FunctionCallDelta(Schema):
+    """The name in a call's first chunk, pieces of its arguments in the next."""
+
+    name: str | None = None
+    arguments: str
+
+
+class CustomCallDelta(Schema):
+    """The name in a call's first chunk, pieces of its input in the next."""
+
+    name: str | None = None
+    input: str
+
+
+class ToolCallDelta(Schema):
+    """What a chunk adds to the call of this index; id and type are in the call's first chunk alone."""
+
+    index: int
+    id: str | None = None
+    type: Literal["function", "custom"] | None = None
+    function: FunctionCallDelta | None = None
+    custom: CustomCallDelta | None = None

@@ -1,0 +1,16 @@
+"""Which model a request means that may leave its name out."""
+
+from caravan.errors import InvalidRequestError
+from caravan.models import ModelRegistry, may_use
+
+
+def chosen(registry: ModelRegistry, name: str) -> str:
+    """The name of the model; raises InvalidRequestError where it is empty and several are served."""
+    if name:
+        return name
+    offers = [offer for offer in registry.offers if may_use(offer)]
+    if len(offers) != 1:
+        raise InvalidRequestError(
+            "'model' is required: this server has several.", param="model", code="missing_required_parameter"
+        )
+    return offers[0].id

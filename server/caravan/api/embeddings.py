@@ -1,0 +1,139 @@
+"""Texts into vectors, as OpenAI's embeddings route has it."""
+
+import base64
+import contextlib
+import uuid
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from caravan_schemas.embeddings import EmbeddingRequest
+from caravan.auth import principal
+from caravan.observability import request_metrics
+from caravan.engine.embedding.values import EmbedRequest, ModelTraits, Pooling
+from caravan.errors import CaravanError, InvalidRequestError, UnsupportedParameterError
+from caravan.models.loaded_model import LoadedModel
+from caravan.models import ModelRegistry
+from caravan.api.prompt import tokenize
+from caravan.api.completions import named
+from caravan.api.prompt.truncation import PromptRules
+from caravan.api.admission import turn
+from caravan.runtime.threads import in_busy_thread, in_thread
+
+# Of all inputs together: they go to the engine in one message.
+_MAX_TOKENS = 1_048_576
+# Characters, or token ids, of all inputs together that are read in a few milliseconds.
+_LONG = 65_536
+# Vectors that are written in a few milliseconds.
+_FEW = 16
+
+
+class EmbeddingService:
+    """Serves `POST /v1/embeddings` for all models of a registry."""
+
+    def __init__(self, registry: ModelRegistry) -> None:
+        self._registry = registry
+
+    async def create(self, request: EmbeddingRequest) -> list[bytes]:
+        """The JSON of the answer, in pieces; cancelling it aborts the work in the engine."""
+        async with self._registry.holding(request.model) as model:
+            pooling = _pooling(request, model.engine.traits)
+            async with turn(model.threads):
+                read = in_busy_thread if _size(request) > _LONG else in_thread
+                inputs = await read(_inputs, model, request)
+            num_tokens = sum(map(len, inputs))
+            who = principal.current()
+            if who.allowance is not None:
+                who.allowance.reserve(num_tokens)
+            entry = request_metrics.current()
+            entry.model = model.id
+            entry.num_prompt_tokens += num_tokens
+            wanted = EmbedRequest(
+                id=f"embd-{uuid.uuid4().hex}",
+                inputs=inputs,
+                pooling=pooling,
+                owner=who.id,
+                weight=who.weight,
+            )
+            vectors = [b""] * len(inputs)
+            try:
+                async with contextlib.aclosing(model.engine.embed(wanted)) as outputs:
+                    async for output in outputs:
+                        vectors[output.index] = output.vector
+            except CaravanError:
+                entry.waive(num_tokens)
+                raise
+        run = in_thread if len(vectors) <= _FEW else in_busy_thread
+        return await run(_answer, request, vectors, num_tokens)
+
+
+def _pooling(request: EmbeddingRequest, traits: ModelTraits) -> Pooling:
+    """How to pool; raises InvalidRequestError over what this model cannot do."""
+    if traits.pooling is Pooling.RANK:
+        message = f"'{request.model}' scores pairs of texts; it makes no embeddings."
+        raise InvalidRequestError(message, param="model", code="invalid_value")
+    if request.dimensions is not None and request.dimensions > traits.embedding_size:
+        raise InvalidRequestError(
+            f"'dimensions' must be at most {traits.embedding_size}, the length of this model's vectors.",
+            param="dimensions",
+            code="invalid_value",
+        )
+    if request.pooling == "cls" and traits.can_generate:
+        # A token that sees nothing behind it would be the same vector for every text.
+        message = "'pooling' 'cls' is not supported by this model: its first token does not see the others."
+        raise UnsupportedParameterError(message, param="pooling")
+    return Pooling(request.pooling or traits.pooling)
+
+
+def _size(request: EmbeddingRequest) -> int:
+    if isinstance(request.input, str):
+        return len(request.input)
+    return sum(1 if isinstance(given, int) else len(given) for given in request.input)
+
+
+def _inputs(model: LoadedModel, request: EmbeddingRequest) -> tuple[tuple[int, ...], ...]:
+    rules = PromptRules.of(request, model.context_size)
+    inputs, num_tokens = [], 0
+    for param, given in named(request.input, "input"):
+        inputs.append(_input(model, given, param, rules))
+        num_tokens += len(inputs[-1])
+        if num_tokens > _MAX_TOKENS:
+            message = f"'input' must have at most {_MAX_TOKENS} tokens in all; it has more by '{param}'."
+            raise InvalidRequestError(message, param="input", code="invalid_value")
+    return tuple(inputs)
+
+
+def _input(model: LoadedModel, given: str | list[int], param: str, rules: PromptRules) -> tuple[int, ...]:
+    if isinstance(given, str):
+        token_ids = tokenize.read_ids(model, given, param=param, rules=rules) if given else []
+    else:
+        tokenize.check_ids(model, given, param=param)
+        token_ids = rules.cut(model, given, None)
+    if not token_ids:
+        raise InvalidRequestError(f"'{param}' must not be empty.", param=param, code="invalid_value")
+    tokenize.check_fits(model, len(token_ids), param=param)
+    return tuple(token_ids)
+
+
+def _answer(request: EmbeddingRequest, vectors: list[bytes], num_tokens: int) -> list[bytes]:
+    """The JSON, not by way of the schema and vector by vector: there may be millions of numbers."""
+    is_text = request.encoding_format == "base64"
+    data, comma = [b'{"object":"list","data":['], b""
+    for index, vector in enumerate(vectors):
+        numbers = _shortened(np.frombuffer(vector, "<f4"), request.dimensions)
+        shown = base64.b64encode(numbers.tobytes()).decode() if is_text else numbers.tolist()
+        data.append(comma + msgspec.json.encode({"object": "embedding", "index": index, "embedding": shown}))
+        comma = b","
+    usage = {"prompt_tokens": num_tokens, "total_tokens": num_tokens}
+    data.append(
+        b'],"model":%b,"usage":%b}' % (msgspec.json.encode(request.model), msgspec.json.encode(usage))
+    )
+    return data
+
+
+def _shortened(vector: NDArray[np.float32], dimensions: int | None) -> NDArray[np.float32]:
+    if dimensions is None:
+        return vector
+    kept = vector[:dimensions].astype(np.float64)
+    return (kept / (float(np.linalg.norm(kept)) or 1.0)).astype("<f4")

@@ -1,0 +1,123 @@
+"""One choice into the data of its chunks, as its text comes; what never changes in them is encoded once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from caravan_schemas.base import Schema
+from caravan_schemas.chat import ChatFinishReason
+from caravan_schemas.common import FinishReason
+from caravan_schemas.debug import Debug
+from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event
+from caravan.api.structured.checker import Said
+from caravan.api.output.output_format import Reading
+from caravan.api.output.parsed_choice import ReplyReader
+from caravan.api.output.token_details import NOTHING, Told
+from caravan.api.output.encoding import head_and_tail, json_string, to_json
+
+
+class ChoiceStream(Protocol):
+    """What a choice sends after its opening."""
+
+    def feed(self, text: str, told: Told) -> Sequence[bytes]:
+        """What a piece of text brings, with what is told of its tokens."""
+
+    def close(self, reason: FinishReason, debug: Debug | None, told: Told) -> Sequence[bytes]:
+        """What is left, and the end, with what is told of tokens that came to no text."""
+
+    @property
+    def said(self) -> Said:
+        """All that was sent, once it has ended."""
+
+
+class PlainStream:
+    """A choice whose text is its content."""
+
+    def __init__(
+        self,
+        delta: Callable[[str, Told], Schema],
+        closing: Callable[[FinishReason, Debug | None, Told], Schema],
+    ) -> None:
+        self._delta = delta
+        self._closing = closing
+        self._head: bytes | None = None
+        self._tail = b""
+        self._texts: list[str] = []
+
+    def feed(self, text: str, told: Told) -> Sequence[bytes]:
+        """One chunk."""
+        self._texts.append(text)
+        if told:
+            return (to_json(self._delta(text, told)),)
+        if self._head is None:
+            self._head, self._tail = head_and_tail(lambda mark: self._delta(mark, NOTHING))
+        return (self._head + json_string(text) + self._tail,)
+
+    def close(self, reason: FinishReason, debug: Debug | None, told: Told) -> Sequence[bytes]:
+        """The reason."""
+        return (to_json(self._closing(reason, debug, told)),)
+
+    @property
+    def said(self) -> Said:
+        """All text."""
+        return Said("".join(self._texts))
+
+
+class ParsedStream:
+    """A choice whose text may hold a thought and calls; `event` is told whether it is of a custom tool.
+
+    What is told of tokens goes into the first chunk that comes of them or after them.
+    """
+
+    def __init__(
+        self,
+        reading: Reading,
+        event: Callable[[Event, bool, Told], Schema],
+        closing: Callable[[ChatFinishReason, Debug | None, Told], Schema],
+    ) -> None:
+        self._reading = reading
+        self._event = event
+        self._closing = closing
+        self._reader = ReplyReader(reading)
+        self._heads: dict[Channel | int, tuple[bytes, bytes]] = {}
+        self._has_content = False
+        self._custom: set[int] = set()
+        self._told = NOTHING
+
+    def feed(self, text: str, told: Told) -> Sequence[bytes]:
+        """A chunk for each event that is certain by now."""
+        self._told += told
+        return [self._chunk(event) for event in self._reader.feed(text)]
+
+    def close(self, reason: FinishReason, debug: Debug | None, told: Told) -> Sequence[bytes]:
+        """The last events and the reason; content is a text, if an empty one, where there is no call."""
+        chunks = [self._chunk(event) for event in self._reader.finish()]
+        if not self._has_content and not self._reader.calls:
+            chunks.append(self._chunk(Delta(Channel.CONTENT, "")))
+        reason_said = self._reading.reason(reason, has_whole_calls=self._reader.has_whole_calls)
+        chunks.append(to_json(self._closing(reason_said, debug, self._told + told)))
+        return chunks
+
+    @property
+    def said(self) -> Said:
+        """Content and calls."""
+        return self._reader.said
+
+    def _chunk(self, event: Event) -> bytes:
+        told, self._told = self._told, NOTHING
+        if isinstance(event, CallStart):
+            if event.name in self._reading.custom_names:
+                self._custom.add(event.index)
+            return to_json(self._event(event, event.index in self._custom, told))
+        if isinstance(event, Delta) and event.channel is Channel.CONTENT:
+            self._has_content = True
+        key = event.index if isinstance(event, CallArguments) else event.channel
+        is_custom = key in self._custom
+        if told:
+            return to_json(self._event(event, is_custom, told))
+        if key not in self._heads:
+            self._heads[key] = head_and_tail(
+                lambda mark: self._event(replace(event, text=mark), is_custom, NOTHING)
+            )
+        head, tail = self._heads[key]
+        return head + json_string(event.text) + tail

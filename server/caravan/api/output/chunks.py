@@ -1,0 +1,284 @@
+"""The only builders of completions and their chunks, one class per route's wire shape."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from caravan_schemas.base import Schema
+from caravan_schemas.chat import (ChatChoice, ChatChunkChoice, ChatCompletion, ChatCompletionChunk, ChatDelta, ChatFinishReason,)
+from caravan_schemas.common import FinishReason, Usage
+from caravan_schemas.completions import Completion, CompletionChoice
+from caravan_schemas.debug import Debug
+from caravan_schemas.logprobs import TextLogprobs
+from caravan.chat.parsing.events import Event
+from caravan.engine.outputs import TokenLogprob
+from caravan.api.output.messages import delta_of, message_of
+from caravan.api.output.choice_streams import ChoiceStream, ParsedStream, PlainStream
+from caravan.api.output.logprobs import LogprobWriter
+from caravan.api.output.output_format import Reading
+from caravan.api.output.parsed_choice import Reply, read
+from caravan.api.output.token_details import NOTHING, Told
+
+
+@dataclass(kw_only=True)
+class FinishedChoice:
+    """A choice with all that it says."""
+
+    reply: Reply
+    finish_reason: FinishReason
+    told: Told = NOTHING
+    prompt_logprobs: Sequence[TokenLogprob] = ()
+    prompt_token_ids: Sequence[int] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What all chunks of an answer have in common."""
+
+    id: str
+    created: int
+    model: str
+    fingerprint: str
+
+    @classmethod
+    def new(cls, prefix: str, model: str, fingerprint: str) -> "Identity":
+        """A fresh identity; ids are random, so nobody learns of other requests from them."""
+        unique = f"{prefix}-{uuid.uuid4().hex}"
+        return cls(id=unique, created=int(time.time()), model=model, fingerprint=fingerprint)
+
+
+class Shape(Protocol):
+    """How an answer looks on the wire. Chunks carry `usage: null` where a usage chunk will follow.
+
+    `writer` is there when the request asks for log probabilities, `prompt_writer` when for the prompt's,
+    and it asks for token ids where they are to be told `with_token_ids`.
+    """
+
+    @property
+    def writer(self) -> LogprobWriter | None: ...
+    @property
+    def prompt_writer(self) -> LogprobWriter | None: ...
+
+    def opening(self, index: int, prompt: Sequence[int]) -> Schema | None:
+        """The chunk that opens a choice of this prompt."""
+
+    def stream(self, index: int) -> ChoiceStream:
+        """What makes the chunks between, and the one that ends the choice."""
+
+    def reply(self, text: str) -> Reply:
+        """What the complete text of a choice says."""
+
+    def usage_chunk(self, usage: Usage) -> Schema:
+        """The chunk after the last choice has ended."""
+
+    def whole(self, choices: Sequence[FinishedChoice], usage: Usage, debug: Debug | None = None) -> Schema:
+        """The answer in one piece."""
+
+
+@dataclass(frozen=True)
+class ChatShape:
+    """`chat.completion` and `chat.completion.chunk`. Without a `reading`, all text is content."""
+
+    identity: Identity
+    with_usage: bool = field(default=False, kw_only=True)
+    writer: LogprobWriter | None = field(default=None, kw_only=True)
+    prompt_writer: LogprobWriter | None = field(default=None, kw_only=True)
+    with_token_ids: bool = field(default=False, kw_only=True)
+    reading: Reading | None = field(default=None, kw_only=True)
+
+    def opening(self, index: int, prompt: Sequence[int]) -> Schema:
+        """The role, with empty content as OpenAI sends it; with none where a call may come instead."""
+        content = "" if self.reading is None else None
+        chunk = self._chunk(index, ChatDelta(role="assistant", content=content, refusal=None))
+        if self.with_token_ids:
+            chunk.prompt_token_ids = list(prompt)
+        return chunk
+
+    def stream(self, index: int) -> ChoiceStream:
+        """Content, or content, thought and calls; then an empty delta and the reason."""
+        closing = partial(self._closing, index)
+        if self.reading is None:
+            return PlainStream(partial(self._delta, index), closing)
+        return ParsedStream(self.reading, partial(self._event, self.reading, index), closing)
+
+    def reply(self, text: str) -> Reply:
+        """Content, thought and calls."""
+        return Reply(content=text) if self.reading is None else read(self.reading, text)
+
+    def _delta(self, index: int, text: str, told: Told) -> Schema:
+        return self._chunk(index, ChatDelta(content=text), None, told)
+
+    def _event(self, reading: Reading, index: int, event: Event, is_custom: bool, told: Told) -> Schema:
+        return self._chunk(index, delta_of(event, reading, is_custom=is_custom), None, told)
+
+    def _closing(
+        self, index: int, finish_reason: ChatFinishReason, debug: Debug | None, told: Told
+    ) -> Schema:
+        chunk = self._chunk(index, ChatDelta(), finish_reason, told)
+        if debug is not None:
+            chunk.debug = debug
+        return chunk
+
+    def usage_chunk(self, usage: Usage) -> Schema:
+        """No choices, and the usage."""
+        return self._envelope([], usage)
+
+    def whole(self, choices: Sequence[FinishedChoice], usage: Usage, debug: Debug | None = None) -> Schema:
+        """The completion."""
+        completion = ChatCompletion(
+            id=self.identity.id,
+            object="chat.completion",
+            created=self.identity.created,
+            model=self.identity.model,
+            service_tier="default",
+            system_fingerprint=self.identity.fingerprint,
+            choices=[
+                ChatChoice(
+                    index=index,
+                    message=message_of(choice.reply, self.reading),
+                    logprobs=self.writer.chat(choice.told.logprobs) if self.writer else None,
+                    finish_reason=self._reason(choice),
+                )
+                for index, choice in enumerate(choices)
+            ],
+            usage=usage,
+        )
+        if self.prompt_writer is not None:
+            completion.prompt_logprobs = self.prompt_writer.prompt(choices[0].prompt_logprobs)
+        if self.with_token_ids:
+            completion.prompt_token_ids = list(choices[0].prompt_token_ids)
+            for answered, choice in zip(completion.choices, choices, strict=True):
+                answered.token_ids = list(choice.told.token_ids)
+        if debug is not None:
+            completion.debug = debug
+        return completion
+
+    def _reason(self, choice: FinishedChoice) -> ChatFinishReason:
+        if self.reading is None:
+            return choice.finish_reason
+        return self.reading.reason(choice.finish_reason, has_whole_calls=choice.reply.has_whole_calls)
+
+    def _chunk(
+        self,
+        index: int,
+        delta: ChatDelta,
+        finish_reason: ChatFinishReason | None = None,
+        told: Told = NOTHING,
+    ) -> ChatCompletionChunk:
+        written = self.writer.chat(told.logprobs) if self.writer and told.logprobs else None
+        choice = ChatChunkChoice(index=index, delta=delta, logprobs=written, finish_reason=finish_reason)
+        if told.token_ids:
+            choice.token_ids = list(told.token_ids)
+        return self._envelope([choice], None)
+
+    def _envelope(self, choices: list[ChatChunkChoice], usage: Usage | None) -> ChatCompletionChunk:
+        chunk = ChatCompletionChunk(
+            id=self.identity.id,
+            object="chat.completion.chunk",
+            created=self.identity.created,
+            model=self.identity.model,
+            service_tier="default",
+            system_fingerprint=self.identity.fingerprint,
+            choices=choices,
+        )
+        if self.with_usage:
+            chunk.usage = usage
+        return chunk
+
+
+@dataclass(frozen=True)
+class TextShape:
+    """`text_completion`, whole and as a chunk."""
+
+    identity: Identity
+    with_usage: bool = field(default=False, kw_only=True)
+    writer: LogprobWriter | None = field(default=None, kw_only=True)
+    prompt_writer: LogprobWriter | None = field(default=None, kw_only=True)
+    with_token_ids: bool = field(default=False, kw_only=True)
+
+    def opening(self, index: int, prompt: Sequence[int]) -> Schema | None:
+        """Text completions open with their first text, unless there is the prompt to tell."""
+        if not self.with_token_ids:
+            return None
+        chunk = self._chunk(index, "", None)
+        chunk.choices[0].prompt_token_ids = list(prompt)
+        return chunk
+
+    def stream(self, index: int) -> ChoiceStream:
+        """Text; then no text, and the reason."""
+        return PlainStream(partial(self._delta, index), partial(self._closing, index))
+
+    def reply(self, text: str) -> Reply:
+        """Text alone."""
+        return Reply(content=text)
+
+    def _delta(self, index: int, text: str, told: Told) -> Schema:
+        return self._chunk(index, text, None, told)
+
+    def _closing(self, index: int, finish_reason: FinishReason, debug: Debug | None, told: Told) -> Schema:
+        chunk = self._chunk(index, "", finish_reason, told)
+        if debug is not None:
+            chunk.debug = debug
+        return chunk
+
+    def usage_chunk(self, usage: Usage) -> Schema:
+        """No choices, and the usage."""
+        return self._envelope([], usage, with_usage=True)
+
+    def whole(self, choices: Sequence[FinishedChoice], usage: Usage, debug: Debug | None = None) -> Schema:
+        """The completion."""
+        completion = self._envelope(
+            [
+                self._choice(
+                    index,
+                    choice.reply.content or "",
+                    choice.finish_reason,
+                    self.writer.text(choice.told.logprobs) if self.writer else None,
+                )
+                for index, choice in enumerate(choices)
+            ],
+            usage,
+            with_usage=True,
+        )
+        if self.prompt_writer is not None:
+            for answered, choice in zip(completion.choices, choices, strict=True):
+                answered.prompt_logprobs = self.prompt_writer.prompt(choice.prompt_logprobs)
+        if self.with_token_ids:
+            for answered, choice in zip(completion.choices, choices, strict=True):
+                answered.prompt_token_ids = list(choice.prompt_token_ids)
+                answered.token_ids = list(choice.told.token_ids)
+        if debug is not None:
+            completion.debug = debug
+        return completion
+
+    def _chunk(
+        self, index: int, text: str, finish_reason: FinishReason | None, told: Told = NOTHING
+    ) -> Completion:
+        written = self.writer.text(told.logprobs) if self.writer and told.logprobs else None
+        choice = self._choice(index, text, finish_reason, written)
+        if told.token_ids:
+            choice.token_ids = list(told.token_ids)
+        return self._envelope([choice], None, with_usage=self.with_usage)
+
+    def _choice(
+        self, index: int, text: str, finish_reason: FinishReason | None, logprobs: TextLogprobs | None
+    ) -> CompletionChoice:
+        return CompletionChoice(index=index, text=text, logprobs=logprobs, finish_reason=finish_reason)
+
+    def _envelope(
+        self, choices: list[CompletionChoice], usage: Usage | None, *, with_usage: bool
+    ) -> Completion:
+        completion = Completion(
+            id=self.identity.id,
+            object="text_completion",
+            created=self.identity.created,
+            model=self.identity.model,
+            system_fingerprint=self.identity.fingerprint,
+            choices=choices,
+        )
+        if with_usage:
+            completion.usage = usage
+        return completion

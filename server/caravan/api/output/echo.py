@@ -1,0 +1,131 @@
+"""What a request wants to be told about its prompt: its log probabilities, and the prompt itself."""
+
+import codecs
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from caravan_schemas.chat import ChatCompletionRequest
+from caravan_schemas.completions import CompletionRequest
+from caravan.engine.outputs import TokenLogprob, TokenOutput
+from caravan.errors import InvalidRequestError
+from caravan.models.loaded_model import TextVocab
+
+# Numbers of all prompts together; those of a stream are written at once.
+_MAX_SCORES = 1_048_576
+_MAX_STREAMED_SCORES = 65_536
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadPrompt:
+    """A prompt as the engine gets it; `text` is how it came, if it came as text."""
+
+    token_ids: tuple[int, ...]
+    text: str | None = None
+
+
+class Echo:
+    """Puts the prompt before the text of each choice, and its tokens before those of the text.
+
+    `num_logprobs` is how many of the likeliest tokens to tell of each; None tells nothing of tokens.
+    """
+
+    def __init__(
+        self,
+        vocab: TextVocab,
+        prompts: Sequence[ReadPrompt],
+        choices_per_prompt: int,
+        num_logprobs: int | None,
+    ) -> None:
+        self._prompts = [_Echoed(vocab, prompt) for prompt in prompts]
+        self._choices_per_prompt = choices_per_prompt
+        self._num_logprobs = num_logprobs
+        self._begun: set[int] = set()
+
+    def applied(self, output: TokenOutput) -> TokenOutput:
+        """An output as it is told. The first of each choice brings the prompt."""
+        prompt = self._prompts[output.index // self._choices_per_prompt]
+        shift = len(prompt.text)
+        logprobs = tuple(
+            msgspec.structs.replace(entry, offset=entry.offset + shift) for entry in output.logprobs
+        )
+        if output.index in self._begun:
+            return msgspec.structs.replace(output, logprobs=logprobs)
+        self._begun.add(output.index)
+        if self._num_logprobs is not None:
+            logprobs = (*prompt.entries(output.prompt_logprobs, self._num_logprobs), *logprobs)
+        return msgspec.structs.replace(output, text=prompt.text + output.text, logprobs=logprobs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """`num_logprobs` is how many of the likeliest tokens the engine tells of each of the prompt's, if any."""
+
+    num_logprobs: int | None = None
+    echo: Echo | None = None
+
+
+def refuse_streamed_scores(request: ChatCompletionRequest | CompletionRequest) -> None:
+    """As in vLLM: there is no chunk in which a prompt's log probabilities would stand."""
+    if request.stream and request.prompt_logprobs is not None:
+        message = "'prompt_logprobs' and 'stream' do not go together."
+        raise InvalidRequestError(message, param="prompt_logprobs", code="invalid_value")
+
+
+def check_scores(
+    prompts: Sequence[Sequence[int]], num_logprobs: int | None, num_drawn: int, *, stream: bool, param: str
+) -> None:
+    """Refuse to tell more log probabilities of prompts than there is memory for in a moment."""
+    if num_logprobs is None:
+        return
+    count = sum(map(len, prompts)) * (1 + num_logprobs) * num_drawn
+    limit = _MAX_STREAMED_SCORES if stream else _MAX_SCORES
+    if count > limit:
+        where = "stream" if stream else "answer"
+        message = f"'{param}' asks for {count} log probabilities of prompts; one {where} has at most {limit}."
+        raise InvalidRequestError(message, param=param, code="invalid_value")
+
+
+class _Echoed:
+    """A prompt's text, and where in it each of its tokens begins, in characters.
+
+    A control token stands in the text as it is written, except the BOS that was put before a text.
+    """
+
+    def __init__(self, vocab: TextVocab, prompt: ReadPrompt) -> None:
+        self._token_ids = prompt.token_ids
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._offsets: list[int] = []
+        pieces: list[str] = []
+        length = 0
+        for place, token_id in enumerate(prompt.token_ids):
+            data = vocab.token_bytes(token_id)
+            if not data and not (place == 0 and self._is_added(vocab, prompt)):
+                data = vocab.token_text(token_id).encode()
+            self._offsets.append(length)
+            pieces.append(decoder.decode(data))
+            length += len(pieces[-1])
+        joined = "".join(pieces)
+        self.text = joined if prompt.text is None else prompt.text
+        # Some tokenizers put a space before a text.
+        if joined == f" {self.text}":
+            self._offsets = [max(0, offset - 1) for offset in self._offsets]
+
+    @staticmethod
+    def _is_added(vocab: TextVocab, prompt: ReadPrompt) -> bool:
+        """Whether the first token is a BOS that the text does not have."""
+        first = prompt.token_ids[0]
+        if prompt.text is None or first != vocab.bos_id:
+            return False
+        return not prompt.text.startswith(vocab.token_text(first))
+
+    def entries(self, known: Sequence[TokenLogprob], num_top: int) -> list[TokenLogprob]:
+        """One for each token; the engine knows all but the first, or none where it was cut short."""
+        unknown = [TokenLogprob(token_id, math.nan) for token_id in self._token_ids]
+        entries = [*unknown[: len(unknown) - len(known)], *known]
+        return [
+            msgspec.structs.replace(entry.with_top(num_top), offset=min(offset, len(self.text)))
+            for entry, offset in zip(entries, self._offsets, strict=True)
+        ]

@@ -1,0 +1,53 @@
+"""What a choice of a chat says, in the wire's words: a message, and the deltas that add up to it."""
+
+from caravan_schemas.chat import AssistantReply, ChatDelta
+from caravan_schemas.tools import (CustomCall, CustomCallDelta, CustomToolCall, FunctionCall, FunctionCallDelta, FunctionToolCall, ToolCall, ToolCallDelta,)
+from caravan.chat.parsing.events import CallStart, Channel, Delta, Event
+from caravan.api.output.output_format import Reading
+from caravan.api.output.parsed_choice import Call, Reply
+
+
+def message_of(reply: Reply, reading: Reading | None) -> AssistantReply:
+    """A message; fields beyond OpenAI's first three are there where they say something."""
+    message = AssistantReply(role="assistant", content=reply.content, refusal=None, annotations=[])
+    if reply.reasoning:
+        message.reasoning_content = reply.reasoning
+    if reply.calls and reading is not None:
+        if reading.is_legacy:
+            call = reply.calls[0]
+            message.function_call = FunctionCall(name=call.name, arguments=call.text)
+        else:
+            message.tool_calls = [_call(call, reading) for call in reply.calls]
+    return message
+
+
+def delta_of(event: Event, reading: Reading, *, is_custom: bool) -> ChatDelta:
+    """A delta; the name, the id and the type of a call are in its first one alone."""
+    if isinstance(event, Delta):
+        if event.channel is Channel.REASONING:
+            return ChatDelta(reasoning_content=event.text)
+        return ChatDelta(content=event.text)
+    if not isinstance(event, CallStart):
+        if reading.is_legacy:
+            return ChatDelta(function_call=FunctionCallDelta(arguments=event.text))
+        if is_custom:
+            call = ToolCallDelta(index=event.index, custom=CustomCallDelta(input=event.text))
+        else:
+            call = ToolCallDelta(index=event.index, function=FunctionCallDelta(arguments=event.text))
+    elif reading.is_legacy:
+        return ChatDelta(function_call=FunctionCallDelta(name=event.name, arguments=""))
+    elif is_custom:
+        custom = CustomCallDelta(name=event.name, input="")
+        call = ToolCallDelta(index=event.index, id=event.id, type="custom", custom=custom)
+    else:
+        function = FunctionCallDelta(name=event.name, arguments="")
+        call = ToolCallDelta(index=event.index, id=event.id, type="function", function=function)
+    return ChatDelta(tool_calls=[call])
+
+
+def _call(call: Call, reading: Reading) -> ToolCall:
+    if call.name in reading.custom_names:
+        custom = CustomCall(name=call.name, input=call.text)
+        return CustomToolCall(id=call.id, type="custom", custom=custom)
+    function = FunctionCall(name=call.name, arguments=call.text)
+    return FunctionToolCall(id=call.id, type="function", function=function)

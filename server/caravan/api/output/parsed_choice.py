@@ -1,0 +1,145 @@
+"""What a chat model's text says: its content, its thought and its calls, read as it comes."""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from caravan.chat.parsing.custom_input import CustomInput
+from caravan.chat.parsing.literals import is_object
+from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event
+from caravan.api.structured.checker import Said
+from caravan.api.output.output_format import Reading
+
+
+@dataclass(kw_only=True)
+class Call:
+    """A call; `text` is its arguments as JSON, or the input of a custom tool, as far as it has come."""
+
+    id: str
+    name: str
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """What the tool is given."""
+        return "".join(self.pieces)
+
+
+@dataclass(kw_only=True)
+class Reply:
+    """All of a choice. Content is null where there are calls and no text beside them.
+
+    With `has_whole_calls`, there are calls, and the last has all of its arguments.
+    """
+
+    content: str | None
+    reasoning: str = ""
+    calls: list[Call] = field(default_factory=list)
+    has_whole_calls: bool = False
+
+    @property
+    def said(self) -> Said:
+        """What is held against constraints."""
+        return Said(self.content, self.calls, are_whole=self.has_whole_calls)
+
+
+class ReplyReader:
+    """One choice's text into events: calls have ids, and those of custom tools the text of their input.
+
+    `calls` are those so far; the first `num_ended` of them are complete.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self.calls: list[Call] = []
+        self.num_ended = 0
+        self._contents: list[str] = []
+        self._parser = reading.make_parser()
+        self._inputs: dict[int, CustomInput] = {}
+        self._thought_is_open = False
+        self._arguments: list[str] = []
+
+    @property
+    def has_whole_calls(self) -> bool:
+        """Whether there are calls, and the last of them has all of its arguments."""
+        return is_object("".join(self._arguments))
+
+    @property
+    def said(self) -> Said:
+        """Content and calls, once all is said."""
+        return Said("".join(self._contents), self.calls, are_whole=self.has_whole_calls)
+
+    def feed(self, text: str) -> list[Event]:
+        """What is certain once this text has come, too."""
+        return self._noted(self._completed(self._parser.feed(text)))
+
+    def finish(self) -> list[Event]:
+        """What was held back; there is no more text."""
+        return self._noted([*self._completed(self._parser.finish()), *self._last_input()])
+
+    def _noted(self, events: list[Event]) -> list[Event]:
+        for event in events:
+            if isinstance(event, CallArguments):
+                self.calls[-1].pieces.append(event.text)
+                continue
+            self.num_ended = len(self.calls)
+            if isinstance(event, CallStart):
+                self.calls.append(Call(id=event.id or "", name=event.name))
+            elif event.channel is Channel.CONTENT:
+                self._contents.append(event.text)
+        return events
+
+    def _completed(self, events: Iterable[Event]) -> list[Event]:
+        completed: list[Event] = []
+        for event in events:
+            if not isinstance(event, Delta) and event.index and not self._reading.is_parallel:
+                continue
+            if self._reading.thought_markers is not None:
+                completed += self._markers(event, *self._reading.thought_markers)
+            if isinstance(event, CallStart):
+                completed += self._last_input()
+                self._arguments.clear()
+                if event.name in self._reading.custom_names:
+                    self._inputs[event.index] = CustomInput()
+                completed.append(event if event.id else replace(event, id=f"call_{uuid.uuid4().hex[:24]}"))
+            elif isinstance(event, CallArguments):
+                self._arguments.append(event.text)
+                reader = self._inputs.get(event.index)
+                text = event.text if reader is None else reader.feed(event.text)
+                if text:
+                    completed.append(CallArguments(event.index, text))
+            elif self._reading.thought_markers is not None:
+                completed.append(Delta(Channel.CONTENT, event.text))
+            else:
+                completed.append(event)
+        return completed
+
+    def _last_input(self) -> list[Event]:
+        """What is left of the inputs of finished calls."""
+        left = [(index, reader.finish()) for index, reader in self._inputs.items()]
+        self._inputs.clear()
+        return [CallArguments(index, text) for index, text in left if text]
+
+    def _markers(self, event: Event, start: str, end: str) -> list[Event]:
+        """The marker that stands before an event, where the thought stays in the content."""
+        is_thought = isinstance(event, Delta) and event.channel is Channel.REASONING
+        if is_thought == self._thought_is_open:
+            return []
+        self._thought_is_open = is_thought
+        if is_thought:
+            return [] if self._reading.is_open else [Delta(Channel.CONTENT, start)]
+        return [Delta(Channel.CONTENT, end)]
+
+
+def read(reading: Reading, text: str) -> Reply:
+    """All of a choice whose text is complete."""
+    reader = ReplyReader(reading)
+    events = (*reader.feed(text), *reader.finish())
+    thoughts = [e.text for e in events if isinstance(e, Delta) and e.channel is Channel.REASONING]
+    said = reader.said
+    return Reply(
+        content=None if reader.calls and not said.content else said.content,
+        reasoning="".join(thoughts),
+        calls=reader.calls,
+        has_whole_calls=reader.has_whole_calls,
+    )

@@ -1,0 +1,238 @@
+"""Which parameters of a request mean nothing without, or beside, which others: one table, each entry a 400.
+
+What a request sets is never ignored. A default that stands in the way gives way where it can
+(`caravan.api.params.resolved`); the rules here are about what is left.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from caravan_schemas.parameters import TRUNCATING
+from caravan_schemas.samplers import FIXED
+from caravan.errors import InvalidRequestError
+from caravan.api.params.resolved import PARAMETERS, Settled
+
+PENALTIES = ("repeat_penalty", "presence_penalty", "frequency_penalty")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """`name` has no effect unless one of `switches` is on.
+
+    Its default asks for nothing, and so do values of which `is_nothing` is true; beside a switch that the
+    request itself turns off, every value does.
+    """
+
+    name: str
+    switches: tuple[str, ...]
+    is_nothing: Callable[[Settled], bool] = lambda _: False
+
+
+@dataclass(frozen=True)
+class Clash:
+    """`first` and `second` do not go together when `happens`; `reason` completes the sentence."""
+
+    first: str
+    second: str
+    happens: Callable[[Settled], bool]
+    reason: str
+
+
+def is_on(settled: Settled, name: str) -> bool:
+    """Whether a parameter that can be off is on."""
+    value = settled[name]
+    if name == "top_n_sigma":
+        return settled.number(name) > 0
+    return value is not None and value not in (PARAMETERS[name].neutral, [], False)
+
+
+def _greedy(settled: Settled) -> bool:
+    return settled["temperature"] == 0 and not is_on(settled, "dynatemp_range")
+
+
+def _chosen_on(settled: Settled, name: str) -> bool:
+    return settled.is_chosen(name) and is_on(settled, name)
+
+
+def _empty_window(window: str, name: str) -> Callable[[Settled], bool]:
+    return lambda settled: settled[window] == 0 and _chosen_on(settled, name)
+
+
+def _left_out(sampler: str, name: str) -> Callable[[Settled], bool]:
+    return lambda settled: sampler not in samplers(settled) and _chosen_on(settled, name)
+
+
+def _fixed_left_out(sampler: str, name: str) -> Callable[[Settled], bool]:
+    """Of a list that is about more than samplers that truncate."""
+
+    def happens(settled: Settled) -> bool:
+        listed = samplers(settled)
+        return not FIXED.keys().isdisjoint(listed) and sampler not in listed and _chosen_on(settled, name)
+
+    return happens
+
+
+def _late(sampler: str, name: str) -> Callable[[Settled], bool]:
+    """Whether a list has a sampler that is on after one before which it acts here."""
+
+    def happens(settled: Settled) -> bool:
+        listed = samplers(settled)
+        before = listed[: listed.index(sampler)] if sampler in listed else []
+        return is_on(settled, name) and any(other != "penalties" for other in before)
+
+    return happens
+
+
+NEEDS = (
+    Needs("dynatemp_exponent", ("dynatemp_range",)),
+    # llama.cpp's own way to turn XTC off.
+    Needs("xtc_threshold", ("xtc_probability",), lambda s: s.number("xtc_threshold") > 0.5),
+    Needs("adaptive_decay", ("adaptive_target",)),
+    Needs("mirostat_tau", ("mirostat",)),
+    Needs("mirostat_eta", ("mirostat",)),
+    Needs("repeat_last_n", PENALTIES, lambda s: s["repeat_last_n"] == 0),
+    Needs("dry_base", ("dry_multiplier",)),
+    Needs("dry_allowed_length", ("dry_multiplier",)),
+    Needs("dry_penalty_last_n", ("dry_multiplier",), lambda s: s["dry_penalty_last_n"] == 0),
+    Needs("dry_sequence_breakers", ("dry_multiplier",)),
+    Needs("stop_limit", ("stop",)),
+    Needs("include_stop_str_in_output", ("stop",)),
+)
+
+CLASHES = (
+    Clash(
+        "mirostat",
+        "temperature",
+        lambda s: is_on(s, "mirostat") and _greedy(s),
+        "temperature 0 leaves one token, and mirostat nothing to draw",
+    ),
+    Clash(
+        "mirostat",
+        "adaptive_target",
+        lambda s: is_on(s, "mirostat") and is_on(s, "adaptive_target"),
+        "each of them draws the token",
+    ),
+    Clash(
+        "adaptive_target",
+        "temperature",
+        lambda s: is_on(s, "adaptive_target") and _greedy(s),
+        "temperature 0 leaves one token, and adaptive-p nothing to draw",
+    ),
+    *(
+        Clash(
+            "repeat_last_n",
+            name,
+            _empty_window("repeat_last_n", name),
+            "a window of 0 tokens holds nothing to penalise",
+        )
+        for name in PENALTIES
+    ),
+    Clash(
+        "dry_penalty_last_n",
+        "dry_multiplier",
+        _empty_window("dry_penalty_last_n", "dry_multiplier"),
+        "a window of 0 tokens holds no repetition",
+    ),
+    *(
+        Clash(
+            "samplers",
+            name,
+            _left_out(sampler, name),
+            f"'samplers' leaves '{sampler}' out, which turns it off",
+        )
+        for sampler, name in TRUNCATING.items()
+    ),
+    *(
+        Clash(
+            "samplers",
+            name,
+            _fixed_left_out(sampler, name),
+            f"'samplers' leaves '{sampler}' out, which turns it off",
+        )
+        for sampler, names in FIXED.items()
+        for name in names
+    ),
+    *(
+        Clash("samplers", name, _late("penalties", name), "penalties come before all other samplers")
+        for name in PENALTIES
+    ),
+    Clash(
+        "samplers",
+        "dry_multiplier",
+        _late("dry", "dry_multiplier"),
+        "DRY comes before all other samplers, penalties aside",
+    ),
+    Clash(
+        "samplers",
+        "mirostat",
+        lambda s: (
+            s.is_set("samplers")
+            and is_on(s, "mirostat")
+            and not TRUNCATING.keys() <= set(samplers(s))
+            and not any(_chosen_on(s, TRUNCATING[sampler]) for sampler in _truncating(s))
+        ),
+        "under mirostat only samplers that the request sets act, and it sets none of those named",
+    ),
+    Clash(
+        "min_tokens",
+        "max_tokens",
+        lambda s: s["max_tokens"] is not None and s.number("min_tokens") > s.number("max_tokens"),
+        "the least would be more than the most",
+    ),
+    Clash(
+        "best_of",
+        "n",
+        lambda s: s["best_of"] is not None and s.number("best_of") < s.number("n"),
+        "'best_of' must be at least 'n'",
+    ),
+)
+
+
+def _truncating(settled: Settled) -> list[str]:
+    return [sampler for sampler in samplers(settled) if sampler in TRUNCATING]
+
+
+def samplers(settled: Settled) -> list[str]:
+    """The samplers in their order: those that truncate, and others where the list is about them, too."""
+    value = settled["samplers"]
+    return [str(name) for name in value] if isinstance(value, list | tuple) else []
+
+
+def check(settled: Settled) -> None:
+    """Raise InvalidRequestError, naming both, for the first combination that means nothing."""
+    for message, param in _faults(settled):
+        raise InvalidRequestError(message, param=param, code="invalid_value")
+
+
+def _faults(settled: Settled) -> Iterator[tuple[str, str]]:
+    for need in NEEDS:
+        if settled.is_set(need.name) and settled[need.name] is not False and _is_idle(settled, need):
+            name = settled.written(need.name)
+            others = " or ".join(f"'{settled.written(switch)}'" for switch in need.switches)
+            yield f"'{name}' has no effect without {others}.", name
+    if settled.is_set("min_keep") and settled["min_keep"] != 0 and not _truncates(settled):
+        yield (
+            "'min_keep' has no effect: no sampler truncates, 'top_k', 'top_p' and the others are off.",
+            "min_keep",
+        )
+    for clash in CLASHES:
+        if clash.happens(settled):
+            first, second = settled.written(clash.first), settled.written(clash.second)
+            param = second if settled.is_set(clash.second) and not settled.is_set(clash.first) else first
+            yield f"'{first}' and '{second}' do not go together: {clash.reason}.", param
+
+
+def _is_idle(settled: Settled, need: Needs) -> bool:
+    if any(is_on(settled, switch) for switch in need.switches):
+        return False
+    if any(settled.is_set(switch) for switch in need.switches):
+        return False
+    value, default = settled[need.name], PARAMETERS[need.name].default
+    if value is None or need.is_nothing(settled):
+        return False
+    return value != (list(default) if isinstance(default, tuple) else default)
+
+
+def _truncates(settled: Settled) -> bool:
+    named = (TRUNCATING[sampler] for sampler in _truncating(settled) if sampler != "top_n_sigma")
+    return any(is_on(settled, name) for name in named)

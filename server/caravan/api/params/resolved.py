@@ -1,0 +1,178 @@
+"""Whose value each decoding parameter has: the request's, its preset's, or a default's."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from caravan_schemas.base import Schema
+from caravan_schemas.parameters import TRUNCATING, parameters
+from caravan_schemas.samplers import FIXED
+from caravan_schemas.sampling import DecodingFields, SamplingFields
+from caravan.errors import InvalidRequestError
+
+PARAMETERS = parameters(SamplingFields)
+# Parameters that defaults and presets may set.
+DEFAULTABLE = parameters(DecodingFields)
+
+
+class Source(StrEnum):
+    """Who said a value, the strongest first."""
+
+    REQUEST = "request"
+    PRESET = "preset"
+    OPERATOR = "operator"
+    GGUF = "gguf"
+    LLAMA_CPP = "llama.cpp"
+    OPENAI = "openai"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value and who said it."""
+
+    value: object
+    source: Source
+
+
+Values = Mapping[str, Value]
+
+# Values that others have for "off" or "as much as there is", by what they are here.
+_MEANT: Mapping[str, Callable[[object], object]] = {
+    "adaptive_target": lambda value: None if isinstance(value, float) and value < 0 else value,
+    "max_tokens": lambda value: None if value == -1 else value,
+    "seed": lambda value: None if value == -1 else value,
+    "stop": lambda value: [text for text in ([value] if isinstance(value, str) else _list(value)) if text],
+    "t_max_predict_ms": lambda value: value or None if value != -1 else None,
+    "top_k": lambda value: 0 if value == -1 else value,
+}
+
+
+def given(fields: Schema) -> dict[str, object]:
+    """What a body sets, by first names; a name and its alias may both be there only if they agree.
+
+    None is a value here: no limit, and no seed.
+    """
+    found: dict[str, object] = {}
+    for name, parameter in PARAMETERS.items():
+        used = [n for n in (name, *parameter.aliases) if getattr(fields, n, None) is not None]
+        values = [getattr(fields, n) for n in used]
+        if any(value != values[0] for value in values):
+            raise InvalidRequestError(
+                f"'{used[0]}' and '{used[1]}' are two names of one parameter and differ.",
+                param=used[1],
+                code="invalid_value",
+            )
+        if used:
+            meant = _MEANT.get(name)
+            found[name] = values[0] if meant is None else meant(values[0])
+    return found
+
+
+def _list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Every parameter's value, with what the rules between parameters need to know of its origin.
+
+    `names` has the name under which the request set a parameter.
+    """
+
+    values: Values
+    names: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> object:
+        known = self.values.get(name)
+        return None if known is None else known.value
+
+    def number(self, name: str) -> float:
+        """A value that is a number; 0 where there is none."""
+        value = self[name]
+        return value if isinstance(value, int | float) else 0
+
+    def is_set(self, name: str) -> bool:
+        """Whether the request itself, not its preset, sets this."""
+        known = self.values.get(name)
+        return known is not None and known.source is Source.REQUEST
+
+    def is_chosen(self, name: str) -> bool:
+        """Whether the request or the preset that it names sets this."""
+        known = self.values.get(name)
+        return known is not None and known.source in (Source.REQUEST, Source.PRESET)
+
+    def written(self, name: str) -> str:
+        """The name of a parameter in words to the client: the one it used, if it used one."""
+        return self.names.get(name, name)
+
+
+def settle(fields: DecodingFields, preset: DecodingFields | None, defaults: Values) -> Settled:
+    """The request over its preset over the defaults, with defaults that have to give way gone.
+
+    Under mirostat the truncating samplers' defaults turn neutral. Of temperature 0, mirostat and adaptive-p,
+    which exclude each other, a request's choice turns those off that it did not choose itself. A list of
+    samplers that is not its own takes in those that it sets and the list lacks, behind those that truncate.
+    """
+    own = given(fields)
+    values = dict(defaults)
+    if preset is not None:
+        values |= {name: Value(value, Source.PRESET) for name, value in given(preset).items()}
+    values |= {name: Value(value, Source.REQUEST) for name, value in own.items()}
+    names = {
+        name: next(n for n in (name, *PARAMETERS[name].aliases) if getattr(fields, n, None) is not None)
+        for name in own
+    }
+    settled = Settled(values, names)
+    _settle_draw(settled, values)
+    if settled.number("mirostat"):
+        _neutralise(settled, values)
+    _complete_samplers(settled, values)
+    _turn_off_unlisted(settled, values)
+    return settled
+
+
+def _settle_draw(settled: Settled, values: dict[str, Value]) -> None:
+    """Turn off the draws that clash with one of higher standing."""
+    wishes = {
+        "mirostat": settled.number("mirostat") > 0,
+        "adaptive_target": settled["adaptive_target"] is not None,
+        "temperature": settled["temperature"] == 0 and settled.number("dynatemp_range") == 0,
+    }
+    strongest = min(
+        (_STANDING[values[name].source] for name, wished in wishes.items() if wished), default=None
+    )
+    for name in ("mirostat", "adaptive_target"):
+        if wishes[name] and strongest is not None and _STANDING[values[name].source] > strongest:
+            values[name] = Value(PARAMETERS[name].neutral, values[name].source)
+
+
+def _neutralise(settled: Settled, values: dict[str, Value]) -> None:
+    for name in {*TRUNCATING.values(), "min_keep"}:
+        if not settled.is_chosen(name):
+            values[name] = Value(PARAMETERS[name].neutral, values[name].source)
+
+
+def _complete_samplers(settled: Settled, values: dict[str, Value]) -> None:
+    known = values.get("samplers")
+    if known is None or settled.is_set("samplers") or not isinstance(known.value, list):
+        return
+    missing = [s for s, name in TRUNCATING.items() if settled.is_set(name) and s not in known.value]
+    at = known.value.index("temperature") if "temperature" in known.value else len(known.value)
+    listed = [*known.value[:at], *missing, *known.value[at:]]
+    if not FIXED.keys().isdisjoint(listed):
+        unlisted = [s for s, on in FIXED.items() if s not in listed and any(map(settled.is_set, on))]
+        first = [s for s in unlisted if s != "temperature"]
+        listed = [*first, *listed, *(s for s in unlisted if s not in first)]
+    values["samplers"] = Value(listed, known.source)
+
+
+def _turn_off_unlisted(settled: Settled, values: dict[str, Value]) -> None:
+    """What a list of samplers leaves out, if it is about more than those that truncate."""
+    listed = _list(settled["samplers"])
+    for sampler, names in FIXED.items() if not FIXED.keys().isdisjoint(listed) else ():
+        for name in names if sampler not in listed else ():
+            if not settled.is_chosen(name):
+                values[name] = Value(PARAMETERS[name].neutral, values[name].source)
+
+
+_STANDING = {source: standing for standing, source in enumerate(Source)}

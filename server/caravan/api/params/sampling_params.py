@@ -1,0 +1,252 @@
+"""Decoding fields of a request into what engine and answer need, or a refusal that names the field."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from pydantic import JsonValue
+
+from caravan_schemas.models import ModelDefault
+from caravan_schemas.sampling import CacheFields, DecodingFields, SamplingFields
+from caravan.engine.params import SamplingParams
+from caravan.errors import InvalidRequestError
+from caravan.models.loaded_model import LoadedModel, TextVocab
+from caravan.api.params import defaults, conflicts
+from caravan.api.params.debug_chain import chain
+from caravan.api.params.dry_breakers import DryBreakers, LongBreakerError
+from caravan.api.params.decoding_plan import Plan
+from caravan.api.params.presets import PresetError, Presets, load, operator_defaults
+from caravan.api.params.resolved import Settled, Source, Value, Values, given, settle
+from caravan.api.params.token_params import token_terms
+
+# Parameters that are the engine's as they stand.
+_SAME = (
+    "temperature",
+    "dynatemp_range",
+    "dynatemp_exponent",
+    "top_k",
+    "top_p",
+    "min_p",
+    "typical_p",
+    "top_n_sigma",
+    "xtc_probability",
+    "xtc_threshold",
+    "min_keep",
+    "adaptive_decay",
+    "mirostat",
+    "mirostat_tau",
+    "mirostat_eta",
+    "repeat_penalty",
+    "repeat_last_n",
+    "presence_penalty",
+    "frequency_penalty",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
+    "dry_penalty_last_n",
+    "ignore_eos",
+    "seed",
+    "min_tokens",
+    "max_tokens",
+    "stop_limit",
+)
+# Fields that tell something of a prompt.
+_SCORING = ("echo", "prompt_logprobs")
+
+# As long as OpenAI's.
+_FINGERPRINT = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestLimits:
+    """What one request may ask for at most, as the operator set it."""
+
+    max_choices: int = 16
+    max_prompts: int = 128
+
+
+class Decoding:
+    """Reads the decoding fields of requests, with the presets and defaults of the operator."""
+
+    def __init__(
+        self,
+        limits: RequestLimits | None = None,
+        presets: Presets | None = None,
+        operator: DecodingFields | None = None,
+    ) -> None:
+        self.limits = limits or RequestLimits()
+        self.presets = load(None) if presets is None else presets
+        self._operator = operator or DecodingFields()
+        self._defaults: WeakKeyDictionary[LoadedModel, Values] = WeakKeyDictionary()
+        self._breakers = DryBreakers()
+        by_name = {name: dict(fields) for name, fields in self.presets.items()}
+        self._words = json.dumps([dict(self._operator), by_name], sort_keys=True)
+
+    def fingerprint(self, model: LoadedModel) -> str:
+        """OpenAI's `system_fingerprint`: equal for equal backends, the operator's values included."""
+        words = model.fingerprint + self._words
+        return f"fp_{hashlib.sha256(words.encode()).hexdigest()[:_FINGERPRINT]}"
+
+    def defaults(self, model: LoadedModel) -> Values:
+        """What holds for a model where a request says nothing."""
+        if model not in self._defaults:
+            self._defaults[model] = self._effective(model.metadata, model.operator_defaults)
+        return self._defaults[model]
+
+    def shown_defaults(
+        self, metadata: Mapping[str, str], own: Mapping[str, object]
+    ) -> dict[str, ModelDefault]:
+        """The same for the card of a model that need not be loaded; `own` are its own settings' values."""
+        return {
+            name: ModelDefault.model_validate({"value": known.value, "source": str(known.source)})
+            for name, known in self._effective(metadata, own).items()
+        }
+
+    def _effective(self, metadata: Mapping[str, str], own: Mapping[str, object]) -> Values:
+        fields = operator_defaults(own).model_dump(exclude_none=True)
+        return defaults.effective(metadata, self._operator.model_copy(update=fields))
+
+    def shown_presets(self) -> dict[str, dict[str, JsonValue]]:
+        """What each preset sets."""
+        return {name: fields.model_dump(exclude_none=True) for name, fields in sorted(self.presets.items())}
+
+    def check(self, model: LoadedModel) -> None:
+        """Refuse defaults and presets that would fail every request; raises InvalidRequestError."""
+        for preset in (None, *self.presets):
+            try:
+                self.plan(SamplingFields(preset=preset), model)
+            except InvalidRequestError as error:
+                where = "the defaults" if preset is None else f"preset '{preset}'"
+                raise PresetError(f"{where}: {error.message}") from error
+
+    def plan(
+        self,
+        fields: SamplingFields,
+        model: LoadedModel,
+        default_max_tokens: int | None = None,
+        *,
+        num_logprobs: int | None = None,
+        may_draw_nothing: bool = False,
+    ) -> Plan:
+        """The request's decoding. Tokenizes texts, so its place is a worker thread."""
+        values = self.defaults(model)
+        if default_max_tokens is not None and "max_tokens" not in values:
+            values = {**values, "max_tokens": Value(default_max_tokens, Source.OPENAI)}
+        num_choices, num_drawn = self._counts(fields)
+        is_ranked = fields.best_of is not None and num_drawn > 1
+        settled = self._settled(fields, values, num_choices)
+        if settled["max_tokens"] == 0 and not may_draw_nothing and fields.n_predict != 0:
+            name = settled.written("max_tokens")
+            # Of the fields that have an answer without a token, those that the route has.
+            known = [f"'{other}'" for other in _SCORING if other in type(fields).model_fields]
+            unless = f", unless {' or '.join(known)} is set" if known else ""
+            raise _refusal(f"'{name}' must be at least 1{unless}.", name)
+        if fields.stream and is_ranked:
+            raise _refusal(
+                "'best_of' and 'stream' do not go together: the best is known at the end.", "best_of"
+            )
+        params = self._params(settled, model.vocab, score=is_ranked, num_logprobs=num_logprobs)
+        shown = fields.debug is not None and bool(fields.debug.decoding)
+        return Plan(
+            params=params,
+            num_choices=num_choices,
+            num_drawn=num_drawn,
+            chain=chain(params) if shown else None,
+        )
+
+    def outlook(
+        self, fields: SamplingFields, metadata: Mapping[str, str], own: Mapping[str, object]
+    ) -> Settled:
+        """What `plan` will go by, told of a model that need not be loaded."""
+        num_choices, _ = self._counts(fields)
+        return self._settled(fields, self._effective(metadata, own), num_choices)
+
+    def _settled(self, fields: SamplingFields, values: Values, num_choices: int) -> Settled:
+        counts = {"n": Value(num_choices, Source.REQUEST if "n" in given(fields) else Source.OPENAI)}
+        settled = settle(fields, self._preset(fields.preset), {**values, **counts})
+        conflicts.check(settled)
+        return settled
+
+    def _counts(self, fields: SamplingFields) -> tuple[int, int]:
+        asked = fields.n if fields.n_cmpl is None else fields.n_cmpl
+        num_choices = asked or 1
+        num_drawn = num_choices if fields.best_of is None else fields.best_of
+        for name, count in (
+            ("n" if fields.n_cmpl is None else "n_cmpl", num_choices),
+            ("best_of", num_drawn),
+        ):
+            if count > self.limits.max_choices:
+                raise _refusal(f"'{name}' must be from 1 to {self.limits.max_choices}.", name)
+        return num_choices, num_drawn
+
+    def _preset(self, name: str | None) -> DecodingFields | None:
+        if name is None:
+            return None
+        if name not in self.presets:
+            known = ", ".join(f"'{known}'" for known in self.presets)
+            raise _refusal(f"'preset' must be one of {known}.", "preset")
+        return self.presets[name]
+
+    def _params(
+        self, settled: Settled, vocab: TextVocab, *, score: bool, num_logprobs: int | None
+    ) -> SamplingParams:
+        terms = token_terms(settled, vocab)
+        target, stop = settled["adaptive_target"], settled["stop"]
+        texts = (stop,) if isinstance(stop, str) else tuple(_list(stop))
+        same = {name: value for name in _SAME if (value := settled[name]) is not None}
+        return SamplingParams(
+            **same,  # type: ignore[arg-type]
+            samplers=tuple(s for s in conflicts.samplers(settled) if s not in ("penalties", "dry")),
+            adaptive_target=-1.0 if target is None else settled.number("adaptive_target"),
+            dry_breakers=self._dry_breakers(settled, vocab),
+            logit_bias=tuple(terms.logit_bias.items()),
+            bad_words=terms.bad_words,
+            allowed_token_ids=terms.allowed,
+            max_seconds=None if settled["max_time"] is None else settled.number("max_time"),
+            line_seconds=settled.number("t_max_predict_ms") / 1000 or None,
+            stop=tuple(dict.fromkeys(str(text) for text in texts)),
+            stop_token_ids=terms.stop_token_ids,
+            include_stop=bool(settled["include_stop_str_in_output"]),
+            score=score,
+            num_logprobs=num_logprobs,
+        )
+
+    def _dry_breakers(self, settled: Settled, vocab: TextVocab) -> tuple[tuple[int, ...], ...]:
+        found: dict[tuple[int, ...], None] = {}
+        if not conflicts.is_on(settled, "dry_multiplier"):
+            return ()
+        for index, breaker in enumerate(_list(settled["dry_sequence_breakers"])):
+            try:
+                found |= dict.fromkeys(self._breakers.sequences(vocab, str(breaker)))
+            except LongBreakerError as error:
+                param = f"dry_sequence_breakers[{index}]"
+                raise _refusal(f"'{param}' {error}.", param) from error
+        return tuple(found)
+
+
+def wants_usage_chunk(fields: SamplingFields) -> bool:
+    """Whether a stream ends with a usage chunk; refuses stream options without a stream."""
+    options = fields.stream_options
+    if options is None:
+        return False
+    if not fields.stream and (options.include_usage or options.include_obfuscation):
+        raise _refusal("'stream_options' is only allowed when 'stream' is true.", "stream_options")
+    return bool(fields.stream and options.include_usage)
+
+
+def cache_wish(fields: CacheFields) -> str:
+    """What a request says about sharing its prefix: nothing, a salt, or one that no other request has."""
+    if fields.cache_prompt is False:
+        return f"request {uuid.uuid4().hex}"
+    return f"salt {fields.cache_salt}" if fields.cache_salt else ""
+
+
+def _list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _refusal(message: str, param: str) -> InvalidRequestError:
+    return InvalidRequestError(message, param=param, code="invalid_value")

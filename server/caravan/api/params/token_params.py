@@ -1,0 +1,120 @@
+"""Parameters about tokens: texts into token ids, ids held to the vocabulary, and no way into a dead end."""
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from caravan_schemas.logit_bias import Bias
+from caravan.errors import InvalidRequestError
+from caravan.models.loaded_model import TextVocab
+from caravan.api.params.resolved import Settled
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenTerms:
+    """What a request says about single tokens, in ids."""
+
+    logit_bias: Mapping[int, float]
+    bad_words: tuple[tuple[int, ...], ...]
+    allowed: tuple[int, ...] | None
+    stop_token_ids: tuple[int, ...]
+
+
+def token_terms(settled: Settled, vocab: TextVocab) -> TokenTerms:
+    """The terms of a request, checked. Tokenizes, so its place is a worker thread."""
+    allowed = settled["allowed_token_ids"]
+    terms = TokenTerms(
+        logit_bias=_biases(settled["logit_bias"], vocab),
+        bad_words=_bad_words(settled["bad_words"], vocab),
+        allowed=None if allowed is None else tuple(sorted(set(_ids("allowed_token_ids", allowed, vocab)))),
+        stop_token_ids=tuple(dict.fromkeys(_ids("stop_token_ids", settled["stop_token_ids"], vocab))),
+    )
+    _check(settled, terms, vocab)
+    return terms
+
+
+def _ids(name: str, token_ids: object, vocab: TextVocab) -> list[int]:
+    if not isinstance(token_ids, list):
+        return []
+    for index, token_id in enumerate(token_ids):
+        if token_id >= vocab.size:
+            param = f"{name}[{index}]"
+            raise _refusal(f"'{param}' must be from 0 to {vocab.size - 1}, the model's token ids.", param)
+    return token_ids
+
+
+def _biases(pairs: object, vocab: TextVocab) -> dict[int, float]:
+    """What is added to each token; several biases of one token add up."""
+    total: dict[int, float] = {}
+    for token, bias in _pairs(pairs):
+        added = -math.inf if bias is False else bias
+        for token_id in _tokens_of(token, vocab):
+            total[token_id] = total.get(token_id, 0.0) + added
+    return total
+
+
+def _pairs(pairs: object) -> tuple[Bias, ...]:
+    return pairs if isinstance(pairs, tuple) else ()
+
+
+def _tokens_of(token: int | str, vocab: TextVocab) -> Iterable[int]:
+    if isinstance(token, str):
+        return set(vocab.tokenize(token, add_special=False, parse_special=False))
+    if 0 <= token < vocab.size:
+        return (token,)
+    message = f"'logit_bias' must have token ids from 0 to {vocab.size - 1}, and {token} is none."
+    raise _refusal(message, "logit_bias")
+
+
+def _bad_words(words: object, vocab: TextVocab) -> tuple[tuple[int, ...], ...]:
+    """Each text with and without a space before it, since these are different tokens."""
+    sequences: dict[tuple[int, ...], None] = {}
+    for word in words if isinstance(words, list) else ():
+        bare = word.lstrip(" ") or word
+        for text in (bare, f" {bare}", word):
+            token_ids = tuple(vocab.tokenize(text, add_special=False, parse_special=False))
+            if token_ids:
+                sequences[token_ids] = None
+    return tuple(sequences)
+
+
+def _check(settled: Settled, terms: TokenTerms, vocab: TextVocab) -> None:
+    """Refuse what leaves no token to draw, at the first draw or at a later one, and what cannot matter."""
+    ends = vocab.end_of_generation_ids
+    banned = {token_id for token_id, bias in terms.logit_bias.items() if bias == -math.inf}
+    banned |= {words[0] for words in terms.bad_words if len(words) == 1}
+    banned |= ends if settled["ignore_eos"] else frozenset()
+    # A longer bad word bans its last token now and then.
+    sometimes = {words[-1] for words in terms.bad_words}
+    early = {*ends, *terms.stop_token_ids} if settled.number("min_tokens") else set()
+    allowed = range(vocab.size) if terms.allowed is None else terms.allowed
+    bans = [name for name in ("logit_bias", "bad_words", "ignore_eos") if settled[name] not in (None, False)]
+    if not _leaves(allowed, banned | sometimes):
+        raise _dead_end(terms, bans)
+    if not _leaves(allowed, banned | sometimes | early):
+        raise _dead_end(terms, [*bans, "min_tokens"])
+    possible = set(allowed) - banned if terms.stop_token_ids else set()
+    if terms.stop_token_ids and not possible & set(terms.stop_token_ids):
+        others = _listed(terms, bans)
+        raise _refusal(f"'stop_token_ids' has no effect beside {others}: none may come.", "stop_token_ids")
+    if terms.allowed is not None and terms.logit_bias and not terms.logit_bias.keys() & set(terms.allowed):
+        message = "'logit_bias' has no effect beside 'allowed_token_ids': it has none of the allowed tokens."
+        raise _refusal(message, "logit_bias")
+
+
+def _leaves(allowed: Collection[int], banned: Collection[int]) -> bool:
+    return len(allowed) > len(banned) or any(token_id not in banned for token_id in allowed)
+
+
+def _dead_end(terms: TokenTerms, bans: list[str]) -> InvalidRequestError:
+    first = bans[0] if terms.allowed is None else "allowed_token_ids"
+    return _refusal(f"{_listed(terms, bans)} can leave no token to draw.", first)
+
+
+def _listed(terms: TokenTerms, bans: list[str]) -> str:
+    names = bans if terms.allowed is None else ["allowed_token_ids", *bans]
+    return " and ".join(f"'{name}'" for name in names)
+
+
+def _refusal(message: str, param: str) -> InvalidRequestError:
+    return InvalidRequestError(message, param=param, code="invalid_value")

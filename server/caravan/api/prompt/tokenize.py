@@ -1,0 +1,144 @@
+"""Prompt text and token ids into prompts that the engine can be given."""
+
+from array import array
+from collections.abc import Sequence
+
+from caravan.errors import ContextLengthError, InvalidRequestError
+from caravan.models.loaded_model import LoadedModel
+from caravan.runtime.memory import require
+from caravan.api.prompt.truncation import AS_THEY_ARE, PromptRules
+
+# What tokenizers take at their worst while they read a byte of text: a long word, in pieces.
+_BYTES_A_BYTE = 140
+# Characters that any tokenizer reads in a moment.
+_SHORT = 65536
+# For tokenizers that fold characters they do not know into one token.
+_LEAST_LONGEST = 16
+
+
+def tokenized(
+    model: LoadedModel, text: str, *, param: str, rules: PromptRules = AS_THEY_ARE
+) -> tuple[int, ...]:
+    """Token ids of a prompt, special tokens recognised as in any raw prompt.
+
+    BOS is added where the model wants it and the text does not already begin with it. Text that itself
+    contains the words of a special token is read as that token; a template gives no way to tell them apart.
+    """
+    token_ids = read_ids(model, text, param=param, rules=rules)
+    if not token_ids and rules.adds_special and model.vocab.bos_id is not None:
+        token_ids = [model.vocab.bos_id]
+    if not token_ids:
+        raise InvalidRequestError(
+            f"'{param}' must not be empty: the model has no token to begin with.",
+            param=param,
+            code="invalid_value",
+        )
+    check_length(model, token_ids, param=param)
+    return tuple(token_ids)
+
+
+def read_ids(model: LoadedModel, text: str, *, param: str, rules: PromptRules = AS_THEY_ARE) -> list[int]:
+    """Like `text_ids`, for a text that is to fit into the context, by the `rules` or by itself: one that
+    cannot is refused early.
+    """
+    if len(text) > _SHORT and rules.limit is None:
+        _refuse_hopeless(model, text, param)
+    return rules.cut(model, text_ids(model, text, param=param, adds_special=rules.adds_special), text)
+
+
+def text_ids(
+    model: LoadedModel, text: str, *, param: str, adds_special: bool = True, parse_special: bool = True
+) -> "array[int]":
+    """Token ids of a text of any length, perhaps none, with BOS and the like as `tokenized` adds them."""
+    starts_with_bos = bool(model.bos_text) and text.startswith(model.bos_text)
+    add_special = adds_special and not starts_with_bos
+    return bare_ids(model, text, param=param, add_special=add_special, parse_special=parse_special)
+
+
+def plain_ids(model: LoadedModel, text: str, *, param: str) -> "array[int]":
+    """Token ids of a piece of a prompt, perhaps none; the words of special tokens are just text."""
+    if len(text) > _SHORT:
+        _refuse_hopeless(model, text, param)
+    return bare_ids(model, text, param=param, parse_special=False)
+
+
+def checked_ids(
+    model: LoadedModel, token_ids: Sequence[int], *, param: str, rules: PromptRules = AS_THEY_ARE
+) -> tuple[int, ...]:
+    """A prompt that came as token ids; ids outside the vocabulary must never reach the engine."""
+    check_ids(model, token_ids, param=param)
+    kept = rules.cut(model, token_ids, None)
+    check_length(model, kept, param=param)
+    return tuple(kept)
+
+
+def check_ids(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> None:
+    """Refuse ids outside of the vocabulary."""
+    for index, token_id in enumerate(token_ids):
+        if token_id >= model.vocab.size:
+            where = f"{param}[{index}]"
+            raise InvalidRequestError(
+                f"'{where}' must be from 0 to {model.vocab.size - 1}, the model's token ids.",
+                param=where,
+                code="invalid_value",
+            )
+
+
+def _refuse_hopeless(model: LoadedModel, text: str, param: str) -> None:
+    """Spare the tokenizer a text that cannot fit: work should grow with the context, not with the text."""
+    smallest_count = len(text.encode()) // max(model.vocab.longest_token, _LEAST_LONGEST)
+    if smallest_count >= model.context_size:
+        raise _too_long(model, f"at least {smallest_count}", param)
+    length = _SHORT
+    while length < len(text):
+        count = len(bare_ids(model, text[:length], param=param))
+        # A cut may change the tokens around it; twice the context leaves no doubt.
+        if count >= 2 * model.context_size:
+            raise _too_long(model, f"about {count * len(text) // length}", param)
+        length *= 2
+
+
+def bare_ids(
+    model: LoadedModel, text: str, *, param: str, add_special: bool = False, parse_special: bool = True
+) -> "array[int]":
+    """Token ids of a text of any length.
+
+    Raises InvalidRequestError where it cannot be tokenized, and MemoryShortError.
+    """
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    require(size * _BYTES_A_BYTE, f"'{param}'")
+    try:
+        return model.vocab.token_array(text, add_special=add_special, parse_special=parse_special)
+    except ValueError as error:
+        message = f"'{param}' cannot be tokenized: {error}."
+        raise InvalidRequestError(message, param=param, code="invalid_value") from error
+
+
+def check_length(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> None:
+    """Refuse a prompt that leaves no room for a single token of answer."""
+    if len(token_ids) >= model.context_size:
+        raise _too_long(model, str(len(token_ids)), param)
+
+
+def check_generates(model: LoadedModel) -> None:
+    """Refuse a prompt for a model that writes no text."""
+    if not model.engine.traits.can_generate:
+        message = f"The model '{model.id}' makes embeddings only."
+        raise InvalidRequestError(message, param="model", code="invalid_value")
+
+
+def check_fits(model: LoadedModel, count: int, *, param: str) -> None:
+    """Refuse an input that the model cannot read as a whole."""
+    if count > model.context_size:
+        raise ContextLengthError(
+            f"This model reads at most {model.context_size} tokens at once. '{param}' has {count}.",
+            param=param,
+        )
+
+
+def _too_long(model: LoadedModel, count: str, param: str) -> ContextLengthError:
+    return ContextLengthError(
+        f"This model's context is {model.context_size} tokens, prompt and answer together. "
+        f"The prompt has {count} tokens.",
+        param=param,
+    )

@@ -1,0 +1,147 @@
+"""The store of responses beside the event loop: opened when it is first needed, in a thread of its own."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from caravan.auth import principal
+from caravan.errors import ServerError
+from caravan.api.responses.database import is_full, is_locked
+from caravan.api.responses.place import PlaceError, told
+from caravan.api.responses.store import Limits, ResponseStore
+from caravan.api.responses.unfinished import Unfinished
+from caravan.runtime.sharing.fair_thread import FairThread
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+# How long a lock of another program is waited for, a store that does not answer, and between two tries.
+_LOCKED_SECONDS = 5.0
+_SILENT_SECONDS = 60.0
+_RETRY_SECONDS = 0.1
+# A store that fails is in the log so often.
+_QUIET_SECONDS = 10.0
+
+
+class StorageError(ServerError):
+    """The store cannot be read or written; the log says why."""
+
+    code = "storage_failed"
+
+
+class StorageBusyError(StorageError):
+    """The store cannot be used now, and may be soon: locked, on a full disk, or to be mended."""
+
+    status = 503
+    code = "storage_unavailable"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=5)
+
+
+class Archive:
+    """Runs what is to be done with the store. Without a path, responses are kept in memory.
+
+    Each key has a share of the thread's time. Nobody waits in its line for a lock of another program: what
+    finds the store locked comes again a little later, for some seconds.
+    """
+
+    def __init__(self, path: Path | None, limits: Limits) -> None:
+        self._path = path
+        self._limits = limits
+        self._thread = FairThread("responses")
+        self._store: ResponseStore | None = None
+        # Of a file that is gone, until there is another.
+        self._unfinished: list[Unfinished] = []
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._told_at = -_QUIET_SECONDS
+
+    async def open(self) -> None:
+        """Open the store before it is needed; raises PlaceError where that cannot be done.
+
+        What may pass, such as another program's lock or a full disk, is left to those who need the store.
+        """
+        try:
+            await asyncio.wrap_future(self._thread.submit(self._opened))
+        except sqlite3.Error as error:
+            if not is_locked(error) and not is_full(error):
+                raise PlaceError(f"{self._path}: {told(error)}") from error
+        except OSError as error:
+            raise PlaceError(f"{self._path}: {told(error)}") from error
+
+    async def do(self, work: Callable[[ResponseStore], T], owner: str | None = None) -> T:
+        """The result of `work`, which is done even where nobody waits for it any more.
+
+        Raises what it raises, and StorageError in the place of the database's own errors. `owner` is the
+        caller unless it is somebody else.
+        """
+        owner = principal.current().id if owner is None else owner
+        task = asyncio.create_task(self._insist(work, owner))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        # Whoever asked may be gone when it fails.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            return await asyncio.wait_for(asyncio.shield(task), _SILENT_SECONDS)
+        except TimeoutError:
+            raise StorageError("The store of responses does not answer.") from None
+
+    async def aclose(self) -> None:
+        """Close the store, if it was ever opened, after what is to be done with it."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=_SILENT_SECONDS)
+        await asyncio.wrap_future(self._thread.submit(self._close))
+        self._thread.close(wait=True)
+
+    async def _insist(self, work: Callable[[ResponseStore], T], owner: str) -> T:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _LOCKED_SECONDS
+        while True:
+            try:
+                return await asyncio.wrap_future(self._thread.submit(partial(self._done, work), owner))
+            except (sqlite3.Error, OSError) as error:
+                is_passing = isinstance(error, sqlite3.Error) and is_locked(error)
+                if not is_passing or loop.time() > deadline:
+                    raise self._told(error) from error
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    def _done(self, work: Callable[[ResponseStore], T]) -> T:
+        return work(self._opened())
+
+    def _opened(self) -> ResponseStore:
+        """The store of the file that has the name now: a file that was deleted or replaced takes no more."""
+        if self._store is not None and (fate := self._store.fate()) is not None:
+            what = "a new one is begun" if fate == "deleted" else "the one that is there now is used"
+            log.warning("%s was %s while it was in use: %s", self._path, fate, what)
+            store, self._store = self._store, None
+            self._unfinished += store.leave()
+        if self._store is None:
+            self._store = ResponseStore(self._path, self._limits)
+        if self._unfinished:
+            self._store.take_over(self._unfinished)
+            self._unfinished = []
+        return self._store
+
+    def _told(self, error: sqlite3.Error | OSError) -> StorageError:
+        """What the client is told, and the log from time to time."""
+        now = asyncio.get_running_loop().time()
+        is_new = now - self._told_at >= _QUIET_SECONDS
+        self._told_at = now if is_new else self._told_at
+        level = logging.ERROR if is_new else logging.DEBUG
+        log.log(level, "the store of responses fails: %s", self._path or "in memory", exc_info=error)
+        advice = "with 'store' false this one would be answered"
+        if isinstance(error, sqlite3.Error) and is_locked(error):
+            return StorageBusyError(f"The store of responses is locked by another program; {advice}.")
+        if isinstance(error, sqlite3.Error) and is_full(error):
+            return StorageBusyError(f"The server has no room to store responses; {advice}.")
+        return StorageBusyError(f"The server cannot store responses; {advice}.")
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None

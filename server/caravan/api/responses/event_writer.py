@@ -1,0 +1,198 @@
+"""The text of a model into the events of a response; the response itself is what they add up to."""
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from caravan_schemas.common import FinishReason
+from caravan_schemas.debug import Debug
+from caravan_schemas.responses import FaultCode, IncompleteDetails, Response, ResponseFault, ResponseUsage
+from caravan_schemas.responses_events import ErrorEvent, Event, EventKind, ResponseEvent
+from caravan_schemas.responses_items import ItemStatus
+from caravan_schemas.responses_output import OutputItem
+from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta
+from caravan.chat.parsing.events import Event as TextEvent
+from caravan.engine.outputs import TokenLogprob
+from caravan.errors import CaravanError, InvalidRequestError
+from caravan.api.structured.checker import Said
+from caravan.api.output.logprobs import LogprobWriter
+from caravan.api.output.output_format import Reading
+from caravan.api.output.parsed_choice import Call, ReplyReader
+from caravan.api.responses.output_items import OpenCall, OpenItem, OpenMessage, OpenReasoning
+from caravan.api.responses.initial import new_id
+
+
+class ResponseWriter:
+    """Follows one answer. `response` is how it stands; its output is there once it has ended.
+
+    White space alone, as models put between calls, is no message. Log probabilities are those of messages'
+    text; what is known of a token goes with the first text that comes of it or after it. `begin` comes first;
+    `start` before `read`, `write` and `end`.
+    """
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+        self._reading: Reading | None = None
+        self._reader: ReplyReader | None = None
+        self._writer: LogprobWriter | None = None
+        self._numbers = itertools.count()
+        self._items: list[OutputItem] = []
+        self._open: OpenItem | None = None
+        self._blank = ""
+        self._logprobs: list[TokenLogprob] = []
+        self._texts: list[str] = []
+        self._num_judged = 0
+
+    @property
+    def said(self) -> Said:
+        """All that was read, once that is all."""
+        return Said("".join(self._texts)) if self._reader is None else self._reader.said
+
+    def begin(self) -> Iterator[Event]:
+        """The response is there."""
+        yield self._event("response.created")
+        if self.response.background:
+            yield self._event("response.queued")
+
+    def start(self, reading: Reading | None, logprobs: LogprobWriter | None = None) -> Iterator[Event]:
+        """The prompt is about to be run; the text will be read so, and have log probabilities or not."""
+        self._reading, self._writer = reading, logprobs
+        self._reader = None if reading is None else ReplyReader(reading)
+        self._change(status="in_progress")
+        yield self._event("response.in_progress")
+
+    def read(self, text: str, logprobs: Sequence[TokenLogprob]) -> list[TextEvent]:
+        """What a piece of text says, with what is known of its tokens; to be written."""
+        if self._writer is not None:
+            self._logprobs.extend(logprobs)
+        if self._reader is not None:
+            return self._reader.feed(text)
+        self._texts.append(text)
+        return [Delta(Channel.CONTENT, text)]
+
+    def read_rest(self) -> list[TextEvent]:
+        """What was held back of the text, until it is known to have ended; to be written."""
+        return [] if self._reader is None else self._reader.finish()
+
+    def ended_calls(self) -> Sequence[Call]:
+        """The calls that are known to be complete since the last time."""
+        if self._reader is None:
+            return ()
+        ended = self._reader.calls[self._num_judged : self._reader.num_ended]
+        self._num_judged = self._reader.num_ended
+        return ended
+
+    def write(self, events: Iterable[TextEvent]) -> Iterator[Event]:
+        """What has been read."""
+        for event in events:
+            yield from self._written(event)
+
+    def end(self, reason: FinishReason, usage: ResponseUsage, debug: Debug | None = None) -> Iterator[Event]:
+        """The outcome, after the rest of the text. There is one message at least, if an empty one."""
+        if self._open is None and not self._items:
+            yield from self._text(self._blank)
+        is_complete = reason == "stop"
+        if self._open is not None:
+            yield from self._open.end("completed" if is_complete else "incomplete")
+        self._close("completed" if is_complete else "incomplete")
+        self._change(status="completed" if is_complete else "incomplete", usage=usage, output=self._items)
+        if debug is not None:
+            self._change(debug=debug)
+        if is_complete:
+            self._change(completed_at=int(time.time()))
+            yield self._event("response.completed")
+        else:
+            self._change(incomplete_details=IncompleteDetails(reason="max_output_tokens"))
+            yield self._event("response.incomplete")
+
+    def fail(self, error: CaravanError) -> Iterator[Event]:
+        """The outcome of a fault."""
+        self._close("incomplete")
+        code: FaultCode = "invalid_prompt" if isinstance(error, InvalidRequestError) else "server_error"
+        fault = ResponseFault(code=code, message=error.message)
+        self._change(status="failed", error=fault, output=self._items)
+        yield self._event("response.failed")
+
+    def cancel(self) -> Iterator[Event]:
+        """The outcome of a change of mind. OpenAI has no event for it."""
+        self._close("incomplete")
+        self._change(status="cancelled", output=self._items)
+        yield ErrorEvent(
+            type="error",
+            sequence_number=next(self._numbers),
+            code="response_cancelled",
+            message="The response was cancelled.",
+            param=None,
+        )
+
+    def _written(self, event: TextEvent) -> Iterator[Event]:
+        if isinstance(event, CallStart):
+            yield from self._call(event)
+        elif isinstance(event, CallArguments):
+            assert isinstance(self._open, OpenCall)
+            yield self._open.grow(event.text)
+        elif event.channel is Channel.REASONING:
+            yield from self._thought(event.text)
+        elif isinstance(self._open, OpenMessage) or (self._blank + event.text).strip():
+            yield from self._text(self._blank + event.text)
+        else:
+            self._blank += event.text
+
+    def _text(self, text: str) -> Iterator[Event]:
+        if not isinstance(self._open, OpenMessage):
+            message = OpenMessage(self._next_index, self._number)
+            yield from self._opened(message)
+        assert isinstance(self._open, OpenMessage)
+        self._blank = ""
+        if text:
+            logprobs, self._logprobs = self._logprobs, []
+            yield self._open.grow(text, self._writer.chat(logprobs).content if self._writer else ())
+
+    def _thought(self, text: str) -> Iterator[Event]:
+        self._drop()
+        if not isinstance(self._open, OpenReasoning):
+            yield from self._opened(OpenReasoning(self._next_index, self._number))
+        assert isinstance(self._open, OpenReasoning)
+        yield self._open.grow(text)
+
+    def _call(self, event: CallStart) -> Iterator[Event]:
+        self._drop()
+        yield from self._opened(
+            OpenCall(
+                self._next_index,
+                self._number,
+                event.id or new_id("call"),
+                event.name,
+                is_custom=self._reading is not None and event.name in self._reading.custom_names,
+            )
+        )
+
+    def _opened(self, item: OpenItem) -> Iterator[Event]:
+        if self._open is not None:
+            yield from self._open.end("completed")
+        self._close("completed")
+        self._open = item
+        yield from item.begin()
+
+    def _close(self, status: ItemStatus) -> None:
+        if self._open is not None:
+            self._items.append(self._open.item(status))
+        self._open = None
+
+    def _drop(self) -> None:
+        """Forget what belongs to no message."""
+        self._blank = ""
+        self._logprobs.clear()
+
+    @property
+    def _next_index(self) -> int:
+        return len(self._items) + (self._open is not None)
+
+    def _number(self) -> int:
+        return next(self._numbers)
+
+    def _change(self, **fields: object) -> None:
+        self.response = self.response.model_copy(update=fields)
+
+    def _event(self, kind: EventKind) -> Event:
+        return ResponseEvent(type=kind, sequence_number=self._number(), response=self.response)

@@ -1,0 +1,71 @@
+"""What a response answers: the items of the responses before it, and its request's own."""
+
+from collections.abc import Sequence
+
+from caravan_schemas.responses import ResponseRequest
+from caravan_schemas.responses_items import Input, InputMessage, Item, ItemReference
+from caravan.errors import InvalidRequestError
+from caravan.api.responses.async_store import Archive
+from caravan.api.responses.input_items import HISTORY, Placed
+from caravan.api.responses.items import read_rows
+from caravan.api.responses.store import LongHistoryError, MissingResponseError, Row
+from caravan.runtime.threads import in_busy_thread
+
+_TOO_LONG = "conversation_too_long"
+
+
+async def earlier_rows(archive: Archive, owner: str, previous: str | None) -> list[Row]:
+    """The items of the responses before, as they are stored; raises InvalidRequestError."""
+    if previous is None:
+        return []
+    try:
+        status = (await archive.do(lambda store: store.get(owner, previous)))["status"]
+        rows = await archive.do(lambda store: store.history(owner, previous))
+    except MissingResponseError as error:
+        raise InvalidRequestError(
+            f"Previous response with id '{error}' not found.",
+            param=HISTORY,
+            code="previous_response_not_found",
+        ) from error
+    except LongHistoryError as error:
+        message = f"'{HISTORY}' names the end of a conversation with {error}."
+        raise InvalidRequestError(message, param=HISTORY, code=_TOO_LONG) from error
+    if status in ("queued", "in_progress"):
+        raise InvalidRequestError(
+            f"'{HISTORY}' names a response that is still being made.", param=HISTORY, code="invalid_value"
+        )
+    return rows
+
+
+async def own_items(archive: Archive, owner: str, given: Input) -> list[Item]:
+    """The items of a request, references resolved; raises InvalidRequestError."""
+    if isinstance(given, str):
+        return [InputMessage(type="message", role="user", content=given)]
+    references = {index: item for index, item in enumerate(given) if isinstance(item, ItemReference)}
+    if not references:
+        return given
+    rows = await _referenced(archive, owner, [item.id for item in references.values()])
+    for (index, item), row in zip(references.items(), rows, strict=True):
+        if row is None:
+            raise InvalidRequestError(
+                f"Item with id '{item.id}' not found.", param=f"input[{index}].id", code="item_not_found"
+            )
+    found = await in_busy_thread(read_rows, [row for row in rows if row is not None])
+    resolved = dict(zip(references, found, strict=True))
+    return [resolved.get(index, item) for index, item in enumerate(given)]
+
+
+def placed(history: Sequence[Row], request: ResponseRequest, own: Sequence[Item]) -> list[Placed]:
+    """All of them in order, each with the place that errors name."""
+    earlier = [Placed(HISTORY, item) for item in read_rows(history)]
+    if isinstance(request.input, str):
+        return earlier + [Placed("input", item) for item in own]
+    return earlier + [Placed(f"input[{index}]", item) for index, item in enumerate(own)]
+
+
+async def _referenced(archive: Archive, owner: str, item_ids: Sequence[str]) -> list[Row | None]:
+    try:
+        return await archive.do(lambda store: store.items(owner, item_ids))
+    except LongHistoryError as error:
+        message = f"'input' refers to {error}."
+        raise InvalidRequestError(message, param="input", code=_TOO_LONG) from error

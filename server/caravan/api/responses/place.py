@@ -1,0 +1,126 @@
+"""The files of a store of responses: whether there can be one, and whether an open one still has its own."""
+
+import os
+import sqlite3
+import stat
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from caravan.api.responses.database import VERSION
+
+Fate = Literal["deleted", "replaced"]
+
+# Another server may be writing at this moment, of which reading without a lock sees halves.
+_NUM_LOOKS = 3
+_LOOK_SECONDS = 0.1
+
+
+class PlaceError(Exception):
+    """Responses cannot be kept there; the message is one line that begins with the path."""
+
+
+def check(path: Path) -> None:
+    """Raise PlaceError where no store can be opened or made, as far as that is told by looking alone."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        _check_folder(path, next(folder for folder in path.absolute().parents if folder.exists()))
+        return
+    except (OSError, ValueError) as error:
+        raise PlaceError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise PlaceError(f"{path}: this is a folder, and responses are kept in a file")
+    if not stat.S_ISREG(status.st_mode):
+        raise PlaceError(f"{path}: this is no regular file")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise PlaceError(f"{path}: this server may not read and write it")
+    # SQLite makes files of its own beside it.
+    _check_folder(path, path.absolute().parent)
+    _check_content(path)
+
+
+def _check_folder(path: Path, folder: Path) -> None:
+    if not folder.is_dir():
+        raise PlaceError(f"{path}: {folder} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PlaceError(f"{path}: this server may not write into {folder}")
+
+
+def _check_content(path: Path) -> None:
+    for look in range(_NUM_LOOKS):
+        try:
+            _look_into(path)
+        except sqlite3.DatabaseError as error:
+            if look + 1 == _NUM_LOOKS:
+                raise PlaceError(f"{path}: {told(error)}") from error
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return
+
+
+def _look_into(path: Path) -> None:
+    """Read without locks, and without making the files that SQLite has beside an open one."""
+    address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    with closing(sqlite3.connect(address, uri=True)) as db:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in range(VERSION + 1):
+            raise sqlite3.DatabaseError(f"the file has version {version}, not {VERSION}")
+        if version:
+            db.execute("SELECT count(*) FROM responses WHERE is_running").fetchone()
+
+
+def told(error: sqlite3.Error | OSError) -> str:
+    """Why a store cannot be opened, in words for the operator."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+        return "this is no file of responses, or it is damaged"
+    return str(error)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """By what the file of an open store, and SQLite's log of changes beside it, are known again.
+
+    As long as the store is open, no other files get the same marks.
+    """
+
+    path: Path
+    file: tuple[int, int] | None
+    log: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, path: Path) -> "Marks":
+        """Those of the files at the moment."""
+        return cls(path, _mark(path), _mark(_log(path)))
+
+    def fate(self) -> Fate | None:
+        """What has become of the file; None where it is there, or nobody can tell."""
+        try:
+            now = _mark(self.path)
+        except OSError:
+            return None
+        if now == self.file:
+            return None
+        return "deleted" if now is None else "replaced"
+
+    def remove_log(self) -> None:
+        """Remove the log of a file that is gone: SQLite would apply it to the one that is there now."""
+        if self.log is not None and _mark(_log(self.path)) == self.log:
+            for suffix in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
+
+def _log(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,251 @@
+"""One response being made: read, answered by a model that is held meanwhile, and kept."""
+
+import logging
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+
+from caravan_schemas.responses import Response, ResponseRequest
+from caravan_schemas.responses_events import Event
+from caravan_schemas.responses_items import Item
+from caravan.observability import request_metrics
+from caravan.engine.outputs import TokenOutput
+from caravan.errors import CaravanError, InvalidRequestError, failed_writing
+from caravan.models import Lease, ModelRegistry, Status
+from caravan.api.output.answer import judge, judge_call, wire_reason
+from caravan.api.chat import ChatService, PreparedChat
+from caravan.api.structured.compiler import UNENFORCED
+from caravan.api.output.logprobs import LogprobWriter
+from caravan.api.responses import unsupported
+from caravan.api.responses.async_store import Archive, StorageBusyError
+from caravan.api.responses.input_items import conversation
+from caravan.api.responses.inputs import earlier_rows, own_items, placed
+from caravan.api.responses.items import row_of_input, row_of_output
+from caravan.api.responses.outcomes import Outcome, Outcomes
+from caravan.api.responses.initial import Held, new_id, snapshot, usage
+from caravan.api.responses.store import Row
+from caravan.api.responses.to_chat import Translation, translate
+from caravan.api.responses.event_writer import ResponseWriter
+from caravan.api.output.encoding import to_event
+from caravan.runtime.sharing.shared_limit import Place
+from caravan.runtime.threads import in_busy_thread, in_thread, to_the_end
+
+log = logging.getLogger(__name__)
+
+# Items that are read in a few milliseconds.
+_FEW = 256
+
+
+class ResponseRun:
+    """`read`, `prepare` or `enqueue`, `open` if need be, `keep`, `events`; `aclose` must follow in any case.
+
+    `place` is what it has of the limit of its kind, which it gives up in the end.
+    `response` is how it stands. `log` has the events of a background run that are streamed. `error` is what
+    failed after the beginning.
+    """
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        chat: ChatService,
+        archive: Archive,
+        outcomes: Outcomes,
+        request: ResponseRequest,
+        owner: str,
+    ) -> None:
+        self.id = new_id("resp")
+        self.request = request
+        self.owner = owner
+        self.log: list[bytes] = []
+        self.error: CaravanError | None = None
+        self.place: Place | None = None
+        self._registry = registry
+        self._chat = chat
+        self._archive = archive
+        self._outcomes = outcomes
+        self._is_stored = request.store is not False
+        self._input: list[Row] = []
+        self._translation: Translation | None = None
+        self._lease: Lease | None = None
+        self._prepared: PreparedChat | None = None
+        self._writer: ResponseWriter | None = None
+        self._last: TokenOutput | None = None
+        self._is_kept = False
+        self._has_ended = False
+
+    @property
+    def response(self) -> Response:
+        """How the response stands."""
+        return self._following.response
+
+    async def read(self) -> None:
+        """What can be refused without the model is refused here."""
+        unsupported.check(self.request)
+        previous = self.request.previous_response_id
+        if previous is not None and self._outcomes.find(self.owner, previous) is not None:
+            raise StorageBusyError(f"The response '{previous}' is not stored yet.")
+        history = await earlier_rows(self._archive, self.owner, previous)
+        own = await own_items(self._archive, self.owner, self.request.input)
+        self._registry.find(self.request.model)
+        request_metrics.current().requested_model = self.request.model
+        run = in_thread if len(history) + len(own) <= _FEW else in_busy_thread
+        self._translation = await run(self._translated, history, own)
+
+    async def prepare(self, *, is_patient: bool = False) -> None:
+        """What else can refuse the request happens here; nothing has reached the engine yet.
+
+        Loads the model if need be, for which the patient wait as long as it takes.
+        """
+        translation = self._read
+        self._lease = await self._registry.acquire(self.request.model, is_patient=is_patient)
+        with translation.rewording():
+            self._prepared = await self._chat.prepare(translation.chat, self._lease.model, self.id)
+        request_metrics.current().rename(UNENFORCED, translation.named)
+        if self._writer is None:
+            params = self._prepared.plan.params
+            self._announce(params.temperature, params.top_p)
+
+    async def enqueue(self) -> None:
+        """Have a response to tell of at once: a model that is not loaded is loaded by `events`."""
+        if self._registry.status(self.request.model) is Status.LOADED:
+            await self.prepare()
+            return
+        translation = self._read
+        with translation.rewording():
+            settled = await self._chat.outlook(translation.chat)
+        self._announce(settled.number("temperature"), settled.number("top_p"))
+
+    async def open(self, seconds: float) -> None:
+        """Start, and wait for the first output or `seconds`; a failure before that is raised here."""
+        with self._read.rewording():
+            await self._ready.generation.open(seconds)
+
+    async def keep(self) -> None:
+        """Store the response as one that is being made, unless the request forbids it."""
+        if self._is_stored:
+            body = _row(self.response)
+            await self._archive.do(lambda store: store.begin(self.owner, body, self._input))
+            self._is_kept = True
+
+    async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
+        """The data of the events of each output, where the request asks for a stream.
+
+        The last come after the response is stored.
+        """
+        writer = self._following
+        yield self._sent(writer.begin())
+        try:
+            async with aclosing(self._told()) as told:
+                async for together in told:
+                    yield together
+            outcome = await self._completion()
+        except CaravanError as error:
+            if isinstance(error, InvalidRequestError):
+                self._read.reword(error)
+            self.error = error
+            outcome = list(writer.fail(error))
+        except Exception as error:
+            log.exception("a response failed")
+            self.error = failed_writing(error)
+            outcome = list(writer.fail(self.error))
+        self._has_ended = True
+        sent = self._sent(outcome)
+        await self._keep_outcome()
+        yield sent
+
+    async def _told(self) -> AsyncGenerator[Sequence[bytes], None]:
+        """What comes between the beginning and the outcome."""
+        if self._prepared is None:
+            await self.prepare(is_patient=True)
+        writer, prepared = self._following, self._ready
+        yield self._sent(writer.start(prepared.reading, self._logprobs()))
+        async for output in prepared.generation:
+            if self.place is not None:
+                self.place.settle()
+            events = writer.read(output.text, output.logprobs)
+            # No client may act on a call that is done, and learn later that it is broken.
+            for call in writer.ended_calls():
+                await judge_call(prepared.verdict, prepared.generation.model.id, call, output)
+            yield self._sent(writer.write(events))
+            if output.finish_reason is not None:
+                self._last = output
+
+    async def _completion(self) -> list[Event]:
+        assert self._last is not None, "a run has an end"
+        prepared, writer = self._ready, self._following
+        rest = writer.read_rest()
+        await judge(prepared.verdict, prepared.generation.model.id, writer.said, self._last)
+        reason, debug = wire_reason(self._last.finish_reason), prepared.plan.debug({0: self._last})
+        return [*writer.write(rest), *writer.end(reason, usage(prepared.generation), debug)]
+
+    async def aclose(self, fault: CaravanError | None = None) -> None:
+        """End the run and let the model go. If it has not ended, it is cancelled, or failed by `fault`."""
+        await to_the_end(self._close(fault))
+
+    async def _close(self, fault: CaravanError | None) -> None:
+        if self._prepared is not None:
+            await self._prepared.generation.aclose()
+        if self._is_kept and not self._has_ended:
+            self._has_ended = True
+            writer = self._following
+            self._sent(writer.cancel() if fault is None else writer.fail(fault))
+            await self._keep_outcome()
+        if self._lease is not None:
+            self._lease.release()
+        if self.place is not None:
+            self.place.leave()
+
+    @property
+    def _following(self) -> ResponseWriter:
+        assert self._writer is not None
+        return self._writer
+
+    @property
+    def _read(self) -> Translation:
+        assert self._translation is not None
+        return self._translation
+
+    @property
+    def _ready(self) -> PreparedChat:
+        assert self._prepared is not None
+        return self._prepared
+
+    def _announce(self, temperature: float, top_p: float) -> None:
+        limit = self._read.chat.max_completion_tokens
+        held = Held(temperature=temperature, top_p=top_p, limit=limit)
+        self._writer = ResponseWriter(snapshot(self.request, self.id, held))
+
+    def _logprobs(self) -> LogprobWriter | None:
+        return LogprobWriter(self._ready.generation.model.vocab) if self._read.chat.logprobs else None
+
+    def _translated(self, history: list[Row], own: list[Item]) -> Translation:
+        if self._is_stored:
+            self._input = [row_of_input(item) for item in own]
+        items = placed(history, self.request, own)
+        return translate(self.request, conversation(self.request.instructions, items))
+
+    def _sent(self, events: Iterable[Event]) -> list[bytes]:
+        """Events as data; they are made, whether or not anybody reads them."""
+        if not self.request.stream:
+            for _ in events:
+                pass
+            return []
+        sent = [to_event(event) for event in events]
+        if self.request.background:
+            self.log += sent
+        return sent
+
+    async def _keep_outcome(self) -> None:
+        if not self._is_kept:
+            return
+        outcome = Outcome(
+            owner=self.owner,
+            response=_row(self.response),
+            items=[row_of_output(item) for item in self.response.output],
+            events=self.log if self.request.stream and self.request.background else None,
+        )
+        # The client gets its answer, whether or not the store takes it now.
+        await self._outcomes.keep(outcome)
+
+
+def _row(response: Response) -> Row:
+    return response.model_dump(mode="json", exclude_unset=True, by_alias=True)

@@ -1,0 +1,293 @@
+"""Stored responses in SQLite: one file, bounded by age and size. Blocking; all calls come from one thread."""
+
+import json
+import logging
+import os
+import sqlite3
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec
+
+from caravan.api.responses.database import is_full, opened, transaction
+from caravan.api.responses.place import Fate, Marks
+from caravan.api.responses.server_lock import Presence
+from caravan.api.responses.disk_reserve import Reserve
+from caravan.api.responses.room import make_room
+from caravan.api.responses.store_clock import StoreClock
+from caravan.api.responses.unfinished import Unfinished, unfinished
+
+P = ParamSpec("P")
+
+Row = dict[str, Any]
+
+log = logging.getLogger(__name__)
+
+MAX_CHAIN = 4096
+# Of a whole conversation. What the model does not see again, such as thoughts, is in no context's count.
+MAX_HISTORY_ITEMS = 32_768
+MAX_HISTORY_BYTES = 16 * 1024 * 1024
+_CHAIN = """
+WITH RECURSIVE chain (id, previous_id, depth) AS (
+    SELECT id, previous_id, 0 FROM responses WHERE id = :id AND owner = :owner
+    UNION ALL
+    SELECT r.id, r.previous_id, depth + 1 FROM responses r JOIN chain ON r.id = chain.previous_id
+    WHERE r.owner = :owner AND depth < :deepest)
+"""
+# No value of a request is a part of these texts.
+_ANCESTORS = f"{_CHAIN} SELECT * FROM chain ORDER BY depth DESC"  # noqa: S608  # nosec B608
+_TOUCH = f"""{_CHAIN}
+UPDATE responses SET used_at = :now WHERE id IN (SELECT id FROM chain)"""  # noqa: S608  # nosec B608
+_HISTORY = f"""{_CHAIN}
+SELECT i.body FROM chain JOIN items i ON i.response_id = chain.id
+ORDER BY chain.depth DESC, i.is_output, i.position"""  # noqa: S608  # nosec B608
+_SIZE = f"""{_CHAIN}
+SELECT count(*) AS items, sum(length(CAST(i.body AS BLOB))) AS bytes
+FROM chain JOIN items i ON i.response_id = chain.id"""  # noqa: S608  # nosec B608
+_FAULT = {"code": "server_error", "message": "The server ended before the response was complete."}
+
+
+class MissingResponseError(Exception):
+    """A response that is not stored, or is somebody else's. The message is its id."""
+
+
+class LongHistoryError(Exception):
+    """A conversation that is too long to go on with; the message says how long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Responses go when nobody has used them for `max_seconds`, or all together need over `max_bytes`."""
+
+    max_seconds: float
+    max_bytes: int
+
+
+class ResponseStore:
+    """Opens or makes the file at `path`; without one, responses end with the process.
+
+    Responses that a dead server was making become failed. Where the file is full, each owner has an equal
+    share of it: the responses that go are of who has the most. Nothing waits for a lock of another program.
+    Raises sqlite3.Error and OSError.
+    """
+
+    def __init__(self, path: Path | None, limits: Limits) -> None:
+        self._limits = limits
+        self._own: set[str] = set()
+        self._reserve: Reserve | None = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # SQLite gives its other files the same permissions.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._reserve = Reserve(path.with_name(f"{path.name}-reserve"))
+        self._presence = Presence(path and path.with_name(f"{path.name}-servers"))
+        try:
+            self._db = self._open(path)
+        except BaseException:
+            self._presence.close()
+            raise
+        self._clock = StoreClock(self._db, limits.max_seconds)
+        self._marks = None if path is None else Marks.of(path)
+        if self._reserve is not None:
+            self._reserve.fill()
+        for row in self._db.execute("SELECT DISTINCT place FROM responses WHERE is_running").fetchall():
+            if row["place"] == self._presence.place or not self._presence.is_alive(row["place"]):
+                self._try(self._bury, row["place"])
+
+    def _open(self, path: Path | None) -> sqlite3.Connection:
+        try:
+            return opened(path)
+        except sqlite3.OperationalError as error:
+            if self._reserve is None or not is_full(error):
+                raise
+            self._reserve.release()
+            return opened(path)
+
+    def begin(self, owner: str, response: Row, items: Sequence[Row]) -> None:
+        """Keep a response that is being made, and what it answers."""
+        with transaction(self._db):
+            oldest = self._clock.note() - self._limits.max_seconds
+            make_room(self._db, oldest=oldest, max_bytes=self._limits.max_bytes)
+            place, previous = self._presence.place, response["previous_response_id"]
+            self._db.execute(
+                "INSERT INTO responses (id, owner, place, previous_id, is_running, used_at, body) "
+                "VALUES (?, ?, ?, ?, 1, ?, ?)",
+                (response["id"], owner, place, previous, self._clock.now(), json.dumps(response)),
+            )
+            self._insert(response["id"], items, is_output=False)
+            self._measure(response["id"])
+        self._own.add(response["id"])
+
+    def end(self, response: Row, items: Sequence[Row], events: Sequence[bytes] | None) -> None:
+        """Keep what became of it, unless it has been deleted meanwhile."""
+        packed = None if events is None else zlib.compress(b"\n".join(events), 1)
+        with transaction(self._db):
+            done = self._db.execute(
+                "UPDATE responses SET is_running = 0, body = ?, events = ? WHERE id = ?",
+                (json.dumps(response), packed, response["id"]),
+            )
+            if done.rowcount:
+                self._insert(response["id"], items, is_output=True)
+                self._measure(response["id"])
+        self._own.discard(response["id"])
+
+    def get(self, owner: str, response_id: str) -> Row:
+        """A response; raises MissingResponseError."""
+        row = self._row(owner, response_id)
+        body: Row = json.loads(row["body"])
+        if row["is_running"] and not self._is_being_made(row):
+            # A file that takes no changes now is mended later.
+            self._try(self._bury, row["place"])
+            body |= {"status": "failed", "error": _FAULT}
+        return body
+
+    def events(self, owner: str, response_id: str) -> list[bytes] | None:
+        """The events of a response that was streamed; None where they are not kept."""
+        packed = self._row(owner, response_id)["events"]
+        return None if packed is None else zlib.decompress(packed).split(b"\n")
+
+    def delete(self, owner: str, response_id: str) -> None:
+        """Forget a response and its items; raises MissingResponseError."""
+        self._row(owner, response_id)
+        try:
+            self._db.execute("DELETE FROM responses WHERE id = ?", (response_id,))
+        except sqlite3.OperationalError as error:
+            if self._reserve is None or not is_full(error):
+                raise
+            self._delete_in_need(self._reserve, response_id)
+        self._own.discard(response_id)
+
+    def input_items(self, owner: str, response_id: str) -> list[Row]:
+        """What a response answers, in order; raises MissingResponseError."""
+        self._row(owner, response_id)
+        rows = self._db.execute(
+            "SELECT body FROM items WHERE response_id = ? AND NOT is_output ORDER BY position", (response_id,)
+        )
+        return [json.loads(row["body"]) for row in rows]
+
+    def items(self, owner: str, item_ids: Sequence[str]) -> list[Row | None]:
+        """Items of any responses of this owner, each as often as it is named; raises LongHistoryError."""
+        texts: dict[str, str | None] = {}
+        num_bytes = 0
+        for item_id in item_ids:
+            if item_id not in texts:
+                row = self._db.execute(
+                    "SELECT i.body FROM items i JOIN responses r ON r.id = i.response_id "
+                    "WHERE i.id = ? AND r.owner = ? LIMIT 1",
+                    (item_id, owner),
+                ).fetchone()
+                texts[item_id] = None if row is None else row["body"]
+            num_bytes += len(texts[item_id] or "")
+            if num_bytes > MAX_HISTORY_BYTES:
+                raise LongHistoryError(f"items of more than {MAX_HISTORY_BYTES} bytes")
+        found = (texts[item_id] for item_id in item_ids)
+        return [None if text is None else json.loads(text) for text in found]
+
+    def history(self, owner: str, response_id: str) -> list[Row]:
+        """All items up to the end of a response, oldest first; they count as used.
+
+        Raises MissingResponseError for the first one that is not there, and LongHistoryError.
+        """
+        names = {"id": response_id, "owner": owner, "deepest": MAX_CHAIN, "now": self._clock.now()}
+        chain = self._db.execute(_ANCESTORS, names).fetchall()
+        if not chain or chain[0]["previous_id"] is not None:
+            raise MissingResponseError(chain[0]["previous_id"] if chain else response_id)
+        size = self._db.execute(_SIZE, names).fetchone()
+        if size["items"] > MAX_HISTORY_ITEMS or (size["bytes"] or 0) > MAX_HISTORY_BYTES:
+            raise LongHistoryError(
+                f"{size['items']} items of {size['bytes']} bytes; at most {MAX_HISTORY_ITEMS} items and "
+                f"{MAX_HISTORY_BYTES} bytes are read"
+            )
+        # What can be read is read, be it that nothing can be written.
+        self._try(self._db.execute, _TOUCH, names)
+        return [json.loads(row["body"]) for row in self._db.execute(_HISTORY, names)]
+
+    def fate(self) -> Fate | None:
+        """What has become of the file since it was opened; None where it is still the one."""
+        return None if self._marks is None else self._marks.fate()
+
+    def leave(self) -> list[Unfinished]:
+        """Close a file that is gone; what is being made goes on in another."""
+        found = unfinished(self._db, self._own)
+        self.close()
+        return found
+
+    def take_over(self, responses: Sequence[Unfinished]) -> None:
+        """Keep responses that are being made, and began in another file."""
+        for each in responses:
+            self._db.execute("DELETE FROM responses WHERE id = ?", (each.response["id"],))
+            self.begin(each.owner, each.response, each.items)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._marks is not None and self._marks.fate() is not None:
+            self._marks.remove_log()
+        self._db.close()
+        self._presence.close()
+
+    def _row(self, owner: str, response_id: str) -> sqlite3.Row:
+        row: sqlite3.Row | None = self._db.execute(
+            "SELECT * FROM responses WHERE id = ? AND owner = ?", (response_id, owner)
+        ).fetchone()
+        if row is None:
+            raise MissingResponseError(response_id)
+        return row
+
+    def _insert(self, response_id: str, items: Sequence[Row], *, is_output: bool) -> None:
+        self._db.executemany(
+            "INSERT INTO items VALUES (?, ?, ?, ?, ?)",
+            [
+                (response_id, is_output, position, item["id"], json.dumps(item))
+                for position, item in enumerate(items)
+            ],
+        )
+
+    def _measure(self, response_id: str) -> None:
+        self._db.execute(
+            "UPDATE responses SET num_bytes = length(body) + coalesce(length(events), 0) "
+            "+ (SELECT coalesce(sum(length(body)), 0) FROM items WHERE response_id = ?1) WHERE id = ?1",
+            (response_id,),
+        )
+
+    def _is_being_made(self, row: sqlite3.Row) -> bool:
+        if row["place"] == self._presence.place:
+            return row["id"] in self._own
+        return self._presence.is_alive(row["place"])
+
+    def _bury(self, place: int) -> None:
+        """Make failed what a server was making when it died."""
+        own = json.dumps(sorted(self._own) if place == self._presence.place else [])
+        self._db.execute(
+            "UPDATE responses SET is_running = 0, "
+            "body = json_set(body, '$.status', 'failed', '$.error', json(?)) "
+            "WHERE place = ? AND is_running AND id NOT IN (SELECT value FROM json_each(?))",
+            (json.dumps(_FAULT), place, own),
+        )
+
+    def _delete_in_need(self, reserve: Reserve, response_id: str) -> None:
+        """Delete where the disk is full: with the space that is kept for that, and little of it at once."""
+        reserve.release()
+        try:
+            self._settle_log()
+            rows = self._db.execute(
+                "SELECT rowid FROM items WHERE response_id = ?", (response_id,)
+            ).fetchall()
+            for row in rows:
+                self._db.execute("DELETE FROM items WHERE rowid = ?", (row["rowid"],))
+                self._settle_log()
+            self._db.execute("DELETE FROM responses WHERE id = ?", (response_id,))
+            self._settle_log()
+        finally:
+            reserve.fill()
+
+    def _settle_log(self) -> None:
+        """Have what is in the log of changes put into its place, and the space of the log given back."""
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _try(self, change: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Change something that need not be changed now."""
+        try:
+            change(*args, **kwargs)
+        except sqlite3.OperationalError as error:
+            log.warning("the store of responses takes no changes: %s", error)

@@ -1,0 +1,163 @@
+"""A request of the Responses API as one for a chat, and errors about the second as errors about the first."""
+
+import contextlib
+import re
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+
+from caravan_schemas.built_in_tools import BuiltInTool
+from caravan_schemas.chat import ChatCompletionRequest
+from caravan_schemas.responses import FlatSchemaFormat, ResponseRequest
+from caravan_schemas.responses_tools import (FlatAllowedTools, FlatChoice, FlatCustom, FlatFunction, FlatGrammar, FlatTool, FlatToolChoice,)
+from caravan_schemas.sampling import AnswerFields
+from caravan_schemas.structured import JsonSchemaFormat, NamedSchema, PeersConstraintFields, ResponseFormat
+from caravan_schemas.tools import (AllowedTools, AllowedToolsChoice, CustomChoice, CustomDefinition, CustomTool, FunctionChoice, FunctionDefinition, FunctionTool, GrammarInput, InputGrammar, Tool, ToolChoice, ToolReference,)
+from caravan.errors import InvalidRequestError
+from caravan.api.responses.input_items import Conversation
+from caravan.api.responses.unsupported import LOGPROBS
+
+# All names of the one limit.
+_LIMITS = ("max_output_tokens", "max_tokens", "max_completion_tokens", "n_predict")
+_SAME = (
+    {*AnswerFields.model_fields, *PeersConstraintFields.model_fields, "model", "parallel_tool_calls"}
+    | {"thinking_budget_tokens", "chat_template_kwargs"}
+) - {"stream", *_LIMITS}
+
+# An apostrophe inside of a word opens nothing.
+_QUOTED = re.compile(r"(?<!\w)'([^']+)'(?!\w)")
+_MESSAGE = re.compile(r"(messages\[\d+\])(\.tool_calls\[\d+\])?(.*)")
+_RENAMED = (
+    (re.compile(r"messages"), "input"),
+    (re.compile(r"reasoning_effort"), "reasoning.effort"),
+    (re.compile(r"response_format\.json_schema"), "text.format"),
+    (re.compile(r"response_format"), "text.format"),
+    (re.compile(r"(tools\[\d+\])\.(?:function|custom)(?:(\.format)\.grammar)?"), r"\1\2"),
+    (re.compile(r"tool_choice\.allowed_tools"), "tool_choice"),
+    (re.compile(r"(tool_choice(?:\.tools\[\d+\])?)\.(?:function|custom)"), r"\1"),
+)
+
+
+@dataclass(frozen=True)
+class Translation:
+    """`chat` asks for the same as the request."""
+
+    chat: ChatCompletionRequest
+    places: Mapping[str, str]
+    limit: str
+
+    @contextlib.contextmanager
+    def rewording(self) -> Generator[None, None, None]:
+        """Have what refuses `chat` in this block speak of the request."""
+        try:
+            yield
+        except InvalidRequestError as error:
+            self.reword(error)
+            raise
+
+    def reword(self, error: InvalidRequestError) -> None:
+        """Have an error about `chat` speak of the request; a second time changes nothing."""
+        error.message = _QUOTED.sub(lambda quoted: f"'{self.named(quoted[1])}'", error.message)
+        error.args = (error.message,)
+        if error.param is not None:
+            error.param = self.named(error.param)
+
+    def named(self, path: str) -> str:
+        """What a field of `chat` is called in the request."""
+        if path in _LIMITS:
+            return self.limit
+        if found := _MESSAGE.fullmatch(path):
+            message, call, rest = found[1], found[2] or "", found[3]
+            place = self.places.get(message + call, "input")
+            flat = {".tool_call_id": ".call_id", ".function.arguments": ".arguments"}.get(rest, rest)
+            return place + flat if place.startswith("input[") else place
+        for pattern, name in _RENAMED:
+            if found := pattern.match(path):
+                path = found.expand(name) + path[found.end() :]
+        return path
+
+
+def translate(request: ResponseRequest, conversation: Conversation) -> Translation:
+    """The chat request; raises InvalidRequestError for limits that differ, or leave no answer."""
+    limit = _limit(request)
+    values = {name: getattr(request, name) for name in _SAME}
+    values["messages"] = conversation.messages
+    values["max_completion_tokens"] = getattr(request, limit)
+    values["tools"] = [_tool(tool) for tool in request.tools or ()] or None
+    values["tool_choice"] = None if request.tool_choice is None else _choice(request.tool_choice)
+    values["response_format"] = _format(request)
+    values["reasoning_effort"] = None if request.reasoning is None else request.reasoning.effort
+    if LOGPROBS in (request.include or ()):
+        values |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+    # Every value has been validated as a part of the request.
+    chat = ChatCompletionRequest.model_construct(**values)
+    return Translation(chat, conversation.places, limit)
+
+
+def _limit(request: ResponseRequest) -> str:
+    """The name under which the request limits the tokens; one of them where it does not.
+
+    Nothing of a prompt is told here, so that no answer is empty.
+    """
+    used = [name for name in _LIMITS if getattr(request, name) is not None]
+    for name in used:
+        if getattr(request, name) == 0:
+            message = f"'{name}' must be at least 1, or -1 for as many as there is room for."
+            raise InvalidRequestError(message, param=name, code="invalid_value")
+    if len({getattr(request, name) for name in used}) > 1:
+        message = f"'{used[0]}' and '{used[1]}' are two names of one parameter and differ."
+        raise InvalidRequestError(message, param=used[1], code="invalid_value")
+    return used[0] if used else _LIMITS[0]
+
+
+def _tool(tool: FlatTool) -> Tool:
+    if isinstance(tool, BuiltInTool):
+        return tool
+    if isinstance(tool, FlatFunction):
+        function = FunctionDefinition(
+            name=tool.name, description=tool.description, parameters=tool.parameters, strict=tool.strict
+        )
+        return FunctionTool(type="function", function=function)
+    return CustomTool(
+        type="custom",
+        custom=CustomDefinition(name=tool.name, description=tool.description, format=_input_format(tool)),
+    )
+
+
+def _input_format(tool: FlatCustom) -> GrammarInput | None:
+    if not isinstance(tool.format, FlatGrammar):
+        return None
+    grammar = InputGrammar(syntax=tool.format.syntax, definition=tool.format.definition)
+    return GrammarInput(type="grammar", grammar=grammar)
+
+
+def _choice(choice: FlatToolChoice) -> ToolChoice:
+    if isinstance(choice, FlatAllowedTools):
+        allowed = AllowedTools(mode=choice.mode, tools=[_allowed(tool) for tool in choice.tools])
+        return AllowedToolsChoice(type="allowed_tools", allowed_tools=allowed)
+    return _named(choice) if isinstance(choice, FlatChoice) else choice
+
+
+def _allowed(choice: FlatChoice | BuiltInTool) -> FunctionChoice | CustomChoice | BuiltInTool:
+    return choice if isinstance(choice, BuiltInTool) else _named(choice)
+
+
+def _named(choice: FlatChoice) -> FunctionChoice | CustomChoice:
+    reference = ToolReference(name=choice.name)
+    if choice.type == "function":
+        return FunctionChoice(type="function", function=reference)
+    return CustomChoice(type="custom", custom=reference)
+
+
+def _format(request: ResponseRequest) -> ResponseFormat | None:
+    asked = None if request.text is None else request.text.format
+    if not isinstance(asked, FlatSchemaFormat):
+        return asked
+    named = NamedSchema.model_validate(
+        {
+            "name": asked.name,
+            "description": asked.description,
+            "schema": asked.schema_,
+            "strict": asked.strict,
+        }
+    )
+    return JsonSchemaFormat(type="json_schema", json_schema=named)

@@ -1,0 +1,46 @@
+"""How the server and its models stand, for administrators. No prompt is in it."""
+
+import os
+import time
+
+from caravan_schemas.ops import ModelStatus, ServerStatus
+from caravan.observability.metrics import resident_bytes
+from caravan.models import ModelOffer, ModelRegistry, may_use
+from caravan.version import version
+
+
+class StatusService:
+    """Serves `GET /status`."""
+
+    def __init__(self, registry: ModelRegistry) -> None:
+        self._registry = registry
+        self._started = time.monotonic()
+
+    def read(self) -> ServerStatus:
+        """The moment's numbers."""
+        return ServerStatus(
+            version=version(),
+            uptime_seconds=round(time.monotonic() - self._started, 1),
+            memory_bytes=resident_bytes(os.getpid()),
+            models=[self._model(offer) for offer in self._registry.offers if may_use(offer)],
+        )
+
+    def _model(self, offer: ModelOffer) -> ModelStatus:
+        status, model = self._registry.status(offer.id).value, self._registry.loaded(offer.id)
+        if model is None:
+            return ModelStatus(id=offer.id, status=status)
+        stats, pid = model.engine.stats(), model.engine.pid
+        return ModelStatus(
+            id=offer.id,
+            status=status,
+            context_size=model.context_size,
+            running=stats.num_running,
+            waiting=stats.num_waiting,
+            cells=stats.num_cells,
+            cells_used=stats.num_cells_used,
+            prompt_tokens=stats.num_prompt_tokens,
+            cached_tokens=stats.num_cached_tokens,
+            generated_tokens=stats.num_completion_tokens,
+            restarts=model.engine.num_restarts,
+            memory_bytes=None if pid is None else resident_bytes(pid),
+        )

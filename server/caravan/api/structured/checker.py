@@ -1,0 +1,111 @@
+"""Finished answers held against what binds them: what they say, and the calls that they make."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from caravan.chat.tool_formats.tool_spec import INPUT
+from caravan.grammars.recognizer import accepts
+from caravan.grammars.json_schema.validator import JsonJudge
+from caravan.grammars.json_schema.patterns import matches
+
+
+class Judge(Protocol):
+    """Says what is wrong with a finished text: None if nothing is, or nobody can say."""
+
+    def fault(self, text: str) -> str | None:
+        """What is wrong, in words that may stand behind a colon."""
+
+
+class ChoiceJudge:
+    """One of some texts."""
+
+    def __init__(self, choices: Sequence[str]) -> None:
+        self._choices = frozenset(choices)
+
+    def fault(self, text: str) -> str | None:
+        """Implements Judge."""
+        return None if text in self._choices else "it is none of the choices"
+
+
+class RegexJudge:
+    """Text that matches an expression as a whole."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+
+    def fault(self, text: str) -> str | None:
+        """Implements Judge."""
+        return "it does not match the regular expression" if matches(self._pattern, text) is False else None
+
+
+class GrammarJudge:
+    """Text of a grammar in Lark."""
+
+    def __init__(self, grammar: str) -> None:
+        self._grammar = grammar
+
+    def fault(self, text: str) -> str | None:
+        """Implements Judge."""
+        return "it is not a text of the grammar" if accepts(self._grammar, text) is False else None
+
+
+class InputJudge:
+    """The input of a custom tool, which is an argument of a schema."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self._judge = JsonJudge(schema)
+
+    def fault(self, text: str) -> str | None:
+        """Implements Judge."""
+        return self._judge.fault_in({INPUT: text})
+
+
+class SaidCall(Protocol):
+    """A call as clients read it: `text` is its arguments as JSON, or the input of a custom tool."""
+
+    @property
+    def name(self) -> str:
+        """The tool."""
+
+    @property
+    def text(self) -> str:
+        """What it is given."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a finished answer says. With `are_whole`, the last of its calls has all of its arguments."""
+
+    content: str | None
+    calls: Sequence[SaidCall] = ()
+    are_whole: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What judges the content of an answer without calls, and calls by the names of their tools.
+
+    With `may_be_cut`, the request itself may end an answer anywhere.
+    """
+
+    content: Judge | None = None
+    calls: Mapping[str, Judge] = field(default_factory=dict)
+    may_be_cut: bool = False
+
+    def fault(self, said: Said) -> str | None:
+        """How a finished answer breaks what binds it, None if it keeps to it or nobody can say."""
+        if said.calls and not said.are_whole:
+            return None if self.may_be_cut else "a call has not come to its end"
+        for call in said.calls:
+            if (fault := self.fault_of_call(call)) is not None:
+                return fault
+        if said.calls or said.content is None or self.content is None:
+            return None
+        return self.content.fault(said.content)
+
+    def fault_of_call(self, call: SaidCall) -> str | None:
+        """How a finished call breaks what binds it."""
+        judge = self.calls.get(call.name)
+        fault = None if judge is None else judge.fault(call.text)
+        return None if fault is None else f"in the call of '{call.name}', {fault}"

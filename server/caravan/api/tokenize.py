@@ -1,0 +1,155 @@
+"""What tokenizers and templates make of texts, shown to clients."""
+
+import asyncio
+import weakref
+from array import array
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from typing import TypeVar, TypeVarTuple
+
+from caravan_schemas.tokenize import (ApplyTemplateRequest, ApplyTemplateResponse, DetokenizeRequest, DetokenizeResponse, TokenizeRequest,)
+from caravan.observability import request_metrics
+from caravan.errors import InvalidRequestError
+from caravan.models.loaded_model import LoadedModel, TextVocab
+from caravan.models import ModelRegistry
+from caravan.api.prompt import tokenize
+from caravan.api.prompt.chat_prompt import rendered
+from caravan.api.output.token_lists import token_answer
+from caravan.api.admission import turn
+from caravan.api.output.encoding import to_json
+from caravan.runtime.sharing.fair_limiter import FairLimiter
+from caravan.runtime.threads import in_thread
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+R = TypeVar("R", DetokenizeRequest, ApplyTemplateRequest)
+
+# For each model: bodies of megabytes take a thread for seconds, and those of chats must not run out.
+_MAX_THREADS = 2
+# For longer texts llama.cpp takes up to 70 bytes a character, so they are read one at a time.
+_LONG = 262_144
+# Answers of fewer bytes go out in one piece.
+_PART_BYTES = 262_144
+# Tokens may stand for hundreds of bytes each.
+_MAX_TEXT_BYTES = 16 * 1024 * 1024
+# Fields that mean nothing to a text.
+_CONVERSATION = ApplyTemplateRequest.model_fields.keys() - {"model"}
+
+
+class TokenService:
+    """Serves `POST /tokenize`, `/detokenize` and `/apply-template`; the answers are JSON."""
+
+    def __init__(self, registry: ModelRegistry) -> None:
+        self._registry = registry
+        self._long = asyncio.Lock()
+        self._threads = weakref.WeakKeyDictionary[LoadedModel, FairLimiter]()
+
+    async def tokenize(self, request: TokenizeRequest) -> AsyncGenerator[bytes, None]:
+        """A text's tokens, or a conversation's, in pieces: a long answer is never there as a whole."""
+        async with self._registry.holding(request.model) as model:
+            request_metrics.current().model = model.id
+            token_ids = await self._token_ids(model, request)
+            pieces = token_answer(request, model.vocab, token_ids, model.context_size)
+            while part := await self._run(model, _next_part, pieces):
+                yield part
+
+    async def _token_ids(self, model: LoadedModel, request: TokenizeRequest) -> "array[int]":
+        if len(request.prompt or request.content or "") <= _LONG:
+            return await self._run(model, _token_ids, model, request)
+        async with self._long:
+            return await self._run(model, _token_ids, model, request)
+
+    async def detokenize(self, request: DetokenizeRequest) -> bytes:
+        """The text of tokens."""
+        return await self._answer(_detokenize, request)
+
+    async def apply_template(self, request: ApplyTemplateRequest) -> bytes:
+        """The prompt of a conversation."""
+        return await self._answer(_apply_template, request)
+
+    async def _answer(self, work: Callable[[LoadedModel, R], bytes], request: R) -> bytes:
+        async with self._registry.holding(request.model) as model:
+            request_metrics.current().model = model.id
+            return await self._run(model, work, model, request)
+
+    async def _run(self, model: LoadedModel, work: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        threads = self._threads.setdefault(model, FairLimiter(_MAX_THREADS))
+        return await in_thread(work, *arguments, limiter=turn(threads))
+
+
+def _next_part(pieces: Iterator[bytes]) -> bytes:
+    """As many pieces as make a write worth its while; nothing at the end."""
+    part = b""
+    for piece in pieces:
+        part += piece
+        if len(part) >= _PART_BYTES:
+            break
+    return part
+
+
+def _token_ids(model: LoadedModel, request: TokenizeRequest) -> "array[int]":
+    param, text = _source(model, request)
+    wants_special = _wants_special(request)
+    if wants_special is None:
+        wants_special = param != "content"
+    parse_special = request.parse_special is not False
+    if wants_special:
+        return tokenize.text_ids(model, text, param=param, parse_special=parse_special)
+    return tokenize.bare_ids(model, text, param=param, parse_special=parse_special)
+
+
+def _source(model: LoadedModel, request: TokenizeRequest) -> tuple[str, str]:
+    """The field that is to be tokenized, and its text."""
+    given = {"prompt": request.prompt, "content": request.content}
+    named = [(name, text) for name, text in given.items() if text is not None]
+    if len(named) + bool(request.messages) != 1:
+        raise _refusal("prompt", "must be given, or else 'content' or 'messages', and only one of them")
+    if named:
+        if unused := request.model_fields_set & _CONVERSATION:
+            raise _refusal(min(unused), "is only allowed with 'messages'")
+        return named[0]
+    if request.parse_special is False:
+        raise _refusal("parse_special", "cannot be false with 'messages': templates write control tokens")
+    return "messages", rendered(request, model)[0]
+
+
+def _wants_special(request: TokenizeRequest) -> bool | None:
+    """Whether special tokens are to be added, in either spelling."""
+    ours, theirs = request.add_special_tokens, request.add_special
+    if ours is not None and theirs is not None and ours != theirs:
+        raise _refusal("add_special", "contradicts 'add_special_tokens'")
+    return theirs if ours is None else ours
+
+
+def _detokenize(model: LoadedModel, request: DetokenizeRequest) -> bytes:
+    tokenize.check_ids(model, request.tokens, param="tokens")
+    text = _text(model.vocab, request.tokens)
+    return to_json(DetokenizeResponse(prompt=text, content=text))
+
+
+def _text(vocab: TextVocab, token_ids: Sequence[int]) -> str:
+    """The text that has these tokens, without the space that some tokenizers put before each text."""
+    data = _bytes(vocab, token_ids)
+    if data.startswith(b" ") and _puts_space(vocab):
+        data = data[1:]
+    return data.decode(errors="replace")
+
+
+def _puts_space(vocab: TextVocab) -> bool:
+    return _bytes(vocab, vocab.tokenize("a", add_special=False, parse_special=False)) == b" a"
+
+
+def _bytes(vocab: TextVocab, token_ids: Sequence[int]) -> bytes:
+    data = bytearray()
+    for token_id in token_ids:
+        data += vocab.raw_bytes(token_id)
+        if len(data) > _MAX_TEXT_BYTES:
+            raise _refusal("tokens", f"must stand for at most {_MAX_TEXT_BYTES} bytes of text")
+    return bytes(data)
+
+
+def _apply_template(model: LoadedModel, request: ApplyTemplateRequest) -> bytes:
+    return to_json(ApplyTemplateResponse(prompt=rendered(request, model)[0]))
+
+
+def _refusal(param: str, complaint: str) -> InvalidRequestError:
+    return InvalidRequestError(f"'{param}' {complaint}.", param=param, code="invalid_value")

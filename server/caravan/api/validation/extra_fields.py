@@ -1,0 +1,161 @@
+"""Fields that a request's schema does not declare: which pass, which are slips, which ask for something.
+
+What is not declared and not known to anybody has no effect, and the client is told. Nothing passes that would
+change the answer's meaning if it were heeded and that this server knows: fields in the table of what it does
+not do, slips of known names, and fields that belong to another route or to another kind of message or tool.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence, Set
+from functools import lru_cache
+
+from caravan_schemas.base import Schema
+from caravan_schemas.built_in_tools import BuiltInTool
+from caravan_schemas.chat import ChatCompletionRequest
+from caravan_schemas.completions import CompletionRequest
+from caravan_schemas.embeddings import EmbeddingRequest
+from caravan_schemas.responses import ResponseRequest
+from caravan_schemas.tokenize import DetokenizeRequest
+from caravan.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
+from caravan.api.validation.near_names import nearest
+from caravan.api.validation.known_fields import names_at
+from caravan.api.validation.neutral_values import Rule
+from caravan.api.validation.unsupported import NEUTRAL_VALUES
+
+# Who sends more than this plays a game of its own.
+MAX_IGNORED = 64
+_LONGEST_PATH = 200
+_INDEX = re.compile(r"\[\d+\]")
+
+_ROUTES: dict[str, type[Schema]] = {
+    "chat completions": ChatCompletionRequest,
+    "text completions": CompletionRequest,
+    "responses": ResponseRequest,
+    "embeddings": EmbeddingRequest,
+}
+# Not those that show what a chat begins with, whatever follows: bodies of chats are theirs, too.
+_APART = {*_ROUTES.values(), DetokenizeRequest}
+_EMPTY: tuple[object, ...] = (None, False, "", [], {})
+_SINGLE = ("n", "n_cmpl", "best_of")
+
+Extra = tuple[str, object]
+
+
+def extras(value: Schema, path: str = "") -> Iterator[Extra]:
+    """Undeclared fields of a request and of all that is in it, with their paths; they are taken out of it."""
+    prefix = f"{path}." if path else ""
+    if isinstance(value, BuiltInTool):
+        return
+    if value.model_extra:
+        for name, extra in value.model_extra.items():
+            yield prefix + name, extra
+        value.model_extra.clear()
+    for name in type(value).model_fields:
+        member = getattr(value, name)
+        if isinstance(member, Schema):
+            yield from extras(member, prefix + name)
+        elif isinstance(member, list) and member and isinstance(member[0], Schema):
+            for index, item in enumerate(member):
+                yield from extras(item, f"{prefix}{name}[{index}]")
+
+
+def extras_at(schema: type[Schema], steps: Sequence[int | str], value: object) -> Iterator[Extra]:
+    """Undeclared fields of one object of a body, which is no request yet."""
+    path = joined(steps)
+    known = _declared(schema, pattern_of(path))
+    # Objects whose names are the client's own have no unknown ones.
+    if isinstance(value, dict) and known:
+        prefix = f"{path}." if path else ""
+        yield from ((prefix + name, extra) for name, extra in value.items() if name not in known)
+
+
+def judge(
+    schema: type[Schema], found: Iterable[Extra], request: Schema | None = None, *, strict: bool
+) -> tuple[str, ...]:
+    """The names, indexes left open, of fields that have no effect; raises InvalidRequestError for others.
+
+    `strict` lets nothing pass that is not in the table of what asks for nothing. Without a `request` there is
+    no telling whether a field says the same as another.
+    """
+    ignored: dict[str, None] = {}
+    for path, value in found:
+        pattern = pattern_of(path)
+        rule = NEUTRAL_VALUES.get(pattern)
+        if rule is not None:
+            if _is_told(path, value, rule, request, strict=strict):
+                ignored[pattern] = None
+            continue
+        if pattern in ignored:
+            continue
+        if strict:
+            raise _unknown(schema, path)
+        if _is_of_others(schema, pattern):
+            if value not in _EMPTY and not (value == 1 and pattern in _SINGLE):
+                raise _unknown(schema, path)
+        else:
+            is_much = len(ignored) == MAX_IGNORED or len(pattern) > _LONGEST_PATH
+            if is_much or _slip(schema, pattern) is not None:
+                raise _unknown(schema, path)
+            ignored[pattern] = None
+    return tuple(ignored)
+
+
+def _is_told(path: str, value: object, rule: Rule, request: Schema | None, *, strict: bool) -> bool:
+    """Whether the client is to know that a field in the table has no effect; raises if that will not do."""
+    if rule(value) or any(getattr(request, name, value) == value for name in rule.same_as):
+        return False
+    if strict or rule.told is None or not rule.told(value):
+        message = f"'{path}' is not supported by this server. {rule.reason}"
+        raise UnsupportedParameterError(message, param=path)
+    return True
+
+
+def _unknown(schema: type[Schema], path: str) -> InvalidRequestError:
+    pattern = pattern_of(path)
+    shown = path if len(path) <= _LONGEST_PATH else path[:_LONGEST_PATH] + "..."
+    routes = [route for route, other in _ROUTES.items() if pattern in other.model_fields]
+    hint = ""
+    if routes:
+        hint = f" It is a field of {' and '.join(routes)}."
+    elif near := _slip(schema, pattern):
+        hint = f" Did you mean '{near}'?"
+    return UnknownParameterError(f"Unknown parameter: '{shown}'.{hint}", param=shown)
+
+
+def _is_of_others(schema: type[Schema], pattern: str) -> bool:
+    """Whether a field means something elsewhere: on another route, or in another object of the same place."""
+    parent, _, name = pattern.rpartition(".")
+    if parent:
+        return name in names_at(schema, parent)
+    return schema in _APART and any(name in other.model_fields for other in _ROUTES.values())
+
+
+def _slip(schema: type[Schema], pattern: str) -> str | None:
+    """The name that is meant, one that is acted on before one that is only known."""
+    parent, _, name = pattern.rpartition(".")
+    return nearest(name, _declared(schema, parent)) or nearest(name, _tabled(parent))
+
+
+@lru_cache
+def _tabled(parent: str) -> frozenset[str]:
+    """Names at a place that are in the table."""
+    paths = (path.rpartition(".") for path in NEUTRAL_VALUES)
+    return frozenset(name for place, _, name in paths if place == parent)
+
+
+def _declared(schema: type[Schema], pattern: str) -> Set[str]:
+    """Fields that an object at a place may have."""
+    return names_at(schema, pattern) if pattern else schema.model_fields.keys()
+
+
+def pattern_of(path: str) -> str:
+    """A path with its indexes left open, such as `messages[].content`."""
+    return _INDEX.sub("[]", path)
+
+
+def joined(steps: Iterable[int | str]) -> str:
+    """The place of a fault as a client writes it."""
+    path = ""
+    for step in steps:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
+    return path

@@ -1,0 +1,142 @@
+"""Fields that llama.cpp, vLLM and others know and this server does not act on, with what passes of each.
+
+Clients of many servers send them all with every request, most at the value that turns them off. Names that
+others have for what this server has under another are here, too: what they ask for must not be lost.
+"""
+
+from caravan.api.validation.neutral_values import (BOOLEAN, EMPTY, FALSE, INTEGER, NULL, OFF, ONE, PLAIN_REASONING, TEXT, TRUE, ZERO, Passing, Rule, one_of,)
+
+_PARTS = "Messages are text."
+_NO_SUCH_SAMPLER = "There is no such sampler; `samplers` names those that there are."
+_SHIFT = "A full context ends the text; nothing is shifted out of it."
+_TEMPLATE = "`chat_template_kwargs` sets the template's variables."
+_OPERATOR = "It is the operator's setting."
+
+
+def _says(names: str) -> str:
+    return f"{names} says it."
+
+
+def _all(names: tuple[str, ...], passing: Passing, reason: str) -> dict[str, Rule]:
+    return {name: Rule(passing, reason) for name in names}
+
+
+def _named(names: tuple[str, ...], passing: Passing, *same_as: str) -> dict[str, Rule]:
+    """Names of what this server has under its own, and may have been given so with the same value."""
+    return {name: Rule(passing, _says(f"`{same_as[0]}`"), same_as) for name in names}
+
+
+_LLAMA_CPP = {
+    "backend_sampling": Rule(BOOLEAN, "Tokens are drawn outside of the graph."),
+    "chat_template": Rule(NULL, "The template is the model's, or the operator's choice."),
+    "grammar_lazy": Rule(FALSE, "`tools` constrain calls from their marker on by themselves."),
+    "grammar_triggers": Rule(EMPTY, "`tools` constrain calls from their marker on by themselves."),
+    "id_slot": Rule(one_of("-1", -1), "There are no slots: sequences share one memory."),
+    "image_data": Rule(EMPTY, _PARTS),
+    "lora": Rule(EMPTY, "Adapters are not loaded."),
+    "n_cache_reuse": Rule(INTEGER, "Prefixes are cached without being told."),
+    "n_discard": Rule(ZERO, _SHIFT),
+    "n_indent": Rule(ZERO, "A grammar can say how lines begin."),
+    "n_keep": Rule(ZERO, _SHIFT),
+    "parse_tool_calls": Rule(TRUE, "Calls of offered tools are always read."),
+    "penalize_nl": Rule(NULL, "llama.cpp has dropped it."),
+    "post_sampling_probs": Rule(FALSE, "Log probabilities are those before truncation."),
+    "preserved_tokens": Rule(EMPTY, "Control tokens are written out where tools or thoughts need them."),
+    "reasoning_budget_tokens": Rule(one_of("-1", -1), _says("`thinking_budget_tokens`")),
+    "reasoning_control": Rule(FALSE, "A thought ends by itself or by its budget.", told=TRUE),
+    "response_fields": Rule(EMPTY, "Answers have OpenAI's fields."),
+    "return_progress": Rule(FALSE, "Comments keep a stream alive until its first token.", told=TRUE),
+    "return_tokens": Rule(FALSE, _says("`return_token_ids`")),
+    "sse_ping_interval": Rule(OFF, _OPERATOR, told=INTEGER),
+    "tfs_z": Rule(ONE, _NO_SUCH_SAMPLER),
+    "timings_per_token": Rule(FALSE, "`/metrics` has times.", told=TRUE),
+    "verbose": Rule(FALSE, "`debug` says what to tell.", told=TRUE),
+}
+
+_VLLM = {
+    "documents": Rule(EMPTY, "Put documents into messages."),
+    "early_stopping": Rule(FALSE, "It belongs to beam search."),
+    "include_reasoning": Rule(TRUE, "`reasoning_effort` and `reasoning_format` say more."),
+    "length_penalty": Rule(ONE, "It belongs to beam search."),
+    "logits_processors": Rule(EMPTY, "Requests bring no code."),
+    "mm_processor_kwargs": Rule(EMPTY, _PARTS),
+    "priority": Rule(ZERO, "The caller's key has a priority."),
+    "prompt_embeds": Rule(NULL, "Prompts are text or token ids."),
+    "return_tokens_as_token_ids": Rule(FALSE, "Tokens are shown as OpenAI shows them."),
+    "skip_special_tokens": Rule(TRUE, "Control tokens are no part of an answer's text."),
+    "spaces_between_special_tokens": Rule(BOOLEAN, "Without special tokens in the text it has no effect."),
+    "stream_options.continuous_usage_stats": Rule(FALSE, "Usage is in the last chunk, when it is exact."),
+    "use_beam_search": Rule(FALSE, "Texts are drawn, by `best_of` the best of several."),
+    "guided_decoding_backend": Rule(TEXT, "There is one, and it is exact."),
+    "guided_whitespace_pattern": Rule(NULL, "White space is the schema's compiler's matter."),
+    "allowed_media_domains": Rule(EMPTY, _PARTS),
+}
+
+# SGLang, TabbyAPI, text-generation-webui, KoboldCpp and the clients that speak to all of them.
+_SAMPLERS = {
+    **_all(("tfs", "encoder_repetition_penalty"), ONE, _NO_SUCH_SAMPLER),
+    **_all(("cfg_scale", "guidance_scale"), ONE, "A prompt has no negative beside it."),
+    "negative_prompt": Rule(EMPTY, "A prompt has no negative beside it."),
+    **_all(
+        ("top_a", "epsilon_cutoff", "eta_cutoff", "smoothing_factor", "skew", "penalty_alpha", "top_g"),
+        ZERO,
+        _NO_SUCH_SAMPLER,
+    ),
+    "no_repeat_ngram_size": Rule(ZERO, "DRY acts against repeated passages: `dry_multiplier`."),
+    "num_beams": Rule(ONE, "Texts are drawn, by `best_of` the best of several."),
+    "do_sample": Rule(TRUE, _says("`temperature` 0")),
+    "dynamic_temperature": Rule(FALSE, _says("`dynatemp_range`")),
+    **_all(("min_temp", "max_temp", "temp_exponent"), ONE, _says("`dynatemp_range`")),
+    "smoothing_curve": Rule(ONE, _NO_SUCH_SAMPLER),
+    "temperature_last": Rule(TRUE, "`samplers` can name `temperature` first."),
+    **_named(("nsigma",), OFF, "top_n_sigma"),
+    **_named(
+        ("penalty_range", "repetition_range", "repetition_penalty_range", "rep_pen_range"),
+        OFF,
+        "repeat_last_n",
+    ),
+    **_named(("rep_pen",), ONE, "repeat_penalty", "repetition_penalty"),
+    "rep_pen_slope": Rule(ONE, _NO_SUCH_SAMPLER),
+    "repetition_decay": Rule(ZERO, "Penalties end with `repeat_last_n`."),
+    "token_healing": Rule(FALSE, "Tokens of the prompt stay as they are."),
+    "add_bos_token": Rule(TRUE, _says("`add_special_tokens`")),
+    "ban_eos_token": Rule(FALSE, _says("`ignore_eos`")),
+    **_all(("banned_strings", "custom_token_bans", "banned_tokens"), EMPTY, _says("`bad_words`")),
+    **_named(("min_length", "min_new_tokens"), ZERO, "min_tokens"),
+    "no_stop_trim": Rule(FALSE, _says("`include_stop_str_in_output`")),
+    **_all(("grammar_string", "ebnf"), EMPTY, _says("`grammar`")),
+    **_all(("regex", "regex_pattern"), EMPTY, _says("`structured_outputs.regex`")),
+    "separate_reasoning": Rule(TRUE, _says("`reasoning_format`")),
+    "stream_reasoning": Rule(TRUE, "Thoughts are streamed as they come."),
+    "return_hidden_states": Rule(FALSE, "Answers are text."),
+    "lora_path": Rule(EMPTY, "Adapters are not loaded."),
+    "custom_logit_processor": Rule(EMPTY, "Requests bring no code."),
+}
+
+# Words for what this server has: passed over, they would be missed.
+_RENAMED = {
+    **_named(
+        ("max_new_tokens", "max_length", "num_predict", "max_tokens_to_sample"),
+        OFF,
+        "max_tokens",
+        "max_completion_tokens",
+        "n_predict",
+    ),
+    **_named(("stop_sequences", "stop_sequence", "stopping_strings"), EMPTY, "stop"),
+    **_named(("random_seed", "sampler_seed"), one_of("-1", -1), "seed"),
+    **_all(("enable_thinking", "thinking", "think"), NULL, _TEMPLATE),
+    "thinking_budget": Rule(NULL, _says("`thinking_budget_tokens`")),
+    "format": Rule(EMPTY, _says("`response_format`")),
+    "system": Rule(EMPTY, "Write a message of the role `system`."),
+    "images": Rule(EMPTY, _PARTS),
+    "template": Rule(EMPTY, "The template is the model's, or the operator's choice."),
+    "raw": Rule(FALSE, "`/v1/completions` continues a text as it is."),
+    "options": Rule(EMPTY, "Decoding parameters stand at the top of the body."),
+    "keep_alive": Rule(NULL, "The operator's settings say how long models stay loaded."),
+    "safe_prompt": Rule(FALSE, "Prompts are as they are sent."),
+    **_all(("models", "transforms", "plugins"), EMPTY, "Nothing is routed to other services."),
+    "reasoning": Rule(PLAIN_REASONING, "`reasoning_effort` and `thinking_budget_tokens` say it."),
+    "response_schema": Rule(EMPTY, _says("`response_format`")),
+}
+
+PEERS = _LLAMA_CPP | _VLLM | _SAMPLERS | _RENAMED

@@ -1,0 +1,118 @@
+"""Fields that OpenAI or its peers know and this server does not act on.
+
+Each has the values that pass, because they ask for nothing or for what has no effect by its own definition,
+and the reason. With any other value the request is refused by the field's name, so that nobody takes a silent
+default for an answer.
+"""
+
+from caravan.api.validation.neutral_values import (ARRAY, BOOLEAN, CACHE_CONTROL, EMPTY, FALSE, LABELS, NOTES, NULL, OBJECT, PREDICTION, TEXT, Rule, one_of,)
+from caravan.api.validation.peer_fields import PEERS
+
+_ROLES = "Some clients write every message with all fields that any role has."
+_PARTS = "Messages are text."
+_SECRETS = "Only the service that wrote it can read it."
+_CACHED = "A hint for caches and their price. Prefixes are cached without being told."
+_ONLY_TEXT = "Answers are text."
+_TOOLS = "A tool is a function or a custom tool that the caller runs."
+
+_MESSAGE = {
+    "messages[].tool_calls": Rule(EMPTY, _ROLES),
+    "messages[].function_call": Rule(NULL, _ROLES),
+    "messages[].refusal": Rule(NULL, _ROLES),
+    "messages[].reasoning_content": Rule(EMPTY, _ROLES),
+    "messages[].content[].refusal": Rule(NULL, _ROLES),
+    "messages[].audio": Rule(NULL, _PARTS),
+    "messages[].annotations": Rule(ARRAY, "Nothing that the model reads has annotations."),
+    "messages[].provider_specific_fields": Rule(NOTES, "LiteLLM's own notes about an answer, if it has any."),
+    "messages[].content[].image_url": Rule(NULL, _PARTS),
+    "messages[].content[].input_audio": Rule(NULL, _PARTS),
+    "messages[].content[].file": Rule(NULL, _PARTS),
+    **{
+        f"messages[]{place}.{name}": Rule(TEXT, _SECRETS)
+        for place in ("", ".content[]", ".tool_calls[]", ".tool_calls[].function")
+        for name in ("thought_signature", "thoughtSignature")
+    },
+    **{
+        f"messages[]{place}.{name}": Rule(OBJECT, _SECRETS)
+        for place in ("", ".content[]", ".tool_calls[]", ".tool_calls[].function")
+        for name in ("extra_content", "provider_metadata")
+    },
+    "messages[].signature": Rule(TEXT, _SECRETS),
+    "messages[].reasoning_signature": Rule(TEXT, _SECRETS),
+    "messages[].reasoning_opaque": Rule(TEXT, _SECRETS),
+    "messages[].tool_calls[].provider_specific_fields": Rule(OBJECT, _SECRETS),
+    "messages[].tool_calls[].function.provider_specific_fields": Rule(OBJECT, _SECRETS),
+    "messages[].images": Rule(EMPTY, _PARTS),
+    "messages[].prefix": Rule(FALSE, "`continue_final_message` says it."),
+    "messages[].partial": Rule(FALSE, "`continue_final_message` says it."),
+    "messages[].tool_plan": Rule(EMPTY, _ROLES),
+    "messages[].is_error": Rule(FALSE, "What a tool says of its failure is its result's text."),
+}
+
+_OPENAI = {
+    "audio": Rule(NULL, _ONLY_TEXT),
+    "max_tool_calls": Rule(NULL, "`parallel_tool_calls` limits calls to one; there are no built-in tools."),
+    "modalities": Rule(one_of('`["text"]`', ["text"]), _ONLY_TEXT),
+    "moderation": Rule(NULL, "There is no moderation model."),
+    "service_tier": Rule(
+        one_of("`auto`, `default`", "auto", "default"), "There is one tier; answers say `default`."
+    ),
+    "web_search_options": Rule(NULL, "The server asks nobody else."),
+}
+
+_RESPONSES = {
+    "access_programs": Rule(NULL, "It belongs to OpenAI's own service."),
+    "context_management": Rule(EMPTY, "Nothing is left out of a conversation."),
+    "conversation": Rule(NULL, "`previous_response_id` goes on with a conversation."),
+    "image": Rule(NULL, _ONLY_TEXT),
+    "input[].async": Rule(FALSE, _TOOLS),
+    "input[].caller": Rule(one_of('`{"type": "direct"}`', {"type": "direct"}), _TOOLS),
+    "input[].created_by": Rule(NULL, "Items have no author but their role."),
+    "input[].namespace": Rule(NULL, _TOOLS),
+    "stream_options.include_usage": Rule(BOOLEAN, "The last event of a response has its usage."),
+    "tools[].allowed_callers": Rule(one_of('`["direct"]`', ["direct"]), _TOOLS),
+    "tools[].async": Rule(FALSE, _TOOLS),
+    "tools[].defer_loading": Rule(FALSE, _TOOLS),
+    "tools[].output_schema": Rule(NULL, _TOOLS),
+}
+
+# What clients send by habit and what has nothing to act on here.
+NO_EFFECT = {
+    **{
+        f"{place}cache_control": Rule(CACHE_CONTROL, _CACHED)
+        for place in (
+            "",
+            "messages[].",
+            "messages[].content[].",
+            "messages[].tool_calls[].",
+            "messages[].tool_calls[].function.",
+            "tools[].",
+            "tools[].function.",
+            "functions[].",
+            "input[].",
+            "input[].content[].",
+            "input[].output[].",
+        )
+    },
+    **{
+        f"{place}prompt_cache_breakpoint": Rule(OBJECT, _CACHED)
+        for place in ("messages[].content[].", "input[].content[].", "input[].output[].")
+    },
+    "prompt_cache_options": Rule(OBJECT, _CACHED),
+    "metadata": Rule(LABELS, "A label for OpenAI's store of completions; nothing is stored."),
+    "prediction": Rule(PREDICTION, "By definition it changes speed alone; usage counts no accepted tokens."),
+    "prompt_cache_key": Rule(TEXT, "A hint for OpenAI's caches. Prefixes are cached without being told."),
+    "prompt_cache_retention": Rule(
+        one_of("`in_memory`, `in-memory`, `24h`", "in_memory", "in-memory", "24h"),
+        "A hint for OpenAI's caches.",
+    ),
+    "safety_identifier": Rule(TEXT, "A label of the caller's own user."),
+    "store": Rule(BOOLEAN, "Chat completions are not stored."),
+}
+
+NEUTRAL_VALUES: dict[str, Rule] = _MESSAGE | _OPENAI | PEERS | _RESPONSES | NO_EFFECT
+
+# Kinds of content parts that OpenAI knows; a part of such a kind is unsupported, of any other a mistake.
+PART_TYPES = frozenset(
+    {"image_url", "input_audio", "file", "refusal", "input_image", "video_url", "audio_url"}
+)

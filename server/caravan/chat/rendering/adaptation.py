@@ -1,0 +1,117 @@
+"""A conversation made such that a template of given traits shows all of it."""
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
+
+from caravan.chat.rendering.call_text import CallText
+from caravan.chat.rendering.past_calls import adapt_calls
+from caravan.chat.rendering.traits import Instructions, Joining, Lone, Traits
+from caravan.chat.rendering.turns import INSTRUCTIONS, Conversation, Turn, joined
+
+
+def adapt(conversation: Conversation, traits: Traits, call_text: CallText) -> list[Turn]:
+    """The turns that the template is to be given. Nothing that is said is lost, nor its order changed.
+
+    Each step looks at what precedes a turn and at its like behind it, never at what may follow later: a
+    conversation that goes on keeps its beginning, as far as the template lets it.
+    """
+    tools = conversation.tools
+    head, body = _parted(adapt_calls(conversation.turns, traits, call_text, has_tools=bool(tools)))
+    if tools and traits.tools_variable is None:
+        head.append(Turn(0, "system", call_text.introduce(tools)))
+    head = _joined_head(_renamed(head, traits), traits)
+    body = [_later(turn, traits) for turn in body]
+    if not any(turn.role == "user" for turn in body) and traits.lone is not Lone.AS_IT_IS:
+        head, body = _with_user(head, body, traits)
+    if traits.system is not Instructions.OWN:
+        head, body = [], _in_user(head, body, is_last=traits.system is Instructions.LAST_USER)
+    if traits.starts_with_user and body and body[0].role == "assistant":
+        body.insert(0, Turn(body[0].place, "user", ""))
+    if traits.empty_answer is not None:
+        body = list(_answered(body, traits.empty_answer))
+    return [*head, *_joined_body(body, traits)]
+
+
+def _parted(turns: list[Turn]) -> tuple[list[Turn], list[Turn]]:
+    """The leading instructions, and the rest."""
+    head = list(takewhile(lambda turn: turn.role in INSTRUCTIONS, turns))
+    return head, turns[len(head) :]
+
+
+def _renamed(head: list[Turn], traits: Traits) -> list[Turn]:
+    if traits.developer:
+        return head
+    return [turn._replace(role="system") for turn in head]
+
+
+def _joined_head(head: list[Turn], traits: Traits) -> list[Turn]:
+    is_mixed = len({turn.role for turn in head}) > 1
+    if traits.joins_leading is Joining.ALL or (traits.joins_leading is Joining.MIXED and is_mixed):
+        return list(_joined(head, lambda _one, _other: True))
+    return head
+
+
+def _later(turn: Turn, traits: Traits) -> Turn:
+    """Instructions in the midst of a conversation, where they have to stay."""
+    if turn.role == "developer" and traits.developer:
+        return turn._replace(role="user") if traits.later_developer is Instructions.USER else turn
+    if turn.role in INSTRUCTIONS:
+        return turn._replace(role="user" if traits.later_system is Instructions.USER else "system")
+    return turn
+
+
+def _with_user(head: list[Turn], body: list[Turn], traits: Traits) -> tuple[list[Turn], list[Turn]]:
+    """For templates that show nothing, or fail, where no user speaks."""
+    if traits.lone is Lone.USER and head:
+        return [], [*(turn._replace(role="user") for turn in head), *body]
+    place = body[0].place if body else head[-1].place
+    return head, [Turn(place, "user", ""), *body]
+
+
+def _in_user(head: list[Turn], body: list[Turn], *, is_last: bool) -> list[Turn]:
+    if not head:
+        return body
+    text = functools.reduce(joined, (turn.content for turn in head), None)
+    places = [index for index, turn in enumerate(body) if turn.role == "user"]
+    # Some templates write it there by themselves, but only while no answer follows.
+    place = (places[-1] if places else 0) if is_last else 0
+    if place in places:
+        turn = body[place]._replace(content=joined(text, body[place].content))
+        return [*body[:place], turn, *body[place + 1 :]]
+    return [Turn(head[0].place, "user", text), *body]
+
+
+def _answered(body: list[Turn], empty: str) -> Iterator[Turn]:
+    """For templates that want turns of user and assistant to alternate, whatever tools have said."""
+    last = None
+    for turn in body:
+        if last == "tool" and turn.role == "user":
+            yield Turn(turn.place, "assistant", empty)
+        yield turn
+        last = turn.role
+
+
+def _joined_body(body: list[Turn], traits: Traits) -> Iterator[Turn]:
+    roles = {"user"} if traits.joins_users else set()
+    if traits.joins_assistants:
+        roles.add("assistant")
+    return _joined(body, lambda one, other: one.role == other.role in roles and not one.calls)
+
+
+def _joined(turns: Sequence[Turn], belong: Callable[[Turn, Turn], bool]) -> Iterator[Turn]:
+    """The turns, neighbours that `belong` together made one."""
+    last: Turn | None = None
+    for turn in turns:
+        if last is None:
+            last = turn
+        elif belong(last, turn):
+            content = joined(last.content, turn.content)
+            last = turn._replace(
+                place=last.place, role=last.role, content=content, thought=turn.thought or last.thought
+            )
+        else:
+            yield last
+            last = turn
+    if last is not None:
+        yield last

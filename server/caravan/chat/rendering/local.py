@@ -1,0 +1,38 @@
+"""A template in this process."""
+
+from caravan.chat.rendering.call_text import CallText
+from caravan.chat.rendering.probing import learnt
+from caravan.chat.rendering.traits import Traits
+from caravan.chat.rendering.turns import Conversation
+from caravan.chat.rendering.writer import PromptWriter
+from caravan.chat.template import ChatTemplate
+
+
+class LocalTemplate:
+    """A PromptTemplate for a source that is trusted, or where the process is bounded.
+
+    Raises TemplateSyntaxError.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        bos_token: str = "",
+        eos_token: str = "",
+        call_text: CallText | None = None,
+        traits: Traits | None = None,
+    ) -> None:
+        template = ChatTemplate(source, bos_token=bos_token, eos_token=eos_token)
+        call_text = call_text or CallText()
+        self.source = source
+        self.traits = traits or learnt(template, call_text)
+        self.variables = template.variables
+        self._writer = PromptWriter(template, self.traits, call_text)
+
+    def write(self, conversation: Conversation) -> str:
+        """The prompt; raises InvalidRequestError."""
+        return self._writer.write(conversation)
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,20 @@
+"""What the rest of the server sees of a model's chat template."""
+
+from typing import Protocol
+
+from caravan.chat.rendering.traits import Traits
+from caravan.chat.rendering.turns import Conversation
+
+
+class PromptTemplate(Protocol):
+    """A template that has been tried. `variables` are those that a request may set."""
+
+    source: str
+    variables: frozenset[str]
+    traits: Traits
+
+    def write(self, conversation: Conversation) -> str:
+        """The prompt; raises InvalidRequestError. Any thread may ask."""
+
+    def close(self) -> None:
+        """Give back what it holds."""

@@ -1,0 +1,65 @@
+"""The `caravan` command. Each of its commands is a file of `commands`, imported when called."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from caravan.cli.errors import CommandError, complain
+
+# The commands in the order of the help, and what it says of them.
+COMMANDS = {
+    "serve": "Serve models over HTTP.",
+    "pull": "Bring a model from the Hugging Face hub.",
+    "list": "List the models that are here.",
+    "keys": "Make, list and revoke the keys of a server.",
+    "info": "Show what a model is and the memory it needs.",
+    "chat": "Talk with a model in the terminal.",
+    "doctor": "Look for what is wrong with this machine, and say how to mend it.",
+    "check-config": "Show the effective options, where each comes from, and what is wrong with them.",
+    "healthcheck": "Ask a running server whether it lives.",
+    "version": "Print the version.",
+}
+
+
+class _Commands(TyperGroup):
+    """Lists commands by their names alone, and imports the one that is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401 (typer's own type is private)
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else _load(name), rest
+
+
+def _load(name: str) -> Any:  # noqa: ANN401 (typer's own type is private)
+    module = importlib.import_module(f"caravan.cli.commands.{name.replace('-', '_')}")
+    if hasattr(module, "app"):
+        return typer.main.get_command(module.app)
+    app = typer.Typer(add_completion=False)
+    app.command(name)(module.command)
+    return typer.main.get_command(app)
+
+
+def _caravan() -> Any:  # noqa: ANN401 (typer's own type is private)
+    app = typer.Typer(cls=_Commands, no_args_is_help=True, help="An OpenAI-compatible inference server.")
+    for name, text in COMMANDS.items():
+        app.command(name, help=text)(lambda: None)
+    return typer.main.get_command(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0 when all went well, 1 when it failed, 2 for wrong usage."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] in (["--version"], ["help"]):
+        words = ["version"] if words[0] == "--version" else [*words[1:], "--help"]
+    try:
+        sys.exit(_caravan().main(words or ["--help"], prog_name="caravan", standalone_mode=False) or 0)
+    except CommandError as error:
+        sys.exit(complain(str(error), error.exit_code))
+    except TyperException as error:
+        sys.exit(complain(error.format_message(), error.exit_code))
+    except KeyboardInterrupt:
+        sys.exit(130)

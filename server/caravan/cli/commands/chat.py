@@ -1,0 +1,51 @@
+"""`caravan chat`: a conversation in the terminal."""
+
+import contextlib
+import secrets
+from typing import Annotated
+
+import typer
+
+from caravan.cli.errors import CommandError
+
+
+def command(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A GGUF file or a pulled model's name; with --url, a name the server knows."),
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(envvar="CARAVAN_URL", help="A running server, instead of an own one."),
+    ] = None,
+    api_key: Annotated[
+        str | None, typer.Option(envvar="CARAVAN_API_KEY", help="Key for that server.", show_default=False)
+    ] = None,
+    system: Annotated[str, typer.Option(help="What the model is told beforehand.", show_default=False)] = "",
+) -> None:
+    """Talk with a model in the terminal. /help says what there is besides.
+
+    Enter sends, Alt-Enter begins a new line, Ctrl-C stops an answer, Ctrl-D ends. Input that is no terminal
+    is read line by line.
+    """
+    from caravan.cli.chat.client import ChatClient, ChatError
+    from caravan.cli.chat.conversation import Conversation
+    from caravan.cli.chat.local_server import own_server
+    from caravan.cli.chat.terminal import talk
+    from caravan.cli.options import configuration
+
+    settings = configuration({}).settings
+    key = api_key if url else secrets.token_urlsafe()
+    options = ["--model", model] if model else []
+    serving = contextlib.nullcontext(url) if url else own_server(options, key or "")
+    certificate = None if url else settings.tls_certificate
+    try:
+        with serving as address, ChatClient(address, key, certificate) as client:
+            known = client.models()
+            name = model if url and model else known[0]
+            conversation = Conversation(name)
+            if system:
+                conversation.command(f"/system {system}")
+            talk(client, conversation, settings.data_dir / "chat_history")
+    except ChatError as error:
+        raise CommandError(str(error)) from error

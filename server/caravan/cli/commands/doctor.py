@@ -1,0 +1,30 @@
+"""`caravan doctor`: what is wrong here, and how to mend it."""
+
+from caravan.cli.errors import CommandError
+from caravan.cli.options import with_settings
+from caravan.config.load import Configuration
+
+
+def _doctor(configuration: Configuration) -> None:
+    """Look at processor, memory and the build of llama.cpp, and try a first prompt.
+
+    Takes the options of `caravan serve`. Ends with 1 where something has to be mended.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from caravan.cli.doctor_checks import Verdict, findings
+
+    signs = {Verdict.FINE: "[green]ok[/]  ", Verdict.ADVICE: "[yellow]note[/]", Verdict.FAULT: "[red]bad[/] "}
+    console = Console(highlight=False, soft_wrap=True)
+    num_faults = 0
+    for finding in findings(configuration.settings):
+        console.print(f"{signs[finding.verdict]}  {finding.subject}: {escape(finding.detail)}")
+        if finding.remedy:
+            console.print(f"      {escape(finding.remedy)}")
+        num_faults += finding.verdict is Verdict.FAULT
+    if num_faults:
+        raise CommandError(f"{num_faults} to be mended" if num_faults > 1 else "one thing is to be mended")
+
+
+command = with_settings(_doctor)

@@ -1,0 +1,125 @@
+"""`caravan info`: one model, from its file's header."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from caravan.cli.errors import CommandError
+from caravan.cli.units import shown_bytes
+from caravan.runtime.plain_text import plain_line, plain_text
+
+if TYPE_CHECKING:
+    from caravan.cli.model_facts import ModelFacts
+    from caravan.sizing.sizes import Sizes
+    from caravan.config.settings import Settings
+
+
+def command(
+    model: Annotated[str | None, typer.Argument(help="A GGUF file or a pulled model's name.")] = None,
+    context_size: Annotated[int | None, typer.Option(min=1, help="Context to tell the memory for.")] = None,
+    kv_cells: Annotated[int | None, typer.Option(min=1, help="Cells to tell the memory for.")] = None,
+    template: Annotated[bool, typer.Option("--template", help="Print the chat template instead.")] = False,
+) -> None:
+    """Show what a model is, what it recommends and the memory it needs.
+
+    Without a name: the model that ships with Caravan.
+    """
+    from caravan.cli.options import configuration
+
+    settings = configuration({"model": model, "context_size": context_size, "kv_cells": kv_cells}).settings
+    found = _facts(settings)
+    if template:
+        print(plain_text(found.template) if sys.stdout.isatty() else found.template)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for row in _rows(found):
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+
+
+def _facts(settings: "Settings") -> "ModelFacts":
+    from caravan.cli.model_facts import facts
+    from caravan.llama.gguf_header import HeaderError
+    from caravan.models.model_path import ModelPathError, find_model
+    from caravan.models.resident import RESIDENT_ID, model_path
+
+    path: Path | None = settings.model
+    try:
+        if path is None or str(path) == RESIDENT_ID:
+            return facts(RESIDENT_ID, model_path(), settings)
+        found = find_model(path, settings.data_dir)
+        return facts(found.name, found.path, settings)
+    except (HeaderError, ModelPathError, OSError) as error:
+        raise CommandError(str(error)) from error
+
+
+def _rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
+    """What is known, by its label. A file's own words are shown as plain lines."""
+    for label, text in _raw_rows(model):
+        yield label, plain_line(text)
+
+
+def _raw_rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
+    header = model.header
+    yield "model", model.name
+    yield "file", str(header.path)
+    for label, key in (
+        ("title", "general.name"),
+        ("license", "general.license"),
+        ("parameters", "general.size_label"),
+    ):
+        if text := header.text(key):
+            yield label, text
+    yield "architecture", header.architecture
+    yield "stored as", model.quantization
+    yield (
+        "trained on",
+        f"{header.training_context} tokens of context" if header.training_context else "unknown",
+    )
+    yield "vocabulary", f"{header.vocab_size} tokens"
+    size = f"{len(model.template)} characters (--template prints it)"
+    yield "chat template", size if model.template else "none; chats use ChatML"
+    yield from _template_rows(model)
+    pairs = ", ".join(f"{name} {value}" for name, value in model.sampling.items())
+    yield "recommends", pairs or "nothing"
+    yield from _size_rows(model.sizes)
+
+
+def _template_rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
+    """What the template supports, which is found by trying it."""
+    from caravan.chat.template_source import TemplateSyntaxError
+
+    try:
+        yield from model.tried_templates().lines()
+    except (TemplateSyntaxError, OSError) as error:
+        yield "", str(error)
+
+
+def _size_rows(sizes: "Sizes") -> Iterator[tuple[str, str]]:
+    """What the model would be served with here, and the memory that this takes."""
+    config, memory = sizes.config, sizes.memory
+    if memory.cells:
+        yield "at once", f"{config.max_running} sequences ({sizes.reason}), {config.max_sequences} in memory"
+    if sizes.placement.taken:
+        placement = sizes.placement
+        on_gpus = f"{placement.num_layers} of {placement.num_all} layers, {shown_bytes(placement.num_bytes)}"
+        yield "on GPUs", on_gpus
+    yield "memory", f"up to {shown_bytes(memory.total)} for {config.context_size} tokens of context:"
+    yield "", f"{shown_bytes(memory.weights)} weights"
+    if memory.cells:
+        yield "", f"{shown_bytes(memory.cells)} cache: {config.num_cells} tokens in memory"
+    if memory.parked:
+        yield "", f"{shown_bytes(memory.parked)} in time, for {config.num_parked_tokens} tokens of idle texts"
+    yield "", f"{shown_bytes(memory.compute)} to compute with"
+    if memory.vectors:
+        yield "", f"{shown_bytes(memory.vectors)} more once embeddings are asked for"
+    for shortage in sizes.shortages:
+        yield "less", shortage

@@ -1,0 +1,111 @@
+"""`caravan keys`: who may use a server, and how much."""
+
+import contextlib
+from collections.abc import Generator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from caravan.auth import keys_file as keys
+from caravan.auth.keys_file import Key, KeyFileError
+from caravan.cli.errors import CommandError
+from caravan.cli.options import configuration
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Make, list and revoke the keys of a server."
+)
+
+File = Annotated[
+    str | None, typer.Option("--keys-file", metavar="PATH", help="Default: keys.json in the data directory.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Default: no limit.")]
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="What logs and limits call it.")],
+    admin: Annotated[bool, typer.Option("--admin", help="May load and unload models.")] = False,
+    requests_per_minute: Limit = None,
+    tokens_per_minute: Limit = None,
+    concurrent_requests: Limit = None,
+    models: Annotated[str | None, typer.Option(metavar="A,B", help="Default: all models.")] = None,
+    priority: Annotated[int, typer.Option(help="Higher ones have their turns first: 8 of 9.")] = 0,
+    weight: Annotated[float, typer.Option(help="Share of what keys use together.")] = 1.0,
+    cache_group: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Keys of one group share prefixes in memory.")
+    ] = None,
+    keys_file: File = None,
+) -> None:
+    """Make a key and print it, for the only time; a running server knows it at once."""
+    path = _path(keys_file)
+    with _told():
+        token = keys.add(
+            path,
+            name=name,
+            role="admin" if admin else "user",
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+            concurrent_requests=concurrent_requests,
+            models=None if models is None else [model.strip() for model in models.split(",")],
+            priority=priority,
+            weight=weight,
+            cache_group=cache_group,
+        )
+    print(token)
+    typer.echo(f"'{name}' is in {path}; the key itself is kept nowhere.", err=True)
+
+
+@app.command(name="list")
+def list_keys(keys_file: File = None) -> None:
+    """Show the keys and their limits."""
+    from rich.console import Console
+    from rich.table import Table
+
+    path = _path(keys_file)
+    with _told():
+        known = keys.read(path)
+    if not known:
+        whom = "nobody" if keys.have_been(path) else "everybody on this machine"
+        typer.echo(f"There are no keys in {path}: {whom} may use the server.", err=True)
+        return
+    table = Table("name", "role", "made", "limits", box=None, header_style="bold")
+    for key in known:
+        table.add_row(key.name, key.role, key.created[:10], _limits(key))
+    Console().print(table)
+
+
+@app.command()
+def revoke(name: str, keys_file: File = None) -> None:
+    """Remove a key; a running server takes no more requests with it."""
+    with _told():
+        num_left = keys.revoke(_path(keys_file), name)
+    rest = "" if num_left else " It was the last: nobody may come in until there is another."
+    typer.echo(f"'{name}' is revoked.{rest}", err=True)
+
+
+def _path(given: str | None) -> Path:
+    return configuration({"keys_file": given}).settings.keys_path
+
+
+def _limits(key: Key) -> str:
+    told = {
+        "requests/min": key.requests_per_minute,
+        "tokens/min": key.tokens_per_minute,
+        "at once": key.concurrent_requests,
+    }
+    parts = [f"{limit} {unit}" for unit, limit in told.items() if limit is not None]
+    parts += [f"models {', '.join(key.models)}"] if key.models is not None else []
+    parts += [f"priority {key.priority}"] if key.priority else []
+    parts += [f"weight {key.weight:g}"] if key.weight != 1 else []
+    parts += [f"group {key.cache_group}"] if key.cache_group is not None else []
+    return ", ".join(parts) or "none"
+
+
+@contextlib.contextmanager
+def _told() -> Generator[None, None, None]:
+    """What the file of keys says, as the command says it."""
+    try:
+        yield
+    except KeyFileError as error:
+        raise CommandError(str(error)) from error

@@ -1,0 +1,61 @@
+"""What an engine is told at birth."""
+
+import msgspec
+
+
+class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes and limits of one engine. Counts are tokens unless a name says otherwise.
+
+    `context_size` is the longest that one sequence may become, prompt and answer together; 0 takes the
+    model's training length, at most DEFAULT_CONTEXT_LIMIT. `num_cells` is the KV memory of all sequences
+    together; 0 takes DEFAULT_NUM_CELLS, or `context_size` if that is more. `num_parked_tokens` bounds idle
+    sequences kept outside of the cells, which takes as much memory a token; None means `num_cells`.
+    `max_sequences` bounds the sequences known to llama.cpp, running and idle together (at most
+    MAX_SEQUENCES), and `max_running` those that run; 0 leaves them to `caravan.sizing.sizes`.
+    `max_waiting` bounds the choices that wait beyond `max_running`, and `queue_seconds` how long each may;
+    0 is no bound.
+    `step_seconds` is the pace kept for streams that are already running: a prompt is cut so that one step
+    takes about that long. `num_scored_rows` bounds the rows of logits that a step computes for the sake of
+    prompts' log probabilities; llama.cpp keeps room for each. `num_threads` 0 means one per usable core.
+    `num_sampling_threads` draw the rows of a step.
+    `num_gpu_layers` counts the output as one; -1 means as many as GPUs have room for. `memory_budget` is how
+    many bytes the engine may plan with, those of GPUs included; 0 is what is free.
+    """
+
+    model_path: str
+    context_size: int = 0
+    num_cells: int = 0
+    num_parked_tokens: int | None = None
+    batch_size: int = 512
+    max_sequences: int = 0
+    max_running: int = 0
+    max_waiting: int = 1024
+    queue_seconds: float = 0.0
+    num_scored_rows: int = 64
+    step_seconds: float = 0.2
+    num_threads: int = 0
+    num_sampling_threads: int = 1
+    num_gpu_layers: int = -1
+    memory_budget: int = 0
+    use_extra_buffers: bool = True
+
+    @property
+    def num_spare_rows(self) -> int:
+        """Rows of logits that a step may hand out beyond one for each sequence."""
+        return max(0, self.max_running + self.num_scored_rows - self.max_sequences)
+
+
+# `llama_max_parallel_sequences`, which the command line does not load llama.cpp for.
+MAX_SEQUENCES = 256
+DEFAULT_CONTEXT_LIMIT = 8192
+DEFAULT_NUM_CELLS = 8192
+# What proves a build has rows for every way in which kernels take them: AMX by 32 and a rest, attention by 64
+# and a rest.
+FIRST_TOKENS = 100
+
+
+def settled_lengths(context_size: int, num_cells: int, training_context: int) -> tuple[int, int]:
+    """Context size and number of cells with those filled in that were left open (0)."""
+    trained = training_context or DEFAULT_CONTEXT_LIMIT
+    context_size = context_size or min(trained, DEFAULT_CONTEXT_LIMIT)
+    return context_size, max(num_cells or DEFAULT_NUM_CELLS, context_size)

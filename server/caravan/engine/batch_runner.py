@@ -1,0 +1,120 @@
+"""Turns scheduled work into computed cells, shedding load while there is no room."""
+
+import time
+from collections.abc import Callable
+
+from caravan.config.engine_config import EngineConfig
+from caravan.engine.kv.kv_cache import KVCache
+from caravan.engine.interfaces import DecodingContext
+from caravan.engine.scheduler import Scheduler, Work
+from caravan.engine.sequence import Sequence
+from caravan.engine.prefill_budget import StepClock
+from caravan.llama.batch import Batch
+from caravan.llama.context import DecodeStatus
+from caravan.llama.weights_watch import LookAtWeights, Weights
+
+
+class DecodeFailedError(Exception):
+    """llama.cpp failed in the middle of a batch; the memory of all running sequences is lost."""
+
+
+class Decoder:
+    """Fills the batch, decodes it, books the result. What the decode returns is the truth about room.
+
+    What was computed with weights which may have been others meanwhile is not booked, but computed again.
+    `finish_full` ends a sequence that is alone and still finds no room: its context is full.
+    """
+
+    def __init__(
+        self,
+        context: DecodingContext,
+        config: EngineConfig,
+        kv_cache: KVCache,
+        scheduler: Scheduler,
+        clock: StepClock,
+        finish_full: Callable[[Sequence], None],
+        look_at_weights: LookAtWeights,
+    ) -> None:
+        self._context = context
+        self._kv_cache = kv_cache
+        self._scheduler = scheduler
+        self._clock = clock
+        self._finish_full = finish_full
+        self._look_at_weights = look_at_weights
+        self._batch = Batch(config.batch_size)
+
+    def decode(self, work: list[Work]) -> list[Work]:
+        """Compute the work, or what is left of it after shedding load.
+
+        Returns what of it has rows of logits, in their order. Raises DecodeFailedError and
+        WeightsChangedError.
+        """
+        while work:
+            if not self._make_room(sum(item.num_tokens for item in work)):
+                work = self._shed(work)
+                continue
+            status = self._run(work)
+            if status is not DecodeStatus.NO_ROOM and self._look_at_weights() is Weights.SUSPECT:
+                self._undo(work)
+                return []
+            match status:
+                case DecodeStatus.OK:
+                    return self._commit(work)
+                case DecodeStatus.FAILED:
+                    raise DecodeFailedError("llama.cpp could not decode a batch")
+                case DecodeStatus.NO_ROOM:
+                    if not self._kv_cache.evict_one():
+                        work = self._shed(work)
+        return []
+
+    def _run(self, work: list[Work]) -> DecodeStatus:
+        self._batch.clear()
+        for item in work:
+            sequence = item.sequence
+            assert sequence.seq_id is not None
+            start = sequence.num_computed_tokens
+            run = sequence.token_ids[start : start + item.num_tokens]
+            self._batch.add(sequence.seq_id, start, run, wants_logits=item.completes)
+            if item.num_scored:
+                self._batch.mark(item.num_logits)
+        started = time.perf_counter()
+        status = self._context.decode(self._batch)
+        if status is DecodeStatus.OK and any(item.num_tokens > 1 for item in work):
+            self._clock.observe(self._batch.num_tokens, time.perf_counter() - started)
+        return status
+
+    def _undo(self, work: list[Work]) -> None:
+        """Forget what a decode has left of work that is to be done again."""
+        if self._context.can_cut and not self._context.sliding_window:
+            for item in work:
+                assert item.sequence.seq_id is not None
+                self._context.truncate_sequence(item.sequence.seq_id, item.sequence.num_computed_tokens)
+            return
+        # What was there before the decode is there no longer.
+        while self._scheduler.running:
+            self._scheduler.preempt_one()
+        self._kv_cache.clear()
+
+    def _make_room(self, num_tokens: int) -> bool:
+        while self._kv_cache.num_free_cells() < num_tokens:
+            if not self._kv_cache.evict_one():
+                return False
+        return True
+
+    def _shed(self, work: list[Work]) -> list[Work]:
+        """Nothing idle is left to evict: preempt one, or end the only one."""
+        if len(self._scheduler.running) > 1:
+            victim = self._scheduler.preempt_one()
+        else:
+            (victim,) = self._scheduler.running
+            self._finish_full(victim)
+        return [item for item in work if item.sequence is not victim]
+
+    def _commit(self, work: list[Work]) -> list[Work]:
+        for item in work:
+            sequence = item.sequence
+            assert sequence.seq_id is not None
+            start = sequence.num_computed_tokens
+            self._kv_cache.commit(sequence.seq_id, sequence.token_ids[start : start + item.num_tokens])
+            sequence.num_computed_tokens += item.num_tokens
+        return [item for item in work if item.num_logits]

@@ -1,0 +1,284 @@
+"""Constraints at work: which tokens may come next, for one sequence of one model."""
+
+import itertools
+import threading
+import time
+from collections import OrderedDict, deque
+from concurrent.futures import Future
+
+import numpy as np
+from llguidance import LLMatcher
+from numpy.typing import NDArray
+
+from caravan.engine.constraints.cpu_budget import Effort, TooCostlyError, in_words
+from caravan.grammars.compiler import LIMITS, RECURSION
+from caravan.grammars.llguidance_vocab import NUM_BYTES, MaskVocabulary
+from caravan.engine.constraints.nested_names import NestedNames
+from caravan.engine.params import Constraint
+from caravan.engine.interfaces import TokenTable
+from caravan.engine.constraints.unique_names import UniqueNames
+from caravan.runtime.deep_stack import DeepStack
+from caravan.runtime.machine import has_memory
+from caravan.runtime.panics import contains_panics
+
+# Tokens of a forced run that are handed out at once: a step must not become long for the other streams.
+_MAX_FORCED = 16
+# Compiled constraints that are kept for the next request with the same.
+_NUM_KEPT = 64
+# Masks that are kept as token ids, each of at most twice as many bytes as there are tokens.
+_NUM_KEPT_MASKS = 128
+# What the largest constraints take that the limits let through.
+_COMPILER_BYTES = 64 << 20
+
+
+Names = UniqueNames | NestedNames
+
+
+class ConstraintError(Exception):
+    """No text that satisfies the constraint can follow; the sequence has to end."""
+
+
+class TokenMask:
+    """The state of one sequence's constraint. Start from `MaskFactory.make`.
+
+    `prepare` may run on another thread; all other methods wait for it.
+    """
+
+    def __init__(
+        self,
+        matcher: LLMatcher,
+        vocab_size: int,
+        places: "_Places",
+        tokens: TokenTable,
+        names: Names | None = None,
+    ) -> None:
+        self._matcher = matcher
+        self._vocab_size = vocab_size
+        self._places = places
+        self._tokens = tokens
+        self._first_names: Names | None = names
+        self._names: Names | None = names
+        self._words = np.zeros((vocab_size + NUM_BYTES + 31) // 32, np.uint32)
+        # Asked for once: it is slow as NumPy goes.
+        self._address = self._words.ctypes.data
+        self._next: tuple[bool, NDArray[np.int32]] | None = None
+        self._preparing: Future[None] | None = None
+        self._effort = Effort()
+        # What the constraint has left no choice about; None while that is not found out.
+        self._forced: deque[int] | None = None
+
+    @property
+    @contains_panics
+    def is_complete(self) -> bool:
+        """Whether the constraint is satisfied and nothing can be added."""
+        self._join()
+        return self._matcher.is_stopped() and not self._matcher.is_error()
+
+    @contains_panics
+    def forbid(self, logits: NDArray[np.float32]) -> NDArray[np.int32] | None:
+        """Set the logits [vocab_size] of all tokens that may not come next to minus infinity.
+
+        Returns the ids of those that may, ascending, if they are the smaller part. End-of-generation tokens
+        may come where the constraint is satisfied. Raises ConstraintError at a dead end, and where working
+        all this out has become too costly.
+        """
+        self._join()
+        are_allowed, places = self._next or self._find_next()
+        self._check()
+        if are_allowed:
+            kept = logits[places]
+            logits.fill(-np.inf)
+            logits[places] = kept
+            return places
+        logits[places] = -np.inf
+        return None
+
+    @contains_panics
+    def admits(self, token_id: int) -> bool:
+        """Whether a token may come next, told without working out all others; if so, it is noted.
+
+        Raises ConstraintError where nobody can tell, or no longer at this cost.
+        """
+        self._join()
+        self._begin_token()
+        names = self._names and self._names.after(self._tokens.token_bytes(token_id))
+        if self._names is not None and names is None:
+            return False
+        started = time.thread_time()
+        is_next = self._matcher.try_consume_tokens([token_id]) == 1
+        self._effort.spend(started)
+        if not is_next:
+            self._check()
+            return False
+        self._next, self._names = None, names
+        if self._forced and self._forced.popleft() == token_id and self._forced:
+            return True
+        self._forced = None
+        return True
+
+    @contains_panics
+    def admits_text(self, head: bytes, token_ids: tuple[int, ...] = ()) -> bool:
+        """Whether bytes, in whatever tokens they came, and then tokens may come; if so, they are noted."""
+        self._join()
+        run = [*(self._vocab_size + byte for byte in head), *token_ids]
+        if self._matcher.validate_tokens(run) != len(run) or not self._matcher.consume_tokens(run):
+            return False
+        self._next = self._forced = None
+        if self._names is not None:
+            text = head + b"".join(map(self._tokens.token_bytes, token_ids))
+            self._names = self._names.after(text) or self._names
+        return True
+
+    @contains_panics
+    def forced(self) -> list[int]:
+        """The tokens with which text has to go on, as the tokenizer spells it, or the first of them.
+
+        Also the only token that `prepare` has found to be possible. Empty where there is a choice, also of
+        where a token may end. Raises ConstraintError.
+        """
+        self._join()
+        if self._forced is None:
+            started = time.thread_time()
+            run = self._matcher.compute_ff_tokens()
+            self._effort.spend(started)
+            self._forced = deque(itertools.takewhile(lambda token_id: token_id < self._vocab_size, run))
+        self._check()
+        if self._forced or self._next is None:
+            return list(itertools.islice(self._forced, _MAX_FORCED))
+        are_allowed, places = self._next
+        return places.tolist() if are_allowed and len(places) == 1 else []
+
+    @contains_panics
+    def reset(self) -> None:
+        """Begin anew."""
+        self._join()
+        self._matcher.reset()
+        self._next = self._forced = None
+        self._names = self._first_names
+
+    def prepare(self) -> None:
+        """Work out what `forbid` will need; failures come to light there."""
+        if self._next is None:
+            self._find_next()
+
+    def wait_for(self, preparing: Future[None]) -> None:
+        """Let all methods wait for this, which calls `prepare`."""
+        self._preparing = preparing
+
+    def _find_next(self) -> tuple[bool, NDArray[np.int32]]:
+        started = time.thread_time()
+        self._matcher.unsafe_compute_mask_ptr(self._address, self._words.nbytes)
+        self._effort.spend(started)
+        self._next = self._places.of(self._words)
+        return self._next
+
+    def _join(self) -> None:
+        if self._preparing is not None:
+            preparing, self._preparing = self._preparing, None
+            preparing.result()
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise ConstraintError(in_words(self._matcher.get_error()))
+
+    def _begin_token(self) -> None:
+        try:
+            self._effort.begin_token()
+        except TooCostlyError as error:
+            raise ConstraintError(str(error)) from error
+
+
+class _Places:
+    """Masks as token ids, which NumPy is quick with; few masks come most of the time, and those are kept.
+
+    Any thread may ask.
+    """
+
+    def __init__(self, vocab_size: int) -> None:
+        self._vocab_size = vocab_size
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[bytes, tuple[bool, NDArray[np.int32]]] = OrderedDict()
+
+    def of(self, words: NDArray[np.uint32]) -> tuple[bool, NDArray[np.int32]]:
+        """The ids of the tokens that a mask allows (True) or forbids (False), whichever are fewer."""
+        with self._lock:
+            return self._of(words)
+
+    def _of(self, words: NDArray[np.uint32]) -> tuple[bool, NDArray[np.int32]]:
+        key = words.tobytes()
+        found = self._kept.get(key)
+        if found is None:
+            found = self._found(words)
+            self._kept[key] = found
+            if len(self._kept) > _NUM_KEPT_MASKS:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(key)
+        return found
+
+    def _found(self, words: NDArray[np.uint32]) -> tuple[bool, NDArray[np.int32]]:
+        bits = np.unpackbits(words.view(np.uint8), count=self._vocab_size, bitorder="little").view(np.bool_)
+        are_fewer = 2 * np.count_nonzero(bits) <= self._vocab_size
+        return bool(are_fewer), np.flatnonzero(bits if are_fewer else ~bits).astype(np.int32)
+
+
+class MaskFactory:
+    """Makes masks for one model; any thread may ask, and is kept waiting while another's are made.
+
+    The first call reads the vocabulary: half a second for 150,000 tokens, in which running streams stutter,
+    and 60 MB. Done at start, it would cost those too who never ask for a constraint. A constraint seen before
+    takes no time.
+    """
+
+    def __init__(self, vocab_size: int, tokens: TokenTable) -> None:
+        self._vocab_size = vocab_size
+        self._tokens = tokens
+        self._vocabulary: MaskVocabulary | None = None
+        self._places = _Places(vocab_size)
+        self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
+        self._stack = DeepStack()
+        self._lock = threading.Lock()
+
+    @property
+    @contains_panics
+    def space_ids(self) -> NDArray[np.int32]:
+        """Tokens of nothing but white space, ascending."""
+        return self._read().space_ids
+
+    @contains_panics
+    def make(self, constraint: Constraint, count: int) -> list[TokenMask]:
+        """A mask for each of `count` sequences; raises ConstraintError if the model cannot satisfy it."""
+        with self._lock:
+            matcher = self._matcher(constraint.grammar)
+        names: Names | None = None
+        if constraint.has_unique_names:
+            names = NestedNames() if constraint.has_other_text else UniqueNames()
+        return [
+            TokenMask(matcher.deep_copy(), self._vocab_size, self._places, self._tokens, names)
+            for _ in range(count)
+        ]
+
+    def _matcher(self, grammar: str) -> LLMatcher:
+        matcher = self._kept.get(grammar)
+        if matcher is None:
+            if not has_memory(_COMPILER_BYTES):
+                raise MemoryError("no memory to prepare a constraint")
+            matcher = self._stack.call(lambda: self._compile(grammar), RECURSION)
+            self._kept[grammar] = matcher
+            if len(self._kept) > _NUM_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(grammar)
+        return matcher
+
+    def _compile(self, grammar: str) -> LLMatcher:
+        matcher = LLMatcher(self._read().tokenizer, grammar, log_level=0, limits=LIMITS)
+        # Copies inherit what the first mask has cost to find out.
+        matcher.compute_bitmask()
+        if matcher.is_error():
+            raise ConstraintError(f"it fails for this model: {in_words(matcher.get_error())}")
+        return matcher
+
+    def _read(self) -> MaskVocabulary:
+        if self._vocabulary is None:
+            self._vocabulary = MaskVocabulary(self._vocab_size, self._tokens)
+        return self._vocabulary

@@ -1,0 +1,266 @@
+"""Texts into vectors: packed into small batches on a context of their own, between the steps of streams."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, Pooling
+from caravan.engine.prefill_budget import StepClock
+from caravan.llama.batch import Batch
+from caravan.llama.embedding_context import EmbeddingContext
+from caravan.llama.weights_watch import LookAtWeights, Weights, WeightsChangedError, always_sound
+from caravan.runtime.sharing.fair_order import FairOrder
+
+log = logging.getLogger(__name__)
+
+_LEAST_CELLS = 512
+
+MakeContext = Callable[[int], EmbeddingContext]
+
+
+class NoMemoryError(Exception):
+    """There is no memory for a context of the size that is needed; the message is for the client."""
+
+
+@dataclass(eq=False)
+class _Text:
+    """One input; `vector` is what has been pooled of its first `num_computed` tokens."""
+
+    request: EmbedRequest
+    index: int
+    seq_id: int = -1
+    num_computed: int = 0
+    vector: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
+
+    @property
+    def token_ids(self) -> tuple[int, ...]:
+        return self.request.inputs[self.index]
+
+    @property
+    def num_missing(self) -> int:
+        return len(self.token_ids) - self.num_computed
+
+    def take(self, rows: NDArray[np.float32]) -> None:
+        """Pool the vectors of the next tokens, `rows` [number of tokens, width]."""
+        match self.request.pooling:
+            case Pooling.MEAN:
+                self.vector = self.vector + rows.sum(axis=0, dtype=np.float64)
+            case Pooling.LAST:
+                self.vector = rows[-1].astype(np.float64)
+            case _ if self.num_computed == 0:
+                self.vector = rows[0].astype(np.float64)
+        self.num_computed += len(rows)
+
+    def restart(self) -> None:
+        """Forget what has been computed."""
+        self.num_computed = 0
+        self.vector = np.zeros(1)
+
+    def output(self) -> EmbedOutput:
+        """The result, of length 1; an error if the numbers are none."""
+        length = float(np.linalg.norm(self.vector))
+        if not np.isfinite(length):
+            return _failure(self.request.id, "the model's numbers are not finite")
+        vector = (self.vector / (length or 1.0)).astype("<f4")
+        return EmbedOutput(request_id=self.request.id, index=self.index, vector=vector.tobytes())
+
+
+class Embedder:
+    """Owners take turns by tokens, and the requests of each, text by text; the pieces of a text follow each
+    other, and batches are packed.
+
+    `make_context` gets the cells that the longest text needs, and raises NoMemoryError; the context is made
+    when the first text comes, and again for longer ones. With `is_whole`, a text is never cut: the model
+    looks at all of it at once. One thread only, except for `publish`, which is called on it.
+    """
+
+    def __init__(
+        self,
+        make_context: MakeContext,
+        publish: Callable[[list[EmbedOutput]], None],
+        *,
+        max_length: int,
+        step_seconds: float,
+        is_whole: bool,
+        look_at_weights: LookAtWeights = always_sound,
+    ) -> None:
+        self._look_at_weights = look_at_weights
+        self._make_context = make_context
+        self._publish = publish
+        self._max_length = max_length
+        self._is_whole = is_whole
+        self._clock = StepClock(step_seconds)
+        self._context: EmbeddingContext | None = None
+        self._batch = Batch(1)
+        self._order = FairOrder()
+        # By owner, then by request; the one whose turn was the longest ago comes first.
+        self._waiting: dict[str, dict[str, deque[_Text]]] = {}
+        self._running: list[_Text] = []
+
+    @property
+    def has_work(self) -> bool:
+        """Whether any text is unfinished."""
+        return bool(self._waiting or self._running)
+
+    def add(self, request: EmbedRequest) -> None:
+        """Queue a request."""
+        texts = deque(_Text(request, index) for index in range(len(request.inputs)))
+        self._waiting.setdefault(request.owner, {})[request.id] = texts
+
+    def abort(self, request_id: str) -> None:
+        """Forget a request; unknown ids are ignored."""
+        for owner in [owner for owner, requests in self._waiting.items() if request_id in requests]:
+            self._take_out(owner, request_id)
+        for text in [text for text in self._running if text.request.id == request_id]:
+            self._release(text)
+
+    def step(self, *, is_beside: bool) -> None:
+        """Compute one batch; `is_beside` streams it is small enough for their pace.
+
+        Raises WeightsChangedError and nothing else.
+        """
+        if not self.has_work:
+            return
+        try:
+            outputs = self._computed(is_beside=is_beside)
+        except (NoMemoryError, MemoryError) as error:
+            told = str(error) or "There is too little memory at the moment for these embeddings."
+            outputs = [msgspec.structs.replace(output, is_memory_short=True) for output in self._fail(told)]
+        except WeightsChangedError:
+            raise
+        except Exception as error:
+            log.exception("embeddings failed")
+            outputs = self._fail(f"the embedding failed: {error}")
+        for request_id in {output.request_id for output in outputs if output.error}:
+            self.abort(request_id)
+        if outputs:
+            self._publish(outputs)
+
+    def close(self) -> None:
+        """Forget everything and give the memory back."""
+        self._waiting.clear()
+        self._running.clear()
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+
+    def _computed(self, *, is_beside: bool) -> list[EmbedOutput]:
+        context = self._fitting_context()
+        self._batch.clear()
+        work = list(self._work(context, self._budget(context, is_beside=is_beside)))
+        for text, count in work:
+            start = text.num_computed
+            piece = text.token_ids[start : start + count]
+            self._batch.add(text.seq_id, start, piece, wants_logits=True)
+            self._batch.mark(count)
+        started = time.perf_counter()
+        rows = context.compute(self._batch)
+        if self._look_at_weights() is Weights.SUSPECT:
+            self._restart(context)
+            return []
+        self._clock.observe(self._batch.num_tokens, time.perf_counter() - started)
+        end = 0
+        for text, count in work:
+            end += count
+            text.take(rows[end - count : end])
+        done = [text for text, _ in work if not text.num_missing]
+        for text in done:
+            self._release(text)
+        return [text.output() for text in done]
+
+    def _restart(self, context: EmbeddingContext) -> None:
+        """Have all texts that have begun computed again: their weights may have been others meanwhile."""
+        for text in self._running:
+            context.remove_sequence(text.seq_id)
+            text.restart()
+
+    def _budget(self, context: EmbeddingContext, *, is_beside: bool) -> int:
+        if not is_beside or self._is_whole:
+            return context.batch_size
+        return min(context.batch_size, self._clock.prompt_budget())
+
+    def _work(self, context: EmbeddingContext, budget: int) -> Iterator[tuple[_Text, int]]:
+        """Pieces for a batch: of texts that have begun, then of others as long as there is room."""
+        for text in self._running:
+            count = min(text.num_missing, budget)
+            if count:
+                budget -= count
+                yield text, count
+        while budget and (next_text := self._admitted(context, budget)) is not None:
+            count = min(next_text.num_missing, budget)
+            budget -= count
+            yield next_text, count
+
+    def _admitted(self, context: EmbeddingContext, budget: int) -> _Text | None:
+        """The next waiting text, if it has room; its request then goes to the end of the queue."""
+        text = self._next
+        if text is None or len(self._running) >= context.max_sequences:
+            return None
+        num_taken = sum(len(other.token_ids) for other in self._running)
+        if num_taken + len(text.token_ids) > context.num_cells:
+            return None
+        if self._is_whole and len(text.token_ids) > budget:
+            return None
+        request = text.request
+        texts = self._take_out(request.owner, request.id)
+        texts.popleft()
+        if texts:
+            self._waiting.setdefault(request.owner, {})[request.id] = texts
+        self._order.begin(self._order.place(request.owner, request.weight, len(text.token_ids)))
+        taken = {other.seq_id for other in self._running}
+        text.seq_id = next(i for i in range(context.max_sequences) if i not in taken)
+        self._running.append(text)
+        return text
+
+    @property
+    def _next(self) -> _Text | None:
+        if not self._waiting:
+            return None
+        owner = min(self._waiting, key=self._order.start)
+        return next(iter(self._waiting[owner].values()))[0]
+
+    def _take_out(self, owner: str, request_id: str) -> deque[_Text]:
+        texts = self._waiting[owner].pop(request_id)
+        if not self._waiting[owner]:
+            del self._waiting[owner]
+        return texts
+
+    def _fitting_context(self) -> EmbeddingContext:
+        """The context; a larger one if the next text needs it and no other is in the middle."""
+        needed = _LEAST_CELLS
+        if not self._running and self._next is not None:
+            needed = max(needed, len(self._next.token_ids))
+        if self._context is None or (not self._running and self._context.num_cells < needed):
+            if self._context is not None:
+                self._context.close()
+                self._context = None
+            # Twice what is needed at most, so that growing texts do not make contexts all the time.
+            self._context = self._make_context(min(1 << (needed - 1).bit_length(), self._max_length))
+            self._batch = Batch(self._context.batch_size)
+        return self._context
+
+    def _fail(self, error: str) -> list[EmbedOutput]:
+        """End the requests that were being computed, or else the next; what waits gets a new context."""
+        texts = self._running or [text for text in [self._next] if text is not None]
+        failed = {text.request.id for text in texts}
+        for request_id in failed:
+            self.abort(request_id)
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+        return [_failure(request_id, error) for request_id in sorted(failed)]
+
+    def _release(self, text: _Text) -> None:
+        self._running.remove(text)
+        if self._context is not None:
+            self._context.remove_sequence(text.seq_id)
+
+
+def _failure(request_id: str, error: str) -> EmbedOutput:
+    return EmbedOutput(request_id=request_id, error=error)

@@ -1,0 +1,250 @@
+"""The engine's face on the asyncio side: requests in, outputs out, and a process kept alive behind it."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator
+
+from caravan.engine.ipc import messages
+from caravan.config.engine_config import EngineConfig
+from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
+from caravan.engine.embedding.async_calls import EmbeddingCalls
+from caravan.engine.ipc.output_queue import Item, Mailbox
+from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput
+from caravan.engine.params import GenerationRequest
+from caravan.sizing.sizes import Need, Sizes
+from caravan.engine.ipc.supervisor import Supervisor
+from caravan.engine.ipc.watchdog import WatchLimits
+from caravan.errors import (CaravanError, ConstraintFailedError, EngineFailedError, InvalidRequestError, MemoryShortError, OverloadedError,)
+from caravan.llama.model_file import FileChange
+from caravan.runtime.sharing.shared_limit import SharedLimit
+
+log = logging.getLogger(__name__)
+
+# Longest silence of an engine that has work, in whatever state it is: it has lost a request.
+_STALL_SECONDS = 300.0
+# Advice to clients that come while the queue is full, or memory short.
+_BUSY_RETRY_SECONDS = 5
+
+
+class AsyncEngine:
+    """One model's engine in a child process that is started anew when it dies or hangs.
+
+    All methods belong to the event loop that called `start`.
+    """
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        *,
+        watch: WatchLimits | None = None,
+        stall_seconds: float = _STALL_SECONDS,
+    ) -> None:
+        self._supervisor = Supervisor(config, watch or WatchLimits(), self._hear, self._fail_all)
+        self._stall_seconds = stall_seconds
+        self._mailboxes: dict[str, Mailbox] = {}
+        self._embeddings = EmbeddingCalls()
+        self._stats = EngineStats()
+        self._traits = ModelTraits()
+        self._sizes: Sizes | None = None
+        self._stalling: asyncio.Task[None] | None = None
+        self._last_heard = 0.0
+        self._queue = SharedLimit(0)
+        self._embedding_queue = SharedLimit(0)
+
+    async def start(self) -> None:
+        """Start the child and wait until it is ready; raises EngineStartError or OSError."""
+        child = await self._supervisor.start()
+        self._sizes, self._traits = child.sizes, child.traits
+        self._stalling = asyncio.create_task(self._end_stalls(), name="engine stall watch")
+
+    async def opened(self) -> None:
+        """Wait until the child has read the model's file without harm."""
+        await self._supervisor.opened.wait()
+
+    async def close(self) -> None:
+        """End the child; requests that still run end with an error."""
+        if self._stalling is not None:
+            self._stalling.cancel()
+            await asyncio.gather(self._stalling, return_exceptions=True)
+            self._stalling = None
+        await self._supervisor.close()
+        self._fail_all("the server is shutting down")
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a request sent now would be taken."""
+        return self._supervisor.is_ready
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the model's file has changed so that only loading it anew helps."""
+        return self._supervisor.is_outdated
+
+    @property
+    def file_change(self) -> FileChange | None:
+        """What has become of the model's file since it was loaded."""
+        return self._supervisor.file_change
+
+    @property
+    def config(self) -> EngineConfig:
+        """The sizes in use; those left open are filled in once the engine has started."""
+        return self._supervisor.config
+
+    @property
+    def sizes(self) -> Sizes | None:
+        """What the engine has settled on; None before it has started."""
+        child = self._supervisor.child
+        return self._sizes if child is None else child.sizes
+
+    @property
+    def need(self) -> Need:
+        """What it may take by estimate; nothing before it has started."""
+        return Need() if self.sizes is None else self.sizes.need
+
+    @property
+    def context_size(self) -> int:
+        """Tokens that one sequence may have, prompt and answer together; valid after `start`."""
+        return self.config.context_size
+
+    @property
+    def traits(self) -> ModelTraits:
+        """What the model can do; valid after `start`."""
+        return self._traits
+
+    @property
+    def num_restarts(self) -> int:
+        """How often the child was started anew after it had ended."""
+        return self._supervisor.num_restarts
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child, None while there is none."""
+        child = self._supervisor.child
+        return None if child is None else child.pid
+
+    def stats(self) -> EngineStats:
+        """The engine's books, as of its last message."""
+        return self._stats
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenOutput, None]:
+        """Outputs of all choices as they come, each choice closed by its finish reason.
+
+        Closing the generator early aborts the request within one step. Raises EngineUnavailableError while no
+        child is up, OverloadedError when too many requests wait, this one has waited too long, or it has to
+        give way to an owner with less of the queue, ConstraintFailedError when its constraint leaves no way
+        on, MemoryShortError, and EngineFailedError when the engine fails it.
+        """
+        child = self._supervisor.taking()
+        self._queue.capacity = self._capacity
+        mailbox = Mailbox(len(request.token_ids) - 1)
+        place = self._queue.enter(
+            request.owner, lambda: mailbox.put(_overloaded()), amount=request.n, weight=request.weight
+        )
+        if place is None:
+            raise _overloaded()
+        self._mailboxes[request.id] = mailbox
+        unfinished = request.n
+        try:
+            child.send(messages.Submit(request))
+            while unfinished:
+                for item in await mailbox.take():
+                    place.settle()
+                    output = _checked(item, request)
+                    unfinished -= output.finish_reason is not None
+                    yield output
+        finally:
+            del self._mailboxes[request.id]
+            place.leave()
+            if unfinished:
+                child.send(messages.Abort(request.id))
+
+    def check_room(self, owner: str, weight: float, num_choices: int) -> None:
+        """Raise OverloadedError where so many would not be taken now, InvalidRequestError where never."""
+        self._queue.capacity = self._capacity
+        if num_choices > self._capacity:
+            message = f"The request asks for {num_choices} choices; {self._capacity} are taken at most."
+            raise InvalidRequestError(message, param="n", code="too_many_choices")
+        if not self._queue.has_room(owner, amount=num_choices, weight=weight):
+            raise _overloaded()
+
+    async def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
+        """The vector of each input, as they come; raises what `generate` raises.
+
+        Closing the generator early aborts the request.
+        """
+        child = self._supervisor.taking()
+        self._embedding_queue.capacity = self._capacity
+        place = self._embedding_queue.enter(
+            request.owner, lambda: self._embeddings.fail(request.id, _overloaded()), weight=request.weight
+        )
+        if place is None:
+            raise _overloaded()
+        try:
+            async with contextlib.aclosing(self._embeddings.run(child, request)) as outputs:
+                async for output in outputs:
+                    place.settle()
+                    yield output
+        finally:
+            place.leave()
+
+    @property
+    def _capacity(self) -> int:
+        return self.config.max_running + self.config.max_waiting
+
+    async def _end_stalls(self) -> None:
+        """End a child that seems well and says nothing to those who wait for it."""
+        while True:
+            self._last_heard = time.monotonic()
+            while self._mailboxes or self._embeddings.count:
+                if time.monotonic() - self._last_heard > self._stall_seconds:
+                    log.error("the engine was silent for %.0f s with requests running", self._stall_seconds)
+                    if (child := self._supervisor.child) is not None:
+                        child.interrupt()
+                    break
+                await asyncio.sleep(self._stall_seconds / 10)
+            await asyncio.sleep(self._stall_seconds / 10)
+
+    def _hear(self, message: messages.FromEngine) -> None:
+        self._last_heard = time.monotonic()
+        if isinstance(message, messages.Stepped):
+            self._stats = message.stats
+            self._dispatch(message.outputs)
+        elif isinstance(message, messages.Embedded):
+            self._embeddings.dispatch(message.outputs)
+
+    def _dispatch(self, outputs: list[TokenOutput]) -> None:
+        for output in outputs:
+            mailbox = self._mailboxes.get(output.request_id)
+            if mailbox is not None:
+                mailbox.put(output)
+
+    def _fail_all(self, reason: str) -> None:
+        for mailbox in self._mailboxes.values():
+            mailbox.put(EngineFailedError(reason))
+        self._embeddings.fail_all(reason)
+
+
+def _overloaded() -> OverloadedError:
+    return OverloadedError("Too many requests wait for this model.", retry_after=_BUSY_RETRY_SECONDS)
+
+
+def _checked(item: Item, request: GenerationRequest) -> TokenOutput:
+    """An output that may go on to the client; failures are raised."""
+    if isinstance(item, CaravanError):
+        raise item
+    if item.finish_reason is FinishReason.NO_MEMORY:
+        message = "There is too little memory at the moment for this request."
+        raise MemoryShortError(message, retry_after=_BUSY_RETRY_SECONDS)
+    if item.finish_reason is FinishReason.ERROR:
+        raise EngineFailedError(item.error or "the engine failed")
+    if item.finish_reason is FinishReason.UNSATISFIABLE and request.constraint is not None:
+        param = request.constraint.param
+        raise ConstraintFailedError(f"'{param}' cannot be kept to: {item.error}.", param=param or None)
+    if item.finish_reason is FinishReason.EXPIRED:
+        message = "The request has waited too long for its turn."
+        raise OverloadedError(message, retry_after=_BUSY_RETRY_SECONDS)
+    if item.finish_reason is FinishReason.ABORT:
+        raise EngineFailedError("the engine is shutting down")
+    return item

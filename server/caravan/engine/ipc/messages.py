@@ -1,0 +1,114 @@
+"""What crosses the border between the server and the engine's process: length, then MessagePack."""
+
+import struct
+
+import msgspec
+
+from caravan.config.engine_config import EngineConfig
+from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
+from caravan.engine.outputs import EngineStats, TokenOutput
+from caravan.engine.params import GenerationRequest
+from caravan.engine.ipc.heartbeat import Pulse
+from caravan.sizing.sizes import Sizes
+
+_LENGTH = struct.Struct("<I")
+LENGTH_SIZE = _LENGTH.size
+
+
+class Load(msgspec.Struct, frozen=True, tag=True):
+    """The first message to a child: what to load. `log_level` is a level of `logging`."""
+
+    config: EngineConfig
+    log_level: int
+
+
+class Submit(msgspec.Struct, frozen=True, tag=True):
+    """Queue a request."""
+
+    request: GenerationRequest
+
+
+class Embed(msgspec.Struct, frozen=True, tag=True):
+    """Queue texts for their vectors."""
+
+    request: EmbedRequest
+
+
+class Abort(msgspec.Struct, frozen=True, tag=True):
+    """End a request."""
+
+    request_id: str
+
+
+class Ping(msgspec.Struct, frozen=True, tag=True):
+    """Asks for a sign of life, a Pulse."""
+
+
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """End the engine."""
+
+
+class Opened(msgspec.Struct, frozen=True, tag=True):
+    """llama.cpp has read the vocabulary and lived: others may open the file, too."""
+
+
+class Loaded(msgspec.Struct, frozen=True, tag=True):
+    """The weights are in memory, the first prompt is about to run: a death now is the build's fault."""
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """The first prompt came out well; requests may come."""
+
+    sizes: Sizes
+    system_info: str
+    traits: ModelTraits
+
+
+class StartFailed(msgspec.Struct, frozen=True, tag=True):
+    """The model cannot be served, and trying again would not help."""
+
+    message: str
+
+
+class FileChanged(msgspec.Struct, frozen=True, tag=True):
+    """The weights in memory are not those that were loaded; the engine ends."""
+
+
+class Logged(msgspec.Struct, frozen=True, tag=True):
+    """A line for the log; `level` is one of `logging`."""
+
+    name: str
+    level: int
+    text: str
+
+
+class Stepped(msgspec.Struct, frozen=True, tag=True):
+    """The outputs of one step, and the books after it."""
+
+    outputs: list[TokenOutput]
+    stats: EngineStats
+
+
+class Embedded(msgspec.Struct, frozen=True, tag=True):
+    """Vectors that one batch has completed."""
+
+    outputs: list[EmbedOutput]
+
+
+ToEngine = Load | Submit | Embed | Abort | Ping | Stop
+FromEngine = Opened | Loaded | Ready | StartFailed | FileChanged | Logged | Stepped | Embedded | Pulse
+
+_encoder = msgspec.msgpack.Encoder()
+to_engine_decoder: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)
+from_engine_decoder: msgspec.msgpack.Decoder[FromEngine] = msgspec.msgpack.Decoder(FromEngine)
+
+
+def encode(message: ToEngine | FromEngine) -> bytes:
+    """A frame: four bytes of length, little-endian, and the message."""
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+def body_length(prefix: bytes) -> int:
+    """How many bytes follow the prefix of a frame."""
+    return int(_LENGTH.unpack(prefix)[0])

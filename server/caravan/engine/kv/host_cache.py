@@ -1,0 +1,85 @@
+"""Idle sequences outside of the cells: their state as llama.cpp writes it, kept until it is wanted again."""
+
+import itertools
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from caravan.engine.kv.radix_tree import Match, RadixTree
+from caravan.llama.context import State
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """The keys of a sequence's tokens, what `DecodingContext.save_sequence` gave for them, and its owner."""
+
+    keys: list[int]
+    state: State
+    owner: str = ""
+
+
+class ParkingLot:
+    """Parked sequences of `capacity` tokens together.
+
+    Beyond that, what was parked least recently of the owner who has the most there is forgotten.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._tree = RadixTree()
+        self._parked: OrderedDict[int, Parked] = OrderedDict()
+        self._names = itertools.count()
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens in all that is parked."""
+        return self._tree.num_cells
+
+    def takes(self, num_tokens: int) -> bool:
+        """Whether a sequence of this length could be parked."""
+        return 0 < num_tokens <= self._capacity
+
+    def needs(self, keys: list[int]) -> bool:
+        """Whether this is not the beginning of what is parked already."""
+        return self._tree.match(keys).length < len(keys)
+
+    def put(self, parked: Parked) -> None:
+        """Park a sequence that `takes` agrees to, in the place of its own beginning if that is parked."""
+        keys = parked.keys
+        for name in self._tree.match(keys, whole=True).seq_ids:
+            self.take(name)
+        while self._tree.num_cells + len(keys) > self._capacity:
+            newcomer = (parked.owner, len(keys))
+            owner = owner_of_most([newcomer, *((p.owner, len(p.keys)) for p in self._parked.values())])
+            owned = (name for name, p in self._parked.items() if p.owner == owner)
+            self.take(next(owned, next(iter(self._parked))))
+        name = next(self._names)
+        self._tree.insert(name)
+        self._tree.extend(name, keys)
+        self._parked[name] = parked
+
+    def match(self, keys: list[int]) -> Match:
+        """The longest prefix of `keys` that is parked, and the names of those that begin with it."""
+        return self._tree.match(keys)
+
+    def length(self, name: int) -> int:
+        """How many tokens a parked sequence has."""
+        return self._tree.length(name)
+
+    def take(self, name: int) -> Parked:
+        """Remove a parked sequence and return it."""
+        self._tree.remove(name)
+        return self._parked.pop(name)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._tree.clear()
+        self._parked.clear()
+
+
+def owner_of_most(owned: Iterable[tuple[str, int]]) -> str:
+    """Who has the most tokens, of owners with how many they have in one place or another."""
+    totals: Counter[str] = Counter()
+    for owner, num_tokens in owned:
+        totals[owner] += num_tokens
+    return max(totals, key=totals.__getitem__)

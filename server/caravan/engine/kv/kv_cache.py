@@ -1,0 +1,298 @@
+"""The memory of sequences: who has which id, which prefix can be reused, who goes first when room is short.
+
+What is public of a sequence may be shared with all others, the rest among equal salts (`caravan.engine.kv.cache_scope`).
+Rule kept: the tree and llama.cpp's cells change together, so that `num_cells_used` is what is really in use.
+"""
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from caravan.engine.kv.host_cache import Parked, ParkingLot, owner_of_most
+from caravan.engine.interfaces import DecodingContext
+from caravan.engine.kv.radix_tree import Match, RadixTree
+from caravan.engine.kv.cache_scope import Salt
+
+# An idle sequence is parked after this many steps of others: the next turn of a chat may come at once.
+_LINGER_STEPS = 8
+# Parking copies a sequence with what others share; that much of it has to be its own.
+_OWN_SHARE = 1 / 8
+# A parked sequence comes back for this many tokens and this share of it; a few are quicker computed.
+_MIN_FETCHED = 32
+_FETCHED_SHARE = 1 / 16
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A sequence id, and how many of the prompt's tokens its memory holds already."""
+
+    seq_id: int
+    num_cached_tokens: int
+
+
+class KVCache:
+    """Sequence ids and cells of one context.
+
+    An id is free, active (a running sequence has it) or idle: its content can still be matched, and it is
+    evicted when an id or cells are needed.
+
+    Attention on a processor pays for idle cells in every step. So sequences that stay idle beside running
+    ones are parked, as evicted and preempted ones are, up to `num_parked_tokens` (None: as many as there are
+    cells); a prompt that begins like one fetches it: copied, not computed.
+    """
+
+    def __init__(self, context: DecodingContext, num_parked_tokens: int | None = 0) -> None:
+        self._context = context
+        capacity = context.num_cells if num_parked_tokens is None else num_parked_tokens
+        self._lot = ParkingLot(capacity if context.can_park else 0)
+        self._num_steps = 0
+        self._idle_since: dict[int, int] = {}
+        self._tree = RadixTree()
+        self._free = list(range(context.max_sequences - 1, -1, -1))
+        self._active: dict[int, Salt] = {}
+        self._idle: OrderedDict[int, None] = OrderedDict()
+        self._owners: dict[int, str] = {}
+        self.num_evictions = 0
+
+    @property
+    def num_cells_used(self) -> int:
+        """Cells that hold some sequence, active or idle."""
+        return self._tree.num_cells
+
+    @property
+    def num_idle(self) -> int:
+        """Sequences kept only to be matched."""
+        return len(self._idle)
+
+    @property
+    def num_parked_tokens(self) -> int:
+        """Tokens of sequences that are kept outside of the cells."""
+        return self._lot.num_tokens
+
+    @property
+    def shares_prefixes(self) -> bool:
+        """Whether any prefix of a sequence can be shared, and not only the whole of it."""
+        return self._context.can_cut
+
+    def num_free_cells(self) -> int:
+        """Cells that hold nothing."""
+        return self._context.num_cells - self._tree.num_cells
+
+    def num_spare_cells(self, holding: Collection[int] | None = None) -> int:
+        """Cells that hold nothing, or nothing but idle sequences; or those beside what `holding` have."""
+        holding = self._active if holding is None else holding
+        return self._context.num_cells - self._tree.num_cells_of(holding)
+
+    def num_new_cells(self, token_ids: list[int], salt: Salt) -> int:
+        """How many spare cells a newcomer takes: all of its tokens but those shared with active sequences."""
+        match = self.match(token_ids[:-1], salt)
+        shared = match.length if any(i in self._active for i in match.seq_ids) else 0
+        return len(token_ids) - shared
+
+    def match(self, token_ids: list[int], salt: Salt) -> Match:
+        """The longest reusable prefix of `token_ids`; changes nothing."""
+        return self._match(salt.keys(token_ids))
+
+    def _match(self, keys: list[int]) -> Match:
+        if self._context.can_cut:
+            match = self._tree.match(keys)
+            reachable = frozenset(i for i in match.seq_ids if self._reaches(i, match.length))
+            if reachable:
+                return Match(match.length, reachable)
+            if not self._context.sliding_window:
+                return Match(0, frozenset())
+        return self._tree.match(keys, whole=True)
+
+    def num_known(self, token_ids: list[int], salt: Salt) -> int:
+        """How much of a prompt need not be computed: what is in cells, or can be brought there."""
+        known = salt.keys(token_ids[:-1])
+        return max(self._match(known).length, self._lot.match(known).length)
+
+    def allocate(self, token_ids: list[int], salt: Salt, owner: str = "") -> Allocation | None:
+        """Give a newcomer an id and as much of its prompt as is in memory; None when every id is active.
+
+        The last token is never taken from memory: there must be one to compute, to have logits.
+        """
+        keys = salt.keys(token_ids[:-1])
+        match = self._match(keys)
+        if self._fetch(keys, match.length):
+            match = self._match(keys)
+        if allocation := self._allocate(match, salt):
+            self._owners[allocation.seq_id] = owner
+        return allocation
+
+    def _allocate(self, match: Match, salt: Salt) -> Allocation | None:
+        source = self._pick_source(match)
+        if source is not None and source in self._idle and self._tree.length(source) == match.length:
+            return self._adopt(source, match.length, salt)
+        if not self._free:
+            if source is not None and len(self._idle) == 1 and source in self._idle and self._context.can_cut:
+                return self._adopt(source, match.length, salt)
+            if not self.evict_one(keep=source):
+                return None
+        seq_id = self._free.pop()
+        self._active[seq_id] = salt
+        if source is None:
+            self._tree.insert(seq_id)
+            return Allocation(seq_id, 0)
+        self._context.copy_sequence(source, seq_id, match.length if self._context.can_cut else None)
+        self._tree.fork(source, seq_id, match.length)
+        self._touch(source)
+        return Allocation(seq_id, match.length)
+
+    def commit(self, seq_id: int, token_ids: list[int]) -> None:
+        """Note tokens that a decode has computed for an active sequence."""
+        self._tree.extend(seq_id, self._active[seq_id].keys(token_ids, self._tree.length(seq_id)))
+
+    def retire(self, seq_id: int) -> None:
+        """Its owner is done: the sequence becomes idle, the last to be evicted."""
+        del self._active[seq_id]
+        self._rest(seq_id)
+        if self._tree.length(seq_id) == 0:
+            self._forget(seq_id)
+
+    def discard(self, seq_id: int) -> None:
+        """Its owner gives its memory up: the id and the cells are free at once."""
+        del self._active[seq_id]
+        self._rest(seq_id)
+        self._park(seq_id)
+
+    def relieve(self) -> None:
+        """Note a step with running sequences; park one that has been idle beside them for a while."""
+        self._num_steps += 1
+        for seq_id in self._idle:
+            if self._num_steps - self._idle_since[seq_id] < _LINGER_STEPS:
+                return
+            if self._is_worth_parking(seq_id):
+                self._park(seq_id)
+                return
+
+    def evict_one(self, keep: int | None = None) -> bool:
+        """Park or forget an idle sequence other than `keep`: the one used least recently of the owner who
+        has the most idle tokens. False if there is none.
+        """
+        idle = {seq_id: self._owners[seq_id] for seq_id in self._idle if seq_id != keep}
+        if idle:
+            most = owner_of_most((owner, self._tree.length(seq_id)) for seq_id, owner in idle.items())
+            self._park(next(seq_id for seq_id, owner in idle.items() if owner == most))
+            self.num_evictions += 1
+        return bool(idle)
+
+    def clear(self) -> None:
+        """Forget everything, in the context too; no sequence may be active."""
+        if self._active:
+            raise RuntimeError(f"sequences {sorted(self._active)} are active")
+        self._context.clear()
+        self._tree.clear()
+        self._free = list(range(self._context.max_sequences - 1, -1, -1))
+        self._idle.clear()
+        self._owners.clear()
+        self._lot.clear()
+
+    def audit(self) -> list[str]:
+        """What is wrong with the books; empty when they add up."""
+        faults = []
+        known = sorted([*self._free, *self._active, *self._idle])
+        if known != list(range(self._context.max_sequences)):
+            faults.append(f"sequence ids in use and free are {known}")
+        if self._tree.seq_ids != frozenset(self._active) | frozenset(self._idle):
+            faults.append(f"the tree holds {sorted(self._tree.seq_ids)}")
+        if not 0 <= self._tree.num_cells <= self._context.num_cells:
+            faults.append(f"{self._tree.num_cells} cells used of {self._context.num_cells}")
+        return faults
+
+    def _reaches(self, seq_id: int, length: int) -> bool:
+        """Whether the memory still has what a continuation after `length` tokens looks back on.
+
+        llama.cpp reuses cells that fell out of a sliding window, and purges all before them. The token at
+        position `length` sees those above `length - window`.
+        """
+        window = self._context.sliding_window
+        return window == 0 or self._context.min_position(seq_id) <= max(0, length - window + 1)
+
+    def _pick_source(self, match: Match) -> int | None:
+        """Of the sequences that hold the prefix: one that is nothing but the prefix and idle, else any."""
+        if match.length == 0:
+            return None
+        whole = {i for i in match.seq_ids if i in self._idle and self._tree.length(i) == match.length}
+        return min(match.seq_ids, key=lambda i: (i not in whole, i not in self._idle, i))
+
+    def _adopt(self, seq_id: int, length: int, salt: Salt) -> Allocation:
+        del self._idle[seq_id]
+        self._active[seq_id] = salt
+        if self._tree.length(seq_id) > length:
+            self._context.truncate_sequence(seq_id, length)
+            self._tree.truncate(seq_id, length)
+        return Allocation(seq_id, length)
+
+    def _fetch(self, keys: list[int], num_in_cells: int) -> bool:
+        """Make the parked sequence that begins most like a prompt an idle one again, if that is worth it.
+
+        What it shares with sequences in cells, it shares with them afterwards.
+        """
+        match = self._lot.match(keys)
+        gain = match.length - num_in_cells
+        if gain < _MIN_FETCHED:
+            return False
+        name = min(match.seq_ids, key=self._lot.length)
+        if gain < _FETCHED_SHARE * self._lot.length(name):
+            return False
+        parked = self._lot.take(name)
+        if not self._make_room(len(parked.keys)):
+            self._lot.put(parked)
+            return False
+        seq_id = self._free.pop()
+        if not self._context.restore_sequence(seq_id, parked.state):
+            self._free.append(seq_id)
+            return False
+        shared = self._tree.match(parked.keys)
+        if shared.length:
+            source = min(shared.seq_ids)
+            self._context.share_prefix(source, seq_id, shared.length)
+            self._tree.fork(source, seq_id, shared.length)
+        else:
+            self._tree.insert(seq_id)
+        self._tree.extend(seq_id, parked.keys[shared.length :])
+        self._owners[seq_id] = parked.owner
+        self._rest(seq_id)
+        return True
+
+    def _make_room(self, num_cells: int) -> bool:
+        """Have an id and so many cells free, at the cost of idle sequences."""
+        if num_cells > self.num_spare_cells():
+            return False
+        while not self._free or self.num_free_cells() < num_cells:
+            if not self.evict_one():
+                return False
+        return True
+
+    def _is_worth_parking(self, seq_id: int) -> bool:
+        length = self._tree.length(seq_id)
+        return self._lot.takes(length) and self._tree.num_own_cells(seq_id) >= _OWN_SHARE * length
+
+    def _park(self, seq_id: int) -> None:
+        """Free the id and the cells of an idle sequence, and keep its content if it is worth that."""
+        if self._is_worth_parking(seq_id):
+            keys = self._tree.tokens(seq_id)
+            # Where there is no memory for a copy, the prompt is computed anew.
+            with contextlib.suppress(MemoryError):
+                if self._lot.needs(keys):
+                    state = self._context.save_sequence(seq_id)
+                    self._lot.put(Parked(keys, state, self._owners[seq_id]))
+        self._forget(seq_id)
+
+    def _rest(self, seq_id: int) -> None:
+        self._idle[seq_id] = None
+        self._idle_since[seq_id] = self._num_steps
+
+    def _touch(self, seq_id: int) -> None:
+        if seq_id in self._idle:
+            self._idle.move_to_end(seq_id)
+            self._idle_since[seq_id] = self._num_steps
+
+    def _forget(self, seq_id: int) -> None:
+        del self._idle[seq_id], self._owners[seq_id]
+        self._context.remove_sequence(seq_id)
+        self._tree.remove(seq_id)
+        self._free.append(seq_id)

@@ -1,0 +1,217 @@
+"""Which sequences share which cells: a radix tree that mirrors the KV memory exactly.
+
+Knows integers only: numbers of sequences, and keys of tokens, which tell apart what may not be shared
+(`caravan.engine.kv.cache_scope`). A node is a run of cells, held by every sequence whose path leads through it. Two
+sequences that computed the same tokens separately hold separate cells, hence two branches.
+"""
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    start: int
+    tokens: list[int]
+    parent: "_Node | None"
+    holders: set[int] = field(default_factory=set)
+    children: dict[int, list["_Node"]] = field(default_factory=dict)
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.tokens)
+
+    def attach(self, child: "_Node") -> None:
+        child.parent = self
+        self.children.setdefault(child.tokens[0], []).append(child)
+
+    def detach(self, child: "_Node") -> None:
+        siblings = self.children[child.tokens[0]]
+        siblings.remove(child)
+        if not siblings:
+            del self.children[child.tokens[0]]
+
+    def only_child(self) -> "_Node | None":
+        nodes = [node for nodes in self.children.values() for node in nodes]
+        return nodes[0] if len(nodes) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A prefix of `length` tokens is in the cells of each of `seq_ids`."""
+
+    length: int
+    seq_ids: frozenset[int]
+
+
+class RadixTree:
+    """Sequences by number, each a list of tokens; `num_cells` is the number of cells they occupy together."""
+
+    def __init__(self) -> None:
+        self._root = _Node(0, [], None)
+        self._tails: dict[int, _Node] = {}
+        self.num_cells = 0
+
+    @property
+    def seq_ids(self) -> frozenset[int]:
+        """All sequences in the tree, empty ones included."""
+        return frozenset(self._tails)
+
+    def insert(self, seq_id: int) -> None:
+        """Start an empty sequence."""
+        if seq_id in self._tails:
+            raise ValueError(f"sequence {seq_id} is in the tree already")
+        self._root.holders.add(seq_id)
+        self._tails[seq_id] = self._root
+
+    def fork(self, source: int, target: int, length: int) -> None:
+        """Start `target` as a sharer of the first `length` cells of `source`."""
+        if target in self._tails or not 0 <= length <= self.length(source):
+            raise ValueError(f"cannot fork {length} tokens of sequence {source} into {target}")
+        node = self._node_ending_at(source, length)
+        self._tails[target] = node
+        for ancestor in _path(node):
+            ancestor.holders.add(target)
+
+    def extend(self, seq_id: int, token_ids: list[int]) -> None:
+        """Append newly computed cells to a sequence; constant time per token."""
+        if not token_ids:
+            return
+        tail = self._tails[seq_id]
+        self.num_cells += len(token_ids)
+        if tail.parent is not None and len(tail.holders) == 1 and not tail.children:
+            tail.tokens.extend(token_ids)
+            return
+        node = _Node(tail.end, list(token_ids), tail, {seq_id})
+        tail.attach(node)
+        self._tails[seq_id] = node
+
+    def truncate(self, seq_id: int, length: int) -> None:
+        """Keep only the first `length` tokens of a sequence."""
+        if not 0 <= length <= self.length(seq_id):
+            raise ValueError(f"sequence {seq_id} has no prefix of {length} tokens")
+        node = self._node_ending_at(seq_id, length)
+        self._release(seq_id, self._tails[seq_id], stop=node)
+        self._tails[seq_id] = node
+
+    def remove(self, seq_id: int) -> None:
+        """Forget a sequence; cells that nobody else holds are free again."""
+        tail = self._tails.pop(seq_id)
+        self._release(seq_id, tail, stop=None)
+
+    def length(self, seq_id: int) -> int:
+        """How many tokens a sequence has."""
+        return self._tails[seq_id].end
+
+    def num_cells_of(self, seq_ids: Collection[int]) -> int:
+        """How many cells these sequences occupy together."""
+        nodes = {id(node): node for seq_id in seq_ids for node in _path(self._tails[seq_id])}
+        return sum(len(node.tokens) for node in nodes.values())
+
+    def num_own_cells(self, seq_id: int) -> int:
+        """How many cells a sequence shares with no other."""
+        nodes = itertools.takewhile(lambda node: len(node.holders) == 1, _path(self._tails[seq_id]))
+        return sum(len(node.tokens) for node in nodes)
+
+    def tokens(self, seq_id: int) -> list[int]:
+        """The tokens of a sequence, from the first."""
+        nodes = reversed(list(_path(self._tails[seq_id])))
+        return [token for node in nodes for token in node.tokens]
+
+    def match(self, token_ids: list[int], *, whole: bool = False) -> Match:
+        """The longest prefix of `token_ids` that is in cells, and who holds it.
+
+        With `whole`, only sequences that consist of nothing but that prefix count.
+        """
+        best = Match(0, frozenset())
+        for node, length in _walk(self._root, token_ids):
+            holders: Iterable[int] = node.holders
+            if whole:
+                holders = [i for i in node.holders if self._tails[i] is node] if length == node.end else []
+            if length > best.length and holders:
+                best = Match(length, frozenset(holders))
+        return best
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._root = _Node(0, [], None)
+        self._tails.clear()
+        self.num_cells = 0
+
+    def _node_ending_at(self, seq_id: int, length: int) -> _Node:
+        """The node on the sequence's path that ends there, split off if need be."""
+        node = self._tails[seq_id]
+        while node.start >= length and node.parent is not None:
+            node = node.parent
+        return node if node.end == length else _split(node, length - node.start)
+
+    def _release(self, seq_id: int, node: _Node, *, stop: _Node | None) -> None:
+        """Take the sequence off every node from `node` up to, not including, `stop`."""
+        for current in list(_path(node)):
+            if current is stop:
+                return
+            current.holders.discard(seq_id)
+            if not current.holders:
+                self.num_cells -= len(current.tokens)
+                if current.parent is not None:
+                    current.parent.detach(current)
+            else:
+                _merge_with_only_child(current)
+
+
+def _path(node: _Node) -> Iterator[_Node]:
+    """The node and its ancestors up to the root."""
+    current: _Node | None = node
+    while current is not None:
+        yield current
+        current = current.parent
+
+
+def _walk(node: _Node, token_ids: list[int]) -> Iterator[tuple[_Node, int]]:
+    """Every node that agrees with a prefix of `token_ids`, with the length up to which it agrees."""
+    pending = [node]
+    while pending:
+        current = pending.pop()
+        length = current.start + common_prefix(current.tokens, token_ids, current.start)
+        yield current, length
+        if length == current.end and length < len(token_ids):
+            pending.extend(current.children.get(token_ids[length], ()))
+
+
+def _split(node: _Node, offset: int) -> _Node:
+    """Cut a node in two and return the upper part; the lower stays the same object, so tails stay right."""
+    assert node.parent is not None
+    node.parent.detach(node)
+    upper = _Node(node.start, node.tokens[:offset], node.parent, set(node.holders))
+    node.parent.attach(upper)
+    node.start += offset
+    node.tokens = node.tokens[offset:]
+    upper.attach(node)
+    return upper
+
+
+def _merge_with_only_child(node: _Node) -> None:
+    """Join a node with its one child where the same sequences hold both, undoing a split."""
+    child = node.only_child()
+    if node.parent is None or child is None or child.holders != node.holders:
+        return
+    parent = node.parent
+    parent.detach(node)
+    child.tokens = node.tokens + child.tokens
+    child.start = node.start
+    parent.attach(child)
+
+
+def common_prefix(left: list[int], right: list[int], right_start: int = 0) -> int:
+    """How many tokens agree from the start of `left` and from `right_start` in `right`."""
+    low, high = 0, min(len(left), len(right) - right_start)
+    if left[:high] == right[right_start : right_start + high]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if left[low:middle] == right[right_start + low : right_start + middle]:
+            low = middle
+        else:
+            high = middle
+    return low

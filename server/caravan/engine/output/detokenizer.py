@@ -1,0 +1,57 @@
+"""Tokens to text: whole characters, and never a stop string nor the beginning of one."""
+
+import codecs
+
+from caravan.engine.params import AnswerLayout, Reasoning, SamplingParams
+from caravan.engine.interfaces import TokenTable
+from caravan.engine.output.stop_strings import StopSearch
+
+
+class Detokenizer:
+    """The text of one sequence as it grows; constant work per token.
+
+    Where it ends by a stop string, StopSearch says.
+    Control tokens have no text unless they are among `shown_token_ids`. `num_decoded` counts the characters
+    that the tokens came to, held ones included.
+    """
+
+    def __init__(
+        self,
+        table: TokenTable,
+        params: SamplingParams,
+        shown_token_ids: tuple[int, ...] = (),
+        reasoning: Reasoning | None = None,
+        layout: AnswerLayout | None = None,
+    ) -> None:
+        self._table = table
+        self._shown = frozenset(shown_token_ids)
+        self._search = StopSearch(params, reasoning, layout) if params.stop else None
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self.num_decoded = 0
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string has ended the text."""
+        return self._search is not None and self._search.stopped
+
+    def push(self, token_id: int) -> str:
+        """The text that a token lets go; at the stop string that ends the text, `stopped` is set."""
+        text = self._decoded(token_id)
+        return text if self._search is None else self._search.push(text)
+
+    def push_unstopped(self, token_id: int) -> str:
+        """The text of a token at which no stop string may end the text yet."""
+        text = self._decoded(token_id)
+        return text if self._search is None else self._search.push(text, may_stop=False)
+
+    def finish(self) -> str:
+        """The text held back as a possible stop string; the bytes of an unfinished character are dropped."""
+        return "" if self._search is None else self._search.finish()
+
+    def _decoded(self, token_id: int) -> str:
+        is_shown = token_id in self._shown
+        text = self._decoder.decode(
+            self._table.raw_bytes(token_id) if is_shown else self._table.token_bytes(token_id)
+        )
+        self.num_decoded += len(text)
+        return text

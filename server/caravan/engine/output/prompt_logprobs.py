@@ -1,0 +1,149 @@
+"""Log probabilities of the tokens of prompts, as far as they are known.
+
+Cells remember what a model made of a prompt, but not how likely each token of it was; that takes the row of
+logits before it. So what was found is kept apart from the cells, and a prompt that begins like another need
+compute only the rows, and the cells, of what is new in it.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import msgspec
+
+from caravan.engine.outputs import TokenLogprob
+from caravan.engine.sampling.candidates import Floats, Ids
+from caravan.engine.sampling.log_softmax import LogSoftmax
+
+# Bytes kept. A node takes _NODE_BYTES, with all but the likeliest tokens of its entry.
+_CAPACITY = 20 * 2**20
+_NODE_BYTES = 400
+
+Key = tuple[str | int, int]
+
+
+class _Node:
+    """A token after a certain prefix."""
+
+    __slots__ = ("entry", "number")
+
+    def __init__(self, number: int, entry: TokenLogprob | None) -> None:
+        self.number = number
+        self.entry = entry
+
+    @property
+    def weight(self) -> int:
+        return _NODE_BYTES + (len(self.entry.top) if self.entry else 0)
+
+
+class ScoreBook:
+    """A trie of scored prompts; whose tokens were used least recently are forgotten first.
+
+    A node is found by its token and the number of the node before it, or by the salt at the beginning.
+    Numbers are never used again, so what follows a forgotten node is never found again either.
+    """
+
+    def __init__(self, capacity: int = _CAPACITY) -> None:
+        self._capacity = capacity
+        self._nodes: OrderedDict[Key, _Node] = OrderedDict()
+        self._num_made = 0
+        self._weight = 0
+
+    def find(self, key: Key) -> _Node | None:
+        """What is known of a token after the prefix that its key names."""
+        return self._nodes.get(key)
+
+    def put(self, key: Key, entry: TokenLogprob | None) -> _Node:
+        """Note what is known of a token; a prefix keeps its number."""
+        old = self._nodes.pop(key, None)
+        if old is None:
+            self._num_made += 1
+            node = _Node(self._num_made, entry)
+        else:
+            node = _Node(old.number, entry)
+            self._weight -= old.weight
+        self._nodes[key] = node
+        self._weight += node.weight
+        while self._weight > self._capacity:
+            self._weight -= self._nodes.popitem(last=False)[1].weight
+        return node
+
+    def touch(self, keys: Sequence[Key]) -> None:
+        """Note that a prompt was used, its first tokens last: what is forgotten first is its end."""
+        for key in reversed(keys):
+            if key in self._nodes:
+                self._nodes.move_to_end(key)
+
+
+class PromptScores:
+    """The log probabilities of one prompt, each with the `num_top` likeliest tokens, as they become known.
+
+    `entries` begins with the second token; the first has nothing before it.
+    """
+
+    def __init__(self, book: ScoreBook, token_ids: Sequence[int], salt: str, num_top: int) -> None:
+        self._book = book
+        self._token_ids = token_ids
+        self._num_top = num_top
+        self._keys: list[Key] = [(salt, token_ids[0])]
+        self.entries: list[TokenLogprob] = []
+
+    @property
+    def next_position(self) -> int:
+        """Where the first token stands that has no entry yet."""
+        return 1 + len(self.entries)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every token has its entry."""
+        return self.next_position >= len(self._token_ids)
+
+    def recall(self) -> None:
+        """Take over what the book knows."""
+        here = None if self.is_complete else self._book.find(self._keys[-1])
+        if here is None:
+            return
+        num_top, number = self._num_top, here.number
+        for place in range(self.next_position, len(self._token_ids)):
+            key = (number, self._token_ids[place])
+            node = self._book.find(key)
+            if node is None or node.entry is None or (has := node.entry.num_top) < num_top:
+                return
+            self._keys.append(key)
+            self.entries.append(node.entry if has == num_top else node.entry.with_top(num_top))
+            number = node.number
+
+    def touch(self) -> None:
+        """Note that what is known of the prompt is used."""
+        self._book.touch(self._keys)
+
+    def num_rows(self, start: int, num_tokens: int) -> int:
+        """How many rows of logits of the tokens from `start` on are wanted; they are the last of them, apart
+        from the row of the prompt's last token.
+        """
+        end = min(start + num_tokens, len(self._token_ids) - 1)
+        return max(0, end - max(start, self.next_position - 1))
+
+    def num_fitting(self, start: int, num_rows: int) -> int | None:
+        """How many tokens from `start` on want no more rows than this; None for any number."""
+        end = max(start, self.next_position - 1) + num_rows
+        return None if end >= len(self._token_ids) - 1 else end - start
+
+    def take(self, rows: Floats, ids: Ids) -> None:
+        """Note the rows of logits [num_rows, vocab_size] that come next; `ids` are all token ids.
+
+        Raises ValueError when a logit is no number.
+        """
+        here = self._book.find(self._keys[-1]) or self._book.put(self._keys[-1], None)
+        for row in rows:
+            token_id = self._token_ids[self.next_position]
+            entry = LogSoftmax(row, ids, self._num_top).of(row, token_id)
+            if math.isnan(entry.logprob):
+                raise ValueError("a logit is not a number")
+            entry = msgspec.structs.replace(entry, rank=1 + int((row > row[token_id]).sum()))
+            key = (here.number, token_id)
+            here = self._book.put(key, entry)
+            self._keys.append(key)
+            self.entries.append(entry)
+        if self.is_complete:
+            self.touch()

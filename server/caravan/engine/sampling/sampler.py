@@ -1,0 +1,269 @@
+"""The draw of one sequence: its own state and its own randomness, so that neighbours never matter."""
+
+import copy
+import random
+import secrets
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+
+from caravan.engine.constraints.guide import Guide
+from caravan.engine.outputs import TokenLogprob
+from caravan.engine.params import SamplingParams
+from caravan.engine.interfaces import Mask
+from caravan.engine.sampling.candidates import Candidates, Floats, Ids, from_row
+from caravan.engine.sampling.samplers import Mirostat, MirostatV2
+from caravan.engine.sampling.dry import Breakers, Dry
+from caravan.engine.sampling.log_softmax import LogSoftmax
+from caravan.engine.sampling.penalties import RepetitionPenalties
+from caravan.engine.sampling.pipeline import draw_stage, leading_top_k, ordered_stages
+from caravan.engine.sampling.logit_rules import VocabularyRules
+from caravan.engine.constraints.token_mask import ConstraintError
+
+
+class TokenSpace:
+    """What samplers of one model share: all token ids in order, and those that end generation."""
+
+    def __init__(self, vocab_size: int, end_ids: Collection[int]) -> None:
+        self.ids: Ids = np.arange(vocab_size, dtype=np.int32)
+        self.end_ids = frozenset(end_ids)
+        self._sequences: tuple[tuple[int, ...], ...] = ()
+        self._breakers: Breakers = {}
+
+    def breakers(self, sequences: tuple[tuple[int, ...], ...]) -> Breakers:
+        """DRY's breakers by their heads; the choices of a request share one table, which may be large."""
+        if sequences is not self._sequences:
+            table: dict[int, tuple[tuple[int, ...], ...]] = {}
+            for head, *tail in sequences:
+                table[head] = (*table.get(head, ()), tuple(tail))
+            self._sequences, self._breakers = sequences, table
+        return self._breakers
+
+
+class Sampler:
+    """Bias and bans, penalties, DRY, mask, truncation, temperature, draw: in this order, each if it has an
+    effect. A request may have the temperature before truncation.
+
+    `is_argmax` says that all of it comes to taking the likeliest token, and then nothing else is done.
+    Penalties and DRY look at the prompt too, as in llama.cpp. `last_logprob` is that of the last draw, taken
+    before the mask, if `num_logprobs` asks for it; `sum_logprob` their sum, if `score` does.
+    """
+
+    def __init__(
+        self,
+        params: SamplingParams,
+        prompt: Sequence[int],
+        index: int,
+        tokens: TokenSpace,
+        guide: Guide | None = None,
+    ) -> None:
+        self._tokens = tokens
+        self._rng = random.Random(_stream(params.seed, index))
+        self._rules = VocabularyRules(params, tokens.end_ids)
+        self._has_no_rules = self._rules.is_neutral
+        self._penalties = _penalties(params)
+        self._dry = _dry(params, tokens)
+        self._stages = ordered_stages(params, self._rng)
+        self._at_most = leading_top_k(params)
+        self._draw = draw_stage(params, len(tokens.ids))
+        self._guide = guide
+        self.sum_logprob = 0.0 if params.score else None
+        self.last_logprob: TokenLogprob | None = None
+        self._num_logprobs = params.num_logprobs
+        self._is_measured = params.score or params.num_logprobs is not None
+        self._softmax: LogSoftmax | None = None
+        self._rules.accept(prompt)
+        for repetition in (self._penalties, self._dry):
+            if repetition is not None:
+                repetition.accept(prompt)
+        self.is_argmax = self._is_argmax(params)
+
+    @property
+    def mirostat_mu(self) -> float | None:
+        """Mirostat's limit on surprise in bits, where it draws."""
+        return self._draw.mu if isinstance(self._draw, Mirostat | MirostatV2) else None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a constraint leaves nothing to add."""
+        return self._guide is not None and self._guide.is_complete
+
+    @property
+    def num_reasoning_tokens(self) -> int:
+        """Tokens of thinking, its markers included."""
+        return 0 if self._guide is None else self._guide.num_reasoning_tokens
+
+    @property
+    def next_mask(self) -> Mask | None:
+        """The mask that the next draw will certainly need."""
+        return None if self._guide is None or self.is_argmax else self._guide.next_mask
+
+    def sample(self, logits: Floats) -> int:
+        """Draw a token from a row of logits [vocab_size], which is changed on the way, and remember it.
+
+        Raises ValueError when every token is banned or a logit is no number.
+        """
+        if self._guide is not None and (forced := self._guide.forced(is_ruled=not self._has_no_rules)):
+            return self._take(forced[0], logits)
+        if self.is_argmax:
+            best = _argmax(logits)
+            if self._guide is None or self._guide.admits(best):
+                self._measure(logits)
+                self._note(logits, best)
+                return best
+        token_id = self._admitted(logits, self.candidates(logits))
+        self._note(logits, token_id)
+        self._remember(token_id)
+        return token_id
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether draws touch nothing that other sequences touch: there is no constraint, nor thinking."""
+        return self._guide is None
+
+    def next_tokens(self, logits: Floats) -> Iterator[int]:
+        """`sample`, and then the tokens that follow without a draw, each remembered as it is taken.
+
+        None follow where log probabilities are wanted: those come with rows of logits only.
+        """
+        yield self.sample(logits)
+        if self._guide is None or self._is_measured:
+            return
+        for token_id in self._guide.forced(is_ruled=not self._has_no_rules):
+            if not self._guide.admits(token_id):
+                return
+            self._remember(token_id)
+            yield token_id
+
+    def _take(self, token_id: int, logits: Floats) -> int:
+        """Remember a token that is not drawn."""
+        if self._is_measured:
+            self._weigh(logits)
+            self._note(logits, token_id)
+        if self._guide is not None and not self._guide.admits(token_id):
+            raise ConstraintError("it contradicts itself")
+        self._remember(token_id)
+        return token_id
+
+    def _admitted(self, logits: Floats, left: Candidates) -> int:
+        """Draw until a token's text may follow; those refused are banned, and teach the draw nothing."""
+        if self._guide is None:
+            return self._draw(left, self._rng)
+        while True:
+            draw = copy.copy(self._draw)
+            token_id = draw(left, self._rng)
+            if self._guide.admits(token_id):
+                self._draw = draw
+                return token_id
+            logits[token_id] = -np.inf
+            left = self._staged(self._possible(logits))
+
+    def candidates(self, logits: Floats) -> Candidates:
+        """What the next draw chooses from, tempered; the row is changed as in `sample`.
+
+        Mirostat leaves out more and adaptive-p weighs anew, both as part of the draw.
+        """
+        self._weigh(logits)
+        return self._staged(self._possible(logits))
+
+    def _weigh(self, logits: Floats) -> None:
+        """Change a row by all that is not the constraint's, and measure it."""
+        if not self._has_no_rules:
+            self._rules.apply(logits)
+        for repetition in (self._penalties, self._dry):
+            if repetition is not None:
+                repetition.apply(logits)
+        self._measure(logits)
+
+    def _staged(self, left: Candidates) -> Candidates:
+        for stage in self._stages:
+            left = stage(left)
+        return left
+
+    def _measure(self, logits: Floats) -> None:
+        """Take the softmax of a row where log probabilities are taken, if anybody wants them.
+
+        A constraint changes the row afterwards, though not the logits of what it allows.
+        """
+        if self._is_measured:
+            self._softmax = LogSoftmax(logits, self._tokens.ids, self._num_logprobs or 0)
+
+    def _note(self, logits: Floats, token_id: int) -> None:
+        """Keep what is wanted of a drawn token's log probability."""
+        if self._softmax is None:
+            return
+        found = self._softmax.of(logits, token_id)
+        if self.sum_logprob is not None:
+            self.sum_logprob += found.logprob
+        if self._num_logprobs is not None:
+            self.last_logprob = found
+
+    def _possible(self, logits: Floats) -> Candidates:
+        """The tokens that the constraint allows, if there is one."""
+        if self._guide is None:
+            return from_row(logits, self._tokens.ids, self._at_most)
+        allowed = self._guide.forbid(logits)
+        if allowed is not None and not len(allowed):
+            raise ConstraintError("no token of this model may come next")
+        try:
+            if allowed is not None:
+                return from_row(logits[allowed], allowed)
+            return from_row(logits, self._tokens.ids, self._at_most)
+        except ValueError as error:
+            raise ConstraintError(f"what it allows is ruled out otherwise: {error}") from error
+
+    def _remember(self, token_id: int) -> None:
+        self._rules.accept_drawn(token_id)
+        for repetition in (self._penalties, self._dry):
+            if repetition is not None:
+                repetition.accept([token_id])
+
+    def _is_argmax(self, params: SamplingParams) -> bool:
+        """Of the later stages only these few can make greedy decoding leave the likeliest token."""
+        return (
+            params.temperature == 0
+            and params.dynatemp_range == 0
+            and params.xtc_probability == 0
+            and params.typical_p == 1
+            and params.mirostat == 0
+            and self._has_no_rules
+            and self._penalties is None
+            and self._dry is None
+        )
+
+
+def _argmax(logits: Floats) -> int:
+    token_id = int(logits.argmax())
+    # NumPy's argmax finds a NaN before any number, so one look covers the whole row.
+    if not np.isfinite(logits[token_id]):
+        raise ValueError("a logit is not a number")
+    return token_id
+
+
+def _penalties(params: SamplingParams) -> RepetitionPenalties | None:
+    strengths = (params.repeat_penalty - 1, params.presence_penalty, params.frequency_penalty)
+    if params.repeat_last_n == 0 or not any(strengths):
+        return None
+    return RepetitionPenalties(
+        repeat=params.repeat_penalty,
+        presence=params.presence_penalty,
+        frequency=params.frequency_penalty,
+        window=params.repeat_last_n,
+    )
+
+
+def _dry(params: SamplingParams, tokens: TokenSpace) -> Dry | None:
+    if params.dry_multiplier == 0 or params.dry_penalty_last_n == 0:
+        return None
+    return Dry(
+        multiplier=params.dry_multiplier,
+        base=params.dry_base,
+        allowed_length=params.dry_allowed_length,
+        window=params.dry_penalty_last_n,
+        breakers=tokens.breakers(params.dry_breakers),
+    )
+
+
+def _stream(seed: int | None, index: int) -> str | int:
+    """What seeds the generator of choice `index`. Text is hashed, so seeds and choices are independent."""
+    return secrets.randbits(64) if seed is None else f"{seed}/{index}"

@@ -1,0 +1,155 @@
+"""The last stage: one token out of the candidates, by plain chance, mirostat, or adaptive-p."""
+
+import math
+import random
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caravan.engine.sampling.candidates import Candidates
+
+_BIT = math.log(2)
+_MIROSTAT_M = 100
+# Weights that are added up at once in a long row.
+_BLOCK = 512
+# Beyond any vocabulary.
+_LOG_MANY = 30.0
+
+# The shape of adaptive-p, constants of llama.cpp's sampler.
+_WIDTH = 0.3
+_SHARPNESS = 10.0
+
+
+class Draw(Protocol):
+    """Takes one token; may remember what it took."""
+
+    def __call__(self, candidates: Candidates, rng: random.Random) -> int: ...
+
+
+def pick(weights: NDArray[np.floating], rng: random.Random) -> int:
+    """A place, each with a chance proportional to its weight: where the running sum passes a random share.
+
+    A long row is searched in two levels, its blocks and then one block, which saves adding it all up.
+    """
+    share = rng.random()
+    if len(weights) <= 2 * _BLOCK:
+        return _passed(weights.cumsum(dtype=np.float64), share)[0]
+    num_blocks = len(weights) // _BLOCK
+    masses = weights[: num_blocks * _BLOCK].reshape(num_blocks, _BLOCK).sum(axis=1)
+    tail = weights[num_blocks * _BLOCK :].sum()
+    block, share = _passed(np.append(masses, tail).cumsum(dtype=np.float64), share)
+    start = block * _BLOCK
+    place, _ = _passed(weights[start : start + _BLOCK].cumsum(dtype=np.float64), share)
+    return start + place
+
+
+def _passed(reached: NDArray[np.float64], share: float) -> tuple[int, float]:
+    """Where a share (0 to 1) of the last running sum is passed, and the share of that very step below it."""
+    goal = min(share * float(reached[-1]), math.nextafter(float(reached[-1]), 0))
+    place = int(reached.searchsorted(goal, side="right"))
+    before = float(reached[place - 1]) if place else 0.0
+    return place, (goal - before) / (float(reached[place]) - before)
+
+
+def plain(candidates: Candidates, rng: random.Random) -> int:
+    """By the softmax of the candidates."""
+    if candidates.size == 1:
+        return int(candidates.ids[0])
+    return int(candidates.ids[pick(candidates.weights(), rng)])
+
+
+class Mirostat:
+    """Mirostat 1 (Basu et al. 2020): keeps the surprise near `tau` bits by an estimated Zipf exponent.
+
+    `mu`, the limit on surprise in bits, starts at 2 tau and moves by `eta` times the error of each draw.
+    """
+
+    def __init__(self, tau: float, eta: float, vocab_size: int) -> None:
+        self._tau = tau
+        self._eta = eta
+        self._vocab_size = vocab_size
+        self.mu = 2 * tau
+
+    def __call__(self, candidates: Candidates, rng: random.Random) -> int:
+        """Draw and learn."""
+        return _draw_and_learn(self, candidates.top(self._top_k(candidates)), rng)
+
+    def learn(self, surprise: float) -> None:
+        """Move mu by the error of a draw, in bits."""
+        self.mu -= self._eta * (surprise - self._tau)
+
+    def _top_k(self, candidates: Candidates) -> int:
+        if candidates.size == 1:
+            return 1
+        rising = np.sort(candidates.top(_MIROSTAT_M).logits).astype(np.float64)
+        ranks = np.arange(1, len(rising))
+        steps = np.log((ranks + 1) / ranks)
+        falls = np.diff(rising)[::-1]
+        exponent = float(np.dot(steps, falls) / np.dot(steps, steps))
+        if exponent <= 0:
+            return candidates.size
+        # In logarithms, because on dull text mu grows until its power of two is no float any more.
+        log_k = (self.mu * math.log(2) - math.log(_zipf_sum(exponent, self._vocab_size))) / exponent
+        return int(min(math.exp(min(max(log_k, 0.0), _LOG_MANY)), candidates.size))
+
+
+class MirostatV2:
+    """Mirostat 2: leaves out what would surprise by more than `mu` bits, and steers mu towards `tau`."""
+
+    def __init__(self, tau: float, eta: float) -> None:
+        self._tau = tau
+        self._eta = eta
+        self.mu = 2 * tau
+
+    def __call__(self, candidates: Candidates, rng: random.Random) -> int:
+        """Draw and learn."""
+        total = candidates.weights().sum(dtype=np.float64)
+        least = np.log(total) - self.mu * _BIT
+        keep = candidates.logits - candidates.logits.max() >= np.float32(least)
+        kept = candidates.where(keep) if keep.any() else candidates.top(1)
+        return _draw_and_learn(self, kept, rng)
+
+    def learn(self, surprise: float) -> None:
+        """Move mu by the error of a draw, in bits."""
+        self.mu -= self._eta * (surprise - self._tau)
+
+
+class AdaptiveP:
+    """Prefers tokens whose probability is near a target that moves against the running mean of past draws.
+
+    As `llama_sampler_init_adaptive_p`: `target` 0 to 1, `decay` 0 to 0.99 weighs the past.
+    """
+
+    def __init__(self, target: float, decay: float) -> None:
+        self._target = target
+        self._decay = decay
+        self._sum = target / (1 - decay)
+        self._weight = 1 / (1 - decay)
+
+    def __call__(self, candidates: Candidates, rng: random.Random) -> int:
+        """Draw and remember how likely the drawn token was."""
+        probabilities = candidates.weights()
+        probabilities /= probabilities.sum(dtype=np.float64)
+        goal = min(max(2 * self._target - self._sum / self._weight, 0.0), 1.0)
+        distance = np.abs(probabilities - np.float32(goal)) / np.float32(_WIDTH)
+        logits = -_SHARPNESS * distance * distance / (1 + distance)
+        place = pick(np.exp(logits), rng)
+        self._sum = float(probabilities[place]) + self._decay * self._sum
+        self._weight = 1 + self._decay * self._weight
+        return int(candidates.ids[place])
+
+
+def _zipf_sum(exponent: float, vocab_size: int) -> float:
+    """(1 - n ^ -e) / e with e = exponent - 1: the integral that stands for the sum over ranks."""
+    epsilon = exponent - 1
+    if abs(epsilon) < 1e-9:
+        return math.log(vocab_size)
+    return (1 - math.exp(-epsilon * math.log(vocab_size))) / epsilon
+
+
+def _draw_and_learn(mirostat: Mirostat | MirostatV2, kept: Candidates, rng: random.Random) -> int:
+    probabilities = kept.probabilities()
+    place = pick(probabilities, rng)
+    mirostat.learn(float(-np.log2(probabilities[place])))
+    return int(kept.ids[place])

@@ -1,0 +1,302 @@
+"""Who computes what in the next step."""
+
+from dataclasses import dataclass
+
+from caravan.config.engine_config import EngineConfig
+from caravan.engine.kv.kv_cache import KVCache
+from caravan.engine.kv.radix_tree import common_prefix
+from caravan.engine.running_shares import RunningShares
+from caravan.engine.output.score_slices import has_many_untold
+from caravan.engine.sequence import Sequence, SequenceStatus
+from caravan.engine.prefill_budget import StepClock
+from caravan.engine.tiles import TILE, chunk_size
+from caravan.engine.waiting_queue import WaitingList
+from caravan.runtime.sharing.fair_order import FairOrder
+
+# Waiting for a neighbour's prefix costs a step or two; shorter ones are quicker computed again.
+_MIN_AWAITED_PREFIX = 16
+# Cells kept free per running sequence at admission, so that the next steps need no preemption.
+_GROWTH_RESERVE = 8
+# Tokens of a stream that are computed at once: the longest run that a constraint or a budget forces, and the
+# draw before it.
+_MAX_RUN = 17
+# So many sequences of other owners may come before one for which there is no room yet.
+_MAX_OVERTAKING = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The next `num_tokens` known tokens of a sequence are to be computed.
+
+    With `completes` nothing is missing afterwards, so that the next token can be drawn. `num_scored` rows of
+    logits are wanted besides, for the log probabilities of the prompt.
+    """
+
+    sequence: Sequence
+    num_tokens: int
+    completes: bool
+    num_scored: int = 0
+
+    @property
+    def num_logits(self) -> int:
+        """How many of the tokens, the last ones, want their logits."""
+        return self.num_scored + self.completes
+
+
+class Scheduler:
+    """Two lists: `waiting` by turn, `running` with memory. Preemption is going back to waiting.
+
+    Where several owners want to run, each has a share of places and cells, and of the tokens of prompts that
+    a step computes. Whoever has more makes way, as soon as one comes who has less.
+
+    Where attention `has_tiles`, streams and large chunks of prompts take turns, a step each: in a tile
+    together they would look at each other's cells (`tiles`).
+    """
+
+    def __init__(
+        self, config: EngineConfig, kv_cache: KVCache, clock: StepClock, *, has_tiles: bool = False
+    ) -> None:
+        self._config = config
+        self._has_tiles = has_tiles
+        self._is_turn_of_prompts = False
+        self._num_shared = 0
+        self._kv_cache = kv_cache
+        self._clock = clock
+        self.waiting = WaitingList()
+        self.running: list[Sequence] = []
+        self.num_preemptions = 0
+        self._num_overtaking = 0
+        self._prompt_order = FairOrder()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether any sequence is unfinished."""
+        return bool(self.waiting or self.running)
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a sequence."""
+        self.waiting.add(sequence)
+
+    def find(self, request_id: str) -> list[Sequence]:
+        """All unfinished choices of a request."""
+        return [s for s in (*self.waiting, *self.running) if s.request_id == request_id]
+
+    def schedule(self) -> list[Work]:
+        """Admit whom there is room for, then hand out the budget: fewest missing tokens first, of who has had
+        the least of it where there are several owners.
+
+        Streams that are running get their token in every step that is theirs, and those that were forced with
+        it. What is left goes to prompts; the prompt that arrived first has a quarter of it for sure, so that
+        shorter ones cannot starve it.
+        """
+        self._admit()
+        ready = sorted(self.running, key=lambda s: (s.num_missing_tokens, s.arrival))
+        decodes = [s for s in ready if s.num_missing_tokens == 1 and not has_many_untold(s)]
+        prompts = [s for s in ready if s.num_missing_tokens > 1]
+        prompts.sort(key=lambda s: self._prompt_order.start(s.owner))
+        budget = self._config.batch_size - len(decodes)
+        runs, prompts, budget = _forced_runs(prompts, budget)
+        streams = [Work(s, 1, completes=True) for s in decodes] + runs
+        if any(s.is_streaming for s in self.running):
+            budget = min(budget, self._clock.prompt_budget(0 if self._has_tiles else len(decodes)))
+        chunks = self._share(prompts, budget)
+        self._is_turn_of_prompts = not self._is_turn_of_prompts
+        if not self._take_turns(streams, chunks):
+            self._charge(chunks)
+            return streams + chunks
+        if not self._is_turn_of_prompts:
+            return streams
+        self._num_shared += 1
+        self._charge(chunks)
+        return chunks
+
+    def preempt_one(self) -> Sequence:
+        """Send a running sequence back to waiting for the sake of the others; it frees its memory."""
+        sequence = self._shares(self.running).to_preempt()
+        self._preempt(sequence)
+        return sequence
+
+    def _preempt(self, sequence: Sequence) -> None:
+        self.running.remove(sequence)
+        assert sequence.seq_id is not None
+        self._kv_cache.discard(sequence.seq_id)
+        sequence.seq_id = None
+        sequence.num_computed_tokens = 0
+        self.num_preemptions += 1
+        self.add(sequence)
+
+    def remove(self, sequence: Sequence) -> None:
+        """Take a finished sequence out; its memory becomes idle and stays warm."""
+        if sequence.status is SequenceStatus.WAITING:
+            self.waiting.remove(sequence)
+        else:
+            self.running.remove(sequence)
+        if sequence.seq_id is not None:
+            self._kv_cache.retire(sequence.seq_id)
+            sequence.seq_id = None
+        sequence.status = SequenceStatus.FINISHED
+
+    def _admit(self) -> None:
+        for sequence in self.waiting.in_turn():
+            if self._awaits_prefix(sequence):
+                continue
+            if not self._begin(sequence):
+                self._admit_others(sequence)
+                return
+            self._num_overtaking = 0
+
+    def _admit_others(self, blocked: Sequence) -> None:
+        """Let owners who stay within their shares come before one for whom there is no room."""
+        for sequence in self.waiting.first_of_others(blocked):
+            if self._num_overtaking >= _MAX_OVERTAKING:
+                return
+            if self._shares(self.running, sequence).has_right() and not self._awaits_prefix(sequence):
+                self._num_overtaking += self._begin(sequence)
+
+    def _begin(self, sequence: Sequence) -> bool:
+        """Let a sequence run, if there is room or it has a right to some; whether it does."""
+        if not self._make_way(sequence):
+            return False
+        allocation = self._kv_cache.allocate(sequence.matchable_tokens, sequence.salt, sequence.owner)
+        if allocation is None:
+            return False
+        self.waiting.begin(sequence)
+        self.running.append(sequence)
+        sequence.status = SequenceStatus.RUNNING
+        sequence.seq_id = allocation.seq_id
+        sequence.begin(allocation.num_cached_tokens)
+        return True
+
+    def _make_way(self, sequence: Sequence) -> bool:
+        """Whether a sequence can run now, after preempting those of an owner who has more than its share."""
+        # None is preempted in vain: it would come back in the next step, and go again.
+        staying, going = list(self.running), list[Sequence]()
+        while not self._has_place(sequence, staying):
+            shares = self._shares(staying, sequence)
+            other = shares.to_make_way() if shares.has_right() else None
+            if other is None:
+                return False
+            staying.remove(other)
+            going.append(other)
+        for other in going:
+            self._preempt(other)
+        return True
+
+    def _shares(self, running: list[Sequence], newcomer: Sequence | None = None) -> RunningShares:
+        return RunningShares(running, self._config.max_running, max(1, self._config.num_cells), newcomer)
+
+    def _has_place(self, sequence: Sequence, running: list[Sequence]) -> bool:
+        if len(running) >= self._config.max_running:
+            return False
+        return not running or self._has_room(sequence, running)
+
+    def _has_room(self, sequence: Sequence, running: list[Sequence]) -> bool:
+        promised = sum(s.num_missing_tokens + _GROWTH_RESERVE for s in running)
+        known = sequence.matchable_tokens
+        needed = self._kv_cache.num_new_cells(known, sequence.salt) + _GROWTH_RESERVE
+        needed += sequence.num_tokens - len(known)
+        holding = [s.seq_id for s in running if s.seq_id is not None]
+        return needed + promised <= self._kv_cache.num_spare_cells(holding)
+
+    def _awaits_prefix(self, sequence: Sequence) -> bool:
+        """Whether a running neighbour is about to compute a prefix that this sequence can then share."""
+        if len(self.running) >= self._config.max_running:
+            return False
+        if sequence.scores is not None:
+            sequence.scores.recall()
+        if not self._kv_cache.shares_prefixes:
+            return False
+        have = None
+        for other in self.running:
+            shareable = sequence.salt.num_shareable(other.salt)
+            if other.num_missing_tokens <= 1 or shareable <= other.num_computed_tokens:
+                continue
+            if sequence.wants_scores and not other.wants_scores:
+                continue
+            shared = common_prefix(other.token_ids, sequence.token_ids)
+            shared = min(shared, sequence.num_tokens - 1, shareable)
+            if shared <= other.num_computed_tokens:
+                continue
+            if have is None:
+                have = self._kv_cache.num_known(sequence.matchable_tokens, sequence.salt)
+            if shared - have >= _MIN_AWAITED_PREFIX:
+                return True
+        return False
+
+    def _charge(self, chunks: list[Work]) -> None:
+        """Note what owners have had of the budget, while several want some of it."""
+        if len({s.owner for s in self.running}) < 2:
+            return
+        for work in chunks:
+            owner, weight = work.sequence.owner, work.sequence.weight
+            self._prompt_order.begin(self._prompt_order.place(owner, weight, work.num_tokens))
+
+    def _take_turns(self, streams: list[Work], chunks: list[Work]) -> bool:
+        """Whether a batch of all these would have tiles."""
+        if not (self._has_tiles and streams and chunks):
+            return False
+        return sum(work.num_tokens for work in streams + chunks) >= TILE
+
+    def _share(self, prompts: list[Sequence], budget: int) -> list[Work]:
+        """Split a token budget over prompts that are sorted by what they miss."""
+        if not prompts or budget <= 0:
+            return []
+        oldest = min(prompts, key=lambda s: s.arrival)
+        reserved = min(oldest.num_missing_tokens, max(1, budget // 4))
+        if self._has_tiles:
+            # A quarter of the steps instead of a quarter of each, which would be no whole tile.
+            reserved = 0
+            if self._num_shared % 4 == 0:
+                prompts = [oldest, *(s for s in prompts if s is not oldest)]
+        rows = _share_rows(prompts, self._config.num_scored_rows)
+        may_exceed = budget + TILE <= self._config.batch_size
+        work = []
+        budget -= reserved
+        for sequence in prompts:
+            own = reserved if sequence is oldest else 0
+            room = max(budget + own, 0)
+            if self._has_tiles:
+                missing, start = sequence.num_missing_tokens, sequence.num_computed_tokens
+                room = chunk_size(missing, start, room, may_exceed=may_exceed)
+                may_exceed = may_exceed and room <= budget + own
+            item = _next(sequence, room, rows.get(sequence, 0))
+            budget -= item.num_tokens - own
+            if item.num_tokens > 0:
+                work.append(item)
+        return work
+
+
+def _forced_runs(prompts: list[Sequence], budget: int) -> tuple[list[Work], list[Sequence], int]:
+    """Work for streams that go on by several tokens at once, as far as all of them fit; who and what is left.
+
+    Prompts are sorted by what they miss. Those of a few tokens, too, are not worth a step of their own.
+    """
+    runs: list[Work] = []
+    for sequence in prompts:
+        count = sequence.num_missing_tokens
+        if count > _MAX_RUN or count > budget or not sequence.is_streaming:
+            continue
+        runs.append(Work(sequence, count, completes=True))
+        budget -= count
+    taken = {id(work.sequence) for work in runs}
+    return runs, [sequence for sequence in prompts if id(sequence) not in taken], budget
+
+
+def _share_rows(prompts: list[Sequence], num_rows: int) -> dict[Sequence, int]:
+    """Split rows of logits evenly over the prompts that want any, and give none to those that came late."""
+    wanting = sorted((s for s in prompts if s.wants_scores), key=lambda s: s.arrival)[:num_rows]
+    return {sequence: num_rows // len(wanting) for sequence in wanting}
+
+
+def _next(sequence: Sequence, budget: int, num_rows: int) -> Work:
+    """The next tokens of a prompt, as many as the budget and the rows allow; perhaps none."""
+    missing, start = sequence.num_missing_tokens, sequence.num_computed_tokens
+    num_tokens = min(missing, budget)
+    if sequence.scores is None:
+        return Work(sequence, num_tokens, completes=num_tokens == missing)
+    fitting = sequence.scores.num_fitting(start, num_rows)
+    num_tokens = num_tokens if fitting is None else min(num_tokens, fitting)
+    if has_many_untold(sequence):
+        num_tokens = min(num_tokens, missing - 1)
+    num_scored = sequence.scores.num_rows(start, num_tokens)
+    return Work(sequence, num_tokens, completes=num_tokens == missing, num_scored=num_scored)

@@ -1,0 +1,208 @@
+"""Everything that one choice of one request owns."""
+
+import time
+from enum import Enum
+
+from caravan.engine.output.detokenizer import Detokenizer
+from caravan.engine.output.pending_logprobs import HeldLogprobs
+from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
+from caravan.engine.params import GenerationRequest, SamplingParams
+from caravan.engine.output.prompt_logprobs import PromptScores
+from caravan.engine.kv.cache_scope import Salt
+from caravan.engine.sampling.sampler import Sampler
+
+# Its place among those that wait, lower first: priority negated, place in the fair order, number of arrival.
+Turn = tuple[int, float, int]
+
+
+class SequenceStatus(Enum):
+    """WAITING has no memory; RUNNING has a sequence id; FINISHED has told its client so."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    FINISHED = "finished"
+
+
+_USUAL_ANSWER = 256
+
+
+class Sequence:
+    """One choice: its tokens, how far they are computed, its sampler and its text.
+
+    There are no phases: a sequence wants `num_known_tokens - num_computed_tokens` tokens computed, and after
+    its last known token it draws the next. Preempted, it waits again with everything known so far.
+    """
+
+    def __init__(
+        self,
+        request: GenerationRequest,
+        index: int,
+        arrival: int,
+        sampler: Sampler,
+        detokenizer: Detokenizer,
+        scores: PromptScores | None = None,
+    ) -> None:
+        self.request_id = request.id
+        self.index = index
+        self.arrival = arrival
+        self.params: SamplingParams = request.params
+        self.salt = Salt(request.cache_salt, request.num_public_tokens)
+        self.token_ids = list(request.token_ids)
+        self.num_prompt_tokens = len(request.token_ids)
+        self.num_computed_tokens = 0
+        self.num_cached_tokens: int | None = None
+        self.owner, self.weight, self.priority = request.owner, request.weight, request.priority
+        self.turn: Turn | None = None
+        # The time of the fair order when it came, before which it has no claim.
+        self.virtual_arrival = 0.0
+        self.deadline = _deadline(request.params)
+        self._began_text: float | None = None
+        self._arrived = time.monotonic()
+        self._queue_seconds: float | None = None
+        self.seq_id: int | None = None
+        self.status = SequenceStatus.WAITING
+        self.sampler = sampler
+        self.detokenizer = detokenizer
+        self.logprobs = HeldLogprobs()
+        self.scores = scores
+        self._num_told_scores = 0
+        self._num_told = self.num_prompt_tokens if request.tells_token_ids else None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has ever had its turn."""
+        return self.num_cached_tokens is not None
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether its client waits for more."""
+        return self.status is not SequenceStatus.FINISHED
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens known: the prompt, and what has been drawn."""
+        return len(self.token_ids)
+
+    @property
+    def num_missing_tokens(self) -> int:
+        """Known tokens that are not computed yet."""
+        return len(self.token_ids) - self.num_computed_tokens
+
+    @property
+    def num_completion_tokens(self) -> int:
+        """Tokens drawn so far."""
+        return len(self.token_ids) - self.num_prompt_tokens
+
+    def is_full(self, context_size: int) -> bool:
+        """Whether nothing may be added, by the request's limit or the context's."""
+        limit = self.params.max_tokens
+        if limit is not None and self.num_completion_tokens >= limit:
+            return True
+        return self.num_tokens >= context_size
+
+    def ends_line_late(self, text: str) -> bool:
+        """Whether a new line is where the text may end, its time being over. Asked once a token."""
+        limit = self.params.line_seconds
+        if limit is None:
+            return False
+        now = time.monotonic()
+        self._began_text = now if self._began_text is None else self._began_text
+        return "\n" in text and now - self._began_text > limit
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether somebody is reading along already, so that a pause would be seen."""
+        return self.num_completion_tokens > 0
+
+    @property
+    def wants_scores(self) -> bool:
+        """Whether there are tokens of the prompt whose log probability is asked for and not known yet."""
+        return self.scores is not None and not self.scores.is_complete
+
+    @property
+    def num_untold_scores(self) -> int:
+        """Log probabilities of the prompt that are known and not told yet."""
+        return 0 if self.scores is None else len(self.scores.entries) - self._num_told_scores
+
+    @property
+    def matchable_tokens(self) -> list[int]:
+        """The tokens of which all but the last may be taken from memory: the rest has to give logits."""
+        if self.scores is None or self.scores.is_complete:
+            return self.token_ids
+        return self.token_ids[: self.scores.next_position]
+
+    @property
+    def _has_computed_prompt(self) -> bool:
+        return self.is_streaming or not self.num_missing_tokens
+
+    def hold_logprob(self, *, is_end: bool) -> None:
+        """Keep the log probability of a token just drawn, if asked for, until its text goes out.
+
+        A token that was appended undrawn has none.
+        """
+        entry, self.sampler.last_logprob = self.sampler.last_logprob, None
+        if entry is not None:
+            self.logprobs.add(entry, self.detokenizer.num_decoded, is_end=is_end)
+
+    @property
+    def cost(self) -> int:
+        """Tokens that it may take, for a fair share; an answer without a limit counts as a usual one."""
+        return self.num_prompt_tokens + (self.params.max_tokens or _USUAL_ANSWER)
+
+    def has_waited_over(self, seconds: float) -> bool:
+        """Whether it has waited longer than that and was never begun."""
+        return not self.has_begun and time.monotonic() - self._arrived > seconds
+
+    def begin(self, num_cached_tokens: int) -> None:
+        """Note that memory was found, with so much of the prompt in it; a preempted one has begun before."""
+        self.num_computed_tokens = num_cached_tokens
+        if self.scores is not None:
+            self.scores.touch()
+        if self.num_cached_tokens is None:
+            self.num_cached_tokens = num_cached_tokens
+            self._queue_seconds = time.monotonic() - self._arrived
+
+    def output(self, text: str, reason: FinishReason | None = None, error: str | None = None) -> TokenOutput:
+        """News of this sequence: text to append, its counts, and why it ends if it does."""
+        queue_seconds, self._queue_seconds = self._queue_seconds, None
+        return TokenOutput(
+            request_id=self.request_id,
+            index=self.index,
+            text=text,
+            finish_reason=reason,
+            num_completion_tokens=self.num_completion_tokens,
+            num_cached_tokens=self.num_cached_tokens or 0,
+            num_reasoning_tokens=self.sampler.num_reasoning_tokens,
+            mirostat_mu=self.sampler.mirostat_mu,
+            sum_logprob=self.sampler.sum_logprob,
+            logprobs=self.logprobs.release(text, is_all=reason is not None and not self.detokenizer.stopped),
+            queue_seconds=queue_seconds,
+            prompt_logprobs=self._tell_scores() if self._has_computed_prompt else (),
+            token_ids=self._tell_tokens(),
+            error=error,
+        )
+
+    def slice_of_scores(self, most: int) -> TokenOutput:
+        """The next log probabilities of the prompt, at most so many, ahead of the first output."""
+        told = self._tell_scores(most)
+        return TokenOutput(request_id=self.request_id, index=self.index, prompt_logprobs=told, is_slice=True)
+
+    def _tell_tokens(self) -> tuple[int, ...]:
+        if self._num_told is None:
+            return ()
+        new = tuple(self.token_ids[self._num_told :])
+        self._num_told += len(new)
+        return new
+
+    def _tell_scores(self, most: int | None = None) -> tuple[TokenLogprob, ...]:
+        if self.scores is None:
+            return ()
+        start = self._num_told_scores
+        told = tuple(self.scores.entries[start : None if most is None else start + most])
+        self._num_told_scores += len(told)
+        return told
+
+
+def _deadline(params: SamplingParams) -> float | None:
+    """When the time of a request that has just arrived is over, on the monotonic clock."""
+    return None if params.max_seconds is None else time.monotonic() + params.max_seconds

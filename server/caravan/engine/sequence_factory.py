@@ -1,0 +1,137 @@
+"""Requests on their way to becoming sequences; constrained ones wait for their masks."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import numpy as np
+
+from caravan.engine.output.detokenizer import Detokenizer
+from caravan.engine.constraints.guide import Guide
+from caravan.engine.params import GenerationRequest, Reasoning
+from caravan.engine.interfaces import TokenTable
+from caravan.engine.output.prompt_logprobs import PromptScores, ScoreBook
+from caravan.engine.sampling.sampler import Sampler, TokenSpace
+from caravan.engine.sequence import Sequence
+from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, TokenMask
+from caravan.runtime.sharing.fair_thread import FairThread
+
+_NONE = np.empty(0, np.int32)
+
+Masks = list[TokenMask] | ConstraintError | MemoryError
+
+
+class Intake:
+    """Makes sequences, and masks on a thread of its own, so that running streams do not wait for a grammar;
+    each owner has a share of its time.
+
+    Apart from `deliver`, which is called on that thread, everything happens on the engine's.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenTable,
+        token_space: TokenSpace,
+        context_size: int,
+        deliver: Callable[[GenerationRequest, Masks], None],
+    ) -> None:
+        self._tokens = tokens
+        self._token_space = token_space
+        self._factory = MaskFactory(len(token_space.ids), tokens)
+        self._context_size = context_size
+        self._deliver = deliver
+        self._num_arrivals = 0
+        self._scores = ScoreBook()
+        self._waiting: dict[str, GenerationRequest] = {}
+        self._thread = FairThread("masks")
+
+    def __len__(self) -> int:
+        """How many choices wait."""
+        return sum(request.n for request in self._waiting.values())
+
+    def fault_of(self, request: GenerationRequest, *, is_taken: bool) -> str | None:
+        """Why the engine cannot take a request, whose id is taken or not.
+
+        Callers check before; this guards the process.
+        """
+        if not 0 < len(request.token_ids) < self._context_size:
+            return f"{len(request.token_ids)} prompt tokens do not fit {self._context_size}"
+        if min(request.token_ids) < 0 or max(request.token_ids) >= len(self._token_space.ids):
+            return "a prompt token is outside the vocabulary"
+        if is_taken or request.id in self._waiting:
+            return "a request of this id is running"
+        named = (*request.shown_token_ids, *_reasoning_ids(request.reasoning))
+        if named and not 0 <= min(named) <= max(named) < len(self._token_space.ids):
+            return "a token that the request names is outside the vocabulary"
+        if request.reasoning and not (request.reasoning.end and request.reasoning.end_token_ids):
+            return "the end of reasoning is empty"
+        if request.constraint and not all(request.constraint.after):
+            return "a marker is empty"
+        return None
+
+    def add(self, request: GenerationRequest) -> None:
+        """Begin to make the masks of a request."""
+        self._waiting[request.id] = request
+        self._thread.submit(partial(self._make, request), request.owner, request.weight)
+
+    def is_awaited(self, request: GenerationRequest) -> bool:
+        """Whether a request still waits; another of its name may have come since it was aborted."""
+        return self._waiting.get(request.id) is request
+
+    def take(self, request_id: str) -> GenerationRequest | None:
+        """A request that waited and does so no longer; None if it did not, or was taken before."""
+        return self._waiting.pop(request_id, None)
+
+    def sequences(
+        self, request: GenerationRequest, masks: Iterable[TokenMask | None] | None = None
+    ) -> list[Sequence]:
+        """The choices of a request that has all it needs, a mask each if it is constrained."""
+        made = []
+        for index, mask in enumerate(masks or [None] * request.n):
+            self._num_arrivals += 1
+            guide = self._guide(request, mask)
+            sampler = Sampler(request.params, request.token_ids, index, self._token_space, guide)
+            detokenizer = Detokenizer(
+                self._tokens, request.params, request.shown_token_ids, request.reasoning, request.layout
+            )
+            scores = self._prompt_scores(request)
+            made.append(Sequence(request, index, self._num_arrivals, sampler, detokenizer, scores))
+        return made
+
+    def _prompt_scores(self, request: GenerationRequest) -> PromptScores | None:
+        if request.num_prompt_logprobs is None:
+            return None
+        return PromptScores(self._scores, request.token_ids, request.cache_salt, request.num_prompt_logprobs)
+
+    def close(self) -> list[GenerationRequest]:
+        """Make no more masks; all requests that waited."""
+        self._thread.close(wait=False)
+        waiting = list(self._waiting.values())
+        self._waiting.clear()
+        return waiting
+
+    def _guide(self, request: GenerationRequest, mask: TokenMask | None) -> Guide | None:
+        if mask is None and request.reasoning is None:
+            return None
+        space_ids = _NONE if mask is None else self._factory.space_ids
+        return Guide(
+            self._tokens, space_ids, mask, request.constraint, request.reasoning, request.shown_token_ids
+        )
+
+    def _make(self, request: GenerationRequest) -> None:
+        assert request.constraint is not None
+        if not self.is_awaited(request):
+            return
+        try:
+            masks: Masks = self._factory.make(request.constraint, request.n)
+        except ConstraintError as error:
+            masks = error
+        except MemoryError as error:
+            masks = error
+        # Nothing may keep the request from being told, not even what is no Exception.
+        except BaseException as error:
+            masks = ConstraintError(f"it could not be prepared: {error}")
+        self._deliver(request, masks)
+
+
+def _reasoning_ids(reasoning: Reasoning | None) -> tuple[int, ...]:
+    return () if reasoning is None else (*reasoning.start_token_ids, *reasoning.end_token_ids)

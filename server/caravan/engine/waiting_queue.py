@@ -1,0 +1,124 @@
+"""Sequences that have no memory yet, in the order in which they get some."""
+
+import itertools
+from bisect import bisect_left, insort
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from caravan.engine.sequence import Sequence, SequenceStatus, Turn
+from caravan.runtime.sharing.fair_order import FairOrder
+
+# So many turns of a higher priority pass by those of lower ones before one of these has its turn, so that
+# nobody waits for ever.
+_MAX_PASSED = 8
+
+
+class WaitingList:
+    """Higher priorities come first, and among equals each owner has a share of the turns by its weight.
+
+    One of nine turns goes to a lower priority if any waits: to the one that would be next if all were equal.
+    """
+
+    def __init__(self) -> None:
+        self._order = FairOrder()
+        self._sequences: list[Sequence] = []
+        self._num_passed = 0
+        self._withdrawn: list[Sequence] = []
+        self._num_owned: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[Sequence]:
+        return iter(self._sequences)
+
+    def __len__(self) -> int:
+        return len(self._sequences)
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a sequence by its turn; one that was preempted thereby comes before later ones."""
+        self._settle()
+        sequence.status = SequenceStatus.WAITING
+        if sequence.turn is None:
+            sequence.virtual_arrival = self._order.virtual_time
+            place = self._order.place(sequence.owner, sequence.weight, sequence.cost)
+            sequence.turn = (-sequence.priority, place, sequence.arrival)
+        insort(self._sequences, sequence, key=turn_of)
+        self._num_owned[sequence.owner] += 1
+
+    def remove(self, sequence: Sequence) -> None:
+        """Take out a sequence that has ended. Its owner does not pay for a turn that it never had."""
+        self._take_out(sequence)
+        if not sequence.has_begun:
+            self._withdrawn.append(sequence)
+
+    def begin(self, sequence: Sequence) -> None:
+        """Take out a sequence that has its turn."""
+        first = turn_of(self._sequences[0])
+        self._take_out(sequence)
+        priority, place, arrival = turn_of(sequence)
+        if priority > first[0]:
+            # It is worth as much as those it came before now, or it would be the first to be preempted.
+            sequence.turn = (first[0], place, arrival)
+            self._num_passed = 0
+        elif self._sequences and turn_of(self._sequences[-1])[0] > priority:
+            self._num_passed += 1
+        self._order.begin(place)
+
+    def in_turn(self) -> list[Sequence]:
+        """All of them, the next one first."""
+        self._settle()
+        waiting = list(self._sequences)
+        if self._num_passed < _MAX_PASSED or not waiting:
+            return waiting
+        first = turn_of(waiting[0])[0]
+        lower = [sequence for sequence in waiting if turn_of(sequence)[0] > first]
+        if not lower:
+            return waiting
+        favoured = min(lower, key=lambda sequence: turn_of(sequence)[1:])
+        waiting.remove(favoured)
+        return [favoured, *waiting]
+
+    def first_of_others(self, sequence: Sequence) -> list[Sequence]:
+        """The next sequence of each other owner, of no lower priority."""
+        if len(self._num_owned) < 2:
+            return []
+        firsts: dict[str, Sequence] = {}
+        for other in self._sequences:
+            if turn_of(other)[0] > turn_of(sequence)[0]:
+                break
+            firsts.setdefault(other.owner, other)
+        firsts.pop(sequence.owner, None)
+        return list(firsts.values())
+
+    def _take_out(self, sequence: Sequence) -> None:
+        self._sequences.remove(sequence)
+        self._num_owned[sequence.owner] -= 1
+        if not self._num_owned[sequence.owner]:
+            del self._num_owned[sequence.owner]
+
+    def _settle(self) -> None:
+        """Move up what came after sequences of its owner that will never have their turn."""
+        if not self._withdrawn:
+            return
+        arrivals: dict[str, list[int]] = defaultdict(list)
+        costs: dict[str, list[float]] = defaultdict(list)
+        for gone in sorted(self._withdrawn, key=lambda sequence: sequence.arrival):
+            arrivals[gone.owner].append(gone.arrival)
+            costs[gone.owner].append(gone.cost / gone.weight)
+            self._order.give_back(gone.owner, gone.weight, gone.cost)
+        self._withdrawn.clear()
+        sums = {owner: [0.0, *itertools.accumulate(costs[owner])] for owner in costs}
+        for sequence in self._sequences:
+            if sequence.owner in sums and not sequence.has_begun:
+                shift = sums[sequence.owner][bisect_left(arrivals[sequence.owner], sequence.arrival)]
+                sequence.turn = _moved_up(sequence, shift)
+        self._sequences.sort(key=turn_of)
+
+
+def turn_of(sequence: Sequence) -> Turn:
+    """The turn of a sequence that has waited."""
+    assert sequence.turn is not None
+    return sequence.turn
+
+
+def _moved_up(sequence: Sequence, shift: float) -> Turn:
+    priority, place, arrival = turn_of(sequence)
+    return priority, max(sequence.virtual_arrival, place - shift), arrival

@@ -1,0 +1,164 @@
+"""JSON Schema's keywords, from draft 04 to 2020-12: what each may hold, and which are enforced."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from caravan.grammars.exact_json.numbers import MAX_DIGITS, is_number, kept_step
+from caravan.grammars.json_schema.exact_numbers import Rounded
+
+Check = Callable[[Any], str | None]
+
+TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
+# Those that are enforced; others are annotations, as any format is by the standard.
+FORMATS = (
+    "date-time",
+    "time",
+    "date",
+    "duration",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "uuid",
+    "uri",
+)
+NOT_ENFORCED = "is not supported: it would not be enforced"
+
+_TOO_FINE = "has more digits than can be kept exactly"
+
+
+def _anything(_value: object) -> None:
+    return None
+
+
+def _is(kind: type, words: str) -> Check:
+    return lambda value: None if isinstance(value, kind) else f"must be {words}"
+
+
+def _number(value: Any) -> str | None:  # noqa: ANN401 (any JSON value)
+    return _value(value) if is_number(value) else "must be a number"
+
+
+def _end(value: object) -> str | None:
+    """Draft 04 has booleans here."""
+    return None if isinstance(value, bool) else _number(value)
+
+
+def _step(value: Any) -> str | None:  # noqa: ANN401 (a number, once `_number` has looked at it)
+    fault = _number(value) or (None if value > 0 else "must be above 0")
+    if fault is not None:
+        return fault
+    return None if kept_step(value) is not None else "has more digits than can be enforced"
+
+
+def _count(value: object) -> str | None:
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and 0 <= value < 2**31
+        and value % 1 == 0
+    ):
+        return None
+    return "must be a whole number from 0 to 2147483647"
+
+
+def _type(value: object) -> str | None:
+    names = value if isinstance(value, list) else [value]
+    if names and all(isinstance(name, str) and name in TYPES for name in names):
+        return None
+    return f"must be one of {', '.join(TYPES)}, or an array of these"
+
+
+def _value(value: Any) -> str | None:  # noqa: ANN401 (any JSON value)
+    """What is compared with answers has to be what the client wrote."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return next((fault for item in inner if (fault := _value(item)) is not None), None)
+    if isinstance(value, float) and (isinstance(value, Rounded) or not math.isfinite(value)):
+        return _TOO_FINE
+    return _TOO_FINE if is_number(value) and abs(value) >= 10**MAX_DIGITS else None
+
+
+def _values(value: object) -> str | None:
+    if isinstance(value, list) and value:
+        return _value(value)
+    return "must be an array with at least one value"
+
+
+def _schemas(value: object) -> str | None:
+    return None if isinstance(value, list) and value else "must be an array with at least one schema"
+
+
+def _names(value: object) -> str | None:
+    ok = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return None if ok else "must be an array of strings"
+
+
+_SCHEMA = _is(dict | bool, "a schema: an object or a boolean")  # type: ignore[arg-type]
+_ITEMS = _is(dict | bool | list, "a schema: an object or a boolean")  # type: ignore[arg-type]
+_MAP = _is(dict, "an object whose values are schemas")
+_LIST = _is(list, "an array of schemas")
+_TEXT = _is(str, "a string")
+
+CHECKS: dict[str, Check] = {
+    "type": _type,
+    "enum": _values,
+    "const": _value,
+    "$ref": _TEXT,
+    "$recursiveRef": _TEXT,
+    "$dynamicRef": _TEXT,
+    "$defs": _MAP,
+    "definitions": _MAP,
+    "anyOf": _schemas,
+    "oneOf": _schemas,
+    "allOf": _LIST,
+    "not": _SCHEMA,
+    "if": _SCHEMA,
+    "then": _SCHEMA,
+    "else": _SCHEMA,
+    "properties": _MAP,
+    "patternProperties": _MAP,
+    "additionalProperties": _SCHEMA,
+    "unevaluatedProperties": _SCHEMA,
+    "propertyNames": _SCHEMA,
+    "dependentSchemas": _MAP,
+    "dependentRequired": _is(dict, "an object whose values are arrays of strings"),
+    "dependencies": _is(dict, "an object whose values are schemas or arrays of strings"),
+    "required": _names,
+    "minProperties": _count,
+    "maxProperties": _count,
+    "items": _ITEMS,
+    "prefixItems": _LIST,
+    "additionalItems": _SCHEMA,
+    "unevaluatedItems": _SCHEMA,
+    "contains": _SCHEMA,
+    "minContains": _count,
+    "maxContains": _count,
+    "minItems": _count,
+    "maxItems": _count,
+    "uniqueItems": _is(bool, "a boolean"),
+    "minLength": _count,
+    "maxLength": _count,
+    "pattern": _TEXT,
+    "format": _anything,
+    "minimum": _number,
+    "maximum": _number,
+    "exclusiveMinimum": _end,
+    "exclusiveMaximum": _end,
+    "multipleOf": _step,
+}
+
+# They say nothing about which JSON is valid.
+ANNOTATIONS = frozenset(
+    (
+        *("$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary", "$comment"),
+        *("title", "description", "default", "example", "examples", "deprecated", "readOnly", "writeOnly"),
+        *("contentEncoding", "contentMediaType", "contentSchema", "discriminator", "xml", "externalDocs"),
+    )
+)
+
+
+def is_annotation(keyword: str) -> bool:
+    """Whether a keyword is known to say nothing about which JSON is valid."""
+    return keyword in ANNOTATIONS or keyword.startswith("x-")

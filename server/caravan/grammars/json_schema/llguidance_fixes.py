@@ -1,0 +1,64 @@
+"""Plain schemas as llguidance reads them right."""
+
+from dataclasses import replace
+from typing import Any
+
+from caravan.grammars.exact_json.numbers import kept_step
+from caravan.grammars.json_schema.one_of import exclusive
+from caravan.grammars.json_schema.normalize import PlainSchema, schemas_of
+
+_MAPS = ("$defs", "properties", "patternProperties")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
+_SINGLE = ("items", "additionalProperties")
+# Formats that begin with a day. llguidance knows how long months are, but not years.
+_DATES = ("date", "date-time")
+_YEAR = "(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
+_LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
+_DAY = f"^(?:{_YEAR}-(?:(?:0[13-9]|1[0-2])-|02-(?:[01]|2[0-8]))|{_LEAP}-02-29)"
+
+
+def prepared(plain: PlainSchema) -> PlainSchema:
+    """The same schema: `anyOf` for `oneOf` where that is the same, steps as they are read, real days."""
+    if not any(map(_is_concerned, schemas_of(plain.schema))):
+        return plain
+    writer = _Writer(exclusive(plain.schema), plain.places)
+    return replace(plain, schema=writer.schema(plain.schema), places=writer.places)
+
+
+def _is_concerned(schema: dict[str, Any]) -> bool:
+    return "oneOf" in schema or "multipleOf" in schema or schema.get("format") in _DATES
+
+
+class _Writer:
+    def __init__(self, exclusive_ids: frozenset[int], places: dict[int, tuple[str, ...]]) -> None:
+        self._exclusive_ids = exclusive_ids
+        self._originals = places
+        self.places: dict[int, tuple[str, ...]] = {}
+
+    def schema(self, schema: Any) -> Any:  # noqa: ANN401 (a schema: an object or a boolean)
+        if not isinstance(schema, dict):
+            return schema
+        found = {keyword: self._value(keyword, value) for keyword, value in schema.items()}
+        if "multipleOf" in found:
+            found["multipleOf"] = kept_step(found["multipleOf"])
+        if found.get("format") in _DATES:
+            if "pattern" in found:
+                found["allOf"] = [*found.get("allOf", ()), {"pattern": _DAY}]
+            else:
+                found["pattern"] = _DAY
+        if id(schema) in self._exclusive_ids:
+            options = found.pop("oneOf")
+            if "anyOf" in found:
+                found["allOf"] = [*found.get("allOf", ()), {"anyOf": options}]
+            else:
+                found["anyOf"] = options
+        if id(schema) in self._originals:
+            self.places[id(found)] = self._originals[id(schema)]
+        return found
+
+    def _value(self, keyword: str, value: Any) -> Any:  # noqa: ANN401 (what a keyword holds)
+        if keyword in _MAPS:
+            return {name: self.schema(inner) for name, inner in value.items()}
+        if keyword in _LISTS:
+            return [self.schema(inner) for inner in value]
+        return self.schema(value) if keyword in _SINGLE else value

@@ -1,0 +1,186 @@
+"""Weights at work: one `llama_context`, its memory of sequences, and the logits it leaves."""
+
+import contextlib
+import ctypes
+import enum
+
+import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
+
+from caravan.llama import library
+from caravan.llama.batch import Batch
+from caravan.llama.model import MemoryKind, Model
+
+State = NDArray[np.uint8]
+
+
+class ContextError(Exception):
+    """llama.cpp made no context: too little memory, or sizes it does not take."""
+
+
+class NotGenerativeError(ContextError):
+    """The model reads whole texts at once, as encoders do: it makes vectors, no text."""
+
+
+class DecodeStatus(enum.Enum):
+    """What `llama_decode` said.
+
+    NO_ROOM leaves everything as it was. After FAILED, parts of the batch may have been processed, so the
+    whole memory is to be distrusted.
+    """
+
+    OK = "ok"
+    NO_ROOM = "no room"
+    FAILED = "failed"
+
+
+class Context:
+    """Owns a `llama_context` with unified KV memory: at least `num_cells` cells, shared by all sequences.
+
+    A model without attention has no cells; it then counts as if each sequence had `num_cells` of its own.
+    A batch may ask for a row of logits for each sequence, and for `num_spare_rows` more.
+    Calls that would abort the process raise instead. One thread only. Close it before its model.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        num_cells: int,
+        batch_size: int,
+        max_sequences: int,
+        num_threads: int,
+        num_spare_rows: int = 0,
+    ) -> None:
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = num_cells
+        params.n_batch = batch_size
+        params.n_ubatch = batch_size
+        params.n_seq_max = max_sequences
+        # Left at 0, llama.cpp reserves a row of logits for every token of a batch; below n_seq_max it aborts.
+        params.n_outputs_max = min(max_sequences + num_spare_rows, max(batch_size, max_sequences))
+        params.n_threads = num_threads
+        params.n_threads_batch = num_threads
+        params.kv_unified = True
+        params.swa_full = True
+        self._pointer = llama_cpp.llama_init_from_model(model.pointer, params)
+        if not self._pointer:
+            raise ContextError(f"llama.cpp cannot make a context of {num_cells} cells for {model.path}")
+        self._exit = contextlib.ExitStack()
+        self._exit.callback(llama_cpp.llama_free, self._pointer)
+        self._memory = llama_cpp.llama_get_memory(self._pointer)
+        if not self._memory or not llama_cpp.llama_get_causal_attn(self._pointer):
+            self.close()
+            raise NotGenerativeError(f"{model.path} keeps no memory of a text, so it cannot generate")
+        self.num_cells = int(llama_cpp.llama_n_ctx(self._pointer))
+        if model.memory_kind is MemoryKind.RECURRENT:
+            self.num_cells *= max_sequences
+        self.max_sequences = max_sequences
+        self._max_outputs = int(params.n_outputs_max)
+        self.batch_size = int(llama_cpp.llama_n_batch(self._pointer))
+        self.vocab_size = model.vocab.size
+        self.sliding_window = model.sliding_window
+        self.can_cut = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
+        # A GPU's attention has tiles too, but computes rows of many sequences side by side in any case.
+        self.has_tiles = (
+            self.can_cut and not llama_cpp.llama_supports_gpu_offload() and not library.has_runs_of_rows()
+        )
+        # Cells out of a sliding window are not saved. From a GPU every cell would be copied on its own.
+        self.can_park = (
+            model.memory_kind is MemoryKind.ATTENTION and not llama_cpp.llama_supports_gpu_offload()
+        )
+        self._num_outputs = 0
+
+    def decode(self, batch: Batch) -> DecodeStatus:
+        """Run the batch (`llama_decode`). Raises ValueError on a batch that llama.cpp would die of."""
+        self._check(batch)
+        self._num_outputs = 0
+        code = llama_cpp.llama_decode(self._pointer, batch.native())
+        if code == 0:
+            self._num_outputs = batch.num_outputs
+            return DecodeStatus.OK
+        if code == 1:
+            return DecodeStatus.NO_ROOM
+        return DecodeStatus.FAILED
+
+    def logits(self) -> NDArray[np.float32]:
+        """Logits of the last decode, float32 [num_outputs, vocab_size], in the order of the marked tokens.
+
+        A view of llama.cpp's own memory: writable, and valid until the next decode.
+        """
+        if self._num_outputs == 0:
+            return np.empty((0, self.vocab_size), np.float32)
+        address = llama_cpp.llama_get_logits(self._pointer)
+        return np.ctypeslib.as_array(
+            ctypes.cast(address, ctypes.POINTER(ctypes.c_float)), (self._num_outputs, self.vocab_size)
+        )
+
+    def copy_sequence(self, source: int, target: int, length: int | None) -> None:
+        """Let the empty sequence `target` share the first `length` cells of `source`; None shares all.
+
+        Costs no cells. Raises ValueError where memory cannot be cut and `length` is given.
+        """
+        if length is not None and not self.can_cut:
+            raise ValueError("this model's memory can only be copied whole")
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, -1 if length is None else length)
+
+    def share_prefix(self, source: int, target: int, length: int) -> None:
+        """Let `target` hold the first `length` cells of `source`, which has the same tokens there, and free
+        its own. Only where memory can be cut.
+        """
+        llama_cpp.llama_memory_seq_rm(self._memory, target, 0, length)
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def save_sequence(self, seq_id: int) -> State:
+        """A copy of what the cells of a sequence hold, for `restore_sequence`; where `can_park`."""
+        size = llama_cpp.llama_state_seq_get_size(self._pointer, seq_id)
+        state = np.empty(size, np.uint8)
+        if llama_cpp.llama_state_seq_get_data(self._pointer, _bytes_of(state), size, seq_id) != size:
+            raise RuntimeError(f"llama.cpp cannot save sequence {seq_id}")
+        return state
+
+    def restore_sequence(self, seq_id: int, state: State) -> bool:
+        """Fill the empty sequence `seq_id` with what was saved; False where there is no room."""
+        return bool(llama_cpp.llama_state_seq_set_data(self._pointer, _bytes_of(state), len(state), seq_id))
+
+    def truncate_sequence(self, seq_id: int, length: int) -> None:
+        """Forget all of a sequence after its first `length` tokens.
+
+        Raises ValueError where it cannot be cut.
+        """
+        if not llama_cpp.llama_memory_seq_rm(self._memory, seq_id, length, -1):
+            raise ValueError(f"sequence {seq_id} cannot be cut at {length}")
+
+    def remove_sequence(self, seq_id: int) -> None:
+        """Forget a sequence; cells that another sequence shares stay."""
+        llama_cpp.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
+
+    def min_position(self, seq_id: int) -> int:
+        """The first position still in memory, -1 for an empty sequence (`llama_memory_seq_pos_min`)."""
+        return int(llama_cpp.llama_memory_seq_pos_min(self._memory, seq_id))
+
+    def clear(self) -> None:
+        """Forget every sequence."""
+        llama_cpp.llama_memory_clear(self._memory, True)
+        self._num_outputs = 0
+
+    def close(self) -> None:
+        """Free the native context; a second call does nothing."""
+        self._exit.close()
+
+    def _check(self, batch: Batch) -> None:
+        count = batch.num_tokens
+        if not 0 < count <= self.batch_size:
+            raise ValueError(f"a batch of {count} tokens, where 1 to {self.batch_size} are possible")
+        if batch.num_outputs > self._max_outputs:
+            raise ValueError(f"{batch.num_outputs} rows of logits asked for, {self._max_outputs} reserved")
+        ids = batch.token_ids[:count]
+        if ids.min() < 0 or ids.max() >= self.vocab_size:
+            raise ValueError("the batch has a token id outside the vocabulary")
+        if batch.seq_ids[:count].max() >= self.max_sequences:
+            raise ValueError("the batch has a sequence id outside the context")
+
+
+def _bytes_of(state: State) -> "ctypes._Pointer[ctypes.c_uint8]":
+    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

@@ -1,0 +1,230 @@
+"""Which models there are: out of the settings, a folder and the downloaded ones, into offers."""
+
+import functools
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from caravan.models import resident
+from caravan.chat.tool_formats import FORMATS
+from caravan.engine.ipc.async_engine import AsyncEngine
+from caravan.config.engine_config import EngineConfig
+from caravan.llama.gguf_header import GgufHeader, HeaderError, model_stem, read_header
+from caravan.llama.model_file import stamp
+from caravan.models.loaded_model import TextEngine
+from caravan.models.model_path import ModelPathError, find_model
+from caravan.config.model_settings import ModelSettings
+from caravan.models.local_store import first_parts
+from caravan.models.engine_config import context_size_of, engine_config, gpu_budget, memory_budget, need_of
+from caravan.models.registry import ModelRegistry
+from caravan.models.spec import ContextLength, ModelOffer
+from caravan.models.loader import open_texts
+from caravan.models.public_prefixes import PublicPrefixError, read_texts
+from caravan.models.victims import Limits
+from caravan.models.templates import tried
+from caravan.config.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MakeEngine = Callable[[EngineConfig], TextEngine]
+
+# Files that are made to go with a model, and are none.
+_COMPANIONS = ("adapter", "mmproj", "imatrix", "vocab")
+
+
+class CatalogError(Exception):
+    """The models that the operator named cannot be served; the message is one line."""
+
+
+def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[ModelOffer]:
+    """All models that these settings name; the resident one where they name none.
+
+    Raises CatalogError. A file of the models' folder that is no sound model is passed over with a warning.
+    """
+    named = [table.completed(settings) for table in settings.models]
+    if settings.serves_single:
+        named.insert(0, _single(settings))
+    places = [_located(table.path, settings.data_dir.expanduser()) for table in named]
+    offer = functools.partial(
+        _offer,
+        public_texts=_public_texts(settings),
+        budget=memory_budget(settings),
+        make_engine=make_engine,
+    )
+    found = [offer(table.id or name, path, table) for table, (path, name) in zip(named, places, strict=True)]
+    if settings.models_dir is not None:
+        known = {path.resolve() for path, _ in places}
+        taken = {name for offer in found for name in (offer.id, *offer.aliases)}
+        for name, header in _of_folder(settings.models_dir.expanduser(), known, taken):
+            table = ModelSettings(path=header.path).completed(settings)
+            found.append(offer(name, header.path, table, header=header))
+    _check_names(found)
+    return found
+
+
+def registry_of(settings: Settings) -> ModelRegistry:
+    """The models of these settings, within their limits. Raises CatalogError."""
+    limits = Limits(
+        max_loaded=settings.max_loaded, memory_budget=memory_budget(settings), gpu_budget=gpu_budget()
+    )
+    return ModelRegistry(
+        offers(settings),
+        limits,
+        load_wait_seconds=settings.load_wait_seconds,
+        stay_seconds=settings.model_stay_seconds,
+    )
+
+
+def _single(settings: Settings) -> ModelSettings:
+    """The model of `--model`, loaded at the start; the resident one where there is no such option."""
+    return ModelSettings(
+        path=settings.model or resident.model_path(),
+        id=settings.model_id or (resident.RESIDENT_ID if settings.model is None else None),
+        aliases=settings.model_aliases,
+        chat_template=settings.chat_template,
+        preload=True,
+    ).completed(settings)
+
+
+def _located(path: Path, data_dir: Path) -> tuple[Path, str]:
+    """A model's file, and what it is called unless somebody names it."""
+    try:
+        found = find_model(path, data_dir)
+    except ModelPathError as error:
+        raise CatalogError(str(error)) from error
+    return found.path, found.name
+
+
+def _of_folder(folder: Path, known: set[Path], taken: set[str]) -> Iterator[tuple[str, GgufHeader]]:
+    """Every model of a folder and those in it, called by its file, or by its path where two are the same.
+
+    Files that are `known` have been offered under another name, and names that are `taken` are others'.
+    """
+    if not folder.is_dir():
+        raise CatalogError(f"no such folder: {folder}")
+    paths = filter(_can_be_named, sorted(first_parts(folder.rglob("*.gguf"))))
+    files = [path for path in paths if path.resolve() not in known]
+    sound = [header for path in files if (header := _sound(path)) is not None]
+    counts = Counter(model_stem(header.path) for header in sound)
+    for header in sound:
+        name = model_stem(header.path)
+        if counts[name] > 1 or name in taken:
+            name = header.path.relative_to(folder).with_name(name).as_posix()
+        yield name, header
+
+
+def _can_be_named(path: Path) -> bool:
+    """Whether a file has a name that clients can send, and is no link that leads back to itself."""
+    try:
+        str(path).encode()
+        path.resolve()
+    except (OSError, RuntimeError, UnicodeEncodeError) as error:
+        log.warning("passed over: %s: %s", ascii(str(path)), error)
+        return False
+    return True
+
+
+def _sound(path: Path) -> GgufHeader | None:
+    """The header of a file that is a model; None for others, with a word in the log."""
+    try:
+        header = read_header(path)
+    except (HeaderError, OSError) as error:
+        log.warning("passed over: %s", error)
+        return None
+    is_companion = header.text("general.type") in _COMPANIONS or header.architecture == "clip"
+    if is_companion or not header.num_tensors:
+        log.info("%s is no model that generates text; passed over", path)
+        return None
+    return header
+
+
+def _public_texts(settings: Settings) -> tuple[str, ...]:
+    try:
+        return read_texts(settings.public_prefixes)
+    except PublicPrefixError as error:
+        raise CatalogError(str(error)) from error
+
+
+def _offer(
+    name: str,
+    path: Path,
+    table: ModelSettings,
+    *,
+    public_texts: tuple[str, ...],
+    budget: int,
+    make_engine: MakeEngine,
+    header: GgufHeader | None = None,
+) -> ModelOffer:
+    if table.tool_format is not None and table.tool_format not in FORMATS:
+        raise CatalogError(
+            f"there is no tool_format '{table.tool_format}'; there are {', '.join(sorted(FORMATS))}"
+        )
+    _check_template(table.chat_template)
+    config = engine_config(path, table, budget)
+    return ModelOffer(
+        id=name,
+        aliases=tuple(table.aliases),
+        created=int(path.stat().st_mtime),
+        preload=table.preload or table.pinned,
+        pinned=table.pinned,
+        operator_defaults=table.defaults,
+        public_texts=public_texts,
+        estimate_need=functools.partial(need_of, config),
+        make_engine=functools.partial(make_engine, config),
+        open=functools.partial(open_texts, path, name, table),
+        read_metadata=functools.partial(_read_metadata, path),
+        read_context=_ContextReader(config, header),
+        try_templates=functools.partial(tried, path, table.chat_template, table.tool_format),
+        check_file=functools.partial(read_header, path),
+    )
+
+
+def _check_template(path: Path | None) -> None:
+    """Raise CatalogError over a file that is no text: its model could never be loaded."""
+    if path is None:
+        return
+    try:
+        path.expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise CatalogError(f"the chat template {path} cannot be read: {reason}") from error
+
+
+def _read_metadata(path: Path) -> Mapping[str, str]:
+    try:
+        metadata = read_header(path).metadata
+    except (HeaderError, OSError):
+        return {}
+    return {key: str(value) for key, value in metadata.items() if not isinstance(value, tuple)}
+
+
+class _ContextReader:
+    """Tells how long a model's texts may be, and reads its file for that only when it is another."""
+
+    def __init__(self, config: EngineConfig, header: GgufHeader | None) -> None:
+        self._config = config
+        self._header = header
+        self._stamp = stamp(Path(config.model_path))
+        self._found: ContextLength | None = None
+
+    def __call__(self) -> ContextLength:
+        """The lengths; a file that cannot be read tells none, and is read again the next time."""
+        try:
+            now = stamp(Path(self._config.model_path))
+            if now != self._stamp:
+                self._found, self._header, self._stamp = None, None, now
+            if self._found is None:
+                header = self._header or read_header(self._config.model_path)
+                size = context_size_of(self._config, header)
+                self._found, self._header = ContextLength(size, header.training_context or None), None
+        except (HeaderError, OSError):
+            return ContextLength()
+        return self._found
+
+
+def _check_names(found: list[ModelOffer]) -> None:
+    counts = Counter(name for offer in found for name in {offer.id, *offer.aliases})
+    for name, count in counts.items():
+        if count > 1:
+            raise CatalogError(f"{count} models are called '{name}'; give them names of their own with `id`")

@@ -1,0 +1,67 @@
+"""What an engine is told of the options, and the memory that this comes to."""
+
+import os
+from pathlib import Path
+
+from caravan.config.engine_config import EngineConfig
+from caravan.sizing.sizes import Need, Resources, settle, sizes_of
+from caravan.llama.devices import Gpu, gpus
+from caravan.llama.gguf_header import GgufHeader, HeaderError
+from caravan.sizing.gpu_placement import MARGIN
+from caravan.runtime.machine import ROOT, memory_limit, usable_cores
+from caravan.config.model_settings import ModelOptions
+from caravan.config.settings import Settings
+
+# The rest is for the server itself, the system and its file cache. GPUs have nothing else to do.
+_SHARE_OF_MEMORY = 0.8
+
+
+def memory_budget(settings: Settings, root: Path = ROOT) -> int:
+    """The most bytes that loaded models may need, all together."""
+    on_gpus = sum(gpu.total for gpu in gpus() if not gpu.is_shared)
+    return settings.memory_budget or int(memory_limit(root) * _SHARE_OF_MEMORY) + on_gpus
+
+
+def gpu_budget() -> int:
+    """The most bytes that loaded models may need of GPUs with memory of their own; 0 without any."""
+    return sum(max(0, gpu.total - MARGIN) for gpu in gpus() if not gpu.is_shared)
+
+
+def engine_config(path: Path, table: ModelOptions, budget: int) -> EngineConfig:
+    """What an engine is told of a model's options. `budget` is the most bytes that it may plan with."""
+    return EngineConfig(
+        model_path=os.fspath(path),
+        context_size=table.context_size,
+        num_cells=table.kv_cells,
+        num_parked_tokens=table.kv_parked,
+        batch_size=table.batch_size,
+        max_sequences=table.max_sequences,
+        max_running=table.max_running,
+        max_waiting=table.max_waiting,
+        queue_seconds=table.queue_seconds,
+        num_threads=table.threads,
+        num_sampling_threads=table.sampling_threads,
+        num_gpu_layers=table.gpu_layers,
+        memory_budget=budget,
+    )
+
+
+def need_of(config: EngineConfig) -> Need:
+    """By the sizes that the engine will settle on if others make room for it, as far as its budget goes;
+    nothing for a file that cannot be read, nor loaded.
+    """
+    try:
+        return sizes_of(config, _emptied()).need
+    except (HeaderError, OSError):
+        return Need()
+
+
+def context_size_of(config: EngineConfig, header: GgufHeader) -> int:
+    """The most tokens of one text, by the same sizes."""
+    return settle(config, header, _emptied()).config.context_size
+
+
+def _emptied() -> Resources:
+    """The machine without other models."""
+    emptied = tuple(Gpu(free=gpu.total, total=gpu.total, is_shared=gpu.is_shared) for gpu in gpus())
+    return Resources(memory=memory_limit(), cores=usable_cores(), gpus=emptied)

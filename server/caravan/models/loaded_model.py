@@ -1,0 +1,159 @@
+"""A model that requests can use, and what the web side needs to know of its two halves."""
+
+from array import array
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from caravan.chat.families import ModelFamily
+from caravan.chat.rendering.prompt_template import PromptTemplate
+from caravan.chat.template_summary import TemplateSummary, summary
+from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
+from caravan.engine.outputs import EngineStats, TokenOutput
+from caravan.engine.params import GenerationRequest
+from caravan.sizing.sizes import Need
+from caravan.llama.model_file import FileChange
+from caravan.runtime.sharing.fair_limiter import FairLimiter
+
+# Requests of one model that are read at the same time.
+_MAX_THREADS = 8
+
+
+class TextEngine(Protocol):
+    """The engine as services see it; `caravan.engine.ipc.async_engine.AsyncEngine` is one."""
+
+    async def start(self) -> None:
+        """Bring the engine up."""
+
+    async def opened(self) -> None:
+        """Wait until it has read the model's file without harm; for ever, if `start` fails before."""
+
+    async def close(self) -> None:
+        """End it."""
+
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenOutput, None]:
+        """Outputs of all choices; closing the generator early aborts the request."""
+
+    def check_room(self, owner: str, weight: float, num_choices: int) -> None:
+        """Raise OverloadedError where so many choices would not be taken now."""
+
+    def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
+        """The vector of each input; closing the generator early aborts the request."""
+
+    @property
+    def traits(self) -> ModelTraits:
+        """What the model can do; valid after `start`."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a request sent now would be taken."""
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the model's file has changed so that only loading it anew helps."""
+
+    @property
+    def file_change(self) -> FileChange | None:
+        """What has become of the model's file since it was loaded; None where nothing has."""
+
+    @property
+    def context_size(self) -> int:
+        """Tokens that one sequence may have; valid after `start`."""
+
+    @property
+    def need(self) -> Need:
+        """The memory that it may take by estimate; valid after `start`."""
+
+    @property
+    def num_restarts(self) -> int:
+        """How often it was started anew after it had ended."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None while there is none."""
+
+    def stats(self) -> EngineStats:
+        """Its books, as of its last word."""
+
+
+class TextVocab(Protocol):
+    """The tokenizer as services see it; `caravan.llama.vocab.Vocab` is one."""
+
+    size: int
+
+    @property
+    def bos_id(self) -> int | None:
+        """Beginning of text, if the vocabulary has it."""
+
+    @property
+    def end_of_generation_ids(self) -> frozenset[int]:
+        """The tokens by which the model ends its turn or its text."""
+
+    @property
+    def marker_ids(self) -> frozenset[int]:
+        """Tokens of ordinary text that look like control tokens, such as `<think>`."""
+
+    @property
+    def fill_ids(self) -> tuple[int, int, int] | None:
+        """The tokens before a prefix, before a suffix and before what belongs between; None without them."""
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token adds to the text; empty for control tokens."""
+
+    def raw_bytes(self, token_id: int) -> bytes:
+        """The bytes of a token as people write it, control tokens included."""
+
+    def token_text(self, token_id: int) -> str:
+        """A token as people write it, control tokens included."""
+
+    @property
+    def longest_token(self) -> int:
+        """The most bytes of text that one token stands for."""
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of `text`; raises ValueError on text that no tokenizer should be given."""
+
+    def token_array(self, text: str, *, add_special: bool, parse_special: bool) -> "array[int]":
+        """The same for texts of any length, in little memory."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedModel:
+    """One loaded model. `bos_text` is how its BOS token is written, empty where none is added.
+
+    `operator_defaults` are decoding values of this model's own settings, as they were written. `fingerprint`
+    is a digest of all that decides on its texts. `tool_template` is another one for requests with tools.
+    Prompts that begin with one of the `public_prefixes` share it in memory, whoever sends them. `close` gives
+    the memory of vocabulary and templates back, once nobody uses them and the engine has been closed.
+    Requests are read in the model's own `threads`: those of others must not wait for a slow template.
+    """
+
+    id: str
+    vocab: TextVocab
+    template: PromptTemplate
+    tool_template: PromptTemplate | None = None
+    family: ModelFamily
+    engine: TextEngine
+    bos_text: str
+    metadata: Mapping[str, str]
+    operator_defaults: Mapping[str, object] = field(default_factory=dict)
+    public_prefixes: tuple[tuple[int, ...], ...] = ()
+    fingerprint: str
+    close: Callable[[], None]
+    threads: FairLimiter = field(default_factory=partial(FairLimiter, _MAX_THREADS))
+
+    def template_for(self, *, has_tools: bool) -> PromptTemplate:
+        """The template of requests with tools, or without."""
+        return self.tool_template if has_tools and self.tool_template is not None else self.template
+
+    @property
+    def template_summary(self) -> TemplateSummary:
+        """What the templates support."""
+        with_tools = self.template_for(has_tools=True)
+        return summary(self.template.traits, with_tools.traits, self.family)
+
+    @property
+    def context_size(self) -> int:
+        """Tokens that one sequence may have, prompt and answer together."""
+        return self.engine.context_size

@@ -1,0 +1,161 @@
+"""One offered model and what has become of it."""
+
+import asyncio
+import enum
+import functools
+import itertools
+import math
+import time
+
+from caravan.sizing.sizes import Need
+from caravan.errors import CaravanError, ModelUnavailableError
+from caravan.models.loaded_model import LoadedModel
+from caravan.models.eviction import Users
+from caravan.models.lease import Lease
+from caravan.models.spec import ModelOffer
+
+_FIRST_BACKOFF = 2.0
+_LONGEST_BACKOFF = 120.0
+
+_clock = itertools.count(1)
+
+
+class Status(enum.Enum):
+    """Where a model stands."""
+
+    AVAILABLE = "available"
+    LOADING = "loading"
+    LOADED = "loaded"
+    UNLOADING = "unloading"
+    FAILED = "failed"
+
+
+class Entry:
+    """The books over one model: who waits for it, who uses it, and how its last load ended.
+
+    Only the registry changes them. `holds_room` from the time it may occupy memory until that is free again.
+    `asked_by` are the keys for which it is being loaded, the first of them first.
+    """
+
+    def __init__(self, offer: ModelOffer, users: Users | None = None) -> None:
+        self.offer = offer
+        self.users = users or Users()
+        self.need = Need()
+        self.model: LoadedModel | None = None
+        self.loading: asyncio.Task[Exception | None] | None = None
+        self.unloading: asyncio.Task[None] | None = None
+        self.holds_room = False
+        self.last_used = 0
+        self.num_users = 0
+        self.is_lost = False
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.asked_by: list[str] = []
+        self._waiting: list[tuple[str, asyncio.Future[Lease]]] = []
+        self._backoff = _FIRST_BACKOFF
+        self._retry_at: float | None = None
+
+    @property
+    def status(self) -> Status:
+        """Where the model stands."""
+        if self.unloading is not None:
+            return Status.UNLOADING
+        if self.model is not None:
+            return Status.LOADED
+        if self.loading is not None:
+            return Status.LOADING
+        return Status.AVAILABLE if self._retry_at is None else Status.FAILED
+
+    @property
+    def can_be_used(self) -> bool:
+        """Whether a request may begin now."""
+        return self.model is not None and self.unloading is None
+
+    @property
+    def needs_load(self) -> bool:
+        """Whether the last load failed, or its model had to go because its file changed, and it may be tried
+        again now.
+        """
+        wants = self._retry_at is not None or self.is_lost
+        return wants and self.model is None and self.loading is None and not self.seconds_to_retry
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether unloading it would have to wait."""
+        return self.num_users > 0 or self.model is None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody waits for it, or it is to be there always."""
+        return self.offer.preload or any(not place.done() for _, place in self._waiting)
+
+    def lease(self, key: str) -> Lease:
+        """A hold on the loaded model, for a request of this key."""
+        assert self.model is not None
+        self.num_users += 1
+        self.users.begin(key)
+        self.idle.clear()
+        self.last_used = next(_clock)
+        return Lease(self.model, functools.partial(self._let_go, key))
+
+    def wait(self, key: str) -> asyncio.Future[Lease]:
+        """A place among those who get the model when it has been loaded, for a request of this key."""
+        place: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
+        self._waiting.append((key, place))
+        self.users.begin(key)
+        if key not in self.asked_by:
+            self.asked_by.append(key)
+        return place
+
+    def leave(self, place: asyncio.Future[Lease]) -> None:
+        """Give a place up, and whatever has been handed out there."""
+        for waiting in [waiting for waiting in self._waiting if waiting[1] is place]:
+            self._waiting.remove(waiting)
+            self.users.end(waiting[0])
+        if place.done() and not place.cancelled() and place.exception() is None:
+            place.result().release()
+
+    def succeed(self, model: LoadedModel) -> None:
+        """The load has succeeded; all who waited get the model before anybody could unload it."""
+        self.model = model
+        self.is_lost = False
+        self._backoff, self._retry_at = _FIRST_BACKOFF, None
+        self.last_used = next(_clock)
+        for key, place in self._take_waiting():
+            place.set_result(self.lease(key))
+
+    def fail(self) -> None:
+        """The load has failed; all who waited are told, and the next one has to wait."""
+        self._retry_at = time.monotonic() + self._backoff
+        self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF)
+        self.refuse(self.failure())
+
+    def failure(self) -> ModelUnavailableError:
+        """What is told to those who ask for a model that could not be loaded. Paths stay in the log."""
+        return ModelUnavailableError(
+            f"The model '{self.offer.id}' could not be loaded; the server's log says why.",
+            retry_after=max(1, self.seconds_to_retry),
+        )
+
+    def refuse(self, error: CaravanError) -> None:
+        """Tell all who wait that it was in vain."""
+        for _, place in self._take_waiting():
+            place.set_exception(error)
+
+    @property
+    def seconds_to_retry(self) -> int:
+        """How long no load will be tried; 0 when it may be."""
+        return 0 if self._retry_at is None else max(0, math.ceil(self._retry_at - time.monotonic()))
+
+    def _take_waiting(self) -> list[tuple[str, asyncio.Future[Lease]]]:
+        taken, self._waiting = self._waiting, []
+        for key, _ in taken:
+            self.users.end(key)
+        return [(key, place) for key, place in taken if not place.done()]
+
+    def _let_go(self, key: str) -> None:
+        self.num_users -= 1
+        self.users.end(key)
+        self.last_used = next(_clock)
+        if self.num_users == 0:
+            self.idle.set()

@@ -1,0 +1,189 @@
+"""One HTTP request's record: what its log line and the metrics say of it.
+
+The middleware opens it; whoever serves the request adds to the current one. Outside of a request there is a
+record, too, which nobody reads.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection, Iterable
+from contextvars import ContextVar
+from urllib.parse import quote
+
+from caravan.engine.outputs import FinishReason, TokenOutput
+from caravan.engine.params import SamplingParams
+from caravan.observability.metrics import Metrics
+
+log = logging.getLogger("caravan.requests")
+
+# Clients choose the names.
+_LONGEST_NAME = 100
+
+
+class RequestRecord:
+    """Times are on the monotonic clock, in seconds."""
+
+    def __init__(self, request_id: str = "", metrics: Metrics | None = None) -> None:
+        self.request_id = request_id
+        self.metrics = metrics
+        self.arrived = time.monotonic()
+        self.requested_model: str | None = None
+        self.model: str | None = None
+        self.runs: list[GenerationRecord] = []
+        self.key: str | None = None
+        self.error_code: str | None = None
+        self.first_token_seconds: float | None = None
+        self.num_prompt_tokens = 0
+        self.num_cached_tokens = 0
+        self.num_completion_tokens = 0
+        self._num_waived_tokens = 0
+        # What the client is told beside the answer: items by the header that lists them.
+        self.notices: dict[str, dict[str, None]] = {}
+        # What goes on when the request itself has been answered.
+        self.continuing: asyncio.Task[None] | None = None
+
+    @property
+    def num_used_tokens(self) -> int:
+        """What its key pays for: prompts, unless the server refused or failed them, and what was drawn."""
+        return self.num_prompt_tokens - self._num_waived_tokens + self.num_completion_tokens
+
+    def waive(self, num_prompt_tokens: int) -> None:
+        """Note that so many tokens of prompts are not to be paid for."""
+        self._num_waived_tokens += num_prompt_tokens
+
+    def fail(self, code: str) -> None:
+        """Note the error that the client was told."""
+        self.error_code = code
+        if self.metrics is not None:
+            self.metrics.count_error(code)
+
+    def note(self, header: str, items: Iterable[str]) -> None:
+        """Have the answer's head list items, each once. A head that has been sent tells nothing more."""
+        self.notices.setdefault(header, {}).update(dict.fromkeys(items))
+
+    def rename(self, header: str, name: Callable[[str], str]) -> None:
+        """Have the head list its items by other names."""
+        self.notices[header] = dict.fromkeys(map(name, self.notices.get(header, ())))
+
+    def ignore(self, names: Collection[str]) -> None:
+        """Tell the client, the counter and the log, which has each name once, what has no effect."""
+        self.note("x-caravan-ignored", names)
+        if self.metrics is None:
+            return
+        for name in names:
+            shown = quote(name, safe="[]:", errors="replace")[:_LONGEST_NAME]
+            if self.metrics.count_ignored(shown):
+                log.warning("a request has the field %s, which has no effect (told once)", shown)
+
+    def generation(
+        self, model: str, num_prompt_tokens: int, num_choices: int, params: SamplingParams
+    ) -> "GenerationRecord":
+        """Begin the part of one run in an engine."""
+        self.model = model
+        self.num_prompt_tokens += num_prompt_tokens
+        run = GenerationRecord(self, model, num_prompt_tokens, num_choices, params)
+        self.runs.append(run)
+        return run
+
+
+class GenerationRecord:
+    """Follows the outputs of one run. Cheap: one comparison and one observation an output.
+
+    `finish_reasons` come in the order in which the choices end.
+    """
+
+    def __init__(
+        self,
+        request: RequestRecord,
+        model: str,
+        num_prompt_tokens: int,
+        num_choices: int,
+        params: SamplingParams,
+    ) -> None:
+        self._request = request
+        self.model = model
+        self.params = params
+        self.num_choices = num_choices
+        self.num_prompt_tokens = num_prompt_tokens
+        self.num_cached_tokens = 0
+        self.began = time.monotonic()
+        self.first_token: float | None = None
+        self.ended: float | None = None
+        self.finish_reasons: list[str] = []
+        self._last_output = [0.0] * num_choices
+        self._num_tokens = [0] * num_choices
+        self._num_unfinished = num_choices
+        metrics = request.metrics
+        self._inter_token = None if metrics is None else metrics.inter_token.labels(model)
+
+    @property
+    def num_completion_tokens(self) -> int:
+        """Of all choices so far."""
+        return sum(self._num_tokens)
+
+    def output(self, output: TokenOutput) -> None:
+        """Note an output as it comes from the engine."""
+        now = time.monotonic()
+        last, self._last_output[output.index] = self._last_output[output.index], now
+        self._num_tokens[output.index] = output.num_completion_tokens
+        if not last:
+            self._first(output, now)
+        elif self._inter_token is not None:
+            self._inter_token.observe(now - last)
+        if output.finish_reason is not None:
+            self._finish(output, output.finish_reason)
+
+    def close(self, num_cached_tokens: int, *, is_computed: bool = True) -> None:
+        """Note the end, whoever brought it about; once.
+
+        Nobody pays for a prompt without a token after it, if it was not computed: refused, or failed by us.
+        """
+        if self.ended is not None:
+            return
+        self.ended = time.monotonic()
+        if not is_computed and self.first_token is None:
+            self._request.waive(self.num_prompt_tokens)
+        self.num_cached_tokens = num_cached_tokens
+        metrics = self._request.metrics
+        self._request.num_completion_tokens += self.num_completion_tokens
+        self._request.num_cached_tokens += num_cached_tokens
+        if metrics is None:
+            return
+        if self._num_unfinished:
+            if any(self._last_output):
+                metrics.aborted.labels(self.model).inc()
+            return
+        metrics.prompt_length.labels(self.model).observe(self.num_prompt_tokens)
+        metrics.e2e_latency.labels(self.model).observe(self.ended - self._request.arrived)
+
+    def _first(self, output: TokenOutput, now: float) -> None:
+        request, metrics = self._request, self._request.metrics
+        self.first_token = self.first_token or now
+        if metrics is not None and output.queue_seconds is not None:
+            metrics.queue_time.labels(self.model).observe(output.queue_seconds)
+        if request.first_token_seconds is None:
+            request.first_token_seconds = now - request.arrived
+            if metrics is not None:
+                metrics.time_to_first_token.labels(self.model).observe(request.first_token_seconds)
+
+    def _finish(self, output: TokenOutput, reason: FinishReason) -> None:
+        self._num_unfinished -= 1
+        self.finish_reasons.append(reason.value)
+        metrics = self._request.metrics
+        if metrics is not None:
+            metrics.finished.labels(self.model, reason.value).inc()
+            metrics.answer_length.labels(self.model).observe(output.num_completion_tokens)
+
+
+_current: ContextVar[RequestRecord] = ContextVar("request record")
+
+
+def current() -> RequestRecord:
+    """The record of the request that is being served."""
+    return _current.get(None) or RequestRecord()
+
+
+def use(record: RequestRecord) -> None:
+    """Make a record that of the current task and of those it starts."""
+    _current.set(record)

@@ -1,0 +1,131 @@
+"""The one way to run something in a thread from asyncio, and to wait for an end that must not be missed.
+
+A thread cannot be cancelled. Whoever stops waiting for one gives back what it still works with: the model's
+vocabulary is freed under it, and its place in the limit of threads goes to another.
+"""
+
+import asyncio
+import contextvars
+import errno
+import functools
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import TypeVar, TypeVarTuple
+
+import anyio.to_thread
+from anyio.lowlevel import RunVar
+
+from caravan.errors import MemoryShortError
+from caravan.runtime.panics import contained
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+# Limiters bound the threads, each for its own purpose; this only has to be more than all of them.
+_MOST_THREADS = 4096
+_RETRY_SECONDS = 5
+# Threads that compute in Python take turns with the event loop, and the more there are the longer it waits.
+_MOST_BUSY = 2
+
+_busy: RunVar[anyio.CapacityLimiter] = RunVar("busy threads")
+_pool: RunVar[ThreadPoolExecutor] = RunVar("threads")
+
+
+async def in_thread(
+    function: Callable[[*Ts], T], *args: *Ts, limiter: AbstractAsyncContextManager[object] | None = None
+) -> T:
+    """The result of a call in a thread. The caller that is cancelled waits until the thread has ended.
+
+    While it waits for its turn, nothing has begun, and it goes at once. Raises what the function raises, a
+    panic as PanicError, and MemoryShortError where the system allows no further thread.
+    """
+    async with limiter or anyio.to_thread.current_default_thread_limiter():
+        return await to_the_end(_begun(partial(contextvars.copy_context().run, function, *args)))
+
+
+async def in_busy_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
+    """The same for what takes Python a while: few of them at a time, for the sake of the event loop."""
+    try:
+        limiter = _busy.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(_MOST_BUSY)
+        _busy.set(limiter)
+    return await in_thread(function, *args, limiter=limiter)
+
+
+async def to_the_end(work: Awaitable[T]) -> T:
+    """The result of work that is waited for to its end; a cancellation meanwhile is raised after that.
+
+    `asyncio.shield` lets the caller go before the work has ended, and anyio's shield does not hold off
+    `Task.cancel`.
+    """
+    task = asyncio.ensure_future(work)
+    cancellation: asyncio.CancelledError | None = None
+    # A scope that is cancelled would call again and again while we wait.
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancellation = error
+    if cancellation is not None:
+        if not task.cancelled():
+            task.exception()
+        raise cancellation
+    return task.result()
+
+
+def in_lasting_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
+    """The result of a call in a thread that lives as long as the process, which is waited for here.
+
+    For what the system binds to the thread that did it. Raises OSError where no thread can be had.
+    """
+    outcome: Future[T] = Future()
+    try:
+        _lasting().submit(_make, outcome, partial(function, *args))
+    except RuntimeError as error:
+        # As in `_begun`: it is in the queue, where it must not be found.
+        if outcome.cancel():
+            raise OSError(errno.EAGAIN, "no thread can be started") from error
+    return outcome.result()
+
+
+@functools.cache
+def _lasting() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "lasting")
+
+
+def _begun(call: Callable[[], T]) -> asyncio.Future[T]:
+    """A call that a thread makes."""
+    outcome: Future[T] = Future()
+    try:
+        _threads().submit(_make, outcome, call)
+    except RuntimeError as error:
+        # The call waits in the pool's queue all the same, where a thread that becomes free would find it.
+        if outcome.cancel():
+            message = "The server cannot start another thread at the moment."
+            raise MemoryShortError(message, retry_after=_RETRY_SECONDS) from error
+    return asyncio.wrap_future(outcome)
+
+
+def _make(outcome: "Future[T]", call: Callable[[], T]) -> None:
+    if not outcome.set_running_or_notify_cancel():
+        return
+    try:
+        outcome.set_result(call())
+    except StopIteration as error:
+        # asyncio's futures do not take it, and whoever waits for them would wait for ever.
+        outcome.set_exception(RuntimeError(f"a call in a thread raised {error!r}"))
+    except BaseException as error:
+        outcome.set_exception(contained(error))
+
+
+def _threads() -> ThreadPoolExecutor:
+    """The event loop's own."""
+    pool = _pool.get(None)
+    if pool is None:
+        pool = ThreadPoolExecutor(_MOST_THREADS, "worker")
+        _pool.set(pool)
+    return pool

@@ -1,0 +1,165 @@
+"""How much memory a model will need, from its file's header alone.
+
+The buffers of a step were read off llama.cpp's own report of them, on models from 60 MB to 8B.
+"""
+
+from dataclasses import dataclass
+
+from caravan.sizing.kv_bytes import (book_bytes_per_cell, bytes_per_cell, bytes_per_sequence, bytes_per_state, can_park, has_windows, is_causal,)
+from caravan.llama.gguf_header import GgufHeader
+
+_FLOAT = 4
+_HALF = 2
+# The engine's process by itself: 35 MB of its own, and code of Python, NumPy and llama.cpp, of which kernels
+# map more or less from their cache; and an entry of the vocabulary.
+_PROCESS = 64 << 20
+_VOCABULARY_ENTRY = 400
+# How vectors of texts are computed. Of a model that generates, llama.cpp also computes and keeps logits for
+# every token of a batch, so not too many.
+VECTOR_BATCH = 128
+# Texts in one batch. Recurrent models keep a state for each.
+VECTOR_TEXTS = 16
+# Pairs of a cell and a token of the batch, up to which attention is exact: a number for each in every head.
+MAX_EXACT_PAIRS = 1 << 22
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryEstimate:
+    """Bytes: the files, the memory of texts, and what computing needs beside them.
+
+    `parked` fills up in the course of time. `vectors` are taken by a model that generates at the first text
+    that is to become one; an encoder does nothing else, and has no part of that name. Of `compute`, `step` is
+    the buffer of a step, which each GPU that computes needs, too.
+    """
+
+    weights: int
+    cells: int
+    compute: int
+    parked: int = 0
+    vectors: int = 0
+    step: int = 0
+
+    @property
+    def at_start(self) -> int:
+        """What is taken when the model is loaded."""
+        return self.weights + self.cells + self.compute
+
+    @property
+    def total(self) -> int:
+        """All that may ever be taken."""
+        return self.at_start + self.parked + self.vectors
+
+
+def estimate(
+    header: GgufHeader,
+    *,
+    num_cells: int,
+    max_sequences: int,
+    batch_size: int,
+    num_rows: int = 0,
+    num_parked_tokens: int = 0,
+    longest_vector: int = 0,
+) -> MemoryEstimate:
+    """The need of one engine with `num_cells` tokens in memory and others parked beside them, `batch_size`
+    tokens at once.
+
+    A step hands out `num_rows` rows of logits, one for each sequence if that is more. Texts of up to
+    `longest_vector` tokens can be made vectors of.
+    """
+    process = _PROCESS + _VOCABULARY_ENTRY * header.vocab_size
+    num_rows = max(num_rows, max_sequences)
+    if not is_causal(header):
+        step = _whole_texts(header, longest_vector)
+        return MemoryEstimate(weights=header.file_size, cells=0, compute=process + step, step=step)
+    step = _step(header, num_cells, batch_size, num_rows)
+    return MemoryEstimate(
+        weights=header.file_size,
+        cells=_cells(header, num_cells, max_sequences),
+        compute=process
+        + step
+        + _logits(header, num_rows)
+        # A layer's states are gathered before they are gone on with.
+        + max_sequences * bytes_per_state(header),
+        parked=num_parked_tokens * bytes_per_cell(header) if can_park(header) else 0,
+        vectors=_texts_in_pieces(header, longest_vector),
+        step=step,
+    )
+
+
+def bytes_of_sequences(header: GgufHeader, max_sequences: int, num_rows: int) -> int:
+    """What an engine takes for having so many sequences: their states, and logits, computed and kept."""
+    return max_sequences * bytes_per_sequence(header) + 2 * _logits(header, num_rows)
+
+
+def bytes_of_vectors(header: GgufHeader, longest: int) -> int:
+    """What it takes to make vectors of texts of up to `longest` tokens."""
+    return _texts_in_pieces(header, longest) if is_causal(header) else _whole_texts(header, longest)
+
+
+def _cells(header: GgufHeader, num_cells: int, max_sequences: int) -> int:
+    """The memory of texts, with llama.cpp's books over it."""
+    a_cell = bytes_per_cell(header) + book_bytes_per_cell(header)
+    return num_cells * a_cell + max_sequences * bytes_per_sequence(header)
+
+
+def _logits(header: GgufHeader, num_rows: int) -> int:
+    return num_rows * header.vocab_size * _FLOAT
+
+
+def _step(header: GgufHeader, num_cells: int, batch_size: int, num_rows: int) -> int:
+    """The buffer of one step with flash attention: a layer and the mask, or later in their place, logits."""
+    width = header.count("embedding_length")
+    masks = 0
+    if bytes_per_cell(header):
+        masks = batch_size * num_cells * _HALF * (2 if has_windows(header) else 1)
+    rest = num_rows * width * _FLOAT + batch_size * width * _FLOAT
+    return max(_layer(header, batch_size) + masks, _logits(header, num_rows) + rest)
+
+
+def _layer(header: GgufHeader, batch_size: int) -> int:
+    """The largest results that one layer keeps at a time."""
+    num_layers = header.count("block_count")
+    width = header.count("embedding_length")
+    num_experts = header.count("expert_used_count")
+    inner = max(
+        (
+            *header.per_layer("feed_forward_length", num_layers),
+            2 * header.count("ssm.inner_size"),
+            header.count("expert_feed_forward_length") * num_experts,
+        )
+    )
+    heads = max((*header.per_layer("attention.head_count", num_layers), 0))
+    attending = max(width, heads * header.count("attention.key_length"))
+    return batch_size * (4 * attending + num_experts * width + 3 * inner) * _FLOAT
+
+
+def _texts_in_pieces(header: GgufHeader, longest: int) -> int:
+    """The context for vectors of a model that generates: it computes logits too, of every token."""
+    if not longest:
+        return 0
+    batch_size = min(VECTOR_BATCH, longest)
+    width = header.count("embedding_length")
+    kept = batch_size * (header.vocab_size + width) * _FLOAT
+    cells = _cells(header, longest, VECTOR_TEXTS)
+    step = _step(header, longest, batch_size, batch_size)
+    if bytes_per_cell(header):
+        step = max(step, _exact_attention(header, longest, batch_size))
+    return cells + kept + step
+
+
+def _whole_texts(header: GgufHeader, longest: int) -> int:
+    """The context of an encoder, which looks at all of a text at once."""
+    width = header.count("embedding_length")
+    masks = longest * longest * _HALF * (2 if has_windows(header) else 1)
+    step = max(_layer(header, longest) + masks, _exact_attention(header, longest, longest))
+    return step + longest * width * _FLOAT
+
+
+def _exact_attention(header: GgufHeader, num_cells: int, batch_size: int) -> int:
+    """The buffer of a step without flash attention; 0 where there are too many pairs for that."""
+    if num_cells * batch_size > MAX_EXACT_PAIRS:
+        return 0
+    num_layers = header.count("block_count")
+    heads = max((*header.per_layer("attention.head_count", num_layers), 0))
+    width = header.count("embedding_length")
+    return (num_cells * (heads + 1) + 4 * width) * batch_size * _FLOAT

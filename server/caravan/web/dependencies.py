@@ -1,0 +1,78 @@
+"""What routes are given, typed, so that nothing reads an untyped `app.state`."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from caravan.auth import principal
+from caravan.errors import PermissionDeniedError
+from caravan.observability.metrics import Metrics
+from caravan.models import ModelRegistry
+from caravan.web.body_budget import BodyBudget
+from caravan.web.body_threads import BodyLanes
+from caravan.web.local_callers import is_local
+from caravan.api.chat import ChatService
+from caravan.api.completions import CompletionService
+from caravan.api.embeddings import EmbeddingService
+from caravan.api.responses.service import ResponseService
+from caravan.api.params.sampling_params import Decoding
+from caravan.api.status import StatusService
+from caravan.api.tokenize import TokenService
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bodies:
+    """What the bodies of all requests share: memory, and the threads that read large ones."""
+
+    budget: BodyBudget
+    lanes: BodyLanes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """The services of one app, and the settings that routes themselves need."""
+
+    registry: ModelRegistry
+    metrics: Metrics
+    status: StatusService
+    decoding: Decoding
+    chat: ChatService
+    completions: CompletionService
+    embeddings: EmbeddingService
+    responses: ResponseService
+    tokens: TokenService
+    bodies: Bodies
+    max_body_bytes: int
+    body_seconds: float
+    strict_fields: bool
+    keep_alive_seconds: float
+    shutdown_seconds: float
+
+
+# FastAPI has worker threads run dependencies that are not asynchronous.
+async def get_services(request: Request) -> Services:
+    """The services of the app that serves this request."""
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+UseServices = Annotated[Services, Depends(get_services)]
+
+
+async def require_admin(request: Request) -> None:
+    """Let administrators' keys pass and, without keys, callers on this machine; raises PermissionDeniedError.
+
+    A web page in a browser on this machine is a caller too, but its requests have an origin.
+    """
+    who = principal.current()
+    if who.id:
+        if not who.is_admin:
+            raise PermissionDeniedError(f"The key '{who.name}' is not an administrator's.")
+        return
+    if not is_local(request) or "origin" in request.headers:
+        raise PermissionDeniedError("Without keys, this is for callers on the server's own machine.")
+
+
+AdminOnly = Depends(require_admin)

@@ -1,0 +1,106 @@
+"""Errors as OpenAI's envelope."""
+
+import functools
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute
+
+from caravan_schemas.errors import ErrorDetail, ErrorResponse
+from caravan.observability import request_metrics
+from caravan.errors import CaravanError, InvalidRequestError, MemoryShortError, ServerError
+from caravan.web import not_found_hints
+from caravan.web.content_encoding import ACCEPTED
+from caravan.web.middleware.security_headers import with_security
+
+log = logging.getLogger(__name__)
+
+# Others may have given memory back by then.
+_RETRY_SECONDS = 5
+
+
+def envelope(error: CaravanError) -> ErrorResponse:
+    """The body that tells a client of `error`."""
+    return ErrorResponse(
+        error=ErrorDetail(message=error.message, type=error.type, param=error.param, code=error.code)
+    )
+
+
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Make every failure of `app`, wherever it arises, answer in the envelope. `routes` are all it has."""
+    app.add_exception_handler(CaravanError, _answer_error)
+    app.add_exception_handler(HTTPException, functools.partial(_answer_http, routes))
+    app.add_exception_handler(ClientDisconnect, _answer_nobody)
+    app.add_exception_handler(MemoryError, _answer_shortage)
+    app.add_exception_handler(Exception, _answer_fault)
+
+
+async def _answer_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, CaravanError)
+    return error_response(error)
+
+
+async def _answer_http(routes: Sequence[BaseRoute], request: Request, error: Exception) -> Response:
+    """Errors of the framework: no such route, no such method."""
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    where = f"{request.method} {not_found_hints.shown(path)}"
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        near = not_found_hints.meant(routes, path)
+        hint = f"Did you mean {near}?" if near else not_found_hints.MAP
+        shown = InvalidRequestError(f"Unknown request URL: {where}. {hint}", code="unknown_url")
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # The framework names those of one route, and a path may have several.
+        headers["Allow"] = ", ".join(not_found_hints.methods_at(routes, path))
+        if request.method == "OPTIONS":
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+        message = f"Method not allowed: {where}. It takes {headers['Allow']}."
+        shown = InvalidRequestError(message, code="method_not_allowed")
+    else:
+        shown = InvalidRequestError(str(error.detail), code="invalid_http")
+    return _response(shown, error.status_code, headers)
+
+
+async def _answer_nobody(_request: Request, _error: Exception) -> Response:
+    """A client that left in the middle of its own request."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
+
+
+async def _answer_shortage(request: Request, _error: Exception) -> Response:
+    """There was no memory for a step of the work on this request, and what it had has been given back."""
+    log.error("%s %s: out of memory", request.method, not_found_hints.shown(request.url.path))
+    message = "The server has too little memory at the moment for this request."
+    return error_response(MemoryShortError(message, retry_after=_RETRY_SECONDS))
+
+
+async def _answer_fault(request: Request, error: Exception) -> Response:
+    """A bug of ours: the log has the details, the client does not."""
+    log.error("%s %s failed", request.method, not_found_hints.shown(request.url.path), exc_info=error)
+    fault = ServerError("The server failed to answer this request.")
+    # Outside of the middleware that gives every other answer these.
+    response = _response(fault, fault.status, {"x-request-id": request_metrics.current().request_id})
+    response.raw_headers = with_security(response.raw_headers)
+    return response
+
+
+def error_response(error: CaravanError) -> Response:
+    """The answer that tells a client of `error`."""
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        headers["Accept-Encoding"] = ACCEPTED
+    return _response(error, error.status, headers)
+
+
+def _response(error: CaravanError, status: int, headers: dict[str, str]) -> Response:
+    request_metrics.current().fail(error.code)
+    body = envelope(error).model_dump_json()
+    return Response(body, status_code=status, headers=headers, media_type="application/json")

@@ -1,0 +1,146 @@
+"""The web side of a server: the application over models that still load, and its end in good order."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Generator
+from types import FrameType
+
+from caravan.runtime import signals
+from caravan.web.app import create_app
+from caravan.auth.keys_file import KeyFileError
+from caravan.runtime.machine import allow_files
+from caravan.web.uvicorn.tls import TlsError, server_context, time_faults
+from caravan.web.uvicorn.config import WebConfig, web_config
+from caravan.web.uvicorn.server import WebServer
+from caravan.models import ModelRegistry
+from caravan.web.dependencies import Services
+from caravan.api.params.presets import PresetError
+from caravan.api.responses.place import PlaceError
+from caravan.config.settings import Settings
+from caravan.observability.tracing import Tracing, TracingError, open_tracing
+
+log = logging.getLogger(__name__)
+
+# Open files besides connections: models, pipes to engines, stored responses.
+_OTHER_FILES = 256
+
+
+class WebError(Exception):
+    """The web side cannot be opened; the message is one line for the operator."""
+
+
+class AppServer(WebServer):
+    """Ends in good order: what is being made gets its time, then one error each, then the engines go.
+
+    `tracing` outlives it, for the last requests.
+    """
+
+    def __init__(
+        self,
+        config: WebConfig,
+        registry: ModelRegistry,
+        services: Services,
+        settings: Settings,
+        tracing: Tracing | None,
+    ) -> None:
+        super().__init__(config, handshake_seconds=settings.head_seconds)
+        self.tracing = tracing
+        self._registry = registry
+        self._services = services
+        self._grace = settings.shutdown_seconds
+        self._is_store_named = settings.responses_db is not None
+
+    async def open_store(self) -> None:
+        """Open the store of responses. One that cannot work is in the log; where its place was chosen by the
+        operator, it raises WebError.
+        """
+        try:
+            await self._services.responses.open()
+        except PlaceError as error:
+            if self._is_store_named:
+                raise WebError(f"--responses-db {error}") from error
+            log.warning("responses cannot be stored, and requests for that get a 503: %s", error)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening and wait for running requests and background responses, but not for ever."""
+        closing = asyncio.create_task(self._close_after_grace())
+        settling = asyncio.create_task(self._services.responses.settle())
+        # Those that uvicorn waits for, until it is told to wait no longer.
+        self.server_state.tasks.add(settling)
+        settling.add_done_callback(self.server_state.tasks.discard)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            for task in (closing, settling):
+                task.cancel()
+            await asyncio.gather(closing, settling, return_exceptions=True)
+
+    async def _close_after_grace(self) -> None:
+        await asyncio.sleep(self._grace)
+        await self._registry.close()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take what ends a server while it runs; the second signal stops waiting for requests.
+
+        uvicorn's own version does so for SIGINT alone, and raises a signal again at the end, before our
+        clean-up has run.
+        """
+
+        def handle(_number: int, _frame: FrameType | None) -> None:
+            self.force_exit = self.should_exit
+            self.should_exit = True
+
+        previous = {number: signal.signal(number, handle) for number in signals.ending()}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    """What was asked for in vain is an error; variables that hold for all programs are not asked of us."""
+    try:
+        return open_tracing(settings.otlp_endpoint)
+    except TracingError as error:
+        if settings.otlp_endpoint is not None:
+            raise WebError(str(error)) from error
+        log.warning("no traces are sent: %s", error)
+        return None
+
+
+def open_web(settings: Settings, registry: ModelRegistry) -> AppServer:
+    """Everything before the first connection. Raises WebError."""
+    tracing = _tracing(settings)
+    try:
+        app = create_app(settings, registry, tracing)
+        tls = server_context(settings)
+    except PlaceError as error:
+        raise WebError(f"--responses-db {error}") from error
+    except (PresetError, KeyFileError, TlsError) as error:
+        raise WebError(str(error)) from error
+    if tls is not None and settings.tls_certificate is not None:
+        for fault in time_faults(tls, settings.tls_certificate, time.time()):
+            log.warning("--tls-certificate %s: %s", settings.tls_certificate, fault)
+    services: Services = app.state.services
+    config = web_config(
+        app,
+        settings,
+        max_connections=_max_connections(settings.max_connections),
+        count_error=services.metrics.count_error,
+        tls=tls,
+    )
+    return AppServer(config, registry, services, settings, tracing)
+
+
+def _max_connections(wanted: int) -> int:
+    """As many as the system has files for."""
+    allowed = allow_files(wanted + _OTHER_FILES) - _OTHER_FILES
+    if allowed < wanted:
+        log.warning("at most %d connections: the limit of open files (ulimit -n) allows no more", allowed)
+    return max(1, min(wanted, allowed))

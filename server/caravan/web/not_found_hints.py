@@ -1,0 +1,74 @@
+"""Where a request that reached no route was probably meant to go."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute, Route
+
+from caravan.api.validation.near_names import nearest
+
+MAP = "The API is under /v1; /docs lists the routes."
+_API = "/v1"
+# Nobody writes longer ones by mistake.
+_LONGEST = 200
+_MOST_PARTS = 12
+# What other servers call what is here.
+_ELSEWHERE = {
+    "/api/chat": "/v1/chat/completions",
+    "/api/generate": "/v1/completions",
+    "/api/tags": "/v1/models",
+    "/api/show": "/v1/models",
+    "/api/embed": "/v1/embeddings",
+    "/api/embeddings": "/v1/embeddings",
+    "/completion": "/v1/completions",
+    "/embedding": "/v1/embeddings",
+    "/healthz": "/health",
+    "/readyz": "/ready",
+    "/slots": "/status",
+    "/props": "/v1/models",
+}
+
+
+def all_routes(app: FastAPI, routers: Iterable[APIRouter]) -> list[BaseRoute]:
+    """With those of routers, which the app itself does not list, and that of the OpenAPI document."""
+    included = (route for router in routers for route in router.routes)
+    return [*included, *(route for route in app.router.routes if isinstance(route, Route))]
+
+
+def shown(path: str) -> str:
+    """A path as messages have it."""
+    return path if len(path) <= _LONGEST else f"{path[:_LONGEST]}..."
+
+
+def methods_at(routes: Sequence[BaseRoute], path: str) -> list[str]:
+    """The methods of all routes of a path; none where there is no route."""
+    found: set[str] = set()
+    for route in routes:
+        if isinstance(route, Route) and route.path_regex.match(path):
+            found |= route.methods or set()
+    return sorted(found | {"HEAD"} if "GET" in found else found)
+
+
+def meant(routes: Sequence[BaseRoute], path: str) -> str | None:
+    """The path that is here: with `/v1` or without, without what a proxy left before it, or a slip away."""
+    if len(path) > _LONGEST:
+        return None
+    for candidate in _variants(path):
+        if candidate != path and methods_at(routes, candidate):
+            return candidate
+    known = {route.path for route in routes if isinstance(route, Route) and "{" not in route.path}
+    clean = _joined(path.split("/"))
+    return _ELSEWHERE.get(clean) or nearest(clean, known) or nearest(_API + clean, known)
+
+
+def _variants(path: str) -> Iterator[str]:
+    for written in dict.fromkeys((path, path.lower())):
+        parts = [part for part in written.split("/") if part][-_MOST_PARTS:]
+        for begin in range(len(parts)):
+            rest = _joined(parts[begin:])
+            yield rest
+            yield _API + rest
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return "/" + "/".join(part for part in parts if part)

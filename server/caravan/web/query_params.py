@@ -1,0 +1,54 @@
+"""Query strings, read as strictly as bodies."""
+
+import re
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin
+
+import msgspec
+from fastapi import Request
+from pydantic.fields import FieldInfo
+
+from caravan_schemas.base import Schema
+from caravan.web.request_body import parsed
+from caravan.web.dependencies import Services
+
+Q = TypeVar("Q", bound=Schema)
+
+_NUMBER = re.compile(r"-?[0-9]{1,15}")
+
+
+def read_query(request: Request, schema: type[Q], services: Services) -> Q:
+    """The parameters of a request's address. Of one that is no list, the last value counts.
+
+    Raises InvalidRequestError about the first fault.
+    """
+    values: dict[str, list[str]] = {}
+    for written, value in request.query_params.multi_items():
+        name = written.partition("[")[0]
+        values.setdefault(name if name in schema.model_fields else written, []).append(value)
+    known = schema.model_fields
+    body = {name: _json(known[name], given) if name in known else given for name, given in values.items()}
+    return parsed(schema, msgspec.json.encode(body), services)
+
+
+def query_parameters(schema: type[Schema]) -> dict[str, Any]:
+    """The part of an OpenAPI operation that says which parameters its address may have."""
+    shapes = schema.model_json_schema()["properties"]
+    return {"parameters": [_described(name, shape) for name, shape in shapes.items()]}
+
+
+def _described(name: str, shape: dict[str, Any]) -> dict[str, Any]:
+    """A parameter; an address has no null, so the one that it may be in Python is left out."""
+    (kind,) = (member for member in shape["anyOf"] if member != {"type": "null"})
+    return {"name": name, "in": "query", "description": shape["description"], "schema": kind}
+
+
+def _json(field: FieldInfo, values: list[str]) -> object:
+    """What stands in the address as JSON would have it; what cannot be that stays a text, and is refused."""
+    (kind,) = (member for member in get_args(field.annotation) if member is not NoneType)
+    value = values[-1]
+    if get_origin(kind) is list:
+        return values
+    if kind is bool and value in ("true", "false"):
+        return value == "true"
+    return int(value) if kind is int and _NUMBER.fullmatch(value) else value

@@ -1,0 +1,26 @@
+"""`POST /v1/chat/completions`."""
+
+from fastapi import APIRouter, Request, Response
+
+from caravan_schemas.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
+from caravan.web.request_body import described, read_request, streamed
+from caravan.web.dependencies import UseServices
+from caravan.web.sse import respond
+
+router = APIRouter(tags=["chat"])
+
+
+@router.post(
+    "/v1/chat/completions",
+    response_model=ChatCompletion,
+    responses=streamed(ChatCompletionChunk),
+    openapi_extra=described(ChatCompletionRequest),
+)
+async def create_chat_completion(request: Request, services: UseServices) -> Response:
+    """Answer a conversation; with `stream`, as events of `ChatCompletionChunk` and a last `[DONE]`.
+
+    A failure before the first token is a status. After it, or after the first keep-alive comment, it is an
+    event that holds an `ErrorResponse`, and no `[DONE]` follows.
+    """
+    body = await read_request(request, ChatCompletionRequest, services)
+    return await respond(request, services.chat.answer(body), services)

@@ -1,0 +1,25 @@
+"""`POST /v1/completions`."""
+
+from fastapi import APIRouter, Request, Response
+
+from caravan_schemas.completions import Completion, CompletionRequest
+from caravan.web.request_body import described, read_request, streamed
+from caravan.web.dependencies import UseServices
+from caravan.web.sse import respond
+
+router = APIRouter(tags=["completions"])
+
+
+@router.post(
+    "/v1/completions",
+    response_model=Completion,
+    responses=streamed(Completion),
+    openapi_extra=described(CompletionRequest),
+)
+async def create_completion(request: Request, services: UseServices) -> Response:
+    """Continue a text; with `stream`, as events of `Completion` and a last `[DONE]`.
+
+    Failures come as in `POST /v1/chat/completions`.
+    """
+    body = await read_request(request, CompletionRequest, services)
+    return await respond(request, services.completions.answer(body), services)

@@ -1,0 +1,17 @@
+"""`POST /v1/embeddings`."""
+
+from fastapi import APIRouter, Request, Response
+
+from caravan_schemas.embeddings import EmbeddingList, EmbeddingRequest
+from caravan.web.request_body import described, read_request
+from caravan.web.dependencies import UseServices
+from caravan.web.sse import respond_whole
+
+router = APIRouter(tags=["embeddings"])
+
+
+@router.post("/v1/embeddings", response_model=EmbeddingList, openapi_extra=described(EmbeddingRequest))
+async def create_embeddings(request: Request, services: UseServices) -> Response:
+    """Vectors of texts, by an embedding model or a chat model; streams of the same model go on meanwhile."""
+    body = await read_request(request, EmbeddingRequest, services)
+    return await respond_whole(request, services.embeddings.create(body))

@@ -1,0 +1,57 @@
+"""`GET /v1/models` and `GET /v1/models/{id}`."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, HTTPException
+
+from caravan_schemas.models import ModelCard, ModelDetails, ModelList, ModelMeta
+from caravan.models import ModelOffer, ModelRegistry, may_use
+from caravan.web.dependencies import UseServices
+from caravan.api.template_details import template_details
+from caravan.runtime.threads import in_thread
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/v1/models")
+async def list_models(services: UseServices) -> ModelList:
+    """All models served here, loaded or not; a request for one that is not loaded waits for it."""
+    registry = services.registry
+    return ModelList(data=[await card(registry, offer) for offer in registry.offers if may_use(offer)])
+
+
+# Names may contain slashes, as those of hubs do.
+@router.get("/v1/models/{model_id:path}")
+async def get_model(model_id: str, services: UseServices) -> ModelDetails:
+    """One model, by its id or an alias, with the decoding values that hold where a request says nothing."""
+    if not model_id:
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    registry, decoding = services.registry, services.decoding
+    offer, model = registry.find(model_id), registry.loaded(model_id)
+    metadata = await in_thread(offer.read_metadata) if model is None else model.metadata
+    template = None if model is None else template_details(model)
+    return ModelDetails(
+        **(await card(registry, offer)).model_dump(),
+        defaults=decoding.shown_defaults(metadata, offer.operator_defaults),
+        presets=decoding.shown_presets(),
+        chat_template=template,
+        file=None if model is None else model.engine.file_change or "unchanged",
+    )
+
+
+async def card(registry: ModelRegistry, offer: ModelOffer) -> ModelCard:
+    """A model as lists show it."""
+    model = registry.loaded(offer.id)
+    context = await in_thread(offer.read_context)
+    size = context.size if model is None else model.context_size
+    return ModelCard(
+        id=offer.id,
+        object="model",
+        created=offer.created,
+        owned_by="caravan",
+        status=registry.status(offer.id).value,
+        max_model_len=size,
+        context_length=size,
+        context_window=size,
+        meta=ModelMeta(n_ctx=size, n_ctx_train=context.trained),
+    )

@@ -1,0 +1,52 @@
+"""Liveness and readiness, for those who run the server."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from caravan_schemas.ops import Health, Readiness, ServerStatus
+from caravan.auth import principal
+from caravan.auth.principal import Caller
+from caravan.observability.metrics import View
+from caravan.models import ModelRegistry, may_use
+from caravan.web.dependencies import AdminOnly, UseServices
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/health")
+async def health() -> Health:
+    """Whether the process answers at all."""
+    return Health()
+
+
+@router.get("/ready", responses={HTTPStatus.SERVICE_UNAVAILABLE: {"model": Readiness}})
+async def ready(response: Response, services: UseServices) -> Readiness:
+    """Whether requests for text would be taken now; 503 during the start and while an engine restarts."""
+    if services.registry.is_ready:
+        return Readiness(status="ready")
+    response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    return Readiness(status="unavailable")
+
+
+@router.get("/status", dependencies=[AdminOnly])
+async def status(services: UseServices) -> ServerStatus:
+    """How the server, its models and their engines stand, in numbers."""
+    return services.status.read()
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(request: Request, services: UseServices) -> Response:
+    """All series, in Prometheus' text format or OpenMetrics', whichever is asked for."""
+    view = _view(principal.current(), services.registry)
+    body, content_type = services.metrics.render(request.headers.get("accept", ""), view)
+    return Response(body, media_type=content_type)
+
+
+def _view(who: Caller, registry: ModelRegistry) -> View:
+    """What a caller may see: the series of the models that it may use; and those about everybody's requests,
+    whose labels have words that clients have chosen, where it is an administrator or there are no keys.
+    """
+    models = None if who.models is None else {offer.id for offer in registry.offers if may_use(offer)}
+    return View(models=models, of_server=who.is_admin or not who.id)

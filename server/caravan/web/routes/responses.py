@@ -1,0 +1,92 @@
+"""`/v1/responses`: OpenAI's Responses API, with what it keeps."""
+
+import re
+from typing import get_args
+
+from fastapi import APIRouter, Request, Response
+
+from caravan_schemas.queries import InputItemsQuery, RetrievalQuery
+from caravan_schemas.responses import DeletedResponse, InputItemList, ResponseRequest
+from caravan_schemas.responses import Response as ResponseObject
+from caravan_schemas.responses_events import Event
+from caravan.web.request_body import described, read_request, streamed
+from caravan.web.dependencies import UseServices
+from caravan.web.json_pieces import JsonResponse
+from caravan.web.query_params import query_parameters, read_query
+from caravan.web.sse import respond
+from caravan.api.responses.unsupported import check_include, check_retrieval
+
+router = APIRouter(tags=["responses"])
+
+_TYPE = re.compile(rb'{"type":"([a-z_.]+)"')
+_PAGE = 20
+_EVENTS = streamed(*get_args(Event))
+
+
+@router.post(
+    "/v1/responses",
+    response_model=ResponseObject,
+    responses=_EVENTS,
+    openapi_extra=described(ResponseRequest),
+)
+async def create_response(request: Request, services: UseServices) -> Response:
+    """Answer an input; with `stream`, as OpenAI's events, of which the last one has the whole response.
+
+    With `background` the answer is a response that is `queued`, which goes on when the client leaves. A
+    failure before the first token is a status. After it, it is a response that is `failed`.
+    """
+    body = await read_request(request, ResponseRequest, services)
+    return await respond(request, services.responses.answer(body), services, framed)
+
+
+@router.get(
+    "/v1/responses/{response_id}",
+    response_model=ResponseObject,
+    responses=_EVENTS,
+    openapi_extra=query_parameters(RetrievalQuery),
+)
+async def get_response(response_id: str, request: Request, services: UseServices) -> Response:
+    """A stored response as it stands.
+
+    With `stream`, the events of one that was made with `background` and `stream`: those after number
+    `starting_after`, and those to come.
+    """
+    query = read_query(request, RetrievalQuery, services)
+    check_retrieval(query)
+    if not query.stream:
+        return JsonResponse(await services.responses.retrieve(response_id))
+    first = 0 if query.starting_after is None else query.starting_after + 1
+    is_padded = bool(query.include_obfuscation)
+    replay = await services.responses.replay(response_id, first, is_padded=is_padded)
+    return await respond(request, replay, services, framed)
+
+
+@router.delete("/v1/responses/{response_id}")
+async def delete_response(response_id: str, services: UseServices) -> DeletedResponse:
+    """Forget a response with its items. Responses that go on with it cannot be gone on with any more."""
+    return await services.responses.delete(response_id)
+
+
+@router.post("/v1/responses/{response_id}/cancel", response_model=ResponseObject)
+async def cancel_response(response_id: str, services: UseServices) -> Response:
+    """End a response that is being made in the background; one that has ended is answered as it is."""
+    return JsonResponse(await services.responses.cancel(response_id))
+
+
+@router.get("/v1/responses/{response_id}/input_items", openapi_extra=query_parameters(InputItemsQuery))
+async def list_input_items(response_id: str, request: Request, services: UseServices) -> InputItemList:
+    """What a response answers, the newest first unless `order` is `asc`, in pages of `limit`.
+
+    The items of the responses before it are in lists of their own.
+    """
+    query = read_query(request, InputItemsQuery, services)
+    check_include(query.include or ())
+    limit, order = query.limit or _PAGE, query.order or "desc"
+    return await services.responses.input_items(response_id, query.after, limit, order)
+
+
+def framed(data: bytes) -> bytes:
+    """An event with the name that its data begin with."""
+    found = _TYPE.match(data)
+    assert found is not None, "every event says its type first"
+    return b"event: %b\ndata: %b\n\n" % (found[1], data)

@@ -1,0 +1,134 @@
+"""One server from its socket to its end: listen, load, announce, serve, close.
+
+Imports no more than it takes to have engines started: the web side is imported while they load.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator
+from types import FrameType
+from typing import TYPE_CHECKING, NamedTuple
+
+from caravan.runtime import gc_tuning, signals
+from caravan.web.startup_message import banner, base_url
+from caravan.models.loaded_model import LoadedModel
+from caravan.models import ModelRegistry, registry_of
+from caravan.web.running import written_down
+from caravan.config.settings import Settings
+from caravan.web.startup_checks import (MakeRegistry, StartError, count_keys, listening, open_store, registry_for, web_for,)
+from caravan.runtime.threads import in_thread
+
+if TYPE_CHECKING:
+    from caravan.web.lifecycle import AppServer
+
+
+async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of) -> None:
+    """Serve until SIGINT, SIGTERM, SIGHUP or SIGQUIT. Raises StartError.
+
+    The port opens before the weights are loaded: `/health` answers from then on and `/ready` says when.
+    """
+    num_keys = count_keys(settings)
+    listener = listening(settings.host, settings.port)
+    address = listener.getsockname()[:2]
+    is_tls = settings.tls_certificate is not None
+    place = written_down(settings.data_dir, base_url(address, is_tls=is_tls))
+    with listener, _early_signals() as early, place:
+        registry = registry_for(settings, make_registry)
+
+        def announce() -> None:
+            print(banner(registry, address, num_keys=num_keys, is_tls=is_tls), flush=True)
+
+        await _serve(_Parts(settings, registry, listener, early), announce)
+
+
+class _Parts(NamedTuple):
+    """What a server is made of before its web side is there."""
+
+    settings: Settings
+    registry: ModelRegistry
+    listener: socket.socket
+    early: "_EarlySignals"
+
+
+async def _serve(parts: _Parts, announce: Callable[[], None]) -> None:
+    """Load the models, open the web side beside that, and serve; `announce` is called when all are there."""
+    settings, registry, listener, early = parts
+    is_built = threading.Event()
+
+    def wait_for_checks(_model: LoadedModel) -> None:
+        """Let no model be used before the application has added its checks."""
+        is_built.wait()
+
+    registry.add_check(wait_for_checks)
+    starting = asyncio.create_task(registry.start())
+    web: AppServer | None = None
+    try:
+        # Imported in a thread: that takes more than half a second, in which engines are started from here.
+        await in_thread(importlib.import_module, "caravan.web.lifecycle")
+        web = early.web = web_for(settings, registry)
+        await open_store(web)
+        web.should_exit = early.have_come
+        is_built.set()
+        serving = asyncio.create_task(web.serve(sockets=[listener]))
+        await asyncio.wait([serving, starting], return_when=asyncio.FIRST_COMPLETED)
+        if _succeeded(starting) and not web.should_exit:
+            gc_tuning.keep()
+            announce()
+        else:
+            web.should_exit = True
+        await serving
+    finally:
+        is_built.set()
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        # The app has closed the registry, unless an engine was still starting then.
+        await registry.close()
+        if web is not None and web.tracing is not None:
+            await in_thread(web.tracing.close)
+    if not starting.cancelled() and (error := starting.exception()) is not None:
+        raise StartError(str(error)) from error
+
+
+class _EarlySignals:
+    """Those that come before the web side takes them itself: it ends as soon as it is there."""
+
+    def __init__(self) -> None:
+        self.have_come = False
+        self.web: AppServer | None = None
+
+    def handle(self, _number: int, _frame: FrameType | None) -> None:
+        """Take a signal (Python's own protocol)."""
+        self.have_come = True
+        if self.web is not None:
+            self.web.should_exit = True
+
+
+@contextlib.contextmanager
+def _early_signals() -> Generator[_EarlySignals, None, None]:
+    """Take those that end a server, each once: the second one does what it does without us."""
+    early = _EarlySignals()
+    signals.ignore_idle()
+    previous = {number: signal.getsignal(number) for number in signals.ending()}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        restore()
+        early.handle(number, frame)
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    for number in previous:
+        signal.signal(number, handle)
+    try:
+        yield early
+    finally:
+        restore()
+
+
+def _succeeded(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None

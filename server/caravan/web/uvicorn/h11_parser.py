@@ -1,0 +1,95 @@
+"""Heads of requests, read by h11, which is told what is too much and what else an address may look like."""
+
+import h11
+
+from caravan.web.uvicorn.strict_lines import StrictLines
+
+# Clients have some twenty; each costs time in every layer above.
+MAX_HEADERS = 256
+_EVENTS = b"text/event-stream"
+_SCHEMES = (b"http://", b"https://")
+
+
+class Parser(h11.Connection):
+    """Limits heads that come at once, too; h11 itself limits only what is incomplete. Refuses what two
+    readers could understand differently.
+    """
+
+    def __init__(self, max_head_bytes: int) -> None:
+        super().__init__(h11.SERVER, max_head_bytes)
+        self._receive_buffer = StrictLines()
+        self._max_head_bytes = max_head_bytes
+        self._sends_events = False
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """What h11 says; raises RemoteProtocolError, with 431 for a large head."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            size = len(event.target) + sum(len(name) + len(value) + 4 for name, value in event.headers)
+            if size > self._max_head_bytes or len(event.headers) > MAX_HEADERS:
+                raise h11.RemoteProtocolError("the head is too large", error_status_hint=431)
+            _check_framing(event)
+            if event.target[:8].lower().startswith(_SCHEMES):
+                return _in_origin_form(event)
+        return event
+
+    def send_with_data_passthrough(self, event: h11.Event) -> list[bytes] | None:
+        """The bytes of a part of an answer (h11, whose `send` asks this)."""
+        if isinstance(event, h11.Response):
+            self._sends_events = any(value.startswith(_EVENTS) for _, value in event.headers)
+            if self.client_is_waiting_for_100_continue:
+                event = _last(event)
+        return super().send_with_data_passthrough(event)
+
+    def send_nothing(self) -> bytes | None:
+        """The bytes of what every client skips, where such may be sent: an answer to come, or a comment."""
+        if self.our_state is h11.SEND_RESPONSE and self.their_http_version == b"1.1":
+            return self.send(h11.InformationalResponse(status_code=100, headers=[], reason="Continue"))
+        if self.our_state is h11.SEND_BODY and self._sends_events:
+            return self.send(h11.Data(data=b": are you there\n\n"))
+        return None
+
+
+def _check_framing(event: h11.Request) -> None:
+    """Raise RemoteProtocolError over a body whose end is told in two ways, or in none of its version.
+
+    RFC 9112, 6.1 lets a server go by one of them; which one, a proxy before it may have decided otherwise.
+    """
+    if not event.http_version.startswith(b"1."):
+        raise h11.RemoteProtocolError("only HTTP/1.1 and 1.0 are spoken here", error_status_hint=505)
+    names = {name for name, _ in event.headers}
+    if b"transfer-encoding" in names:
+        if b"content-length" in names:
+            raise h11.RemoteProtocolError("a request has a Content-Length or a Transfer-Encoding, not both")
+        if event.http_version == b"1.0":
+            raise h11.RemoteProtocolError("HTTP/1.0 has no Transfer-Encoding")
+
+
+def _last(event: h11.Response) -> h11.Response:
+    """The answer to a client that has asked whether to send its body, and is told no: none can follow.
+
+    Whether the body comes all the same is its own choice, so nobody can tell where a next request begins.
+    """
+    headers = [(name, value) for name, value in event.headers if name != b"connection"]
+    return h11.Response(
+        status_code=event.status_code,
+        headers=[*headers, (b"connection", b"close")],
+        http_version=event.http_version,
+        reason=event.reason,
+    )
+
+
+def _in_origin_form(event: h11.Request) -> h11.Request:
+    """A request whose target is a whole address, as clients write it for proxies; its host is the one that
+    counts (RFC 9112, 3.2.2).
+    """
+    host, _, path = event.target.partition(b"://")[2].partition(b"/")
+    host, mark, query = host.partition(b"?")
+    host = host.rpartition(b"@")[2]
+    headers = [(name, host if name == b"host" else value) for name, value in event.headers]
+    return h11.Request(
+        method=event.method,
+        headers=headers,
+        target=b"/" + (mark + query if mark else path),
+        http_version=event.http_version,
+    )

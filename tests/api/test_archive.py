@@ -1,0 +1,148 @@
+"""The store beside the event loop, while another program holds it."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from caravan.api.responses import async_store as archive_module
+from caravan.api.responses import outcomes as outcomes_module
+from caravan.api.responses.async_store import Archive, StorageBusyError
+from caravan.api.responses.outcomes import Outcome, Outcomes
+from caravan.api.responses.store import Limits, ResponseStore, Row
+
+LIMITS = Limits(max_seconds=1000, max_bytes=2**30)
+
+
+def row(name: str, status: str = "in_progress") -> Row:
+    return {"id": name, "previous_response_id": None, "status": status}
+
+
+@contextlib.asynccontextmanager
+async def opened(path: Path) -> AsyncGenerator[tuple[Archive, sqlite3.Connection], None]:
+    """An archive, and another program that can lock its file."""
+    archive = Archive(path, LIMITS)
+    await archive.do(lambda store: store.begin("me", row("a"), []))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        yield archive, other
+    await archive.aclose()
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_module, "_LOCKED_SECONDS", 0.5)
+    monkeypatch.setattr(outcomes_module, "_FIRST_SECONDS", 0.05)
+
+
+def test_many_that_find_it_locked_wait_together_and_reading_goes_on(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path / "r.db") as (archive, other):
+            other.execute("BEGIN IMMEDIATE")
+            ended: list[str] = []
+
+            async def write(name: str) -> None:
+                with pytest.raises(StorageBusyError) as caught:
+                    await archive.do(lambda store: store.begin("me", row(name), []))
+                assert (caught.value.status, caught.value.retry_after) == (503, 5)
+                ended.append("write")
+
+            async def read() -> None:
+                assert (await archive.do(lambda store: store.get("me", "a")))["status"] == "in_progress"
+                ended.append("read")
+
+            # One after the other, sixty would take half a minute.
+            async with asyncio.timeout(15):
+                await asyncio.gather(*(write(f"r{number}") for number in range(60)), read())
+            assert ended[0] == "read"
+            other.execute("ROLLBACK")
+            await archive.do(lambda store: store.begin("me", row("later"), []))
+
+    asyncio.run(main())
+
+
+def test_a_short_lock_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_module, "_LOCKED_SECONDS", 30)
+
+    async def main() -> None:
+        async with opened(tmp_path / "r.db") as (archive, other):
+            other.execute("BEGIN IMMEDIATE")
+            writing = asyncio.create_task(archive.do(lambda store: store.begin("me", row("b"), [])))
+            await asyncio.sleep(0.3)
+            assert not writing.done()
+            other.execute("ROLLBACK")
+            await writing
+
+    asyncio.run(main())
+
+
+def outcome(name: str) -> Outcome:
+    return Outcome(owner="me", response=row(name, "completed"), items=[{"id": f"out {name}", "text": "said"}])
+
+
+def test_what_cannot_be_stored_now_is_held_and_stored_later(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path / "r.db") as (archive, other):
+            outcomes = Outcomes(archive)
+            other.execute("BEGIN IMMEDIATE")
+            await outcomes.keep(outcome("a"))
+            held = outcomes.find("me", "a")
+            assert held is not None
+            assert held.response["status"] == "completed"
+            assert outcomes.find("you", "a") is None
+            assert (await archive.do(lambda store: store.get("me", "a")))["status"] == "in_progress"
+            other.execute("ROLLBACK")
+            async with asyncio.timeout(30):
+                while outcomes.find("me", "a") is not None:
+                    await asyncio.sleep(0.01)
+            assert (await archive.do(lambda store: store.get("me", "a")))["status"] == "completed"
+            said = await archive.do(lambda store: store.items("me", ["out a"]))
+            assert said == [{"id": "out a", "text": "said"}]
+            await outcomes.aclose()
+
+    asyncio.run(main())
+
+
+def test_what_is_held_has_a_limit_beyond_which_it_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes_module, "_MAX_BYTES", 150)
+
+    async def main() -> None:
+        async with opened(tmp_path / "r.db") as (archive, other):
+            await archive.do(lambda store: store.begin("me", row("b"), []))
+            outcomes = Outcomes(archive)
+            other.execute("BEGIN IMMEDIATE")
+            for name in ("a", "b"):
+                await outcomes.keep(outcome(name))
+            first, second = outcomes.find("me", "a"), outcomes.find("me", "b")
+            assert first is not None
+            assert second is not None
+            assert (first.response["status"], second.response["status"]) == ("completed", "failed")
+            assert second.response["error"]["code"] == "server_error"
+            other.execute("ROLLBACK")
+            await outcomes.aclose()
+            assert (await archive.do(lambda store: store.get("me", "b")))["status"] == "failed"
+            assert (await archive.do(lambda store: store.get("me", "a")))["status"] == "completed"
+
+    asyncio.run(main())
+
+
+def test_a_store_that_cannot_be_opened_may_be_later(tmp_path: Path) -> None:
+    path = tmp_path / "r.db"
+    ResponseStore(path, LIMITS).close()
+
+    async def main() -> None:
+        archive = Archive(path, LIMITS)
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            for _ in range(3):
+                with pytest.raises(StorageBusyError):
+                    await archive.do(lambda store: store.begin("me", row("a"), []))
+            other.execute("ROLLBACK")
+        await archive.do(lambda store: store.begin("me", row("a"), []))
+        await archive.aclose()
+
+    asyncio.run(main())

@@ -1,0 +1,333 @@
+"""Constraints of requests: one at most, checked to the letter, refused at the place that is to blame."""
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from caravan_schemas.structured import ConstraintFields
+from caravan.auth import principal
+from caravan.auth.principal import Caller
+from caravan.grammars.compiler import GrammarCompiler
+from caravan.engine.params import Constraint, SamplingParams
+from caravan.grammars.recognizer import accepts
+from caravan.errors import InvalidRequestError
+from caravan.grammars.json_schema import validator
+from caravan.api.structured.compiler import Compiled, ConstraintCompiler, verdict
+from caravan.api.structured.checker import Said
+
+
+def compiled(fields: dict[str, Any], compiler: ConstraintCompiler | None = None) -> Compiled | None:
+    request = ConstraintFields.model_validate(fields)
+    return asyncio.run((compiler or ConstraintCompiler()).compile(request))
+
+
+def refusal(fields: dict[str, Any]) -> InvalidRequestError:
+    with pytest.raises(InvalidRequestError) as caught:
+        compiled(fields)
+    assert caught.value.status == 400
+    return caught.value
+
+
+def wanted(schema: object, *, strict: bool | None = None) -> dict[str, Any]:
+    named = {"name": "x", "schema": schema, "strict": strict}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
+
+
+def test_no_constraint_is_none() -> None:
+    for fields in ({}, {"response_format": {"type": "text"}}, {"structured_outputs": {"json_object": False}}):
+        assert compiled(fields) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"guided_regex": "a", "guided_choice": ["a"]},
+        {"response_format": {"type": "json_object"}, "json_schema": {}},
+        {"structured_outputs": {"regex": "a", "choice": ["a"]}},
+        {"structured_outputs": {"json_object": True}, "guided_grammar": 'start: "a"'},
+    ],
+)
+def test_two_constraints_are_one_too_many(fields: dict[str, Any]) -> None:
+    assert "one constraint" in refusal(fields).message
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer"),
+    [
+        ({"not": {"minimum": 1}}, "/not"),
+        ({"not": {}}, "/"),
+        (
+            {"properties": {"a/b~c": {"if": {"minimum": 1}, "then": {"maximum": 9}}}},
+            "/properties/a~1b~0c/if",
+        ),
+        ({"anyOf": [{"type": "null"}, {"contains": {}}]}, "/anyOf/1/contains"),
+        (
+            {"$defs": {"a": {"dependentRequired": {"a": ["b"]}}}, "items": {"$ref": "#/$defs/a"}},
+            "/$defs/a/dependentRequired",
+        ),
+        ({"properties": {"a": 5}}, "/properties/a"),
+        ({"type": "text"}, "/type"),
+        ({"enum": []}, "/enum"),
+        ({"minLength": -1}, "/minLength"),
+        ({"minLength": True}, "/minLength"),
+        ({"minimum": "1"}, "/minimum"),
+        ({"multipleOf": 0}, "/multipleOf"),
+        ({"required": "a"}, "/required"),
+        ({"items": [5]}, "/items/0"),
+        ({"$ref": "#"}, "/$ref"),
+        ({"properties": {"a": {"$ref": "#/$defs/none"}}}, "/properties/a/$ref"),
+        ({"$ref": "other.json"}, "/$ref"),
+        ({"$ref": "#/title", "title": "x"}, "/$ref"),
+        ({"properties": {"a": {"type": "string", "pattern": "(?=a)"}}}, "/properties/a/pattern"),
+        (
+            {"items": {"$ref": "#/$defs/a b"}, "$defs": {"a b": {"pattern": "a\\b", "type": "string"}}},
+            "/pattern",
+        ),
+        ({"oneOf": [{"type": "string"}, {"minLength": 2}]}, "/oneOf"),
+        ({"type": "integer", "minimum": 3, "maximum": 2}, "/"),
+    ],
+)
+def test_what_cannot_be_enforced_is_refused_where_it_stands(schema: object, pointer: str) -> None:
+    error = refusal(wanted(schema))
+    assert f"{pointer}: " in error.message
+    assert error.param == "response_format.json_schema.schema"
+    assert error.code == "invalid_constraint"
+
+
+@pytest.mark.parametrize(
+    ("schema", "pointer"),
+    [
+        ({"type": "array"}, "/type"),
+        ({"anyOf": [{"type": "object"}]}, "/type"),
+        ({"type": "object", "properties": {}}, "/additionalProperties"),
+        ({"type": "object", "properties": {"a": {}}, "additionalProperties": False}, "/required"),
+        (
+            {
+                "type": "object",
+                "properties": {"a": {"type": ["object", "null"]}},
+                "required": ["a"],
+                "additionalProperties": False,
+            },
+            "/properties/a/additionalProperties",
+        ),
+        ({"type": "object", "additionalProperties": False, "allOf": [{}]}, "/allOf"),
+    ],
+)
+def test_strict_schemas_keep_openais_rules(schema: object, pointer: str) -> None:
+    assert f"at {pointer}: " in refusal(wanted(schema, strict=True)).message
+    for lax in (False, None):
+        assert compiled(wanted(schema, strict=lax)) is not None
+
+
+@pytest.mark.parametrize(
+    ("fields", "place"),
+    [
+        ({"guided_regex": "a["}, "line 1, column 2"),
+        ({"guided_grammar": 'start: a\na: "x" b'}, "line 2, column 4"),
+        ({"guided_json": '{"a"'}, "line 1 column 4"),
+        ({"guided_json": "[]"}, "object"),
+    ],
+)
+def test_the_place_is_named(fields: dict[str, Any], place: str) -> None:
+    error = refusal(fields)
+    assert place in error.message
+    assert error.param == next(iter(fields))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"guided_regex": "a" * 20_000},
+        {"guided_choice": []},
+        {"guided_choice": ["a"] * 10_001},
+        {"guided_grammar": "x" * 70_000},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}}},
+        {"response_format": {"type": "xml"}},
+    ],
+)
+def test_sizes_and_shapes_are_bounded(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ConstraintFields.model_validate(fields)
+
+
+def test_large_schemas_are_refused() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(80):
+        deep = {"items": deep}
+    wide: dict[str, Any] = {"properties": {str(number): {} for number in range(6000)}}
+    for schema in (deep, wide, {"enum": list(range(10_001))}, {"const": "x" * 300_000}):
+        assert refusal(wanted(schema)).code == "invalid_constraint"
+
+
+def test_equal_constraints_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 0
+    original = GrammarCompiler.from_schema
+
+    def counting(self: GrammarCompiler, schema: dict[str, Any], **options: bool) -> Constraint:
+        nonlocal count
+        count += 1
+        return original(self, schema, **options)
+
+    monkeypatch.setattr(GrammarCompiler, "from_schema", counting)
+
+    async def all_at_once() -> None:
+        compiler = ConstraintCompiler()
+        names = ("json_schema", "guided_json", "json_schema")
+        requests = [ConstraintFields.model_validate({name: {"type": "null"}}) for name in names]
+        made = await asyncio.gather(*map(compiler.compile, requests))
+        assert [one and one.constraint.param for one in made] == list(names)
+        assert len({one and one.constraint.grammar for one in made}) == 1
+
+    asyncio.run(all_at_once())
+    assert count == 1
+
+
+def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GrammarCompiler, "from_regex", lambda *_: time.sleep(0.5))
+    with pytest.raises(InvalidRequestError, match=r"takes longer than 0\.05 s"):
+        compiled({"guided_regex": "a"}, ConstraintCompiler(seconds=0.05))
+
+
+def test_waiting_for_others_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = GrammarCompiler.from_regex
+    gate = threading.Event()
+
+    def slow(self: GrammarCompiler, pattern: str) -> Constraint:
+        gate.wait(0.3 if pattern == "slow" else 0)
+        return make(self, pattern)
+
+    monkeypatch.setattr(GrammarCompiler, "from_regex", slow)
+
+    async def both() -> list[BaseException | Compiled | None]:
+        compiler = ConstraintCompiler(seconds=0.2)
+        requests = [ConstraintFields(guided_regex=pattern) for pattern in ("slow", "quick")]
+        return await asyncio.gather(*map(compiler.compile, requests), return_exceptions=True)
+
+    slow_one, quick_one = asyncio.run(both())
+    assert isinstance(slow_one, InvalidRequestError)
+    assert isinstance(quick_one, Compiled)
+
+
+def test_keys_take_turns_and_what_nobody_waits_for_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, order = threading.Event(), list[str]()
+    make = GrammarCompiler.from_regex
+
+    def noting(self: GrammarCompiler, pattern: str) -> Constraint:
+        assert gate.wait(20)
+        order.append(pattern)
+        return make(self, pattern)
+
+    monkeypatch.setattr(GrammarCompiler, "from_regex", noting)
+
+    async def asking(compiler: ConstraintCompiler, key: str, pattern: str) -> Compiled | None:
+        principal.use(Caller(id=key))
+        return await compiler.compile(ConstraintFields(guided_regex=pattern))
+
+    async def main() -> None:
+        compiler = ConstraintCompiler()
+        flood = [asyncio.create_task(asking(compiler, "greedy", f"a{number}")) for number in range(20)]
+        await asyncio.sleep(0.01)
+        modest = asyncio.create_task(asking(compiler, "modest", "b"))
+        # The same as what the other key waits for, but not behind all that it waits for.
+        common = asyncio.create_task(asking(compiler, "modest", "a19"))
+        await asyncio.sleep(0.01)
+        for task in flood[10:15]:
+            task.cancel()
+        await asyncio.sleep(0.01)
+        gate.set()
+        await asyncio.gather(modest, common, *flood, return_exceptions=True)
+
+    asyncio.run(main())
+    assert order.index("b") <= 1
+    assert order.index("a19") <= 4
+    assert {f"a{number}" for number in range(10, 15)}.isdisjoint(order)
+    assert {f"a{number}" for number in (*range(10), *range(15, 20))} <= set(order)
+
+
+def test_small_constraints_do_not_wait_for_large_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    make = GrammarCompiler.from_regex
+
+    def slow(self: GrammarCompiler, pattern: str) -> Constraint:
+        if len(pattern) > 5000:
+            assert gate.wait(20)
+        return make(self, pattern)
+
+    monkeypatch.setattr(GrammarCompiler, "from_regex", slow)
+
+    async def both() -> None:
+        compiler = ConstraintCompiler()
+        large = asyncio.ensure_future(compiler.compile(ConstraintFields(guided_regex="a" * 6000)))
+        await asyncio.sleep(0)
+        assert await compiler.compile(ConstraintFields(guided_regex="a")) is not None
+        assert not large.done()
+        gate.set()
+        assert await large is not None
+
+    asyncio.run(both())
+
+
+def test_the_verdict_finds_what_breaks_a_schema() -> None:
+    made = compiled(
+        {"json_schema": {"type": "object", "required": ["a"], "properties": {"a": {"minimum": 3}}}}
+    )
+    judge = verdict(made, SamplingParams())
+    assert judge is not None
+    assert judge.fault(Said('{"a": 3}')) is None
+    assert "$.a" in (judge.fault(Said('{"a": 2}')) or "")
+    assert "not JSON" in (judge.fault(Said('{"a": ')) or "")
+    assert verdict(made, SamplingParams(stop=("x",))) is None
+
+
+@pytest.mark.parametrize("schema", [{"format": "date"}, {"format": "date", "pattern": "^[0-9]{2}"}])
+def test_dates_are_days_of_the_calendar(schema: dict[str, Any]) -> None:
+    made = compiled({"json_schema": {"type": ["string", "null"], **schema}})
+    assert made is not None
+    assert made.judge is not None
+    real = ["2023-02-28", "2024-02-29", "2000-02-29", "0004-02-29", "0100-10-31", "1999-12-31"]
+    others = ["2023-02-29", "2023-04-31", "0000-01-01", "1900-02-29"]
+    for value, is_one in [("null", True), *((f'"{day}"', day in real) for day in (*real, *others))]:
+        assert accepts(made.constraint.grammar, value) is is_one, value
+        assert (made.judge.fault(value) is None) is is_one, value
+    timed = compiled({"json_schema": {"type": "string", "format": "date-time"}})
+    assert timed is not None
+    assert accepts(timed.constraint.grammar, '"2024-02-29T23:59:59.5+01:00"')
+    assert not accepts(timed.constraint.grammar, '"2023-02-29T23:59:59.5+01:00"')
+
+
+def test_the_verdict_is_no_way_to_keep_a_processor_busy() -> None:
+    evil = {"type": "string", "pattern": "^(a+)+$"}
+    judge = verdict(compiled({"json_schema": evil}), SamplingParams())
+    assert judge is not None
+    assert judge.fault(Said('"' + "a" * 5_000 + '"')) is None
+    assert "does not match" in (judge.fault(Said('"' + "a" * 5_000 + '!"')) or "")
+
+
+def test_the_verdict_gives_up_on_schemas_that_ask_the_same_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At each level both options look at all that is inside: a billion times at this depth."""
+    monkeypatch.setattr(validator, "_MAX_SECONDS", 0.05)
+    lists = [{"type": "array", "items": {"$ref": "#/$defs/a"}, "maxItems": size} for size in (1, 2)]
+    judge = validator.JsonJudge({"$defs": {"a": {"anyOf": [*lists, {"type": "null"}]}}, "$ref": "#/$defs/a"})
+    assert judge.fault("[" * 5 + "[null]" + "]" * 5) is None
+    assert "is not valid" in (judge.fault("[" * 5 + "1" + "]" * 5) or "")
+    assert judge.fault("[" * 30 + "1" + "]" * 30) is None
+
+
+def test_where_white_space_may_be_missing_exact_text_is_not_judged() -> None:
+    for fields in (
+        {"guided_regex": r"\n+a"},
+        {"guided_choice": ["a", "\n\na"]},
+        {"grammar": 'root ::= "\\n" "a"'},
+    ):
+        made = compiled(fields)
+        exact, trimmed = verdict(made, SamplingParams()), verdict(made, SamplingParams(), is_trimmed=True)
+        assert exact is not None
+        assert exact.fault(Said("b")) is not None
+        assert trimmed is None
+    assert verdict(compiled({"json_schema": {}}), SamplingParams(), is_trimmed=True) is not None

@@ -1,0 +1,46 @@
+"""The table of what others serve and this server does not."""
+
+import inspect
+from collections.abc import Callable
+
+import pytest
+from openai.resources.chat.completions import Completions as ChatCompletions
+from openai.resources.completions import Completions
+from openai.resources.responses import Responses
+
+from caravan_schemas.base import Schema
+from caravan_schemas.chat import ChatCompletionRequest
+from caravan_schemas.completions import CompletionRequest
+from caravan_schemas.responses import ResponseRequest
+from caravan.api.validation.unsupported import NEUTRAL_VALUES
+
+# Arguments of the client's methods that are about the call, not in its body.
+CALL = {"self", "extra_headers", "extra_query", "extra_body", "timeout"}
+
+
+@pytest.mark.parametrize(
+    ("method", "schema"),
+    [
+        (ChatCompletions.create, ChatCompletionRequest),
+        (Completions.create, CompletionRequest),
+        (Responses.create, ResponseRequest),
+    ],
+    ids=["chat", "completions", "responses"],
+)
+def test_every_field_of_openais_client_is_served_or_refused_by_name(
+    method: Callable[..., object], schema: type[Schema]
+) -> None:
+    fields = set(inspect.signature(method).parameters) - CALL
+    assert len(fields) > 15
+    assert fields <= set(schema.model_fields) | set(NEUTRAL_VALUES)
+
+
+@pytest.mark.parametrize("schema", [ChatCompletionRequest, CompletionRequest])
+def test_nothing_is_both_served_and_refused(schema: type[Schema]) -> None:
+    assert not set(schema.model_fields) & set(NEUTRAL_VALUES)
+
+
+@pytest.mark.parametrize("name", NEUTRAL_VALUES)
+def test_null_asks_for_nothing_and_odd_values_ask_for_something(name: str) -> None:
+    assert NEUTRAL_VALUES[name](None)
+    assert not NEUTRAL_VALUES[name](2.5)

@@ -1,0 +1,347 @@
+"""Models loaded when they are asked for, held while they are used, and unloaded for others."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from caravan.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
+from caravan.models.loaded_model import LoadedModel
+from caravan.models import Lease, Limits, ModelRegistry, Status
+from caravan.models import slot as entry_module
+from caravan.models.eviction import NoRoomError
+from tests.fakes_web import ScriptedEngine, loaded_model, offer_of, registry_over
+
+PATIENCE = 20
+
+
+class House:
+    """Three models on demand, `a`, `b` and `c`, of which two fit; their vocabularies tell when they close."""
+
+    def __init__(self, *, pinned: str = "", load_wait_seconds: float = 60) -> None:
+        self.engines = {name: ScriptedEngine() for name in "abc"}
+        self.closed: list[str] = []
+        self.registry = ModelRegistry(
+            [
+                offer_of(self._model(name), preload=name in pinned, pinned=name in pinned)
+                for name in self.engines
+            ],
+            Limits(max_loaded=2),
+            load_wait_seconds=load_wait_seconds,
+        )
+
+    def _model(self, name: str) -> LoadedModel:
+        model = loaded_model(self.engines[name], name=name)
+        object.__setattr__(model, "close", lambda: self.closed.append(name))
+        return model
+
+    @property
+    def loaded(self) -> str:
+        return "".join(name for name in self.engines if self.registry.status(name) is Status.LOADED)
+
+    async def use(self, *names: str) -> None:
+        for name in names:
+            (await self.registry.acquire(name)).release()
+
+
+def run(test: Callable[[House], Awaitable[None]], house: House | None = None) -> None:
+    """A test in a loop of its own, with a registry that is closed at the end."""
+
+    async def body() -> None:
+        made = house or House()
+        await made.registry.start()
+        try:
+            await asyncio.wait_for(_wrapped(test(made)), PATIENCE)
+        finally:
+            await made.registry.close()
+
+    asyncio.run(body())
+
+
+async def _wrapped(awaitable: Awaitable[None]) -> None:
+    await awaitable
+
+
+async def settle() -> None:
+    """Let everything that can go on do so."""
+    for _ in range(50):
+        await asyncio.sleep(0.001)
+
+
+def background(work: Coroutine[Any, Any, Lease]) -> asyncio.Task[Lease]:
+    return asyncio.create_task(work)
+
+
+def test_models_are_found_by_id_and_alias() -> None:
+    async def body() -> None:
+        registry = registry_over(loaded_model())
+        assert registry.find("fake") is registry.find("org/other-name")
+        await registry.start()
+        lease = await registry.acquire("org/other-name")
+        assert lease.model is registry.loaded("fake")
+        lease.release()
+        with pytest.raises(ModelNotFoundError, match="'none'"):
+            registry.find("none")
+        with pytest.raises(ModelNotFoundError, match="'fake'"):
+            await registry.acquire("none")
+        await registry.close()
+
+    asyncio.run(body())
+
+
+def test_an_engine_that_restarts_leaves_its_model_in_place() -> None:
+    async def test(house: House) -> None:
+        await house.use("a")
+        readiness = []
+        for is_ready in (True, False):
+            house.engines["a"].is_ready = is_ready
+            readiness.append(house.registry.is_ready)
+        assert readiness == [True, False]
+        lease = await house.registry.acquire("a")
+        assert lease.model.engine is house.engines["a"]
+        assert house.engines["a"].num_starts == 1
+        lease.release()
+
+    run(test)
+
+
+def test_the_least_recently_used_makes_room() -> None:
+    async def test(house: House) -> None:
+        assert house.registry.is_ready
+        assert house.loaded == ""
+        await house.use("a", "b", "a", "c")
+        assert house.loaded == "ac"
+        assert (house.engines["b"].closed, house.closed) == (True, ["b"])
+        await house.use("b")
+        assert house.loaded == "bc"
+
+    run(test)
+
+
+def test_a_model_in_use_goes_when_its_last_user_has_gone() -> None:
+    async def test(house: House) -> None:
+        first, second = [await house.registry.acquire("a") for _ in range(2)]
+        other = await house.registry.acquire("b")
+        coming = background(house.registry.acquire("c"))
+        await settle()
+        assert house.registry.status("a") is Status.UNLOADING
+        assert house.registry.is_ready
+        first.release()
+        first.release()  # counts once
+        await settle()
+        assert not coming.done()
+        assert not house.engines["a"].closed
+        again = background(house.registry.acquire("a"))
+        second.release()
+        (await coming).release()
+        assert house.engines["a"].num_starts == 1
+        # The one asked for again finds its place at once, since `c` is not held any more.
+        (await again).release()
+        assert house.loaded == "ab"
+        other.release()
+
+    run(test)
+
+
+def test_one_who_asks_in_the_moment_of_unloading_gets_the_model_afterwards() -> None:
+    async def test(house: House) -> None:
+        await house.use("a")
+        unloading = asyncio.create_task(house.registry.unload("a"))
+        asking = background(house.registry.acquire("a"))
+        # In this order, both have begun before the model's own task of unloading has.
+        (await asking).release()
+        await unloading
+        assert house.engines["a"].num_starts == 2
+
+    run(test)
+
+
+def test_two_models_that_take_turns_both_get_on() -> None:
+    """Only one fits, and both are asked for all the time."""
+
+    async def body() -> None:
+        engines = {name: ScriptedEngine() for name in "ab"}
+        registry = ModelRegistry(
+            [offer_of(loaded_model(engine, name=name), preload=False) for name, engine in engines.items()],
+            Limits(max_loaded=1),
+        )
+        served = {"a": 0, "b": 0}
+
+        async def client(name: str) -> None:
+            while min(served.values()) < 3:
+                async with registry.holding(name) as model:
+                    assert model.id == name
+                    assert not engines[name].closed
+                    assert sum(engine.is_ready for engine in engines.values()) == 1
+                    await asyncio.sleep(0.001)
+                served[name] += 1
+
+        await asyncio.wait_for(asyncio.gather(*(client(name) for name in "abab")), PATIENCE)
+        await registry.close()
+
+    asyncio.run(body())
+
+
+def test_pinned_models_stay_and_leave_what_room_they_leave() -> None:
+    async def test(house: House) -> None:
+        assert house.loaded == "a"
+        await house.use("b", "c", "b")
+        assert house.loaded == "ab"
+
+    run(test, House(pinned="a"))
+
+    async def full(house: House) -> None:
+        assert house.loaded == "ab"
+        with pytest.raises(ModelUnavailableError) as caught:
+            await house.registry.acquire("c")
+        assert caught.value.retry_after
+        assert house.loaded == "ab"
+
+    run(full, House(pinned="ab"))
+
+
+def test_a_start_that_cannot_fit_is_refused() -> None:
+    with pytest.raises(NoRoomError, match="3"):
+        asyncio.run(House(pinned="abc").registry.start())
+
+
+def test_all_who_ask_for_a_loading_model_cause_one_load() -> None:
+    async def test(house: House) -> None:
+        house.engines["a"].holds_start = True
+        asking = [background(house.registry.acquire("a")) for _ in range(5)]
+        await settle()
+        assert house.registry.status("a") is Status.LOADING
+        asking[0].cancel()
+        house.engines["a"].holds_start = False
+        leases = await asyncio.gather(*asking[1:])
+        assert house.engines["a"].num_starts == 1
+        await house.use("b")
+        coming = background(house.registry.acquire("c"))
+        await settle()
+        assert house.loaded == "ac"  # `b` was idle
+        (await coming).release()
+        for lease in leases:
+            lease.release()
+        await house.use("b")
+        assert house.loaded == "ab"  # those of `a` let go last
+
+    run(test)
+
+
+def test_one_who_leaves_in_the_moment_of_success_leaves_nothing_behind() -> None:
+    async def test(house: House) -> None:
+        for ticks in range(30):
+            asking = background(house.registry.acquire("a"))
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            if not asking.cancelled():
+                asking.result().release()
+            await asyncio.wait_for(house.registry.unload("a"), PATIENCE)
+            while house.registry.status("a") is not Status.AVAILABLE:
+                await house.registry.unload("a")
+                await asyncio.sleep(0.001)
+
+    run(test)
+
+
+def test_a_wait_that_is_too_long_ends_with_advice_and_the_load_goes_on() -> None:
+    async def test(house: House) -> None:
+        house.engines["a"].holds_start = True
+        with pytest.raises(ModelUnavailableError, match="loading") as caught:
+            await house.registry.acquire("a")
+        assert (caught.value.status, bool(caught.value.retry_after)) == (503, True)
+        house.engines["a"].holds_start = False
+        await settle()
+        assert house.loaded == "a"
+
+    run(test, House(load_wait_seconds=0.05))
+
+
+def test_a_load_that_fails_tells_all_and_is_tried_again_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(entry_module, "_FIRST_BACKOFF", 0.2)
+
+    async def test(house: House) -> None:
+        house.engines["a"].start_failure = RuntimeError("no such luck in /secret/place")
+        asking = [background(house.registry.acquire("a")) for _ in range(3)]
+        outcomes = await asyncio.gather(*asking, return_exceptions=True)
+        for outcome in outcomes:
+            assert isinstance(outcome, ModelUnavailableError)
+            assert "secret" not in outcome.message
+        assert "/secret/place" in caplog.text
+        assert house.registry.status("a") is Status.FAILED
+        assert house.engines["a"].closed
+        with pytest.raises(ModelUnavailableError):
+            await house.registry.acquire("a")
+        assert house.engines["a"].num_starts == 1
+        await house.use("b", "c")  # a failure holds no room
+        assert house.loaded == "bc"
+
+        house.engines["a"].start_failure = None
+        while house.registry.status("a") is not Status.LOADED:
+            await asyncio.sleep(0.02)
+            try:
+                await house.use("a")
+            except ModelUnavailableError:
+                continue
+        assert house.engines["a"].num_starts == 2
+
+    run(test)
+
+
+def test_a_check_that_fails_is_a_load_that_fails() -> None:
+    async def test(house: House) -> None:
+        def check(model: LoadedModel) -> None:
+            if model.id == "a":
+                raise ValueError("unusable")
+
+        house.registry.add_check(check)
+        with pytest.raises(ModelUnavailableError):
+            await house.registry.acquire("a")
+        assert (house.engines["a"].closed, house.closed) == (True, ["a"])
+        await house.use("b")
+
+    run(test)
+
+
+def test_unloading_by_hand_waits_for_users() -> None:
+    async def test(house: House) -> None:
+        await house.registry.unload("a")  # nothing to do
+        lease = await house.registry.acquire("a")
+        unloading = asyncio.create_task(house.registry.unload("a"))
+        await settle()
+        assert not unloading.done()
+        lease.release()
+        await unloading
+        assert house.registry.status("a") is Status.AVAILABLE
+        assert (house.engines["a"].closed, house.closed) == (True, ["a"])
+        await house.use("a")
+        assert house.loaded == "a"
+
+    run(test)
+
+
+def test_closing_ends_waits_and_loads() -> None:
+    async def body() -> None:
+        house = House()
+        held = await house.registry.acquire("b")
+        house.engines["a"].holds_start = True
+        asking = background(house.registry.acquire("a"))
+        await settle()
+        await house.registry.close()
+        with pytest.raises(EngineUnavailableError):
+            await asking
+        with pytest.raises(EngineUnavailableError):
+            await house.registry.acquire("c")
+        assert house.engines["a"].closed
+        assert house.engines["b"].closed
+        assert house.closed == ["a"]
+        held.release()
+        await house.registry.close()
+        assert house.closed == ["a", "b"]
+
+    asyncio.run(asyncio.wait_for(body(), PATIENCE))

@@ -1,0 +1,148 @@
+"""Pages of other sites, in the words of a browser, and names that they have made point here."""
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from caravan.web.app import create_app
+from caravan.auth import keys_file
+from caravan.config.settings import Settings
+from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
+
+CHAT = "/v1/chat/completions"
+BODY = json.dumps({"model": "fake", "messages": [{"role": "user", "content": "Hi"}]})
+PLAIN = {"content-type": "text/plain"}
+
+
+@contextmanager
+def app(engine: ScriptedEngine | None = None, **options: object) -> Generator[TestClient, None, None]:
+    """The app, called as from its own machine."""
+    registry = registry_over(loaded_model(engine))
+    settings = Settings.model_validate(options)
+    with TestClient(create_app(settings, registry), base_url="http://localhost:8000") as client:
+        assert client.portal is not None
+        client.portal.call(registry.start)
+        yield client
+
+
+def code(client: TestClient, path: str = "/v1/models", method: str = "GET", **headers: str) -> str | None:
+    """What a request is refused with, if it is."""
+    content = BODY if method == "POST" else None
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    answer = client.request(method, path, content=content, headers=named)
+    return answer.json()["error"]["code"] if answer.is_error else None
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "null",
+        "http://localhost:3000",
+        "http://localhost",
+        "https://localhost:8000.evil",
+    ],
+)
+def test_a_page_of_another_site_reaches_no_route(engine: ScriptedEngine, origin: str) -> None:
+    """A form or `fetch` with a plain body needs no preflight, so only its origin tells."""
+    with app(engine) as client:
+        described = client.get("/openapi.json").json()["paths"]
+        for path, operations in {**described, "/docs": {"get": {}}, "/v1/nothing": {"get": {}}}.items():
+            for method in operations:
+                found = code(client, path, method.upper(), origin=origin, **PLAIN)
+                assert found == "origin_not_allowed", (method, path)
+        assert code(client, CHAT, "OPTIONS", origin=origin, access_control_request_method="POST")
+        assert engine.requests == []
+
+
+def test_this_servers_own_pages_and_programs_may_call() -> None:
+    with app() as client:
+        assert code(client, CHAT, "POST", origin="http://localhost:8000") is None
+        assert code(client, CHAT, "POST", host="127.0.0.1", origin="http://127.0.0.1:80") is None
+        # As it is called behind something that speaks TLS.
+        assert code(client, CHAT, "POST", host="localhost", origin="https://localhost") is None
+        assert code(client, CHAT, "POST", **PLAIN) is None
+
+
+def test_pages_that_the_operator_names_may_call() -> None:
+    with app(cors_origins=["https://chat.example.org", "app://notes"]) as client:
+        for origin in ("https://chat.example.org", "app://notes"):
+            assert code(client, CHAT, "POST", origin=origin) is None
+        assert code(client, CHAT, "POST", origin="https://example.org") == "origin_not_allowed"
+    with app(cors_origins=["*"]) as client:
+        assert code(client, CHAT, "POST", origin="null") is None
+
+
+def test_what_a_page_includes_without_an_origin_is_refused_and_links_are_followed() -> None:
+    with app() as client:
+        for site in ("cross-site", "same-site"):
+            assert code(client, sec_fetch_site=site, sec_fetch_mode="no-cors") == "origin_not_allowed"
+            assert client.get(
+                "/docs", headers={"sec-fetch-site": site, "sec-fetch-mode": "navigate"}
+            ).is_success
+        assert code(client, sec_fetch_site="same-origin", sec_fetch_mode="cors") is None
+        assert code(client, sec_fetch_site="none", sec_fetch_mode="navigate") is None
+
+
+def test_a_name_that_was_made_to_point_here_is_refused() -> None:
+    """The page at that name is of the same origin, so its browser would let it read the answer."""
+    with app(allowed_hosts=["llm.example.org"]) as client:
+        for path, method in (("/v1/models", "GET"), (CHAT, "POST"), ("/metrics", "GET"), ("/docs", "GET")):
+            host, origin = "rebound.example:8000", "http://rebound.example:8000"
+            assert code(client, path, method, host=host, origin=origin) == "host_not_allowed"
+            assert code(client, path, method, host="LLM.example.org.:8000") is None
+        answer = client.get("/v1/models", headers={"host": "rebound.example"})
+        assert "--allowed-hosts rebound.example" in answer.json()["error"]["message"]
+        assert client.get("/ready", headers={"host": "probe.example"}).is_success
+
+
+def test_a_proxy_hides_no_name_that_was_made_to_point_at_it() -> None:
+    """It may call this server by a name of its own, and tells the browser's in a header."""
+    with app(allowed_hosts=["llm.example.org"]) as client:
+        for name in ("x_forwarded_host", "x_original_host"):
+            assert code(client, **{name: "rebound.example:3000"}) == "host_not_allowed"
+            assert code(client, **{name: "localhost:3000, rebound.example"}) == "host_not_allowed"
+            assert code(client, **{name: "llm.example.org"}) is None
+            assert code(client, **{name: "localhost:3000"}) is None
+        assert code(client, forwarded="for=127.0.0.1;host=rebound.example") == "host_not_allowed"
+        assert code(client, forwarded='for=127.0.0.1;host="localhost:3000"') is None
+
+
+def test_neighbours_of_a_server_that_lets_them_in_need_no_option() -> None:
+    """By address, by the name of a container or of the network; a name of the public is listed or refused."""
+    with app(host="0.0.0.0", allow_anonymous=True, allowed_hosts=["*.example.org"]) as client:
+        for host in ("192.168.1.7:8000", "caravan:8000", "box.local", "llm.example.org"):
+            assert code(client, CHAT, "POST", host=host) is None
+        for host in ("rebound.example:8000", "192.168.1.7.rebound.example"):
+            assert code(client, CHAT, "POST", host=host) == "host_not_allowed"
+
+
+def test_where_a_key_is_needed_a_name_says_nothing(tmp_path: Path) -> None:
+    token = keys_file.add(tmp_path / "keys.json", name="alice")
+    with app(keys_file=tmp_path / "keys.json") as client:
+        assert code(client, host="llm.example.org", authorization=f"Bearer {token}") is None
+        assert code(client, host="llm.example.org") == "invalid_api_key"
+        assert (
+            code(client, origin="https://evil.example", authorization=f"Bearer {token}")
+            == "origin_not_allowed"
+        )
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("allowed_hosts", "https://llm.example.org"),
+        ("allowed_hosts", "llm.example.org:8000"),
+        ("allowed_hosts", "llm.*.org"),
+        ("cors_origins", "https://example.org/"),
+        ("cors_origins", "example.org"),
+        ("cors_origins", "https://Example.org"),
+    ],
+)
+def test_what_no_browser_sends_is_no_option(option: str, value: str) -> None:
+    with pytest.raises(ValueError, match=option):
+        Settings.model_validate({option: [value]})

@@ -1,0 +1,69 @@
+"""The models list."""
+
+import dataclasses
+
+import openai.types as openai_types
+from fastapi.testclient import TestClient
+
+from caravan.web.app import create_app
+from caravan.config.settings import Settings
+from tests.fakes_web import loaded_model, registry_over
+
+CARD = {
+    "id": "fake",
+    "object": "model",
+    "created": 1_700_000_000,
+    "owned_by": "caravan",
+    "status": "loaded",
+    "max_model_len": 512,
+    "context_length": 512,
+    "context_window": 512,
+    "meta": {"n_ctx": 512, "n_ctx_train": 1024},
+}
+
+
+def test_list(client: TestClient) -> None:
+    assert client.get("/v1/models").json() == {"object": "list", "data": [CARD]}
+
+
+def test_one_model_by_id_and_by_an_alias_with_a_slash(client: TestClient) -> None:
+    for name in ("fake", "org/other-name", "org%2Fother-name"):
+        card = client.get(f"/v1/models/{name}").json()
+        assert {field: card[field] for field in CARD} == CARD
+    openai_types.Model.model_validate(CARD, strict=True)
+
+
+def test_an_unknown_model_is_a_404(client: TestClient) -> None:
+    for name in ("none", "fake/x", "%00", "%F0%9F%98%80"):
+        response = client.get(f"/v1/models/{name}")
+        assert response.status_code == 404
+        assert response.json()["error"]["code"] == "model_not_found"
+        assert response.json()["error"]["param"] == "model"
+    response = client.post("/v1/completions", json={"model": "none", "prompt": "Hi"})
+    assert response.status_code == 404
+    assert "'none'" in response.json()["error"]["message"]
+    assert "'fake'" in response.json()["error"]["message"]
+
+
+def test_a_model_that_is_not_loaded_tells_the_context_that_is_foreseen() -> None:
+    with TestClient(
+        create_app(Settings(), registry_over(loaded_model())), base_url="http://localhost"
+    ) as client:
+        [listed] = client.get("/v1/models").json()["data"]
+        shown = client.get("/v1/models/fake").json()
+    for card in (listed, shown):
+        assert card["status"] == "available"
+        assert {card[name] for name in ("max_model_len", "context_length", "context_window")} == {256}
+        assert card["meta"] == {"n_ctx": 256, "n_ctx_train": 1024}
+
+
+def test_one_model_shows_its_effective_defaults_and_the_presets() -> None:
+    model = dataclasses.replace(loaded_model(), metadata={"general.sampling.top_k": "20"})
+    settings = Settings(defaults={"temperature": "0.5"})
+    with TestClient(create_app(settings, registry_over(model)), base_url="http://localhost") as client:
+        card = client.get("/v1/models/fake").json()
+    assert card["defaults"]["temperature"] == {"value": 0.5, "source": "operator"}
+    assert card["defaults"]["top_k"] == {"value": 20, "source": "gguf"}
+    assert card["defaults"]["min_p"] == {"value": 0.05, "source": "llama.cpp"}
+    assert card["defaults"]["samplers"]["value"][0] == "top_n_sigma"
+    assert card["presets"]["precise"]["temperature"] == 0.2

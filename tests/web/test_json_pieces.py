@@ -1,0 +1,44 @@
+"""Documents in pieces go out whole, with their length, never more at a time than is copied in no time."""
+
+import asyncio
+
+import pytest
+from starlette.types import Message
+
+from caravan.web.json_pieces import JsonResponse
+
+_MOST = 262_144
+
+
+def sent(document: bytes | list[bytes]) -> tuple[bytes, bytes, list[int]]:
+    """The announced length, the body, and the sizes of its parts."""
+    messages: list[Message] = []
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is asked of the client")
+
+    asyncio.run(JsonResponse(document)({"type": "http", "method": "GET"}, receive, send))
+    head, *parts = messages
+    assert [part.get("more_body", False) for part in parts] == [True] * (len(parts) - 1) + [False]
+    length = dict(head["headers"])[b"content-length"]
+    return length, b"".join(part["body"] for part in parts), [len(part["body"]) for part in parts]
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[0], [5], [_MOST], [_MOST + 1], [1] * 9, [3, _MOST, 3], [700_000, 10, 10, 400_000], [100_000] * 7],
+)
+def test_pieces_are_one_document(sizes: list[int]) -> None:
+    pieces = [bytes([97 + place % 26]) * size for place, size in enumerate(sizes)]
+    length, body, parts = sent(list(pieces))
+    assert body == b"".join(pieces)
+    assert int(length) == len(body)
+    assert max(parts) <= _MOST
+    assert sent(body) == (length, body, sent(body)[2])
+
+
+def test_small_pieces_go_together() -> None:
+    assert len(sent([b"x" * 1000] * 1000)[2]) <= 1 + 1_000_000 // (_MOST - 1000)

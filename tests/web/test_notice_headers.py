@@ -1,0 +1,32 @@
+"""Lists in the heads of answers: short, and of characters that a header may have."""
+
+from caravan.observability.request_metrics import RequestRecord
+from caravan.web.notice_headers import listed
+
+
+def test_items_are_listed_as_they_are() -> None:
+    pointer = "tools[0].function.parameters#/$defs/a~1b/pattern"
+    assert listed([pointer, "x"]) == f"{pointer}, x"
+
+
+def test_what_a_header_may_not_hold_is_encoded() -> None:
+    assert listed(["a,b\r\nx: y", "größe"]) == "a%2Cb%0D%0Ax:%20y, gr%C3%B6%C3%9Fe"
+
+
+def test_long_lists_are_cut() -> None:
+    value = listed([f"/properties/{number}" for number in range(5_000)])
+    assert len(value) < 1_100
+    assert value.endswith(" more")
+    assert len(listed(["é" * 5_000])) == 200
+
+
+def test_each_item_is_told_once() -> None:
+    record = RequestRecord()
+    record.note("x-caravan-unenforced", ["a", "b"])
+    record.note("x-caravan-unenforced", ["a"])
+    assert list(record.notices["x-caravan-unenforced"]) == ["a", "b"]
+
+
+def test_a_name_that_is_empty_ends_no_head() -> None:
+    """A header's value may not end with white space."""
+    assert listed(["a", ""]) == 'a, ""'

@@ -1,0 +1,69 @@
+"""The stream's response by itself, driven as an ASGI server drives it."""
+
+import asyncio
+
+from starlette.types import Message
+
+from caravan_schemas.chat import ChatCompletionRequest
+from caravan.observability.metrics import Metrics
+from caravan.web.body_budget import BodyBudget
+from caravan.web.body_threads import BodyLanes
+from caravan.web.dependencies import Bodies, Services
+from caravan.web.sse import AnswerStream
+from caravan.api.chat import ChatService
+from caravan.api.completions import CompletionService
+from caravan.api.structured.compiler import ConstraintCompiler
+from caravan.api.embeddings import EmbeddingService
+from caravan.api.responses.async_store import Archive
+from caravan.api.responses.service import ResponseService
+from caravan.api.responses.store import Limits
+from caravan.api.params.sampling_params import Decoding
+from caravan.api.status import StatusService
+from caravan.api.tokenize import TokenService
+from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
+
+REQUEST = b'{"model": "fake", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}'
+
+
+def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> None:
+    engine = ScriptedEngine()
+    engine.hold_after = 1
+
+    async def leave() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_message: Message) -> None:
+        await asyncio.sleep(60)
+
+    async def test() -> None:
+        registry = registry_over(loaded_model(engine))
+        await registry.start()
+        decoding = Decoding()
+        constraints = ConstraintCompiler()
+        chat = ChatService(registry, decoding, constraints)
+        services = Services(
+            registry=registry,
+            metrics=Metrics(),
+            status=StatusService(registry),
+            decoding=decoding,
+            chat=chat,
+            completions=CompletionService(registry, decoding, constraints),
+            embeddings=EmbeddingService(registry),
+            responses=ResponseService(registry, chat, Archive(None, Limits(max_seconds=1, max_bytes=1))),
+            tokens=TokenService(registry),
+            bodies=Bodies(budget=BodyBudget(1), lanes=BodyLanes()),
+            max_body_bytes=1,
+            body_seconds=1,
+            strict_fields=False,
+            keep_alive_seconds=15,
+            shutdown_seconds=0,
+        )
+        answer = chat.answer(ChatCompletionRequest.model_validate_json(REQUEST))
+        await answer.open(5)
+        assert engine.running
+        scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+        await AnswerStream(answer, services)(scope, leave, send)
+        assert not engine.running
+        assert len(engine.aborted) == 1
+
+    asyncio.run(asyncio.wait_for(test(), 20))
