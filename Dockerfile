@@ -25,8 +25,8 @@ WORKDIR /src
 COPY Makefile constraints.txt ./
 COPY deploy/__init__.py deploy/
 COPY deploy/build deploy/build
-COPY server/caravan/__init__.py server/
-COPY server/caravan/llama/__init__.py server/caravan/llama/library.py server/llama/
+COPY server/caravan/__init__.py server/caravan/
+COPY server/caravan/llama/__init__.py server/caravan/llama/library.py server/caravan/llama/
 RUN make native BACKEND=${BACKEND} LLAMA_WHEEL_CACHE=
 COPY pyproject.toml README.md ./
 COPY schemas schemas

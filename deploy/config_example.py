@@ -7,10 +7,9 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
-from pydantic.fields import FieldInfo
-
 from caravan.config.model_settings import ModelSettings
 from caravan.config.settings import SECTIONS, Settings
+from pydantic.fields import FieldInfo
 
 EXAMPLE = Path(__file__).with_name("config.example.toml")
 

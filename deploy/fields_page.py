@@ -6,16 +6,16 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from caravan.api.validation.neutral_values import Rule
+from caravan.api.validation.unsupported import NEUTRAL_VALUES, NO_EFFECT
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.parameters import Parameter
 from caravan_schemas.responses import ResponseRequest
-from caravan.api.validation.neutral_values import Rule
-from caravan.api.validation.unsupported import NEUTRAL_VALUES, NO_EFFECT
 
-PAGE = Path(__file__).parent.parent / "schemas" / "FIELDS.md"
+PAGE = Path(__file__).parent.parent / "docs" / "fields.md"
 
 ROUTES: dict[str, type[Schema]] = {
     "chat": ChatCompletionRequest,
@@ -31,7 +31,7 @@ _INTRODUCTION = """\
 
 A field is acted on, or passes because it has no effect by its own definition, or is refused with a 400 that
 names it: others act on it, and this server does not (`unsupported_parameter`). Null is the same as not given.
-Decoding parameters have a page of their own, [PARAMETERS.md](PARAMETERS.md).
+Decoding parameters have a page of their own, [parameters.md](parameters.md).
 
 A field that nobody knows passes without effect, at any depth and on every route, and is told: the header
 `x-caravan-ignored: client_metadata, messages[].id` lists the names, the log has each name once, and

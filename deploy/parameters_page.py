@@ -6,15 +6,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic.fields import FieldInfo
-
+from caravan.api.params.conflicts import CLASHES, NEEDS
+from caravan.api.params.presets import BUILT_IN
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.parameters import TRUNCATING, Parameter, Stage, parameters
 from caravan_schemas.sampling import SamplingFields
-from caravan.api.params.presets import BUILT_IN
-from caravan.api.params.conflicts import CLASHES, NEEDS
+from pydantic.fields import FieldInfo
 
-PAGE = Path(__file__).parent.parent / "schemas" / "PARAMETERS.md"
+PAGE = Path(__file__).parent.parent / "docs" / "parameters.md"
 
 _INTRODUCTION = """\
 # Decoding parameters

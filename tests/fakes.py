@@ -5,12 +5,11 @@ import string
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
-
 from caravan.engine.embedding.embedder import Embedder
 from caravan.llama.batch import Batch
 from caravan.llama.context import DecodeStatus, State
 from caravan.llama.embedding_context import EmbeddingContext
+from numpy.typing import NDArray
 
 END_OF_GENERATION = 256
 VOCAB_SIZE = 257

@@ -6,7 +6,6 @@ from array import array
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 import numpy as np
-
 from caravan.chat.families import recognise
 from caravan.chat.rendering.local import LocalTemplate
 from caravan.chat.template_source import CHATML
@@ -14,11 +13,11 @@ from caravan.chat.tool_formats.call_style import with_calls
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
 from caravan.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput, packed_top
 from caravan.engine.params import GenerationRequest
-from caravan.sizing.sizes import Need
 from caravan.llama.model_file import FileChange
-from caravan.models.loaded_model import LoadedModel
 from caravan.models import ModelOffer, ModelRegistry
+from caravan.models.loaded_model import LoadedModel
 from caravan.models.spec import ContextLength
+from caravan.sizing.sizes import Need
 
 BOS_ID = 256
 SPECIALS = {"<s>": BOS_ID, "<|im_start|>": 257, "<|im_end|>": 258}

@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Generator
 
-from caravan.web.app import create_app
+from caravan.config.settings import Settings
 from caravan.engine.ipc.async_engine import AsyncEngine
-from caravan.web.uvicorn.tls import server_context
+from caravan.models import ModelRegistry
+from caravan.observability.tracing import Tracing
+from caravan.web.app import create_app
 from caravan.web.uvicorn.config import web_config
 from caravan.web.uvicorn.server import WebServer
-from caravan.models import ModelRegistry
-from caravan.config.settings import Settings
-from caravan.observability.tracing import Tracing
+from caravan.web.uvicorn.tls import server_context
 
 _DEADLINE_SECONDS = 20
 

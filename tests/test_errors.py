@@ -7,17 +7,17 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import caravan
 import pytest
+from caravan.config.settings import Settings
+from caravan.errors import CaravanError, InvalidRequestError, ServerError
+from caravan.web.app import create_app
+from caravan_schemas.errors import ErrorResponse
 from fastapi.testclient import TestClient
 
-import server
-from caravan_schemas.errors import ErrorResponse
-from caravan.web.app import create_app
-from caravan.errors import CaravanError, InvalidRequestError, ServerError
-from caravan.config.settings import Settings
 from tests.fakes_web import loaded_model, registry_over
 
-SOURCES = sorted(Path(server.__file__).parent.rglob("*.py"))
+SOURCES = sorted(Path(caravan.__file__).parent.rglob("*.py"))
 CODE = re.compile(r"[a-z]+(_[a-z]+)*")
 CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 
@@ -29,7 +29,7 @@ def kinds(base: type[CaravanError] = CaravanError) -> Iterator[type[CaravanError
 
 
 def test_every_kind_of_error_has_a_code_of_its_own() -> None:
-    for module in pkgutil.walk_packages(server.__path__, "server."):
+    for module in pkgutil.walk_packages(caravan.__path__, "caravan."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     found = list(kinds())

@@ -18,9 +18,8 @@ from pathlib import Path
 import gguf
 import llama_cpp
 import numpy as np
-from numpy.typing import NDArray
-
 from caravan.llama import library
+from numpy.typing import NDArray
 
 LAYERS = 2
 EMBED = 256  # K-quants come in blocks of 256

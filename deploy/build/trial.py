@@ -37,7 +37,10 @@ def try_wheel(wheel: Path, backend: Backend) -> Trial:
 
 
 def _run(folder: Path, backend: Backend) -> Trial:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT), str(ROOT / "server")]),
+    }
     # It would put another library in the place of the one under trial.
     environment.pop("LLAMA_CPP_LIB_PATH", None)
     command = [sys.executable, "-m", "deploy.build.first_prompt"]

@@ -14,7 +14,17 @@ from caravan_schemas.model_name import ModelFields
 from caravan_schemas.sampling import SamplingFields
 from caravan_schemas.structured import ConstraintFields
 from caravan_schemas.token_fields import TokenFields
-from caravan_schemas.tools import (MAX_TOOLS, FunctionCall, FunctionCallDelta, FunctionDefinition, LegacyChoice, Tool, ToolCall, ToolCallDelta, ToolChoice,)
+from caravan_schemas.tools import (
+    MAX_TOOLS,
+    FunctionCall,
+    FunctionCallDelta,
+    FunctionDefinition,
+    LegacyChoice,
+    Tool,
+    ToolCall,
+    ToolCallDelta,
+    ToolChoice,
+)
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 ChatFinishReason = Literal["stop", "length", "tool_calls", "function_call"]

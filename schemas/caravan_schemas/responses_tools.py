@@ -7,7 +7,15 @@ from pydantic import Discriminator, Field, StringConstraints, Tag
 from caravan_schemas.base import Schema
 from caravan_schemas.built_in_tools import BUILT_IN, BUILT_IN_TAG, GROUPS, BuiltInTool, tool_tag
 from caravan_schemas.kinds import type_tag, without
-from caravan_schemas.tools import (MAX_DEFINITION, MAX_TOOLS, OWN_TOOLS, FunctionDefinition, TextInput, ToolMode, ToolName,)
+from caravan_schemas.tools import (
+    MAX_DEFINITION,
+    MAX_TOOLS,
+    OWN_TOOLS,
+    FunctionDefinition,
+    TextInput,
+    ToolMode,
+    ToolName,
+)
 
 
 class FlatFunction(FunctionDefinition):

@@ -1,1 +1,1 @@
-"""The Caravan server: routes, services, engine and the llama.cpp layer."""
+"""Caravan: an OpenAI-compatible inference server for GGUF models and many users."""

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-
 from caravan.api.responses import async_store as archive_module
 from caravan.api.responses import outcomes as outcomes_module
 from caravan.api.responses.async_store import Archive, StorageBusyError

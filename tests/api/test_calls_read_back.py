@@ -6,13 +6,13 @@ Schemas are those in which the ways part: texts that are written without quotes 
 from typing import Any
 
 import pytest
-
-from caravan_schemas.chat import ChatCompletionRequest
+from caravan.api.prompt.tools import tool_request
+from caravan.api.structured.tool_calls import BoundCalls, Calls
 from caravan.chat.families import ModelFamily
 from caravan.chat.tool_formats import FORMATS
 from caravan.grammars.compiler import GrammarCompiler
-from caravan.api.structured.tool_calls import BoundCalls, Calls
-from caravan.api.prompt.tools import tool_request
+from caravan_schemas.chat import ChatCompletionRequest
+
 from tests.chat.test_tool_grammars import walked
 from tests.chat.transcripts import joined
 

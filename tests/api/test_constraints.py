@@ -6,18 +6,18 @@ import time
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
-
-from caravan_schemas.structured import ConstraintFields
+from caravan.api.structured.checker import Said
+from caravan.api.structured.compiler import Compiled, ConstraintCompiler, verdict
 from caravan.auth import principal
 from caravan.auth.principal import Caller
-from caravan.grammars.compiler import GrammarCompiler
-from caravan.engine.params import Constraint, SamplingParams
-from caravan.grammars.recognizer import accepts
+from caravan.engine.params import SamplingParams
 from caravan.errors import InvalidRequestError
+from caravan.grammars.compiler import GrammarCompiler
+from caravan.grammars.constraint import Constraint
 from caravan.grammars.json_schema import validator
-from caravan.api.structured.compiler import Compiled, ConstraintCompiler, verdict
-from caravan.api.structured.checker import Said
+from caravan.grammars.recognizer import accepts
+from caravan_schemas.structured import ConstraintFields
+from pydantic import ValidationError
 
 
 def compiled(fields: dict[str, Any], compiler: ConstraintCompiler | None = None) -> Compiled | None:

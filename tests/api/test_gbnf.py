@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
-
-from caravan_schemas.structured import ConstraintFields
-from caravan.errors import InvalidRequestError
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.structured.request import Kind, wanted
+from caravan.errors import InvalidRequestError
+from caravan_schemas.structured import ConstraintFields
+
 from tests.fakes_web import FakeVocab
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from caravan.grammars.compiler import GrammarCompiler
 from caravan.grammars.json_schema.json_pointer import pointer
 from caravan.grammars.json_schema.lenient import kept
+from caravan.grammars.json_schema.llguidance_fixes import prepared
 from caravan.grammars.json_schema.locate_error import located
 from caravan.grammars.json_schema.normalize import SchemaError
-from caravan.grammars.json_schema.llguidance_fixes import prepared
 
 DATA = Path(__file__).parent / "data" / "generated_schemas.json"
 SCHEMAS: dict[str, dict[str, Any]] = json.loads(DATA.read_text(encoding="utf-8"))

@@ -6,19 +6,19 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 import pytest
-
+from caravan.api.chat import ChatService
+from caravan.api.completions import CompletionService
+from caravan.api.embeddings import EmbeddingService
+from caravan.api.output.encoding import Document
+from caravan.api.params.sampling_params import Decoding, RequestLimits
+from caravan.api.structured.compiler import ConstraintCompiler
+from caravan.api.tokenize import TokenService
+from caravan.models import ModelRegistry
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.tokenize import DetokenizeRequest, TokenizeRequest
-from caravan.models import ModelRegistry
-from caravan.api.chat import ChatService
-from caravan.api.completions import CompletionService
-from caravan.api.structured.compiler import ConstraintCompiler
-from caravan.api.embeddings import EmbeddingService
-from caravan.api.params.sampling_params import Decoding, RequestLimits
-from caravan.api.tokenize import TokenService
-from caravan.api.output.encoding import Document
+
 from tests.fakes_web import FakeVocab, loaded_model, offer_of
 
 PATIENCE = 20

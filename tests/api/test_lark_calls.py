@@ -4,13 +4,13 @@ import json
 from typing import Any
 
 import pytest
-
-from caravan_schemas.chat import ChatCompletionRequest
-from caravan.chat.tool_formats import HERMES
-from caravan.grammars.compiler import GrammarCompiler
-from caravan.errors import InvalidRequestError
-from caravan.api.structured.tool_calls import Calls
 from caravan.api.prompt.tools import tool_request
+from caravan.api.structured.tool_calls import Calls
+from caravan.chat.tool_formats import HERMES
+from caravan.errors import InvalidRequestError
+from caravan.grammars.compiler import GrammarCompiler
+from caravan_schemas.chat import ChatCompletionRequest
+
 from tests.chat.test_tool_grammars import accepts
 from tests.custom_grammars import APPLY_PATCH, ARITHMETIC, EXAMPLES
 

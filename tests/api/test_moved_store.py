@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-
 from caravan.api.responses.async_store import Archive, StorageError
 from caravan.api.responses.place import PlaceError, check
 from caravan.api.responses.store import Limits, MissingResponseError, ResponseStore, Row

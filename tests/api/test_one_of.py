@@ -4,12 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
-
-from caravan_schemas.structured import ConstraintFields
-from caravan.errors import InvalidRequestError
 from caravan.api.structured.compiler import ConstraintCompiler
-from caravan.grammars.json_schema.one_of import exclusive
+from caravan.errors import InvalidRequestError
 from caravan.grammars.json_schema.normalize import plain, schemas_of
+from caravan.grammars.json_schema.one_of import exclusive
+from caravan_schemas.structured import ConstraintFields
 
 
 def tagged(value: object, *, required: bool = True, **more: object) -> dict[str, Any]:

@@ -3,10 +3,9 @@
 import json
 
 import pytest
-
 from caravan.grammars.compiler import GrammarCompiler
-from caravan.grammars.recognizer import accepts
 from caravan.grammars.json_schema.patterns import is_in, matches
+from caravan.grammars.recognizer import accepts
 
 
 @pytest.mark.parametrize(

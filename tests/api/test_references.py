@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-
 from caravan.grammars.json_schema.references import References
 
 ROOT: dict[str, Any] = {

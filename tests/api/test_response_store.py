@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from caravan.api.responses import store as store_module
 from caravan.api.responses import store_clock
 from caravan.api.responses.database import is_locked

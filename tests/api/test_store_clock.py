@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from caravan.api.responses import store_clock
 from caravan.api.responses.store import MissingResponseError, ResponseStore
 from caravan.api.responses.store_clock import Clocks
+
 from tests.api.test_response_store import LIMITS, add
 
 DAY = 86_400.0

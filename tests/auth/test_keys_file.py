@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
 from caravan.auth import key_store, keys_file
 from caravan.auth.key_store import KeyRing
 from caravan.auth.keys_file import KeyFileError

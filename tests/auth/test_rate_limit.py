@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-
 from caravan.auth.keys_file import Key
 from caravan.auth.rate_limit import Admission, Quotas
 from caravan.errors import RateLimitError
+
 from tests.clock import Clock
 
 

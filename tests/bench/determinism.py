@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import gguf
-
-from caravan.models import resident
 from caravan.engine.params import GenerationRequest, SamplingParams
+from caravan.models import resident
+
 from tests.engine.real_harness import RealHarness
 from tests.tiny_model import write_tiny_model
 

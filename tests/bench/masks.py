@@ -12,11 +12,13 @@ from pathlib import Path
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.engine import Engine
-from caravan.grammars.compiler import GrammarCompiler
 from caravan.engine.outputs import EngineStats, TokenOutput
-from caravan.engine.params import Constraint, GenerationRequest, SamplingParams
+from caravan.engine.params import GenerationRequest, SamplingParams
+from caravan.grammars.compiler import GrammarCompiler
+from caravan.grammars.constraint import Constraint
 from caravan.llama.context import Context
 from caravan.llama.model import Model
+
 from tests.bench.models import ensure_model
 from tests.fakes import no_embedder
 

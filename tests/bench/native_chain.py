@@ -5,9 +5,8 @@ from collections.abc import Iterable
 
 import llama_cpp
 import numpy as np
-from numpy.typing import NDArray
-
 from caravan.engine.params import SamplingParams
+from numpy.typing import NDArray
 
 _TOKEN_DATA = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 

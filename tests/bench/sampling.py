@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
+from numpy.typing import NDArray
+
 from tests.bench.native_chain import NativeChain
 
 VOCAB_SIZE = 151_936

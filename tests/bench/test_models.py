@@ -5,10 +5,10 @@ from pathlib import Path
 
 import gguf
 import numpy as np
-
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context
 from caravan.llama.model import Model
+
 from tests.bench import models, vocabulary
 
 SHAPE = models.Shape("test", 1, 32, 2, 1, 64, gguf.GGMLQuantizationType.Q8_0)

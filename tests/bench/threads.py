@@ -8,6 +8,7 @@ from typing import Any
 
 from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
+
 from tests.bench.sampling import OFF, VOCAB_SIZE, Row, rows
 
 ROUNDS = 15

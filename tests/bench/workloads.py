@@ -9,7 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.bench.plan import Body, Script
-from tests.bench.scripts import (PENALTIES, RECORDS, SAMPLED, Scale, chats, closed_loop, conversations, newcomers, shared_prefix,)
+from tests.bench.scripts import (
+    PENALTIES,
+    RECORDS,
+    SAMPLED,
+    Scale,
+    chats,
+    closed_loop,
+    conversations,
+    newcomers,
+    shared_prefix,
+)
 from tests.bench.targets import How, Target
 
 COMPLETIONS = "/v1/completions"

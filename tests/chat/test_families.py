@@ -1,12 +1,11 @@
 """Families, recognised by excerpts of published templates."""
 
 import pytest
-from gguf import GGUFReader
-
 from caravan.chat.families import recognise
 from caravan.chat.parsing.events import Channel, Delta
 from caravan.chat.tool_formats import FORMATS
 from caravan.models.resident import model_path
+from gguf import GGUFReader
 
 XML = "<tool_call>\\n<function=example_function_name>\\n<parameter=example_parameter_1>"
 QWEN = '<tool_call>\\n{"name": <function-name>, "arguments": <args-json-object>}\\n</tool_call>'

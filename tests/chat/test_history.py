@@ -3,12 +3,11 @@
 from typing import Any
 
 import pytest
-from pydantic import TypeAdapter
-
-from caravan_schemas.messages import Message
 from caravan.chat.messages import normalize
 from caravan.chat.rendering.turns import Call, Turn
 from caravan.errors import InvalidRequestError
+from caravan_schemas.messages import Message
+from pydantic import TypeAdapter
 
 MESSAGES: TypeAdapter[list[Message]] = TypeAdapter(list[Message])
 USER = {"role": "user", "content": "Hi"}

@@ -1,11 +1,10 @@
 """Messages off the wire, as turns."""
 
 import pytest
-from pydantic import TypeAdapter
-
-from caravan_schemas.messages import Message
 from caravan.chat.messages import normalize
 from caravan.chat.rendering.turns import Turn
+from caravan_schemas.messages import Message
+from pydantic import TypeAdapter
 
 MESSAGES: TypeAdapter[list[Message]] = TypeAdapter(list[Message])
 

@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
-
 from caravan.chat.parsing.custom_input import CustomInput
 from caravan.chat.tool_formats import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
 from caravan.grammars.compiler import GrammarCompiler
+
 from tests.chat.test_tool_grammars import accepts, read, walked
 from tests.custom_grammars import APPLY_PATCH, ARITHMETIC, COMPLEMENTS, EXAMPLES, OUTSIDE
 

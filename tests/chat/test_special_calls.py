@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-
 from caravan.chat.families import ModelFamily
 from caravan.chat.tool_formats import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
+
 from tests.chat.test_tool_grammars import accepts
 from tests.chat.transcripts import Answer, joined
 

@@ -4,12 +4,12 @@ import itertools
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from caravan.chat.families import ModelFamily
 from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta
 from caravan.chat.tool_formats import FORMATS
+from hypothesis import given
+from hypothesis import strategies as st
+
 from tests.chat.transcripts import TOOLS, TRANSCRIPTS, Transcript, parsed
 
 BOUND = [transcript for transcript in TRANSCRIPTS if not transcript.unbound_only]

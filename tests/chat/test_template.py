@@ -3,7 +3,6 @@
 import datetime
 
 import pytest
-
 from caravan.chat.template import ChatTemplate
 from caravan.chat.template_source import CHATML, TemplateSyntaxError
 from caravan.errors import InvalidRequestError

@@ -7,13 +7,13 @@ from typing import Any
 
 import jsonschema
 import pytest
-from llguidance import LLMatcher, LLTokenizer
-
 from caravan.chat.families import ModelFamily
-from caravan.chat.tool_formats.lark_writer import LarkWriter
 from caravan.chat.tool_formats import FORMATS
+from caravan.chat.tool_formats.lark_writer import LarkWriter
 from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
 from caravan.errors import InvalidRequestError
+from llguidance import LLMatcher, LLTokenizer
+
 from tests.chat.transcripts import TOOLS, TRANSCRIPTS, Answer, Transcript, joined
 
 BYTES = LLTokenizer("byte")

@@ -1,7 +1,6 @@
 """The `caravan` command called in this process."""
 
 import pytest
-
 from caravan.cli import main
 
 

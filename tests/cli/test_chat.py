@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from caravan.auth import keys_file
 from caravan.cli.chat.client import ChatClient, ChatError, Piece, _pieces
 from caravan.cli.chat.conversation import Conversation
+
+from tests.cli.test_cli import is_running
 from tests.conftest import TinyModels
 from tests.fakes_web import loaded_model, registry_over
 from tests.faults.process import child_pids
 from tests.live_server import live_server, wait_until
-from tests.cli.test_cli import is_running
 
 ROOT = Path(__file__).parents[2]
 # Runs Python with its arguments as the leader of a session, so that Ctrl-C on its terminal is a signal to it.

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from caravan.web import startup_checks
+
 from tests.conftest import TinyModels
 from tests.faults.process import child_pids
 from tests.live_server import wait_until

@@ -4,17 +4,17 @@ import asyncio
 from pathlib import Path
 
 import pytest
-
 from caravan.auth import keys_file
 from caravan.cli import doctor_checks
 from caravan.cli.doctor_checks import Finding, Verdict
-from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.config.engine_config import EngineConfig
-from caravan.sizing.sizes import Sizes
-from caravan.sizing.memory_estimate import MemoryEstimate
-from caravan.sizing.gpu_placement import Placement
-from caravan.models import offers
 from caravan.config.settings import Settings
+from caravan.engine.ipc.async_engine import AsyncEngine
+from caravan.models import offers
+from caravan.sizing.gpu_placement import Placement
+from caravan.sizing.memory_estimate import MemoryEstimate
+from caravan.sizing.sizes import Sizes
+
 from tests.cli.calling import call
 from tests.conftest import TinyModels
 
@@ -46,7 +46,11 @@ def test_sizes_that_the_machine_does_not_have() -> None:
         reason="as set",
         shortages=("fewer",),
     )
-    found = [*doctor_checks.layers(sizes, (5, 6)), *doctor_checks.layers(sizes, (6, 5)), *doctor_checks.layers(sizes, ())]
+    found = [
+        *doctor_checks.layers(sizes, (5, 6)),
+        *doctor_checks.layers(sizes, (6, 5)),
+        *doctor_checks.layers(sizes, ()),
+    ]
     assert verdicts(*found) == [Verdict.FINE, Verdict.FAULT]
     assert found[0].detail == "2 of 3 layers take 5 B + 6 B of 5 B + 6 B"
     assert verdicts(doctor_checks.memory(sizes, 2, 3), doctor_checks.memory(sizes, 1, 3)) == [
@@ -54,7 +58,10 @@ def test_sizes_that_the_machine_does_not_have() -> None:
         Verdict.FAULT,
     ]
     assert verdicts(*doctor_checks.sequences(sizes)) == [Verdict.FINE, Verdict.ADVICE]
-    assert verdicts(doctor_checks.gpu(False, True), doctor_checks.gpu(True, True)) == [Verdict.ADVICE, Verdict.FINE]
+    assert verdicts(doctor_checks.gpu(False, True), doctor_checks.gpu(True, True)) == [
+        Verdict.ADVICE,
+        Verdict.FINE,
+    ]
 
 
 def test_keys_that_are_missing_or_cannot_be_read(tmp_path: Path) -> None:

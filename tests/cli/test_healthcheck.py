@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from caravan.web import running
+
 from tests.cli.calling import call
+from tests.cli.test_cli import PATIENCE, ROOT, serving
 from tests.conftest import TinyModels
 from tests.web.uvicorn.test_tls import Authority
-from tests.cli.test_cli import PATIENCE, ROOT, serving
 
 Shown = pytest.CaptureFixture[str]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import gguf
 import pytest
-
 from caravan.cli.commands import info
 from caravan.config.engine_config import EngineConfig
-from caravan.sizing.sizes import Resources, settle
 from caravan.llama.devices import Gpu
+from caravan.sizing.sizes import Resources, settle
+
 from tests.cli.calling import call
 from tests.conftest import TinyModels
 from tests.sizing.test_sizes import LAYERED

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from caravan.models.resident import model_path
+
 from tests.clients.conftest import Row
 from tests.clients.programs import HERE, MODEL, PROGRAMS, ROOT, Program, steps
 from tests.faults.process import ServerProcess

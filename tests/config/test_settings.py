@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 import typer
-from pydantic import SecretStr, ValidationError
-from typer.exceptions import TyperException
-
 from caravan.cli.errors import CommandError
 from caravan.cli.options import with_settings
 from caravan.config.load import Configuration
 from caravan.config.settings import SECTIONS, Settings
+from pydantic import SecretStr, ValidationError
+from typer.exceptions import TyperException
 
 
 def read_settings(options: list[str]) -> Settings:

@@ -5,11 +5,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-
-from deploy.config_example import EXAMPLE, example
 from caravan.config.load import read_configuration
 from caravan.config.model_settings import ModelSettings
 from caravan.config.settings import Settings
+
+from deploy.config_example import EXAMPLE, example
 
 OPTION = re.compile(r"^# (?=\w+ = |\[\[)", re.MULTILINE)
 

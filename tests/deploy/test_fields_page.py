@@ -1,8 +1,9 @@
 """The page about fields says what the schemas and the rules say."""
 
-from deploy.fields_page import PAGE, ROUTES, page
-from caravan_schemas.parameters import Parameter
 from caravan.api.validation.unsupported import NEUTRAL_VALUES
+from caravan_schemas.parameters import Parameter
+
+from deploy.fields_page import PAGE, ROUTES, page
 
 
 def test_the_page_is_current() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from caravan.config.load import read_configuration
+from caravan.config.settings import Settings
+from caravan.web.app import create_app
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from caravan.web.app import create_app
-from caravan.config.load import read_configuration
-from caravan.config.settings import Settings
 from tests.fakes_web import loaded_model, registry_over
 
 ROOT = Path(__file__).parents[2]

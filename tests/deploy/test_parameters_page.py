@@ -1,8 +1,9 @@
 """The page about decoding parameters says what the schema says."""
 
-from deploy.parameters_page import PAGE, page
 from caravan_schemas.parameters import parameters
 from caravan_schemas.sampling import SamplingFields
+
+from deploy.parameters_page import PAGE, page
 
 
 def test_the_page_is_current() -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import httpx
 import openai
 import pytest
-
+from caravan.config.settings import Settings
 from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.models import registry_of
-from caravan.config.settings import Settings
+
 from tests.conftest import TinyModels
 from tests.e2e.asking import CHAT, TEXT, Asker
 from tests.live_server import engine_of, live_server

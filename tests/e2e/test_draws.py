@@ -10,11 +10,11 @@ import httpx
 import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-
+from caravan.config.settings import Settings
 from caravan.engine.params import SamplingParams
 from caravan.models import registry_of
-from caravan.config.settings import Settings
+from numpy.typing import NDArray
+
 from tests.e2e.draw_settings import OFF, SETTINGS
 from tests.engine.sampling.reference_chain import ReferenceChain
 from tests.live_server import live_server

@@ -9,10 +9,10 @@ import httpx
 import numpy as np
 import openai
 import pytest
-
 from caravan.config.model_settings import ModelSettings
-from caravan.models import registry_of
 from caravan.config.settings import Settings
+from caravan.models import registry_of
+
 from tests.conftest import TinyModels
 from tests.live_server import engine_of, live_server
 from tests.tiny_bert import write_tiny_bert

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-
 from caravan_schemas.errors import ErrorResponse
+
 from tests.e2e.conftest import Served
 from tests.live_server import wait_until
 

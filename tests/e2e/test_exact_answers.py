@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
+from caravan.config.settings import Settings
+from caravan.models import registry_of
 from jsonschema.validators import extend, validator_for
 
-from caravan.models import registry_of
-from caravan.config.settings import Settings
 from tests.live_server import live_server
 
 GENERATED = Path(__file__).parents[1] / "service" / "data" / "generated_schemas.json"

@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
-
+from caravan.api.structured.compiler import COMPILE_SECONDS
+from caravan.config.settings import Settings
 from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.models import registry_of
 from caravan.models.resident import RESIDENT_ID
-from caravan.api.structured.compiler import COMPILE_SECONDS
-from caravan.config.settings import Settings
+
 from tests.e2e.hostile_constraints import ALL
 from tests.faults.process import resident_bytes
 from tests.live_server import engine_of, live_server

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-
-from caravan_schemas.errors import ErrorResponse
 from caravan.auth import keys_file as keys
 from caravan.config.model_settings import ModelSettings
-from caravan.models import ModelRegistry, registry_of
 from caravan.config.settings import Settings
+from caravan.models import ModelRegistry, registry_of
+from caravan_schemas.errors import ErrorResponse
+
 from tests.conftest import TinyModels
 from tests.live_server import engine_of, live_server, wait_until
 

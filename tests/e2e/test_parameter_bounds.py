@@ -2,9 +2,9 @@
 
 import annotated_types
 import pytest
-
 from caravan_schemas.parameters import parameters
 from caravan_schemas.sampling import SamplingFields
+
 from tests.e2e.asking import Asker
 
 

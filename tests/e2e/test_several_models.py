@@ -11,12 +11,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-
+from caravan.config.model_settings import ModelSettings
+from caravan.config.settings import Settings
+from caravan.models import ModelRegistry, registry_of
 from caravan_schemas.errors import ErrorResponse
 from caravan_schemas.models import ModelCard
-from caravan.config.model_settings import ModelSettings
-from caravan.models import ModelRegistry, registry_of
-from caravan.config.settings import Settings
+
 from tests.conftest import TinyModels
 from tests.live_server import engine_of, live_server, wait_until
 

@@ -15,9 +15,9 @@ import httpx
 import jsonschema
 import pydantic
 import pytest
-
-from caravan.models import registry_of
 from caravan.config.settings import Settings
+from caravan.models import registry_of
+
 from tests.e2e.conftest import Served
 from tests.e2e.random_schemas import RandomSchemas
 from tests.live_server import live_server

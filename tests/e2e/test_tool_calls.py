@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
-
-from caravan.models import registry_of
 from caravan.config.settings import Settings
+from caravan.models import registry_of
+
 from tests.live_server import live_server
 
 TEXT = {"type": "string", "maxLength": 8}

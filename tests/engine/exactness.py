@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-
 from caravan.engine.outputs import TokenLogprob
-from caravan.engine.params import Constraint, GenerationRequest, SamplingParams
+from caravan.engine.params import GenerationRequest, SamplingParams
+from caravan.grammars.constraint import Constraint
+
 from tests.engine.real_harness import RealHarness
 
 Answer = tuple[str, tuple[TokenLogprob, ...]]

@@ -3,10 +3,10 @@
 import os
 import sys
 
-from caravan.engine.ipc import worker
 from caravan.config.engine_config import EngineConfig
-from caravan.sizing.sizes import Resources, Sizes, sizes_of
+from caravan.engine.ipc import worker
 from caravan.llama.context import Context
+from caravan.sizing.sizes import Resources, Sizes, sizes_of
 
 _first_prompt = worker.run_first_prompt
 

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
+from caravan.engine.params import GenerationRequest, Reasoning, SamplingParams
+from caravan.grammars.constraint import Constraint
 from numpy.typing import NDArray
 
-from caravan.engine.params import Constraint, GenerationRequest, Reasoning, SamplingParams
 from tests.engine.harness import Harness
 from tests.fakes import FakeContext
 

@@ -5,13 +5,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 import msgspec
-
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.engine import Engine
 from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
-from caravan.engine.interfaces import TokenTable
+from caravan.grammars.token_table import TokenTable
 from caravan.llama.weights_watch import LookAtWeights, always_sound
+
 from tests.fakes import FakeContext, FakeVocab, no_embedder
 
 Key = tuple[str, int]

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import llama_cpp
 import msgspec
-
 from caravan.config.engine_config import EngineConfig
-from caravan.engine.embedding.values import EmbedOutput
 from caravan.engine.embedding.factory import make_embedder
+from caravan.engine.embedding.values import EmbedOutput
 from caravan.engine.engine import Engine
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, DecodeStatus
 from caravan.llama.model import MemoryKind, Model
+
 from tests.engine.harness import Driver, Key
 from tests.engine.reference import Reference
 

@@ -4,14 +4,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.params import GenerationRequest
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, DecodeStatus
 from caravan.llama.model import Model
+from numpy.typing import NDArray
 
 # Logits of one token differ by less than a tenth of this between batches of different shapes.
 _ROUNDING = 1e-3

@@ -2,12 +2,22 @@
 
 import msgspec
 import pytest
+from caravan.grammars.call_prefix import Beginning
+from caravan.grammars.compiler import GrammarCompiler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caravan.grammars.call_prefix import Beginning
-from caravan.grammars.compiler import GrammarCompiler
-from tests.engine.guided import (CALL, CLOSE, END, OPEN, PIECES, MarkerVocab, Scripted, guided, thoughts,)
+from tests.engine.guided import (
+    CALL,
+    CLOSE,
+    END,
+    OPEN,
+    PIECES,
+    MarkerVocab,
+    Scripted,
+    guided,
+    thoughts,
+)
 
 GRAMMAR = r'start: /\{ ?"name": ?/ "\"ab\"}" | "<tool>(" /[a-z]+/ ")"'
 BEGINS = Beginning((("{", '"name"', ":"),), ('"ab"',))

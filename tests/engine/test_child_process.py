@@ -9,11 +9,11 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from caravan.runtime import children, signals
 from caravan.runtime.threads import in_lasting_thread
-from tests.faults.process import wait_until
+
 from tests.cli.test_cli import is_running
+from tests.faults.process import wait_until
 
 MODULE = "tests.engine.hanging"
 PATIENCE = 60

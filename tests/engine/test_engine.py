@@ -5,9 +5,9 @@ import random
 
 import msgspec
 import pytest
-
 from caravan.engine.outputs import FinishReason
 from caravan.engine.params import GenerationRequest
+
 from tests.engine.harness import Harness, Key, mixed_requests, request
 from tests.fakes import FakeContext
 

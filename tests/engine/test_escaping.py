@@ -5,11 +5,11 @@ import json
 import random
 
 import pytest
-from llguidance import LLMatcher, LLTokenizer
-
+from caravan.grammars.compiler import LIMITS, GrammarCompiler, GrammarError
 from caravan.grammars.json_escape.nodes import UnescapableError
 from caravan.grammars.json_escape.rewriting import escaped_lark
-from caravan.grammars.compiler import LIMITS, GrammarCompiler, GrammarError
+from llguidance import LLMatcher, LLTokenizer
+
 from tests.custom_grammars import ARITHMETIC, COMPLEMENTS, EXAMPLES, OUTSIDE, STRINGS
 
 ALPHABET = list('abcxyzQ015+-*/()@ "\\\n\t\r,#C:\u00e9😀._')

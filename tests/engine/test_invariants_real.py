@@ -12,11 +12,11 @@ from contextlib import ExitStack
 from functools import partial
 
 import pytest
-
 from caravan.engine.outputs import FinishReason
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.llama.batch import Batch
 from caravan.llama.context import DecodeStatus
+
 from tests.conftest import TinyModels
 from tests.engine.real_harness import CONTEXT_SIZE, RealHarness, Workload
 from tests.tiny_model import ARCHITECTURES

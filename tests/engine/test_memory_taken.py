@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.values import EmbedRequest, Pooling
+from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.sizing.sizes import Need, resources, sizes_of
+
 from tests.conftest import TinyModels
 from tests.engine.harness import request
 

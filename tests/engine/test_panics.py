@@ -5,15 +5,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-
-from caravan.engine.engine import Engine
 from caravan.engine.constraints.mask_prefetcher import Foresight
-from caravan.grammars.compiler import GrammarCompiler
+from caravan.engine.constraints.token_mask import MaskFactory
+from caravan.engine.engine import Engine
 from caravan.engine.outputs import FinishReason
 from caravan.engine.params import GenerationRequest
 from caravan.engine.sampling.candidates import Floats
 from caravan.engine.sampling.sampler import Sampler
-from caravan.engine.constraints.token_mask import MaskFactory
+from caravan.grammars.compiler import GrammarCompiler
+
 from tests.engine.harness import Harness, request
 from tests.fakes import FakeContext, FakeVocab
 from tests.panicking import TOO_LONG, panic

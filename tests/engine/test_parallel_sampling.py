@@ -1,10 +1,10 @@
 """Rows drawn on several threads come out as one by one."""
 
 import pytest
-
 from caravan.engine.outputs import FinishReason
 from caravan.engine.parallel_sampling import Row, RowPool
 from caravan.engine.sampling.sampler import Sampler
+
 from tests.engine.harness import Harness, mixed_requests, request
 from tests.fakes import FakeContext
 

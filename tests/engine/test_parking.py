@@ -3,12 +3,12 @@
 from functools import partial
 
 import pytest
-
+from caravan.engine.kv.cache_scope import Salt
+from caravan.engine.kv.host_cache import Parked, ParkingLot
 from caravan.engine.kv.kv_cache import Allocation, KVCache
 from caravan.engine.params import SamplingParams
-from caravan.engine.kv.host_cache import Parked, ParkingLot
-from caravan.engine.kv.cache_scope import Salt
 from caravan.llama.batch import Batch
+
 from tests.conftest import TinyModels
 from tests.engine.harness import Harness, request
 from tests.engine.real_harness import RealHarness, Workload

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 
 import msgspec
 import pytest
-
 from caravan.engine.embedding.values import EmbedRequest, Pooling
 from caravan.engine.params import GenerationRequest
+
 from tests.conftest import TinyModels
-from tests.engine.harness import Harness, Key, mixed_requests, request
 from tests.engine.embedding.test_embedder import Opened, texts
+from tests.engine.harness import Harness, Key, mixed_requests, request
 from tests.fakes import FakeContext
 
 SEEDS = range(6)

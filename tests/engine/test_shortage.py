@@ -1,12 +1,12 @@
 """An engine that runs out of memory: whoever needed it is told so, and nobody else loses anything."""
 
 import pytest
-
 from caravan.engine.ipc.async_engine import _checked
-from caravan.engine.sequence_factory import Intake
 from caravan.engine.outputs import FinishReason
+from caravan.engine.sequence_factory import Intake
 from caravan.errors import MemoryShortError
 from caravan.llama.context import State
+
 from tests.engine.harness import Harness, mixed_requests, request
 from tests.engine.test_panics import constrained
 from tests.fakes import FakeContext

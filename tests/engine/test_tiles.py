@@ -1,9 +1,9 @@
 """Chunks that leave whole tiles, and streams that do not share theirs with prompts."""
 
 import pytest
-
 from caravan.engine.scheduler import Scheduler, Work
 from caravan.engine.tiles import TILE, chunk_size
+
 from tests.engine.harness import Harness, request
 from tests.fakes import FakeContext
 

@@ -3,11 +3,11 @@
 import random
 
 import msgspec
-
 from caravan.engine.params import GenerationRequest
+
+from tests.engine.constraints.test_guide import GRAMMARS, PERSON
 from tests.engine.guided import MarkerVocab, Scripted, guided, thoughts
 from tests.engine.harness import Harness, request
-from tests.engine.constraints.test_guide import GRAMMARS, PERSON
 from tests.fakes import END_OF_GENERATION, FakeContext
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
-
 from caravan.engine.outputs import FinishReason
 from caravan.engine.params import GenerationRequest
+
 from tests.engine.harness import Harness, request
 from tests.fakes import FakeContext
 

@@ -4,11 +4,11 @@ import random
 import threading
 
 import pytest
-
 from caravan.engine.outputs import FinishReason
 from caravan.llama.batch import Batch
 from caravan.llama.context import DecodeStatus
 from caravan.llama.weights_watch import CHANGED, Weights, WeightsChangedError
+
 from tests.engine.harness import Harness, mixed_requests, request
 from tests.fakes import FakeContext
 

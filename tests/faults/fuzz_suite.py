@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from caravan.auth import keys_file
+
 from tests.faults.bystanders import bystanders
 from tests.faults.conftest import MODEL
 from tests.faults.fuzzing import fire_many

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from caravan.auth import keys_file
+
 from tests.faults.bystanders import bystanders
 from tests.faults.conftest import MODEL
 from tests.faults.process import server_process

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from caravan.auth import keys_file
+
 from tests.faults.process import ServerProcess, server_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from caravan.auth import keys_file
+
 from tests.faults.bystanders import Seen, bystanders
 from tests.faults.conftest import MODEL
 from tests.faults.process import ServerProcess, server_process, wait_until

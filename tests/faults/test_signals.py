@@ -10,11 +10,11 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from tests.cli.test_cli import is_running
 from tests.faults.bystanders import bystanders
 from tests.faults.conftest import MODEL
 from tests.faults.process import ServerProcess, child_pids, command_line, server_process, wait_until
 from tests.web.uvicorn.raw import connection, head, read_answer
-from tests.cli.test_cli import is_running
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 

@@ -1,12 +1,11 @@
 """Beginnings of answers that are calls, told from all other texts as soon as that is possible."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from caravan.grammars.call_prefix import Beginning
 from caravan.chat.tool_formats import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec
+from caravan.grammars.call_prefix import Beginning
+from hypothesis import given
+from hypothesis import strategies as st
 
 TOOLS = [ToolSpec("get"), ToolSpec("get_weather")]
 YES = {

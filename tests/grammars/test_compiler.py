@@ -1,10 +1,9 @@
 """Grammars: what is written is what is meant, and what is wrong is shown where it is."""
 
 import pytest
-from llguidance import LLMatcher, LLTokenizer
-
 from caravan.grammars.compiler import GrammarCompiler, GrammarError
-from caravan.engine.params import Constraint
+from caravan.grammars.constraint import Constraint
+from llguidance import LLMatcher, LLTokenizer
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from caravan.grammars.compiler import GrammarCompiler, GrammarError
 from caravan.grammars.complexity import MAX_BREADTH
 from caravan.grammars.complexity_json import schema_breadth
+
 from tests.e2e.hostile_constraints import crossing
 
 HAND_WRITTEN: dict[str, dict[str, Any]] = json.loads(

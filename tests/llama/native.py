@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import llama_cpp
 import numpy as np
-from numpy.typing import NDArray
-
 from caravan.llama.model import Model
+from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
 _F32 = 0

@@ -9,9 +9,8 @@ from typing import Any
 import gguf
 import llama_cpp.llama_cpp
 import numpy as np
-from numpy.typing import NDArray
-
 from caravan.llama import library
+from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 

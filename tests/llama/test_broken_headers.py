@@ -9,12 +9,12 @@ from pathlib import Path
 
 import gguf
 import pytest
-
 from caravan.config.engine_config import EngineConfig
-from caravan.sizing.sizes import Resources, settle
 from caravan.llama.devices import Gpu
 from caravan.llama.gguf_header import GgufHeader, HeaderError, read_header
 from caravan.llama.gguf_reader import BLOCKS
+from caravan.sizing.sizes import Resources, settle
+
 from tests.conftest import TinyModels
 from tests.tiny_model import ARCHITECTURES
 

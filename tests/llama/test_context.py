@@ -5,11 +5,11 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, DecodeStatus
 from caravan.llama.model import Model
+from numpy.typing import NDArray
+
 from tests.conftest import TinyModels
 from tests.llama.native import text
 from tests.tiny_model import ARCHITECTURES

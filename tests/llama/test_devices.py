@@ -1,7 +1,6 @@
 """What ggml tells of its devices."""
 
 import pytest
-
 from caravan.llama import devices, library
 from caravan.llama.devices import Gpu
 from caravan.runtime.machine import memory_limit

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import gguf
 import pytest
+from caravan.llama.gguf_header import HeaderError, model_stem, part_paths, read_header
+from caravan.llama.model import Model
+from caravan.models import resident
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caravan.models import resident
-from caravan.llama.gguf_header import HeaderError, model_stem, part_paths, read_header
-from caravan.llama.model import Model
 from tests.conftest import TinyModels
 from tests.tiny_model import ARCHITECTURES
 

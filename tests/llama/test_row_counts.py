@@ -6,8 +6,8 @@ llama.cpp has kernels for single rows, for some and for many; the build makes th
 import gguf
 import numpy as np
 import pytest
-
 from caravan.llama import library
+
 from tests.llama.products import Floats, Processor, quantized
 
 KINDS = (

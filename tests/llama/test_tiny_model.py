@@ -4,10 +4,10 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, DecodeStatus
 from caravan.llama.model import MemoryKind, Model
+
 from tests.conftest import TinyModels
 from tests.tiny_model import ARCHITECTURES, SLIDING_WINDOW, write_tiny_model
 

@@ -8,10 +8,10 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-
-from caravan.runtime.deep_stack import MAX_RUN, DeepStack, longest_run
 from caravan.llama.model import Model
 from caravan.llama.vocab import MARKER, MAX_SPECIAL, Vocab
+from caravan.runtime.deep_stack import MAX_RUN, DeepStack, longest_run
+
 from tests.conftest import TinyModels
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
-
 from caravan.llama.weights_watch import Weights, WeightsChangedError, WeightsWatch
 
 _SIZE = 4 << 20

@@ -6,18 +6,18 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
-
 from caravan.chat.rendering.turns import Conversation, Turn
 from caravan.config.engine_config import EngineConfig
-from caravan.sizing.sizes import Need
-from caravan.llama.gguf_header import HeaderError
-from caravan.models.loaded_model import LoadedModel
 from caravan.config.model_settings import ModelSettings
-from caravan.models import CatalogError, ModelOffer, offers
-from caravan.models.spec import ContextLength
-from caravan.models.loader import load
 from caravan.config.settings import Settings
+from caravan.llama.gguf_header import HeaderError
+from caravan.models import CatalogError, ModelOffer, offers
+from caravan.models.loaded_model import LoadedModel
+from caravan.models.loader import load
+from caravan.models.spec import ContextLength
+from caravan.sizing.sizes import Need
+from pydantic import ValidationError
+
 from tests.conftest import TinyModels
 from tests.fakes_web import ScriptedEngine
 from tests.tiny_model import TRAINING_CONTEXT

@@ -5,15 +5,15 @@ import os
 from pathlib import Path
 
 import pytest
-
-from caravan.sizing.sizes import Sizes, resources, settle
+from caravan.config.settings import Settings
 from caravan.llama.devices import gpus
 from caravan.llama.gguf_header import GgufHeader
-from caravan.runtime.machine import memory_limit
 from caravan.models.engine_config import engine_config, memory_budget
-from caravan.config.settings import Settings
-from tests.sizing.test_sizes import HEADER
+from caravan.runtime.machine import memory_limit
+from caravan.sizing.sizes import Sizes, resources, settle
+
 from tests.runtime.test_machine import tree
+from tests.sizing.test_sizes import HEADER
 
 pytestmark = pytest.mark.skipif(bool(gpus()), reason="sizes follow a GPU where there is one")
 

@@ -5,14 +5,14 @@ import itertools
 from collections.abc import Awaitable, Callable
 
 import pytest
-
 from caravan.auth import principal
 from caravan.auth.principal import Caller
-from caravan.sizing.sizes import Need
 from caravan.models import Limits, ModelRegistry, Status
 from caravan.models.eviction import Evictions, Users
 from caravan.models.lease import Lease
 from caravan.models.victims import Occupant
+from caravan.sizing.sizes import Need
+
 from tests.clock import Clock
 from tests.fakes_web import ScriptedEngine, loaded_model, offer_of
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from caravan.config.model_settings import ModelSettings
 from caravan.models.fingerprint import fingerprint
+
 from tests.conftest import TinyModels
 
 TEMPLATE = "{{ messages }}"

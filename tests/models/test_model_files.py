@@ -4,10 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-
-from caravan.models.model_path import ModelPathError, find_model
-from caravan.models import CatalogError, offers
 from caravan.config.settings import Settings
+from caravan.models import CatalogError, offers
+from caravan.models.model_path import ModelPathError, find_model
 
 
 @pytest.fixture

@@ -5,15 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
+from caravan.api.output.generation import num_public_tokens
 from caravan.chat.template_source import CHATML
+from caravan.config.settings import Settings
 from caravan.engine.ipc.child_process import EngineStartError
 from caravan.llama.model import Model
 from caravan.models import CatalogError, offers
 from caravan.models.loader import load
 from caravan.models.public_prefixes import prefix_ids, read_texts
-from caravan.api.output.generation import num_public_tokens
-from caravan.config.settings import Settings
+
 from tests.conftest import TinyModels
 from tests.fakes_web import FakeVocab, ScriptedEngine, loaded_model, local_template, offer_of
 

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
-
 from caravan.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
-from caravan.models.loaded_model import LoadedModel
 from caravan.models import Lease, Limits, ModelRegistry, Status
 from caravan.models import slot as entry_module
 from caravan.models.eviction import NoRoomError
+from caravan.models.loaded_model import LoadedModel
+
 from tests.fakes_web import ScriptedEngine, loaded_model, offer_of, registry_over
 
 PATIENCE = 20

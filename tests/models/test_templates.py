@@ -5,19 +5,19 @@ import logging
 from pathlib import Path
 
 import pytest
-
 from caravan.chat.rendering.turns import Conversation, Turn
 from caravan.chat.template_source import TemplateSyntaxError
-from caravan.models.loaded_model import LoadedModel
+from caravan.config.settings import Settings
 from caravan.models import offers
+from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import load
 from caravan.models.templates import tried
-from caravan.config.settings import Settings
+
 from tests.chat.rendering.sources import WHOLE
 from tests.conftest import TinyModels
 from tests.fakes_web import ScriptedEngine
-from tests.web.chat_models import HERMES, WEATHER
 from tests.tiny_model import write_tiny_model
+from tests.web.chat_models import HERMES, WEATHER
 
 
 def opened(settings: Settings) -> LoadedModel:

@@ -1,10 +1,9 @@
 """Who has to go."""
 
+from caravan.models.victims import Limits, Occupant, victims
+from caravan.sizing.sizes import Need
 from hypothesis import given
 from hypothesis import strategies as st
-
-from caravan.sizing.sizes import Need
-from caravan.models.victims import Limits, Occupant, victims
 
 
 def occupant(

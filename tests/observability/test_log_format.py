@@ -6,7 +6,6 @@ import logging
 from collections.abc import Generator
 
 import pytest
-
 from caravan.engine.ipc.child_process import relay
 from caravan.engine.ipc.messages import Logged
 from caravan.observability.log_format import TEXT, JsonFormatter, TextFormatter

@@ -5,6 +5,7 @@ import os
 import threading
 
 from caravan.observability.log_writer import LogWriter
+
 from tests.live_server import wait_until
 
 

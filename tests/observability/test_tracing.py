@@ -7,16 +7,16 @@ from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
+import caravan.observability.tracing
 import httpx
 import pytest
-from fastapi.testclient import TestClient
-
-import server.tracing
-from caravan.web.app import create_app
+from caravan.config.settings import Settings
 from caravan.errors import EngineFailedError
 from caravan.observability.request_metrics import RequestRecord
-from caravan.config.settings import Settings
 from caravan.observability.tracing import EndedRequest, Tracing, TracingError, open_tracing
+from caravan.web.app import create_app
+from fastapi.testclient import TestClient
+
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 from tests.live_server import live_server, wait_until
 
@@ -243,7 +243,7 @@ def test_a_collector_that_does_not_listen_holds_nobody_up(
 ) -> None:
     provider, stubborn = TracerProvider(shutdown_on_exit=False), Stubborn()
     provider.add_span_processor(stubborn)
-    monkeypatch.setattr(server.tracing, "_CLOSE_SECONDS", 0)
+    monkeypatch.setattr(caravan.observability.tracing, "_CLOSE_SECONDS", 0)
     Tracing(provider).close()
     assert not stubborn.has_ended.is_set()
     assert "the last traces are lost" in caplog.text

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from caravan.llama import library
+
 from tests.real.bare import BareModel, bare_model
 from tests.real.conftest import RealServer
 from tests.real.materials import GEMMA, SMOLLM2

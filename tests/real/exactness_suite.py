@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-
 from caravan.llama.model import Model
+
 from tests.engine.exactness import DRAWS, SITUATIONS, Exactness
 from tests.real.conftest import RealServer
 from tests.real.materials import GEMMA, SMOLLM2

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from caravan.errors import InvalidRequestError
+
 from tests.real import template_models
 from tests.real.shape_writer import Shape, missing
 from tests.real.shapes import PLAIN_SHAPES, SHAPES

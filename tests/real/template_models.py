@@ -3,12 +3,13 @@
 import functools
 from pathlib import Path
 
-from caravan_schemas.chat import ConversationFields
+from caravan.api.prompt.chat_prompt import rendered
 from caravan.chat.families import recognise
 from caravan.chat.rendering.local import LocalTemplate
 from caravan.chat.tool_formats.call_style import call_text_of, with_calls
 from caravan.models.loaded_model import LoadedModel
-from caravan.api.prompt.chat_prompt import rendered
+from caravan_schemas.chat import ConversationFields
+
 from tests.fakes_web import FakeVocab, ScriptedEngine
 from tests.real.materials import TEMPLATES
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-
-from caravan_schemas.chat import ConversationFields
+from caravan.api.prompt.tools import tool_request
 from caravan.chat.messages import normalize
 from caravan.chat.rendering.adaptation import adapt
 from caravan.chat.rendering.call_text import CallText
@@ -15,7 +14,8 @@ from caravan.chat.rendering.turns import Conversation
 from caravan.chat.template import ChatTemplate
 from caravan.chat.tool_formats.call_style import call_text_of
 from caravan.errors import InvalidRequestError
-from caravan.api.prompt.tools import tool_request
+from caravan_schemas.chat import ConversationFields
+
 from tests.real import template_models
 from tests.real.matrix import outcome, table
 from tests.real.shapes import PLAIN_SHAPES, SHAPES

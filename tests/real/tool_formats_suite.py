@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
-
-from caravan_schemas.chat import ConversationFields
 from caravan.chat.families import recognise
 from caravan.chat.tool_formats.tool_spec import ToolSpec
+from caravan_schemas.chat import ConversationFields
+
 from tests.chat.transcripts import joined
 from tests.real import template_models
 

@@ -4,9 +4,9 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
+from caravan.models.resident import model_path
 from numpy.typing import NDArray
 
-from caravan.models.resident import model_path
 from tests.llama.native import NativeContext, Run
 
 _NUM_CELLS = 1024

@@ -7,11 +7,11 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-
 from caravan.chat.template import ChatTemplate
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.llama.model import Model
 from caravan.models.resident import model_path
+
 from tests.engine.real_harness import CONTEXT_SIZE, RealHarness, Workload
 
 pytestmark = pytest.mark.usefixtures("exact_numbers")

@@ -7,10 +7,9 @@ from typing import Any
 
 import llama_cpp
 import pytest
+from caravan.models.resident import model_path
 from jinja2 import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-from caravan.models.resident import model_path
 
 WEATHER = {
     "type": "function",

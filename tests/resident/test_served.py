@@ -7,9 +7,9 @@ from typing import Any
 
 import openai
 import pytest
+from caravan.models.resident import model_path
 from openai import AsyncOpenAI, OpenAI
 
-from caravan.models.resident import model_path
 from tests.faults.process import ServerProcess
 
 MODEL = "caravan-resident"

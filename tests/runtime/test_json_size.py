@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from caravan.errors import InvalidRequestError
+from caravan.runtime import json_size
+from caravan.runtime.json_size import checked_size
 from hypothesis import given
 from hypothesis import strategies as st
-
-from caravan.runtime import json_size
-from caravan.errors import InvalidRequestError
-from caravan.runtime.json_size import checked_size
 
 TEXTS = st.text(alphabet='ab"\\[]{},:\n é🦙')
 DOCUMENTS = st.recursive(

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from caravan.runtime.machine import available_memory, memory_limit, prefer_as_victim, usable_cores
 
 GIB = 1 << 30

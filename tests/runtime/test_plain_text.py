@@ -1,7 +1,6 @@
 """What others have written, on a terminal: nothing moves a cursor or looks like a line that it is not."""
 
 import pytest
-
 from caravan.cli.chat import terminal
 from caravan.cli.chat.client import Piece
 from caravan.cli.errors import complain

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
-
 from caravan.runtime.panics import PanicError
 from caravan.runtime.threads import in_thread, to_the_end
+
 from tests.panicking import panic
 
 PATIENCE = 20

@@ -3,9 +3,9 @@
 import dataclasses
 
 import pytest
-
 from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.sizing.gpu_placement import MARGIN, Placement, layer_bytes, most_layers, place
+
 from tests.conftest import TinyModels
 
 STEP = 1000

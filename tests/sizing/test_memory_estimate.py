@@ -6,10 +6,10 @@ import os
 import llama_cpp
 import numpy as np
 import pytest
-
+from caravan.llama.gguf_header import read_header
 from caravan.sizing.kv_bytes import book_bytes_per_cell, bytes_per_cell, bytes_per_sequence
 from caravan.sizing.memory_estimate import estimate
-from caravan.llama.gguf_header import read_header
+
 from tests.conftest import TinyModels
 from tests.llama.native import Opener, Run
 from tests.tiny_model import SLIDING_WINDOW

@@ -5,16 +5,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
-from caravan.config import model_settings
-from caravan.config import engine_config
+from caravan.config import engine_config, model_settings
 from caravan.config.engine_config import EngineConfig
-from caravan.sizing.sizes import Need, Resources, Sizes, need, settle, sizes_of
 from caravan.llama import library
-from caravan.sizing.kv_bytes import bytes_per_cell, bytes_per_sequence
 from caravan.llama.devices import Gpu
 from caravan.llama.gguf_header import GgufHeader, HeaderError
 from caravan.sizing.gpu_placement import MARGIN
+from caravan.sizing.kv_bytes import bytes_per_cell, bytes_per_sequence
+from caravan.sizing.sizes import Need, Resources, Sizes, need, settle, sizes_of
+
 from tests.conftest import TinyModels
 
 # Of the size of an 8B model: 128 KiB a cell.

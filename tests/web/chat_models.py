@@ -4,11 +4,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+from caravan.config.settings import Settings
+from caravan.models.loaded_model import LoadedModel
+from caravan.web.app import create_app
 from fastapi.testclient import TestClient
 
-from caravan.web.app import create_app
-from caravan.models.loaded_model import LoadedModel
-from caravan.config.settings import Settings
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 
 HERMES = """{% if tools %}{% for tool in tools %}{{ tool | tojson }}

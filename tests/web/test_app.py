@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from caravan.api.params.presets import PresetError
+from caravan.config.settings import Settings
+from caravan.web.app import create_app
+from caravan.web.serve import serve
+from caravan.web.startup_checks import StartError
 from fastapi.testclient import TestClient
 
-from caravan.web.app import create_app
-from caravan.api.params.presets import PresetError
-from caravan.web.serve import serve
-from caravan.config.settings import Settings
-from caravan.web.startup_checks import StartError
 from tests.fakes_web import loaded_model, registry_over
 
 BODY: dict[str, object] = {"model": "fake", "prompt": "Hi"}

@@ -3,11 +3,11 @@
 from collections.abc import Generator
 
 import pytest
+from caravan.config.settings import Settings
+from caravan.models import ModelRegistry
+from caravan.web.app import create_app
 from fastapi.testclient import TestClient
 
-from caravan.web.app import create_app
-from caravan.models import ModelRegistry
-from caravan.config.settings import Settings
 from tests.fakes_web import ScriptedEngine, loaded_model, offer_of
 from tests.live_server import wait_until
 from tests.responses_contract import checked_response, events_of

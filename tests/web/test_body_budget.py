@@ -4,13 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from starlette.types import Message, Receive, Scope, Send
-
 from caravan.auth import principal
 from caravan.auth.principal import Caller
 from caravan.errors import OverloadedError
 from caravan.web import body_budget
 from caravan.web.body_budget import BodyBudget, BodyMeter, HeldBody, held_body
+from starlette.types import Message, Receive, Scope, Send
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 

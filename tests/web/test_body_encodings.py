@@ -8,13 +8,13 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
+from caravan.config.settings import Settings
+from caravan.errors import RequestTooLargeError
+from caravan.web.app import create_app
+from caravan.web.content_encoding import unwrapped
+from caravan_schemas.errors import ErrorResponse
 from fastapi.testclient import TestClient
 
-from caravan_schemas.errors import ErrorResponse
-from caravan.web.app import create_app
-from caravan.errors import RequestTooLargeError
-from caravan.web.content_encoding import unwrapped
-from caravan.config.settings import Settings
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"

@@ -8,9 +8,9 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from caravan.chat.template_source import CHATML
 from fastapi.testclient import TestClient
 
-from caravan.chat.template_source import CHATML
 from tests.fakes_web import ScriptedEngine
 from tests.web.chat_models import app_over
 from tests.web.responding import say

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from openai.types.chat import ChatCompletionMessageParam
-
 from caravan.chat.rendering.client import TemplateProcess
 from caravan.models.loaded_model import LoadedModel
+from openai.types.chat import ChatCompletionMessageParam
+
 from tests.chat.rendering.sources import FIRST_SYSTEM, PEDANT, STRICT, WHOLE
 from tests.fakes_web import ScriptedEngine, loaded_model, local_template, registry_over
 from tests.live_server import live_server

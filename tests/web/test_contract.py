@@ -12,11 +12,11 @@ import openai.types as text_types
 import openai.types.chat as chat_types
 import openai.types.responses as response_types
 import pytest
+from caravan.errors import EngineFailedError
+from caravan_schemas.responses_events import Event
 from fastapi.testclient import TestClient
 from openai.types.responses.response_item_list import ResponseItemList
 
-from caravan_schemas.responses_events import Event
-from caravan.errors import EngineFailedError
 from tests.fakes_web import ScriptedEngine
 from tests.live_server import wait_until
 from tests.openai_contract import check, faults

@@ -3,9 +3,8 @@
 import re
 
 import pytest
-from fastapi.testclient import TestClient
-
 from caravan_schemas.errors import ErrorResponse
+from fastapi.testclient import TestClient
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/chat/completions/", "/v2/models", "/%00", "/v1/embedding"])

@@ -4,10 +4,10 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from caravan.config.settings import Settings
+from caravan.web.app import create_app
 from fastapi.testclient import TestClient
 
-from caravan.web.app import create_app
-from caravan.config.settings import Settings
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 from tests.web.chat_models import app_over
 

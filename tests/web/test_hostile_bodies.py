@@ -4,11 +4,11 @@ import json
 from collections.abc import Generator
 
 import pytest
+from caravan.config.settings import Settings
+from caravan.web.app import create_app
+from caravan_schemas.errors import ErrorResponse
 from fastapi.testclient import TestClient
 
-from caravan_schemas.errors import ErrorResponse
-from caravan.web.app import create_app
-from caravan.config.settings import Settings
 from tests.fakes_web import loaded_model, registry_over
 
 CHAT = "/v1/chat/completions"

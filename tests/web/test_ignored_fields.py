@@ -6,11 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi.testclient import TestClient
-
+from caravan.config.settings import Settings
 from caravan.observability.metrics import Metrics, View
 from caravan.observability.request_metrics import RequestRecord
-from caravan.config.settings import Settings
+from fastapi.testclient import TestClient
+
 from tests.fakes_web import ScriptedEngine
 from tests.web.chat_models import app_over
 

@@ -3,9 +3,8 @@
 import asyncio
 
 import pytest
-from starlette.types import Message
-
 from caravan.web.json_pieces import JsonResponse
+from starlette.types import Message
 
 _MOST = 262_144
 

@@ -5,10 +5,9 @@ import json
 from typing import Any
 
 import pytest
-from starlette.types import Message, Receive, Scope, Send
-
 from caravan.observability.request_metrics import RequestRecord, use
 from caravan.web.last_answers import LastAnswers
+from starlette.types import Message, Receive, Scope, Send
 
 HTTP: Scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
 STREAM = [(b"content-type", b"text/event-stream; charset=utf-8")]

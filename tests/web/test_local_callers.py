@@ -4,12 +4,11 @@ import http.client
 from urllib.parse import urlsplit
 
 import pytest
+from caravan.web.local_callers import forwarded_hosts, is_local
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
-
-from caravan.web.local_callers import forwarded_hosts, is_local
 
 Fields = list[tuple[str, str]]
 

@@ -5,12 +5,12 @@ from collections.abc import Generator
 
 import httpx
 import pytest
+from caravan.config.settings import Settings
+from caravan.web.app import create_app
+from caravan_schemas.errors import ErrorResponse
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from caravan_schemas.errors import ErrorResponse
-from caravan.web.app import create_app
-from caravan.config.settings import Settings
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 from tests.live_server import live_server
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
-
+from caravan.errors import ConstraintFailedError
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.responses import ResponseRequest
-from caravan.errors import ConstraintFailedError
+from fastapi.testclient import TestClient
+
 from tests.fakes_web import ScriptedEngine
 from tests.responses_contract import events_of
 from tests.web.chat_models import app_over

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from caravan.api.responses.unsupported import INCLUDABLE
 from fastapi.testclient import TestClient
 
-from caravan.api.responses.unsupported import INCLUDABLE
 from tests.fakes_web import ScriptedEngine
 from tests.web.chat_models import app_over
 

@@ -2,24 +2,24 @@
 
 import asyncio
 
-from starlette.types import Message
-
-from caravan_schemas.chat import ChatCompletionRequest
+from caravan.api.chat import ChatService
+from caravan.api.completions import CompletionService
+from caravan.api.embeddings import EmbeddingService
+from caravan.api.params.sampling_params import Decoding
+from caravan.api.responses.async_store import Archive
+from caravan.api.responses.service import ResponseService
+from caravan.api.responses.store import Limits
+from caravan.api.status import StatusService
+from caravan.api.structured.compiler import ConstraintCompiler
+from caravan.api.tokenize import TokenService
 from caravan.observability.metrics import Metrics
 from caravan.web.body_budget import BodyBudget
 from caravan.web.body_threads import BodyLanes
 from caravan.web.dependencies import Bodies, Services
 from caravan.web.sse import AnswerStream
-from caravan.api.chat import ChatService
-from caravan.api.completions import CompletionService
-from caravan.api.structured.compiler import ConstraintCompiler
-from caravan.api.embeddings import EmbeddingService
-from caravan.api.responses.async_store import Archive
-from caravan.api.responses.service import ResponseService
-from caravan.api.responses.store import Limits
-from caravan.api.params.sampling_params import Decoding
-from caravan.api.status import StatusService
-from caravan.api.tokenize import TokenService
+from caravan_schemas.chat import ChatCompletionRequest
+from starlette.types import Message
+
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 
 REQUEST = b'{"model": "fake", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}'

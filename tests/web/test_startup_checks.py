@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from caravan.observability import log_format
 from caravan.cli import main
-from caravan.engine.ipc import spawn
 from caravan.config.settings import Settings
+from caravan.engine.ipc import spawn
+from caravan.observability import log_format
 from caravan.web.startup_checks import StartError, bound, check, listening
+
 from tests.cli.calling import call
 from tests.conftest import TinyModels
 from tests.web.uvicorn.test_tls import Authority

@@ -1,13 +1,13 @@
 """What the operator reads first."""
 
 import pytest
-
-from caravan.web.startup_message import banner, size_lines
 from caravan.config.engine_config import EngineConfig
-from caravan.sizing.sizes import Resources, settle
 from caravan.llama.devices import Gpu
-from tests.sizing.test_sizes import LAYERED
+from caravan.sizing.sizes import Resources, settle
+from caravan.web.startup_message import banner, size_lines
+
 from tests.fakes_web import loaded_model, registry_over
+from tests.sizing.test_sizes import LAYERED
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fastapi.testclient import TestClient
-
-from caravan.auth import keys_file
 from caravan.api.responses import service
 from caravan.api.responses import store as store_module
+from caravan.auth import keys_file
 from caravan.config.settings import Settings
+from fastapi.testclient import TestClient
+
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 from tests.live_server import live_server, wait_until
 from tests.responses_contract import checked_response, events_of

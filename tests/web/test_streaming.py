@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-
-from caravan_schemas.errors import ErrorResponse
 from caravan.errors import EngineFailedError, EngineUnavailableError
+from caravan_schemas.errors import ErrorResponse
+
 from tests.fakes_web import ScriptedEngine
 from tests.live_server import wait_until
 

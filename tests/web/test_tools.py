@@ -8,9 +8,9 @@ from typing import Any
 
 import openai.types.chat as openai_chat
 import pytest
+from caravan_schemas.chat import ChatCompletion, ChatCompletionChunk
 from fastapi.testclient import TestClient
 
-from caravan_schemas.chat import ChatCompletion, ChatCompletionChunk
 from tests.fakes_web import ScriptedEngine
 from tests.web.chat_models import SQL, TIME, WEATHER, app_over, hermes
 from tests.web.routes.test_chat import URL, body, chunks, events

@@ -5,32 +5,33 @@ from dataclasses import dataclass
 from functools import partial
 
 from caravan_schemas.chat import ChatCompletionRequest, ChatFinishReason
-from caravan.chat.tool_formats.tool_spec import ToolSpec
-from caravan.errors import InvalidRequestError
-from caravan.models.loaded_model import LoadedModel
-from caravan.models import ModelRegistry
-from caravan.api.params import sampling_params
-from caravan.api.prompt import tool_constraints
+
+from caravan.api.admission import check_room, turn
 from caravan.api.output.answer import Answer
-from caravan.api.prompt.chat_prompt import rendered
 from caravan.api.output.chunks import ChatShape, Identity
-from caravan.api.structured.tool_calls import BoundCalls
-from caravan.api.structured.compiler import Compiled, ConstraintCompiler, constraint, verdict
-from caravan.api.structured.checker import Verdict
+from caravan.api.output.echo import Scoring, check_scores, refuse_streamed_scores
 from caravan.api.output.generation import Generation, Guidance
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.output.obfuscation import wants_padding
-from caravan.api.output.pending import PendingAnswer
-from caravan.api.params.decoding_plan import Plan
-from caravan.api.prompt.truncation import PromptRules
-from caravan.api.prompt.tokenize import check_generates, tokenized
 from caravan.api.output.output_format import Reading
-from caravan.api.params.sampling_params import Decoding
-from caravan.api.output.echo import Scoring, check_scores, refuse_streamed_scores
+from caravan.api.output.pending import PendingAnswer
+from caravan.api.params import sampling_params
+from caravan.api.params.decoding_plan import Plan
 from caravan.api.params.resolved import Settled
+from caravan.api.params.sampling_params import Decoding
+from caravan.api.prompt import tool_constraints
+from caravan.api.prompt.chat_prompt import rendered
 from caravan.api.prompt.reasoning import Thinking, thinking
+from caravan.api.prompt.tokenize import check_generates, tokenized
 from caravan.api.prompt.tools import Choice, ToolRequest
-from caravan.api.admission import check_room, turn
+from caravan.api.prompt.truncation import PromptRules
+from caravan.api.structured.checker import Verdict
+from caravan.api.structured.compiler import Compiled, ConstraintCompiler, constraint, verdict
+from caravan.api.structured.tool_calls import BoundCalls
+from caravan.chat.tool_formats.tool_spec import ToolSpec
+from caravan.errors import InvalidRequestError
+from caravan.models import ModelRegistry
+from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_thread
 
 
@@ -159,7 +160,9 @@ class ChatService:
         """What calls may be, and what the request asks of an answer without any."""
         if tools is None:
             return None
-        return await self._constraints.compile_calls(tool_constraints.calls(tools, model, constraint(compiled)))
+        return await self._constraints.compile_calls(
+            tool_constraints.calls(tools, model, constraint(compiled))
+        )
 
 
 def _reading(model: LoadedModel, read: _Read, specs: Sequence[ToolSpec], *, is_bound: bool) -> Reading | None:

@@ -5,24 +5,25 @@ from functools import partial
 from typing import cast
 
 from caravan_schemas.completions import CompletionRequest, Prompt
-from caravan.errors import InvalidRequestError
-from caravan.models.loaded_model import LoadedModel
-from caravan.models import ModelRegistry
-from caravan.api.params import sampling_params
+
+from caravan.api.admission import check_room, turn
 from caravan.api.output.answer import Answer
 from caravan.api.output.chunks import Identity, TextShape
-from caravan.api.structured.compiler import ConstraintCompiler, constraint, verdict
+from caravan.api.output.echo import Echo, ReadPrompt, Scoring, check_scores, refuse_streamed_scores
 from caravan.api.output.generation import Generation, Guidance
-from caravan.api.prompt.infill import infilled, refuse_echo
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.output.obfuscation import wants_padding
 from caravan.api.output.pending import PendingAnswer
+from caravan.api.params import sampling_params
 from caravan.api.params.decoding_plan import Plan
-from caravan.api.prompt.truncation import PromptRules, refuse_suffix
-from caravan.api.prompt.tokenize import check_generates, checked_ids, tokenized
 from caravan.api.params.sampling_params import Decoding
-from caravan.api.output.echo import Echo, ReadPrompt, Scoring, check_scores, refuse_streamed_scores
-from caravan.api.admission import check_room, turn
+from caravan.api.prompt.infill import infilled, refuse_echo
+from caravan.api.prompt.tokenize import check_generates, checked_ids, tokenized
+from caravan.api.prompt.truncation import PromptRules, refuse_suffix
+from caravan.api.structured.compiler import ConstraintCompiler, constraint, verdict
+from caravan.errors import InvalidRequestError
+from caravan.models import ModelRegistry
+from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_thread
 
 DEFAULT_MAX_TOKENS = 16

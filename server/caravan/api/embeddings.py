@@ -6,19 +6,19 @@ import uuid
 
 import msgspec
 import numpy as np
+from caravan_schemas.embeddings import EmbeddingRequest
 from numpy.typing import NDArray
 
-from caravan_schemas.embeddings import EmbeddingRequest
+from caravan.api.admission import turn
+from caravan.api.completions import named
+from caravan.api.prompt import tokenize
+from caravan.api.prompt.truncation import PromptRules
 from caravan.auth import principal
-from caravan.observability import request_metrics
 from caravan.engine.embedding.values import EmbedRequest, ModelTraits, Pooling
 from caravan.errors import CaravanError, InvalidRequestError, UnsupportedParameterError
-from caravan.models.loaded_model import LoadedModel
 from caravan.models import ModelRegistry
-from caravan.api.prompt import tokenize
-from caravan.api.completions import named
-from caravan.api.prompt.truncation import PromptRules
-from caravan.api.admission import turn
+from caravan.models.loaded_model import LoadedModel
+from caravan.observability import request_metrics
 from caravan.runtime.threads import in_busy_thread, in_thread
 
 # Of all inputs together: they go to the engine in one message.

@@ -4,8 +4,9 @@ import os
 import time
 
 from caravan_schemas.ops import ModelStatus, ServerStatus
-from caravan.observability.metrics import resident_bytes
+
 from caravan.models import ModelOffer, ModelRegistry, may_use
+from caravan.observability.metrics import resident_bytes
 from caravan.version import version
 
 

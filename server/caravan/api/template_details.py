@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from caravan_schemas.models import TemplateDetails
+
 from caravan.models.loaded_model import LoadedModel
 
 

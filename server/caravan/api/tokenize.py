@@ -6,16 +6,23 @@ from array import array
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import TypeVar, TypeVarTuple
 
-from caravan_schemas.tokenize import (ApplyTemplateRequest, ApplyTemplateResponse, DetokenizeRequest, DetokenizeResponse, TokenizeRequest,)
-from caravan.observability import request_metrics
-from caravan.errors import InvalidRequestError
-from caravan.models.loaded_model import LoadedModel, TextVocab
-from caravan.models import ModelRegistry
-from caravan.api.prompt import tokenize
-from caravan.api.prompt.chat_prompt import rendered
-from caravan.api.output.token_lists import token_answer
+from caravan_schemas.tokenize import (
+    ApplyTemplateRequest,
+    ApplyTemplateResponse,
+    DetokenizeRequest,
+    DetokenizeResponse,
+    TokenizeRequest,
+)
+
 from caravan.api.admission import turn
 from caravan.api.output.encoding import to_json
+from caravan.api.output.token_lists import token_answer
+from caravan.api.prompt import tokenize
+from caravan.api.prompt.chat_prompt import rendered
+from caravan.errors import InvalidRequestError
+from caravan.models import ModelRegistry
+from caravan.models.loaded_model import LoadedModel, TextVocab
+from caravan.observability import request_metrics
 from caravan.runtime.sharing.fair_limiter import FairLimiter
 from caravan.runtime.threads import in_thread
 

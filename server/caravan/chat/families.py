@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from caravan.grammars.call_prefix import Beginning
+from caravan.chat.parsing.arguments import Schema
+from caravan.chat.parsing.events import StreamParser
 from caravan.chat.parsing.functionary_parser import FunctionaryParser
 from caravan.chat.parsing.harmony_parser import HarmonyParser
 from caravan.chat.parsing.headed_parser import HeadedParser
 from caravan.chat.parsing.muse_parser import MuseParser
-from caravan.chat.parsing.arguments import Schema
-from caravan.chat.parsing.events import StreamParser
 from caravan.chat.parsing.tag_parser import ReasoningMarkers, TagParser
 from caravan.chat.template_markers import FORMATS_BY_MARKS, HARMONY_REASONING, REASONING
 from caravan.chat.tool_formats import FORMATS, FUNCTIONARY, HARMONY, MUSE, PLAIN_JSON
 from caravan.chat.tool_formats.base import ToolFormat
 from caravan.chat.tool_formats.tool_spec import ToolSpec
+from caravan.grammars.call_prefix import Beginning
 
 # Where answers are messages with headers, instead of a thought and what follows it.
 _PARSERS: dict[str, type[HeadedParser]] = {

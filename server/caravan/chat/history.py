@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from caravan_schemas.messages import AssistantMessage, FunctionMessage, ToolMessage
 from caravan_schemas.tools import CustomToolCall
+
 from caravan.chat.past_arguments import past_arguments
 from caravan.chat.rendering.turns import Call, Turn
 from caravan.chat.tool_formats.tool_spec import INPUT

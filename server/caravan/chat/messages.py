@@ -2,8 +2,18 @@
 
 from collections.abc import Sequence
 
-from caravan_schemas.messages import (AssistantContent, AssistantMessage, Content, FunctionMessage, Message, RefusalPart, TextPart, ToolMessage,)
+from caravan_schemas.messages import (
+    AssistantContent,
+    AssistantMessage,
+    Content,
+    FunctionMessage,
+    Message,
+    RefusalPart,
+    TextPart,
+    ToolMessage,
+)
 from caravan_schemas.reasoning import ThinkingPart
+
 from caravan.chat.history import OpenCalls, open_calls
 from caravan.chat.rendering.turns import Turn
 from caravan.errors import InvalidRequestError

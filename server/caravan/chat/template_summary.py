@@ -4,7 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from caravan.chat.families import ModelFamily
-from caravan.chat.rendering.traits import (Beside, Calls, Detail, Instructions, Joining, Lone, NullContent, Traits,)
+from caravan.chat.rendering.traits import (
+    Beside,
+    Calls,
+    Detail,
+    Instructions,
+    Joining,
+    Lone,
+    NullContent,
+    Traits,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

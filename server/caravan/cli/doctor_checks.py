@@ -10,22 +10,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from caravan.web.startup_message import keys_told
 from caravan.chat.template_source import TemplateSyntaxError
 from caravan.chat.template_summary import TemplateSummary
 from caravan.cli.units import shown_bytes
-from caravan.engine.ipc.child_process import EngineStartError
-from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.config.engine_config import EngineConfig
-from caravan.sizing.sizes import Sizes, resources, sizes_of
+from caravan.config.settings import Settings
+from caravan.engine.ipc.async_engine import AsyncEngine
+from caravan.engine.ipc.child_process import EngineStartError
 from caravan.llama import library
 from caravan.llama.gguf_header import HeaderError
+from caravan.models import CatalogError, ModelOffer, offers
 from caravan.models.loaded_model import TextEngine
 from caravan.runtime.machine import memory_limit, usable_cores
-from caravan.web.uvicorn.tls import TlsError, server_context, time_faults
-from caravan.models import CatalogError, ModelOffer, offers
-from caravan.config.settings import Settings
+from caravan.sizing.sizes import Sizes, resources, sizes_of
 from caravan.web.startup_checks import StartError, check, check_responses, count_keys
+from caravan.web.startup_message import keys_told
+from caravan.web.uvicorn.tls import TlsError, server_context, time_faults
 
 # A processor's feature in /proc/cpuinfo, its name in llama.cpp's report, whether lacking it is a fault.
 _FEATURES = (("avx2", "AVX2", True), ("avx512f", "AVX512", False), ("amx_int8", "AMX_INT8", False))

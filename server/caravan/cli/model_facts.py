@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caravan.chat.template_summary import TemplateSummary
-from caravan.sizing.sizes import Sizes, resources, settle
-from caravan.llama.gguf_header import GgufHeader, HeaderError, read_header
-from caravan.models.local_store import quantization, stored_models
-from caravan.models.engine_config import engine_config, memory_budget
-from caravan.models.templates import tried
-from caravan.models.resident import RESIDENT_ID, model_path
 from caravan.config.settings import Settings
+from caravan.llama.gguf_header import GgufHeader, HeaderError, read_header
+from caravan.models.engine_config import engine_config, memory_budget
+from caravan.models.local_store import quantization, stored_models
+from caravan.models.resident import RESIDENT_ID, model_path
+from caravan.models.templates import tried
+from caravan.sizing.sizes import Sizes, resources, settle
 
 # llama.cpp's `llama_ftype`: how most of a file's weights are stored.
 _FILE_TYPES = {

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, NonNegati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from caravan.config.model_settings import ModelOptions, ModelSettings
-from caravan.models.local_store import default_data_dir
+from caravan.config.paths import default_data_dir
 
 # The help shows options under headings: each holds from the option named here to the next one named.
 SECTIONS = {

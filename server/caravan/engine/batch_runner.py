@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 
 from caravan.config.engine_config import EngineConfig
-from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.interfaces import DecodingContext
+from caravan.engine.kv.kv_cache import KVCache
+from caravan.engine.prefill_budget import StepClock
 from caravan.engine.scheduler import Scheduler, Work
 from caravan.engine.sequence import Sequence
-from caravan.engine.prefill_budget import StepClock
 from caravan.llama.batch import Batch
 from caravan.llama.context import DecodeStatus
 from caravan.llama.weights_watch import LookAtWeights, Weights

@@ -9,25 +9,26 @@ from functools import partial
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.batch_runner import Decoder
+from caravan.engine.constraints.mask_prefetcher import Foresight
+from caravan.engine.constraints.token_mask import ConstraintError, TokenMask
 from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.values import EmbedRequest
-from caravan.engine.constraints.mask_prefetcher import Foresight
-from caravan.engine.sequence_factory import Intake, Masks
-from caravan.engine.kv.kv_cache import KVCache
-from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput, reason_for
-from caravan.engine.params import GenerationRequest
-from caravan.engine.interfaces import DecodingContext, TokenTable
+from caravan.engine.interfaces import DecodingContext
 from caravan.engine.ipc.heartbeat import Heart
-from caravan.engine.refusal import refusal
+from caravan.engine.kv.kv_cache import KVCache
+from caravan.engine.output.score_slices import slices
+from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput, reason_for
 from caravan.engine.parallel_sampling import RowPool, plain_rows
+from caravan.engine.params import GenerationRequest
+from caravan.engine.prefill_budget import StepClock
+from caravan.engine.refusal import refusal
 from caravan.engine.sampling.candidates import Floats
 from caravan.engine.sampling.sampler import TokenSpace
 from caravan.engine.scheduler import Scheduler, Work
-from caravan.engine.output.score_slices import slices
 from caravan.engine.sequence import Sequence
-from caravan.engine.prefill_budget import StepClock
-from caravan.engine.constraints.token_mask import ConstraintError, TokenMask
+from caravan.engine.sequence_factory import Intake, Masks
 from caravan.engine.totals import Totals
+from caravan.grammars.token_table import TokenTable
 from caravan.llama.weights_watch import LookAtWeights, WeightsChangedError, always_sound
 
 log = logging.getLogger(__name__)

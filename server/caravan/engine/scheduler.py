@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_tree import common_prefix
-from caravan.engine.running_shares import RunningShares
 from caravan.engine.output.score_slices import has_many_untold
-from caravan.engine.sequence import Sequence, SequenceStatus
 from caravan.engine.prefill_budget import StepClock
+from caravan.engine.running_shares import RunningShares
+from caravan.engine.sequence import Sequence, SequenceStatus
 from caravan.engine.tiles import TILE, chunk_size
 from caravan.engine.waiting_queue import WaitingList
 from caravan.runtime.sharing.fair_order import FairOrder

@@ -3,12 +3,12 @@
 import time
 from enum import Enum
 
+from caravan.engine.kv.cache_scope import Salt
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.pending_logprobs import HeldLogprobs
+from caravan.engine.output.prompt_logprobs import PromptScores
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
-from caravan.engine.output.prompt_logprobs import PromptScores
-from caravan.engine.kv.cache_scope import Salt
 from caravan.engine.sampling.sampler import Sampler
 
 # Its place among those that wait, lower first: priority negated, place in the fair order, number of arrival.

@@ -5,14 +5,14 @@ from functools import partial
 
 import numpy as np
 
-from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.constraints.guide import Guide
-from caravan.engine.params import GenerationRequest, Reasoning
-from caravan.engine.interfaces import TokenTable
+from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, TokenMask
+from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.prompt_logprobs import PromptScores, ScoreBook
+from caravan.engine.params import GenerationRequest, Reasoning
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from caravan.engine.sequence import Sequence
-from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, TokenMask
+from caravan.grammars.token_table import TokenTable
 from caravan.runtime.sharing.fair_thread import FairThread
 
 _NONE = np.empty(0, np.int32)

@@ -13,15 +13,15 @@ import msgspec
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from caravan.grammars.call_prefix import Beginning
-from caravan.grammars.json_escape.nodes import UnescapableError
-from caravan.grammars.json_escape.rewriting import escaped_lark
+from caravan.grammars.complexity import MAX_BREADTH, breadth
+from caravan.grammars.constraint import Constraint
+from caravan.grammars.exact_json.free_names import has_free_names
+from caravan.grammars.exact_json.writing import RoundedError, expression
 from caravan.grammars.gbnf.lark import Translation
 from caravan.grammars.gbnf.syntax import GbnfError
 from caravan.grammars.gbnf.tokens import TokenNames
-from caravan.grammars.complexity import MAX_BREADTH, breadth
-from caravan.engine.params import Constraint
-from caravan.grammars.exact_json.free_names import has_free_names
-from caravan.grammars.exact_json.writing import RoundedError, expression
+from caravan.grammars.json_escape.nodes import UnescapableError
+from caravan.grammars.json_escape.rewriting import escaped_lark
 from caravan.runtime.deep_stack import DeepStack
 
 # Fuel is what bounds time: reading a grammar takes at most some tenths of a second, a step's mask some

@@ -6,7 +6,7 @@ import numpy as np
 from llguidance import LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
 
-from caravan.engine.interfaces import TokenTable
+from caravan.grammars.token_table import TokenTable
 
 # After the model's tokens come as many that stand for one byte each, so that text can be told to a matcher
 # whatever tokens it came in. No mask has bits for them.

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from caravan.llama.batch import Batch
 from caravan.llama.context import ContextError
-from caravan.sizing.memory_estimate import MAX_EXACT_PAIRS
 from caravan.llama.model import Model
 
 
@@ -21,7 +20,14 @@ class EmbeddingContext:
     """
 
     def __init__(
-        self, model: Model, *, num_cells: int, batch_size: int, max_sequences: int, num_threads: int
+        self,
+        model: Model,
+        *,
+        num_cells: int,
+        batch_size: int,
+        max_sequences: int,
+        num_threads: int,
+        exact_attention: bool,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = num_cells
@@ -36,7 +42,7 @@ class EmbeddingContext:
         params.swa_full = False
         # Flash attention on a CPU adds up in float16: a vector then depends on its neighbours, by up to
         # 1e-3. Without it, attention takes memory by the pair.
-        if num_cells * batch_size <= MAX_EXACT_PAIRS and not llama_cpp.llama_supports_gpu_offload():
+        if exact_attention and not llama_cpp.llama_supports_gpu_offload():
             params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._pointer = llama_cpp.llama_init_from_model(model.pointer, params)
         if not self._pointer:

@@ -1,10 +1,10 @@
 """The models this server has: found among its settings and files, loaded, shared, and unloaded."""
 
 from caravan.models.discovery import CatalogError, offers, registry_of
-from caravan.models.slot import Status
 from caravan.models.eviction import NoRoomError
 from caravan.models.lease import Lease
 from caravan.models.registry import ModelRegistry, may_use
+from caravan.models.slot import Status
 from caravan.models.spec import ModelOffer
 from caravan.models.victims import Limits
 

@@ -6,24 +6,24 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from caravan.models import resident
 from caravan.chat.tool_formats import FORMATS
-from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.config.engine_config import EngineConfig
+from caravan.config.model_settings import ModelSettings
+from caravan.config.settings import Settings
+from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.llama.gguf_header import GgufHeader, HeaderError, model_stem, read_header
 from caravan.llama.model_file import stamp
-from caravan.models.loaded_model import TextEngine
-from caravan.models.model_path import ModelPathError, find_model
-from caravan.config.model_settings import ModelSettings
-from caravan.models.local_store import first_parts
+from caravan.models import resident
 from caravan.models.engine_config import context_size_of, engine_config, gpu_budget, memory_budget, need_of
+from caravan.models.loaded_model import TextEngine
+from caravan.models.loader import open_texts
+from caravan.models.local_store import first_parts
+from caravan.models.model_path import ModelPathError, find_model
+from caravan.models.public_prefixes import PublicPrefixError, read_texts
 from caravan.models.registry import ModelRegistry
 from caravan.models.spec import ContextLength, ModelOffer
-from caravan.models.loader import open_texts
-from caravan.models.public_prefixes import PublicPrefixError, read_texts
-from caravan.models.victims import Limits
 from caravan.models.templates import tried
-from caravan.config.settings import Settings
+from caravan.models.victims import Limits
 
 log = logging.getLogger(__name__)
 

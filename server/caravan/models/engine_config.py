@@ -4,13 +4,13 @@ import os
 from pathlib import Path
 
 from caravan.config.engine_config import EngineConfig
-from caravan.sizing.sizes import Need, Resources, settle, sizes_of
-from caravan.llama.devices import Gpu, gpus
-from caravan.llama.gguf_header import GgufHeader, HeaderError
-from caravan.sizing.gpu_placement import MARGIN
-from caravan.runtime.machine import ROOT, memory_limit, usable_cores
 from caravan.config.model_settings import ModelOptions
 from caravan.config.settings import Settings
+from caravan.llama.devices import Gpu, gpus
+from caravan.llama.gguf_header import GgufHeader, HeaderError
+from caravan.runtime.machine import ROOT, memory_limit, usable_cores
+from caravan.sizing.gpu_placement import MARGIN
+from caravan.sizing.sizes import Need, Resources, settle, sizes_of
 
 # The rest is for the server itself, the system and its file cache. GPUs have nothing else to do.
 _SHARE_OF_MEMORY = 0.8

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from caravan.sizing.sizes import Need
 from caravan.models.victims import Limits, Occupant, victims
+from caravan.sizing.sizes import Need
 
 Clock = Callable[[], float]
 

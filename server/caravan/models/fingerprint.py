@@ -4,10 +4,10 @@ import hashlib
 import json
 from pathlib import Path
 
+from caravan.config.model_settings import ModelSettings
 from caravan.llama import library
 from caravan.llama.gguf_header import part_paths
 from caravan.llama.model_file import add_file
-from caravan.config.model_settings import ModelSettings
 from caravan.version import version
 
 # What a model is called, when it is loaded, how long requests wait and where idle sequences are kept: none of

@@ -12,9 +12,9 @@ from caravan.chat.template_summary import TemplateSummary, summary
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
-from caravan.sizing.sizes import Need
 from caravan.llama.model_file import FileChange
 from caravan.runtime.sharing.fair_limiter import FairLimiter
+from caravan.sizing.sizes import Need
 
 # Requests of one model that are read at the same time.
 _MAX_THREADS = 8

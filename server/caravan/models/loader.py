@@ -7,13 +7,13 @@ import logging
 from pathlib import Path
 
 from caravan.chat.template_summary import TemplateSummary
+from caravan.config.model_settings import ModelSettings
 from caravan.llama.gguf_header import read_header
 from caravan.llama.model import Model
-from caravan.models.loaded_model import LoadedModel, TextEngine
-from caravan.config.model_settings import ModelSettings
 from caravan.models.fingerprint import fingerprint
-from caravan.models.spec import ModelOffer
+from caravan.models.loaded_model import LoadedModel, TextEngine
 from caravan.models.public_prefixes import prefix_ids
+from caravan.models.spec import ModelOffer
 from caravan.models.templates import open_templates, sources_of
 from caravan.runtime.threads import in_thread, to_the_end
 

@@ -4,7 +4,6 @@ A model of a hub is kept as `<data_dir>/models/<org>/<repo>/<file>.gguf`. It is 
 quantization being the end of the file's name, such as `Q4_K_M`; `org/repo` alone where it has only one file.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,12 +20,6 @@ class StoredModel:
 
     name: str
     path: Path
-
-
-def default_data_dir() -> Path:
-    """The user's place for data, as the XDG base directory specification has it."""
-    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(home) / "caravan"
 
 
 def model_folder(data_dir: Path, org: str, repo: str) -> Path:

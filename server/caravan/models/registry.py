@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 
 from caravan.auth import principal
 from caravan.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
-from caravan.models.loaded_model import LoadedModel
-from caravan.models.slot import Entry, Status
 from caravan.models.eviction import STAY_SECONDS, Clock, Evictions, Users, check_together
 from caravan.models.lease import Lease
-from caravan.models.spec import ModelOffer
+from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import load
+from caravan.models.slot import Entry, Status
+from caravan.models.spec import ModelOffer
 from caravan.models.victims import Limits, Occupant
 from caravan.runtime.threads import in_thread, to_the_end
 

@@ -7,12 +7,12 @@ import itertools
 import math
 import time
 
-from caravan.sizing.sizes import Need
 from caravan.errors import CaravanError, ModelUnavailableError
-from caravan.models.loaded_model import LoadedModel
 from caravan.models.eviction import Users
 from caravan.models.lease import Lease
+from caravan.models.loaded_model import LoadedModel
 from caravan.models.spec import ModelOffer
+from caravan.sizing.sizes import Need
 
 _FIRST_BACKOFF = 2.0
 _LONGEST_BACKOFF = 120.0

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from caravan.chat.template_summary import TemplateSummary
-from caravan.sizing.sizes import Need
 from caravan.models.loaded_model import LoadedModel, TextEngine
+from caravan.sizing.sizes import Need
 
 
 @dataclass(frozen=True)

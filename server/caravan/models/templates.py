@@ -7,14 +7,14 @@ from pathlib import Path
 from caravan.chat.families import ModelFamily, recognise
 from caravan.chat.rendering.client import TemplateProcess
 from caravan.chat.rendering.prompt_template import PromptTemplate
-from caravan.chat.tool_formats.detection import with_shown_calls
 from caravan.chat.template_source import CHATML
 from caravan.chat.template_summary import TemplateSummary, summary
 from caravan.chat.tool_formats.call_style import call_text_of, with_calls
+from caravan.chat.tool_formats.detection import with_shown_calls
+from caravan.config.model_settings import ModelSettings
 from caravan.llama.gguf_header import read_header
 from caravan.llama.model import Model
 from caravan.llama.vocab import Vocab
-from caravan.config.model_settings import ModelSettings
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from itertools import accumulate
 
 import msgspec
 
-from caravan.sizing.kv_bytes import cell_bytes_of_layers, is_causal, state_bytes_of_layers
 from caravan.llama.gguf_header import GgufHeader
+from caravan.sizing.kv_bytes import cell_bytes_of_layers, is_causal, state_bytes_of_layers
 
 # What is left free on each GPU, as llama.cpp's own tools leave it (`--fit-target`): for the driver, kernels'
 # scratch memory and what an estimate misses.

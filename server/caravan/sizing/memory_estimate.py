@@ -5,8 +5,16 @@ The buffers of a step were read off llama.cpp's own report of them, on models fr
 
 from dataclasses import dataclass
 
-from caravan.sizing.kv_bytes import (book_bytes_per_cell, bytes_per_cell, bytes_per_sequence, bytes_per_state, can_park, has_windows, is_causal,)
 from caravan.llama.gguf_header import GgufHeader
+from caravan.sizing.kv_bytes import (
+    book_bytes_per_cell,
+    bytes_per_cell,
+    bytes_per_sequence,
+    bytes_per_state,
+    can_park,
+    has_windows,
+    is_causal,
+)
 
 _FLOAT = 4
 _HALF = 2

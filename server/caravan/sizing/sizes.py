@@ -19,12 +19,12 @@ from pathlib import Path
 import msgspec
 
 from caravan.config.engine_config import MAX_SEQUENCES, EngineConfig, settled_lengths
-from caravan.sizing.kv_bytes import bytes_per_cell, can_park, is_causal
 from caravan.llama.devices import Gpu, gpus
-from caravan.sizing.memory_estimate import MemoryEstimate, bytes_of_sequences, estimate
 from caravan.llama.gguf_header import GgufHeader, read_header
-from caravan.sizing.gpu_placement import MARGIN, Placement, layer_bytes, most_layers, place
 from caravan.runtime.machine import ROOT, available_memory, usable_cores
+from caravan.sizing.gpu_placement import MARGIN, Placement, layer_bytes, most_layers, place
+from caravan.sizing.kv_bytes import bytes_per_cell, can_park, is_causal
+from caravan.sizing.memory_estimate import MemoryEstimate, bytes_of_sequences, estimate
 
 _RUNNING_PER_CORE = 16
 _LEAST_RUNNING = 16

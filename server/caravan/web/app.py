@@ -4,10 +4,6 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, get_args
 
-from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
-from pydantic.json_schema import models_json_schema
-
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
@@ -16,37 +12,51 @@ from caravan_schemas.errors import ErrorResponse
 from caravan_schemas.responses import ResponseRequest
 from caravan_schemas.responses_events import Event
 from caravan_schemas.tokenize import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
-from caravan.auth.key_store import open_ring
-from caravan.auth.rate_limit import Quotas
-from caravan.observability.metrics import EngineReading, Metrics
-from caravan.models import ModelRegistry, may_use
-from caravan.web.routes import (admin, chat, completions, docs, embeddings, models, ops, responses, tokenize,)
-from caravan.web import error_response
-from caravan.web.body_budget import BodyBudget, BodyMeter
-from caravan.web.body_threads import BodyLanes
-from caravan.web.middleware.cross_site import CrossSite
-from caravan.web.dependencies import Bodies, Services
-from caravan.web.middleware.auth import OPEN_PATHS, Guard
-from caravan.web.middleware.head_requests import HeadRequests
-from caravan.web.middleware.allowed_hosts import KnownHosts
-from caravan.web.middleware.access_log import Journal
-from caravan.web.last_answers import LastAnswers
-from caravan.web.not_found_hints import all_routes
-from caravan.api.params import presets
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from pydantic.json_schema import models_json_schema
+
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
-from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.embeddings import EmbeddingService
+from caravan.api.params import presets
+from caravan.api.params.sampling_params import Decoding, RequestLimits
 from caravan.api.responses import place
 from caravan.api.responses.async_store import Archive
 from caravan.api.responses.service import ResponseService
 from caravan.api.responses.store import Limits
-from caravan.api.params.sampling_params import Decoding, RequestLimits
 from caravan.api.status import StatusService
+from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
+from caravan.auth.key_store import open_ring
+from caravan.auth.rate_limit import Quotas
 from caravan.config.settings import Settings
+from caravan.models import ModelRegistry, may_use
+from caravan.observability.metrics import EngineReading, Metrics
 from caravan.observability.tracing import Tracing
 from caravan.version import version
+from caravan.web import error_response
+from caravan.web.body_budget import BodyBudget, BodyMeter
+from caravan.web.body_threads import BodyLanes
+from caravan.web.dependencies import Bodies, Services
+from caravan.web.last_answers import LastAnswers
+from caravan.web.middleware.access_log import Journal
+from caravan.web.middleware.allowed_hosts import KnownHosts
+from caravan.web.middleware.auth import OPEN_PATHS, Guard
+from caravan.web.middleware.cross_site import CrossSite
+from caravan.web.middleware.head_requests import HeadRequests
+from caravan.web.not_found_hints import all_routes
+from caravan.web.routes import (
+    admin,
+    chat,
+    completions,
+    docs,
+    embeddings,
+    models,
+    ops,
+    responses,
+    tokenize,
+)
 
 # As content, since FastAPI would give a "model" the media type of the route's answer: text for `/metrics`.
 _FAILURE = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorResponse.__name__}"}}}

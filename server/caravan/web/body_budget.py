@@ -6,8 +6,8 @@ from collections import Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from caravan.auth import principal
-from caravan.observability import request_metrics
 from caravan.errors import OverloadedError
+from caravan.observability import request_metrics
 
 # Who has not sent a whole body in this time makes room for others that send theirs.
 _GRACE_SECONDS = 1.0

@@ -5,20 +5,20 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from caravan.auth import principal
-from caravan.errors import PermissionDeniedError
-from caravan.observability.metrics import Metrics
-from caravan.models import ModelRegistry
-from caravan.web.body_budget import BodyBudget
-from caravan.web.body_threads import BodyLanes
-from caravan.web.local_callers import is_local
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.embeddings import EmbeddingService
-from caravan.api.responses.service import ResponseService
 from caravan.api.params.sampling_params import Decoding
+from caravan.api.responses.service import ResponseService
 from caravan.api.status import StatusService
 from caravan.api.tokenize import TokenService
+from caravan.auth import principal
+from caravan.errors import PermissionDeniedError
+from caravan.models import ModelRegistry
+from caravan.observability.metrics import Metrics
+from caravan.web.body_budget import BodyBudget
+from caravan.web.body_threads import BodyLanes
+from caravan.web.local_callers import is_local
 
 
 @dataclass(frozen=True, kw_only=True)

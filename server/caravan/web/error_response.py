@@ -5,14 +5,14 @@ import logging
 from collections.abc import Sequence
 from http import HTTPStatus
 
+from caravan_schemas.errors import ErrorDetail, ErrorResponse
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 
-from caravan_schemas.errors import ErrorDetail, ErrorResponse
-from caravan.observability import request_metrics
 from caravan.errors import CaravanError, InvalidRequestError, MemoryShortError, ServerError
+from caravan.observability import request_metrics
 from caravan.web import not_found_hints
 from caravan.web.content_encoding import ACCEPTED
 from caravan.web.middleware.security_headers import with_security

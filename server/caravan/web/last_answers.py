@@ -5,11 +5,11 @@ from typing import cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from caravan.observability import request_metrics
+from caravan.api.output.encoding import to_json
 from caravan.errors import EngineUnavailableError
+from caravan.observability import request_metrics
 from caravan.web.error_response import envelope, error_response
 from caravan.web.sse import data_alone
-from caravan.api.output.encoding import to_json
 
 _RETRY_SECONDS = 5
 # For a client that does not read; the server has waited long enough for it.

@@ -9,19 +9,19 @@ import time
 from collections.abc import Generator
 from types import FrameType
 
-from caravan.runtime import signals
-from caravan.web.app import create_app
-from caravan.auth.keys_file import KeyFileError
-from caravan.runtime.machine import allow_files
-from caravan.web.uvicorn.tls import TlsError, server_context, time_faults
-from caravan.web.uvicorn.config import WebConfig, web_config
-from caravan.web.uvicorn.server import WebServer
-from caravan.models import ModelRegistry
-from caravan.web.dependencies import Services
 from caravan.api.params.presets import PresetError
 from caravan.api.responses.place import PlaceError
+from caravan.auth.keys_file import KeyFileError
 from caravan.config.settings import Settings
+from caravan.models import ModelRegistry
 from caravan.observability.tracing import Tracing, TracingError, open_tracing
+from caravan.runtime import signals
+from caravan.runtime.machine import allow_files
+from caravan.web.app import create_app
+from caravan.web.dependencies import Services
+from caravan.web.uvicorn.config import WebConfig, web_config
+from caravan.web.uvicorn.server import WebServer
+from caravan.web.uvicorn.tls import TlsError, server_context, time_faults
 
 log = logging.getLogger(__name__)
 

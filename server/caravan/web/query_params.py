@@ -5,12 +5,12 @@ from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
+from caravan_schemas.base import Schema
 from fastapi import Request
 from pydantic.fields import FieldInfo
 
-from caravan_schemas.base import Schema
-from caravan.web.request_body import parsed
 from caravan.web.dependencies import Services
+from caravan.web.request_body import parsed
 
 Q = TypeVar("Q", bound=Schema)
 

@@ -3,19 +3,19 @@
 import asyncio
 from typing import Any, TypeVar
 
-from fastapi import Request
-
 from caravan_schemas.base import Schema
 from caravan_schemas.model_name import ModelFields
-from caravan.observability import request_metrics
+from fastapi import Request
+
+from caravan.api.default_model import chosen
+from caravan.api.validation.parse import Parsed, parse
 from caravan.errors import RequestTimeoutError, RequestTooLargeError
+from caravan.observability import request_metrics
 from caravan.runtime.json_size import JsonSize, checked_size
 from caravan.runtime.memory import require
 from caravan.web.body_budget import held_body
-from caravan.web.dependencies import Services
 from caravan.web.content_encoding import unwrapped
-from caravan.api.default_model import chosen
-from caravan.api.validation.parse import Parsed, parse
+from caravan.web.dependencies import Services
 
 S = TypeVar("S", bound=Schema)
 

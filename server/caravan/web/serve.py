@@ -13,14 +13,22 @@ from collections.abc import Callable, Generator
 from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple
 
-from caravan.runtime import gc_tuning, signals
-from caravan.web.startup_message import banner, base_url
-from caravan.models.loaded_model import LoadedModel
-from caravan.models import ModelRegistry, registry_of
-from caravan.web.running import written_down
 from caravan.config.settings import Settings
-from caravan.web.startup_checks import (MakeRegistry, StartError, count_keys, listening, open_store, registry_for, web_for,)
+from caravan.models import ModelRegistry, registry_of
+from caravan.models.loaded_model import LoadedModel
+from caravan.runtime import gc_tuning, signals
 from caravan.runtime.threads import in_thread
+from caravan.web.running import written_down
+from caravan.web.startup_checks import (
+    MakeRegistry,
+    StartError,
+    count_keys,
+    listening,
+    open_store,
+    registry_for,
+    web_for,
+)
+from caravan.web.startup_message import banner, base_url
 
 if TYPE_CHECKING:
     from caravan.web.lifecycle import AppServer

@@ -11,12 +11,12 @@ from fastapi import Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Receive, Scope, Send
 
-from caravan.observability import request_metrics
+from caravan.api.output.encoding import Document, to_json
 from caravan.errors import CaravanError, failed_writing
+from caravan.observability import request_metrics
 from caravan.web.dependencies import Services
 from caravan.web.error_response import envelope
 from caravan.web.json_pieces import JsonResponse
-from caravan.api.output.encoding import Document, to_json
 
 T = TypeVar("T")
 

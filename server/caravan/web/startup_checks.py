@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from caravan.auth import keys_file
 from caravan.auth.key_store import open_ring
 from caravan.auth.keys_file import KeyFileError
+from caravan.config.settings import Settings
 from caravan.llama.gguf_header import HeaderError
 from caravan.models import CatalogError, ModelRegistry, NoRoomError, registry_of
-from caravan.config.settings import Settings
 
 if TYPE_CHECKING:
     from caravan.web.lifecycle import AppServer

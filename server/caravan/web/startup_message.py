@@ -5,8 +5,8 @@ import shlex
 from collections.abc import Iterator
 
 from caravan.engine.ipc.async_engine import AsyncEngine
-from caravan.sizing.sizes import Sizes
 from caravan.models import ModelRegistry
+from caravan.sizing.sizes import Sizes
 
 # Models that the banner names; a folder may have many.
 _NUM_LISTED = 8

@@ -3,11 +3,11 @@
 import asyncio
 import threading
 
-from caravan_schemas.debug import DecodingStage
-from caravan.engine.outputs import TokenLogprob, packed_top
-from caravan.engine.params import SamplingParams
 from caravan.api.output.aside import aside, num_numbers
 from caravan.api.params.decoding_plan import Plan
+from caravan.engine.outputs import TokenLogprob, packed_top
+from caravan.engine.params import SamplingParams
+from caravan_schemas.debug import DecodingStage
 
 
 def test_what_is_much_is_done_on_a_thread() -> None:

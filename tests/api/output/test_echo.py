@@ -3,9 +3,9 @@
 import math
 
 import pytest
-
-from caravan.engine.outputs import TokenLogprob, TokenOutput, packed_top
 from caravan.api.output.echo import Echo, ReadPrompt
+from caravan.engine.outputs import TokenLogprob, TokenOutput, packed_top
+
 from tests.fakes_web import BOS_ID, SPECIALS, FakeVocab
 
 VOCAB = FakeVocab(with_bos=True)

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Coroutine
 
 import pytest
-
+from caravan.api.output.generation import Generation
 from caravan.engine.outputs import TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.errors import EngineFailedError
-from caravan.api.output.generation import Generation
+
 from tests.fakes_web import ScriptedEngine, loaded_model
 
 PROMPTS = [(1, 2), (3,), (4, 5, 6)]

@@ -1,13 +1,13 @@
 """How tokens are written beside their log probabilities."""
 
 import pytest
-
-from caravan_schemas.chat import ChatCompletionRequest
-from caravan_schemas.completions import CompletionRequest
-from caravan.engine.outputs import TokenLogprob, packed_top
-from caravan.errors import InvalidRequestError
 from caravan.api.output.logprobs import LogprobWriter, token_label
 from caravan.api.validation.parse import parse
+from caravan.engine.outputs import TokenLogprob, packed_top
+from caravan.errors import InvalidRequestError
+from caravan_schemas.chat import ChatCompletionRequest
+from caravan_schemas.completions import CompletionRequest
+
 from tests.fakes_web import BOS_ID, FakeVocab
 
 EURO = "€".encode()

@@ -7,19 +7,19 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-
-from caravan_schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
-from caravan_schemas.tokenize import TokenizeRequest
-from caravan.engine.outputs import TokenLogprob, packed_top
-from caravan.errors import InvalidRequestError
 from caravan.api.output import token_lists as token_answer_module
 from caravan.api.output.chunks import ChatShape, FinishedChoice, Identity, Shape, TextShape
+from caravan.api.output.echo import check_scores
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.output.parsed_choice import Reply
-from caravan.api.output.echo import check_scores
-from caravan.api.output.token_lists import token_answer
 from caravan.api.output.token_details import Told
+from caravan.api.output.token_lists import token_answer
 from caravan.api.output.whole_answer import whole_answer
+from caravan.engine.outputs import TokenLogprob, packed_top
+from caravan.errors import InvalidRequestError
+from caravan_schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
+from caravan_schemas.tokenize import TokenizeRequest
+
 from tests.fakes_web import FakeVocab
 
 IDENTITY = Identity(id="it", created=1, model="fake", fingerprint="f")

@@ -1,13 +1,13 @@
 """Combinations of parameters: what means nothing is refused with both names, and nothing else is."""
 
 import pytest
+from caravan.api.params.conflicts import CLASHES, NEEDS
+from caravan.api.params.decoding_plan import Plan
+from caravan.api.params.sampling_params import Decoding
+from caravan.errors import InvalidRequestError
+from caravan_schemas.sampling import SamplingFields
 from pydantic import ValidationError
 
-from caravan_schemas.sampling import SamplingFields
-from caravan.errors import InvalidRequestError
-from caravan.api.params.decoding_plan import Plan
-from caravan.api.params.conflicts import CLASHES, NEEDS
-from caravan.api.params.sampling_params import Decoding
 from tests.fakes_web import loaded_model
 
 Fields = dict[str, object]

@@ -3,12 +3,12 @@
 import random
 
 import pytest
-
-from caravan_schemas.parameters import TRUNCATING
-from caravan_schemas.sampling import SamplingFields
-from caravan.engine.sampling.pipeline import ordered_stages
 from caravan.api.params.debug_chain import chain
 from caravan.api.params.sampling_params import Decoding
+from caravan.engine.sampling.pipeline import ordered_stages
+from caravan_schemas.parameters import TRUNCATING
+from caravan_schemas.sampling import SamplingFields
+
 from tests.fakes_web import loaded_model
 
 

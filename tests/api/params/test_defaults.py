@@ -5,15 +5,15 @@ import logging
 from pathlib import Path
 
 import pytest
-
-from caravan_schemas.parameters import parameters
-from caravan_schemas.sampling import DecodingFields, SamplingFields
-from caravan.engine.params import SamplingParams
 from caravan.api.params import presets
 from caravan.api.params.defaults import effective
 from caravan.api.params.presets import BUILT_IN, PresetError
-from caravan.api.params.sampling_params import Decoding
 from caravan.api.params.resolved import Source
+from caravan.api.params.sampling_params import Decoding
+from caravan.engine.params import SamplingParams
+from caravan_schemas.parameters import parameters
+from caravan_schemas.sampling import DecodingFields, SamplingFields
+
 from tests.fakes_web import loaded_model
 
 GGUF = "general.sampling."

@@ -6,10 +6,10 @@ import random
 import llama_cpp
 import numpy as np
 import pytest
-
+from caravan.api.params.dry_breakers import DryBreakers, LongBreakerError
 from caravan.engine.sampling.dry import Dry
 from caravan.llama.model import Model
-from caravan.api.params.dry_breakers import DryBreakers, LongBreakerError
+
 from tests.conftest import TinyModels
 from tests.engine.sampling.oracle import Native, row
 from tests.fakes_web import FakeVocab

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-
-from caravan_schemas.completions import CompletionRequest
-from caravan.errors import ContextLengthError, InvalidRequestError, UnsupportedParameterError
 from caravan.api.prompt.infill import infilled, refuse_echo
+from caravan.errors import ContextLengthError, InvalidRequestError, UnsupportedParameterError
+from caravan_schemas.completions import CompletionRequest
+
 from tests.fakes_web import BOS_ID, FakeVocab, loaded_model
 
 FILL = (301, 302, 303)

@@ -1,10 +1,10 @@
 """Prompts: beginning-of-text rules, special tokens, and the context's edge."""
 
 import pytest
-
+from caravan.api.prompt.tokenize import checked_ids, tokenized
 from caravan.errors import ContextLengthError, InvalidRequestError
 from caravan.models.loaded_model import LoadedModel
-from caravan.api.prompt.tokenize import checked_ids, tokenized
+
 from tests.fakes_web import BOS_ID, SPECIALS, FakeVocab, ScriptedEngine, loaded_model
 
 

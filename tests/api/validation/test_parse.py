@@ -4,16 +4,15 @@ import json
 import re
 
 import pytest
-
+from caravan.api.validation.parse import parse
+from caravan.api.validation.unsupported import NEUTRAL_VALUES
+from caravan.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.responses import ResponseRequest
 from caravan_schemas.tokenize import TokenizeRequest
-from caravan.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
-from caravan.api.validation.unsupported import NEUTRAL_VALUES
-from caravan.api.validation.parse import parse
 
 USER = {"role": "user", "content": "Hi"}
 

@@ -4,15 +4,14 @@ import inspect
 from collections.abc import Callable
 
 import pytest
-from openai.resources.chat.completions import Completions as ChatCompletions
-from openai.resources.completions import Completions
-from openai.resources.responses import Responses
-
+from caravan.api.validation.unsupported import NEUTRAL_VALUES
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.responses import ResponseRequest
-from caravan.api.validation.unsupported import NEUTRAL_VALUES
+from openai.resources.chat.completions import Completions as ChatCompletions
+from openai.resources.completions import Completions
+from openai.resources.responses import Responses
 
 # Arguments of the client's methods that are about the call, not in its body.
 CALL = {"self", "extra_headers", "extra_query", "extra_body", "timeout"}

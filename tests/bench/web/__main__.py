@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from caravan.models.resident import RESIDENT_ID
+
 from tests.bench.client import run
 from tests.bench.plan import Plan, Script
 from tests.bench.servers import free_port, started

@@ -7,9 +7,8 @@ import threading
 import time
 
 import msgspec
-
-from caravan.engine.ipc import messages
 from caravan.engine.embedding.values import ModelTraits
+from caravan.engine.ipc import messages
 from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput
 from caravan.engine.params import GenerationRequest
 from caravan.sizing.sizes import resources, sizes_of

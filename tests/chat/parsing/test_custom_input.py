@@ -3,10 +3,9 @@
 import json
 
 import pytest
+from caravan.chat.parsing.custom_input import CustomInput
 from hypothesis import given
 from hypothesis import strategies as st
-
-from caravan.chat.parsing.custom_input import CustomInput
 
 
 @given(st.text(), st.booleans(), st.data())

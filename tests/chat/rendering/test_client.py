@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
 from caravan.chat.rendering.client import TemplateProcess
 from caravan.chat.rendering.local import LocalTemplate
 from caravan.chat.rendering.turns import Call, Conversation, Turn
 from caravan.chat.template_source import CHATML, TemplateSyntaxError
 from caravan.errors import InvalidRequestError
 from caravan.runtime.machine import process_sample
+
 from tests.chat.rendering.sources import WHOLE
 
 SHOWN = "{% for m in messages %}{{ m.content }}{% endfor %}"

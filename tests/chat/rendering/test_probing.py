@@ -3,12 +3,21 @@
 import dataclasses
 
 import pytest
-
 from caravan.chat.rendering.local import LocalTemplate
-from caravan.chat.rendering.traits import (Beside, Calls, Detail, Instructions, Joining, NoTools, NullContent, Traits,)
+from caravan.chat.rendering.traits import (
+    Beside,
+    Calls,
+    Detail,
+    Instructions,
+    Joining,
+    NoTools,
+    NullContent,
+    Traits,
+)
 from caravan.chat.rendering.turns import Call, Conversation, Turn
 from caravan.chat.template_source import CHATML
 from caravan.errors import InvalidRequestError
+
 from tests.chat.rendering.sources import FIRST_SYSTEM, PEDANT, STRICT, WHOLE
 
 TOOL = {

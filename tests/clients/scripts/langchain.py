@@ -5,7 +5,17 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel, Field
 
-from tests.clients.conversation import (ANSWER, BASE_URL, MODEL, PERSON, QUESTION, REPORT, WEATHER, needs, run,)
+from tests.clients.conversation import (
+    ANSWER,
+    BASE_URL,
+    MODEL,
+    PERSON,
+    QUESTION,
+    REPORT,
+    WEATHER,
+    needs,
+    run,
+)
 
 model = ChatOpenAI(model=MODEL, base_url=BASE_URL, api_key="none", temperature=0, max_retries=0)
 

@@ -9,7 +9,17 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 import litellm
 
-from tests.clients.conversation import (ANSWER, BASE_URL, MODEL, QUESTION, REPORT, WEATHER, WEATHER_TOOL, needs, run,)
+from tests.clients.conversation import (
+    ANSWER,
+    BASE_URL,
+    MODEL,
+    QUESTION,
+    REPORT,
+    WEATHER,
+    WEATHER_TOOL,
+    needs,
+    run,
+)
 
 OPTIONS: Any = {"model": f"openai/{MODEL}", "api_base": BASE_URL, "api_key": "none", "num_retries": 0}
 ASKED = [{"role": "user", "content": QUESTION}]

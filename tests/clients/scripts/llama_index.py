@@ -6,7 +6,17 @@ from llama_index.embeddings.openai_like import OpenAILikeEmbedding
 from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel, Field
 
-from tests.clients.conversation import (ANSWER, BASE_URL, MODEL, PERSON, QUESTION, REPORT, WEATHER, needs, run,)
+from tests.clients.conversation import (
+    ANSWER,
+    BASE_URL,
+    MODEL,
+    PERSON,
+    QUESTION,
+    REPORT,
+    WEATHER,
+    needs,
+    run,
+)
 
 model = OpenAILike(
     model=MODEL,

@@ -7,7 +7,18 @@ from typing import Any
 import openai
 from pydantic import BaseModel, Field
 
-from tests.clients.conversation import (ANSWER, BASE_URL, MODEL, PERSON, QUESTION, REPORT, WEATHER, WEATHER_TOOL, needs, run,)
+from tests.clients.conversation import (
+    ANSWER,
+    BASE_URL,
+    MODEL,
+    PERSON,
+    QUESTION,
+    REPORT,
+    WEATHER,
+    WEATHER_TOOL,
+    needs,
+    run,
+)
 
 client: Any = openai.OpenAI(base_url=BASE_URL, api_key="none", max_retries=0)
 ASKED: Any = [{"role": "user", "content": QUESTION}]

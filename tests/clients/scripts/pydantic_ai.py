@@ -7,7 +7,17 @@ from pydantic_ai import Agent, NativeOutput, ToolOutput
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.clients.conversation import (ANSWER, BASE_URL, MODEL, PERSON, QUESTION, REPORT, WEATHER, needs, run,)
+from tests.clients.conversation import (
+    ANSWER,
+    BASE_URL,
+    MODEL,
+    PERSON,
+    QUESTION,
+    REPORT,
+    WEATHER,
+    needs,
+    run,
+)
 
 provider = OpenAIProvider(base_url=BASE_URL, api_key="none")
 model = OpenAIChatModel(MODEL, provider=provider)

@@ -4,15 +4,15 @@ import json
 import time
 
 import pytest
-
 from caravan.engine.constraints.cpu_budget import Effort, TooCostlyError, in_words
-from caravan.grammars.gbnf.lark import Translation
+from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory
 from caravan.grammars.compiler import GrammarCompiler, GrammarError
 from caravan.grammars.complexity import MAX_BREADTH, breadth
 from caravan.grammars.complexity_json import schema_breadth
-from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory
-from tests.grammars.gbnf.grammars import FILES, README
+from caravan.grammars.gbnf.lark import Translation
+
 from tests.engine.guided import SIZE, MarkerVocab, ids
+from tests.grammars.gbnf.grammars import FILES, README
 
 GRAMMARS = GrammarCompiler()
 

@@ -4,13 +4,25 @@ import random
 
 import msgspec
 import pytest
+from caravan.engine.outputs import FinishReason
+from caravan.engine.params import GenerationRequest, Reasoning
+from caravan.grammars.compiler import GrammarCompiler
+from caravan.grammars.constraint import Constraint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caravan.grammars.compiler import GrammarCompiler
-from caravan.engine.outputs import FinishReason
-from caravan.engine.params import Constraint, GenerationRequest, Reasoning
-from tests.engine.guided import (CALL, CLOSE, END, OPEN, PIECES, MarkerVocab, Scripted, guided, ids, thoughts,)
+from tests.engine.guided import (
+    CALL,
+    CLOSE,
+    END,
+    OPEN,
+    PIECES,
+    MarkerVocab,
+    Scripted,
+    guided,
+    ids,
+    thoughts,
+)
 
 GRAMMARS = GrammarCompiler()
 WORD = GRAMMARS.from_regex("[a-z]+!")

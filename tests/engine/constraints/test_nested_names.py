@@ -5,16 +5,16 @@ import random
 
 import numpy as np
 import pytest
-
 from caravan.chat.tool_formats import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec
-from caravan.grammars.compiler import GrammarCompiler
 from caravan.engine.constraints.nested_names import NestedNames
-from caravan.engine.params import Constraint
 from caravan.engine.constraints.token_mask import MaskFactory
+from caravan.grammars.compiler import GrammarCompiler
+from caravan.grammars.constraint import Constraint
+
 from tests.engine.constraints import test_unique_names as unique_names
-from tests.engine.guided import SIZE, MarkerVocab, ids
 from tests.engine.constraints.test_unique_names import ONCE, TWICE, in_pieces, mask_of
+from tests.engine.guided import SIZE, MarkerVocab, ids
 
 # What looks like JSON for a while, or says nothing of names.
 NOISE = [

@@ -10,14 +10,15 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-
-from caravan.grammars.compiler import GrammarCompiler
 from caravan.engine.constraints.guide import Guide
-from caravan.engine.outputs import FinishReason, TokenLogprob
-from caravan.engine.params import Constraint, GenerationRequest, SamplingParams
-from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from caravan.engine.constraints.token_mask import MaskFactory, TokenMask
+from caravan.engine.outputs import FinishReason, TokenLogprob
+from caravan.engine.params import GenerationRequest, SamplingParams
+from caravan.engine.sampling.sampler import Sampler, TokenSpace
+from caravan.grammars.compiler import GrammarCompiler
+from caravan.grammars.constraint import Constraint
 from caravan.llama.model import Model
+
 from tests.conftest import TinyModels
 from tests.engine.harness import Harness
 from tests.engine.real_harness import RealHarness

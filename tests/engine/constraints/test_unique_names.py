@@ -8,11 +8,11 @@ from typing import Protocol
 
 import numpy as np
 import pytest
-
-from caravan.grammars.compiler import GrammarCompiler
-from caravan.engine.params import Constraint
 from caravan.engine.constraints.token_mask import MaskFactory, TokenMask
 from caravan.engine.constraints.unique_names import UniqueNames
+from caravan.grammars.compiler import GrammarCompiler
+from caravan.grammars.constraint import Constraint
+
 from tests.engine.guided import SIZE, MarkerVocab, ids
 
 ONCE = [

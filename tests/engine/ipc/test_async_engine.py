@@ -9,15 +9,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-
-from caravan.engine.ipc import spawn
-from caravan.engine.ipc.child_process import EngineChild, EngineStartError
-from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.config.engine_config import EngineConfig
+from caravan.engine.ipc import spawn
+from caravan.engine.ipc.async_engine import AsyncEngine
+from caravan.engine.ipc.child_process import EngineChild, EngineStartError
+from caravan.engine.ipc.watchdog import WatchLimits
 from caravan.engine.outputs import FinishReason, TokenOutput
 from caravan.engine.params import GenerationRequest
-from caravan.engine.ipc.watchdog import WatchLimits
-from caravan.errors import (EngineFailedError, EngineUnavailableError, InvalidRequestError, OverloadedError,)
+from caravan.errors import (
+    EngineFailedError,
+    EngineUnavailableError,
+    InvalidRequestError,
+    OverloadedError,
+)
+
 from tests.conftest import TinyModels
 from tests.engine.harness import request
 

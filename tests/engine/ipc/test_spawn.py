@@ -6,10 +6,10 @@ import sys
 from collections.abc import Generator
 
 import pytest
-
+from caravan.config.engine_config import EngineConfig
 from caravan.engine.ipc import spawn
 from caravan.engine.ipc.async_engine import AsyncEngine
-from caravan.config.engine_config import EngineConfig
+
 from tests.conftest import TinyModels
 
 _SECONDS = 60

@@ -1,7 +1,6 @@
 """What is a hang and what is not, tick by tick."""
 
 import pytest
-
 from caravan.engine.ipc.heartbeat import Heart, Pulse
 from caravan.engine.ipc.watchdog import Watchdog, WatchLimits
 from caravan.runtime.machine import ProcessSample

@@ -3,11 +3,11 @@
 import random
 
 import pytest
-
+from caravan.engine.kv.cache_scope import Salt
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_tree import RadixTree, common_prefix
-from caravan.engine.kv.cache_scope import Salt
 from caravan.llama.batch import Batch
+
 from tests.fakes import FakeContext
 
 SALTS = [Salt(), *(Salt(name, num_public) for name in ("key a", "key b") for num_public in (0, 1, 3, 7))]

@@ -1,10 +1,10 @@
 """Who gets which memory, and who loses it first."""
 
 import pytest
-
-from caravan.engine.kv.kv_cache import Allocation, KVCache
 from caravan.engine.kv.cache_scope import Salt
+from caravan.engine.kv.kv_cache import Allocation, KVCache
 from caravan.llama.batch import Batch
+
 from tests.fakes import FakeContext
 
 

@@ -3,7 +3,6 @@
 import random
 
 import pytest
-
 from caravan.engine.kv.radix_tree import RadixTree, common_prefix
 
 

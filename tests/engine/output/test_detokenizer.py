@@ -3,7 +3,6 @@
 import random
 
 import pytest
-
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.params import SamplingParams
 

@@ -3,9 +3,9 @@
 import random
 
 import msgspec
-
 from caravan.engine.outputs import FinishReason, TokenLogprob
 from caravan.engine.params import GenerationRequest, SamplingParams
+
 from tests.engine.harness import Harness, request
 from tests.fakes import END_OF_GENERATION, FakeContext
 

@@ -5,10 +5,10 @@ import random
 import msgspec
 import numpy as np
 import pytest
-
+from caravan.engine.output.prompt_logprobs import PromptScores, ScoreBook
 from caravan.engine.outputs import FinishReason, TokenLogprob
 from caravan.engine.params import GenerationRequest
-from caravan.engine.output.prompt_logprobs import PromptScores, ScoreBook
+
 from tests.engine.harness import Harness, mixed_requests, request
 from tests.fakes import VOCAB_SIZE, FakeContext
 

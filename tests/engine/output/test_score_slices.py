@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-
-from caravan.engine.output import score_slices
 from caravan.engine.ipc.output_queue import Mailbox
+from caravan.engine.output import score_slices
 from caravan.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput, packed_top
+
 from tests.engine.harness import Harness, request
 from tests.engine.output.test_prompt_logprobs import check, prompt, scoring
 from tests.fakes import FakeContext

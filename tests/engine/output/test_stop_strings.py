@@ -3,10 +3,9 @@
 import random
 
 import pytest
-
-from caravan.grammars.call_prefix import Beginning
-from caravan.engine.params import AnswerLayout, Reasoning, SamplingParams
 from caravan.engine.output.stop_strings import StopSearch
+from caravan.engine.params import AnswerLayout, Reasoning, SamplingParams
+from caravan.grammars.call_prefix import Beginning
 
 THINK = Reasoning("<think>", "</think>", is_open=False, budget=None, end_token_ids=(), start_token_ids=())
 CALL = '<call>{"a": "x#y"}</call>'

@@ -5,9 +5,8 @@ from collections.abc import Iterable
 
 import llama_cpp
 import numpy as np
-from numpy.typing import NDArray
-
 from caravan.engine.sampling.candidates import Candidates, from_row
+from numpy.typing import NDArray
 
 
 def row(seed: int, size: int = 1000, spread: float = 3.0) -> NDArray[np.float32]:

@@ -4,9 +4,9 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
+from caravan.engine.params import SamplingParams
 from numpy.typing import NDArray
 
-from caravan.engine.params import SamplingParams
 from tests.engine.sampling import reference, reference_text
 from tests.engine.sampling.reference import Cut, Row
 

@@ -1,8 +1,8 @@
 """What a text so far does to a row of logits, by definition: rules, penalties and DRY."""
 
 import numpy as np
-
 from caravan.engine.params import SamplingParams
+
 from tests.engine.sampling.reference import Row
 
 

@@ -3,13 +3,12 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
-from caravan.models import resident
 from caravan.engine.params import SamplingParams
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, DecodeStatus
 from caravan.llama.model import Model
+from caravan.models import resident
+from numpy.typing import NDArray
 
 Logits = NDArray[np.float32]
 NEUTRAL: dict[str, Any] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": 7}

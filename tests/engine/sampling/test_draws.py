@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
+
 from tests.engine.sampling.reference_chain import ReferenceChain
 from tests.engine.sampling.rows import Logits, params
 

@@ -4,10 +4,10 @@ import random
 
 import numpy as np
 import pytest
-
 from caravan.engine.sampling import temperature
-from caravan.engine.sampling.samplers import Mirostat
 from caravan.engine.sampling.dry import Dry
+from caravan.engine.sampling.samplers import Mirostat
+
 from tests.engine.sampling.oracle import candidates, row
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-
 from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.candidates import Floats, Ids
 from caravan.engine.sampling.log_softmax import LogSoftmax
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
+
 from tests.engine.sampling.rows import adversarial_rows, params
 
 ROWS = {name: row for name, row in adversarial_rows().items() if np.isfinite(row.max())}

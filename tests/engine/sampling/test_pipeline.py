@@ -5,11 +5,11 @@ import random
 import llama_cpp
 import numpy as np
 import pytest
-
 from caravan.engine.sampling import temperature, truncation
 from caravan.engine.sampling.candidates import Candidates
 from caravan.engine.sampling.dry import Dry
 from caravan.engine.sampling.penalties import RepetitionPenalties
+
 from tests.engine.sampling.oracle import Native, candidates, row, same
 
 SEEDS = range(2)

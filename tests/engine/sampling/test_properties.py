@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from caravan.engine.sampling import truncation
+from caravan.engine.sampling.candidates import Candidates
+from caravan.engine.sampling.samplers import pick
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from hypothesis.strategies import SearchStrategy
 
-from caravan.engine.sampling import truncation
-from caravan.engine.sampling.candidates import Candidates
-from caravan.engine.sampling.samplers import pick
 from tests.engine.sampling import reference
 from tests.engine.sampling.oracle import candidates
 from tests.engine.sampling.rows import Logits

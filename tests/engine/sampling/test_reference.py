@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
+
 from tests.engine.sampling.reference_chain import ReferenceChain
 from tests.engine.sampling.rows import Logits, adversarial_rows, params, resident_rows
 

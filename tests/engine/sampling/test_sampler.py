@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-
 from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
+from numpy.typing import NDArray
+
 from tests.engine.sampling.oracle import row
 
 SIZE = 50

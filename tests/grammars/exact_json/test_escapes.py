@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from caravan.grammars.compiler import GrammarCompiler
 from caravan.grammars.recognizer import accepts
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-
 from caravan.grammars.exact_json.free_names import has_free_names
 
 CLOSED: dict[str, Any] = {

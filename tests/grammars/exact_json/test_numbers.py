@@ -4,7 +4,6 @@ import random
 import re
 
 import pytest
-
 from caravan.grammars.exact_json.numbers import LARGE, Bound, admits, bounds, large_pattern, without_large
 
 _EDGES = [LARGE, LARGE + 1, LARGE + 2, 2**60 - 1, 2**63 - 1, 2**63, 2**64, 10**19 - 1, 10**19, 10**30 + 7]

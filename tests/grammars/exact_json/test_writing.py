@@ -6,10 +6,9 @@ from typing import Any
 
 import jsonschema
 import pytest
-from llguidance import LLMatcher, LLTokenizer
-
 from caravan.grammars.compiler import GrammarCompiler, GrammarError
 from caravan.grammars.exact_json.writing import expression
+from llguidance import LLMatcher, LLTokenizer
 
 BYTES = LLTokenizer("byte")
 BIG = 2**60 + 1

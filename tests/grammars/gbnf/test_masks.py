@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-
-from caravan.grammars.compiler import GrammarCompiler
 from caravan.engine.constraints.token_mask import MaskFactory, TokenMask
+from caravan.grammars.compiler import GrammarCompiler
 from caravan.llama.model import Model
 from caravan.models.resident import model_path
+
 from tests.grammars.gbnf.grammars import FILES, OWN, README, TAILS, TOKENS
 from tests.llama.native import NativeGrammar
 

@@ -4,9 +4,8 @@ import contextlib
 import time
 
 import pytest
-
 from caravan.grammars.compiler import GrammarCompiler, GrammarError
-from caravan.engine.params import Constraint
+from caravan.grammars.constraint import Constraint
 
 GRAMMARS = GrammarCompiler()
 

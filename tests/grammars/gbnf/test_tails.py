@@ -5,13 +5,13 @@ import itertools
 import random
 
 import pytest
-
+from caravan.engine.constraints.token_mask import MaskFactory
+from caravan.grammars.compiler import GrammarCompiler
 from caravan.grammars.gbnf.analysis import sound
 from caravan.grammars.gbnf.parser import parse
 from caravan.grammars.gbnf.syntax import Chars, GbnfError, Grammar, Item, Ref
 from caravan.grammars.gbnf.tails import looped
-from caravan.grammars.compiler import GrammarCompiler
-from caravan.engine.constraints.token_mask import MaskFactory
+
 from tests.engine.guided import SIZE, MarkerVocab, ids
 
 MAX_LENGTH = 6

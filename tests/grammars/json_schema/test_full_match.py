@@ -3,7 +3,6 @@
 import re
 
 import pytest
-
 from caravan.grammars.json_schema.full_match import whole
 
 

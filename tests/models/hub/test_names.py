@@ -1,7 +1,6 @@
 """Names of models on the hub, and which of several is meant."""
 
 import pytest
-
 from caravan.models.hub.names import Reference, choose, parse_reference
 
 

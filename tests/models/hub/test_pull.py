@@ -4,11 +4,11 @@ import random
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
-
 from caravan.models.hub.names import parse_reference
 from caravan.models.hub.partial_download import Part, PartError
 from caravan.models.hub.pull import PullError, pull
+from huggingface_hub import constants
+
 from tests.models.hub.standin import Hub
 
 # More than the chunk that a download is read and written by.

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-
 from caravan.runtime.sharing.fair_limiter import FairLimiter
 
 

@@ -5,7 +5,6 @@ from concurrent.futures import CancelledError
 from functools import partial
 
 import pytest
-
 from caravan.runtime.sharing.fair_thread import FairThread
 
 

@@ -6,12 +6,12 @@ import re
 
 import httpx
 import pytest
+from caravan.errors import EngineFailedError
+from caravan.observability.log_format import JsonFormatter
 from fastapi.testclient import TestClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from caravan.errors import EngineFailedError
-from caravan.observability.log_format import JsonFormatter
 from tests.fakes_web import ScriptedEngine
 from tests.live_server import wait_until
 

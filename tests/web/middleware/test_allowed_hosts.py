@@ -3,10 +3,9 @@
 import socket
 
 import pytest
+from caravan.web.middleware.allowed_hosts import KnownHosts, is_same_place
 from hypothesis import given
 from hypothesis import strategies as st
-
-from caravan.web.middleware.allowed_hosts import KnownHosts, is_same_place
 
 LOCAL = ["localhost", "LocalHost:8000", "a.localhost", "127.0.0.1", "127.8.9.1:80", "[::1]:8000", "0.0.0.0:1"]
 STRANGE = [

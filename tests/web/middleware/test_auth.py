@@ -8,12 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from caravan.auth import keys_file
+from caravan.config.settings import Settings
+from caravan.errors import OverloadedError
+from caravan.web.app import create_app
 from fastapi.testclient import TestClient
 
-from caravan.web.app import create_app
-from caravan.auth import keys_file
-from caravan.errors import OverloadedError
-from caravan.config.settings import Settings
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 from tests.live_server import live_server, wait_until
 

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
-
-from caravan.web.app import create_app
 from caravan.auth import keys_file
 from caravan.config.settings import Settings
+from caravan.web.app import create_app
+from fastapi.testclient import TestClient
+
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 
 CHAT = "/v1/chat/completions"

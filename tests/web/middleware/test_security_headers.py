@@ -9,11 +9,11 @@ from typing import Protocol
 
 import httpx
 import pytest
-from fastapi.testclient import TestClient
-
-from caravan.web.app import create_app
 from caravan.auth import keys_file
 from caravan.config.settings import Settings
+from caravan.web.app import create_app
+from fastapi.testclient import TestClient
+
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 from tests.web.uvicorn.raw import connection, head, read_answer
 

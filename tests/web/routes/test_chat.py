@@ -5,9 +5,9 @@ from typing import Any
 
 import openai.types.chat as openai_chat
 import pytest
+from caravan_schemas.chat import ChatCompletion, ChatCompletionChunk
 from fastapi.testclient import TestClient
 
-from caravan_schemas.chat import ChatCompletion, ChatCompletionChunk
 from tests.fakes_web import ScriptedEngine
 
 URL = "/v1/chat/completions"

@@ -5,10 +5,10 @@ from typing import Any
 
 import openai.types as openai_types
 import pytest
+from caravan.engine.params import GenerationRequest
+from caravan_schemas.completions import Completion
 from fastapi.testclient import TestClient
 
-from caravan_schemas.completions import Completion
-from caravan.engine.params import GenerationRequest
 from tests.fakes_web import ScriptedEngine
 from tests.web.routes.test_chat import DIFFICULT, events
 

@@ -6,11 +6,11 @@ import threading
 import httpx
 import numpy as np
 import pytest
+from caravan.engine.embedding.values import ModelTraits, Pooling
+from caravan_schemas.embeddings import EmbeddingList
 from fastapi.testclient import TestClient
 from openai.types import CreateEmbeddingResponse
 
-from caravan_schemas.embeddings import EmbeddingList
-from caravan.engine.embedding.values import ModelTraits, Pooling
 from tests.fakes_web import ScriptedEngine
 from tests.live_server import wait_until
 

@@ -3,10 +3,10 @@
 import dataclasses
 
 import openai.types as openai_types
+from caravan.config.settings import Settings
+from caravan.web.app import create_app
 from fastapi.testclient import TestClient
 
-from caravan.web.app import create_app
-from caravan.config.settings import Settings
 from tests.fakes_web import loaded_model, registry_over
 
 CARD = {

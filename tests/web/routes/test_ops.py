@@ -1,9 +1,9 @@
 """Liveness, readiness, and the end of the app."""
 
+from caravan.config.settings import Settings
+from caravan.web.app import create_app
 from fastapi.testclient import TestClient
 
-from caravan.web.app import create_app
-from caravan.config.settings import Settings
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 
 

@@ -4,9 +4,9 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from caravan.errors import EngineFailedError
 from fastapi.testclient import TestClient
 
-from caravan.errors import EngineFailedError
 from tests.fakes_web import ScriptedEngine
 from tests.live_server import wait_until
 from tests.responses_contract import folded

@@ -3,13 +3,13 @@
 import dataclasses
 
 import pytest
+from caravan.api import tokenize as tokens_module
+from caravan.api.output import token_lists as token_answer_module
+from caravan.config.settings import Settings
+from caravan.web.app import create_app
+from caravan_schemas.tokenize import ApplyTemplateResponse, DetokenizeResponse, TokenizeResponse
 from fastapi.testclient import TestClient
 
-from caravan_schemas.tokenize import ApplyTemplateResponse, DetokenizeResponse, TokenizeResponse
-from caravan.web.app import create_app
-from caravan.api.output import token_lists as token_answer_module
-from caravan.api import tokenize as tokens_module
-from caravan.config.settings import Settings
 from tests.fakes_web import BOS_ID, FakeVocab, ScriptedEngine, loaded_model, registry_over
 from tests.web.chat_models import HERMES, WEATHER, app_over
 

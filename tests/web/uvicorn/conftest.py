@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Callable, Generator
 
 import pytest
-
 from caravan.config.settings import Settings
+
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 from tests.live_server import live_server
 

@@ -1,9 +1,9 @@
 """Which connection goes when there is one too many."""
 
 import pytest
-
 from caravan.web.uvicorn import connection_limit as crowd_module
 from caravan.web.uvicorn.connection_limit import Crowd, State
+
 from tests.clock import Clock
 
 

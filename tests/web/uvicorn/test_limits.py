@@ -7,9 +7,9 @@ import time
 
 import httpx
 import pytest
-
 from caravan.web.uvicorn import h11_protocol as connection_module
 from caravan.web.uvicorn.h11_parser import MAX_HEADERS
+
 from tests.fakes_web import ScriptedEngine
 from tests.live_server import wait_until
 from tests.web.uvicorn.conftest import Serve

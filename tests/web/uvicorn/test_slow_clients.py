@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
-
 from caravan.engine.params import GenerationRequest
+
 from tests.fakes_web import ScriptedEngine
 from tests.live_server import wait_until
 from tests.web.uvicorn.conftest import Serve

@@ -16,20 +16,20 @@ from pathlib import Path
 import httpx
 import pytest
 import trustme
-from cryptography.hazmat.primitives import serialization
-
 from caravan.cli import doctor_checks
 from caravan.cli.doctor_checks import Verdict
-from caravan.web.uvicorn.tls import TlsError, server_context
-from caravan.web.serve import serve
 from caravan.config.settings import Settings
-from caravan.web.startup_checks import StartError
 from caravan.web.lifecycle import open_web
+from caravan.web.serve import serve
+from caravan.web.startup_checks import StartError
+from caravan.web.uvicorn.tls import TlsError, server_context
+from cryptography.hazmat.primitives import serialization
+
+from tests.cli.test_cli import ROOT, serving
 from tests.conftest import TinyModels
 from tests.fakes_web import loaded_model, registry_over
 from tests.live_server import live_server
 from tests.web.uvicorn.raw import connection, head, read_answer, read_to_end
-from tests.cli.test_cli import ROOT, serving
 
 TEXT = "/v1/completions"
 BODY = {"model": "fake", "prompt": "Hi"}

@@ -6,21 +6,22 @@ from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 
 from caravan_schemas.common import FinishReason
-from caravan.observability import request_metrics
-from caravan.engine.outputs import FinishReason as EngineFinishReason
-from caravan.engine.outputs import TokenOutput
-from caravan.errors import BrokenConstraintError
+
 from caravan.api.output.aside import aside, num_numbers
 from caravan.api.output.choice_streams import ChoiceStream
 from caravan.api.output.chunks import FinishedChoice, Shape
-from caravan.api.structured.checker import Said, SaidCall, Verdict
+from caravan.api.output.encoding import to_json
 from caravan.api.output.generation import Generation
 from caravan.api.output.obfuscation import padded_chunk
-from caravan.api.params.decoding_plan import Plan
 from caravan.api.output.parsed_choice import Reply
 from caravan.api.output.token_details import NOTHING, Told
 from caravan.api.output.whole_answer import whole_answer
-from caravan.api.output.encoding import to_json
+from caravan.api.params.decoding_plan import Plan
+from caravan.api.structured.checker import Said, SaidCall, Verdict
+from caravan.engine.outputs import FinishReason as EngineFinishReason
+from caravan.engine.outputs import TokenOutput
+from caravan.errors import BrokenConstraintError
+from caravan.observability import request_metrics
 from caravan.runtime.threads import in_thread
 
 log = logging.getLogger(__name__)

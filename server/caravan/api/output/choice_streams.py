@@ -8,12 +8,13 @@ from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatFinishReason
 from caravan_schemas.common import FinishReason
 from caravan_schemas.debug import Debug
-from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event
-from caravan.api.structured.checker import Said
+
+from caravan.api.output.encoding import head_and_tail, json_string, to_json
 from caravan.api.output.output_format import Reading
 from caravan.api.output.parsed_choice import ReplyReader
 from caravan.api.output.token_details import NOTHING, Told
-from caravan.api.output.encoding import head_and_tail, json_string, to_json
+from caravan.api.structured.checker import Said
+from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event
 
 
 class ChoiceStream(Protocol):

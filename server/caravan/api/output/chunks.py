@@ -8,19 +8,27 @@ from functools import partial
 from typing import Protocol
 
 from caravan_schemas.base import Schema
-from caravan_schemas.chat import (ChatChoice, ChatChunkChoice, ChatCompletion, ChatCompletionChunk, ChatDelta, ChatFinishReason,)
+from caravan_schemas.chat import (
+    ChatChoice,
+    ChatChunkChoice,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatDelta,
+    ChatFinishReason,
+)
 from caravan_schemas.common import FinishReason, Usage
 from caravan_schemas.completions import Completion, CompletionChoice
 from caravan_schemas.debug import Debug
 from caravan_schemas.logprobs import TextLogprobs
-from caravan.chat.parsing.events import Event
-from caravan.engine.outputs import TokenLogprob
-from caravan.api.output.messages import delta_of, message_of
+
 from caravan.api.output.choice_streams import ChoiceStream, ParsedStream, PlainStream
 from caravan.api.output.logprobs import LogprobWriter
+from caravan.api.output.messages import delta_of, message_of
 from caravan.api.output.output_format import Reading
 from caravan.api.output.parsed_choice import Reply, read
 from caravan.api.output.token_details import NOTHING, Told
+from caravan.chat.parsing.events import Event
+from caravan.engine.outputs import TokenLogprob
 
 
 @dataclass(kw_only=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
+
 from caravan.engine.outputs import TokenLogprob, TokenOutput
 from caravan.errors import InvalidRequestError
 from caravan.models.loaded_model import TextVocab

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 
 import msgspec
-
 from caravan_schemas.base import Schema
 
 # JSON, whole or in pieces that follow each other.

@@ -6,17 +6,23 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
-
 from caravan_schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
-from caravan.auth import principal
-from caravan.observability import request_metrics
-from caravan.engine.outputs import TokenLogprob, TokenOutput
-from caravan.engine.params import (AnswerLayout, Constraint, GenerationRequest, Reasoning, SamplingParams,)
-from caravan.errors import CaravanError
-from caravan.models.loaded_model import LoadedModel
+
 from caravan.api.output.aside import aside, num_numbers
-from caravan.runtime.tasks import fail_early, give_up
 from caravan.api.output.echo import Scoring
+from caravan.auth import principal
+from caravan.engine.outputs import TokenLogprob, TokenOutput
+from caravan.engine.params import (
+    AnswerLayout,
+    GenerationRequest,
+    Reasoning,
+    SamplingParams,
+)
+from caravan.errors import CaravanError
+from caravan.grammars.constraint import Constraint
+from caravan.models.loaded_model import LoadedModel
+from caravan.observability import request_metrics
+from caravan.runtime.tasks import fail_early, give_up
 from caravan.runtime.threads import to_the_end
 
 Outputs = AsyncGenerator[TokenOutput, None]

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 import msgspec
-
 from caravan_schemas import logprobs as wire
+
 from caravan.engine.outputs import TokenLogprob
 from caravan.models.loaded_model import TextVocab
 

@@ -1,10 +1,20 @@
 """What a choice of a chat says, in the wire's words: a message, and the deltas that add up to it."""
 
 from caravan_schemas.chat import AssistantReply, ChatDelta
-from caravan_schemas.tools import (CustomCall, CustomCallDelta, CustomToolCall, FunctionCall, FunctionCallDelta, FunctionToolCall, ToolCall, ToolCallDelta,)
-from caravan.chat.parsing.events import CallStart, Channel, Delta, Event
+from caravan_schemas.tools import (
+    CustomCall,
+    CustomCallDelta,
+    CustomToolCall,
+    FunctionCall,
+    FunctionCallDelta,
+    FunctionToolCall,
+    ToolCall,
+    ToolCallDelta,
+)
+
 from caravan.api.output.output_format import Reading
 from caravan.api.output.parsed_choice import Call, Reply
+from caravan.chat.parsing.events import CallStart, Channel, Delta, Event
 
 
 def message_of(reply: Reply, reading: Reading | None) -> AssistantReply:

@@ -4,8 +4,8 @@ import secrets
 import string
 
 import msgspec
-
 from caravan_schemas.sampling import SamplingFields
+
 from caravan.api.output.encoding import json_string
 
 _BLOCK = 16

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from caravan_schemas.chat import ChatFinishReason
+
 from caravan.chat.parsing.events import StreamParser
 
 

@@ -4,11 +4,11 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from caravan.chat.parsing.custom_input import CustomInput
-from caravan.chat.parsing.literals import is_object
-from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event
-from caravan.api.structured.checker import Said
 from caravan.api.output.output_format import Reading
+from caravan.api.structured.checker import Said
+from caravan.chat.parsing.custom_input import CustomInput
+from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event
+from caravan.chat.parsing.literals import is_object
 
 
 @dataclass(kw_only=True)

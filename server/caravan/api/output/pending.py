@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
-from caravan.observability import request_metrics
-from caravan.models.loaded_model import LoadedModel
-from caravan.models import Lease, ModelRegistry
 from caravan.api.output.answer import Answer
+from caravan.models import Lease, ModelRegistry
+from caravan.models.loaded_model import LoadedModel
+from caravan.observability import request_metrics
 from caravan.runtime.tasks import fail_early, give_up
 from caravan.runtime.threads import to_the_end
 

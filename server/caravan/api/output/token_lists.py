@@ -4,8 +4,8 @@ from array import array
 from collections.abc import Callable, Iterator
 
 import msgspec
-
 from caravan_schemas.tokenize import TokenizeRequest
+
 from caravan.models.loaded_model import TextVocab
 
 # Some milliseconds of work, and some hundred kilobytes of JSON.

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
-
 from caravan_schemas.common import Usage
 from caravan_schemas.debug import Debug
-from caravan.engine.outputs import TokenLogprob
+
 from caravan.api.output.chunks import FinishedChoice, Shape
-from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.output.encoding import to_json
+from caravan.api.output.logprobs import LogprobWriter
+from caravan.engine.outputs import TokenLogprob
 
 # Up to so many tokens are written as everything else is.
 FEW = 256

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from caravan_schemas.parameters import TRUNCATING
 from caravan_schemas.samplers import FIXED
-from caravan.errors import InvalidRequestError
+
 from caravan.api.params.resolved import PARAMETERS, Settled
+from caravan.errors import InvalidRequestError
 
 PENALTIES = ("repeat_penalty", "presence_penalty", "frequency_penalty")
 

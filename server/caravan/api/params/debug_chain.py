@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 from caravan_schemas.debug import DecodingStage
+
 from caravan.engine.params import SamplingParams
 
 _PENALTIES = ("repeat_penalty", "presence_penalty", "frequency_penalty", "repeat_last_n")

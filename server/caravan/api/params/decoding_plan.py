@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from caravan_schemas.debug import Debug, DecodingStage
+
 from caravan.engine.outputs import TokenOutput
 from caravan.engine.params import SamplingParams
 

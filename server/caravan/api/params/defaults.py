@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Mapping
 
-from pydantic import ValidationError
-
 from caravan_schemas.samplers import FIXED
 from caravan_schemas.sampling import DecodingFields
+from pydantic import ValidationError
+
 from caravan.api.params.resolved import DEFAULTABLE, Source, Value, given
 
 log = logging.getLogger(__name__)

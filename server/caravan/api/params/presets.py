@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from caravan_schemas.sampling import DecodingFields
+from pydantic import ValidationError
 
 Presets = Mapping[str, DecodingFields]
 

@@ -8,6 +8,7 @@ from caravan_schemas.base import Schema
 from caravan_schemas.parameters import TRUNCATING, parameters
 from caravan_schemas.samplers import FIXED
 from caravan_schemas.sampling import DecodingFields, SamplingFields
+
 from caravan.errors import InvalidRequestError
 
 PARAMETERS = parameters(SamplingFields)

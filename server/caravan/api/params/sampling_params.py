@@ -7,20 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from pydantic import JsonValue
-
 from caravan_schemas.models import ModelDefault
 from caravan_schemas.sampling import CacheFields, DecodingFields, SamplingFields
-from caravan.engine.params import SamplingParams
-from caravan.errors import InvalidRequestError
-from caravan.models.loaded_model import LoadedModel, TextVocab
-from caravan.api.params import defaults, conflicts
+from pydantic import JsonValue
+
+from caravan.api.params import conflicts, defaults
 from caravan.api.params.debug_chain import chain
-from caravan.api.params.dry_breakers import DryBreakers, LongBreakerError
 from caravan.api.params.decoding_plan import Plan
+from caravan.api.params.dry_breakers import DryBreakers, LongBreakerError
 from caravan.api.params.presets import PresetError, Presets, load, operator_defaults
 from caravan.api.params.resolved import Settled, Source, Value, Values, given, settle
 from caravan.api.params.token_params import token_terms
+from caravan.engine.params import SamplingParams
+from caravan.errors import InvalidRequestError
+from caravan.models.loaded_model import LoadedModel, TextVocab
 
 # Parameters that are the engine's as they stand.
 _SAME = (

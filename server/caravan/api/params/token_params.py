@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from caravan_schemas.logit_bias import Bias
+
+from caravan.api.params.resolved import Settled
 from caravan.errors import InvalidRequestError
 from caravan.models.loaded_model import TextVocab
-from caravan.api.params.resolved import Settled
 
 
 @dataclass(frozen=True, kw_only=True)

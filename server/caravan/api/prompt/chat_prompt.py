@@ -5,14 +5,15 @@ from typing import Any
 
 from caravan_schemas.chat import ConversationFields
 from caravan_schemas.messages import AssistantMessage
+
+from caravan.api.prompt import tool_constraints
+from caravan.api.prompt.tools import ToolRequest, tool_request
 from caravan.chat.messages import normalize
 from caravan.chat.rendering.prompt_template import PromptTemplate
 from caravan.chat.rendering.turns import Conversation
 from caravan.chat.template_source import GIVEN
 from caravan.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
 from caravan.models.loaded_model import LoadedModel
-from caravan.api.prompt import tool_constraints
-from caravan.api.prompt.tools import ToolRequest, tool_request
 
 # What models call the switch of their thinking.
 SWITCHES = ("enable_thinking", "thinking")

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from caravan_schemas.completions import CompletionRequest
+
+from caravan.api.prompt.tokenize import check_length, checked_ids, plain_ids
 from caravan.errors import InvalidRequestError, UnsupportedParameterError
 from caravan.models.loaded_model import LoadedModel
-from caravan.api.prompt.tokenize import check_length, checked_ids, plain_ids
 
 
 def infilled(model: LoadedModel, prompt: str | Sequence[int], suffix: str, *, param: str) -> tuple[int, ...]:

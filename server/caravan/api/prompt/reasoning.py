@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from caravan_schemas.chat import ChatCompletionRequest
+
+from caravan.api.prompt.chat_prompt import is_thinking_refused
 from caravan.chat.parsing.tag_parser import ReasoningMarkers
 from caravan.engine.params import Reasoning
 from caravan.errors import InvalidRequestError, UnsupportedParameterError
 from caravan.models.loaded_model import LoadedModel
-from caravan.api.prompt.chat_prompt import is_thinking_refused
 
 # How models write an end where the bare marker would look to them like a slip in the midst of a thought.
 _CLOSINGS = {

@@ -3,10 +3,10 @@
 from array import array
 from collections.abc import Sequence
 
+from caravan.api.prompt.truncation import AS_THEY_ARE, PromptRules
 from caravan.errors import ContextLengthError, InvalidRequestError
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.memory import require
-from caravan.api.prompt.truncation import AS_THEY_ARE, PromptRules
 
 # What tokenizers take at their worst while they read a byte of text: a long word, in pieces.
 _BYTES_A_BYTE = 140

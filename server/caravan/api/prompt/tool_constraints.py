@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from functools import partial
 
+from caravan.api.prompt.tools import Choice, ToolRequest
+from caravan.api.structured.tool_calls import Calls
 from caravan.chat.families import ModelFamily
 from caravan.chat.tool_formats.tool_spec import ToolSpec
-from caravan.engine.params import AnswerLayout, Constraint
+from caravan.engine.params import AnswerLayout
 from caravan.errors import UnsupportedParameterError
+from caravan.grammars.constraint import Constraint
 from caravan.models.loaded_model import LoadedModel
-from caravan.api.structured.tool_calls import Calls
-from caravan.api.prompt.tools import Choice, ToolRequest
 
 
 def check_support(tools: ToolRequest, model: LoadedModel) -> None:

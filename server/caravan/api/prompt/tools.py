@@ -7,7 +7,17 @@ from typing import Any
 
 from caravan_schemas.built_in_tools import BuiltInTool
 from caravan_schemas.chat import ToolFields
-from caravan_schemas.tools import (AllowedToolsChoice, CustomChoice, CustomDefinition, FunctionChoice, FunctionDefinition, FunctionTool, GrammarInput, ToolReference,)
+from caravan_schemas.tools import (
+    AllowedToolsChoice,
+    CustomChoice,
+    CustomDefinition,
+    FunctionChoice,
+    FunctionDefinition,
+    FunctionTool,
+    GrammarInput,
+    ToolReference,
+)
+
 from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
 from caravan.errors import InvalidRequestError
 

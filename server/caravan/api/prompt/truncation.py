@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caravan_schemas.token_fields import TruncationFields
+
 from caravan.errors import InvalidRequestError
 from caravan.models.loaded_model import LoadedModel
 

@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 
 from caravan_schemas.responses_events import ErrorEvent
-from caravan.observability import request_metrics
-from caravan.errors import CaravanError
-from caravan.runtime.tasks import fail_early, give_up
+
+from caravan.api.output.encoding import to_event
 from caravan.api.output.obfuscation import padded_event
 from caravan.api.responses.run import ResponseRun
-from caravan.api.output.encoding import to_event
+from caravan.errors import CaravanError
+from caravan.observability import request_metrics
+from caravan.runtime.tasks import fail_early, give_up
 from caravan.runtime.threads import to_the_end
 
 # Events that are padded in a few milliseconds.

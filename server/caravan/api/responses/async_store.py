@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from caravan.auth import principal
-from caravan.errors import ServerError
 from caravan.api.responses.database import is_full, is_locked
 from caravan.api.responses.place import PlaceError, told
 from caravan.api.responses.store import Limits, ResponseStore
 from caravan.api.responses.unfinished import Unfinished
+from caravan.auth import principal
+from caravan.errors import ServerError
 from caravan.runtime.sharing.fair_thread import FairThread
 
 T = TypeVar("T")

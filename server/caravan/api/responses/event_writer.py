@@ -10,16 +10,17 @@ from caravan_schemas.responses import FaultCode, IncompleteDetails, Response, Re
 from caravan_schemas.responses_events import ErrorEvent, Event, EventKind, ResponseEvent
 from caravan_schemas.responses_items import ItemStatus
 from caravan_schemas.responses_output import OutputItem
+
+from caravan.api.output.logprobs import LogprobWriter
+from caravan.api.output.output_format import Reading
+from caravan.api.output.parsed_choice import Call, ReplyReader
+from caravan.api.responses.initial import new_id
+from caravan.api.responses.output_items import OpenCall, OpenItem, OpenMessage, OpenReasoning
+from caravan.api.structured.checker import Said
 from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta
 from caravan.chat.parsing.events import Event as TextEvent
 from caravan.engine.outputs import TokenLogprob
 from caravan.errors import CaravanError, InvalidRequestError
-from caravan.api.structured.checker import Said
-from caravan.api.output.logprobs import LogprobWriter
-from caravan.api.output.output_format import Reading
-from caravan.api.output.parsed_choice import Call, ReplyReader
-from caravan.api.responses.output_items import OpenCall, OpenItem, OpenMessage, OpenReasoning
-from caravan.api.responses.initial import new_id
 
 
 class ResponseWriter:

@@ -6,10 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from caravan_schemas.built_in_tools import BuiltInTool
-from caravan_schemas.responses import (FlatSchemaFormat, InputTokensDetails, OutputTokensDetails, Response, ResponseRequest, ResponseUsage, ShownReasoning, ShownText,)
+from caravan_schemas.responses import (
+    FlatSchemaFormat,
+    InputTokensDetails,
+    OutputTokensDetails,
+    Response,
+    ResponseRequest,
+    ResponseUsage,
+    ShownReasoning,
+    ShownText,
+)
 from caravan_schemas.responses_tools import FlatCustom, FlatFunction, FlatTool
 from caravan_schemas.structured import TextFormat
 from caravan_schemas.tools import TextInput
+
 from caravan.api.output.generation import Generation
 
 # What only the end tells, and what OpenAI has and this server has not: null, but there.

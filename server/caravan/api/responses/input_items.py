@@ -3,9 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from caravan_schemas.messages import (AssistantMessage, DeveloperMessage, Message, SystemMessage, ToolMessage, UserMessage,)
-from caravan_schemas.responses_items import (CallOutput, FlatCallOutput, FlatCustomCallOutput, InputMessage, Item, ItemReference, MessageContent, PastFlatCall, PastFlatCustomCall, PastReasoning, PastRefusal,)
+from caravan_schemas.messages import (
+    AssistantMessage,
+    DeveloperMessage,
+    Message,
+    SystemMessage,
+    ToolMessage,
+    UserMessage,
+)
+from caravan_schemas.responses_items import (
+    CallOutput,
+    FlatCallOutput,
+    FlatCustomCallOutput,
+    InputMessage,
+    Item,
+    ItemReference,
+    MessageContent,
+    PastFlatCall,
+    PastFlatCustomCall,
+    PastReasoning,
+    PastRefusal,
+)
 from caravan_schemas.tools import CustomCall, PastCall, PastCustomCall, PastFunction, PastFunctionCall
+
 from caravan.errors import InvalidRequestError, UnsupportedParameterError
 
 # Where an item is that came with an earlier response.

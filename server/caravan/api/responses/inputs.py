@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from caravan_schemas.responses import ResponseRequest
 from caravan_schemas.responses_items import Input, InputMessage, Item, ItemReference
-from caravan.errors import InvalidRequestError
+
 from caravan.api.responses.async_store import Archive
 from caravan.api.responses.input_items import HISTORY, Placed
 from caravan.api.responses.items import read_rows
 from caravan.api.responses.store import LongHistoryError, MissingResponseError, Row
+from caravan.errors import InvalidRequestError
 from caravan.runtime.threads import in_busy_thread
 
 _TOO_LONG = "conversation_too_long"

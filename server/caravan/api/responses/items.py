@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from pydantic import TypeAdapter
-
 from caravan_schemas.responses_items import InputMessage, Item, MessageContent, PastReasoning, PastRefusal
 from caravan_schemas.responses_output import OutputItem
+from pydantic import TypeAdapter
+
 from caravan.api.responses.initial import new_id
 from caravan.api.responses.store import Row
 

@@ -4,9 +4,32 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from caravan_schemas.logprobs import TokenLogprob
-from caravan_schemas.responses_events import (ArgumentsDone, CallDelta, Event, EventLogprob, EventTopLogprob, InputDone, ItemEvent, PartEvent, ReasoningDelta, ReasoningDone, TextDelta, TextDone,)
+from caravan_schemas.responses_events import (
+    ArgumentsDone,
+    CallDelta,
+    Event,
+    EventLogprob,
+    EventTopLogprob,
+    InputDone,
+    ItemEvent,
+    PartEvent,
+    ReasoningDelta,
+    ReasoningDone,
+    TextDelta,
+    TextDone,
+)
 from caravan_schemas.responses_items import ItemStatus, ReasoningText
-from caravan_schemas.responses_output import (OutputCall, OutputCustomCall, OutputItem, OutputLogprob, OutputMessage, OutputReasoning, OutputText, OutputTopLogprob,)
+from caravan_schemas.responses_output import (
+    OutputCall,
+    OutputCustomCall,
+    OutputItem,
+    OutputLogprob,
+    OutputMessage,
+    OutputReasoning,
+    OutputText,
+    OutputTopLogprob,
+)
+
 from caravan.api.responses.initial import new_id
 
 Number = Callable[[], int]

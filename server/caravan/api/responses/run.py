@@ -7,25 +7,26 @@ from contextlib import aclosing
 from caravan_schemas.responses import Response, ResponseRequest
 from caravan_schemas.responses_events import Event
 from caravan_schemas.responses_items import Item
-from caravan.observability import request_metrics
-from caravan.engine.outputs import TokenOutput
-from caravan.errors import CaravanError, InvalidRequestError, failed_writing
-from caravan.models import Lease, ModelRegistry, Status
-from caravan.api.output.answer import judge, judge_call, wire_reason
+
 from caravan.api.chat import ChatService, PreparedChat
-from caravan.api.structured.compiler import UNENFORCED
+from caravan.api.output.answer import judge, judge_call, wire_reason
+from caravan.api.output.encoding import to_event
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.responses import unsupported
 from caravan.api.responses.async_store import Archive, StorageBusyError
+from caravan.api.responses.event_writer import ResponseWriter
+from caravan.api.responses.initial import Held, new_id, snapshot, usage
 from caravan.api.responses.input_items import conversation
 from caravan.api.responses.inputs import earlier_rows, own_items, placed
 from caravan.api.responses.items import row_of_input, row_of_output
 from caravan.api.responses.outcomes import Outcome, Outcomes
-from caravan.api.responses.initial import Held, new_id, snapshot, usage
 from caravan.api.responses.store import Row
 from caravan.api.responses.to_chat import Translation, translate
-from caravan.api.responses.event_writer import ResponseWriter
-from caravan.api.output.encoding import to_event
+from caravan.api.structured.compiler import UNENFORCED
+from caravan.engine.outputs import TokenOutput
+from caravan.errors import CaravanError, InvalidRequestError, failed_writing
+from caravan.models import Lease, ModelRegistry, Status
+from caravan.observability import request_metrics
 from caravan.runtime.sharing.shared_limit import Place
 from caravan.runtime.threads import in_busy_thread, in_thread, to_the_end
 

@@ -5,18 +5,18 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Literal, TypeVar
 
 import msgspec
-
 from caravan_schemas.responses import DeletedResponse, InputItemList, ResponseRequest
-from caravan.auth import principal
-from caravan.errors import InvalidRequestError, OverloadedError, ServerError
-from caravan.models import ModelRegistry
+
 from caravan.api.chat import ChatService
+from caravan.api.output.encoding import to_event
 from caravan.api.responses.answer import Background, Replay, ResponseAnswer
 from caravan.api.responses.async_store import Archive
 from caravan.api.responses.outcomes import Outcome, Outcomes
 from caravan.api.responses.run import ResponseRun
 from caravan.api.responses.store import MissingResponseError, ResponseStore
-from caravan.api.output.encoding import to_event
+from caravan.auth import principal
+from caravan.errors import InvalidRequestError, OverloadedError, ServerError
+from caravan.models import ModelRegistry
 from caravan.runtime.sharing.shared_limit import SharedLimit
 
 T = TypeVar("T")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 from caravan.api.responses.database import is_full, opened, transaction
-from caravan.api.responses.place import Fate, Marks
-from caravan.api.responses.server_lock import Presence
 from caravan.api.responses.disk_reserve import Reserve
+from caravan.api.responses.place import Fate, Marks
 from caravan.api.responses.room import make_room
+from caravan.api.responses.server_lock import Presence
 from caravan.api.responses.store_clock import StoreClock
 from caravan.api.responses.unfinished import Unfinished, unfinished
 

@@ -8,13 +8,36 @@ from dataclasses import dataclass
 from caravan_schemas.built_in_tools import BuiltInTool
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.responses import FlatSchemaFormat, ResponseRequest
-from caravan_schemas.responses_tools import (FlatAllowedTools, FlatChoice, FlatCustom, FlatFunction, FlatGrammar, FlatTool, FlatToolChoice,)
+from caravan_schemas.responses_tools import (
+    FlatAllowedTools,
+    FlatChoice,
+    FlatCustom,
+    FlatFunction,
+    FlatGrammar,
+    FlatTool,
+    FlatToolChoice,
+)
 from caravan_schemas.sampling import AnswerFields
 from caravan_schemas.structured import JsonSchemaFormat, NamedSchema, PeersConstraintFields, ResponseFormat
-from caravan_schemas.tools import (AllowedTools, AllowedToolsChoice, CustomChoice, CustomDefinition, CustomTool, FunctionChoice, FunctionDefinition, FunctionTool, GrammarInput, InputGrammar, Tool, ToolChoice, ToolReference,)
-from caravan.errors import InvalidRequestError
+from caravan_schemas.tools import (
+    AllowedTools,
+    AllowedToolsChoice,
+    CustomChoice,
+    CustomDefinition,
+    CustomTool,
+    FunctionChoice,
+    FunctionDefinition,
+    FunctionTool,
+    GrammarInput,
+    InputGrammar,
+    Tool,
+    ToolChoice,
+    ToolReference,
+)
+
 from caravan.api.responses.input_items import Conversation
 from caravan.api.responses.unsupported import LOGPROBS
+from caravan.errors import InvalidRequestError
 
 # All names of the one limit.
 _LIMITS = ("max_output_tokens", "max_tokens", "max_completion_tokens", "n_predict")

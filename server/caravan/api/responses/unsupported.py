@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from caravan_schemas.queries import RetrievalQuery
 from caravan_schemas.responses import ABSENT, ResponseRequest
+
 from caravan.errors import InvalidRequestError, UnsupportedParameterError
 
 LOGPROBS = "message.output_text.logprobs"

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from caravan.chat.tool_formats.tool_spec import INPUT
-from caravan.grammars.recognizer import accepts
-from caravan.grammars.json_schema.validator import JsonJudge
 from caravan.grammars.json_schema.patterns import matches
+from caravan.grammars.json_schema.validator import JsonJudge
+from caravan.grammars.recognizer import accepts
 
 
 class Judge(Protocol):

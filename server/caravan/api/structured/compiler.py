@@ -9,24 +9,25 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 import msgspec
-
 from caravan_schemas.structured import ConstraintFields
-from caravan.auth import principal
-from caravan.observability import request_metrics
-from caravan.grammars.compiler import GrammarCompiler, GrammarError
-from caravan.engine.params import Constraint, SamplingParams
-from caravan.errors import InvalidRequestError, MemoryShortError
-from caravan.grammars.json_schema.json_pointer import pointer
-from caravan.models.loaded_model import TextVocab
-from caravan.runtime.panics import PanicError
-from caravan.api.structured.tool_calls import BoundCalls, Calls
-from caravan.grammars.json_schema.validator import JsonJudge
+
+from caravan.api.structured.checker import ChoiceJudge, GrammarJudge, Judge, RegexJudge, Verdict
 from caravan.api.structured.compile_thread import Compiling, Lane
+from caravan.api.structured.request import Kind, Wanted, wanted
+from caravan.api.structured.tool_calls import BoundCalls, Calls
+from caravan.auth import principal
+from caravan.engine.params import SamplingParams
+from caravan.errors import InvalidRequestError, MemoryShortError
+from caravan.grammars.compiler import GrammarCompiler, GrammarError
+from caravan.grammars.constraint import Constraint
+from caravan.grammars.json_schema.json_pointer import pointer
 from caravan.grammars.json_schema.locate_error import located
 from caravan.grammars.json_schema.normalize import SchemaError, plain
-from caravan.api.structured.request import Kind, Wanted, wanted
 from caravan.grammars.json_schema.strict import check_strict
-from caravan.api.structured.checker import ChoiceJudge, GrammarJudge, Judge, RegexJudge, Verdict
+from caravan.grammars.json_schema.validator import JsonJudge
+from caravan.models.loaded_model import TextVocab
+from caravan.observability import request_metrics
+from caravan.runtime.panics import PanicError
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from caravan_schemas.structured import ConstraintFields, JsonObjectFormat, JsonSchemaFormat
 from pydantic_core import from_json
 
-from caravan_schemas.structured import ConstraintFields, JsonObjectFormat, JsonSchemaFormat
 from caravan.errors import InvalidRequestError
 from caravan.grammars.json_schema.exact_numbers import read
 

@@ -4,22 +4,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from caravan.grammars.call_prefix import Beginning
+from caravan.api.prompt.tools import OfferedTool
+from caravan.api.structured.checker import GrammarJudge, InputJudge, Judge
 from caravan.chat.tool_formats.tool_spec import ToolSpec
-from caravan.grammars.compiler import GrammarCompiler, GrammarError
-from caravan.engine.params import Constraint
 from caravan.errors import InvalidRequestError
+from caravan.grammars.call_prefix import Beginning
+from caravan.grammars.compiler import GrammarCompiler, GrammarError
+from caravan.grammars.constraint import Constraint
 from caravan.grammars.exact_json.free_names import has_free_names
 from caravan.grammars.exact_json.writing import RoundedError
 from caravan.grammars.json_schema.json_pointer import pointer
-from caravan.grammars.json_schema.validator import JsonJudge
 from caravan.grammars.json_schema.lenient import kept, nothing
+from caravan.grammars.json_schema.llguidance_fixes import prepared
 from caravan.grammars.json_schema.locate_error import located
 from caravan.grammars.json_schema.normalize import PlainSchema, SchemaError, plain
-from caravan.grammars.json_schema.llguidance_fixes import prepared
 from caravan.grammars.json_schema.strict import check_strict
-from caravan.api.structured.checker import GrammarJudge, InputJudge, Judge
-from caravan.api.prompt.tools import OfferedTool
+from caravan.grammars.json_schema.validator import JsonJudge
 
 Unkept = tuple[Mapping[str, Any], str]
 

@@ -8,6 +8,7 @@ from caravan_schemas.chat import ToolFields
 from caravan_schemas.responses import ABSENT, ResponseRequest
 from caravan_schemas.responses_tools import FlatAllowedTools
 from caravan_schemas.tools import AllowedToolsChoice
+
 from caravan.errors import UnsupportedParameterError
 
 

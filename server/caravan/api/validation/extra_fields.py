@@ -16,11 +16,12 @@ from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.responses import ResponseRequest
 from caravan_schemas.tokenize import DetokenizeRequest
-from caravan.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
-from caravan.api.validation.near_names import nearest
+
 from caravan.api.validation.known_fields import names_at
+from caravan.api.validation.near_names import nearest
 from caravan.api.validation.neutral_values import Rule
 from caravan.api.validation.unsupported import NEUTRAL_VALUES
+from caravan.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
 
 # Who sends more than this plays a game of its own.
 MAX_IGNORED = 64

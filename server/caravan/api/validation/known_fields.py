@@ -4,14 +4,63 @@ from collections.abc import Set
 
 from caravan_schemas.base import Schema
 from caravan_schemas.common import StreamOptions
-from caravan_schemas.messages import (AssistantMessage, DeveloperMessage, FunctionMessage, RefusalPart, SystemMessage, TextPart, ToolMessage, UserMessage,)
-from caravan_schemas.responses import (FlatSchemaFormat, ReasoningOptions, ResponseRequest, ResponseStreamOptions, TextOptions,)
-from caravan_schemas.responses_items import (FlatCallOutput, FlatCustomCallOutput, InputMessage, InputText, ItemReference, PastFlatCall, PastFlatCustomCall, PastReasoning, PastRefusal, PastText, SummaryText,)
-from caravan_schemas.responses_tools import FlatAllowedTools, FlatChoice, FlatCustom, FlatFunction, FlatGrammar
+from caravan_schemas.messages import (
+    AssistantMessage,
+    DeveloperMessage,
+    FunctionMessage,
+    RefusalPart,
+    SystemMessage,
+    TextPart,
+    ToolMessage,
+    UserMessage,
+)
+from caravan_schemas.reasoning import ThinkingPart
+from caravan_schemas.responses import (
+    FlatSchemaFormat,
+    ReasoningOptions,
+    ResponseRequest,
+    ResponseStreamOptions,
+    TextOptions,
+)
+from caravan_schemas.responses_items import (
+    FlatCallOutput,
+    FlatCustomCallOutput,
+    InputMessage,
+    InputText,
+    ItemReference,
+    PastFlatCall,
+    PastFlatCustomCall,
+    PastReasoning,
+    PastRefusal,
+    PastText,
+    SummaryText,
+)
+from caravan_schemas.responses_tools import (
+    FlatAllowedTools,
+    FlatChoice,
+    FlatCustom,
+    FlatFunction,
+    FlatGrammar,
+)
 from caravan_schemas.sampling import DebugOptions
 from caravan_schemas.structured import JsonObjectFormat, JsonSchemaFormat, NamedSchema, StructuredOutputs
-from caravan_schemas.reasoning import ThinkingPart
-from caravan_schemas.tools import (AllowedTools, AllowedToolsChoice, CustomCall, CustomChoice, CustomDefinition, CustomTool, FunctionChoice, FunctionDefinition, FunctionTool, GrammarInput, InputGrammar, PastCustomCall, PastFunction, PastFunctionCall, ToolReference,)
+from caravan_schemas.tools import (
+    AllowedTools,
+    AllowedToolsChoice,
+    CustomCall,
+    CustomChoice,
+    CustomDefinition,
+    CustomTool,
+    FunctionChoice,
+    FunctionDefinition,
+    FunctionTool,
+    GrammarInput,
+    InputGrammar,
+    PastCustomCall,
+    PastFunction,
+    PastFunctionCall,
+    ToolReference,
+)
 
 
 def _names(*kinds: type[Schema]) -> frozenset[str]:

@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from caravan_schemas.base import Schema
+from caravan_schemas.kinds import UNSUPPORTED
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
-from caravan_schemas.base import Schema
-from caravan_schemas.kinds import UNSUPPORTED
-from caravan.errors import InvalidRequestError, UnsupportedParameterError
 from caravan.api.validation import surrogates
-from caravan.grammars.json_schema.exact_numbers import mark_rounded
-from caravan.api.validation.extra_fields import Extra, extras, extras_at, joined, judge
 from caravan.api.validation.built_in_tools import left_out
+from caravan.api.validation.extra_fields import Extra, extras, extras_at, joined, judge
 from caravan.api.validation.unsupported import PART_TYPES
+from caravan.errors import InvalidRequestError, UnsupportedParameterError
+from caravan.grammars.json_schema.exact_numbers import mark_rounded
 
 S = TypeVar("S", bound=Schema)
 

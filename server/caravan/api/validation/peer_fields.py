@@ -4,7 +4,22 @@ Clients of many servers send them all with every request, most at the value that
 others have for what this server has under another are here, too: what they ask for must not be lost.
 """
 
-from caravan.api.validation.neutral_values import (BOOLEAN, EMPTY, FALSE, INTEGER, NULL, OFF, ONE, PLAIN_REASONING, TEXT, TRUE, ZERO, Passing, Rule, one_of,)
+from caravan.api.validation.neutral_values import (
+    BOOLEAN,
+    EMPTY,
+    FALSE,
+    INTEGER,
+    NULL,
+    OFF,
+    ONE,
+    PLAIN_REASONING,
+    TEXT,
+    TRUE,
+    ZERO,
+    Passing,
+    Rule,
+    one_of,
+)
 
 _PARTS = "Messages are text."
 _NO_SUCH_SAMPLER = "There is no such sampler; `samplers` names those that there are."

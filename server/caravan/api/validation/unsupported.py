@@ -5,7 +5,21 @@ and the reason. With any other value the request is refused by the field's name,
 default for an answer.
 """
 
-from caravan.api.validation.neutral_values import (ARRAY, BOOLEAN, CACHE_CONTROL, EMPTY, FALSE, LABELS, NOTES, NULL, OBJECT, PREDICTION, TEXT, Rule, one_of,)
+from caravan.api.validation.neutral_values import (
+    ARRAY,
+    BOOLEAN,
+    CACHE_CONTROL,
+    EMPTY,
+    FALSE,
+    LABELS,
+    NOTES,
+    NULL,
+    OBJECT,
+    PREDICTION,
+    TEXT,
+    Rule,
+    one_of,
+)
 from caravan.api.validation.peer_fields import PEERS
 
 _ROLES = "Some clients write every message with all fields that any role has."

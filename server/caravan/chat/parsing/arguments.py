@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from caravan.chat.tool_formats.lark_writer import DEFINITIONS, LarkWriter
-from caravan.chat.parsing.literals import JSON, PYTHON, converted, copy_value, escaped
 from caravan.chat.parsing.incremental_reader import Markers, Reader, RejectedError, Sink, Steps
+from caravan.chat.parsing.literals import JSON, PYTHON, converted, copy_value, escaped
+from caravan.chat.tool_formats.lark_writer import DEFINITIONS, LarkWriter
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
 Schema = Mapping[str, Any]

@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from caravan.chat.parsing.incremental_reader import RejectedError
 from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event
+from caravan.chat.parsing.incremental_reader import RejectedError
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
 _SPACE = " \t\r\n"

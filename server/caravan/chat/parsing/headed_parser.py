@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.parsing.incremental_reader import Reader, Steps
 from caravan.chat.parsing.events import Event
+from caravan.chat.parsing.incremental_reader import Reader, Steps
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.parsing.incremental_reader import SPACE, Markers, Reader, RejectedError, Steps
 from caravan.chat.parsing.events import Event
+from caravan.chat.parsing.incremental_reader import SPACE, Markers, Reader, RejectedError, Steps
 from caravan.chat.tool_formats.base import ToolFormat
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 

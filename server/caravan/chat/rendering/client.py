@@ -8,13 +8,18 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
 from caravan.auth import principal
-from caravan.runtime import children
 from caravan.chat.rendering import frames, waiting
 from caravan.chat.rendering.call_text import CallText
 from caravan.chat.rendering.traits import Traits
 from caravan.chat.rendering.turns import Conversation
 from caravan.chat.template_source import TemplateSyntaxError
-from caravan.errors import (EngineUnavailableError, InvalidRequestError, ModelUnavailableError, ServerError,)
+from caravan.errors import (
+    EngineUnavailableError,
+    InvalidRequestError,
+    ModelUnavailableError,
+    ServerError,
+)
+from caravan.runtime import children
 from caravan.runtime.sharing.fair_lock import FairLock
 
 T = TypeVar("T")

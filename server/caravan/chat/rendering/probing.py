@@ -7,8 +7,27 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from caravan.chat.rendering.call_text import CallText
-from caravan.chat.rendering.probes import (DESCRIBED, NAMED, THOUGHT, UNKNOWN_ROLE, UNTYPED, probes, turns_of, words_of,)
-from caravan.chat.rendering.traits import (Beside, Calls, Detail, Instructions, Joining, Lone, NoTools, NullContent, Traits,)
+from caravan.chat.rendering.probes import (
+    DESCRIBED,
+    NAMED,
+    THOUGHT,
+    UNKNOWN_ROLE,
+    UNTYPED,
+    probes,
+    turns_of,
+    words_of,
+)
+from caravan.chat.rendering.traits import (
+    Beside,
+    Calls,
+    Detail,
+    Instructions,
+    Joining,
+    Lone,
+    NoTools,
+    NullContent,
+    Traits,
+)
 from caravan.chat.rendering.turns import Conversation
 from caravan.chat.rendering.writer import PromptWriter
 from caravan.chat.template import ChatTemplate

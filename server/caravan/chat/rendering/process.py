@@ -1,7 +1,7 @@
 """A template's process: compiles and tries it, and renders until the server is gone.
 
-Started by `caravan.runtime.children`, with a socket's number. A template is a program out of a file: here it may
-take its bounded time and memory, and nothing that others need. Imports little, since it is waited for.
+Started by `caravan.runtime.children`, with a socket's number. A template is a program out of a file: here it
+may take its bounded time and memory, and nothing that others need. Imports little, since it is waited for.
 """
 
 import socket

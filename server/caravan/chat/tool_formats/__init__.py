@@ -1,5 +1,6 @@
 """The formats of tool calls, by name."""
 
+from caravan.chat.tool_formats.base import ToolFormat
 from caravan.chat.tool_formats.command_r import CommandRFormat
 from caravan.chat.tool_formats.deepseek import DeepSeekFormat
 from caravan.chat.tool_formats.dsml_format import DsmlFormat
@@ -19,7 +20,6 @@ from caravan.chat.tool_formats.nested_xml import NestedXmlFormat
 from caravan.chat.tool_formats.pythonic import PythonicFormat
 from caravan.chat.tool_formats.solar import SolarFormat
 from caravan.chat.tool_formats.tagged_json import TaggedJsonFormat
-from caravan.chat.tool_formats.base import ToolFormat
 from caravan.chat.tool_formats.xml_format import XmlFormat
 
 HERMES = JsonFormat(

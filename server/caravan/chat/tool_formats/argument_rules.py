@@ -3,12 +3,21 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from caravan.chat.parsing.arguments import (
+    Parameter,
+    Schema,
+    accepts_any,
+    declared,
+    members,
+    named,
+    resolved,
+    types,
+)
 from caravan.chat.tool_formats.lark_writer import DEFINITIONS, LarkWriter, either
-from caravan.chat.parsing.arguments import (Parameter, Schema, accepts_any, declared, members, named, resolved, types,)
-from caravan.grammars.json_schema.full_match import whole
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.errors import InvalidRequestError
 from caravan.grammars.exact_json.rules import literal_pattern
+from caravan.grammars.json_schema.full_match import whole
 
 # Keywords that are known here: at the root of a tool's schema, in what is a list or an object, and in texts.
 _COUNTS = frozenset(("minProperties", "maxProperties"))

@@ -3,13 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from caravan.grammars.call_prefix import Beginning
-from caravan.chat.tool_formats.argument_rules import unkept
-from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.tool_formats.lark_writer import LarkWriter
 from caravan.chat.parsing.arguments import Schema
+from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Reader, Steps
+from caravan.chat.tool_formats.argument_rules import unkept
+from caravan.chat.tool_formats.lark_writer import LarkWriter
 from caravan.chat.tool_formats.tool_spec import ToolSpec
+from caravan.grammars.call_prefix import Beginning
 
 
 class ToolFormat(ABC):

@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from caravan.chat.families import ModelFamily
+from caravan.chat.parsing.events import CallArguments, CallStart, Event
 from caravan.chat.rendering.prompt_template import PromptTemplate
 from caravan.chat.rendering.traits import Calls
 from caravan.chat.rendering.turns import Call, Conversation, Turn
-from caravan.chat.parsing.events import CallArguments, CallStart, Event
 from caravan.chat.tool_formats import FORMATS
 from caravan.chat.tool_formats.base import ToolFormat
 from caravan.chat.tool_formats.tool_spec import ToolSpec

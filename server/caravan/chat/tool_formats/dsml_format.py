@@ -3,11 +3,11 @@
 import dataclasses
 from dataclasses import dataclass
 
+from caravan.chat.parsing.arguments import Parameter, declared, named, types
 from caravan.chat.tool_formats.argument_rules import parameter_rule
 from caravan.chat.tool_formats.lark_writer import LarkWriter, either
-from caravan.chat.parsing.arguments import Parameter, declared, named, types
-from caravan.chat.tool_formats.xml_format import XmlFormat, opening
 from caravan.chat.tool_formats.tool_spec import ToolSpec
+from caravan.chat.tool_formats.xml_format import XmlFormat, opening
 
 _MARK = "｜DSML｜"
 _TEXT, _JSON = '" string="true', '" string="false'

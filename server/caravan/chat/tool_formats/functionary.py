@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caravan.grammars.call_prefix import Beginning
 from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.tool_formats.lark_writer import LarkWriter, either
 from caravan.chat.parsing.incremental_reader import Reader, Steps
-from caravan.chat.tool_formats.json_format import copy_arguments
-from caravan.chat.tool_formats.raw_code import code_rule, code_tool, is_code, read_code
 from caravan.chat.tool_formats.base import ToolFormat, end_call
+from caravan.chat.tool_formats.json_format import copy_arguments
+from caravan.chat.tool_formats.lark_writer import LarkWriter, either
+from caravan.chat.tool_formats.raw_code import code_rule, code_tool, is_code, read_code
 from caravan.chat.tool_formats.tool_spec import ToolSpec
+from caravan.grammars.call_prefix import Beginning
 
 MARK = ">>>"
 

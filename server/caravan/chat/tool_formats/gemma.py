@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from caravan.chat.tool_formats.argument_rules import parameter_rule
-from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
-from caravan.chat.parsing.literals import PYTHON, Notation, copy_value
 from caravan.chat.parsing.arguments import ANY_NAME, Parameter, accepts_any, declared, members, named, types
+from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Reader, RejectedError, Steps
+from caravan.chat.parsing.literals import PYTHON, Notation, copy_value
+from caravan.chat.tool_formats.argument_rules import parameter_rule
 from caravan.chat.tool_formats.base import ToolFormat, end_call
+from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
 _NAME = re.compile(r"[^\s{]*")

@@ -5,12 +5,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caravan.chat.tool_formats.argument_rules import parameter_rule
-from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.parsing.arguments import ANY_NAME, accepts_any, copy_parameter, declared, named
+from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Markers, Reader, RejectedError, Steps
+from caravan.chat.tool_formats.argument_rules import parameter_rule
 from caravan.chat.tool_formats.base import ToolFormat, end_call
+from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
 _NAME = re.compile(r"[^\s<]*")

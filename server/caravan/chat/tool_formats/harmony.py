@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.tool_formats.lark_writer import LarkWriter, either
 from caravan.chat.parsing.incremental_reader import Markers, Reader, RejectedError, Steps
-from caravan.chat.tool_formats.json_format import copy_arguments
 from caravan.chat.tool_formats.base import ToolFormat, end_call
+from caravan.chat.tool_formats.json_format import copy_arguments
+from caravan.chat.tool_formats.lark_writer import LarkWriter, either
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
 RECIPIENT = "to=functions."

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from caravan.grammars.call_prefix import SPACE, Beginning
 from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
-from caravan.chat.parsing.literals import copy_value, is_object, read_string
 from caravan.chat.parsing.incremental_reader import Reader, RejectedError, Sink, Steps
+from caravan.chat.parsing.literals import copy_value, is_object, read_string
 from caravan.chat.tool_formats.base import ToolFormat, end_call, forget_call, read_list
+from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.tool_formats.tool_spec import ToolSpec
+from caravan.grammars.call_prefix import SPACE, Beginning
 
 _ARGUMENTS = ("arguments", "parameters")
 _NAMES = ("name", "tool_name")

@@ -4,12 +4,12 @@ import html
 import re
 from dataclasses import dataclass
 
-from caravan.chat.tool_formats.argument_rules import parameter_rule
-from caravan.chat.tool_formats.lark_writer import LarkWriter, either
 from caravan.chat.parsing.arguments import Parameter, named, types
+from caravan.chat.tool_formats.argument_rules import parameter_rule
 from caravan.chat.tool_formats.dsml_format import as_text, may_be_text
-from caravan.chat.tool_formats.xml_format import XmlFormat, opening
+from caravan.chat.tool_formats.lark_writer import LarkWriter, either
 from caravan.chat.tool_formats.tool_spec import ToolSpec
+from caravan.chat.tool_formats.xml_format import XmlFormat, opening
 
 _SEPARATOR = "<|sep|>"
 _CALL = re.compile(r'(.*?)"(?:\s.*)?', re.DOTALL)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.tool_formats.lark_writer import LarkWriter, either
 from caravan.chat.parsing.arguments import accepts_any, declared
+from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Reader, RejectedError, Steps
 from caravan.chat.tool_formats.json_format import JsonFormat
+from caravan.chat.tool_formats.lark_writer import LarkWriter, either
 from caravan.chat.tool_formats.pythonic import arguments_rule, read_arguments
 from caravan.chat.tool_formats.raw_code import TAG, code_rule, code_tool, is_code, read_code
 from caravan.chat.tool_formats.tool_spec import ToolSpec

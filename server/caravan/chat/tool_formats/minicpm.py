@@ -4,14 +4,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caravan.chat.tool_formats.argument_rules import parameter_rule
-from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
-from caravan.chat.parsing.literals import escaped
 from caravan.chat.parsing.arguments import Parameter, copy_parameter, named
+from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Markers, Reader, RejectedError, Steps
-from caravan.chat.tool_formats.xml_format import XmlFormat, opening
+from caravan.chat.parsing.literals import escaped
+from caravan.chat.tool_formats.argument_rules import parameter_rule
+from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.tool_formats.tool_spec import ToolSpec
+from caravan.chat.tool_formats.xml_format import XmlFormat, opening
 
 _CDATA, _CDATA_END = "<![CDATA[", "]]>"
 # Text that stands there without a section.

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.parsing.incremental_reader import Reader, Steps
-from caravan.chat.tool_formats.json_format import copy_arguments, json_calls, read_calls
 from caravan.chat.tool_formats.base import ToolFormat, end_call
+from caravan.chat.tool_formats.json_format import copy_arguments, json_calls, read_calls
+from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
 _CALLS = "[TOOL_CALLS]"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
-from caravan.chat.tool_formats.xml_format import XmlFormat
 from caravan.chat.tool_formats.tool_spec import ToolSpec
+from caravan.chat.tool_formats.xml_format import XmlFormat
 
 START = "<|start|>"
 MESSAGE = "<|message|>"

@@ -5,13 +5,24 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from caravan.chat.tool_formats.argument_rules import parameter_rule
+from caravan.chat.parsing.arguments import (
+    ANY_NAME,
+    Parameter,
+    accepts_any,
+    converted_text,
+    declared,
+    members,
+    named,
+    read_value,
+    types,
+    variant,
+)
 from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
-from caravan.chat.parsing.literals import copy_value, escaped
-from caravan.chat.parsing.arguments import (ANY_NAME, Parameter, accepts_any, converted_text, declared, members, named, read_value, types, variant,)
 from caravan.chat.parsing.incremental_reader import Markers, Reader, RejectedError, Sink, Steps
+from caravan.chat.parsing.literals import copy_value, escaped
+from caravan.chat.tool_formats.argument_rules import parameter_rule
 from caravan.chat.tool_formats.base import ToolFormat, end_call
+from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
 _MARK = "]<]minimax[>["

@@ -5,14 +5,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caravan.grammars.call_prefix import SPACE, Beginning
-from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
-from caravan.chat.parsing.literals import PYTHON, copy_value
 from caravan.chat.parsing.arguments import ANY_NAME, Parameter, accepts_any, declared, named, types
+from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Reader, RejectedError, Steps
+from caravan.chat.parsing.literals import PYTHON, copy_value
 from caravan.chat.tool_formats.base import ToolFormat, end_call, read_list
+from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.tool_formats.tool_spec import ToolSpec
+from caravan.grammars.call_prefix import SPACE, Beginning
 
 _NAME = re.compile(r"[^\s()\[\]{}=,\"']*")
 # What schemas call parameters may have spaces in it.

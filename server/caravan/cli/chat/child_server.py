@@ -9,8 +9,8 @@ import signal
 import sys
 import threading
 
-from caravan.runtime.children import bind_to_parent
 from caravan.cli import main
+from caravan.runtime.children import bind_to_parent
 
 
 def _watch() -> None:

@@ -5,11 +5,11 @@ import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
 
-from caravan.web.startup_message import base_url
 from caravan.cli.errors import CommandError
 from caravan.cli.options import with_settings
 from caravan.config.load import Configuration, flag
 from caravan.web.running import addresses
+from caravan.web.startup_message import base_url
 
 _SECONDS = 5.0
 

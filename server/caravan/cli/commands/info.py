@@ -13,8 +13,8 @@ from caravan.runtime.plain_text import plain_line, plain_text
 
 if TYPE_CHECKING:
     from caravan.cli.model_facts import ModelFacts
-    from caravan.sizing.sizes import Sizes
     from caravan.config.settings import Settings
+    from caravan.sizing.sizes import Sizes
 
 
 def command(

@@ -19,8 +19,8 @@ def _serve(configuration: Configuration) -> None:
 
         spawn.launch_ahead()
 
-    from caravan.runtime import gc_tuning
     from caravan.observability import log_format
+    from caravan.runtime import gc_tuning
     from caravan.web.serve import serve
     from caravan.web.startup_checks import StartError
 

@@ -9,8 +9,10 @@ import numpy as np
 
 from caravan.engine.constraints.marker_search import MarkerSearch
 from caravan.engine.constraints.reasoning_start import MAX_OPENING, WHITESPACE, Opening, forbid_except
-from caravan.engine.params import Constraint, Reasoning
-from caravan.engine.interfaces import Ids, Logits, Mask, TokenTable
+from caravan.engine.interfaces import Ids, Logits, Mask
+from caravan.engine.params import Reasoning
+from caravan.grammars.constraint import Constraint
+from caravan.grammars.token_table import TokenTable
 
 # White space, in tokens, that a model may put between its thoughts and constrained text.
 _MAX_SPACES = 4

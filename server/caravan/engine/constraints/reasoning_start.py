@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from caravan.engine.params import Reasoning
 from caravan.engine.interfaces import Ids, Logits, Mask
+from caravan.engine.params import Reasoning
 
 # A text that has not opened its thoughts within so many tokens is no thought.
 MAX_OPENING = 16

@@ -11,12 +11,12 @@ from llguidance import LLMatcher
 from numpy.typing import NDArray
 
 from caravan.engine.constraints.cpu_budget import Effort, TooCostlyError, in_words
-from caravan.grammars.compiler import LIMITS, RECURSION
-from caravan.grammars.llguidance_vocab import NUM_BYTES, MaskVocabulary
 from caravan.engine.constraints.nested_names import NestedNames
-from caravan.engine.params import Constraint
-from caravan.engine.interfaces import TokenTable
 from caravan.engine.constraints.unique_names import UniqueNames
+from caravan.grammars.compiler import LIMITS, RECURSION
+from caravan.grammars.constraint import Constraint
+from caravan.grammars.llguidance_vocab import NUM_BYTES, MaskVocabulary
+from caravan.grammars.token_table import TokenTable
 from caravan.runtime.deep_stack import DeepStack
 from caravan.runtime.machine import has_memory
 from caravan.runtime.panics import contains_panics

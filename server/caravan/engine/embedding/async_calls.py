@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator
 
+from caravan.engine.embedding.values import EmbedOutput, EmbedRequest
 from caravan.engine.ipc import messages
 from caravan.engine.ipc.child_process import EngineChild
-from caravan.engine.embedding.values import EmbedOutput, EmbedRequest
 from caravan.errors import CaravanError, EngineFailedError, MemoryShortError
 
 # Other models and programs may have given memory back by then.

@@ -6,9 +6,9 @@ from functools import partial
 
 from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.values import EmbedRequest
+from caravan.engine.ipc.heartbeat import Heart
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
-from caravan.engine.ipc.heartbeat import Heart
 from caravan.engine.refusal import refusal
 
 _LONGEST_SECONDS = 300.0

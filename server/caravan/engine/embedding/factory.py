@@ -12,12 +12,12 @@ from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTrai
 from caravan.llama.context import ContextError
 from caravan.llama.devices import gpus
 from caravan.llama.embedding_context import EmbeddingContext
-from caravan.sizing.memory_estimate import VECTOR_BATCH, VECTOR_TEXTS, bytes_of_vectors
 from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.llama.model import Model
-from caravan.sizing.gpu_placement import texts_of_layers
 from caravan.llama.weights_watch import LookAtWeights, always_sound
 from caravan.runtime.machine import available_memory
+from caravan.sizing.gpu_placement import texts_of_layers
+from caravan.sizing.memory_estimate import MAX_EXACT_PAIRS, VECTOR_BATCH, VECTOR_TEXTS, bytes_of_vectors
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +49,15 @@ def make_embedder(
 
     def make_context(num_cells: int) -> EmbeddingContext:
         _check_memory(_header(config.model_path), num_cells, config.num_gpu_layers, free_memory())
+        batch_size = num_cells if is_whole else min(VECTOR_BATCH, num_cells)
         try:
             return EmbeddingContext(
                 model,
                 num_cells=num_cells,
-                batch_size=num_cells if is_whole else min(VECTOR_BATCH, num_cells),
+                batch_size=batch_size,
                 max_sequences=VECTOR_TEXTS,
                 num_threads=config.num_threads,
+                exact_attention=num_cells * batch_size <= MAX_EXACT_PAIRS,
             )
         except ContextError as error:
             raise _no_memory(num_cells, str(error)) from error

@@ -6,19 +6,26 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 
-from caravan.engine.ipc import messages
 from caravan.config.engine_config import EngineConfig
-from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
 from caravan.engine.embedding.async_calls import EmbeddingCalls
+from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
+from caravan.engine.ipc import messages
 from caravan.engine.ipc.output_queue import Item, Mailbox
-from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput
-from caravan.engine.params import GenerationRequest
-from caravan.sizing.sizes import Need, Sizes
 from caravan.engine.ipc.supervisor import Supervisor
 from caravan.engine.ipc.watchdog import WatchLimits
-from caravan.errors import (CaravanError, ConstraintFailedError, EngineFailedError, InvalidRequestError, MemoryShortError, OverloadedError,)
+from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput
+from caravan.engine.params import GenerationRequest
+from caravan.errors import (
+    CaravanError,
+    ConstraintFailedError,
+    EngineFailedError,
+    InvalidRequestError,
+    MemoryShortError,
+    OverloadedError,
+)
 from caravan.llama.model_file import FileChange
 from caravan.runtime.sharing.shared_limit import SharedLimit
+from caravan.sizing.sizes import Need, Sizes
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ import subprocess
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from caravan.engine.ipc import spawn, messages
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.values import ModelTraits
+from caravan.engine.ipc import messages, spawn
 from caravan.engine.ipc.heartbeat import Pulse
-from caravan.sizing.sizes import Sizes
 from caravan.engine.ipc.watchdog import Watchdog, WatchLimits
 from caravan.runtime.machine import process_sample
+from caravan.sizing.sizes import Sizes
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ import msgspec
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
+from caravan.engine.ipc.heartbeat import Pulse
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
-from caravan.engine.ipc.heartbeat import Pulse
 from caravan.sizing.sizes import Sizes
 
 _LENGTH = struct.Struct("<I")

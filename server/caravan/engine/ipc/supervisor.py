@@ -10,9 +10,15 @@ from collections.abc import Callable
 import anyio
 import msgspec
 
-from caravan.engine.ipc import messages
-from caravan.engine.ipc.child_process import (EngineChild, EngineHungError, EngineStartError, FirstPromptDeathError, relay,)
 from caravan.config.engine_config import EngineConfig
+from caravan.engine.ipc import messages
+from caravan.engine.ipc.child_process import (
+    EngineChild,
+    EngineHungError,
+    EngineStartError,
+    FirstPromptDeathError,
+    relay,
+)
 from caravan.engine.ipc.watchdog import WatchLimits
 from caravan.errors import EngineUnavailableError
 from caravan.llama.model_file import FileChange, ModelFile

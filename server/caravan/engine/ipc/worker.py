@@ -1,7 +1,7 @@
 """The engine's process: loads the model, proves it with a first prompt, and works until its parent is gone.
 
-Started by `caravan.runtime.children`, with the number of one end of a socket pair. A parent that dies closes the
-other end, and that ends this process, wherever it is.
+Started by `caravan.runtime.children`, with the number of one end of a socket pair. A parent that dies closes
+the other end, and that ends this process, wherever it is.
 """
 
 import contextlib
@@ -17,16 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from caravan.runtime import gc_tuning
-from caravan.engine.ipc import messages
 from caravan.config.engine_config import FIRST_TOKENS, EngineConfig
-from caravan.engine.embedding.values import EmbedOutput, ModelTraits
 from caravan.engine.embedding.engine import EmbeddingEngine
 from caravan.engine.embedding.factory import first_fault, make_embedder, traits_of
+from caravan.engine.embedding.values import EmbedOutput, ModelTraits
 from caravan.engine.engine import Engine
-from caravan.engine.outputs import EngineStats, TokenOutput
+from caravan.engine.ipc import messages
 from caravan.engine.ipc.heartbeat import Heart
-from caravan.sizing.sizes import Sizes, resources, sizes_of
+from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.llama import library
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, ContextError, DecodeStatus, NotGenerativeError
@@ -34,7 +32,9 @@ from caravan.llama.gguf_header import HeaderError
 from caravan.llama.model import Model, ModelLoadError
 from caravan.llama.tokenizer_trial import try_tokenizer
 from caravan.llama.weights_watch import WeightsChangedError, WeightsWatch
+from caravan.runtime import gc_tuning
 from caravan.runtime.machine import prefer_as_victim
+from caravan.sizing.sizes import Sizes, resources, sizes_of
 
 log = logging.getLogger(__name__)
 

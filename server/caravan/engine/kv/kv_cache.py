@@ -1,6 +1,6 @@
 """The memory of sequences: who has which id, which prefix can be reused, who goes first when room is short.
 
-What is public of a sequence may be shared with all others, the rest among equal salts (`caravan.engine.kv.cache_scope`).
+What is public of a sequence may be shared with all others, the rest within its `CacheScope`.
 Rule kept: the tree and llama.cpp's cells change together, so that `num_cells_used` is what is really in use.
 """
 
@@ -9,10 +9,10 @@ from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from caravan.engine.kv.host_cache import Parked, ParkingLot, owner_of_most
 from caravan.engine.interfaces import DecodingContext
-from caravan.engine.kv.radix_tree import Match, RadixTree
 from caravan.engine.kv.cache_scope import Salt
+from caravan.engine.kv.host_cache import Parked, ParkingLot, owner_of_most
+from caravan.engine.kv.radix_tree import Match, RadixTree
 
 # An idle sequence is parked after this many steps of others: the next turn of a chat may come at once.
 _LINGER_STEPS = 8

@@ -1,7 +1,7 @@
 """Which sequences share which cells: a radix tree that mirrors the KV memory exactly.
 
 Knows integers only: numbers of sequences, and keys of tokens, which tell apart what may not be shared
-(`caravan.engine.kv.cache_scope`). A node is a run of cells, held by every sequence whose path leads through it. Two
+(`CacheScope`). A node is a run of cells, held by every sequence whose path leads through it. Two
 sequences that computed the same tokens separately hold separate cells, hence two branches.
 """
 

@@ -2,9 +2,9 @@
 
 import codecs
 
-from caravan.engine.params import AnswerLayout, Reasoning, SamplingParams
-from caravan.engine.interfaces import TokenTable
 from caravan.engine.output.stop_strings import StopSearch
+from caravan.engine.params import AnswerLayout, Reasoning, SamplingParams
+from caravan.grammars.token_table import TokenTable
 
 
 class Detokenizer:

@@ -8,17 +8,17 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 
 from caravan.engine.constraints.guide import Guide
+from caravan.engine.constraints.token_mask import ConstraintError
+from caravan.engine.interfaces import Mask
 from caravan.engine.outputs import TokenLogprob
 from caravan.engine.params import SamplingParams
-from caravan.engine.interfaces import Mask
 from caravan.engine.sampling.candidates import Candidates, Floats, Ids, from_row
-from caravan.engine.sampling.samplers import Mirostat, MirostatV2
 from caravan.engine.sampling.dry import Breakers, Dry
 from caravan.engine.sampling.log_softmax import LogSoftmax
+from caravan.engine.sampling.logit_rules import VocabularyRules
 from caravan.engine.sampling.penalties import RepetitionPenalties
 from caravan.engine.sampling.pipeline import draw_stage, leading_top_k, ordered_stages
-from caravan.engine.sampling.logit_rules import VocabularyRules
-from caravan.engine.constraints.token_mask import ConstraintError
+from caravan.engine.sampling.samplers import Mirostat, MirostatV2
 
 
 class TokenSpace:

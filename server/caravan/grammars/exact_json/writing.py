@@ -6,7 +6,16 @@ from typing import Any
 
 from caravan.grammars.exact_json.escapes import without_nul
 from caravan.grammars.exact_json.large import large_number, large_places, parts
-from caravan.grammars.exact_json.numbers import (admits, bounds, has_large, has_large_bounds, is_large, large_pattern, literal, without_large,)
+from caravan.grammars.exact_json.numbers import (
+    admits,
+    bounds,
+    has_large,
+    has_large_bounds,
+    is_large,
+    large_pattern,
+    literal,
+    without_large,
+)
 from caravan.grammars.exact_json.rules import Rules, literal_pattern, quoted
 from caravan.grammars.json_schema.json_pointer import resolve
 

@@ -5,7 +5,17 @@ from collections.abc import Iterable
 from caravan.grammars.gbnf.analysis import sound
 from caravan.grammars.gbnf.conflicts import faithful
 from caravan.grammars.gbnf.parser import parse
-from caravan.grammars.gbnf.plan import (Loop, Part, Parts, Plan, Planner, RulePart, Terminal, TokenPart, token_parts,)
+from caravan.grammars.gbnf.plan import (
+    Loop,
+    Part,
+    Parts,
+    Plan,
+    Planner,
+    RulePart,
+    Terminal,
+    TokenPart,
+    token_parts,
+)
 from caravan.grammars.gbnf.syntax import Chars, GbnfError, Item, Ref, Sequence, Tokens
 from caravan.grammars.gbnf.tails import looped
 from caravan.grammars.gbnf.tokens import TokenNames, has_text

@@ -9,7 +9,20 @@ also follow a text that nothing else can follow, as it may in Lark.
 from collections.abc import Sequence
 from enum import IntEnum
 
-from caravan.grammars.json_escape.nodes import (EMPTY, Alt, Cat, Name, Node, Not, Pattern, Repeat, UnescapableError, alt, cat, repeat,)
+from caravan.grammars.json_escape.nodes import (
+    EMPTY,
+    Alt,
+    Cat,
+    Name,
+    Node,
+    Not,
+    Pattern,
+    Repeat,
+    UnescapableError,
+    alt,
+    cat,
+    repeat,
+)
 from caravan.grammars.json_escape.syntax import Grammar, grammar
 from caravan.grammars.json_escape.terminals import MAX_LENGTH, Terminals
 

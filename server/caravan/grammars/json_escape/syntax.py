@@ -6,7 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from caravan.grammars.json_escape.common import COMMON
-from caravan.grammars.json_escape.nodes import (EMPTY, And, Name, Node, Not, Pattern, UnescapableError, alt, cat, repeat,)
+from caravan.grammars.json_escape.nodes import (
+    EMPTY,
+    And,
+    Name,
+    Node,
+    Not,
+    Pattern,
+    UnescapableError,
+    alt,
+    cat,
+    repeat,
+)
 
 _SYNTAX = re.compile(
     r"""(?P<space>[ \t\r]+|(?:\#|//)[^\n]*)

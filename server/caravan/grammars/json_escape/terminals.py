@@ -9,7 +9,23 @@ backslash at its end, and one that begins behind a backslash.
 from collections.abc import Callable, Mapping, Sequence
 
 from caravan.grammars.json_escape.characters import ANY, ESCAPES, first_bytes, in_slashes, written
-from caravan.grammars.json_escape.nodes import (EMPTY, NOTHING, Alt, And, Cat, Chars, Name, Node, Not, Pattern, Repeat, UnescapableError, alt, cat, repeat,)
+from caravan.grammars.json_escape.nodes import (
+    EMPTY,
+    NOTHING,
+    Alt,
+    And,
+    Cat,
+    Chars,
+    Name,
+    Node,
+    Not,
+    Pattern,
+    Repeat,
+    UnescapableError,
+    alt,
+    cat,
+    repeat,
+)
 from caravan.grammars.json_escape.regex import regex
 from caravan.grammars.repetition import times
 

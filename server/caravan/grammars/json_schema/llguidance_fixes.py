@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from caravan.grammars.exact_json.numbers import kept_step
-from caravan.grammars.json_schema.one_of import exclusive
 from caravan.grammars.json_schema.normalize import PlainSchema, schemas_of
+from caravan.grammars.json_schema.one_of import exclusive
 
 _MAPS = ("$defs", "properties", "patternProperties")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from caravan.grammars.compiler import GrammarCompiler, GrammarError
-from caravan.engine.params import Constraint
+from caravan.grammars.constraint import Constraint
 from caravan.grammars.exact_json.writing import RoundedError
-from caravan.grammars.json_schema.normalize import PlainSchema, SchemaError, plain
 from caravan.grammars.json_schema.llguidance_fixes import prepared
+from caravan.grammars.json_schema.normalize import PlainSchema, SchemaError, plain
 from caravan.grammars.json_schema.references import Path
 
 _PREFIX = "failed to compile JSON schema: "

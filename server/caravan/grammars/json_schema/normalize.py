@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from caravan.grammars.json_schema.json_pointer import pointer
 from caravan.grammars.json_schema.dialects import Keywords, Part, keywords, refuse_rest
+from caravan.grammars.json_schema.json_pointer import pointer
 from caravan.grammars.json_schema.keywords import is_annotation
 from caravan.grammars.json_schema.merge import Elsewhere, merged
 from caravan.grammars.json_schema.references import Path, References

@@ -17,12 +17,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from caravan.observability import request_metrics
 from caravan.observability.metrics import Metrics
-from caravan.runtime.panics import contained, is_panic
 from caravan.observability.request_metrics import RequestRecord
-from caravan.web.notice_headers import listed
+from caravan.observability.tracing import EndedRequest, Tracing
+from caravan.runtime.panics import contained, is_panic
 from caravan.web.middleware.security_headers import with_security
 from caravan.web.not_found_hints import shown
-from caravan.observability.tracing import EndedRequest, Tracing
+from caravan.web.notice_headers import listed
 
 log = logging.getLogger("caravan.requests")
 

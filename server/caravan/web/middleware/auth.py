@@ -4,12 +4,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from caravan.auth import principal
-from caravan.observability import request_metrics
 from caravan.auth.key_store import KeyRing
 from caravan.auth.keys_file import Key
-from caravan.auth.rate_limit import Admission, Quotas
 from caravan.auth.principal import Caller
+from caravan.auth.rate_limit import Admission, Quotas
 from caravan.errors import AuthenticationError, RateLimitError
+from caravan.observability import request_metrics
 from caravan.observability.request_metrics import RequestRecord
 from caravan.web.error_response import error_response
 

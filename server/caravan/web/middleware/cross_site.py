@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from caravan.errors import PermissionDeniedError
 from caravan.web.error_response import error_response
-from caravan.web.middleware.allowed_hosts import KnownHosts, is_same_place
 from caravan.web.local_callers import forwarded_hosts
+from caravan.web.middleware.allowed_hosts import KnownHosts, is_same_place
 
 _FOREIGN = frozenset({"cross-site", "same-site"})
 _LONGEST = 100

@@ -1,8 +1,8 @@
 """Loading and unloading models by hand: `POST /admin/models/{id}/load` and `.../unload`."""
 
+from caravan_schemas.models import ModelCard
 from fastapi import APIRouter
 
-from caravan_schemas.models import ModelCard
 from caravan.web.dependencies import AdminOnly, UseServices
 from caravan.web.routes.models import card
 

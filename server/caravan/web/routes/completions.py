@@ -1,10 +1,10 @@
 """`POST /v1/completions`."""
 
+from caravan_schemas.completions import Completion, CompletionRequest
 from fastapi import APIRouter, Request, Response
 
-from caravan_schemas.completions import Completion, CompletionRequest
-from caravan.web.request_body import described, read_request, streamed
 from caravan.web.dependencies import UseServices
+from caravan.web.request_body import described, read_request, streamed
 from caravan.web.sse import respond
 
 router = APIRouter(tags=["completions"])

@@ -1,10 +1,10 @@
 """`POST /v1/embeddings`."""
 
+from caravan_schemas.embeddings import EmbeddingList, EmbeddingRequest
 from fastapi import APIRouter, Request, Response
 
-from caravan_schemas.embeddings import EmbeddingList, EmbeddingRequest
-from caravan.web.request_body import described, read_request
 from caravan.web.dependencies import UseServices
+from caravan.web.request_body import described, read_request
 from caravan.web.sse import respond_whole
 
 router = APIRouter(tags=["embeddings"])

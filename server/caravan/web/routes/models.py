@@ -2,13 +2,13 @@
 
 from http import HTTPStatus
 
+from caravan_schemas.models import ModelCard, ModelDetails, ModelList, ModelMeta
 from fastapi import APIRouter, HTTPException
 
-from caravan_schemas.models import ModelCard, ModelDetails, ModelList, ModelMeta
-from caravan.models import ModelOffer, ModelRegistry, may_use
-from caravan.web.dependencies import UseServices
 from caravan.api.template_details import template_details
+from caravan.models import ModelOffer, ModelRegistry, may_use
 from caravan.runtime.threads import in_thread
+from caravan.web.dependencies import UseServices
 
 router = APIRouter(tags=["models"])
 

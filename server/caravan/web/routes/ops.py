@@ -2,14 +2,14 @@
 
 from http import HTTPStatus
 
+from caravan_schemas.ops import Health, Readiness, ServerStatus
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from caravan_schemas.ops import Health, Readiness, ServerStatus
 from caravan.auth import principal
 from caravan.auth.principal import Caller
-from caravan.observability.metrics import View
 from caravan.models import ModelRegistry, may_use
+from caravan.observability.metrics import View
 from caravan.web.dependencies import AdminOnly, UseServices
 
 router = APIRouter(tags=["operations"])

@@ -3,18 +3,18 @@
 import re
 from typing import get_args
 
-from fastapi import APIRouter, Request, Response
-
 from caravan_schemas.queries import InputItemsQuery, RetrievalQuery
 from caravan_schemas.responses import DeletedResponse, InputItemList, ResponseRequest
 from caravan_schemas.responses import Response as ResponseObject
 from caravan_schemas.responses_events import Event
-from caravan.web.request_body import described, read_request, streamed
+from fastapi import APIRouter, Request, Response
+
+from caravan.api.responses.unsupported import check_include, check_retrieval
 from caravan.web.dependencies import UseServices
 from caravan.web.json_pieces import JsonResponse
 from caravan.web.query_params import query_parameters, read_query
+from caravan.web.request_body import described, read_request, streamed
 from caravan.web.sse import respond
-from caravan.api.responses.unsupported import check_include, check_retrieval
 
 router = APIRouter(tags=["responses"])
 

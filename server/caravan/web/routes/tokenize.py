@@ -1,11 +1,18 @@
 """`POST /tokenize`, `POST /detokenize` and `POST /apply-template`, each under `/v1`, too."""
 
+from caravan_schemas.tokenize import (
+    ApplyTemplateRequest,
+    ApplyTemplateResponse,
+    DetokenizeRequest,
+    DetokenizeResponse,
+    TokenizeRequest,
+    TokenizeResponse,
+)
 from fastapi import APIRouter, Request, Response
 
-from caravan_schemas.tokenize import (ApplyTemplateRequest, ApplyTemplateResponse, DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse,)
-from caravan.web.request_body import described, read_request
 from caravan.web.dependencies import UseServices
 from caravan.web.json_pieces import JsonResponse, respond_in_pieces
+from caravan.web.request_body import described, read_request
 
 router = APIRouter(tags=["tokens"])
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import uvicorn
 
-from caravan.web.uvicorn.h11_protocol import Connection, ConnectionLimits
-from caravan.web.uvicorn.connection_limit import Crowd
 from caravan.config.settings import Settings
+from caravan.web.uvicorn.connection_limit import Crowd
+from caravan.web.uvicorn.h11_protocol import Connection, ConnectionLimits
 
 # Seconds for the errors that end what is left, once the grace of running requests is over.
 _DRAIN_SECONDS = 10

@@ -15,12 +15,18 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from caravan.errors import (CaravanError, HeadTooLargeError, InvalidRequestError, OverloadedError, RequestTimeoutError,)
-from caravan.web.uvicorn.connection_limit import Crowd, State
-from caravan.web.uvicorn.half_close import LastWords
-from caravan.web.uvicorn.h11_parser import MAX_HEADERS, Parser
+from caravan.errors import (
+    CaravanError,
+    HeadTooLargeError,
+    InvalidRequestError,
+    OverloadedError,
+    RequestTimeoutError,
+)
 from caravan.web.error_response import envelope
 from caravan.web.middleware.security_headers import with_security
+from caravan.web.uvicorn.connection_limit import Crowd, State
+from caravan.web.uvicorn.h11_parser import MAX_HEADERS, Parser
+from caravan.web.uvicorn.half_close import LastWords
 
 # How long a client that was answered early may go on sending. Closing at once would reset the connection, and
 # with it what the client has not read yet.

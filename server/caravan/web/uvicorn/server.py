@@ -9,9 +9,9 @@ from typing import cast
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from caravan.web.uvicorn.config import WebConfig
 from caravan.web.uvicorn.h11_protocol import Connection
 from caravan.web.uvicorn.listener import Listener
-from caravan.web.uvicorn.config import WebConfig
 
 
 class WebServer(uvicorn.Server):

@@ -6,7 +6,7 @@ readings of one stream are how a request is hidden inside of another.
 
 import h11
 
-# It is h11's own part, whose versions are pinned; tests/web/uvicorn/test_smuggling.py holds it to what is said here.
+# It is h11's own part, whose versions are pinned; test_smuggling.py holds it to what is said here.
 from h11._receivebuffer import ReceiveBuffer
 
 # Sizes of chunks have a few digits; extensions, which nobody uses, cost time for each chunk.

@@ -3,8 +3,8 @@
 import ssl
 from pathlib import Path
 
-from caravan.web.uvicorn.certificate import UnacceptableError, chain
 from caravan.config.settings import Settings
+from caravan.web.uvicorn.certificate import UnacceptableError, chain
 
 
 class TlsError(Exception):

@@ -1,0 +1,16 @@
+"""What engine and grammars ask of a vocabulary, so that tests can put something exact in its place."""
+
+from typing import Protocol
+
+
+class TokenTable(Protocol):
+    """The part of `caravan.llama.vocab.Vocab` that engine and grammars use; documented there."""
+
+    @property
+    def end_of_generation_ids(self) -> frozenset[int]: ...
+    @property
+    def marker_ids(self) -> frozenset[int]: ...
+
+    def token_bytes(self, token_id: int) -> bytes: ...
+    def raw_bytes(self, token_id: int) -> bytes: ...
+    def spell(self, text: str) -> list[int]: ...
