@@ -14,7 +14,7 @@ from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTrai
 from caravan.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput, packed_top
 from caravan.engine.params import GenerationRequest
 from caravan.llama.model_file import FileChange
-from caravan.models import ModelOffer, ModelRegistry
+from caravan.models import ModelRegistry, ModelSpec
 from caravan.models.loaded_model import LoadedModel
 from caravan.models.spec import ContextLength
 from caravan.sizing.sizes import Need
@@ -225,9 +225,9 @@ def loaded_model(
     )
 
 
-def offer_of(model: LoadedModel, *, preload: bool = True, pinned: bool = False, need: int = 1) -> ModelOffer:
+def offer_of(model: LoadedModel, *, preload: bool = True, pinned: bool = False, need: int = 1) -> ModelSpec:
     """A model over fakes as a registry is offered it; `fake` answers to `org/other-name`, too."""
-    return ModelOffer(
+    return ModelSpec(
         id=model.id,
         aliases=("org/other-name",) if model.id == "fake" else (),
         created=1_700_000_000,

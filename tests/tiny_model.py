@@ -27,7 +27,7 @@ SSM_INNER = 2 * EMBED
 SSM_KERNEL = 4
 TRAINING_CONTEXT = 2048
 
-Shape = tuple[int, ...]
+AnswerFormat = tuple[int, ...]
 Fields = dict[str, Any]
 
 
@@ -39,7 +39,7 @@ class Tensor:
     """
 
     name: str
-    shape: Shape
+    shape: AnswerFormat
     spread: float = 1.0
     mean: float = 0.0
     quantizable: bool = True

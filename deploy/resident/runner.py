@@ -12,7 +12,7 @@ from deploy.resident.render import template_of
 
 
 @dataclass(frozen=True)
-class Reply:
+class ParsedChoice:
     """What the model wrote, and whether it stopped by itself."""
 
     text: str
@@ -27,9 +27,11 @@ class Runner:
             str(path), n_ctx=2048, n_threads=threads, n_threads_batch=threads, verbose=False
         )
         self.template: Template = template_of(self.llama.metadata["tokenizer.chat_template"])
-        self.replies: list[Reply] = []
+        self.replies: list[ParsedChoice] = []
 
-    def complete(self, prompt: str, temperature: float = 0.0, seed: int = 1, limit: int = 300) -> Reply:
+    def complete(
+        self, prompt: str, temperature: float = 0.0, seed: int = 1, limit: int = 300
+    ) -> ParsedChoice:
         """The reply to a rendered prompt."""
         tokens = self.llama.tokenize(prompt.encode(), add_bos=False, special=True)
         self.llama.reset()
@@ -43,7 +45,7 @@ class Runner:
                 break
             written.append(token)
         text = self.llama.detokenize(written, special=True).decode(errors="replace")
-        reply = Reply(text, len(written) < limit)
+        reply = ParsedChoice(text, len(written) < limit)
         self.replies.append(reply)
         return reply
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from caravan.api.responses import async_store as archive_module
 from caravan.api.responses import outcomes as outcomes_module
-from caravan.api.responses.async_store import Archive, StorageBusyError
+from caravan.api.responses.async_store import AsyncResponseStore, StorageBusyError
 from caravan.api.responses.outcomes import Outcome, Outcomes
 from caravan.api.responses.store import Limits, ResponseStore, Row
 
@@ -21,9 +21,9 @@ def row(name: str, status: str = "in_progress") -> Row:
 
 
 @contextlib.asynccontextmanager
-async def opened(path: Path) -> AsyncGenerator[tuple[Archive, sqlite3.Connection], None]:
+async def opened(path: Path) -> AsyncGenerator[tuple[AsyncResponseStore, sqlite3.Connection], None]:
     """An archive, and another program that can lock its file."""
-    archive = Archive(path, LIMITS)
+    archive = AsyncResponseStore(path, LIMITS)
     await archive.do(lambda store: store.begin("me", row("a"), []))
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         yield archive, other
@@ -134,7 +134,7 @@ def test_a_store_that_cannot_be_opened_may_be_later(tmp_path: Path) -> None:
     ResponseStore(path, LIMITS).close()
 
     async def main() -> None:
-        archive = Archive(path, LIMITS)
+        archive = AsyncResponseStore(path, LIMITS)
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             for _ in range(3):

@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 import pytest
-from caravan.api.structured.checker import Said
+from caravan.api.structured.checker import ParsedAnswer
 from caravan.api.structured.compiler import Compiled, ConstraintCompiler, verdict
 from caravan.auth import principal
-from caravan.auth.principal import Caller
+from caravan.auth.principal import Principal
 from caravan.engine.params import SamplingParams
 from caravan.errors import InvalidRequestError
 from caravan.grammars.compiler import GrammarCompiler
@@ -224,7 +224,7 @@ def test_keys_take_turns_and_what_nobody_waits_for_is_not_compiled(monkeypatch: 
     monkeypatch.setattr(GrammarCompiler, "from_regex", noting)
 
     async def asking(compiler: ConstraintCompiler, key: str, pattern: str) -> Compiled | None:
-        principal.use(Caller(id=key))
+        principal.use(Principal(id=key))
         return await compiler.compile(ConstraintFields(guided_regex=pattern))
 
     async def main() -> None:
@@ -277,9 +277,9 @@ def test_the_verdict_finds_what_breaks_a_schema() -> None:
     )
     judge = verdict(made, SamplingParams())
     assert judge is not None
-    assert judge.fault(Said('{"a": 3}')) is None
-    assert "$.a" in (judge.fault(Said('{"a": 2}')) or "")
-    assert "not JSON" in (judge.fault(Said('{"a": ')) or "")
+    assert judge.fault(ParsedAnswer('{"a": 3}')) is None
+    assert "$.a" in (judge.fault(ParsedAnswer('{"a": 2}')) or "")
+    assert "not JSON" in (judge.fault(ParsedAnswer('{"a": ')) or "")
     assert verdict(made, SamplingParams(stop=("x",))) is None
 
 
@@ -303,8 +303,8 @@ def test_the_verdict_is_no_way_to_keep_a_processor_busy() -> None:
     evil = {"type": "string", "pattern": "^(a+)+$"}
     judge = verdict(compiled({"json_schema": evil}), SamplingParams())
     assert judge is not None
-    assert judge.fault(Said('"' + "a" * 5_000 + '"')) is None
-    assert "does not match" in (judge.fault(Said('"' + "a" * 5_000 + '!"')) or "")
+    assert judge.fault(ParsedAnswer('"' + "a" * 5_000 + '"')) is None
+    assert "does not match" in (judge.fault(ParsedAnswer('"' + "a" * 5_000 + '!"')) or "")
 
 
 def test_the_verdict_gives_up_on_schemas_that_ask_the_same_again_and_again(
@@ -313,7 +313,9 @@ def test_the_verdict_gives_up_on_schemas_that_ask_the_same_again_and_again(
     """At each level both options look at all that is inside: a billion times at this depth."""
     monkeypatch.setattr(validator, "_MAX_SECONDS", 0.05)
     lists = [{"type": "array", "items": {"$ref": "#/$defs/a"}, "maxItems": size} for size in (1, 2)]
-    judge = validator.JsonJudge({"$defs": {"a": {"anyOf": [*lists, {"type": "null"}]}}, "$ref": "#/$defs/a"})
+    judge = validator.SchemaChecker(
+        {"$defs": {"a": {"anyOf": [*lists, {"type": "null"}]}}, "$ref": "#/$defs/a"}
+    )
     assert judge.fault("[" * 5 + "[null]" + "]" * 5) is None
     assert "is not valid" in (judge.fault("[" * 5 + "1" + "]" * 5) or "")
     assert judge.fault("[" * 30 + "1" + "]" * 30) is None
@@ -328,6 +330,6 @@ def test_where_white_space_may_be_missing_exact_text_is_not_judged() -> None:
         made = compiled(fields)
         exact, trimmed = verdict(made, SamplingParams()), verdict(made, SamplingParams(), is_trimmed=True)
         assert exact is not None
-        assert exact.fault(Said("b")) is not None
+        assert exact.fault(ParsedAnswer("b")) is not None
         assert trimmed is None
     assert verdict(compiled({"json_schema": {}}), SamplingParams(), is_trimmed=True) is not None

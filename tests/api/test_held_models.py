@@ -10,7 +10,7 @@ from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.output.encoding import Document
-from caravan.api.params.sampling_params import Decoding, RequestLimits
+from caravan.api.params.sampling_params import DecodingPlanner, RequestLimits
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
 from caravan.models import ModelRegistry
@@ -67,7 +67,7 @@ class House:
         model = loaded_model(vocab=self.vocab)
         object.__setattr__(model, "close", self.vocab.free)
         self.registry = ModelRegistry([offer_of(model)], load_wait_seconds=0.05)
-        decoding = Decoding(RequestLimits(max_choices=4, max_prompts=4), presets={})
+        decoding = DecodingPlanner(RequestLimits(max_choices=4, max_prompts=4), presets={})
         constraints = ConstraintCompiler()
         self.chat = ChatService(self.registry, decoding, constraints)
         self.completions = CompletionService(self.registry, decoding, constraints)

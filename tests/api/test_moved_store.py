@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from caravan.api.responses.async_store import Archive, StorageError
+from caravan.api.responses.async_store import AsyncResponseStore, StorageError
 from caravan.api.responses.place import PlaceError, check
 from caravan.api.responses.store import Limits, MissingResponseError, ResponseStore, Row
 
@@ -62,7 +62,7 @@ def test_a_file_that_is_gone_is_followed_by_another(
     path = tmp_path / "folder" / "r.db"
 
     async def main() -> None:
-        archive = Archive(path, LIMITS)
+        archive = AsyncResponseStore(path, LIMITS)
         await archive.do(lambda store: begin(store, "old"))
         await archive.do(lambda store: end(store, "old"))
         await archive.do(lambda store: begin(store, "running"))
@@ -122,7 +122,7 @@ def test_what_is_being_made_waits_for_a_file_that_can_be_used(tmp_path: Path) ->
     path = tmp_path / "r.db"
 
     async def main() -> None:
-        archive = Archive(path, LIMITS)
+        archive = AsyncResponseStore(path, LIMITS)
         await archive.do(lambda store: begin(store, "running"))
         delete_all(path)
         path.mkdir()

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from caravan.auth import key_store, keys_file
-from caravan.auth.key_store import KeyRing
+from caravan.auth.key_store import KeyStore
 from caravan.auth.keys_file import KeyFileError
 
 
@@ -60,7 +60,7 @@ def test_a_file_that_makes_no_sense_says_where(path: Path, text: str) -> None:
 
 
 def test_the_ring_follows_the_file(path: Path) -> None:
-    ring = KeyRing(path, anonymous="before keys")
+    ring = KeyStore(path, anonymous="before keys")
     assert not ring.current()
     assert ring.is_open()
     alice, bob = keys_file.add(path, name="alice"), keys_file.add(path, name="bob")
@@ -75,7 +75,7 @@ def test_the_ring_follows_the_file(path: Path) -> None:
 @pytest.mark.parametrize("end", ["revoke", "delete", "empty", "break", "folder"])
 def test_what_has_had_keys_stays_closed(path: Path, end: str) -> None:
     """For as long as the server lives, and when another is started over what is left."""
-    ring = KeyRing(path, anonymous="before keys")
+    ring = KeyStore(path, anonymous="before keys")
     assert ring.is_open()
     token = keys_file.add(path, name="alice")
     assert ring.find(token) is not None
@@ -94,15 +94,15 @@ def test_what_has_had_keys_stays_closed(path: Path, end: str) -> None:
     assert (ring.find(token) is not None) is (end in ("break", "folder"))
     if end in ("break", "folder"):
         with pytest.raises(KeyFileError):
-            KeyRing(path, anonymous="before keys")
+            KeyStore(path, anonymous="before keys")
     else:
-        assert not KeyRing(path, anonymous="before keys").is_open()
-        assert KeyRing(path, anonymous="always").is_open()
+        assert not KeyStore(path, anonymous="before keys").is_open()
+        assert KeyStore(path, anonymous="always").is_open()
 
 
 @pytest.mark.parametrize("is_deleted", [False, True])
 def test_a_key_that_came_and_went_unseen_closes_all_the_same(path: Path, *, is_deleted: bool) -> None:
-    ring = KeyRing(path, anonymous="before keys")
+    ring = KeyStore(path, anonymous="before keys")
     keys_file.add(path, name="alice")
     keys_file.revoke(path, "alice")
     if is_deleted:
@@ -111,14 +111,14 @@ def test_a_key_that_came_and_went_unseen_closes_all_the_same(path: Path, *, is_d
 
 
 def test_where_keys_are_named_it_is_never_open(path: Path) -> None:
-    assert not KeyRing(path).is_open()
-    assert not KeyRing(None, (keys_file.operator_key("secret"),), anonymous="before keys").is_open()
+    assert not KeyStore(path).is_open()
+    assert not KeyStore(None, (keys_file.operator_key("secret"),), anonymous="before keys").is_open()
 
 
 def test_a_file_that_could_not_be_read_is_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has not changed since, so nothing else would tell that a key was revoked."""
     alice, bob = keys_file.add(path, name="alice"), keys_file.add(path, name="bob")
-    ring = KeyRing(path)
+    ring = KeyStore(path)
     keys_file.revoke(path, "alice")
     read_bytes = Path.read_bytes
 
@@ -165,7 +165,7 @@ def test_two_keys_may_not_be_one(path: Path) -> None:
 
 def test_a_file_that_was_broken_changes_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     token = keys_file.add(path, name="alice")
-    ring = KeyRing(path)
+    ring = KeyStore(path)
     path.write_text(json.dumps({"keys": "none"}))
     with caplog.at_level(logging.ERROR):
         assert ring.find(token) is not None
@@ -174,7 +174,7 @@ def test_a_file_that_was_broken_changes_nothing(path: Path, caplog: pytest.LogCa
 
 
 def test_the_operators_own_key_is_an_administrators() -> None:
-    ring = KeyRing(None, (keys_file.operator_key("secret"),))
+    ring = KeyStore(None, (keys_file.operator_key("secret"),))
     found = ring.find("secret")
     assert found is not None
     assert found.role == "admin"
@@ -184,7 +184,7 @@ def test_the_operators_own_key_is_an_administrators() -> None:
 def test_a_first_key_that_cannot_be_written_closes_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ring = KeyRing(path, anonymous="before keys")
+    ring = KeyStore(path, anonymous="before keys")
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -43,7 +43,7 @@ class Edge(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Shape:
+class AnswerFormat:
     """A model's size, in the words of its GGUF fields. `quantization` is that of every matrix."""
 
     name: str
@@ -62,12 +62,12 @@ class Shape:
 SHAPES = {
     shape.name: shape
     for shape in (
-        Shape("nano", 2, 64, 4, 2, 256, Quantization.F32),
-        Shape("nano-q8", 2, 64, 4, 2, 256, Quantization.Q8_0),
-        Shape("135m", 30, 576, 9, 3, 1536, Quantization.Q8_0),
-        Shape("0.5b", 24, 896, 14, 2, 4864, Quantization.Q4_0),
-        Shape("1.5b", 28, 1536, 12, 2, 8960, Quantization.Q4_0),
-        Shape("3b", 36, 2048, 16, 2, 11008, Quantization.Q4_0),
+        AnswerFormat("nano", 2, 64, 4, 2, 256, Quantization.F32),
+        AnswerFormat("nano-q8", 2, 64, 4, 2, 256, Quantization.Q8_0),
+        AnswerFormat("135m", 30, 576, 9, 3, 1536, Quantization.Q8_0),
+        AnswerFormat("0.5b", 24, 896, 14, 2, 4864, Quantization.Q4_0),
+        AnswerFormat("1.5b", 28, 1536, 12, 2, 8960, Quantization.Q4_0),
+        AnswerFormat("3b", 36, 2048, 16, 2, 11008, Quantization.Q4_0),
     )
 }
 
@@ -83,7 +83,7 @@ def ensure_model(name: str, folder: Path) -> Path:
     return path
 
 
-def write_model(path: Path, shape: Shape, seed: int = 0) -> None:
+def write_model(path: Path, shape: AnswerFormat, seed: int = 0) -> None:
     """Write a model of the qwen2 architecture; equal seeds give equal files."""
     writer = gguf.GGUFWriter(path, "qwen2", use_temp_file=False)
     _add_fields(writer, shape)
@@ -100,7 +100,7 @@ def write_model(path: Path, shape: Shape, seed: int = 0) -> None:
         writer.write_tensors_to_file()
 
 
-def _add_fields(writer: gguf.GGUFWriter, shape: Shape) -> None:
+def _add_fields(writer: gguf.GGUFWriter, shape: AnswerFormat) -> None:
     writer.add_name(f"bench-{shape.name}")
     writer.add_block_count(shape.num_layers)
     writer.add_context_length(TRAINING_CONTEXT)
@@ -112,7 +112,7 @@ def _add_fields(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_rope_freq_base(1_000_000.0)
 
 
-def _add_layer(weights: "_Weights", shape: Shape, block: str) -> None:
+def _add_layer(weights: "_Weights", shape: AnswerFormat, block: str) -> None:
     key_value = shape.kv_heads * shape.head_size
     weights.norm(f"{block}.attn_norm", shape.embed)
     for name, rows in (("attn_q", shape.embed), ("attn_k", key_value), ("attn_v", key_value)):

@@ -11,7 +11,7 @@ from caravan.llama.model import Model
 
 from tests.bench import models, vocabulary
 
-SHAPE = models.Shape("test", 1, 32, 2, 1, 64, gguf.GGMLQuantizationType.Q8_0)
+SHAPE = models.AnswerFormat("test", 1, 32, 2, 1, 64, gguf.GGMLQuantizationType.Q8_0)
 
 
 def test_a_model_of_words(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ PROMPT = "the wind in the trees and"
 
 
 @dataclass
-class Reply:
+class ParsedChoice:
     """What came back; `error` instead of texts if the question was refused."""
 
     status: int
@@ -43,7 +43,7 @@ class Asker:
         self.route = route
         self.stream = stream
 
-    def __call__(self, **fields: object) -> Reply:
+    def __call__(self, **fields: object) -> ParsedChoice:
         """The answer to PROMPT under `fields`, seeded unless they say otherwise."""
         body: dict[str, object] = {"model": "tiny", "seed": 7, "max_tokens": 8, "debug": {"decoding": True}}
         if self.route == CHAT:
@@ -55,7 +55,7 @@ class Asker:
         body = {name: value for name, value in (body | fields).items() if value is not None}
         response = self._http.post(self.route, json=body)
         if response.status_code != 200:
-            return Reply(response.status_code, error=response.json()["error"])
+            return ParsedChoice(response.status_code, error=response.json()["error"])
         events = _events(response.text) if self.stream else iter([response.json()])
         return _folded(events)
 
@@ -66,8 +66,8 @@ def _events(text: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line.removeprefix("data: "))
 
 
-def _folded(events: Iterator[dict[str, Any]]) -> Reply:
-    reply = Reply(200)
+def _folded(events: Iterator[dict[str, Any]]) -> ParsedChoice:
+    reply = ParsedChoice(200)
     for event in events:
         assert "error" not in event, event
         for choice in event["choices"]:

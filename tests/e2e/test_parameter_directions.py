@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.asking import Asker, Reply
+from tests.e2e.asking import Asker, ParsedChoice
 from tests.tiny_vocab import vocabulary_size
 
 # The vocabulary begins with the bytes.
@@ -22,35 +22,35 @@ FEW: Fields = {"n": 16, "max_tokens": 12, "allowed_token_ids": list(b"ABCDEFGHIJ
 LONG: Fields = {"n": 8, "max_tokens": 40, "top_k": 0, "top_p": 1, "min_p": 0, "ignore_eos": True}
 
 
-def different(reply: Reply) -> float:
+def different(reply: ParsedChoice) -> float:
     """Different texts among the choices."""
     return reply.num_different
 
 
-def letters(reply: Reply) -> float:
+def letters(reply: ParsedChoice) -> float:
     """Different letters in each text, added up."""
     return sum(len(set(text)) for text in reply.texts)
 
 
-def repeats(reply: Reply) -> float:
+def repeats(reply: ParsedChoice) -> float:
     """How often three letters stand in a text that stood there before."""
     text = reply.text
     return len(text) - 2 - len({text[i : i + 3] for i in range(len(text) - 2)})
 
 
-def tokens(reply: Reply) -> float:
+def tokens(reply: ParsedChoice) -> float:
     """Tokens drawn."""
     return reply.num_tokens
 
 
-def drift(reply: Reply) -> float:
+def drift(reply: ParsedChoice) -> float:
     """How far mirostat's state went from where it began."""
     tau: float = reply.stages["mirostat"]["mirostat_tau"]
     return abs(reply.mu["0"] - 2 * tau)
 
 
 # Parameter, what both questions have, the value that gives less and the one that gives more, less of what.
-DIRECTIONS: list[tuple[str, Fields, object, object, Callable[[Reply], float]]] = [
+DIRECTIONS: list[tuple[str, Fields, object, object, Callable[[ParsedChoice], float]]] = [
     ("temperature", FREE, 0.1, 2, different),
     ("dynatemp_range", FREE | {"temperature": 0.7, "dynatemp_exponent": 0.05}, 0.01, 0.7, different),
     ("dynatemp_exponent", FREE | {"temperature": 1, "dynatemp_range": 1}, 20, 0.05, different),
@@ -96,7 +96,12 @@ DIRECTIONS: list[tuple[str, Fields, object, object, Callable[[Reply], float]]] =
     ("name", "fields", "less", "more", "measure"), DIRECTIONS, ids=[case[0] for case in DIRECTIONS]
 )
 def test_a_parameter_acts_in_its_direction(
-    ask: Asker, name: str, fields: Fields, less: object, more: object, measure: Callable[[Reply], float]
+    ask: Asker,
+    name: str,
+    fields: Fields,
+    less: object,
+    more: object,
+    measure: Callable[[ParsedChoice], float],
 ) -> None:
     low, high = ask(**{**fields, name: less}), ask(**{**fields, name: more})
     assert (low.status, high.status) == (200, 200), (low.error, high.error)

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from caravan.grammars.call_prefix import Beginning
+from caravan.grammars.call_prefix import CallPrefix
 from caravan.grammars.compiler import GrammarCompiler
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +20,7 @@ from tests.engine.guided import (
 )
 
 GRAMMAR = r'start: /\{ ?"name": ?/ "\"ab\"}" | "<tool>(" /[a-z]+/ ")"'
-BEGINS = Beginning((("{", '"name"', ":"),), ('"ab"',))
+BEGINS = CallPrefix((("{", '"name"', ":"),), ('"ab"',))
 BOUND = GrammarCompiler().from_tool_grammar(GRAMMAR, after=("<tool>",), begins=BEGINS)
 WHOLE = '{"name": "ab"}'
 

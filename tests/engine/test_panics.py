@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from caravan.engine.constraints.mask_prefetcher import Foresight
+from caravan.engine.constraints.mask_prefetcher import MaskPrefetcher
 from caravan.engine.constraints.token_mask import MaskFactory
 from caravan.engine.engine import Engine
 from caravan.engine.outputs import FinishReason
@@ -92,7 +92,7 @@ def test_a_mask_that_panics_ahead_of_its_draw_is_nothing_to_others() -> None:
 
     vocab = FakeVocab()
     (mask,) = MaskFactory(vocab.size, vocab).make(LETTERS, 1)
-    foresight = Foresight()
+    foresight = MaskPrefetcher()
     foresight.prepare([Panicking(), mask])  # type: ignore[list-item]
     row = np.zeros(vocab.size, np.float32)
     mask.forbid(row)

@@ -2,7 +2,7 @@
 
 import pytest
 from caravan.engine.outputs import FinishReason
-from caravan.engine.parallel_sampling import Row, RowPool
+from caravan.engine.parallel_sampling import ParallelSampler, Row
 from caravan.engine.sampling.sampler import Sampler
 
 from tests.engine.harness import Harness, mixed_requests, request
@@ -37,6 +37,6 @@ def test_a_draw_that_fails_costs_its_own_request_alone(monkeypatch: pytest.Monke
 
 
 def test_nothing_to_draw_is_nothing() -> None:
-    pool = RowPool(4)
+    pool = ParallelSampler(4)
     assert pool.draw([]) == {}
     pool.close()

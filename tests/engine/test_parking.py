@@ -3,8 +3,8 @@
 from functools import partial
 
 import pytest
-from caravan.engine.kv.cache_scope import Salt
-from caravan.engine.kv.host_cache import Parked, ParkingLot
+from caravan.engine.kv.cache_scope import CacheScope
+from caravan.engine.kv.host_cache import HostKVCache, OffloadedSequence
 from caravan.engine.kv.kv_cache import Allocation, KVCache
 from caravan.engine.params import SamplingParams
 from caravan.llama.batch import Batch
@@ -27,7 +27,7 @@ class Memory:
 
     def begin(self, tokens: list[int]) -> Allocation:
         """Compute a prompt and keep it running."""
-        allocation = self.cache.allocate(tokens, Salt())
+        allocation = self.cache.allocate(tokens, CacheScope())
         assert allocation is not None
         batch = Batch(1000)
         start = allocation.num_cached_tokens
@@ -115,26 +115,26 @@ def test_memory_pressure_parks_what_it_evicts() -> None:
 
 
 def test_what_is_longer_than_the_lot_is_not_parked() -> None:
-    assert ParkingLot(100).takes(100)
-    assert not ParkingLot(100).takes(101)
+    assert HostKVCache(100).takes(100)
+    assert not HostKVCache(100).takes(101)
 
 
 def test_a_longer_sequence_takes_the_place_of_its_beginning() -> None:
-    memory, lot = Memory(), ParkingLot(1000)
+    memory, lot = Memory(), HostKVCache(1000)
     state = memory.context.save_sequence(memory.begin([1]).seq_id)
-    lot.put(Parked(STEM, state))
+    lot.put(OffloadedSequence(STEM, state))
     assert not lot.needs(STEM[:30])
     assert lot.needs([*STEM[:30], 7])
-    lot.put(Parked([*STEM, 1], state))
+    lot.put(OffloadedSequence([*STEM, 1], state))
     assert lot.num_tokens == 41
     assert lot.match([*STEM, 1, 2]).length == 41
 
 
 def test_a_full_lot_forgets_what_was_parked_first() -> None:
-    memory, lot = Memory(), ParkingLot(100)
+    memory, lot = Memory(), HostKVCache(100)
     state = memory.context.save_sequence(memory.begin([1]).seq_id)
     for head in (1, 2, 3):
-        lot.put(Parked([head] * 40, state))
+        lot.put(OffloadedSequence([head] * 40, state))
     assert lot.num_tokens == 80
     assert [lot.match([head] * 40).length for head in (1, 2, 3)] == [0, 40, 40]
 

@@ -3,7 +3,7 @@
 import pytest
 from caravan.engine.ipc.async_engine import _checked
 from caravan.engine.outputs import FinishReason
-from caravan.engine.sequence_factory import Intake
+from caravan.engine.sequence_factory import SequenceFactory
 from caravan.errors import MemoryShortError
 from caravan.llama.context import State
 
@@ -49,7 +49,7 @@ def test_a_constraint_that_there_is_no_memory_for_ends_its_request(monkeypatch: 
 
 def test_a_request_that_there_is_no_memory_for_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     harness = Harness()
-    monkeypatch.setattr(Intake, "sequences", out_of_memory)
+    monkeypatch.setattr(SequenceFactory, "sequences", out_of_memory)
     harness.run([request("a", range(40))])
     (output,) = harness.outputs
     assert output.finish_reason is FinishReason.NO_MEMORY

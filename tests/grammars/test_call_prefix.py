@@ -3,7 +3,7 @@
 import pytest
 from caravan.chat.tool_formats import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec
-from caravan.grammars.call_prefix import Beginning
+from caravan.grammars.call_prefix import CallPrefix
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,7 +30,7 @@ NO = {
 }
 
 
-def beginning(form: str) -> Beginning:
+def beginning(form: str) -> CallPrefix:
     found = FORMATS[form].beginning(TOOLS)
     assert found is not None
     return found

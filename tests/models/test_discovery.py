@@ -11,7 +11,7 @@ from caravan.config.engine_config import EngineConfig
 from caravan.config.model_settings import ModelSettings
 from caravan.config.settings import Settings
 from caravan.llama.gguf_header import HeaderError
-from caravan.models import CatalogError, ModelOffer, offers
+from caravan.models import CatalogError, ModelSpec, offers
 from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import load
 from caravan.models.spec import ContextLength
@@ -23,15 +23,15 @@ from tests.fakes_web import ScriptedEngine
 from tests.tiny_model import TRAINING_CONTEXT
 
 
-def quiet_offers(settings: Settings) -> list[ModelOffer]:
+def quiet_offers(settings: Settings) -> list[ModelSpec]:
     return offers(settings, lambda _config: ScriptedEngine())
 
 
-def opened(offer: ModelOffer) -> LoadedModel:
+def opened(offer: ModelSpec) -> LoadedModel:
     return asyncio.run(load(offer))
 
 
-def names(found: list[ModelOffer]) -> list[str]:
+def names(found: list[ModelSpec]) -> list[str]:
     return [offer.id for offer in found]
 
 

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from caravan.auth import principal
-from caravan.auth.principal import Caller
+from caravan.auth.principal import Principal
 from caravan.models import Limits, ModelRegistry, Status
 from caravan.models.eviction import Evictions, Users
 from caravan.models.lease import Lease
-from caravan.models.victims import Occupant
+from caravan.models.victims import LoadedEntry
 from caravan.sizing.sizes import Need
 
 from tests.clock import Clock
@@ -40,7 +40,7 @@ class House:
         """A model in the hands of a key, in a context of its own as a request's is."""
 
         async def ask() -> Lease:
-            principal.use(Caller(id=key, name=key))
+            principal.use(Principal(id=key, name=key))
             return await self.registry.acquire(name)
 
         return await asyncio.create_task(ask())
@@ -210,7 +210,7 @@ def test_who_hangs_up_takes_nothing_with_that() -> None:
 def test_the_books_forget() -> None:
     clock = Clock()
     users, evictions = Users(STAY, clock), Evictions(Limits(max_loaded=1), stay_seconds=STAY, clock=clock)
-    occupant = Occupant(id="v", need=Need(), is_pinned=False, is_busy=False, last_used=1)
+    occupant = LoadedEntry(id="v", need=Need(), is_pinned=False, is_busy=False, last_used=1)
     for number in range(100):
         users.begin(f"key{number}")
         users.end(f"key{number}")

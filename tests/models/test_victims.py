@@ -1,6 +1,6 @@
 """Who has to go."""
 
-from caravan.models.victims import Limits, Occupant, victims
+from caravan.models.victims import Limits, LoadedEntry, victims
 from caravan.sizing.sizes import Need
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +14,8 @@ def occupant(
     pinned: bool = False,
     busy: bool = False,
     used: int = 0,
-) -> Occupant:
-    return Occupant(id=name, need=Need(need, on_gpus), is_pinned=pinned, is_busy=busy, last_used=used)
+) -> LoadedEntry:
+    return LoadedEntry(id=name, need=Need(need, on_gpus), is_pinned=pinned, is_busy=busy, last_used=used)
 
 
 def test_nobody_goes_while_there_is_room() -> None:
@@ -85,7 +85,7 @@ def test_what_stays_fits_and_no_victim_could_stay(
     limits = Limits(max_loaded=max_loaded, memory_budget=budget, gpu_budget=gpu_budget)
     need = Need(size, size // 2)
     present = [
-        Occupant(
+        LoadedEntry(
             id=str(index), need=Need(size, size * 2 // 3), is_pinned=pinned, is_busy=busy, last_used=used
         )
         for index, (size, pinned, busy, used) in enumerate(facts)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from caravan.config.settings import Settings
 from caravan.errors import EngineFailedError
-from caravan.observability.request_metrics import RequestRecord
+from caravan.observability.request_metrics import RequestMetrics
 from caravan.observability.tracing import EndedRequest, Tracing, TracingError, open_tracing
 from caravan.web.app import create_app
 from fastapi.testclient import TestClient
@@ -205,7 +205,7 @@ def collector(received: list[tuple[str, bytes]]) -> Generator[str, None, None]:
 def send_one(tracing: Tracing | None) -> None:
     assert tracing is not None
     ended = EndedRequest(
-        method="GET", path="/", route="/", headers={}, status=200, record=RequestRecord("trace-1")
+        method="GET", path="/", route="/", headers={}, status=200, record=RequestMetrics("trace-1")
     )
     tracing.request_ended(ended)
     tracing.close()

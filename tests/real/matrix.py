@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from caravan.errors import InvalidRequestError
 
 from tests.real import template_models
-from tests.real.shape_writer import Shape, missing
+from tests.real.shape_writer import AnswerFormat, missing
 from tests.real.shapes import PLAIN_SHAPES, SHAPES
 
 
-def outcome(name: str, shape: Shape) -> str:
+def outcome(name: str, shape: AnswerFormat) -> str:
     """`yes`, or what is wrong: `refused` by name, or `lost` where something is not shown."""
     try:
         prompt = template_models.prompt(name, shape.request)
@@ -19,7 +19,7 @@ def outcome(name: str, shape: Shape) -> str:
     return "lost" if missing(shape, prompt) else "yes"
 
 
-def table(shapes: Sequence[Shape]) -> str:
+def table(shapes: Sequence[AnswerFormat]) -> str:
     """The matrix as text, a template a line, and how many take all."""
     names = template_models.names()
     width = max(map(len, names))

@@ -12,7 +12,7 @@ Body = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Shape:
+class AnswerFormat:
     """`head` are marks of leading instructions, which a template may put elsewhere; each of the `chains`
     are marks that must come in this order. `words` are what tools are called, and what they are for.
     """
@@ -80,9 +80,9 @@ class ShapeWriter:
             self.others.append([*self.chain, *firsts])
         return self
 
-    def finish(self, name: str, **fields: object) -> Shape:
+    def finish(self, name: str, **fields: object) -> AnswerFormat:
         body: Body = {"messages": self.messages, **fields}
-        shape = Shape(name, body, self.head, [self.chain, *self.others], ())
+        shape = AnswerFormat(name, body, self.head, [self.chain, *self.others], ())
         if body.get("tool_choice") == "none":
             return shape
         functions = [tool["function"] for tool in body.get("tools") or () if "function" in tool]
@@ -104,7 +104,7 @@ def written_by(letters: str) -> ShapeWriter:
     return writer
 
 
-def missing(shape: Shape, prompt: str) -> list[str]:
+def missing(shape: AnswerFormat, prompt: str) -> list[str]:
     """What a prompt does not show of a shape, or not in its order."""
     found = [word for word in shape.words if word not in prompt]
     for chain in (shape.head, *shape.chains):

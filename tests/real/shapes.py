@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from tests.real.shape_writer import ROLES, Body, Shape, ShapeWriter, written_by
+from tests.real.shape_writer import ROLES, AnswerFormat, Body, ShapeWriter, written_by
 
 _WEATHER = {
     "type": "function",
@@ -50,15 +50,15 @@ _BY_REFERENCE: Body = {
 _SQL: Body = {"type": "custom", "custom": {"name": "sql", "description": "Run SQL."}}
 
 
-def _plain(letters: str, name: str = "", **fields: object) -> Callable[[], Shape]:
+def _plain(letters: str, name: str = "", **fields: object) -> Callable[[], AnswerFormat]:
     return lambda: written_by(letters).finish(name or " ".join(letters), **fields)
 
 
-def _parts() -> Shape:
+def _parts() -> AnswerFormat:
     return ShapeWriter().say("system", parts=2).say("user", parts=2).finish("text parts")
 
 
-def _assistant_parts() -> Shape:
+def _assistant_parts() -> AnswerFormat:
     writer = ShapeWriter().say("user", parts=3).say("assistant", parts=2).say("user")
     return writer.finish("text parts of an assistant")
 
@@ -71,8 +71,8 @@ def _calls(
     answers: Sequence[int] = (0,),
     fields: Body | None = None,
     **message: object,
-) -> Callable[[], Shape]:
-    def build() -> Shape:
+) -> Callable[[], AnswerFormat]:
+    def build() -> AnswerFormat:
         writer = written_by(before).call(*arguments, answers=answers, **message)
         for letter in after:
             writer = writer.call(content=None) if letter == "c" else writer.say(ROLES[letter])
@@ -81,7 +81,7 @@ def _calls(
     return build
 
 
-def _result_parts() -> Shape:
+def _result_parts() -> AnswerFormat:
     writer = written_by("uc")
     first, second = writer.mark(), writer.mark()
     writer.chain[-1:] = [first, second]
@@ -89,20 +89,20 @@ def _result_parts() -> Shape:
     return writer.finish("a result in text parts", tools=[_WEATHER])
 
 
-def _empty_result() -> Shape:
+def _empty_result() -> AnswerFormat:
     writer = written_by("uc")
     writer.chain.pop()
     writer.messages[-1]["content"] = ""
     return writer.say("assistant").say("user").finish("an empty result", tools=[_WEATHER])
 
 
-def _json_result() -> Shape:
+def _json_result() -> AnswerFormat:
     writer = written_by("uc")
     writer.messages[-1]["content"] = '{"degrees": "' + writer.chain[-1] + '", "more": [1, null]}'
     return writer.finish("a result in JSON", tools=[_WEATHER])
 
 
-def _older_form() -> Shape:
+def _older_form() -> AnswerFormat:
     writer = written_by("u")
     said, result = writer.mark(), writer.mark()
     call = {"name": "get_weather", "arguments": '{"city": "' + said + '"}'}
@@ -114,7 +114,7 @@ def _older_form() -> Shape:
     return writer.finish("the older form", functions=[_WEATHER["function"]])
 
 
-def _custom() -> Shape:
+def _custom() -> AnswerFormat:
     writer = written_by("u")
     said, result = writer.mark(), writer.mark()
     custom = {"id": "call_1", "type": "custom", "custom": {"name": "sql", "input": f"select {said}"}}
@@ -126,7 +126,7 @@ def _custom() -> Shape:
     return writer.finish("a custom tool's call", tools=[_SQL])
 
 
-def _refusal() -> Shape:
+def _refusal() -> AnswerFormat:
     writer = written_by("u")
     said = writer.mark()
     writer.messages.append({"role": "assistant", "content": None, "refusal": f"I will not {said}."})
@@ -134,7 +134,7 @@ def _refusal() -> Shape:
     return writer.say("user").finish("a refusal")
 
 
-def _empty_user() -> Shape:
+def _empty_user() -> AnswerFormat:
     writer = written_by("s")
     writer.messages.append({"role": "user", "content": ""})
     return writer.finish("an empty user message")
@@ -143,7 +143,7 @@ def _empty_user() -> Shape:
 _TWO = ('{"city": "@"}', '{"city": "@"}')
 _NESTED = '{"city": "@", "days": [1, 2.5, null, true, {"é": "a \\"quote\\" \\n"}], "deep": {"a": {"b": []}}}'
 
-_SHAPES: Sequence[Callable[[], Shape]] = (
+_SHAPES: Sequence[Callable[[], AnswerFormat]] = (
     _plain("u"),
     _plain("su"),
     _plain("uau"),

@@ -3,12 +3,12 @@
 import asyncio
 import threading
 
-from caravan.web.body_threads import BodyLanes
+from caravan.web.body_threads import BodyThreads
 
 
 def test_hundreds_of_small_bodies_let_others_have_their_turn() -> None:
     async def test() -> None:
-        lanes, order = BodyLanes(), []
+        lanes, order = BodyThreads(), []
 
         async def other() -> None:
             for _ in range(3):
@@ -27,7 +27,7 @@ def test_hundreds_of_small_bodies_let_others_have_their_turn() -> None:
 
 def test_a_failure_is_its_own_bodys() -> None:
     async def test() -> None:
-        lanes = BodyLanes()
+        lanes = BodyThreads()
 
         def fail() -> None:
             raise ValueError
@@ -41,7 +41,7 @@ def test_a_failure_is_its_own_bodys() -> None:
 
 def test_a_body_of_megabytes_keeps_no_middling_one_waiting() -> None:
     async def test() -> None:
-        lanes, release = BodyLanes(), threading.Event()
+        lanes, release = BodyThreads(), threading.Event()
 
         async def read(size: int, is_slow: bool) -> str:
             async with lanes.turn(size):

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from caravan.config.settings import Settings
 from caravan.observability.metrics import Metrics, View
-from caravan.observability.request_metrics import RequestRecord
+from caravan.observability.request_metrics import RequestMetrics
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine
@@ -125,7 +125,7 @@ def test_the_counter_tells_only_so_many_names_apart(client: TestClient) -> None:
     assert 'caravan_ignored_fields_total{field="client_x"} 2.0' in client.get("/metrics").text
     metrics = Metrics()
     for number in range(1000):
-        RequestRecord(metrics=metrics).ignore([f"name{number}"])
+        RequestMetrics(metrics=metrics).ignore([f"name{number}"])
     text = metrics.render("", View())[0].decode()
     assert text.count("caravan_ignored_fields_total{") == 101
     assert 'caravan_ignored_fields_total{field="other"} 900.0' in text

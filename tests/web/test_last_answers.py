@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from caravan.observability.request_metrics import RequestRecord, use
+from caravan.observability.request_metrics import RequestMetrics, use
 from caravan.web.last_answers import LastAnswers
 from starlette.types import Message, Receive, Scope, Send
 
@@ -16,7 +16,7 @@ PLAIN = [(b"content-type", b"application/json")]
 
 async def cut_off(*messages: Message, scope: Scope = HTTP) -> tuple[list[Message], bool]:
     """What is sent of an app that says this and then waits for ever; whether the cancellation went on."""
-    use(RequestRecord("r"))
+    use(RequestMetrics("r"))
     sent: list[Message] = []
     waits = asyncio.Event()
 

@@ -1,6 +1,6 @@
 """Lists in the heads of answers: short, and of characters that a header may have."""
 
-from caravan.observability.request_metrics import RequestRecord
+from caravan.observability.request_metrics import RequestMetrics
 from caravan.web.notice_headers import listed
 
 
@@ -21,7 +21,7 @@ def test_long_lists_are_cut() -> None:
 
 
 def test_each_item_is_told_once() -> None:
-    record = RequestRecord()
+    record = RequestMetrics()
     record.note("x-caravan-unenforced", ["a", "b"])
     record.note("x-caravan-unenforced", ["a"])
     assert list(record.notices["x-caravan-unenforced"]) == ["a", "b"]

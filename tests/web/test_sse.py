@@ -5,8 +5,8 @@ import asyncio
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.embeddings import EmbeddingService
-from caravan.api.params.sampling_params import Decoding
-from caravan.api.responses.async_store import Archive
+from caravan.api.params.sampling_params import DecodingPlanner
+from caravan.api.responses.async_store import AsyncResponseStore
 from caravan.api.responses.service import ResponseService
 from caravan.api.responses.store import Limits
 from caravan.api.status import StatusService
@@ -14,7 +14,7 @@ from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
 from caravan.observability.metrics import Metrics
 from caravan.web.body_budget import BodyBudget
-from caravan.web.body_threads import BodyLanes
+from caravan.web.body_threads import BodyThreads
 from caravan.web.dependencies import Bodies, Services
 from caravan.web.sse import AnswerStream
 from caravan_schemas.chat import ChatCompletionRequest
@@ -38,7 +38,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
     async def test() -> None:
         registry = registry_over(loaded_model(engine))
         await registry.start()
-        decoding = Decoding()
+        decoding = DecodingPlanner()
         constraints = ConstraintCompiler()
         chat = ChatService(registry, decoding, constraints)
         services = Services(
@@ -49,9 +49,11 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             chat=chat,
             completions=CompletionService(registry, decoding, constraints),
             embeddings=EmbeddingService(registry),
-            responses=ResponseService(registry, chat, Archive(None, Limits(max_seconds=1, max_bytes=1))),
+            responses=ResponseService(
+                registry, chat, AsyncResponseStore(None, Limits(max_seconds=1, max_bytes=1))
+            ),
             tokens=TokenService(registry),
-            bodies=Bodies(budget=BodyBudget(1), lanes=BodyLanes()),
+            bodies=Bodies(budget=BodyBudget(1), lanes=BodyThreads()),
             max_body_bytes=1,
             body_seconds=1,
             strict_fields=False,

@@ -8,24 +8,24 @@ from caravan_schemas.chat import ChatCompletionRequest, ChatFinishReason
 
 from caravan.api.admission import check_room, turn
 from caravan.api.output.answer import Answer
-from caravan.api.output.chunks import ChatShape, Identity
+from caravan.api.output.chunks import ChatFormat, Identity
 from caravan.api.output.echo import Scoring, check_scores, refuse_streamed_scores
 from caravan.api.output.generation import Generation, Guidance
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.output.obfuscation import wants_padding
-from caravan.api.output.output_format import Reading
+from caravan.api.output.output_format import OutputFormat
 from caravan.api.output.pending import PendingAnswer
 from caravan.api.params import sampling_params
-from caravan.api.params.decoding_plan import Plan
-from caravan.api.params.resolved import Settled
-from caravan.api.params.sampling_params import Decoding
+from caravan.api.params.decoding_plan import DecodingPlan
+from caravan.api.params.resolved import ResolvedParams
+from caravan.api.params.sampling_params import DecodingPlanner
 from caravan.api.prompt import tool_constraints
 from caravan.api.prompt.chat_prompt import rendered
 from caravan.api.prompt.reasoning import Thinking, thinking
 from caravan.api.prompt.tokenize import check_generates, tokenized
 from caravan.api.prompt.tools import Choice, ToolRequest
 from caravan.api.prompt.truncation import PromptRules
-from caravan.api.structured.checker import Verdict
+from caravan.api.structured.checker import AnswerChecker
 from caravan.api.structured.compiler import Compiled, ConstraintCompiler, constraint, verdict
 from caravan.api.structured.tool_calls import BoundCalls
 from caravan.chat.tool_formats.tool_spec import ToolSpec
@@ -39,7 +39,7 @@ from caravan.runtime.threads import in_thread
 class _Read:
     """A request, read as far as no grammar is needed."""
 
-    plan: Plan
+    plan: DecodingPlan
     token_ids: tuple[int, ...]
     tools: ToolRequest | None
     thinking: Thinking | None
@@ -51,15 +51,17 @@ class PreparedChat:
     """A request that nothing can refuse any more. Without a `reading`, all text is content."""
 
     generation: Generation
-    plan: Plan
-    reading: Reading | None
-    verdict: Verdict | None
+    plan: DecodingPlan
+    reading: OutputFormat | None
+    verdict: AnswerChecker | None
 
 
 class ChatService:
     """Serves `POST /v1/chat/completions` for all models of a registry."""
 
-    def __init__(self, registry: ModelRegistry, decoding: Decoding, constraints: ConstraintCompiler) -> None:
+    def __init__(
+        self, registry: ModelRegistry, decoding: DecodingPlanner, constraints: ConstraintCompiler
+    ) -> None:
         self._registry = registry
         self._decoding = decoding
         self._constraints = constraints
@@ -75,7 +77,7 @@ class ChatService:
         prepared = await self.prepare(request, model, identity.id)
         return Answer(
             prepared.generation,
-            ChatShape(
+            ChatFormat(
                 identity,
                 with_usage=with_usage,
                 writer=None if _num_logprobs(request) is None else LogprobWriter(model.vocab),
@@ -89,7 +91,7 @@ class ChatService:
             is_padded=wants_padding(request),
         )
 
-    async def outlook(self, request: ChatCompletionRequest) -> Settled:
+    async def outlook(self, request: ChatCompletionRequest) -> ResolvedParams:
         """The decoding of a request whose model need not be loaded; refuses what it can by then."""
         offer = self._registry.find(request.model)
         metadata = await in_thread(offer.read_metadata)
@@ -165,13 +167,15 @@ class ChatService:
         )
 
 
-def _reading(model: LoadedModel, read: _Read, specs: Sequence[ToolSpec], *, is_bound: bool) -> Reading | None:
+def _reading(
+    model: LoadedModel, read: _Read, specs: Sequence[ToolSpec], *, is_bound: bool
+) -> OutputFormat | None:
     """How the answer's text is read; None where all of it is content."""
     tools, thought = read.tools, read.thinking
     if tools is None and (thought is None or read.keeps_thought) and not model.family.is_framed:
         return None
     is_open = thought is not None and thought.is_open
-    return Reading(
+    return OutputFormat(
         make_parser=partial(model.family.parser, specs, is_open=is_open, bound=is_bound),
         custom_names=frozenset() if tools is None else tools.custom_names,
         call_reason=_call_reason(tools),

@@ -8,15 +8,15 @@ from caravan_schemas.completions import CompletionRequest, Prompt
 
 from caravan.api.admission import check_room, turn
 from caravan.api.output.answer import Answer
-from caravan.api.output.chunks import Identity, TextShape
+from caravan.api.output.chunks import CompletionFormat, Identity
 from caravan.api.output.echo import Echo, ReadPrompt, Scoring, check_scores, refuse_streamed_scores
 from caravan.api.output.generation import Generation, Guidance
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.output.obfuscation import wants_padding
 from caravan.api.output.pending import PendingAnswer
 from caravan.api.params import sampling_params
-from caravan.api.params.decoding_plan import Plan
-from caravan.api.params.sampling_params import Decoding
+from caravan.api.params.decoding_plan import DecodingPlan
+from caravan.api.params.sampling_params import DecodingPlanner
 from caravan.api.prompt.infill import infilled, refuse_echo
 from caravan.api.prompt.tokenize import check_generates, checked_ids, tokenized
 from caravan.api.prompt.truncation import PromptRules, refuse_suffix
@@ -32,7 +32,9 @@ DEFAULT_MAX_TOKENS = 16
 class CompletionService:
     """Serves `POST /v1/completions` for all models of a registry."""
 
-    def __init__(self, registry: ModelRegistry, decoding: Decoding, constraints: ConstraintCompiler) -> None:
+    def __init__(
+        self, registry: ModelRegistry, decoding: DecodingPlanner, constraints: ConstraintCompiler
+    ) -> None:
         self._registry = registry
         self._decoding = decoding
         self._constraints = constraints
@@ -57,7 +59,7 @@ class CompletionService:
         identity = Identity.new("cmpl", request.model, self._decoding.fingerprint(model))
         return Answer(
             Generation(model, identity.id, prompts, plan.params, plan.num_drawn, guidance),
-            TextShape(
+            CompletionFormat(
                 identity,
                 with_usage=with_usage,
                 writer=None if num_logprobs(request) is None else LogprobWriter(model.vocab),
@@ -73,7 +75,7 @@ class CompletionService:
 
     def _read(
         self, model: LoadedModel, request: CompletionRequest
-    ) -> tuple[Plan, list[tuple[int, ...]], Scoring]:
+    ) -> tuple[DecodingPlan, list[tuple[int, ...]], Scoring]:
         check_generates(model)
         refuse_streamed_scores(request)
         refuse_echo(request)

@@ -5,7 +5,7 @@ import time
 
 from caravan_schemas.ops import ModelStatus, ServerStatus
 
-from caravan.models import ModelOffer, ModelRegistry, may_use
+from caravan.models import ModelRegistry, ModelSpec, may_use
 from caravan.observability.metrics import resident_bytes
 from caravan.version import version
 
@@ -26,7 +26,7 @@ class StatusService:
             models=[self._model(offer) for offer in self._registry.offers if may_use(offer)],
         )
 
-    def _model(self, offer: ModelOffer) -> ModelStatus:
+    def _model(self, offer: ModelSpec) -> ModelStatus:
         status, model = self._registry.status(offer.id).value, self._registry.loaded(offer.id)
         if model is None:
             return ModelStatus(id=offer.id, status=status)

@@ -16,7 +16,7 @@ _Stamp = tuple[int, int, int]
 _RETRY_SECONDS = 1.0
 
 
-class KeyRing:
+class KeyStore:
     """Looks at the file before each use and reads it again when it has changed.
 
     `extra` are keys that are not in the file, and `anonymous` says when none is needed. Where that is "before
@@ -99,9 +99,9 @@ class KeyRing:
         self._keys = found
 
 
-def open_ring(settings: Settings) -> KeyRing:
+def open_ring(settings: Settings) -> KeyStore:
     """The keys that the settings name, none where nobody is asked for them. Raises KeyFileError."""
     if not settings.auth:
-        return KeyRing(None, anonymous="always")
+        return KeyStore(None, anonymous="always")
     extra = () if settings.api_key is None else (keys_file.operator_key(settings.api_key.get_secret_value()),)
-    return KeyRing(settings.keys_path, extra, anonymous=settings.anonymous)
+    return KeyStore(settings.keys_path, extra, anonymous=settings.anonymous)

@@ -16,7 +16,7 @@ class Allowance(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Caller:
+class Principal:
     """`id` and `name` are the key's, empty without keys: what a caller owns is found by the id, a name may be
     another's later; people are told the name. `models` None means all. `cache_group` names those who may
     share prefixes in memory. Of two callers in a queue the one with the higher `priority` comes first; among
@@ -38,16 +38,16 @@ class Caller:
         return self.models is None or not self.models.isdisjoint(names)
 
 
-ANONYMOUS = Caller()
+ANONYMOUS = Principal()
 
-_current: ContextVar[Caller] = ContextVar("caller", default=ANONYMOUS)
+_current: ContextVar[Principal] = ContextVar("caller", default=ANONYMOUS)
 
 
-def current() -> Caller:
+def current() -> Principal:
     """Who sent the request that is being served."""
     return _current.get()
 
 
-def use(caller: Caller) -> None:
+def use(caller: Principal) -> None:
     """Make a caller that of the current task and of those it starts."""
     _current.set(caller)

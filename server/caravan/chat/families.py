@@ -14,7 +14,7 @@ from caravan.chat.template_markers import FORMATS_BY_MARKS, HARMONY_REASONING, R
 from caravan.chat.tool_formats import FORMATS, FUNCTIONARY, HARMONY, MUSE, PLAIN_JSON
 from caravan.chat.tool_formats.base import ToolFormat
 from caravan.chat.tool_formats.tool_spec import ToolSpec
-from caravan.grammars.call_prefix import Beginning
+from caravan.grammars.call_prefix import CallPrefix
 
 # Where answers are messages with headers, instead of a thought and what follows it.
 _PARSERS: dict[str, type[HeadedParser]] = {
@@ -78,7 +78,7 @@ class ModelFamily:
         """The texts with which calls begin in the midst of an answer; a grammar may bind from there on."""
         return self.tools.announcements(tools) if self.tools else ()
 
-    def beginning(self, tools: Sequence[ToolSpec]) -> Beginning | None:
+    def beginning(self, tools: Sequence[ToolSpec]) -> CallPrefix | None:
         """How an answer that is nothing but calls may begin instead; a grammar may bind it as a whole."""
         return self.tools.beginning(tools) if self.tools else None
 

@@ -19,7 +19,7 @@ from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.engine.ipc.child_process import EngineStartError
 from caravan.llama import library
 from caravan.llama.gguf_header import HeaderError
-from caravan.models import CatalogError, ModelOffer, offers
+from caravan.models import CatalogError, ModelSpec, offers
 from caravan.models.loaded_model import TextEngine
 from caravan.runtime.machine import memory_limit, usable_cores
 from caravan.sizing.sizes import Sizes, resources, sizes_of
@@ -154,7 +154,7 @@ def memory(sizes: Sizes, free: int, limit: int) -> Finding:
     return Finding("memory", Verdict.FAULT, detail, remedy)
 
 
-def templates(offer: ModelOffer) -> Iterator[Finding]:
+def templates(offer: ModelSpec) -> Iterator[Finding]:
     """Whether the chat template can be used, and what is guessed or adapted; nothing for a broken file."""
     try:
         with contextlib.suppress(HeaderError, OSError):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.kv_cache import KVCache
-from caravan.engine.prefill_budget import StepClock
+from caravan.engine.prefill_budget import PrefillBudget
 from caravan.engine.scheduler import Scheduler, Work
 from caravan.engine.sequence import Sequence
 from caravan.llama.batch import Batch
@@ -18,7 +18,7 @@ class DecodeFailedError(Exception):
     """llama.cpp failed in the middle of a batch; the memory of all running sequences is lost."""
 
 
-class Decoder:
+class BatchRunner:
     """Fills the batch, decodes it, books the result. What the decode returns is the truth about room.
 
     What was computed with weights which may have been others meanwhile is not booked, but computed again.
@@ -31,14 +31,14 @@ class Decoder:
         config: EngineConfig,
         kv_cache: KVCache,
         scheduler: Scheduler,
-        clock: StepClock,
+        prefill_budget: PrefillBudget,
         finish_full: Callable[[Sequence], None],
         look_at_weights: LookAtWeights,
     ) -> None:
         self._context = context
         self._kv_cache = kv_cache
         self._scheduler = scheduler
-        self._clock = clock
+        self._prefill_budget = prefill_budget
         self._finish_full = finish_full
         self._look_at_weights = look_at_weights
         self._batch = Batch(config.batch_size)
@@ -80,7 +80,7 @@ class Decoder:
         started = time.perf_counter()
         status = self._context.decode(self._batch)
         if status is DecodeStatus.OK and any(item.num_tokens > 1 for item in work):
-            self._clock.observe(self._batch.num_tokens, time.perf_counter() - started)
+            self._prefill_budget.observe(self._batch.num_tokens, time.perf_counter() - started)
         return status
 
     def _undo(self, work: list[Work]) -> None:

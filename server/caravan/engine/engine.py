@@ -8,25 +8,25 @@ from concurrent.futures import Future
 from functools import partial
 
 from caravan.config.engine_config import EngineConfig
-from caravan.engine.batch_runner import Decoder
-from caravan.engine.constraints.mask_prefetcher import Foresight
+from caravan.engine.batch_runner import BatchRunner
+from caravan.engine.constraints.mask_prefetcher import MaskPrefetcher
 from caravan.engine.constraints.token_mask import ConstraintError, TokenMask
 from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.values import EmbedRequest
 from caravan.engine.interfaces import DecodingContext
-from caravan.engine.ipc.heartbeat import Heart
+from caravan.engine.ipc.heartbeat import HeartbeatClock
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.output.score_slices import slices
 from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput, reason_for
-from caravan.engine.parallel_sampling import RowPool, plain_rows
+from caravan.engine.parallel_sampling import ParallelSampler, plain_rows
 from caravan.engine.params import GenerationRequest
-from caravan.engine.prefill_budget import StepClock
+from caravan.engine.prefill_budget import PrefillBudget
 from caravan.engine.refusal import refusal
 from caravan.engine.sampling.candidates import Floats
 from caravan.engine.sampling.sampler import TokenSpace
 from caravan.engine.scheduler import Scheduler, Work
 from caravan.engine.sequence import Sequence
-from caravan.engine.sequence_factory import Intake, Masks
+from caravan.engine.sequence_factory import Masks, SequenceFactory
 from caravan.engine.totals import Totals
 from caravan.grammars.token_table import TokenTable
 from caravan.llama.weights_watch import LookAtWeights, WeightsChangedError, always_sound
@@ -58,31 +58,33 @@ class Engine:
         config: EngineConfig,
         publish: Callable[[list[TokenOutput], EngineStats], None],
         embedder: Embedder,
-        heart: Heart | None = None,
+        heart: HeartbeatClock | None = None,
         look_at_weights: LookAtWeights = always_sound,
     ) -> None:
         self._context = context
         self._config = config
         self._publish = publish
         self._embedder = embedder
-        self._heart = heart or Heart()
+        self._heartbeat = heart or HeartbeatClock()
         self._inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids)
-        self._intake = Intake(tokens, self._token_space, config.context_size, self._deliver)
-        clock = StepClock(config.step_seconds, has_tiles=context.has_tiles)
+        self._sequence_factory = SequenceFactory(
+            tokens, self._token_space, config.context_size, self._deliver
+        )
+        prefill_budget = PrefillBudget(config.step_seconds, has_tiles=context.has_tiles)
         self._kv_cache = KVCache(context, config.num_parked_tokens)
-        self._scheduler = Scheduler(config, self._kv_cache, clock, has_tiles=context.has_tiles)
-        self._decoder = Decoder(
+        self._scheduler = Scheduler(config, self._kv_cache, prefill_budget, has_tiles=context.has_tiles)
+        self._batch_runner = BatchRunner(
             context,
             config,
             self._kv_cache,
             self._scheduler,
-            clock,
+            prefill_budget,
             lambda sequence: self._finish(sequence, FinishReason.LENGTH),
             look_at_weights,
         )
-        self._foresight = Foresight()
-        self._row_pool = RowPool(config.num_sampling_threads)
+        self._mask_prefetcher = MaskPrefetcher()
+        self._parallel_sampler = ParallelSampler(config.num_sampling_threads)
         self._outputs: list[TokenOutput] = []
         self._totals = Totals()
         self._stopping = False
@@ -121,18 +123,18 @@ class Engine:
             self._stopping = True
             reason = FinishReason.ERROR if fault else FinishReason.ABORT
             self._take_in()
-            for request in self._intake.close():
+            for request in self._sequence_factory.close():
                 self._refuse(request, fault, reason)
             self._finish_all(reason, fault)
             self._flush()
-            self._foresight.close()
-            self._row_pool.close()
+            self._mask_prefetcher.close()
+            self._parallel_sampler.close()
             self._embedder.close()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is queued, waiting or running."""
-        return self._inbox.empty() and not self._has_work and not self._intake
+        return self._inbox.empty() and not self._has_work and not self._sequence_factory
 
     @property
     def _has_work(self) -> bool:
@@ -140,7 +142,7 @@ class Engine:
 
     def turn(self) -> None:
         """Take in what has arrived, sleeping for it if there is nothing to do; then one step, fenced."""
-        self._heart.beat()
+        self._heartbeat.beat()
         self._receive()
         self._guarded_step()
         self._embedder.step(is_beside=self._scheduler.has_work)
@@ -151,7 +153,7 @@ class Engine:
         work = self._scheduler.schedule()
         if work:
             self._kv_cache.relieve()
-        done = self._decoder.decode(work)
+        done = self._batch_runner.decode(work)
         self._sample(done)
         self._outputs += slices(self._scheduler.running)
         self._totals.steps += bool(work)
@@ -159,7 +161,7 @@ class Engine:
 
     def stats(self) -> EngineStats:
         """The books as they stand; exact between steps only."""
-        num_taken_in, num_cells = len(self._intake), self._context.num_cells
+        num_taken_in, num_cells = len(self._sequence_factory), self._context.num_cells
         return self._totals.books(self._scheduler, self._kv_cache, num_taken_in, num_cells)
 
     def audit(self) -> list[str]:
@@ -171,9 +173,9 @@ class Engine:
         if self._inbox.empty() and not self._has_work:
             for fault in self.audit():
                 log.error("the books do not add up: %s", fault)
-            self._heart.rest()
+            self._heartbeat.rest()
             command = self._inbox.get()
-            self._heart.begin()
+            self._heartbeat.begin()
             command()
         self._take_in()
 
@@ -197,11 +199,11 @@ class Engine:
                 raise
 
     def _add(self, request: GenerationRequest) -> None:
-        fault = self._intake.fault_of(request, is_taken=bool(self._scheduler.find(request.id)))
+        fault = self._sequence_factory.fault_of(request, is_taken=bool(self._scheduler.find(request.id)))
         if fault is not None:
             self._refuse(request, fault)
         elif request.constraint is not None:
-            self._intake.add(request)
+            self._sequence_factory.add(request)
         else:
             self._begin(request)
 
@@ -210,9 +212,9 @@ class Engine:
 
     def _constrain(self, request: GenerationRequest, masks: Masks) -> None:
         """Go on with a request whose masks are made, unless it was aborted meanwhile."""
-        if not self._intake.is_awaited(request):
+        if not self._sequence_factory.is_awaited(request):
             return
-        self._intake.take(request.id)
+        self._sequence_factory.take(request.id)
         if isinstance(masks, ConstraintError):
             self._refuse(request, str(masks), FinishReason.UNSATISFIABLE)
         elif isinstance(masks, MemoryError):
@@ -222,7 +224,7 @@ class Engine:
 
     def _begin(self, request: GenerationRequest, masks: list[TokenMask] | None = None) -> None:
         try:
-            sequences = self._intake.sequences(request, masks)
+            sequences = self._sequence_factory.sequences(request, masks)
         except Exception as error:
             log.exception("a request could not be taken in")
             self._refuse(request, f"the engine cannot take this request: {error}", reason_for(error))
@@ -238,7 +240,7 @@ class Engine:
 
     def _abort(self, request_id: str) -> None:
         self._embedder.abort(request_id)
-        waiting = self._intake.take(request_id)
+        waiting = self._sequence_factory.take(request_id)
         if waiting is not None:
             self._refuse(waiting, None, FinishReason.ABORT)
         for sequence in self._scheduler.find(request_id):
@@ -263,7 +265,11 @@ class Engine:
         if not done:
             return
         logits = self._context.logits()
-        drawn = self._row_pool.draw(plain_rows(done, logits)) if self._row_pool.is_parallel else {}
+        drawn = (
+            self._parallel_sampler.draw(plain_rows(done, logits))
+            if self._parallel_sampler.is_parallel
+            else {}
+        )
         halfway = len(done) // 2 if len(done) >= _MANY_ROWS else None
         start = 0
         for row, item in enumerate(done):
@@ -271,7 +277,7 @@ class Engine:
                 self._flush()
             self._draw(item, logits[start : start + item.num_logits], drawn.get(item.sequence))
             start += item.num_logits
-        self._foresight.prepare(
+        self._mask_prefetcher.prepare(
             item.sequence.sampler.next_mask for item in done if item.sequence.is_unfinished
         )
 

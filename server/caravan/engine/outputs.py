@@ -97,7 +97,7 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     cut off. `prompt_logprobs`, if the request asked for them, are in the first output of a choice, one for
     each token of the prompt but the first, of the logits as they are; none are there if the choice ended
     before its prompt was computed. What `is_slice` comes before that first output, with some of them and
-    nothing else; `Mailbox` puts them together. `token_ids`, if it asked for them, are all tokens since
+    nothing else; `OutputQueue` puts them together. `token_ids`, if it asked for them, are all tokens since
     the last output, whether or not their text is out. `queue_seconds` is how long the choice waited for its
     prompt to be begun, told with its first output alone.
     """

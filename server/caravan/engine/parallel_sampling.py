@@ -22,7 +22,7 @@ class Draws(Protocol):
 Task = tuple[Hashable, Draws, Row]
 
 
-class RowPool:
+class ParallelSampler:
     """Splits rows over threads; NumPy lets go of the interpreter in its longer passes.
 
     Each sampler has a state and a random stream of its own, so the tokens are the same as one by one.

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from caravan.grammars.call_prefix import Beginning
+from caravan.grammars.call_prefix import CallPrefix
 from caravan.grammars.constraint import Constraint
 
 # llama.cpp's order; a request may name another. `temperature` may be among them, and acts last if it is not.
@@ -98,7 +98,7 @@ class AnswerLayout(msgspec.Struct, frozen=True, kw_only=True):
 
     frames: tuple[tuple[str, str], ...] = ()
     calls: tuple[str, ...] = ()
-    begins: Beginning | None = None
+    begins: CallPrefix | None = None
     is_all_calls: bool = False
 
 

@@ -29,7 +29,7 @@ _FAR = 2.0
 _TRIAL = 1.25
 
 
-class StepClock:
+class PrefillBudget:
     """Remembers what steps with prompt chunks of several sizes took, and finds the largest in time."""
 
     def __init__(

@@ -6,11 +6,11 @@ from caravan.config.engine_config import EngineConfig
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_tree import common_prefix
 from caravan.engine.output.score_slices import has_many_untold
-from caravan.engine.prefill_budget import StepClock
+from caravan.engine.prefill_budget import PrefillBudget
 from caravan.engine.running_shares import RunningShares
 from caravan.engine.sequence import Sequence, SequenceStatus
 from caravan.engine.tiles import TILE, chunk_size
-from caravan.engine.waiting_queue import WaitingList
+from caravan.engine.waiting_queue import WaitingQueue
 from caravan.runtime.sharing.fair_order import FairOrder
 
 # Waiting for a neighbour's prefix costs a step or two; shorter ones are quicker computed again.
@@ -54,15 +54,20 @@ class Scheduler:
     """
 
     def __init__(
-        self, config: EngineConfig, kv_cache: KVCache, clock: StepClock, *, has_tiles: bool = False
+        self,
+        config: EngineConfig,
+        kv_cache: KVCache,
+        prefill_budget: PrefillBudget,
+        *,
+        has_tiles: bool = False,
     ) -> None:
         self._config = config
         self._has_tiles = has_tiles
         self._is_turn_of_prompts = False
         self._num_shared = 0
         self._kv_cache = kv_cache
-        self._clock = clock
-        self.waiting = WaitingList()
+        self._prefill_budget = prefill_budget
+        self.waiting = WaitingQueue()
         self.running: list[Sequence] = []
         self.num_preemptions = 0
         self._num_overtaking = 0
@@ -98,7 +103,7 @@ class Scheduler:
         runs, prompts, budget = _forced_runs(prompts, budget)
         streams = [Work(s, 1, completes=True) for s in decodes] + runs
         if any(s.is_streaming for s in self.running):
-            budget = min(budget, self._clock.prompt_budget(0 if self._has_tiles else len(decodes)))
+            budget = min(budget, self._prefill_budget.prompt_budget(0 if self._has_tiles else len(decodes)))
         chunks = self._share(prompts, budget)
         self._is_turn_of_prompts = not self._is_turn_of_prompts
         if not self._take_turns(streams, chunks):
@@ -157,7 +162,7 @@ class Scheduler:
         """Let a sequence run, if there is room or it has a right to some; whether it does."""
         if not self._make_way(sequence):
             return False
-        allocation = self._kv_cache.allocate(sequence.matchable_tokens, sequence.salt, sequence.owner)
+        allocation = self._kv_cache.allocate(sequence.matchable_tokens, sequence.scope, sequence.owner)
         if allocation is None:
             return False
         self.waiting.begin(sequence)
@@ -193,7 +198,7 @@ class Scheduler:
     def _has_room(self, sequence: Sequence, running: list[Sequence]) -> bool:
         promised = sum(s.num_missing_tokens + _GROWTH_RESERVE for s in running)
         known = sequence.matchable_tokens
-        needed = self._kv_cache.num_new_cells(known, sequence.salt) + _GROWTH_RESERVE
+        needed = self._kv_cache.num_new_cells(known, sequence.scope) + _GROWTH_RESERVE
         needed += sequence.num_tokens - len(known)
         holding = [s.seq_id for s in running if s.seq_id is not None]
         return needed + promised <= self._kv_cache.num_spare_cells(holding)
@@ -208,7 +213,7 @@ class Scheduler:
             return False
         have = None
         for other in self.running:
-            shareable = sequence.salt.num_shareable(other.salt)
+            shareable = sequence.scope.num_shareable(other.scope)
             if other.num_missing_tokens <= 1 or shareable <= other.num_computed_tokens:
                 continue
             if sequence.wants_scores and not other.wants_scores:
@@ -218,7 +223,7 @@ class Scheduler:
             if shared <= other.num_computed_tokens:
                 continue
             if have is None:
-                have = self._kv_cache.num_known(sequence.matchable_tokens, sequence.salt)
+                have = self._kv_cache.num_known(sequence.matchable_tokens, sequence.scope)
             if shared - have >= _MIN_AWAITED_PREFIX:
                 return True
         return False

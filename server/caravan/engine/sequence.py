@@ -3,9 +3,9 @@
 import time
 from enum import Enum
 
-from caravan.engine.kv.cache_scope import Salt
+from caravan.engine.kv.cache_scope import CacheScope
 from caravan.engine.output.detokenizer import Detokenizer
-from caravan.engine.output.pending_logprobs import HeldLogprobs
+from caravan.engine.output.pending_logprobs import PendingLogprobs
 from caravan.engine.output.prompt_logprobs import PromptScores
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
@@ -46,7 +46,7 @@ class Sequence:
         self.index = index
         self.arrival = arrival
         self.params: SamplingParams = request.params
-        self.salt = Salt(request.cache_salt, request.num_public_tokens)
+        self.scope = CacheScope(request.cache_salt, request.num_public_tokens)
         self.token_ids = list(request.token_ids)
         self.num_prompt_tokens = len(request.token_ids)
         self.num_computed_tokens = 0
@@ -63,7 +63,7 @@ class Sequence:
         self.status = SequenceStatus.WAITING
         self.sampler = sampler
         self.detokenizer = detokenizer
-        self.logprobs = HeldLogprobs()
+        self.logprobs = PendingLogprobs()
         self.scores = scores
         self._num_told_scores = 0
         self._num_told = self.num_prompt_tokens if request.tells_token_ids else None

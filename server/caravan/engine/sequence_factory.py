@@ -8,7 +8,7 @@ import numpy as np
 from caravan.engine.constraints.guide import Guide
 from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, TokenMask
 from caravan.engine.output.detokenizer import Detokenizer
-from caravan.engine.output.prompt_logprobs import PromptScores, ScoreBook
+from caravan.engine.output.prompt_logprobs import PromptLogprobBuffer, PromptScores
 from caravan.engine.params import GenerationRequest, Reasoning
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from caravan.engine.sequence import Sequence
@@ -20,7 +20,7 @@ _NONE = np.empty(0, np.int32)
 Masks = list[TokenMask] | ConstraintError | MemoryError
 
 
-class Intake:
+class SequenceFactory:
     """Makes sequences, and masks on a thread of its own, so that running streams do not wait for a grammar;
     each owner has a share of its time.
 
@@ -40,7 +40,7 @@ class Intake:
         self._context_size = context_size
         self._deliver = deliver
         self._num_arrivals = 0
-        self._scores = ScoreBook()
+        self._scores = PromptLogprobBuffer()
         self._waiting: dict[str, GenerationRequest] = {}
         self._thread = FairThread("masks")
 

@@ -13,7 +13,7 @@ from caravan.runtime.sharing.fair_order import FairOrder
 _MAX_PASSED = 8
 
 
-class WaitingList:
+class WaitingQueue:
     """Higher priorities come first, and among equals each owner has a share of the turns by its weight.
 
     One of nine turns goes to a lower priority if any waits: to the one that would be next if all were equal.

@@ -9,7 +9,7 @@ _SPACE = re.compile(SPACE)
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class CallPrefix:
     """One of the `heads`, piece by piece with white space behind each or not, and then one of the `ends`."""
 
     heads: tuple[tuple[str, ...], ...]

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
-from caravan.grammars.call_prefix import Beginning
+from caravan.grammars.call_prefix import CallPrefix
 from caravan.grammars.complexity import MAX_BREADTH, breadth
 from caravan.grammars.constraint import Constraint
 from caravan.grammars.exact_json.free_names import has_free_names
@@ -27,7 +27,7 @@ from caravan.runtime.deep_stack import DeepStack
 # Fuel is what bounds time: reading a grammar takes at most some tenths of a second, a step's mask some
 # milliseconds. A state of the lexer takes one or two kilobytes. Keeping the parts of rules that are open at
 # one place takes time that grows with the square of their number: 12,000, as of an object of 3,000 optional
-# properties, take 20 ms. What grows faster is bounded by `breadth` and `Effort`.
+# properties, take 20 ms. What grows faster is bounded by `breadth` and `CpuBudget`.
 LIMITS = LLParserLimits(
     initial_lexer_fuel=1_000_000,
     step_lexer_fuel=100_000,
@@ -114,7 +114,7 @@ class GrammarCompiler:
         self,
         text: str,
         after: tuple[str, ...] = (),
-        begins: Beginning | None = None,
+        begins: CallPrefix | None = None,
         *,
         forces: bool = True,
         has_unique_names: bool = False,

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from caravan.grammars.call_prefix import Beginning
+from caravan.grammars.call_prefix import CallPrefix
 
 
 class Constraint(msgspec.Struct, frozen=True):
@@ -23,7 +23,7 @@ class Constraint(msgspec.Struct, frozen=True):
 
     grammar: str
     after: tuple[str, ...] = ()
-    begins: Beginning | None = None
+    begins: CallPrefix | None = None
     param: str = ""
     has_unique_names: bool = False
     has_other_text: bool = False

@@ -15,7 +15,7 @@ NUM_BYTES = 256
 _NO_TEXT = b"<no text>"
 
 
-class MaskVocabulary:
+class GrammarVocab:
     """`tokenizer` has the model's tokens and then NUM_BYTES others; `space_ids` are those of white space."""
 
     def __init__(self, vocab_size: int, tokens: TokenTable) -> None:

@@ -5,15 +5,15 @@ from caravan.models.eviction import NoRoomError
 from caravan.models.lease import Lease
 from caravan.models.registry import ModelRegistry, may_use
 from caravan.models.slot import Status
-from caravan.models.spec import ModelOffer
+from caravan.models.spec import ModelSpec
 from caravan.models.victims import Limits
 
 __all__ = [
     "CatalogError",
     "Lease",
     "Limits",
-    "ModelOffer",
     "ModelRegistry",
+    "ModelSpec",
     "NoRoomError",
     "Status",
     "may_use",

@@ -21,7 +21,7 @@ from caravan.models.local_store import first_parts
 from caravan.models.model_path import ModelPathError, find_model
 from caravan.models.public_prefixes import PublicPrefixError, read_texts
 from caravan.models.registry import ModelRegistry
-from caravan.models.spec import ContextLength, ModelOffer
+from caravan.models.spec import ContextLength, ModelSpec
 from caravan.models.templates import tried
 from caravan.models.victims import Limits
 
@@ -37,7 +37,7 @@ class CatalogError(Exception):
     """The models that the operator named cannot be served; the message is one line."""
 
 
-def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[ModelOffer]:
+def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[ModelSpec]:
     """All models that these settings name; the resident one where they name none.
 
     Raises CatalogError. A file of the models' folder that is no sound model is passed over with a warning.
@@ -155,14 +155,14 @@ def _offer(
     budget: int,
     make_engine: MakeEngine,
     header: GgufHeader | None = None,
-) -> ModelOffer:
+) -> ModelSpec:
     if table.tool_format is not None and table.tool_format not in FORMATS:
         raise CatalogError(
             f"there is no tool_format '{table.tool_format}'; there are {', '.join(sorted(FORMATS))}"
         )
     _check_template(table.chat_template)
     config = engine_config(path, table, budget)
-    return ModelOffer(
+    return ModelSpec(
         id=name,
         aliases=tuple(table.aliases),
         created=int(path.stat().st_mtime),
@@ -223,7 +223,7 @@ class _ContextReader:
         return self._found
 
 
-def _check_names(found: list[ModelOffer]) -> None:
+def _check_names(found: list[ModelSpec]) -> None:
     counts = Counter(name for offer in found for name in {offer.id, *offer.aliases})
     for name, count in counts.items():
         if count > 1:

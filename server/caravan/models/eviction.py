@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from caravan.models.victims import Limits, Occupant, victims
+from caravan.models.victims import Limits, LoadedEntry, victims
 from caravan.sizing.sizes import Need
 
 Clock = Callable[[], float]
@@ -76,7 +76,7 @@ class Evictions:
         self._taken_at: dict[str, list[float]] = {}
 
     def choose(
-        self, occupants: Iterable[Occupant], need: Need, users: Mapping[str, Users], keys: Sequence[str]
+        self, occupants: Iterable[LoadedEntry], need: Need, users: Mapping[str, Users], keys: Sequence[str]
     ) -> list[str] | None:
         """Who must be unloaded for a model that these keys have asked for, at the cost of the first of them
         that may; one that nobody has asked for is the operator's wish. None where all of them have to wait.
@@ -102,7 +102,7 @@ class Evictions:
         ]
         return self._victims(kept, need)
 
-    def _victims(self, occupants: list[Occupant], need: Need) -> list[str] | None:
+    def _victims(self, occupants: list[LoadedEntry], need: Need) -> list[str] | None:
         return victims(occupants, need, self._limits)
 
     def _may_take(self, key: str) -> bool:

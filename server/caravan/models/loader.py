@@ -13,14 +13,14 @@ from caravan.llama.model import Model
 from caravan.models.fingerprint import fingerprint
 from caravan.models.loaded_model import LoadedModel, TextEngine
 from caravan.models.public_prefixes import prefix_ids
-from caravan.models.spec import ModelOffer
+from caravan.models.spec import ModelSpec
 from caravan.models.templates import open_templates, sources_of
 from caravan.runtime.threads import in_thread, to_the_end
 
 log = logging.getLogger(__name__)
 
 
-async def load(offer: ModelOffer) -> LoadedModel:
+async def load(offer: ModelSpec) -> LoadedModel:
     """The model, its engine running. Raises what `offer.open` and `TextEngine.start` raise.
 
     There are files over which llama.cpp ends its process, so the engine opens it first.

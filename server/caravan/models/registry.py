@@ -12,9 +12,9 @@ from caravan.models.eviction import STAY_SECONDS, Clock, Evictions, Users, check
 from caravan.models.lease import Lease
 from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import load
-from caravan.models.slot import Entry, Status
-from caravan.models.spec import ModelOffer
-from caravan.models.victims import Limits, Occupant
+from caravan.models.slot import ModelSlot, Status
+from caravan.models.spec import ModelSpec
+from caravan.models.victims import Limits, LoadedEntry
 from caravan.runtime.threads import in_thread, to_the_end
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ _KEEP_SECONDS = 1.0
 _LOOK_SECONDS = 0.2
 
 
-def may_use(offer: ModelOffer) -> bool:
+def may_use(offer: ModelSpec) -> bool:
     """Whether whoever is being served may use a model."""
     return principal.current().may_use(offer.id, *offer.aliases)
 
@@ -42,14 +42,14 @@ class ModelRegistry:
 
     def __init__(
         self,
-        offers: Iterable[ModelOffer],
+        offers: Iterable[ModelSpec],
         limits: Limits | None = None,
         *,
         load_wait_seconds: float = LOAD_WAIT_SECONDS,
         stay_seconds: float = STAY_SECONDS,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._entries = [Entry(offer, Users(stay_seconds, clock)) for offer in offers]
+        self._entries = [ModelSlot(offer, Users(stay_seconds, clock)) for offer in offers]
         self._by_name = {
             name: entry for entry in self._entries for name in (entry.offer.id, *entry.offer.aliases)
         }
@@ -63,7 +63,7 @@ class ModelRegistry:
         self._keeping: asyncio.Task[None] | None = None
 
     @property
-    def offers(self) -> tuple[ModelOffer, ...]:
+    def offers(self) -> tuple[ModelSpec, ...]:
         """All models, loaded or not."""
         return tuple(entry.offer for entry in self._entries)
 
@@ -79,7 +79,7 @@ class ModelRegistry:
         """Let every model pass `check`, in a thread, before it is used; what it raises fails the load."""
         self._checks.append(check)
 
-    def find(self, name: str) -> ModelOffer:
+    def find(self, name: str) -> ModelSpec:
         """The model that `name` stands for, loaded or not; raises ModelNotFoundError."""
         return self._find(name).offer
 
@@ -169,21 +169,21 @@ class ModelRegistry:
             except Exception:
                 log.exception("models are not looked after; next time")
 
-    def _keep_one(self, entry: Entry) -> None:
+    def _keep_one(self, entry: ModelSlot) -> None:
         if entry.model is not None and entry.model.engine.is_outdated:
             entry.is_lost = True
             self._unloading(entry)
         elif entry.offer.preload and entry.needs_load:
             self._loading(entry)
 
-    async def _preloaded(self) -> list[Entry]:
+    async def _preloaded(self) -> list[ModelSlot]:
         """Those to be loaded at the start. Raises NoRoomError where the limits do not allow them all."""
         entries = [entry for entry in self._entries if entry.offer.preload]
         await asyncio.gather(*(self._estimate(entry) for entry in entries))
         check_together(self._limits, [entry.need for entry in entries])
         return entries
 
-    def _find(self, name: str) -> Entry:
+    def _find(self, name: str) -> ModelSlot:
         entry = self._by_name.get(name)
         if entry is None or not may_use(entry.offer):
             served = ", ".join(f"'{known.offer.id}'" for known in self._entries if may_use(known.offer))
@@ -192,12 +192,12 @@ class ModelRegistry:
             )
         return entry
 
-    def _loading(self, entry: Entry) -> asyncio.Task[Exception | None]:
+    def _loading(self, entry: ModelSlot) -> asyncio.Task[Exception | None]:
         if entry.loading is None:
             entry.loading = asyncio.create_task(self._load(entry), name=f"load {entry.offer.id}")
         return entry.loading
 
-    async def _load(self, entry: Entry) -> Exception | None:
+    async def _load(self, entry: ModelSlot) -> Exception | None:
         """Load a model and hand it to those who wait; a failure goes to them, and is returned."""
         try:
             if entry.unloading is not None:
@@ -221,12 +221,12 @@ class ModelRegistry:
             entry.loading, entry.asked_by = None, []
         return None
 
-    async def _estimate(self, entry: Entry) -> None:
+    async def _estimate(self, entry: ModelSlot) -> None:
         """Find out what a model needs, where it could matter to another."""
         if len(self._entries) > 1:
             entry.need = await in_thread(entry.offer.estimate_need)
 
-    async def _take_room(self, entry: Entry) -> bool:
+    async def _take_room(self, entry: ModelSlot) -> bool:
         """Hold room for `entry`, waiting where others' models may not be unloaded for those who have asked;
         False where nobody wants it any more. Raises NoRoomError.
         """
@@ -237,7 +237,7 @@ class ModelRegistry:
                 return entry.holds_room
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _make_room(self, entry: Entry) -> bool:
+    async def _make_room(self, entry: ModelSlot) -> bool:
         """Unload others until the limits allow `entry`; their requests end first. False where none may go."""
         while True:
             holders = {known.offer.id: known for known in self._entries if known.holds_room}
@@ -248,13 +248,13 @@ class ModelRegistry:
                 return leaving is not None
             await asyncio.wait([self._unloading(holders[name]) for name in leaving])
 
-    def _unloading(self, entry: Entry) -> asyncio.Task[None]:
+    def _unloading(self, entry: ModelSlot) -> asyncio.Task[None]:
         if entry.unloading is None:
             unload = self._unload(entry, entry.loading)
             entry.unloading = asyncio.create_task(unload, name=f"unload {entry.offer.id}")
         return entry.unloading
 
-    async def _unload(self, entry: Entry, loading: asyncio.Task[Exception | None] | None) -> None:
+    async def _unload(self, entry: ModelSlot, loading: asyncio.Task[Exception | None] | None) -> None:
         """End a model once nobody uses it. `loading` is the load that came before this, not one after it."""
         try:
             if loading is not None:
@@ -265,7 +265,7 @@ class ModelRegistry:
             entry.holds_room = False
             entry.unloading = None
 
-    async def _end(self, entry: Entry) -> None:
+    async def _end(self, entry: ModelSlot) -> None:
         """Close a model's engine, and its vocabulary too unless somebody holds it."""
         if entry.model is not None:
             model = entry.model
@@ -290,8 +290,8 @@ async def _discard(model: LoadedModel) -> None:
     model.close()
 
 
-def _occupant(entry: Entry) -> Occupant:
-    return Occupant(
+def _occupant(entry: ModelSlot) -> LoadedEntry:
+    return LoadedEntry(
         id=entry.offer.id,
         need=entry.need,
         is_pinned=entry.offer.pinned,

@@ -11,7 +11,7 @@ from caravan.errors import CaravanError, ModelUnavailableError
 from caravan.models.eviction import Users
 from caravan.models.lease import Lease
 from caravan.models.loaded_model import LoadedModel
-from caravan.models.spec import ModelOffer
+from caravan.models.spec import ModelSpec
 from caravan.sizing.sizes import Need
 
 _FIRST_BACKOFF = 2.0
@@ -30,14 +30,14 @@ class Status(enum.Enum):
     FAILED = "failed"
 
 
-class Entry:
+class ModelSlot:
     """The books over one model: who waits for it, who uses it, and how its last load ended.
 
     Only the registry changes them. `holds_room` from the time it may occupy memory until that is free again.
     `asked_by` are the keys for which it is being loaded, the first of them first.
     """
 
-    def __init__(self, offer: ModelOffer, users: Users | None = None) -> None:
+    def __init__(self, offer: ModelSpec, users: Users | None = None) -> None:
         self.offer = offer
         self.users = users or Users()
         self.need = Need()

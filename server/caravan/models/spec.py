@@ -17,7 +17,7 @@ class ContextLength:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelOffer:
+class ModelSpec:
     """What is known of a model that need not be loaded, and the two halves of loading it.
 
     `make_engine` makes an engine that has not started. `open` opens the file for the web side,

@@ -33,7 +33,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Occupant:
+class LoadedEntry:
     """A model in memory. `last_used` only orders: the larger, the later."""
 
     id: str
@@ -43,7 +43,7 @@ class Occupant:
     last_used: int
 
 
-def victims(occupants: Iterable[Occupant], need: Need, limits: Limits) -> list[str] | None:
+def victims(occupants: Iterable[LoadedEntry], need: Need, limits: Limits) -> list[str] | None:
     """Who must be unloaded so that `need` more suits, or is at least allowed where pinned models leave too
     little of the GPUs; None where they leave no room at all.
 
@@ -55,8 +55,10 @@ def victims(occupants: Iterable[Occupant], need: Need, limits: Limits) -> list[s
     return _leaving(present, need, limits.allow) if leaving is None else leaving
 
 
-def _leaving(present: list[Occupant], need: Need, fit: Callable[[Sequence[Need]], bool]) -> list[str] | None:
-    def fits(staying: Iterable[Occupant]) -> bool:
+def _leaving(
+    present: list[LoadedEntry], need: Need, fit: Callable[[Sequence[Need]], bool]
+) -> list[str] | None:
+    def fits(staying: Iterable[LoadedEntry]) -> bool:
         return fit([*(occupant.need for occupant in staying), need])
 
     staying = {occupant.id: occupant for occupant in present}
@@ -64,7 +66,7 @@ def _leaving(present: list[Occupant], need: Need, fit: Callable[[Sequence[Need]]
         (occupant for occupant in staying.values() if not occupant.is_pinned),
         key=lambda occupant: (occupant.is_busy, occupant.last_used),
     )
-    leaving: list[Occupant] = []
+    leaving: list[LoadedEntry] = []
     while not fits(staying.values()):
         if not order:
             return None

@@ -21,7 +21,7 @@ log = logging.getLogger("caravan.requests")
 _LONGEST_NAME = 100
 
 
-class RequestRecord:
+class RequestMetrics:
     """Times are on the monotonic clock, in seconds."""
 
     def __init__(self, request_id: str = "", metrics: Metrics | None = None) -> None:
@@ -30,7 +30,7 @@ class RequestRecord:
         self.arrived = time.monotonic()
         self.requested_model: str | None = None
         self.model: str | None = None
-        self.runs: list[GenerationRecord] = []
+        self.runs: list[RunMetrics] = []
         self.key: str | None = None
         self.error_code: str | None = None
         self.first_token_seconds: float | None = None
@@ -78,16 +78,16 @@ class RequestRecord:
 
     def generation(
         self, model: str, num_prompt_tokens: int, num_choices: int, params: SamplingParams
-    ) -> "GenerationRecord":
+    ) -> "RunMetrics":
         """Begin the part of one run in an engine."""
         self.model = model
         self.num_prompt_tokens += num_prompt_tokens
-        run = GenerationRecord(self, model, num_prompt_tokens, num_choices, params)
+        run = RunMetrics(self, model, num_prompt_tokens, num_choices, params)
         self.runs.append(run)
         return run
 
 
-class GenerationRecord:
+class RunMetrics:
     """Follows the outputs of one run. Cheap: one comparison and one observation an output.
 
     `finish_reasons` come in the order in which the choices end.
@@ -95,7 +95,7 @@ class GenerationRecord:
 
     def __init__(
         self,
-        request: RequestRecord,
+        request: RequestMetrics,
         model: str,
         num_prompt_tokens: int,
         num_choices: int,
@@ -176,14 +176,14 @@ class GenerationRecord:
             metrics.answer_length.labels(self.model).observe(output.num_completion_tokens)
 
 
-_current: ContextVar[RequestRecord] = ContextVar("request record")
+_current: ContextVar[RequestMetrics] = ContextVar("request record")
 
 
-def current() -> RequestRecord:
+def current() -> RequestMetrics:
     """The record of the request that is being served."""
-    return _current.get(None) or RequestRecord()
+    return _current.get(None) or RequestMetrics()
 
 
-def use(record: RequestRecord) -> None:
+def use(record: RequestMetrics) -> None:
     """Make a record that of the current task and of those it starts."""
     _current.set(record)

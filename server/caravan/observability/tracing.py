@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from caravan.observability.request_metrics import GenerationRecord, RequestRecord
+from caravan.observability.request_metrics import RequestMetrics, RunMetrics
 from caravan.version import version
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class EndedRequest:
     route: str
     headers: Mapping[str, str]
     status: int | None
-    record: RequestRecord
+    record: RequestMetrics
 
 
 class Tracing:
@@ -149,9 +149,7 @@ def _http_attributes(ended: EndedRequest) -> Iterator[tuple[str, Any]]:
         yield "error.type", ended.record.error_code
 
 
-def _run_attributes(
-    operation: str, record: RequestRecord, run: GenerationRecord
-) -> Iterator[tuple[str, Any]]:
+def _run_attributes(operation: str, record: RequestMetrics, run: RunMetrics) -> Iterator[tuple[str, Any]]:
     yield "gen_ai.operation.name", operation
     yield "gen_ai.provider.name", "caravan"
     yield "gen_ai.request.model", record.requested_model or run.model

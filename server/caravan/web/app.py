@@ -20,9 +20,9 @@ from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.params import presets
-from caravan.api.params.sampling_params import Decoding, RequestLimits
+from caravan.api.params.sampling_params import DecodingPlanner, RequestLimits
 from caravan.api.responses import place
-from caravan.api.responses.async_store import Archive
+from caravan.api.responses.async_store import AsyncResponseStore
 from caravan.api.responses.service import ResponseService
 from caravan.api.responses.store import Limits
 from caravan.api.status import StatusService
@@ -37,14 +37,14 @@ from caravan.observability.tracing import Tracing
 from caravan.version import version
 from caravan.web import error_response
 from caravan.web.body_budget import BodyBudget, BodyMeter
-from caravan.web.body_threads import BodyLanes
+from caravan.web.body_threads import BodyThreads
 from caravan.web.dependencies import Bodies, Services
 from caravan.web.last_answers import LastAnswers
-from caravan.web.middleware.access_log import Journal
-from caravan.web.middleware.allowed_hosts import KnownHosts
-from caravan.web.middleware.auth import OPEN_PATHS, Guard
-from caravan.web.middleware.cross_site import CrossSite
-from caravan.web.middleware.head_requests import HeadRequests
+from caravan.web.middleware.access_log import AccessLogMiddleware
+from caravan.web.middleware.allowed_hosts import AllowedHosts
+from caravan.web.middleware.auth import OPEN_PATHS, AuthMiddleware
+from caravan.web.middleware.cross_site import CrossSiteMiddleware
+from caravan.web.middleware.head_requests import HeadMiddleware
 from caravan.web.not_found_hints import all_routes
 from caravan.web.routes import (
     admin,
@@ -114,7 +114,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
     chat_service = ChatService(registry, decoding, constraints)
     metrics = Metrics(lambda: _readings(registry))
     bodies = Bodies(
-        budget=BodyBudget(max(settings.max_held_bytes, settings.max_body_bytes)), lanes=BodyLanes()
+        budget=BodyBudget(max(settings.max_held_bytes, settings.max_body_bytes)), lanes=BodyThreads()
     )
     _add_middleware(app, settings, metrics, tracing, bodies.budget)
     app.state.services = Services(
@@ -149,9 +149,9 @@ def _add_middleware(
     the server's end cuts off, and the journal of it all.
     """
     ring = open_ring(settings)
-    app.add_middleware(HeadRequests)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyMeter, budget=budget)
-    app.add_middleware(Guard, ring=ring, quotas=Quotas(), share_prefixes=settings.share_prefixes)
+    app.add_middleware(AuthMiddleware, ring=ring, quotas=Quotas(), share_prefixes=settings.share_prefixes)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -161,20 +161,23 @@ def _add_middleware(
             expose_headers=_SHOWN_HEADERS,
         )
     app.add_middleware(
-        CrossSite,
+        CrossSiteMiddleware,
         origins=settings.cors_origins,
-        hosts=KnownHosts(settings.host, settings.allowed_hosts),
+        hosts=AllowedHosts(settings.host, settings.allowed_hosts),
         is_open=ring.is_open,
         unnamed=OPEN_PATHS,
     )
     app.add_middleware(LastAnswers)
     app.add_middleware(
-        Journal, metrics=metrics, tracing=tracing, routes=all_routes(app, [*_ROUTERS, docs.router])
+        AccessLogMiddleware,
+        metrics=metrics,
+        tracing=tracing,
+        routes=all_routes(app, [*_ROUTERS, docs.router]),
     )
 
 
-def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:
-    decoding = Decoding(
+def _decoding(settings: Settings, registry: ModelRegistry) -> DecodingPlanner:
+    decoding = DecodingPlanner(
         limits=RequestLimits(max_choices=settings.max_choices, max_prompts=settings.max_prompts),
         presets=presets.load(settings.presets),
         operator=presets.operator_defaults(settings.defaults),
@@ -185,12 +188,12 @@ def _decoding(settings: Settings, registry: ModelRegistry) -> Decoding:
     return decoding
 
 
-def _archive(settings: Settings) -> Archive:
+def _archive(settings: Settings) -> AsyncResponseStore:
     path = settings.responses_path
     # Where nobody asked for responses to be kept, those who do not need that are served.
     if settings.responses_db is not None and path is not None:
         place.check(path)
-    return Archive(
+    return AsyncResponseStore(
         path, Limits(max_seconds=settings.responses_days * 86400, max_bytes=settings.responses_bytes)
     )
 

@@ -19,7 +19,7 @@ _MIDDLE = 262_144
 _LONGEST_REST = 0.25
 
 
-class BodyLanes:
+class BodyThreads:
     """Bodies of about one size take turns: several readers at once would only take the interpreter's lock
     from each other, and from the event loop. Each key has a share of the time. Belongs to one event loop.
     """

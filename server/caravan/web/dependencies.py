@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.embeddings import EmbeddingService
-from caravan.api.params.sampling_params import Decoding
+from caravan.api.params.sampling_params import DecodingPlanner
 from caravan.api.responses.service import ResponseService
 from caravan.api.status import StatusService
 from caravan.api.tokenize import TokenService
@@ -17,7 +17,7 @@ from caravan.errors import PermissionDeniedError
 from caravan.models import ModelRegistry
 from caravan.observability.metrics import Metrics
 from caravan.web.body_budget import BodyBudget
-from caravan.web.body_threads import BodyLanes
+from caravan.web.body_threads import BodyThreads
 from caravan.web.local_callers import is_local
 
 
@@ -26,7 +26,7 @@ class Bodies:
     """What the bodies of all requests share: memory, and the threads that read large ones."""
 
     budget: BodyBudget
-    lanes: BodyLanes
+    lanes: BodyThreads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Services:
     registry: ModelRegistry
     metrics: Metrics
     status: StatusService
-    decoding: Decoding
+    decoding: DecodingPlanner
     chat: ChatService
     completions: CompletionService
     embeddings: EmbeddingService

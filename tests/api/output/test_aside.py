@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 from caravan.api.output.aside import aside, num_numbers
-from caravan.api.params.decoding_plan import Plan
+from caravan.api.params.decoding_plan import DecodingPlan
 from caravan.engine.outputs import TokenLogprob, packed_top
 from caravan.engine.params import SamplingParams
 from caravan_schemas.debug import DecodingStage
@@ -28,5 +28,5 @@ def test_what_a_trace_shows_is_counted() -> None:
         DecodingStage(stage="bias", values={"logit_bias": {"1": 1.0, "2": 2.0}, "ignore_eos": True}),
         DecodingStage(stage="end", values={"stop": ("a", "b", "c")}),
     ]
-    assert Plan(params=SamplingParams(), num_choices=1, num_drawn=1, chain=chain).debug_size == 5
-    assert Plan(params=SamplingParams(), num_choices=1, num_drawn=1).debug_size == 0
+    assert DecodingPlan(params=SamplingParams(), num_choices=1, num_drawn=1, chain=chain).debug_size == 5
+    assert DecodingPlan(params=SamplingParams(), num_choices=1, num_drawn=1).debug_size == 0

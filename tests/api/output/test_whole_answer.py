@@ -8,11 +8,11 @@ from dataclasses import replace
 import msgspec
 import pytest
 from caravan.api.output import token_lists as token_answer_module
-from caravan.api.output.chunks import ChatShape, FinishedChoice, Identity, Shape, TextShape
+from caravan.api.output.chunks import AnswerFormat, ChatFormat, CompletionFormat, FinishedChoice, Identity
 from caravan.api.output.echo import check_scores
 from caravan.api.output.logprobs import LogprobWriter
-from caravan.api.output.parsed_choice import Reply
-from caravan.api.output.token_details import Told
+from caravan.api.output.parsed_choice import ParsedChoice
+from caravan.api.output.token_details import TokenDetails
 from caravan.api.output.token_lists import token_answer
 from caravan.api.output.whole_answer import whole_answer
 from caravan.engine.outputs import TokenLogprob, packed_top
@@ -52,20 +52,20 @@ def entries(count: int) -> tuple[TokenLogprob, ...]:
 
 
 def choice(num_tokens: int, num_prompt: int) -> FinishedChoice:
-    told = Told(entries(num_tokens), tuple(range(num_tokens)))
+    told = TokenDetails(entries(num_tokens), tuple(range(num_tokens)))
     return FinishedChoice(
-        reply=Reply(content=TEXT), finish_reason="stop", told=told, prompt_logprobs=entries(num_prompt)
+        reply=ParsedChoice(content=TEXT), finish_reason="stop", told=told, prompt_logprobs=entries(num_prompt)
     )
 
 
 @pytest.mark.parametrize("has_prompt", [False, True])
-@pytest.mark.parametrize("shape", [ChatShape, TextShape])
+@pytest.mark.parametrize("shape", [ChatFormat, CompletionFormat])
 @pytest.mark.parametrize("few", [1, 3, 7])
 def test_log_probabilities_in_pieces_are_the_same(
-    shape: type[ChatShape | TextShape], few: int, has_prompt: bool
+    shape: type[ChatFormat | CompletionFormat], few: int, has_prompt: bool
 ) -> None:
     prompt_writer = WRITER if has_prompt else None
-    asked: Shape = shape(IDENTITY, writer=WRITER, prompt_writer=prompt_writer, with_token_ids=True)
+    asked: AnswerFormat = shape(IDENTITY, writer=WRITER, prompt_writer=prompt_writer, with_token_ids=True)
     choices = [choice(10, 9), choice(1, 9), choice(0, 9)]
     whole, pieces = (b"".join(whole_answer(asked, choices, USAGE, None, few=limit)) for limit in (1000, few))
     assert json.loads(pieces) == json.loads(whole)
@@ -74,8 +74,8 @@ def test_log_probabilities_in_pieces_are_the_same(
 
 def test_a_prompt_that_is_told_too_begins_without_a_number() -> None:
     first = TokenLogprob(97, math.nan)
-    choices = [replace(choice(0, 0), told=Told((first, *entries(9)), tuple(range(10))))]
-    asked = TextShape(IDENTITY, writer=WRITER, prompt_writer=None, with_token_ids=True)
+    choices = [replace(choice(0, 0), told=TokenDetails((first, *entries(9)), tuple(range(10))))]
+    asked = CompletionFormat(IDENTITY, writer=WRITER, prompt_writer=None, with_token_ids=True)
     whole, pieces = (b"".join(whole_answer(asked, choices, USAGE, None, few=limit)) for limit in (1000, 3))
     assert json.loads(pieces) == json.loads(whole)
     assert json.loads(pieces)["choices"][0]["logprobs"]["token_logprobs"][0] is None

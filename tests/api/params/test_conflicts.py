@@ -2,8 +2,8 @@
 
 import pytest
 from caravan.api.params.conflicts import CLASHES, NEEDS
-from caravan.api.params.decoding_plan import Plan
-from caravan.api.params.sampling_params import Decoding
+from caravan.api.params.decoding_plan import DecodingPlan
+from caravan.api.params.sampling_params import DecodingPlanner
 from caravan.errors import InvalidRequestError
 from caravan_schemas.sampling import SamplingFields
 from pydantic import ValidationError
@@ -13,9 +13,11 @@ from tests.fakes_web import loaded_model
 Fields = dict[str, object]
 
 
-def plan(fields: Fields, decoding: Decoding | None = None, max_tokens: int | None = None) -> Plan:
+def plan(
+    fields: Fields, decoding: DecodingPlanner | None = None, max_tokens: int | None = None
+) -> DecodingPlan:
     request = SamplingFields.model_validate(fields)
-    return (decoding or Decoding()).plan(request, loaded_model(), max_tokens)
+    return (decoding or DecodingPlanner()).plan(request, loaded_model(), max_tokens)
 
 
 # llama.cpp's own list.
@@ -153,7 +155,7 @@ def test_the_route_has_a_default_that_counts() -> None:
 
 
 def test_defaults_give_way_to_what_the_request_sets() -> None:
-    decoding = Decoding(operator=SamplingFields(mirostat=2, repeat_last_n=0, samplers=["min_p"]))
+    decoding = DecodingPlanner(operator=SamplingFields(mirostat=2, repeat_last_n=0, samplers=["min_p"]))
     assert plan({}, decoding).params.mirostat == 2
     assert plan({"temperature": 0}, decoding).params.mirostat == 0
     chosen = plan({"adaptive_target": 0.4}, decoding).params
@@ -165,16 +167,16 @@ def test_defaults_give_way_to_what_the_request_sets() -> None:
 
 
 def test_defaults_and_presets_can_give_what_others_need() -> None:
-    decoding = Decoding(operator=SamplingFields(xtc_probability=0.5))
+    decoding = DecodingPlanner(operator=SamplingFields(xtc_probability=0.5))
     assert plan({"xtc_threshold": 0.3}, decoding).params.xtc_threshold == 0.3
     presets = {"steady": SamplingFields(mirostat=2, top_k=7)}
-    chosen = plan({"preset": "steady", "mirostat_tau": 3}, Decoding(presets=presets)).params
+    chosen = plan({"preset": "steady", "mirostat_tau": 3}, DecodingPlanner(presets=presets)).params
     assert (chosen.mirostat, chosen.mirostat_tau, chosen.top_k, chosen.top_p) == (2, 3, 7, 1)
     presets["short"] = SamplingFields(samplers=["min_p"], repeat_last_n=0)
-    chosen = plan({"preset": "short", "top_k": 7}, Decoding(presets=presets)).params
+    chosen = plan({"preset": "short", "top_k": 7}, DecodingPlanner(presets=presets)).params
     assert chosen.samplers == ("min_p", "top_k")
-    assert plan({"preset": "short", "mirostat": 2}, Decoding(presets=presets)).params.mirostat == 2
-    chosen = plan({"preset": "steady", "temperature": 0}, Decoding(presets=presets)).params
+    assert plan({"preset": "short", "mirostat": 2}, DecodingPlanner(presets=presets)).params.mirostat == 2
+    chosen = plan({"preset": "steady", "temperature": 0}, DecodingPlanner(presets=presets)).params
     assert (chosen.mirostat, chosen.temperature) == (0, 0)
 
 
@@ -187,7 +189,7 @@ def test_a_list_of_all_samplers_is_the_default() -> None:
 
 
 def test_a_list_that_is_about_all_turns_off_what_it_leaves_out() -> None:
-    decoding = Decoding(operator=SamplingFields(repeat_penalty=1.2, dry_multiplier=1, temperature=0.5))
+    decoding = DecodingPlanner(operator=SamplingFields(repeat_penalty=1.2, dry_multiplier=1, temperature=0.5))
     truncating = plan({"samplers": ["top_k"]}, decoding).params
     assert (truncating.repeat_penalty, truncating.dry_multiplier, truncating.temperature) == (1.2, 1, 0.5)
     whole = plan({"samplers": ["top_k", "temperature"]}, decoding).params
@@ -197,7 +199,7 @@ def test_a_list_that_is_about_all_turns_off_what_it_leaves_out() -> None:
 
 
 def test_a_request_adds_to_the_operators_list_in_its_place() -> None:
-    decoding = Decoding(operator=SamplingFields.model_validate({"samplers": ["min_p", "temperature"]}))
+    decoding = DecodingPlanner(operator=SamplingFields.model_validate({"samplers": ["min_p", "temperature"]}))
     chosen = plan({"top_k": 5, "repeat_penalty": 1.1, "dry_multiplier": 1}, decoding).params
     assert chosen.samplers == ("min_p", "top_k", "temperature")
     assert (chosen.repeat_penalty, chosen.dry_multiplier) == (1.1, 1)
@@ -238,10 +240,13 @@ def test_values_that_others_have_for_off_are_read_as_what_they_mean() -> None:
     assert plan({"t_max_predict_ms": 250}).params.line_seconds == 0.25
     assert plan({"n_predict": -1, "max_tokens": -1, "max_completion_tokens": -1}).params.max_tokens is None
     assert plan({"n_cmpl": 3}).num_choices == 3
-    decoding = Decoding(operator=SamplingFields(max_tokens=5, stop="x", adaptive_target=0.5))
+    decoding = DecodingPlanner(operator=SamplingFields(max_tokens=5, stop="x", adaptive_target=0.5))
     freed = plan({"n_predict": -1, "stop": [], "adaptive_target": -1}, decoding).params
     assert (freed.max_tokens, freed.stop, freed.adaptive_target) == (None, (), -1)
-    assert plan({}, Decoding(operator=SamplingFields(max_tokens=-1)), max_tokens=16).params.max_tokens is None
+    assert (
+        plan({}, DecodingPlanner(operator=SamplingFields(max_tokens=-1)), max_tokens=16).params.max_tokens
+        is None
+    )
 
 
 def test_names_of_one_parameter_must_agree() -> None:

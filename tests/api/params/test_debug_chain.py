@@ -4,7 +4,7 @@ import random
 
 import pytest
 from caravan.api.params.debug_chain import chain
-from caravan.api.params.sampling_params import Decoding
+from caravan.api.params.sampling_params import DecodingPlanner
 from caravan.engine.sampling.pipeline import ordered_stages
 from caravan_schemas.parameters import TRUNCATING
 from caravan_schemas.sampling import SamplingFields
@@ -28,7 +28,7 @@ from tests.fakes_web import loaded_model
     ],
 )
 def test_it_has_the_ordered_stages_of_the_engine(fields: dict[str, object]) -> None:
-    params = Decoding().plan(SamplingFields.model_validate(fields), loaded_model()).params
+    params = DecodingPlanner().plan(SamplingFields.model_validate(fields), loaded_model()).params
     shown = [stage.stage for stage in chain(params) if stage.stage in (*TRUNCATING, "temperature")]
     assert len(shown) == len(ordered_stages(params, random.Random()))
     named = [name for name in params.samplers if name in shown]
@@ -53,7 +53,7 @@ def test_every_stage_shows_its_values_in_the_documented_order() -> None:
         "max_tokens": 9,
         "stop_token_ids": [67],
     }
-    params = Decoding().plan(SamplingFields.model_validate(fields), loaded_model()).params
+    params = DecodingPlanner().plan(SamplingFields.model_validate(fields), loaded_model()).params
     stages = {stage.stage: stage.values for stage in chain(params)}
     assert list(stages) == [
         *("bias", "penalties", "dry", "top_k", "top_p", "min_p", "temperature", "adaptive_p", "end")

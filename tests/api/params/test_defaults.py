@@ -9,7 +9,7 @@ from caravan.api.params import presets
 from caravan.api.params.defaults import effective
 from caravan.api.params.presets import BUILT_IN, PresetError
 from caravan.api.params.resolved import Source
-from caravan.api.params.sampling_params import Decoding
+from caravan.api.params.sampling_params import DecodingPlanner
 from caravan.engine.params import SamplingParams
 from caravan_schemas.parameters import parameters
 from caravan_schemas.sampling import DecodingFields, SamplingFields
@@ -26,7 +26,7 @@ def test_without_any_say_they_are_the_engines() -> None:
         if hasattr(SamplingParams(), name):
             value = known.value
             assert (tuple(value) if isinstance(value, list) else value) == getattr(SamplingParams(), name)
-    assert Decoding().plan(SamplingFields(), loaded_model()).params == SamplingParams()
+    assert DecodingPlanner().plan(SamplingFields(), loaded_model()).params == SamplingParams()
 
 
 def test_the_files_recommendations_hold_and_the_operators_word_beats_them() -> None:
@@ -79,7 +79,7 @@ def test_presets_come_from_a_file_and_beat_the_built_in_ones(tmp_path: Path) -> 
     assert known.keys() == {"precise", "balanced", "creative", "legal"}
     assert known["precise"].top_k == 1
     assert known["precise"].temperature is None
-    plan = Decoding(presets=known).plan(SamplingFields(preset="legal", stop="x"), loaded_model())
+    plan = DecodingPlanner(presets=known).plan(SamplingFields(preset="legal", stop="x"), loaded_model())
     assert (plan.params.temperature, plan.params.stop) == (0, ("x",))
 
 
@@ -119,7 +119,7 @@ def test_the_options_words_are_read_as_json_if_they_are_any() -> None:
 
 def test_defaults_that_would_fail_every_request_are_found_at_start() -> None:
     model = loaded_model()
-    Decoding().check(model)
+    DecodingPlanner().check(model)
     for operator in (
         DecodingFields(mirostat=2, temperature=0),
         DecodingFields(allowed_token_ids=[9999]),
@@ -127,9 +127,9 @@ def test_defaults_that_would_fail_every_request_are_found_at_start() -> None:
         DecodingFields(repetition_penalty=1.1, repeat_penalty=1.2),
     ):
         with pytest.raises(PresetError, match="the defaults"):
-            Decoding(operator=operator).check(model)
+            DecodingPlanner(operator=operator).check(model)
     with pytest.raises(PresetError, match="preset 'odd'"):
-        Decoding(presets={"odd": DecodingFields(min_tokens=3, max_tokens=2)}).check(model)
+        DecodingPlanner(presets={"odd": DecodingFields(min_tokens=3, max_tokens=2)}).check(model)
 
 
 def test_built_in_presets_set_what_their_names_promise() -> None:

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 from caravan.cli import main
-from caravan.engine.ipc.child_process import EngineChild
+from caravan.engine.ipc.child_process import ChildProcess
 
 if __name__ == "__main__":
     # The child finds its module beside this file.
     os.environ["PYTHONPATH"] += os.pathsep + os.fspath(Path(__file__).parent)
-    EngineChild.module = "idle_engine"
+    ChildProcess.module = "idle_engine"
     main()

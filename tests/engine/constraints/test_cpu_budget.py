@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from caravan.engine.constraints.cpu_budget import Effort, TooCostlyError, in_words
+from caravan.engine.constraints.cpu_budget import CpuBudget, TooCostlyError, in_words
 from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory
 from caravan.grammars.compiler import GrammarCompiler, GrammarError
 from caravan.grammars.complexity import MAX_BREADTH, breadth
@@ -59,7 +59,7 @@ def test_a_schema_is_not_read_as_a_grammar() -> None:
 
 
 def test_time_is_allowed_at_once_and_for_every_token() -> None:
-    effort = Effort()
+    effort = CpuBudget()
     effort.begin_token()
     effort.spend(time.thread_time() - 0.5)
     effort.begin_token()

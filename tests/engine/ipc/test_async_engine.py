@@ -12,7 +12,7 @@ import pytest
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.ipc import spawn
 from caravan.engine.ipc.async_engine import AsyncEngine
-from caravan.engine.ipc.child_process import EngineChild, EngineStartError
+from caravan.engine.ipc.child_process import ChildProcess, EngineStartError
 from caravan.engine.ipc.watchdog import WatchLimits
 from caravan.engine.outputs import FinishReason, TokenOutput
 from caravan.engine.params import GenerationRequest
@@ -141,7 +141,7 @@ def test_closing_the_engine_ends_requests_and_the_process(tiny_models: TinyModel
 def test_a_first_prompt_that_kills_is_tried_again_with_plain_kernels(
     tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(EngineChild, "module", "tests.engine.first_prompt_death")
+    monkeypatch.setattr(ChildProcess, "module", "tests.engine.first_prompt_death")
 
     async def test(engine: AsyncEngine) -> None:
         assert not engine.config.use_extra_buffers
@@ -156,7 +156,7 @@ def test_a_first_prompt_that_kills_is_tried_again_with_plain_kernels(
 def test_an_engine_that_hangs_is_replaced(
     tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
-    monkeypatch.setattr(EngineChild, "module", f"tests.engine.{module}")
+    monkeypatch.setattr(ChildProcess, "module", f"tests.engine.{module}")
 
     async def test(engine: AsyncEngine) -> None:
         other = engine.generate(request("other", range(30), max_tokens=450, ignore_eos=True))
@@ -175,7 +175,7 @@ def test_an_engine_that_hangs_is_replaced(
 def test_an_engine_that_hangs_while_it_loads_is_one_clear_error(
     tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(EngineChild, "module", "tests.engine.stuck_start")
+    monkeypatch.setattr(ChildProcess, "module", "tests.engine.stuck_start")
 
     async def test(engine: AsyncEngine) -> None:
         raise AssertionError(engine)
@@ -191,7 +191,7 @@ def test_a_supervisor_goes_on_whatever_fails(
     failures = [OSError(24, "Too many open files"), MemoryError(), RuntimeError("can't start new thread")]
     take = spawn.take
 
-    def failing(module: str) -> spawn.Launched:
+    def failing(module: str) -> spawn.SpawnedProcess:
         if failures:
             raise failures.pop(0)
         return take(module)

@@ -23,7 +23,7 @@ def none_ahead() -> Generator[None, None, None]:
         end(spawn._ahead.pop())
 
 
-def end(launched: spawn.Launched) -> int:
+def end(launched: spawn.SpawnedProcess) -> int:
     launched.connection.close()
     return launched.process.wait(_SECONDS)
 

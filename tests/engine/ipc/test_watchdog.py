@@ -1,7 +1,7 @@
 """What is a hang and what is not, tick by tick."""
 
 import pytest
-from caravan.engine.ipc.heartbeat import Heart, Pulse
+from caravan.engine.ipc.heartbeat import Heartbeat, HeartbeatClock
 from caravan.engine.ipc.watchdog import Watchdog, WatchLimits
 from caravan.runtime.machine import ProcessSample
 
@@ -34,7 +34,7 @@ class Watched:
             self._faults += faults
             if answers:
                 self.dog.heard(
-                    Pulse(turn=self.turn, is_busy=busy, allowance=self.allowance, cpu_seconds=self._cpu)
+                    Heartbeat(turn=self.turn, is_busy=busy, allowance=self.allowance, cpu_seconds=self._cpu)
                 )
             self.dog.tick(ProcessSample(frozenset(states), self._cpu, self._faults))
         return self.dog.fault
@@ -144,7 +144,7 @@ def test_a_process_that_still_begins_has_more_time_but_not_without_end() -> None
 
 def test_where_the_system_tells_nothing_answers_count() -> None:
     dog = Watchdog(LIMITS)
-    dog.heard(Pulse(turn=1, is_busy=True, allowance=10, cpu_seconds=1))
+    dog.heard(Heartbeat(turn=1, is_busy=True, allowance=10, cpu_seconds=1))
     for _ in range(LIMITS.silent_at_work - 1):
         dog.tick(None)
         assert dog.fault is None
@@ -155,18 +155,18 @@ def test_where_the_system_tells_nothing_answers_count() -> None:
 def test_where_the_system_tells_nothing_a_loop_is_still_a_loop() -> None:
     dog = Watchdog(LIMITS)
     for second in range(20):
-        dog.heard(Pulse(turn=1, is_busy=True, allowance=10, cpu_seconds=second))
+        dog.heard(Heartbeat(turn=1, is_busy=True, allowance=10, cpu_seconds=second))
         dog.tick(None)
     assert dog.fault == "a step has been computing for 19 s"
 
 
 def test_a_model_may_take_long_to_load() -> None:
-    watched = Watched(allowance=Heart().pulse().allowance)
+    watched = Watched(allowance=HeartbeatClock().pulse().allowance)
     assert watched.tick(1000, states="R", cpu=4.0) is None
 
 
 def test_a_step_may_take_many_times_what_the_longest_took() -> None:
-    heart = Heart()
+    heart = HeartbeatClock()
     heart.begin()
     heart.beat()
     first = heart.pulse()

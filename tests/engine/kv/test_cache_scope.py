@@ -3,14 +3,17 @@
 import random
 
 import pytest
-from caravan.engine.kv.cache_scope import Salt
+from caravan.engine.kv.cache_scope import CacheScope
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_tree import RadixTree, common_prefix
 from caravan.llama.batch import Batch
 
 from tests.fakes import FakeContext
 
-SALTS = [Salt(), *(Salt(name, num_public) for name in ("key a", "key b") for num_public in (0, 1, 3, 7))]
+SALTS = [
+    CacheScope(),
+    *(CacheScope(name, num_public) for name in ("key a", "key b") for num_public in (0, 1, 3, 7)),
+]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -32,24 +35,24 @@ def test_keys_meet_where_tokens_may_be_shared(seed: int) -> None:
 
 def test_what_nobody_owns_costs_no_copy() -> None:
     tokens = [1, 2, 3]
-    assert Salt().keys(tokens) is tokens
-    assert Salt("key", 3).keys(tokens) is tokens
-    assert Salt("key").keys(tokens, 1) is tokens
-    assert Salt("key", 1).keys(tokens) is not tokens
+    assert CacheScope().keys(tokens) is tokens
+    assert CacheScope("key", 3).keys(tokens) is tokens
+    assert CacheScope("key").keys(tokens, 1) is tokens
+    assert CacheScope("key", 1).keys(tokens) is not tokens
 
 
 def test_an_answer_is_private_where_the_whole_prompt_is_public() -> None:
     context = FakeContext()
     cache = KVCache(context)
-    salt, prompt = Salt("key a", 4), [1, 2, 3, 4]
+    salt, prompt = CacheScope("key a", 4), [1, 2, 3, 4]
     allocation = cache.allocate(prompt, salt)
     assert allocation is not None
     for computed in (prompt, [5], [6, 7]):
         cache.commit(allocation.seq_id, computed)
     cache.retire(allocation.seq_id)
     assert cache.match([*prompt, 5, 6, 7], salt).length == 7
-    assert cache.match([*prompt, 5, 6, 7], Salt("key b", 4)).length == 4
-    assert cache.match([*prompt, 5, 6, 7], Salt("key b")).length == 0
+    assert cache.match([*prompt, 5, 6, 7], CacheScope("key b", 4)).length == 4
+    assert cache.match([*prompt, 5, 6, 7], CacheScope("key b")).length == 0
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -59,11 +62,11 @@ def test_no_history_gives_a_sequence_more_than_is_public(seed: int) -> None:
     context = FakeContext(num_cells=300, max_sequences=4)
     cache = KVCache(context, None)
     stems = [[rng.randrange(9) for _ in range(80)] for _ in range(2)]
-    seen: list[tuple[Salt, list[int]]] = []
+    seen: list[tuple[CacheScope, list[int]]] = []
     across = 0
     for _ in range(150):
         stem, name = rng.choice(stems), rng.choice(["a", "b", "c"])
-        salt = Salt(name, rng.choice([0, 50]))
+        salt = CacheScope(name, rng.choice([0, 50]))
         tokens = [*stem[: rng.randrange(40, 80)], *(rng.randrange(9) for _ in range(5))]
         allocation = cache.allocate(tokens, salt)
         assert allocation is not None

@@ -5,7 +5,7 @@ import random
 import msgspec
 import numpy as np
 import pytest
-from caravan.engine.output.prompt_logprobs import PromptScores, ScoreBook
+from caravan.engine.output.prompt_logprobs import PromptLogprobBuffer, PromptScores
 from caravan.engine.outputs import FinishReason, TokenLogprob
 from caravan.engine.params import GenerationRequest
 
@@ -165,7 +165,7 @@ def test_fewer_rows_than_prompts_serve_those_that_came_first() -> None:
 
 
 def test_a_book_forgets_the_ends_of_prompts_first_and_stays_small() -> None:
-    book = ScoreBook(capacity=40_000)
+    book = PromptLogprobBuffer(capacity=40_000)
     rows = np.zeros((49, VOCAB_SIZE), np.float32)
     for seed in range(20):
         scores = PromptScores(book, prompt(seed, 50), "", 1)
@@ -183,7 +183,7 @@ def test_a_book_forgets_the_ends_of_prompts_first_and_stays_small() -> None:
 
 
 def test_a_prompt_longer_than_the_book_is_scored_all_the_same() -> None:
-    book = ScoreBook(capacity=4_000)
+    book = PromptLogprobBuffer(capacity=4_000)
     scores = PromptScores(book, prompt(1, 50), "", 1)
     for _ in range(7):
         scores.take(np.zeros((7, VOCAB_SIZE), np.float32), IDS)
@@ -192,6 +192,6 @@ def test_a_prompt_longer_than_the_book_is_scored_all_the_same() -> None:
 
 
 def test_a_row_that_is_no_number_ends_only_its_request() -> None:
-    scores = PromptScores(ScoreBook(), [1, 2], "", 1)
+    scores = PromptScores(PromptLogprobBuffer(), [1, 2], "", 1)
     with pytest.raises(ValueError, match="not a number"):
         scores.take(np.full((1, VOCAB_SIZE), np.nan, np.float32), IDS)

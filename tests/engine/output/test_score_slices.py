@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from caravan.engine.ipc.output_queue import Mailbox
+from caravan.engine.ipc.output_queue import OutputQueue
 from caravan.engine.output import score_slices
 from caravan.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput, packed_top
 
@@ -126,7 +126,7 @@ def news(index: int, count: int, *, is_slice: bool = False, start: int = 0) -> T
 
 def test_slices_are_put_together_for_their_choice() -> None:
     async def taken() -> list[TokenOutput]:
-        box = Mailbox(num_scores=5)
+        box = OutputQueue(num_scores=5)
         taking = asyncio.create_task(box.take())
         await asyncio.sleep(0)
         box.put(news(0, 2, is_slice=True))

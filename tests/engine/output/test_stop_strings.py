@@ -3,14 +3,14 @@
 import random
 
 import pytest
-from caravan.engine.output.stop_strings import StopSearch
+from caravan.engine.output.stop_strings import StopStrings
 from caravan.engine.params import AnswerLayout, Reasoning, SamplingParams
-from caravan.grammars.call_prefix import Beginning
+from caravan.grammars.call_prefix import CallPrefix
 
 THINK = Reasoning("<think>", "</think>", is_open=False, budget=None, end_token_ids=(), start_token_ids=())
 CALL = '<call>{"a": "x#y"}</call>'
 TOOLS = AnswerLayout(calls=("<call>",))
-BARE = AnswerLayout(begins=Beginning((("{",), ("[", "{")), ('"f"',)))
+BARE = AnswerLayout(begins=CallPrefix((("{",), ("[", "{")), ('"f"',)))
 HEADED = AnswerLayout(frames=(("<a>", "<b>"), ("<a>self<b>", "<c>"), ("<c>", "")), calls=("<a>to=",))
 
 
@@ -25,7 +25,7 @@ def passed(
     include: bool = False,
 ) -> tuple[str, bool]:
     """What comes through, and whether a stop string has ended it."""
-    search = StopSearch(SamplingParams(stop=stop, stop_limit=limit, include_stop=include), reasoning, layout)
+    search = StopStrings(SamplingParams(stop=stop, stop_limit=limit, include_stop=include), reasoning, layout)
     found = ""
     for at in range(0, len(text), size):
         found += search.push(text[at : at + size])
@@ -108,7 +108,7 @@ def test_no_split_matters(seed: int) -> None:
 
 
 def test_what_comes_before_a_stop_may_count_is_exempt() -> None:
-    search = StopSearch(SamplingParams(stop=("ab",)), None, TOOLS)
+    search = StopStrings(SamplingParams(stop=("ab",)), None, TOOLS)
     assert search.push("ab a", may_stop=False) == "ab a"
     assert search.push("b <c", may_stop=False) + search.push("x ab") == "b <cx "
     assert search.stopped

@@ -6,7 +6,7 @@ from collections import Counter
 from caravan.runtime.sharing.shared_limit import Place, SharedLimit
 
 
-class Crowd:
+class ConnectionLimiter:
     """Requests at a limit, by their names, which begin with their owner's."""
 
     def __init__(self, capacity: int) -> None:
@@ -23,8 +23,8 @@ class Crowd:
         return dict(Counter(place.owner for place in self.places.values()))
 
 
-def filled(capacity: int) -> Crowd:
-    crowd = Crowd(capacity)
+def filled(capacity: int) -> ConnectionLimiter:
+    crowd = ConnectionLimiter(capacity)
     assert all(crowd.enter(f"a{number}") for number in range(capacity))
     return crowd
 
@@ -74,7 +74,7 @@ def test_nobody_gives_way_in_vain() -> None:
 
 def test_nobody_within_their_share_ever_gives_way() -> None:
     rng = random.Random(7)
-    crowd = Crowd(30)
+    crowd = ConnectionLimiter(30)
     for step in range(3000):
         owner = rng.choice("aaaaaabbc")
         before = crowd.held()

@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from caravan.web.middleware.allowed_hosts import KnownHosts, is_same_place
+from caravan.web.middleware.allowed_hosts import AllowedHosts, is_same_place
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +32,7 @@ NEAR = [
 
 @pytest.mark.parametrize("bound", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "::", "192.168.1.5"])
 def test_this_machine_is_known_and_strangers_are_not(bound: str) -> None:
-    hosts = KnownHosts(bound)
+    hosts = AllowedHosts(bound)
     assert [host for host in LOCAL if not hosts.has(host)] == []
     assert [host for host in STRANGE if hosts.has(host)] == []
 
@@ -40,31 +40,31 @@ def test_this_machine_is_known_and_strangers_are_not(bound: str) -> None:
 @pytest.mark.parametrize("bound", ["0.0.0.0", "::", "192.168.1.5", "box.example.org"])
 def test_neighbours_call_a_server_that_listens_to_them(bound: str) -> None:
     """Addresses, names of a network and of containers: none that a stranger's page could have."""
-    hosts = KnownHosts(bound)
+    hosts = AllowedHosts(bound)
     assert [host for host in [*NEAR, socket.gethostname()] if not hosts.has(host)] == []
 
 
 @pytest.mark.parametrize("bound", ["127.0.0.1", "localhost", "::1"])
 def test_a_server_for_this_machine_has_no_neighbours(bound: str) -> None:
-    hosts = KnownHosts(bound)
+    hosts = AllowedHosts(bound)
     assert [host for host in NEAR if hosts.has(host)] == []
     assert hosts.has("host.docker.internal:8000")
 
 
 def test_names_that_are_listed() -> None:
-    hosts = KnownHosts("127.0.0.1", ["llm.Example.org", "*.test.example", "192.168.1.7", "[fd00::7]"])
+    hosts = AllowedHosts("127.0.0.1", ["llm.Example.org", "*.test.example", "192.168.1.7", "[fd00::7]"])
     known = ["llm.example.org", "a.test.example:1", "a.b.test.example", "192.168.1.7:8000", "[fd00::7]"]
     assert [host for host in known if not hosts.has(host)] == []
     assert not hosts.has("test.example")
     assert not hosts.has("example.org")
-    assert KnownHosts("127.0.0.1", ["*"]).has("evil.example")
+    assert AllowedHosts("127.0.0.1", ["*"]).has("evil.example")
 
 
 @given(
     strange=st.text(st.characters(max_codepoint=255), max_size=40), bound=st.sampled_from(["127.0.0.1", "::"])
 )
 def test_no_text_is_mistaken_for_a_name_of_this_machine(strange: str, bound: str) -> None:
-    hosts = KnownHosts(bound)
+    hosts = AllowedHosts(bound)
     for host in (
         strange,
         f"localhost{strange}.example",

@@ -2,7 +2,7 @@
 
 import pytest
 from caravan.web.uvicorn import connection_limit as crowd_module
-from caravan.web.uvicorn.connection_limit import Crowd, State
+from caravan.web.uvicorn.connection_limit import ConnectionLimiter, State
 
 from tests.clock import Clock
 
@@ -17,7 +17,7 @@ class Connection:
         self.is_gone = True
 
 
-def admitted(crowd: Crowd, count: int, state: State = State.RESTING) -> list[Connection]:
+def admitted(crowd: ConnectionLimiter, count: int, state: State = State.RESTING) -> list[Connection]:
     members = [Connection() for _ in range(count)]
     for member in members:
         assert crowd.admit(member)
@@ -26,7 +26,7 @@ def admitted(crowd: Crowd, count: int, state: State = State.RESTING) -> list[Con
 
 
 def test_the_one_that_rests_longest_goes_first(clock: Clock) -> None:
-    crowd = Crowd(3, clock)
+    crowd = ConnectionLimiter(3, clock)
     first, second, third = admitted(crowd, 3)
     crowd.note(first, State.SERVER)
     crowd.note(first, State.RESTING)
@@ -35,7 +35,7 @@ def test_the_one_that_rests_longest_goes_first(clock: Clock) -> None:
 
 
 def test_then_the_one_whose_client_has_kept_it_waiting_the_longest(clock: Clock) -> None:
-    crowd = Crowd(3, clock)
+    crowd = ConnectionLimiter(3, clock)
     busy, slow, slower = admitted(crowd, 3, State.SERVER)
     crowd.note(slower, State.CLIENT)
     clock.now = 1
@@ -47,7 +47,7 @@ def test_then_the_one_whose_client_has_kept_it_waiting_the_longest(clock: Clock)
 
 
 def test_nobody_goes_for_having_just_begun_to_send(clock: Clock) -> None:
-    crowd = Crowd(2, clock)
+    crowd = ConnectionLimiter(2, clock)
     (sending, _) = admitted(crowd, 2, State.CLIENT)
     clock.now = 0.5
     assert not crowd.admit(Connection())
@@ -57,7 +57,7 @@ def test_nobody_goes_for_having_just_begun_to_send(clock: Clock) -> None:
 
 
 def test_one_that_has_just_come_goes_after_those_that_are_slow(clock: Clock) -> None:
-    crowd = Crowd(2, clock)
+    crowd = ConnectionLimiter(2, clock)
     (slow,) = admitted(crowd, 1, State.CLIENT)
     clock.now = 5
     (new,) = admitted(crowd, 1)
@@ -68,7 +68,7 @@ def test_one_that_has_just_come_goes_after_those_that_are_slow(clock: Clock) -> 
 
 
 def test_where_the_server_owes_all_of_them_an_answer_the_newcomer_goes(clock: Clock) -> None:
-    crowd = Crowd(2, clock)
+    crowd = ConnectionLimiter(2, clock)
     members = admitted(crowd, 2, State.SERVER)
     clock.now = 100
     newcomer = Connection()
@@ -79,7 +79,7 @@ def test_where_the_server_owes_all_of_them_an_answer_the_newcomer_goes(clock: Cl
 
 def test_those_that_leave_take_no_place_and_are_few(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crowd_module, "_MAX_LEAVING", 3)
-    crowd = Crowd(1, clock)
+    crowd = ConnectionLimiter(1, clock)
     admitted(crowd, 1, State.SERVER)
     refused = [Connection() for _ in range(5)]
     for member in refused:
@@ -89,7 +89,7 @@ def test_those_that_leave_take_no_place_and_are_few(clock: Clock, monkeypatch: p
 
 
 def test_where_files_are_short_those_that_leave_go_first(clock: Clock) -> None:
-    crowd = Crowd(8, clock)
+    crowd = ConnectionLimiter(8, clock)
     (busy,) = admitted(crowd, 1, State.SERVER)
     (resting,) = admitted(crowd, 1)
     (leaving,) = admitted(crowd, 1, State.LEAVING)

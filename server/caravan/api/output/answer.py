@@ -9,15 +9,15 @@ from caravan_schemas.common import FinishReason
 
 from caravan.api.output.aside import aside, num_numbers
 from caravan.api.output.choice_streams import ChoiceStream
-from caravan.api.output.chunks import FinishedChoice, Shape
+from caravan.api.output.chunks import AnswerFormat, FinishedChoice
 from caravan.api.output.encoding import to_json
 from caravan.api.output.generation import Generation
 from caravan.api.output.obfuscation import padded_chunk
-from caravan.api.output.parsed_choice import Reply
-from caravan.api.output.token_details import NOTHING, Told
+from caravan.api.output.parsed_choice import ParsedChoice
+from caravan.api.output.token_details import NOTHING, TokenDetails
 from caravan.api.output.whole_answer import whole_answer
-from caravan.api.params.decoding_plan import Plan
-from caravan.api.structured.checker import Said, SaidCall, Verdict
+from caravan.api.params.decoding_plan import DecodingPlan
+from caravan.api.structured.checker import AnswerChecker, ParsedAnswer, ParsedCall
 from caravan.engine.outputs import FinishReason as EngineFinishReason
 from caravan.engine.outputs import TokenOutput
 from caravan.errors import BrokenConstraintError
@@ -38,9 +38,9 @@ class Answer:
     def __init__(
         self,
         generation: Generation,
-        shape: Shape,
-        plan: Plan,
-        verdict: Verdict | None = None,
+        shape: AnswerFormat,
+        plan: DecodingPlan,
+        verdict: AnswerChecker | None = None,
         *,
         with_usage: bool,
         is_padded: bool = False,
@@ -74,7 +74,7 @@ class Answer:
         scores = self._generation.prompt_logprobs[outputs[0].index]
         return sum(num_numbers(output.logprobs) for output in outputs) + num_numbers(scores)
 
-    def _written(self, outputs: list[list[TokenOutput]], replies: Sequence[Reply]) -> list[bytes]:
+    def _written(self, outputs: list[list[TokenOutput]], replies: Sequence[ParsedChoice]) -> list[bytes]:
         """The answer. The outputs are forgotten one by one: all at once would hold the interpreter's lock."""
         document = self._document(outputs, replies)
         self._generation.prompt_logprobs.clear()
@@ -83,13 +83,15 @@ class Answer:
                 news.pop()
         return document
 
-    def _document(self, outputs: Sequence[Sequence[TokenOutput]], replies: Sequence[Reply]) -> list[bytes]:
+    def _document(
+        self, outputs: Sequence[Sequence[TokenOutput]], replies: Sequence[ParsedChoice]
+    ) -> list[bytes]:
         kept = self._plan.kept([news[-1] for news in outputs])
         choices = [
             FinishedChoice(
                 reply=replies[output.index],
                 finish_reason=wire_reason(output.finish_reason),
-                told=Told.by(*outputs[output.index]),
+                told=TokenDetails.by(*outputs[output.index]),
                 prompt_logprobs=self._generation.prompt_logprobs[output.index],
                 prompt_token_ids=self._generation.prompt(output.index),
             )
@@ -144,20 +146,22 @@ class Answer:
         """What an output brings to its choice."""
         news: list[bytes] = []
         if output.text:
-            news += stream.feed(output.text, Told.by(output))
+            news += stream.feed(output.text, TokenDetails.by(output))
         if output.finish_reason is not None:
             reason, debug = wire_reason(output.finish_reason), self._plan.debug({output.index: output})
-            news += stream.close(reason, debug, NOTHING if output.text else Told.by(output))
+            news += stream.close(reason, debug, NOTHING if output.text else TokenDetails.by(output))
         return news
 
 
-async def judge(verdict: Verdict | None, model_id: str, said: Said, last: TokenOutput) -> None:
+async def judge(verdict: AnswerChecker | None, model_id: str, said: ParsedAnswer, last: TokenOutput) -> None:
     """Hold what has ended by itself against what binds it. Raises BrokenConstraintError."""
     if verdict is not None and last.finish_reason is EngineFinishReason.STOP:
         _tell(await in_thread(verdict.fault, said), model_id, last.request_id)
 
 
-async def judge_call(verdict: Verdict | None, model_id: str, call: SaidCall, now: TokenOutput) -> None:
+async def judge_call(
+    verdict: AnswerChecker | None, model_id: str, call: ParsedCall, now: TokenOutput
+) -> None:
     """The same of a call that is complete by `now`."""
     if verdict is not None:
         _tell(await in_thread(verdict.fault_of_call, call), model_id, now.request_id)

@@ -10,24 +10,24 @@ from caravan_schemas.common import FinishReason
 from caravan_schemas.debug import Debug
 
 from caravan.api.output.encoding import head_and_tail, json_string, to_json
-from caravan.api.output.output_format import Reading
-from caravan.api.output.parsed_choice import ReplyReader
-from caravan.api.output.token_details import NOTHING, Told
-from caravan.api.structured.checker import Said
+from caravan.api.output.output_format import OutputFormat
+from caravan.api.output.parsed_choice import ChoiceParser
+from caravan.api.output.token_details import NOTHING, TokenDetails
+from caravan.api.structured.checker import ParsedAnswer
 from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event
 
 
 class ChoiceStream(Protocol):
     """What a choice sends after its opening."""
 
-    def feed(self, text: str, told: Told) -> Sequence[bytes]:
+    def feed(self, text: str, told: TokenDetails) -> Sequence[bytes]:
         """What a piece of text brings, with what is told of its tokens."""
 
-    def close(self, reason: FinishReason, debug: Debug | None, told: Told) -> Sequence[bytes]:
+    def close(self, reason: FinishReason, debug: Debug | None, told: TokenDetails) -> Sequence[bytes]:
         """What is left, and the end, with what is told of tokens that came to no text."""
 
     @property
-    def said(self) -> Said:
+    def said(self) -> ParsedAnswer:
         """All that was sent, once it has ended."""
 
 
@@ -36,8 +36,8 @@ class PlainStream:
 
     def __init__(
         self,
-        delta: Callable[[str, Told], Schema],
-        closing: Callable[[FinishReason, Debug | None, Told], Schema],
+        delta: Callable[[str, TokenDetails], Schema],
+        closing: Callable[[FinishReason, Debug | None, TokenDetails], Schema],
     ) -> None:
         self._delta = delta
         self._closing = closing
@@ -45,7 +45,7 @@ class PlainStream:
         self._tail = b""
         self._texts: list[str] = []
 
-    def feed(self, text: str, told: Told) -> Sequence[bytes]:
+    def feed(self, text: str, told: TokenDetails) -> Sequence[bytes]:
         """One chunk."""
         self._texts.append(text)
         if told:
@@ -54,14 +54,14 @@ class PlainStream:
             self._head, self._tail = head_and_tail(lambda mark: self._delta(mark, NOTHING))
         return (self._head + json_string(text) + self._tail,)
 
-    def close(self, reason: FinishReason, debug: Debug | None, told: Told) -> Sequence[bytes]:
+    def close(self, reason: FinishReason, debug: Debug | None, told: TokenDetails) -> Sequence[bytes]:
         """The reason."""
         return (to_json(self._closing(reason, debug, told)),)
 
     @property
-    def said(self) -> Said:
+    def said(self) -> ParsedAnswer:
         """All text."""
-        return Said("".join(self._texts))
+        return ParsedAnswer("".join(self._texts))
 
 
 class ParsedStream:
@@ -72,25 +72,25 @@ class ParsedStream:
 
     def __init__(
         self,
-        reading: Reading,
-        event: Callable[[Event, bool, Told], Schema],
-        closing: Callable[[ChatFinishReason, Debug | None, Told], Schema],
+        reading: OutputFormat,
+        event: Callable[[Event, bool, TokenDetails], Schema],
+        closing: Callable[[ChatFinishReason, Debug | None, TokenDetails], Schema],
     ) -> None:
         self._reading = reading
         self._event = event
         self._closing = closing
-        self._reader = ReplyReader(reading)
+        self._reader = ChoiceParser(reading)
         self._heads: dict[Channel | int, tuple[bytes, bytes]] = {}
         self._has_content = False
         self._custom: set[int] = set()
         self._told = NOTHING
 
-    def feed(self, text: str, told: Told) -> Sequence[bytes]:
+    def feed(self, text: str, told: TokenDetails) -> Sequence[bytes]:
         """A chunk for each event that is certain by now."""
         self._told += told
         return [self._chunk(event) for event in self._reader.feed(text)]
 
-    def close(self, reason: FinishReason, debug: Debug | None, told: Told) -> Sequence[bytes]:
+    def close(self, reason: FinishReason, debug: Debug | None, told: TokenDetails) -> Sequence[bytes]:
         """The last events and the reason; content is a text, if an empty one, where there is no call."""
         chunks = [self._chunk(event) for event in self._reader.finish()]
         if not self._has_content and not self._reader.calls:
@@ -100,7 +100,7 @@ class ParsedStream:
         return chunks
 
     @property
-    def said(self) -> Said:
+    def said(self) -> ParsedAnswer:
         """Content and calls."""
         return self._reader.said
 

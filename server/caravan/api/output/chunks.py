@@ -24,9 +24,9 @@ from caravan_schemas.logprobs import TextLogprobs
 from caravan.api.output.choice_streams import ChoiceStream, ParsedStream, PlainStream
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.output.messages import delta_of, message_of
-from caravan.api.output.output_format import Reading
-from caravan.api.output.parsed_choice import Reply, read
-from caravan.api.output.token_details import NOTHING, Told
+from caravan.api.output.output_format import OutputFormat
+from caravan.api.output.parsed_choice import ParsedChoice, read
+from caravan.api.output.token_details import NOTHING, TokenDetails
 from caravan.chat.parsing.events import Event
 from caravan.engine.outputs import TokenLogprob
 
@@ -35,9 +35,9 @@ from caravan.engine.outputs import TokenLogprob
 class FinishedChoice:
     """A choice with all that it says."""
 
-    reply: Reply
+    reply: ParsedChoice
     finish_reason: FinishReason
-    told: Told = NOTHING
+    told: TokenDetails = NOTHING
     prompt_logprobs: Sequence[TokenLogprob] = ()
     prompt_token_ids: Sequence[int] = ()
 
@@ -58,7 +58,7 @@ class Identity:
         return cls(id=unique, created=int(time.time()), model=model, fingerprint=fingerprint)
 
 
-class Shape(Protocol):
+class AnswerFormat(Protocol):
     """How an answer looks on the wire. Chunks carry `usage: null` where a usage chunk will follow.
 
     `writer` is there when the request asks for log probabilities, `prompt_writer` when for the prompt's,
@@ -76,7 +76,7 @@ class Shape(Protocol):
     def stream(self, index: int) -> ChoiceStream:
         """What makes the chunks between, and the one that ends the choice."""
 
-    def reply(self, text: str) -> Reply:
+    def reply(self, text: str) -> ParsedChoice:
         """What the complete text of a choice says."""
 
     def usage_chunk(self, usage: Usage) -> Schema:
@@ -87,7 +87,7 @@ class Shape(Protocol):
 
 
 @dataclass(frozen=True)
-class ChatShape:
+class ChatFormat:
     """`chat.completion` and `chat.completion.chunk`. Without a `reading`, all text is content."""
 
     identity: Identity
@@ -95,7 +95,7 @@ class ChatShape:
     writer: LogprobWriter | None = field(default=None, kw_only=True)
     prompt_writer: LogprobWriter | None = field(default=None, kw_only=True)
     with_token_ids: bool = field(default=False, kw_only=True)
-    reading: Reading | None = field(default=None, kw_only=True)
+    reading: OutputFormat | None = field(default=None, kw_only=True)
 
     def opening(self, index: int, prompt: Sequence[int]) -> Schema:
         """The role, with empty content as OpenAI sends it; with none where a call may come instead."""
@@ -112,18 +112,20 @@ class ChatShape:
             return PlainStream(partial(self._delta, index), closing)
         return ParsedStream(self.reading, partial(self._event, self.reading, index), closing)
 
-    def reply(self, text: str) -> Reply:
+    def reply(self, text: str) -> ParsedChoice:
         """Content, thought and calls."""
-        return Reply(content=text) if self.reading is None else read(self.reading, text)
+        return ParsedChoice(content=text) if self.reading is None else read(self.reading, text)
 
-    def _delta(self, index: int, text: str, told: Told) -> Schema:
+    def _delta(self, index: int, text: str, told: TokenDetails) -> Schema:
         return self._chunk(index, ChatDelta(content=text), None, told)
 
-    def _event(self, reading: Reading, index: int, event: Event, is_custom: bool, told: Told) -> Schema:
+    def _event(
+        self, reading: OutputFormat, index: int, event: Event, is_custom: bool, told: TokenDetails
+    ) -> Schema:
         return self._chunk(index, delta_of(event, reading, is_custom=is_custom), None, told)
 
     def _closing(
-        self, index: int, finish_reason: ChatFinishReason, debug: Debug | None, told: Told
+        self, index: int, finish_reason: ChatFinishReason, debug: Debug | None, told: TokenDetails
     ) -> Schema:
         chunk = self._chunk(index, ChatDelta(), finish_reason, told)
         if debug is not None:
@@ -174,7 +176,7 @@ class ChatShape:
         index: int,
         delta: ChatDelta,
         finish_reason: ChatFinishReason | None = None,
-        told: Told = NOTHING,
+        told: TokenDetails = NOTHING,
     ) -> ChatCompletionChunk:
         written = self.writer.chat(told.logprobs) if self.writer and told.logprobs else None
         choice = ChatChunkChoice(index=index, delta=delta, logprobs=written, finish_reason=finish_reason)
@@ -198,7 +200,7 @@ class ChatShape:
 
 
 @dataclass(frozen=True)
-class TextShape:
+class CompletionFormat:
     """`text_completion`, whole and as a chunk."""
 
     identity: Identity
@@ -219,14 +221,16 @@ class TextShape:
         """Text; then no text, and the reason."""
         return PlainStream(partial(self._delta, index), partial(self._closing, index))
 
-    def reply(self, text: str) -> Reply:
+    def reply(self, text: str) -> ParsedChoice:
         """Text alone."""
-        return Reply(content=text)
+        return ParsedChoice(content=text)
 
-    def _delta(self, index: int, text: str, told: Told) -> Schema:
+    def _delta(self, index: int, text: str, told: TokenDetails) -> Schema:
         return self._chunk(index, text, None, told)
 
-    def _closing(self, index: int, finish_reason: FinishReason, debug: Debug | None, told: Told) -> Schema:
+    def _closing(
+        self, index: int, finish_reason: FinishReason, debug: Debug | None, told: TokenDetails
+    ) -> Schema:
         chunk = self._chunk(index, "", finish_reason, told)
         if debug is not None:
             chunk.debug = debug
@@ -263,7 +267,7 @@ class TextShape:
         return completion
 
     def _chunk(
-        self, index: int, text: str, finish_reason: FinishReason | None, told: Told = NOTHING
+        self, index: int, text: str, finish_reason: FinishReason | None, told: TokenDetails = NOTHING
     ) -> Completion:
         written = self.writer.text(told.logprobs) if self.writer and told.logprobs else None
         choice = self._choice(index, text, finish_reason, written)

@@ -12,12 +12,12 @@ from caravan_schemas.tools import (
     ToolCallDelta,
 )
 
-from caravan.api.output.output_format import Reading
-from caravan.api.output.parsed_choice import Call, Reply
+from caravan.api.output.output_format import OutputFormat
+from caravan.api.output.parsed_choice import Call, ParsedChoice
 from caravan.chat.parsing.events import CallStart, Channel, Delta, Event
 
 
-def message_of(reply: Reply, reading: Reading | None) -> AssistantReply:
+def message_of(reply: ParsedChoice, reading: OutputFormat | None) -> AssistantReply:
     """A message; fields beyond OpenAI's first three are there where they say something."""
     message = AssistantReply(role="assistant", content=reply.content, refusal=None, annotations=[])
     if reply.reasoning:
@@ -31,7 +31,7 @@ def message_of(reply: Reply, reading: Reading | None) -> AssistantReply:
     return message
 
 
-def delta_of(event: Event, reading: Reading, *, is_custom: bool) -> ChatDelta:
+def delta_of(event: Event, reading: OutputFormat, *, is_custom: bool) -> ChatDelta:
     """A delta; the name, the id and the type of a call are in its first one alone."""
     if isinstance(event, Delta):
         if event.channel is Channel.REASONING:
@@ -55,7 +55,7 @@ def delta_of(event: Event, reading: Reading, *, is_custom: bool) -> ChatDelta:
     return ChatDelta(tool_calls=[call])
 
 
-def _call(call: Call, reading: Reading) -> ToolCall:
+def _call(call: Call, reading: OutputFormat) -> ToolCall:
     if call.name in reading.custom_names:
         custom = CustomCall(name=call.name, input=call.text)
         return CustomToolCall(id=call.id, type="custom", custom=custom)

@@ -9,7 +9,7 @@ from caravan.chat.parsing.events import StreamParser
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class OutputFormat:
     """`make_parser` gives each choice its own. Unless `is_parallel`, calls after the first are left out.
 
     `call_reason` is the finish reason of a choice with calls, which `is_legacy` has written in their older

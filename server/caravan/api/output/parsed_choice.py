@@ -4,8 +4,8 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from caravan.api.output.output_format import Reading
-from caravan.api.structured.checker import Said
+from caravan.api.output.output_format import OutputFormat
+from caravan.api.structured.checker import ParsedAnswer
 from caravan.chat.parsing.custom_input import CustomInput
 from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event
 from caravan.chat.parsing.literals import is_object
@@ -26,7 +26,7 @@ class Call:
 
 
 @dataclass(kw_only=True)
-class Reply:
+class ParsedChoice:
     """All of a choice. Content is null where there are calls and no text beside them.
 
     With `has_whole_calls`, there are calls, and the last has all of its arguments.
@@ -38,18 +38,18 @@ class Reply:
     has_whole_calls: bool = False
 
     @property
-    def said(self) -> Said:
+    def said(self) -> ParsedAnswer:
         """What is held against constraints."""
-        return Said(self.content, self.calls, are_whole=self.has_whole_calls)
+        return ParsedAnswer(self.content, self.calls, are_whole=self.has_whole_calls)
 
 
-class ReplyReader:
+class ChoiceParser:
     """One choice's text into events: calls have ids, and those of custom tools the text of their input.
 
     `calls` are those so far; the first `num_ended` of them are complete.
     """
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: OutputFormat) -> None:
         self._reading = reading
         self.calls: list[Call] = []
         self.num_ended = 0
@@ -65,9 +65,9 @@ class ReplyReader:
         return is_object("".join(self._arguments))
 
     @property
-    def said(self) -> Said:
+    def said(self) -> ParsedAnswer:
         """Content and calls, once all is said."""
-        return Said("".join(self._contents), self.calls, are_whole=self.has_whole_calls)
+        return ParsedAnswer("".join(self._contents), self.calls, are_whole=self.has_whole_calls)
 
     def feed(self, text: str) -> list[Event]:
         """What is certain once this text has come, too."""
@@ -131,13 +131,13 @@ class ReplyReader:
         return [Delta(Channel.CONTENT, end)]
 
 
-def read(reading: Reading, text: str) -> Reply:
+def read(reading: OutputFormat, text: str) -> ParsedChoice:
     """All of a choice whose text is complete."""
-    reader = ReplyReader(reading)
+    reader = ChoiceParser(reading)
     events = (*reader.feed(text), *reader.finish())
     thoughts = [e.text for e in events if isinstance(e, Delta) and e.channel is Channel.REASONING]
     said = reader.said
-    return Reply(
+    return ParsedChoice(
         content=None if reader.calls and not said.content else said.content,
         reasoning="".join(thoughts),
         calls=reader.calls,

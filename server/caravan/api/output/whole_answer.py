@@ -11,7 +11,7 @@ import msgspec
 from caravan_schemas.common import Usage
 from caravan_schemas.debug import Debug
 
-from caravan.api.output.chunks import FinishedChoice, Shape
+from caravan.api.output.chunks import AnswerFormat, FinishedChoice
 from caravan.api.output.encoding import to_json
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.engine.outputs import TokenLogprob
@@ -29,7 +29,12 @@ _COLUMNS = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
 
 
 def whole_answer(
-    shape: Shape, choices: Sequence[FinishedChoice], usage: Usage, debug: Debug | None, *, few: int = FEW
+    shape: AnswerFormat,
+    choices: Sequence[FinishedChoice],
+    usage: Usage,
+    debug: Debug | None,
+    *,
+    few: int = FEW,
 ) -> list[bytes]:
     """The JSON of a complete answer, in pieces: to join tens of megabytes would hold the lock, too."""
     told = [choice.told.logprobs for choice in choices]

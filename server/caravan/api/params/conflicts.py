@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from caravan_schemas.parameters import TRUNCATING
 from caravan_schemas.samplers import FIXED
 
-from caravan.api.params.resolved import PARAMETERS, Settled
+from caravan.api.params.resolved import PARAMETERS, ResolvedParams
 from caravan.errors import InvalidRequestError
 
 PENALTIES = ("repeat_penalty", "presence_penalty", "frequency_penalty")
@@ -26,7 +26,7 @@ class Needs:
 
     name: str
     switches: tuple[str, ...]
-    is_nothing: Callable[[Settled], bool] = lambda _: False
+    is_nothing: Callable[[ResolvedParams], bool] = lambda _: False
 
 
 @dataclass(frozen=True)
@@ -35,51 +35,51 @@ class Clash:
 
     first: str
     second: str
-    happens: Callable[[Settled], bool]
+    happens: Callable[[ResolvedParams], bool]
     reason: str
 
 
-def is_on(settled: Settled, name: str) -> bool:
+def is_on(resolved: ResolvedParams, name: str) -> bool:
     """Whether a parameter that can be off is on."""
-    value = settled[name]
+    value = resolved[name]
     if name == "top_n_sigma":
-        return settled.number(name) > 0
+        return resolved.number(name) > 0
     return value is not None and value not in (PARAMETERS[name].neutral, [], False)
 
 
-def _greedy(settled: Settled) -> bool:
-    return settled["temperature"] == 0 and not is_on(settled, "dynatemp_range")
+def _greedy(resolved: ResolvedParams) -> bool:
+    return resolved["temperature"] == 0 and not is_on(resolved, "dynatemp_range")
 
 
-def _chosen_on(settled: Settled, name: str) -> bool:
-    return settled.is_chosen(name) and is_on(settled, name)
+def _chosen_on(resolved: ResolvedParams, name: str) -> bool:
+    return resolved.is_chosen(name) and is_on(resolved, name)
 
 
-def _empty_window(window: str, name: str) -> Callable[[Settled], bool]:
-    return lambda settled: settled[window] == 0 and _chosen_on(settled, name)
+def _empty_window(window: str, name: str) -> Callable[[ResolvedParams], bool]:
+    return lambda resolved: resolved[window] == 0 and _chosen_on(resolved, name)
 
 
-def _left_out(sampler: str, name: str) -> Callable[[Settled], bool]:
-    return lambda settled: sampler not in samplers(settled) and _chosen_on(settled, name)
+def _left_out(sampler: str, name: str) -> Callable[[ResolvedParams], bool]:
+    return lambda resolved: sampler not in samplers(resolved) and _chosen_on(resolved, name)
 
 
-def _fixed_left_out(sampler: str, name: str) -> Callable[[Settled], bool]:
+def _fixed_left_out(sampler: str, name: str) -> Callable[[ResolvedParams], bool]:
     """Of a list that is about more than samplers that truncate."""
 
-    def happens(settled: Settled) -> bool:
-        listed = samplers(settled)
-        return not FIXED.keys().isdisjoint(listed) and sampler not in listed and _chosen_on(settled, name)
+    def happens(resolved: ResolvedParams) -> bool:
+        listed = samplers(resolved)
+        return not FIXED.keys().isdisjoint(listed) and sampler not in listed and _chosen_on(resolved, name)
 
     return happens
 
 
-def _late(sampler: str, name: str) -> Callable[[Settled], bool]:
+def _late(sampler: str, name: str) -> Callable[[ResolvedParams], bool]:
     """Whether a list has a sampler that is on after one before which it acts here."""
 
-    def happens(settled: Settled) -> bool:
-        listed = samplers(settled)
+    def happens(resolved: ResolvedParams) -> bool:
+        listed = samplers(resolved)
         before = listed[: listed.index(sampler)] if sampler in listed else []
-        return is_on(settled, name) and any(other != "penalties" for other in before)
+        return is_on(resolved, name) and any(other != "penalties" for other in before)
 
     return happens
 
@@ -189,51 +189,51 @@ CLASHES = (
 )
 
 
-def _truncating(settled: Settled) -> list[str]:
-    return [sampler for sampler in samplers(settled) if sampler in TRUNCATING]
+def _truncating(resolved: ResolvedParams) -> list[str]:
+    return [sampler for sampler in samplers(resolved) if sampler in TRUNCATING]
 
 
-def samplers(settled: Settled) -> list[str]:
+def samplers(resolved: ResolvedParams) -> list[str]:
     """The samplers in their order: those that truncate, and others where the list is about them, too."""
-    value = settled["samplers"]
+    value = resolved["samplers"]
     return [str(name) for name in value] if isinstance(value, list | tuple) else []
 
 
-def check(settled: Settled) -> None:
+def check(resolved: ResolvedParams) -> None:
     """Raise InvalidRequestError, naming both, for the first combination that means nothing."""
-    for message, param in _faults(settled):
+    for message, param in _faults(resolved):
         raise InvalidRequestError(message, param=param, code="invalid_value")
 
 
-def _faults(settled: Settled) -> Iterator[tuple[str, str]]:
+def _faults(resolved: ResolvedParams) -> Iterator[tuple[str, str]]:
     for need in NEEDS:
-        if settled.is_set(need.name) and settled[need.name] is not False and _is_idle(settled, need):
-            name = settled.written(need.name)
-            others = " or ".join(f"'{settled.written(switch)}'" for switch in need.switches)
+        if resolved.is_set(need.name) and resolved[need.name] is not False and _is_idle(resolved, need):
+            name = resolved.written(need.name)
+            others = " or ".join(f"'{resolved.written(switch)}'" for switch in need.switches)
             yield f"'{name}' has no effect without {others}.", name
-    if settled.is_set("min_keep") and settled["min_keep"] != 0 and not _truncates(settled):
+    if resolved.is_set("min_keep") and resolved["min_keep"] != 0 and not _truncates(resolved):
         yield (
             "'min_keep' has no effect: no sampler truncates, 'top_k', 'top_p' and the others are off.",
             "min_keep",
         )
     for clash in CLASHES:
-        if clash.happens(settled):
-            first, second = settled.written(clash.first), settled.written(clash.second)
-            param = second if settled.is_set(clash.second) and not settled.is_set(clash.first) else first
+        if clash.happens(resolved):
+            first, second = resolved.written(clash.first), resolved.written(clash.second)
+            param = second if resolved.is_set(clash.second) and not resolved.is_set(clash.first) else first
             yield f"'{first}' and '{second}' do not go together: {clash.reason}.", param
 
 
-def _is_idle(settled: Settled, need: Needs) -> bool:
-    if any(is_on(settled, switch) for switch in need.switches):
+def _is_idle(resolved: ResolvedParams, need: Needs) -> bool:
+    if any(is_on(resolved, switch) for switch in need.switches):
         return False
-    if any(settled.is_set(switch) for switch in need.switches):
+    if any(resolved.is_set(switch) for switch in need.switches):
         return False
-    value, default = settled[need.name], PARAMETERS[need.name].default
-    if value is None or need.is_nothing(settled):
+    value, default = resolved[need.name], PARAMETERS[need.name].default
+    if value is None or need.is_nothing(resolved):
         return False
     return value != (list(default) if isinstance(default, tuple) else default)
 
 
-def _truncates(settled: Settled) -> bool:
-    named = (TRUNCATING[sampler] for sampler in _truncating(settled) if sampler != "top_n_sigma")
-    return any(is_on(settled, name) for name in named)
+def _truncates(resolved: ResolvedParams) -> bool:
+    named = (TRUNCATING[sampler] for sampler in _truncating(resolved) if sampler != "top_n_sigma")
+    return any(is_on(resolved, name) for name in named)

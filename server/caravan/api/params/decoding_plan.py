@@ -12,7 +12,7 @@ from caravan.engine.params import SamplingParams
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class DecodingPlan:
     """`num_drawn` choices of each prompt are generated, of which the best `num_choices` are answered with.
 
     `chain` is there when the request asks to see it.

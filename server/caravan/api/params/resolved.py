@@ -74,7 +74,7 @@ def _list(value: object) -> list[object]:
 
 
 @dataclass(frozen=True)
-class Settled:
+class ResolvedParams:
     """Every parameter's value, with what the rules between parameters need to know of its origin.
 
     `names` has the name under which the request set a parameter.
@@ -107,7 +107,7 @@ class Settled:
         return self.names.get(name, name)
 
 
-def settle(fields: DecodingFields, preset: DecodingFields | None, defaults: Values) -> Settled:
+def settle(fields: DecodingFields, preset: DecodingFields | None, defaults: Values) -> ResolvedParams:
     """The request over its preset over the defaults, with defaults that have to give way gone.
 
     Under mirostat the truncating samplers' defaults turn neutral. Of temperature 0, mirostat and adaptive-p,
@@ -123,21 +123,21 @@ def settle(fields: DecodingFields, preset: DecodingFields | None, defaults: Valu
         name: next(n for n in (name, *PARAMETERS[name].aliases) if getattr(fields, n, None) is not None)
         for name in own
     }
-    settled = Settled(values, names)
-    _settle_draw(settled, values)
-    if settled.number("mirostat"):
-        _neutralise(settled, values)
-    _complete_samplers(settled, values)
-    _turn_off_unlisted(settled, values)
-    return settled
+    resolved = ResolvedParams(values, names)
+    _settle_draw(resolved, values)
+    if resolved.number("mirostat"):
+        _neutralise(resolved, values)
+    _complete_samplers(resolved, values)
+    _turn_off_unlisted(resolved, values)
+    return resolved
 
 
-def _settle_draw(settled: Settled, values: dict[str, Value]) -> None:
+def _settle_draw(resolved: ResolvedParams, values: dict[str, Value]) -> None:
     """Turn off the draws that clash with one of higher standing."""
     wishes = {
-        "mirostat": settled.number("mirostat") > 0,
-        "adaptive_target": settled["adaptive_target"] is not None,
-        "temperature": settled["temperature"] == 0 and settled.number("dynatemp_range") == 0,
+        "mirostat": resolved.number("mirostat") > 0,
+        "adaptive_target": resolved["adaptive_target"] is not None,
+        "temperature": resolved["temperature"] == 0 and resolved.number("dynatemp_range") == 0,
     }
     strongest = min(
         (_STANDING[values[name].source] for name, wished in wishes.items() if wished), default=None
@@ -147,32 +147,32 @@ def _settle_draw(settled: Settled, values: dict[str, Value]) -> None:
             values[name] = Value(PARAMETERS[name].neutral, values[name].source)
 
 
-def _neutralise(settled: Settled, values: dict[str, Value]) -> None:
+def _neutralise(resolved: ResolvedParams, values: dict[str, Value]) -> None:
     for name in {*TRUNCATING.values(), "min_keep"}:
-        if not settled.is_chosen(name):
+        if not resolved.is_chosen(name):
             values[name] = Value(PARAMETERS[name].neutral, values[name].source)
 
 
-def _complete_samplers(settled: Settled, values: dict[str, Value]) -> None:
+def _complete_samplers(resolved: ResolvedParams, values: dict[str, Value]) -> None:
     known = values.get("samplers")
-    if known is None or settled.is_set("samplers") or not isinstance(known.value, list):
+    if known is None or resolved.is_set("samplers") or not isinstance(known.value, list):
         return
-    missing = [s for s, name in TRUNCATING.items() if settled.is_set(name) and s not in known.value]
+    missing = [s for s, name in TRUNCATING.items() if resolved.is_set(name) and s not in known.value]
     at = known.value.index("temperature") if "temperature" in known.value else len(known.value)
     listed = [*known.value[:at], *missing, *known.value[at:]]
     if not FIXED.keys().isdisjoint(listed):
-        unlisted = [s for s, on in FIXED.items() if s not in listed and any(map(settled.is_set, on))]
+        unlisted = [s for s, on in FIXED.items() if s not in listed and any(map(resolved.is_set, on))]
         first = [s for s in unlisted if s != "temperature"]
         listed = [*first, *listed, *(s for s in unlisted if s not in first)]
     values["samplers"] = Value(listed, known.source)
 
 
-def _turn_off_unlisted(settled: Settled, values: dict[str, Value]) -> None:
+def _turn_off_unlisted(resolved: ResolvedParams, values: dict[str, Value]) -> None:
     """What a list of samplers leaves out, if it is about more than those that truncate."""
-    listed = _list(settled["samplers"])
+    listed = _list(resolved["samplers"])
     for sampler, names in FIXED.items() if not FIXED.keys().isdisjoint(listed) else ():
         for name in names if sampler not in listed else ():
-            if not settled.is_chosen(name):
+            if not resolved.is_chosen(name):
                 values[name] = Value(PARAMETERS[name].neutral, values[name].source)
 
 

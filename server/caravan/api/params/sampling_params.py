@@ -13,10 +13,10 @@ from pydantic import JsonValue
 
 from caravan.api.params import conflicts, defaults
 from caravan.api.params.debug_chain import chain
-from caravan.api.params.decoding_plan import Plan
+from caravan.api.params.decoding_plan import DecodingPlan
 from caravan.api.params.dry_breakers import DryBreakers, LongBreakerError
 from caravan.api.params.presets import PresetError, Presets, load, operator_defaults
-from caravan.api.params.resolved import Settled, Source, Value, Values, given, settle
+from caravan.api.params.resolved import ResolvedParams, Source, Value, Values, given, settle
 from caravan.api.params.token_params import token_terms
 from caravan.engine.params import SamplingParams
 from caravan.errors import InvalidRequestError
@@ -68,7 +68,7 @@ class RequestLimits:
     max_prompts: int = 128
 
 
-class Decoding:
+class DecodingPlanner:
     """Reads the decoding fields of requests, with the presets and defaults of the operator."""
 
     def __init__(
@@ -130,16 +130,16 @@ class Decoding:
         *,
         num_logprobs: int | None = None,
         may_draw_nothing: bool = False,
-    ) -> Plan:
+    ) -> DecodingPlan:
         """The request's decoding. Tokenizes texts, so its place is a worker thread."""
         values = self.defaults(model)
         if default_max_tokens is not None and "max_tokens" not in values:
             values = {**values, "max_tokens": Value(default_max_tokens, Source.OPENAI)}
         num_choices, num_drawn = self._counts(fields)
         is_ranked = fields.best_of is not None and num_drawn > 1
-        settled = self._settled(fields, values, num_choices)
-        if settled["max_tokens"] == 0 and not may_draw_nothing and fields.n_predict != 0:
-            name = settled.written("max_tokens")
+        resolved = self._settled(fields, values, num_choices)
+        if resolved["max_tokens"] == 0 and not may_draw_nothing and fields.n_predict != 0:
+            name = resolved.written("max_tokens")
             # Of the fields that have an answer without a token, those that the route has.
             known = [f"'{other}'" for other in _SCORING if other in type(fields).model_fields]
             unless = f", unless {' or '.join(known)} is set" if known else ""
@@ -148,9 +148,9 @@ class Decoding:
             raise _refusal(
                 "'best_of' and 'stream' do not go together: the best is known at the end.", "best_of"
             )
-        params = self._params(settled, model.vocab, score=is_ranked, num_logprobs=num_logprobs)
+        params = self._params(resolved, model.vocab, score=is_ranked, num_logprobs=num_logprobs)
         shown = fields.debug is not None and bool(fields.debug.decoding)
-        return Plan(
+        return DecodingPlan(
             params=params,
             num_choices=num_choices,
             num_drawn=num_drawn,
@@ -159,16 +159,16 @@ class Decoding:
 
     def outlook(
         self, fields: SamplingFields, metadata: Mapping[str, str], own: Mapping[str, object]
-    ) -> Settled:
+    ) -> ResolvedParams:
         """What `plan` will go by, told of a model that need not be loaded."""
         num_choices, _ = self._counts(fields)
         return self._settled(fields, self._effective(metadata, own), num_choices)
 
-    def _settled(self, fields: SamplingFields, values: Values, num_choices: int) -> Settled:
+    def _settled(self, fields: SamplingFields, values: Values, num_choices: int) -> ResolvedParams:
         counts = {"n": Value(num_choices, Source.REQUEST if "n" in given(fields) else Source.OPENAI)}
-        settled = settle(fields, self._preset(fields.preset), {**values, **counts})
-        conflicts.check(settled)
-        return settled
+        resolved = settle(fields, self._preset(fields.preset), {**values, **counts})
+        conflicts.check(resolved)
+        return resolved
 
     def _counts(self, fields: SamplingFields) -> tuple[int, int]:
         asked = fields.n if fields.n_cmpl is None else fields.n_cmpl
@@ -191,34 +191,34 @@ class Decoding:
         return self.presets[name]
 
     def _params(
-        self, settled: Settled, vocab: TextVocab, *, score: bool, num_logprobs: int | None
+        self, resolved: ResolvedParams, vocab: TextVocab, *, score: bool, num_logprobs: int | None
     ) -> SamplingParams:
-        terms = token_terms(settled, vocab)
-        target, stop = settled["adaptive_target"], settled["stop"]
+        terms = token_terms(resolved, vocab)
+        target, stop = resolved["adaptive_target"], resolved["stop"]
         texts = (stop,) if isinstance(stop, str) else tuple(_list(stop))
-        same = {name: value for name in _SAME if (value := settled[name]) is not None}
+        same = {name: value for name in _SAME if (value := resolved[name]) is not None}
         return SamplingParams(
             **same,  # type: ignore[arg-type]
-            samplers=tuple(s for s in conflicts.samplers(settled) if s not in ("penalties", "dry")),
-            adaptive_target=-1.0 if target is None else settled.number("adaptive_target"),
-            dry_breakers=self._dry_breakers(settled, vocab),
+            samplers=tuple(s for s in conflicts.samplers(resolved) if s not in ("penalties", "dry")),
+            adaptive_target=-1.0 if target is None else resolved.number("adaptive_target"),
+            dry_breakers=self._dry_breakers(resolved, vocab),
             logit_bias=tuple(terms.logit_bias.items()),
             bad_words=terms.bad_words,
             allowed_token_ids=terms.allowed,
-            max_seconds=None if settled["max_time"] is None else settled.number("max_time"),
-            line_seconds=settled.number("t_max_predict_ms") / 1000 or None,
+            max_seconds=None if resolved["max_time"] is None else resolved.number("max_time"),
+            line_seconds=resolved.number("t_max_predict_ms") / 1000 or None,
             stop=tuple(dict.fromkeys(str(text) for text in texts)),
             stop_token_ids=terms.stop_token_ids,
-            include_stop=bool(settled["include_stop_str_in_output"]),
+            include_stop=bool(resolved["include_stop_str_in_output"]),
             score=score,
             num_logprobs=num_logprobs,
         )
 
-    def _dry_breakers(self, settled: Settled, vocab: TextVocab) -> tuple[tuple[int, ...], ...]:
+    def _dry_breakers(self, resolved: ResolvedParams, vocab: TextVocab) -> tuple[tuple[int, ...], ...]:
         found: dict[tuple[int, ...], None] = {}
-        if not conflicts.is_on(settled, "dry_multiplier"):
+        if not conflicts.is_on(resolved, "dry_multiplier"):
             return ()
-        for index, breaker in enumerate(_list(settled["dry_sequence_breakers"])):
+        for index, breaker in enumerate(_list(resolved["dry_sequence_breakers"])):
             try:
                 found |= dict.fromkeys(self._breakers.sequences(vocab, str(breaker)))
             except LongBreakerError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from caravan_schemas.logit_bias import Bias
 
-from caravan.api.params.resolved import Settled
+from caravan.api.params.resolved import ResolvedParams
 from caravan.errors import InvalidRequestError
 from caravan.models.loaded_model import TextVocab
 
@@ -21,16 +21,16 @@ class TokenTerms:
     stop_token_ids: tuple[int, ...]
 
 
-def token_terms(settled: Settled, vocab: TextVocab) -> TokenTerms:
+def token_terms(resolved: ResolvedParams, vocab: TextVocab) -> TokenTerms:
     """The terms of a request, checked. Tokenizes, so its place is a worker thread."""
-    allowed = settled["allowed_token_ids"]
+    allowed = resolved["allowed_token_ids"]
     terms = TokenTerms(
-        logit_bias=_biases(settled["logit_bias"], vocab),
-        bad_words=_bad_words(settled["bad_words"], vocab),
+        logit_bias=_biases(resolved["logit_bias"], vocab),
+        bad_words=_bad_words(resolved["bad_words"], vocab),
         allowed=None if allowed is None else tuple(sorted(set(_ids("allowed_token_ids", allowed, vocab)))),
-        stop_token_ids=tuple(dict.fromkeys(_ids("stop_token_ids", settled["stop_token_ids"], vocab))),
+        stop_token_ids=tuple(dict.fromkeys(_ids("stop_token_ids", resolved["stop_token_ids"], vocab))),
     )
-    _check(settled, terms, vocab)
+    _check(resolved, terms, vocab)
     return terms
 
 
@@ -79,17 +79,17 @@ def _bad_words(words: object, vocab: TextVocab) -> tuple[tuple[int, ...], ...]:
     return tuple(sequences)
 
 
-def _check(settled: Settled, terms: TokenTerms, vocab: TextVocab) -> None:
+def _check(resolved: ResolvedParams, terms: TokenTerms, vocab: TextVocab) -> None:
     """Refuse what leaves no token to draw, at the first draw or at a later one, and what cannot matter."""
     ends = vocab.end_of_generation_ids
     banned = {token_id for token_id, bias in terms.logit_bias.items() if bias == -math.inf}
     banned |= {words[0] for words in terms.bad_words if len(words) == 1}
-    banned |= ends if settled["ignore_eos"] else frozenset()
+    banned |= ends if resolved["ignore_eos"] else frozenset()
     # A longer bad word bans its last token now and then.
     sometimes = {words[-1] for words in terms.bad_words}
-    early = {*ends, *terms.stop_token_ids} if settled.number("min_tokens") else set()
+    early = {*ends, *terms.stop_token_ids} if resolved.number("min_tokens") else set()
     allowed = range(vocab.size) if terms.allowed is None else terms.allowed
-    bans = [name for name in ("logit_bias", "bad_words", "ignore_eos") if settled[name] not in (None, False)]
+    bans = [name for name in ("logit_bias", "bad_words", "ignore_eos") if resolved[name] not in (None, False)]
     if not _leaves(allowed, banned | sometimes):
         raise _dead_end(terms, bans)
     if not _leaves(allowed, banned | sometimes | early):

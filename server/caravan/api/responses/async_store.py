@@ -44,7 +44,7 @@ class StorageBusyError(StorageError):
         super().__init__(message, retry_after=5)
 
 
-class Archive:
+class AsyncResponseStore:
     """Runs what is to be done with the store. Without a path, responses are kept in memory.
 
     Each key has a share of the thread's time. Nobody waits in its line for a lock of another program: what

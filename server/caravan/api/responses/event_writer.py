@@ -12,11 +12,11 @@ from caravan_schemas.responses_items import ItemStatus
 from caravan_schemas.responses_output import OutputItem
 
 from caravan.api.output.logprobs import LogprobWriter
-from caravan.api.output.output_format import Reading
-from caravan.api.output.parsed_choice import Call, ReplyReader
+from caravan.api.output.output_format import OutputFormat
+from caravan.api.output.parsed_choice import Call, ChoiceParser
 from caravan.api.responses.initial import new_id
 from caravan.api.responses.output_items import OpenCall, OpenItem, OpenMessage, OpenReasoning
-from caravan.api.structured.checker import Said
+from caravan.api.structured.checker import ParsedAnswer
 from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta
 from caravan.chat.parsing.events import Event as TextEvent
 from caravan.engine.outputs import TokenLogprob
@@ -33,8 +33,8 @@ class ResponseWriter:
 
     def __init__(self, response: Response) -> None:
         self.response = response
-        self._reading: Reading | None = None
-        self._reader: ReplyReader | None = None
+        self._reading: OutputFormat | None = None
+        self._reader: ChoiceParser | None = None
         self._writer: LogprobWriter | None = None
         self._numbers = itertools.count()
         self._items: list[OutputItem] = []
@@ -45,9 +45,9 @@ class ResponseWriter:
         self._num_judged = 0
 
     @property
-    def said(self) -> Said:
+    def said(self) -> ParsedAnswer:
         """All that was read, once that is all."""
-        return Said("".join(self._texts)) if self._reader is None else self._reader.said
+        return ParsedAnswer("".join(self._texts)) if self._reader is None else self._reader.said
 
     def begin(self) -> Iterator[Event]:
         """The response is there."""
@@ -55,10 +55,10 @@ class ResponseWriter:
         if self.response.background:
             yield self._event("response.queued")
 
-    def start(self, reading: Reading | None, logprobs: LogprobWriter | None = None) -> Iterator[Event]:
+    def start(self, reading: OutputFormat | None, logprobs: LogprobWriter | None = None) -> Iterator[Event]:
         """The prompt is about to be run; the text will be read so, and have log probabilities or not."""
         self._reading, self._writer = reading, logprobs
-        self._reader = None if reading is None else ReplyReader(reading)
+        self._reader = None if reading is None else ChoiceParser(reading)
         self._change(status="in_progress")
         yield self._event("response.in_progress")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from caravan_schemas.responses import ResponseRequest
 from caravan_schemas.responses_items import Input, InputMessage, Item, ItemReference
 
-from caravan.api.responses.async_store import Archive
+from caravan.api.responses.async_store import AsyncResponseStore
 from caravan.api.responses.input_items import HISTORY, Placed
 from caravan.api.responses.items import read_rows
 from caravan.api.responses.store import LongHistoryError, MissingResponseError, Row
@@ -15,7 +15,7 @@ from caravan.runtime.threads import in_busy_thread
 _TOO_LONG = "conversation_too_long"
 
 
-async def earlier_rows(archive: Archive, owner: str, previous: str | None) -> list[Row]:
+async def earlier_rows(archive: AsyncResponseStore, owner: str, previous: str | None) -> list[Row]:
     """The items of the responses before, as they are stored; raises InvalidRequestError."""
     if previous is None:
         return []
@@ -38,7 +38,7 @@ async def earlier_rows(archive: Archive, owner: str, previous: str | None) -> li
     return rows
 
 
-async def own_items(archive: Archive, owner: str, given: Input) -> list[Item]:
+async def own_items(archive: AsyncResponseStore, owner: str, given: Input) -> list[Item]:
     """The items of a request, references resolved; raises InvalidRequestError."""
     if isinstance(given, str):
         return [InputMessage(type="message", role="user", content=given)]
@@ -64,7 +64,7 @@ def placed(history: Sequence[Row], request: ResponseRequest, own: Sequence[Item]
     return earlier + [Placed(f"input[{index}]", item) for index, item in enumerate(own)]
 
 
-async def _referenced(archive: Archive, owner: str, item_ids: Sequence[str]) -> list[Row | None]:
+async def _referenced(archive: AsyncResponseStore, owner: str, item_ids: Sequence[str]) -> list[Row | None]:
     try:
         return await archive.do(lambda store: store.items(owner, item_ids))
     except LongHistoryError as error:

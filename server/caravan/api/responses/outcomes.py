@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from caravan.api.responses.async_store import Archive, StorageError
+from caravan.api.responses.async_store import AsyncResponseStore, StorageError
 from caravan.api.responses.store import ResponseStore, Row
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Outcomes:
     it is taken or the server ends. Belongs to one event loop.
     """
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: AsyncResponseStore) -> None:
         self._archive = archive
         self._held: dict[str, Outcome] = {}
         self._num_bytes = 0

@@ -13,7 +13,7 @@ from caravan.api.output.answer import judge, judge_call, wire_reason
 from caravan.api.output.encoding import to_event
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.responses import unsupported
-from caravan.api.responses.async_store import Archive, StorageBusyError
+from caravan.api.responses.async_store import AsyncResponseStore, StorageBusyError
 from caravan.api.responses.event_writer import ResponseWriter
 from caravan.api.responses.initial import Held, new_id, snapshot, usage
 from caravan.api.responses.input_items import conversation
@@ -48,7 +48,7 @@ class ResponseRun:
         self,
         registry: ModelRegistry,
         chat: ChatService,
-        archive: Archive,
+        archive: AsyncResponseStore,
         outcomes: Outcomes,
         request: ResponseRequest,
         owner: str,
@@ -112,8 +112,8 @@ class ResponseRun:
             return
         translation = self._read
         with translation.rewording():
-            settled = await self._chat.outlook(translation.chat)
-        self._announce(settled.number("temperature"), settled.number("top_p"))
+            resolved = await self._chat.outlook(translation.chat)
+        self._announce(resolved.number("temperature"), resolved.number("top_p"))
 
     async def open(self, seconds: float) -> None:
         """Start, and wait for the first output or `seconds`; a failure before that is raised here."""

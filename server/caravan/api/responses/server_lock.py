@@ -7,7 +7,7 @@ from pathlib import Path
 _MAX_SERVERS = 1024
 
 
-class Presence:
+class ServerLock:
     """A server's place among those that share a file; the kernel gives it up when the process ends.
 
     Locks are the process's, so that one process has one place. Without a file there is but one server.

@@ -10,7 +10,7 @@ from caravan_schemas.responses import DeletedResponse, InputItemList, ResponseRe
 from caravan.api.chat import ChatService
 from caravan.api.output.encoding import to_event
 from caravan.api.responses.answer import Background, Replay, ResponseAnswer
-from caravan.api.responses.async_store import Archive
+from caravan.api.responses.async_store import AsyncResponseStore
 from caravan.api.responses.outcomes import Outcome, Outcomes
 from caravan.api.responses.run import ResponseRun
 from caravan.api.responses.store import MissingResponseError, ResponseStore
@@ -37,7 +37,7 @@ class ResponseNotFoundError(InvalidRequestError):
 class ResponseService:
     """Serves `/v1/responses` for all models of a registry. Callers see their own key's responses alone."""
 
-    def __init__(self, registry: ModelRegistry, chat: ChatService, archive: Archive) -> None:
+    def __init__(self, registry: ModelRegistry, chat: ChatService, archive: AsyncResponseStore) -> None:
         self._registry = registry
         self._chat = chat
         self._archive = archive

@@ -14,7 +14,7 @@ from caravan.api.responses.database import is_full, opened, transaction
 from caravan.api.responses.disk_reserve import Reserve
 from caravan.api.responses.place import Fate, Marks
 from caravan.api.responses.room import make_room
-from caravan.api.responses.server_lock import Presence
+from caravan.api.responses.server_lock import ServerLock
 from caravan.api.responses.store_clock import StoreClock
 from caravan.api.responses.unfinished import Unfinished, unfinished
 
@@ -81,7 +81,7 @@ class ResponseStore:
             # SQLite gives its other files the same permissions.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._reserve = Reserve(path.with_name(f"{path.name}-reserve"))
-        self._presence = Presence(path and path.with_name(f"{path.name}-servers"))
+        self._presence = ServerLock(path and path.with_name(f"{path.name}-servers"))
         try:
             self._db = self._open(path)
         except BaseException:

@@ -6,18 +6,18 @@ from typing import Any, Protocol
 
 from caravan.chat.tool_formats.tool_spec import INPUT
 from caravan.grammars.json_schema.patterns import matches
-from caravan.grammars.json_schema.validator import JsonJudge
+from caravan.grammars.json_schema.validator import SchemaChecker
 from caravan.grammars.recognizer import accepts
 
 
-class Judge(Protocol):
+class Checker(Protocol):
     """Says what is wrong with a finished text: None if nothing is, or nobody can say."""
 
     def fault(self, text: str) -> str | None:
         """What is wrong, in words that may stand behind a colon."""
 
 
-class ChoiceJudge:
+class ChoiceChecker:
     """One of some texts."""
 
     def __init__(self, choices: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ class ChoiceJudge:
         return None if text in self._choices else "it is none of the choices"
 
 
-class RegexJudge:
+class RegexChecker:
     """Text that matches an expression as a whole."""
 
     def __init__(self, pattern: str) -> None:
@@ -39,7 +39,7 @@ class RegexJudge:
         return "it does not match the regular expression" if matches(self._pattern, text) is False else None
 
 
-class GrammarJudge:
+class GrammarChecker:
     """Text of a grammar in Lark."""
 
     def __init__(self, grammar: str) -> None:
@@ -50,18 +50,18 @@ class GrammarJudge:
         return "it is not a text of the grammar" if accepts(self._grammar, text) is False else None
 
 
-class InputJudge:
+class InputChecker:
     """The input of a custom tool, which is an argument of a schema."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        self._judge = JsonJudge(schema)
+        self._judge = SchemaChecker(schema)
 
     def fault(self, text: str) -> str | None:
         """Implements Judge."""
         return self._judge.fault_in({INPUT: text})
 
 
-class SaidCall(Protocol):
+class ParsedCall(Protocol):
     """A call as clients read it: `text` is its arguments as JSON, or the input of a custom tool."""
 
     @property
@@ -74,26 +74,26 @@ class SaidCall(Protocol):
 
 
 @dataclass(frozen=True)
-class Said:
+class ParsedAnswer:
     """What a finished answer says. With `are_whole`, the last of its calls has all of its arguments."""
 
     content: str | None
-    calls: Sequence[SaidCall] = ()
+    calls: Sequence[ParsedCall] = ()
     are_whole: bool = True
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AnswerChecker:
     """What judges the content of an answer without calls, and calls by the names of their tools.
 
     With `may_be_cut`, the request itself may end an answer anywhere.
     """
 
-    content: Judge | None = None
-    calls: Mapping[str, Judge] = field(default_factory=dict)
+    content: Checker | None = None
+    calls: Mapping[str, Checker] = field(default_factory=dict)
     may_be_cut: bool = False
 
-    def fault(self, said: Said) -> str | None:
+    def fault(self, said: ParsedAnswer) -> str | None:
         """How a finished answer breaks what binds it, None if it keeps to it or nobody can say."""
         if said.calls and not said.are_whole:
             return None if self.may_be_cut else "a call has not come to its end"
@@ -104,7 +104,7 @@ class Verdict:
             return None
         return self.content.fault(said.content)
 
-    def fault_of_call(self, call: SaidCall) -> str | None:
+    def fault_of_call(self, call: ParsedCall) -> str | None:
         """How a finished call breaks what binds it."""
         judge = self.calls.get(call.name)
         fault = None if judge is None else judge.fault(call.text)

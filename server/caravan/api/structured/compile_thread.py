@@ -59,7 +59,7 @@ class Compiling(Generic[T]):
         await to_the_end(asyncio.wait([self._future]))
 
 
-class Lane:
+class CompileThread:
     """Belongs to one event loop."""
 
     def __init__(self) -> None:

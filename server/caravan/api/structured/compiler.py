@@ -11,8 +11,8 @@ from typing import Any, TypeVar, cast
 import msgspec
 from caravan_schemas.structured import ConstraintFields
 
-from caravan.api.structured.checker import ChoiceJudge, GrammarJudge, Judge, RegexJudge, Verdict
-from caravan.api.structured.compile_thread import Compiling, Lane
+from caravan.api.structured.checker import AnswerChecker, Checker, ChoiceChecker, GrammarChecker, RegexChecker
+from caravan.api.structured.compile_thread import CompileThread, Compiling
 from caravan.api.structured.request import Kind, Wanted, wanted
 from caravan.api.structured.tool_calls import BoundCalls, Calls
 from caravan.auth import principal
@@ -24,7 +24,7 @@ from caravan.grammars.json_schema.json_pointer import pointer
 from caravan.grammars.json_schema.locate_error import located
 from caravan.grammars.json_schema.normalize import SchemaError, plain
 from caravan.grammars.json_schema.strict import check_strict
-from caravan.grammars.json_schema.validator import JsonJudge
+from caravan.grammars.json_schema.validator import SchemaChecker
 from caravan.models.loaded_model import TextVocab
 from caravan.observability import request_metrics
 from caravan.runtime.panics import PanicError
@@ -58,7 +58,7 @@ class Compiled:
     """
 
     constraint: Constraint
-    judge: Judge | None
+    judge: Checker | None
     unenforced: tuple[str, ...] = ()
     is_exact: bool = False
 
@@ -72,7 +72,7 @@ class ConstraintCompiler:
     def __init__(self, *, seconds: float = COMPILE_SECONDS) -> None:
         self._seconds = seconds
         self._kept: OrderedDict[_Key, tuple[str, Compiling[Any]]] = OrderedDict()
-        self._small, self._large = Lane(), Lane()
+        self._small, self._large = CompileThread(), CompileThread()
 
     async def compile(self, fields: ConstraintFields, names: TextVocab | None = None) -> Compiled | None:
         """The request's constraint, None without one; raises InvalidRequestError that names the field.
@@ -168,16 +168,16 @@ def _compiled(grammars: GrammarCompiler, request: Wanted, names: TextVocab | Non
     return Compiled(constraint, *_judge(request, constraint))
 
 
-def _judge(request: Wanted, constraint: Constraint) -> tuple[Judge | None, tuple[str, ...], bool]:
+def _judge(request: Wanted, constraint: Constraint) -> tuple[Checker | None, tuple[str, ...], bool]:
     """What judges text that is no JSON; nothing is unenforced there."""
     if request.kind is Kind.CHOICE:
         choices = cast(list[str], request.source)
-        return ChoiceJudge(choices), (), any(choice != choice.strip() for choice in choices)
+        return ChoiceChecker(choices), (), any(choice != choice.strip() for choice in choices)
     if request.kind is Kind.REGEX:
-        return RegexJudge(cast(str, request.source)), (), True
+        return RegexChecker(cast(str, request.source)), (), True
     # Tokens of a model are no text.
     is_text = _NAMED not in constraint.grammar
-    return GrammarJudge(constraint.grammar) if is_text else None, (), True
+    return GrammarChecker(constraint.grammar) if is_text else None, (), True
 
 
 def _compiled_schema(grammars: GrammarCompiler, request: Wanted, schema: dict[str, Any]) -> Compiled:
@@ -186,7 +186,7 @@ def _compiled_schema(grammars: GrammarCompiler, request: Wanted, schema: dict[st
         check_strict(found)
     made = located(grammars, schema)
     unenforced = tuple(f"#{pointer(path)}" for path in found.unenforced)
-    return Compiled(made.constraint, JsonJudge(found.schema), unenforced)
+    return Compiled(made.constraint, SchemaChecker(found.schema), unenforced)
 
 
 def _tell(unenforced: tuple[str, ...]) -> None:
@@ -205,10 +205,10 @@ def constraint(compiled: Compiled | None) -> Constraint | None:
 def verdict(
     compiled: Compiled | None,
     params: SamplingParams,
-    calls: Mapping[str, Judge] | None = None,
+    calls: Mapping[str, Checker] | None = None,
     *,
     is_trimmed: bool = False,
-) -> Verdict | None:
+) -> AnswerChecker | None:
     """What judges the answers and their calls; no content where the request itself may cut it off.
 
     `is_trimmed` where readers may leave out white space around the content.
@@ -216,7 +216,7 @@ def verdict(
     may_be_cut = bool(params.stop or params.stop_token_ids)
     is_known = compiled is not None and not may_be_cut and not (compiled.is_exact and is_trimmed)
     judge = compiled.judge if compiled is not None and is_known else None
-    return Verdict(judge, calls or {}, may_be_cut) if judge or calls else None
+    return AnswerChecker(judge, calls or {}, may_be_cut) if judge or calls else None
 
 
 def _complaint(error: GrammarError | SchemaError) -> str:

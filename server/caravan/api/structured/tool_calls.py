@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from caravan.api.prompt.tools import OfferedTool
-from caravan.api.structured.checker import GrammarJudge, InputJudge, Judge
+from caravan.api.structured.checker import Checker, GrammarChecker, InputChecker
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.errors import InvalidRequestError
-from caravan.grammars.call_prefix import Beginning
+from caravan.grammars.call_prefix import CallPrefix
 from caravan.grammars.compiler import GrammarCompiler, GrammarError
 from caravan.grammars.constraint import Constraint
 from caravan.grammars.exact_json.free_names import has_free_names
@@ -19,7 +19,7 @@ from caravan.grammars.json_schema.llguidance_fixes import prepared
 from caravan.grammars.json_schema.locate_error import located
 from caravan.grammars.json_schema.normalize import PlainSchema, SchemaError, plain
 from caravan.grammars.json_schema.strict import check_strict
-from caravan.grammars.json_schema.validator import JsonJudge
+from caravan.grammars.json_schema.validator import SchemaChecker
 
 Unkept = tuple[Mapping[str, Any], str]
 
@@ -44,7 +44,7 @@ class BoundCalls:
 
     constraint: Constraint
     unenforced: tuple[str, ...]
-    judges: Mapping[str, Judge]
+    judges: Mapping[str, Checker]
     specs: tuple[ToolSpec, ...]
 
 
@@ -61,12 +61,12 @@ class _Tool:
     def has_to_hold(self) -> bool:
         return self.spec.strict
 
-    def judge(self) -> Judge:
+    def judge(self) -> Checker:
         """What judges calls of this tool."""
         if self.spec.input_grammar is not None:
-            return GrammarJudge(self.spec.input_grammar)
+            return GrammarChecker(self.spec.input_grammar)
         schema = {**self.plain, "type": "object"}
-        return InputJudge(schema) if self.original.is_custom else JsonJudge(schema)
+        return InputChecker(schema) if self.original.is_custom else SchemaChecker(schema)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class Calls:
     is_parallel: bool
     write: Callable[[Sequence[ToolSpec]], str]
     after: tuple[str, ...] = ()
-    begins: Beginning | None = None
+    begins: CallPrefix | None = None
     otherwise: Constraint | None = None
     holds_json: Callable[[Sequence[ToolSpec]], bool] = _no_json
     unkept: Callable[[ToolSpec], Iterable[Unkept]] = _nothing_unkept

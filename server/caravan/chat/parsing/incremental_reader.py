@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
-from caravan.grammars.call_prefix import Beginning
+from caravan.grammars.call_prefix import CallPrefix
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -68,7 +68,7 @@ class Reader:
                 return ""
         return self._text[self._at]
 
-    def begins(self, beginning: Beginning) -> Steps[bool]:
+    def begins(self, beginning: CallPrefix) -> Steps[bool]:
         """Whether this stands here, left in place."""
         while (verdict := beginning.stands_in(self._text[self._at :])) is None:
             if not (yield from self._more()):

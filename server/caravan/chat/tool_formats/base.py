@@ -9,7 +9,7 @@ from caravan.chat.parsing.incremental_reader import Reader, Steps
 from caravan.chat.tool_formats.argument_rules import unkept
 from caravan.chat.tool_formats.lark_writer import LarkWriter
 from caravan.chat.tool_formats.tool_spec import ToolSpec
-from caravan.grammars.call_prefix import Beginning
+from caravan.grammars.call_prefix import CallPrefix
 
 
 class ToolFormat(ABC):
@@ -47,7 +47,7 @@ class ToolFormat(ABC):
         """The texts with which calls of these tools begin in the midst of an answer."""
         return self.triggers
 
-    def beginning(self, tools: Sequence[ToolSpec]) -> Beginning | None:  # noqa: ARG002
+    def beginning(self, tools: Sequence[ToolSpec]) -> CallPrefix | None:  # noqa: ARG002
         """How an answer begins that is nothing but calls of these tools, if it needs no marker."""
         return None
 

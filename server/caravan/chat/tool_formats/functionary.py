@@ -10,7 +10,7 @@ from caravan.chat.tool_formats.json_format import copy_arguments
 from caravan.chat.tool_formats.lark_writer import LarkWriter, either
 from caravan.chat.tool_formats.raw_code import code_rule, code_tool, is_code, read_code
 from caravan.chat.tool_formats.tool_spec import ToolSpec
-from caravan.grammars.call_prefix import Beginning
+from caravan.grammars.call_prefix import CallPrefix
 
 MARK = ">>>"
 
@@ -56,8 +56,8 @@ class FunctionaryFormat(ToolFormat):
     def holds_json(self, tools: Sequence[ToolSpec]) -> bool:
         return code_tool(tools) is None
 
-    def beginning(self, tools: Sequence[ToolSpec]) -> Beginning | None:
-        return Beginning(((),), tuple(f"{tool.name}\n" for tool in tools))
+    def beginning(self, tools: Sequence[ToolSpec]) -> CallPrefix | None:
+        return CallPrefix(((),), tuple(f"{tool.name}\n" for tool in tools))
 
     def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         return f"({lark.literal(MARK)})? {self.rules(lark, tools, parallel=parallel)}"

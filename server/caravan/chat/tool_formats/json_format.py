@@ -13,7 +13,7 @@ from caravan.chat.parsing.literals import copy_value, is_object, read_string
 from caravan.chat.tool_formats.base import ToolFormat, end_call, forget_call, read_list
 from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.tool_formats.tool_spec import ToolSpec
-from caravan.grammars.call_prefix import SPACE, Beginning
+from caravan.grammars.call_prefix import SPACE, CallPrefix
 
 _ARGUMENTS = ("arguments", "parameters")
 _NAMES = ("name", "tool_name")
@@ -78,13 +78,13 @@ class JsonFormat(ToolFormat):
             call = lark.rule(f"{lark.literal(opening)} {call} {lark.literal(self.closing)}")
         return repeated(call, lark.literal(self.separator), parallel=parallel)
 
-    def beginning(self, tools: Sequence[ToolSpec]) -> Beginning | None:
+    def beginning(self, tools: Sequence[ToolSpec]) -> CallPrefix | None:
         """Up to a tool's name; other objects are no calls."""
         if not self.is_bare:
             return None
         name = (f'"{self.name_key}"', ":")
         heads = itertools.product(_FENCES, ((), ("[",)), (("{",), ("{", *_TYPE)))
-        return Beginning(
+        return CallPrefix(
             tuple((*fence, *bracket, *brace, *name) for fence, bracket, brace in heads),
             tuple(json.dumps(tool.name) for tool in tools),
         )

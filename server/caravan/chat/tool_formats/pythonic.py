@@ -12,7 +12,7 @@ from caravan.chat.parsing.literals import PYTHON, copy_value
 from caravan.chat.tool_formats.base import ToolFormat, end_call, read_list
 from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.tool_formats.tool_spec import ToolSpec
-from caravan.grammars.call_prefix import SPACE, Beginning
+from caravan.grammars.call_prefix import SPACE, CallPrefix
 
 _NAME = re.compile(r"[^\s()\[\]{}=,\"']*")
 # What schemas call parameters may have spaces in it.
@@ -47,8 +47,8 @@ class PythonicFormat(ToolFormat):
         calls = f'"[" {_calls(lark, tools, parallel=parallel)}'
         return calls if self.is_bare else f"{lark.literal(self.start)} {calls} {lark.literal(self.end)}"
 
-    def beginning(self, tools: Sequence[ToolSpec]) -> Beginning | None:
-        return Beginning((("[",),), tuple(f"{tool.name}(" for tool in tools)) if self.is_bare else None
+    def beginning(self, tools: Sequence[ToolSpec]) -> CallPrefix | None:
+        return CallPrefix((("[",),), tuple(f"{tool.name}(" for tool in tools)) if self.is_bare else None
 
     def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         if not self.is_bare:

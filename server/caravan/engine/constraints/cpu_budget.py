@@ -29,7 +29,7 @@ class TooCostlyError(Exception):
     """The constraint has used up its processor time."""
 
 
-class Effort:
+class CpuBudget:
     """Processor time that the constraint of one sequence may still take on the threads that work it out."""
 
     def __init__(self) -> None:

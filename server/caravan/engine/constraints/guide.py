@@ -8,7 +8,7 @@ from enum import Enum
 import numpy as np
 
 from caravan.engine.constraints.marker_search import MarkerSearch
-from caravan.engine.constraints.reasoning_start import MAX_OPENING, WHITESPACE, Opening, forbid_except
+from caravan.engine.constraints.reasoning_start import MAX_OPENING, WHITESPACE, ReasoningStart, forbid_except
 from caravan.engine.interfaces import Ids, Logits, Mask
 from caravan.engine.params import Reasoning
 from caravan.grammars.constraint import Constraint
@@ -60,7 +60,7 @@ class Guide:
         self._reasoning = reasoning
         self._search = MarkerSearch(self._markers)
         self._num_spaces_left = 0
-        self._opening = Opening(reasoning, mask if self._binds_at_once else None)
+        self._opening = ReasoningStart(reasoning, mask if self._binds_at_once else None)
         self._ending: deque[int] | None = None
         self._num_thoughts = 0
         self.num_reasoning_tokens = 0

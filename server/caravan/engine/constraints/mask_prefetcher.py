@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from caravan.engine.interfaces import Mask
 
 
-class Foresight:
+class MaskPrefetcher:
     """Works out the masks of the next step while the model computes; a thread, begun when first needed."""
 
     def __init__(self) -> None:

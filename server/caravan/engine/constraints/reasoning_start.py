@@ -10,7 +10,7 @@ MAX_OPENING = 16
 WHITESPACE = b" \t\r\n"
 
 
-class Opening:
+class ReasoningStart:
     """Whether a text opens thoughts: with its first bytes, or, if it is bound, with certain tokens."""
 
     def __init__(self, reasoning: Reasoning | None, mask: Mask | None) -> None:

@@ -10,12 +10,12 @@ import numpy as np
 from llguidance import LLMatcher
 from numpy.typing import NDArray
 
-from caravan.engine.constraints.cpu_budget import Effort, TooCostlyError, in_words
+from caravan.engine.constraints.cpu_budget import CpuBudget, TooCostlyError, in_words
 from caravan.engine.constraints.nested_names import NestedNames
 from caravan.engine.constraints.unique_names import UniqueNames
 from caravan.grammars.compiler import LIMITS, RECURSION
 from caravan.grammars.constraint import Constraint
-from caravan.grammars.llguidance_vocab import NUM_BYTES, MaskVocabulary
+from caravan.grammars.llguidance_vocab import NUM_BYTES, GrammarVocab
 from caravan.grammars.token_table import TokenTable
 from caravan.runtime.deep_stack import DeepStack
 from caravan.runtime.machine import has_memory
@@ -63,7 +63,7 @@ class TokenMask:
         self._address = self._words.ctypes.data
         self._next: tuple[bool, NDArray[np.int32]] | None = None
         self._preparing: Future[None] | None = None
-        self._effort = Effort()
+        self._effort = CpuBudget()
         # What the constraint has left no choice about; None while that is not found out.
         self._forced: deque[int] | None = None
 
@@ -233,7 +233,7 @@ class MaskFactory:
     def __init__(self, vocab_size: int, tokens: TokenTable) -> None:
         self._vocab_size = vocab_size
         self._tokens = tokens
-        self._vocabulary: MaskVocabulary | None = None
+        self._vocabulary: GrammarVocab | None = None
         self._places = _Places(vocab_size)
         self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
         self._stack = DeepStack()
@@ -278,7 +278,7 @@ class MaskFactory:
             raise ConstraintError(f"it fails for this model: {in_words(matcher.get_error())}")
         return matcher
 
-    def _read(self) -> MaskVocabulary:
+    def _read(self) -> GrammarVocab:
         if self._vocabulary is None:
-            self._vocabulary = MaskVocabulary(self._vocab_size, self._tokens)
+            self._vocabulary = GrammarVocab(self._vocab_size, self._tokens)
         return self._vocabulary

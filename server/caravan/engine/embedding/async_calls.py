@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest
 from caravan.engine.ipc import messages
-from caravan.engine.ipc.child_process import EngineChild
+from caravan.engine.ipc.child_process import ChildProcess
 from caravan.errors import CaravanError, EngineFailedError, MemoryShortError
 
 # Other models and programs may have given memory back by then.
@@ -23,7 +23,7 @@ class EmbeddingCalls:
         """How many are unfinished."""
         return len(self._queues)
 
-    async def run(self, child: EngineChild, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
+    async def run(self, child: ChildProcess, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
         """One output for each input. Closing the generator early aborts the request.
 
         Raises EngineFailedError, MemoryShortError, or what it is failed with.

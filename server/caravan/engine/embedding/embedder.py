@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, Pooling
-from caravan.engine.prefill_budget import StepClock
+from caravan.engine.prefill_budget import PrefillBudget
 from caravan.llama.batch import Batch
 from caravan.llama.embedding_context import EmbeddingContext
 from caravan.llama.weights_watch import LookAtWeights, Weights, WeightsChangedError, always_sound
@@ -95,7 +95,7 @@ class Embedder:
         self._publish = publish
         self._max_length = max_length
         self._is_whole = is_whole
-        self._clock = StepClock(step_seconds)
+        self._clock = PrefillBudget(step_seconds)
         self._context: EmbeddingContext | None = None
         self._batch = Batch(1)
         self._order = FairOrder()

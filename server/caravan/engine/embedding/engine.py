@@ -6,7 +6,7 @@ from functools import partial
 
 from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.values import EmbedRequest
-from caravan.engine.ipc.heartbeat import Heart
+from caravan.engine.ipc.heartbeat import HeartbeatClock
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
 from caravan.engine.refusal import refusal
@@ -21,11 +21,11 @@ class EmbeddingEngine:
         self,
         embedder: Embedder,
         publish: Callable[[list[TokenOutput], EngineStats], None],
-        heart: Heart | None = None,
+        heart: HeartbeatClock | None = None,
     ) -> None:
         self._embedder = embedder
         self._publish = publish
-        self._heart = heart or Heart()
+        self._heart = heart or HeartbeatClock()
         # A text is computed whole, however long it is, and takes time by the square of that.
         self._heart.allow(_LONGEST_SECONDS)
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()

@@ -10,7 +10,7 @@ from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.async_calls import EmbeddingCalls
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
 from caravan.engine.ipc import messages
-from caravan.engine.ipc.output_queue import Item, Mailbox
+from caravan.engine.ipc.output_queue import Item, OutputQueue
 from caravan.engine.ipc.supervisor import Supervisor
 from caravan.engine.ipc.watchdog import WatchLimits
 from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput
@@ -50,7 +50,7 @@ class AsyncEngine:
     ) -> None:
         self._supervisor = Supervisor(config, watch or WatchLimits(), self._hear, self._fail_all)
         self._stall_seconds = stall_seconds
-        self._mailboxes: dict[str, Mailbox] = {}
+        self._mailboxes: dict[str, OutputQueue] = {}
         self._embeddings = EmbeddingCalls()
         self._stats = EngineStats()
         self._traits = ModelTraits()
@@ -145,7 +145,7 @@ class AsyncEngine:
         """
         child = self._supervisor.taking()
         self._queue.capacity = self._capacity
-        mailbox = Mailbox(len(request.token_ids) - 1)
+        mailbox = OutputQueue(len(request.token_ids) - 1)
         place = self._queue.enter(
             request.owner, lambda: mailbox.put(_overloaded()), amount=request.n, weight=request.weight
         )

@@ -11,7 +11,7 @@ from typing import Any
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.values import ModelTraits
 from caravan.engine.ipc import messages, spawn
-from caravan.engine.ipc.heartbeat import Pulse
+from caravan.engine.ipc.heartbeat import Heartbeat
 from caravan.engine.ipc.watchdog import Watchdog, WatchLimits
 from caravan.runtime.machine import process_sample
 from caravan.sizing.sizes import Sizes
@@ -48,7 +48,7 @@ def relay(line: messages.Logged) -> None:
     logging.getLogger(line.name).log(line.level, "%s", message, extra={"trace": trace})
 
 
-class EngineChild:
+class ChildProcess:
     """A running engine process. `sizes` are those it really uses."""
 
     module = spawn.MODULE
@@ -72,7 +72,7 @@ class EngineChild:
     @classmethod
     async def start(
         cls, config: EngineConfig, log_level: int, limits: WatchLimits, opened: Callable[[], None]
-    ) -> "EngineChild":
+    ) -> "ChildProcess":
         """Have a process load the model, and wait until it has computed its first prompt.
 
         `opened` is called once it has read the file without harm.
@@ -116,7 +116,7 @@ class EngineChild:
             except (asyncio.IncompleteReadError, ConnectionError):
                 return None
             message = messages.from_engine_decoder.decode(body)
-            if not isinstance(message, Pulse):
+            if not isinstance(message, Heartbeat):
                 return message
             self._watchdog.heard(message)
 

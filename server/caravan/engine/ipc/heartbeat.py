@@ -12,7 +12,7 @@ _LEAST_SECONDS = 10.0
 _LOAD_SECONDS = 3600.0
 
 
-class Pulse(msgspec.Struct, frozen=True, tag=True):
+class Heartbeat(msgspec.Struct, frozen=True, tag=True):
     """The engine is in turn number `turn`, or waits for work where it is not `is_busy`.
 
     A turn that works for longer than `allowance` seconds will not end. `cpu_seconds` is what the whole
@@ -25,7 +25,7 @@ class Pulse(msgspec.Struct, frozen=True, tag=True):
     cpu_seconds: float
 
 
-class Heart:
+class HeartbeatClock:
     """Written by the engine's thread, read by any. Times count as far as the process got to work in them: a
     machine that is busy with others, or reads weights from its disk, does not make a step longer.
     """
@@ -57,10 +57,10 @@ class Heart:
         """Let any step take so long: for those whose length says nothing about the next."""
         self._least = max(self._least, seconds)
 
-    def pulse(self) -> Pulse:
+    def pulse(self) -> Heartbeat:
         """How things stand."""
         longest = self._longest
-        return Pulse(
+        return Heartbeat(
             turn=self._turn,
             is_busy=self._is_busy,
             allowance=_LOAD_SECONDS if longest is None else max(self._least, _GROWTH * longest),

@@ -6,7 +6,7 @@ import msgspec
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
-from caravan.engine.ipc.heartbeat import Pulse
+from caravan.engine.ipc.heartbeat import Heartbeat
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
 from caravan.sizing.sizes import Sizes
@@ -96,7 +96,7 @@ class Embedded(msgspec.Struct, frozen=True, tag=True):
 
 
 ToEngine = Load | Submit | Embed | Abort | Ping | Stop
-FromEngine = Opened | Loaded | Ready | StartFailed | FileChanged | Logged | Stepped | Embedded | Pulse
+FromEngine = Opened | Loaded | Ready | StartFailed | FileChanged | Logged | Stepped | Embedded | Heartbeat
 
 _encoder = msgspec.msgpack.Encoder()
 to_engine_decoder: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)

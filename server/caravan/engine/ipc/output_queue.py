@@ -10,7 +10,7 @@ from caravan.errors import CaravanError
 Item = TokenOutput | CaravanError
 
 
-class Mailbox:
+class OutputQueue:
     """What has come for one request, for its one reader, who takes all at once.
 
     Log probabilities of its prompt that come in slices are kept for the output that they belong to; none stay

@@ -21,17 +21,17 @@ _VARIABLES = {"GOMP_SPINCOUNT": "10000", "GGML_NO_BACKTRACE": "1"}
 
 
 @dataclass(frozen=True)
-class Launched:
+class SpawnedProcess:
     """A process that waits for its first message, and our end of the connection, with which it ends."""
 
     process: subprocess.Popen[bytes]
     connection: socket.socket
 
 
-_ahead: list[Launched] = []
+_ahead: list[SpawnedProcess] = []
 
 
-def launch(module: str = MODULE) -> Launched:
+def launch(module: str = MODULE) -> SpawnedProcess:
     """Start a process. Raises OSError."""
     ours, theirs = socket.socketpair()
     with theirs:
@@ -40,7 +40,7 @@ def launch(module: str = MODULE) -> Launched:
         except BaseException:
             ours.close()
             raise
-    return Launched(process, ours)
+    return SpawnedProcess(process, ours)
 
 
 def launch_ahead() -> None:
@@ -50,7 +50,7 @@ def launch_ahead() -> None:
         _ahead.append(launch())
 
 
-def take(module: str = MODULE) -> Launched:
+def take(module: str = MODULE) -> SpawnedProcess:
     """The process started ahead, if it lives and is of this module; else a new one. Raises OSError."""
     while module == MODULE and _ahead:
         launched = _ahead.pop()

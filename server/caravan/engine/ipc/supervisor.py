@@ -13,7 +13,7 @@ import msgspec
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.ipc import messages
 from caravan.engine.ipc.child_process import (
-    EngineChild,
+    ChildProcess,
     EngineHungError,
     EngineStartError,
     FirstPromptDeathError,
@@ -61,14 +61,14 @@ class Supervisor:
         self._lose = lose
         self._file = ModelFile(config.model_path)
         self._file_thread = anyio.CapacityLimiter(1)
-        self._child: EngineChild | None = None
+        self._child: ChildProcess | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._backoff = _FIRST_BACKOFF
         self._start_seconds = 0.0
         self._has_failed = False
         self.opened = asyncio.Event()
 
-    async def start(self) -> EngineChild:
+    async def start(self) -> ChildProcess:
         """The first process, ready; raises EngineStartError or OSError."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # told better by who loads it
             await in_thread(self._file.read, limiter=self._file_thread)
@@ -93,7 +93,7 @@ class Supervisor:
             await child.stop()
 
     @property
-    def child(self) -> EngineChild | None:
+    def child(self) -> ChildProcess | None:
         """The process that is there, None while there is none."""
         return self._child
 
@@ -102,7 +102,7 @@ class Supervisor:
         """Whether the process would take work now."""
         return self._child is not None and not self._child.is_suspicious
 
-    def taking(self) -> EngineChild:
+    def taking(self) -> ChildProcess:
         """The process that takes work; raises EngineUnavailableError while there is none."""
         if self._child is not None and self.is_ready:
             return self._child
@@ -149,7 +149,7 @@ class Supervisor:
         if time.monotonic() - begun > _STABLE_SECONDS:
             self._backoff = _FIRST_BACKOFF
 
-    async def _end_of(self, child: EngineChild) -> str:
+    async def _end_of(self, child: ChildProcess) -> str:
         """Wait for the end of a process, or for it to hang; what is told to those whose work it had."""
         try:
             await child.watched(self._listen(child))
@@ -160,7 +160,7 @@ class Supervisor:
             _tell("the engine of %s cannot be understood: %r", self.config.model_path, error)
         return _ENDED
 
-    async def _listen(self, child: EngineChild) -> None:
+    async def _listen(self, child: ChildProcess) -> None:
         while (message := await child.receive()) is not None:
             if isinstance(message, messages.Logged):
                 relay(message)
@@ -170,7 +170,7 @@ class Supervisor:
             else:
                 self._hear(message)
 
-    async def _next_child(self) -> EngineChild:
+    async def _next_child(self) -> ChildProcess:
         await asyncio.sleep(self._backoff)
         self._backoff = min(2 * self._backoff, _LONGEST_BACKOFF)
         change = await self._changed()
@@ -188,18 +188,18 @@ class Supervisor:
         self._has_failed = False
         return child
 
-    async def _started(self) -> EngineChild:
+    async def _started(self) -> ChildProcess:
         """A process, ready; one that dies in its first prompt gets a second chance with plain kernels."""
         begun = time.monotonic()
         level = logging.getLogger().getEffectiveLevel()
         try:
-            child = await EngineChild.start(self.config, level, self._limits, self.opened.set)
+            child = await ChildProcess.start(self.config, level, self._limits, self.opened.set)
         except FirstPromptDeathError as error:
             if not self.config.use_extra_buffers:
                 raise
             log.warning("the engine %s; starting again with use_extra_bufts off: slower, but safe", error)
             self.config = msgspec.structs.replace(self.config, use_extra_buffers=False)
-            child = await EngineChild.start(self.config, level, self._limits, self.opened.set)
+            child = await ChildProcess.start(self.config, level, self._limits, self.opened.set)
         self.config = child.sizes.config
         self._start_seconds = time.monotonic() - begun
         return child

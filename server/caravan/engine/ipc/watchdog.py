@@ -6,7 +6,7 @@ hang is none of them, or a step that has used many times what the longest one be
 
 from dataclasses import dataclass
 
-from caravan.engine.ipc.heartbeat import Pulse
+from caravan.engine.ipc.heartbeat import Heartbeat
 from caravan.runtime.machine import ProcessSample
 
 # Of a tick, what a process may use without doing anything: it answers us.
@@ -41,7 +41,7 @@ class Watchdog:
 
     def __init__(self, limits: WatchLimits) -> None:
         self._limits = limits
-        self._pulse: Pulse | None = None
+        self._pulse: Heartbeat | None = None
         self._last: ProcessSample | None = None
         self._turn = -1
         self._cpu_at_turn = 0.0
@@ -52,7 +52,7 @@ class Watchdog:
         self._num_still = 0
         self._is_traced = False
 
-    def heard(self, pulse: Pulse) -> None:
+    def heard(self, pulse: Heartbeat) -> None:
         """It has answered."""
         self._pulse = pulse
         self._num_silent = self._num_deaf = 0

@@ -23,7 +23,7 @@ from caravan.engine.embedding.factory import first_fault, make_embedder, traits_
 from caravan.engine.embedding.values import EmbedOutput, ModelTraits
 from caravan.engine.engine import Engine
 from caravan.engine.ipc import messages
-from caravan.engine.ipc.heartbeat import Heart
+from caravan.engine.ipc.heartbeat import HeartbeatClock
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.llama import library
 from caravan.llama.batch import Batch
@@ -118,7 +118,7 @@ class _Listener:
     the end of the connection is the end of the process, even in the middle of a step.
     """
 
-    def __init__(self, connection: _Connection, heart: Heart) -> None:
+    def __init__(self, connection: _Connection, heart: HeartbeatClock) -> None:
         self._connection = connection
         self._heart = heart
         self._engine: Engine | EmbeddingEngine | None = None
@@ -166,7 +166,7 @@ class _Start(NamedTuple):
 
     connection: _Connection
     listener: _Listener
-    heart: Heart
+    heart: HeartbeatClock
     weights: WeightsWatch
 
 
@@ -244,7 +244,7 @@ def main() -> int:
     if not isinstance(first, messages.Load):
         return 0
     logging.basicConfig(level=first.log_level, handlers=[_LogSender(connection)])
-    heart = Heart()
+    heart = HeartbeatClock()
     listener = _Listener(connection, heart)
     listener.start()
     try:

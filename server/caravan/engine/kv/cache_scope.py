@@ -10,7 +10,7 @@ _MARK_SHIFT = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Salt:
+class CacheScope:
     """The first `num_public` tokens of a sequence may be shared with any other, the rest with equal salts.
 
     Without a `name` all of it is public.
@@ -31,11 +31,11 @@ class Salt:
         keys[position] |= _mark(self.name)
         return keys
 
-    def num_shareable(self, other: "Salt") -> int:
+    def num_shareable(self, other: "CacheScope") -> int:
         """How many tokens, at most, two sequences of these salts can share."""
         if self == other:
             return sys.maxsize
-        return min(salt.num_public if salt.name else sys.maxsize for salt in (self, other))
+        return min(scope.num_public if scope.name else sys.maxsize for scope in (self, other))
 
 
 @functools.lru_cache(1024)

@@ -10,7 +10,7 @@ from caravan.llama.context import State
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class OffloadedSequence:
     """The keys of a sequence's tokens, what `DecodingContext.save_sequence` gave for them, and its owner."""
 
     keys: list[int]
@@ -18,7 +18,7 @@ class Parked:
     owner: str = ""
 
 
-class ParkingLot:
+class HostKVCache:
     """Parked sequences of `capacity` tokens together.
 
     Beyond that, what was parked least recently of the owner who has the most there is forgotten.
@@ -27,7 +27,7 @@ class ParkingLot:
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._tree = RadixTree()
-        self._parked: OrderedDict[int, Parked] = OrderedDict()
+        self._parked: OrderedDict[int, OffloadedSequence] = OrderedDict()
         self._names = itertools.count()
 
     @property
@@ -43,7 +43,7 @@ class ParkingLot:
         """Whether this is not the beginning of what is parked already."""
         return self._tree.match(keys).length < len(keys)
 
-    def put(self, parked: Parked) -> None:
+    def put(self, parked: OffloadedSequence) -> None:
         """Park a sequence that `takes` agrees to, in the place of its own beginning if that is parked."""
         keys = parked.keys
         for name in self._tree.match(keys, whole=True).seq_ids:
@@ -66,7 +66,7 @@ class ParkingLot:
         """How many tokens a parked sequence has."""
         return self._tree.length(name)
 
-    def take(self, name: int) -> Parked:
+    def take(self, name: int) -> OffloadedSequence:
         """Remove a parked sequence and return it."""
         self._tree.remove(name)
         return self._parked.pop(name)

@@ -10,8 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from caravan.engine.interfaces import DecodingContext
-from caravan.engine.kv.cache_scope import Salt
-from caravan.engine.kv.host_cache import Parked, ParkingLot, owner_of_most
+from caravan.engine.kv.cache_scope import CacheScope
+from caravan.engine.kv.host_cache import HostKVCache, OffloadedSequence, owner_of_most
 from caravan.engine.kv.radix_tree import Match, RadixTree
 
 # An idle sequence is parked after this many steps of others: the next turn of a chat may come at once.
@@ -45,12 +45,12 @@ class KVCache:
     def __init__(self, context: DecodingContext, num_parked_tokens: int | None = 0) -> None:
         self._context = context
         capacity = context.num_cells if num_parked_tokens is None else num_parked_tokens
-        self._lot = ParkingLot(capacity if context.can_park else 0)
+        self._lot = HostKVCache(capacity if context.can_park else 0)
         self._num_steps = 0
         self._idle_since: dict[int, int] = {}
         self._tree = RadixTree()
         self._free = list(range(context.max_sequences - 1, -1, -1))
-        self._active: dict[int, Salt] = {}
+        self._active: dict[int, CacheScope] = {}
         self._idle: OrderedDict[int, None] = OrderedDict()
         self._owners: dict[int, str] = {}
         self.num_evictions = 0
@@ -84,15 +84,15 @@ class KVCache:
         holding = self._active if holding is None else holding
         return self._context.num_cells - self._tree.num_cells_of(holding)
 
-    def num_new_cells(self, token_ids: list[int], salt: Salt) -> int:
+    def num_new_cells(self, token_ids: list[int], scope: CacheScope) -> int:
         """How many spare cells a newcomer takes: all of its tokens but those shared with active sequences."""
-        match = self.match(token_ids[:-1], salt)
+        match = self.match(token_ids[:-1], scope)
         shared = match.length if any(i in self._active for i in match.seq_ids) else 0
         return len(token_ids) - shared
 
-    def match(self, token_ids: list[int], salt: Salt) -> Match:
+    def match(self, token_ids: list[int], scope: CacheScope) -> Match:
         """The longest reusable prefix of `token_ids`; changes nothing."""
-        return self._match(salt.keys(token_ids))
+        return self._match(scope.keys(token_ids))
 
     def _match(self, keys: list[int]) -> Match:
         if self._context.can_cut:
@@ -104,35 +104,35 @@ class KVCache:
                 return Match(0, frozenset())
         return self._tree.match(keys, whole=True)
 
-    def num_known(self, token_ids: list[int], salt: Salt) -> int:
+    def num_known(self, token_ids: list[int], scope: CacheScope) -> int:
         """How much of a prompt need not be computed: what is in cells, or can be brought there."""
-        known = salt.keys(token_ids[:-1])
+        known = scope.keys(token_ids[:-1])
         return max(self._match(known).length, self._lot.match(known).length)
 
-    def allocate(self, token_ids: list[int], salt: Salt, owner: str = "") -> Allocation | None:
+    def allocate(self, token_ids: list[int], scope: CacheScope, owner: str = "") -> Allocation | None:
         """Give a newcomer an id and as much of its prompt as is in memory; None when every id is active.
 
         The last token is never taken from memory: there must be one to compute, to have logits.
         """
-        keys = salt.keys(token_ids[:-1])
+        keys = scope.keys(token_ids[:-1])
         match = self._match(keys)
         if self._fetch(keys, match.length):
             match = self._match(keys)
-        if allocation := self._allocate(match, salt):
+        if allocation := self._allocate(match, scope):
             self._owners[allocation.seq_id] = owner
         return allocation
 
-    def _allocate(self, match: Match, salt: Salt) -> Allocation | None:
+    def _allocate(self, match: Match, scope: CacheScope) -> Allocation | None:
         source = self._pick_source(match)
         if source is not None and source in self._idle and self._tree.length(source) == match.length:
-            return self._adopt(source, match.length, salt)
+            return self._adopt(source, match.length, scope)
         if not self._free:
             if source is not None and len(self._idle) == 1 and source in self._idle and self._context.can_cut:
-                return self._adopt(source, match.length, salt)
+                return self._adopt(source, match.length, scope)
             if not self.evict_one(keep=source):
                 return None
         seq_id = self._free.pop()
-        self._active[seq_id] = salt
+        self._active[seq_id] = scope
         if source is None:
             self._tree.insert(seq_id)
             return Allocation(seq_id, 0)
@@ -218,9 +218,9 @@ class KVCache:
         whole = {i for i in match.seq_ids if i in self._idle and self._tree.length(i) == match.length}
         return min(match.seq_ids, key=lambda i: (i not in whole, i not in self._idle, i))
 
-    def _adopt(self, seq_id: int, length: int, salt: Salt) -> Allocation:
+    def _adopt(self, seq_id: int, length: int, scope: CacheScope) -> Allocation:
         del self._idle[seq_id]
-        self._active[seq_id] = salt
+        self._active[seq_id] = scope
         if self._tree.length(seq_id) > length:
             self._context.truncate_sequence(seq_id, length)
             self._tree.truncate(seq_id, length)
@@ -279,7 +279,7 @@ class KVCache:
             with contextlib.suppress(MemoryError):
                 if self._lot.needs(keys):
                     state = self._context.save_sequence(seq_id)
-                    self._lot.put(Parked(keys, state, self._owners[seq_id]))
+                    self._lot.put(OffloadedSequence(keys, state, self._owners[seq_id]))
         self._forget(seq_id)
 
     def _rest(self, seq_id: int) -> None:

@@ -2,7 +2,7 @@
 
 import codecs
 
-from caravan.engine.output.stop_strings import StopSearch
+from caravan.engine.output.stop_strings import StopStrings
 from caravan.engine.params import AnswerLayout, Reasoning, SamplingParams
 from caravan.grammars.token_table import TokenTable
 
@@ -25,7 +25,7 @@ class Detokenizer:
     ) -> None:
         self._table = table
         self._shown = frozenset(shown_token_ids)
-        self._search = StopSearch(params, reasoning, layout) if params.stop else None
+        self._search = StopStrings(params, reasoning, layout) if params.stop else None
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self.num_decoded = 0
 

@@ -7,7 +7,7 @@ import msgspec
 from caravan.engine.outputs import TokenLogprob
 
 
-class HeldLogprobs:
+class PendingLogprobs:
     """Entries of tokens whose first character is not out yet, in the order in which they were drawn."""
 
     def __init__(self) -> None:

@@ -36,7 +36,7 @@ class _Node:
         return _NODE_BYTES + (len(self.entry.top) if self.entry else 0)
 
 
-class ScoreBook:
+class PromptLogprobBuffer:
     """A trie of scored prompts; whose tokens were used least recently are forgotten first.
 
     A node is found by its token and the number of the node before it, or by the salt at the beginning.
@@ -81,7 +81,7 @@ class PromptScores:
     `entries` begins with the second token; the first has nothing before it.
     """
 
-    def __init__(self, book: ScoreBook, token_ids: Sequence[int], salt: str, num_top: int) -> None:
+    def __init__(self, book: PromptLogprobBuffer, token_ids: Sequence[int], salt: str, num_top: int) -> None:
         self._book = book
         self._token_ids = token_ids
         self._num_top = num_top

@@ -23,7 +23,7 @@ class _Stage(Enum):
     CALLS = "calls"
 
 
-class StopSearch:
+class StopStrings:
     """Text in, in pieces; out comes what can hold no stop string any more.
 
     The text ends at the `stop_limit`-th occurrence of any stop string; occurrences do not overlap, and the

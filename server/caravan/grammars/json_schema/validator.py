@@ -29,7 +29,7 @@ _MAX_SECONDS = 2.0
 _DEADLINE = ContextVar("deadline", default=math.inf)
 
 
-class JsonJudge:
+class SchemaChecker:
     """Says what is wrong with JSON, given the plain form of its schema."""
 
     def __init__(self, schema: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from caravan.observability import request_metrics
 from caravan.observability.metrics import Metrics
-from caravan.observability.request_metrics import RequestRecord
+from caravan.observability.request_metrics import RequestMetrics
 from caravan.observability.tracing import EndedRequest, Tracing
 from caravan.runtime.panics import contained, is_panic
 from caravan.web.middleware.security_headers import with_security
@@ -37,7 +37,7 @@ _METHODS = frozenset(HTTPMethod)
 _PLAIN = "/:@!$&'()*+,;=~"
 
 
-class Journal:
+class AccessLogMiddleware:
     """ASGI middleware around the whole application, whose `routes` are known by their patterns."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Journal:
             return
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
-        entry = RequestRecord(request_id, self._metrics)
+        entry = RequestMetrics(request_id, self._metrics)
         request_metrics.use(entry)
         status: int = _NO_ANSWER
 
@@ -83,7 +83,7 @@ class Journal:
         finally:
             self._close(scope, entry, status)
 
-    def _close(self, scope: Scope, entry: RequestRecord, status: int) -> None:
+    def _close(self, scope: Scope, entry: RequestMetrics, status: int) -> None:
         route = self._route(scope)
         method = scope["method"] if scope["method"] in _METHODS else _OTHER
         self._metrics.http_requests.labels(method, route, status).inc()
@@ -114,7 +114,7 @@ class Journal:
         return getattr(route, "path", _OTHER)
 
 
-def _fields(scope: Scope, entry: RequestRecord, status: int) -> dict[str, object]:
+def _fields(scope: Scope, entry: RequestMetrics, status: int) -> dict[str, object]:
     fields: dict[str, object] = {
         "request_id": entry.request_id,
         "method": shown(scope["method"]),

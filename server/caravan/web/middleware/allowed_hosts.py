@@ -20,7 +20,7 @@ _PRIVATE = (
 Place = tuple[str, int]
 
 
-class KnownHosts:
+class AllowedHosts:
     """The names that lead here and nowhere else.
 
     A web page can give its own name this machine's address, and then be a page of this server; so names

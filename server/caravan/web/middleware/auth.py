@@ -4,13 +4,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from caravan.auth import principal
-from caravan.auth.key_store import KeyRing
+from caravan.auth.key_store import KeyStore
 from caravan.auth.keys_file import Key
-from caravan.auth.principal import Caller
+from caravan.auth.principal import Principal
 from caravan.auth.rate_limit import Admission, Quotas
 from caravan.errors import AuthenticationError, RateLimitError
 from caravan.observability import request_metrics
-from caravan.observability.request_metrics import RequestRecord
+from caravan.observability.request_metrics import RequestMetrics
 from caravan.web.error_response import error_response
 
 # Probes have no key, and learn nothing.
@@ -21,10 +21,10 @@ _UNCOUNTED_PATHS = "/admin/"
 _UNCOUNTED_END = "/cancel"
 
 
-class Guard:
+class AuthMiddleware:
     """ASGI middleware. Where no key is needed, everybody is anonymous and unlimited."""
 
-    def __init__(self, app: ASGIApp, ring: KeyRing, quotas: Quotas, *, share_prefixes: bool) -> None:
+    def __init__(self, app: ASGIApp, ring: KeyStore, quotas: Quotas, *, share_prefixes: bool) -> None:
         self._app = app
         self._ring = ring
         self._quotas = quotas
@@ -83,7 +83,7 @@ class Guard:
         return key
 
 
-def _leave(admission: Admission, entry: RequestRecord) -> None:
+def _leave(admission: Admission, entry: RequestMetrics) -> None:
     admission.leave(entry.num_used_tokens)
 
 
@@ -98,8 +98,8 @@ def _cache_group(key: Key) -> str:
     return key.id if key.cache_group is None else f"group {key.cache_group}"
 
 
-def _caller(key: Key, cache_group: str, admission: Admission | None) -> Caller:
-    return Caller(
+def _caller(key: Key, cache_group: str, admission: Admission | None) -> Principal:
+    return Principal(
         id=key.id,
         name=key.name,
         is_admin=key.role == "admin",

@@ -13,13 +13,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from caravan.errors import PermissionDeniedError
 from caravan.web.error_response import error_response
 from caravan.web.local_callers import forwarded_hosts
-from caravan.web.middleware.allowed_hosts import KnownHosts, is_same_place
+from caravan.web.middleware.allowed_hosts import AllowedHosts, is_same_place
 
 _FOREIGN = frozenset({"cross-site", "same-site"})
 _LONGEST = 100
 
 
-class CrossSite:
+class CrossSiteMiddleware:
     """ASGI middleware. Refuses pages of foreign origins, and names by which nobody has called this server.
 
     A page of `origins` may call. The name matters only while the server `is_open` to those without a key: a
@@ -31,7 +31,7 @@ class CrossSite:
         app: ASGIApp,
         *,
         origins: Collection[str],
-        hosts: KnownHosts,
+        hosts: AllowedHosts,
         is_open: Callable[[], bool],
         unnamed: Collection[str],
     ) -> None:

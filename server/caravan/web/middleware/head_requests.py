@@ -3,7 +3,7 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class HeadRequests:
+class HeadMiddleware:
     """ASGI middleware that has routes answer GET, and ends the answer after its head. A stream is given up
     then, as if its client had left.
     """

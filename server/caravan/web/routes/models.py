@@ -6,7 +6,7 @@ from caravan_schemas.models import ModelCard, ModelDetails, ModelList, ModelMeta
 from fastapi import APIRouter, HTTPException
 
 from caravan.api.template_details import template_details
-from caravan.models import ModelOffer, ModelRegistry, may_use
+from caravan.models import ModelRegistry, ModelSpec, may_use
 from caravan.runtime.threads import in_thread
 from caravan.web.dependencies import UseServices
 
@@ -39,7 +39,7 @@ async def get_model(model_id: str, services: UseServices) -> ModelDetails:
     )
 
 
-async def card(registry: ModelRegistry, offer: ModelOffer) -> ModelCard:
+async def card(registry: ModelRegistry, offer: ModelSpec) -> ModelCard:
     """A model as lists show it."""
     model = registry.loaded(offer.id)
     context = await in_thread(offer.read_context)

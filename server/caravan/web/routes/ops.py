@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from caravan.auth import principal
-from caravan.auth.principal import Caller
+from caravan.auth.principal import Principal
 from caravan.models import ModelRegistry, may_use
 from caravan.observability.metrics import View
 from caravan.web.dependencies import AdminOnly, UseServices
@@ -44,7 +44,7 @@ async def metrics(request: Request, services: UseServices) -> Response:
     return Response(body, media_type=content_type)
 
 
-def _view(who: Caller, registry: ModelRegistry) -> View:
+def _view(who: Principal, registry: ModelRegistry) -> View:
     """What a caller may see: the series of the models that it may use; and those about everybody's requests,
     whose labels have words that clients have chosen, where it is an administrator or there are no keys.
     """

@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 
 from caravan.config.settings import Settings
-from caravan.web.uvicorn.connection_limit import Crowd
+from caravan.web.uvicorn.connection_limit import ConnectionLimiter
 from caravan.web.uvicorn.h11_protocol import Connection, ConnectionLimits
 
 # Seconds for the errors that end what is left, once the grace of running requests is over.
@@ -19,7 +19,7 @@ _DRAIN_SECONDS = 10
 class WebConfig(uvicorn.Config):
     """uvicorn's own, and the crowd of its connections."""
 
-    crowd: Crowd
+    crowd: ConnectionLimiter
 
 
 def web_config(
@@ -36,7 +36,7 @@ def web_config(
         head_seconds=settings.head_seconds,
         write_seconds=settings.write_seconds,
     )
-    crowd = Crowd(max_connections)
+    crowd = ConnectionLimiter(max_connections)
     connection = functools.partial(Connection, limits, crowd, count_error)
     config = WebConfig(
         app,

@@ -20,14 +20,14 @@ class State(Enum):
     LEAVING = "to be closed in a moment"
 
 
-class Member(Protocol):
+class OpenConnection(Protocol):
     """A connection, as far as others are concerned."""
 
     def give_way(self) -> None:
         """Close at once."""
 
 
-class Crowd:
+class ConnectionLimiter:
     """All connections of a server, at most `limit`, and few more that are leaving.
 
     Where a newcomer is one too many, the connection that has been without a request for the longest goes, or
@@ -39,10 +39,10 @@ class Crowd:
         self._limit = limit
         self._clock = clock
         # In each group the members in the order in which they came to it, with the time.
-        self._groups: dict[State, dict[Member, float]] = {state: {} for state in State}
-        self._states: dict[Member, State] = {}
+        self._groups: dict[State, dict[OpenConnection, float]] = {state: {} for state in State}
+        self._states: dict[OpenConnection, State] = {}
 
-    def admit(self, newcomer: Member) -> bool:
+    def admit(self, newcomer: OpenConnection) -> bool:
         """Take a connection in, at the cost of another if need be; False if no other can be blamed."""
         num_staying = len(self._states) - len(self._groups[State.LEAVING])
         if num_staying >= self._limit and not self._make_room():
@@ -50,7 +50,7 @@ class Crowd:
         self.note(newcomer, State.RESTING)
         return True
 
-    def note(self, member: Member, state: State) -> None:
+    def note(self, member: OpenConnection, state: State) -> None:
         """Say whose turn it is on a connection from now on, unless it has been so all along."""
         if self._states.get(member) is state:
             return
@@ -60,7 +60,7 @@ class Crowd:
         if state is State.LEAVING and len(self._groups[state]) > _MAX_LEAVING:
             self._dismiss(state)
 
-    def forget(self, member: Member) -> None:
+    def forget(self, member: OpenConnection) -> None:
         """Note that a connection is gone."""
         state = self._states.pop(member, None)
         if state is not None:

@@ -24,9 +24,9 @@ from caravan.errors import (
 )
 from caravan.web.error_response import envelope
 from caravan.web.middleware.security_headers import with_security
-from caravan.web.uvicorn.connection_limit import Crowd, State
+from caravan.web.uvicorn.connection_limit import ConnectionLimiter, State
 from caravan.web.uvicorn.h11_parser import MAX_HEADERS, Parser
-from caravan.web.uvicorn.half_close import LastWords
+from caravan.web.uvicorn.half_close import HalfCloseWatch
 
 # How long a client that was answered early may go on sending. Closing at once would reset the connection, and
 # with it what the client has not read yet.
@@ -57,7 +57,7 @@ class Connection(H11Protocol):
     def __init__(
         self,
         limits: ConnectionLimits,
-        crowd: Crowd,
+        crowd: ConnectionLimiter,
         count_error: Callable[[str], object],
         *,
         config: Config,
@@ -75,7 +75,7 @@ class Connection(H11Protocol):
         self._answered: RequestResponseCycle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._give_up: Callable[[], object] | None = None
-        self._last_words: LastWords | None = None
+        self._last_words: HalfCloseWatch | None = None
         self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -144,7 +144,7 @@ class Connection(H11Protocol):
             self._refuse(InvalidRequestError("The request ended before it was whole.", code="invalid_http"))
         elif not is_answered:
             ask, gone = self._ask, self.transport.abort
-            self._last_words = LastWords(self.transport, self.loop, ask=ask, gone=gone)
+            self._last_words = HalfCloseWatch(self.transport, self.loop, ask=ask, gone=gone)
             return True
         return False
 

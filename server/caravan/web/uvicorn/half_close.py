@@ -10,7 +10,7 @@ _LOOK_SECONDS = 0.1
 _ASK_SECONDS = 5.0
 
 
-class LastWords:
+class HalfCloseWatch:
     """Finds out whether a client that closed its sending side still reads.
 
     A closed side is all that is seen of a closed connection, too, until something is sent: then the system of
