@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 import pytest
+from caravan.api.context import RequestContext
 from caravan.api.structured.checker import ParsedAnswer
-from caravan.api.structured.compiler import Compiled, ConstraintCompiler, verdict
-from caravan.auth import principal
+from caravan.api.structured.compiler import Compiled, ConstraintCompiler, answer_checker
 from caravan.auth.principal import Principal
 from caravan.engine.params import SamplingParams
 from caravan.errors import InvalidRequestError
@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 def compiled(fields: dict[str, Any], compiler: ConstraintCompiler | None = None) -> Compiled | None:
     request = ConstraintFields.model_validate(fields)
-    return asyncio.run((compiler or ConstraintCompiler()).compile(request))
+    return asyncio.run((compiler or ConstraintCompiler()).compile(request, RequestContext()))
 
 
 def refusal(fields: dict[str, Any]) -> InvalidRequestError:
@@ -178,7 +178,7 @@ def test_equal_constraints_are_compiled_once(monkeypatch: pytest.MonkeyPatch) ->
         compiler = ConstraintCompiler()
         names = ("json_schema", "guided_json", "json_schema")
         requests = [ConstraintFields.model_validate({name: {"type": "null"}}) for name in names]
-        made = await asyncio.gather(*map(compiler.compile, requests))
+        made = await asyncio.gather(*(compiler.compile(one, RequestContext()) for one in requests))
         assert [one and one.constraint.param for one in made] == list(names)
         assert len({one and one.constraint.grammar for one in made}) == 1
 
@@ -205,7 +205,9 @@ def test_waiting_for_others_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> N
     async def both() -> list[BaseException | Compiled | None]:
         compiler = ConstraintCompiler(seconds=0.2)
         requests = [ConstraintFields(guided_regex=pattern) for pattern in ("slow", "quick")]
-        return await asyncio.gather(*map(compiler.compile, requests), return_exceptions=True)
+        return await asyncio.gather(
+            *(compiler.compile(request, RequestContext()) for request in requests), return_exceptions=True
+        )
 
     slow_one, quick_one = asyncio.run(both())
     assert isinstance(slow_one, InvalidRequestError)
@@ -224,8 +226,8 @@ def test_keys_take_turns_and_what_nobody_waits_for_is_not_compiled(monkeypatch: 
     monkeypatch.setattr(GrammarCompiler, "from_regex", noting)
 
     async def asking(compiler: ConstraintCompiler, key: str, pattern: str) -> Compiled | None:
-        principal.use(Principal(id=key))
-        return await compiler.compile(ConstraintFields(guided_regex=pattern))
+        context = RequestContext(principal=Principal(id=key))
+        return await compiler.compile(ConstraintFields(guided_regex=pattern), context)
 
     async def main() -> None:
         compiler = ConstraintCompiler()
@@ -261,9 +263,11 @@ def test_small_constraints_do_not_wait_for_large_ones(monkeypatch: pytest.Monkey
 
     async def both() -> None:
         compiler = ConstraintCompiler()
-        large = asyncio.ensure_future(compiler.compile(ConstraintFields(guided_regex="a" * 6000)))
+        large = asyncio.ensure_future(
+            compiler.compile(ConstraintFields(guided_regex="a" * 6000), RequestContext())
+        )
         await asyncio.sleep(0)
-        assert await compiler.compile(ConstraintFields(guided_regex="a")) is not None
+        assert await compiler.compile(ConstraintFields(guided_regex="a"), RequestContext()) is not None
         assert not large.done()
         gate.set()
         assert await large is not None
@@ -275,12 +279,12 @@ def test_the_verdict_finds_what_breaks_a_schema() -> None:
     made = compiled(
         {"json_schema": {"type": "object", "required": ["a"], "properties": {"a": {"minimum": 3}}}}
     )
-    judge = verdict(made, SamplingParams())
+    judge = answer_checker(made, SamplingParams())
     assert judge is not None
     assert judge.fault(ParsedAnswer('{"a": 3}')) is None
     assert "$.a" in (judge.fault(ParsedAnswer('{"a": 2}')) or "")
     assert "not JSON" in (judge.fault(ParsedAnswer('{"a": ')) or "")
-    assert verdict(made, SamplingParams(stop=("x",))) is None
+    assert answer_checker(made, SamplingParams(stop=("x",))) is None
 
 
 @pytest.mark.parametrize("schema", [{"format": "date"}, {"format": "date", "pattern": "^[0-9]{2}"}])
@@ -301,7 +305,7 @@ def test_dates_are_days_of_the_calendar(schema: dict[str, Any]) -> None:
 
 def test_the_verdict_is_no_way_to_keep_a_processor_busy() -> None:
     evil = {"type": "string", "pattern": "^(a+)+$"}
-    judge = verdict(compiled({"json_schema": evil}), SamplingParams())
+    judge = answer_checker(compiled({"json_schema": evil}), SamplingParams())
     assert judge is not None
     assert judge.fault(ParsedAnswer('"' + "a" * 5_000 + '"')) is None
     assert "does not match" in (judge.fault(ParsedAnswer('"' + "a" * 5_000 + '!"')) or "")
@@ -328,8 +332,11 @@ def test_where_white_space_may_be_missing_exact_text_is_not_judged() -> None:
         {"grammar": 'root ::= "\\n" "a"'},
     ):
         made = compiled(fields)
-        exact, trimmed = verdict(made, SamplingParams()), verdict(made, SamplingParams(), is_trimmed=True)
+        exact, trimmed = (
+            answer_checker(made, SamplingParams()),
+            answer_checker(made, SamplingParams(), is_trimmed=True),
+        )
         assert exact is not None
         assert exact.fault(ParsedAnswer("b")) is not None
         assert trimmed is None
-    assert verdict(compiled({"json_schema": {}}), SamplingParams(), is_trimmed=True) is not None
+    assert answer_checker(compiled({"json_schema": {}}), SamplingParams(), is_trimmed=True) is not None

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from caravan.api.context import RequestContext
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.structured.request import Kind, wanted
 from caravan.errors import InvalidRequestError
@@ -48,7 +49,7 @@ def test_one_grammar_is_compiled_for_each_vocabulary() -> None:
         compiler = ConstraintCompiler()
         fields = ConstraintFields(grammar='root ::= "a"')
         one, other = FakeVocab(), FakeVocab()
-        made = [await compiler.compile(fields, names) for names in (one, one, other)]
+        made = [await compiler.compile(fields, RequestContext(), names) for names in (one, one, other)]
         verdicts = [compiled and compiled.judge for compiled in made]
         assert verdicts[0] is verdicts[1]
         assert verdicts[0] is not verdicts[2]

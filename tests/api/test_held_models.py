@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
+from caravan.api.context import RequestContext
 from caravan.api.embeddings import EmbeddingService
+from caravan.api.output.completion_run import CompletionRun
 from caravan.api.output.encoding import Document
 from caravan.api.params.sampling_params import DecodingPlanner, RequestLimits
 from caravan.api.structured.compiler import ConstraintCompiler
@@ -79,28 +81,37 @@ async def joined(pieces: AsyncGenerator[bytes, None]) -> bytes:
     return b"".join([piece async for piece in pieces])
 
 
+async def whole(run: CompletionRun) -> Document:
+    async with run:
+        return await run.whole()
+
+
+NOBODY = RequestContext()
 Ask = Callable[[House], Coroutine[Any, Any, Document]]
 ASKERS: dict[str, Ask] = {
-    "chat": lambda house: house.chat.answer(
-        ChatCompletionRequest.model_validate({"model": "fake", "messages": HI})
-    ).whole(),
-    "completion": lambda house: house.completions.answer(
-        CompletionRequest.model_validate({"model": "fake", "prompt": "Hi"})
-    ).whole(),
-    "grammar": lambda house: house.completions.answer(
-        CompletionRequest.model_validate({"model": "fake", "prompt": [72], "grammar": NAMED_TOKEN})
-    ).whole(),
+    "chat": lambda house: whole(
+        house.chat.run(ChatCompletionRequest.model_validate({"model": "fake", "messages": HI}), NOBODY)
+    ),
+    "completion": lambda house: whole(
+        house.completions.run(CompletionRequest.model_validate({"model": "fake", "prompt": "Hi"}), NOBODY)
+    ),
+    "grammar": lambda house: whole(
+        house.completions.run(
+            CompletionRequest.model_validate({"model": "fake", "prompt": [72], "grammar": NAMED_TOKEN}),
+            NOBODY,
+        )
+    ),
     "embedding": lambda house: house.embeddings.create(
-        EmbeddingRequest.model_validate({"model": "fake", "input": "Hi"})
+        EmbeddingRequest.model_validate({"model": "fake", "input": "Hi"}), NOBODY
     ),
     "tokenize": lambda house: joined(
-        house.tokens.tokenize(TokenizeRequest.model_validate({"model": "fake", "prompt": "Hi"}))
+        house.tokens.tokenize(TokenizeRequest.model_validate({"model": "fake", "prompt": "Hi"}), NOBODY)
     ),
     "detokenize": lambda house: house.tokens.detokenize(
-        DetokenizeRequest.model_validate({"model": "fake", "tokens": [72]})
+        DetokenizeRequest.model_validate({"model": "fake", "tokens": [72]}), NOBODY
     ),
     "a conversation": lambda house: joined(
-        house.tokens.tokenize(TokenizeRequest.model_validate({"model": "fake", "messages": HI}))
+        house.tokens.tokenize(TokenizeRequest.model_validate({"model": "fake", "messages": HI}), NOBODY)
     ),
 }
 
@@ -144,15 +155,15 @@ def test_whoever_is_cancelled_twice_lets_the_model_go_all_the_same() -> None:
         house = House()
         await house.registry.start()
         house.vocab.is_slow = True
-        answer = house.chat.answer(ChatCompletionRequest.model_validate({"model": "fake", "messages": HI}))
-        opening = asyncio.create_task(answer.open(PATIENCE))
+        run = house.chat.run(ChatCompletionRequest.model_validate({"model": "fake", "messages": HI}), NOBODY)
+        starting = asyncio.create_task(run.start(PATIENCE))
         await _until(house.vocab.is_asked.is_set)
-        closing = asyncio.create_task(answer.aclose())
+        closing = asyncio.create_task(run.aclose())
         for _ in range(3):
             await asyncio.sleep(0.01)
             closing.cancel()
         house.vocab.may_answer.set()
-        await asyncio.gather(opening, closing, return_exceptions=True)
+        await asyncio.gather(starting, closing, return_exceptions=True)
         house.vocab.is_slow = False
         await house.registry.unload("fake")
         await _until(lambda: house.vocab.is_freed)

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from caravan.api.context import RequestContext
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.errors import InvalidRequestError
 from caravan.grammars.json_schema.normalize import plain, schemas_of
@@ -76,7 +77,10 @@ def all_exclusive(root: dict[str, Any]) -> bool:
 def test_exclusive_schemas_are_served(schemas: list[Any]) -> None:
     root = {"type": "array", "items": {"oneOf": schemas}, "$defs": DEFINITIONS}
     assert all_exclusive(root)
-    assert asyncio.run(ConstraintCompiler().compile(ConstraintFields(json_schema=root))) is not None
+    assert (
+        asyncio.run(ConstraintCompiler().compile(ConstraintFields(json_schema=root), RequestContext()))
+        is not None
+    )
 
 
 @pytest.mark.parametrize("schemas", OVERLAPPING, ids=str)
@@ -84,7 +88,7 @@ def test_what_may_overlap_is_refused_where_it_stands(schemas: list[Any]) -> None
     root = {"type": "array", "items": {"oneOf": schemas}, "$defs": DEFINITIONS}
     assert not all_exclusive(root)
     with pytest.raises(InvalidRequestError, match="at /items/oneOf: "):
-        asyncio.run(ConstraintCompiler().compile(ConstraintFields(json_schema=root)))
+        asyncio.run(ConstraintCompiler().compile(ConstraintFields(json_schema=root), RequestContext()))
 
 
 def test_proofs_are_bounded() -> None:

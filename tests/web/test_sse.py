@@ -4,6 +4,7 @@ import asyncio
 
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
+from caravan.api.context import RequestContext
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.params.sampling_params import DecodingPlanner
 from caravan.api.responses.async_store import AsyncResponseStore
@@ -16,7 +17,7 @@ from caravan.observability.metrics import Metrics
 from caravan.web.body_budget import BodyBudget
 from caravan.web.body_threads import BodyThreads
 from caravan.web.dependencies import Bodies, Services
-from caravan.web.sse import AnswerStream
+from caravan.web.sse import RunResponse
 from caravan_schemas.chat import ChatCompletionRequest
 from starlette.types import Message
 
@@ -30,6 +31,8 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
     engine.hold_after = 1
 
     async def leave() -> Message:
+        while not engine.running:
+            await asyncio.sleep(0.001)
         return {"type": "http.disconnect"}
 
     async def send(_message: Message) -> None:
@@ -60,11 +63,9 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             keep_alive_seconds=15,
             shutdown_seconds=0,
         )
-        answer = chat.answer(ChatCompletionRequest.model_validate_json(REQUEST))
-        await answer.open(5)
-        assert engine.running
+        run = chat.run(ChatCompletionRequest.model_validate_json(REQUEST), RequestContext())
         scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
-        await AnswerStream(answer, services)(scope, leave, send)
+        await RunResponse(run, services)(scope, leave, send)
         assert not engine.running
         assert len(engine.aborted) == 1
 

@@ -7,14 +7,14 @@ from functools import partial
 from caravan_schemas.chat import ChatCompletionRequest, ChatFinishReason
 
 from caravan.api.admission import check_room, turn
-from caravan.api.output.answer import Answer
+from caravan.api.context import RequestContext
+from caravan.api.generation_requests import expected_tokens, generation_requests
 from caravan.api.output.chunks import ChatFormat, Identity
-from caravan.api.output.echo import Scoring, check_scores, refuse_streamed_scores
-from caravan.api.output.generation import Generation, Guidance
+from caravan.api.output.completion_run import CompletionRun, PreparedAnswer
+from caravan.api.output.echo import check_scores, refuse_streamed_scores
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.output.obfuscation import wants_padding
 from caravan.api.output.output_format import OutputFormat
-from caravan.api.output.pending import PendingAnswer
 from caravan.api.params import sampling_params
 from caravan.api.params.decoding_plan import DecodingPlan
 from caravan.api.params.resolved import ResolvedParams
@@ -25,8 +25,8 @@ from caravan.api.prompt.reasoning import Thinking, thinking
 from caravan.api.prompt.tokenize import check_generates, tokenized
 from caravan.api.prompt.tools import Choice, ToolRequest
 from caravan.api.prompt.truncation import PromptRules
-from caravan.api.structured.checker import AnswerChecker
-from caravan.api.structured.compiler import Compiled, ConstraintCompiler, constraint, verdict
+from caravan.api.run import Prepared
+from caravan.api.structured.compiler import Compiled, ConstraintCompiler, answer_checker, constraint
 from caravan.api.structured.tool_calls import BoundCalls
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.errors import InvalidRequestError
@@ -35,8 +35,15 @@ from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_thread
 
 
+@dataclass(frozen=True, kw_only=True)
+class PreparedChat(Prepared):
+    """Adds how the answer's text is read. Without an `output_format`, all of it is content."""
+
+    output_format: OutputFormat | None
+
+
 @dataclass(frozen=True)
-class _Read:
+class _ReadChat:
     """A request, read as far as no grammar is needed."""
 
     plan: DecodingPlan
@@ -44,16 +51,6 @@ class _Read:
     tools: ToolRequest | None
     thinking: Thinking | None
     keeps_thought: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreparedChat:
-    """A request that nothing can refuse any more. Without a `reading`, all text is content."""
-
-    generation: Generation
-    plan: DecodingPlan
-    reading: OutputFormat | None
-    verdict: AnswerChecker | None
 
 
 class ChatService:
@@ -66,30 +63,10 @@ class ChatService:
         self._decoding = decoding
         self._constraints = constraints
 
-    def answer(self, request: ChatCompletionRequest) -> PendingAnswer:
-        """The answer to a request, of which nothing has happened yet."""
-        prepare = partial(self._prepare, request)
-        return PendingAnswer(self._registry, request.model, prepare, stream=bool(request.stream))
-
-    async def _prepare(self, request: ChatCompletionRequest, model: LoadedModel) -> Answer:
-        with_usage = sampling_params.wants_usage_chunk(request)
-        identity = Identity.new("chatcmpl", request.model, self._decoding.fingerprint(model))
-        prepared = await self.prepare(request, model, identity.id)
-        return Answer(
-            prepared.generation,
-            ChatFormat(
-                identity,
-                with_usage=with_usage,
-                writer=None if _num_logprobs(request) is None else LogprobWriter(model.vocab),
-                prompt_writer=None if request.prompt_logprobs is None else LogprobWriter(model.vocab),
-                with_token_ids=bool(request.return_token_ids),
-                reading=prepared.reading,
-            ),
-            prepared.plan,
-            prepared.verdict,
-            with_usage=with_usage,
-            is_padded=wants_padding(request),
-        )
+    def run(self, request: ChatCompletionRequest, context: RequestContext) -> CompletionRun:
+        """The run of a request, of which nothing has happened yet."""
+        prepare = partial(self._prepare_answer, request, context)
+        return CompletionRun(self._registry, request.model, prepare, context, stream=bool(request.stream))
 
     async def outlook(self, request: ChatCompletionRequest) -> ResolvedParams:
         """The decoding of a request whose model need not be loaded; refuses what it can by then."""
@@ -98,41 +75,73 @@ class ChatService:
         return self._decoding.outlook(request, metadata, offer.operator_defaults)
 
     async def prepare(
-        self, request: ChatCompletionRequest, model: LoadedModel, request_id: str
+        self, request: ChatCompletionRequest, model: LoadedModel, request_id: str, context: RequestContext
     ) -> PreparedChat:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
-        check_room(model, request.n or 1)
+        principal = context.principal
+        check_room(model, principal, request.n or 1)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
-        read = await in_thread(self._read, model, request, limiter=turn(model.threads))
-        compiled = await self._constraints.compile(request, model.vocab)
-        calls = await self._calls(model, read.tools, compiled)
+        limiter = turn(model.threads, principal)
+        read = await in_thread(self._read, model, request, limiter=limiter)
+        compiled = await self._constraints.compile(request, context, model.vocab)
+        calls = await self._calls(model, read.tools, compiled, context)
         bound = constraint(compiled) if calls is None else calls.constraint
-        reading = _reading(model, read, () if calls is None else calls.specs, is_bound=bound is not None)
-        is_marked = reading is not None or read.thinking is not None
-        guidance = Guidance(
+        output_format = _output_format(
+            model, read, () if calls is None else calls.specs, is_bound=bound is not None
+        )
+        is_marked = output_format is not None or read.thinking is not None
+        requests = generation_requests(
+            model,
+            request_id,
+            [read.token_ids],
+            read.plan,
+            principal,
+            cache_wish=sampling_params.cache_wish(request),
             constraint=bound,
             reasoning=None if read.thinking is None else read.thinking.reasoning(model),
-            scoring=Scoring(num_logprobs=request.prompt_logprobs),
-            cache_salt=sampling_params.cache_wish(request),
-            tells_token_ids=bool(request.return_token_ids),
-            shown_token_ids=tool_constraints.shown_token_ids(model) if is_marked else (),
             layout=tool_constraints.layout(model, read.tools) if is_marked else None,
+            shown_token_ids=tool_constraints.shown_token_ids(model) if is_marked else (),
+            num_prompt_logprobs=request.prompt_logprobs,
+            tells_token_ids=bool(request.return_token_ids),
         )
-        plan = read.plan
+        checker = answer_checker(
+            # A thought that stays in the content would not stand up to it.
+            None if read.keeps_thought else compiled,
+            read.plan.params,
+            None if calls is None else calls.judges,
+            is_trimmed=output_format is not None,
+        )
         return PreparedChat(
-            generation=Generation(model, request_id, [read.token_ids], plan.params, plan.num_drawn, guidance),
-            plan=plan,
-            reading=reading,
-            verdict=verdict(
-                # A thought that stays in the content would not stand up to it.
-                None if read.keeps_thought else compiled,
-                plan.params,
-                None if calls is None else calls.judges,
-                is_trimmed=reading is not None,
-            ),
+            requests=requests,
+            num_expected_tokens=expected_tokens(requests, model.context_size),
+            plan=read.plan,
+            checker=checker,
+            output_format=output_format,
         )
 
-    def _read(self, model: LoadedModel, request: ChatCompletionRequest) -> _Read:
+    async def _prepare_answer(
+        self, request: ChatCompletionRequest, context: RequestContext, model: LoadedModel
+    ) -> PreparedAnswer:
+        with_usage = sampling_params.wants_usage_chunk(request)
+        identity = Identity.new("chatcmpl", request.model, self._decoding.fingerprint(model))
+        prepared = await self.prepare(request, model, identity.id, context)
+        return PreparedAnswer(
+            requests=prepared.requests,
+            num_expected_tokens=prepared.num_expected_tokens,
+            plan=prepared.plan,
+            checker=prepared.checker,
+            format=ChatFormat(
+                identity,
+                with_usage=with_usage,
+                writer=None if _num_logprobs(request) is None else LogprobWriter(model.vocab),
+                prompt_writer=None if request.prompt_logprobs is None else LogprobWriter(model.vocab),
+                with_token_ids=bool(request.return_token_ids),
+                output_format=prepared.output_format,
+            ),
+            is_padded=wants_padding(request),
+        )
+
+    def _read(self, model: LoadedModel, request: ChatCompletionRequest) -> _ReadChat:
         check_generates(model)
         refuse_streamed_scores(request)
         plan = self._decoding.plan(
@@ -148,7 +157,7 @@ class ChatService:
         check_scores(
             [token_ids], request.prompt_logprobs, plan.num_drawn, stream=False, param="prompt_logprobs"
         )
-        return _Read(
+        return _ReadChat(
             plan=plan,
             token_ids=token_ids,
             tools=tools,
@@ -157,18 +166,22 @@ class ChatService:
         )
 
     async def _calls(
-        self, model: LoadedModel, tools: ToolRequest | None, compiled: Compiled | None
+        self,
+        model: LoadedModel,
+        tools: ToolRequest | None,
+        compiled: Compiled | None,
+        context: RequestContext,
     ) -> BoundCalls | None:
         """What calls may be, and what the request asks of an answer without any."""
         if tools is None:
             return None
         return await self._constraints.compile_calls(
-            tool_constraints.calls(tools, model, constraint(compiled))
+            tool_constraints.calls(tools, model, constraint(compiled)), context
         )
 
 
-def _reading(
-    model: LoadedModel, read: _Read, specs: Sequence[ToolSpec], *, is_bound: bool
+def _output_format(
+    model: LoadedModel, read: _ReadChat, specs: Sequence[ToolSpec], *, is_bound: bool
 ) -> OutputFormat | None:
     """How the answer's text is read; None where all of it is content."""
     tools, thought = read.tools, read.thinking

@@ -1,26 +1,25 @@
 """Text completions: one prompt or several, as text or as token ids."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
 from caravan_schemas.completions import CompletionRequest, Prompt
 
 from caravan.api.admission import check_room, turn
-from caravan.api.output.answer import Answer
+from caravan.api.context import RequestContext
+from caravan.api.generation_requests import expected_tokens, generation_requests
 from caravan.api.output.chunks import CompletionFormat, Identity
-from caravan.api.output.echo import Echo, ReadPrompt, Scoring, check_scores, refuse_streamed_scores
-from caravan.api.output.generation import Generation, Guidance
+from caravan.api.output.completion_run import CompletionRun, PreparedAnswer
+from caravan.api.output.echo import Echo, ReadPrompt, check_scores, refuse_streamed_scores
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.output.obfuscation import wants_padding
-from caravan.api.output.pending import PendingAnswer
 from caravan.api.params import sampling_params
 from caravan.api.params.decoding_plan import DecodingPlan
 from caravan.api.params.sampling_params import DecodingPlanner
 from caravan.api.prompt.infill import infilled, refuse_echo
 from caravan.api.prompt.tokenize import check_generates, checked_ids, tokenized
 from caravan.api.prompt.truncation import PromptRules, refuse_suffix
-from caravan.api.structured.compiler import ConstraintCompiler, constraint, verdict
+from caravan.api.structured.compiler import ConstraintCompiler, answer_checker, constraint
 from caravan.errors import InvalidRequestError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
@@ -39,43 +38,51 @@ class CompletionService:
         self._decoding = decoding
         self._constraints = constraints
 
-    def answer(self, request: CompletionRequest) -> PendingAnswer:
-        """The answer to a request, of which nothing has happened yet."""
-        prepare = partial(self._prepare, request)
-        return PendingAnswer(self._registry, request.model, prepare, stream=bool(request.stream))
+    def run(self, request: CompletionRequest, context: RequestContext) -> CompletionRun:
+        """The run of a request, of which nothing has happened yet."""
+        prepare = partial(self._prepare, request, context)
+        return CompletionRun(self._registry, request.model, prepare, context, stream=bool(request.stream))
 
-    async def _prepare(self, request: CompletionRequest, model: LoadedModel) -> Answer:
+    async def _prepare(
+        self, request: CompletionRequest, context: RequestContext, model: LoadedModel
+    ) -> PreparedAnswer:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
         with_usage = sampling_params.wants_usage_chunk(request)
-        check_room(model, len(named(request.prompt, "prompt")) * (request.n or 1))
-        plan, prompts, scoring = await in_thread(self._read, model, request, limiter=turn(model.threads))
-        compiled = await self._constraints.compile(request, model.vocab)
-        guidance = Guidance(
+        principal = context.principal
+        check_room(model, principal, len(named(request.prompt, "prompt")) * (request.n or 1))
+        limiter = turn(model.threads, principal)
+        plan, prompts = await in_thread(self._read, model, request, limiter=limiter)
+        compiled = await self._constraints.compile(request, context, model.vocab)
+        identity = Identity.new("cmpl", request.model, self._decoding.fingerprint(model))
+        requests = generation_requests(
+            model,
+            identity.id,
+            [prompt.token_ids for prompt in prompts],
+            plan,
+            principal,
+            cache_wish=sampling_params.cache_wish(request),
             constraint=constraint(compiled),
-            scoring=scoring,
-            cache_salt=sampling_params.cache_wish(request),
+            num_prompt_logprobs=_num_scores(request),
             tells_token_ids=bool(request.return_token_ids),
         )
-        identity = Identity.new("cmpl", request.model, self._decoding.fingerprint(model))
-        return Answer(
-            Generation(model, identity.id, prompts, plan.params, plan.num_drawn, guidance),
-            CompletionFormat(
+        return PreparedAnswer(
+            requests=requests,
+            num_expected_tokens=expected_tokens(requests, model.context_size),
+            plan=plan,
+            # An echoed prompt is not bound by the constraint.
+            checker=None if request.echo else answer_checker(compiled, plan.params),
+            echo=Echo(model.vocab, prompts, plan.num_drawn, num_logprobs(request)) if request.echo else None,
+            format=CompletionFormat(
                 identity,
                 with_usage=with_usage,
                 writer=None if num_logprobs(request) is None else LogprobWriter(model.vocab),
                 prompt_writer=None if request.prompt_logprobs is None else LogprobWriter(model.vocab),
                 with_token_ids=bool(request.return_token_ids),
             ),
-            plan,
-            # An echoed prompt is not bound by the constraint.
-            None if scoring.echo else verdict(compiled, plan.params),
-            with_usage=with_usage,
             is_padded=wants_padding(request),
         )
 
-    def _read(
-        self, model: LoadedModel, request: CompletionRequest
-    ) -> tuple[DecodingPlan, list[tuple[int, ...]], Scoring]:
+    def _read(self, model: LoadedModel, request: CompletionRequest) -> tuple[DecodingPlan, list[ReadPrompt]]:
         check_generates(model)
         refuse_streamed_scores(request)
         refuse_echo(request)
@@ -89,22 +96,17 @@ class CompletionService:
         refuse_suffix(request, request.suffix)
         rules = PromptRules.of_prompt(request, model, plan.params.max_tokens)
         prompts = _prompts(model, request, rules, self._decoding.limits.max_prompts)
-        scoring = _scoring(request, model, prompts, plan.num_drawn)
-        return plan, [prompt.token_ids for prompt in prompts], scoring
+        param = "logprobs" if request.prompt_logprobs is None else "prompt_logprobs"
+        token_ids = [prompt.token_ids for prompt in prompts]
+        is_streamed = bool(request.stream)
+        check_scores(token_ids, _num_scores(request), plan.num_drawn, stream=is_streamed, param=param)
+        return plan, prompts
 
 
-def _scoring(
-    request: CompletionRequest, model: LoadedModel, prompts: Sequence[ReadPrompt], num_drawn: int
-) -> Scoring:
-    """What is told about the prompts; an echo shows its tokens as the text's are shown."""
-    shown = num_logprobs(request)
-    wanted = [request.prompt_logprobs, shown if request.echo else None]
-    param = "logprobs" if request.prompt_logprobs is None else "prompt_logprobs"
-    count = max((n for n in wanted if n is not None), default=None)
-    token_ids = [prompt.token_ids for prompt in prompts]
-    check_scores(token_ids, count, num_drawn, stream=bool(request.stream), param=param)
-    echo = Echo(model.vocab, prompts, num_drawn, shown) if request.echo else None
-    return Scoring(num_logprobs=count, echo=echo)
+def _num_scores(request: CompletionRequest) -> int | None:
+    """How many of the likeliest to tell of each token of prompts; an echo shows them as the text's."""
+    wanted = [request.prompt_logprobs, num_logprobs(request) if request.echo else None]
+    return max((count for count in wanted if count is not None), default=None)
 
 
 def _prompts(

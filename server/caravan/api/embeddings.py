@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from caravan.api.admission import turn
 from caravan.api.completions import named
+from caravan.api.context import RequestContext
 from caravan.api.prompt import tokenize
 from caravan.api.prompt.truncation import PromptRules
-from caravan.auth import principal
 from caravan.engine.embedding.values import EmbedRequest, ModelTraits, Pooling
 from caravan.errors import CaravanError, InvalidRequestError, UnsupportedParameterError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
-from caravan.observability import request_metrics
 from caravan.runtime.threads import in_busy_thread, in_thread
 
 # Of all inputs together: they go to the engine in one message.
@@ -35,18 +34,18 @@ class EmbeddingService:
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
 
-    async def create(self, request: EmbeddingRequest) -> list[bytes]:
+    async def create(self, request: EmbeddingRequest, context: RequestContext) -> list[bytes]:
         """The JSON of the answer, in pieces; cancelling it aborts the work in the engine."""
+        who = context.principal
         async with self._registry.holding(request.model) as model:
             pooling = _pooling(request, model.engine.traits)
-            async with turn(model.threads):
+            async with turn(model.threads, who):
                 read = in_busy_thread if _size(request) > _LONG else in_thread
                 inputs = await read(_inputs, model, request)
             num_tokens = sum(map(len, inputs))
-            who = principal.current()
             if who.allowance is not None:
                 who.allowance.reserve(num_tokens)
-            entry = request_metrics.current()
+            entry = context.metrics
             entry.model = model.id
             entry.num_prompt_tokens += num_tokens
             wanted = EmbedRequest(

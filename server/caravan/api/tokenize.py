@@ -15,14 +15,15 @@ from caravan_schemas.tokenize import (
 )
 
 from caravan.api.admission import turn
+from caravan.api.context import RequestContext
 from caravan.api.output.encoding import to_json
 from caravan.api.output.token_lists import token_answer
 from caravan.api.prompt import tokenize
 from caravan.api.prompt.chat_prompt import rendered
+from caravan.auth.principal import Principal
 from caravan.errors import InvalidRequestError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel, TextVocab
-from caravan.observability import request_metrics
 from caravan.runtime.sharing.fair_limiter import FairLimiter
 from caravan.runtime.threads import in_thread
 
@@ -50,37 +51,45 @@ class TokenService:
         self._long = asyncio.Lock()
         self._threads = weakref.WeakKeyDictionary[LoadedModel, FairLimiter]()
 
-    async def tokenize(self, request: TokenizeRequest) -> AsyncGenerator[bytes, None]:
+    async def tokenize(
+        self, request: TokenizeRequest, context: RequestContext
+    ) -> AsyncGenerator[bytes, None]:
         """A text's tokens, or a conversation's, in pieces: a long answer is never there as a whole."""
         async with self._registry.holding(request.model) as model:
-            request_metrics.current().model = model.id
-            token_ids = await self._token_ids(model, request)
+            context.metrics.model = model.id
+            token_ids = await self._token_ids(model, request, context.principal)
             pieces = token_answer(request, model.vocab, token_ids, model.context_size)
-            while part := await self._run(model, _next_part, pieces):
+            while part := await self._run(model, context.principal, _next_part, pieces):
                 yield part
 
-    async def _token_ids(self, model: LoadedModel, request: TokenizeRequest) -> "array[int]":
+    async def _token_ids(
+        self, model: LoadedModel, request: TokenizeRequest, principal: Principal
+    ) -> "array[int]":
         if len(request.prompt or request.content or "") <= _LONG:
-            return await self._run(model, _token_ids, model, request)
+            return await self._run(model, principal, _token_ids, model, request)
         async with self._long:
-            return await self._run(model, _token_ids, model, request)
+            return await self._run(model, principal, _token_ids, model, request)
 
-    async def detokenize(self, request: DetokenizeRequest) -> bytes:
+    async def detokenize(self, request: DetokenizeRequest, context: RequestContext) -> bytes:
         """The text of tokens."""
-        return await self._answer(_detokenize, request)
+        return await self._answer(_detokenize, request, context)
 
-    async def apply_template(self, request: ApplyTemplateRequest) -> bytes:
+    async def apply_template(self, request: ApplyTemplateRequest, context: RequestContext) -> bytes:
         """The prompt of a conversation."""
-        return await self._answer(_apply_template, request)
+        return await self._answer(_apply_template, request, context)
 
-    async def _answer(self, work: Callable[[LoadedModel, R], bytes], request: R) -> bytes:
+    async def _answer(
+        self, work: Callable[[LoadedModel, R], bytes], request: R, context: RequestContext
+    ) -> bytes:
         async with self._registry.holding(request.model) as model:
-            request_metrics.current().model = model.id
-            return await self._run(model, work, model, request)
+            context.metrics.model = model.id
+            return await self._run(model, context.principal, work, model, request)
 
-    async def _run(self, model: LoadedModel, work: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    async def _run(
+        self, model: LoadedModel, principal: Principal, work: Callable[[*Ts], T], *arguments: *Ts
+    ) -> T:
         threads = self._threads.setdefault(model, FairLimiter(_MAX_THREADS))
-        return await in_thread(work, *arguments, limiter=turn(threads))
+        return await in_thread(work, *arguments, limiter=turn(threads, principal))
 
 
 def _next_part(pieces: Iterator[bytes]) -> bytes:

@@ -76,7 +76,12 @@ class RequestMetrics:
             if self.metrics.count_ignored(shown):
                 log.warning("a request has the field %s, which has no effect (told once)", shown)
 
-    def generation(
+    def count_violation(self, model: str) -> None:
+        """Note an answer that broke its constraint."""
+        if self.metrics is not None:
+            self.metrics.constraint_violations.labels(model).inc()
+
+    def run(
         self, model: str, num_prompt_tokens: int, num_choices: int, params: SamplingParams
     ) -> "RunMetrics":
         """Begin the part of one run in an engine."""

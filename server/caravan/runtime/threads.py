@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 import anyio.to_thread
 from anyio.lowlevel import RunVar
@@ -95,6 +95,14 @@ def in_lasting_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
 @functools.cache
 def _lasting() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, "lasting")
+
+
+async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
+    """End a task, and wait until it has ended; what it failed with is nobody's business any more."""
+    task.cancel()
+    await to_the_end(asyncio.wait([task]))
+    if not task.cancelled():
+        task.exception()
 
 
 def _begun(call: Callable[[], T]) -> asyncio.Future[T]:

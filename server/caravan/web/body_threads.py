@@ -9,6 +9,7 @@ from typing import TypeVar
 import anyio
 
 from caravan.api.admission import turn
+from caravan.auth import principal
 from caravan.runtime.sharing.fair_limiter import FairLimiter
 from caravan.runtime.threads import in_thread
 
@@ -32,7 +33,7 @@ class BodyThreads:
         """The result of `work` over a small body, which is done here. Where hundreds come at the same moment,
         all else on the loop has its turn after each.
         """
-        async with turn(self._small):
+        async with turn(self._small, principal.current()):
             result = work()
             await asyncio.sleep(0)
             return result
@@ -45,7 +46,7 @@ class BodyThreads:
         to what they need to catch up.
         """
         lane = self._middle if size <= _MIDDLE else self._large
-        async with turn(lane):
+        async with turn(lane, principal.current()):
             begun = time.monotonic()
             yield
             await asyncio.sleep(min(_LONGEST_REST, time.monotonic() - begun))

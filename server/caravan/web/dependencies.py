@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
+from caravan.api.context import RequestContext
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.params.sampling_params import DecodingPlanner
 from caravan.api.responses.service import ResponseService
@@ -15,6 +16,7 @@ from caravan.api.tokenize import TokenService
 from caravan.auth import principal
 from caravan.errors import PermissionDeniedError
 from caravan.models import ModelRegistry
+from caravan.observability import request_metrics
 from caravan.observability.metrics import Metrics
 from caravan.web.body_budget import BodyBudget
 from caravan.web.body_threads import BodyThreads
@@ -59,6 +61,11 @@ async def get_services(request: Request) -> Services:
 
 
 UseServices = Annotated[Services, Depends(get_services)]
+
+
+def current_context() -> RequestContext:
+    """Who sends the request that is being served, and its numbers."""
+    return RequestContext(principal=principal.current(), metrics=request_metrics.current())
 
 
 async def require_admin(request: Request) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -33,21 +34,22 @@ class ClientLeftError(Exception):
 
 
 class Answering(Protocol):
-    """What services give to routes; `stream` says which of `events` and `whole` the request asked for."""
+    """What services give to routes, in a context whose end is the request's.
 
-    stream: bool
+    `stream` says which of `whole`, or `start` and `events`, the request asked for.
+    """
+
+    @property
+    def stream(self) -> bool: ...
 
     async def whole(self) -> Document:
         """The JSON of the complete answer."""
 
-    async def open(self, seconds: float) -> None:
-        """Start, and wait for the first output or `seconds`; comes before `events`."""
+    async def start(self, seconds: float) -> None:
+        """Begin, and wait for the first output or `seconds`; what fails by then is raised."""
 
     def events(self) -> AsyncGenerator[Sequence[bytes], None]:
         """The data of the events, those together that are there together."""
-
-    async def aclose(self) -> None:
-        """Must follow, on every path."""
 
 
 Frame = Callable[[bytes], bytes]
@@ -58,39 +60,54 @@ def data_alone(data: bytes) -> bytes:
     return b"data: %b\n\n" % data
 
 
-async def respond(
-    request: Request, answer: Answering, services: Services, frame: Frame = data_alone
-) -> Response:
-    """Run an answer. What fails before the first token, or before a keep-alive is due, raises here."""
-    try:
-        if not answer.stream:
-            body = await _unless_client_leaves(request, answer.whole())
-            return JsonResponse(body)
-        await _unless_client_leaves(request, answer.open(services.keep_alive_seconds))
-    except ClientLeftError:
-        await answer.aclose()
-        return Response(status_code=_CLIENT_LEFT)
-    except BaseException:
-        await answer.aclose()
-        raise
-    return AnswerStream(answer, services, frame)
+class RunResponse(Response):
+    """A run as the answer of a route: one document, or events.
+
+    What fails before the first token, or before a keep-alive is due, is raised, and becomes a status.
+    """
+
+    def __init__(
+        self,
+        run: AbstractAsyncContextManager[Answering],
+        services: Services,
+        frame: Frame = data_alone,
+    ) -> None:
+        super().__init__()
+        self._run = run
+        self._services = services
+        self._frame = frame
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection (ASGI)."""
+        async with self._run as run:
+            try:
+                response = await _unless_client_leaves(receive, self._begun(run))
+            except ClientLeftError:
+                response = Response(status_code=_CLIENT_LEFT)
+            await response(scope, receive, send)
+
+    async def _begun(self, run: Answering) -> Response:
+        if not run.stream:
+            return JsonResponse(await run.whole())
+        await run.start(self._services.keep_alive_seconds)
+        return EventStream(_events(run, self._frame), self._services)
 
 
 async def respond_whole(request: Request, work: Coroutine[Any, Any, Document]) -> Response:
     """The JSON that `work` makes; it is cancelled when the client leaves."""
     try:
-        return JsonResponse(await _unless_client_leaves(request, work))
+        return JsonResponse(await _unless_client_leaves(request.receive, work))
     except ClientLeftError:
         return Response(status_code=_CLIENT_LEFT)
 
 
-class AnswerStream(EventSourceResponse):
-    """An answer as events; it closes the answer even where nothing of it was ever sent."""
+class EventStream(EventSourceResponse):
+    """Framed events as they come, and comments that keep the connection alive."""
 
-    def __init__(self, answer: Answering, services: Services, frame: Frame = data_alone) -> None:
-        self._events = _events(answer, frame)
+    def __init__(self, events: AsyncGenerator[bytes, None], services: Services) -> None:
+        self._events = events
         super().__init__(
-            self._events,
+            events,
             sep="\n",
             ping=services.keep_alive_seconds,
             ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
@@ -98,14 +115,6 @@ class AnswerStream(EventSourceResponse):
             shutdown_event=anyio.Event(),
             shutdown_grace_period=services.shutdown_seconds + _DRAIN_SECONDS,
         )
-        self._answer = answer
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection (ASGI)."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._answer.aclose()
 
     async def _stream_response(self, send: Send) -> None:
         """Send the events, without the library's cancel scope around each, which has no timeout here."""
@@ -118,13 +127,13 @@ class AnswerStream(EventSourceResponse):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _events(answer: Answering, frame: Frame) -> AsyncGenerator[bytes, None]:
+async def _events(run: Answering, frame: Frame) -> AsyncGenerator[bytes, None]:
     """Framed events, one piece for those that are there together: each piece is a write to the socket.
 
     A failure becomes one error event, after which the stream ends without `[DONE]`.
     """
     try:
-        async with contextlib.aclosing(answer.events()) as events:
+        async with contextlib.aclosing(run.events()) as events:
             async for together in events:
                 if together:
                     yield b"".join(map(frame, together))
@@ -138,10 +147,10 @@ async def _events(answer: Answering, frame: Frame) -> AsyncGenerator[bytes, None
         yield data_alone(to_json(envelope(fault)))
 
 
-async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def _unless_client_leaves(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`; when the connection closes first, cancels it and raises ClientLeftError."""
     working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_client_left(request))
+    leaving = asyncio.ensure_future(_client_left(receive))
     try:
         await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -153,6 +162,6 @@ async def _unless_client_leaves(request: Request, work: Coroutine[Any, Any, T]) 
         await asyncio.gather(working, leaving, return_exceptions=True)
 
 
-async def _client_left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def _client_left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
         pass

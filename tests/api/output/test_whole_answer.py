@@ -52,9 +52,12 @@ def entries(count: int) -> tuple[TokenLogprob, ...]:
 
 
 def choice(num_tokens: int, num_prompt: int) -> FinishedChoice:
-    told = TokenDetails(entries(num_tokens), tuple(range(num_tokens)))
+    details = TokenDetails(entries(num_tokens), tuple(range(num_tokens)))
     return FinishedChoice(
-        reply=ParsedChoice(content=TEXT), finish_reason="stop", told=told, prompt_logprobs=entries(num_prompt)
+        parsed=ParsedChoice(content=TEXT),
+        finish_reason="stop",
+        details=details,
+        prompt_logprobs=entries(num_prompt),
     )
 
 
@@ -74,7 +77,7 @@ def test_log_probabilities_in_pieces_are_the_same(
 
 def test_a_prompt_that_is_told_too_begins_without_a_number() -> None:
     first = TokenLogprob(97, math.nan)
-    choices = [replace(choice(0, 0), told=TokenDetails((first, *entries(9)), tuple(range(10))))]
+    choices = [replace(choice(0, 0), details=TokenDetails((first, *entries(9)), tuple(range(10))))]
     asked = CompletionFormat(IDENTITY, writer=WRITER, prompt_writer=None, with_token_ids=True)
     whole, pieces = (b"".join(whole_answer(asked, choices, USAGE, None, few=limit)) for limit in (1000, 3))
     assert json.loads(pieces) == json.loads(whole)

@@ -35,9 +35,9 @@ from caravan.engine.outputs import TokenLogprob
 class FinishedChoice:
     """A choice with all that it says."""
 
-    reply: ParsedChoice
+    parsed: ParsedChoice
     finish_reason: FinishReason
-    told: TokenDetails = NOTHING
+    details: TokenDetails = NOTHING
     prompt_logprobs: Sequence[TokenLogprob] = ()
     prompt_token_ids: Sequence[int] = ()
 
@@ -66,6 +66,8 @@ class AnswerFormat(Protocol):
     """
 
     @property
+    def with_usage(self) -> bool: ...
+    @property
     def writer(self) -> LogprobWriter | None: ...
     @property
     def prompt_writer(self) -> LogprobWriter | None: ...
@@ -76,7 +78,7 @@ class AnswerFormat(Protocol):
     def stream(self, index: int) -> ChoiceStream:
         """What makes the chunks between, and the one that ends the choice."""
 
-    def reply(self, text: str) -> ParsedChoice:
+    def parse(self, text: str) -> ParsedChoice:
         """What the complete text of a choice says."""
 
     def usage_chunk(self, usage: Usage) -> Schema:
@@ -88,18 +90,18 @@ class AnswerFormat(Protocol):
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """`chat.completion` and `chat.completion.chunk`. Without a `reading`, all text is content."""
+    """`chat.completion` and `chat.completion.chunk`. Without an `output_format`, all text is content."""
 
     identity: Identity
     with_usage: bool = field(default=False, kw_only=True)
     writer: LogprobWriter | None = field(default=None, kw_only=True)
     prompt_writer: LogprobWriter | None = field(default=None, kw_only=True)
     with_token_ids: bool = field(default=False, kw_only=True)
-    reading: OutputFormat | None = field(default=None, kw_only=True)
+    output_format: OutputFormat | None = field(default=None, kw_only=True)
 
     def opening(self, index: int, prompt: Sequence[int]) -> Schema:
         """The role, with empty content as OpenAI sends it; with none where a call may come instead."""
-        content = "" if self.reading is None else None
+        content = "" if self.output_format is None else None
         chunk = self._chunk(index, ChatDelta(role="assistant", content=content, refusal=None))
         if self.with_token_ids:
             chunk.prompt_token_ids = list(prompt)
@@ -108,26 +110,26 @@ class ChatFormat:
     def stream(self, index: int) -> ChoiceStream:
         """Content, or content, thought and calls; then an empty delta and the reason."""
         closing = partial(self._closing, index)
-        if self.reading is None:
+        if self.output_format is None:
             return PlainStream(partial(self._delta, index), closing)
-        return ParsedStream(self.reading, partial(self._event, self.reading, index), closing)
+        return ParsedStream(self.output_format, partial(self._event, self.output_format, index), closing)
 
-    def reply(self, text: str) -> ParsedChoice:
+    def parse(self, text: str) -> ParsedChoice:
         """Content, thought and calls."""
-        return ParsedChoice(content=text) if self.reading is None else read(self.reading, text)
+        return ParsedChoice(content=text) if self.output_format is None else read(self.output_format, text)
 
-    def _delta(self, index: int, text: str, told: TokenDetails) -> Schema:
-        return self._chunk(index, ChatDelta(content=text), None, told)
+    def _delta(self, index: int, text: str, details: TokenDetails) -> Schema:
+        return self._chunk(index, ChatDelta(content=text), None, details)
 
     def _event(
-        self, reading: OutputFormat, index: int, event: Event, is_custom: bool, told: TokenDetails
+        self, output_format: OutputFormat, index: int, event: Event, is_custom: bool, details: TokenDetails
     ) -> Schema:
-        return self._chunk(index, delta_of(event, reading, is_custom=is_custom), None, told)
+        return self._chunk(index, delta_of(event, output_format, is_custom=is_custom), None, details)
 
     def _closing(
-        self, index: int, finish_reason: ChatFinishReason, debug: Debug | None, told: TokenDetails
+        self, index: int, finish_reason: ChatFinishReason, debug: Debug | None, details: TokenDetails
     ) -> Schema:
-        chunk = self._chunk(index, ChatDelta(), finish_reason, told)
+        chunk = self._chunk(index, ChatDelta(), finish_reason, details)
         if debug is not None:
             chunk.debug = debug
         return chunk
@@ -148,8 +150,8 @@ class ChatFormat:
             choices=[
                 ChatChoice(
                     index=index,
-                    message=message_of(choice.reply, self.reading),
-                    logprobs=self.writer.chat(choice.told.logprobs) if self.writer else None,
+                    message=message_of(choice.parsed, self.output_format),
+                    logprobs=self.writer.chat(choice.details.logprobs) if self.writer else None,
                     finish_reason=self._reason(choice),
                 )
                 for index, choice in enumerate(choices)
@@ -161,27 +163,27 @@ class ChatFormat:
         if self.with_token_ids:
             completion.prompt_token_ids = list(choices[0].prompt_token_ids)
             for answered, choice in zip(completion.choices, choices, strict=True):
-                answered.token_ids = list(choice.told.token_ids)
+                answered.token_ids = list(choice.details.token_ids)
         if debug is not None:
             completion.debug = debug
         return completion
 
     def _reason(self, choice: FinishedChoice) -> ChatFinishReason:
-        if self.reading is None:
+        if self.output_format is None:
             return choice.finish_reason
-        return self.reading.reason(choice.finish_reason, has_whole_calls=choice.reply.has_whole_calls)
+        return self.output_format.reason(choice.finish_reason, has_whole_calls=choice.parsed.has_whole_calls)
 
     def _chunk(
         self,
         index: int,
         delta: ChatDelta,
         finish_reason: ChatFinishReason | None = None,
-        told: TokenDetails = NOTHING,
+        details: TokenDetails = NOTHING,
     ) -> ChatCompletionChunk:
-        written = self.writer.chat(told.logprobs) if self.writer and told.logprobs else None
+        written = self.writer.chat(details.logprobs) if self.writer and details.logprobs else None
         choice = ChatChunkChoice(index=index, delta=delta, logprobs=written, finish_reason=finish_reason)
-        if told.token_ids:
-            choice.token_ids = list(told.token_ids)
+        if details.token_ids:
+            choice.token_ids = list(details.token_ids)
         return self._envelope([choice], None)
 
     def _envelope(self, choices: list[ChatChunkChoice], usage: Usage | None) -> ChatCompletionChunk:
@@ -221,17 +223,17 @@ class CompletionFormat:
         """Text; then no text, and the reason."""
         return PlainStream(partial(self._delta, index), partial(self._closing, index))
 
-    def reply(self, text: str) -> ParsedChoice:
+    def parse(self, text: str) -> ParsedChoice:
         """Text alone."""
         return ParsedChoice(content=text)
 
-    def _delta(self, index: int, text: str, told: TokenDetails) -> Schema:
-        return self._chunk(index, text, None, told)
+    def _delta(self, index: int, text: str, details: TokenDetails) -> Schema:
+        return self._chunk(index, text, None, details)
 
     def _closing(
-        self, index: int, finish_reason: FinishReason, debug: Debug | None, told: TokenDetails
+        self, index: int, finish_reason: FinishReason, debug: Debug | None, details: TokenDetails
     ) -> Schema:
-        chunk = self._chunk(index, "", finish_reason, told)
+        chunk = self._chunk(index, "", finish_reason, details)
         if debug is not None:
             chunk.debug = debug
         return chunk
@@ -246,9 +248,9 @@ class CompletionFormat:
             [
                 self._choice(
                     index,
-                    choice.reply.content or "",
+                    choice.parsed.content or "",
                     choice.finish_reason,
-                    self.writer.text(choice.told.logprobs) if self.writer else None,
+                    self.writer.text(choice.details.logprobs) if self.writer else None,
                 )
                 for index, choice in enumerate(choices)
             ],
@@ -261,18 +263,18 @@ class CompletionFormat:
         if self.with_token_ids:
             for answered, choice in zip(completion.choices, choices, strict=True):
                 answered.prompt_token_ids = list(choice.prompt_token_ids)
-                answered.token_ids = list(choice.told.token_ids)
+                answered.token_ids = list(choice.details.token_ids)
         if debug is not None:
             completion.debug = debug
         return completion
 
     def _chunk(
-        self, index: int, text: str, finish_reason: FinishReason | None, told: TokenDetails = NOTHING
+        self, index: int, text: str, finish_reason: FinishReason | None, details: TokenDetails = NOTHING
     ) -> Completion:
-        written = self.writer.text(told.logprobs) if self.writer and told.logprobs else None
+        written = self.writer.text(details.logprobs) if self.writer and details.logprobs else None
         choice = self._choice(index, text, finish_reason, written)
-        if told.token_ids:
-            choice.token_ids = list(told.token_ids)
+        if details.token_ids:
+            choice.token_ids = list(details.token_ids)
         return self._envelope([choice], None, with_usage=self.with_usage)
 
     def _choice(

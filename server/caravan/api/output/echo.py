@@ -59,14 +59,6 @@ class Echo:
         return msgspec.structs.replace(output, text=prompt.text + output.text, logprobs=logprobs)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scoring:
-    """`num_logprobs` is how many of the likeliest tokens the engine tells of each of the prompt's, if any."""
-
-    num_logprobs: int | None = None
-    echo: Echo | None = None
-
-
 def refuse_streamed_scores(request: ChatCompletionRequest | CompletionRequest) -> None:
     """As in vLLM: there is no chunk in which a prompt's log probabilities would stand."""
     if request.stream and request.prompt_logprobs is not None:

@@ -29,7 +29,7 @@ _COLUMNS = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
 
 
 def whole_answer(
-    shape: AnswerFormat,
+    format_: AnswerFormat,
     choices: Sequence[FinishedChoice],
     usage: Usage,
     debug: Debug | None,
@@ -37,18 +37,21 @@ def whole_answer(
     few: int = FEW,
 ) -> list[bytes]:
     """The JSON of a complete answer, in pieces: to join tens of megabytes would hold the lock, too."""
-    told = [choice.told.logprobs for choice in choices]
+    details = [choice.details.logprobs for choice in choices]
     prompts = [choice.prompt_logprobs for choice in choices]
-    if sum(map(len, told)) + sum(map(len, prompts)) <= few:
-        return [to_json(shape.whole(choices, usage, debug))]
-    bare = [replace(choice, told=replace(choice.told, logprobs=()), prompt_logprobs=()) for choice in choices]
-    document = to_json(shape.whole(bare, usage, debug))
+    if sum(map(len, details)) + sum(map(len, prompts)) <= few:
+        return [to_json(format_.whole(choices, usage, debug))]
+    bare = [
+        replace(choice, details=replace(choice.details, logprobs=()), prompt_logprobs=())
+        for choice in choices
+    ]
+    document = to_json(format_.whole(bare, usage, debug))
     fillings: dict[bytes, Iterator[Iterable[bytes]]] = {}
-    if shape.writer is not None:
-        fillings[_NO_CHAT] = _writing(_chat, shape.writer, told, few)
-        fillings[_NO_TEXT] = _writing(_text, shape.writer, told, few)
-    if shape.prompt_writer is not None:
-        fillings[_NO_PROMPT] = _writing(_prompt, shape.prompt_writer, prompts, few)
+    if format_.writer is not None:
+        fillings[_NO_CHAT] = _writing(_chat, format_.writer, details, few)
+        fillings[_NO_TEXT] = _writing(_text, format_.writer, details, few)
+    if format_.prompt_writer is not None:
+        fillings[_NO_PROMPT] = _writing(_prompt, format_.prompt_writer, prompts, few)
     return list(_filled(document, fillings))
 
 

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
+from types import TracebackType
+from typing import Self
 
 from caravan_schemas.responses_events import ErrorEvent
 
@@ -10,9 +12,7 @@ from caravan.api.output.encoding import to_event
 from caravan.api.output.obfuscation import padded_event
 from caravan.api.responses.run import ResponseRun
 from caravan.errors import CaravanError
-from caravan.observability import request_metrics
-from caravan.runtime.tasks import fail_early, give_up
-from caravan.runtime.threads import to_the_end
+from caravan.runtime.threads import cancel_and_wait, to_the_end
 
 # Events that are padded in a few milliseconds.
 _AT_ONCE = 256
@@ -23,10 +23,9 @@ class Background:
 
     def __init__(self, run: ResponseRun) -> None:
         self.run = run
-        self._fault: CaravanError | None = None
         self._changed = asyncio.Event()
         self.task = asyncio.create_task(self._drive())
-        request_metrics.current().continuing = self.task
+        run.context.metrics.continuing = self.task
 
     def when_done(self, then: Callable[[], object]) -> None:
         """Call `then` once the run has ended, however it did."""
@@ -34,7 +33,7 @@ class Background:
 
     async def end(self, fault: CaravanError | None = None) -> None:
         """Cancel the run, or fail it by `fault`; returns when that is stored."""
-        self._fault = fault
+        self.run.fault = fault
         self.task.cancel()
         await asyncio.wait([self.task])
 
@@ -55,7 +54,7 @@ class Background:
                 async for _ in events:
                     self._notify()
         finally:
-            await self.run.aclose(self._fault)
+            await self.run.aclose()
             asyncio.get_running_loop().call_soon(self._notify)
 
     def _notify(self) -> None:
@@ -64,7 +63,10 @@ class Background:
 
 
 class ResponseAnswer:
-    """What a service hands to a route, as `PendingAnswer` is. `detach` starts a run that goes on alone."""
+    """What a service hands to a route, whose context ends the run, unless that goes on alone.
+
+    `detach` starts one that does.
+    """
 
     def __init__(self, run: ResponseRun, detach: Callable[[ResponseRun], Background]) -> None:
         self.stream = bool(run.request.stream)
@@ -73,34 +75,41 @@ class ResponseAnswer:
         self._run = run
         self._detach = detach
         self._background: Background | None = None
-        self._opening: asyncio.Task[None] | None = None
+        self._beginning: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await to_the_end(self._close())
 
     async def whole(self) -> bytes:
         """The JSON of the response: complete, or queued."""
-        try:
-            await self._begin(None)
-            if self._background is None:
-                async with aclosing(self._run.events()) as events:
-                    async for _ in events:
-                        pass
-            if self._run.error is not None:
-                raise self._run.error
-            return to_event(self._run.response)
-        finally:
-            await self.aclose()
+        await self._begin(None)
+        if self._background is None:
+            async with aclosing(self._run.events()) as events:
+                async for _ in events:
+                    pass
+        if self._run.error is not None:
+            raise self._run.error
+        return to_event(self._run.response)
 
-    async def open(self, seconds: float) -> None:
-        """Start, and wait for the first output or `seconds`; a failure before that is raised here."""
-        self._opening = asyncio.create_task(self._begin(seconds))
-        await fail_early(self._opening, seconds)
+    async def start(self, seconds: float) -> None:
+        """Begin, and wait for the first output or `seconds`; a failure before that is raised here."""
+        self._beginning = asyncio.create_task(self._begin(seconds))
+        await asyncio.wait([self._beginning], timeout=seconds)
+        if self._beginning.done():
+            self._beginning.result()
 
     async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
         """The data of the events, those together that are there together."""
-        assert self._opening is not None
+        assert self._beginning is not None
         try:
-            await self._opening
+            await self._beginning
         except CaravanError as error:
-            request_metrics.current().fail(error.code)
+            self._run.context.metrics.fail(error.code)
             yield [to_event(_error_event(error))]
             return
         events = self._run.events() if self._background is None else self._background.follow(0)
@@ -109,15 +118,11 @@ class ResponseAnswer:
                 for some in _in_turns(together):
                     yield [padded_event(data) for data in some] if self._is_padded else some
         if self._run.error is not None:
-            request_metrics.current().fail(self._run.error.code)
-
-    async def aclose(self) -> None:
-        """End the run, unless it goes on alone."""
-        await to_the_end(self._close())
+            self._run.context.metrics.fail(self._run.error.code)
 
     async def _close(self) -> None:
-        if self._opening is not None:
-            await give_up(self._opening)
+        if self._beginning is not None:
+            await cancel_and_wait(self._beginning)
         if self._background is None:
             await self._run.aclose()
 
@@ -132,7 +137,7 @@ class ResponseAnswer:
             return
         await self._run.prepare()
         if seconds is not None:
-            await self._run.open(max(0.0, deadline - loop.time()))
+            await self._run.start(max(0.0, deadline - loop.time()))
         await self._run.keep()
 
 
@@ -149,9 +154,17 @@ class Replay:
         """Events are all there is."""
         raise AssertionError("a replay is a stream")
 
-    async def open(self, seconds: float) -> None:  # noqa: ARG002 (as answers have it)
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop reading; what is read goes on."""
+        await self._events.aclose()
+
+    async def start(self, seconds: float) -> None:
         """All has been found by now."""
-        return
 
     async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
         """The data of the events, those together that are there together."""
@@ -160,10 +173,6 @@ class Replay:
                 yield [padded_event(data) for data in some] if self._is_padded else some
                 # What was stored is all there at once; others stream meanwhile.
                 await asyncio.sleep(0)
-
-    async def aclose(self) -> None:
-        """Stop reading; what is read goes on."""
-        await self._events.aclose()
 
 
 def _in_turns(events: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

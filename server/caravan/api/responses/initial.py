@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from caravan_schemas.built_in_tools import BuiltInTool
+from caravan_schemas.common import Usage
 from caravan_schemas.responses import (
     FlatSchemaFormat,
     InputTokensDetails,
@@ -19,8 +20,6 @@ from caravan_schemas.responses import (
 from caravan_schemas.responses_tools import FlatCustom, FlatFunction, FlatTool
 from caravan_schemas.structured import TextFormat
 from caravan_schemas.tools import TextInput
-
-from caravan.api.output.generation import Generation
 
 # What only the end tells, and what OpenAI has and this server has not: null, but there.
 _NOTHING_YET: dict[str, Any] = dict.fromkeys(("completed_at", "error", "incomplete_details", "usage"))
@@ -108,9 +107,8 @@ def _shown(tool: FlatFunction | FlatCustom) -> FlatTool:
     )
 
 
-def usage(generation: Generation) -> ResponseUsage:
-    """The token counts so far; exact once all outputs have been seen."""
-    counts = generation.usage()
+def usage(counts: Usage) -> ResponseUsage:
+    """Token counts as responses tell them."""
     cached = counts.prompt_tokens_details.cached_tokens
     details = counts.completion_tokens_details
     return ResponseUsage(

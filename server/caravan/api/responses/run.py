@@ -9,7 +9,8 @@ from caravan_schemas.responses_events import Event
 from caravan_schemas.responses_items import Item
 
 from caravan.api.chat import ChatService, PreparedChat
-from caravan.api.output.answer import judge, judge_call, wire_reason
+from caravan.api.context import RequestContext
+from caravan.api.output.completion_run import wire_reason
 from caravan.api.output.encoding import to_event
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.responses import unsupported
@@ -22,13 +23,14 @@ from caravan.api.responses.items import row_of_input, row_of_output
 from caravan.api.responses.outcomes import Outcome, Outcomes
 from caravan.api.responses.store import Row
 from caravan.api.responses.to_chat import Translation, translate
+from caravan.api.run import Run
 from caravan.api.structured.compiler import UNENFORCED
 from caravan.engine.outputs import TokenOutput
 from caravan.errors import CaravanError, InvalidRequestError, failed_writing
-from caravan.models import Lease, ModelRegistry, Status
-from caravan.observability import request_metrics
+from caravan.models import ModelRegistry, Status
+from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.sharing.shared_limit import Place
-from caravan.runtime.threads import in_busy_thread, in_thread, to_the_end
+from caravan.runtime.threads import in_busy_thread, in_thread
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +38,12 @@ log = logging.getLogger(__name__)
 _FEW = 256
 
 
-class ResponseRun:
-    """`read`, `prepare` or `enqueue`, `open` if need be, `keep`, `events`; `aclose` must follow in any case.
+class ResponseRun(Run[PreparedChat]):
+    """`read`, then `prepare` or `enqueue`, `start` if need be, `keep`, `events`.
 
     `place` is what it has of the limit of its kind, which it gives up in the end.
     `response` is how it stands. `log` has the events of a background run that are streamed. `error` is what
-    failed after the beginning.
+    failed after the beginning. One that is closed before it has ended is cancelled, or failed by its `fault`.
     """
 
     def __init__(
@@ -51,23 +53,22 @@ class ResponseRun:
         archive: AsyncResponseStore,
         outcomes: Outcomes,
         request: ResponseRequest,
-        owner: str,
+        context: RequestContext,
     ) -> None:
+        super().__init__(registry, request.model, self._prepare_chat, context)
         self.id = new_id("resp")
         self.request = request
-        self.owner = owner
+        self.owner = context.principal.id
         self.log: list[bytes] = []
         self.error: CaravanError | None = None
+        self.fault: CaravanError | None = None
         self.place: Place | None = None
-        self._registry = registry
         self._chat = chat
         self._archive = archive
         self._outcomes = outcomes
         self._is_stored = request.store is not False
         self._input: list[Row] = []
         self._translation: Translation | None = None
-        self._lease: Lease | None = None
-        self._prepared: PreparedChat | None = None
         self._writer: ResponseWriter | None = None
         self._last: TokenOutput | None = None
         self._is_kept = False
@@ -87,23 +88,19 @@ class ResponseRun:
         history = await earlier_rows(self._archive, self.owner, previous)
         own = await own_items(self._archive, self.owner, self.request.input)
         self._registry.find(self.request.model)
-        request_metrics.current().requested_model = self.request.model
+        self.context.metrics.requested_model = self.request.model
         run = in_thread if len(history) + len(own) <= _FEW else in_busy_thread
         self._translation = await run(self._translated, history, own)
 
-    async def prepare(self, *, is_patient: bool = False) -> None:
-        """What else can refuse the request happens here; nothing has reached the engine yet.
-
-        Loads the model if need be, for which the patient wait as long as it takes.
-        """
+    async def _prepare_chat(self, model: LoadedModel) -> PreparedChat:
         translation = self._read
-        self._lease = await self._registry.acquire(self.request.model, is_patient=is_patient)
         with translation.rewording():
-            self._prepared = await self._chat.prepare(translation.chat, self._lease.model, self.id)
-        request_metrics.current().rename(UNENFORCED, translation.named)
+            prepared = await self._chat.prepare(translation.chat, model, self.id, self.context)
+        self.context.metrics.rename(UNENFORCED, translation.named)
         if self._writer is None:
-            params = self._prepared.plan.params
+            params = prepared.plan.params
             self._announce(params.temperature, params.top_p)
+        return prepared
 
     async def enqueue(self) -> None:
         """Have a response to tell of at once: a model that is not loaded is loaded by `events`."""
@@ -115,10 +112,10 @@ class ResponseRun:
             resolved = await self._chat.outlook(translation.chat)
         self._announce(resolved.number("temperature"), resolved.number("top_p"))
 
-    async def open(self, seconds: float) -> None:
-        """Start, and wait for the first output or `seconds`; a failure before that is raised here."""
+    async def start(self, seconds: float | None = None) -> None:
+        """As of any run, with failures in the words of this route."""
         with self._read.rewording():
-            await self._ready.generation.open(seconds)
+            await super().start(seconds)
 
     async def keep(self) -> None:
         """Store the response as one that is being made, unless the request forbids it."""
@@ -155,43 +152,36 @@ class ResponseRun:
 
     async def _told(self) -> AsyncGenerator[Sequence[bytes], None]:
         """What comes between the beginning and the outcome."""
-        if self._prepared is None:
-            await self.prepare(is_patient=True)
-        writer, prepared = self._following, self._ready
-        yield self._sent(writer.start(prepared.reading, self._logprobs()))
-        async for output in prepared.generation:
+        prepared = await self.prepare(is_patient=True)
+        writer = self._following
+        logprobs = LogprobWriter(self.model.vocab) if self._read.chat.logprobs else None
+        yield self._sent(writer.start(prepared.output_format, logprobs))
+        async for output in self:
             if self.place is not None:
                 self.place.settle()
             events = writer.read(output.text, output.logprobs)
             # No client may act on a call that is done, and learn later that it is broken.
             for call in writer.ended_calls():
-                await judge_call(prepared.verdict, prepared.generation.model.id, call, output)
+                await self.check_call(call, output)
             yield self._sent(writer.write(events))
             if output.finish_reason is not None:
                 self._last = output
 
     async def _completion(self) -> list[Event]:
         assert self._last is not None, "a run has an end"
-        prepared, writer = self._ready, self._following
+        prepared, writer = await self.prepare(), self._following
         rest = writer.read_rest()
-        await judge(prepared.verdict, prepared.generation.model.id, writer.said, self._last)
+        await self.check(writer.said, self._last)
         reason, debug = wire_reason(self._last.finish_reason), prepared.plan.debug({0: self._last})
-        return [*writer.write(rest), *writer.end(reason, usage(prepared.generation), debug)]
+        return [*writer.write(rest), *writer.end(reason, usage(self.usage()), debug)]
 
-    async def aclose(self, fault: CaravanError | None = None) -> None:
-        """End the run and let the model go. If it has not ended, it is cancelled, or failed by `fault`."""
-        await to_the_end(self._close(fault))
-
-    async def _close(self, fault: CaravanError | None) -> None:
-        if self._prepared is not None:
-            await self._prepared.generation.aclose()
+    async def _close(self) -> None:
+        await super()._close()
         if self._is_kept and not self._has_ended:
             self._has_ended = True
             writer = self._following
-            self._sent(writer.cancel() if fault is None else writer.fail(fault))
+            self._sent(writer.cancel() if self.fault is None else writer.fail(self.fault))
             await self._keep_outcome()
-        if self._lease is not None:
-            self._lease.release()
         if self.place is not None:
             self.place.leave()
 
@@ -205,18 +195,10 @@ class ResponseRun:
         assert self._translation is not None
         return self._translation
 
-    @property
-    def _ready(self) -> PreparedChat:
-        assert self._prepared is not None
-        return self._prepared
-
     def _announce(self, temperature: float, top_p: float) -> None:
         limit = self._read.chat.max_completion_tokens
         held = Held(temperature=temperature, top_p=top_p, limit=limit)
         self._writer = ResponseWriter(snapshot(self.request, self.id, held))
-
-    def _logprobs(self) -> LogprobWriter | None:
-        return LogprobWriter(self._ready.generation.model.vocab) if self._read.chat.logprobs else None
 
     def _translated(self, history: list[Row], own: list[Item]) -> Translation:
         if self._is_stored:

@@ -8,6 +8,7 @@ import msgspec
 from caravan_schemas.responses import DeletedResponse, InputItemList, ResponseRequest
 
 from caravan.api.chat import ChatService
+from caravan.api.context import RequestContext
 from caravan.api.output.encoding import to_event
 from caravan.api.responses.answer import Background, Replay, ResponseAnswer
 from caravan.api.responses.async_store import AsyncResponseStore
@@ -50,10 +51,10 @@ class ResponseService:
         """Open the store of responses; raises PlaceError where there can be none."""
         await self._archive.open()
 
-    def answer(self, request: ResponseRequest) -> ResponseAnswer:
+    def run(self, request: ResponseRequest, context: RequestContext) -> ResponseAnswer:
         """The answer to a request, of which nothing has happened yet."""
-        who = principal.current()
-        run = ResponseRun(self._registry, self._chat, self._archive, self._outcomes, request, who.id)
+        who = context.principal
+        run = ResponseRun(self._registry, self._chat, self._archive, self._outcomes, request, context)
         if request.background:
             run.place = self._places.enter(who.id, lambda: self._give_way(run.id), weight=who.weight)
             if run.place is None:

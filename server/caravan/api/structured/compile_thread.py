@@ -5,7 +5,7 @@ import concurrent.futures
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from caravan.auth import principal
+from caravan.auth.principal import Principal
 from caravan.grammars.compiler import GrammarCompiler
 from caravan.runtime.memory import require
 from caravan.runtime.panics import contains_panics
@@ -66,7 +66,7 @@ class CompileThread:
         self._grammars = GrammarCompiler()
         self._thread = FairThread("constraints")
 
-    def compile(self, work: Callable[[GrammarCompiler], T]) -> Compiling[T]:
+    def compile(self, work: Callable[[GrammarCompiler], T], principal: Principal) -> Compiling[T]:
         """Call `work` on the thread when it is the turn of who asks."""
         loop, begun = asyncio.get_running_loop(), asyncio.Event()
 
@@ -76,5 +76,4 @@ class CompileThread:
             require(_COMPILER_BYTES, "this constraint")
             return work(self._grammars)
 
-        who = principal.current()
-        return Compiling(self._thread.submit(run, who.id, who.weight), begun)
+        return Compiling(self._thread.submit(run, principal.id, principal.weight), begun)

@@ -11,11 +11,12 @@ from typing import Any, TypeVar, cast
 import msgspec
 from caravan_schemas.structured import ConstraintFields
 
+from caravan.api.context import RequestContext
 from caravan.api.structured.checker import AnswerChecker, Checker, ChoiceChecker, GrammarChecker, RegexChecker
 from caravan.api.structured.compile_thread import CompileThread, Compiling
 from caravan.api.structured.request import Kind, Wanted, wanted
 from caravan.api.structured.tool_calls import BoundCalls, Calls
-from caravan.auth import principal
+from caravan.auth.principal import Principal
 from caravan.engine.params import SamplingParams
 from caravan.errors import InvalidRequestError, MemoryShortError
 from caravan.grammars.compiler import GrammarCompiler, GrammarError
@@ -26,7 +27,6 @@ from caravan.grammars.json_schema.normalize import SchemaError, plain
 from caravan.grammars.json_schema.strict import check_strict
 from caravan.grammars.json_schema.validator import SchemaChecker
 from caravan.models.loaded_model import TextVocab
-from caravan.observability import request_metrics
 from caravan.runtime.panics import PanicError
 
 T = TypeVar("T")
@@ -74,7 +74,9 @@ class ConstraintCompiler:
         self._kept: OrderedDict[_Key, tuple[str, Compiling[Any]]] = OrderedDict()
         self._small, self._large = CompileThread(), CompileThread()
 
-    async def compile(self, fields: ConstraintFields, names: TextVocab | None = None) -> Compiled | None:
+    async def compile(
+        self, fields: ConstraintFields, context: RequestContext, names: TextVocab | None = None
+    ) -> Compiled | None:
         """The request's constraint, None without one; raises InvalidRequestError that names the field.
 
         `names` is the vocabulary of which a grammar may name tokens.
@@ -89,6 +91,7 @@ class ConstraintCompiler:
             compiled = await self._remembered(
                 request.kind.value.encode() + b"\0" + source,
                 lambda grammars: _compiled(grammars, request, names),
+                context.principal,
                 names if request.kind is Kind.GBNF else None,
             )
         except TimeoutError:
@@ -98,38 +101,44 @@ class ConstraintCompiler:
             raise _refusal(request, _complaint(error)) from error
         except PanicError as error:
             raise _refusal(request, "cannot be compiled") from error
-        _tell(tuple(f"{request.param}{place}" for place in compiled.unenforced))
+        _tell(context, tuple(f"{request.param}{place}" for place in compiled.unenforced))
         # Others may have named it in another field; so a place says nothing of the field.
         return replace(compiled, constraint=msgspec.structs.replace(compiled.constraint, param=request.param))
 
-    async def compile_calls(self, calls: Calls) -> BoundCalls:
+    async def compile_calls(self, calls: Calls, context: RequestContext) -> BoundCalls:
         """Calls of a request's tools; raises InvalidRequestError that names the tool and the place."""
         source = msgspec.json.encode(calls.identity(), enc_hook=repr)
         if len(source) > _MAX_BYTES:
             message = f"'{calls.param}' have schemas of more than {_MAX_BYTES} bytes."
             raise InvalidRequestError(message, param=calls.param, code="invalid_constraint")
         try:
-            made: BoundCalls = await self._remembered(b"calls\0" + source, calls.constraint)
+            made: BoundCalls = await self._remembered(
+                b"calls\0" + source, calls.constraint, context.principal
+            )
         except TimeoutError:
             message = f"'{calls.param}' take longer than {self._seconds:g} s to compile."
             raise InvalidRequestError(message, param=calls.param, code="invalid_constraint") from None
         except PanicError as error:
             message = f"'{calls.param}' cannot be compiled."
             raise InvalidRequestError(message, param=calls.param, code="invalid_constraint") from error
-        _tell(made.unenforced)
+        _tell(context, made.unenforced)
         return replace(made, constraint=msgspec.structs.replace(made.constraint, param=calls.param))
 
     async def _remembered(
-        self, source: bytes, work: Callable[[GrammarCompiler], T], names: TextVocab | None = None
+        self,
+        source: bytes,
+        work: Callable[[GrammarCompiler], T],
+        principal: Principal,
+        names: TextVocab | None = None,
     ) -> T:
         """What `work` gives for a source, and a vocabulary; raises what it raises, or TimeoutError."""
         key = hashlib.blake2b(source).digest(), names
-        asking = principal.current().id
+        asking = principal.id
         owner, compiling = self._kept.get(key, (asking, None))
         # Nobody waits for another key's turn.
         if compiling is None or compiling.is_given_up or (owner != asking and not compiling.has_begun):
             lane = self._small if len(source) <= _SMALL else self._large
-            compiling = lane.compile(work)
+            compiling = lane.compile(work, principal)
             self._kept[key] = asking, compiling
             if len(self._kept) > _NUM_KEPT:
                 self._forget_one()
@@ -189,10 +198,10 @@ def _compiled_schema(grammars: GrammarCompiler, request: Wanted, schema: dict[st
     return Compiled(made.constraint, SchemaChecker(found.schema), unenforced)
 
 
-def _tell(unenforced: tuple[str, ...]) -> None:
+def _tell(context: RequestContext, unenforced: tuple[str, ...]) -> None:
     """Say what of the request's schemas is not kept to."""
     if unenforced:
-        request_metrics.current().note(UNENFORCED, unenforced)
+        context.metrics.note(UNENFORCED, unenforced)
         shown = ", ".join(unenforced[:_MAX_LOGGED])
         log.info("not enforced, %d in all: %s", len(unenforced), shown[:_MAX_LINE])
 
@@ -202,7 +211,7 @@ def constraint(compiled: Compiled | None) -> Constraint | None:
     return None if compiled is None else compiled.constraint
 
 
-def verdict(
+def answer_checker(
     compiled: Compiled | None,
     params: SamplingParams,
     calls: Mapping[str, Checker] | None = None,

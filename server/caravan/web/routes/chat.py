@@ -3,9 +3,9 @@
 from caravan_schemas.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
 from fastapi import APIRouter, Request, Response
 
-from caravan.web.dependencies import UseServices
+from caravan.web.dependencies import UseServices, current_context
 from caravan.web.request_body import described, read_request, streamed
-from caravan.web.sse import respond
+from caravan.web.sse import RunResponse
 
 router = APIRouter(tags=["chat"])
 
@@ -23,4 +23,4 @@ async def create_chat_completion(request: Request, services: UseServices) -> Res
     event that holds an `ErrorResponse`, and no `[DONE]` follows.
     """
     body = await read_request(request, ChatCompletionRequest, services)
-    return await respond(request, services.chat.answer(body), services)
+    return RunResponse(services.chat.run(body, current_context()), services)

@@ -3,9 +3,9 @@
 from caravan_schemas.completions import Completion, CompletionRequest
 from fastapi import APIRouter, Request, Response
 
-from caravan.web.dependencies import UseServices
+from caravan.web.dependencies import UseServices, current_context
 from caravan.web.request_body import described, read_request, streamed
-from caravan.web.sse import respond
+from caravan.web.sse import RunResponse
 
 router = APIRouter(tags=["completions"])
 
@@ -22,4 +22,4 @@ async def create_completion(request: Request, services: UseServices) -> Response
     Failures come as in `POST /v1/chat/completions`.
     """
     body = await read_request(request, CompletionRequest, services)
-    return await respond(request, services.completions.answer(body), services)
+    return RunResponse(services.completions.run(body, current_context()), services)

@@ -10,11 +10,11 @@ from caravan_schemas.responses_events import Event
 from fastapi import APIRouter, Request, Response
 
 from caravan.api.responses.unsupported import check_include, check_retrieval
-from caravan.web.dependencies import UseServices
+from caravan.web.dependencies import UseServices, current_context
 from caravan.web.json_pieces import JsonResponse
 from caravan.web.query_params import query_parameters, read_query
 from caravan.web.request_body import described, read_request, streamed
-from caravan.web.sse import respond
+from caravan.web.sse import RunResponse
 
 router = APIRouter(tags=["responses"])
 
@@ -36,7 +36,7 @@ async def create_response(request: Request, services: UseServices) -> Response:
     failure before the first token is a status. After it, it is a response that is `failed`.
     """
     body = await read_request(request, ResponseRequest, services)
-    return await respond(request, services.responses.answer(body), services, framed)
+    return RunResponse(services.responses.run(body, current_context()), services, framed)
 
 
 @router.get(
@@ -58,7 +58,7 @@ async def get_response(response_id: str, request: Request, services: UseServices
     first = 0 if query.starting_after is None else query.starting_after + 1
     is_padded = bool(query.include_obfuscation)
     replay = await services.responses.replay(response_id, first, is_padded=is_padded)
-    return await respond(request, replay, services, framed)
+    return RunResponse(replay, services, framed)
 
 
 @router.delete("/v1/responses/{response_id}")

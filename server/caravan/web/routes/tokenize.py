@@ -10,7 +10,7 @@ from caravan_schemas.tokenize import (
 )
 from fastapi import APIRouter, Request, Response
 
-from caravan.web.dependencies import UseServices
+from caravan.web.dependencies import UseServices, current_context
 from caravan.web.json_pieces import JsonResponse, respond_in_pieces
 from caravan.web.request_body import described, read_request
 
@@ -25,7 +25,7 @@ async def tokenize(request: Request, services: UseServices) -> Response:
     Any length is counted, also beyond the model's context. A long answer is sent while it is made.
     """
     body = await read_request(request, TokenizeRequest, services)
-    return await respond_in_pieces(services.tokens.tokenize(body))
+    return await respond_in_pieces(services.tokens.tokenize(body, current_context()))
 
 
 @router.post("/v1/detokenize", include_in_schema=False)
@@ -33,7 +33,7 @@ async def tokenize(request: Request, services: UseServices) -> Response:
 async def detokenize(request: Request, services: UseServices) -> Response:
     """The text of token ids, control tokens written out; bytes that are no characters become U+FFFD."""
     body = await read_request(request, DetokenizeRequest, services)
-    return _json(await services.tokens.detokenize(body))
+    return _json(await services.tokens.detokenize(body, current_context()))
 
 
 @router.post("/v1/apply-template", include_in_schema=False)
@@ -43,7 +43,7 @@ async def detokenize(request: Request, services: UseServices) -> Response:
 async def apply_template(request: Request, services: UseServices) -> Response:
     """The prompt that the model's chat template makes of messages and tools."""
     body = await read_request(request, ApplyTemplateRequest, services)
-    return _json(await services.tokens.apply_template(body))
+    return _json(await services.tokens.apply_template(body, current_context()))
 
 
 def _json(body: bytes) -> Response:

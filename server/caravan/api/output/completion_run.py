@@ -1,0 +1,159 @@
+"""Completions and chat completions: a run told in the shape of its route, whole or as a stream."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from caravan_schemas.common import FinishReason
+
+from caravan.api.context import RequestContext
+from caravan.api.output.aside import aside, num_numbers
+from caravan.api.output.choice_streams import ChoiceStream
+from caravan.api.output.chunks import AnswerFormat, FinishedChoice
+from caravan.api.output.encoding import to_json
+from caravan.api.output.obfuscation import padded_chunk
+from caravan.api.output.parsed_choice import ParsedChoice
+from caravan.api.output.token_details import NOTHING, TokenDetails
+from caravan.api.output.whole_answer import whole_answer
+from caravan.api.run import Prepared, Run
+from caravan.engine.outputs import FinishReason as EngineFinishReason
+from caravan.engine.outputs import TokenOutput
+from caravan.models import ModelRegistry
+from caravan.models.loaded_model import LoadedModel
+
+DONE = b"[DONE]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedAnswer(Prepared):
+    """Adds how the answer looks; `is_padded` where events are to hide their sizes."""
+
+    format: AnswerFormat
+    is_padded: bool = False
+
+
+class CompletionRun(Run[PreparedAnswer]):
+    """`stream` says which of `whole` and `events` the request asked for."""
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        model_name: str,
+        prepare: Callable[[LoadedModel], Awaitable[PreparedAnswer]],
+        context: RequestContext,
+        *,
+        stream: bool,
+    ) -> None:
+        super().__init__(registry, model_name, prepare, context)
+        self.stream = stream
+
+    async def whole(self) -> list[bytes]:
+        """The JSON of the complete answer, in pieces: the stream's deltas, folded."""
+        await self.start()
+        prepared = await self.prepare()
+        outputs: list[list[TokenOutput]] = [[] for _ in self.prompt_logprobs]
+        async for output in self:
+            outputs[output.index].append(output)
+        texts = ["".join(output.text for output in news) for news in outputs]
+        size = sum(map(len, texts)) + sum(map(self._num_told, outputs)) + prepared.plan.debug_size
+        parsed = await aside(size, lambda: list(map(prepared.format.parse, texts)))
+        for choice, news in zip(parsed, outputs, strict=True):
+            await self.check(choice.said, news[-1])
+        return await aside(size, lambda: self._written(prepared, outputs, parsed))
+
+    async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
+        """The data of the events, `[DONE]` included; `start` comes before.
+
+        What is there together comes together: a write to a socket costs more than all that makes a chunk.
+        """
+        prepared = await self.prepare()
+        streams = [prepared.format.stream(index) for index in range(len(self.prompt_logprobs))]
+        ready = list(self._openings(prepared))
+        if not self.has_output:
+            yield await _padded(ready, prepared)
+            ready = []
+        num_ended = 0
+        async for output in self:
+            stream = streams[output.index]
+            size = num_numbers(output.logprobs)
+            if output.finish_reason is not None:
+                size += prepared.plan.debug_size
+            ready += await aside(size, partial(_news, prepared, stream, output))
+            if output.finish_reason is not None:
+                num_ended += 1
+                # Nothing may say that it has ended well unless it has.
+                await self.check(stream.said, output)
+            if ready and num_ended < len(streams):
+                yield await _padded(ready, prepared)
+                ready = []
+        if prepared.format.with_usage:
+            ready.append(to_json(prepared.format.usage_chunk(self.usage())))
+        yield [*await _padded(ready, prepared), DONE]
+
+    def _openings(self, prepared: PreparedAnswer) -> Iterator[bytes]:
+        for index in range(len(self.prompt_logprobs)):
+            prompt = prepared.requests[index // prepared.plan.num_drawn].token_ids
+            opening = prepared.format.opening(index, prompt)
+            if opening is not None:
+                yield to_json(opening)
+
+    def _num_told(self, outputs: Sequence[TokenOutput]) -> int:
+        """Log probabilities of one choice."""
+        scores = self.prompt_logprobs[outputs[0].index]
+        return sum(num_numbers(output.logprobs) for output in outputs) + num_numbers(scores)
+
+    def _written(
+        self,
+        prepared: PreparedAnswer,
+        outputs: list[list[TokenOutput]],
+        parsed: Sequence[ParsedChoice],
+    ) -> list[bytes]:
+        """The answer. The outputs are forgotten one by one: all at once would hold the interpreter's lock."""
+        document = self._document(prepared, outputs, parsed)
+        self.prompt_logprobs.clear()
+        for news in outputs:
+            while news:
+                news.pop()
+        return document
+
+    def _document(
+        self,
+        prepared: PreparedAnswer,
+        outputs: Sequence[Sequence[TokenOutput]],
+        parsed: Sequence[ParsedChoice],
+    ) -> list[bytes]:
+        plan = prepared.plan
+        kept = plan.kept([news[-1] for news in outputs])
+        choices = [
+            FinishedChoice(
+                parsed=parsed[output.index],
+                finish_reason=wire_reason(output.finish_reason),
+                details=TokenDetails.by(*outputs[output.index]),
+                prompt_logprobs=self.prompt_logprobs[output.index],
+                prompt_token_ids=prepared.requests[output.index // plan.num_drawn].token_ids,
+            )
+            for output in kept
+        ]
+        return whole_answer(prepared.format, choices, self.usage(), plan.debug(dict(enumerate(kept))))
+
+
+def _news(prepared: PreparedAnswer, stream: ChoiceStream, output: TokenOutput) -> list[bytes]:
+    """What an output brings to its choice."""
+    news: list[bytes] = []
+    if output.text:
+        news += stream.feed(output.text, TokenDetails.by(output))
+    if output.finish_reason is not None:
+        reason, debug = wire_reason(output.finish_reason), prepared.plan.debug({output.index: output})
+        news += stream.close(reason, debug, NOTHING if output.text else TokenDetails.by(output))
+    return news
+
+
+async def _padded(chunks: list[bytes], prepared: PreparedAnswer) -> list[bytes]:
+    if not prepared.is_padded:
+        return chunks
+    return [await aside(len(data), partial(padded_chunk, data)) for data in chunks]
+
+
+def wire_reason(reason: EngineFinishReason | None) -> FinishReason:
+    """Why a choice ended, in OpenAI's words."""
+    return "length" if reason is EngineFinishReason.LENGTH else "stop"
