@@ -69,8 +69,9 @@ class Costs:
 def measure(tree: Path) -> Costs:
     """A fresh server of this tree, warmed up, under each of the works."""
     port = free_port()
-    command = [sys.executable, os.fspath(HERE / "host.py"), "serve", "--port", str(port)]
-    environment = os.environ | {"PYTHONPATH": os.fspath(tree)}
+    host = tree / HERE.relative_to(ROOT) / "host.py"
+    command = [sys.executable, os.fspath(host), "serve", "--port", str(port)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(os.fspath, _sources(tree)))}
     with (
         tempfile.TemporaryDirectory() as folder,
         started(command, environment, port, "/ready", Path(folder) / "log") as server,
@@ -81,6 +82,11 @@ def measure(tree: Path) -> Costs:
     # A short answer and a long one, each a request and its tokens.
     token = (long - short) / (LONG.num_tokens - SHORT.num_tokens)
     return Costs(request=short - SHORT.num_tokens * token, whole=whole, token=token, ready=ready * 1e3)
+
+
+def _sources(tree: Path) -> list[Path]:
+    """Where a tree has its packages; older ones have them at their root."""
+    return [tree, tree / "server", tree / "schemas"]
 
 
 def _seconds(work: Work, pid: int, port: int) -> float:
