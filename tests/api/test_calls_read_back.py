@@ -9,7 +9,7 @@ import pytest
 from caravan.api.prompt.tools import tool_request
 from caravan.api.structured.tool_calls import BoundCalls, Calls
 from caravan.chat.families import ModelFamily
-from caravan.chat.tool_formats import FORMATS
+from caravan.chat.tool_formats.registry import FORMATS
 from caravan.grammars.compiler import GrammarCompiler
 from caravan_schemas.chat import ChatCompletionRequest
 

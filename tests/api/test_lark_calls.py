@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from caravan.api.prompt.tools import tool_request
 from caravan.api.structured.tool_calls import Calls
-from caravan.chat.tool_formats import HERMES
+from caravan.chat.tool_formats.registry import HERMES
 from caravan.errors import InvalidRequestError
 from caravan.grammars.compiler import GrammarCompiler
 from caravan_schemas.chat import ChatCompletionRequest

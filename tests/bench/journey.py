@@ -1,7 +1,7 @@
-"""Follows one streamed chat through a server, and counts what it meets: files, functions, objects, generators.
+"""Follows one streamed chat through a server, and counts files, functions, objects and generators it meets.
 
-Imports nothing of the server: it runs a module as `python -m` does, with a profiler in all of its threads, and
-is a client to it from a thread of its own. `python tests/bench/journey.py caravan` follows this tree's.
+Imports nothing of the server: it runs a module as `python -m` does, with a profiler in all of its threads,
+and is a client to it from a thread of its own. `python tests/bench/journey.py caravan` follows this tree's.
 """
 
 import argparse

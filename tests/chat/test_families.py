@@ -3,7 +3,7 @@
 import pytest
 from caravan.chat.families import recognise
 from caravan.chat.parsing.events import Channel, Delta
-from caravan.chat.tool_formats import FORMATS
+from caravan.chat.tool_formats.registry import FORMATS
 from caravan.models.resident import model_path
 from gguf import GGUFReader
 

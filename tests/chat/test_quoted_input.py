@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from caravan.chat.parsing.custom_input import CustomInput
-from caravan.chat.tool_formats import FORMATS
+from caravan.chat.tool_formats.registry import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
 from caravan.grammars.compiler import GrammarCompiler
 

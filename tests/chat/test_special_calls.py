@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from caravan.chat.families import ModelFamily
-from caravan.chat.tool_formats import FORMATS
+from caravan.chat.tool_formats.registry import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
 
 from tests.chat.test_tool_grammars import accepts

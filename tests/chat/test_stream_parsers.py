@@ -6,7 +6,7 @@ import json
 import pytest
 from caravan.chat.families import ModelFamily
 from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta
-from caravan.chat.tool_formats import FORMATS
+from caravan.chat.tool_formats.registry import FORMATS
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 from caravan.chat.families import ModelFamily
-from caravan.chat.tool_formats import FORMATS
 from caravan.chat.tool_formats.lark_writer import LarkWriter
+from caravan.chat.tool_formats.registry import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
 from caravan.errors import InvalidRequestError
 from llguidance import LLMatcher, LLTokenizer

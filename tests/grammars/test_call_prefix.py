@@ -1,7 +1,7 @@
 """Beginnings of answers that are calls, told from all other texts as soon as that is possible."""
 
 import pytest
-from caravan.chat.tool_formats import FORMATS
+from caravan.chat.tool_formats.registry import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.grammars.call_prefix import CallPrefix
 from hypothesis import given

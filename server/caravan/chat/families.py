@@ -11,8 +11,8 @@ from caravan.chat.parsing.headed_parser import HeadedParser
 from caravan.chat.parsing.muse_parser import MuseParser
 from caravan.chat.parsing.tag_parser import ReasoningMarkers, TagParser
 from caravan.chat.template_markers import FORMATS_BY_MARKS, HARMONY_REASONING, REASONING
-from caravan.chat.tool_formats import FORMATS, FUNCTIONARY, HARMONY, MUSE, PLAIN_JSON
 from caravan.chat.tool_formats.base import ToolFormat
+from caravan.chat.tool_formats.registry import FORMATS, FUNCTIONARY, HARMONY, MUSE, PLAIN_JSON
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.grammars.call_prefix import CallPrefix
 

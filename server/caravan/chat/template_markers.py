@@ -1,7 +1,7 @@
 """What chat templates give away of how their models think and call tools, by texts that stand in them."""
 
-from caravan.chat import tool_formats as formats
 from caravan.chat.parsing.tag_parser import ReasoningMarkers
+from caravan.chat.tool_formats import registry as formats
 from caravan.chat.tool_formats.base import ToolFormat
 
 HARMONY_REASONING = ReasoningMarkers("<|channel|>analysis<|message|>", "<|end|>")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from caravan.chat.tool_formats import FORMATS
+from caravan.chat.tool_formats.registry import FORMATS
 from caravan.config.engine_config import EngineConfig
 from caravan.config.model_settings import ModelSettings
 from caravan.config.settings import Settings

@@ -5,9 +5,17 @@ import json
 import pytest
 from caravan.chat.families import ModelFamily
 from caravan.chat.rendering.turns import Call
-from caravan.chat.tool_formats import COHERE, DEEPSEEK_V3, DEEPSEEK_V31, GRANITE, HERMES, LFM2, MISTRAL
 from caravan.chat.tool_formats.base import ToolFormat
 from caravan.chat.tool_formats.call_style import call_text_of, with_calls
+from caravan.chat.tool_formats.registry import (
+    COHERE,
+    DEEPSEEK_V3,
+    DEEPSEEK_V31,
+    GRANITE,
+    HERMES,
+    LFM2,
+    MISTRAL,
+)
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
 from tests.chat.transcripts import joined

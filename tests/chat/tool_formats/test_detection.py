@@ -4,8 +4,8 @@ import pytest
 from caravan.chat.families import recognise
 from caravan.chat.rendering.call_text import CallText
 from caravan.chat.rendering.local import LocalTemplate
-from caravan.chat.tool_formats import FORMATS
 from caravan.chat.tool_formats.detection import with_shown_calls
+from caravan.chat.tool_formats.registry import FORMATS
 
 # The marks are put together, so that nobody finds them by looking.
 SHOWING = """{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}{% for m in messages %}

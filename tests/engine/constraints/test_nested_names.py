@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from caravan.chat.tool_formats import FORMATS
+from caravan.chat.tool_formats.registry import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.engine.constraints.nested_names import NestedNames
 from caravan.engine.constraints.token_mask import MaskFactory

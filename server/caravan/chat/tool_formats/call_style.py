@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from caravan.chat.families import ModelFamily
 from caravan.chat.rendering.call_text import CallText
-from caravan.chat.tool_formats import HERMES
 from caravan.chat.tool_formats.base import ToolFormat
 from caravan.chat.tool_formats.deepseek import DeepSeekFormat
 from caravan.chat.tool_formats.json_format import JsonFormat
 from caravan.chat.tool_formats.pythonic import PythonicFormat
+from caravan.chat.tool_formats.registry import HERMES
 
 _CALLS = ("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "")
 

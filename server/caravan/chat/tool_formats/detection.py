@@ -9,8 +9,8 @@ from caravan.chat.parsing.events import CallArguments, CallStart, Event
 from caravan.chat.rendering.prompt_template import PromptTemplate
 from caravan.chat.rendering.traits import Calls
 from caravan.chat.rendering.turns import Call, Conversation, Turn
-from caravan.chat.tool_formats import FORMATS
 from caravan.chat.tool_formats.base import ToolFormat
+from caravan.chat.tool_formats.registry import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.errors import InvalidRequestError
 
