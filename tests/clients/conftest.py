@@ -1,4 +1,4 @@
-"""The table of what passed, after the tests; `--write-results` puts it into the README."""
+"""The table of what passed, after the tests; `--write-results` puts it into docs/clients.md."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from tests.clients.programs import ROOT
 from tests.faults.process import ServerProcess
 
-_README = ROOT / "README.md"
+_PAGE = ROOT / "docs/clients.md"
 _PLACE = re.compile(r"(?<=<!-- clients -->\n).*?(?=<!-- end of clients -->)", re.DOTALL)
 
 
@@ -28,7 +28,7 @@ _ROWS = pytest.StashKey[list[Row]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The option of this folder."""
-    parser.addoption("--write-results", action="store_true", help="put the table into the README")
+    parser.addoption("--write-results", action="store_true", help="put the table into docs/clients.md")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,9 +49,9 @@ def pytest_terminal_summary(
     terminalreporter.write_line("\n".join(["", *lines, "", *others]))
     if config.getoption("--write-results") and exitstatus == pytest.ExitCode.OK:
         table = "\n".join(lines) + "\n"
-        text, found = _PLACE.subn(lambda _: table, _README.read_text(encoding="utf-8"))
+        text, found = _PLACE.subn(lambda _: table, _PAGE.read_text(encoding="utf-8"))
         assert found == 1
-        _README.write_text(text, encoding="utf-8")
+        _PAGE.write_text(text, encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
