@@ -29,19 +29,24 @@ _INTRODUCTION = """\
 
 <!-- Written by `python -m deploy.fields_page` from the schemas and the rules; edit those. -->
 
-A field is acted on, or passes because it has no effect by its own definition, or is refused with a 400 that
-names it: others act on it, and this server does not (`unsupported_parameter`). Null is the same as not given.
-Decoding parameters have a page of their own, [parameters.md](parameters.md).
+There are three kinds of known fields:
 
-A field that nobody knows passes without effect, at any depth and on every route, and is told: the header
-`x-caravan-ignored: client_metadata, messages[].id` lists the names, the log has each name once, and
-`caravan_ignored_fields_total` counts them. A name one or two letters away from a known one is a slip, and a
-field of another route or of another kind of message is in the wrong place: both are a 400 with the code
-`unknown_parameter`, which says what is near. `--strict-fields` refuses all that nobody knows.
+- The server acts on it.
+- It passes without effect, because it has none by its own definition.
+- It is refused with a 400 that names it (`unsupported_parameter`): other servers act on it, and this one does
+  not.
 
-Tools of the kinds that other services run themselves (`web_search`, `file_search`, `code_interpreter`, `mcp`
-and others) are left out and told the same way where they are merely offered, with what `include` says about
-their calls; a `tool_choice` that wants one called is refused.
+Null is the same as not given. Decoding parameters have a page of their own, [parameters.md](parameters.md).
+
+A field that nobody knows passes without effect, at any depth and on every route. It is reported: the header
+`x-caravan-ignored: client_metadata, messages[].id` lists the names, the log has each name once, and the metric
+`caravan_ignored_fields_total` counts them. Two kinds of unknown fields are a 400 with the code
+`unknown_parameter`, which says what was probably meant: a name one or two letters away from a known one, and
+a field of another route or of another kind of message. `--strict-fields` refuses all unknown fields.
+
+Some tools are run by other services themselves (`web_search`, `file_search`, `code_interpreter`, `mcp` and
+others). Where they are merely offered, they are left out and reported in the same way, and so is what `include`
+says about their calls. A `tool_choice` that wants one called is refused.
 
 ## Acted on
 """
@@ -49,13 +54,13 @@ their calls; a `tool_choice` that wants one called is refused.
 _PASSING = """\
 ## Without effect
 
-On the routes that do not act on them:
+These pass on the routes that do not act on them:
 """
 
 _REFUSED = """\
 ## Refused
 
-With any value but those that ask for nothing:
+These are refused with any value but those that ask for nothing:
 """
 
 

@@ -21,13 +21,13 @@ _INTRODUCTION = """\
 <!-- Written by `python -m deploy.parameters_page` from the schema; edit that. -->
 
 Every parameter works as described here on `/v1/chat/completions` and on `/v1/completions`, whole and
-streamed. A value out of its range is refused with a 400 that names the parameter and the range; nothing is
-clamped. Null is the same as not given. A name and its alias may both be given if they agree. They work on
-`/v1/responses`, too, `n` and `best_of` aside.
+streamed. All but `n` and `best_of` work on `/v1/responses`, too. A value out of its range is refused with a 400
+that names the parameter and the range; nothing is clamped. Null is the same as not given. A name and its alias
+may both be given if they agree.
 
-"Source" is whose definition, limits and default a parameter follows. Where the source names no limit, 100 as
-the upper one, 0.01 as the lower one of `repeat_penalty` and the lengths of lists are this server's own; they
-keep 32-bit arithmetic finite and one request's work small.
+"Source" is whose definition, limits and default a parameter follows. Some limits are this server's own, where
+the source names none: 100 as the upper one, 0.01 as the lower one of `repeat_penalty`, and the lengths of
+lists. They keep 32-bit arithmetic finite and one request's work small.
 
 ## Order
 
@@ -39,29 +39,38 @@ keep 32-bit arithmetic finite and one request's work small.
 5. temperature, unless `samplers` has it before some of 4
 6. draw: plain, by mirostat or by adaptive-p
 
-Mirostat replaces the draw. Under it the truncating samplers' defaults turn neutral; those that the request,
-or the preset it names, sets act before it. Everything else acts as ever.
+Mirostat replaces the draw. With mirostat, the defaults of the truncating samplers have no effect. Those that
+the request sets, or the preset that it names, act before mirostat. Everything else acts as without it.
 """
 
 _DEFAULTS = """\
 ## Defaults and presets
 
-A value is the request's own, else that of the `preset` it names, else the operator's (`--defaults`), else
-the model file's recommendation (`general.sampling.*` in the GGUF), else the default above.
-`GET /v1/models/{id}` shows what holds for a model, and who says so. A recommendation that is out of range is
-passed over with a warning when the server starts.
+The first of these that says something gives the value:
 
-Presets that come with the server; `--presets file.json` adds others, or replaces these:
+1. the request itself
+2. the `preset` that the request names
+3. the operator (`--defaults`)
+4. the recommendation of the model's file (`general.sampling.*` in the GGUF)
+5. the default above
+
+`GET /v1/models/{id}` shows the values in effect for a model, and who set them. A recommendation that is out of
+range is left out, with a warning when the server starts.
+
+These presets come with the server; `--presets file.json` adds others, or replaces these:
 """
 
 _RULES = """\
 ## Combinations
 
-What a request sets is never ignored. Defaults give way: of mirostat, adaptive-p and temperature 0, what the
-request sets turns the others' defaults off, and the `samplers` of a default or preset take in those that the
-request sets. What then still means nothing is refused with a 400 that names both, unless it asks for nothing:
-a default value passes, so does a window of 0 tokens, and beside a switch that the request itself turns off,
-such as `"mirostat": 0`, every value of what it switches.
+What a request sets is never ignored. Defaults give way to it:
+
+- Of mirostat, adaptive-p and temperature 0, the one that the request sets turns off the others' defaults.
+- Where `samplers` comes from a default or a preset, it is extended by the samplers that the request sets.
+
+A combination that then still means nothing is refused with a 400 that names both fields. It passes where it
+asks for nothing: with a default value, with a window of 0 tokens, and beside a switch that the request itself
+turns off, such as `"mirostat": 0`. These combinations are refused:
 """
 
 _MORE = """\
@@ -75,8 +84,8 @@ _MORE = """\
 ## Seeing the chain
 
 With `"debug": {"decoding": true}` the answer has `debug.decoding`: the stages that act, in order, each with
-its values, texts as token ids. Mirostat's stage has `mu`, its state after the last token, by the index of the
-choice. On a stream this is in the chunk with the choice's `finish_reason`.
+its values. Texts are shown as token ids. Mirostat's stage has `mu`, its state after the last token, for each
+index of a choice. In a stream, this is in the chunk with the choice's `finish_reason`.
 """
 
 # Ranges of what is neither a number nor a list.
