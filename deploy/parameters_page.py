@@ -21,9 +21,9 @@ _INTRODUCTION = """\
 <!-- Written by `python -m deploy.parameters_page` from the schema; edit that. -->
 
 Every parameter works as described here on `/v1/chat/completions` and on `/v1/completions`, whole and
-streamed. All but `n` and `best_of` work on `/v1/responses`, too. A value out of its range is refused with a 400
-that names the parameter and the range; nothing is clamped. Null is the same as not given. A name and its alias
-may both be given if they agree.
+streamed. All but `n` and `best_of` work on `/v1/responses`, too. A value out of its range is refused with
+a 400 that names the parameter and the range; nothing is clamped. Null is the same as not given. A name and
+its alias may both be given if they agree.
 
 "Source" is whose definition, limits and default a parameter follows. Some limits are this server's own, where
 the source names none: 100 as the upper one, 0.01 as the lower one of `repeat_penalty`, and the lengths of
@@ -54,8 +54,8 @@ The first of these that says something gives the value:
 4. the recommendation of the model's file (`general.sampling.*` in the GGUF)
 5. the default above
 
-`GET /v1/models/{id}` shows the values in effect for a model, and who set them. A recommendation that is out of
-range is left out, with a warning when the server starts.
+`GET /v1/models/{id}` shows the values in effect for a model, and who set them. A recommendation that is
+out of range is left out, with a warning when the server starts.
 
 These presets come with the server; `--presets file.json` adds others, or replaces these:
 """
