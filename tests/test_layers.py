@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,18 @@ def test_nothing_imports_upward(path: Path) -> None:
         else:
             owners = OWNED.get(module.split(".")[0])
             assert owners is None or part in owners, f"{module} belongs to {owners}"
+
+
+def test_the_page_shows_these_layers_and_every_package() -> None:
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    shown = re.search(r"^## Layers$.*?^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    lines = [set(line.split(", ")) for line in shown[1].splitlines()]
+    untold = {"__main__", "version"}
+    layers = [{part.removeprefix("caravan.") for part in parts} - untold for parts in LAYERS]
+    assert lines == [parts for parts in layers if parts]
+    packages = [path.parent for path in (ROOT / "server/caravan").glob("*/__init__.py")]
+    assert all(f"| `{package.relative_to(ROOT)}/` |" in page for package in packages)
 
 
 def test_any_module_may_be_imported_first() -> None:
