@@ -24,7 +24,7 @@ def row(name: str, status: str = "in_progress") -> Row:
 async def opened(path: Path) -> AsyncGenerator[tuple[AsyncResponseStore, sqlite3.Connection], None]:
     """An archive, and another program that can lock its file."""
     archive = AsyncResponseStore(path, LIMITS)
-    await archive.do(lambda store: store.begin("me", row("a"), []))
+    await archive.do(lambda store: store.begin("me", row("a"), []), "me")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         yield archive, other
     await archive.aclose()
@@ -44,12 +44,12 @@ def test_many_that_find_it_locked_wait_together_and_reading_goes_on(tmp_path: Pa
 
             async def write(name: str) -> None:
                 with pytest.raises(StorageBusyError) as caught:
-                    await archive.do(lambda store: store.begin("me", row(name), []))
+                    await archive.do(lambda store: store.begin("me", row(name), []), "me")
                 assert (caught.value.status, caught.value.retry_after) == (503, 5)
                 ended.append("write")
 
             async def read() -> None:
-                assert (await archive.do(lambda store: store.get("me", "a")))["status"] == "in_progress"
+                assert (await archive.do(lambda store: store.get("me", "a"), "me"))["status"] == "in_progress"
                 ended.append("read")
 
             # One after the other, sixty would take half a minute.
@@ -57,7 +57,7 @@ def test_many_that_find_it_locked_wait_together_and_reading_goes_on(tmp_path: Pa
                 await asyncio.gather(*(write(f"r{number}") for number in range(60)), read())
             assert ended[0] == "read"
             other.execute("ROLLBACK")
-            await archive.do(lambda store: store.begin("me", row("later"), []))
+            await archive.do(lambda store: store.begin("me", row("later"), []), "me")
 
     asyncio.run(main())
 
@@ -68,7 +68,7 @@ def test_a_short_lock_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     async def main() -> None:
         async with opened(tmp_path / "r.db") as (archive, other):
             other.execute("BEGIN IMMEDIATE")
-            writing = asyncio.create_task(archive.do(lambda store: store.begin("me", row("b"), [])))
+            writing = asyncio.create_task(archive.do(lambda store: store.begin("me", row("b"), []), "me"))
             await asyncio.sleep(0.3)
             assert not writing.done()
             other.execute("ROLLBACK")
@@ -91,13 +91,13 @@ def test_what_cannot_be_stored_now_is_held_and_stored_later(tmp_path: Path) -> N
             assert held is not None
             assert held.response["status"] == "completed"
             assert outcomes.find("you", "a") is None
-            assert (await archive.do(lambda store: store.get("me", "a")))["status"] == "in_progress"
+            assert (await archive.do(lambda store: store.get("me", "a"), "me"))["status"] == "in_progress"
             other.execute("ROLLBACK")
             async with asyncio.timeout(30):
                 while outcomes.find("me", "a") is not None:
                     await asyncio.sleep(0.01)
-            assert (await archive.do(lambda store: store.get("me", "a")))["status"] == "completed"
-            said = await archive.do(lambda store: store.items("me", ["out a"]))
+            assert (await archive.do(lambda store: store.get("me", "a"), "me"))["status"] == "completed"
+            said = await archive.do(lambda store: store.items("me", ["out a"]), "me")
             assert said == [{"id": "out a", "text": "said"}]
             await outcomes.aclose()
 
@@ -111,7 +111,7 @@ def test_what_is_held_has_a_limit_beyond_which_it_failed(
 
     async def main() -> None:
         async with opened(tmp_path / "r.db") as (archive, other):
-            await archive.do(lambda store: store.begin("me", row("b"), []))
+            await archive.do(lambda store: store.begin("me", row("b"), []), "me")
             outcomes = Outcomes(archive)
             other.execute("BEGIN IMMEDIATE")
             for name in ("a", "b"):
@@ -123,8 +123,8 @@ def test_what_is_held_has_a_limit_beyond_which_it_failed(
             assert second.response["error"]["code"] == "server_error"
             other.execute("ROLLBACK")
             await outcomes.aclose()
-            assert (await archive.do(lambda store: store.get("me", "b")))["status"] == "failed"
-            assert (await archive.do(lambda store: store.get("me", "a")))["status"] == "completed"
+            assert (await archive.do(lambda store: store.get("me", "b"), "me"))["status"] == "failed"
+            assert (await archive.do(lambda store: store.get("me", "a"), "me"))["status"] == "completed"
 
     asyncio.run(main())
 
@@ -139,9 +139,9 @@ def test_a_store_that_cannot_be_opened_may_be_later(tmp_path: Path) -> None:
             other.execute("BEGIN IMMEDIATE")
             for _ in range(3):
                 with pytest.raises(StorageBusyError):
-                    await archive.do(lambda store: store.begin("me", row("a"), []))
+                    await archive.do(lambda store: store.begin("me", row("a"), []), "me")
             other.execute("ROLLBACK")
-        await archive.do(lambda store: store.begin("me", row("a"), []))
+        await archive.do(lambda store: store.begin("me", row("a"), []), "me")
         await archive.aclose()
 
     asyncio.run(main())

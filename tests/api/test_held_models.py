@@ -15,6 +15,7 @@ from caravan.api.output.encoding import Document
 from caravan.api.params.sampling_params import DecodingPlanner, RequestLimits
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
+from caravan.auth.principal import ANONYMOUS
 from caravan.models import ModelRegistry
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
@@ -131,7 +132,7 @@ def test_a_vocabulary_is_not_freed_under_a_thread(asker: str, times: int) -> Non
         asking = asyncio.create_task(ASKERS[asker](house))
         try:
             await _until(house.vocab.is_asked.is_set)
-            unloading = asyncio.create_task(house.registry.unload("fake"))
+            unloading = asyncio.create_task(house.registry.unload("fake", ANONYMOUS))
             for _ in range(times):
                 asking.cancel()
                 await asyncio.sleep(0.02)
@@ -165,7 +166,7 @@ def test_whoever_is_cancelled_twice_lets_the_model_go_all_the_same() -> None:
         house.vocab.may_answer.set()
         await asyncio.gather(starting, closing, return_exceptions=True)
         house.vocab.is_slow = False
-        await house.registry.unload("fake")
+        await house.registry.unload("fake", ANONYMOUS)
         await _until(lambda: house.vocab.is_freed)
         await house.registry.close()
 

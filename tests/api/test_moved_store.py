@@ -63,20 +63,22 @@ def test_a_file_that_is_gone_is_followed_by_another(
 
     async def main() -> None:
         archive = AsyncResponseStore(path, LIMITS)
-        await archive.do(lambda store: begin(store, "old"))
-        await archive.do(lambda store: end(store, "old"))
-        await archive.do(lambda store: begin(store, "running"))
+        await archive.do(lambda store: begin(store, "old"), "me")
+        await archive.do(lambda store: end(store, "old"), "me")
+        await archive.do(lambda store: begin(store, "running"), "me")
         happens(path)
-        await archive.do(lambda store: begin(store, "new"))
+        await archive.do(lambda store: begin(store, "new"), "me")
         assert "while it was in use" in caplog.text
         with pytest.raises(MissingResponseError):
-            await archive.do(lambda store: store.get("me", "old"))
-        assert (await archive.do(lambda store: store.get("me", "running")))["status"] == "in_progress"
+            await archive.do(lambda store: store.get("me", "old"), "me")
+        assert (await archive.do(lambda store: store.get("me", "running"), "me"))["status"] == "in_progress"
         for name in ("running", "new"):
-            await archive.do(partial(end, name=name))
-            stored = await archive.do(partial(ResponseStore.get, owner="me", response_id=name))
+            await archive.do(partial(end, name=name), "me")
+            stored = await archive.do(partial(ResponseStore.get, owner="me", response_id=name), "me")
             assert stored["status"] == "completed"
-        assert await archive.do(lambda store: store.input_items("me", "running")) == [{"id": "in running"}]
+        assert await archive.do(lambda store: store.input_items("me", "running"), "me") == [
+            {"id": "in running"}
+        ]
         await archive.aclose()
 
     asyncio.run(main())
@@ -123,16 +125,16 @@ def test_what_is_being_made_waits_for_a_file_that_can_be_used(tmp_path: Path) ->
 
     async def main() -> None:
         archive = AsyncResponseStore(path, LIMITS)
-        await archive.do(lambda store: begin(store, "running"))
+        await archive.do(lambda store: begin(store, "running"), "me")
         delete_all(path)
         path.mkdir()
         for _ in range(2):
             with pytest.raises(StorageError) as caught:
-                await archive.do(lambda store: end(store, "running"))
+                await archive.do(lambda store: end(store, "running"), "me")
             assert (caught.value.status, caught.value.code) == (503, "storage_unavailable")
         path.rmdir()
-        await archive.do(lambda store: end(store, "running"))
-        assert (await archive.do(lambda store: store.get("me", "running")))["status"] == "completed"
+        await archive.do(lambda store: end(store, "running"), "me")
+        assert (await archive.do(lambda store: store.get("me", "running"), "me"))["status"] == "completed"
         await archive.aclose()
 
     asyncio.run(main())

@@ -33,7 +33,7 @@ async def running(engine: ScriptedEngine, num_prompts: int, *, n: int = 2) -> As
     await registry.start()
     async with Run(registry, "fake", prepare, RequestContext()) as made:
         yield made
-    await registry.unload("fake")
+    await registry.unload("fake", ANONYMOUS)
     assert engine.closed, "the model was let go"
 
 

@@ -5,7 +5,6 @@ import itertools
 from collections.abc import Awaitable, Callable
 
 import pytest
-from caravan.auth import principal
 from caravan.auth.principal import Principal
 from caravan.models import Limits, ModelRegistry, Status
 from caravan.models.eviction import Evictions, Users
@@ -37,13 +36,8 @@ class House:
         )
 
     async def hold(self, key: str, name: str) -> Lease:
-        """A model in the hands of a key, in a context of its own as a request's is."""
-
-        async def ask() -> Lease:
-            principal.use(Principal(id=key, name=key))
-            return await self.registry.acquire(name)
-
-        return await asyncio.create_task(ask())
+        """A model in the hands of a key."""
+        return await self.registry.acquire(name, Principal(id=key, name=key))
 
     async def use(self, key: str, *names: str) -> None:
         for name in names:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
+from caravan.auth.principal import ANONYMOUS
 from caravan.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
 from caravan.models import Lease, Limits, ModelRegistry, Status
 from caravan.models import slot as entry_module
@@ -42,7 +43,7 @@ class House:
 
     async def use(self, *names: str) -> None:
         for name in names:
-            (await self.registry.acquire(name)).release()
+            (await self.registry.acquire(name, ANONYMOUS)).release()
 
 
 def run(test: Callable[[House], Awaitable[None]], house: House | None = None) -> None:
@@ -76,15 +77,15 @@ def background(work: Coroutine[Any, Any, Lease]) -> asyncio.Task[Lease]:
 def test_models_are_found_by_id_and_alias() -> None:
     async def body() -> None:
         registry = registry_over(loaded_model())
-        assert registry.find("fake") is registry.find("org/other-name")
+        assert registry.find("fake", ANONYMOUS) is registry.find("org/other-name", ANONYMOUS)
         await registry.start()
-        lease = await registry.acquire("org/other-name")
+        lease = await registry.acquire("org/other-name", ANONYMOUS)
         assert lease.model is registry.loaded("fake")
         lease.release()
         with pytest.raises(ModelNotFoundError, match="'none'"):
-            registry.find("none")
+            registry.find("none", ANONYMOUS)
         with pytest.raises(ModelNotFoundError, match="'fake'"):
-            await registry.acquire("none")
+            await registry.acquire("none", ANONYMOUS)
         await registry.close()
 
     asyncio.run(body())
@@ -98,7 +99,7 @@ def test_an_engine_that_restarts_leaves_its_model_in_place() -> None:
             house.engines["a"].is_ready = is_ready
             readiness.append(house.registry.is_ready)
         assert readiness == [True, False]
-        lease = await house.registry.acquire("a")
+        lease = await house.registry.acquire("a", ANONYMOUS)
         assert lease.model.engine is house.engines["a"]
         assert house.engines["a"].num_starts == 1
         lease.release()
@@ -121,9 +122,9 @@ def test_the_least_recently_used_makes_room() -> None:
 
 def test_a_model_in_use_goes_when_its_last_user_has_gone() -> None:
     async def test(house: House) -> None:
-        first, second = [await house.registry.acquire("a") for _ in range(2)]
-        other = await house.registry.acquire("b")
-        coming = background(house.registry.acquire("c"))
+        first, second = [await house.registry.acquire("a", ANONYMOUS) for _ in range(2)]
+        other = await house.registry.acquire("b", ANONYMOUS)
+        coming = background(house.registry.acquire("c", ANONYMOUS))
         await settle()
         assert house.registry.status("a") is Status.UNLOADING
         assert house.registry.is_ready
@@ -132,7 +133,7 @@ def test_a_model_in_use_goes_when_its_last_user_has_gone() -> None:
         await settle()
         assert not coming.done()
         assert not house.engines["a"].closed
-        again = background(house.registry.acquire("a"))
+        again = background(house.registry.acquire("a", ANONYMOUS))
         second.release()
         (await coming).release()
         assert house.engines["a"].num_starts == 1
@@ -147,8 +148,8 @@ def test_a_model_in_use_goes_when_its_last_user_has_gone() -> None:
 def test_one_who_asks_in_the_moment_of_unloading_gets_the_model_afterwards() -> None:
     async def test(house: House) -> None:
         await house.use("a")
-        unloading = asyncio.create_task(house.registry.unload("a"))
-        asking = background(house.registry.acquire("a"))
+        unloading = asyncio.create_task(house.registry.unload("a", ANONYMOUS))
+        asking = background(house.registry.acquire("a", ANONYMOUS))
         # In this order, both have begun before the model's own task of unloading has.
         (await asking).release()
         await unloading
@@ -170,7 +171,7 @@ def test_two_models_that_take_turns_both_get_on() -> None:
 
         async def client(name: str) -> None:
             while min(served.values()) < 3:
-                async with registry.holding(name) as model:
+                async with registry.holding(name, ANONYMOUS) as model:
                     assert model.id == name
                     assert not engines[name].closed
                     assert sum(engine.is_ready for engine in engines.values()) == 1
@@ -194,7 +195,7 @@ def test_pinned_models_stay_and_leave_what_room_they_leave() -> None:
     async def full(house: House) -> None:
         assert house.loaded == "ab"
         with pytest.raises(ModelUnavailableError) as caught:
-            await house.registry.acquire("c")
+            await house.registry.acquire("c", ANONYMOUS)
         assert caught.value.retry_after
         assert house.loaded == "ab"
 
@@ -209,7 +210,7 @@ def test_a_start_that_cannot_fit_is_refused() -> None:
 def test_all_who_ask_for_a_loading_model_cause_one_load() -> None:
     async def test(house: House) -> None:
         house.engines["a"].holds_start = True
-        asking = [background(house.registry.acquire("a")) for _ in range(5)]
+        asking = [background(house.registry.acquire("a", ANONYMOUS)) for _ in range(5)]
         await settle()
         assert house.registry.status("a") is Status.LOADING
         asking[0].cancel()
@@ -217,7 +218,7 @@ def test_all_who_ask_for_a_loading_model_cause_one_load() -> None:
         leases = await asyncio.gather(*asking[1:])
         assert house.engines["a"].num_starts == 1
         await house.use("b")
-        coming = background(house.registry.acquire("c"))
+        coming = background(house.registry.acquire("c", ANONYMOUS))
         await settle()
         assert house.loaded == "ac"  # `b` was idle
         (await coming).release()
@@ -232,16 +233,16 @@ def test_all_who_ask_for_a_loading_model_cause_one_load() -> None:
 def test_one_who_leaves_in_the_moment_of_success_leaves_nothing_behind() -> None:
     async def test(house: House) -> None:
         for ticks in range(30):
-            asking = background(house.registry.acquire("a"))
+            asking = background(house.registry.acquire("a", ANONYMOUS))
             for _ in range(ticks):
                 await asyncio.sleep(0)
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
             if not asking.cancelled():
                 asking.result().release()
-            await asyncio.wait_for(house.registry.unload("a"), PATIENCE)
+            await asyncio.wait_for(house.registry.unload("a", ANONYMOUS), PATIENCE)
             while house.registry.status("a") is not Status.AVAILABLE:
-                await house.registry.unload("a")
+                await house.registry.unload("a", ANONYMOUS)
                 await asyncio.sleep(0.001)
 
     run(test)
@@ -251,7 +252,7 @@ def test_a_wait_that_is_too_long_ends_with_advice_and_the_load_goes_on() -> None
     async def test(house: House) -> None:
         house.engines["a"].holds_start = True
         with pytest.raises(ModelUnavailableError, match="loading") as caught:
-            await house.registry.acquire("a")
+            await house.registry.acquire("a", ANONYMOUS)
         assert (caught.value.status, bool(caught.value.retry_after)) == (503, True)
         house.engines["a"].holds_start = False
         await settle()
@@ -267,7 +268,7 @@ def test_a_load_that_fails_tells_all_and_is_tried_again_later(
 
     async def test(house: House) -> None:
         house.engines["a"].start_failure = RuntimeError("no such luck in /secret/place")
-        asking = [background(house.registry.acquire("a")) for _ in range(3)]
+        asking = [background(house.registry.acquire("a", ANONYMOUS)) for _ in range(3)]
         outcomes = await asyncio.gather(*asking, return_exceptions=True)
         for outcome in outcomes:
             assert isinstance(outcome, ModelUnavailableError)
@@ -276,7 +277,7 @@ def test_a_load_that_fails_tells_all_and_is_tried_again_later(
         assert house.registry.status("a") is Status.FAILED
         assert house.engines["a"].closed
         with pytest.raises(ModelUnavailableError):
-            await house.registry.acquire("a")
+            await house.registry.acquire("a", ANONYMOUS)
         assert house.engines["a"].num_starts == 1
         await house.use("b", "c")  # a failure holds no room
         assert house.loaded == "bc"
@@ -301,7 +302,7 @@ def test_a_check_that_fails_is_a_load_that_fails() -> None:
 
         house.registry.add_check(check)
         with pytest.raises(ModelUnavailableError):
-            await house.registry.acquire("a")
+            await house.registry.acquire("a", ANONYMOUS)
         assert (house.engines["a"].closed, house.closed) == (True, ["a"])
         await house.use("b")
 
@@ -310,9 +311,9 @@ def test_a_check_that_fails_is_a_load_that_fails() -> None:
 
 def test_unloading_by_hand_waits_for_users() -> None:
     async def test(house: House) -> None:
-        await house.registry.unload("a")  # nothing to do
-        lease = await house.registry.acquire("a")
-        unloading = asyncio.create_task(house.registry.unload("a"))
+        await house.registry.unload("a", ANONYMOUS)  # nothing to do
+        lease = await house.registry.acquire("a", ANONYMOUS)
+        unloading = asyncio.create_task(house.registry.unload("a", ANONYMOUS))
         await settle()
         assert not unloading.done()
         lease.release()
@@ -328,15 +329,15 @@ def test_unloading_by_hand_waits_for_users() -> None:
 def test_closing_ends_waits_and_loads() -> None:
     async def body() -> None:
         house = House()
-        held = await house.registry.acquire("b")
+        held = await house.registry.acquire("b", ANONYMOUS)
         house.engines["a"].holds_start = True
-        asking = background(house.registry.acquire("a"))
+        asking = background(house.registry.acquire("a", ANONYMOUS))
         await settle()
         await house.registry.close()
         with pytest.raises(EngineUnavailableError):
             await asking
         with pytest.raises(EngineUnavailableError):
-            await house.registry.acquire("c")
+            await house.registry.acquire("c", ANONYMOUS)
         assert house.engines["a"].closed
         assert house.engines["b"].closed
         assert house.closed == ["a"]

@@ -4,6 +4,7 @@ import functools
 from pathlib import Path
 
 from caravan.api.prompt.chat_prompt import rendered
+from caravan.auth.principal import ANONYMOUS
 from caravan.chat.families import recognise
 from caravan.chat.rendering.local import LocalTemplate
 from caravan.chat.tool_formats.call_style import call_text_of, with_calls
@@ -47,4 +48,4 @@ def model(name: str) -> LoadedModel:
 
 def prompt(name: str, request: ConversationFields) -> str:
     """The prompt of a request, by the server's own way. Raises InvalidRequestError."""
-    return rendered(request, model(name))[0]
+    return rendered(request, model(name), ANONYMOUS)[0]

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from caravan.auth import principal
-from caravan.auth.principal import Principal
 from caravan.errors import OverloadedError
 from caravan.web import body_budget
 from caravan.web.body_budget import BodyBudget, BodyMeter, HeldBody, held_body
@@ -140,9 +138,8 @@ def test_one_that_has_made_room_gets_no_more() -> None:
 
 def test_no_key_takes_what_is_there_for_others() -> None:
     async def ask(budget: BodyBudget, owner: str, num_bytes: int) -> bool:
-        principal.use(Principal(id=owner))
         try:
-            budget.hold(HeldBody(), num_bytes)
+            budget.hold(HeldBody(owner), num_bytes)
         except OverloadedError:
             return False
         return True

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 
+from caravan.auth.principal import ANONYMOUS
 from caravan.web.body_threads import BodyThreads
 
 
@@ -15,7 +16,9 @@ def test_hundreds_of_small_bodies_let_others_have_their_turn() -> None:
                 order.append("other")
                 await asyncio.sleep(0)
 
-        reading = [asyncio.create_task(lanes.at_once(lambda: order.append("body"))) for _ in range(20)]
+        reading = [
+            asyncio.create_task(lanes.at_once(lambda: order.append("body"), ANONYMOUS)) for _ in range(20)
+        ]
         beside = asyncio.create_task(other())
         await asyncio.gather(*reading, beside)
         assert order.count("body") == 20
@@ -32,7 +35,9 @@ def test_a_failure_is_its_own_bodys() -> None:
         def fail() -> None:
             raise ValueError
 
-        results = await asyncio.gather(lanes.at_once(fail), lanes.at_once(lambda: 1), return_exceptions=True)
+        results = await asyncio.gather(
+            lanes.at_once(fail, ANONYMOUS), lanes.at_once(lambda: 1, ANONYMOUS), return_exceptions=True
+        )
         assert isinstance(results[0], ValueError)
         assert results[1] == 1
 
@@ -44,7 +49,7 @@ def test_a_body_of_megabytes_keeps_no_middling_one_waiting() -> None:
         lanes, release = BodyThreads(), threading.Event()
 
         async def read(size: int, is_slow: bool) -> str:
-            async with lanes.turn(size):
+            async with lanes.turn(size, ANONYMOUS):
                 return await lanes.run(lambda: "late" if is_slow and release.wait(20) else "soon")
 
         large = [asyncio.create_task(read(4_000_000, True)), asyncio.create_task(read(4_000_000, False))]

@@ -28,6 +28,7 @@ from caravan.api.prompt.truncation import PromptRules
 from caravan.api.run import Prepared
 from caravan.api.structured.compiler import Compiled, ConstraintCompiler, answer_checker, constraint
 from caravan.api.structured.tool_calls import BoundCalls
+from caravan.auth.principal import Principal
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.errors import InvalidRequestError
 from caravan.models import ModelRegistry
@@ -68,9 +69,9 @@ class ChatService:
         prepare = partial(self._prepare_answer, request, context)
         return CompletionRun(self._registry, request.model, prepare, context, stream=bool(request.stream))
 
-    async def outlook(self, request: ChatCompletionRequest) -> ResolvedParams:
+    async def outlook(self, request: ChatCompletionRequest, context: RequestContext) -> ResolvedParams:
         """The decoding of a request whose model need not be loaded; refuses what it can by then."""
-        offer = self._registry.find(request.model)
+        offer = self._registry.find(request.model, context.principal)
         metadata = await in_thread(offer.read_metadata)
         return self._decoding.outlook(request, metadata, offer.operator_defaults)
 
@@ -82,7 +83,7 @@ class ChatService:
         check_room(model, principal, request.n or 1)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         limiter = turn(model.threads, principal)
-        read = await in_thread(self._read, model, request, limiter=limiter)
+        read = await in_thread(self._read, model, request, principal, limiter=limiter)
         compiled = await self._constraints.compile(request, context, model.vocab)
         calls = await self._calls(model, read.tools, compiled, context)
         bound = constraint(compiled) if calls is None else calls.constraint
@@ -141,7 +142,7 @@ class ChatService:
             is_padded=wants_padding(request),
         )
 
-    def _read(self, model: LoadedModel, request: ChatCompletionRequest) -> _ReadChat:
+    def _read(self, model: LoadedModel, request: ChatCompletionRequest, principal: Principal) -> _ReadChat:
         check_generates(model)
         refuse_streamed_scores(request)
         plan = self._decoding.plan(
@@ -150,7 +151,7 @@ class ChatService:
             num_logprobs=_num_logprobs(request),
             may_draw_nothing=request.prompt_logprobs is not None,
         )
-        text, tools = rendered(request, model)
+        text, tools = rendered(request, model, principal)
         thought = thinking(request, model, text)
         rules = PromptRules.of_prompt(request, model, plan.params.max_tokens)
         token_ids = tokenized(model, text, param="messages", rules=rules)

@@ -37,7 +37,7 @@ class EmbeddingService:
     async def create(self, request: EmbeddingRequest, context: RequestContext) -> list[bytes]:
         """The JSON of the answer, in pieces; cancelling it aborts the work in the engine."""
         who = context.principal
-        async with self._registry.holding(request.model) as model:
+        async with self._registry.holding(request.model, who) as model:
             pooling = _pooling(request, model.engine.traits)
             async with turn(model.threads, who):
                 read = in_busy_thread if _size(request) > _LONG else in_thread

@@ -170,7 +170,7 @@ class Run(Generic[P]):
 
     async def _prepared(self, *, is_patient: bool) -> P:
         principal = self.context.principal
-        self._lease = await self._registry.acquire(self._model_name, is_patient=is_patient)
+        self._lease = await self._registry.acquire(self._model_name, principal, is_patient=is_patient)
         self.context.metrics.requested_model = self._model_name
         model = self._lease.model
         prepared = await self._prepare(model)

@@ -5,6 +5,7 @@ import time
 
 from caravan_schemas.ops import ModelStatus, ServerStatus
 
+from caravan.auth.principal import Principal
 from caravan.models import ModelRegistry, ModelSpec, may_use
 from caravan.observability.metrics import resident_bytes
 from caravan.version import version
@@ -17,13 +18,13 @@ class StatusService:
         self._registry = registry
         self._started = time.monotonic()
 
-    def read(self) -> ServerStatus:
+    def read(self, principal: Principal) -> ServerStatus:
         """The moment's numbers."""
         return ServerStatus(
             version=version(),
             uptime_seconds=round(time.monotonic() - self._started, 1),
             memory_bytes=resident_bytes(os.getpid()),
-            models=[self._model(offer) for offer in self._registry.offers if may_use(offer)],
+            models=[self._model(offer) for offer in self._registry.offers if may_use(offer, principal)],
         )
 
     def _model(self, offer: ModelSpec) -> ModelStatus:

@@ -55,7 +55,7 @@ class TokenService:
         self, request: TokenizeRequest, context: RequestContext
     ) -> AsyncGenerator[bytes, None]:
         """A text's tokens, or a conversation's, in pieces: a long answer is never there as a whole."""
-        async with self._registry.holding(request.model) as model:
+        async with self._registry.holding(request.model, context.principal) as model:
             context.metrics.model = model.id
             token_ids = await self._token_ids(model, request, context.principal)
             pieces = token_answer(request, model.vocab, token_ids, model.context_size)
@@ -66,9 +66,9 @@ class TokenService:
         self, model: LoadedModel, request: TokenizeRequest, principal: Principal
     ) -> "array[int]":
         if len(request.prompt or request.content or "") <= _LONG:
-            return await self._run(model, principal, _token_ids, model, request)
+            return await self._run(model, principal, _token_ids, model, request, principal)
         async with self._long:
-            return await self._run(model, principal, _token_ids, model, request)
+            return await self._run(model, principal, _token_ids, model, request, principal)
 
     async def detokenize(self, request: DetokenizeRequest, context: RequestContext) -> bytes:
         """The text of tokens."""
@@ -79,11 +79,11 @@ class TokenService:
         return await self._answer(_apply_template, request, context)
 
     async def _answer(
-        self, work: Callable[[LoadedModel, R], bytes], request: R, context: RequestContext
+        self, work: Callable[[LoadedModel, R, Principal], bytes], request: R, context: RequestContext
     ) -> bytes:
-        async with self._registry.holding(request.model) as model:
+        async with self._registry.holding(request.model, context.principal) as model:
             context.metrics.model = model.id
-            return await self._run(model, context.principal, work, model, request)
+            return await self._run(model, context.principal, work, model, request, context.principal)
 
     async def _run(
         self, model: LoadedModel, principal: Principal, work: Callable[[*Ts], T], *arguments: *Ts
@@ -102,8 +102,8 @@ def _next_part(pieces: Iterator[bytes]) -> bytes:
     return part
 
 
-def _token_ids(model: LoadedModel, request: TokenizeRequest) -> "array[int]":
-    param, text = _source(model, request)
+def _token_ids(model: LoadedModel, request: TokenizeRequest, principal: Principal) -> "array[int]":
+    param, text = _source(model, request, principal)
     wants_special = _wants_special(request)
     if wants_special is None:
         wants_special = param != "content"
@@ -113,7 +113,7 @@ def _token_ids(model: LoadedModel, request: TokenizeRequest) -> "array[int]":
     return tokenize.bare_ids(model, text, param=param, parse_special=parse_special)
 
 
-def _source(model: LoadedModel, request: TokenizeRequest) -> tuple[str, str]:
+def _source(model: LoadedModel, request: TokenizeRequest, principal: Principal) -> tuple[str, str]:
     """The field that is to be tokenized, and its text."""
     given = {"prompt": request.prompt, "content": request.content}
     named = [(name, text) for name, text in given.items() if text is not None]
@@ -125,7 +125,7 @@ def _source(model: LoadedModel, request: TokenizeRequest) -> tuple[str, str]:
         return named[0]
     if request.parse_special is False:
         raise _refusal("parse_special", "cannot be false with 'messages': templates write control tokens")
-    return "messages", rendered(request, model)[0]
+    return "messages", rendered(request, model, principal)[0]
 
 
 def _wants_special(request: TokenizeRequest) -> bool | None:
@@ -136,7 +136,7 @@ def _wants_special(request: TokenizeRequest) -> bool | None:
     return theirs if ours is None else ours
 
 
-def _detokenize(model: LoadedModel, request: DetokenizeRequest) -> bytes:
+def _detokenize(model: LoadedModel, request: DetokenizeRequest, _principal: Principal) -> bytes:
     tokenize.check_ids(model, request.tokens, param="tokens")
     text = _text(model.vocab, request.tokens)
     return to_json(DetokenizeResponse(prompt=text, content=text))
@@ -163,8 +163,8 @@ def _bytes(vocab: TextVocab, token_ids: Sequence[int]) -> bytes:
     return bytes(data)
 
 
-def _apply_template(model: LoadedModel, request: ApplyTemplateRequest) -> bytes:
-    return to_json(ApplyTemplateResponse(prompt=rendered(request, model)[0]))
+def _apply_template(model: LoadedModel, request: ApplyTemplateRequest, principal: Principal) -> bytes:
+    return to_json(ApplyTemplateResponse(prompt=rendered(request, model, principal)[0]))
 
 
 def _refusal(param: str, complaint: str) -> InvalidRequestError:

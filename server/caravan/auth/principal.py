@@ -1,6 +1,5 @@
-"""Who asks: what a key says about its holder, for those deep inside who decide by it."""
+"""Who asks: what a key says about its holder, for all who decide by it."""
 
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,15 +38,3 @@ class Principal:
 
 
 ANONYMOUS = Principal()
-
-_current: ContextVar[Principal] = ContextVar("caller", default=ANONYMOUS)
-
-
-def current() -> Principal:
-    """Who sent the request that is being served."""
-    return _current.get()
-
-
-def use(caller: Principal) -> None:
-    """Make a caller that of the current task and of those it starts."""
-    _current.set(caller)

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 
-from caravan.auth import principal
+from caravan.auth.principal import Principal
 from caravan.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
 from caravan.models.eviction import STAY_SECONDS, Clock, Evictions, Users, check_together
 from caravan.models.lease import Lease
@@ -27,9 +27,9 @@ _KEEP_SECONDS = 1.0
 _LOOK_SECONDS = 0.2
 
 
-def may_use(offer: ModelSpec) -> bool:
-    """Whether whoever is being served may use a model."""
-    return principal.current().may_use(offer.id, *offer.aliases)
+def may_use(offer: ModelSpec, principal: Principal) -> bool:
+    """Whether a caller may use a model."""
+    return principal.may_use(offer.id, *offer.aliases)
 
 
 class ModelRegistry:
@@ -79,17 +79,19 @@ class ModelRegistry:
         """Let every model pass `check`, in a thread, before it is used; what it raises fails the load."""
         self._checks.append(check)
 
-    def find(self, name: str) -> ModelSpec:
-        """The model that `name` stands for, loaded or not; raises ModelNotFoundError."""
-        return self._find(name).offer
+    def find(self, name: str, principal: Principal) -> ModelSpec:
+        """The model that `name` stands for, loaded or not; raises ModelNotFoundError, also over one that the
+        caller may not use.
+        """
+        return self._find(name, principal).offer
 
     def status(self, name: str) -> Status:
-        """Where a model stands; raises ModelNotFoundError."""
-        return self._find(name).status
+        """Where a model stands, by a name that has been found."""
+        return self._by_name[name].status
 
     def loaded(self, name: str) -> LoadedModel | None:
-        """The model if it is loaded, for a look at it. Only a lease keeps it; raises ModelNotFoundError."""
-        return self._find(name).model
+        """The model if it is loaded, by a name that has been found. Only a lease keeps it."""
+        return self._by_name[name].model
 
     async def check_start(self) -> None:
         """Raise what `start` would, if it is known without loading: NoRoomError, HeaderError, OSError."""
@@ -105,13 +107,13 @@ class ModelRegistry:
         self._has_started = True
         self._keeping = asyncio.create_task(self._keep(), name="registry")
 
-    async def acquire(self, name: str, *, is_patient: bool = False) -> Lease:
+    async def acquire(self, name: str, principal: Principal, *, is_patient: bool = False) -> Lease:
         """Hold the model that `name` stands for, loading it first if need be; `Lease.release` must follow.
 
         Raises ModelNotFoundError, and ModelUnavailableError when the load fails or takes too long, which is
         nothing to the patient.
         """
-        entry, key = self._find(name), principal.current().id
+        entry, key = self._find(name, principal), principal.id
         if entry.can_be_used:
             return entry.lease(key)
         if self._is_closed:
@@ -133,17 +135,17 @@ class ModelRegistry:
         return place.result()
 
     @contextlib.asynccontextmanager
-    async def holding(self, name: str) -> AsyncGenerator[LoadedModel, None]:
+    async def holding(self, name: str, principal: Principal) -> AsyncGenerator[LoadedModel, None]:
         """`acquire` and `release` around a block."""
-        lease = await self.acquire(name)
+        lease = await self.acquire(name, principal)
         try:
             yield lease.model
         finally:
             lease.release()
 
-    async def unload(self, name: str) -> None:
+    async def unload(self, name: str, principal: Principal) -> None:
         """Unload a model once its requests have ended; returns then, or after `load_wait_seconds`."""
-        entry = self._find(name)
+        entry = self._find(name, principal)
         if entry.holds_room:
             await asyncio.wait([self._unloading(entry)], timeout=self._load_wait_seconds)
 
@@ -183,10 +185,11 @@ class ModelRegistry:
         check_together(self._limits, [entry.need for entry in entries])
         return entries
 
-    def _find(self, name: str) -> ModelSlot:
+    def _find(self, name: str, principal: Principal) -> ModelSlot:
         entry = self._by_name.get(name)
-        if entry is None or not may_use(entry.offer):
-            served = ", ".join(f"'{known.offer.id}'" for known in self._entries if may_use(known.offer))
+        if entry is None or not may_use(entry.offer, principal):
+            usable = (known.offer for known in self._entries if may_use(known.offer, principal))
+            served = ", ".join(f"'{offer.id}'" for offer in usable)
             raise ModelNotFoundError(
                 f"The model '{name[:200]}' does not exist. This server has {served}.", param="model"
             )

@@ -31,7 +31,7 @@ from caravan.api.tokenize import TokenService
 from caravan.auth.key_store import open_ring
 from caravan.auth.rate_limit import Quotas
 from caravan.config.settings import Settings
-from caravan.models import ModelRegistry, may_use
+from caravan.models import ModelRegistry
 from caravan.observability.metrics import EngineReading, Metrics
 from caravan.observability.tracing import Tracing
 from caravan.version import version
@@ -199,7 +199,7 @@ def _archive(settings: Settings) -> AsyncResponseStore:
 
 
 def _readings(registry: ModelRegistry) -> list[EngineReading]:
-    models = [model for offer in registry.offers if may_use(offer) and (model := registry.loaded(offer.id))]
+    models = [model for offer in registry.offers if (model := registry.loaded(offer.id))]
     return [
         EngineReading(
             model=model.id,

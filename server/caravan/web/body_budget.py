@@ -5,9 +5,8 @@ from collections import Counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from caravan.auth import principal
 from caravan.errors import OverloadedError
-from caravan.observability import request_metrics
+from caravan.web.request_context import context_of
 
 # Who has not sent a whole body in this time makes room for others that send theirs.
 _GRACE_SECONDS = 1.0
@@ -21,9 +20,9 @@ _STATE = "caravan.held_body"
 class HeldBody:
     """What one request's body takes, from its first byte until the request has been answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str = "") -> None:
         self.num_bytes = 0
-        self.owner = ""
+        self.owner = owner
         self.began = 0.0
         self.is_whole = False
         self.is_released = False
@@ -62,7 +61,6 @@ class BodyBudget:
             slow.waiting.reschedule(0)
         if body not in self._held:
             body.began = asyncio.get_running_loop().time()
-            body.owner = principal.current().id
             self._held[body] = None
         body.num_bytes += num_bytes
         self.num_bytes += num_bytes
@@ -80,8 +78,7 @@ class BodyBudget:
 
     def _is_too_much(self, body: HeldBody, num_bytes: int) -> bool:
         """Whether a key that has other bodies here would take what is there for other keys."""
-        owner = principal.current().id
-        owned = self._owned[owner] if owner else 0
+        owned = self._owned[body.owner] if body.owner else 0
         if owned <= body.num_bytes:
             return False
         return owned + num_bytes > _TIMES_FREE * (self._limit - self.num_bytes - num_bytes)
@@ -107,7 +104,8 @@ class BodyMeter:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = scope[_STATE] = HeldBody()
+        context = context_of(scope)
+        body = scope[_STATE] = HeldBody(context.principal.id)
 
         async def counting() -> Message:
             if body.is_whole:
@@ -118,7 +116,7 @@ class BodyMeter:
                 self._budget.hold(body, size)
             return message
 
-        entry = request_metrics.current()
+        entry = context.metrics
         try:
             await self._app(scope, counting, send)
         finally:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import anyio
 
 from caravan.api.admission import turn
-from caravan.auth import principal
+from caravan.auth.principal import Principal
 from caravan.runtime.sharing.fair_limiter import FairLimiter
 from caravan.runtime.threads import in_thread
 
@@ -29,24 +29,24 @@ class BodyThreads:
         self._small, self._middle, self._large = FairLimiter(1), FairLimiter(1), FairLimiter(1)
         self._threads = anyio.CapacityLimiter(2)
 
-    async def at_once(self, work: Callable[[], T]) -> T:
+    async def at_once(self, work: Callable[[], T], principal: Principal) -> T:
         """The result of `work` over a small body, which is done here. Where hundreds come at the same moment,
         all else on the loop has its turn after each.
         """
-        async with turn(self._small, principal.current()):
+        async with turn(self._small, principal):
             result = work()
             await asyncio.sleep(0)
             return result
 
     @asynccontextmanager
-    async def turn(self, size: int) -> AsyncGenerator[None, None]:
+    async def turn(self, size: int, principal: Principal) -> AsyncGenerator[None, None]:
         """Wait for the turn of a body of so many bytes, and have it until the block ends.
 
         What a reader does in one call into C holds the lock. As much time as it took is then the others', up
         to what they need to catch up.
         """
         lane = self._middle if size <= _MIDDLE else self._large
-        async with turn(lane, principal.current()):
+        async with turn(lane, principal):
             begun = time.monotonic()
             yield
             await asyncio.sleep(min(_LONGEST_REST, time.monotonic() - begun))

@@ -13,14 +13,13 @@ from caravan.api.params.sampling_params import DecodingPlanner
 from caravan.api.responses.service import ResponseService
 from caravan.api.status import StatusService
 from caravan.api.tokenize import TokenService
-from caravan.auth import principal
 from caravan.errors import PermissionDeniedError
 from caravan.models import ModelRegistry
-from caravan.observability import request_metrics
 from caravan.observability.metrics import Metrics
 from caravan.web.body_budget import BodyBudget
 from caravan.web.body_threads import BodyThreads
 from caravan.web.local_callers import is_local
+from caravan.web.request_context import context_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +62,12 @@ async def get_services(request: Request) -> Services:
 UseServices = Annotated[Services, Depends(get_services)]
 
 
-def current_context() -> RequestContext:
-    """Who sends the request that is being served, and its numbers."""
-    return RequestContext(principal=principal.current(), metrics=request_metrics.current())
+async def get_context(request: Request) -> RequestContext:
+    """Who sends this request, and its numbers."""
+    return context_of(request.scope)
+
+
+UseContext = Annotated[RequestContext, Depends(get_context)]
 
 
 async def require_admin(request: Request) -> None:
@@ -73,7 +75,7 @@ async def require_admin(request: Request) -> None:
 
     A web page in a browser on this machine is a caller too, but its requests have an origin.
     """
-    who = principal.current()
+    who = context_of(request.scope).principal
     if who.id:
         if not who.is_admin:
             raise PermissionDeniedError(f"The key '{who.name}' is not an administrator's.")

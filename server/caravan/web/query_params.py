@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from caravan.web.dependencies import Services
 from caravan.web.request_body import parsed
+from caravan.web.request_context import context_of
 
 Q = TypeVar("Q", bound=Schema)
 
@@ -28,7 +29,7 @@ def read_query(request: Request, schema: type[Q], services: Services) -> Q:
         values.setdefault(name if name in schema.model_fields else written, []).append(value)
     known = schema.model_fields
     body = {name: _json(known[name], given) if name in known else given for name, given in values.items()}
-    return parsed(schema, msgspec.json.encode(body), services)
+    return parsed(schema, msgspec.json.encode(body), services, context_of(request.scope))
 
 
 def query_parameters(schema: type[Schema]) -> dict[str, Any]:

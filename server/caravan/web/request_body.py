@@ -7,15 +7,16 @@ from caravan_schemas.base import Schema
 from caravan_schemas.model_name import ModelFields
 from fastapi import Request
 
+from caravan.api.context import RequestContext
 from caravan.api.default_model import chosen
 from caravan.api.validation.parse import Parsed, parse
 from caravan.errors import RequestTimeoutError, RequestTooLargeError
-from caravan.observability import request_metrics
 from caravan.runtime.json_size import JsonSize, checked_size
 from caravan.runtime.memory import require
 from caravan.web.body_budget import held_body
 from caravan.web.content_encoding import unwrapped
 from caravan.web.dependencies import Services
+from caravan.web.request_context import context_of
 
 S = TypeVar("S", bound=Schema)
 
@@ -25,6 +26,7 @@ _SMALL = 16_384
 
 async def read_request(request: Request, schema: type[S], services: Services) -> S:
     """The body as `schema`. The content type is not asked for: what is not JSON says so itself."""
+    context = context_of(request.scope)
     try:
         async with asyncio.timeout(services.body_seconds):
             body = await _read(request, services.max_body_bytes)
@@ -34,19 +36,20 @@ async def read_request(request: Request, schema: type[S], services: Services) ->
     encoding = request.headers.get("content-encoding", "")
     if len(body) <= _SMALL and not encoding:
         found = await services.bodies.lanes.at_once(
-            lambda: parse(schema, unwrapped(body, "", len(body)), strict=services.strict_fields)
+            lambda: parse(schema, unwrapped(body, "", len(body)), strict=services.strict_fields),
+            context.principal,
         )
     else:
         found = await _read_aside(request, schema, body, encoding, services)
-    read = _told(found)
+    read = _told(found, context)
     if isinstance(read, ModelFields):
-        read.model = chosen(services.registry, read.model)
+        read.model = chosen(services.registry, read.model, context.principal)
     return read
 
 
-def parsed(schema: type[S], document: bytes, services: Services) -> S:
+def parsed(schema: type[S], document: bytes, services: Services, context: RequestContext) -> S:
     """What is in an address that has been written as a body; told is what of it has no effect."""
-    return _told(parse(schema, document, strict=services.strict_fields))
+    return _told(parse(schema, document, strict=services.strict_fields), context)
 
 
 async def _read_aside(
@@ -59,16 +62,16 @@ async def _read_aside(
         document = unwrapped(body, encoding, services.max_body_bytes)
         return document, checked_size(document)
 
-    async with bodies.lanes.turn(len(body)):
+    async with bodies.lanes.turn(len(body), context_of(request.scope).principal):
         document, size = await bodies.lanes.run(unpacked)
         bodies.budget.hold(held_body(request.scope), len(document) - len(body) + size.num_bytes)
         require(size.num_bytes, "the body")
         return await bodies.lanes.run(lambda: parse(schema, document, strict=services.strict_fields))
 
 
-def _told(found: Parsed[S]) -> S:
-    request_metrics.current().ignore(found.ignored)
-    request_metrics.current().note("x-caravan-replaced", found.replaced)
+def _told(found: Parsed[S], context: RequestContext) -> S:
+    context.metrics.ignore(found.ignored)
+    context.metrics.note("x-caravan-replaced", found.replaced)
     return found.request
 
 

@@ -8,6 +8,7 @@ from caravan_schemas.messages import AssistantMessage
 
 from caravan.api.prompt import tool_constraints
 from caravan.api.prompt.tools import ToolRequest, tool_request
+from caravan.auth.principal import Principal
 from caravan.chat.messages import normalize
 from caravan.chat.rendering.prompt_template import PromptTemplate
 from caravan.chat.rendering.turns import Conversation
@@ -23,7 +24,9 @@ _OFF = ("none", "minimal")
 _RESERVED = GIVEN | {"custom_tools"}
 
 
-def rendered(request: ConversationFields, model: LoadedModel) -> tuple[str, ToolRequest | None]:
+def rendered(
+    request: ConversationFields, model: LoadedModel, principal: Principal
+) -> tuple[str, ToolRequest | None]:
     """The prompt of a conversation, and the tools that it shows; raises InvalidRequestError."""
     tools = tool_request(request)
     template = model.template_for(has_tools=tools is not None)
@@ -31,7 +34,7 @@ def rendered(request: ConversationFields, model: LoadedModel) -> tuple[str, Tool
         tool_constraints.check_support(tools, model)
     given = variables(request, template, can_think=model.family.reasoning is not None)
     shown = None if tools is None else [tool.shown() for tool in tools.offered]
-    return template.write(conversation_of(request, given, shown)), tools
+    return template.write(conversation_of(request, given, shown), principal), tools
 
 
 def conversation_of(

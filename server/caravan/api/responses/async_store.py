@@ -12,7 +12,6 @@ from caravan.api.responses.database import is_full, is_locked
 from caravan.api.responses.place import PlaceError, told
 from caravan.api.responses.store import Limits, ResponseStore
 from caravan.api.responses.unfinished import Unfinished
-from caravan.auth import principal
 from caravan.errors import ServerError
 from caravan.runtime.sharing.fair_thread import FairThread
 
@@ -74,13 +73,12 @@ class AsyncResponseStore:
         except OSError as error:
             raise PlaceError(f"{self._path}: {told(error)}") from error
 
-    async def do(self, work: Callable[[ResponseStore], T], owner: str | None = None) -> T:
+    async def do(self, work: Callable[[ResponseStore], T], owner: str) -> T:
         """The result of `work`, which is done even where nobody waits for it any more.
 
-        Raises what it raises, and StorageError in the place of the database's own errors. `owner` is the
-        caller unless it is somebody else.
+        Raises what it raises, and StorageError in the place of the database's own errors. It is done in the
+        turn of `owner`.
         """
-        owner = principal.current().id if owner is None else owner
         task = asyncio.create_task(self._insist(work, owner))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

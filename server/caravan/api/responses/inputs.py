@@ -20,8 +20,8 @@ async def earlier_rows(archive: AsyncResponseStore, owner: str, previous: str | 
     if previous is None:
         return []
     try:
-        status = (await archive.do(lambda store: store.get(owner, previous)))["status"]
-        rows = await archive.do(lambda store: store.history(owner, previous))
+        status = (await archive.do(lambda store: store.get(owner, previous), owner))["status"]
+        rows = await archive.do(lambda store: store.history(owner, previous), owner)
     except MissingResponseError as error:
         raise InvalidRequestError(
             f"Previous response with id '{error}' not found.",
@@ -66,7 +66,7 @@ def placed(history: Sequence[Row], request: ResponseRequest, own: Sequence[Item]
 
 async def _referenced(archive: AsyncResponseStore, owner: str, item_ids: Sequence[str]) -> list[Row | None]:
     try:
-        return await archive.do(lambda store: store.items(owner, item_ids))
+        return await archive.do(lambda store: store.items(owner, item_ids), owner)
     except LongHistoryError as error:
         message = f"'input' refers to {error}."
         raise InvalidRequestError(message, param="input", code=_TOO_LONG) from error

@@ -87,7 +87,7 @@ class ResponseRun(Run[PreparedChat]):
             raise StorageBusyError(f"The response '{previous}' is not stored yet.")
         history = await earlier_rows(self._archive, self.owner, previous)
         own = await own_items(self._archive, self.owner, self.request.input)
-        self._registry.find(self.request.model)
+        self._registry.find(self.request.model, self.context.principal)
         self.context.metrics.requested_model = self.request.model
         run = in_thread if len(history) + len(own) <= _FEW else in_busy_thread
         self._translation = await run(self._translated, history, own)
@@ -109,7 +109,7 @@ class ResponseRun(Run[PreparedChat]):
             return
         translation = self._read
         with translation.rewording():
-            resolved = await self._chat.outlook(translation.chat)
+            resolved = await self._chat.outlook(translation.chat, self.context)
         self._announce(resolved.number("temperature"), resolved.number("top_p"))
 
     async def start(self, seconds: float | None = None) -> None:
@@ -121,7 +121,7 @@ class ResponseRun(Run[PreparedChat]):
         """Store the response as one that is being made, unless the request forbids it."""
         if self._is_stored:
             body = _row(self.response)
-            await self._archive.do(lambda store: store.begin(self.owner, body, self._input))
+            await self._archive.do(lambda store: store.begin(self.owner, body, self._input), self.owner)
             self._is_kept = True
 
     async def events(self) -> AsyncGenerator[Sequence[bytes], None]:

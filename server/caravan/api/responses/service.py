@@ -15,7 +15,7 @@ from caravan.api.responses.async_store import AsyncResponseStore
 from caravan.api.responses.outcomes import Outcome, Outcomes
 from caravan.api.responses.run import ResponseRun
 from caravan.api.responses.store import MissingResponseError, ResponseStore
-from caravan.auth import principal
+from caravan.auth.principal import Principal
 from caravan.errors import InvalidRequestError, OverloadedError, ServerError
 from caravan.models import ModelRegistry
 from caravan.runtime.sharing.shared_limit import SharedLimit
@@ -61,24 +61,26 @@ class ResponseService:
                 raise _overloaded()
         return ResponseAnswer(run, self._detach)
 
-    async def retrieve(self, response_id: str) -> bytes:
+    async def retrieve(self, response_id: str, principal: Principal) -> bytes:
         """The JSON of a response as it stands."""
-        if running := self._mine(response_id):
+        if running := self._mine(response_id, principal):
             return to_event(running.run.response)
-        if held := self._held(response_id):
+        if held := self._held(response_id, principal):
             return msgspec.json.encode(held.response)
-        return msgspec.json.encode(await self._found(response_id, lambda s, o: s.get(o, response_id)))
+        return msgspec.json.encode(
+            await self._found(response_id, principal, lambda s, o: s.get(o, response_id))
+        )
 
-    async def replay(self, response_id: str, first: int, *, is_padded: bool) -> Replay:
+    async def replay(self, response_id: str, first: int, principal: Principal, *, is_padded: bool) -> Replay:
         """The events of a background response from number `first` on."""
-        if running := self._mine(response_id):
+        if running := self._mine(response_id, principal):
             if running.run.request.stream:
                 return Replay(running.follow(first), is_padded=is_padded)
             kept = None
-        elif held := self._held(response_id):
+        elif held := self._held(response_id, principal):
             kept = held.events
         else:
-            kept = await self._found(response_id, lambda s, o: s.events(o, response_id))
+            kept = await self._found(response_id, principal, lambda s, o: s.events(o, response_id))
         if kept is None:
             raise InvalidRequestError(
                 "Only a response that was made with 'background' and 'stream' can be streamed again.",
@@ -87,12 +89,16 @@ class ResponseService:
             )
         return Replay(_at_once(kept[first:]), is_padded=is_padded)
 
-    async def cancel(self, response_id: str) -> bytes:
+    async def cancel(self, response_id: str, principal: Principal) -> bytes:
         """End a background response; one that has ended stays as it is."""
-        if running := self._mine(response_id):
+        if running := self._mine(response_id, principal):
             await running.end()
-        held = self._held(response_id)
-        row = held.response if held else await self._found(response_id, lambda s, o: s.get(o, response_id))
+        held = self._held(response_id, principal)
+        row = (
+            held.response
+            if held
+            else await self._found(response_id, principal, lambda s, o: s.get(o, response_id))
+        )
         if not row["background"]:
             message = "Only a response that was made with 'background' can be cancelled."
             raise InvalidRequestError(message, code="not_cancellable")
@@ -101,19 +107,24 @@ class ResponseService:
             raise InvalidRequestError(message, code="not_cancellable")
         return msgspec.json.encode(row)
 
-    async def delete(self, response_id: str) -> DeletedResponse:
+    async def delete(self, response_id: str, principal: Principal) -> DeletedResponse:
         """Forget a response, what it answers and what it says; one that is being made is cancelled."""
-        if running := self._mine(response_id):
+        if running := self._mine(response_id, principal):
             await running.end()
-        await self._found(response_id, lambda s, o: s.delete(o, response_id))
+        await self._found(response_id, principal, lambda s, o: s.delete(o, response_id))
         self._outcomes.forget(response_id)
         return DeletedResponse(id=response_id, object="response", deleted=True)
 
     async def input_items(
-        self, response_id: str, after: str | None, limit: int, order: Literal["asc", "desc"]
+        self,
+        response_id: str,
+        after: str | None,
+        limit: int,
+        order: Literal["asc", "desc"],
+        principal: Principal,
     ) -> InputItemList:
         """A page of what a response answers, without the responses before it."""
-        rows = await self._found(response_id, lambda s, o: s.input_items(o, response_id))
+        rows = await self._found(response_id, principal, lambda s, o: s.input_items(o, response_id))
         if order == "desc":
             rows.reverse()
         if after is not None:
@@ -148,12 +159,12 @@ class ResponseService:
         running.when_done(lambda: self._running.pop(run.id))
         return running
 
-    def _mine(self, response_id: str) -> Background | None:
+    def _mine(self, response_id: str, principal: Principal) -> Background | None:
         running = self._running.get(response_id)
-        return None if running is None or running.run.owner != principal.current().id else running
+        return None if running is None or running.run.owner != principal.id else running
 
-    def _held(self, response_id: str) -> Outcome | None:
-        return self._outcomes.find(principal.current().id, response_id)
+    def _held(self, response_id: str, principal: Principal) -> Outcome | None:
+        return self._outcomes.find(principal.id, response_id)
 
     def _give_way(self, response_id: str) -> None:
         """End a response of which nothing has been made yet, for another key's."""
@@ -162,10 +173,11 @@ class ResponseService:
             self._giving_way.add(task)
             task.add_done_callback(self._giving_way.discard)
 
-    async def _found(self, response_id: str, work: Callable[[ResponseStore, str], T]) -> T:
-        owner = principal.current().id
+    async def _found(
+        self, response_id: str, principal: Principal, work: Callable[[ResponseStore, str], T]
+    ) -> T:
         try:
-            return await self._archive.do(lambda store: work(store, owner))
+            return await self._archive.do(lambda store: work(store, principal.id), principal.id)
         except MissingResponseError as error:
             raise ResponseNotFoundError(f"Response with id '{response_id}' not found.") from error
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
-from caravan.auth import principal
+from caravan.auth.principal import ANONYMOUS, Principal
 from caravan.chat.rendering import frames, waiting
 from caravan.chat.rendering.call_text import CallText
 from caravan.chat.rendering.traits import Traits
@@ -84,10 +84,9 @@ class TemplateProcess:
         # One that is started again need not be tried again.
         self._first["traits"] = opened["traits"]
 
-    def write(self, conversation: Conversation) -> str:
+    def write(self, conversation: Conversation, principal: Principal = ANONYMOUS) -> str:
         """The prompt; raises InvalidRequestError, and EngineUnavailableError where no process can be had."""
-        who = principal.current()
-        with self._lock.held(who.id, who.weight):
+        with self._lock.held(principal.id, principal.weight):
             answer = self._answer_to(conversation)
         if answer is None:
             raise InvalidRequestError(

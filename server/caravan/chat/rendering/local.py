@@ -1,5 +1,6 @@
 """A template in this process."""
 
+from caravan.auth.principal import ANONYMOUS, Principal
 from caravan.chat.rendering.call_text import CallText
 from caravan.chat.rendering.probing import learnt
 from caravan.chat.rendering.traits import Traits
@@ -30,8 +31,8 @@ class LocalTemplate:
         self.variables = template.variables
         self._writer = PromptWriter(template, self.traits, call_text)
 
-    def write(self, conversation: Conversation) -> str:
-        """The prompt; raises InvalidRequestError."""
+    def write(self, conversation: Conversation, principal: Principal = ANONYMOUS) -> str:  # noqa: ARG002
+        """The prompt; raises InvalidRequestError. Nobody waits for others here."""
         return self._writer.write(conversation)
 
     def close(self) -> None:

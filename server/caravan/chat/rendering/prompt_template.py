@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from caravan.auth.principal import ANONYMOUS, Principal
 from caravan.chat.rendering.traits import Traits
 from caravan.chat.rendering.turns import Conversation
 
@@ -13,8 +14,8 @@ class PromptTemplate(Protocol):
     variables: frozenset[str]
     traits: Traits
 
-    def write(self, conversation: Conversation) -> str:
-        """The prompt; raises InvalidRequestError. Any thread may ask."""
+    def write(self, conversation: Conversation, principal: Principal = ANONYMOUS) -> str:
+        """The prompt; raises InvalidRequestError. Any thread may ask, and callers have their turns."""
 
     def close(self) -> None:
         """Give back what it holds."""

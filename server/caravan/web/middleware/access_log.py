@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from caravan.api.context import RequestContext
 from caravan.observability import request_metrics
 from caravan.observability.metrics import Metrics
 from caravan.observability.request_metrics import RequestMetrics
@@ -23,6 +24,7 @@ from caravan.runtime.panics import contained, is_panic
 from caravan.web.middleware.security_headers import with_security
 from caravan.web.not_found_hints import shown
 from caravan.web.notice_headers import listed
+from caravan.web.request_context import use_context
 
 log = logging.getLogger("caravan.requests")
 
@@ -57,6 +59,7 @@ class AccessLogMiddleware:
         request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         entry = RequestMetrics(request_id, self._metrics)
         request_metrics.use(entry)
+        use_context(scope, RequestContext(metrics=entry))
         status: int = _NO_ANSWER
 
         async def noting(message: Message) -> None:

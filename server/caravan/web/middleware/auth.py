@@ -3,15 +3,14 @@
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from caravan.auth import principal
 from caravan.auth.key_store import KeyStore
 from caravan.auth.keys_file import Key
 from caravan.auth.principal import Principal
 from caravan.auth.rate_limit import Admission, Quotas
 from caravan.errors import AuthenticationError, RateLimitError
-from caravan.observability import request_metrics
 from caravan.observability.request_metrics import RequestMetrics
 from caravan.web.error_response import error_response
+from caravan.web.request_context import context_of, use_principal
 
 # Probes have no key, and learn nothing.
 OPEN_PATHS = frozenset({"/health", "/ready"})
@@ -40,7 +39,7 @@ class AuthMiddleware:
         except AuthenticationError as error:
             await error_response(error)(scope, receive, send)
             return
-        request_metrics.current().key = key.name
+        context_of(scope).metrics.key = key.name
         try:
             admission = self._quotas.enter(key) if _is_counted(scope) else None
         except RateLimitError as error:
@@ -48,7 +47,8 @@ class AuthMiddleware:
             response.headers.update(self._quotas.headers(key))
             await response(scope, receive, send)
             return
-        principal.use(_caller(key, "" if self._share_prefixes else _cache_group(key), admission))
+        cache_group = "" if self._share_prefixes else _cache_group(key)
+        use_principal(scope, _principal(key, cache_group, admission))
         if admission is None:
             await self._app(scope, receive, send)
         else:
@@ -60,7 +60,7 @@ class AuthMiddleware:
                 MutableHeaders(scope=message).update(admission.headers())
             await send(message)
 
-        entry = request_metrics.current()
+        entry = context_of(scope).metrics
         try:
             await self._app(scope, receive, telling)
         finally:
@@ -98,7 +98,7 @@ def _cache_group(key: Key) -> str:
     return key.id if key.cache_group is None else f"group {key.cache_group}"
 
 
-def _caller(key: Key, cache_group: str, admission: Admission | None) -> Principal:
+def _principal(key: Key, cache_group: str, admission: Admission | None) -> Principal:
     return Principal(
         id=key.id,
         name=key.name,

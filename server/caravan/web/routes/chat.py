@@ -3,7 +3,7 @@
 from caravan_schemas.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest
 from fastapi import APIRouter, Request, Response
 
-from caravan.web.dependencies import UseServices, current_context
+from caravan.web.dependencies import UseContext, UseServices
 from caravan.web.request_body import described, read_request, streamed
 from caravan.web.sse import RunResponse
 
@@ -16,11 +16,11 @@ router = APIRouter(tags=["chat"])
     responses=streamed(ChatCompletionChunk),
     openapi_extra=described(ChatCompletionRequest),
 )
-async def create_chat_completion(request: Request, services: UseServices) -> Response:
+async def create_chat_completion(request: Request, services: UseServices, context: UseContext) -> Response:
     """Answer a conversation; with `stream`, as events of `ChatCompletionChunk` and a last `[DONE]`.
 
     A failure before the first token is a status. After it, or after the first keep-alive comment, it is an
     event that holds an `ErrorResponse`, and no `[DONE]` follows.
     """
     body = await read_request(request, ChatCompletionRequest, services)
-    return RunResponse(services.chat.run(body, current_context()), services)
+    return RunResponse(services.chat.run(body, context), services)

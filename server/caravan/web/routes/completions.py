@@ -3,7 +3,7 @@
 from caravan_schemas.completions import Completion, CompletionRequest
 from fastapi import APIRouter, Request, Response
 
-from caravan.web.dependencies import UseServices, current_context
+from caravan.web.dependencies import UseContext, UseServices
 from caravan.web.request_body import described, read_request, streamed
 from caravan.web.sse import RunResponse
 
@@ -16,10 +16,10 @@ router = APIRouter(tags=["completions"])
     responses=streamed(Completion),
     openapi_extra=described(CompletionRequest),
 )
-async def create_completion(request: Request, services: UseServices) -> Response:
+async def create_completion(request: Request, services: UseServices, context: UseContext) -> Response:
     """Continue a text; with `stream`, as events of `Completion` and a last `[DONE]`.
 
     Failures come as in `POST /v1/chat/completions`.
     """
     body = await read_request(request, CompletionRequest, services)
-    return RunResponse(services.completions.run(body, current_context()), services)
+    return RunResponse(services.completions.run(body, context), services)

@@ -3,7 +3,7 @@
 from caravan_schemas.embeddings import EmbeddingList, EmbeddingRequest
 from fastapi import APIRouter, Request, Response
 
-from caravan.web.dependencies import UseServices, current_context
+from caravan.web.dependencies import UseContext, UseServices
 from caravan.web.request_body import described, read_request
 from caravan.web.sse import respond_whole
 
@@ -11,7 +11,7 @@ router = APIRouter(tags=["embeddings"])
 
 
 @router.post("/v1/embeddings", response_model=EmbeddingList, openapi_extra=described(EmbeddingRequest))
-async def create_embeddings(request: Request, services: UseServices) -> Response:
+async def create_embeddings(request: Request, services: UseServices, context: UseContext) -> Response:
     """Vectors of texts, by an embedding model or a chat model; streams of the same model go on meanwhile."""
     body = await read_request(request, EmbeddingRequest, services)
-    return await respond_whole(request, services.embeddings.create(body, current_context()))
+    return await respond_whole(request, services.embeddings.create(body, context))

@@ -8,26 +8,28 @@ from fastapi import APIRouter, HTTPException
 from caravan.api.template_details import template_details
 from caravan.models import ModelRegistry, ModelSpec, may_use
 from caravan.runtime.threads import in_thread
-from caravan.web.dependencies import UseServices
+from caravan.web.dependencies import UseContext, UseServices
 
 router = APIRouter(tags=["models"])
 
 
 @router.get("/v1/models")
-async def list_models(services: UseServices) -> ModelList:
+async def list_models(services: UseServices, context: UseContext) -> ModelList:
     """All models served here, loaded or not; a request for one that is not loaded waits for it."""
     registry = services.registry
-    return ModelList(data=[await card(registry, offer) for offer in registry.offers if may_use(offer)])
+    usable = (offer for offer in registry.offers if may_use(offer, context.principal))
+    return ModelList(data=[await card(registry, offer) for offer in usable])
 
 
 # Names may contain slashes, as those of hubs do.
 @router.get("/v1/models/{model_id:path}")
-async def get_model(model_id: str, services: UseServices) -> ModelDetails:
+async def get_model(model_id: str, services: UseServices, context: UseContext) -> ModelDetails:
     """One model, by its id or an alias, with the decoding values that hold where a request says nothing."""
     if not model_id:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     registry, decoding = services.registry, services.decoding
-    offer, model = registry.find(model_id), registry.loaded(model_id)
+    offer = registry.find(model_id, context.principal)
+    model = registry.loaded(model_id)
     metadata = await in_thread(offer.read_metadata) if model is None else model.metadata
     template = None if model is None else template_details(model)
     return ModelDetails(

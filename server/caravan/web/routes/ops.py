@@ -6,11 +6,10 @@ from caravan_schemas.ops import Health, Readiness, ServerStatus
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from caravan.auth import principal
 from caravan.auth.principal import Principal
 from caravan.models import ModelRegistry, may_use
 from caravan.observability.metrics import View
-from caravan.web.dependencies import AdminOnly, UseServices
+from caravan.web.dependencies import AdminOnly, UseContext, UseServices
 
 router = APIRouter(tags=["operations"])
 
@@ -31,15 +30,15 @@ async def ready(response: Response, services: UseServices) -> Readiness:
 
 
 @router.get("/status", dependencies=[AdminOnly])
-async def status(services: UseServices) -> ServerStatus:
+async def status(services: UseServices, context: UseContext) -> ServerStatus:
     """How the server, its models and their engines stand, in numbers."""
-    return services.status.read()
+    return services.status.read(context.principal)
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def metrics(request: Request, services: UseServices) -> Response:
+async def metrics(request: Request, services: UseServices, context: UseContext) -> Response:
     """All series, in Prometheus' text format or OpenMetrics', whichever is asked for."""
-    view = _view(principal.current(), services.registry)
+    view = _view(context.principal, services.registry)
     body, content_type = services.metrics.render(request.headers.get("accept", ""), view)
     return Response(body, media_type=content_type)
 
@@ -48,5 +47,5 @@ def _view(who: Principal, registry: ModelRegistry) -> View:
     """What a caller may see: the series of the models that it may use; and those about everybody's requests,
     whose labels have words that clients have chosen, where it is an administrator or there are no keys.
     """
-    models = None if who.models is None else {offer.id for offer in registry.offers if may_use(offer)}
+    models = None if who.models is None else {offer.id for offer in registry.offers if may_use(offer, who)}
     return View(models=models, of_server=who.is_admin or not who.id)

@@ -10,7 +10,7 @@ from caravan_schemas.responses_events import Event
 from fastapi import APIRouter, Request, Response
 
 from caravan.api.responses.unsupported import check_include, check_retrieval
-from caravan.web.dependencies import UseServices, current_context
+from caravan.web.dependencies import UseContext, UseServices
 from caravan.web.json_pieces import JsonResponse
 from caravan.web.query_params import query_parameters, read_query
 from caravan.web.request_body import described, read_request, streamed
@@ -29,14 +29,14 @@ _EVENTS = streamed(*get_args(Event))
     responses=_EVENTS,
     openapi_extra=described(ResponseRequest),
 )
-async def create_response(request: Request, services: UseServices) -> Response:
+async def create_response(request: Request, services: UseServices, context: UseContext) -> Response:
     """Answer an input; with `stream`, as OpenAI's events, of which the last one has the whole response.
 
     With `background` the answer is a response that is `queued`, which goes on when the client leaves. A
     failure before the first token is a status. After it, it is a response that is `failed`.
     """
     body = await read_request(request, ResponseRequest, services)
-    return RunResponse(services.responses.run(body, current_context()), services, framed)
+    return RunResponse(services.responses.run(body, context), services, framed)
 
 
 @router.get(
@@ -45,7 +45,9 @@ async def create_response(request: Request, services: UseServices) -> Response:
     responses=_EVENTS,
     openapi_extra=query_parameters(RetrievalQuery),
 )
-async def get_response(response_id: str, request: Request, services: UseServices) -> Response:
+async def get_response(
+    response_id: str, request: Request, services: UseServices, context: UseContext
+) -> Response:
     """A stored response as it stands.
 
     With `stream`, the events of one that was made with `background` and `stream`: those after number
@@ -54,27 +56,29 @@ async def get_response(response_id: str, request: Request, services: UseServices
     query = read_query(request, RetrievalQuery, services)
     check_retrieval(query)
     if not query.stream:
-        return JsonResponse(await services.responses.retrieve(response_id))
+        return JsonResponse(await services.responses.retrieve(response_id, context.principal))
     first = 0 if query.starting_after is None else query.starting_after + 1
     is_padded = bool(query.include_obfuscation)
-    replay = await services.responses.replay(response_id, first, is_padded=is_padded)
+    replay = await services.responses.replay(response_id, first, context.principal, is_padded=is_padded)
     return RunResponse(replay, services, framed)
 
 
 @router.delete("/v1/responses/{response_id}")
-async def delete_response(response_id: str, services: UseServices) -> DeletedResponse:
+async def delete_response(response_id: str, services: UseServices, context: UseContext) -> DeletedResponse:
     """Forget a response with its items. Responses that go on with it cannot be gone on with any more."""
-    return await services.responses.delete(response_id)
+    return await services.responses.delete(response_id, context.principal)
 
 
 @router.post("/v1/responses/{response_id}/cancel", response_model=ResponseObject)
-async def cancel_response(response_id: str, services: UseServices) -> Response:
+async def cancel_response(response_id: str, services: UseServices, context: UseContext) -> Response:
     """End a response that is being made in the background; one that has ended is answered as it is."""
-    return JsonResponse(await services.responses.cancel(response_id))
+    return JsonResponse(await services.responses.cancel(response_id, context.principal))
 
 
 @router.get("/v1/responses/{response_id}/input_items", openapi_extra=query_parameters(InputItemsQuery))
-async def list_input_items(response_id: str, request: Request, services: UseServices) -> InputItemList:
+async def list_input_items(
+    response_id: str, request: Request, services: UseServices, context: UseContext
+) -> InputItemList:
     """What a response answers, the newest first unless `order` is `asc`, in pages of `limit`.
 
     The items of the responses before it are in lists of their own.
@@ -82,7 +86,7 @@ async def list_input_items(response_id: str, request: Request, services: UseServ
     query = read_query(request, InputItemsQuery, services)
     check_include(query.include or ())
     limit, order = query.limit or _PAGE, query.order or "desc"
-    return await services.responses.input_items(response_id, query.after, limit, order)
+    return await services.responses.input_items(response_id, query.after, limit, order, context.principal)
 
 
 def framed(data: bytes) -> bytes:

@@ -10,7 +10,7 @@ from caravan_schemas.tokenize import (
 )
 from fastapi import APIRouter, Request, Response
 
-from caravan.web.dependencies import UseServices, current_context
+from caravan.web.dependencies import UseContext, UseServices
 from caravan.web.json_pieces import JsonResponse, respond_in_pieces
 from caravan.web.request_body import described, read_request
 
@@ -19,31 +19,31 @@ router = APIRouter(tags=["tokens"])
 
 @router.post("/v1/tokenize", include_in_schema=False)
 @router.post("/tokenize", response_model=TokenizeResponse, openapi_extra=described(TokenizeRequest))
-async def tokenize(request: Request, services: UseServices) -> Response:
+async def tokenize(request: Request, services: UseServices, context: UseContext) -> Response:
     """The token ids of a text, or of the prompt that a chat completion would begin with.
 
     Any length is counted, also beyond the model's context. A long answer is sent while it is made.
     """
     body = await read_request(request, TokenizeRequest, services)
-    return await respond_in_pieces(services.tokens.tokenize(body, current_context()))
+    return await respond_in_pieces(services.tokens.tokenize(body, context))
 
 
 @router.post("/v1/detokenize", include_in_schema=False)
 @router.post("/detokenize", response_model=DetokenizeResponse, openapi_extra=described(DetokenizeRequest))
-async def detokenize(request: Request, services: UseServices) -> Response:
+async def detokenize(request: Request, services: UseServices, context: UseContext) -> Response:
     """The text of token ids, control tokens written out; bytes that are no characters become U+FFFD."""
     body = await read_request(request, DetokenizeRequest, services)
-    return _json(await services.tokens.detokenize(body, current_context()))
+    return _json(await services.tokens.detokenize(body, context))
 
 
 @router.post("/v1/apply-template", include_in_schema=False)
 @router.post(
     "/apply-template", response_model=ApplyTemplateResponse, openapi_extra=described(ApplyTemplateRequest)
 )
-async def apply_template(request: Request, services: UseServices) -> Response:
+async def apply_template(request: Request, services: UseServices, context: UseContext) -> Response:
     """The prompt that the model's chat template makes of messages and tools."""
     body = await read_request(request, ApplyTemplateRequest, services)
-    return _json(await services.tokens.apply_template(body, current_context()))
+    return _json(await services.tokens.apply_template(body, context))
 
 
 def _json(body: bytes) -> Response:
