@@ -152,7 +152,7 @@ class Engine:
         self._expire()
         work = self._scheduler.schedule()
         if work:
-            self._kv_cache.relieve()
+            self._kv_cache.offload_idle()
         done = self._batch_runner.decode(work)
         self._sample(done)
         self._outputs += slices(self._scheduler.running)

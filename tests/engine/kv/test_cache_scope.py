@@ -80,7 +80,7 @@ def test_no_history_gives_a_sequence_more_than_is_public(seed: int) -> None:
         cache.commit(allocation.seq_id, tokens[start:])
         seen.append((salt, tokens))
         for _ in range(rng.randrange(20)):
-            cache.relieve()
+            cache.offload_idle()
         cache.retire(allocation.seq_id)
         assert cache.audit() == []
         assert cache.num_cells_used == context.num_cells_used

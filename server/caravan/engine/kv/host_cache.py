@@ -1,4 +1,4 @@
-"""Idle sequences outside of the cells: their state as llama.cpp writes it, kept until it is wanted again."""
+"""Idle sequences in the memory of the host, outside of the cells: their state as llama.cpp writes it."""
 
 import itertools
 from collections import Counter, OrderedDict
@@ -19,62 +19,62 @@ class OffloadedSequence:
 
 
 class HostKVCache:
-    """Parked sequences of `capacity` tokens together.
+    """Offloaded sequences of `capacity` tokens together.
 
-    Beyond that, what was parked least recently of the owner who has the most there is forgotten.
+    Beyond that, what was offloaded least recently of the owner who has the most there is forgotten.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._tree = RadixTree()
-        self._parked: OrderedDict[int, OffloadedSequence] = OrderedDict()
+        self._offloaded: OrderedDict[int, OffloadedSequence] = OrderedDict()
         self._names = itertools.count()
 
     @property
     def num_tokens(self) -> int:
-        """Tokens in all that is parked."""
+        """Tokens in all that is offloaded."""
         return self._tree.num_cells
 
     def takes(self, num_tokens: int) -> bool:
-        """Whether a sequence of this length could be parked."""
+        """Whether a sequence of this length could be offloaded."""
         return 0 < num_tokens <= self._capacity
 
     def needs(self, keys: list[int]) -> bool:
-        """Whether this is not the beginning of what is parked already."""
+        """Whether this is not the beginning of what is offloaded already."""
         return self._tree.match(keys).length < len(keys)
 
-    def put(self, parked: OffloadedSequence) -> None:
-        """Park a sequence that `takes` agrees to, in the place of its own beginning if that is parked."""
-        keys = parked.keys
+    def offload(self, sequence: OffloadedSequence) -> None:
+        """Keep a sequence that `takes` agrees to, in the place of its own beginning if that is here."""
+        keys = sequence.keys
         for name in self._tree.match(keys, whole=True).seq_ids:
-            self.take(name)
+            self.restore(name)
         while self._tree.num_cells + len(keys) > self._capacity:
-            newcomer = (parked.owner, len(keys))
-            owner = owner_of_most([newcomer, *((p.owner, len(p.keys)) for p in self._parked.values())])
-            owned = (name for name, p in self._parked.items() if p.owner == owner)
-            self.take(next(owned, next(iter(self._parked))))
+            newcomer = (sequence.owner, len(keys))
+            owner = owner_of_most([newcomer, *((p.owner, len(p.keys)) for p in self._offloaded.values())])
+            owned = (name for name, p in self._offloaded.items() if p.owner == owner)
+            self.restore(next(owned, next(iter(self._offloaded))))
         name = next(self._names)
         self._tree.insert(name)
         self._tree.extend(name, keys)
-        self._parked[name] = parked
+        self._offloaded[name] = sequence
 
     def match(self, keys: list[int]) -> Match:
-        """The longest prefix of `keys` that is parked, and the names of those that begin with it."""
+        """The longest prefix of `keys` that is offloaded, and the names of those that begin with it."""
         return self._tree.match(keys)
 
     def length(self, name: int) -> int:
-        """How many tokens a parked sequence has."""
+        """How many tokens an offloaded sequence has."""
         return self._tree.length(name)
 
-    def take(self, name: int) -> OffloadedSequence:
-        """Remove a parked sequence and return it."""
+    def restore(self, name: int) -> OffloadedSequence:
+        """Give back an offloaded sequence, for the cells; it is no longer kept here."""
         self._tree.remove(name)
-        return self._parked.pop(name)
+        return self._offloaded.pop(name)
 
     def clear(self) -> None:
         """Forget everything."""
         self._tree.clear()
-        self._parked.clear()
+        self._offloaded.clear()
 
 
 def owner_of_most(owned: Iterable[tuple[str, int]]) -> str:

@@ -14,11 +14,11 @@ from caravan.engine.kv.cache_scope import CacheScope
 from caravan.engine.kv.host_cache import HostKVCache, OffloadedSequence, owner_of_most
 from caravan.engine.kv.radix_tree import Match, RadixTree
 
-# An idle sequence is parked after this many steps of others: the next turn of a chat may come at once.
+# An idle sequence is offloaded after this many steps of others: the next turn of a chat may come at once.
 _LINGER_STEPS = 8
 # Parking copies a sequence with what others share; that much of it has to be its own.
 _OWN_SHARE = 1 / 8
-# A parked sequence comes back for this many tokens and this share of it; a few are quicker computed.
+# An offloaded sequence comes back for this many tokens and this share of it; a few are quicker computed.
 _MIN_FETCHED = 32
 _FETCHED_SHARE = 1 / 16
 
@@ -38,14 +38,14 @@ class KVCache:
     evicted when an id or cells are needed.
 
     Attention on a processor pays for idle cells in every step. So sequences that stay idle beside running
-    ones are parked, as evicted and preempted ones are, up to `num_parked_tokens` (None: as many as there are
-    cells); a prompt that begins like one fetches it: copied, not computed.
+    ones are offloaded, as evicted and preempted ones are, up to `num_parked_tokens` (None: as many as there
+    are cells); a prompt that begins like one fetches it: copied, not computed.
     """
 
     def __init__(self, context: DecodingContext, num_parked_tokens: int | None = 0) -> None:
         self._context = context
         capacity = context.num_cells if num_parked_tokens is None else num_parked_tokens
-        self._lot = HostKVCache(capacity if context.can_park else 0)
+        self._host_cache = HostKVCache(capacity if context.can_park else 0)
         self._num_steps = 0
         self._idle_since: dict[int, int] = {}
         self._tree = RadixTree()
@@ -68,7 +68,7 @@ class KVCache:
     @property
     def num_parked_tokens(self) -> int:
         """Tokens of sequences that are kept outside of the cells."""
-        return self._lot.num_tokens
+        return self._host_cache.num_tokens
 
     @property
     def shares_prefixes(self) -> bool:
@@ -107,7 +107,7 @@ class KVCache:
     def num_known(self, token_ids: list[int], scope: CacheScope) -> int:
         """How much of a prompt need not be computed: what is in cells, or can be brought there."""
         known = scope.keys(token_ids[:-1])
-        return max(self._match(known).length, self._lot.match(known).length)
+        return max(self._match(known).length, self._host_cache.match(known).length)
 
     def allocate(self, token_ids: list[int], scope: CacheScope, owner: str = "") -> Allocation | None:
         """Give a newcomer an id and as much of its prompt as is in memory; None when every id is active.
@@ -156,16 +156,16 @@ class KVCache:
         """Its owner gives its memory up: the id and the cells are free at once."""
         del self._active[seq_id]
         self._rest(seq_id)
-        self._park(seq_id)
+        self._offload(seq_id)
 
-    def relieve(self) -> None:
-        """Note a step with running sequences; park one that has been idle beside them for a while."""
+    def offload_idle(self) -> None:
+        """Note a step with running sequences; offload one that has been idle beside them for a while."""
         self._num_steps += 1
         for seq_id in self._idle:
             if self._num_steps - self._idle_since[seq_id] < _LINGER_STEPS:
                 return
             if self._is_worth_parking(seq_id):
-                self._park(seq_id)
+                self._offload(seq_id)
                 return
 
     def evict_one(self, keep: int | None = None) -> bool:
@@ -175,7 +175,7 @@ class KVCache:
         idle = {seq_id: self._owners[seq_id] for seq_id in self._idle if seq_id != keep}
         if idle:
             most = owner_of_most((owner, self._tree.length(seq_id)) for seq_id, owner in idle.items())
-            self._park(next(seq_id for seq_id, owner in idle.items() if owner == most))
+            self._offload(next(seq_id for seq_id, owner in idle.items() if owner == most))
             self.num_evictions += 1
         return bool(idle)
 
@@ -188,7 +188,7 @@ class KVCache:
         self._free = list(range(self._context.max_sequences - 1, -1, -1))
         self._idle.clear()
         self._owners.clear()
-        self._lot.clear()
+        self._host_cache.clear()
 
     def audit(self) -> list[str]:
         """What is wrong with the books; empty when they add up."""
@@ -227,34 +227,34 @@ class KVCache:
         return Allocation(seq_id, length)
 
     def _fetch(self, keys: list[int], num_in_cells: int) -> bool:
-        """Make the parked sequence that begins most like a prompt an idle one again, if that is worth it.
+        """Make the offloaded sequence that begins most like a prompt an idle one again, if that is worth it.
 
         What it shares with sequences in cells, it shares with them afterwards.
         """
-        match = self._lot.match(keys)
+        match = self._host_cache.match(keys)
         gain = match.length - num_in_cells
         if gain < _MIN_FETCHED:
             return False
-        name = min(match.seq_ids, key=self._lot.length)
-        if gain < _FETCHED_SHARE * self._lot.length(name):
+        name = min(match.seq_ids, key=self._host_cache.length)
+        if gain < _FETCHED_SHARE * self._host_cache.length(name):
             return False
-        parked = self._lot.take(name)
-        if not self._make_room(len(parked.keys)):
-            self._lot.put(parked)
+        offloaded = self._host_cache.restore(name)
+        if not self._make_room(len(offloaded.keys)):
+            self._host_cache.offload(offloaded)
             return False
         seq_id = self._free.pop()
-        if not self._context.restore_sequence(seq_id, parked.state):
+        if not self._context.restore_sequence(seq_id, offloaded.state):
             self._free.append(seq_id)
             return False
-        shared = self._tree.match(parked.keys)
+        shared = self._tree.match(offloaded.keys)
         if shared.length:
             source = min(shared.seq_ids)
             self._context.share_prefix(source, seq_id, shared.length)
             self._tree.fork(source, seq_id, shared.length)
         else:
             self._tree.insert(seq_id)
-        self._tree.extend(seq_id, parked.keys[shared.length :])
-        self._owners[seq_id] = parked.owner
+        self._tree.extend(seq_id, offloaded.keys[shared.length :])
+        self._owners[seq_id] = offloaded.owner
         self._rest(seq_id)
         return True
 
@@ -269,17 +269,17 @@ class KVCache:
 
     def _is_worth_parking(self, seq_id: int) -> bool:
         length = self._tree.length(seq_id)
-        return self._lot.takes(length) and self._tree.num_own_cells(seq_id) >= _OWN_SHARE * length
+        return self._host_cache.takes(length) and self._tree.num_own_cells(seq_id) >= _OWN_SHARE * length
 
-    def _park(self, seq_id: int) -> None:
+    def _offload(self, seq_id: int) -> None:
         """Free the id and the cells of an idle sequence, and keep its content if it is worth that."""
         if self._is_worth_parking(seq_id):
             keys = self._tree.tokens(seq_id)
             # Where there is no memory for a copy, the prompt is computed anew.
             with contextlib.suppress(MemoryError):
-                if self._lot.needs(keys):
+                if self._host_cache.needs(keys):
                     state = self._context.save_sequence(seq_id)
-                    self._lot.put(OffloadedSequence(keys, state, self._owners[seq_id]))
+                    self._host_cache.offload(OffloadedSequence(keys, state, self._owners[seq_id]))
         self._forget(seq_id)
 
     def _rest(self, seq_id: int) -> None:

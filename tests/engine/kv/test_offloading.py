@@ -44,7 +44,7 @@ class Memory:
     def pass_time(self) -> None:
         """Many steps of others."""
         for _ in range(MANY_STEPS):
-            self.cache.relieve()
+            self.cache.offload_idle()
         self.check()
 
     def check(self) -> None:
@@ -66,7 +66,7 @@ def test_an_idle_sequence_is_parked_while_others_run_and_comes_back() -> None:
 def test_an_idle_sequence_stays_for_the_next_turn() -> None:
     memory = Memory()
     memory.warm(STEM)
-    memory.cache.relieve()
+    memory.cache.offload_idle()
     assert memory.cache.num_parked_tokens == 0
 
 
@@ -120,23 +120,23 @@ def test_what_is_longer_than_the_lot_is_not_parked() -> None:
 
 
 def test_a_longer_sequence_takes_the_place_of_its_beginning() -> None:
-    memory, lot = Memory(), HostKVCache(1000)
+    memory, host_cache = Memory(), HostKVCache(1000)
     state = memory.context.save_sequence(memory.begin([1]).seq_id)
-    lot.put(OffloadedSequence(STEM, state))
-    assert not lot.needs(STEM[:30])
-    assert lot.needs([*STEM[:30], 7])
-    lot.put(OffloadedSequence([*STEM, 1], state))
-    assert lot.num_tokens == 41
-    assert lot.match([*STEM, 1, 2]).length == 41
+    host_cache.offload(OffloadedSequence(STEM, state))
+    assert not host_cache.needs(STEM[:30])
+    assert host_cache.needs([*STEM[:30], 7])
+    host_cache.offload(OffloadedSequence([*STEM, 1], state))
+    assert host_cache.num_tokens == 41
+    assert host_cache.match([*STEM, 1, 2]).length == 41
 
 
 def test_a_full_lot_forgets_what_was_parked_first() -> None:
-    memory, lot = Memory(), HostKVCache(100)
+    memory, host_cache = Memory(), HostKVCache(100)
     state = memory.context.save_sequence(memory.begin([1]).seq_id)
     for head in (1, 2, 3):
-        lot.put(OffloadedSequence([head] * 40, state))
-    assert lot.num_tokens == 80
-    assert [lot.match([head] * 40).length for head in (1, 2, 3)] == [0, 40, 40]
+        host_cache.offload(OffloadedSequence([head] * 40, state))
+    assert host_cache.num_tokens == 80
+    assert [host_cache.match([head] * 40).length for head in (1, 2, 3)] == [0, 40, 40]
 
 
 def test_the_preempted_are_not_computed_again() -> None:
