@@ -1,13 +1,14 @@
 """Threads are waited for, whoever gives up, and no more of them run than their limit allows."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
 from caravan.runtime.panics import PanicError
-from caravan.runtime.threads import in_thread, to_the_end
+from caravan.runtime.threads import in_thread, let_the_loop_through, to_the_end
 
 from tests.panicking import panic
 
@@ -172,3 +173,12 @@ def test_work_goes_to_its_end_and_then_the_cancellation_is_raised() -> None:
         assert done == [0, 1, 2]
 
     run(test)
+
+
+def test_busy_threads_make_way_for_the_loop_soon() -> None:
+    usual = sys.getswitchinterval()
+    try:
+        let_the_loop_through()
+        assert sys.getswitchinterval() < usual
+    finally:
+        sys.setswitchinterval(usual)

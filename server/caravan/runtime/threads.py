@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import errno
 import functools
+import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
@@ -31,6 +32,16 @@ _MOST_BUSY = 2
 
 _busy: RunVar[anyio.CapacityLimiter] = RunVar("busy threads")
 _pool: RunVar[ThreadPoolExecutor] = RunVar("threads")
+
+
+# A thread that computes in Python lets go of the interpreter when another has waited so long, which the event
+# loop does again and again within one turn. Python's own 5 ms make a gap of seconds of a few busy threads.
+_SWITCH_SECONDS = 0.001
+
+
+def let_the_loop_through() -> None:
+    """For processes that serve: threads that are busy make way for the event loop soon."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 async def in_thread(

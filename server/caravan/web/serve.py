@@ -17,7 +17,7 @@ from caravan.config.settings import Settings
 from caravan.models import ModelRegistry, registry_of
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime import gc_tuning, signals
-from caravan.runtime.threads import in_thread
+from caravan.runtime.threads import in_thread, let_the_loop_through
 from caravan.web.running import written_down
 from caravan.web.startup_checks import (
     MakeRegistry,
@@ -85,6 +85,7 @@ async def _serve(parts: _Parts, announce: Callable[[], None]) -> None:
         await asyncio.wait([serving, starting], return_when=asyncio.FIRST_COMPLETED)
         if _succeeded(starting) and not web.should_exit:
             gc_tuning.keep()
+            let_the_loop_through()
             announce()
         else:
             web.should_exit = True
