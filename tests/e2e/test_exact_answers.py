@@ -16,7 +16,7 @@ from jsonschema.validators import extend, validator_for
 
 from tests.live_server import live_server
 
-GENERATED = Path(__file__).parents[1] / "service" / "data" / "generated_schemas.json"
+GENERATED = Path(__file__).parents[1] / "api" / "data" / "generated_schemas.json"
 BIG = 2**53 + 1
 EXACT: dict[str, dict[str, Any]] = {
     "constant": {"const": BIG},

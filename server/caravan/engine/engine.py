@@ -10,7 +10,7 @@ from functools import partial
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.batch_runner import BatchRunner
 from caravan.engine.constraints.mask_prefetcher import MaskPrefetcher
-from caravan.engine.constraints.token_mask import ConstraintError, TokenMask
+from caravan.engine.constraints.token_mask import ConstraintError
 from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.values import EmbedRequest
 from caravan.engine.interfaces import DecodingContext
@@ -123,8 +123,7 @@ class Engine:
             self._stopping = True
             reason = FinishReason.ERROR if fault else FinishReason.ABORT
             self._take_in()
-            for request in self._sequence_factory.close():
-                self._refuse(request, fault, reason)
+            self._sequence_factory.close()
             self._finish_all(reason, fault)
             self._flush()
             self._mask_prefetcher.close()
@@ -134,7 +133,7 @@ class Engine:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is queued, waiting or running."""
-        return self._inbox.empty() and not self._has_work and not self._sequence_factory
+        return self._inbox.empty() and not self._has_work and not self._scheduler.waiting
 
     @property
     def _has_work(self) -> bool:
@@ -161,8 +160,7 @@ class Engine:
 
     def stats(self) -> EngineStats:
         """The books as they stand; exact between steps only."""
-        num_taken_in, num_cells = len(self._sequence_factory), self._context.num_cells
-        return self._totals.books(self._scheduler, self._kv_cache, num_taken_in, num_cells)
+        return self._totals.books(self._scheduler, self._kv_cache, self._context.num_cells)
 
     def audit(self) -> list[str]:
         """What is wrong with the books of an engine at rest; empty when they add up."""
@@ -202,29 +200,9 @@ class Engine:
         fault = self._sequence_factory.fault_of(request, is_taken=bool(self._scheduler.find(request.id)))
         if fault is not None:
             self._refuse(request, fault)
-        elif request.constraint is not None:
-            self._sequence_factory.add(request)
-        else:
-            self._begin(request)
-
-    def _deliver(self, request: GenerationRequest, masks: Masks) -> None:
-        self._inbox.put(lambda: self._constrain(request, masks))
-
-    def _constrain(self, request: GenerationRequest, masks: Masks) -> None:
-        """Go on with a request whose masks are made, unless it was aborted meanwhile."""
-        if not self._sequence_factory.is_awaited(request):
             return
-        self._sequence_factory.take(request.id)
-        if isinstance(masks, ConstraintError):
-            self._refuse(request, str(masks), FinishReason.UNSATISFIABLE)
-        elif isinstance(masks, MemoryError):
-            self._refuse(request, "no memory for its constraint", FinishReason.NO_MEMORY)
-        else:
-            self._begin(request, masks)
-
-    def _begin(self, request: GenerationRequest, masks: list[TokenMask] | None = None) -> None:
         try:
-            sequences = self._sequence_factory.sequences(request, masks)
+            sequences = self._sequence_factory.sequences(request)
         except Exception as error:
             log.exception("a request could not be taken in")
             self._refuse(request, f"the engine cannot take this request: {error}", reason_for(error))
@@ -232,6 +210,24 @@ class Engine:
         self._totals.prompt += len(request.token_ids)
         for sequence in sequences:
             self._scheduler.add(sequence)
+        if request.constraint is not None:
+            self._sequence_factory.make_masks(request)
+
+    def _deliver(self, request: GenerationRequest, masks: Masks) -> None:
+        self._inbox.put(lambda: self._constrain(request, masks))
+
+    def _constrain(self, request: GenerationRequest, masks: Masks) -> None:
+        """Go on with a request whose masks are made, unless it was aborted meanwhile."""
+        if not self._sequence_factory.take(request):
+            return
+        for sequence in self._scheduler.find(request.id):
+            if isinstance(masks, ConstraintError):
+                self._finish(sequence, FinishReason.UNSATISFIABLE, str(masks))
+            elif isinstance(masks, MemoryError):
+                self._finish(sequence, FinishReason.NO_MEMORY, "no memory for its constraint")
+            else:
+                self._sequence_factory.bind(request, sequence, masks[sequence.index])
+                self._scheduler.waiting.make_ready(sequence)
 
     def _refuse(
         self, request: GenerationRequest, fault: str | None, reason: FinishReason = FinishReason.ERROR
@@ -240,9 +236,7 @@ class Engine:
 
     def _abort(self, request_id: str) -> None:
         self._embedder.abort(request_id)
-        waiting = self._sequence_factory.take(request_id)
-        if waiting is not None:
-            self._refuse(waiting, None, FinishReason.ABORT)
+        self._sequence_factory.forget(request_id)
         for sequence in self._scheduler.find(request_id):
             self._finish(sequence, FinishReason.ABORT)
 

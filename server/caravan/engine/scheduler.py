@@ -75,8 +75,8 @@ class Scheduler:
 
     @property
     def has_work(self) -> bool:
-        """Whether any sequence is unfinished."""
-        return bool(self.waiting or self.running)
+        """Whether a step would have anything to do."""
+        return self.waiting.has_ready or bool(self.running)
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence."""
@@ -132,10 +132,10 @@ class Scheduler:
 
     def remove(self, sequence: Sequence) -> None:
         """Take a finished sequence out; its memory becomes idle and stays warm."""
-        if sequence.status is SequenceStatus.WAITING:
-            self.waiting.remove(sequence)
-        else:
+        if sequence.status is SequenceStatus.RUNNING:
             self.running.remove(sequence)
+        else:
+            self.waiting.remove(sequence)
         if sequence.seq_id is not None:
             self._kv_cache.retire(sequence.seq_id)
             sequence.seq_id = None

@@ -16,8 +16,11 @@ Turn = tuple[int, float, int]
 
 
 class SequenceStatus(Enum):
-    """WAITING has no memory; RUNNING has a sequence id; FINISHED has told its client so."""
+    """WAITING has no memory, and WAITING_FOR_GRAMMAR could not use any yet; RUNNING has a sequence id;
+    FINISHED has told its client so.
+    """
 
+    WAITING_FOR_GRAMMAR = "waiting for grammar"
     WAITING = "waiting"
     RUNNING = "running"
     FINISHED = "finished"
@@ -60,7 +63,8 @@ class Sequence:
         self._arrived = time.monotonic()
         self._queue_seconds: float | None = None
         self.seq_id: int | None = None
-        self.status = SequenceStatus.WAITING
+        is_bound = request.constraint is not None
+        self.status = SequenceStatus.WAITING_FOR_GRAMMAR if is_bound else SequenceStatus.WAITING
         self.sampler = sampler
         self.detokenizer = detokenizer
         self.logprobs = PendingLogprobs()

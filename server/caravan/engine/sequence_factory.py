@@ -1,6 +1,6 @@
-"""Requests on their way to becoming sequences; constrained ones wait for their masks."""
+"""Requests into sequences, and the masks that constrained ones wait for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -41,12 +41,8 @@ class SequenceFactory:
         self._deliver = deliver
         self._num_arrivals = 0
         self._scores = PromptLogprobBuffer()
-        self._waiting: dict[str, GenerationRequest] = {}
+        self._constrained: dict[str, GenerationRequest] = {}
         self._thread = FairThread("masks")
-
-    def __len__(self) -> int:
-        """How many choices wait."""
-        return sum(request.n for request in self._waiting.values())
 
     def fault_of(self, request: GenerationRequest, *, is_taken: bool) -> str | None:
         """Why the engine cannot take a request, whose id is taken or not.
@@ -57,7 +53,7 @@ class SequenceFactory:
             return f"{len(request.token_ids)} prompt tokens do not fit {self._context_size}"
         if min(request.token_ids) < 0 or max(request.token_ids) >= len(self._token_space.ids):
             return "a prompt token is outside the vocabulary"
-        if is_taken or request.id in self._waiting:
+        if is_taken:
             return "a request of this id is running"
         named = (*request.shown_token_ids, *_reasoning_ids(request.reasoning))
         if named and not 0 <= min(named) <= max(named) < len(self._token_space.ids):
@@ -68,27 +64,12 @@ class SequenceFactory:
             return "a marker is empty"
         return None
 
-    def add(self, request: GenerationRequest) -> None:
-        """Begin to make the masks of a request."""
-        self._waiting[request.id] = request
-        self._thread.submit(partial(self._make, request), request.owner, request.weight)
-
-    def is_awaited(self, request: GenerationRequest) -> bool:
-        """Whether a request still waits; another of its name may have come since it was aborted."""
-        return self._waiting.get(request.id) is request
-
-    def take(self, request_id: str) -> GenerationRequest | None:
-        """A request that waited and does so no longer; None if it did not, or was taken before."""
-        return self._waiting.pop(request_id, None)
-
-    def sequences(
-        self, request: GenerationRequest, masks: Iterable[TokenMask | None] | None = None
-    ) -> list[Sequence]:
-        """The choices of a request that has all it needs, a mask each if it is constrained."""
+    def sequences(self, request: GenerationRequest) -> list[Sequence]:
+        """The choices of a request. Those of a constrained one wait for what `make_masks` delivers."""
         made = []
-        for index, mask in enumerate(masks or [None] * request.n):
+        for index in range(request.n):
             self._num_arrivals += 1
-            guide = self._guide(request, mask)
+            guide = self._guide(request, None) if request.constraint is None and request.reasoning else None
             sampler = Sampler(request.params, request.token_ids, index, self._token_space, guide)
             detokenizer = Detokenizer(
                 self._tokens, request.params, request.shown_token_ids, request.reasoning, request.layout
@@ -97,21 +78,39 @@ class SequenceFactory:
             made.append(Sequence(request, index, self._num_arrivals, sampler, detokenizer, scores))
         return made
 
+    def make_masks(self, request: GenerationRequest) -> None:
+        """Begin to make the masks of a constrained request, which are delivered."""
+        self._constrained[request.id] = request
+        self._thread.submit(partial(self._make, request), request.owner, request.weight)
+
+    def take(self, request: GenerationRequest) -> bool:
+        """Whether what has been delivered for a request is still wanted; it is so once. Another of its name
+        may have come since it was forgotten.
+        """
+        if self._constrained.get(request.id) is not request:
+            return False
+        del self._constrained[request.id]
+        return True
+
+    def forget(self, request_id: str) -> None:
+        """Want no masks for a request any more."""
+        self._constrained.pop(request_id, None)
+
+    def bind(self, request: GenerationRequest, sequence: Sequence, mask: TokenMask) -> None:
+        """Let a mask bind the choice of a request that has waited for it."""
+        sequence.sampler.guide = self._guide(request, mask)
+
     def _prompt_scores(self, request: GenerationRequest) -> PromptScores | None:
         if request.num_prompt_logprobs is None:
             return None
         return PromptScores(self._scores, request.token_ids, request.cache_salt, request.num_prompt_logprobs)
 
-    def close(self) -> list[GenerationRequest]:
-        """Make no more masks; all requests that waited."""
+    def close(self) -> None:
+        """Make no more masks."""
+        self._constrained.clear()
         self._thread.close(wait=False)
-        waiting = list(self._waiting.values())
-        self._waiting.clear()
-        return waiting
 
-    def _guide(self, request: GenerationRequest, mask: TokenMask | None) -> Guide | None:
-        if mask is None and request.reasoning is None:
-            return None
+    def _guide(self, request: GenerationRequest, mask: TokenMask | None) -> Guide:
         space_ids = _NONE if mask is None else self._factory.space_ids
         return Guide(
             self._tokens, space_ids, mask, request.constraint, request.reasoning, request.shown_token_ids
@@ -119,7 +118,7 @@ class SequenceFactory:
 
     def _make(self, request: GenerationRequest) -> None:
         assert request.constraint is not None
-        if not self.is_awaited(request):
+        if self._constrained.get(request.id) is not request:
             return
         try:
             masks: Masks = self._factory.make(request.constraint, request.n)

@@ -16,12 +16,10 @@ class Totals:
     completion: int = 0
     steps: int = 0
 
-    def books(
-        self, scheduler: Scheduler, kv_cache: KVCache, num_taken_in: int, num_cells: int
-    ) -> EngineStats:
-        """All that an engine tells of itself; `num_taken_in` requests are not yet the scheduler's."""
+    def books(self, scheduler: Scheduler, kv_cache: KVCache, num_cells: int) -> EngineStats:
+        """All that an engine tells of itself."""
         return EngineStats(
-            num_waiting=len(scheduler.waiting) + num_taken_in,
+            num_waiting=len(scheduler.waiting),
             num_running=len(scheduler.running),
             num_idle_sequences=kv_cache.num_idle,
             num_cells=num_cells,

@@ -17,29 +17,47 @@ class WaitingQueue:
     """Higher priorities come first, and among equals each owner has a share of the turns by its weight.
 
     One of nine turns goes to a lower priority if any waits: to the one that would be next if all were equal.
+    What waits for its grammar has its turn from its arrival, and takes it when that is there.
     """
 
     def __init__(self) -> None:
         self._order = FairOrder()
         self._sequences: list[Sequence] = []
+        self._for_grammar: list[Sequence] = []
         self._num_passed = 0
         self._withdrawn: list[Sequence] = []
         self._num_owned: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Sequence]:
-        return iter(self._sequences)
+        return itertools.chain(self._sequences, self._for_grammar)
 
     def __len__(self) -> int:
-        return len(self._sequences)
+        return len(self._sequences) + len(self._for_grammar)
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether any of them could have its turn."""
+        return bool(self._sequences)
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence by its turn; one that was preempted thereby comes before later ones."""
         self._settle()
-        sequence.status = SequenceStatus.WAITING
         if sequence.turn is None:
             sequence.virtual_arrival = self._order.virtual_time
             place = self._order.place(sequence.owner, sequence.weight, sequence.cost)
             sequence.turn = (-sequence.priority, place, sequence.arrival)
+        if sequence.status is SequenceStatus.WAITING_FOR_GRAMMAR:
+            self._for_grammar.append(sequence)
+        else:
+            self._insert(sequence)
+
+    def make_ready(self, sequence: Sequence) -> None:
+        """Let a sequence whose grammar is there have its turn."""
+        self._for_grammar.remove(sequence)
+        self._insert(sequence)
+
+    def _insert(self, sequence: Sequence) -> None:
+        sequence.status = SequenceStatus.WAITING
         insort(self._sequences, sequence, key=turn_of)
         self._num_owned[sequence.owner] += 1
 
@@ -89,6 +107,9 @@ class WaitingQueue:
         return list(firsts.values())
 
     def _take_out(self, sequence: Sequence) -> None:
+        if sequence.status is SequenceStatus.WAITING_FOR_GRAMMAR:
+            self._for_grammar.remove(sequence)
+            return
         self._sequences.remove(sequence)
         self._num_owned[sequence.owner] -= 1
         if not self._num_owned[sequence.owner]:
@@ -106,7 +127,7 @@ class WaitingQueue:
             self._order.give_back(gone.owner, gone.weight, gone.cost)
         self._withdrawn.clear()
         sums = {owner: [0.0, *itertools.accumulate(costs[owner])] for owner in costs}
-        for sequence in self._sequences:
+        for sequence in self:
             if sequence.owner in sums and not sequence.has_begun:
                 shift = sums[sequence.owner][bisect_left(arrivals[sequence.owner], sequence.arrival)]
                 sequence.turn = _moved_up(sequence, shift)

@@ -71,6 +71,6 @@ def test_an_engine_takes_it(tiny_models: TinyModels) -> None:
 
 
 def test_there_is_nothing_to_wait_for_before_it_starts() -> None:
-    script = "import sys; from caravan.engine import launch; print(*sys.modules)"
+    script = "import sys; from caravan.engine.ipc import spawn; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"numpy", "llama_cpp", "asyncio", "msgspec"} & set(found.stdout.split())

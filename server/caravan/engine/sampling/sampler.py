@@ -66,7 +66,7 @@ class Sampler:
         self._stages = ordered_stages(params, self._rng)
         self._at_most = leading_top_k(params)
         self._draw = draw_stage(params, len(tokens.ids))
-        self._guide = guide
+        self.guide = guide
         self.sum_logprob = 0.0 if params.score else None
         self.last_logprob: TokenLogprob | None = None
         self._num_logprobs = params.num_logprobs
@@ -86,28 +86,28 @@ class Sampler:
     @property
     def is_complete(self) -> bool:
         """Whether a constraint leaves nothing to add."""
-        return self._guide is not None and self._guide.is_complete
+        return self.guide is not None and self.guide.is_complete
 
     @property
     def num_reasoning_tokens(self) -> int:
         """Tokens of thinking, its markers included."""
-        return 0 if self._guide is None else self._guide.num_reasoning_tokens
+        return 0 if self.guide is None else self.guide.num_reasoning_tokens
 
     @property
     def next_mask(self) -> Mask | None:
         """The mask that the next draw will certainly need."""
-        return None if self._guide is None or self.is_argmax else self._guide.next_mask
+        return None if self.guide is None or self.is_argmax else self.guide.next_mask
 
     def sample(self, logits: Floats) -> int:
         """Draw a token from a row of logits [vocab_size], which is changed on the way, and remember it.
 
         Raises ValueError when every token is banned or a logit is no number.
         """
-        if self._guide is not None and (forced := self._guide.forced(is_ruled=not self._has_no_rules)):
+        if self.guide is not None and (forced := self.guide.forced(is_ruled=not self._has_no_rules)):
             return self._take(forced[0], logits)
         if self.is_argmax:
             best = _argmax(logits)
-            if self._guide is None or self._guide.admits(best):
+            if self.guide is None or self.guide.admits(best):
                 self._measure(logits)
                 self._note(logits, best)
                 return best
@@ -119,7 +119,7 @@ class Sampler:
     @property
     def is_plain(self) -> bool:
         """Whether draws touch nothing that other sequences touch: there is no constraint, nor thinking."""
-        return self._guide is None
+        return self.guide is None
 
     def next_tokens(self, logits: Floats) -> Iterator[int]:
         """`sample`, and then the tokens that follow without a draw, each remembered as it is taken.
@@ -127,10 +127,10 @@ class Sampler:
         None follow where log probabilities are wanted: those come with rows of logits only.
         """
         yield self.sample(logits)
-        if self._guide is None or self._is_measured:
+        if self.guide is None or self._is_measured:
             return
-        for token_id in self._guide.forced(is_ruled=not self._has_no_rules):
-            if not self._guide.admits(token_id):
+        for token_id in self.guide.forced(is_ruled=not self._has_no_rules):
+            if not self.guide.admits(token_id):
                 return
             self._remember(token_id)
             yield token_id
@@ -140,19 +140,19 @@ class Sampler:
         if self._is_measured:
             self._weigh(logits)
             self._note(logits, token_id)
-        if self._guide is not None and not self._guide.admits(token_id):
+        if self.guide is not None and not self.guide.admits(token_id):
             raise ConstraintError("it contradicts itself")
         self._remember(token_id)
         return token_id
 
     def _admitted(self, logits: Floats, left: Candidates) -> int:
         """Draw until a token's text may follow; those refused are banned, and teach the draw nothing."""
-        if self._guide is None:
+        if self.guide is None:
             return self._draw(left, self._rng)
         while True:
             draw = copy.copy(self._draw)
             token_id = draw(left, self._rng)
-            if self._guide.admits(token_id):
+            if self.guide.admits(token_id):
                 self._draw = draw
                 return token_id
             logits[token_id] = -np.inf
@@ -200,9 +200,9 @@ class Sampler:
 
     def _possible(self, logits: Floats) -> Candidates:
         """The tokens that the constraint allows, if there is one."""
-        if self._guide is None:
+        if self.guide is None:
             return from_row(logits, self._tokens.ids, self._at_most)
-        allowed = self._guide.forbid(logits)
+        allowed = self.guide.forbid(logits)
         if allowed is not None and not len(allowed):
             raise ConstraintError("no token of this model may come next")
         try:
