@@ -84,7 +84,10 @@ class Run(Generic[P]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End what still runs, close the books and let the model go."""
+        """End what still runs, close the books and let the model go.
+
+        Also comes before a client is told of the end, so that its next request finds all of it done.
+        """
         # A cancelled caller would be cancelled again at the first wait here, and leave the run behind.
         await to_the_end(self._close())
 
@@ -209,3 +212,5 @@ class Run(Generic[P]):
             self._metrics.close(self._counts.num_cached_tokens, is_computed=self._is_computed)
         if self._lease is not None:
             self._lease.release()
+        if (allowance := self.context.principal.allowance) is not None:
+            allowance.leave(self.context.metrics.num_used_tokens)

@@ -13,6 +13,9 @@ class Allowance(Protocol):
     def spend(self, num_tokens: int) -> None:
         """Note how many the request has come to so far."""
 
+    def leave(self, num_tokens: int) -> None:
+        """The request has ended with so many, and what was reserved beyond is there again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:

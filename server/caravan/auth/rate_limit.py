@@ -56,11 +56,12 @@ class _Account:
 
 
 class Admission:
-    """One admitted request; `leave` must follow, once."""
+    """One admitted request; `leave` must follow. Only the first one counts."""
 
     def __init__(self, account: _Account) -> None:
         self._account = account
         self._num_taken = 0
+        self._has_left = False
         account.num_active += 1
 
     def headers(self) -> dict[str, str]:
@@ -94,6 +95,9 @@ class Admission:
 
     def leave(self, num_tokens: int) -> None:
         """The request has ended, and has used so many tokens. What it had reserved beyond is given back."""
+        if self._has_left:
+            return
+        self._has_left = True
         self._account.num_active -= 1
         self._account.num_reserving -= bool(self._num_taken)
         if self._account.tokens is not None:

@@ -51,6 +51,9 @@ class Answering(Protocol):
     def events(self) -> AsyncGenerator[Sequence[bytes], None]:
         """The data of the events, those together that are there together."""
 
+    async def aclose(self) -> None:
+        """End what still runs; comes before the client is told of the end."""
+
 
 Frame = Callable[[bytes], bytes]
 
@@ -84,7 +87,11 @@ class RunResponse(Response):
                 response = await _unless_client_leaves(receive, self._begun(run))
             except ClientLeftError:
                 response = Response(status_code=_CLIENT_LEFT)
-            await response(scope, receive, send)
+            if isinstance(response, EventStream):
+                await response(scope, receive, send)
+                return
+        # By now nothing of the run is left that the client's next request could meet.
+        await response(scope, receive, send)
 
     async def _begun(self, run: Answering) -> Response:
         if not run.stream:
@@ -138,10 +145,12 @@ async def _events(run: Answering, frame: Frame) -> AsyncGenerator[bytes, None]:
                 if together:
                     yield b"".join(map(frame, together))
     except CaravanError as error:
+        await run.aclose()
         request_metrics.current().fail(error.code)
         yield data_alone(to_json(envelope(error)))
     except Exception as error:
         log.exception("a stream failed")
+        await run.aclose()
         fault = failed_writing(error)
         request_metrics.current().fail(fault.code)
         yield data_alone(to_json(envelope(fault)))

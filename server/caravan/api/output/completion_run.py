@@ -88,6 +88,7 @@ class CompletionRun(Run[PreparedAnswer]):
                 ready = []
         if prepared.format.with_usage:
             ready.append(to_json(prepared.format.usage_chunk(self.usage())))
+        await self.aclose()
         yield [*await _padded(ready, prepared), DONE]
 
     def _openings(self, prepared: PreparedAnswer) -> Iterator[bytes]:

@@ -83,6 +83,10 @@ class ResponseAnswer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the run, unless it goes on alone."""
         await to_the_end(self._close())
 
     async def whole(self) -> bytes:
@@ -160,6 +164,9 @@ class Replay:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
         """Stop reading; what is read goes on."""
         await self._events.aclose()
 

@@ -30,7 +30,7 @@ from caravan.errors import CaravanError, InvalidRequestError, failed_writing
 from caravan.models import ModelRegistry, Status
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.sharing.shared_limit import Place
-from caravan.runtime.threads import in_busy_thread, in_thread
+from caravan.runtime.threads import in_busy_thread, in_thread, to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -137,12 +137,14 @@ class ResponseRun(Run[PreparedChat]):
                     yield together
             outcome = await self._completion()
         except CaravanError as error:
+            await self._release()
             if isinstance(error, InvalidRequestError):
                 self._read.reword(error)
             self.error = error
             outcome = list(writer.fail(error))
         except Exception as error:
             log.exception("a response failed")
+            await self._release()
             self.error = failed_writing(error)
             outcome = list(writer.fail(self.error))
         self._has_ended = True
@@ -173,7 +175,12 @@ class ResponseRun(Run[PreparedChat]):
         rest = writer.read_rest()
         await self.check(writer.said, self._last)
         reason, debug = wire_reason(self._last.finish_reason), prepared.plan.debug({0: self._last})
+        await self._release()
         return [*writer.write(rest), *writer.end(reason, usage(self.usage()), debug)]
+
+    async def _release(self) -> None:
+        """What `aclose` does to any run, before anybody can see that the response has ended."""
+        await to_the_end(super()._close())
 
     async def _close(self) -> None:
         await super()._close()

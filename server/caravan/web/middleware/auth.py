@@ -55,12 +55,16 @@ class AuthMiddleware:
             await self._counted(admission, scope, receive, send)
 
     async def _counted(self, admission: Admission, scope: Scope, receive: Receive, send: Send) -> None:
+        entry = context_of(scope).metrics
+
         async def telling(message: Message) -> None:
+            # Whoever has read an answer to its end finds that it counts no longer.
+            if entry.continuing is None and _is_whole(message):
+                _leave(admission, entry)
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(admission.headers())
             await send(message)
 
-        entry = context_of(scope).metrics
         try:
             await self._app(scope, receive, telling)
         finally:
@@ -81,6 +85,13 @@ class AuthMiddleware:
         if key is None:
             raise AuthenticationError("The key is wrong or has been revoked.")
         return key
+
+
+def _is_whole(message: Message) -> bool:
+    """Whether all has been done that is sent with this message or after it."""
+    if message["type"] == "http.response.start":
+        return any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
+    return message["type"] == "http.response.body" and not message.get("more_body", False)
 
 
 def _leave(admission: Admission, entry: RequestMetrics) -> None:
