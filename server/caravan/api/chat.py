@@ -21,6 +21,7 @@ from caravan.api.params.resolved import ResolvedParams
 from caravan.api.params.sampling_params import DecodingPlanner
 from caravan.api.prompt import tool_constraints
 from caravan.api.prompt.chat_prompt import rendered
+from caravan.api.prompt.conversation_size import threads_for
 from caravan.api.prompt.reasoning import Thinking, thinking
 from caravan.api.prompt.tokenize import check_generates, tokenized
 from caravan.api.prompt.tools import Choice, ToolRequest
@@ -82,7 +83,7 @@ class ChatService:
         principal = context.principal
         check_room(model, principal, request.n or 1)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
-        limiter = turn(model.threads, principal)
+        limiter = turn(threads_for(request, model, model.threads), principal)
         read = await in_thread(self._read, model, request, principal, limiter=limiter)
         compiled = await self._constraints.compile(request, context, model.vocab)
         calls = await self._calls(model, read.tools, compiled, context)
@@ -151,9 +152,9 @@ class ChatService:
             num_logprobs=_num_logprobs(request),
             may_draw_nothing=request.prompt_logprobs is not None,
         )
-        text, tools = rendered(request, model, principal)
-        thought = thinking(request, model, text)
         rules = PromptRules.of_prompt(request, model, plan.params.max_tokens)
+        text, tools = rendered(request, model, principal, has_to_fit=rules.limit is None)
+        thought = thinking(request, model, text)
         token_ids = tokenized(model, text, param="messages", rules=rules)
         check_scores(
             [token_ids], request.prompt_logprobs, plan.num_drawn, stream=False, param="prompt_logprobs"

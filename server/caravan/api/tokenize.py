@@ -6,6 +6,7 @@ from array import array
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import TypeVar, TypeVarTuple
 
+from caravan_schemas.chat import ConversationFields
 from caravan_schemas.tokenize import (
     ApplyTemplateRequest,
     ApplyTemplateResponse,
@@ -20,6 +21,7 @@ from caravan.api.output.encoding import to_json
 from caravan.api.output.token_lists import token_answer
 from caravan.api.prompt import tokenize
 from caravan.api.prompt.chat_prompt import rendered
+from caravan.api.prompt.conversation_size import threads_for
 from caravan.auth.principal import Principal
 from caravan.errors import InvalidRequestError
 from caravan.models import ModelRegistry
@@ -66,7 +68,10 @@ class TokenService:
         self, model: LoadedModel, request: TokenizeRequest, principal: Principal
     ) -> "array[int]":
         if len(request.prompt or request.content or "") <= _LONG:
-            return await self._run(model, principal, _token_ids, model, request, principal)
+            conversation = request if request.messages else None
+            return await self._run(
+                model, principal, _token_ids, model, request, principal, conversation=conversation
+            )
         async with self._long:
             return await self._run(model, principal, _token_ids, model, request, principal)
 
@@ -83,12 +88,23 @@ class TokenService:
     ) -> bytes:
         async with self._registry.holding(request.model, context.principal) as model:
             context.metrics.model = model.id
-            return await self._run(model, context.principal, work, model, request, context.principal)
+            conversation = request if isinstance(request, ApplyTemplateRequest) else None
+            return await self._run(
+                model, context.principal, work, model, request, context.principal, conversation=conversation
+            )
 
     async def _run(
-        self, model: LoadedModel, principal: Principal, work: Callable[[*Ts], T], *arguments: *Ts
+        self,
+        model: LoadedModel,
+        principal: Principal,
+        work: Callable[[*Ts], T],
+        *arguments: *Ts,
+        conversation: ConversationFields | None = None,
     ) -> T:
+        """What `work` makes of the arguments, among which there may be a `conversation`."""
         threads = self._threads.setdefault(model, FairLimiter(_MAX_THREADS))
+        if conversation is not None:
+            threads = threads_for(conversation, model, threads)
         return await in_thread(work, *arguments, limiter=turn(threads, principal))
 
 

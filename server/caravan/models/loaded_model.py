@@ -126,7 +126,8 @@ class LoadedModel:
     is a digest of all that decides on its texts. `tool_template` is another one for requests with tools.
     Prompts that begin with one of the `public_prefixes` share it in memory, whoever sends them. `close` gives
     the memory of vocabulary and templates back, once nobody uses them and the engine has been closed.
-    Requests are read in the model's own `threads`: those of others must not wait for a slow template.
+    Requests are read in the model's own `threads`: those of others must not wait for a slow template. Those
+    with long conversations are read in `long_threads`, one at a time.
     """
 
     id: str
@@ -142,6 +143,7 @@ class LoadedModel:
     fingerprint: str
     close: Callable[[], None]
     threads: FairLimiter = field(default_factory=partial(FairLimiter, _MAX_THREADS))
+    long_threads: FairLimiter = field(default_factory=partial(FairLimiter, 1))
 
     def template_for(self, *, has_tools: bool) -> PromptTemplate:
         """The template of requests with tools, or without."""

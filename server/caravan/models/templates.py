@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from caravan.chat.families import ModelFamily, recognise
-from caravan.chat.rendering.client import TemplateProcess
+from caravan.chat.rendering.lanes import TemplateLanes
 from caravan.chat.rendering.prompt_template import PromptTemplate
 from caravan.chat.template_source import CHATML
 from caravan.chat.template_summary import TemplateSummary, summary
@@ -107,8 +107,8 @@ def _family(sources: TemplateSources, tool_format: str | None) -> ModelFamily:
     return with_calls(family)
 
 
-def _opened(source: str, sources: TemplateSources, family: ModelFamily) -> TemplateProcess:
-    return TemplateProcess(
+def _opened(source: str, sources: TemplateSources, family: ModelFamily) -> TemplateLanes:
+    return TemplateLanes(
         source,
         bos_token=sources.bos_token,
         eos_token=sources.eos_token,

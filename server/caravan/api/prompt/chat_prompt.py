@@ -7,6 +7,7 @@ from caravan_schemas.chat import ConversationFields
 from caravan_schemas.messages import AssistantMessage
 
 from caravan.api.prompt import tool_constraints
+from caravan.api.prompt.conversation_size import is_long, refuse_hopeless
 from caravan.api.prompt.tools import ToolRequest, tool_request
 from caravan.auth.principal import Principal
 from caravan.chat.messages import normalize
@@ -25,16 +26,22 @@ _RESERVED = GIVEN | {"custom_tools"}
 
 
 def rendered(
-    request: ConversationFields, model: LoadedModel, principal: Principal
+    request: ConversationFields, model: LoadedModel, principal: Principal, *, has_to_fit: bool = False
 ) -> tuple[str, ToolRequest | None]:
-    """The prompt of a conversation, and the tools that it shows; raises InvalidRequestError."""
+    """The prompt of a conversation, and the tools that it shows; raises InvalidRequestError.
+
+    One that `has_to_fit` into the context and cannot is refused early.
+    """
     tools = tool_request(request)
     template = model.template_for(has_tools=tools is not None)
     if tools is not None:
         tool_constraints.check_support(tools, model)
     given = variables(request, template, can_think=model.family.reasoning is not None)
     shown = None if tools is None else [tool.shown() for tool in tools.offered]
-    return template.write(conversation_of(request, given, shown), principal), tools
+    conversation = conversation_of(request, given, shown)
+    if has_to_fit:
+        refuse_hopeless(model, conversation.turns)
+    return template.write(conversation, principal, is_long=is_long(request)), tools
 
 
 def conversation_of(

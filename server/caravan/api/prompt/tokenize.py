@@ -13,7 +13,7 @@ _BYTES_A_BYTE = 140
 # Characters that any tokenizer reads in a moment.
 _SHORT = 65536
 # For tokenizers that fold characters they do not know into one token.
-_LEAST_LONGEST = 16
+LEAST_LONGEST = 16
 
 
 def tokenized(
@@ -86,15 +86,15 @@ def check_ids(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> No
 
 def _refuse_hopeless(model: LoadedModel, text: str, param: str) -> None:
     """Spare the tokenizer a text that cannot fit: work should grow with the context, not with the text."""
-    smallest_count = len(text.encode()) // max(model.vocab.longest_token, _LEAST_LONGEST)
+    smallest_count = len(text.encode()) // max(model.vocab.longest_token, LEAST_LONGEST)
     if smallest_count >= model.context_size:
-        raise _too_long(model, f"at least {smallest_count}", param)
+        raise too_long(model, f"at least {smallest_count}", param)
     length = _SHORT
     while length < len(text):
         count = len(bare_ids(model, text[:length], param=param))
         # A cut may change the tokens around it; twice the context leaves no doubt.
         if count >= 2 * model.context_size:
-            raise _too_long(model, f"about {count * len(text) // length}", param)
+            raise too_long(model, f"about {count * len(text) // length}", param)
         length *= 2
 
 
@@ -117,7 +117,7 @@ def bare_ids(
 def check_length(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> None:
     """Refuse a prompt that leaves no room for a single token of answer."""
     if len(token_ids) >= model.context_size:
-        raise _too_long(model, str(len(token_ids)), param)
+        raise too_long(model, str(len(token_ids)), param)
 
 
 def check_generates(model: LoadedModel) -> None:
@@ -136,7 +136,8 @@ def check_fits(model: LoadedModel, count: int, *, param: str) -> None:
         )
 
 
-def _too_long(model: LoadedModel, count: str, param: str) -> ContextLengthError:
+def too_long(model: LoadedModel, count: str, param: str) -> ContextLengthError:
+    """The refusal of a prompt that has so many tokens."""
     return ContextLengthError(
         f"This model's context is {model.context_size} tokens, prompt and answer together. "
         f"The prompt has {count} tokens.",

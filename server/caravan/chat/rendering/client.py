@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from caravan.auth.principal import ANONYMOUS, Principal
 from caravan.chat.rendering import frames, waiting
 from caravan.chat.rendering.call_text import CallText
+from caravan.chat.rendering.prompt_template import PromptTemplate
 from caravan.chat.rendering.traits import Traits
 from caravan.chat.rendering.turns import Conversation
 from caravan.chat.template_source import TemplateSyntaxError
@@ -52,8 +53,10 @@ class TemplateProcess:
     """A PromptTemplate whose work is done elsewhere, one prompt at a time. Any thread may ask; each key has a
     share of the time.
 
-    A prompt that takes more than `seconds` of a processor is refused. Raises TemplateSyntaxError where the
-    template does not compile or cannot be tried, and OSError.
+    A prompt that takes more than `seconds` of a processor is refused. With `like`, the template is one that
+    has been tried there: its process starts when it is asked, and ends by itself when nobody has asked for
+    `idle_seconds`. Raises TemplateSyntaxError where the template does not compile or cannot be tried, and
+    OSError.
     """
 
     def __init__(
@@ -64,6 +67,8 @@ class TemplateProcess:
         eos_token: str = "",
         call_text: CallText | None = None,
         seconds: float = _SECONDS,
+        like: PromptTemplate | None = None,
+        idle_seconds: float | None = None,
     ) -> None:
         self.source = source
         self._first: dict[str, Any] = {
@@ -72,19 +77,29 @@ class TemplateProcess:
             "eos_token": eos_token,
             "call_text": call_text or CallText(),
             "seconds": seconds,
+            "idle_seconds": idle_seconds,
             "traits": None,
         }
         self._lock = FairLock()
         self._running: _Process | None = None
         self._is_closed = False
-        with self._lock.held():
-            opened = self._twice(self._start)
-        self.traits = Traits.from_json(opened["traits"])
-        self.variables = frozenset(opened["variables"])
+        if like is not None:
+            self.traits, self.variables = like.traits, like.variables
+        else:
+            with self._lock.held():
+                opened = self._twice(self._start)
+            self.traits = Traits.from_json(opened["traits"])
+            self.variables = frozenset(opened["variables"])
         # One that is started again need not be tried again.
-        self._first["traits"] = opened["traits"]
+        self._first["traits"] = self.traits.to_json()
 
-    def write(self, conversation: Conversation, principal: Principal = ANONYMOUS) -> str:
+    def write(
+        self,
+        conversation: Conversation,
+        principal: Principal = ANONYMOUS,
+        *,
+        is_long: bool = False,  # noqa: ARG002 (all are the same to one process)
+    ) -> str:
         """The prompt; raises InvalidRequestError, and EngineUnavailableError where no process can be had."""
         with self._lock.held(principal.id, principal.weight):
             answer = self._answer_to(conversation)
@@ -125,6 +140,8 @@ class TemplateProcess:
             return work()
 
     def _ask_started(self, conversation: Conversation) -> dict[str, Any] | None:
+        if self._running is not None and self._running.process.poll() == frames.IDLE_STATUS:
+            self._end()
         if self._running is None:
             self._start()
         return self._ask(conversation)

@@ -8,6 +8,9 @@ import socket
 import struct
 from typing import Any
 
+# By which a process ends that nobody has asked anything for a while.
+IDLE_STATUS = 75
+
 _LENGTH = struct.Struct("<Q")
 
 

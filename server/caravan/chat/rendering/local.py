@@ -31,7 +31,13 @@ class LocalTemplate:
         self.variables = template.variables
         self._writer = PromptWriter(template, self.traits, call_text)
 
-    def write(self, conversation: Conversation, principal: Principal = ANONYMOUS) -> str:  # noqa: ARG002
+    def write(
+        self,
+        conversation: Conversation,
+        principal: Principal = ANONYMOUS,  # noqa: ARG002
+        *,
+        is_long: bool = False,  # noqa: ARG002
+    ) -> str:
         """The prompt; raises InvalidRequestError. Nobody waits for others here."""
         return self._writer.write(conversation)
 

@@ -4,6 +4,7 @@ Started by `caravan.runtime.children`, with a socket's number. A template is a p
 may take its bounded time and memory, and nothing that others need. Imports little, since it is waited for.
 """
 
+import select
 import socket
 import sys
 import traceback
@@ -53,8 +54,15 @@ def _serve(connection: socket.socket, first: dict[str, Any]) -> None:
         )
         return
     frames.send(connection, {"traits": template.traits.to_json(), "variables": sorted(template.variables)})
-    while (values := frames.receive(connection)) is not None:
+    while (values := _next(connection, first["idle_seconds"])) is not None:
         frames.send(connection, _answer(template, values, seconds))
+
+
+def _next(connection: socket.socket, idle_seconds: float | None) -> list[Any] | None:
+    """What is asked next; None when the server is gone. Ends this process when nothing is for so long."""
+    if idle_seconds is not None and not select.select([connection], [], [], idle_seconds)[0]:
+        sys.exit(frames.IDLE_STATUS)
+    return frames.receive(connection)
 
 
 def _opened(first: dict[str, Any]) -> LocalTemplate:

@@ -14,8 +14,12 @@ class PromptTemplate(Protocol):
     variables: frozenset[str]
     traits: Traits
 
-    def write(self, conversation: Conversation, principal: Principal = ANONYMOUS) -> str:
-        """The prompt; raises InvalidRequestError. Any thread may ask, and callers have their turns."""
+    def write(
+        self, conversation: Conversation, principal: Principal = ANONYMOUS, *, is_long: bool = False
+    ) -> str:
+        """The prompt; raises InvalidRequestError. Any thread may ask, and callers have their turns; those
+        whose conversation `is_long` have them among themselves.
+        """
 
     def close(self) -> None:
         """Give back what it holds."""
