@@ -63,7 +63,8 @@ These presets come with the server; `--presets file.json` adds others, or replac
 _RULES = """\
 ## Combinations
 
-What a request sets is never ignored. Defaults give way to it:
+What a request sets is never ignored. Only `min_tokens` and `ignore_eos` do not hold back the end of an answer
+to which its constraint leaves nothing to add. Defaults give way to what a request sets:
 
 - Of mirostat, adaptive-p and temperature 0, the one that the request sets turns off the others' defaults.
 - Where `samplers` comes from a default or a preset, it is extended by the samplers that the request sets.

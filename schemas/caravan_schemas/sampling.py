@@ -75,7 +75,9 @@ class VocabularyFields(Schema):
         list[TokenId] | None, MinLen(1), MaxLen(MAX_ALLOWED_TOKENS), _bias(VLLM), Field(fail_fast=True)
     ] = Field(default=None, description="The only tokens that may come.")
     ignore_eos: Annotated[bool | None, _bias(LLAMA_CPP, False)] = Field(
-        default=None, description="Ban the tokens by which the model ends its text."
+        default=None,
+        description="Ban the tokens by which the model ends its text. An answer to which its constraint "
+        "leaves nothing to add ends all the same.",
     )
 
 
@@ -92,7 +94,8 @@ class EndFields(Schema):
     n_predict: MaxTokens = Field(default=None, description="llama.cpp's name of `max_tokens`.")
     min_tokens: Annotated[int | None, Ge(0), Le(MAX_COUNT), _end(VLLM, 0)] = Field(
         default=None,
-        description="Tokens that come before the model, a stop string or a stop token may end the text.",
+        description="Tokens that come before the model, a stop string or a stop token may end the text. An "
+        "answer to which its constraint leaves nothing to add ends all the same.",
     )
     stop: Annotated[Stop | None, _end(OPENAI)] = Field(
         default=None,

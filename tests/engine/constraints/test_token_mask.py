@@ -18,6 +18,7 @@ from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from caravan.grammars.compiler import GrammarCompiler
 from caravan.grammars.constraint import Constraint
 from caravan.llama.model import Model
+from caravan_schemas.sampling import SamplingFields
 
 from tests.conftest import TinyModels
 from tests.engine.harness import Harness
@@ -164,6 +165,17 @@ def test_a_constraint_that_is_satisfied_ends_the_text_without_another_token() ->
     assert harness.texts() == {("r", 0): "abc"}
     assert harness.reasons() == {("r", 0): [FinishReason.STOP]}
     assert harness.outputs[-1].num_completion_tokens == 3
+
+
+@pytest.mark.parametrize("rule", [{"min_tokens": 20}, {"ignore_eos": True}])
+def test_no_rule_holds_back_an_end_behind_which_nothing_can_come(rule: dict[str, Any]) -> None:
+    """The fields' descriptions say so."""
+    harness = Harness()
+    harness.run([constrained("r", GRAMMARS.from_choices(["a", "b"]), **rule)])
+    assert harness.texts()["r", 0] in ("a", "b")
+    assert harness.reasons() == {("r", 0): [FinishReason.STOP]}
+    for name in rule:
+        assert "nothing to add ends all the same" in str(SamplingFields.model_fields[name].description)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
