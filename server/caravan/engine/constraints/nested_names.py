@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from caravan.engine.constraints.unique_names import decoded
+from caravan.engine.constraints.unique_names import UnfinishedName, spelled
 
 _SPACE = b" \t\r\n"
 _SCALAR = b"+-.0123456789abcdefghijklmnopqrstuvwxyzE"
@@ -36,7 +36,7 @@ class NestedNames:
 
     next: _Next = _Next.OUTSIDE
     # The names of each open object, None for an array, the innermost last.
-    open: tuple[frozenset[str] | None, ...] = ()
+    open: tuple[frozenset[bytes] | None, ...] = ()
     # What has come of a name, with its quote.
     name: bytes = b""
     is_escaped: bool = False
@@ -48,6 +48,14 @@ class NestedNames:
             if not state.take(byte):
                 return None
         return NestedNames(state.next, state.open, state.name, state.is_escaped)
+
+    @property
+    def unfinished(self) -> UnfinishedName | None:
+        """The name that comes now or next; None where none has to, or none has come before it."""
+        taken = self.open[-1] if self.open else None
+        if not taken or self.next not in (_Next.IN_NAME, _Next.NAME):
+            return None
+        return UnfinishedName(self.name, taken)
 
 
 class _Scanner:
@@ -88,7 +96,7 @@ class _Scanner:
             self._begin(frozenset(), _Next.NAME_OR_END)
         return True
 
-    def _begin(self, names: frozenset[str] | None, following: _Next) -> None:
+    def _begin(self, names: frozenset[bytes] | None, following: _Next) -> None:
         self.open, self.next = (*self.open, names), following
 
     def _end(self, byte: int) -> bool:
@@ -115,7 +123,7 @@ class _Scanner:
         self.name += bytes([byte])
         if not self._closes(byte):
             return True
-        name, self.name, self.next = decoded(self.name), b"", _Next.COLON
+        name, self.name, self.next = spelled(self.name), b"", _Next.COLON
         names = self.open[-1] or frozenset()
         self.open = (*self.open[:-1], names | {name})
         return name not in names

@@ -11,7 +11,9 @@ from llguidance import LLMatcher
 from numpy.typing import NDArray
 
 from caravan.engine.constraints.cpu_budget import CpuBudget, TooCostlyError, in_words
+from caravan.engine.constraints.mask_places import MaskPlaces
 from caravan.engine.constraints.nested_names import NestedNames
+from caravan.engine.constraints.other_names import NameSearch
 from caravan.engine.constraints.unique_names import UniqueNames
 from caravan.grammars.compiler import LIMITS, RECURSION
 from caravan.grammars.constraint import Constraint
@@ -25,8 +27,6 @@ from caravan.runtime.panics import contains_panics
 _MAX_FORCED = 16
 # Compiled constraints that are kept for the next request with the same.
 _NUM_KEPT = 64
-# Masks that are kept as token ids, each of at most twice as many bytes as there are tokens.
-_NUM_KEPT_MASKS = 128
 # What the largest constraints take that the limits let through.
 _COMPILER_BYTES = 64 << 20
 
@@ -48,7 +48,7 @@ class TokenMask:
         self,
         matcher: LLMatcher,
         vocab_size: int,
-        places: "_Places",
+        places: MaskPlaces,
         tokens: TokenTable,
         names: Names | None = None,
     ) -> None:
@@ -64,6 +64,7 @@ class TokenMask:
         self._next: tuple[bool, NDArray[np.int32]] | None = None
         self._preparing: Future[None] | None = None
         self._effort = CpuBudget()
+        self._search = NameSearch(matcher, vocab_size)
         # What the constraint has left no choice about; None while that is not found out.
         self._forced: deque[int] | None = None
 
@@ -102,7 +103,7 @@ class TokenMask:
         self._join()
         self._begin_token()
         names = self._names and self._names.after(self._tokens.token_bytes(token_id))
-        if self._names is not None and names is None:
+        if self._names is not None and (names is None or not self._has_name(token_id, self._names, names)):
             return False
         started = time.thread_time()
         is_next = self._matcher.try_consume_tokens([token_id]) == 1
@@ -165,6 +166,20 @@ class TokenMask:
         """Let all methods wait for this, which calls `prepare`."""
         self._preparing = preparing
 
+    def _has_name(self, token_id: int, before: Names, after: Names) -> bool:
+        """Whether the name that a token goes on with, or asks for, can be one that has not come yet."""
+        unfinished = after.unfinished
+        if unfinished is None or token_id in self._tokens.end_of_generation_ids:
+            return True
+        if before.unfinished is not None and unfinished.begun == b'"':
+            # The token before has asked for the name.
+            return True
+        started = time.thread_time()
+        can_come = self._search.finds_other(token_id, unfinished)
+        self._effort.spend(started)
+        self._check()
+        return can_come
+
     def _find_next(self) -> tuple[bool, NDArray[np.int32]]:
         started = time.thread_time()
         self._matcher.unsafe_compute_mask_ptr(self._address, self._words.nbytes)
@@ -188,40 +203,6 @@ class TokenMask:
             raise ConstraintError(str(error)) from error
 
 
-class _Places:
-    """Masks as token ids, which NumPy is quick with; few masks come most of the time, and those are kept.
-
-    Any thread may ask.
-    """
-
-    def __init__(self, vocab_size: int) -> None:
-        self._vocab_size = vocab_size
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[bytes, tuple[bool, NDArray[np.int32]]] = OrderedDict()
-
-    def of(self, words: NDArray[np.uint32]) -> tuple[bool, NDArray[np.int32]]:
-        """The ids of the tokens that a mask allows (True) or forbids (False), whichever are fewer."""
-        with self._lock:
-            return self._of(words)
-
-    def _of(self, words: NDArray[np.uint32]) -> tuple[bool, NDArray[np.int32]]:
-        key = words.tobytes()
-        found = self._kept.get(key)
-        if found is None:
-            found = self._found(words)
-            self._kept[key] = found
-            if len(self._kept) > _NUM_KEPT_MASKS:
-                self._kept.popitem(last=False)
-        else:
-            self._kept.move_to_end(key)
-        return found
-
-    def _found(self, words: NDArray[np.uint32]) -> tuple[bool, NDArray[np.int32]]:
-        bits = np.unpackbits(words.view(np.uint8), count=self._vocab_size, bitorder="little").view(np.bool_)
-        are_fewer = 2 * np.count_nonzero(bits) <= self._vocab_size
-        return bool(are_fewer), np.flatnonzero(bits if are_fewer else ~bits).astype(np.int32)
-
-
 class MaskFactory:
     """Makes masks for one model; any thread may ask, and is kept waiting while another's are made.
 
@@ -234,7 +215,7 @@ class MaskFactory:
         self._vocab_size = vocab_size
         self._tokens = tokens
         self._vocabulary: GrammarVocab | None = None
-        self._places = _Places(vocab_size)
+        self._places = MaskPlaces(vocab_size)
         self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
         self._stack = DeepStack()
         self._lock = threading.Lock()

@@ -7,7 +7,15 @@ _OPENING, _CLOSING = b"{[", b"}]"
 _QUOTE, _BACKSLASH, _COMMA, _BRACE = b'"\\,{'
 
 # The names of each open object, None for an array, the innermost last.
-_Open = tuple[frozenset[str] | None, ...]
+_Open = tuple[frozenset[bytes] | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedName:
+    """What has come of a name, with its quote, or nothing yet; and the names that it may not become."""
+
+    begun: bytes
+    taken: frozenset[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,14 @@ class UniqueNames:
             if not state.take(byte):
                 return None
         return UniqueNames(state.open, state.name, state.is_text, state.is_escaped, state.expects_name)
+
+    @property
+    def unfinished(self) -> "UnfinishedName | None":
+        """The name that comes now or next; None where none has to, or none has come before it."""
+        taken = self.open[-1] if self.open else None
+        if not taken or (self.name is None and not self.expects_name):
+            return None
+        return UnfinishedName(self.name or b"", taken)
 
 
 class _Scanner:
@@ -73,7 +89,7 @@ class _Scanner:
     def _end_name(self) -> bool:
         if self.name is None:
             return True
-        name, self.name = decoded(self.name), None
+        name, self.name = spelled(self.name), None
         names = self.open[-1] or frozenset()
         if name in names:
             return False
@@ -81,10 +97,10 @@ class _Scanner:
         return True
 
 
-def decoded(quoted: bytes) -> str:
-    """A name out of its quotes."""
+def spelled(quoted: bytes) -> bytes:
+    """A name in the one spelling that stands for all of its spellings, that of grammars, with its quotes."""
     text = quoted.decode("utf-8", "replace")
     try:
-        return str(json.loads(text))
+        return json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "surrogatepass")
     except ValueError:
-        return text
+        return quoted
