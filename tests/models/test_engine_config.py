@@ -1,11 +1,13 @@
 """From a container's limits, as files of control groups, to the sizes of an engine."""
 
 import dataclasses
+import logging
 import os
 from pathlib import Path
 
 import pytest
 from caravan.config.settings import Settings
+from caravan.engine.ipc import messages
 from caravan.llama.devices import gpus
 from caravan.llama.gguf_header import GgufHeader
 from caravan.models.engine_config import engine_config, memory_budget
@@ -94,3 +96,12 @@ def test_a_limit_above_the_machine_is_none(tmp_path: Path, version: int) -> None
     assert served(root).config.memory_budget == int(0.8 * (16 << 30))
     assert served(root, memory_budget="3GiB").config.memory_budget == 3 << 30
     assert served(root, context_size=2048, kv_cells=4096, max_running=3).config.max_sequences == 6
+
+
+@pytest.mark.parametrize("words", ["12GiB", "100MB", "1000000"])
+def test_a_budget_as_options_write_it_goes_over_to_an_engine(words: str) -> None:
+    settings = Settings.model_validate({"memory_budget": words})
+    config = engine_config(Path("model.gguf"), settings, memory_budget(settings))
+    load = messages.Load(config, logging.INFO)
+    encoded = messages.encode(load)[messages.LENGTH_SIZE :]
+    assert messages.to_engine_decoder.decode(encoded) == load

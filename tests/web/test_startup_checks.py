@@ -88,6 +88,17 @@ REFUSED: dict[str, Row] = {
     "no GGUF": (lambda f: ("--model", f.file("hello", "a.gguf")), "this is not a GGUF file"),
     "half a GGUF": (lambda f: ("--model", f.file("GGUF", "a.gguf")), "the file is cut off or damaged"),
     "no folder of models": (lambda f: ("--models-dir", f.none()), "no such folder: "),
+    "a folder without models": (
+        lambda f: ("--models-dir", f.folder()),
+        "there is no model that could be served",
+    ),
+    "a model without a name": (lambda f: f.config("[[models]]\npath = MODEL\nid = ''"), "id"),
+    "a name in two lines": (lambda f: f.config('[[models]]\npath = MODEL\nid = "a\\nb"'), "id"),
+    "a switch for a number": (lambda f: f.config("port = true"), "port"),
+    "a name for many models": (
+        lambda f: f.config("model_id = 'a'\n[[models]]\npath = MODEL\nid = 'b'"),
+        "--model-id names the model of --model",
+    ),
     "models in a file": (lambda f: ("--models-dir", f.file("")), "no such folder: "),
     "no model of a table": (lambda f: f.config(f"[[models]]\npath = '{f.none()}'"), "no such file: "),
     "no chat template": (lambda f: ("--chat-template", f.none()), "the chat template "),

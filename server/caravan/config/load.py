@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pydantic
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
+from caravan.config.model_settings import ModelSettings
 from caravan.config.settings import Settings
 
 PREFIX = "CARAVAN_"
@@ -74,7 +76,23 @@ def _load(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: {reason}") from error
     if "config" in document:
         raise ConfigurationError(f"{path}: 'config' cannot be set in the file itself")
+    for table, fields in ((document, Settings.model_fields), *_model_tables(document)):
+        for name, value in table.items():
+            # Pydantic would take them for 1 and 0.
+            if isinstance(value, bool) and name in fields and not _may_be_switch(fields[name].annotation):
+                raise ConfigurationError(f"{path}: {name} is no switch, so it cannot be {str(value).lower()}")
     return document
+
+
+def _model_tables(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, FieldInfo]]]:
+    tables = document.get("models")
+    for table in tables if isinstance(tables, list) else ():
+        if isinstance(table, dict):
+            yield table, ModelSettings.model_fields
+
+
+def _may_be_switch(annotation: object) -> bool:
+    return annotation is bool or any(_may_be_switch(part) for part in get_args(annotation))
 
 
 def _is_unknown(name: str) -> bool:

@@ -1,9 +1,9 @@
 """The options of one model: those that the whole server can set for all, and those that are a model's own."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
 
 MAX_SEQUENCES = 256
 
@@ -78,7 +78,7 @@ class ModelSettings(ModelOptions):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Path = Field(description="GGUF file, or the name under which `caravan pull` stored one.")
-    id: str | None = Field(
+    id: Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x20\x7f]+$")] | None = Field(
         default=None, description="Name that requests use. Default: the file's name, or the stored name."
     )
     aliases: list[str] = Field(default=[], description="Further names.")

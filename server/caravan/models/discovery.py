@@ -45,6 +45,8 @@ def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[Mo
     named = [table.completed(settings) for table in settings.models]
     if settings.serves_single:
         named.insert(0, _single(settings))
+    elif settings.model_id is not None:
+        raise CatalogError("--model-id names the model of --model, and none is named that way")
     places = [_located(table.path, settings.data_dir.expanduser()) for table in named]
     offer = functools.partial(
         _offer,
@@ -59,6 +61,8 @@ def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[Mo
         for name, header in _of_folder(settings.models_dir.expanduser(), known, taken):
             table = ModelSettings(path=header.path).completed(settings)
             found.append(offer(name, header.path, table, header=header))
+    if not found:
+        raise CatalogError(f"{settings.models_dir}: there is no model that could be served in this folder")
     _check_names(found)
     return found
 

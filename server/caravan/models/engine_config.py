@@ -19,7 +19,8 @@ _SHARE_OF_MEMORY = 0.8
 def memory_budget(settings: Settings, root: Path = ROOT) -> int:
     """The most bytes that loaded models may need, all together."""
     on_gpus = sum(gpu.total for gpu in gpus() if not gpu.is_shared)
-    return settings.memory_budget or int(memory_limit(root) * _SHARE_OF_MEMORY) + on_gpus
+    # What options call a size is an int of a kind of its own, which does not go over to an engine.
+    return int(settings.memory_budget) or int(memory_limit(root) * _SHARE_OF_MEMORY) + on_gpus
 
 
 def gpu_budget() -> int:

@@ -6,6 +6,7 @@ Imports no more than it takes to have engines started: the web side is imported 
 import asyncio
 import contextlib
 import importlib
+import logging
 import signal
 import socket
 import threading
@@ -33,6 +34,8 @@ from caravan.web.startup_message import banner, base_url
 if TYPE_CHECKING:
     from caravan.web.lifecycle import AppServer
 
+log = logging.getLogger(__name__)
+
 
 async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of) -> None:
     """Serve until SIGINT, SIGTERM, SIGHUP or SIGQUIT. Raises StartError.
@@ -48,7 +51,10 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
         registry = registry_for(settings, make_registry)
 
         def announce() -> None:
-            print(banner(registry, address, num_keys=num_keys, is_tls=is_tls), flush=True)
+            try:
+                print(banner(registry, address, num_keys=num_keys, is_tls=is_tls), flush=True)
+            except OSError as error:
+                log.warning("what is served cannot be told on standard output: %s", error)
 
         await _serve(_Parts(settings, registry, listener, early), announce)
 
