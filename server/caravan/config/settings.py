@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, NonNegati
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from caravan.config.model_settings import ModelOptions, ModelSettings
+from caravan.config.origins import as_browsers_write
 from caravan.config.paths import default_data_dir
 
 # The help shows options under headings: each holds from the option named here to the next one named.
@@ -72,11 +73,8 @@ def _sendable(secret: SecretStr) -> SecretStr:
 
 
 def _exact(origins: list[str]) -> list[str]:
-    """Origins as browsers write them: no path, no slash at the end."""
-    for origin in origins:
-        if not re.fullmatch(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/A-Z]+", origin):
-            raise ValueError(f"'{origin}' should be an origin such as https://example.org, without a path")
-    return origins
+    """Origins as browsers write them: no path, no slash at the end, no port that goes without saying."""
+    return [origin if origin in ("*", "null") else as_browsers_write(origin) for origin in origins]
 
 
 # The home directory may be written `~` in files and variables, where no shell expands it.

@@ -13,7 +13,6 @@ from caravan_schemas.responses import ResponseRequest
 from caravan_schemas.responses_events import Event
 from caravan_schemas.tokenize import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from pydantic.json_schema import models_json_schema
 
 from caravan.api.chat import ChatService
@@ -43,8 +42,10 @@ from caravan.web.last_answers import LastAnswers
 from caravan.web.middleware.access_log import AccessLogMiddleware
 from caravan.web.middleware.allowed_hosts import AllowedHosts
 from caravan.web.middleware.auth import OPEN_PATHS, AuthMiddleware
+from caravan.web.middleware.cors import CorsMiddleware
 from caravan.web.middleware.cross_site import CrossSiteMiddleware
 from caravan.web.middleware.head_requests import HeadMiddleware
+from caravan.web.middleware.plain_paths import PlainPathsMiddleware
 from caravan.web.not_found_hints import all_routes
 from caravan.web.routes import (
     admin,
@@ -145,21 +146,15 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
 def _add_middleware(
     app: FastAPI, settings: Settings, metrics: Metrics, tracing: Tracing | None, budget: BodyBudget
 ) -> None:
-    """From the inside out: heads alone, the memory of bodies, who may come in, which web pages may call, what
-    the server's end cuts off, and the journal of it all.
+    """From the inside out: heads alone, the memory of bodies, who may come in, which web pages may call,
+    which paths there can be, what the server's end cuts off, and the journal of it all.
     """
     ring = open_ring(settings)
     app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyMeter, budget=budget)
     app.add_middleware(AuthMiddleware, ring=ring, quotas=Quotas(), share_prefixes=settings.share_prefixes)
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["*"],
-            expose_headers=_SHOWN_HEADERS,
-        )
+        app.add_middleware(CorsMiddleware, origins=settings.cors_origins, shown_headers=_SHOWN_HEADERS)
     app.add_middleware(
         CrossSiteMiddleware,
         origins=settings.cors_origins,
@@ -167,6 +162,7 @@ def _add_middleware(
         is_open=ring.is_open,
         unnamed=OPEN_PATHS,
     )
+    app.add_middleware(PlainPathsMiddleware)
     app.add_middleware(LastAnswers)
     app.add_middleware(
         AccessLogMiddleware,

@@ -4,11 +4,13 @@ import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from caravan.auth import keys_file
 from caravan.config.settings import Settings
 from caravan.web.app import create_app
+from caravan_schemas.errors import ErrorResponse
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
@@ -141,8 +143,85 @@ def test_where_a_key_is_needed_a_name_says_nothing(tmp_path: Path) -> None:
         ("cors_origins", "https://example.org/"),
         ("cors_origins", "example.org"),
         ("cors_origins", "https://Example.org"),
+        ("cors_origins", "https://*.example.org"),
+        ("cors_origins", "https://example.org:*"),
+        ("cors_origins", "https://example.org/chat"),
+        ("cors_origins", "https://example.org?a"),
+        ("cors_origins", "https://me@example.org"),
+        ("cors_origins", "https://example.org:"),
+        ("cors_origins", "https://example.org:70000"),
+        ("cors_origins", "http://[::g]"),
+        ("cors_origins", "https://exämple.org"),
     ],
 )
 def test_what_no_browser_sends_is_no_option(option: str, value: str) -> None:
     with pytest.raises(ValueError, match=option):
         Settings.model_validate({option: [value]})
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("https://good.example:443", "https://good.example"),
+        ("http://good.example:80", "http://good.example"),
+        ("https://good.example:80", "https://good.example:80"),
+        ("http://good.example:08080", "http://good.example:8080"),
+        ("http://[0:0:0:0:0:0:0:1]:3000", "http://[::1]:3000"),
+        ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+        ("null", "null"),
+    ],
+)
+def test_origins_match_what_browsers_send(given: str, sent: str) -> None:
+    with app(cors_origins=[given]) as client:
+        answer = client.get("/v1/models", headers={"origin": sent})
+        assert answer.headers["access-control-allow-origin"] == sent
+
+
+class Preflight(NamedTuple):
+    """An answer to a preflight; the code is of one that is refused."""
+
+    status: int
+    code: str | None
+    headers: dict[str, str]
+
+
+def preflight(client: TestClient, origin: str, method: str = "POST", **headers: str) -> Preflight:
+    """What a browser is told that asks before it sends what a page wants."""
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    asked = {"origin": origin, "access-control-request-method": method, **named}
+    answer = client.options(CHAT, headers=asked)
+    refusal = ErrorResponse.model_validate_json(answer.content).error.code if answer.is_error else None
+    return Preflight(answer.status_code, refusal, dict(answer.headers))
+
+
+def test_refused_preflights_are_in_the_envelope() -> None:
+    with app(cors_origins=["https://chat.example"]) as client:
+        for method in ("GET", "HEAD", "POST", "DELETE"):
+            assert preflight(client, "https://chat.example", method).status == 200
+        answer = preflight(client, "https://chat.example", "PUT")
+        assert (answer.status, answer.code) == (400, "method_not_allowed")
+        assert answer.headers["access-control-allow-origin"] == "https://chat.example"
+        assert answer.headers["content-type"] == "application/json"
+
+
+def test_named_pages_may_call_into_a_private_network() -> None:
+    asked = {"access_control_request_private_network": "true"}
+    with app(cors_origins=["https://chat.example"]) as client:
+        answer = preflight(client, "https://chat.example", **asked)
+        assert answer.status == 200
+        assert answer.headers["access-control-allow-private-network"] == "true"
+        assert preflight(client, "https://evil.example", **asked).code == "origin_not_allowed"
+    with app(cors_origins=["*"]) as client:
+        answer = preflight(client, "https://evil.example", **asked)
+        assert (answer.status, answer.code) == (400, "private_network_not_allowed")
+        assert "access-control-allow-private-network" not in answer.headers
+
+
+def test_a_list_of_origins_changes_nothing_for_this_servers_own_pages() -> None:
+    answers = []
+    for origins in ([], ["https://chat.example"]):
+        with app(cors_origins=origins) as client:
+            answer = preflight(client, "http://localhost:8000")
+            answers.append((answer.status, answer.headers["allow"]))
+            assert code(client, CHAT, "POST", origin="http://localhost:8000") is None
+    assert answers[0] == answers[1] == (204, "POST")
