@@ -31,6 +31,13 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("models", [("",), ("a", ""), ["", ""]])
+def test_a_model_without_a_name_is_no_model(path: Path, models: object) -> None:
+    with pytest.raises(KeyFileError, match="models: the name of a model is empty"):
+        keys_file.add(path, name="alice", models=models)
+    assert keys_file.read(path) == ()
+
+
 def test_names_are_unique_and_revoked_ones_free(path: Path) -> None:
     first = keys_file.add(path, name="alice")
     with pytest.raises(KeyFileError, match="already"):

@@ -96,6 +96,9 @@ def have_been(path: Path) -> bool:
 
 def add(path: Path, **fields: object) -> str:
     """Make a key with a new name; returns it, for the only time. Raises KeyFileError."""
+    models = fields.get("models")
+    if isinstance(models, Sequence) and not all(models):
+        raise KeyFileError("models: the name of a model is empty")
     token = _PREFIX + secrets.token_urlsafe(_NUM_SECRET_BYTES)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     try:

@@ -3,7 +3,7 @@
 from caravan.models.discovery import CatalogError, offers, registry_of
 from caravan.models.eviction import NoRoomError
 from caravan.models.lease import Lease
-from caravan.models.registry import ModelRegistry, may_use
+from caravan.models.registry import ModelRegistry, may_use, none_usable
 from caravan.models.slot import Status
 from caravan.models.spec import ModelSpec
 from caravan.models.victims import Limits
@@ -17,6 +17,7 @@ __all__ = [
     "NoRoomError",
     "Status",
     "may_use",
+    "none_usable",
     "offers",
     "registry_of",
 ]

@@ -32,6 +32,13 @@ def may_use(offer: ModelSpec, principal: Principal) -> bool:
     return principal.may_use(offer.id, *offer.aliases)
 
 
+def none_usable(principal: Principal) -> str:
+    """What a caller is told for whom there is no model."""
+    return (
+        "This server has no models." if principal.models is None else "This key may use none of the models."
+    )
+
+
 class ModelRegistry:
     """All served models. Its methods belong to one event loop.
 
@@ -190,9 +197,8 @@ class ModelRegistry:
         if entry is None or not may_use(entry.offer, principal):
             usable = (known.offer for known in self._entries if may_use(known.offer, principal))
             served = ", ".join(f"'{offer.id}'" for offer in usable)
-            raise ModelNotFoundError(
-                f"The model '{name[:200]}' does not exist. This server has {served}.", param="model"
-            )
+            told = f"This server has {served}." if served else none_usable(principal)
+            raise ModelNotFoundError(f"The model '{name[:200]}' does not exist. {told}", param="model")
         return entry
 
     def _loading(self, entry: ModelSlot) -> asyncio.Task[Exception | None]:

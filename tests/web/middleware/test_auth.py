@@ -137,6 +137,14 @@ def test_a_key_for_some_models_does_not_see_the_others(guarded: TestClient, bear
     assert guarded.post(CHAT, json=BODY, headers=own).status_code == 200
 
 
+def test_a_key_that_may_use_no_model_is_told_so(guarded: TestClient, bearer: Bearer) -> None:
+    headers = bearer("alice", models=["other"])
+    for body in (BODY, {"messages": BODY["messages"]}):
+        refused = guarded.post(CHAT, json=body, headers=headers)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
+        assert "This key may use none of the models." in refused.json()["error"]["message"]
+
+
 def test_metrics_tell_a_key_of_its_models_alone(guarded: TestClient, bearer: Bearer) -> None:
     """And no user's key of what all keys have sent together, nor of names that others gave to fields."""
     names = {
