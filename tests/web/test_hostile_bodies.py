@@ -204,6 +204,22 @@ WRONG_VALUES: list[tuple[str, str, bytes, str | None]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("depth", "code"), [(200, None), (201, "nested_too_deeply"), (500, "nested_too_deeply")]
+)
+def test_valid_json_that_is_nested_too_deeply_is_told_as_that(
+    client: TestClient, depth: int, code: str | None
+) -> None:
+    deep = raw_chat('"metadata_of_mine": ' + "[" * depth + "]" * depth)
+    response = client.post(CHAT, content=deep)
+    if code is None:
+        assert response.status_code == 200
+    else:
+        error = ErrorResponse.model_validate_json(response.content).error
+        assert (response.status_code, error.code) == (400, code)
+        assert "200 levels" in error.message
+
+
 @pytest.mark.parametrize("url", [CHAT, TEXT])
 @pytest.mark.parametrize("body", [case[1] for case in NOT_JSON], ids=[case[0] for case in NOT_JSON])
 def test_what_is_not_json_is_a_400(client: TestClient, url: str, body: bytes) -> None:

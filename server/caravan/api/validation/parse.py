@@ -35,6 +35,8 @@ class Parsed(Generic[S]):
     replaced: tuple[str, ...] = ()
 
 
+# Of Pydantic's reader, which does not tell it.
+_MOST_LEVELS = 200
 _TYPES = {
     "bool_type": "a boolean",
     "dict_type": "an object",
@@ -93,6 +95,9 @@ def _translate(schema: type[Schema], fault: ErrorDetails) -> InvalidRequestError
     kind, param = fault["type"], joined([step for step in fault["loc"] if not _is_tag(step)])
     if kind == "json_invalid" and not fault["input"].strip():
         return InvalidRequestError("The body is empty, and must be a JSON object.", code="invalid_json")
+    if kind == "json_invalid" and fault["ctx"]["error"].startswith("recursion limit"):
+        message = f"The JSON is nested too deeply: within the body's object, {_MOST_LEVELS} levels are read."
+        return InvalidRequestError(message, code="nested_too_deeply")
     if kind == "json_invalid":
         message = f"The body is not valid JSON: {fault['ctx']['error']}."
         return InvalidRequestError(message, code="invalid_json")

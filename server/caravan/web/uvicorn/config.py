@@ -1,6 +1,7 @@
 """uvicorn as this server runs it."""
 
 import functools
+import logging
 import math
 import ssl
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import uvicorn
 from caravan.config.settings import Settings
 from caravan.web.uvicorn.connection_limit import ConnectionLimiter
 from caravan.web.uvicorn.h11_protocol import Connection, ConnectionLimits
+from caravan.web.uvicorn.rare_lines import make_rare
 
 # Seconds for the errors that end what is left, once the grace of running requests is over.
 _DRAIN_SECONDS = 10
@@ -54,4 +56,5 @@ def web_config(
         timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds) + _DRAIN_SECONDS,
     )
     config.crowd = crowd
+    make_rare(logging.getLogger("uvicorn.error"))
     return config

@@ -1,5 +1,7 @@
 """Heads of requests, read by h11, which is told what is too much and what else an address may look like."""
 
+import re
+
 import h11
 
 from caravan.web.uvicorn.strict_lines import StrictLines
@@ -7,6 +9,7 @@ from caravan.web.uvicorn.strict_lines import StrictLines
 # Clients have some twenty; each costs time in every layer above.
 MAX_HEADERS = 256
 _EVENTS = b"text/event-stream"
+_SHOWN_BYTES = re.compile(r""":? (bytearray\()?b['"].*""", re.DOTALL)
 _SCHEMES = (b"http://", b"https://")
 
 
@@ -48,6 +51,11 @@ class Parser(h11.Connection):
         if self.our_state is h11.SEND_BODY and self._sends_events:
             return self.send(h11.Data(data=b": are you there\n\n"))
         return None
+
+
+def in_words(fault: h11.RemoteProtocolError) -> str:
+    """What h11 found wrong, without the bytes, which it shows as Python writes them."""
+    return _SHOWN_BYTES.sub("", str(fault))
 
 
 def _check_framing(event: h11.Request) -> None:

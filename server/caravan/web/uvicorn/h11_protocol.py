@@ -25,8 +25,9 @@ from caravan.errors import (
 from caravan.web.error_response import envelope
 from caravan.web.middleware.security_headers import with_security
 from caravan.web.uvicorn.connection_limit import ConnectionLimiter, State
-from caravan.web.uvicorn.h11_parser import MAX_HEADERS, Parser
+from caravan.web.uvicorn.h11_parser import MAX_HEADERS, Parser, in_words
 from caravan.web.uvicorn.half_close import HalfCloseWatch
+from caravan.web.uvicorn.rare_lines import UPGRADE
 
 # How long a client that was answered early may go on sending. Closing at once would reset the connection, and
 # with it what the client has not read yet.
@@ -159,9 +160,12 @@ class Connection(H11Protocol):
                 f"or {MAX_HEADERS} header fields."
             )
         else:
-            error = InvalidRequestError(f"This is no HTTP request: {cause}", code="invalid_http")
+            error = InvalidRequestError(f"This is no HTTP request: {in_words(cause)}", code="invalid_http")
             error.status = cause.error_status_hint
         self._refuse(error)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        self.logger.warning(UPGRADE)
 
     def on_response_complete(self) -> None:
         """Go on to the next request; the rest of one that was answered early is waited for, but briefly."""
