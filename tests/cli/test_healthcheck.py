@@ -104,3 +104,14 @@ def test_a_folder_that_cannot_be_written_is_no_matter(tmp_path: Path) -> None:
     with running.written_down(file, "http://127.0.0.1:2"):
         assert running.addresses(file) == []
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_where_several_are_known_one_has_to_be_meant(
+    tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = ["http://127.0.0.1:2", "http://127.0.0.1:3"]
+    monkeypatch.setattr("caravan.cli.commands.healthcheck.addresses", lambda _folder: list(known))
+    call("healthcheck", "--data-dir", str(tmp_path), code=1)
+    assert "2 servers are known here; --port says which" in capsys.readouterr().err
+    call("healthcheck", "--data-dir", str(tmp_path), "--port", "3", code=1)
+    assert "http://127.0.0.1:3/health" in capsys.readouterr().err

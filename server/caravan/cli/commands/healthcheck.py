@@ -41,11 +41,13 @@ def _check(configuration: Configuration) -> None:
 
 def _address(configuration: Configuration) -> str:
     settings = configuration.settings
-    found = addresses(settings.data_dir)
+    found = known = addresses(settings.data_dir)
     if configuration.origins.get("port") == flag("port") or len(found) > 1:
         found = [address for address in found if urlsplit(address).port == settings.port]
     if found:
         return found[0]
+    if len(known) > 1 and configuration.origins.get("port") != flag("port"):
+        raise CommandError(f"{len(known)} servers are known here; --port says which is meant")
     if not settings.port:
         raise CommandError("no server is known here; --port says where it listens")
     return base_url((settings.host, settings.port), is_tls=settings.tls_certificate is not None)

@@ -184,7 +184,8 @@ class ChildProcess:
                 case None if loaded:
                     raise FirstPromptDeathError(f"died in its first prompt ({await self._fate()})")
                 case other:
-                    raise EngineStartError(f"the engine ended while loading ({await self._fate()}, {other})")
+                    said = "" if other is None else f", after it had said {other}"
+                    raise EngineStartError(f"the engine ended while loading ({await self._fate()}{said})")
 
     async def _fate(self) -> str:
         status = await self._wait()
