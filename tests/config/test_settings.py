@@ -38,6 +38,18 @@ def test_flags_beat_variables_and_variables_beat_defaults(
     assert settings.model_aliases == ["a", "b/c"]
 
 
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [("CARAVAN_MODEL_ALIASES", ","), ("CARAVAN_MODELS", '[{"path": "a.gguf", "aliases": [""]}]')],
+)
+def test_an_alias_without_letters_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(ValueError, match=r"an empty name|at least 1 character"):
+        read_settings([])
+
+
 def test_every_option_is_a_flag_with_help_under_a_heading(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -81,7 +81,7 @@ class ModelSettings(ModelOptions):
     id: Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x20\x7f]+$")] | None = Field(
         default=None, description="Name that requests use. Default: the file's name, or the stored name."
     )
-    aliases: list[str] = Field(default=[], description="Further names.")
+    aliases: list[Annotated[str, Field(min_length=1)]] = Field(default=[], description="Further names.")
     chat_template: Path | None = Field(
         default=None, description="File with a Jinja chat template that replaces the model's own."
     )

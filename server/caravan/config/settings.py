@@ -57,6 +57,13 @@ def _stripped(value: object) -> object:
     return value.strip() if isinstance(value, str) else value
 
 
+def _filled(names: list[str]) -> list[str]:
+    """Names that have letters."""
+    if not all(names):
+        raise ValueError("an empty name should not be among them")
+    return names
+
+
 def _named(hosts: list[str]) -> list[str]:
     """Names of hosts: no scheme, no port."""
     for host in hosts:
@@ -80,6 +87,7 @@ def _exact(origins: list[str]) -> list[str]:
 # The home directory may be written `~` in files and variables, where no shell expands it.
 Place = Annotated[Path, AfterValidator(Path.expanduser)]
 Items = Annotated[list[str], BeforeValidator(_items)]
+Names = Annotated[Items, AfterValidator(_filled)]
 Hosts = Annotated[Items, AfterValidator(_named)]
 Origins = Annotated[Items, AfterValidator(_exact)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
@@ -120,7 +128,7 @@ class Settings(ModelOptions, BaseSettings):
     model_id: str | None = Field(
         default=None, description="Name that requests use. Default: the file's name without its ending."
     )
-    model_aliases: Items = Field(default=[], description="Further names of the model.")
+    model_aliases: Names = Field(default=[], description="Further names of the model.")
     chat_template: Place | None = Field(
         default=None, description="File with a Jinja chat template that replaces the model's own."
     )
