@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -34,7 +33,7 @@ class ClientLeftError(Exception):
 
 
 class Answering(Protocol):
-    """What services give to routes, in a context whose end is the request's.
+    """What services give to routes; `aclose` must follow, on every path.
 
     `stream` says which of `whole`, or `start` and `events`, the request asked for.
     """
@@ -71,7 +70,7 @@ class RunResponse(Response):
 
     def __init__(
         self,
-        run: AbstractAsyncContextManager[Answering],
+        run: Answering,
         services: Services,
         frame: Frame = data_alone,
     ) -> None:
@@ -82,7 +81,7 @@ class RunResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
-        async with self._run as run:
+        async with contextlib.aclosing(self._run) as run:
             try:
                 response = await _unless_client_leaves(receive, self._begun(run))
             except ClientLeftError:

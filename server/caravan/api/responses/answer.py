@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from types import TracebackType
-from typing import Self
 
 from caravan_schemas.responses_events import ErrorEvent
 
@@ -63,7 +61,7 @@ class Background:
 
 
 class ResponseAnswer:
-    """What a service hands to a route, whose context ends the run, unless that goes on alone.
+    """What a service hands to a route, which closes it; so ends the run, unless that goes on alone.
 
     `detach` starts one that does.
     """
@@ -76,14 +74,6 @@ class ResponseAnswer:
         self._detach = detach
         self._background: Background | None = None
         self._beginning: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """End the run, unless it goes on alone."""
@@ -157,14 +147,6 @@ class Replay:
     async def whole(self) -> bytes:
         """Events are all there is."""
         raise AssertionError("a replay is a stream")
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Stop reading; what is read goes on."""
