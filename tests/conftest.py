@@ -39,6 +39,7 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> TinyModels:
 def _data_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What the person who runs the tests has downloaded, and their keys, are none of the tests' business."""
     os.environ["CARAVAN_DATA_DIR"] = str(tmp_path_factory.mktemp("data"))
+    os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture

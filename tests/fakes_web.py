@@ -16,7 +16,7 @@ from caravan.engine.params import GenerationRequest
 from caravan.llama.model_file import FileChange
 from caravan.models import ModelRegistry, ModelSpec
 from caravan.models.loaded_model import LoadedModel
-from caravan.models.spec import ContextLength
+from caravan.models.loader import ContextLength
 from caravan.sizing.sizes import Need
 
 BOS_ID = 256

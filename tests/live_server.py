@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 
+from caravan.config.load import read_configuration
 from caravan.config.settings import Settings
 from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.models import ModelRegistry
@@ -24,7 +25,7 @@ def live_server(
     registry: ModelRegistry, settings: Settings | None = None, *, tracing: Tracing | None = None
 ) -> Generator[str, None, None]:
     """Serve the models of `registry`; the value is the address without `/v1`."""
-    settings = settings or Settings()
+    settings = settings or read_configuration({}).settings
     app = create_app(settings, registry, tracing)
     config = web_config(
         app,

@@ -172,7 +172,7 @@ def _caravan(_peers: Peers, sizes: Sizes, port: int, _folder: Path) -> list[str]
         "model-id": "bench",
         "port": port,
         "context-size": sizes.context,
-        "kv-cells": sizes.cells,
+        "kv-cache-tokens": sizes.cells,
         "max-running": running,
         "max-sequences": max(64, running),
         "threads": sizes.threads,

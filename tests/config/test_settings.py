@@ -94,8 +94,8 @@ def test_switches_and_paths() -> None:
         (["--port", "http"], "--port"),
         (["--context-size", "-1"], "--context-size"),
         (["--max-sequences", "257"], "--max-sequences"),
-        (["--keep-alive-seconds", "0"], "--keep-alive-seconds"),
-        (["--keep-alive-seconds", "nan"], "--keep-alive-seconds"),
+        (["--sse-ping-seconds", "0"], "--sse-ping-seconds"),
+        (["--sse-ping-seconds", "nan"], "--sse-ping-seconds"),
         (["--log-level", "loud"], "--log-level"),
         (["--prot", "8000"], "--prot"),
         (["model.gguf"], "model.gguf"),
@@ -135,6 +135,23 @@ def test_a_file_is_beaten_by_variables_and_those_by_flags(
     assert "batch_size" not in found.origins
 
 
+def test_options_that_were_renamed_are_read_by_their_old_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "caravan.toml"
+    file.write_text("kv_cells = 1\nkv_parked = 1\n[[models]]\npath = 'a'\nkv_cells = 4\n")
+    monkeypatch.setenv("CARAVAN_KV_PARKED", "2")
+    found = read(["--config", str(file), "--keep-alive-seconds", "3"])
+    settings = found.settings
+    assert (settings.kv_cache_tokens, settings.host_cache_tokens, settings.sse_ping_seconds) == (1, 2, 3)
+    assert settings.models[0].kv_cache_tokens == 4
+    assert found.origins["kv_cache_tokens"] == f"kv_cells in {file}"
+    assert found.origins["host_cache_tokens"] == "CARAVAN_KV_PARKED"
+    assert found.origins["sse_ping_seconds"] == "--keep-alive-seconds"
+    # A new name beats an old one of a weaker source.
+    assert read(["--config", str(file), "--kv-cache-tokens", "5"]).settings.kv_cache_tokens == 5
+
+
 def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CARAVAN_MODEL", "")
     assert read([]).settings.model is None
@@ -145,6 +162,16 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("prot = 1", "FILE: there is no option 'prot'; did you mean 'port'?"),
         ("context-size = 1", "FILE: there is no option 'context-size'; did you mean 'context_size'?"),
+        ("Port = 1", "FILE: there is no option 'Port'; did you mean 'port'?"),
+        (
+            "[[models]]\npath = 'a'\nPINNED = true",
+            "FILE: there is no option 'models[0].PINNED'; did you mean 'pinned'?",
+        ),
+        ("kv_cells = 1\nkv_cache_tokens = 1", "kv_cells in FILE is the old name of kv_cache_tokens in FILE"),
+        (
+            "[[models]]\npath = 'a'\nkv_cells = 1\nkv_cache_tokens = 1",
+            "models[0] in FILE: 'kv_cells' is the old name of 'kv_cache_tokens'",
+        ),
         ("port = 'x'", "port in FILE: input should be a valid integer, unable to parse string as an integer"),
         ("port = ", "FILE: Invalid value (at end of document)"),
         ("config = 'x'", "FILE: 'config' cannot be set in the file itself"),
@@ -175,6 +202,10 @@ def test_a_missing_file_is_a_line_with_its_name(tmp_path: Path) -> None:
 def test_a_variable_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CARAVAN_CONTEXT_SISE", "1")
     with pytest.raises(ValueError, match=r"CARAVAN_CONTEXT_SISE.* did you mean 'CARAVAN_CONTEXT_SIZE'"):
+        read([])
+    monkeypatch.delenv("CARAVAN_CONTEXT_SISE")
+    monkeypatch.setenv("CARAVAN_Port", "1")
+    with pytest.raises(ValueError, match=r"CARAVAN_Port: .* did you mean 'CARAVAN_PORT'"):
         read([])
 
 

@@ -82,7 +82,7 @@ def several(
         context_size=512,
         max_sequences=8,
         threads=1,
-        keep_alive_seconds=0.05,
+        sse_ping_seconds=0.05,
         load_wait_seconds=300,
     )
     registry = registry_of(settings)

@@ -13,8 +13,7 @@ from caravan.config.settings import Settings
 from caravan.llama.gguf_header import HeaderError
 from caravan.models import CatalogError, ModelSpec, offers
 from caravan.models.loaded_model import LoadedModel
-from caravan.models.loader import load
-from caravan.models.spec import ContextLength
+from caravan.models.loader import ContextLength, load
 from caravan.sizing.sizes import Need
 from pydantic import ValidationError
 
@@ -43,7 +42,7 @@ def test_opening_reads_vocabulary_template_and_names(tiny_models: TinyModels) ->
         configs.append(config)
         return ScriptedEngine()
 
-    settings = Settings(model=path, model_aliases=["other"], context_size=128, kv_cells=256, threads=3)
+    settings = Settings(model=path, model_aliases=["other"], context_size=128, kv_cache_tokens=256, threads=3)
     (offer,) = offers(settings, make_engine)
     assert (offer.id, offer.aliases, offer.preload) == (path.stem, ("other",), True)
     model = opened(offer)
@@ -147,12 +146,16 @@ def test_a_folder_is_served_with_split_files_once_and_broken_ones_left_out(
     put("gone-00001-of-00002.gguf")
     (tmp_path / "cut.gguf").write_bytes(tiny_models["llama"].read_bytes()[:1000])
     (tmp_path / "notes.txt").write_text("hello")
+    os.mkfifo(tmp_path / "pipe.gguf")
     found = quiet_offers(Settings(models_dir=tmp_path))
     assert sorted(names(found)) == ["big", "deep/same", "one", "same", "two"]
     assert not any(offer.preload for offer in found)
     assert {offer.read_context() for offer in found} == {ContextLength(TRAINING_CONTEXT, TRAINING_CONTEXT)}
     warnings = [record.getMessage() for record in caplog.records]
-    assert len(warnings) == 2
+    assert len(warnings) == 3
+    assert any(
+        warning.endswith("pipe.gguf: this is no regular file, but a named pipe") for warning in warnings
+    )
     assert any("cut.gguf" in warning for warning in warnings)
     assert any("gone-00001-of-00002.gguf" in warning for warning in warnings)
 

@@ -95,7 +95,7 @@ def test_a_limit_above_the_machine_is_none(tmp_path: Path, version: int) -> None
     assert memory_limit(root) == 16 << 30
     assert served(root).config.memory_budget == int(0.8 * (16 << 30))
     assert served(root, memory_budget="3GiB").config.memory_budget == 3 << 30
-    assert served(root, context_size=2048, kv_cells=4096, max_running=3).config.max_sequences == 6
+    assert served(root, context_size=2048, kv_cache_tokens=4096, max_running=3).config.max_sequences == 6
 
 
 @pytest.mark.parametrize("words", ["12GiB", "100MB", "1000000"])

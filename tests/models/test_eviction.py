@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from caravan.auth.principal import Principal
 from caravan.models import Limits, ModelRegistry, Status
-from caravan.models.eviction import Evictions, Users
-from caravan.models.lease import Lease
-from caravan.models.victims import LoadedEntry
+from caravan.models.eviction import Evictions, LoadedEntry, Users
+from caravan.models.slot import Lease
 from caravan.sizing.sizes import Need
 
 from tests.clock import Clock
@@ -182,6 +181,20 @@ def test_who_has_taken_nothing_is_served_although_another_waits_for_the_same() -
     run(test)
 
 
+def test_keys_in_league_take_a_model_three_times_and_then_wait() -> None:
+    async def test(house: House) -> None:
+        for number, owner in enumerate(("victim", "victim", "another")):
+            await house.use(owner, "v")
+            await house.use(f"cycler{number}", "a")
+        await house.use("third", "v")
+        asking = await house.must_wait("cycler3", "a")
+        assert house.is_loaded("v")
+        house.clock.now += STAY + 1
+        await asking
+
+    run(test)
+
+
 def test_who_hangs_up_takes_nothing_with_that() -> None:
     async def test(house: House) -> None:
         for name in "ab":
@@ -210,5 +223,5 @@ def test_the_books_forget() -> None:
         users.end(f"key{number}")
         evictions.choose([occupant], Need(), {"v": users}, [f"other{number}"])
         clock.now += 10
-    for book in (users, evictions):
+    for book in (users, evictions._by_key, evictions._of_model):
         assert max(len(kept) for kept in vars(book).values() if isinstance(kept, dict)) <= 7

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from caravan.config.model_settings import ModelSettings
-from caravan.models.fingerprint import fingerprint
+from caravan.models.loader import fingerprint
 
 from tests.conftest import TinyModels
 

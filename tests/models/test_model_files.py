@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from caravan.config.settings import Settings
 from caravan.models import CatalogError, offers
-from caravan.models.model_path import ModelPathError, find_model
+from caravan.models.local_models import ModelPathError, find_model
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_other_files_are_known_by_their_beginnings(content: bytes, word: str) ->
 @pytest.mark.usefixtures("folder")
 def test_what_is_no_regular_file_is_not_read() -> None:
     os.mkfifo("pipe.gguf")
-    assert told("pipe.gguf") == "pipe.gguf: this is no regular file"
+    assert told("pipe.gguf") == "pipe.gguf: this is no regular file, but a named pipe"
     assert "no regular file" in told("/dev/null")
 
 

@@ -1,6 +1,6 @@
 """Who has to go."""
 
-from caravan.models.victims import Limits, LoadedEntry, victims
+from caravan.models.eviction import Limits, LoadedEntry, victims
 from caravan.sizing.sizes import Need
 from hypothesis import given
 from hypothesis import strategies as st

@@ -150,6 +150,13 @@ def test_what_the_operator_set_stays() -> None:
     assert (sized.num_cells, sized.num_parked_tokens) == (512, 7)
 
 
+def test_no_size_that_was_set_becomes_another_without_a_word() -> None:
+    sized = settled(num_cells=100).config
+    assert (sized.num_cells, sized.context_size) == (100, 100)
+    sizes = settled(batch_size=8)
+    assert (sizes.config.max_running, sizes.reason) == (8, "by batch_size")
+
+
 def test_sizes_that_are_settled_stay() -> None:
     """An engine that starts anew has the sizes that it had, even where less memory is free then."""
     config = settled(free=at_start(4096)).config

@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
+from caravan.config.load import read_configuration
 from caravan.config.settings import Settings
 from caravan.models.loaded_model import LoadedModel
 from caravan.web.app import create_app
@@ -51,7 +52,7 @@ def app_over(
     """The app with one model, of this template."""
     registry = registry_over(model or loaded_model(engine, template=template))
     with TestClient(
-        create_app(settings or Settings(), registry),
+        create_app(settings or read_configuration({}).settings, registry),
         raise_server_exceptions=False,
         base_url="http://localhost",
     ) as client:

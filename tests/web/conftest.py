@@ -31,6 +31,6 @@ def client(engine: ScriptedEngine) -> Generator[TestClient, None, None]:
 @pytest.fixture
 def live(engine: ScriptedEngine) -> Generator[str, None, None]:
     """Address of a real server over `engine`, with short silences before its keep-alives."""
-    settings = Settings(keep_alive_seconds=0.1, shutdown_seconds=0)
+    settings = Settings(sse_ping_seconds=0.1, shutdown_seconds=0)
     with live_server(registry_over(loaded_model(engine)), settings) as address:
         yield address

@@ -1,6 +1,7 @@
 """Responses that are made in the background by a model which is not loaded yet."""
 
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from caravan.config.settings import Settings
@@ -22,12 +23,13 @@ def engine() -> ScriptedEngine:
 
 
 @pytest.fixture
-def client(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Generator[TestClient, None, None]:
+def client(engine: ScriptedEngine) -> Generator[TestClient, None, None]:
     """Over a model that is loaded by the first request that needs it."""
-    monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
     registry = ModelRegistry([offer_of(loaded_model(engine))], load_wait_seconds=0.01)
     with TestClient(
-        create_app(Settings(), registry), raise_server_exceptions=False, base_url="http://localhost"
+        create_app(Settings(responses_db=Path("memory")), registry),
+        raise_server_exceptions=False,
+        base_url="http://localhost",
     ) as made:
         yield made
 

@@ -1,6 +1,7 @@
 """What a server does not start over: `serve` and `check-config` refuse the same, with the same line."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,11 @@ class Folder:
         (self.path / name).mkdir()
         return str(self.path / name)
 
+    def pipe(self) -> str:
+        """A new pipe that nobody writes to; its path."""
+        os.mkfifo(self.path / "pipe")
+        return str(self.path / "pipe")
+
     def none(self) -> str:
         """A path where nothing is."""
         return str(self.path / "none")
@@ -48,6 +54,13 @@ class Folder:
 
 Row = tuple[Callable[[Folder], tuple[str, ...]], str]
 TWO = "[[models]]\npath = MODEL\nid = 'a'\n{0}\n[[models]]\npath = MODEL\nid = '{1}'\n{0}\n"
+
+FILES = ("--presets", "--chat-template", "--tls-certificate", "--tls-key")
+
+
+def _pipe_of(option: str) -> Row:
+    return lambda f: (option, f.pipe()), f"{option}: '"
+
 
 REFUSED: dict[str, Row] = {
     # Decoding values.
@@ -65,7 +78,7 @@ REFUSED: dict[str, Row] = {
         "--defaults: ",
     ),
     "no presets": (lambda f: ("--presets", f.none()), "the presets in "),
-    "presets that are a folder": (lambda f: ("--presets", f.folder()), "Is a directory"),
+    "presets that are a folder": (lambda f: ("--presets", f.folder()), "is a folder"),
     "presets that are no JSON": (lambda f: ("--presets", f.file("{")), "the presets in "),
     "presets that are a list": (lambda f: ("--presets", f.file("[]")), "must be a JSON object"),
     "a misspelt preset": (
@@ -144,6 +157,46 @@ REFUSED: dict[str, Row] = {
     "responses that are none": (
         lambda f: ("--responses-db", f.file("hello " * 1000)),
         "this is no file of responses, or it is damaged",
+    ),
+    # What is read for ever, or cannot be read at all.
+    **{f"{option} that is a pipe": _pipe_of(option) for option in FILES},
+    "a configuration that is a pipe": (lambda f: ("--config", f.pipe()), "is a named pipe"),
+    "keys in a pipe": (lambda f: ("--keys-file", f.pipe()), "it is no plain file"),
+    "responses in a pipe": (lambda f: ("--responses-db", f.pipe()), "this is no regular file"),
+    "a model that is a pipe": (lambda f: ("--model", f.pipe()), "no regular file, but a named pipe"),
+    "a model that is a device": (lambda _: ("--model", "/dev/zero"), "no regular file, but a device"),
+    "a template of a table that is a pipe": (
+        lambda f: f.config(f"[[models]]\npath = MODEL\nchat_template = '{f.pipe()}'"),
+        "is a named pipe, and a regular file is needed",
+    ),
+    # What would change another option.
+    "a context that is larger than the cache": (
+        lambda _: ("--context-size", "4096", "--kv-cache-tokens", "2048"),
+        "context_size 4096 is more than kv_cache_tokens 2048",
+    ),
+    "the same by two sources": (
+        lambda f: (
+            "--kv-cells",
+            "2048",
+            *f.config("[[models]]\npath = MODEL\ncontext_size = 4096"),
+        ),
+        "models[0]: context_size 4096 is more than kv_cache_tokens 2048",
+    ),
+    "more that run than are in memory": (
+        lambda _: ("--max-running", "8", "--max-sequences", "4"),
+        "max_running 8 is more than max_sequences 4",
+    ),
+    "more that run than a step has tokens": (
+        lambda _: ("--max-running", "8", "--batch-size", "4"),
+        "max_running 8 is more than batch_size 4",
+    ),
+    "less for all bodies than for one": (
+        lambda _: ("--max-held-bytes", "1MiB"),
+        "max_held_bytes 1048576 is less than max_body_bytes 4194304",
+    ),
+    "a template for no model": (
+        lambda f: ("--models-dir", f.folder(), "--chat-template", f.file("")),
+        "--chat-template is for the model of --model",
     ),
     # The file itself.
     "no configuration": (lambda f: ("--config", f.none()), "No such file"),

@@ -150,7 +150,7 @@ def memory(sizes: Sizes, free: int, limit: int) -> Finding:
     )
     if sizes.at_start <= free:
         return Finding("memory", Verdict.FINE, detail)
-    remedy = "set a smaller --context-size and --kv-cells, or take a smaller model or quantization"
+    remedy = "set a smaller --context-size and --kv-cache-tokens, or take a smaller model or quantization"
     return Finding("memory", Verdict.FAULT, detail, remedy)
 
 

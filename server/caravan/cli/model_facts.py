@@ -7,7 +7,7 @@ from caravan.chat.template_summary import TemplateSummary
 from caravan.config.settings import Settings
 from caravan.llama.gguf_header import GgufHeader, HeaderError, read_header
 from caravan.models.engine_config import engine_config, memory_budget
-from caravan.models.local_store import quantization, stored_models
+from caravan.models.local_models import quantization, stored_models
 from caravan.models.resident import RESIDENT_ID, model_path
 from caravan.models.templates import tried
 from caravan.sizing.sizes import Sizes, resources, settle

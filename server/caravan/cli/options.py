@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from caravan.cli.errors import WRONG_USAGE, CommandError
 from caravan.config.load import Configuration, ConfigurationError, flag, read_configuration
+from caravan.config.model_settings import OLD_NAMES
 from caravan.config.settings import SECTIONS, Settings
 
 _NEGATION = "no_"
@@ -53,6 +54,8 @@ def _parameters() -> list[inspect.Parameter]:
         sections[section].append(_parameter(name, metavar, help=_help(field), rich_help_panel=section))
         if not metavar:
             sections[section].append(_parameter(f"{_NEGATION}{name}", "", hidden=True))
+        for old in [old for old, current in OLD_NAMES.items() if current == name]:
+            sections[section].append(_parameter(old, metavar, hidden=True))
     return [parameter for parameters in sections.values() for parameter in parameters]
 
 
@@ -68,7 +71,7 @@ def _metavar(annotation: Any) -> str | None:  # noqa: ANN401 (what pydantic give
     if origin in (UnionType, Union, Annotated):
         return _metavar(parts[0])
     if origin is list:
-        return None if issubclass(parts[0], BaseModel) else "A,B"
+        return None if isinstance(parts[0], type) and issubclass(parts[0], BaseModel) else "A,B"
     names = {bool: "", int: "N", float: "X", Path: "PATH", dict: "PAIRS"}
     return names.get(origin or annotation, "TEXT")
 

@@ -57,5 +57,5 @@ FIRST_TOKENS = 100
 def settled_lengths(context_size: int, num_cells: int, training_context: int) -> tuple[int, int]:
     """Context size and number of cells with those filled in that were left open (0)."""
     trained = training_context or DEFAULT_CONTEXT_LIMIT
-    context_size = context_size or min(trained, DEFAULT_CONTEXT_LIMIT)
+    context_size = context_size or min(trained, DEFAULT_CONTEXT_LIMIT, num_cells or DEFAULT_CONTEXT_LIMIT)
     return context_size, max(num_cells or DEFAULT_NUM_CELLS, context_size)

@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -12,9 +12,9 @@ from typing import Any, get_args
 import pydantic
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import EnvSettingsSource
 
-from caravan.config.model_settings import ModelSettings
+from caravan.config.model_settings import OLD_NAMES, ModelSettings
+from caravan.config.paths import file_path
 from caravan.config.settings import Settings
 
 PREFIX = "CARAVAN_"
@@ -50,27 +50,46 @@ def variable(name: str) -> str:
 
 def read_configuration(flags: Mapping[str, Any]) -> Configuration:
     """Flags over environment over file over defaults. Raises ConfigurationError."""
-    unknown = [_unknown_variable(name) for name in sorted(os.environ) if _is_unknown(name)]
-    if unknown:
-        raise ConfigurationError("\n".join(unknown))
-    variables = EnvSettingsSource(Settings)()
+    variables = _variables()
     path = flags.get("config") or variables.get("config")
-    document = {} if path is None else _load(Path(path).expanduser())
-    origins = {
-        **{name: f"{name} in {path}" for name in document},
-        **{name: variable(name) for name in variables},
-        **{name: flag(name) for name in flags},
-    }
+    document = {} if path is None else _load(path)
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for source, write in ((document, f"{{}} in {path}".format), (variables, variable), (flags, flag)):
+        twice = [old for old in source if OLD_NAMES.get(old) in source]
+        if twice:
+            old = twice[0]
+            raise ConfigurationError(f"{write(old)} is the old name of {write(OLD_NAMES[old])}: leave it out")
+        for name, value in source.items():
+            current = OLD_NAMES.get(name, name)
+            values[current], origins[current] = value, write(name)
     try:
-        return Configuration(Settings(**{**document, **variables, **flags}), origins)
+        return Configuration(Settings(**values), origins)
     except pydantic.ValidationError as error:
         faults = error.errors(include_url=False)
         raise ConfigurationError("\n".join(_explain(fault, origins, path) for fault in faults)) from error
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _variables() -> dict[str, str]:
+    """The options among the environment variables; empty ones do not count. Raises ConfigurationError."""
+    known = {variable(name): name for name in (*Settings.model_fields, *OLD_NAMES)}
+    unknown = [
+        name
+        for name in sorted(os.environ)
+        if name.startswith(PREFIX) and name not in known and name not in _OTHER_VARIABLES
+        if not _SERVICE_LINK.fullmatch(name)
+    ]
+    if unknown:
+        options = [variable(name) for name in Settings.model_fields]
+        raise ConfigurationError(
+            "\n".join(f"{name}: there is no such option{_hint(name, options)}" for name in unknown)
+        )
+    return {name: text for key, name in known.items() if (text := os.environ.get(key))}
+
+
+def _load(path: str | Path) -> dict[str, Any]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(file_path(Path(path)).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"{path}: {reason}") from error
@@ -95,26 +114,18 @@ def _may_be_switch(annotation: object) -> bool:
     return annotation is bool or any(_may_be_switch(part) for part in get_args(annotation))
 
 
-def _is_unknown(name: str) -> bool:
-    return (
-        name.startswith(PREFIX)
-        and name.removeprefix(PREFIX).lower() not in Settings.model_fields
-        and name not in _OTHER_VARIABLES
-        and not _SERVICE_LINK.fullmatch(name)
-    )
-
-
-def _unknown_variable(name: str) -> str:
-    return f"{name}: there is no such option{_hint(name, map(variable, Settings.model_fields))}"
-
-
 def _explain(fault: ErrorDetails, origins: Mapping[str, str], path: object) -> str:
     location = fault["loc"]
+    message = fault["msg"].removeprefix("Value error, ")
+    if not location:
+        return message
     name = str(location[0])
     origin = origins.get(name, flag(name))
     if fault["type"] == "extra_forbidden":
-        known = _fields(location[:-1])
-        return f"{path}: there is no option '{_path(location)}'{_hint(str(location[-1]), known)}"
+        table = ModelSettings if len(location) > 1 else Settings
+        known = [field for field in table.model_fields if field != "config"]
+        where = origin if origin == variable(name) else path
+        return f"{where}: there is no option '{_path(location)}'{_hint(str(location[-1]), known)}"
     given = str(fault["input"])
     if name == "port" and given.startswith("tcp://"):
         return (
@@ -122,7 +133,8 @@ def _explain(fault: ErrorDetails, origins: Mapping[str, str], path: object) -> s
             "`enableServiceLinks: false` or the Service another name, or set --port."
         )
     place = origin.replace(name, _path(location), 1) if len(location) > 1 else origin
-    message = fault["msg"].removeprefix("Value error, ")
+    if name == "api_key" or isinstance(fault["input"], Mapping) or f"'{given}'" in message:
+        return f"{place}: {message}"
     return f"{place}: {message[:1].lower()}{message[1:]}, not {fault['input']!r:.200}"
 
 
@@ -132,22 +144,7 @@ def _path(location: tuple[int | str, ...]) -> str:
     return text.removeprefix(".")
 
 
-def _hint(wrong: str, known: Iterator[str]) -> str:
-    close = difflib.get_close_matches(wrong.replace("-", "_"), list(known), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
-
-
-def _fields(location: tuple[int | str, ...]) -> Iterator[str]:
-    """The names that a table of the file may have."""
-    table: type[pydantic.BaseModel] = Settings
-    for step in location:
-        if isinstance(step, str):
-            table = next(_tables(table.model_fields[step].annotation))
-    yield from (name for name in table.model_fields if name != "config")
-
-
-def _tables(annotation: Any) -> Iterator[type[pydantic.BaseModel]]:  # noqa: ANN401 (what pydantic gives)
-    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _tables(part)
+def _hint(wrong: str, known: Iterable[str]) -> str:
+    by_letters = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(wrong.replace("-", "_").lower(), by_letters, n=1)
+    return f"; did you mean '{by_letters[close[0]]}'?" if close else ""

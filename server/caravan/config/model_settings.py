@@ -3,9 +3,28 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    StringConstraints,
+    model_validator,
+)
+
+from caravan.config.paths import file_path
 
 MAX_SEQUENCES = 256
+# Options that were renamed. The old names still work, and no help shows them.
+OLD_NAMES = {
+    "kv_cells": "kv_cache_tokens",
+    "kv_parked": "host_cache_tokens",
+    "keep_alive_seconds": "sse_ping_seconds",
+}
+
+# The home directory may be written `~` in files and variables, where no shell expands it.
+FilePath = Annotated[Path, AfterValidator(file_path)]
 
 
 class ModelOptions(BaseModel):
@@ -15,61 +34,89 @@ class ModelOptions(BaseModel):
         default=0,
         ge=0,
         le=2**27,
-        description="Most tokens of one prompt and its answer. 0: the model's training length, up to 8192, "
-        "less where memory is short.",
+        description="Most tokens of a prompt and its answer together. 0: what the model was trained with, up "
+        "to 8192, or what --kv-cache-tokens allows; less where memory is short.",
     )
-    kv_cells: int = Field(
+    kv_cache_tokens: int = Field(
         default=0,
         ge=0,
         le=2**30,
-        description="Tokens that all sequences together may keep in memory. 0: 8192, or the context size; "
-        "less where memory is short.",
+        description="Size of the KV cache, in tokens; all requests share it. 0: 8192, or the context size if "
+        "that is more; less where memory is short.",
     )
-    kv_parked: int | None = Field(
+    host_cache_tokens: int | None = Field(
         default=None,
         ge=0,
-        description="Tokens of idle sequences kept outside of that memory, for their next turn. "
-        "Default: as many as in it, in half of the memory that is left at most.",
+        description="Size of the host cache, in tokens. Conversations that pause are moved there when the KV "
+        "cache is full, and back for their next turn. 0: none. Default: as many as the KV cache has, in at "
+        "most half of the memory that is left; 0 with a GPU.",
     )
-    batch_size: PositiveInt = Field(default=512, description="Most tokens that one engine step computes.")
+    batch_size: PositiveInt = Field(
+        default=512,
+        description="Most tokens that the engine computes in one step, for all requests together.",
+    )
     max_sequences: int = Field(
         default=0,
         ge=0,
         le=MAX_SEQUENCES,
-        description="Sequences in memory, running and idle together. 0: twice as many as may run, "
-        "fewer where their states and logits would take over a quarter of the memory beside the weights.",
+        description="Most sequences in memory, running and idle together. 0: twice --max-running, or fewer "
+        "where they would take over a quarter of the memory that the weights leave.",
     )
     max_running: int = Field(
         default=0,
         ge=0,
         le=MAX_SEQUENCES,
-        description="Sequences that run at once. 0: 16 for each core, from 16 to 64; 64 with a GPU "
-        "that holds half of the weights.",
+        description="Most sequences that are computed at the same time; each choice of a request is one. "
+        "0: 16 for each core, from 16 to 64; 64 with a GPU that holds half of the weights.",
     )
     max_waiting: int = Field(
         default=1024,
         ge=0,
-        description="Choices that may wait for a model. Beyond, the newest of who has the most get a 503.",
+        description="Most choices that may wait for a model. When there are more, the newest one of the key "
+        "that has the most waiting gets a 503.",
     )
     queue_seconds: float = Field(
         default=0.0,
         ge=0,
         allow_inf_nan=False,
-        description="How long a request may wait for its turn before it gets a 503. 0: as long as it takes.",
+        description="How long a request may wait for its turn before it gets a 503. 0: no limit.",
     )
-    threads: int = Field(default=0, ge=0, le=512, description="Compute threads. 0: one per usable core.")
+    threads: int = Field(
+        default=0, ge=0, le=512, description="Threads that compute. 0: one for each usable core."
+    )
     sampling_threads: PositiveInt = Field(
-        default=1, description="Threads that draw the tokens of a step. More pay where cores are idle then."
+        default=1,
+        description="Threads that sample tokens. More than one helps where cores are idle at that time.",
     )
     gpu_layers: int = Field(
         default=-1,
         ge=-1,
-        description="Layers to put on GPUs; the output counts as one. -1: all that their free memory holds.",
+        description="Layers of the model on GPUs; the output layer counts as one. -1: as many as fit into "
+        "their free memory.",
     )
     tool_format: str | None = Field(
         default=None,
-        description="How the model writes tool calls, such as hermes. Default: what its chat template tells.",
+        description="How the model writes tool calls, such as hermes. Default: what its chat template shows.",
     )
+
+    def contradiction(self) -> str | None:
+        """Why two of these options cannot both hold, in one line; None where they can."""
+        if 0 < self.kv_cache_tokens < self.context_size:
+            return (
+                f"context_size {self.context_size} is more than kv_cache_tokens {self.kv_cache_tokens}: "
+                "a prompt and its answer have to fit into the KV cache"
+            )
+        if 0 < self.max_sequences < self.max_running:
+            return (
+                f"max_running {self.max_running} is more than max_sequences {self.max_sequences}: "
+                "sequences that run are in memory"
+            )
+        if self.batch_size < self.max_running:
+            return (
+                f"max_running {self.max_running} is more than batch_size {self.batch_size}: "
+                "each sequence that runs needs a token of each step"
+            )
+        return None
 
 
 class ModelSettings(ModelOptions):
@@ -82,7 +129,7 @@ class ModelSettings(ModelOptions):
         default=None, description="Name that requests use. Default: the file's name, or the stored name."
     )
     aliases: list[Annotated[str, Field(min_length=1)]] = Field(default=[], description="Further names.")
-    chat_template: Path | None = Field(
+    chat_template: FilePath | None = Field(
         default=None, description="File with a Jinja chat template that replaces the model's own."
     )
     defaults: dict[str, Any] = Field(
@@ -92,6 +139,17 @@ class ModelSettings(ModelOptions):
         default=False, description="Load it when the server starts, instead of at the first request."
     )
     pinned: bool = Field(default=False, description="Load it at the start and never unload it for others.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, table: Any) -> Any:  # noqa: ANN401 (whatever a file has here)
+        """Options by their names of today."""
+        if not isinstance(table, dict):
+            return table
+        for old, name in OLD_NAMES.items():
+            if old in table and name in table:
+                raise ValueError(f"'{old}' is the old name of '{name}': leave it out")
+        return {OLD_NAMES.get(name, name): value for name, value in table.items()}
 
     def completed(self, server: ModelOptions) -> "ModelSettings":
         """With the server's value for each option that this table leaves out."""

@@ -1,16 +1,24 @@
 """Every option of the server, declared once: flag, variable, key of the file and help come from here."""
 
-import ipaddress
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, NonNegativeInt, PositiveInt, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SecretStr,
+    model_validator,
+)
 
-from caravan.config.model_settings import ModelOptions, ModelSettings
-from caravan.config.origins import as_browsers_write
+from caravan.config.model_settings import FilePath, ModelOptions, ModelSettings
+from caravan.config.network_names import checked_hosts, checked_origins, is_loopback
 from caravan.config.paths import default_data_dir
 
 # The help shows options under headings: each holds from the option named here to the next one named.
@@ -22,7 +30,7 @@ SECTIONS = {
     "keys_file": "Access",
     "defaults": "Requests",
     "responses_db": "Responses",
-    "keep_alive_seconds": "Operation",
+    "sse_ping_seconds": "Operation",
 }
 
 
@@ -47,251 +55,209 @@ def _pairs(value: object) -> object:
     return {name.strip(): text.strip() for name, _, text in pairs}
 
 
-def _tables(value: object) -> object:
-    """Tables that came as text: JSON."""
-    return json.loads(value) if isinstance(value, str) else value
-
-
-def _stripped(value: object) -> object:
-    """A text without white space around it, as files and terminals add it."""
-    return value.strip() if isinstance(value, str) else value
-
-
-def _filled(names: list[str]) -> list[str]:
-    """Names that have letters."""
-    if not all(names):
-        raise ValueError("an empty name should not be among them")
-    return names
-
-
-def _named(hosts: list[str]) -> list[str]:
-    """Names of hosts: no scheme, no port."""
-    for host in hosts:
-        if not re.fullmatch(r"\*|(\*\.)?[\w.-]+|\[?[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*\]?", host, re.ASCII):
-            raise ValueError(f"'{host}' should be a name such as llm.example.org, without scheme or port")
-    return hosts
-
-
 def _sendable(secret: SecretStr) -> SecretStr:
-    """A key that a client can put into a header."""
-    if not re.fullmatch(r"[!-~]+", secret.get_secret_value()):
+    """A key that a client can put into a header, without the white space that files and terminals add."""
+    text = secret.get_secret_value().strip()
+    if not re.fullmatch(r"[!-~]+", text):
         raise ValueError("a key has letters, digits and signs of ASCII alone, and no spaces within")
-    return secret
+    return SecretStr(text)
 
 
-def _exact(origins: list[str]) -> list[str]:
-    """Origins as browsers write them: no path, no slash at the end, no port that goes without saying."""
-    return [origin if origin in ("*", "null") else as_browsers_write(origin) for origin in origins]
-
-
-# The home directory may be written `~` in files and variables, where no shell expands it.
 Place = Annotated[Path, AfterValidator(Path.expanduser)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Items = Annotated[list[str], BeforeValidator(_items)]
-Names = Annotated[Items, AfterValidator(_filled)]
-Hosts = Annotated[Items, AfterValidator(_named)]
-Origins = Annotated[Items, AfterValidator(_exact)]
+Names = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_items)]
+Hosts = Annotated[Items, AfterValidator(checked_hosts)]
+Origins = Annotated[Items, AfterValidator(checked_origins)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
-Secret = Annotated[SecretStr, BeforeValidator(_stripped), Field(min_length=1), AfterValidator(_sendable)]
-Tables = Annotated[list[ModelSettings], BeforeValidator(_tables)]
-
+Secret = Annotated[SecretStr, AfterValidator(_sendable)]
+Tables = Annotated[list[ModelSettings], BeforeValidator(_items)]
 
 # When a caller needs no key.
 Anonymous = Literal["never", "before keys", "always"]
 
 
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-class Settings(ModelOptions, BaseSettings):
+class Settings(ModelOptions):
     """Options of the server. --port is also the variable CARAVAN_PORT and the key `port` of the file."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="CARAVAN_",
-        env_ignore_empty=True,
-        enable_decoding=False,
-        extra="forbid",
-        protected_namespaces=(),
-    )
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    config: Place | None = Field(
+    config: FilePath | None = Field(
         default=None, description="TOML file of options. Flags and environment variables beat it."
     )
     model: Place | None = Field(
         default=None,
-        description="GGUF file to serve, a folder with one in it, or the name by which `caravan pull` stored "
-        "one. Default: the small model that ships with this package.",
+        description="Model to serve: a GGUF file, a folder with one in it, or the name of a pulled model. "
+        "Default: the small model that ships with this package.",
     )
     model_id: str | None = Field(
         default=None, description="Name that requests use. Default: the file's name without its ending."
     )
     model_aliases: Names = Field(default=[], description="Further names of the model.")
-    chat_template: Place | None = Field(
-        default=None, description="File with a Jinja chat template that replaces the model's own."
+    chat_template: FilePath | None = Field(
+        default=None, description="Jinja file that replaces the chat template of the model."
     )
     models: Tables = Field(
         default=[], description="Models with options of their own: `[[models]]` tables of the file, or JSON."
     )
     models_dir: Place | None = Field(
-        default=None, description="Folder whose GGUF files are all served, each loaded at its first request."
+        default=None,
+        description="Folder of GGUF files, all of which are served. Each is loaded at its first request.",
     )
     data_dir: Place = Field(
         default_factory=default_data_dir,
-        description="Folder for downloaded models and for what the server keeps.",
+        description="Folder for pulled models, keys, stored responses and the history of chats.",
     )
     max_loaded: NonNegativeInt = Field(
         default=0,
-        description="Most models loaded at once; the least recently used one makes room. 0: no limit.",
+        description="Most models loaded at once. For another one, the least recently used is unloaded. "
+        "0: no limit.",
     )
     memory_budget: ByteSize = Field(
         default=ByteSize(0),
-        description="Memory that loaded models may need by estimate, such as 12GiB. "
-        "0: four fifths of the machine's, and all of its GPUs'.",
+        description="Most memory for all loaded models together, such as 12GiB, by estimate. "
+        "0: four fifths of the machine's memory, and all of its GPUs'.",
     )
-    load_wait_seconds: float = Field(
-        default=120.0,
-        gt=0,
-        allow_inf_nan=False,
-        description="How long a request waits for its model to load before it gets a 503.",
+    load_wait_seconds: Seconds = Field(
+        default=120.0, description="How long a request waits for its model to load before it gets a 503."
     )
-    model_stay_seconds: float = Field(
+    model_stay_seconds: SecondsOrNone = Field(
         default=60.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="Within so many seconds, a key may twice have models unloaded that other keys are using; "
-        "what it asks for then waits until nobody else has used one for so long. 0: no limit.",
+        description="How long a model counts as used after a request. Within that time, a key may have at "
+        "most two models unloaded that other keys use, and no model goes more than three times. 0: no limit.",
     )
-    host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
-    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on. 0.0.0.0: all addresses.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on. 0: any that is free.")
     cors_origins: Origins = Field(
-        default=[], description="Origins whose web pages may call, such as https://example.org; exact."
+        default=[],
+        description="Web pages that may call this server from a browser, by origin, such as "
+        "https://example.org; * for all.",
     )
     allowed_hosts: Hosts = Field(
         default=[],
-        description="Further names by which clients without a key may call this server, such as "
-        "llm.example.org or *.example.org; * for any. Known are its address and this machine's names.",
+        description="Further host names that requests without a key may be sent to, such as llm.example.org "
+        "or *.example.org; * for any. This machine's names and addresses are known.",
     )
-    tls_certificate: Place | None = Field(
-        default=None, description="PEM file of a certificate and its chain: speak HTTPS alone."
+    tls_certificate: FilePath | None = Field(
+        default=None, description="PEM file of a certificate and its chain. Turns HTTPS on, and HTTP off."
     )
-    tls_key: Place | None = Field(default=None, description="PEM file of the certificate's private key.")
+    tls_key: FilePath | None = Field(default=None, description="PEM file of the certificate's private key.")
     max_connections: PositiveInt = Field(
         default=4096,
-        description="Most connections; the one without a request for the longest makes room for another.",
+        description="Most open connections. For another one, the one that has been idle longest is closed.",
     )
-    idle_seconds: float = Field(
-        default=75.0,
-        gt=0,
-        allow_inf_nan=False,
-        description="How long a connection is kept open between two requests.",
+    idle_seconds: Seconds = Field(
+        default=75.0, description="How long a connection is kept open between two requests."
     )
     keys_file: Place | None = Field(
         default=None,
-        description="File of keys, see `caravan keys`. Default: keys.json in the data directory. "
-        "Once there has been a key, or where this names a file, every request needs one.",
+        description="File of API keys, see `caravan keys`. Default: keys.json in the data folder. "
+        "Once there has been a key, or where this option is given, every request needs one.",
     )
     api_key: Secret | None = Field(
-        default=None, description="One administrator's key beside those of the file."
+        default=None, description="One administrator's key, in addition to those of the file."
     )
     allow_anonymous: bool = Field(
-        default=False, description="Let other machines in without a key, as long as there has never been one."
+        default=False,
+        description="Let other machines in without a key, as long as there has never been a key.",
     )
     auth: bool = Field(
         default=True,
-        description="Ask for keys once there has been one. --no-auth asks nobody, whatever keys there are or "
-        "have been.",
+        description="Ask for keys once there has been one. --no-auth never asks, whatever keys there are.",
     )
     share_prefixes: bool = Field(
         default=False,
-        description="Share prefixes in memory among all keys. Timing then tells what others have asked.",
+        description="Let all keys share cached prompts. Response times then tell what others have asked.",
     )
     public_prefixes: Place | None = Field(
         default=None,
-        description="Folder of text files. Prompts that begin with one of these texts, raw or in their first "
-        "message, share its memory among all keys.",
+        description="Folder of text files. Prompts that begin with one of these texts share its cache among "
+        "all keys.",
     )
     defaults: Pairs = Field(
         default={},
-        description="Decoding values where a request says nothing, as `temperature=0.7,top_k=20` or as JSON.",
+        description="Sampling parameters for requests that do not set them, as `temperature=0.7,top_k=20` or "
+        "as JSON.",
     )
-    presets: Place | None = Field(
+    presets: FilePath | None = Field(
         default=None,
-        description="JSON file of named sets of decoding values: an object of objects.",
+        description="JSON file of named sets of sampling parameters: an object of objects.",
     )
     max_choices: PositiveInt = Field(
-        default=16, description="Highest `n` or `best_of` that a request may ask for."
+        default=16, description="Most choices of one request: the highest `n` or `best_of`."
     )
     max_prompts: PositiveInt = Field(default=128, description="Most prompts in one completion request.")
-    max_body_bytes: PositiveInt = Field(default=4 * 1024 * 1024, description="Largest request body.")
-    max_header_bytes: PositiveInt = Field(default=65536, description="Largest head of a request.")
-    head_seconds: float = Field(
+    max_body_bytes: PositiveInt = Field(
+        default=4 * 1024 * 1024, description="Largest request body, in bytes."
+    )
+    max_header_bytes: PositiveInt = Field(
+        default=65536, description="Largest header of a request, in bytes, with its first line."
+    )
+    head_seconds: Seconds = Field(
         default=20.0,
-        gt=0,
-        allow_inf_nan=False,
-        description="How long a request's head may take to arrive, and before it a TLS handshake.",
+        description="How long a request's header may take to arrive. The same holds for a TLS handshake.",
     )
-    body_seconds: float = Field(
-        default=60.0, gt=0, allow_inf_nan=False, description="How long a request's body may take to arrive."
-    )
+    body_seconds: Seconds = Field(default=60.0, description="How long a request's body may take to arrive.")
     max_held_bytes: ByteSize = Field(
         default=ByteSize(256 * 1024**2),
         gt=0,
-        description="Most memory for the bodies of all requests at once, such as 256MiB; beyond it slow "
-        "senders make room, and others get a 503.",
+        description="Most memory for the bodies of all requests together, such as 256MiB. Beyond it, slow "
+        "uploads are ended, and new ones get a 503.",
     )
-    write_seconds: float = Field(
+    write_seconds: Seconds = Field(
         default=30.0,
-        gt=0,
-        allow_inf_nan=False,
-        description="How long a client may read nothing of an answer that waits for it, or less than 64 KiB "
-        "of a long one, before it is given up.",
+        description="How long a client may take to read 64 KiB, or all that is sent to it, before it is "
+        "disconnected.",
     )
     strict_fields: bool = Field(
         default=False,
-        description="Refuse request fields that nobody knows, and tools that only others have, instead of "
-        "leaving them out and saying so in the header x-caravan-ignored.",
+        description="Refuse unknown fields of requests, and tools of other servers. Otherwise they are "
+        "ignored and named in the header x-caravan-ignored.",
     )
     responses_db: Place | None = Field(
         default=None,
-        description="File that keeps responses for later requests; `memory` keeps them until the server "
-        "ends. Default: responses.db in the data folder.",
+        description="File of stored responses; `memory` stores them until the server ends. "
+        "Default: responses.db in the data folder.",
     )
-    responses_days: float = Field(
-        default=30.0,
-        gt=0,
-        allow_inf_nan=False,
-        description="How long a response is kept after it was made or last gone on with.",
+    responses_days: Seconds = Field(
+        default=30.0, description="How many days a response is stored after it was last used."
     )
     responses_bytes: ByteSize = Field(
         default=ByteSize(1024**3),
-        description="Most space for kept responses, such as 1GiB; the least recently used go first.",
+        description="Most space for stored responses, such as 1GiB. Beyond it, the least recently used are "
+        "deleted.",
     )
-    keep_alive_seconds: float = Field(
+    sse_ping_seconds: Seconds = Field(
         default=15.0,
-        gt=0,
-        allow_inf_nan=False,
-        description="Longest silence on a stream: after it, comments are sent, before the first token too.",
+        description="How long a stream may be silent before a comment is sent to keep the connection open.",
     )
-    shutdown_seconds: float = Field(
+    shutdown_seconds: SecondsOrNone = Field(
         default=10.0,
-        ge=0,
-        allow_inf_nan=False,
         description="How long running requests may go on when the server is told to end.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level logged. info: a line for each request."
+        default="info", description="Lowest level that is logged. info: a line for each request."
     )
     log_format: Literal["text", "json"] = Field(
-        default="text", description="Log lines for people, or a JSON object each."
+        default="text", description="text: log lines for people. json: an object on each line."
     )
     otlp_endpoint: str | None = Field(
         default=None,
-        description="OpenTelemetry collector that gets traces by OTLP over HTTP, such as "
-        "http://localhost:4318. Default: what the OTEL_EXPORTER_OTLP variables say. Needs the extra `otel`.",
+        description="OpenTelemetry collector for traces (OTLP over HTTP), such as http://localhost:4318. "
+        "Default: what the OTEL_EXPORTER_OTLP variables say. Needs the extra `otel`.",
     )
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        """No option may be changed silently because of another."""
+        fault = self.contradiction()
+        held, body = self.max_held_bytes, self.max_body_bytes
+        if fault is None and "max_held_bytes" in self.model_fields_set and held < body:
+            fault = f"max_held_bytes {held} is less than max_body_bytes {body}"
+        if fault is not None:
+            raise ValueError(fault)
+        return self
 
     @property
     def serves_single(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from caravan.config.paths import special_kind
 from caravan.llama import gguf_limits
 from caravan.llama.gguf_reader import GgufReader, HeaderError, Value
 
@@ -72,6 +73,9 @@ def read_header(path: str | os.PathLike[str]) -> GgufHeader:
     parts = part_paths(Path(path))
     missing = [part.name for part in parts if not part.is_file()]
     if missing:
+        for part in parts:
+            if (kind := special_kind(part)) is not None:
+                raise HeaderError(f"{part}: this is no regular file, but {kind}")
         raise HeaderError(_missing(path, len(parts), missing))
     first, *others = (_read_part(part) for part in parts)
     for other in others:

@@ -1,12 +1,10 @@
 """The models this server has: found among its settings and files, loaded, shared, and unloaded."""
 
 from caravan.models.discovery import CatalogError, offers, registry_of
-from caravan.models.eviction import NoRoomError
-from caravan.models.lease import Lease
+from caravan.models.eviction import Limits, NoRoomError
+from caravan.models.loader import ModelSpec
 from caravan.models.registry import ModelRegistry, may_use, none_usable
-from caravan.models.slot import Status
-from caravan.models.spec import ModelSpec
-from caravan.models.victims import Limits
+from caravan.models.slot import Lease, Status
 
 __all__ = [
     "CatalogError",

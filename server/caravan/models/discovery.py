@@ -8,6 +8,7 @@ from pathlib import Path
 
 from caravan.chat.tool_formats.registry import FORMATS
 from caravan.config.engine_config import EngineConfig
+from caravan.config.load import flag
 from caravan.config.model_settings import ModelSettings
 from caravan.config.settings import Settings
 from caravan.engine.ipc.async_engine import AsyncEngine
@@ -15,15 +16,13 @@ from caravan.llama.gguf_header import GgufHeader, HeaderError, model_stem, read_
 from caravan.llama.model_file import stamp
 from caravan.models import resident
 from caravan.models.engine_config import context_size_of, engine_config, gpu_budget, memory_budget, need_of
+from caravan.models.eviction import Limits
 from caravan.models.loaded_model import TextEngine
-from caravan.models.loader import open_texts
-from caravan.models.local_store import first_parts
-from caravan.models.model_path import ModelPathError, find_model
+from caravan.models.loader import ContextLength, ModelSpec, open_texts
+from caravan.models.local_models import ModelPathError, find_model, first_parts
 from caravan.models.public_prefixes import PublicPrefixError, read_texts
 from caravan.models.registry import ModelRegistry
-from caravan.models.spec import ContextLength, ModelSpec
 from caravan.models.templates import tried
-from caravan.models.victims import Limits
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +42,13 @@ def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[Mo
     Raises CatalogError. A file of the models' folder that is no sound model is passed over with a warning.
     """
     named = [table.completed(settings) for table in settings.models]
+    for index, table in enumerate(named):
+        if (fault := table.contradiction()) is not None:
+            raise CatalogError(f"models[{index}]: {fault}")
     if settings.serves_single:
         named.insert(0, _single(settings))
-    elif settings.model_id is not None:
-        raise CatalogError("--model-id names the model of --model, and none is named that way")
+    else:
+        _check_unused(settings)
     places = [_located(table.path, settings.data_dir.expanduser()) for table in named]
     offer = functools.partial(
         _offer,
@@ -78,6 +80,13 @@ def registry_of(settings: Settings) -> ModelRegistry:
         load_wait_seconds=settings.load_wait_seconds,
         stay_seconds=settings.model_stay_seconds,
     )
+
+
+def _check_unused(settings: Settings) -> None:
+    """Raise CatalogError over what is said of the model of `--model`, where there is no such model."""
+    for name, what in (("model_id", "names"), ("model_aliases", "names"), ("chat_template", "is for")):
+        if getattr(settings, name):
+            raise CatalogError(f"{flag(name)} {what} the model of --model, and no model is named that way")
 
 
 def _single(settings: Settings) -> ModelSettings:
@@ -189,7 +198,7 @@ def _check_template(path: Path | None) -> None:
     if path is None:
         return
     try:
-        path.expanduser().read_text(encoding="utf-8")
+        path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise CatalogError(f"the chat template {path} cannot be read: {reason}") from error

@@ -33,8 +33,8 @@ def engine_config(path: Path, table: ModelOptions, budget: int) -> EngineConfig:
     return EngineConfig(
         model_path=os.fspath(path),
         context_size=table.context_size,
-        num_cells=table.kv_cells,
-        num_parked_tokens=table.kv_parked,
+        num_cells=table.kv_cache_tokens,
+        num_parked_tokens=table.host_cache_tokens,
         batch_size=table.batch_size,
         max_sequences=table.max_sequences,
         max_running=table.max_running,

@@ -1,25 +1,99 @@
-"""Who has used a model lately, and how often each key has had one unloaded that others use: a few times in a
-while, or a key that asks for one model after the other would keep everybody from theirs.
+"""Which models are unloaded for another, and how often each key may have that done to models that others use.
+
+Without that limit, a key that asks for one model after the other would keep everybody from theirs; so would
+several keys that take turns, so that each model has a limit of its own, too.
 """
 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from caravan.models.victims import Limits, LoadedEntry, victims
 from caravan.sizing.sizes import Need
 
 Clock = Callable[[], float]
 
 # How long a model stays for those who have used it, in seconds, unless the operator says otherwise.
 STAY_SECONDS = 60.0
-# Of models that others are using, a key may have so many unloaded in that time.
-_MAX_TAKEN = 2
+# Within that time, so many models that others use may be unloaded for one key, and one model so often.
+_MAX_BY_KEY = 2
+_MAX_OF_MODEL = 3
 
 
 class NoRoomError(Exception):
     """Pinned models leave too little memory for another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How many models may be loaded, and how many bytes they may need together, everywhere and on GPUs; 0 is
+    no limit.
+
+    The last is a wish: a model that finds GPUs full is loaded beside them, and is slow.
+    """
+
+    max_loaded: int = 0
+    memory_budget: int = 0
+    gpu_budget: int = 0
+
+    def allow(self, needs: Sequence[Need]) -> bool:
+        """Whether models of these needs may be loaded at once. One alone always may: needs are estimates."""
+        if len(needs) <= 1:
+            return True
+        return (not self.max_loaded or len(needs) <= self.max_loaded) and (
+            not self.memory_budget or sum(need.total for need in needs) <= self.memory_budget
+        )
+
+    def suit(self, needs: Sequence[Need]) -> bool:
+        """Whether they are allowed, and GPUs hold what each of them would have there."""
+        on_gpus = sum(need.on_gpus for need in needs)
+        return self.allow(needs) and (len(needs) <= 1 or not self.gpu_budget or on_gpus <= self.gpu_budget)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedEntry:
+    """A model in memory. `last_used` only orders: the larger, the later."""
+
+    id: str
+    need: Need
+    is_pinned: bool
+    is_busy: bool
+    last_used: int
+
+
+def victims(occupants: Iterable[LoadedEntry], need: Need, limits: Limits) -> list[str] | None:
+    """Who must be unloaded so that `need` more suits, or is at least allowed where pinned models leave too
+    little of the GPUs; None where they leave no room at all.
+
+    Those that nobody uses go before those whose requests must be waited for, and among either the least
+    recently used first. Nobody goes in vain.
+    """
+    present = list(occupants)
+    leaving = _leaving(present, need, limits.suit)
+    return _leaving(present, need, limits.allow) if leaving is None else leaving
+
+
+def _leaving(
+    present: list[LoadedEntry], need: Need, fit: Callable[[Sequence[Need]], bool]
+) -> list[str] | None:
+    def fits(staying: Iterable[LoadedEntry]) -> bool:
+        return fit([*(occupant.need for occupant in staying), need])
+
+    staying = {occupant.id: occupant for occupant in present}
+    order = sorted(
+        (occupant for occupant in staying.values() if not occupant.is_pinned),
+        key=lambda occupant: (occupant.is_busy, occupant.last_used),
+    )
+    leaving: list[LoadedEntry] = []
+    while not fits(staying.values()):
+        if not order:
+            return None
+        leaving.append(staying.pop(order.pop(0).id))
+    for occupant in reversed(leaving[:-1]):
+        if fits([*staying.values(), occupant]):
+            staying[occupant.id] = occupant
+            leaving.remove(occupant)
+    return [occupant.id for occupant in leaving]
 
 
 def check_together(limits: Limits, needs: Sequence[Need]) -> None:
@@ -71,9 +145,8 @@ class Evictions:
         self, limits: Limits, *, stay_seconds: float = STAY_SECONDS, clock: Clock = time.monotonic
     ) -> None:
         self._limits = limits
-        self._seconds = stay_seconds
-        self._clock = clock
-        self._taken_at: dict[str, list[float]] = {}
+        self._by_key = _Recent(stay_seconds, clock)
+        self._of_model = _Recent(stay_seconds, clock)
 
     def choose(
         self, occupants: Iterable[LoadedEntry], need: Need, users: Mapping[str, Users], keys: Sequence[str]
@@ -88,10 +161,15 @@ class Evictions:
         if leaving is None:
             raise NoRoomError("pinned models leave too little memory for it")
         for key in keys:
-            if not any(users[name].has_others(key) for name in leaving):
+            of_others = [name for name in leaving if users[name].has_others(key)]
+            if not of_others:
                 return leaving
-            if self._may_take(key):
-                self._taken_at.setdefault(key, []).append(self._clock())
+            if self._by_key.count(key) < _MAX_BY_KEY and all(
+                self._of_model.count(name) < _MAX_OF_MODEL for name in of_others
+            ):
+                self._by_key.add(key)
+                for name in of_others:
+                    self._of_model.add(name)
                 return leaving
         if not keys:
             return leaving
@@ -105,11 +183,20 @@ class Evictions:
     def _victims(self, occupants: list[LoadedEntry], need: Need) -> list[str] | None:
         return victims(occupants, need, self._limits)
 
-    def _may_take(self, key: str) -> bool:
+
+class _Recent:
+    """How often something was noted by name within the last `seconds`."""
+
+    def __init__(self, seconds: float, clock: Clock) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._times: dict[str, list[float]] = {}
+
+    def add(self, name: str) -> None:
+        self._times.setdefault(name, []).append(self._clock())
+
+    def count(self, name: str) -> int:
         earliest = self._clock() - self._seconds
-        lately = {
-            known: [taken_at for taken_at in times if taken_at > earliest]
-            for known, times in self._taken_at.items()
-        }
-        self._taken_at = {known: times for known, times in lately.items() if times}
-        return len(self._taken_at.get(key, ())) < _MAX_TAKEN
+        lately = {known: [at for at in times if at > earliest] for known, times in self._times.items()}
+        self._times = {known: times for known, times in lately.items() if times}
+        return len(self._times.get(name, ()))

@@ -1,27 +1,83 @@
-"""A model's two halves brought up side by side: the file opened here for its texts, the engine elsewhere."""
+"""A model that can be loaded, and how: the file opened here for its texts, its engine started beside that."""
 
 import asyncio
 import contextlib
-import dataclasses
+import hashlib
+import json
 import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from caravan.chat.template_summary import TemplateSummary
 from caravan.config.model_settings import ModelSettings
-from caravan.llama.gguf_header import read_header
+from caravan.llama import library
+from caravan.llama.gguf_header import part_paths, read_header
 from caravan.llama.model import Model
-from caravan.models.fingerprint import fingerprint
+from caravan.llama.model_file import add_file
 from caravan.models.loaded_model import LoadedModel, TextEngine
 from caravan.models.public_prefixes import prefix_ids
-from caravan.models.spec import ModelSpec
 from caravan.models.templates import open_templates, sources_of
 from caravan.runtime.threads import in_thread, to_the_end
+from caravan.sizing.sizes import Need
+from caravan.version import version
 
 log = logging.getLogger(__name__)
 
+# What a model is called, when it is loaded, how long requests wait and where idle sequences are kept: none of
+# it changes a text. The template counts by its words, wherever they are from.
+_WITHOUT_EFFECT = {
+    "path",
+    "id",
+    "aliases",
+    "preload",
+    "pinned",
+    "chat_template",
+    "host_cache_tokens",
+    "max_waiting",
+    "queue_seconds",
+    "sampling_threads",
+}
 
-async def load(offer: ModelSpec) -> LoadedModel:
-    """The model, its engine running. Raises what `offer.open` and `TextEngine.start` raise.
+
+@dataclass(frozen=True)
+class ContextLength:
+    """Tokens of a prompt and its answer: as served here, and as trained with. None is unknown."""
+
+    size: int | None = None
+    trained: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """What is known of a model that need not be loaded, and the two halves of loading it.
+
+    `make_engine` makes an engine that has not started. `open` opens the file for the web side,
+    `estimate_need` tells how much memory the model will take, and `read_metadata` what the file says
+    of itself; of a file that cannot be read, nothing. `read_context` foresees how long texts may be, and
+    `try_templates` what the chat templates support. `check_file` reads the file's header and raises
+    HeaderError or OSError over it. These six take time and belong into a thread. Prompts that begin with one
+    of `public_texts` share it in memory.
+    """
+
+    id: str
+    aliases: tuple[str, ...] = ()
+    created: int
+    preload: bool = False
+    pinned: bool = False
+    operator_defaults: Mapping[str, object] = field(default_factory=dict)
+    public_texts: tuple[str, ...] = ()
+    estimate_need: Callable[[], Need]
+    make_engine: Callable[[], TextEngine]
+    open: Callable[[TextEngine], LoadedModel]
+    read_metadata: Callable[[], Mapping[str, str]]
+    read_context: Callable[[], ContextLength]
+    try_templates: Callable[[], TemplateSummary]
+    check_file: Callable[[], object] = lambda: None
+
+
+async def load(offer: ModelSpec, checks: Iterable[Callable[[LoadedModel], None]] = ()) -> LoadedModel:
+    """The model, its engine running. Raises what `offer.open`, `TextEngine.start` and the checks raise.
 
     There are files over which llama.cpp ends its process, so the engine opens it first.
     """
@@ -39,10 +95,13 @@ async def load(offer: ModelSpec) -> LoadedModel:
         public_prefixes = await in_thread(
             prefix_ids, offer.public_texts, model.vocab, model.template, model.bos_text
         )
+        model = replace(model, public_prefixes=public_prefixes)
+        for check in checks:
+            await in_thread(check, model)
     except BaseException:
         await to_the_end(_undo(engine, opening, starting))
         raise
-    return dataclasses.replace(model, public_prefixes=public_prefixes)
+    return model
 
 
 async def _opened(engine: TextEngine, starting: asyncio.Task[None]) -> None:
@@ -110,3 +169,17 @@ def _tell(name: str, summary: TemplateSummary) -> None:
         )
     for adaptation in summary.adaptations:
         log.info("%s: %s, as its chat template wants it", name, adaptation)
+
+
+def fingerprint(path: Path, template: str, settings: ModelSettings) -> str:
+    """A digest of all that decides on a model's texts: file, llama.cpp, our version, template and options.
+
+    Reads a few hundred pages of the file.
+    """
+    digest = hashlib.sha256()
+    for part in part_paths(path):
+        add_file(digest, part)
+    options = settings.model_dump(mode="json", exclude=_WITHOUT_EFFECT)
+    told = [library.build(), version(), template, options]
+    digest.update(json.dumps(told, sort_keys=True).encode())
+    return digest.hexdigest()

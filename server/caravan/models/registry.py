@@ -8,14 +8,11 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 
 from caravan.auth.principal import Principal
 from caravan.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
-from caravan.models.eviction import STAY_SECONDS, Clock, Evictions, Users, check_together
-from caravan.models.lease import Lease
+from caravan.models.eviction import STAY_SECONDS, Clock, Evictions, Limits, Users, check_together
 from caravan.models.loaded_model import LoadedModel
-from caravan.models.loader import load
-from caravan.models.slot import ModelSlot, Status
-from caravan.models.spec import ModelSpec
-from caravan.models.victims import Limits, LoadedEntry
-from caravan.runtime.threads import in_thread, to_the_end
+from caravan.models.loader import ModelSpec, load
+from caravan.models.slot import Lease, ModelSlot, Status
+from caravan.runtime.threads import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -214,7 +211,7 @@ class ModelRegistry:
             await self._estimate(entry)
             if not await self._take_room(entry):
                 return None
-            model = await self._checked(await load(entry.offer))
+            model = await load(entry.offer, self._checks)
             entry.need = model.engine.need
             entry.succeed(model)
         except Exception as error:
@@ -251,8 +248,8 @@ class ModelRegistry:
         while True:
             holders = {known.offer.id: known for known in self._entries if known.holds_room}
             users = {name: holder.users for name, holder in holders.items()}
-            occupants = map(_occupant, holders.values())
-            leaving = self._evictions.choose(occupants, entry.need, users, entry.asked_by)
+            loaded = [holder.entry() for holder in holders.values()]
+            leaving = self._evictions.choose(loaded, entry.need, users, entry.asked_by)
             if not leaving:
                 return leaving is not None
             await asyncio.wait([self._unloading(holders[name]) for name in leaving])
@@ -282,31 +279,6 @@ class ModelRegistry:
             if entry.num_users == 0 and entry.model is not None:
                 entry.model = None
                 await in_thread(model.close)
-
-    async def _checked(self, model: LoadedModel) -> LoadedModel:
-        try:
-            for check in self._checks:
-                await in_thread(check, model)
-        except BaseException:
-            await to_the_end(_discard(model))
-            raise
-        return model
-
-
-async def _discard(model: LoadedModel) -> None:
-    """End a model that nobody has used."""
-    await model.engine.close()
-    model.close()
-
-
-def _occupant(entry: ModelSlot) -> LoadedEntry:
-    return LoadedEntry(
-        id=entry.offer.id,
-        need=entry.need,
-        is_pinned=entry.offer.pinned,
-        is_busy=entry.is_busy,
-        last_used=entry.last_used,
-    )
 
 
 def _closing() -> EngineUnavailableError:

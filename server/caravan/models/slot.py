@@ -6,12 +6,12 @@ import functools
 import itertools
 import math
 import time
+from collections.abc import Callable
 
 from caravan.errors import CaravanError, ModelUnavailableError
-from caravan.models.eviction import Users
-from caravan.models.lease import Lease
+from caravan.models.eviction import LoadedEntry, Users
 from caravan.models.loaded_model import LoadedModel
-from caravan.models.spec import ModelSpec
+from caravan.models.loader import ModelSpec
 from caravan.sizing.sizes import Need
 
 _FIRST_BACKOFF = 2.0
@@ -28,6 +28,20 @@ class Status(enum.Enum):
     LOADED = "loaded"
     UNLOADING = "unloading"
     FAILED = "failed"
+
+
+class Lease:
+    """One request's hold on a loaded model, which is not unloaded meanwhile. `release` must follow."""
+
+    def __init__(self, model: LoadedModel, let_go: Callable[[], None]) -> None:
+        self.model = model
+        self._let_go: Callable[[], None] | None = let_go
+
+    def release(self) -> None:
+        """Let go; a second call does nothing."""
+        if self._let_go is not None:
+            let_go, self._let_go = self._let_go, None
+            let_go()
 
 
 class ModelSlot:
@@ -88,6 +102,16 @@ class ModelSlot:
     def is_wanted(self) -> bool:
         """Whether anybody waits for it, or it is to be there always."""
         return self.offer.preload or any(not place.done() for _, place in self._waiting)
+
+    def entry(self) -> LoadedEntry:
+        """What evictions are decided by."""
+        return LoadedEntry(
+            id=self.offer.id,
+            need=self.need,
+            is_pinned=self.offer.pinned,
+            is_busy=self.is_busy,
+            last_used=self.last_used,
+        )
 
     def lease(self, key: str) -> Lease:
         """A hold on the loaded model, for a request of this key."""

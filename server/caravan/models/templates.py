@@ -63,7 +63,7 @@ def sources_of(settings: ModelSettings, model: Model) -> TemplateSources:
     vocab = model.vocab
     tokens = _token_text(vocab, vocab.bos_id), _token_text(vocab, vocab.eos_id)
     if settings.chat_template is not None:
-        return TemplateSources(settings.chat_template.expanduser().read_text(encoding="utf-8"), None, *tokens)
+        return TemplateSources(settings.chat_template.read_text(encoding="utf-8"), None, *tokens)
     plain = model.chat_template()
     if plain is None:
         log.warning("%s has no chat template; chats use ChatML, which the model may not know", model.path)
@@ -89,7 +89,7 @@ def tried(path: Path, chat_template: Path | None, tool_format: str | None) -> Te
     """
     header = read_header(path)
     if chat_template is not None:
-        sources = TemplateSources(chat_template.expanduser().read_text(encoding="utf-8"))
+        sources = TemplateSources(chat_template.read_text(encoding="utf-8"))
     else:
         plain, tools = header.text(_KEY), header.text(f"{_KEY}.tool_use")
         sources = TemplateSources(plain or CHATML, tools or None)

@@ -194,6 +194,8 @@ def _with_sequences(config: EngineConfig, header: GgufHeader, given: Resources) 
     elif not running:
         running = min(max(_RUNNING_PER_CORE * config.num_threads, _LEAST_RUNNING), _MOST_RUNNING)
         reason = "for one core" if config.num_threads == 1 else f"for {config.num_threads} cores"
+    if running > config.batch_size:
+        running, reason = config.batch_size, "by batch_size"
     sequences = min(config.max_sequences or 2 * running, MAX_SEQUENCES)
     least = max(_LEAST_SEQUENCES, config.max_running)
     room = _room_beside_weights(config, header, given) * _SEQUENCE_SHARE
@@ -215,6 +217,10 @@ def _with_cells(
     trained = header.training_context
     context_size, wanted = settled_lengths(config.context_size, config.num_cells, trained)
     if not is_causal(header):  # its positions end with those that it was trained on
+        if trained and trained < config.context_size:
+            shortages.append(
+                f"{trained} tokens of context instead of {config.context_size}: it knows no more"
+            )
         context_size = min(context_size, trained or context_size)
     choices = [wanted]
     while not config.num_cells and choices[-1] // 2 >= max(_MIN_CELLS, config.context_size):
@@ -250,6 +256,9 @@ def _lengths(config: EngineConfig, context_size: int, num_cells: int) -> EngineC
 
 def _parked(config: EngineConfig, header: GgufHeader, given: Resources, shortages: list[str]) -> int:
     """Tokens to park: as many as there are cells, unless they would fill more than their share."""
+    if config.num_parked_tokens and not can_park(header):
+        shortages.append("no host cache: what this model keeps of a text cannot be moved there")
+        return 0
     if config.num_parked_tokens is not None:
         return config.num_parked_tokens
     if not can_park(header) or given.gpus:

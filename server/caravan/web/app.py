@@ -132,7 +132,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         max_body_bytes=settings.max_body_bytes,
         body_seconds=settings.body_seconds,
         strict_fields=settings.strict_fields,
-        keep_alive_seconds=settings.keep_alive_seconds,
+        keep_alive_seconds=settings.sse_ping_seconds,
         shutdown_seconds=settings.shutdown_seconds,
     )
     for router in _ROUTERS:

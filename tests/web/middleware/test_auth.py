@@ -220,16 +220,14 @@ def test_a_burst_cannot_use_tokens_that_are_not_there(
     path: Path,
     bearer: Bearer,
     engine: ScriptedEngine,
-    monkeypatch: pytest.MonkeyPatch,
     url: str,
     body: dict[str, object],
 ) -> None:
     """Twenty at once, each of some hundred tokens, under a limit of a thousand."""
-    monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
     alice = bearer("alice", tokens_per_minute=1000)
     engine.hold_after = 0
     engine.context_size = 8192 if url == CHAT and "max_tokens" not in body else 1024
-    settings = Settings(keys_file=path, shutdown_seconds=0)
+    settings = Settings(keys_file=path, shutdown_seconds=0, responses_db=Path("memory"))
     with (
         live_server(registry_over(loaded_model(engine)), settings) as address,
         ThreadPoolExecutor(20) as pool,

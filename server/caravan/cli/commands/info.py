@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 
 def command(
     model: Annotated[str | None, typer.Argument(help="A GGUF file or a pulled model's name.")] = None,
-    context_size: Annotated[int | None, typer.Option(min=1, help="Context to tell the memory for.")] = None,
-    kv_cells: Annotated[int | None, typer.Option(min=1, help="Cells to tell the memory for.")] = None,
+    context_size: Annotated[
+        int | None, typer.Option(min=1, help="Show the memory for this context size.", show_default=False)
+    ] = None,
+    kv_cache_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Show the memory for a KV cache of this size.", show_default=False),
+    ] = None,
+    kv_cells: Annotated[int | None, typer.Option(hidden=True)] = None,
     template: Annotated[bool, typer.Option("--template", help="Print the chat template instead.")] = False,
 ) -> None:
     """Show what a model is, what it recommends and the memory it needs.
@@ -29,7 +35,8 @@ def command(
     """
     from caravan.cli.options import configuration
 
-    settings = configuration({"model": model, "context_size": context_size, "kv_cells": kv_cells}).settings
+    sizes = {"context_size": context_size, "kv_cache_tokens": kv_cache_tokens, "kv_cells": kv_cells}
+    settings = configuration({"model": model, **sizes}).settings
     found = _facts(settings)
     if template:
         print(plain_text(found.template) if sys.stdout.isatty() else found.template)
@@ -48,7 +55,7 @@ def command(
 def _facts(settings: "Settings") -> "ModelFacts":
     from caravan.cli.model_facts import facts
     from caravan.llama.gguf_header import HeaderError
-    from caravan.models.model_path import ModelPathError, find_model
+    from caravan.models.local_models import ModelPathError, find_model
     from caravan.models.resident import RESIDENT_ID, model_path
 
     path: Path | None = settings.model

@@ -39,7 +39,7 @@ def command(
         raise CommandError(str(error)) from error
     except KeyboardInterrupt as error:
         raise CommandError("interrupted; the same command goes on from here") from error
-    from caravan.models.local_store import quantization
+    from caravan.models.local_models import quantization
 
     name = f"{reference.repository}:{quantization(files[0])}"
     print(f"{name} is in {files[0].parent}\nserve it: caravan serve --model {name}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from caravan.llama.gguf_header import model_stem
-from caravan.models.local_store import quantization
+from caravan.models.local_models import quantization
 
 # What is taken where nobody says: a good size for its quality first, then what comes near it.
 PREFERRED = (

@@ -20,12 +20,12 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.file_download import hf_hub_url, http_get
-from huggingface_hub.utils._headers import build_hf_headers
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # loaded lazily
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from caravan.models.hub import names
 from caravan.models.hub.partial_download import Part, PartError, part_path
-from caravan.models.local_store import model_folder
+from caravan.models.local_models import model_folder
 
 # Checksums of what was pulled, beside it.
 _RECORD = ".pulled.json"

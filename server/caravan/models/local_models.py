@@ -1,13 +1,20 @@
-"""What a person names as a model: a file, a folder with one in it, or a pulled one; else, what to do."""
+"""Models on this machine: where pulled ones are kept, and which file a person means by a name.
+
+A model of a hub is kept as `<data_dir>/models/<org>/<repo>/<file>.gguf`. It is called `org/repo:quant`, the
+quantization being the end of the file's name, such as `Q4_K_M`; `org/repo` alone where it has only one file.
+"""
 
 import difflib
 import os
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from caravan.config.paths import special_kind
 from caravan.llama.gguf_header import model_stem, part_paths
-from caravan.models.local_store import StoredModel, find_stored, first_parts, stored_models
 
+_QUANTIZATION = re.compile(r"(?:^|[-._])((?:UD-)?(?:I?Q\d\w*|TQ\d\w*|BF16|F16|F32|MXFP4\w*|NVFP4\w*))$", re.I)
 _CONVERT = "Caravan serves GGUF, which llama.cpp's convert_hf_to_gguf.py makes of it"
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(?::[\w.-]+)?")
 _MOST_SHOWN = 8
@@ -28,6 +35,50 @@ _BEGINNINGS = (
 
 class ModelPathError(Exception):
     """There is no model by that name, or none that can be served; the message is one line."""
+
+
+@dataclass(frozen=True, order=True)
+class StoredModel:
+    """A downloaded model: its full name, and its file, the first where it is split."""
+
+    name: str
+    path: Path
+
+
+def model_folder(data_dir: Path, org: str, repo: str) -> Path:
+    """Where the files of a repository belong."""
+    return data_dir / "models" / org / repo
+
+
+def quantization(path: Path) -> str:
+    """How a file's weights are stored, by its name; the whole name where it does not say."""
+    stem = model_stem(path)
+    found = _QUANTIZATION.search(stem)
+    return found[1] if found else stem
+
+
+def stored_models(data_dir: Path) -> list[StoredModel]:
+    """All downloaded models, by name."""
+    return sorted(
+        StoredModel(f"{path.parent.parent.name}/{path.parent.name}:{quantization(path)}", path)
+        for path in first_parts((data_dir / "models").glob("*/*/*.gguf"))
+    )
+
+
+def find_stored(data_dir: Path, name: str) -> StoredModel | None:
+    """The downloaded model of that name, in whatever case; without a quantization if only one is there."""
+    wanted = name.lower()
+    found = [
+        model
+        for model in stored_models(data_dir)
+        if wanted in (model.name.lower(), model.name.lower().rpartition(":")[0])
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def first_parts(paths: Iterator[Path]) -> Iterator[Path]:
+    """One path for each model among `paths`: those of further parts are left out."""
+    return (path for path in paths if part_paths(path)[0] == path)
 
 
 def find_model(named: Path, data_dir: Path) -> StoredModel:
@@ -59,8 +110,8 @@ def _checked(path: Path, named: Path) -> StoredModel:
 
 def _fault(path: Path) -> str | None:
     """Why a file is no GGUF, by its first bytes; None if it is one."""
-    if not path.is_file():
-        return "this is no regular file"
+    if (kind := special_kind(path)) is not None:
+        return f"this is no regular file, but {kind}"
     with path.open("rb") as file:
         begin = file.read(64)
     if begin.startswith(b"GGUF"):
