@@ -34,21 +34,26 @@ class ToolFields(Schema):
     """Tools, and which of them are to be called."""
 
     tools: list[Tool] | None = Field(
-        default=None, max_length=MAX_TOOLS, fail_fast=True, description="What the model may call."
+        default=None,
+        max_length=MAX_TOOLS,
+        fail_fast=True,
+        description="The tools that the model may call, at most 128.",
     )
     tool_choice: ToolChoice | None = Field(
         default=None,
-        description="`auto` leaves it to the model, which is the default; `required` is one call or more, "
-        "a named tool one call of it, `none` no call and no sight of the tools.",
+        description="`auto` leaves calls to the model, which is the default. `required` asks for one call or "
+        "more, a named tool for one call of it. `allowed_tools` names those that may be called. "
+        "`none` allows no call, and the model does not see the tools.",
     )
     parallel_tool_calls: bool | None = Field(
-        default=None, description="False: one call at most, which ends the turn."
+        default=None,
+        description="False: the model makes one call at most, which ends its turn. Default true.",
     )
     functions: list[FunctionDefinition] | None = Field(
         default=None,
         max_length=MAX_TOOLS,
         fail_fast=True,
-        description="The older form of `tools`: one call at most, answered as `function_call`.",
+        description="The older form of `tools`. There is one call at most, answered as `function_call`.",
     )
     function_call: LegacyChoice | None = Field(
         default=None, description="The older form of `tool_choice`, for `functions`."
@@ -59,22 +64,30 @@ class PromptFields(Schema):
     """What the chat template makes of the messages."""
 
     chat_template_kwargs: dict[str, Any] | None = Field(
-        default=None, description="Variables of the model's chat template, such as `enable_thinking`."
+        default=None,
+        description="Variables of the model's chat template, such as `enable_thinking`. One that the template"
+        " does not have is refused.",
     )
     add_generation_prompt: bool | None = Field(
-        default=None, description="False: the prompt ends where the last message ends."
+        default=None,
+        description="False: the prompt ends with the last message, without the words that open an answer. "
+        "Default true.",
     )
     continue_final_message: bool | None = Field(
-        default=None, description="The answer goes on where the last message, an assistant's, breaks off."
+        default=None,
+        description="True: the answer continues the last message, which must be an assistant's. Default "
+        "false.",
     )
     reasoning_effort: ReasoningEffort | None = Field(
         default=None,
-        description="Given to templates that know it. `none` and `minimal` switch thinking off, the others "
-        "on, where the model has that switch.",
+        description="How much the model is to think. `none` and `minimal` switch thinking off and the others "
+        "on, where the model has a switch; chat templates that know levels get the level. Without"
+        " it, the chat template decides.",
     )
     verbosity: Literal["low", "medium", "high"] | None = Field(
         default=None,
-        description="Given to templates that know it; without such a template only `medium` passes.",
+        description="How long answers are to be, for chat templates that know it. With others only `medium` "
+        "passes, which changes nothing.",
     )
 
 
@@ -90,12 +103,16 @@ class ReasoningFields(Schema):
     """How long the model thinks before it answers, and where its thought goes."""
 
     thinking_budget_tokens: int | None = Field(
-        default=None, ge=0, le=MAX_COUNT, description="Most tokens of thought; then the thought is closed."
+        default=None,
+        ge=0,
+        le=MAX_COUNT,
+        description="The most tokens of thought. Then the thought is closed, and the answer begins. No limit "
+        "by default.",
     )
     reasoning_format: str | None = Field(
         default=None,
-        description="`auto` and `deepseek`: the thought is `reasoning_content`; `none`: it stays in the "
-        "content, between the model's own markers.",
+        description="Where the thought is returned: as `reasoning_content` (`auto`, the default, and "
+        "`deepseek`), or in the content, between the model's own markers (`none`).",
     )
 
 
@@ -106,14 +123,15 @@ class ChatCompletionRequest(
 
     logprobs: bool | None = Field(
         default=None,
-        description="Tell how likely each token of the answer was: after bias, bans and penalties, before "
-        "a constraint, truncation and temperature.",
+        description="True: return the log probability of each token of the answer, taken after bias, bans and"
+        " penalties, and before constraints, truncation and temperature. Default false.",
     )
     top_logprobs: int | None = Field(
         default=None,
         ge=0,
         le=MAX_LOGPROBS,
-        description="And so many of the likeliest tokens in its place. Only together with `logprobs`.",
+        description="How many of the likeliest tokens to return for each position. Only with `logprobs`. "
+        "Default 0.",
     )
 
 

@@ -8,9 +8,9 @@ from caravan_schemas.base import Schema
 
 FinishReason = Literal["stop", "length"]
 OBFUSCATION = (
-    "Add `obfuscation` to what brings text: random letters that round its bytes up to a multiple of 16, so "
-    "that the sizes of encrypted events do not tell those of words. Unlike OpenAI's, streams have none by "
-    "default."
+    "True: add `obfuscation` to events that bring text. It is random letters that round their bytes up to a "
+    "multiple of 16, so that the sizes of encrypted events do not tell those of words. Default false, unlike "
+    "OpenAI's."
 )
 
 
@@ -18,7 +18,9 @@ class StreamOptions(Schema):
     """Options that only a stream has."""
 
     include_usage: bool | None = Field(
-        default=None, description="Send one more chunk before `[DONE]`, with empty `choices` and the usage."
+        default=None,
+        description="True: one more chunk comes before `[DONE]`, with the usage and without choices. Default "
+        "false.",
     )
     include_obfuscation: bool | None = Field(default=None, description=OBFUSCATION)
 

@@ -51,27 +51,32 @@ Prompt = Annotated[
 class CompletionRequest(SamplingFields, ConstraintFields, TokenFields, ModelFields):
     """Body of `POST /v1/completions`."""
 
-    prompt: Prompt = Field(description="Text or token ids, one prompt or several.")
+    prompt: Prompt = Field(
+        description="What to continue: a text, an array of texts, an array of token ids, or an array of such "
+        "arrays."
+    )
     max_tokens: MaxTokens = Field(
         default=None,
-        description="Most tokens to generate for each choice. Default 16, as OpenAI documents it.",
+        description="The most tokens to generate for each choice. Default 16, as OpenAI documents it.",
     )
     logprobs: int | None = Field(
         default=None,
         ge=0,
         le=MAX_LOGPROBS,
-        description="Tell how likely each token was, and so many of the likeliest tokens in its place: after "
-        "bias, bans and penalties, before a constraint, truncation and temperature.",
+        description="Return the log probability of each token, and this many of the likeliest tokens for its "
+        "position, taken after bias, bans and penalties, and before constraints, truncation and "
+        "temperature. None by default.",
     )
     echo: bool | None = Field(
         default=None,
-        description="Answer with the prompt before the text; with `logprobs`, also with those of its tokens, "
-        "taken from the logits as they are. `max_tokens` may be 0 then.",
+        description="True: each text begins with its prompt. With `logprobs`, the tokens of the prompt have "
+        "log probabilities, too, taken from the logits as they are. `max_tokens` may be 0 then. "
+        "Default false.",
     )
     suffix: str | None = Field(
         default=None,
         description="What follows the text: the model fills the gap between `prompt` and this. Only for "
-        "models with tokens for that.",
+        "models that have tokens for it.",
     )
 
 

@@ -14,22 +14,28 @@ from caravan_schemas.token_fields import TruncationFields
 class EmbeddingRequest(TruncationFields, ModelFields):
     """Body of `POST /v1/embeddings`."""
 
-    input: Prompt = Field(description="Text or token ids, one input or several.")
+    input: Prompt = Field(
+        description="What to embed: a text, an array of texts, an array of token ids, or an array of such "
+        "arrays."
+    )
     encoding_format: Literal["float", "base64"] | None = Field(
-        default=None, description="`base64`: the numbers as float32, little-endian. Default `float`."
+        default=None,
+        description="`float` (the default) returns numbers, `base64` the same numbers as little-endian "
+        "float32.",
     )
     dimensions: int | None = Field(
         default=None,
         ge=1,
         le=MAX_COUNT,
-        description="Keep so many numbers, brought back to length 1: for models trained for that.",
+        description="Keep only this many numbers of each vector, scaled to length 1 again. For models that "
+        "were trained for it. All by default.",
     )
     pooling: Literal["mean", "cls", "last"] | None = Field(
         default=None,
-        description="How the vectors of an input's tokens become one. Default is what the model's file says, "
-        "`mean` where it says nothing. `cls` only for models that make embeddings only.",
+        description="How the vectors of a text's tokens become one. By default what the model's file says, or"
+        " else `mean`. `cls` is only for models that make embeddings and no text.",
     )
-    user: str | None = Field(default=None, description="Accepted and not used.")
+    user: str | None = Field(default=None, description="A label of the caller's own. It has no effect.")
 
 
 class Embedding(Schema):

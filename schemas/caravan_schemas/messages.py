@@ -112,9 +112,7 @@ class AssistantMessage(ThoughtFields):
         default=None, description="The older form of a call; a function message answers it."
     )
     name: Name = None
-    parsed: Any = Field(
-        default=None, description="What OpenAI's SDK made of the content; not read, `content` says the same."
-    )
+    parsed: Any = Field(default=None, description="Not read: what OpenAI's SDK made of the content.")
 
 
 class ToolMessage(Schema):

@@ -15,5 +15,6 @@ class ModelFields(Schema):
         BeforeValidator(lambda value: "" if value is None else value, json_schema_input_type=str | None),
     ] = Field(
         default="",
-        description="A name that `GET /v1/models` lists; may be left out where one model is served.",
+        description="The model, by a name that `GET /v1/models` lists. It may be left out where one model is "
+        "served.",
     )

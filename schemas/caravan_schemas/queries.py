@@ -16,19 +16,25 @@ class IncludeQuery(Schema):
     """What to add to the answer."""
 
     include: list[Includable] | None = Field(
-        default=None, max_length=MAX_METADATA, description="Without effect: what there is of these is there."
+        default=None,
+        max_length=MAX_METADATA,
+        description="Without effect: an answer has all that there is of these.",
     )
 
 
 class RetrievalQuery(IncludeQuery):
     """Of `GET /v1/responses/{response_id}`."""
 
-    stream: bool | None = Field(default=None, description="Answer with the events of a background stream.")
+    stream: bool | None = Field(
+        default=None,
+        description="True: answer with the events of a response that was made with `background` and `stream`."
+        " Default false.",
+    )
     starting_after: int | None = Field(
         default=None,
         ge=0,
         le=MAX_COUNT,
-        description="Only the events after that number. Only together with `stream`.",
+        description="Only the events after this number. Only with `stream`. All by default.",
     )
     include_obfuscation: bool | None = Field(default=None, description=OBFUSCATION)
 
@@ -36,10 +42,10 @@ class RetrievalQuery(IncludeQuery):
 class InputItemsQuery(IncludeQuery):
     """Of `GET /v1/responses/{response_id}/input_items`."""
 
-    after: str | None = Field(default=None, description="The id of an item: those that follow it.")
+    after: str | None = Field(default=None, description="Only the items after the one of this id.")
     limit: int | None = Field(
-        default=None, ge=1, le=MAX_PAGE, description="Most items of the page. Default 20."
+        default=None, ge=1, le=MAX_PAGE, description="The most items of the page. Default 20."
     )
     order: Literal["asc", "desc"] | None = Field(
-        default=None, description="`desc`, the default, is the newest first."
+        default=None, description="`desc` (the default) has the newest first, `asc` the oldest."
     )

@@ -11,7 +11,7 @@ from caravan_schemas.base import Schema
 MAX_DETAILS = 4096
 Details = Annotated[list[dict[str, Any]] | None, MaxLen(MAX_DETAILS)]
 
-_OTHER_NAME = "Another name of `reasoning_content`, which comes before it."
+_OTHER_NAME = "Another name of `reasoning_content`, read where that says nothing."
 
 
 class ThinkingPart(Schema):
@@ -20,7 +20,7 @@ class ThinkingPart(Schema):
     type: Literal["thinking", "reasoning", "redacted_thinking"]
     thinking: str | list[dict[str, Any]] | None = None
     text: str | None = None
-    data: str | None = Field(default=None, description="Not read: a secret of its maker's.")
+    data: str | None = Field(default=None, description="Not read: only the service that wrote it can.")
     signature: str | None = Field(default=None, description="Not read.")
     closed: bool | None = Field(default=None, description="Not read.")
 
@@ -29,7 +29,7 @@ class ThoughtFields(Schema):
     """What an assistant thought. The first of the names that says something counts."""
 
     reasoning_content: str | None = Field(
-        default=None, description="What it thought. The model sees it where its chat template shows it."
+        default=None, description="What the model thought. It sees it again where its chat template shows it."
     )
     reasoning: str | None = Field(default=None, description=_OTHER_NAME)
     thinking: str | None = Field(default=None, description=_OTHER_NAME)

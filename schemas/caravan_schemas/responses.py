@@ -76,7 +76,11 @@ TextFormats = Annotated[
 class TextOptions(Schema):
     """What the text of the answer is."""
 
-    format: TextFormats | None = Field(default=None, description="Text or JSON.")
+    format: TextFormats | None = Field(
+        default=None,
+        description="`text` (the default), `json_object` for any JSON object, or `json_schema` for JSON that "
+        "satisfies a schema.",
+    )
     verbosity: Verbosity | None = Field(default=None, description="Only `medium`, which changes nothing.")
 
 
@@ -85,11 +89,12 @@ class ReasoningOptions(Schema):
 
     effort: ReasoningEffort | None = Field(
         default=None,
-        description="Given to templates that know it. `none` and `minimal` switch thinking off, the others "
-        "on, where the model has that switch.",
+        description="How much the model is to think. `none` and `minimal` switch thinking off and the others "
+        "on, where the model has a switch; chat templates that know levels get the level. Without"
+        " it, the chat template decides.",
     )
     summary: Summary | None = Field(
-        default=None, description="Only `auto`: nobody sums thoughts up here, they are shown as they are."
+        default=None, description="Only `auto`: thoughts are not summed up, but returned as they are."
     )
     generate_summary: Summary | None = Field(default=None, description="The older name of `summary`.")
     mode: str | None = Field(default=None, description="Only `standard`, which changes nothing.")
@@ -111,64 +116,86 @@ class ResponseRequest(AnswerFields, PeersConstraintFields, ModelFields):
     input: Input = Field(description="A text of the user, or the items of a conversation.")
     instructions: str | None = Field(
         default=None,
-        description="A system message before all else; it is not handed on to responses that follow.",
+        description="A system message before the conversation. Responses that go on with this one do not have"
+        " it.",
     )
     previous_response_id: str | None = Field(
-        default=None, description="The stored response whose conversation this one goes on with."
+        default=None, description="The id of a stored response. This one goes on with its conversation."
     )
     store: bool | None = Field(
-        default=None, description="False: keep nothing. By default the response can be asked for later."
+        default=None,
+        description="False: keep nothing of the response. By default it is stored, and can be asked for and "
+        "gone on with.",
     )
     background: bool | None = Field(
-        default=None, description="Answer at once with a response that is `queued`, and go on alone."
+        default=None,
+        description="True: answer at once with a response that is `queued`, and make it meanwhile. Default "
+        "false.",
     )
     max_output_tokens: Annotated[int | None, Field(ge=-1, le=MAX_COUNT)] = Field(
-        default=None, description="Most tokens to generate, thought included. Another name of `max_tokens`."
+        default=None,
+        description="The most tokens to generate, thoughts included: another name of `max_tokens`.",
     )
     tools: list[FlatTool] | None = Field(
-        default=None, max_length=MAX_TOOLS, fail_fast=True, description="What the model may call."
+        default=None,
+        max_length=MAX_TOOLS,
+        fail_fast=True,
+        description="The tools that the model may call, at most 128.",
     )
     tool_choice: FlatToolChoice | None = Field(
-        default=None, description="As with chat completions: `auto`, `required`, `none`, one tool or some."
+        default=None,
+        description="As with chat completions: `auto` (the default), `required`, `none`, one tool, or "
+        "`allowed_tools`.",
     )
     parallel_tool_calls: bool | None = Field(
-        default=None, description="False: one call at most, which ends the turn."
+        default=None,
+        description="False: the model makes one call at most, which ends its turn. Default true.",
     )
-    text: TextOptions | None = Field(default=None, description="Text or JSON, and how much of it.")
+    text: TextOptions | None = Field(default=None, description="The format of the text: plain, or JSON.")
     reasoning: ReasoningOptions | None = Field(
-        default=None, description="Whether, and how much, the model thinks."
+        default=None, description="How much the model is to think before it answers."
     )
     thinking_budget_tokens: int | None = Field(
-        default=None, ge=0, le=MAX_COUNT, description="Most tokens of thought; then the thought is closed."
+        default=None,
+        ge=0,
+        le=MAX_COUNT,
+        description="The most tokens of thought. Then the thought is closed, and the answer begins. No limit "
+        "by default.",
     )
     chat_template_kwargs: dict[str, Any] | None = Field(
-        default=None, description="Variables of the model's chat template, such as `enable_thinking`."
+        default=None,
+        description="Variables of the model's chat template, such as `enable_thinking`. One that the template"
+        " does not have is refused.",
     )
     include: list[Includable] | None = Field(
         default=None,
         max_length=MAX_METADATA,
-        description="`message.output_text.logprobs`: how likely each token of the text was. "
+        description="`message.output_text.logprobs` returns the log probability of each token of the text. "
         "`reasoning.encrypted_content` changes nothing: thoughts are in the items as they are.",
     )
     top_logprobs: int | None = Field(
         default=None,
         ge=0,
         le=MAX_LOGPROBS,
-        description="And so many of the likeliest tokens in its place. Only together with that `include`.",
+        description="How many of the likeliest tokens to return for each position. Only with "
+        "`message.output_text.logprobs` in `include`. Default 0.",
     )
     metadata: Annotated[dict[MetadataKey, MetadataValue] | None, MaxLen(MAX_METADATA)] = Field(
-        default=None, description="The caller's own words, given back with the response."
+        default=None,
+        description="Up to 16 texts of the caller's own, by their names, given back with the response.",
     )
     stream_options: ResponseStreamOptions | None = Field(
-        default=None, description="Only together with `stream`."
+        default=None, description="Options of a stream. Only with `stream`."
     )
-    prompt: JsonValue = Field(default=None, description="Only null: nobody keeps prompts here.")
+    prompt: JsonValue = Field(default=None, description="Only null: prompts are not stored here.")
     truncation: Truncation | None = Field(
-        default=None, description="Only `disabled`: a conversation that is too long is refused."
+        default=None, description="Only `disabled`, the default: a conversation that is too long is refused."
     )
-    service_tier: ServiceTier | None = Field(default=None, description="Only `auto` or `default`.")
+    service_tier: ServiceTier | None = Field(
+        default=None, description="Only `auto` or `default`: there is one tier."
+    )
     prompt_cache_key: Label | None = Field(
-        default=None, description="Given back, without effect: equal beginnings are found without it."
+        default=None, description="Given back, without effect: equal prefixes are found without it."
     )
     prompt_cache_retention: Retention | None = Field(default=None, description="Given back, without effect.")
     safety_identifier: Label | None = Field(default=None, description="Given back, without effect.")
@@ -176,7 +203,7 @@ class ResponseRequest(AnswerFields, PeersConstraintFields, ModelFields):
         default=None,
         ge=1,
         le=MAX_COUNT,
-        description="Given back, without effect: it is about OpenAI's own tools.",
+        description="Given back, without effect: it limits calls of OpenAI's own tools.",
     )
 
 

@@ -28,7 +28,9 @@ class FlatGrammar(Schema):
     """Text that matches a grammar."""
 
     type: Literal["grammar"]
-    syntax: Literal["lark", "regex"] = Field(description="llguidance's dialect of Lark, or Rust's of regex.")
+    syntax: Literal["lark", "regex"] = Field(
+        description="`lark` is llguidance's dialect of Lark, `regex` Rust's syntax."
+    )
     definition: Annotated[str, StringConstraints(min_length=1, max_length=MAX_DEFINITION)]
 
 
@@ -47,8 +49,12 @@ class FlatCustom(Schema):
 
     type: Literal["custom"]
     name: ToolName
-    description: str | None = Field(default=None, description="When and how to call it, for the model.")
-    format: FlatInputFormat | None = Field(default=None, description="Any text, unless it says more.")
+    description: str | None = Field(
+        default=None, description="When and how to call it, for the model to read."
+    )
+    format: FlatInputFormat | None = Field(
+        default=None, description="The format of the input. Any text by default."
+    )
 
 
 FlatTool = Annotated[

@@ -60,24 +60,24 @@ class VocabularyFields(Schema):
 
     logit_bias: Annotated[LogitBias, _bias(OPENAI)] = Field(
         default=None,
-        description="Added to logits: an object from token id or text to a number, or an array of pairs, "
-        "in which a string is always text. Each token of a text gets the bias. False bans exactly; -100 is "
-        "very strong, no more. Biases of one token add up.",
+        description="Added to the logits of tokens: an object that maps token ids or texts to numbers, or an "
+        "array of pairs, in which a string is always a text. Each token of a text gets the bias; "
+        "biases of one token add up. `false` bans a token, -100 only makes it very unlikely.",
     )
     bad_words: Annotated[list[BadWord] | None, MaxLen(MAX_BAD_WORDS), _bias(VLLM), Field(fail_fast=True)] = (
         Field(
             default=None,
-            description="Texts that are not completed: the last token of each, with and without a space "
-            "before it, is banned after the others.",
+            description="Texts that the answer never completes: the last token of a text is banned where its "
+            "other tokens have just come. Each counts with and without a space before it.",
         )
     )
     allowed_token_ids: Annotated[
         list[TokenId] | None, MinLen(1), MaxLen(MAX_ALLOWED_TOKENS), _bias(VLLM), Field(fail_fast=True)
-    ] = Field(default=None, description="The only tokens that may come.")
+    ] = Field(default=None, description="The only tokens that may be drawn. Without it, all may.")
     ignore_eos: Annotated[bool | None, _bias(LLAMA_CPP, False)] = Field(
         default=None,
-        description="Ban the tokens by which the model ends its text. An answer to which its constraint "
-        "leaves nothing to add ends all the same.",
+        description="True: ban the tokens by which the model ends its text. An answer to which its constraint"
+        " leaves nothing to add ends all the same.",
     )
 
 
@@ -86,35 +86,38 @@ class EndFields(Schema):
 
     max_tokens: MaxTokens = Field(
         default=None,
-        description="Most tokens to generate; 16 for text completions that do not say, as OpenAI has it. "
-        "Generation also ends, with `length`, when the context is full; -1 is until then. 0 only scores the "
-        "prompt, with `echo` or `prompt_logprobs`, or as `n_predict` computes it for requests to come.",
+        description="The most tokens to generate. -1 is as many as the context has room for, which is also "
+        "the default, except for text completions, which have 16. A text that ends by this limit "
+        "or by the context ends with `length`. 0 generates nothing: it is for the scores of a "
+        "prompt, with `echo` or `prompt_logprobs`, or, as `n_predict`, to have a prompt in the "
+        "cache.",
     )
     max_completion_tokens: MaxTokens = Field(default=None, description="The newer name of `max_tokens`.")
     n_predict: MaxTokens = Field(default=None, description="llama.cpp's name of `max_tokens`.")
     min_tokens: Annotated[int | None, Ge(0), Le(MAX_COUNT), _end(VLLM, 0)] = Field(
         default=None,
-        description="Tokens that come before the model, a stop string or a stop token may end the text. An "
-        "answer to which its constraint leaves nothing to add ends all the same.",
+        description="How many tokens must come before the model, a stop string or a stop token may end the "
+        "text. An answer to which its constraint leaves nothing to add ends all the same.",
     )
     stop: Annotated[Stop | None, _end(OPENAI)] = Field(
         default=None,
-        description="Up to 16 strings of at most 1024 characters; the text ends before the first one. "
-        "They act on content alone, never inside thoughts or calls. An empty one is none.",
+        description="Strings at which the text ends; up to 16, of at most 1024 characters. The string itself "
+        "is left out. They are looked for in the content alone, not in thoughts or calls. An "
+        "empty one counts as none.",
     )
     stop_token_ids: Annotated[
         list[TokenId] | None, MaxLen(MAX_STOP_TOKENS), _end(VLLM), Field(fail_fast=True)
     ] = Field(default=None, description="Tokens that end the text and are left out of it.")
     stop_limit: Annotated[int | None, Ge(1), Le(MAX_COUNT), _end(CARAVAN, 1)] = Field(
         default=None,
-        description="End at the n-th occurrence of a stop string; those before stay in the text.",
+        description="At which occurrence of a stop string the text ends. Earlier ones stay in the text.",
     )
     include_stop_str_in_output: Annotated[bool | None, _end(VLLM, False)] = Field(
-        default=None, description="Leave the stop string that ends the text in it."
+        default=None, description="True: the stop string that ends the text stays in it."
     )
     max_time: Annotated[float | None, Gt(0), Le(MAX_SECONDS), _end(CARAVAN)] = Field(
         default=None,
-        description="Seconds from the request's arrival after which the text ends, with `length`.",
+        description="Seconds from the arrival of the request after which the text ends, with `length`.",
     )
     t_max_predict_ms: Annotated[int | None, Ge(-1), Le(MAX_MILLISECONDS), _end(LLAMA_CPP)] = Field(
         default=None,
@@ -132,7 +135,8 @@ class DebugOptions(Schema):
 
     decoding: bool | None = Field(
         default=None,
-        description="Answer with `debug.decoding`: the stages that act, in order, with values.",
+        description="True: the answer has `debug.decoding`, which lists the stages of decoding that act, in "
+        "order, with their values. Default false.",
     )
 
 
@@ -142,18 +146,23 @@ class AnswerFields(DecodingFields):
     seed: Annotated[int | None, Ge(-(2**63)), Le(2**63 - 1), Parameter(stage=Stage.DRAW, source=OPENAI)] = (
         Field(
             default=None,
-            description="Equal seeds draw equal text; 0 is a seed like any other. -1 is none, as with "
-            "llama.cpp and vLLM: each draw is another.",
+            description="Where random numbers begin: equal requests with equal seeds get equal texts. -1 "
+            "is as without a seed: each time another text. 0 is a seed like any other.",
         )
     )
     preset: Annotated[
         Annotated[str, StringConstraints(min_length=1)] | None, Parameter(stage=Stage.DRAW, source=CARAVAN)
     ] = Field(
-        default=None, description="A named set of values; what the request itself sets comes before them."
+        default=None,
+        description="The name of a set of decoding values. What the request itself sets comes before them.",
     )
-    stream: bool | None = Field(default=None, description="Answer with server-sent events.")
-    user: str | None = Field(default=None, description="The caller's own label, without effect on the text.")
-    debug: DebugOptions | None = Field(default=None, description="What to tell about the answer's making.")
+    stream: bool | None = Field(
+        default=None, description="True: answer with server-sent events. Default false."
+    )
+    user: str | None = Field(default=None, description="A label of the caller's own. It has no effect.")
+    debug: DebugOptions | None = Field(
+        default=None, description="What to tell of how the answer was made. Default nothing."
+    )
 
 
 class CacheFields(Schema):
@@ -161,10 +170,13 @@ class CacheFields(Schema):
 
     cache_salt: Annotated[str, StringConstraints(min_length=1, max_length=MAX_SALT)] | None = Field(
         default=None,
-        description="Share prefixes only with requests of the same salt, and of the same key's group.",
+        description="Share cached prefixes only with requests that have the same salt and a key of the same "
+        "group. By default, with all requests of that group.",
     )
     cache_prompt: bool | None = Field(
-        default=None, description="False: compute the whole prompt, and share its prefix with nobody."
+        default=None,
+        description="False: compute the whole prompt anew, and share its prefix with no other request. "
+        "Default true.",
     )
 
 
@@ -172,12 +184,14 @@ class SamplingFields(AnswerFields, CacheFields):
     """Decoding fields of both completion routes; null means the default."""
 
     n: Choices = Field(
-        default=None, description="Choices per prompt, at most as many as `--max-choices` says."
+        default=None, description="How many choices to generate for each prompt. `--max-choices` limits it."
     )
     n_cmpl: Choices = Field(default=None, description="llama.cpp's name of `n`.")
     best_of: Annotated[int | None, Ge(1), Le(MAX_COUNT), Parameter(stage=Stage.DRAW, source=OPENAI)] = Field(
         default=None,
-        description="Draw so many choices and answer with the `n` of the highest mean log probability, best "
-        "first. Not for streams.",
+        description="Generate this many choices for each prompt, and answer with the `n` of the highest mean "
+        "log probability, the best first. By default as many as `n`. Not with `stream`.",
     )
-    stream_options: StreamOptions | None = Field(default=None, description="Only together with `stream`.")
+    stream_options: StreamOptions | None = Field(
+        default=None, description="Options of a stream. Only with `stream`."
+    )

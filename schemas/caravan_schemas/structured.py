@@ -75,40 +75,48 @@ ResponseFormat = Annotated[
 class StructuredOutputs(Schema):
     """One of vLLM's kinds of constraints."""
 
-    json_: SchemaSource | None = Field(default=None, alias="json", description="A JSON schema.")
+    json_: SchemaSource | None = Field(
+        default=None, alias="json", description="A JSON schema that the answer satisfies."
+    )
     regex: Pattern | None = Field(
-        default=None, description="A regular expression for the whole answer, in Rust's syntax."
+        default=None, description="A regular expression that the whole answer matches, in Rust's syntax."
     )
-    choice: Choices | None = Field(default=None, description="The answer is one of these.")
+    choice: Choices | None = Field(default=None, description="Texts of which the answer is one.")
     grammar: Grammar | None = Field(
-        default=None, description="A grammar, in llama.cpp's GBNF or llguidance's dialect of Lark."
+        default=None,
+        description="A grammar that the answer matches, in llama.cpp's GBNF or in llguidance's dialect of "
+        "Lark.",
     )
-    json_object: bool | None = Field(default=None, description="Any JSON object.")
+    json_object: bool | None = Field(default=None, description="True: the answer is a JSON object.")
 
 
 class PeersConstraintFields(Schema):
     """Constraints under the names of vLLM and llama.cpp."""
 
     structured_outputs: StructuredOutputs | None = Field(
-        default=None, description="A JSON schema, a regular expression, choices or a grammar, as vLLM has it."
+        default=None,
+        description="A constraint in vLLM's form: one of `json`, `regex`, `choice`, `grammar` and "
+        "`json_object`.",
     )
     json_schema: dict[str, Any] | None = Field(
-        default=None, description="A JSON schema, as llama.cpp has it."
+        default=None, description="A JSON schema that the answer satisfies, in llama.cpp's form."
     )
     grammar: Annotated[str, StringConstraints(max_length=MAX_GRAMMAR)] | None = Field(
-        default=None, description="A grammar in GBNF, as llama.cpp has it; an empty one is none."
+        default=None,
+        description="A grammar in GBNF that the answer matches, in llama.cpp's form. An empty one is no "
+        "constraint.",
     )
     guided_json: SchemaSource | None = Field(
-        default=None, description="An older name of `structured_outputs.json`."
+        default=None, description="The older name of `structured_outputs.json`."
     )
     guided_regex: Pattern | None = Field(
-        default=None, description="An older name of `structured_outputs.regex`."
+        default=None, description="The older name of `structured_outputs.regex`."
     )
     guided_choice: Choices | None = Field(
-        default=None, description="An older name of `structured_outputs.choice`."
+        default=None, description="The older name of `structured_outputs.choice`."
     )
     guided_grammar: Grammar | None = Field(
-        default=None, description="An older name of `structured_outputs.grammar`."
+        default=None, description="The older name of `structured_outputs.grammar`."
     )
 
 
@@ -116,5 +124,8 @@ class ConstraintFields(PeersConstraintFields):
     """Constraints of both completion routes; a request has one at most."""
 
     response_format: ResponseFormat | None = Field(
-        default=None, description="Text or JSON, as OpenAI has it."
+        default=None,
+        description="`text` (the default), `json_object` for any JSON object, or `json_schema` for JSON that "
+        "satisfies a schema, as OpenAI has it. A request has one constraint at most, in whatever "
+        "form.",
     )

@@ -12,15 +12,16 @@ class TruncationFields(Schema):
 
     add_special_tokens: bool | None = Field(
         default=None,
-        description="False: no BOS and the like is put before a text. By default they are where the model "
-        "wants them and the text does not begin with them.",
+        description="False: add no BOS or other special token to a text. By default they are added where the "
+        "model wants them and the text does not begin with them.",
     )
     truncate_prompt_tokens: int | None = Field(
         default=None,
         ge=-1,
         le=MAX_COUNT,
-        description="Keep only so many of the prompt's last tokens; a BOS that was put before a text is one "
-        "of them, and stays. -1: as many as the context has room for, beside `max_tokens`. 0 is refused.",
+        description="Keep only this many of the prompt's last tokens; a BOS that was added counts, and stays."
+        " -1 keeps as many as the context has room for, beside `max_tokens`. 0 is refused. By "
+        "default a prompt that is too long is refused.",
     )
 
 
@@ -31,19 +32,19 @@ class TokenFields(TruncationFields):
         default=None,
         ge=0,
         le=MAX_LOGPROBS,
-        description="Tell how likely each token of the prompt is, and so many of the likeliest in its place, "
-        "as vLLM does. Not for streams.",
+        description="Return the log probability of each token of the prompt, and this many of the likeliest "
+        "tokens for its position, as vLLM does. None by default. Not with `stream`.",
     )
     return_token_ids: bool | None = Field(
         default=None,
-        description="Tell `prompt_token_ids`, and the `token_ids` of each choice, as vLLM does: all that "
-        "were drawn, the one that ended the text included. Chunks have those that are new, the first chunk "
-        "of a choice the prompt's.",
+        description="True: return `prompt_token_ids`, and the `token_ids` of each choice, as vLLM does: all "
+        "that were drawn, with the one that ended the text. A chunk has those that are new; the "
+        "first chunk of a choice has those of the prompt. Default false.",
     )
     n_probs: int | None = Field(
         default=None,
         ge=0,
         le=MAX_LOGPROBS,
-        description="llama.cpp's way to ask for `logprobs` with so many of the likeliest tokens; 0 asks for "
-        "nothing.",
+        description="llama.cpp's name for `logprobs` with this many of the likeliest tokens. 0 asks for "
+        "nothing, and is the default.",
     )

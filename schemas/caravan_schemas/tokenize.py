@@ -12,33 +12,39 @@ from caravan_schemas.sampling import TokenId
 class TokenizeRequest(ConversationFields):
     """Body of `POST /tokenize`: one of `prompt`, `content` and `messages`."""
 
-    prompt: str | None = Field(default=None, description="A text, as vLLM calls it: with BOS by default.")
+    prompt: str | None = Field(default=None, description="A text, as vLLM names it. BOS is added by default.")
     content: str | None = Field(
-        default=None, description="A text, as llama.cpp calls it: without BOS by default."
+        default=None, description="A text, as llama.cpp names it. BOS is not added by default."
     )
     messages: list[Message] = Field(
         default=[],
         max_length=MAX_MESSAGES,
         fail_fast=True,
-        description="A conversation: the tokens that a chat completion would begin with.",
+        description="A conversation: its tokens are those that a chat completion would begin with.",
     )
     add_special_tokens: bool | None = Field(
         default=None,
-        description="Add BOS and the like where the model wants them and the text does not begin with them.",
+        description="Whether to add BOS and other special tokens, where the model wants them and the text "
+        "does not begin with them.",
     )
     add_special: bool | None = Field(default=None, description="llama.cpp's name of `add_special_tokens`.")
     parse_special: bool | None = Field(
         default=None,
-        description="False: the words of control tokens in `prompt` or `content` are plain text.",
+        description="False: the names of control tokens in `prompt` or `content` are read as plain text. "
+        "Default true.",
     )
     return_token_strs: bool | None = Field(
-        default=None, description="Answer with `token_strs`, too: each token as people write it."
+        default=None,
+        description="True: the answer also has `token_strs`, the text of each token. Default false.",
     )
     return_token_bytes: bool | None = Field(
-        default=None, description="Answer with `token_bytes`, too: each token's bytes as numbers."
+        default=None,
+        description="True: the answer also has `token_bytes`, the bytes of each token as numbers. Default "
+        "false.",
     )
     with_pieces: bool | None = Field(
-        default=None, description="Make `tokens` objects of `id` and `piece`, as llama.cpp does."
+        default=None,
+        description="True: `tokens` are objects of `id` and `piece`, as with llama.cpp. Default false.",
     )
 
 
@@ -62,7 +68,7 @@ class TokenizeResponse(Schema):
 class DetokenizeRequest(ModelFields):
     """Body of `POST /detokenize`."""
 
-    tokens: list[TokenId] = Field(fail_fast=True, description="Token ids; control tokens are written out.")
+    tokens: list[TokenId] = Field(fail_fast=True, description="Token ids. Control tokens are written out.")
 
 
 class DetokenizeResponse(Schema):

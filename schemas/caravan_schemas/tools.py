@@ -22,12 +22,16 @@ class FunctionDefinition(Schema):
     """A function by its name and the JSON schema of its arguments."""
 
     name: ToolName
-    description: str | None = Field(default=None, description="When and how to call it, for the model.")
+    description: str | None = Field(
+        default=None, description="When and how to call it, for the model to read."
+    )
     parameters: dict[str, Any] | None = Field(
-        default=None, description="JSON schema of the arguments, an object. Without it there are none."
+        default=None,
+        description="The JSON schema of the arguments, which are an object. Without it there are none.",
     )
     strict: bool | None = Field(
-        default=None, description="Have the schema checked by OpenAI's rules for strict schemas."
+        default=None,
+        description="True: check the schema by OpenAI's rules for strict schemas. Default false.",
     )
 
 
@@ -47,7 +51,9 @@ class TextInput(Schema):
 class InputGrammar(Schema):
     """What the input of a custom tool has to match."""
 
-    syntax: Literal["lark", "regex"] = Field(description="llguidance's dialect of Lark, or Rust's of regex.")
+    syntax: Literal["lark", "regex"] = Field(
+        description="`lark` is llguidance's dialect of Lark, `regex` Rust's syntax."
+    )
     definition: Annotated[str, StringConstraints(min_length=1, max_length=MAX_DEFINITION)]
 
 
@@ -72,8 +78,12 @@ class CustomDefinition(Schema):
     """A custom tool by its name and the format of its input."""
 
     name: ToolName
-    description: str | None = Field(default=None, description="When and how to call it, for the model.")
-    format: InputFormat | None = Field(default=None, description="Any text, unless it says more.")
+    description: str | None = Field(
+        default=None, description="When and how to call it, for the model to read."
+    )
+    format: InputFormat | None = Field(
+        default=None, description="The format of the input. Any text by default."
+    )
 
 
 class CustomTool(Schema):
@@ -216,7 +226,7 @@ ToolCall = FunctionToolCall | CustomToolCall
 class PastFunction(FunctionCall):
     """A call as a client sends it back; OpenAI's SDK adds what it made of the arguments."""
 
-    parsed_arguments: Any = Field(default=None, description="Not read; `arguments` says the same.")
+    parsed_arguments: Any = Field(default=None, description="Not read: `arguments` has the same.")
 
 
 class PastFunctionCall(FunctionToolCall):
