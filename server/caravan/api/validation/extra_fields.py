@@ -6,24 +6,26 @@ not do, slips of known names, and fields that belong to another route or to anot
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from typing import get_args
 
 from caravan_schemas.base import Schema
 from caravan_schemas.built_in_tools import BuiltInTool
-from caravan_schemas.chat import ChatCompletionRequest
+from caravan_schemas.chat import ChatCompletionRequest, ToolFields
 from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
-from caravan_schemas.responses import ResponseRequest
+from caravan_schemas.responses import ABSENT, ResponseRequest
+from caravan_schemas.responses_tools import FlatAllowedTools
 from caravan_schemas.tokenize import DetokenizeRequest
+from caravan_schemas.tools import AllowedToolsChoice
 
-from caravan.api.validation.known_fields import names_at
 from caravan.api.validation.near_names import nearest
 from caravan.api.validation.neutral_values import Rule
 from caravan.api.validation.unsupported import NEUTRAL_VALUES
 from caravan.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
 
-# Who sends more than this plays a game of its own.
+# No client sends so many by mistake.
 MAX_IGNORED = 64
 _LONGEST_PATH = 200
 _INDEX = re.compile(r"\[\d+\]")
@@ -63,7 +65,7 @@ def extras(value: Schema, path: str = "") -> Iterator[Extra]:
 def extras_at(schema: type[Schema], steps: Sequence[int | str], value: object) -> Iterator[Extra]:
     """Undeclared fields of one object of a body, which is no request yet."""
     path = joined(steps)
-    known = _declared(schema, pattern_of(path))
+    known = names_at(schema, pattern_of(path))
     # Objects whose names are the client's own have no unknown ones.
     if isinstance(value, dict) and known:
         prefix = f"{path}." if path else ""
@@ -134,7 +136,7 @@ def _is_of_others(schema: type[Schema], pattern: str) -> bool:
 def _slip(schema: type[Schema], pattern: str) -> str | None:
     """The name that is meant, one that is acted on before one that is only known."""
     parent, _, name = pattern.rpartition(".")
-    return nearest(name, _declared(schema, parent)) or nearest(name, _tabled(parent))
+    return nearest(name, names_at(schema, parent)) or nearest(name, _tabled(parent))
 
 
 @lru_cache
@@ -144,9 +146,63 @@ def _tabled(parent: str) -> frozenset[str]:
     return frozenset(name for place, _, name in paths if place == parent)
 
 
-def _declared(schema: type[Schema], pattern: str) -> Set[str]:
-    """Fields that an object at a place may have."""
-    return names_at(schema, pattern) if pattern else schema.model_fields.keys()
+@lru_cache(maxsize=256)
+def names_at(schema: type[Schema], pattern: str) -> frozenset[str]:
+    """Fields, by their names on the wire, that an object may have at a place such as `messages[].content[]`.
+
+    None where there is no object, or one whose names are the client's own. The request itself is at "".
+    """
+    kinds: set[type[Schema]] = {schema}
+    for step in pattern.split(".") if pattern else ():
+        name = step.removesuffix("[]")
+        kinds = {
+            member
+            for kind in kinds
+            for field_name, field in kind.model_fields.items()
+            if (field.alias or field_name) == name
+            for member in _members(field.annotation)
+        }
+    return frozenset(field.alias or name for kind in kinds for name, field in kind.model_fields.items())
+
+
+def _members(annotation: object) -> Iterator[type[Schema]]:
+    """The schemas that a type is made of, whether by a union, a list or an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, Schema):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _members(part)
+
+
+def left_out_tools(request: Schema, *, strict: bool) -> tuple[str, ...]:
+    """Tools that other services run themselves: merely offered, they are left out; called for, refused.
+
+    Returns what of the request is about them, by names such as `tools[].web_search`. Raises
+    UnsupportedParameterError for the first if it is `strict`.
+    """
+    names: dict[str, None] = {}
+    for place, index, kind in _built_in_tools(request):
+        if strict:
+            path = f"{place}[{index}]"
+            message = f"'{path}' has the type '{kind}', which is not supported"
+            raise UnsupportedParameterError(f"{message}; only what this server has is.", param=path)
+        names[f"{place}[].{kind}"] = None
+    return tuple(names)
+
+
+def _built_in_tools(request: Schema) -> Iterator[tuple[str, int, str]]:
+    """Each by its list, its index there and its type."""
+    if not isinstance(request, ToolFields | ResponseRequest):
+        return
+    lists: dict[str, Sequence[object]] = {"tools": request.tools or []}
+    choice = request.tool_choice
+    if isinstance(choice, AllowedToolsChoice):
+        lists["tool_choice.allowed_tools.tools"] = choice.allowed_tools.tools
+    if isinstance(choice, FlatAllowedTools):
+        lists["tool_choice.tools"] = choice.tools
+    for place, tools in lists.items():
+        yield from ((place, i, tool.type) for i, tool in enumerate(tools) if isinstance(tool, BuiltInTool))
+    if isinstance(request, ResponseRequest):
+        yield from (("include", i, name) for i, name in enumerate(request.include or ()) if name in ABSENT)
 
 
 def pattern_of(path: str) -> str:

@@ -1,4 +1,8 @@
-"""Which known name a field's name is a slip of the pen for, if it is one."""
+"""Which known name a misspelt field probably means.
+
+Counts slips instead of asking `difflib`, whose ratio calls words alike that are different fields. What a
+client adds tomorrow must not be taken for a slip.
+"""
 
 import re
 from collections.abc import Set
@@ -10,10 +14,9 @@ _JOINTS = re.compile(r"[-_. ]")
 
 
 def nearest(name: str, known: Set[str]) -> str | None:
-    """The known name that is meant, if it is clear: the same letters, or one or two slips away.
+    """The known name that is meant: the same letters, or one or two slips away; None if there is no such.
 
-    Case, underscores and hyphens aside. Names of other words pass, be they ever so alike: what a client adds
-    tomorrow is no slip.
+    Case, underscores and hyphens do not count.
     """
     return _nearest(_letters(name), frozenset(known))
 
@@ -45,22 +48,17 @@ def _slips(name: str) -> int:
 
 def _distance(left: str, right: str, limit: int) -> int:
     """Letters left out, added, exchanged or swapped with a neighbour; more than `limit` is one more."""
-    beyond = limit + 1
-    if left == right:
-        return 0
-    if abs(len(left) - len(right)) > limit:
-        return beyond
+    # Tells most pairs of words apart without comparing them place by place.
     if sum(abs(left.count(letter) - right.count(letter)) for letter in {*left, *right}) > 2 * limit:
-        return beyond
-    before: list[int] = []
-    row = list(range(len(right) + 1))
+        return limit + 1
+    two_before: list[int] = []
+    before = list(range(len(right) + 1))
     for i, letter in enumerate(left, 1):
-        two_before, before, row = before, row, [i]
+        row = [i]
         for j, other in enumerate(right, 1):
             count = min(before[j] + 1, row[-1] + 1, before[j - 1] + (letter != other))
             if i > 1 and j > 1 and letter == right[j - 2] and other == left[i - 2]:
                 count = min(count, two_before[j - 2] + 1)
             row.append(count)
-        if min(row) > limit and min(before) > limit:
-            return beyond
-    return min(row[-1], beyond)
+        two_before, before = before, row
+    return min(before[-1], limit + 1)

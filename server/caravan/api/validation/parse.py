@@ -15,8 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from caravan.api.validation import surrogates
-from caravan.api.validation.built_in_tools import left_out
-from caravan.api.validation.extra_fields import Extra, extras, extras_at, joined, judge
+from caravan.api.validation.extra_fields import Extra, extras, extras_at, joined, judge, left_out_tools
 from caravan.api.validation.unsupported import PART_TYPES
 from caravan.errors import InvalidRequestError, UnsupportedParameterError
 from caravan.grammars.json_schema.exact_numbers import mark_rounded
@@ -76,7 +75,7 @@ def parse(schema: type[S], body: bytes, *, strict: bool) -> Parsed[S]:
             judge(schema, _extras_around(schema, body, fault), strict=strict)
         raise _translate(schema, fault) from error
     mark_rounded(request, body)
-    offered = left_out(request, strict=strict)
+    offered = left_out_tools(request, strict=strict)
     return Parsed(request, judge(schema, extras(request), request, strict=strict) + offered)
 
 
