@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from caravan.api.chat import ChatService
+from caravan.api.completion_run import CompletionRun
 from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
 from caravan.api.embeddings import EmbeddingService
-from caravan.api.output.completion_run import CompletionRun
 from caravan.api.output.encoding import Document
 from caravan.api.params.sampling_params import DecodingPlanner, RequestLimits
 from caravan.api.structured.compiler import ConstraintCompiler

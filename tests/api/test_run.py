@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator, Coroutine
 
 import pytest
 from caravan.api.context import RequestContext
-from caravan.api.generation_requests import generation_requests
+from caravan.api.output.answer_format import Envelope
+from caravan.api.output.completion_format import CompletionFormat
 from caravan.api.params.decoding_plan import DecodingPlan
-from caravan.api.run import Prepared, Run
+from caravan.api.prepared import Prepared, generation_requests
+from caravan.api.run import Run
 from caravan.auth.principal import ANONYMOUS
 from caravan.engine.outputs import TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.errors import EngineFailedError
 from caravan.models.loaded_model import LoadedModel
+from caravan_schemas.completions import CompletionRequest
 
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 
@@ -22,12 +25,14 @@ prompt_counts = pytest.mark.parametrize("num_prompts", [1, 3])
 
 
 @contextlib.asynccontextmanager
-async def running(engine: ScriptedEngine, num_prompts: int, *, n: int = 2) -> AsyncIterator[Run[Prepared]]:
+async def running(engine: ScriptedEngine, num_prompts: int, *, n: int = 2) -> AsyncIterator[Run]:
     plan = DecodingPlan(params=SamplingParams(), num_choices=n, num_drawn=n)
+    request = CompletionRequest(model="fake", prompt="unread")
+    envelope = Envelope(id="id", created=0, model="fake", fingerprint="")
 
     async def prepare(model: LoadedModel) -> Prepared:
-        requests = generation_requests(model, "id", PROMPTS[:num_prompts], plan, ANONYMOUS)
-        return Prepared(requests=requests, num_expected_tokens=0, plan=plan)
+        requests = generation_requests(request, PROMPTS[:num_prompts], plan, model, "id", ANONYMOUS)
+        return Prepared(requests=requests, plan=plan, format=CompletionFormat(envelope))
 
     registry = registry_over(loaded_model(engine))
     await registry.start()

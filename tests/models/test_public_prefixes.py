@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from caravan.api.generation_requests import num_public_tokens
+from caravan.api.prepared import num_public_tokens
 from caravan.chat.template_source import CHATML
 from caravan.config.settings import Settings
 from caravan.engine.ipc.child_process import EngineStartError

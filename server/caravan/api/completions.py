@@ -1,26 +1,30 @@
 """Text completions: one prompt or several, as text or as token ids."""
 
+import uuid
+from collections.abc import Sequence
 from functools import partial
 from typing import cast
 
 from caravan_schemas.completions import CompletionRequest, Prompt
 
-from caravan.api.admission import check_room, turn
-from caravan.api.context import RequestContext
-from caravan.api.generation_requests import expected_tokens, generation_requests
-from caravan.api.output.chunks import CompletionFormat, Identity
-from caravan.api.output.completion_run import CompletionRun, PreparedAnswer
-from caravan.api.output.echo import Echo, ReadPrompt, check_scores, refuse_streamed_scores
-from caravan.api.output.logprobs import LogprobWriter
-from caravan.api.output.obfuscation import wants_padding
-from caravan.api.params import sampling_params
+from caravan.api.completion_run import CompletionRun
+from caravan.api.context import RequestContext, turn
+from caravan.api.output.answer_format import Envelope
+from caravan.api.output.completion_format import CompletionFormat
+from caravan.api.output.echo import Echo, ReadPrompt
 from caravan.api.params.decoding_plan import DecodingPlan
 from caravan.api.params.sampling_params import DecodingPlanner
-from caravan.api.prompt.infill import infilled, refuse_echo
-from caravan.api.prompt.tokenize import check_generates, checked_ids, tokenized
-from caravan.api.prompt.truncation import PromptRules, refuse_suffix
+from caravan.api.prepared import Prepared, check_scores, generation_requests, refuse_streamed_scores
+from caravan.api.prompt.tokenize import (
+    PromptRules,
+    check_generates,
+    check_length,
+    checked_ids,
+    plain_ids,
+    tokenized,
+)
 from caravan.api.structured.compiler import ConstraintCompiler, answer_checker, constraint
-from caravan.errors import InvalidRequestError
+from caravan.errors import InvalidRequestError, UnsupportedParameterError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_thread
@@ -40,52 +44,45 @@ class CompletionService:
 
     def run(self, request: CompletionRequest, context: RequestContext) -> CompletionRun:
         """The run of a request, of which nothing has happened yet."""
-        prepare = partial(self._prepare, request, context)
+        prepare = partial(self._prepare, request, f"cmpl-{uuid.uuid4().hex}", context)
         return CompletionRun(self._registry, request.model, prepare, context, stream=bool(request.stream))
 
     async def _prepare(
-        self, request: CompletionRequest, context: RequestContext, model: LoadedModel
-    ) -> PreparedAnswer:
+        self, request: CompletionRequest, request_id: str, context: RequestContext, model: LoadedModel
+    ) -> Prepared:
         """Everything that can refuse the request happens here; nothing has reached the engine yet."""
-        with_usage = sampling_params.wants_usage_chunk(request)
         principal = context.principal
-        check_room(model, principal, len(named(request.prompt, "prompt")) * (request.n or 1))
+        fingerprint, num_told = self._decoding.fingerprint(model), num_logprobs(request)
+        envelope = Envelope.of(request, request_id, fingerprint, model.vocab, num_told)
+        num_choices = len(named(request.prompt, "prompt")) * (request.n or 1)
+        model.engine.check_room(principal.id, principal.weight, num_choices)
         limiter = turn(model.threads, principal)
         plan, prompts = await in_thread(self._read, model, request, limiter=limiter)
         compiled = await self._constraints.compile(request, context, model.vocab)
-        identity = Identity.new("cmpl", request.model, self._decoding.fingerprint(model))
         requests = generation_requests(
-            model,
-            identity.id,
+            request,
             [prompt.token_ids for prompt in prompts],
             plan,
+            model,
+            request_id,
             principal,
-            cache_wish=sampling_params.cache_wish(request),
             constraint=constraint(compiled),
             num_prompt_logprobs=_num_scores(request),
-            tells_token_ids=bool(request.return_token_ids),
         )
-        return PreparedAnswer(
+        return Prepared(
             requests=requests,
-            num_expected_tokens=expected_tokens(requests, model.context_size),
             plan=plan,
+            format=CompletionFormat(envelope),
             # An echoed prompt is not bound by the constraint.
             checker=None if request.echo else answer_checker(compiled, plan.params),
-            echo=Echo(model.vocab, prompts, plan.num_drawn, num_logprobs(request)) if request.echo else None,
-            format=CompletionFormat(
-                identity,
-                with_usage=with_usage,
-                writer=None if num_logprobs(request) is None else LogprobWriter(model.vocab),
-                prompt_writer=None if request.prompt_logprobs is None else LogprobWriter(model.vocab),
-                with_token_ids=bool(request.return_token_ids),
-            ),
-            is_padded=wants_padding(request),
+            echo=Echo(model.vocab, prompts, plan.num_drawn, num_told) if request.echo else None,
         )
 
     def _read(self, model: LoadedModel, request: CompletionRequest) -> tuple[DecodingPlan, list[ReadPrompt]]:
         check_generates(model)
         refuse_streamed_scores(request)
         refuse_echo(request)
+        _refuse_suffix(request)
         plan = self._decoding.plan(
             request,
             model,
@@ -93,7 +90,6 @@ class CompletionService:
             num_logprobs=num_logprobs(request),
             may_draw_nothing=bool(request.echo) or request.prompt_logprobs is not None,
         )
-        refuse_suffix(request, request.suffix)
         rules = PromptRules.of_prompt(request, model, plan.params.max_tokens)
         prompts = _prompts(model, request, rules, self._decoding.limits.max_prompts)
         param = "logprobs" if request.prompt_logprobs is None else "prompt_logprobs"
@@ -127,6 +123,45 @@ def _read_prompt(
     if isinstance(prompt, str):
         return ReadPrompt(token_ids=tokenized(model, prompt, param=param, rules=rules), text=prompt)
     return ReadPrompt(token_ids=checked_ids(model, prompt, param=param, rules=rules))
+
+
+def infilled(model: LoadedModel, prompt: str | Sequence[int], suffix: str, *, param: str) -> tuple[int, ...]:
+    """The prompt by which the model writes what is missing between `prompt`, at `param`, and `suffix`.
+
+    Prefix, suffix, middle: the order in which the models are trained that have tokens for this. Special
+    tokens' names within the texts are just text here.
+    """
+    fill_ids = model.vocab.fill_ids
+    if fill_ids is None:
+        message = "'suffix' is not supported: the model has no tokens for filling in the middle."
+        raise UnsupportedParameterError(message, param="suffix")
+    before = (
+        plain_ids(model, prompt, param=param)
+        if isinstance(prompt, str)
+        else checked_ids(model, prompt, param=param)
+    )
+    after = plain_ids(model, suffix, param="suffix")
+    begin = [model.vocab.bos_id] if model.bos_text and model.vocab.bos_id is not None else []
+    prefix_id, suffix_id, middle_id = fill_ids
+    token_ids = (*begin, prefix_id, *before, suffix_id, *after, middle_id)
+    check_length(model, token_ids, param=param)
+    return token_ids
+
+
+def refuse_echo(request: CompletionRequest) -> None:
+    """There is no one text of prompt, gap and suffix to put before an answer, nor of a prompt that is cut."""
+    for name in ("suffix", "truncate_prompt_tokens") if request.echo else ():
+        if getattr(request, name):
+            message = f"'echo' and '{name}' do not go together."
+            raise InvalidRequestError(message, param="echo", code="invalid_value")
+
+
+def _refuse_suffix(request: CompletionRequest) -> None:
+    """Between the markers of a gap nothing can be cut, and it begins as the model has it."""
+    for name in ("truncate_prompt_tokens", "add_special_tokens") if request.suffix else ():
+        if getattr(request, name) is not None:
+            message = f"'{name}' and 'suffix' do not go together."
+            raise InvalidRequestError(message, param=name, code="invalid_value")
 
 
 def num_logprobs(request: CompletionRequest) -> int | None:

@@ -1,14 +1,40 @@
-"""Who asks, and where it is counted what they get: an argument of whatever serves a request."""
+"""Who asks, where it is counted what they get, and what follows from who asks: a turn, a model."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 from caravan.auth.principal import ANONYMOUS, Principal
+from caravan.errors import InvalidRequestError, ModelNotFoundError
+from caravan.models import ModelRegistry, may_use, none_usable
 from caravan.observability.request_metrics import RequestMetrics
+from caravan.runtime.sharing.fair_limiter import FairLimiter
 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestContext:
-    """The holder of the request's key, and the request's own numbers."""
+    """The holder of the request's key, and the request's own numbers: an argument of whatever serves it."""
 
     principal: Principal = ANONYMOUS
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
+
+
+def turn(limiter: FairLimiter, principal: Principal) -> AbstractAsyncContextManager[None]:
+    """A place for a request, to be waited for and had; each key has a share of the time."""
+    return limiter.held(principal.id, principal.weight)
+
+
+def chosen_model(registry: ModelRegistry, name: str, principal: Principal) -> str:
+    """The model that a request means which may leave its name out.
+
+    Raises InvalidRequestError where it is left out and several are served, or none.
+    """
+    if name:
+        return name
+    offers = [offer for offer in registry.offers if may_use(offer, principal)]
+    if not offers:
+        raise ModelNotFoundError(none_usable(principal), param="model")
+    if len(offers) != 1:
+        raise InvalidRequestError(
+            "'model' is required: this server has several.", param="model", code="missing_required_parameter"
+        )
+    return offers[0].id

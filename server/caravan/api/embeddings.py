@@ -9,11 +9,10 @@ import numpy as np
 from caravan_schemas.embeddings import EmbeddingRequest
 from numpy.typing import NDArray
 
-from caravan.api.admission import turn
 from caravan.api.completions import named
-from caravan.api.context import RequestContext
+from caravan.api.context import RequestContext, turn
 from caravan.api.prompt import tokenize
-from caravan.api.prompt.truncation import PromptRules
+from caravan.api.prompt.tokenize import PromptRules
 from caravan.engine.embedding.values import EmbedRequest, ModelTraits, Pooling
 from caravan.errors import CaravanError, InvalidRequestError, UnsupportedParameterError
 from caravan.models import ModelRegistry

@@ -1,53 +1,37 @@
 """One request's life on the web side: its model held, its choices drawn and checked, its tokens counted."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 
-from caravan_schemas.common import Usage
+import msgspec
+from caravan_schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
 
 from caravan.api.context import RequestContext
-from caravan.api.output.aside import aside, num_numbers
-from caravan.api.output.echo import Echo
-from caravan.api.output.merge import merged
-from caravan.api.output.token_counts import TokenCounts
-from caravan.api.params.decoding_plan import DecodingPlan
-from caravan.api.structured.checker import AnswerChecker, ParsedAnswer, ParsedCall
+from caravan.api.prepared import Prepared, expected_tokens
+from caravan.api.structured.checker import ParsedAnswer, ParsedCall
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
-from caravan.engine.params import GenerationRequest
 from caravan.errors import BrokenConstraintError, CaravanError
 from caravan.models import Lease, ModelRegistry
 from caravan.models.loaded_model import LoadedModel
 from caravan.observability.request_metrics import RunMetrics
-from caravan.runtime.threads import cancel_and_wait, in_thread, to_the_end
+from caravan.runtime.threads import cancel_and_wait, in_busy_thread, in_thread, to_the_end
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+# Characters and log probabilities together that are read or written in a few milliseconds.
+SMALL = 8192
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A request that nothing can refuse any more.
-
-    `requests` are the engine's, one for each prompt and alike but for it. `num_expected_tokens` are those
-    that it may come to, for its caller's limit. `checker` is held against each answer that ends by itself,
-    and `echo` puts prompts in front of texts.
-    """
-
-    requests: Sequence[GenerationRequest]
-    num_expected_tokens: int
-    plan: DecodingPlan
-    checker: AnswerChecker | None = None
-    echo: Echo | None = None
+Outputs = AsyncGenerator[TokenOutput, None]
 
 
-P = TypeVar("P", bound=Prepared)
-
-
-class Run(Generic[P]):
+class Run:
     """An async context manager around all that a request holds; an async iterator over its outputs.
 
     Choices are numbered through prompts, then through the choices of each. Leaving the context, on whatever
@@ -59,7 +43,7 @@ class Run(Generic[P]):
         self,
         registry: ModelRegistry,
         model_name: str,
-        prepare: Callable[[LoadedModel], Awaitable[P]],
+        prepare: Callable[[LoadedModel], Awaitable[Prepared]],
         context: RequestContext,
     ) -> None:
         self.context = context
@@ -68,10 +52,10 @@ class Run(Generic[P]):
         self._model_name = model_name
         self._prepare = prepare
         self._lease: Lease | None = None
-        self._preparing: asyncio.Task[P] | None = None
+        self._preparing: asyncio.Task[Prepared] | None = None
         self._first: asyncio.Task[TokenOutput] | None = None
-        self._outputs: AsyncGenerator[TokenOutput, None] | None = None
-        self._counts: TokenCounts | None = None
+        self._outputs: Outputs | None = None
+        self._counts: _TokenCounts | None = None
         self._metrics: RunMetrics | None = None
         self._is_computed = False
 
@@ -91,7 +75,7 @@ class Run(Generic[P]):
         # A cancelled caller would be cancelled again at the first wait here, and leave the run behind.
         await to_the_end(self._close())
 
-    async def prepare(self, *, is_patient: bool = False) -> P:
+    async def prepare(self, *, is_patient: bool = False) -> Prepared:
         """The request as the engine will get it; whatever can refuse it does so here.
 
         Loads the model if need be, for which the patient wait as long as it takes.
@@ -171,19 +155,19 @@ class Run(Generic[P]):
         log.error("answer %s breaks its constraint; its client is told how", request_id)
         raise BrokenConstraintError(f"The answer broke its constraint and must not be used: {fault}.")
 
-    async def _prepared(self, *, is_patient: bool) -> P:
+    async def _prepared(self, *, is_patient: bool) -> Prepared:
         principal = self.context.principal
         self._lease = await self._registry.acquire(self._model_name, principal, is_patient=is_patient)
         self.context.metrics.requested_model = self._model_name
         model = self._lease.model
         prepared = await self._prepare(model)
         if principal.allowance is not None:
-            principal.allowance.reserve(prepared.num_expected_tokens)
+            principal.allowance.reserve(expected_tokens(prepared.requests, model.context_size))
         requests, params = prepared.requests, prepared.plan.params
         num_choices = requests[0].n
-        self._counts = TokenCounts([len(request.token_ids) for request in requests], num_choices)
+        self._counts = _TokenCounts([len(request.token_ids) for request in requests], num_choices)
         self.prompt_logprobs = [()] * self._counts.num_choices
-        self._outputs = merged([model.engine.generate(request) for request in requests], num_choices)
+        self._outputs = _merged([model.engine.generate(request) for request in requests], num_choices)
         self._metrics = self.context.metrics.run(
             model.id, self._counts.num_prompt_tokens, self._counts.num_choices, params
         )
@@ -214,3 +198,96 @@ class Run(Generic[P]):
             self._lease.release()
         if (allowance := self.context.principal.allowance) is not None:
             allowance.leave(self.context.metrics.num_used_tokens)
+
+
+class _TokenCounts:
+    """Counts by choice; each prompt has `choices_per_prompt` of them, one after the other."""
+
+    def __init__(self, prompt_lengths: Sequence[int], choices_per_prompt: int) -> None:
+        self.num_prompt_tokens = sum(prompt_lengths)
+        self.num_choices = len(prompt_lengths) * choices_per_prompt
+        self._choices_per_prompt = choices_per_prompt
+        self._completion = [0] * self.num_choices
+        self._cached = [0] * self.num_choices
+        self._reasoning = [0] * self.num_choices
+
+    def add(self, output: TokenOutput) -> None:
+        """Take an output's numbers, which are those of its choice so far."""
+        self._completion[output.index] = output.num_completion_tokens
+        self._cached[output.index] = output.num_cached_tokens
+        self._reasoning[output.index] = output.num_reasoning_tokens
+
+    @property
+    def num_tokens(self) -> int:
+        """Of prompts and answers so far."""
+        return self.num_prompt_tokens + sum(self._completion)
+
+    @property
+    def num_cached_tokens(self) -> int:
+        """Choices of a prompt share its computation, so the first of them speaks for the prompt."""
+        return sum(self._cached[:: self._choices_per_prompt])
+
+    def usage(self) -> Usage:
+        """The counts in OpenAI's words."""
+        return Usage(
+            prompt_tokens=self.num_prompt_tokens,
+            completion_tokens=sum(self._completion),
+            total_tokens=self.num_tokens,
+            prompt_tokens_details=PromptTokensDetails(cached_tokens=self.num_cached_tokens, audio_tokens=0),
+            completion_tokens_details=CompletionTokensDetails(
+                reasoning_tokens=sum(self._reasoning),
+                audio_tokens=0,
+                accepted_prediction_tokens=0,
+                rejected_prediction_tokens=0,
+            ),
+        )
+
+
+def _merged(streams: Sequence[Outputs], num_choices: int) -> Outputs:
+    """Outputs as they come, the choices of each prompt numbered after those of the prompts before it.
+
+    The first failure ends all. Nothing is begun before the first output is asked for.
+    """
+    return streams[0] if len(streams) == 1 else _pumped(streams, num_choices)
+
+
+async def _pumped(streams: Sequence[Outputs], num_choices: int) -> Outputs:
+    queue: asyncio.Queue[TokenOutput | Exception | None] = asyncio.Queue()
+
+    async def pump(stream: Outputs, base: int) -> None:
+        try:
+            async with contextlib.aclosing(stream):
+                async for output in stream:
+                    queue.put_nowait(msgspec.structs.replace(output, index=base + output.index))
+            queue.put_nowait(None)
+        except Exception as error:
+            queue.put_nowait(error)
+
+    pumps = [asyncio.create_task(pump(s, i * num_choices)) for i, s in enumerate(streams)]
+    running = len(pumps)
+    try:
+        while running:
+            item = await queue.get()
+            if isinstance(item, Exception):
+                raise item
+            if item is None:
+                running -= 1
+            else:
+                yield item
+    finally:
+        for task in pumps:
+            task.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+
+async def aside(size: int, work: Callable[[], T]) -> T:
+    """The result of `work`, done on a thread if it is about much: others stream meanwhile.
+
+    `size` counts characters and log probabilities.
+    """
+    return work() if size <= SMALL else await in_busy_thread(work)
+
+
+def num_numbers(entries: Sequence[TokenLogprob]) -> int:
+    """How many log probabilities there are; each entry has as many as the last."""
+    return len(entries) * (1 + entries[-1].num_top) if entries else 0

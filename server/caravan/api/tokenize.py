@@ -6,6 +6,7 @@ from array import array
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import TypeVar, TypeVarTuple
 
+import msgspec
 from caravan_schemas.chat import ConversationFields
 from caravan_schemas.tokenize import (
     ApplyTemplateRequest,
@@ -15,13 +16,10 @@ from caravan_schemas.tokenize import (
     TokenizeRequest,
 )
 
-from caravan.api.admission import turn
-from caravan.api.context import RequestContext
+from caravan.api.context import RequestContext, turn
 from caravan.api.output.encoding import to_json
-from caravan.api.output.token_lists import token_answer
 from caravan.api.prompt import tokenize
-from caravan.api.prompt.chat_prompt import rendered
-from caravan.api.prompt.conversation_size import threads_for
+from caravan.api.prompt.chat_prompt import rendered, threads_for
 from caravan.auth.principal import Principal
 from caravan.errors import InvalidRequestError
 from caravan.models import ModelRegistry
@@ -37,6 +35,8 @@ R = TypeVar("R", DetokenizeRequest, ApplyTemplateRequest)
 _MAX_THREADS = 2
 # For longer texts llama.cpp takes up to 70 bytes a character, so they are read one at a time.
 _LONG = 262_144
+# Tokens written at once: some milliseconds of work, and some hundred kilobytes of JSON.
+_AT_ONCE = 8192
 # Answers of fewer bytes go out in one piece.
 _PART_BYTES = 262_144
 # Tokens may stand for hundreds of bytes each.
@@ -106,6 +106,55 @@ class TokenService:
         if conversation is not None:
             threads = threads_for(conversation, model, threads)
         return await in_thread(work, *arguments, limiter=turn(threads, principal))
+
+
+def token_answer(
+    request: TokenizeRequest, vocab: TextVocab, token_ids: "array[int]", context_size: int
+) -> Iterator[bytes]:
+    """The answer of `/tokenize` as JSON, piece by piece: a text of megabytes has millions of tokens."""
+
+    def with_piece(token_id: int) -> object:
+        return {"id": token_id, "piece": _piece(vocab.raw_bytes(token_id))}
+
+    yield b'{"tokens":'
+    yield from _json_list(token_ids, with_piece if request.with_pieces else int)
+    yield b',"count":%d,"max_model_len":%d' % (len(token_ids), context_size)
+    if request.return_token_strs:
+        yield b',"token_strs":'
+        yield from _json_list(token_ids, lambda token_id: vocab.raw_bytes(token_id).decode(errors="replace"))
+    if request.return_token_bytes:
+        yield b',"token_bytes":'
+        yield from _json_list(token_ids, lambda token_id: list(vocab.raw_bytes(token_id)))
+    yield b"}"
+
+
+class _Written(dict[int, bytes]):
+    """What is shown of each token as JSON, written once for all the places where it stands."""
+
+    def __init__(self, shown: Callable[[int], object]) -> None:
+        super().__init__()
+        self._shown = shown
+
+    def __missing__(self, token_id: int) -> bytes:
+        written = self[token_id] = msgspec.json.encode(self._shown(token_id))
+        return written
+
+
+def _json_list(token_ids: "array[int]", shown: Callable[[int], object]) -> Iterator[bytes]:
+    """An array that has what is `shown` of each token."""
+    written = _Written(shown)
+    opening = b"["
+    for start in range(0, len(token_ids), _AT_ONCE):
+        yield opening + b",".join(map(written.__getitem__, token_ids[start : start + _AT_ONCE]))
+        opening = b","
+    yield b"]" if token_ids else b"[]"
+
+
+def _piece(piece: bytes) -> str | list[int]:
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return list(piece)
 
 
 def _next_part(pieces: Iterator[bytes]) -> bytes:

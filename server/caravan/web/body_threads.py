@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import anyio
 
-from caravan.api.admission import turn
+from caravan.api.context import turn
 from caravan.auth.principal import Principal
 from caravan.runtime.sharing.fair_limiter import FairLimiter
 from caravan.runtime.threads import in_thread

@@ -7,8 +7,7 @@ from caravan_schemas.base import Schema
 from caravan_schemas.model_name import ModelFields
 from fastapi import Request
 
-from caravan.api.context import RequestContext
-from caravan.api.default_model import chosen
+from caravan.api.context import RequestContext, chosen_model
 from caravan.api.validation.parse import Parsed, parse
 from caravan.errors import RequestTimeoutError, RequestTooLargeError
 from caravan.runtime.json_size import JsonSize, checked_size
@@ -43,7 +42,7 @@ async def read_request(request: Request, schema: type[S], services: Services) ->
         found = await _read_aside(request, schema, body, encoding, services)
     read = _told(found, context)
     if isinstance(read, ModelFields):
-        read.model = chosen(services.registry, read.model, context.principal)
+        read.model = chosen_model(services.registry, read.model, context.principal)
     return read
 
 

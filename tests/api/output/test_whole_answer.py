@@ -7,14 +7,15 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from caravan.api.output import token_lists as token_answer_module
-from caravan.api.output.chunks import AnswerFormat, ChatFormat, CompletionFormat, FinishedChoice, Identity
-from caravan.api.output.echo import check_scores
+from caravan.api import tokenize as token_answer_module
+from caravan.api.output.answer_format import AnswerFormat, Envelope, FinishedChoice, TokenDetails
+from caravan.api.output.chat_format import ChatFormat
+from caravan.api.output.completion_format import CompletionFormat
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.output.parsed_choice import ParsedChoice
-from caravan.api.output.token_details import TokenDetails
-from caravan.api.output.token_lists import token_answer
 from caravan.api.output.whole_answer import whole_answer
+from caravan.api.prepared import check_scores
+from caravan.api.tokenize import token_answer
 from caravan.engine.outputs import TokenLogprob, packed_top
 from caravan.errors import InvalidRequestError
 from caravan_schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
@@ -22,8 +23,8 @@ from caravan_schemas.tokenize import TokenizeRequest
 
 from tests.fakes_web import FakeVocab
 
-IDENTITY = Identity(id="it", created=1, model="fake", fingerprint="f")
 WRITER = LogprobWriter(FakeVocab())
+ENVELOPE = Envelope(id="it", created=1, model="fake", fingerprint="f", writer=WRITER, with_token_ids=True)
 USAGE = Usage(
     prompt_tokens=1,
     completion_tokens=2,
@@ -68,7 +69,7 @@ def test_log_probabilities_in_pieces_are_the_same(
     shape: type[ChatFormat | CompletionFormat], few: int, has_prompt: bool
 ) -> None:
     prompt_writer = WRITER if has_prompt else None
-    asked: AnswerFormat = shape(IDENTITY, writer=WRITER, prompt_writer=prompt_writer, with_token_ids=True)
+    asked: AnswerFormat = shape(replace(ENVELOPE, prompt_writer=prompt_writer))
     choices = [choice(10, 9), choice(1, 9), choice(0, 9)]
     whole, pieces = (b"".join(whole_answer(asked, choices, USAGE, None, few=limit)) for limit in (1000, few))
     assert json.loads(pieces) == json.loads(whole)
@@ -78,7 +79,7 @@ def test_log_probabilities_in_pieces_are_the_same(
 def test_a_prompt_that_is_told_too_begins_without_a_number() -> None:
     first = TokenLogprob(97, math.nan)
     choices = [replace(choice(0, 0), details=TokenDetails((first, *entries(9)), tuple(range(10))))]
-    asked = CompletionFormat(IDENTITY, writer=WRITER, prompt_writer=None, with_token_ids=True)
+    asked = CompletionFormat(ENVELOPE)
     whole, pieces = (b"".join(whole_answer(asked, choices, USAGE, None, few=limit)) for limit in (1000, 3))
     assert json.loads(pieces) == json.loads(whole)
     assert json.loads(pieces)["choices"][0]["logprobs"]["token_logprobs"][0] is None

@@ -3,8 +3,8 @@
 import dataclasses
 
 import pytest
+from caravan.api import tokenize as token_answer_module
 from caravan.api import tokenize as tokens_module
-from caravan.api.output import token_lists as token_answer_module
 from caravan.config.settings import Settings
 from caravan.web.app import create_app
 from caravan_schemas.tokenize import ApplyTemplateResponse, DetokenizeResponse, TokenizeResponse

@@ -1,4 +1,4 @@
-"""What a request wants to be told about its prompt: its log probabilities, and the prompt itself."""
+"""Prompts in front of the texts that answer them, as `echo` asks for, with the tokens of both."""
 
 import codecs
 import math
@@ -6,16 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-from caravan_schemas.chat import ChatCompletionRequest
-from caravan_schemas.completions import CompletionRequest
 
 from caravan.engine.outputs import TokenLogprob, TokenOutput
-from caravan.errors import InvalidRequestError
 from caravan.models.loaded_model import TextVocab
-
-# Numbers of all prompts together; those of a stream are written at once.
-_MAX_SCORES = 1_048_576
-_MAX_STREAMED_SCORES = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,27 +50,6 @@ class Echo:
         if self._num_logprobs is not None:
             logprobs = (*prompt.entries(output.prompt_logprobs, self._num_logprobs), *logprobs)
         return msgspec.structs.replace(output, text=prompt.text + output.text, logprobs=logprobs)
-
-
-def refuse_streamed_scores(request: ChatCompletionRequest | CompletionRequest) -> None:
-    """As in vLLM: there is no chunk in which a prompt's log probabilities would stand."""
-    if request.stream and request.prompt_logprobs is not None:
-        message = "'prompt_logprobs' and 'stream' do not go together."
-        raise InvalidRequestError(message, param="prompt_logprobs", code="invalid_value")
-
-
-def check_scores(
-    prompts: Sequence[Sequence[int]], num_logprobs: int | None, num_drawn: int, *, stream: bool, param: str
-) -> None:
-    """Refuse to tell more log probabilities of prompts than there is memory for in a moment."""
-    if num_logprobs is None:
-        return
-    count = sum(map(len, prompts)) * (1 + num_logprobs) * num_drawn
-    limit = _MAX_STREAMED_SCORES if stream else _MAX_SCORES
-    if count > limit:
-        where = "stream" if stream else "answer"
-        message = f"'{param}' asks for {count} log probabilities of prompts; one {where} has at most {limit}."
-        raise InvalidRequestError(message, param=param, code="invalid_value")
 
 
 class _Echoed:

@@ -1,6 +1,8 @@
-"""Documents as the bytes that go out."""
+"""Documents as the bytes that go out, padded where events are to hide the sizes of words."""
 
 import re
+import secrets
+import string
 from collections.abc import Callable
 
 import msgspec
@@ -13,6 +15,9 @@ Document = bytes | list[bytes]
 _MARK = "\u0001text\u0001"
 # Valid in JSON, but a client that splits lines as Unicode does would tear the event there.
 _LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
+# Events that are padded have a multiple of so many bytes: who watches an encrypted stream sees their sizes.
+_BLOCK = 16
+_LETTERS = string.ascii_letters + string.digits
 
 
 def to_json(document: Schema) -> bytes:
@@ -44,3 +49,37 @@ def head_and_tail(build: Callable[[str], Schema]) -> tuple[bytes, bytes]:
     """A chunk's JSON around its text, to be encoded once instead of once per token."""
     head, tail = to_json(build(_MARK)).split(msgspec.json.encode(_MARK))
     return head, tail
+
+
+def padded_chunk(data: bytes) -> bytes:
+    """A chunk of a completion, padded by what its choice says; one without a choice as it is."""
+    choices = msgspec.json.decode(data)["choices"]
+    if not choices:
+        return data
+    (choice,) = choices
+    if choice["logprobs"] or choice.get("token_ids"):
+        return _padded(data, len(data))
+    return _padded(data, _size(choice.get("delta")) + _size(choice.get("text")))
+
+
+def padded_event(data: bytes) -> bytes:
+    """An event of a response, padded if it is a delta."""
+    event = msgspec.json.decode(data)
+    if not event["type"].endswith(".delta"):
+        return data
+    return _padded(data, len(data) if event.get("logprobs") else _size(event["delta"]))
+
+
+def _padded(data: bytes, size: int) -> bytes:
+    """Bring the bytes that depend on what is said to a multiple of a block."""
+    letters = "".join(secrets.choice(_LETTERS) for _ in range(-size % _BLOCK))
+    return b'%b,"obfuscation":"%b"}' % (data[:-1], letters.encode())
+
+
+def _size(value: object) -> int:
+    """Bytes of the texts in a part of an event, whose names are the same in all events of a kind."""
+    if isinstance(value, dict):
+        return sum(map(_size, value.values()))
+    if isinstance(value, list):
+        return sum(map(_size, value))
+    return len(json_string(value)) if isinstance(value, str) else 0

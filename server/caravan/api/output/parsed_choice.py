@@ -1,14 +1,37 @@
 """What a chat model's text says: its content, its thought and its calls, read as it comes."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from caravan.api.output.output_format import OutputFormat
+from caravan_schemas.chat import ChatFinishReason
+
 from caravan.api.structured.checker import ParsedAnswer
 from caravan.chat.parsing.custom_input import CustomInput
-from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event
+from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event, StreamParser
 from caravan.chat.parsing.literals import is_object
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFormat:
+    """`make_parser` gives each choice its own. Unless `is_parallel`, calls after the first are left out.
+
+    `call_reason` is the finish reason of a choice with calls, which `is_legacy` has written in their older
+    form. With `thought_markers`, the thought stays in the content between these; `is_open` where the prompt
+    has the first of them.
+    """
+
+    make_parser: Callable[[], StreamParser]
+    custom_names: frozenset[str] = frozenset()
+    call_reason: ChatFinishReason = "tool_calls"
+    is_parallel: bool = True
+    is_legacy: bool = False
+    thought_markers: tuple[str, str] | None = None
+    is_open: bool = False
+
+    def reason(self, reason: ChatFinishReason, *, has_whole_calls: bool) -> ChatFinishReason:
+        """Why a choice ended, in OpenAI's words for one with calls or without; one cut off is none."""
+        return self.call_reason if has_whole_calls and reason == "stop" else reason
 
 
 @dataclass(kw_only=True)

@@ -11,7 +11,7 @@ import msgspec
 from caravan_schemas.common import Usage
 from caravan_schemas.debug import Debug
 
-from caravan.api.output.chunks import AnswerFormat, FinishedChoice
+from caravan.api.output.answer_format import AnswerFormat, FinishedChoice
 from caravan.api.output.encoding import to_json
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.engine.outputs import TokenLogprob
@@ -47,11 +47,11 @@ def whole_answer(
     ]
     document = to_json(format_.whole(bare, usage, debug))
     fillings: dict[bytes, Iterator[Iterable[bytes]]] = {}
-    if format_.writer is not None:
-        fillings[_NO_CHAT] = _writing(_chat, format_.writer, details, few)
-        fillings[_NO_TEXT] = _writing(_text, format_.writer, details, few)
-    if format_.prompt_writer is not None:
-        fillings[_NO_PROMPT] = _writing(_prompt, format_.prompt_writer, prompts, few)
+    if format_.envelope.writer is not None:
+        fillings[_NO_CHAT] = _writing(_chat, format_.envelope.writer, details, few)
+        fillings[_NO_TEXT] = _writing(_text, format_.envelope.writer, details, few)
+    if format_.envelope.prompt_writer is not None:
+        fillings[_NO_PROMPT] = _writing(_prompt, format_.envelope.prompt_writer, prompts, few)
     return list(_filled(document, fillings))
 
 

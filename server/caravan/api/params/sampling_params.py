@@ -2,22 +2,19 @@
 
 import hashlib
 import json
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from caravan_schemas.models import ModelDefault
-from caravan_schemas.sampling import CacheFields, DecodingFields, SamplingFields
+from caravan_schemas.sampling import DecodingFields, SamplingFields
 from pydantic import JsonValue
 
-from caravan.api.params import conflicts, defaults
-from caravan.api.params.debug_chain import chain
-from caravan.api.params.decoding_plan import DecodingPlan
-from caravan.api.params.dry_breakers import DryBreakers, LongBreakerError
-from caravan.api.params.presets import PresetError, Presets, load, operator_defaults
+from caravan.api.params import conflicts
+from caravan.api.params.decoding_plan import DecodingPlan, chain
+from caravan.api.params.presets import PresetError, Presets, effective, load, operator_defaults
 from caravan.api.params.resolved import ResolvedParams, Source, Value, Values, given, settle
-from caravan.api.params.token_params import token_terms
+from caravan.api.params.token_params import DryBreakers, LongBreakerError, token_terms
 from caravan.engine.params import SamplingParams
 from caravan.errors import InvalidRequestError
 from caravan.models.loaded_model import LoadedModel, TextVocab
@@ -107,7 +104,7 @@ class DecodingPlanner:
 
     def _effective(self, metadata: Mapping[str, str], own: Mapping[str, object]) -> Values:
         fields = operator_defaults(own).model_dump(exclude_none=True)
-        return defaults.effective(metadata, self._operator.model_copy(update=fields))
+        return effective(metadata, self._operator.model_copy(update=fields))
 
     def shown_presets(self) -> dict[str, dict[str, JsonValue]]:
         """What each preset sets."""
@@ -225,23 +222,6 @@ class DecodingPlanner:
                 param = f"dry_sequence_breakers[{index}]"
                 raise _refusal(f"'{param}' {error}.", param) from error
         return tuple(found)
-
-
-def wants_usage_chunk(fields: SamplingFields) -> bool:
-    """Whether a stream ends with a usage chunk; refuses stream options without a stream."""
-    options = fields.stream_options
-    if options is None:
-        return False
-    if not fields.stream and (options.include_usage or options.include_obfuscation):
-        raise _refusal("'stream_options' is only allowed when 'stream' is true.", "stream_options")
-    return bool(fields.stream and options.include_usage)
-
-
-def cache_wish(fields: CacheFields) -> str:
-    """What a request says about sharing its prefix: nothing, a salt, or one that no other request has."""
-    if fields.cache_prompt is False:
-        return f"request {uuid.uuid4().hex}"
-    return f"salt {fields.cache_salt}" if fields.cache_salt else ""
 
 
 def _list(value: object) -> list[object]:

@@ -1,7 +1,8 @@
 """Parameters about tokens: texts into token ids, ids held to the vocabulary, and no way into a dead end."""
 
+import functools
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from caravan_schemas.logit_bias import Bias
@@ -9,6 +10,15 @@ from caravan_schemas.logit_bias import Bias
 from caravan.api.params.resolved import ResolvedParams
 from caravan.errors import InvalidRequestError
 from caravan.models.loaded_model import TextVocab
+
+# llama.cpp's own limits of a breaker of DRY, beyond which it cuts: bytes, and tokens of its rest.
+_MAX_BREAKER_BYTES = 40
+_MAX_BREAKER_TAIL = 20
+
+_MAX_BREAKERS = 512
+_MAX_VOCABULARIES = 4
+
+Sequences = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,3 +129,59 @@ def _listed(terms: TokenTerms, bans: list[str]) -> str:
 
 def _refusal(message: str, param: str) -> InvalidRequestError:
     return InvalidRequestError(message, param=param, code="invalid_value")
+
+
+class LongBreakerError(ValueError):
+    """A breaker is longer than llama.cpp's limits, where llama.cpp would cut it."""
+
+
+class DryBreakers:
+    """Finds the token sequences of breakers, and remembers the latest."""
+
+    def __init__(self) -> None:
+        self._pieces: Callable[..., tuple[bytes, ...]] = functools.lru_cache(_MAX_VOCABULARIES)(_pieces)
+        self._found: Callable[..., Sequences] = functools.lru_cache(_MAX_BREAKERS)(self._find)
+
+    def sequences(self, vocab: TextVocab, breaker: str) -> Sequences:
+        """Token sequences that contain the breaker (`get_overlapping_token_sequences` of llama.cpp).
+
+        A token with the whole breaker in it is one by itself. One that ends with the breaker's beginning
+        heads a sequence that the rest's own tokens complete. Raises LongBreakerError.
+        """
+        return self._found(vocab, breaker)
+
+    def _find(self, vocab: TextVocab, breaker: str) -> Sequences:
+        data = breaker.encode()
+        if len(data) > _MAX_BREAKER_BYTES:
+            raise LongBreakerError(f"has {len(data)} bytes, and at most {_MAX_BREAKER_BYTES} are allowed")
+        tails = _tails(vocab, breaker)
+        beginnings = tuple(tails)
+        pieces = self._pieces(vocab)
+        found = [(token_id,) for token_id, piece in enumerate(pieces) if data in piece]
+        if not beginnings:
+            return tuple(found)
+        heads = [i for i, piece in enumerate(pieces) if piece.endswith(beginnings) and data not in piece]
+        return (
+            *found,
+            *((i, *tails[start]) for i in heads for start in beginnings if pieces[i].endswith(start)),
+        )
+
+
+def _pieces(vocab: TextVocab) -> tuple[bytes, ...]:
+    """All tokens as people write them, control tokens included."""
+    return tuple(vocab.token_bytes(i) or vocab.token_text(i).encode() for i in range(vocab.size))
+
+
+def _tails(vocab: TextVocab, breaker: str) -> dict[bytes, tuple[int, ...]]:
+    """Beginnings of the breaker, whole characters only, each with the tokens of the rest."""
+    return dict(_split(vocab, breaker))
+
+
+def _split(vocab: TextVocab, breaker: str) -> Iterator[tuple[bytes, tuple[int, ...]]]:
+    for cut in range(1, len(breaker)):
+        tail: Sequence[int] = vocab.tokenize(breaker[cut:], add_special=False, parse_special=False)
+        if len(tail) > _MAX_BREAKER_TAIL:
+            raise LongBreakerError(
+                f"has {len(tail)} tokens after '{breaker[:cut]}', at most {_MAX_BREAKER_TAIL} are allowed"
+            )
+        yield breaker[:cut].encode(), tuple(tail)

@@ -1,28 +1,42 @@
-"""A conversation into prompt text: the template and its variables, or an answer that goes on."""
+"""A conversation into prompt text: its size, what its template is told, which thought the prompt allows."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from caravan_schemas.chat import ConversationFields
+from caravan_schemas.chat import ChatCompletionRequest, ConversationFields
 from caravan_schemas.messages import AssistantMessage
 
-from caravan.api.prompt import tool_constraints
-from caravan.api.prompt.conversation_size import is_long, refuse_hopeless
-from caravan.api.prompt.tools import ToolRequest, tool_request
+from caravan.api.prompt.tokenize import LEAST_LONGEST, too_long
+from caravan.api.prompt.tools import ToolRequest, check_support, tool_request
 from caravan.auth.principal import Principal
 from caravan.chat.messages import normalize
+from caravan.chat.parsing.tag_parser import ReasoningMarkers
 from caravan.chat.rendering.prompt_template import PromptTemplate
-from caravan.chat.rendering.turns import Conversation
+from caravan.chat.rendering.turns import Conversation, Turn
 from caravan.chat.template_source import GIVEN
+from caravan.engine.params import Reasoning
 from caravan.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
 from caravan.models.loaded_model import LoadedModel
+from caravan.runtime.sharing.fair_limiter import FairLimiter
 
 # What models call the switch of their thinking.
-SWITCHES = ("enable_thinking", "thinking")
+_SWITCHES = ("enable_thinking", "thinking")
 # Efforts that ask for an answer without a thought.
 _OFF = ("none", "minimal")
 # Llama's templates take tools from here instead.
 _RESERVED = GIVEN | {"custom_tools"}
+# How models write an end where the bare marker would look to them like a slip in the midst of a thought.
+_CLOSINGS = {
+    "</think>": "\n</think>\n\n",
+    "[BEGIN FINAL RESPONSE]": "\n[BEGIN FINAL RESPONSE]\n",
+}
+_FORMATS = ("none", "auto", "deepseek")
+# A template takes a tenth of a millisecond for each message, part or call, and milliseconds for this text.
+_MOST_PIECES = 1024
+_MOST_CHARACTERS = 1024 * 1024
+# By these begin marks of thoughts, which templates leave out of earlier answers.
+_MAYBE_MARKS = ("<", "[")
 
 
 def rendered(
@@ -35,16 +49,16 @@ def rendered(
     tools = tool_request(request)
     template = model.template_for(has_tools=tools is not None)
     if tools is not None:
-        tool_constraints.check_support(tools, model)
-    given = variables(request, template, can_think=model.family.reasoning is not None)
+        check_support(tools, model)
+    given = _variables(request, template, can_think=model.family.reasoning is not None)
     shown = None if tools is None else [tool.shown() for tool in tools.offered]
-    conversation = conversation_of(request, given, shown)
+    conversation = _conversation(request, given, shown)
     if has_to_fit:
         refuse_hopeless(model, conversation.turns)
     return template.write(conversation, principal, is_long=is_long(request)), tools
 
 
-def conversation_of(
+def _conversation(
     request: ConversationFields, variables: Mapping[str, Any], tools: Sequence[Mapping[str, Any]] | None
 ) -> Conversation:
     """What the prompt is written from; raises InvalidRequestError over messages that cannot be shown."""
@@ -65,7 +79,7 @@ def _check_continuation(request: ConversationFields) -> None:
         )
 
 
-def variables(request: ConversationFields, template: PromptTemplate, *, can_think: bool) -> dict[str, Any]:
+def _variables(request: ConversationFields, template: PromptTemplate, *, can_think: bool) -> dict[str, Any]:
     """What the request says to the template beside messages and tools; what it cannot hear is refused."""
     given = dict(request.chat_template_kwargs or {})
     for name, value in list(given.items()):
@@ -73,7 +87,7 @@ def variables(request: ConversationFields, template: PromptTemplate, *, can_thin
         if name in _RESERVED:
             raise _refusal(param, "cannot be set: the request has fields for it, or the model a value")
         if name not in template.variables:
-            if not (name in SWITCHES and value is False):
+            if not (name in _SWITCHES and value is False):
                 raise UnknownParameterError(_unknown(param, template), param=param)
             del given[name]
     _set_verbosity(request, template, given)
@@ -85,7 +99,7 @@ def variables(request: ConversationFields, template: PromptTemplate, *, can_thin
             f"'reasoning_effort' '{effort}' is not supported: the model does not think.",
             param="reasoning_effort",
         )
-    asked: dict[str, object] = dict.fromkeys(SWITCHES, effort not in _OFF)
+    asked: dict[str, object] = dict.fromkeys(_SWITCHES, effort not in _OFF)
     asked["reasoning_effort"] = effort
     for name, value in asked.items():
         if name in template.variables and given.setdefault(name, value) != value:
@@ -107,10 +121,108 @@ def _set_verbosity(request: ConversationFields, template: PromptTemplate, given:
         )
 
 
-def is_thinking_refused(request: ConversationFields, template: PromptTemplate) -> bool:
-    """Whether the request wants no thought, and the template has no word for that."""
-    has_words = not template.variables.isdisjoint({*SWITCHES, "reasoning_effort"})
-    return request.reasoning_effort in _OFF and not has_words
+def is_long(request: ConversationFields) -> bool:
+    """Whether others should not wait while its prompt is written. Stops counting when that is known."""
+    num_pieces = num_characters = 0
+    for message in request.messages:
+        content: Any = message.content or ""
+        calls = getattr(message, "tool_calls", None) or ()
+        num_pieces += 1 + len(calls)
+        texts = [content] if isinstance(content, str) else [getattr(part, "text", "") for part in content]
+        num_pieces += len(texts) - 1
+        num_characters += sum(len(text) for text in texts if isinstance(text, str))
+        if num_pieces > _MOST_PIECES or num_characters > _MOST_CHARACTERS:
+            return True
+    return False
+
+
+def threads_for(request: ConversationFields, model: LoadedModel, usual: FairLimiter) -> FairLimiter:
+    """The places in which its prompt is written: long ones hold none of the `usual`, while they wait."""
+    return model.long_threads if is_long(request) else usual
+
+
+def refuse_hopeless(model: LoadedModel, turns: Sequence[Turn]) -> None:
+    """Spare the template a conversation that cannot fit, by the least number of tokens that it can have.
+
+    What a template trims or leaves out is not counted. Raises ContextLengthError.
+    """
+    num_bytes = num_texts = 0
+    for turn in turns:
+        text = (turn.content or "").strip()
+        if text and not (turn.role == "assistant" and any(mark in text for mark in _MAYBE_MARKS)):
+            num_bytes += len(text.encode("utf-8", "replace"))
+            num_texts += 1
+    # Templates put words or line ends between texts, so that each has a token of its own.
+    least = max(num_texts, num_bytes // max(model.vocab.longest_token, LEAST_LONGEST))
+    if least >= model.context_size:
+        raise too_long(model, f"at least {least}", "messages")
+
+
+@dataclass(frozen=True)
+class Thinking:
+    """What a prompt leaves to the model: `is_open` where it ends inside a thought.
+
+    With `is_content`, the thought stays in the content, between its markers.
+    """
+
+    markers: ReasoningMarkers
+    is_open: bool
+    budget: int | None
+    is_content: bool
+
+    def reasoning(self, model: LoadedModel) -> Reasoning:
+        """The same for the engine."""
+        return Reasoning(
+            start=self.markers.start,
+            end=self.markers.end,
+            is_open=self.is_open,
+            budget=self.budget,
+            start_token_ids=_token_ids(model, self.markers.start),
+            end_token_ids=_token_ids(model, _CLOSINGS.get(self.markers.end, self.markers.end)),
+        )
+
+
+def thinking(request: ChatCompletionRequest, model: LoadedModel, prompt: str) -> Thinking | None:
+    """How the model may think in answer to this prompt; None where it cannot, or the prompt forbids it.
+
+    Raises InvalidRequestError over a budget that would have no effect, or an unknown format.
+    """
+    if request.reasoning_format not in (None, *_FORMATS):
+        known = ", ".join(f"'{name}'" for name in _FORMATS)
+        message = f"'reasoning_format' must be one of {known}."
+        raise UnsupportedParameterError(message, param="reasoning_format")
+    markers = model.family.reasoning
+    budget = request.thinking_budget_tokens
+    if markers is None:
+        if budget is not None:
+            raise UnsupportedParameterError(
+                "'thinking_budget_tokens' is not supported: the model does not think.",
+                param="thinking_budget_tokens",
+            )
+        return None
+    is_open = model.family.is_open(prompt)
+    if not is_open and _is_past(request, prompt, markers):
+        if budget:
+            raise InvalidRequestError(
+                "'thinking_budget_tokens' has no effect: thinking is off for this request.",
+                param="thinking_budget_tokens",
+                code="invalid_value",
+            )
+        return None
+    has_switch = not model.template.variables.isdisjoint({*_SWITCHES, "reasoning_effort"})
+    if budget is None and request.reasoning_effort in _OFF and not has_switch:
+        budget = 0
+    return Thinking(markers, is_open, budget, is_content=request.reasoning_format == "none")
+
+
+def _is_past(request: ChatCompletionRequest, prompt: str, markers: ReasoningMarkers) -> bool:
+    """Whether the answer has begun, or the prompt holds its thought, if an empty one."""
+    is_begun = bool(request.continue_final_message)
+    return is_begun or prompt.rstrip().endswith(markers.end.rstrip())
+
+
+def _token_ids(model: LoadedModel, text: str) -> tuple[int, ...]:
+    return tuple(model.vocab.tokenize(text, add_special=False, parse_special=True))
 
 
 def _unknown(param: str, template: PromptTemplate) -> str:

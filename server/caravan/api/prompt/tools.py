@@ -1,4 +1,4 @@
-"""The tools that a request offers and the choice that it leaves, out of all the fields that speak of them."""
+"""The tools that a request offers and the choice that it leaves, and how a model writes calls of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,9 @@ from caravan_schemas.tools import (
 )
 
 from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
-from caravan.errors import InvalidRequestError
+from caravan.engine.params import AnswerLayout
+from caravan.errors import InvalidRequestError, UnsupportedParameterError
+from caravan.models.loaded_model import LoadedModel
 
 _NO_TOOLS = "asks for a call, and of the tools that are offered this server has none"
 _NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -107,6 +109,44 @@ def tool_request(fields: ToolFields) -> ToolRequest | None:
         is_legacy=False,
     )
     return _chosen(request, fields)
+
+
+def check_support(tools: ToolRequest, model: LoadedModel) -> None:
+    """Refuse tools that the model would never see, or whose calls nobody could read."""
+    if model.family.tools is None:
+        raise UnsupportedParameterError(
+            f"'{tools.param}' are not supported: the chat template of this model has no place for tools.",
+            param=tools.param,
+        )
+
+
+def layout(model: LoadedModel, tools: ToolRequest | None) -> AnswerLayout:
+    """Where an answer's text is no content."""
+    family = model.family
+    if tools is None:
+        return AnswerLayout(frames=family.frames)
+    specs = [tool.spec for tool in tools.callable]
+    return AnswerLayout(
+        frames=family.frames,
+        calls=family.announcements(specs),
+        begins=family.beginning(specs),
+        is_all_calls=tools.choice is not Choice.AUTO,
+    )
+
+
+def marker_ids(model: LoadedModel) -> dict[str, int]:
+    """The markers of a model that are one token each, by their text."""
+    found: dict[str, int] = {}
+    for text in model.family.shown:
+        token_ids = model.vocab.tokenize(text, add_special=False, parse_special=True)
+        if len(token_ids) == 1:
+            found[text] = token_ids[0]
+    return found
+
+
+def shown_token_ids(model: LoadedModel) -> tuple[int, ...]:
+    """The control tokens that have to be visible in what parsers read."""
+    return tuple(i for i in marker_ids(model).values() if not model.vocab.token_bytes(i))
 
 
 def _chosen(request: ToolRequest, fields: ToolFields) -> ToolRequest | None:

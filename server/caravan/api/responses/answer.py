@@ -6,8 +6,7 @@ from contextlib import aclosing
 
 from caravan_schemas.responses_events import ErrorEvent
 
-from caravan.api.output.encoding import to_event
-from caravan.api.output.obfuscation import padded_event
+from caravan.api.output.encoding import padded_event, to_event
 from caravan.api.responses.run import ResponseRun
 from caravan.errors import CaravanError
 from caravan.runtime.threads import cancel_and_wait, to_the_end

@@ -12,8 +12,7 @@ from caravan_schemas.responses_items import ItemStatus
 from caravan_schemas.responses_output import OutputItem
 
 from caravan.api.output.logprobs import LogprobWriter
-from caravan.api.output.output_format import OutputFormat
-from caravan.api.output.parsed_choice import Call, ChoiceParser
+from caravan.api.output.parsed_choice import Call, ChoiceParser, OutputFormat
 from caravan.api.responses.initial import new_id
 from caravan.api.responses.output_items import OpenCall, OpenItem, OpenMessage, OpenReasoning
 from caravan.api.structured.checker import ParsedAnswer

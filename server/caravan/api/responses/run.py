@@ -8,11 +8,12 @@ from caravan_schemas.responses import Response, ResponseRequest
 from caravan_schemas.responses_events import Event
 from caravan_schemas.responses_items import Item
 
-from caravan.api.chat import ChatService, PreparedChat
+from caravan.api.chat import ChatService
+from caravan.api.completion_run import wire_reason
 from caravan.api.context import RequestContext
-from caravan.api.output.completion_run import wire_reason
 from caravan.api.output.encoding import to_event
 from caravan.api.output.logprobs import LogprobWriter
+from caravan.api.prepared import Prepared
 from caravan.api.responses import unsupported
 from caravan.api.responses.async_store import AsyncResponseStore, StorageBusyError
 from caravan.api.responses.event_writer import ResponseWriter
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 _FEW = 256
 
 
-class ResponseRun(Run[PreparedChat]):
+class ResponseRun(Run):
     """`read`, then `prepare` or `enqueue`, `start` if need be, `keep`, `events`.
 
     `place` is what it has of the limit of its kind, which it gives up in the end.
@@ -92,10 +93,10 @@ class ResponseRun(Run[PreparedChat]):
         run = in_thread if len(history) + len(own) <= _FEW else in_busy_thread
         self._translation = await run(self._translated, history, own)
 
-    async def _prepare_chat(self, model: LoadedModel) -> PreparedChat:
+    async def _prepare_chat(self, model: LoadedModel) -> Prepared:
         translation = self._read
         with translation.rewording():
-            prepared = await self._chat.prepare(translation.chat, model, self.id, self.context)
+            prepared = await self._chat.prepare(translation.chat, self.id, self.context, model)
         self.context.metrics.rename(UNENFORCED, translation.named)
         if self._writer is None:
             params = prepared.plan.params

@@ -1,12 +1,13 @@
 """`GET /v1/models` and `GET /v1/models/{id}`."""
 
+from dataclasses import asdict
 from http import HTTPStatus
 
-from caravan_schemas.models import ModelCard, ModelDetails, ModelList, ModelMeta
+from caravan_schemas.models import ModelCard, ModelDetails, ModelList, ModelMeta, TemplateDetails
 from fastapi import APIRouter, HTTPException
 
-from caravan.api.template_details import template_details
 from caravan.models import ModelRegistry, ModelSpec, may_use
+from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_thread
 from caravan.web.dependencies import UseContext, UseServices
 
@@ -31,7 +32,7 @@ async def get_model(model_id: str, services: UseServices, context: UseContext) -
     offer = registry.find(model_id, context.principal)
     model = registry.loaded(model_id)
     metadata = await in_thread(offer.read_metadata) if model is None else model.metadata
-    template = None if model is None else template_details(model)
+    template = None if model is None else _template_details(model)
     return ModelDetails(
         **(await card(registry, offer)).model_dump(),
         defaults=decoding.shown_defaults(metadata, offer.operator_defaults),
@@ -57,3 +58,9 @@ async def card(registry: ModelRegistry, offer: ModelSpec) -> ModelCard:
         context_window=size,
         meta=ModelMeta(n_ctx=size, n_ctx_train=context.trained),
     )
+
+
+def _template_details(model: LoadedModel) -> TemplateDetails:
+    """What the templates of a loaded model support, and how conversations are adapted to them."""
+    told = model.template_summary
+    return TemplateDetails.model_validate(asdict(told) | {"adaptations": list(told.adaptations)})

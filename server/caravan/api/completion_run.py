@@ -1,45 +1,34 @@
 """Completions and chat completions: a run told in the shape of its route, whole or as a stream."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from caravan_schemas.common import FinishReason
 
 from caravan.api.context import RequestContext
-from caravan.api.output.aside import aside, num_numbers
-from caravan.api.output.choice_streams import ChoiceStream
-from caravan.api.output.chunks import AnswerFormat, FinishedChoice
-from caravan.api.output.encoding import to_json
-from caravan.api.output.obfuscation import padded_chunk
+from caravan.api.output.answer_format import NOTHING, ChoiceStream, FinishedChoice, TokenDetails
+from caravan.api.output.encoding import padded_chunk, to_json
 from caravan.api.output.parsed_choice import ParsedChoice
-from caravan.api.output.token_details import NOTHING, TokenDetails
 from caravan.api.output.whole_answer import whole_answer
-from caravan.api.run import Prepared, Run
+from caravan.api.prepared import Prepared
+from caravan.api.run import SMALL, Run, aside, num_numbers
 from caravan.engine.outputs import FinishReason as EngineFinishReason
 from caravan.engine.outputs import TokenOutput
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
+from caravan.runtime.threads import in_busy_thread
 
 DONE = b"[DONE]"
 
 
-@dataclass(frozen=True, kw_only=True)
-class PreparedAnswer(Prepared):
-    """Adds how the answer looks; `is_padded` where events are to hide their sizes."""
-
-    format: AnswerFormat
-    is_padded: bool = False
-
-
-class CompletionRun(Run[PreparedAnswer]):
+class CompletionRun(Run):
     """`stream` says which of `whole` and `events` the request asked for."""
 
     def __init__(
         self,
         registry: ModelRegistry,
         model_name: str,
-        prepare: Callable[[LoadedModel], Awaitable[PreparedAnswer]],
+        prepare: Callable[[LoadedModel], Awaitable[Prepared]],
         context: RequestContext,
         *,
         stream: bool,
@@ -74,24 +63,23 @@ class CompletionRun(Run[PreparedAnswer]):
             ready = []
         num_ended = 0
         async for output in self:
-            stream = streams[output.index]
-            size = num_numbers(output.logprobs)
-            if output.finish_reason is not None:
-                size += prepared.plan.debug_size
-            ready += await aside(size, partial(_news, prepared, stream, output))
-            if output.finish_reason is not None:
+            stream, has_ended = streams[output.index], output.finish_reason is not None
+            size = num_numbers(output.logprobs) + (prepared.plan.debug_size if has_ended else 0)
+            news = partial(_news, prepared, stream, output)
+            ready += news() if size <= SMALL else await in_busy_thread(news)
+            if has_ended:
                 num_ended += 1
                 # Nothing may say that it has ended well unless it has.
                 await self.check(stream.said, output)
             if ready and num_ended < len(streams):
                 yield await _padded(ready, prepared)
                 ready = []
-        if prepared.format.with_usage:
+        if prepared.format.envelope.with_usage:
             ready.append(to_json(prepared.format.usage_chunk(self.usage())))
         await self.aclose()
         yield [*await _padded(ready, prepared), DONE]
 
-    def _openings(self, prepared: PreparedAnswer) -> Iterator[bytes]:
+    def _openings(self, prepared: Prepared) -> Iterator[bytes]:
         for index in range(len(self.prompt_logprobs)):
             prompt = prepared.requests[index // prepared.plan.num_drawn].token_ids
             opening = prepared.format.opening(index, prompt)
@@ -105,7 +93,7 @@ class CompletionRun(Run[PreparedAnswer]):
 
     def _written(
         self,
-        prepared: PreparedAnswer,
+        prepared: Prepared,
         outputs: list[list[TokenOutput]],
         parsed: Sequence[ParsedChoice],
     ) -> list[bytes]:
@@ -119,7 +107,7 @@ class CompletionRun(Run[PreparedAnswer]):
 
     def _document(
         self,
-        prepared: PreparedAnswer,
+        prepared: Prepared,
         outputs: Sequence[Sequence[TokenOutput]],
         parsed: Sequence[ParsedChoice],
     ) -> list[bytes]:
@@ -129,7 +117,7 @@ class CompletionRun(Run[PreparedAnswer]):
             FinishedChoice(
                 parsed=parsed[output.index],
                 finish_reason=wire_reason(output.finish_reason),
-                details=TokenDetails.by(*outputs[output.index]),
+                details=_details(outputs[output.index]),
                 prompt_logprobs=self.prompt_logprobs[output.index],
                 prompt_token_ids=prepared.requests[output.index // plan.num_drawn].token_ids,
             )
@@ -138,19 +126,27 @@ class CompletionRun(Run[PreparedAnswer]):
         return whole_answer(prepared.format, choices, self.usage(), plan.debug(dict(enumerate(kept))))
 
 
-def _news(prepared: PreparedAnswer, stream: ChoiceStream, output: TokenOutput) -> list[bytes]:
+def _news(prepared: Prepared, stream: ChoiceStream, output: TokenOutput) -> list[bytes]:
     """What an output brings to its choice."""
     news: list[bytes] = []
     if output.text:
-        news += stream.feed(output.text, TokenDetails.by(output))
+        news += stream.feed(output.text, TokenDetails.of(output))
     if output.finish_reason is not None:
         reason, debug = wire_reason(output.finish_reason), prepared.plan.debug({output.index: output})
-        news += stream.close(reason, debug, NOTHING if output.text else TokenDetails.by(output))
+        news += stream.close(reason, debug, NOTHING if output.text else TokenDetails.of(output))
     return news
 
 
-async def _padded(chunks: list[bytes], prepared: PreparedAnswer) -> list[bytes]:
-    if not prepared.is_padded:
+def _details(outputs: Sequence[TokenOutput]) -> TokenDetails:
+    """What all outputs of a choice tell."""
+    return TokenDetails(
+        [entry for output in outputs for entry in output.logprobs],
+        [token_id for output in outputs for token_id in output.token_ids],
+    )
+
+
+async def _padded(chunks: list[bytes], prepared: Prepared) -> list[bytes]:
+    if not prepared.format.envelope.is_padded:
         return chunks
     return [await aside(len(data), partial(padded_chunk, data)) for data in chunks]
 

@@ -3,8 +3,8 @@
 import asyncio
 import threading
 
-from caravan.api.output.aside import aside, num_numbers
 from caravan.api.params.decoding_plan import DecodingPlan
+from caravan.api.run import aside, num_numbers
 from caravan.engine.outputs import TokenLogprob, packed_top
 from caravan.engine.params import SamplingParams
 from caravan_schemas.debug import DecodingStage

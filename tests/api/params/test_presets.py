@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from caravan.api.params import presets
-from caravan.api.params.defaults import effective
-from caravan.api.params.presets import BUILT_IN, PresetError
+from caravan.api.params.presets import BUILT_IN, PresetError, effective
 from caravan.api.params.resolved import Source
 from caravan.api.params.sampling_params import DecodingPlanner
 from caravan.engine.params import SamplingParams

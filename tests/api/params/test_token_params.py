@@ -6,7 +6,7 @@ import random
 import llama_cpp
 import numpy as np
 import pytest
-from caravan.api.params.dry_breakers import DryBreakers, LongBreakerError
+from caravan.api.params.token_params import DryBreakers, LongBreakerError
 from caravan.engine.sampling.dry import Dry
 from caravan.llama.model import Model
 
