@@ -1,15 +1,18 @@
 """Fixtures that any test may ask for."""
 
+import inspect
 import os
 from collections.abc import Generator
 from pathlib import Path
 
 import gguf
+import httpx
 import llama_cpp
 import pytest
 
 from tests.clock import Clock
 from tests.tiny_model import write_tiny_model
+from tests.waiting import PATIENCE
 
 
 class TinyModels:
@@ -40,6 +43,13 @@ def _data_of_nobody(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What the person who runs the tests has downloaded, and their keys, are none of the tests' business."""
     os.environ["CARAVAN_DATA_DIR"] = str(tmp_path_factory.mktemp("data"))
     os.environ["XDG_DATA_HOME"] = str(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient_clients() -> None:
+    """httpx gives an answer 5 seconds, which a busy machine may need for any; it copies these defaults."""
+    defaults = inspect.signature(httpx.request).parameters["timeout"].default
+    defaults.connect = defaults.read = defaults.write = defaults.pool = PATIENCE
 
 
 @pytest.fixture

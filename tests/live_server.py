@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 
 from caravan.config.load import read_configuration
 from caravan.config.settings import Settings
@@ -17,7 +16,7 @@ from caravan.web.uvicorn.config import web_config
 from caravan.web.uvicorn.server import WebServer
 from caravan.web.uvicorn.tls import server_context
 
-_DEADLINE_SECONDS = 20
+from tests.waiting import PATIENCE, wait_until
 
 
 @contextlib.contextmanager
@@ -52,7 +51,7 @@ def live_server(
             yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join(_DEADLINE_SECONDS)
+            thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
@@ -62,11 +61,3 @@ def engine_of(registry: ModelRegistry, name: str) -> AsyncEngine:
     assert model is not None
     assert isinstance(model.engine, AsyncEngine)
     return model.engine
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for what must come; the deadline only keeps a broken test from hanging."""
-    deadline = time.monotonic() + _DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "what the test waits for never came"
-        time.sleep(0.002)

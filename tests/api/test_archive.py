@@ -13,6 +13,8 @@ from caravan.api.responses.async_store import AsyncResponseStore, StorageBusyErr
 from caravan.api.responses.outcomes import Outcome, Outcomes
 from caravan.api.responses.store import Limits, ResponseStore, Row
 
+from tests.waiting import PATIENCE
+
 LIMITS = Limits(max_seconds=1000, max_bytes=2**30)
 
 
@@ -93,7 +95,7 @@ def test_what_cannot_be_stored_now_is_held_and_stored_later(tmp_path: Path) -> N
             assert outcomes.find("you", "a") is None
             assert (await archive.do(lambda store: store.get("me", "a"), "me"))["status"] == "in_progress"
             other.execute("ROLLBACK")
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 while outcomes.find("me", "a") is not None:
                     await asyncio.sleep(0.01)
             assert (await archive.do(lambda store: store.get("me", "a"), "me"))["status"] == "completed"

@@ -19,6 +19,8 @@ from caravan.grammars.recognizer import accepts
 from caravan_schemas.structured import ConstraintFields
 from pydantic import ValidationError
 
+from tests.waiting import PATIENCE
+
 # Names of which there are two.
 FEW = {"type": "object", "patternProperties": {"^(a|b)$": {}}, "additionalProperties": False}
 
@@ -252,7 +254,7 @@ def test_keys_take_turns_and_what_nobody_waits_for_is_not_compiled(monkeypatch: 
     make = GrammarCompiler.from_regex
 
     def noting(self: GrammarCompiler, pattern: str) -> Constraint:
-        assert gate.wait(20)
+        assert gate.wait(PATIENCE)
         order.append(pattern)
         return make(self, pattern)
 
@@ -289,7 +291,7 @@ def test_small_constraints_do_not_wait_for_large_ones(monkeypatch: pytest.Monkey
 
     def slow(self: GrammarCompiler, pattern: str) -> Constraint:
         if len(pattern) > 5000:
-            assert gate.wait(20)
+            assert gate.wait(PATIENCE)
         return make(self, pattern)
 
     monkeypatch.setattr(GrammarCompiler, "from_regex", slow)

@@ -23,8 +23,8 @@ from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.tokenize import DetokenizeRequest, TokenizeRequest
 
 from tests.fakes_web import FakeVocab, loaded_model, offer_of
+from tests.waiting import PATIENCE, until
 
-PATIENCE = 20
 HI = [{"role": "user", "content": "Hi"}]
 NAMED_TOKEN = 'root ::= "a" <[98]>'
 
@@ -117,11 +117,6 @@ ASKERS: dict[str, Ask] = {
 }
 
 
-async def _until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.001)
-
-
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("asker", ASKERS)
 def test_a_vocabulary_is_not_freed_under_a_thread(asker: str, times: int) -> None:
@@ -131,7 +126,7 @@ def test_a_vocabulary_is_not_freed_under_a_thread(asker: str, times: int) -> Non
         house.vocab.is_slow = True
         asking = asyncio.create_task(ASKERS[asker](house))
         try:
-            await _until(house.vocab.is_asked.is_set)
+            await until(house.vocab.is_asked.is_set)
             unloading = asyncio.create_task(house.registry.unload("fake", ANONYMOUS))
             for _ in range(times):
                 asking.cancel()
@@ -141,7 +136,7 @@ def test_a_vocabulary_is_not_freed_under_a_thread(asker: str, times: int) -> Non
             house.vocab.may_answer.set()
             with pytest.raises(asyncio.CancelledError):
                 await asking
-            await _until(lambda: house.vocab.is_freed)
+            await until(lambda: house.vocab.is_freed)
             await asyncio.sleep(0.02)
             assert not house.vocab.was_asked_too_late
         finally:
@@ -158,7 +153,7 @@ def test_whoever_is_cancelled_twice_lets_the_model_go_all_the_same() -> None:
         house.vocab.is_slow = True
         run = house.chat.run(ChatCompletionRequest.model_validate({"model": "fake", "messages": HI}), NOBODY)
         starting = asyncio.create_task(run.start(PATIENCE))
-        await _until(house.vocab.is_asked.is_set)
+        await until(house.vocab.is_asked.is_set)
         closing = asyncio.create_task(run.aclose())
         for _ in range(3):
             await asyncio.sleep(0.01)
@@ -167,7 +162,7 @@ def test_whoever_is_cancelled_twice_lets_the_model_go_all_the_same() -> None:
         await asyncio.gather(starting, closing, return_exceptions=True)
         house.vocab.is_slow = False
         await house.registry.unload("fake", ANONYMOUS)
-        await _until(lambda: house.vocab.is_freed)
+        await until(lambda: house.vocab.is_freed)
         await house.registry.close()
 
     asyncio.run(asyncio.wait_for(test(), PATIENCE))

@@ -19,7 +19,8 @@ from tests.cli.test_cli import is_running
 from tests.conftest import TinyModels
 from tests.fakes_web import loaded_model, registry_over
 from tests.faults.process import child_pids
-from tests.live_server import live_server, wait_until
+from tests.live_server import live_server
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
 # Runs Python with its arguments as the leader of a session, so that Ctrl-C on its terminal is a signal to it.
@@ -104,7 +105,7 @@ def test_input_that_is_no_terminal_is_read_by_lines(url: str) -> None:
         input="/set temperature -1\nHi\n/set temperature\nHi\n/show\n/quit\n/nothing\n",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         cwd=ROOT,
         check=True,
     )
@@ -118,7 +119,7 @@ def test_a_model_that_cannot_be_served_is_one_line(tmp_path: Path) -> None:
         [sys.executable, "-m", "caravan", "chat", str(tmp_path / "none.gguf")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         cwd=ROOT,
         check=False,
     )
@@ -152,7 +153,7 @@ def test_ctrl_c_stops_an_answer_and_ctrl_d_the_program(tiny_models: TinyModels, 
             screen.wait_for("turns: 1")
             screen.wait_for(_ASKING)
             os.write(terminal, b"\x04")
-            assert process.wait(60) == 0
+            assert process.wait(PATIENCE) == 0
         finally:
             process.kill()
             os.close(terminal)
@@ -193,7 +194,7 @@ class _Screen:
 
     def wait_for(self, mark: str, *, extra: int = 0) -> None:
         """Read until `mark` has come and `extra` bytes after it, and forget all up to the mark."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while mark.encode() not in self._text or len(self._text.partition(mark.encode())[2]) < extra:
             assert time.monotonic() < deadline, self._text
             if select.select([self._terminal], [], [], 1)[0]:

@@ -17,10 +17,9 @@ from caravan.web import startup_checks
 
 from tests.conftest import TinyModels
 from tests.faults.process import child_pids
-from tests.live_server import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

@@ -12,8 +12,9 @@ import pytest
 from caravan.web import running
 
 from tests.cli.calling import call
-from tests.cli.test_cli import PATIENCE, ROOT, serving
+from tests.cli.test_cli import ROOT, serving
 from tests.conftest import TinyModels
+from tests.waiting import PATIENCE
 from tests.web.uvicorn.test_tls import Authority
 
 Shown = pytest.CaptureFixture[str]

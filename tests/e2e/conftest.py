@@ -13,6 +13,7 @@ from caravan.models import registry_of
 from tests.conftest import TinyModels
 from tests.e2e.asking import CHAT, TEXT, Asker
 from tests.live_server import engine_of, live_server
+from tests.waiting import PATIENCE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ def served(tiny_models: TinyModels) -> Generator[Served, None, None]:
 @pytest.fixture(scope="module")
 def http(served: Served) -> Generator[httpx.Client, None, None]:
     """A plain client of the server."""
-    with httpx.Client(base_url=served.address, timeout=60) as client:
+    with httpx.Client(base_url=served.address, timeout=PATIENCE) as client:
         yield client
 
 

@@ -16,6 +16,7 @@ from caravan.models import registry_of
 from tests.conftest import TinyModels
 from tests.live_server import engine_of, live_server
 from tests.tiny_bert import write_tiny_bert
+from tests.waiting import PATIENCE
 
 TEXTS = ["the wind in the trees", "you and the sea", "the"]
 
@@ -97,7 +98,10 @@ def test_a_stream_goes_on_beside_embeddings(client: openai.OpenAI) -> None:
 def test_without_memory_there_is_a_503_and_text_goes_on(tiny_models: TinyModels) -> None:
     settings = Settings(model=tiny_models["qwen2"], model_id="chat", context_size=1 << 16, threads=1)
     registry = registry_of(settings)
-    with live_server(registry, settings) as address, httpx.Client(base_url=address, timeout=60) as client:
+    with (
+        live_server(registry, settings) as address,
+        httpx.Client(base_url=address, timeout=PATIENCE) as client,
+    ):
         body = {"model": "chat", "prompt": "the sea", "max_tokens": 4, "temperature": 0}
         before = client.post("/v1/completions", json=body).json()["choices"]
         pid = engine_of(registry, "chat").pid

@@ -10,7 +10,7 @@ import pytest
 from caravan_schemas.errors import ErrorResponse
 
 from tests.e2e.conftest import Served
-from tests.live_server import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 ENDLESS = {"model": "tiny", "prompt": "the", "max_tokens": 500, "temperature": 0}
 
@@ -27,7 +27,7 @@ def test_each_running_request_gets_one_error_and_the_server_comes_back(served: S
 
     def ask(number: int) -> httpx.Response:
         body = {**ENDLESS, "seed": number, "stream": stream}
-        return httpx.post(f"{served.address}/v1/completions", json=body, timeout=60)
+        return httpx.post(f"{served.address}/v1/completions", json=body, timeout=PATIENCE)
 
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(ask, number) for number in range(4)]
@@ -46,7 +46,7 @@ def test_each_running_request_gets_one_error_and_the_server_comes_back(served: S
 def test_a_stream_that_had_begun_ends_with_one_error_event(served: Served) -> None:
     wait_until(lambda: served.engine.is_ready)
     body = {**ENDLESS, "stream": True, "temperature": 1.5, "n": 16}
-    with httpx.stream("POST", f"{served.address}/v1/completions", json=body, timeout=60) as response:
+    with httpx.stream("POST", f"{served.address}/v1/completions", json=body, timeout=PATIENCE) as response:
         arriving = (line.removeprefix("data: ") for line in response.iter_lines() if line)
         first = next(arriving)
         kill_engine(served)

@@ -15,6 +15,7 @@ from caravan.models import registry_of
 from jsonschema.validators import extend, validator_for
 
 from tests.live_server import live_server
+from tests.waiting import PATIENCE
 
 GENERATED = Path(__file__).parents[1] / "api" / "data" / "generated_schemas.json"
 BIG = 2**53 + 1
@@ -78,7 +79,7 @@ def client() -> Generator[httpx.Client, None, None]:
     settings = Settings(context_size=4096, threads=1)
     with (
         live_server(registry_of(settings), settings) as address,
-        httpx.Client(base_url=address, timeout=60) as client,
+        httpx.Client(base_url=address, timeout=PATIENCE) as client,
     ):
         yield client
 

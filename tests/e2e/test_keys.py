@@ -18,7 +18,8 @@ from caravan.models import ModelRegistry, registry_of
 from caravan_schemas.errors import ErrorResponse
 
 from tests.conftest import TinyModels
-from tests.live_server import engine_of, live_server, wait_until
+from tests.live_server import engine_of, live_server
+from tests.waiting import wait_until
 
 TEXT = "/v1/completions"
 # A text that ends only when its client leaves, as far as these tests are concerned.

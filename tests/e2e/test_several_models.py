@@ -18,7 +18,8 @@ from caravan_schemas.errors import ErrorResponse
 from caravan_schemas.models import ModelCard
 
 from tests.conftest import TinyModels
-from tests.live_server import engine_of, live_server, wait_until
+from tests.live_server import engine_of, live_server
+from tests.waiting import wait_until
 
 # Long enough for a swap to be asked for in the middle of it.
 LONG = 400

@@ -21,6 +21,7 @@ from caravan.models import registry_of
 from tests.e2e.conftest import Served
 from tests.e2e.random_schemas import RandomSchemas
 from tests.live_server import live_server
+from tests.waiting import PATIENCE
 
 DATA = Path(__file__).parent / "data"
 SCHEMAS: dict[str, dict[str, Any]] = json.loads((DATA / "schemas.json").read_text(encoding="utf-8"))
@@ -34,7 +35,10 @@ def ask() -> Generator[Ask, None, None]:
     """A way to ask the resident model for a text completion at temperature 1.5."""
     settings = Settings(context_size=2048, threads=1)
     registry = registry_of(settings)
-    with live_server(registry, settings) as address, httpx.Client(base_url=address, timeout=60) as client:
+    with (
+        live_server(registry, settings) as address,
+        httpx.Client(base_url=address, timeout=PATIENCE) as client,
+    ):
 
         def ask(**fields: object) -> httpx.Response:
             body = {

@@ -11,6 +11,7 @@ from caravan.config.settings import Settings
 from caravan.models import registry_of
 
 from tests.live_server import live_server
+from tests.waiting import PATIENCE
 
 TEXT = {"type": "string", "maxLength": 8}
 SCHEMA: dict[str, Any] = {
@@ -38,7 +39,7 @@ def client(request: pytest.FixtureRequest) -> Generator[httpx.Client, None, None
     settings = Settings(context_size=2048, threads=1, tool_format=request.param)
     with (
         live_server(registry_of(settings), settings) as address,
-        httpx.Client(base_url=address, timeout=60) as client,
+        httpx.Client(base_url=address, timeout=PATIENCE) as client,
     ):
         yield client
 

@@ -13,10 +13,9 @@ from caravan.runtime import children, signals
 from caravan.runtime.threads import in_lasting_thread
 
 from tests.cli.test_cli import is_running
-from tests.faults.process import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 MODULE = "tests.engine.hanging"
-PATIENCE = 60
 
 
 @pytest.mark.parametrize("number", signals.OF_THE_GROUP)

@@ -20,6 +20,7 @@ from caravan.llama.context import DecodeStatus
 from tests.conftest import TinyModels
 from tests.engine.real_harness import CONTEXT_SIZE, RealHarness, Workload
 from tests.tiny_model import ARCHITECTURES
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("exact_numbers")
 
@@ -195,13 +196,13 @@ def test_threads(setup: Setup, architecture: str) -> None:
         thread.start()
     for thread in clients:
         thread.join()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while len(harness.reasons()) < len(workload.expected) and time.monotonic() < deadline:
         time.sleep(0.005)
     assert harness.texts() == workload.expected
     harness.engine.submit(endless)
     harness.engine.stop()
-    engine.join(20)
+    engine.join(PATIENCE)
     assert not engine.is_alive()
     assert all(len(given) == 1 for given in harness.reasons().values())
     assert {harness.reasons()["endless", index][0] for index in range(3)} <= {"abort", "stop", "length"}

@@ -17,6 +17,7 @@ from caravan.grammars.compiler import GrammarCompiler
 from tests.engine.harness import Harness, request
 from tests.fakes import FakeContext, FakeVocab
 from tests.panicking import TOO_LONG, panic
+from tests.waiting import PATIENCE
 
 LETTERS = GrammarCompiler().from_regex("(ab|cd|efg?)+z")
 OTHERS = [request("a", range(40), max_tokens=12), request("b", range(3, 30), max_tokens=12)]
@@ -38,7 +39,7 @@ def run(engine: Harness, items: list[GenerationRequest]) -> None:
     """Run in a thread of its own, so that a request that is never told is a failure and not a hang."""
     thread = threading.Thread(target=lambda: engine.run(items), daemon=True)
     thread.start()
-    thread.join(30)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
 
 

@@ -11,6 +11,7 @@ from caravan.grammars.constraint import Constraint
 from msgspec.structs import replace
 
 from tests.engine.harness import Harness, request
+from tests.waiting import PATIENCE
 
 LETTERS = GrammarCompiler().from_regex("[a-z]{3}")
 
@@ -21,7 +22,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     gate, make = threading.Event(), MaskFactory.make
 
     def wait(self: MaskFactory, constraint: Constraint, count: int) -> list[TokenMask]:
-        assert gate.wait(20)
+        assert gate.wait(PATIENCE)
         return make(self, constraint, count)
 
     monkeypatch.setattr(MaskFactory, "make", wait)
@@ -56,7 +57,7 @@ def test_it_is_aborted_there(gate: threading.Event) -> None:
     harness.engine.step()
     assert harness.reasons() == {("bound", 0): [FinishReason.ABORT], ("bound", 1): [FinishReason.ABORT]}
     gate.set()
-    harness.engine._inbox.get(timeout=20)()
+    harness.engine._inbox.get(timeout=PATIENCE)()
     assert statuses(harness) == []
     assert harness.engine.is_idle
 

@@ -11,6 +11,7 @@ from caravan.llama.weights_watch import CHANGED, Weights, WeightsChangedError
 
 from tests.engine.harness import Harness, mixed_requests, request
 from tests.fakes import FakeContext
+from tests.waiting import PATIENCE
 
 
 class ShakenContext(FakeContext):
@@ -72,7 +73,7 @@ def test_weights_that_changed_end_all_with_an_error_and_the_engine() -> None:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(30)
+    thread.join(PATIENCE)
     assert raised == [WeightsChangedError]
     ends = [output for output in harness.outputs if output.finish_reason is not None]
     assert sorted(output.request_id for output in ends) == list("abcd")

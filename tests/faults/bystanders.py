@@ -11,9 +11,10 @@ from typing import Any
 
 import httpx
 
+from tests.waiting import PATIENCE
+
 _PROMPTS = ("Once upon a time", "The quick brown fox", "In the beginning")
 _NUM_TOKENS = 64
-_PATIENCE = 120
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Seen:
     changed: list[str] = field(default_factory=list)
     longest_gap: float = 0.0
     longest_wait: float = 0.0
+    # For the first event of each answer.
+    waits: list[float] = field(default_factory=list)
 
     def assert_unharmed(self) -> None:
         """Every answer came whole and with the right text, and there was at least one."""
@@ -78,7 +81,7 @@ class Bystanders:
     def wait_for(self, num_answers: int) -> None:
         """Return when so many more answers have come, whole or not."""
         wanted = self._num_ended() + num_answers
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         while self._num_ended() < wanted:
             assert time.monotonic() < deadline, f"bystanders wait without an end: {self.seen}"
             time.sleep(0.01)
@@ -87,7 +90,7 @@ class Bystanders:
         """Let the last answers end; what was seen."""
         self._over.set()
         for thread in self._threads:
-            thread.join(_PATIENCE)
+            thread.join(PATIENCE)
             assert not thread.is_alive(), f"a bystander waits without an end: {self.seen}"
         return self.seen
 
@@ -110,6 +113,7 @@ class Bystanders:
                 self.seen.num_answers += 1
                 self.seen.longest_gap = max(self.seen.longest_gap, gap)
                 self.seen.longest_wait = max(self.seen.longest_wait, wait)
+                self.seen.waits.append(wait)
                 if text != self._expected[prompt]:
                     self.seen.changed.append(_line(prompt, text))
 
@@ -126,7 +130,7 @@ class Bystanders:
         text, gaps, reason = "", [], None
         last = time.monotonic()
         with httpx.stream(
-            "POST", f"{self._address}/v1/completions", json=body, headers=headers, timeout=_PATIENCE
+            "POST", f"{self._address}/v1/completions", json=body, headers=headers, timeout=PATIENCE
         ) as answer:
             if answer.status_code != 200:
                 raise _BrokenAnswerError(f"{answer.status_code}: {answer.read().decode()[:300]}")

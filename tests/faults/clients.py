@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import select
 import socket
 import struct
 import threading
@@ -12,9 +13,9 @@ import httpx
 
 from tests.faults.bystanders import Bystanders
 from tests.faults.conftest import MODEL
+from tests.waiting import PATIENCE
 from tests.web.uvicorn.raw import head
 
-_PATIENCE = 120
 TEXT = "/v1/completions"
 # Closing such a socket resets the connection.
 _ABRUPT = struct.pack("ii", 1, 0)
@@ -27,7 +28,7 @@ def client(address: str, *, room: int | None = None) -> Generator[socket.socket,
     with socket.socket() as opened:
         if room is not None:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
-        opened.settimeout(_PATIENCE)
+        opened.settimeout(PATIENCE)
         opened.connect((url.hostname, url.port))
         yield opened
 
@@ -39,15 +40,23 @@ def hang_up(opened: socket.socket, *, abruptly: bool) -> None:
     opened.close()
 
 
-def request(**fields: object) -> bytes:
+def request(*, key: str | None = None, **fields: object) -> bytes:
     """A whole request for a text, head and body."""
     body = json.dumps({"model": MODEL, "prompt": "Hi", "temperature": 0, **fields}).encode()
-    return head(TEXT, f"content-length: {len(body)}") + body
+    keys = () if key is None else (f"authorization: Bearer {key}",)
+    return head(TEXT, f"content-length: {len(body)}", *keys) + body
+
+
+def has_status(opened: socket.socket, status: int) -> bool:
+    """Whether an answer with this status has come, all of which can still be read."""
+    if not select.select([opened], [], [], 0)[0]:
+        return False
+    return opened.recv(64, socket.MSG_PEEK).startswith(f"HTTP/1.1 {status} ".encode())
 
 
 def sample(address: str, name: str) -> float:
     """The sum of a metric's samples whose line begins so; 0 where there is none."""
-    lines = httpx.get(f"{address}/metrics", timeout=_PATIENCE).text.splitlines()
+    lines = httpx.get(f"{address}/metrics", timeout=PATIENCE).text.splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
@@ -55,7 +64,7 @@ def asks(address: str, **fields: object) -> int:
     """The status of an ordinary request; 0 where the connection is refused or breaks."""
     body = {"model": MODEL, "prompt": "Hi", "max_tokens": 2, **fields}
     try:
-        return httpx.post(f"{address}{TEXT}", json=body, timeout=_PATIENCE).status_code
+        return httpx.post(f"{address}{TEXT}", json=body, timeout=PATIENCE).status_code
     except httpx.TransportError:
         return 0
 

@@ -11,6 +11,7 @@ import pytest
 from tests.faults.bystanders import bystanders
 from tests.faults.conftest import MODEL
 from tests.faults.process import ServerProcess, server_process
+from tests.waiting import PATIENCE
 
 _LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 _JUMPS = {"+1h": 3600, "+365d": 365 * 86_400, "-365d": -365 * 86_400, "-1h": -3600, "+0": 0}
@@ -37,7 +38,7 @@ def _set(clock: Path, jump: str) -> None:
 
 def _respond(server: ServerProcess, previous: str | None = None) -> dict[str, Any]:
     body = {"model": MODEL, "input": "Hi", "max_output_tokens": 16, "previous_response_id": previous}
-    answer = httpx.post(f"{server.address}/v1/responses", json=body, timeout=60)
+    answer = httpx.post(f"{server.address}/v1/responses", json=body, timeout=PATIENCE)
     assert answer.status_code == 200, answer.text
     made: dict[str, Any] = answer.json()
     return made

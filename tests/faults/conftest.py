@@ -9,6 +9,8 @@ from tests.conftest import TinyModels
 from tests.tiny_model import write_tiny_model
 
 MODEL = "tiny"
+# Fields of texts that go on until their client leaves: with `roomy_options`, for longer than any test.
+ENDLESS = {"max_tokens": 60_000, "ignore_eos": True}
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,12 @@ def tiny(tiny_models: TinyModels) -> Path:
 def tiny_options(tiny: Path) -> tuple[str, ...]:
     """Options of a server of that model, under the name `tiny`."""
     return ("--model", str(tiny), "--model-id", MODEL, "--context-size", "2048", "--threads", "1")
+
+
+@pytest.fixture(scope="session")
+def roomy_options(tiny: Path) -> tuple[str, ...]:
+    """The same with room for texts that do not end while a test looks."""
+    return ("--model", str(tiny), "--model-id", MODEL, "--context-size", "65536", "--threads", "1")
 
 
 @pytest.fixture(scope="session")

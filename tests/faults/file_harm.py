@@ -13,7 +13,8 @@ import httpx
 
 from tests.faults.bystanders import Bystanders, bystanders
 from tests.faults.conftest import MODEL, Others
-from tests.faults.process import ServerProcess, server_process, wait_until
+from tests.faults.process import ServerProcess, server_process
+from tests.waiting import PATIENCE, wait_until
 
 # What clients send: prompts that take many steps to read, or answers that do to write.
 Work = Literal["prefill", "decode"]
@@ -85,7 +86,7 @@ class Course:
 
     def wait_for_error(self) -> None:
         """Until some answer has ended with one."""
-        wait_until(lambda: bool(self.crowd.seen.lost), 20)
+        wait_until(lambda: bool(self.crowd.seen.lost))
         self.noticed = time.monotonic() - self.begun
 
 
@@ -127,7 +128,7 @@ def suffer(file: Path, others: Others, name: str, work: Work, pause: float = 0.0
 def _after(server: ServerProcess, file: Path, content: bytes, work: Work, outcome: Outcome) -> list[str]:
     """Wait for the end of the trouble; the texts of the model that is there then."""
     if outcome == "none":
-        wait_until(lambda: _code(server) == "model_unavailable", 30)
+        wait_until(lambda: _code(server) == "model_unavailable")
         write_over(file, content)
     server.wait_ready()
     return Bystanders(server.address, MODEL, **_OPTIONS[work]).expected
@@ -135,7 +136,7 @@ def _after(server: ServerProcess, file: Path, content: bytes, work: Work, outcom
 
 def _code(server: ServerProcess) -> str:
     body = {"model": MODEL, "prompt": "Hi", "max_tokens": 1}
-    answer = httpx.post(f"{server.address}/v1/completions", json=body, timeout=60)
+    answer = httpx.post(f"{server.address}/v1/completions", json=body, timeout=PATIENCE)
     return "" if answer.status_code == 200 else str(answer.json()["error"]["code"])
 
 

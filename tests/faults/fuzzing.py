@@ -16,11 +16,11 @@ from typing import Any
 import httpx
 
 from tests.faults.recording import RECORDED
+from tests.waiting import PATIENCE
 from tests.web.test_habits import BODIES
 
 Json = Any
 
-_PATIENCE = 120
 _MOST_TOKENS = 24
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict", "max_new_tokens")
 # What a server may say of a request: that it is wrong, too much, or too many. 500 is a fault of the server's.
@@ -187,7 +187,7 @@ def fire(
     headers = {"content-type": "application/json"} | (key if shot.has_key else {}) | shot.headers
     try:
         with client.stream(
-            shot.method, shot.path, content=shot.body, headers=headers, timeout=_PATIENCE
+            shot.method, shot.path, content=shot.body, headers=headers, timeout=PATIENCE
         ) as answer:
             received = b""
             for piece in answer.iter_raw():

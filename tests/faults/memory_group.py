@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.process import wait_until
+from tests.waiting import wait_until
 
 _MOUNTS = Path("/sys/fs/cgroup")
 # Touches memory, so much for each line it reads.
@@ -46,7 +46,7 @@ class MemoryGroup:
 
     def close(self) -> None:
         """Take it away, once the last process in it has ended."""
-        wait_until(lambda: not (self._home / "cgroup.procs").read_text(), 30)
+        wait_until(lambda: not (self._home / "cgroup.procs").read_text())
         self._home.rmdir()
 
 

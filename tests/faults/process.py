@@ -15,8 +15,8 @@ from typing import IO
 
 import httpx
 
-_START_SECONDS = 120
-_STOP_SECONDS = 60
+from tests.waiting import PATIENCE, wait_until
+
 _BASE_URL = re.compile(r"base URL: +(http\S+)/v1")
 
 
@@ -83,21 +83,21 @@ class ServerProcess:
         wait_until(is_there)
         return found[0]
 
-    def wait_ready(self, seconds: float = 60) -> float:
+    def wait_ready(self) -> float:
         """Wait for a 200 from /ready; the seconds that took. Raises AssertionError where none comes."""
         begun = time.monotonic()
-        wait_until(lambda: _status(f"{self.address}/ready") == 200, seconds)
+        wait_until(lambda: _status(f"{self.address}/ready") == 200)
         return time.monotonic() - begun
 
     def stop(self) -> int:
         """End it as an operator would; its exit status."""
         self._process.send_signal(signal.SIGTERM)
         try:
-            return self._process.wait(_STOP_SECONDS)
+            return self._process.wait(PATIENCE)
         finally:
             self._process.kill()
             self._process.wait()
-            self._reader.join(_STOP_SECONDS)
+            self._reader.join(PATIENCE)
             assert self._process.stdout is not None
             self._process.stdout.close()
 
@@ -109,7 +109,7 @@ class ServerProcess:
         self._addresses.put(None)
 
     def _wait_for_address(self) -> str:
-        address = self._addresses.get(timeout=_START_SECONDS)
+        address = self._addresses.get(timeout=PATIENCE)
         assert address is not None, f"the server ended: {self.output}"
         return address
 
@@ -159,16 +159,8 @@ def open_descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for what must come; the deadline only keeps a broken test from hanging."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "what the test waits for never came"
-        time.sleep(0.01)
-
-
 def _status(url: str) -> int:
     try:
-        return httpx.get(url, timeout=10).status_code
+        return httpx.get(url, timeout=PATIENCE).status_code
     except httpx.HTTPError:
         return 0

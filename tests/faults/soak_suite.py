@@ -18,13 +18,8 @@ import pytest
 
 from tests.faults.bystanders import bystanders
 from tests.faults.conftest import MODEL
-from tests.faults.process import (
-    ServerProcess,
-    open_descriptors,
-    resident_bytes,
-    server_process,
-    wait_until,
-)
+from tests.faults.process import ServerProcess, open_descriptors, resident_bytes, server_process
+from tests.waiting import wait_until
 from tests.web.uvicorn.raw import head
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")

@@ -13,6 +13,7 @@ from tests import tiny_model
 from tests.faults.bystanders import bystanders
 from tests.faults.process import server_process
 from tests.tiny_vocab import vocabulary_size
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")
 
@@ -85,7 +86,7 @@ def test_a_vocabulary_over_which_llama_cpp_dies_is_refused_when_it_is_loaded(
         with bystanders(server.address, "tiny") as crowd:
             for path, field in (("/tokenize", "prompt"), ("/v1/completions", "prompt")):
                 body = {"model": "few", field: "abc 😀", "max_tokens": 2}
-                answer = httpx.post(f"{server.address}{path}", json=body, timeout=60)
+                answer = httpx.post(f"{server.address}{path}", json=body, timeout=PATIENCE)
                 assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_unavailable")
             crowd.wait_for(2)
         crowd.seen.assert_unharmed()
@@ -103,7 +104,7 @@ def test_each_is_told_in_one_line_and_the_others_are_served(tiny: Path, tmp_path
             crowd.wait_for(2)
             for name, reason in told.items():
                 body = {"model": name, "prompt": "Hi", "max_tokens": 2}
-                answer = httpx.post(f"{server.address}/v1/completions", json=body, timeout=60)
+                answer = httpx.post(f"{server.address}/v1/completions", json=body, timeout=PATIENCE)
                 if reason:
                     assert answer.status_code == 404
                     assert reason in server.output
@@ -125,7 +126,10 @@ def test_every_command_tells_of_a_damaged_file_in_one_line(tiny: Path, tmp_path:
         named = [str(tmp_path / f"{name}.gguf")]
         words = named if command == "info" else ["--port", "0", "--model", *named]
         ended = subprocess.run(
-            [sys.executable, "-m", "caravan", command, *words], capture_output=True, text=True, timeout=60
+            [sys.executable, "-m", "caravan", command, *words],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
         shown = ended.stdout + ended.stderr
         assert "Traceback" not in shown
@@ -143,7 +147,7 @@ def test_a_folder_of_pulled_models_is_listed_whatever_is_in_it(tiny: Path, tmp_p
         [sys.executable, "-m", "caravan", "list", "--data-dir", str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert ended.returncode == 0
     assert "Traceback" not in ended.stderr

@@ -10,7 +10,8 @@ import pytest
 from tests.faults.bystanders import bystanders
 from tests.faults.clients import asks, client, hang_up, request, sample
 from tests.faults.conftest import MODEL
-from tests.faults.process import open_descriptors, resident_bytes, server_process, wait_until
+from tests.faults.process import open_descriptors, resident_bytes, server_process
+from tests.waiting import wait_until
 from tests.web.uvicorn.raw import head, read_answer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

@@ -12,7 +12,8 @@ import pytest
 from tests.faults.bystanders import bystanders
 from tests.faults.clients import asks, client, request
 from tests.faults.conftest import MODEL
-from tests.faults.process import open_descriptors, server_process, wait_until
+from tests.faults.process import open_descriptors, server_process
+from tests.waiting import wait_until
 from tests.web.uvicorn.raw import read_answer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sets limits of another process")

@@ -11,6 +11,7 @@ from caravan.auth import keys_file
 from tests.faults.bystanders import bystanders
 from tests.faults.conftest import MODEL
 from tests.faults.process import server_process
+from tests.waiting import PATIENCE
 from tests.web.uvicorn.framings import FRAMINGS, HIDDEN
 from tests.web.uvicorn.raw import connection, read_answer, read_to_end
 
@@ -68,7 +69,7 @@ def test_a_key_learns_nothing_of_another(tiny_options: tuple[str, ...], tmp_path
 
         def ask(token: str, method: str, path: str, body: object = None) -> httpx.Response:
             headers = bearer(token)
-            return httpx.request(method, server.address + path, json=body, headers=headers, timeout=60)
+            return httpx.request(method, server.address + path, json=body, headers=headers, timeout=PATIENCE)
 
         def cached(token: str) -> int:
             usage = ask(token, "POST", CHAT, chat).json()["usage"]

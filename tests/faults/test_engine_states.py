@@ -13,7 +13,8 @@ import pytest
 
 from tests.faults.bystanders import bystanders
 from tests.faults.conftest import MODEL
-from tests.faults.process import ServerProcess, server_process, wait_until
+from tests.faults.process import ServerProcess, server_process
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")
 
@@ -22,7 +23,7 @@ _SIGNALS = [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP]
 
 def _ask(server: ServerProcess, prompt: str, max_tokens: int) -> httpx.Response:
     body = {"model": MODEL, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "ignore_eos": True}
-    return httpx.post(f"{server.address}/v1/completions", json=body, timeout=60)
+    return httpx.post(f"{server.address}/v1/completions", json=body, timeout=PATIENCE)
 
 
 def _text(server: ServerProcess) -> str:
@@ -52,7 +53,7 @@ def _prompts(server: ServerProcess) -> Generator[list[httpx.Response], None, Non
     finally:
         over.set()
         for client in clients:
-            client.join(60)
+            client.join(PATIENCE)
 
 
 def _seconds_until_it_is_back(server: ServerProcess, number: signal.Signals) -> float:
@@ -60,7 +61,7 @@ def _seconds_until_it_is_back(server: ServerProcess, number: signal.Signals) -> 
     engine = server.engine_pid()
     begun = time.monotonic()
     os.kill(engine, number)
-    wait_until(lambda: httpx.get(f"{server.address}/ready").status_code == 503, 10)
+    wait_until(lambda: httpx.get(f"{server.address}/ready").status_code == 503)
     server.wait_ready()
     assert server.engine_pid() != engine
     return time.monotonic() - begun

@@ -10,7 +10,8 @@ import pytest
 from tests.faults.bystanders import Bystanders, bystanders
 from tests.faults.conftest import MODEL
 from tests.faults.memory_group import Hog, memory_group
-from tests.faults.process import child_pids, server_process, wait_until
+from tests.faults.process import child_pids, server_process
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems choose by other rules")
 
@@ -45,7 +46,7 @@ def test_the_engine_is_ended_and_is_back_when_there_is_memory(tiny_options: tupl
                     assert not server.has_ended
                     hog.take(_MEGABYTE)
                     time.sleep(0.02)
-                wait_until(lambda: bool(crowd.seen.lost), 30)
+                wait_until(lambda: bool(crowd.seen.lost))
                 hog.close()
                 begun = time.monotonic()
                 server.wait_ready()

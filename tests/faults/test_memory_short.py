@@ -14,7 +14,8 @@ import pytest
 
 from tests.faults.bystanders import bystanders
 from tests.faults.conftest import MODEL
-from tests.faults.process import ServerProcess, server_process, wait_until
+from tests.faults.process import ServerProcess, server_process
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits a process that runs")
 
@@ -53,7 +54,7 @@ def _little_memory(pid: int, left: int) -> Generator[None, None, None]:
 
 def _ask(server: ServerProcess, name: str) -> httpx.Response:
     path, body = _HUNGRY[name]
-    return httpx.post(f"{server.address}{path}", json={"model": MODEL, **body}, timeout=60)
+    return httpx.post(f"{server.address}{path}", json={"model": MODEL, **body}, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("left", [48, 6], ids=lambda left: f"{left} MB left")
@@ -92,7 +93,7 @@ def test_an_engine_without_memory_refuses_what_needs_it_and_goes_on(tiny_options
                 answer = _ask(server, "a constraint")
                 assert (answer.status_code, answer.json()["error"]["code"]) == (503, "insufficient_memory")
                 texts = {"model": MODEL, "input": "word " * 300}
-                answer = httpx.post(f"{server.address}/v1/embeddings", json=texts, timeout=60)
+                answer = httpx.post(f"{server.address}/v1/embeddings", json=texts, timeout=PATIENCE)
                 assert (answer.status_code, answer.json()["error"]["code"]) == (503, "insufficient_memory")
                 crowd.wait_for(2)
             assert _ask(server, "a constraint").status_code == 200

@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from tests.faults.conftest import MODEL
-from tests.faults.process import ServerProcess, server_process, wait_until
+from tests.faults.process import ServerProcess, server_process
 from tests.tiny_model import write_tiny_model
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")
 
@@ -40,7 +41,7 @@ def server(file: Path) -> Generator[ServerProcess, None, None]:
 
 def _ask(server: ServerProcess) -> httpx.Response:
     body = {"model": MODEL, "prompt": "The quick brown fox", "max_tokens": 40, "temperature": 0}
-    return httpx.post(f"{server.address}/v1/completions", json=body, timeout=60)
+    return httpx.post(f"{server.address}/v1/completions", json=body, timeout=PATIENCE)
 
 
 def _text(server: ServerProcess) -> str:
@@ -62,7 +63,7 @@ def _is_ready(server: ServerProcess) -> bool:
 
 def _kill_engine(server: ServerProcess) -> None:
     os.kill(server.engine_pid(), signal.SIGKILL)
-    wait_until(lambda: not _is_ready(server), 10)
+    wait_until(lambda: not _is_ready(server))
 
 
 def _write_over(file: Path, content: bytes) -> None:
@@ -88,8 +89,8 @@ def test_a_file_that_is_cut_off_is_told_and_once_it_is_whole_the_model_is_back(
 ) -> None:
     before, content = _text(server), file.read_bytes()
     os.truncate(file, len(content) // 2)
-    wait_until(lambda: not _is_ready(server), 20)
-    wait_until(lambda: "could not be loaded" in server.output and "cut off" in server.output, 30)
+    wait_until(lambda: not _is_ready(server))
+    wait_until(lambda: "could not be loaded" in server.output and "cut off" in server.output)
     answer = _ask(server)
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "model_unavailable"
@@ -105,7 +106,7 @@ def test_a_model_goes_on_with_the_file_that_was_replaced_until_it_is_loaded_anew
 ) -> None:
     before = _text(server)
     os.replace(shutil.copy(other, file.with_name("new")), file)
-    wait_until(lambda: _state(server) == "replaced", 20)
+    wait_until(lambda: _state(server) == "replaced")
     assert _text(server) == before
     assert "another file has the name of" in server.output
     # Its engine cannot come back with weights that its vocabulary may not fit.
@@ -120,7 +121,7 @@ def test_a_file_that_is_deleted_is_missed_when_it_is_needed(
 ) -> None:
     before = _text(server)
     file.unlink()
-    wait_until(lambda: _state(server) == "deleted", 20)
+    wait_until(lambda: _state(server) == "deleted")
     assert _text(server) == before
     _kill_engine(server)
     wait_until(lambda: "does not start: no such file" in server.output)

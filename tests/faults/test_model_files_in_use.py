@@ -10,7 +10,8 @@ from tests.faults.bystanders import Bystanders, bystanders
 from tests.faults.conftest import MODEL, Others
 from tests.faults.failing_disk import failing_disk
 from tests.faults.file_harm import Work, assert_honest, suffer
-from tests.faults.process import server_process, wait_until
+from tests.faults.process import server_process
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")
 
@@ -44,8 +45,8 @@ def test_a_disk_that_fails_costs_what_runs(tiny: Path, tmp_path: Path) -> None:
             with bystanders(server.address, MODEL, count=3) as crowd:
                 crowd.wait_for(3)
                 disk.fail()
-                wait_until(lambda: bool(crowd.seen.lost), 20)
-                wait_until(lambda: "Input/output error" in server.output, 20)
+                wait_until(lambda: bool(crowd.seen.lost))
+                wait_until(lambda: "Input/output error" in server.output)
                 disk.heal()
                 server.wait_ready()
                 crowd.wait_for(3)

@@ -13,7 +13,8 @@ import pytest
 from tests.cli.test_cli import is_running
 from tests.faults.bystanders import bystanders
 from tests.faults.conftest import MODEL
-from tests.faults.process import ServerProcess, child_pids, command_line, server_process, wait_until
+from tests.faults.process import ServerProcess, child_pids, command_line, server_process
+from tests.waiting import PATIENCE, wait_until
 from tests.web.uvicorn.raw import connection, head, read_answer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -51,13 +52,13 @@ def children(server: ServerProcess) -> dict[str, int]:
 
 def chat(server: ServerProcess) -> httpx.Response:
     """A conversation, which needs the template."""
-    return httpx.post(f"{server.address}/v1/chat/completions", json=CHAT, timeout=60)
+    return httpx.post(f"{server.address}/v1/chat/completions", json=CHAT, timeout=PATIENCE)
 
 
 def read_stream(server: ServerProcess, begun: Callable[[], object]) -> list[str]:
     """The lines of a stream; `begun` is called when it has begun."""
     lines: list[str] = []
-    with httpx.stream("POST", f"{server.address}/v1/completions", json=STREAM, timeout=60) as answer:
+    with httpx.stream("POST", f"{server.address}/v1/completions", json=STREAM, timeout=PATIENCE) as answer:
         for line in filter(None, answer.iter_lines()):
             if not lines:
                 begun()
@@ -133,7 +134,7 @@ def test_children_that_are_stopped_end_with_a_server_that_is_killed(
         for pid in pids.values():
             os.kill(pid, signal.SIGSTOP)
         os.kill(server.pid, signal.SIGKILL)
-        wait_until(lambda: not any(map(is_running, pids.values())), 10)
+        wait_until(lambda: not any(map(is_running, pids.values())))
 
 
 def test_a_second_signal_while_a_template_is_stuck_is_told_in_the_envelope(

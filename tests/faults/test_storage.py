@@ -14,7 +14,8 @@ import pytest
 
 from tests.faults.bystanders import bystanders
 from tests.faults.conftest import MODEL
-from tests.faults.process import ServerProcess, server_process, wait_until
+from tests.faults.process import ServerProcess, server_process
+from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts a disk of its own")
 
@@ -27,7 +28,9 @@ _MEGABYTE = 2**20
 
 def ask(server: ServerProcess, method: str, path: str = URL, **fields: object) -> httpx.Response:
     body = {"model": MODEL, "input": "Hi", "max_output_tokens": 4, "temperature": 0, **fields}
-    return httpx.request(method, server.address + path, json=body if method == "POST" else None, timeout=60)
+    return httpx.request(
+        method, server.address + path, json=body if method == "POST" else None, timeout=PATIENCE
+    )
 
 
 def status(server: ServerProcess, response_id: str) -> str:

@@ -13,9 +13,9 @@ from caravan.sizing.sizes import Need
 
 from tests.clock import Clock
 from tests.fakes_web import ScriptedEngine, loaded_model, offer_of
+from tests.waiting import PATIENCE
 
 STAY = 60.0
-PATIENCE = 20
 
 
 class House:

@@ -13,8 +13,7 @@ from caravan.models.eviction import NoRoomError
 from caravan.models.loaded_model import LoadedModel
 
 from tests.fakes_web import ScriptedEngine, loaded_model, offer_of, registry_over
-
-PATIENCE = 20
+from tests.waiting import PATIENCE
 
 
 class House:

@@ -6,7 +6,7 @@ import threading
 
 from caravan.observability.log_writer import LogWriter
 
-from tests.live_server import wait_until
+from tests.waiting import wait_until
 
 
 def entry(text: str) -> logging.LogRecord:

@@ -18,7 +18,8 @@ from caravan.web.app import create_app
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
-from tests.live_server import live_server, wait_until
+from tests.live_server import live_server
+from tests.waiting import PATIENCE, wait_until
 
 pytest.importorskip("opentelemetry.sdk", reason="traces are an extra")
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="traces are an extra")
@@ -248,7 +249,7 @@ def test_a_collector_that_does_not_listen_holds_nobody_up(
     assert not stubborn.has_ended.is_set()
     assert "the last traces are lost" in caplog.text
     stubborn.may_end.set()
-    assert stubborn.has_ended.wait(20)
+    assert stubborn.has_ended.wait(PATIENCE)
 
 
 def test_whether_traces_are_wanted(no_variables: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from tests.e2e.test_exact_answers import EXACT, validate
 from tests.real.conftest import RealServer
+from tests.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -18,7 +19,7 @@ def test_answers_are_exact(smollm2: RealServer, name: str) -> None:
         "n": 4,
         "max_tokens": 80,
     }
-    answer = httpx.post(f"{smollm2.url}/chat/completions", json=body, timeout=120)
+    answer = httpx.post(f"{smollm2.url}/chat/completions", json=body, timeout=PATIENCE)
     if answer.status_code == 400:
         # Names that a pattern leaves may be used up; that is told, too.
         assert answer.json()["error"]["code"] == "constraint_failed", answer.text

@@ -8,8 +8,8 @@ import httpx
 import openai
 import pytest
 
-from tests.live_server import wait_until
 from tests.real.conftest import RealServer
+from tests.waiting import PATIENCE, wait_until
 
 STORY = "Once upon a time there was a ship. " * 12
 
@@ -22,7 +22,7 @@ def server(request: pytest.FixtureRequest) -> RealServer:
 
 
 def _get(server: RealServer, path: str) -> httpx.Response:
-    return httpx.get(server.address + path, timeout=20).raise_for_status()
+    return httpx.get(server.address + path, timeout=PATIENCE).raise_for_status()
 
 
 def _series(server: RealServer, name: str) -> float:

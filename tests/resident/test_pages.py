@@ -20,6 +20,7 @@ from caravan.runtime.machine import usable_cores
 
 from tests.faults.process import ServerProcess, server_process
 from tests.resident.pages import ADDRESS, LANGUAGES, NOT_RUN, PAGES, ROOT, Block, blocks, looks_like, why_not
+from tests.waiting import PATIENCE
 
 COMMANDS = [(block, command) for block in blocks("sh") for command in block.commands()]
 RUN = [command for _, command in COMMANDS if why_not(command) is None]
@@ -46,7 +47,9 @@ def test_what_is_not_run_is_shown() -> None:
 @pytest.mark.parametrize("text", RUN, ids=lambda text: str(RUN.index(text)))
 def test_a_curl_line_works(live_server: ServerProcess, text: str) -> None:
     command = at(text, live_server).replace("curl ", "curl --fail-with-body --silent ", 1)
-    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
+    answer = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
     if '"stream": true' in text:
         assert answer.stdout.endswith("data: [DONE]\n\n")
     else:
@@ -104,7 +107,7 @@ def test_sessions_print_what_is_shown(keyed: tuple[ServerProcess, dict[str, str]
         for command, _ in sessions
     )
     run = subprocess.run(
-        ["bash", "-c", script], env=shell, capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-c", script], env=shell, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     outputs = run.stdout.split(mark)
     assert len(outputs) == len(sessions) + 1, run.stderr

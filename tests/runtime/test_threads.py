@@ -11,8 +11,7 @@ from caravan.runtime.panics import PanicError
 from caravan.runtime.threads import in_thread, let_the_loop_through, to_the_end
 
 from tests.panicking import panic
-
-PATIENCE = 20
+from tests.waiting import PATIENCE, until
 
 
 class Slow:
@@ -47,11 +46,6 @@ def run(test: Callable[[Slow], Awaitable[None]]) -> None:
                 slow.may_end.set()
 
     asyncio.run(body())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.001)
 
 
 async def settle() -> None:

@@ -10,8 +10,8 @@ from caravan.web.app import create_app
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine, loaded_model, offer_of
-from tests.live_server import wait_until
 from tests.responses_contract import checked_response, events_of
+from tests.waiting import wait_until
 from tests.web.responding import URL, ask, say, stream
 
 

@@ -6,6 +6,8 @@ import threading
 from caravan.auth.principal import ANONYMOUS
 from caravan.web.body_threads import BodyThreads
 
+from tests.waiting import PATIENCE
+
 
 def test_hundreds_of_small_bodies_let_others_have_their_turn() -> None:
     async def test() -> None:
@@ -50,7 +52,7 @@ def test_a_body_of_megabytes_keeps_no_middling_one_waiting() -> None:
 
         async def read(size: int, is_slow: bool) -> str:
             async with lanes.turn(size, ANONYMOUS):
-                return await lanes.run(lambda: "late" if is_slow and release.wait(20) else "soon")
+                return await lanes.run(lambda: "late" if is_slow and release.wait(PATIENCE) else "soon")
 
         large = [asyncio.create_task(read(4_000_000, True)), asyncio.create_task(read(4_000_000, False))]
         assert await asyncio.gather(*(read(50_000, False) for _ in range(3))) == ["soon"] * 3

@@ -16,6 +16,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from tests.chat.rendering.sources import FIRST_SYSTEM, PEDANT, STRICT, WHOLE
 from tests.fakes_web import ScriptedEngine, loaded_model, local_template, registry_over
 from tests.live_server import live_server
+from tests.waiting import PATIENCE
 from tests.web.chat_models import HERMES, WEATHER, app_over
 
 # Like Qwen3's: a test for null that is of another field, and text wanted beside calls.
@@ -131,7 +132,7 @@ def test_a_template_that_hangs_costs_its_own_requests_alone() -> None:
     def ask(model: str, content: str) -> httpx.Response:
         said = [{"role": "user", "content": content}]
         body = {"model": model, "messages": said}
-        return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=120)
+        return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=PATIENCE)
 
     with two_models() as url, ThreadPoolExecutor(16) as pool:
         refused = [pool.submit(ask, "hanging", "bad") for _ in range(3)]
@@ -139,7 +140,7 @@ def test_a_template_that_hangs_costs_its_own_requests_alone() -> None:
             httpx.post,
             f"{url}/apply-template",
             json={"model": "hanging", "messages": [{"role": "user", "content": "bad"}]},
-            timeout=120,
+            timeout=PATIENCE,
         )
         for _ in range(5):
             assert ask("other", "Hi").status_code == 200

@@ -18,9 +18,9 @@ from fastapi.testclient import TestClient
 from openai.types.responses.response_item_list import ResponseItemList
 
 from tests.fakes_web import ScriptedEngine
-from tests.live_server import wait_until
 from tests.openai_contract import check, faults
 from tests.responses_contract import checked_event
+from tests.waiting import PATIENCE, wait_until
 from tests.web.chat_models import SQL, TIME, WEATHER, app_over, hermes
 from tests.web.responding import ask, stream
 from tests.web.routes.test_chat import events
@@ -263,7 +263,7 @@ def cancelled(client: TestClient, engine: ScriptedEngine) -> list[dict[str, Any]
     answer = client.post(f"{RESPONSES}/{made}/cancel").json()
     check(response_types.Response, answer)
     assert answer["status"] == "cancelled"
-    reading.join(timeout=20)
+    reading.join(timeout=PATIENCE)
     return found[0]
 
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
+from tests.waiting import PATIENCE
+
 Fields = list[tuple[str, str]]
 
 NAMING = [
@@ -134,7 +136,7 @@ def test_over_the_wire_administrators_routes_are_for_this_machine(
     live: str, fields: Fields, status: int
 ) -> None:
     """`http.client` sends headers as they are, also twice and empty."""
-    connection = http.client.HTTPConnection(urlsplit(live).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(live).netloc, timeout=PATIENCE)
     connection.putrequest("GET", "/status")
     for name, value in fields:
         connection.putheader(name, value)

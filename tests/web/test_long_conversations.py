@@ -20,6 +20,7 @@ from fastapi.testclient import TestClient
 
 from tests.fakes_web import FakeVocab, ScriptedEngine, loaded_model, registry_over
 from tests.live_server import live_server
+from tests.waiting import PATIENCE
 
 CHAT = "/v1/chat/completions"
 USER = {"role": "user", "content": "a"}
@@ -43,7 +44,7 @@ def test_another_keys_chat_does_not_wait_for_long_conversations(tmp_path: Path) 
     long = {"model": "fake", "messages": [USER, {"role": "assistant", "content": "b"}] * 5_000}
     with (
         live_server(registry_over(model), Settings(keys_file=path)) as address,
-        httpx.Client(base_url=address, timeout=120) as client,
+        httpx.Client(base_url=address, timeout=PATIENCE) as client,
         ThreadPoolExecutor(15) as pool,
     ):
         asked = [("/apply-template", {}), ("/tokenize", {}), *[(CHAT, {"truncate_prompt_tokens": 9})] * 3]
@@ -81,14 +82,14 @@ def test_long_conversations_that_wait_hold_no_places_of_others() -> None:
 
     def held(conversation: Conversation, principal: Principal = ANONYMOUS, *, is_long: bool = False) -> str:
         if is_long:
-            may_go.wait(60)
+            may_go.wait(PATIENCE)
         return write(conversation, principal)
 
     model.template.write = held  # type: ignore[method-assign]
     long = {"model": "fake", "messages": [USER] * 1100, "truncate_prompt_tokens": 9}
     with (
         live_server(registry_over(model)) as address,
-        httpx.Client(base_url=address, timeout=20) as client,
+        httpx.Client(base_url=address, timeout=PATIENCE) as client,
         ThreadPoolExecutor(12) as pool,
     ):
         sent = [pool.submit(client.post, CHAT, json=long) for _ in range(12)]

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 from tests.live_server import live_server
+from tests.waiting import PATIENCE
 
 CHAT = "/v1/chat/completions"
 
@@ -119,7 +120,7 @@ def test_head_of_a_stream_ends_with_the_head() -> None:
     asked = {"model": "fake", "input": "Hi", "background": True, "stream": True}
     with (
         live_server(registry_over(loaded_model(engine))) as address,
-        httpx.Client(base_url=address, timeout=20) as client,
+        httpx.Client(base_url=address, timeout=PATIENCE) as client,
     ):
         engine.hold_after = 1
         with client.stream("POST", "/v1/responses", json=asked) as answer:

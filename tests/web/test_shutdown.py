@@ -11,10 +11,10 @@ import httpx
 import pytest
 from caravan.api.responses.store import Limits, ResponseStore
 
-from tests.cli.test_cli import PATIENCE, ROOT, is_running, serving
+from tests.cli.test_cli import ROOT, is_running, serving
 from tests.conftest import TinyModels
 from tests.faults.process import child_pids
-from tests.live_server import wait_until
+from tests.waiting import PATIENCE, wait_until
 from tests.web.uvicorn.raw import connection, head
 
 RESPONSES = "/responses"

@@ -13,8 +13,9 @@ from caravan.config.settings import Settings
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
-from tests.live_server import live_server, wait_until
+from tests.live_server import live_server
 from tests.responses_contract import checked_response, events_of
+from tests.waiting import wait_until
 from tests.web.chat_models import app_over
 from tests.web.responding import URL, ask, prompt, say, stream
 

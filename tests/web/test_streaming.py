@@ -10,7 +10,7 @@ from caravan.errors import EngineFailedError, EngineUnavailableError
 from caravan_schemas.errors import ErrorResponse
 
 from tests.fakes_web import ScriptedEngine
-from tests.live_server import wait_until
+from tests.waiting import PATIENCE, wait_until
 
 CHAT = "/v1/chat/completions"
 TEXT = "/v1/completions"
@@ -177,7 +177,7 @@ def _request(live: str, path: str, fields: dict[str, object]) -> socket.socket:
     """A connection over which a request was sent; closing it is leaving."""
     host, port = live.removeprefix("http://").split(":")
     body = json.dumps(fields).encode()
-    connection = socket.create_connection((host, int(port)), timeout=20)
+    connection = socket.create_connection((host, int(port)), timeout=PATIENCE)
     head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n"
     connection.sendall(head.encode() + body)
     return connection

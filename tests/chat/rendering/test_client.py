@@ -17,6 +17,7 @@ from caravan.errors import InvalidRequestError
 from caravan.runtime.machine import process_sample
 
 from tests.chat.rendering.sources import WHOLE
+from tests.waiting import PATIENCE
 
 SHOWN = "{% for m in messages %}{{ m.content }}{% endfor %}"
 LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
@@ -140,7 +141,7 @@ def test_a_process_that_is_stopped_while_it_writes_is_replaced() -> None:
         while "R" not in _states(pid) and not written.done():
             time.sleep(0.001)
         os.kill(pid, signal.SIGSTOP)
-        assert written.result(60) == "bad"
+        assert written.result(PATIENCE) == "bad"
     slow.close()
 
 
@@ -149,6 +150,7 @@ import os, resource
 from caravan.chat.rendering.client import TemplateProcess
 from caravan.chat.rendering.turns import Conversation, Turn
 from caravan.errors import EngineUnavailableError
+
 template = TemplateProcess("{{ messages[0].content }}")
 hi = Conversation([Turn(0, "user", "Hi")])
 assert template.write(hi) == "Hi"
@@ -169,7 +171,7 @@ template.close()
 def test_without_descriptors_it_is_told_and_tried_again() -> None:
     """In a process of its own, which has as many files open as it may."""
     script = [sys.executable, "-c", WITHOUT_DESCRIPTORS]
-    done = subprocess.run(script, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(script, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
 
 

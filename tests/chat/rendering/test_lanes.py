@@ -9,6 +9,7 @@ from caravan.chat.rendering.turns import Conversation, Turn
 from caravan.chat.template_source import CHATML
 
 from tests.chat.rendering.test_client import _children
+from tests.waiting import PATIENCE
 
 HI = Conversation([Turn(0, "user", "Hi")])
 # A second or more of a processor.
@@ -40,7 +41,7 @@ def test_the_process_of_long_ones_ends_when_nobody_asks_and_comes_back() -> None
         assert len(_children()) == len(before) + 1
         for _ in range(2):
             assert template.write(HI, is_long=True) == template.write(HI)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + PATIENCE
             while len(_children()) > len(before) + 1:
                 assert time.monotonic() < deadline
                 time.sleep(0.02)

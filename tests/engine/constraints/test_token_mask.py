@@ -24,6 +24,7 @@ from tests.conftest import TinyModels
 from tests.engine.harness import Harness
 from tests.engine.real_harness import RealHarness
 from tests.fakes import FakeContext
+from tests.waiting import PATIENCE
 
 GRAMMARS = GrammarCompiler()
 DIGITS = GRAMMARS.from_regex("[0-9]{2,4}")
@@ -203,7 +204,7 @@ def test_streams_run_on_while_masks_are_made(monkeypatch: pytest.MonkeyPatch) ->
     make = MaskFactory.make
 
     def slow(self: MaskFactory, constraint: Constraint, count: int) -> list[TokenMask]:
-        gate.wait(20)
+        gate.wait(PATIENCE)
         return make(self, constraint, count)
 
     monkeypatch.setattr(MaskFactory, "make", slow)
@@ -225,7 +226,7 @@ def test_what_waits_for_its_masks_can_be_ended(monkeypatch: pytest.MonkeyPatch, 
     make = MaskFactory.make
 
     def slow(self: MaskFactory, constraint: Constraint, count: int) -> list[TokenMask]:
-        gate.wait(20)
+        gate.wait(PATIENCE)
         return make(self, constraint, count)
 
     monkeypatch.setattr(MaskFactory, "make", slow)

@@ -25,6 +25,7 @@ from caravan.errors import (
 
 from tests.conftest import TinyModels
 from tests.engine.harness import request
+from tests.waiting import PATIENCE, until
 
 
 @asynccontextmanager
@@ -45,16 +46,9 @@ async def collect(engine: AsyncEngine, item: GenerationRequest) -> list[TokenOut
     return [output async for output in engine.generate(item)]
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that is sure to come."""
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 def run(test: Callable[[AsyncEngine], Awaitable[None]], path: Path, watch: WatchLimits | None = None) -> None:
     async def main() -> None:
-        async with asyncio.timeout(120), engine_on(path, watch) as engine:
+        async with asyncio.timeout(PATIENCE), engine_on(path, watch) as engine:
             await test(engine)
 
     asyncio.run(main())

@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 from urllib.parse import urlsplit
 
+from tests.waiting import PATIENCE
+
 COMMIT = "c0ffee" * 6 + "c0ff"
 
 
@@ -122,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[:first])
             self.wfile.flush()
             if name in self.hub.stalled:
-                self.hub.released.wait(60)
+                self.hub.released.wait(PATIENCE)
             elif self.hub.breaks and first < len(content):
                 self.hub.breaks -= 1
                 self.close_connection = True

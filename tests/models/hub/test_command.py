@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from tests.models.hub.standin import Hub
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 CONTENT = bytes(range(256)) * (16 << 12)
@@ -32,14 +33,14 @@ def test_a_pull_that_is_killed_goes_on_where_it_was(hub: Hub, tmp_path: Path) ->
     hub.repositories["org/name"] = {"name-Q8_0.gguf": CONTENT}
     hub.break_after, hub.stalled = {"name-Q8_0.gguf": 12 << 20}, {"name-Q8_0.gguf"}
     with start(hub, tmp_path, "pull", "org/name") as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not any(part.stat().st_size >= 10 << 20 for part in tmp_path.rglob("*.part")):
             assert time.monotonic() < deadline
             time.sleep(0.01)
         process.kill()
     hub.stalled.clear()
     with start(hub, tmp_path, "pull", "org/name") as process:
-        shown, complaints = process.communicate(timeout=60)
+        shown, complaints = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "name-Q8_0.gguf, 16.8 MB" in complaints
     assert "caravan serve --model org/name:Q8_0" in shown
@@ -51,6 +52,6 @@ def test_a_pull_that_is_killed_goes_on_where_it_was(hub: Hub, tmp_path: Path) ->
 def test_what_cannot_be_pulled_is_one_line(hub: Hub, tmp_path: Path) -> None:
     for words, code in ((["pull", "org/none"], 1), (["pull", "none"], 2)):
         with start(hub, tmp_path, *words) as process:
-            shown, complaints = process.communicate(timeout=60)
+            shown, complaints = process.communicate(timeout=PATIENCE)
         assert (process.returncode, shown, complaints.count("\n")) == (code, "", 1)
         assert complaints.startswith("caravan: ")

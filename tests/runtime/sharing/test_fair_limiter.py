@@ -5,6 +5,8 @@ import asyncio
 import pytest
 from caravan.runtime.sharing.fair_limiter import FairLimiter
 
+from tests.waiting import PATIENCE
+
 
 def test_so_many_at_once_and_nobody_behind_a_flood() -> None:
     async def main() -> None:
@@ -48,7 +50,7 @@ def test_whoever_leaves_gives_the_place_on() -> None:
         # The next one has been given its turn, and leaves before it takes it.
         for task in waiting[1:2]:
             task.cancel()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.gather(first, *waiting, return_exceptions=True)
             async with limiter.held("d"):
                 pass

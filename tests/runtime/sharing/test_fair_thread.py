@@ -7,6 +7,8 @@ from functools import partial
 import pytest
 from caravan.runtime.sharing.fair_thread import FairThread
 
+from tests.waiting import PATIENCE
+
 
 class Held:
     """A thread that is kept busy until `let_go`, so that what is submitted meanwhile waits."""
@@ -41,7 +43,7 @@ def test_a_flood_does_not_delay_another_owner() -> None:
     held = Held()
     ends = [held.submit(f"a{number}") for number in range(50)] + [held.submit(f"b{n}") for n in range(2)]
     held.let_go()
-    assert all(end.wait(20) for end in ends)
+    assert all(end.wait(PATIENCE) for end in ends)
     held.thread.close(wait=True)
     assert [name for name in held.done if name[0] == "a"] == [f"a{number}" for number in range(50)]
     assert held.done.index("b0") <= 1

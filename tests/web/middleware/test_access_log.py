@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes_web import ScriptedEngine
-from tests.live_server import wait_until
+from tests.waiting import wait_until
 
 PATH = "/v1/chat/completions"
 SECRET = "a word that no log may hold"

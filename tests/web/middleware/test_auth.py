@@ -18,7 +18,8 @@ from fastapi.testclient import TestClient
 from starlette.types import ASGIApp, Message
 
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
-from tests.live_server import live_server, wait_until
+from tests.live_server import live_server
+from tests.waiting import PATIENCE, wait_until
 
 CHAT = "/v1/chat/completions"
 BODY = {"model": "fake", "messages": [{"role": "user", "content": "Hi"}]}
@@ -233,7 +234,8 @@ def test_a_burst_cannot_use_tokens_that_are_not_there(
         ThreadPoolExecutor(20) as pool,
     ):
         asked = [
-            pool.submit(httpx.post, address + url, json=body, headers=alice, timeout=60) for _ in range(20)
+            pool.submit(httpx.post, address + url, json=body, headers=alice, timeout=PATIENCE)
+            for _ in range(20)
         ]
         try:
             wait_until(lambda: sum(f.done() and f.result().status_code == 429 for f in asked) >= 16)

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from openai.types import CreateEmbeddingResponse
 
 from tests.fakes_web import ScriptedEngine
-from tests.live_server import wait_until
+from tests.waiting import wait_until
 
 URL = "/v1/embeddings"
 

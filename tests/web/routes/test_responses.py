@@ -8,8 +8,8 @@ from caravan.errors import EngineFailedError
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine
-from tests.live_server import wait_until
 from tests.responses_contract import folded
+from tests.waiting import wait_until
 from tests.web.chat_models import app_over, hermes
 from tests.web.responding import URL, ask, prompt, say, stream
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from caravan_schemas.errors import ErrorDetail, ErrorResponse
 
-_PATIENCE = 30
+from tests.waiting import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def connection(address: str) -> Generator[socket.socket, None, None]:
     """A plain connection to a server."""
     url = urlsplit(address)
     assert url.hostname is not None
-    with socket.create_connection((url.hostname, url.port), timeout=_PATIENCE) as opened:
+    with socket.create_connection((url.hostname, url.port), timeout=PATIENCE) as opened:
         yield opened
 
 

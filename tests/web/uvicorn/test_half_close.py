@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.fakes_web import ScriptedEngine
-from tests.live_server import wait_until
+from tests.waiting import wait_until
 from tests.web.uvicorn.conftest import Serve
 from tests.web.uvicorn.raw import connection, head, read_to_end
 

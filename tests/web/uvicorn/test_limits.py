@@ -11,7 +11,7 @@ from caravan.web.uvicorn import h11_protocol as connection_module
 from caravan.web.uvicorn.h11_parser import MAX_HEADERS
 
 from tests.fakes_web import ScriptedEngine
-from tests.live_server import wait_until
+from tests.waiting import wait_until
 from tests.web.uvicorn.conftest import Serve
 from tests.web.uvicorn.raw import connection, head, read_answer, read_to_end
 

@@ -29,6 +29,7 @@ from tests.cli.test_cli import ROOT, serving
 from tests.conftest import TinyModels
 from tests.fakes_web import loaded_model, registry_over
 from tests.live_server import live_server
+from tests.waiting import PATIENCE
 from tests.web.uvicorn.raw import connection, head, read_answer, read_to_end
 
 TEXT = "/v1/completions"
@@ -249,7 +250,7 @@ def chat(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         input="/show\n",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         cwd=ROOT,
         env=os.environ | variables,
         check=False,
