@@ -1,8 +1,9 @@
 """Constraints of requests: one at most, checked to the letter, refused at the place that is to blame."""
 
 import asyncio
+import itertools
 import threading
-import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from caravan.grammars.compiler import GrammarCompiler
 from caravan.grammars.constraint import Constraint
 from caravan.grammars.json_schema import validator
 from caravan.grammars.recognizer import accepts
+from caravan.runtime.sharing import fair_thread
 from caravan_schemas.structured import ConstraintFields
 from pydantic import ValidationError
 
@@ -222,9 +224,11 @@ def test_equal_constraints_are_compiled_once(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_time_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(GrammarCompiler, "from_regex", lambda *_: time.sleep(0.5))
+    gate = threading.Event()
+    monkeypatch.setattr(GrammarCompiler, "from_regex", lambda *_: gate.wait(PATIENCE))
     with pytest.raises(InvalidRequestError, match=r"takes longer than 0\.05 s"):
         compiled({"guided_regex": "a"}, ConstraintCompiler(seconds=0.05))
+    gate.set()
 
 
 def test_waiting_for_others_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,26 +236,30 @@ def test_waiting_for_others_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> N
     gate = threading.Event()
 
     def slow(self: GrammarCompiler, pattern: str) -> Constraint:
-        gate.wait(0.3 if pattern == "slow" else 0)
+        assert pattern != "slow" or gate.wait(PATIENCE)
         return make(self, pattern)
 
     monkeypatch.setattr(GrammarCompiler, "from_regex", slow)
 
-    async def both() -> list[BaseException | Compiled | None]:
-        compiler = ConstraintCompiler(seconds=0.2)
-        requests = [ConstraintFields(guided_regex=pattern) for pattern in ("slow", "quick")]
-        return await asyncio.gather(
-            *(compiler.compile(request, RequestContext()) for request in requests), return_exceptions=True
+    async def both() -> None:
+        compiler = ConstraintCompiler(seconds=1)
+        slow_one, quick_one = (
+            asyncio.create_task(compiler.compile(ConstraintFields(guided_regex=pattern), RequestContext()))
+            for pattern in ("slow", "quick")
         )
+        with pytest.raises(InvalidRequestError):
+            await slow_one
+        gate.set()
+        assert await quick_one is not None
 
-    slow_one, quick_one = asyncio.run(both())
-    assert isinstance(slow_one, InvalidRequestError)
-    assert isinstance(quick_one, Compiled)
+    asyncio.run(both())
 
 
 def test_keys_take_turns_and_what_nobody_waits_for_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     gate, order = threading.Event(), list[str]()
     make = GrammarCompiler.from_regex
+    # Everything takes one second.
+    monkeypatch.setattr(fair_thread, "time", SimpleNamespace(monotonic=itertools.count().__next__))
 
     def noting(self: GrammarCompiler, pattern: str) -> Constraint:
         assert gate.wait(PATIENCE)

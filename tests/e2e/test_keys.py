@@ -23,7 +23,7 @@ from tests.waiting import wait_until
 
 TEXT = "/v1/completions"
 # A text that ends only when its client leaves, as far as these tests are concerned.
-ENDLESS = 4000
+ENDLESS = 60_000
 PUBLIC = "You answer the customers of a shop for lamps. " * 4 + "Be brief"
 
 
@@ -205,9 +205,15 @@ def test_a_full_queue_is_a_503_for_the_one_who_comes_last(keyed: Keyed) -> None:
 
 def test_who_has_waited_too_long_is_told_so(keyed: Keyed) -> None:
     dave = keyed.key("dave")
-    expected = keyed.ask("brief", dave).json()["choices"]
+    # Of the same model. A busy machine may let anybody wait so long, also where nothing else runs.
+    expected = keyed.ask("short", dave).json()["choices"]
     with keyed.stream("brief", dave, max_tokens=ENDLESS) as lines:
         assert refusal(keyed.ask("brief", dave)) == "overloaded"
         assert refusal(keyed.ask("brief", dave, stream=True)) == "overloaded"
         assert next(lines), "the one that runs goes on"
-    assert keyed.ask("brief", dave).json()["choices"] == expected
+
+    def is_served() -> bool:
+        answer = keyed.ask("brief", dave)
+        return answer.status_code == 200 and answer.json()["choices"] == expected
+
+    wait_until(is_served)

@@ -1,13 +1,16 @@
 """What is done to an open file, and what the watch makes of it."""
 
 import os
-import threading
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from caravan.llama import weights_watch
 from caravan.llama.weights_watch import Weights, WeightsChangedError, WeightsWatch
+
+from tests.clock import Clock
 
 _SIZE = 4 << 20
 
@@ -20,6 +23,7 @@ def _content(seed: int) -> bytes:
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "model.gguf"
     path.write_bytes(_content(1))
+    _let_the_clock_go_on(path)
     return path
 
 
@@ -28,6 +32,13 @@ def watch(file: Path) -> Generator[WeightsWatch, None, None]:
     opened = WeightsWatch(file)
     yield opened
     opened.close()
+
+
+def _let_the_clock_go_on(file: Path) -> None:
+    """Wait until what is done next gets another time: files have that of the last tick."""
+    longest_tick = 10_000_000
+    while time.time_ns() < file.stat().st_ctime_ns + 2 * longest_tick:
+        time.sleep(0.005)
 
 
 def _write(file: Path, content: bytes, place: int = 0) -> None:
@@ -88,32 +99,35 @@ def test_a_time_that_is_set_back_hides_nothing(watch: WeightsWatch, file: Path) 
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_file_that_is_being_written_is_waited_for(watch: WeightsWatch, file: Path, seed: int) -> None:
-    """What has been written first is like what was there."""
+def test_a_file_that_is_being_written_is_waited_for(
+    watch: WeightsWatch, file: Path, seed: int, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has been written first is like what was there; another piece comes whenever the watch waits."""
     piece = _SIZE // 16
-    pieces = [_content(1 if number < 12 else seed)[:piece] for number in range(16)]
+    left = [(number, _content(1 if number < 12 else seed)[:piece]) for number in range(16)]
 
-    def write() -> None:
-        for number, content in enumerate(pieces):
+    def write_one(seconds: float = 0.0) -> None:
+        clock.now += seconds
+        if left:
+            number, content = left.pop(0)
             _write(file, content, number * piece)
-            time.sleep(0.03)
+            os.utime(file, ns=(number, number))
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    time.sleep(0.1)
+    monkeypatch.setattr(weights_watch, "time", SimpleNamespace(monotonic=clock, sleep=write_one))
+    write_one()
     if seed == 1:
         assert watch.look() is Weights.SUSPECT
     else:
         with pytest.raises(WeightsChangedError):
             watch.look()
-    assert not writer.is_alive()
-    writer.join()
+    assert left == []
 
 
 def test_all_parts_are_watched(tmp_path: Path) -> None:
     parts = [tmp_path / f"model-0000{number}-of-00002.gguf" for number in (1, 2)]
     for part in parts:
         part.write_bytes(_content(1))
+    _let_the_clock_go_on(parts[1])
     watch = WeightsWatch(parts[0])
     assert watch.look() is Weights.SOUND
     _write(parts[1], b"other", 100)

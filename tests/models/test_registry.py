@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from caravan.models import slot as entry_module
 from caravan.models.eviction import NoRoomError
 from caravan.models.loaded_model import LoadedModel
 
+from tests.clock import Clock
 from tests.fakes_web import ScriptedEngine, loaded_model, offer_of, registry_over
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 
 class House:
@@ -124,8 +126,7 @@ def test_a_model_in_use_goes_when_its_last_user_has_gone() -> None:
         first, second = [await house.registry.acquire("a", ANONYMOUS) for _ in range(2)]
         other = await house.registry.acquire("b", ANONYMOUS)
         coming = background(house.registry.acquire("c", ANONYMOUS))
-        await settle()
-        assert house.registry.status("a") is Status.UNLOADING
+        await until(lambda: house.registry.status("a") is Status.UNLOADING)
         assert house.registry.is_ready
         first.release()
         first.release()  # counts once
@@ -210,7 +211,7 @@ def test_all_who_ask_for_a_loading_model_cause_one_load() -> None:
     async def test(house: House) -> None:
         house.engines["a"].holds_start = True
         asking = [background(house.registry.acquire("a", ANONYMOUS)) for _ in range(5)]
-        await settle()
+        await until(lambda: house.engines["a"].num_starts == 1)
         assert house.registry.status("a") is Status.LOADING
         asking[0].cancel()
         house.engines["a"].holds_start = False
@@ -218,9 +219,8 @@ def test_all_who_ask_for_a_loading_model_cause_one_load() -> None:
         assert house.engines["a"].num_starts == 1
         await house.use("b")
         coming = background(house.registry.acquire("c", ANONYMOUS))
-        await settle()
-        assert house.loaded == "ac"  # `b` was idle
         (await coming).release()
+        assert house.loaded == "ac"  # `b` was idle
         for lease in leases:
             lease.release()
         await house.use("b")
@@ -254,8 +254,7 @@ def test_a_wait_that_is_too_long_ends_with_advice_and_the_load_goes_on() -> None
             await house.registry.acquire("a", ANONYMOUS)
         assert (caught.value.status, bool(caught.value.retry_after)) == (503, True)
         house.engines["a"].holds_start = False
-        await settle()
-        assert house.loaded == "a"
+        await until(lambda: house.loaded == "a")
 
     run(test, House(load_wait_seconds=0.05))
 
@@ -263,7 +262,8 @@ def test_a_wait_that_is_too_long_ends_with_advice_and_the_load_goes_on() -> None
 def test_a_load_that_fails_tells_all_and_is_tried_again_later(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(entry_module, "_FIRST_BACKOFF", 0.2)
+    clock = Clock()
+    monkeypatch.setattr(entry_module, "time", SimpleNamespace(monotonic=clock))
 
     async def test(house: House) -> None:
         house.engines["a"].start_failure = RuntimeError("no such luck in /secret/place")
@@ -282,12 +282,11 @@ def test_a_load_that_fails_tells_all_and_is_tried_again_later(
         assert house.loaded == "bc"
 
         house.engines["a"].start_failure = None
-        while house.registry.status("a") is not Status.LOADED:
-            await asyncio.sleep(0.02)
-            try:
-                await house.use("a")
-            except ModelUnavailableError:
-                continue
+        clock.now += 1
+        with pytest.raises(ModelUnavailableError):
+            await house.use("a")
+        clock.now += 2
+        await house.use("a")
         assert house.engines["a"].num_starts == 2
 
     run(test)

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -73,33 +74,42 @@ def test_who_is_cancelled_waits_for_the_thread(times: int) -> None:
 
 def test_a_scope_that_is_cancelled_waits_too_and_without_spinning() -> None:
     async def test(slow: Slow) -> None:
-        turns = 0
+        async def cancel() -> float:
+            """Cancel once the work has begun, and let it end a while later; what that took of a processor."""
+            await until(lambda: slow.num_running == 1)
+            scope.cancel()
+            begun = time.thread_time()
+            await asyncio.sleep(0.2)
+            used = time.thread_time() - begun
+            slow.may_end.set()
+            return used
 
-        async def count() -> None:
-            nonlocal turns
-            while not slow.has_ended:
-                turns += 1
-                await asyncio.sleep(0.01)
-
-        counting = asyncio.create_task(count())
-        with anyio.move_on_after(0.02) as scope:
-            threading.Timer(0.2, slow.may_end.set).start()
+        with anyio.CancelScope() as scope:
+            cancelling = asyncio.create_task(cancel())
             await in_thread(slow.work)
             await asyncio.sleep(PATIENCE)
         assert scope.cancelled_caught
         assert slow.has_ended
-        await counting
-        assert turns < 100
+        assert await cancelling < 0.1
 
     run(test)
 
 
 def test_a_timeout_waits_too() -> None:
     async def test(slow: Slow) -> None:
-        threading.Timer(0.1, slow.may_end.set).start()
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
+        async def limited() -> None:
+            async with asyncio.timeout(None) as limit:
+                asyncio.create_task(run_out(limit))  # noqa: RUF006 (it has ended before the work has)
                 await in_thread(slow.work)
+
+        async def run_out(limit: asyncio.Timeout) -> None:
+            await until(lambda: slow.num_running == 1)
+            limit.reschedule(0)
+            await settle()
+            slow.may_end.set()
+
+        with pytest.raises(TimeoutError):
+            await limited()
         assert slow.has_ended
 
     run(test)
@@ -110,6 +120,7 @@ def test_the_limit_holds_whoever_gives_up() -> None:
         limiter = anyio.CapacityLimiter(3)
         for _ in range(6):
             tasks = [asyncio.create_task(in_thread(slow.work, limiter=limiter)) for _ in range(10)]
+            await until(lambda: slow.num_running == 3)
             await settle()
             for task in tasks:
                 task.cancel()
@@ -130,8 +141,9 @@ def test_who_has_no_thread_yet_goes_at_once() -> None:
         second = asyncio.create_task(in_thread(slow.work, limiter=limiter))
         await settle()
         second.cancel()
-        await settle()
+        await until(second.done)
         assert second.cancelled()
+        assert not first.done()
         slow.may_end.set()
         assert await first == "done"
 

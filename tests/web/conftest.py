@@ -30,7 +30,14 @@ def client(engine: ScriptedEngine) -> Generator[TestClient, None, None]:
 
 @pytest.fixture
 def live(engine: ScriptedEngine) -> Generator[str, None, None]:
-    """Address of a real server over `engine`, with short silences before its keep-alives."""
+    """Address of a real server over `engine`."""
+    with live_server(registry_over(loaded_model(engine)), Settings(shutdown_seconds=0)) as address:
+        yield address
+
+
+@pytest.fixture
+def talkative(engine: ScriptedEngine) -> Generator[str, None, None]:
+    """The same with short silences before its keep-alives, which may come anywhere."""
     settings = Settings(sse_ping_seconds=0.1, shutdown_seconds=0)
     with live_server(registry_over(loaded_model(engine)), settings) as address:
         yield address

@@ -11,12 +11,14 @@ from pathlib import Path
 import httpx
 import pytest
 from caravan.auth import keys_file
+from caravan.auth.rate_limit import Quotas
 from caravan.config.settings import Settings
 from caravan.errors import OverloadedError
 from caravan.web.app import create_app
 from fastapi.testclient import TestClient
 from starlette.types import ASGIApp, Message
 
+from tests.clock import Clock
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 from tests.live_server import live_server
 from tests.waiting import PATIENCE, wait_until
@@ -30,6 +32,12 @@ Bearer = Callable[..., dict[str, str]]
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "keys.json"
+
+
+@pytest.fixture(autouse=True)
+def _no_time_passes(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is used of a limit does not come back while a test looks at it."""
+    monkeypatch.setattr(Quotas.__init__, "__defaults__", (clock,))
 
 
 @pytest.fixture
