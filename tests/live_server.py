@@ -12,7 +12,6 @@ from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.models import ModelRegistry
 from caravan.observability.tracing import Tracing
 from caravan.web.app import create_app
-from caravan.web.uvicorn.config import web_config
 from caravan.web.uvicorn.server import WebServer
 from caravan.web.uvicorn.tls import server_context
 
@@ -26,15 +25,14 @@ def live_server(
     """Serve the models of `registry`; the value is the address without `/v1`."""
     settings = settings or read_configuration({}).settings
     app = create_app(settings, registry, tracing)
-    config = web_config(
+    server = WebServer(
         app,
         settings,
         max_connections=settings.max_connections,
         count_error=app.state.services.metrics.count_error,
         tls=server_context(settings),
     )
-    config.timeout_graceful_shutdown = 1
-    server = WebServer(config, handshake_seconds=settings.head_seconds)
+    server.config.timeout_graceful_shutdown = 1
 
     async def run(listener: socket.socket) -> None:
         await registry.start()

@@ -17,7 +17,7 @@ from caravan.grammars.compiler import GrammarCompiler
 from caravan.grammars.constraint import Constraint
 from caravan.grammars.json_schema import validator
 from caravan.grammars.recognizer import accepts
-from caravan.runtime.sharing import fair_thread
+from caravan.runtime import fair_queue
 from caravan_schemas.structured import ConstraintFields
 from pydantic import ValidationError
 
@@ -259,7 +259,7 @@ def test_keys_take_turns_and_what_nobody_waits_for_is_not_compiled(monkeypatch: 
     gate, order = threading.Event(), list[str]()
     make = GrammarCompiler.from_regex
     # Everything takes one second.
-    monkeypatch.setattr(fair_thread, "time", SimpleNamespace(monotonic=itertools.count().__next__))
+    monkeypatch.setattr(fair_queue, "time", SimpleNamespace(monotonic=itertools.count().__next__))
 
     def noting(self: GrammarCompiler, pattern: str) -> Constraint:
         assert gate.wait(PATIENCE)

@@ -1,42 +1,46 @@
 """The memory that all bodies share: who takes it, who gives it back, and who has to go."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from caravan.errors import OverloadedError
-from caravan.web import body_budget
-from caravan.web.body_budget import BodyBudget, BodyMeter, HeldBody, held_body
-from starlette.types import Message, Receive, Scope, Send
+from caravan.web import request_body
+from caravan.web.request_body import BodyBudget, HeldBody
 
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Work = Callable[[HeldBody], Awaitable[None]]
 
 
 class Client:
     """Sends pieces of a body when the test says so."""
 
     def __init__(self) -> None:
-        self._pieces: asyncio.Queue[Message] = asyncio.Queue()
+        self._pieces: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue()
 
-    async def receive(self) -> Message:
-        return await self._pieces.get()
+    async def stream(self) -> AsyncIterator[bytes]:
+        more = True
+        while more:
+            piece, more = await self._pieces.get()
+            yield piece
 
     def send(self, body: bytes, *, more: bool) -> None:
-        self._pieces.put_nowait({"type": "http.request", "body": body, "more_body": more})
+        self._pieces.put_nowait((body, more))
 
 
-async def nobody(_message: Message) -> None:
-    """Reads what is sent."""
+async def nothing(_body: HeldBody) -> None:
+    """What is done with a body that was only to be read."""
 
 
-async def read_all(_scope: Scope, receive: Receive, _send: Send) -> None:
-    while (await receive())["more_body"]:
-        pass
+def asking(budget: BodyBudget, client: Client, work: Work = nothing) -> "asyncio.Task[None]":
+    async def serve() -> None:
+        body = HeldBody(budget)
+        try:
+            await body.receive(client.stream(), 1000, 60)
+            await work(body)
+        finally:
+            body.release()
 
-
-def asking(budget: BodyBudget, client: Client, app: App = read_all) -> "asyncio.Task[None]":
-    meter = BodyMeter(app, budget)
-    return asyncio.ensure_future(meter({"type": "http"}, client.receive, nobody))
+    return asyncio.ensure_future(serve())
 
 
 async def settle() -> None:
@@ -62,9 +66,8 @@ def test_a_body_is_counted_while_its_request_is_served_and_no_longer() -> None:
 
 
 def test_what_was_read_of_it_is_counted_with_it() -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await read_all(scope, receive, send)
-        budget.hold(held_body(scope), 40)
+    async def unpack(body: HeldBody) -> None:
+        body.hold(40)
         seen.append(budget.num_bytes)
 
     seen: list[int] = []
@@ -73,7 +76,7 @@ def test_what_was_read_of_it_is_counted_with_it() -> None:
     async def test() -> None:
         client = Client()
         client.send(b"x" * 30, more=False)
-        await asking(budget, client, app)
+        await asking(budget, client, unpack)
 
     asyncio.run(test())
     assert seen == [70]
@@ -81,7 +84,7 @@ def test_what_was_read_of_it_is_counted_with_it() -> None:
 
 
 def test_the_slowest_sender_makes_room_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body_budget, "_GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(request_body, "_GRACE_SECONDS", 0.0)
 
     async def test() -> None:
         budget = BodyBudget(100)
@@ -102,13 +105,14 @@ def test_the_slowest_sender_makes_room_and_is_told(monkeypatch: pytest.MonkeyPat
 
 
 def test_bodies_that_have_come_are_not_given_up_for_others() -> None:
-    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
-        await receive()
-        await receive()  # as for a client that leaves
-
     async def test() -> None:
         budget, client, late = BodyBudget(100), Client(), Client()
-        asked = asking(budget, client, app)
+        is_answered = asyncio.Event()
+
+        async def answer(_body: HeldBody) -> None:
+            await is_answered.wait()
+
+        asked = asking(budget, client, answer)
         client.send(b"x" * 80, more=False)
         await settle()
         refused = asking(budget, late)
@@ -117,7 +121,7 @@ def test_bodies_that_have_come_are_not_given_up_for_others() -> None:
             await refused
         assert caught.value.retry_after is not None
         assert not asked.done()
-        client.send(b"", more=False)
+        is_answered.set()
         await asked
 
     asyncio.run(test())
@@ -125,7 +129,8 @@ def test_bodies_that_have_come_are_not_given_up_for_others() -> None:
 
 def test_one_that_has_made_room_gets_no_more() -> None:
     async def test() -> None:
-        budget, body = BodyBudget(100), HeldBody()
+        budget = BodyBudget(100)
+        body = HeldBody(budget)
         budget.hold(body, 10)
         budget.release(body)
         with pytest.raises(OverloadedError):
@@ -139,7 +144,7 @@ def test_one_that_has_made_room_gets_no_more() -> None:
 def test_no_key_takes_what_is_there_for_others() -> None:
     async def ask(budget: BodyBudget, owner: str, num_bytes: int) -> bool:
         try:
-            budget.hold(HeldBody(owner), num_bytes)
+            HeldBody(budget, owner).hold(num_bytes)
         except OverloadedError:
             return False
         return True

@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 from caravan.auth.principal import ANONYMOUS
-from caravan.web.body_threads import BodyThreads
+from caravan.web.request_body import BodyThreads
 
 from tests.waiting import PATIENCE
 

@@ -13,10 +13,10 @@ from caravan.api.responses.store import Limits
 from caravan.api.status import StatusService
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
+from caravan.config.settings import Settings
 from caravan.observability.metrics import Metrics
-from caravan.web.body_budget import BodyBudget
-from caravan.web.body_threads import BodyThreads
-from caravan.web.dependencies import Bodies, Services
+from caravan.web.dependencies import Services
+from caravan.web.request_body import BodyReader
 from caravan.web.sse import RunResponse
 from caravan_schemas.chat import ChatCompletionRequest
 from starlette.types import Message
@@ -56,12 +56,9 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
                 registry, chat, AsyncResponseStore(None, Limits(max_seconds=1, max_bytes=1))
             ),
             tokens=TokenService(registry),
-            bodies=Bodies(budget=BodyBudget(1), lanes=BodyThreads()),
-            max_body_bytes=1,
-            body_seconds=1,
+            bodies=BodyReader(Settings(), registry),
             strict_fields=False,
             keep_alive_seconds=15,
-            shutdown_seconds=0,
         )
         run = chat.run(ChatCompletionRequest.model_validate_json(REQUEST), RequestContext())
         scope = {"type": "http", "method": "POST", "path": "/", "headers": []}

@@ -7,7 +7,7 @@ from caravan.auth.principal import ANONYMOUS, Principal
 from caravan.errors import InvalidRequestError, ModelNotFoundError
 from caravan.models import ModelRegistry, may_use, none_usable
 from caravan.observability.request_metrics import RequestMetrics
-from caravan.runtime.sharing.fair_limiter import FairLimiter
+from caravan.runtime.threads import FairLimiter
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,8 +24,7 @@ from caravan.auth.principal import Principal
 from caravan.errors import InvalidRequestError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel, TextVocab
-from caravan.runtime.sharing.fair_limiter import FairLimiter
-from caravan.runtime.threads import in_thread
+from caravan.runtime.threads import FairLimiter, in_thread
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -11,7 +11,7 @@ from caravan.engine.running_shares import RunningShares
 from caravan.engine.sequence import Sequence, SequenceStatus
 from caravan.engine.tiles import TILE, chunk_size
 from caravan.engine.waiting_queue import WaitingQueue
-from caravan.runtime.sharing.fair_order import FairOrder
+from caravan.runtime.fair_queue import FairOrder
 
 # Waiting for a neighbour's prefix costs a step or two; shorter ones are quicker computed again.
 _MIN_AWAITED_PREFIX = 16

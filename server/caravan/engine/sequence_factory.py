@@ -13,7 +13,7 @@ from caravan.engine.params import GenerationRequest, Reasoning
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from caravan.engine.sequence import Sequence
 from caravan.grammars.token_table import TokenTable
-from caravan.runtime.sharing.fair_thread import FairThread
+from caravan.runtime.fair_queue import FairThread
 
 _NONE = np.empty(0, np.int32)
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from caravan.engine.sequence import Sequence, SequenceStatus, Turn
-from caravan.runtime.sharing.fair_order import FairOrder
+from caravan.runtime.fair_queue import FairOrder
 
 # So many turns of a higher priority pass by those of lower ones before one of these has its turn, so that
 # nobody waits for ever.

@@ -13,7 +13,7 @@ from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTrai
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
 from caravan.llama.model_file import FileChange
-from caravan.runtime.sharing.fair_limiter import FairLimiter
+from caravan.runtime.threads import FairLimiter
 from caravan.sizing.sizes import Need
 
 # Requests of one model that are read at the same time.

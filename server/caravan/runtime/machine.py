@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from caravan.errors import MemoryShortError
+
 ROOT = Path("/")
 # Version 1 writes "no limit" as the largest multiple of a page that 63 bits hold.
 _UNLIMITED = 1 << 60
@@ -19,6 +21,8 @@ _LEAST_ASKED = 8 << 20
 # Thousandths of all memory, as the kernel counts for its choice; above the second it takes none.
 _WILLING = 500
 _MOST_WILLING = 1000
+# Others may have given memory back by then.
+_RETRY_SECONDS = 5
 
 
 def usable_cores(root: Path = ROOT) -> int:
@@ -53,6 +57,14 @@ def has_memory(num_bytes: int, root: Path = ROOT) -> bool:
         return False
     # What may be asked for may still not be there; a little always is.
     return num_bytes <= _LEAST_ASKED or num_bytes <= available_memory(root)
+
+
+def require_memory(num_bytes: int, what: str) -> None:
+    """Raise MemoryShortError where so much cannot be taken; `what` would be read then, such as "the body"."""
+    if not has_memory(num_bytes):
+        raise MemoryShortError(
+            f"The server has too little memory at the moment to read {what}.", retry_after=_RETRY_SECONDS
+        )
 
 
 def _left_to_process(root: Path) -> Iterator[int]:

@@ -9,9 +9,10 @@ import contextvars
 import errno
 import functools
 import sys
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -19,6 +20,7 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar
 
 from caravan.errors import MemoryShortError
+from caravan.runtime.fair_queue import FairQueue
 from caravan.runtime.panics import contained
 
 T = TypeVar("T")
@@ -64,6 +66,48 @@ async def in_busy_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
         limiter = anyio.CapacityLimiter(_MOST_BUSY)
         _busy.set(limiter)
     return await in_thread(function, *args, limiter=limiter)
+
+
+class FairLimiter:
+    """At most `capacity` coroutines at once; who waits comes in by what its owner has had of the time. Belongs
+    to one event loop.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._num_free = capacity
+        self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
+
+    @asynccontextmanager
+    async def held(self, owner: str = "", weight: float = 1.0) -> AsyncGenerator[None, None]:
+        """Wait for a place and have it."""
+        await self._acquire(owner)
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._waiting.charge(owner, time.monotonic() - begun, weight)
+            self._release()
+
+    async def _acquire(self, owner: str) -> None:
+        if self._num_free:
+            self._num_free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.push(owner, turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not self._waiting.remove(owner, turn):
+                # Its turn has come all the same.
+                self._release()
+            raise
+
+    def _release(self) -> None:
+        """Hand the place to the next one, so that nobody comes before their turn."""
+        if self._waiting:
+            self._waiting.pop().set_result(None)
+        else:
+            self._num_free += 1
 
 
 async def to_the_end(work: Awaitable[T]) -> T:

@@ -16,18 +16,9 @@ from caravan.api.tokenize import TokenService
 from caravan.errors import PermissionDeniedError
 from caravan.models import ModelRegistry
 from caravan.observability.metrics import Metrics
-from caravan.web.body_budget import BodyBudget
-from caravan.web.body_threads import BodyThreads
-from caravan.web.local_callers import is_local
-from caravan.web.request_context import context_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bodies:
-    """What the bodies of all requests share: memory, and the threads that read large ones."""
-
-    budget: BodyBudget
-    lanes: BodyThreads
+from caravan.web.callers import is_local
+from caravan.web.middleware.access_log import context_of
+from caravan.web.request_body import BodyReader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +34,9 @@ class Services:
     embeddings: EmbeddingService
     responses: ResponseService
     tokens: TokenService
-    bodies: Bodies
-    max_body_bytes: int
-    body_seconds: float
+    bodies: BodyReader
     strict_fields: bool
     keep_alive_seconds: float
-    shutdown_seconds: float
 
 
 # FastAPI has worker threads run dependencies that are not asynchronous.

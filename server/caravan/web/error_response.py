@@ -10,15 +10,17 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
+from starlette.types import Scope
 
+from caravan.api.output.encoding import to_json
 from caravan.errors import CaravanError, InvalidRequestError, MemoryShortError, ServerError
 from caravan.observability import request_metrics
 from caravan.web import not_found_hints
-from caravan.web.content_encoding import ACCEPTED
-from caravan.web.middleware.security_headers import with_security
 
 log = logging.getLogger(__name__)
 
+# How bodies may be packed, as the header that says so to clients lists it.
+ACCEPTED_ENCODINGS = "gzip, deflate"
 # Others may have given memory back by then.
 _RETRY_SECONDS = 5
 
@@ -31,12 +33,14 @@ def envelope(error: CaravanError) -> ErrorResponse:
 
 
 def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
-    """Make every failure of `app`, wherever it arises, answer in the envelope. `routes` are all it has."""
+    """Make the failures of `app`, whose `routes` are these, answer in the envelope.
+
+    What is no CaravanError, and what fails outside of routes, the access log's middleware answers.
+    """
     app.add_exception_handler(CaravanError, _answer_error)
     app.add_exception_handler(HTTPException, functools.partial(_answer_http, routes))
     app.add_exception_handler(ClientDisconnect, _answer_nobody)
     app.add_exception_handler(MemoryError, _answer_shortage)
-    app.add_exception_handler(Exception, _answer_fault)
 
 
 async def _answer_error(_request: Request, error: Exception) -> Response:
@@ -78,14 +82,16 @@ async def _answer_shortage(request: Request, _error: Exception) -> Response:
     return error_response(MemoryShortError(message, retry_after=_RETRY_SECONDS))
 
 
-async def _answer_fault(request: Request, error: Exception) -> Response:
-    """A bug of ours: the log has the details, the client does not."""
-    log.error("%s %s failed", request.method, not_found_hints.shown(request.url.path), exc_info=error)
-    fault = ServerError("The server failed to answer this request.")
-    # Outside of the middleware that gives every other answer these.
-    response = _response(fault, fault.status, {"x-request-id": request_metrics.current().request_id})
-    response.raw_headers = with_security(response.raw_headers)
-    return response
+def fault_response(scope: Scope, error: BaseException) -> Response:
+    """The answer to a request that failed by a bug of ours: the log has the details, the client does not."""
+    log.error("%s %s failed", scope["method"], not_found_hints.shown(scope["path"]), exc_info=error)
+    return error_response(ServerError("The server failed to answer this request."))
+
+
+def error_event(error: CaravanError) -> bytes:
+    """The event that tells the client of a stream of `error`."""
+    request_metrics.current().fail(error.code)
+    return b"data: %b\n\n" % to_json(envelope(error))
 
 
 def error_response(error: CaravanError) -> Response:
@@ -96,7 +102,7 @@ def error_response(error: CaravanError) -> Response:
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
-        headers["Accept-Encoding"] = ACCEPTED
+        headers["Accept-Encoding"] = ACCEPTED_ENCODINGS
     return _response(error, error.status, headers)
 
 

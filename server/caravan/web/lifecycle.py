@@ -5,9 +5,12 @@ import contextlib
 import logging
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Generator
 from types import FrameType
+
+from fastapi import FastAPI
 
 from caravan.api.params.presets import PresetError
 from caravan.api.responses.place import PlaceError
@@ -19,7 +22,6 @@ from caravan.runtime import signals
 from caravan.runtime.machine import allow_files
 from caravan.web.app import create_app
 from caravan.web.dependencies import Services
-from caravan.web.uvicorn.config import WebConfig, web_config
 from caravan.web.uvicorn.server import WebServer
 from caravan.web.uvicorn.tls import TlsError, server_context, time_faults
 
@@ -41,16 +43,20 @@ class AppServer(WebServer):
 
     def __init__(
         self,
-        config: WebConfig,
-        registry: ModelRegistry,
-        services: Services,
+        app: FastAPI,
         settings: Settings,
         tracing: Tracing | None,
+        tls: ssl.SSLContext | None,
     ) -> None:
-        super().__init__(config, handshake_seconds=settings.head_seconds)
+        self._services: Services = app.state.services
+        super().__init__(
+            app,
+            settings,
+            max_connections=_max_connections(settings.max_connections),
+            count_error=self._services.metrics.count_error,
+            tls=tls,
+        )
         self.tracing = tracing
-        self._registry = registry
-        self._services = services
         self._grace = settings.shutdown_seconds
         self._is_store_named = settings.responses_db is not None
 
@@ -81,7 +87,7 @@ class AppServer(WebServer):
 
     async def _close_after_grace(self) -> None:
         await asyncio.sleep(self._grace)
-        await self._registry.close()
+        await self._services.registry.close()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -127,15 +133,7 @@ def open_web(settings: Settings, registry: ModelRegistry) -> AppServer:
     if tls is not None and settings.tls_certificate is not None:
         for fault in time_faults(tls, settings.tls_certificate, time.time()):
             log.warning("--tls-certificate %s: %s", settings.tls_certificate, fault)
-    services: Services = app.state.services
-    config = web_config(
-        app,
-        settings,
-        max_connections=_max_connections(settings.max_connections),
-        count_error=services.metrics.count_error,
-        tls=tls,
-    )
-    return AppServer(config, registry, services, settings, tracing)
+    return AppServer(app, settings, tracing, tls)
 
 
 def _max_connections(wanted: int) -> int:

@@ -2,23 +2,23 @@
 
 import re
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_origin
+from typing import TypeVar, get_args, get_origin
 
 import msgspec
 from caravan_schemas.base import Schema
 from fastapi import Request
 from pydantic.fields import FieldInfo
 
-from caravan.web.dependencies import Services
-from caravan.web.request_body import parsed
-from caravan.web.request_context import context_of
+from caravan.api.validation.parse import parse
+from caravan.web.middleware.access_log import context_of
+from caravan.web.request_body import told
 
 Q = TypeVar("Q", bound=Schema)
 
 _NUMBER = re.compile(r"-?[0-9]{1,15}")
 
 
-def read_query(request: Request, schema: type[Q], services: Services) -> Q:
+def read_query(request: Request, schema: type[Q], *, strict: bool) -> Q:
     """The parameters of a request's address. Of one that is no list, the last value counts.
 
     Raises InvalidRequestError about the first fault.
@@ -29,19 +29,7 @@ def read_query(request: Request, schema: type[Q], services: Services) -> Q:
         values.setdefault(name if name in schema.model_fields else written, []).append(value)
     known = schema.model_fields
     body = {name: _json(known[name], given) if name in known else given for name, given in values.items()}
-    return parsed(schema, msgspec.json.encode(body), services, context_of(request.scope))
-
-
-def query_parameters(schema: type[Schema]) -> dict[str, Any]:
-    """The part of an OpenAPI operation that says which parameters its address may have."""
-    shapes = schema.model_json_schema()["properties"]
-    return {"parameters": [_described(name, shape) for name, shape in shapes.items()]}
-
-
-def _described(name: str, shape: dict[str, Any]) -> dict[str, Any]:
-    """A parameter; an address has no null, so the one that it may be in Python is left out."""
-    (kind,) = (member for member in shape["anyOf"] if member != {"type": "null"})
-    return {"name": name, "in": "query", "description": shape["description"], "schema": kind}
+    return told(parse(schema, msgspec.json.encode(body), strict=strict), context_of(request.scope))
 
 
 def _json(field: FieldInfo, values: list[str]) -> object:

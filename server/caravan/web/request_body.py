@@ -1,109 +1,294 @@
-"""Request bodies: read within a limit, and parsed by Pydantic from their bytes."""
+"""Request bodies: read within limits of time, size and memory, unpacked, and parsed from their bytes."""
 
 import asyncio
-from typing import Any, TypeVar
+import codecs
+import time
+import zlib
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar, cast
 
+import anyio
 from caravan_schemas.base import Schema
 from caravan_schemas.model_name import ModelFields
 from fastapi import Request
+from starlette.types import Scope
 
-from caravan.api.context import RequestContext, chosen_model
+from caravan.api.context import RequestContext, chosen_model, turn
 from caravan.api.validation.parse import Parsed, parse
-from caravan.errors import RequestTimeoutError, RequestTooLargeError
+from caravan.auth.principal import Principal
+from caravan.config.settings import Settings
+from caravan.errors import (
+    InvalidRequestError,
+    OverloadedError,
+    RequestTimeoutError,
+    RequestTooLargeError,
+    UnsupportedEncodingError,
+)
+from caravan.models import ModelRegistry
 from caravan.runtime.json_size import JsonSize, checked_size
-from caravan.runtime.memory import require
-from caravan.web.body_budget import held_body
-from caravan.web.content_encoding import unwrapped
-from caravan.web.dependencies import Services
-from caravan.web.request_context import context_of
+from caravan.runtime.machine import require_memory
+from caravan.runtime.threads import FairLimiter, in_thread
+from caravan.web.error_response import ACCEPTED_ENCODINGS
+from caravan.web.middleware.access_log import context_of
 
 S = TypeVar("S", bound=Schema)
+T = TypeVar("T")
 
 # Bodies that are read in a millisecond or two, for which a thread is not worth its while.
 _SMALL = 16_384
+# Those of no more bytes than these do not wait for larger ones.
+_MIDDLE = 262_144
+_LONGEST_REST = 0.25
+# Who has not sent a whole body in this time makes room for others that send theirs.
+_GRACE_SECONDS = 1.0
+_RETRY_SECONDS = 2
+# A key may hold so many times what is free, so that there is always something free for another (Choudhury and
+# Hahne, 1998): three quarters of all if it is alone, three sevenths each if there are two.
+_TIMES_FREE = 3
+_GZIP = 16 + zlib.MAX_WBITS
+_OTHERS_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+_HELD = "caravan.held_body"
 
 
-async def read_request(request: Request, schema: type[S], services: Services) -> S:
-    """The body as `schema`. The content type is not asked for: what is not JSON says so itself."""
-    context = context_of(request.scope)
-    try:
-        async with asyncio.timeout(services.body_seconds):
-            body = await _read(request, services.max_body_bytes)
-    except TimeoutError as error:
-        message = f"The body did not arrive within {services.body_seconds:g} seconds."
-        raise RequestTimeoutError(message) from error
-    encoding = request.headers.get("content-encoding", "")
-    if len(body) <= _SMALL and not encoding:
-        found = await services.bodies.lanes.at_once(
-            lambda: parse(schema, unwrapped(body, "", len(body)), strict=services.strict_fields),
-            context.principal,
-        )
-    else:
-        found = await _read_aside(request, schema, body, encoding, services)
-    read = _told(found, context)
-    if isinstance(read, ModelFields):
-        read.model = chosen_model(services.registry, read.model, context.principal)
-    return read
+class BodyBudget:
+    """At most `limit` bytes for all bodies, of which no key takes all. Belongs to one event loop."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held: dict[HeldBody, None] = {}
+        self._owned: Counter[str] = Counter()
+        self.num_bytes = 0
+
+    @property
+    def num_bodies(self) -> int:
+        """How many requests hold something."""
+        return len(self._held)
+
+    def hold(self, body: "HeldBody", num_bytes: int) -> None:
+        """Take so many bytes more; slow senders make room. Raises OverloadedError."""
+        if body.is_released:
+            raise _made_room()
+        if self._is_too_much(body, num_bytes):
+            message = "The server holds too much of this key's requests for one more at the moment."
+            raise OverloadedError(message, retry_after=_RETRY_SECONDS)
+        while self.num_bytes + num_bytes > self._limit:
+            slow = self._slowest(body)
+            if slow is None:
+                message = "The server has no memory for the bodies of more requests at the moment."
+                raise OverloadedError(message, retry_after=_RETRY_SECONDS)
+            self.release(slow)
+            assert slow.waiting is not None
+            slow.waiting.reschedule(0)
+        if body not in self._held:
+            body.began = asyncio.get_running_loop().time()
+            self._held[body] = None
+        body.num_bytes += num_bytes
+        self.num_bytes += num_bytes
+        self._owned[body.owner] += num_bytes
+
+    def release(self, body: "HeldBody") -> None:
+        """Give back what a request has taken, for good."""
+        body.is_released = True
+        if body in self._held:
+            del self._held[body]
+            self.num_bytes -= body.num_bytes
+            self._owned[body.owner] -= body.num_bytes
+            if not self._owned[body.owner]:
+                del self._owned[body.owner]
+
+    def _is_too_much(self, body: "HeldBody", num_bytes: int) -> bool:
+        """Whether a key that has other bodies here would take what is there for other keys."""
+        owned = self._owned[body.owner] if body.owner else 0
+        if owned <= body.num_bytes:
+            return False
+        return owned + num_bytes > _TIMES_FREE * (self._limit - self.num_bytes - num_bytes)
+
+    def _slowest(self, newcomer: "HeldBody") -> "HeldBody | None":
+        """The one that has been sending for the longest, and long enough."""
+        latest = asyncio.get_running_loop().time() - _GRACE_SECONDS
+        for body in self._held:
+            if body.waiting is not None and body is not newcomer and body.began <= latest:
+                return body
+        return None
 
 
-def parsed(schema: type[S], document: bytes, services: Services, context: RequestContext) -> S:
-    """What is in an address that has been written as a body; told is what of it has no effect."""
-    return _told(parse(schema, document, strict=services.strict_fields), context)
+class HeldBody:
+    """What one request's body takes, from its first byte until the request has been answered."""
+
+    def __init__(self, budget: BodyBudget, owner: str = "") -> None:
+        self._budget = budget
+        self.owner = owner
+        self.num_bytes = 0
+        self.began = 0.0
+        self.is_released = False
+        # While it is sent: when rescheduled, the wait ends.
+        self.waiting: asyncio.Timeout | None = None
+
+    async def receive(self, pieces: AsyncIterator[bytes], max_bytes: int, seconds: float) -> bytes:
+        """Read the whole body. Raises RequestTimeoutError, RequestTooLargeError and OverloadedError."""
+        body = bytearray()
+        try:
+            async with asyncio.timeout(seconds) as self.waiting:
+                async for piece in pieces:
+                    if piece:
+                        self.hold(len(piece))
+                    body += piece
+                    if len(body) > max_bytes:
+                        raise _too_large(max_bytes)
+        except TimeoutError as error:
+            if not self.is_released:
+                message = f"The body did not arrive within {seconds:g} seconds."
+                raise RequestTimeoutError(message) from error
+        finally:
+            self.waiting = None
+        if self.is_released:
+            raise _made_room()
+        return bytes(body)
+
+    def hold(self, num_bytes: int) -> None:
+        """Take so many bytes more. Raises OverloadedError."""
+        self._budget.hold(self, num_bytes)
+
+    def release(self) -> None:
+        """Give all of it back, for good."""
+        self._budget.release(self)
 
 
-async def _read_aside(
-    request: Request, schema: type[S], body: bytes, encoding: str, services: Services
-) -> Parsed[S]:
-    """What is in a large body, which is read on a thread, once it is known to have not too much in it."""
-    bodies = services.bodies
-
-    def unpacked() -> tuple[bytes, JsonSize]:
-        document = unwrapped(body, encoding, services.max_body_bytes)
-        return document, checked_size(document)
-
-    async with bodies.lanes.turn(len(body), context_of(request.scope).principal):
-        document, size = await bodies.lanes.run(unpacked)
-        bodies.budget.hold(held_body(request.scope), len(document) - len(body) + size.num_bytes)
-        require(size.num_bytes, "the body")
-        return await bodies.lanes.run(lambda: parse(schema, document, strict=services.strict_fields))
+def held_body(scope: Scope) -> HeldBody | None:
+    """What has been read of the body of a request, to be released at its end."""
+    return cast("HeldBody | None", scope.get(_HELD))
 
 
-def _told(found: Parsed[S], context: RequestContext) -> S:
+class BodyThreads:
+    """Bodies of about one size take turns: several readers at once would only take the interpreter's lock
+    from each other, and from the event loop. Each key has a share of the time. Belongs to one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._small, self._middle, self._large = FairLimiter(1), FairLimiter(1), FairLimiter(1)
+        self._threads = anyio.CapacityLimiter(2)
+
+    async def at_once(self, work: Callable[[], T], principal: Principal) -> T:
+        """Do `work` over a small body here. After each of hundreds, all else on the loop has its turn."""
+        async with turn(self._small, principal):
+            result = work()
+            await asyncio.sleep(0)
+            return result
+
+    @asynccontextmanager
+    async def turn(self, size: int, principal: Principal) -> AsyncGenerator[None, None]:
+        """Wait for the turn of a body of so many bytes, and have it until the block ends."""
+        lane = self._middle if size <= _MIDDLE else self._large
+        async with turn(lane, principal):
+            begun = time.monotonic()
+            yield
+            # One call into C holds the interpreter's lock. As much time is then the others', to catch up.
+            await asyncio.sleep(min(_LONGEST_REST, time.monotonic() - begun))
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """The result of `work`, which is done on a thread."""
+        return await in_thread(work, limiter=self._threads)
+
+
+class BodyReader:
+    """Reads the bodies of all requests, whose memory and threads they share."""
+
+    def __init__(self, settings: Settings, registry: ModelRegistry) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._budget = BodyBudget(max(settings.max_held_bytes, settings.max_body_bytes))
+        self._threads = BodyThreads()
+
+    async def read(self, request: Request, schema: type[S]) -> S:
+        """The body as `schema`. The content type is not asked for: what is not JSON says so itself."""
+        context, limit = context_of(request.scope), self._settings.max_body_bytes
+        announced = request.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > limit:
+            raise _too_large(limit)
+        held = request.scope[_HELD] = HeldBody(self._budget, context.principal.id)
+        body = await held.receive(request.stream(), limit, self._settings.body_seconds)
+        encoding = request.headers.get("content-encoding", "")
+        if len(body) <= _SMALL and not encoding:
+            found = await self._threads.at_once(
+                lambda: self._parsed(schema, unwrapped(body, "", len(body))), context.principal
+            )
+        else:
+            found = await self._read_aside(schema, body, encoding, held, context.principal)
+        read = told(found, context)
+        if isinstance(read, ModelFields):
+            read.model = chosen_model(self._registry, read.model, context.principal)
+        return read
+
+    async def _read_aside(
+        self, schema: type[S], body: bytes, encoding: str, held: HeldBody, principal: Principal
+    ) -> Parsed[S]:
+        """Read a large body on a thread, once it is known to have not too much in it."""
+
+        def unpacked() -> tuple[bytes, JsonSize]:
+            document = unwrapped(body, encoding, self._settings.max_body_bytes)
+            return document, checked_size(document)
+
+        async with self._threads.turn(len(body), principal):
+            document, size = await self._threads.run(unpacked)
+            held.hold(len(document) - len(body) + size.num_bytes)
+            require_memory(size.num_bytes, "the body")
+            return await self._threads.run(lambda: self._parsed(schema, document))
+
+    def _parsed(self, schema: type[S], document: bytes) -> Parsed[S]:
+        return parse(schema, document, strict=self._settings.strict_fields)
+
+
+def told(found: Parsed[S], context: RequestContext) -> S:
+    """What has been parsed, once its sender will be told what of it has no effect."""
     context.metrics.ignore(found.ignored)
     context.metrics.note("x-caravan-replaced", found.replaced)
     return found.request
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    """The whole body; refused as soon as it is known to be too large, be it by its own announcement."""
-    announced = request.headers.get("content-length", "")
-    size = int(announced) if announced.isdecimal() else 0
-    body = bytearray()
-    if size <= limit:
-        async for chunk in request.stream():
-            body += chunk
-            size = len(body)
-            if size > limit:
-                break
-    if size > limit:
-        raise RequestTooLargeError(f"The body is larger than {limit} bytes.")
-    return bytes(body)
+def unwrapped(body: bytes, encoding: str, limit: int) -> bytes:
+    """The JSON in a body whose `Content-Encoding` is `encoding`; never more than `limit` bytes are made.
+
+    A byte order mark of UTF-8 says nothing and is left out. Raises InvalidRequestError.
+    """
+    name = encoding.strip().lower()
+    if name in ("gzip", "x-gzip"):
+        body = _inflated(body, _GZIP, name, limit)
+    elif name == "deflate":
+        # The header of zlib is part of it, and some clients leave it out.
+        is_bare = body[:1] and (body[0] & 15 != zlib.DEFLATED or int.from_bytes(body[:2]) % 31)
+        body = _inflated(body, -zlib.MAX_WBITS if is_bare else zlib.MAX_WBITS, name, limit)
+    elif name not in ("", "identity"):
+        raise UnsupportedEncodingError(
+            f"The content encoding '{encoding[:100]}' is not supported; "
+            f"'{ACCEPTED_ENCODINGS}' is, and so is none.",
+        )
+    if body.startswith(_OTHERS_MARKS):
+        message = "The body must be JSON in UTF-8; it begins as UTF-16 or UTF-32 does."
+        raise InvalidRequestError(message, code="invalid_json")
+    return body.removeprefix(codecs.BOM_UTF8)
 
 
-def described(schema: type[Schema]) -> dict[str, Any]:
-    """The part of an OpenAPI operation that FastAPI cannot infer where a route reads its body itself."""
-    reference = {"$ref": f"#/components/schemas/{schema.__name__}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+def _inflated(body: bytes, window: int, name: str, limit: int) -> bytes:
+    stream = zlib.decompressobj(window)
+    try:
+        plain = stream.decompress(body, limit + 1)
+    except zlib.error as error:
+        message = f"The body is not valid {name}: {error}."
+        raise InvalidRequestError(message, code="invalid_content_encoding") from error
+    if len(plain) > limit:
+        raise RequestTooLargeError(f"The body is larger than {limit} bytes when it is unpacked.")
+    if not stream.eof or stream.unused_data:
+        message = f"The body is not one whole stream of {name}."
+        raise InvalidRequestError(message, code="invalid_content_encoding")
+    return plain
 
 
-def streamed(*events: type[Schema]) -> dict[int | str, dict[str, Any]]:
-    """The part of an operation's responses that says what one event of its stream is."""
-    references = [{"$ref": f"#/components/schemas/{event.__name__}"} for event in events]
-    content = references[0] if len(references) == 1 else {"anyOf": references}
-    written = {"type": "string", "contentMediaType": "application/json", "contentSchema": content}
-    event = {
-        "type": "object",
-        "properties": {"event": {"type": "string"}, "data": {"anyOf": [{"const": "[DONE]"}, written]}},
-        "required": ["data"],
-    }
-    return {200: {"content": {"text/event-stream": {"schema": event}}}}
+def _too_large(max_bytes: int) -> RequestTooLargeError:
+    return RequestTooLargeError(f"The body is larger than {max_bytes} bytes.")
+
+
+def _made_room() -> OverloadedError:
+    message = "The body came slowly, and the server needs its memory for other requests."
+    return OverloadedError(message, retry_after=_RETRY_SECONDS)

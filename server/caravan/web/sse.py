@@ -6,16 +6,13 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
-import anyio
 from fastapi import Request, Response
-from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from caravan.api.output.encoding import Document, to_json
+from caravan.api.output.encoding import Document
 from caravan.errors import CaravanError, failed_writing
-from caravan.observability import request_metrics
 from caravan.web.dependencies import Services
-from caravan.web.error_response import envelope
+from caravan.web.error_response import error_event
 from caravan.web.json_pieces import JsonResponse
 
 T = TypeVar("T")
@@ -24,8 +21,13 @@ log = logging.getLogger(__name__)
 
 # What other servers log for a client that closed its connection; nobody is left to read it.
 _CLIENT_LEFT = 499
-# Longer than a failing engine needs to tell its requests.
-_DRAIN_SECONDS = 10
+_STREAM_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"connection", b"keep-alive"),
+    # Proxies such as nginx hold back what they pass on, unless they are told not to.
+    (b"x-accel-buffering", b"no"),
+)
 
 
 class ClientLeftError(Exception):
@@ -65,38 +67,70 @@ def data_alone(data: bytes) -> bytes:
 class RunResponse(Response):
     """A run as the answer of a route: one document, or events.
 
-    What fails before the first token, or before a keep-alive is due, is raised, and becomes a status.
+    What fails before the first token, or before a keep-alive is due, is raised, and becomes a status. A later
+    failure becomes one error event, after which the stream ends without `[DONE]`.
     """
 
-    def __init__(
-        self,
-        run: Answering,
-        services: Services,
-        frame: Frame = data_alone,
-    ) -> None:
+    def __init__(self, run: Answering, services: Services, frame: Frame = data_alone) -> None:
         super().__init__()
         self._run = run
-        self._services = services
+        self._seconds = services.keep_alive_seconds
         self._frame = frame
+        self._has_begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
         async with contextlib.aclosing(self._run) as run:
             try:
-                response = await _unless_client_leaves(receive, self._begun(run))
+                if run.stream:
+                    await _unless_client_leaves(receive, self._stream(run, send))
+                    return
+                response: Response = JsonResponse(await _unless_client_leaves(receive, run.whole()))
             except ClientLeftError:
+                if self._has_begun:
+                    return
                 response = Response(status_code=_CLIENT_LEFT)
-            if isinstance(response, EventStream):
-                await response(scope, receive, send)
-                return
         # By now nothing of the run is left that the client's next request could meet.
         await response(scope, receive, send)
 
-    async def _begun(self, run: Answering) -> Response:
-        if not run.stream:
-            return JsonResponse(await run.whole())
-        await run.start(self._services.keep_alive_seconds)
-        return EventStream(_events(run, self._frame), self._services)
+    async def _stream(self, run: Answering, send: Send) -> None:
+        await run.start(self._seconds)
+        self._has_begun = True
+        await send({"type": "http.response.start", "status": 200, "headers": list(_STREAM_HEADERS)})
+        keeping_alive = asyncio.create_task(self._keep_alive(send))
+        try:
+            last = await self._events(run, send)
+        finally:
+            keeping_alive.cancel()
+        await send(_part(last, more=False))
+
+    async def _events(self, run: Answering, send: Send) -> bytes:
+        """Send the events, as one piece those that are there together: each piece is a write to the socket.
+
+        The value is what is to be sent last.
+        """
+        try:
+            async with contextlib.aclosing(run.events()) as events:
+                async for together in events:
+                    if together:
+                        await send(_part(b"".join(map(self._frame, together))))
+        except CaravanError as error:
+            await run.aclose()
+            return error_event(error)
+        except Exception as error:
+            log.exception("a stream failed")
+            await run.aclose()
+            return error_event(failed_writing(error))
+        return b""
+
+    async def _keep_alive(self, send: Send) -> None:
+        while True:
+            await asyncio.sleep(self._seconds)
+            await send(_part(b": keep-alive\n\n"))
+
+
+def _part(body: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": more}
 
 
 async def respond_whole(request: Request, work: Coroutine[Any, Any, Document]) -> Response:
@@ -105,54 +139,6 @@ async def respond_whole(request: Request, work: Coroutine[Any, Any, Document]) -
         return JsonResponse(await _unless_client_leaves(request.receive, work))
     except ClientLeftError:
         return Response(status_code=_CLIENT_LEFT)
-
-
-class EventStream(EventSourceResponse):
-    """Framed events as they come, and comments that keep the connection alive."""
-
-    def __init__(self, events: AsyncGenerator[bytes, None], services: Services) -> None:
-        self._events = events
-        super().__init__(
-            events,
-            sep="\n",
-            ping=services.keep_alive_seconds,
-            ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
-            # Streams end by themselves or with their engine; the library must not tear them first.
-            shutdown_event=anyio.Event(),
-            shutdown_grace_period=services.shutdown_seconds + _DRAIN_SECONDS,
-        )
-
-    async def _stream_response(self, send: Send) -> None:
-        """Send the events, without the library's cancel scope around each, which has no timeout here."""
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async with contextlib.aclosing(self._events) as events:
-            async for event in events:
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-        async with self._send_lock:
-            self.active = False
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _events(run: Answering, frame: Frame) -> AsyncGenerator[bytes, None]:
-    """Framed events, one piece for those that are there together: each piece is a write to the socket.
-
-    A failure becomes one error event, after which the stream ends without `[DONE]`.
-    """
-    try:
-        async with contextlib.aclosing(run.events()) as events:
-            async for together in events:
-                if together:
-                    yield b"".join(map(frame, together))
-    except CaravanError as error:
-        await run.aclose()
-        request_metrics.current().fail(error.code)
-        yield data_alone(to_json(envelope(error)))
-    except Exception as error:
-        log.exception("a stream failed")
-        await run.aclose()
-        fault = failed_writing(error)
-        request_metrics.current().fail(fault.code)
-        yield data_alone(to_json(envelope(fault)))
 
 
 async def _unless_client_leaves(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

@@ -7,8 +7,8 @@ import time
 
 import httpx
 import pytest
-from caravan.web.uvicorn import h11_protocol as connection_module
-from caravan.web.uvicorn.h11_parser import MAX_HEADERS
+from caravan.web.uvicorn import connection as connection_module
+from caravan.web.uvicorn.parser import MAX_HEADERS
 
 from tests.fakes_web import ScriptedEngine
 from tests.waiting import wait_until

@@ -1,9 +1,7 @@
 """What strangers send that is no request: told in plain words, and not a line of the log for each."""
 
-import logging
-
+import httpx
 import pytest
-from caravan.web.uvicorn.rare_lines import INVALID, UPGRADE, RareLines
 
 from tests.web.uvicorn.conftest import Serve
 from tests.web.uvicorn.raw import connection, head, read_answer
@@ -30,34 +28,13 @@ def test_refusals_show_nothing_of_python(serve: Serve, sent: bytes) -> None:
     assert not any(word in message for word in ("bytearray", "b'", 'b"', "\\x"))
 
 
-def test_strangers_write_no_line_each_and_no_advice(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+def test_strangers_write_no_line_of_the_log(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     address = serve()
-    for known in logging.getLogger("uvicorn.error").filters:
-        assert isinstance(known, RareLines)
-        known.__init__()  # type: ignore[misc]
-    for _ in range(5):
-        with connection(address) as opened:
-            opened.sendall(head("/health", "connection: upgrade", "upgrade: websocket", method="GET"))
-            assert read_answer(opened).status == 200
-        with connection(address) as opened:
-            opened.sendall(b"no request\r\n\r\n")
-            assert read_answer(opened).status == 400
-    lines = [record.message for record in caplog.records if record.name == "uvicorn.error"]
-    assert sorted(lines) == sorted([INVALID, UPGRADE])
-
-
-def test_a_line_comes_again_after_a_minute_and_others_always() -> None:
-    now = [0.0]
-    rare = RareLines(lambda: now[0])
-
-    def passes(text: str) -> bool:
-        return rare.filter(logging.LogRecord("uvicorn.error", logging.WARNING, "", 0, text, (), None))
-
-    assert passes(INVALID)
-    assert passes(UPGRADE)
-    now[0] = 59.0
-    assert not passes(INVALID)
-    assert all(passes("something else") for _ in range(3))
-    now[0] = 60.0
-    assert passes(INVALID)
-    assert not passes(INVALID)
+    with connection(address) as opened:
+        opened.sendall(head("/health", "connection: upgrade", "upgrade: websocket", method="GET"))
+        assert read_answer(opened).status == 200
+    with connection(address) as opened:
+        opened.sendall(b"no request\r\n\r\n")
+        assert read_answer(opened).status == 400
+    assert [record.message for record in caplog.records if record.name == "uvicorn.error"] == []
+    assert 'caravan_http_errors_total{code="invalid_http"} 1.0' in httpx.get(f"{address}/metrics").text

@@ -18,7 +18,7 @@ from caravan.chat.template_source import GIVEN
 from caravan.engine.params import Reasoning
 from caravan.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
 from caravan.models.loaded_model import LoadedModel
-from caravan.runtime.sharing.fair_limiter import FairLimiter
+from caravan.runtime.threads import FairLimiter
 
 # What models call the switch of their thinking.
 _SWITCHES = ("enable_thinking", "thinking")

@@ -8,7 +8,7 @@ from caravan_schemas.token_fields import TruncationFields
 
 from caravan.errors import ContextLengthError, InvalidRequestError
 from caravan.models.loaded_model import LoadedModel
-from caravan.runtime.memory import require
+from caravan.runtime.machine import require_memory
 
 # What tokenizers take at their worst while they read a byte of text: a long word, in pieces.
 _BYTES_A_BYTE = 140
@@ -152,7 +152,7 @@ def bare_ids(
     Raises InvalidRequestError where it cannot be tokenized, and MemoryShortError.
     """
     size = len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-    require(size * _BYTES_A_BYTE, f"'{param}'")
+    require_memory(size * _BYTES_A_BYTE, f"'{param}'")
     try:
         return model.vocab.token_array(text, add_special=add_special, parse_special=parse_special)
     except ValueError as error:

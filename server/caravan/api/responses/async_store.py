@@ -13,7 +13,7 @@ from caravan.api.responses.place import PlaceError, told
 from caravan.api.responses.store import Limits, ResponseStore
 from caravan.api.responses.unfinished import Unfinished
 from caravan.errors import ServerError
-from caravan.runtime.sharing.fair_thread import FairThread
+from caravan.runtime.fair_queue import FairThread
 
 T = TypeVar("T")
 

@@ -30,7 +30,7 @@ from caravan.engine.outputs import TokenOutput
 from caravan.errors import CaravanError, InvalidRequestError, failed_writing
 from caravan.models import ModelRegistry, Status
 from caravan.models.loaded_model import LoadedModel
-from caravan.runtime.sharing.shared_limit import Place
+from caravan.runtime.shared_limit import Place
 from caravan.runtime.threads import in_busy_thread, in_thread, to_the_end
 
 log = logging.getLogger(__name__)

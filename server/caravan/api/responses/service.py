@@ -18,7 +18,7 @@ from caravan.api.responses.store import MissingResponseError, ResponseStore
 from caravan.auth.principal import Principal
 from caravan.errors import InvalidRequestError, OverloadedError, ServerError
 from caravan.models import ModelRegistry
-from caravan.runtime.sharing.shared_limit import SharedLimit
+from caravan.runtime.shared_limit import SharedLimit
 
 T = TypeVar("T")
 

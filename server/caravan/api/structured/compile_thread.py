@@ -7,9 +7,9 @@ from typing import Generic, TypeVar
 
 from caravan.auth.principal import Principal
 from caravan.grammars.compiler import GrammarCompiler
-from caravan.runtime.memory import require
+from caravan.runtime.fair_queue import FairThread
+from caravan.runtime.machine import require_memory
 from caravan.runtime.panics import contains_panics
-from caravan.runtime.sharing.fair_thread import FairThread
 from caravan.runtime.threads import to_the_end
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class CompileThread:
         @contains_panics
         def run() -> T:
             loop.call_soon_threadsafe(begun.set)
-            require(_COMPILER_BYTES, "this constraint")
+            require_memory(_COMPILER_BYTES, "this constraint")
             return work(self._grammars)
 
         return Compiling(self._thread.submit(run, principal.id, principal.weight), begun)

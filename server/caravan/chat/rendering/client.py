@@ -21,7 +21,7 @@ from caravan.errors import (
     ServerError,
 )
 from caravan.runtime import children
-from caravan.runtime.sharing.fair_lock import FairLock
+from caravan.runtime.fair_queue import FairLock
 
 T = TypeVar("T")
 

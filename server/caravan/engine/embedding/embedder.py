@@ -15,7 +15,7 @@ from caravan.engine.prefill_budget import PrefillBudget
 from caravan.llama.batch import Batch
 from caravan.llama.embedding_context import EmbeddingContext
 from caravan.llama.weights_watch import LookAtWeights, Weights, WeightsChangedError, always_sound
-from caravan.runtime.sharing.fair_order import FairOrder
+from caravan.runtime.fair_queue import FairOrder
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from caravan.errors import (
     OverloadedError,
 )
 from caravan.llama.model_file import FileChange
-from caravan.runtime.sharing.shared_limit import SharedLimit
+from caravan.runtime.shared_limit import SharedLimit
 from caravan.sizing.sizes import Need, Sizes
 
 log = logging.getLogger(__name__)

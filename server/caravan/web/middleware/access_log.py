@@ -1,13 +1,15 @@
-"""Every request leaves a trace: an id in and out, a line in the log, its share of the metrics.
+"""Every request leaves a trace: an id in and out, a line in the log, its share of the metrics. And every one
+has an answer, whatever ends it.
 
-Prompts and answers are in none of them.
+Prompts and answers are in none of the traces.
 """
 
+import asyncio
 import logging
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from http import HTTPMethod, HTTPStatus
 from urllib.parse import quote
 
@@ -16,15 +18,15 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from caravan.api.context import RequestContext
+from caravan.errors import CaravanError, EngineUnavailableError
 from caravan.observability import request_metrics
 from caravan.observability.metrics import Metrics
 from caravan.observability.request_metrics import RequestMetrics
 from caravan.observability.tracing import EndedRequest, Tracing
 from caravan.runtime.panics import contained, is_panic
+from caravan.web.error_response import error_event, error_response, fault_response
 from caravan.web.middleware.security_headers import with_security
 from caravan.web.not_found_hints import shown
-from caravan.web.notice_headers import listed
-from caravan.web.request_context import use_context
 
 log = logging.getLogger("caravan.requests")
 
@@ -36,11 +38,36 @@ _NO_ANSWER = 499
 # What paths and methods are called that this server does not have: each name is a series.
 _OTHER = "other"
 _METHODS = frozenset(HTTPMethod)
-_PLAIN = "/:@!$&'()*+,;=~"
+_PLAIN_IN_PATHS = "/:@!$&'()*+,;=~"
+# A head is bounded at many places between a server and its client.
+_MAX_LISTED = 1_000
+_MAX_ITEM = 200
+# What paths and JSON pointers are written with; commas separate the items.
+_PLAIN_IN_LISTS = "/~#[]$._-:"
+# When the server ends: when to come again, and how long a client that does not read is waited for.
+_RETRY_SECONDS = 5
+_LAST_WORD_SECONDS = 1.0
+_CONTEXT = "caravan.context"
+
+
+def context_of(scope: Scope) -> RequestContext:
+    """Who sends a request, and its numbers. Outside of the middleware, it is nobody and nobody reads them."""
+    context = scope.get(_CONTEXT, RequestContext())
+    assert isinstance(context, RequestContext)
+    return context
+
+
+def use_context(scope: Scope, context: RequestContext) -> None:
+    """Make this the request's context."""
+    scope[_CONTEXT] = context
 
 
 class AccessLogMiddleware:
-    """ASGI middleware around the whole application, whose `routes` are known by their patterns."""
+    """ASGI middleware around the whole application, whose `routes` are known by their patterns.
+
+    Routes notice it themselves when their client leaves. Who cancels a request as a whole is the server, when
+    it ends and waits no longer; uvicorn would answer in plain words of its own, or with half a stream.
+    """
 
     def __init__(
         self, app: ASGIApp, metrics: Metrics, tracing: Tracing | None, routes: Sequence[BaseRoute]
@@ -60,31 +87,24 @@ class AccessLogMiddleware:
         entry = RequestMetrics(request_id, self._metrics)
         request_metrics.use(entry)
         use_context(scope, RequestContext(metrics=entry))
-        status: int = _NO_ANSWER
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = with_security(message.get("headers", ()))
-                head = MutableHeaders(scope=message)
-                head["x-request-id"] = request_id
-                head.update({name: listed(items) for name, items in entry.notices.items() if items})
-            await send(message)
-
+        answer = _Answer(entry, send)
         try:
-            await self._app(scope, receive, noting)
-        except Exception:
-            status = HTTPStatus.INTERNAL_SERVER_ERROR
-            raise
+            await self._app(scope, receive, answer.send)
+        except asyncio.CancelledError:
+            async with asyncio.timeout(_LAST_WORD_SECONDS):
+                if not await answer.break_off(scope, receive):
+                    raise
         except BaseException as error:
-            # What is no Exception would pass by the handler that answers in the envelope.
-            if is_panic(error):
-                status = HTTPStatus.INTERNAL_SERVER_ERROR
+            is_fault = isinstance(error, Exception) or is_panic(error)
+            if answer.has_begun or not is_fault:
+                answer.status = HTTPStatus.INTERNAL_SERVER_ERROR if is_fault else answer.status
                 raise contained(error) from error
-            raise
+            refused = (
+                error_response(error) if isinstance(error, CaravanError) else fault_response(scope, error)
+            )
+            await refused(scope, receive, answer.send)
         finally:
-            self._close(scope, entry, status)
+            self._close(scope, entry, answer.status)
 
     def _close(self, scope: Scope, entry: RequestMetrics, status: int) -> None:
         route = self._route(scope)
@@ -117,11 +137,61 @@ class AccessLogMiddleware:
         return getattr(route, "path", _OTHER)
 
 
+class _Answer:
+    """One answer on its way; gets the headers that every answer has."""
+
+    def __init__(self, entry: RequestMetrics, send: Send) -> None:
+        self.status: int = _NO_ANSWER
+        self.has_begun = False
+        self._has_ended = False
+        self._is_stream = False
+        self._entry = entry
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Send a part of it (ASGI)."""
+        if message["type"] == "http.response.start":
+            self.status, self.has_begun = message["status"], True
+            message["headers"] = with_security(message.get("headers", ()))
+            head = MutableHeaders(scope=message)
+            head["x-request-id"] = self._entry.request_id
+            head.update({name: listed(items) for name, items in self._entry.notices.items() if items})
+            self._is_stream = head.get("content-type", "").startswith("text/event-stream")
+        else:
+            self._has_ended = not message.get("more_body", False)
+        await self._send(message)
+
+    async def break_off(self, scope: Scope, receive: Receive) -> bool:
+        """Tell the client that the server ends; False if what has been sent does not allow it."""
+        error = EngineUnavailableError("The server is shutting down.", retry_after=_RETRY_SECONDS)
+        if not self.has_begun:
+            await error_response(error)(scope, receive, self.send)
+            return True
+        if self._has_ended or not self._is_stream:
+            return False
+        await self.send({"type": "http.response.body", "body": error_event(error), "more_body": False})
+        return True
+
+
+def listed(items: Collection[str]) -> str:
+    """Items as a header's value: in ASCII, separated by commas, and in the end how many are left out."""
+    written: list[str] = []
+    num_characters = 0
+    for item in items:
+        # A field may have no name at all, and a value of a header may not end with white space.
+        word = quote(item[:_MAX_ITEM], safe=_PLAIN_IN_LISTS, errors="replace")[:_MAX_ITEM] or '""'
+        num_characters += len(word) + 2
+        if num_characters > _MAX_LISTED:
+            return ", ".join([*written, f"and {len(items) - len(written)} more"])
+        written.append(word)
+    return ", ".join(written)
+
+
 def _fields(scope: Scope, entry: RequestMetrics, status: int) -> dict[str, object]:
     fields: dict[str, object] = {
         "request_id": entry.request_id,
         "method": shown(scope["method"]),
-        "path": written(scope["path"]),
+        "path": written_path(scope["path"]),
         "status": status,
         "ms": round((time.monotonic() - entry.arrived) * 1000, 1),
     }
@@ -141,9 +211,9 @@ def _fields(scope: Scope, entry: RequestMetrics, status: int) -> dict[str, objec
     return fields
 
 
-def written(path: str) -> str:
+def written_path(path: str) -> str:
     """A path as it stands in an address, where it is one word of plain characters."""
-    return shown(quote(path, safe=_PLAIN, errors="replace"))
+    return shown(quote(path, safe=_PLAIN_IN_PATHS, errors="replace"))
 
 
 def _line(fields: dict[str, object]) -> str:

@@ -1,4 +1,8 @@
-"""Who comes in: keys, their limits, and who is allowed without."""
+"""Who comes in: which paths, web pages and names are let through, keys, their limits, and who needs none."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -7,10 +11,14 @@ from caravan.auth.key_store import KeyStore
 from caravan.auth.keys_file import Key
 from caravan.auth.principal import Principal
 from caravan.auth.rate_limit import Admission, Quotas
-from caravan.errors import AuthenticationError, RateLimitError
+from caravan.errors import AuthenticationError, InvalidRequestError, RateLimitError
 from caravan.observability.request_metrics import RequestMetrics
+from caravan.web.callers import SiteRules
 from caravan.web.error_response import error_response
-from caravan.web.request_context import context_of, use_principal
+from caravan.web.middleware.access_log import context_of, use_context, written_path
+from caravan.web.middleware.cors import CorsMiddleware
+from caravan.web.not_found_hints import shown
+from caravan.web.request_body import held_body
 
 # Probes have no key, and learn nothing.
 OPEN_PATHS = frozenset({"/health", "/ready"})
@@ -18,28 +26,69 @@ _COUNTED_METHOD = "POST"
 _UNCOUNTED_PATHS = "/admin/"
 # Whoever has too much running must be able to end it.
 _UNCOUNTED_END = "/cancel"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class _UnknownPathError(InvalidRequestError):
+    status = 404
+    code = "unknown_url"
 
 
 class AuthMiddleware:
-    """ASGI middleware. Where no key is needed, everybody is anonymous and unlimited."""
+    """ASGI middleware. Where no key is needed, everybody is anonymous and unlimited.
 
-    def __init__(self, app: ASGIApp, ring: KeyStore, quotas: Quotas, *, share_prefixes: bool) -> None:
+    Pages of `cors_origins` are told that they may call, and which `shown_headers` they may read.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        ring: KeyStore,
+        quotas: Quotas,
+        sites: SiteRules,
+        share_prefixes: bool,
+        cors_origins: Sequence[str] = (),
+        shown_headers: Sequence[str] = (),
+    ) -> None:
         self._app = app
         self._ring = ring
         self._quotas = quotas
+        self._sites = sites
         self._share_prefixes = share_prefixes
+        self._let_in: ASGIApp = self._identify
+        if cors_origins:
+            self._let_in = CorsMiddleware(self._identify, origins=cors_origins, shown_headers=shown_headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request (ASGI)."""
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._ring.is_open():
+        """Serve one request (ASGI). Raises InvalidRequestError over what is refused, whoever sends it."""
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        path, headers = scope["path"], Headers(scope=scope)
+        if _CONTROL.search(path):
+            # Patterns of routes and lists of paths would read it differently.
+            where = f"{shown(scope['method'])} {written_path(path)}"
+            raise _UnknownPathError(
+                f"Unknown request URL: {where}. There are no control characters in paths here."
+            )
+        self._sites.check_origin(headers)
+        if path not in OPEN_PATHS:
+            self._sites.check_host(headers)
+        await self._let_in(scope, receive, send)
+
+    async def _identify(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Find out whose request it is, and whether its key allows one more (ASGI)."""
+        if scope["path"] in OPEN_PATHS or self._ring.is_open():
+            await self._serve(None, scope, receive, send)
+            return
+        context = context_of(scope)
         try:
             key = self._key(Headers(scope=scope))
         except AuthenticationError as error:
             await error_response(error)(scope, receive, send)
             return
-        context_of(scope).metrics.key = key.name
+        context.metrics.key = key.name
         try:
             admission = self._quotas.enter(key) if _is_counted(scope) else None
         except RateLimitError as error:
@@ -48,30 +97,27 @@ class AuthMiddleware:
             await response(scope, receive, send)
             return
         cache_group = "" if self._share_prefixes else _cache_group(key)
-        use_principal(scope, _principal(key, cache_group, admission))
-        if admission is None:
-            await self._app(scope, receive, send)
-        else:
-            await self._counted(admission, scope, receive, send)
+        use_context(scope, replace(context, principal=_principal(key, cache_group, admission)))
+        await self._serve(admission, scope, receive, send)
 
-    async def _counted(self, admission: Admission, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, admission: Admission | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request in, and give back at its end what it had (ASGI)."""
         entry = context_of(scope).metrics
-
-        async def telling(message: Message) -> None:
-            # Whoever has read an answer to its end finds that it counts no longer.
-            if entry.continuing is None and _is_whole(message):
-                _leave(admission, entry)
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(admission.headers())
-            await send(message)
-
+        is_head = scope["method"] == "HEAD"
+        if admission is not None:
+            send = _telling(admission, entry, send)
+        if is_head:
+            # The head of what GET would answer. A stream is given up then, as if its client had left.
+            scope["method"], send = "GET", _head_alone(send)
         try:
-            await self._app(scope, receive, telling)
+            await self._app(scope, receive, send)
         finally:
-            if entry.continuing is None:
-                _leave(admission, entry)
-            else:
-                entry.continuing.add_done_callback(lambda _: _leave(admission, entry))
+            if is_head:
+                scope["method"] = "HEAD"
+            if (body := held_body(scope)) is not None:
+                _at_the_end(entry, body.release)
+            if admission is not None:
+                _at_the_end(entry, lambda: admission.leave(entry.num_used_tokens))
 
     def _key(self, headers: Headers) -> Key:
         scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -87,15 +133,41 @@ class AuthMiddleware:
         return key
 
 
+def _at_the_end(entry: RequestMetrics, act: Callable[[], None]) -> None:
+    """Act now, or when that ends which goes on after the request has been answered."""
+    if entry.continuing is None:
+        act()
+    else:
+        entry.continuing.add_done_callback(lambda _: act())
+
+
+def _telling(admission: Admission, entry: RequestMetrics, send: Send) -> Send:
+    """Tell what is left of the key's limits. Who has read all of an answer finds that it counts no longer."""
+
+    async def tell(message: Message) -> None:
+        if entry.continuing is None and _is_whole(message):
+            admission.leave(entry.num_used_tokens)
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(admission.headers())
+        await send(message)
+
+    return tell
+
+
+def _head_alone(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return send_head
+
+
 def _is_whole(message: Message) -> bool:
     """Whether all has been done that is sent with this message or after it."""
     if message["type"] == "http.response.start":
         return any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
     return message["type"] == "http.response.body" and not message.get("more_body", False)
-
-
-def _leave(admission: Admission, entry: RequestMetrics) -> None:
-    admission.leave(entry.num_used_tokens)
 
 
 def _is_counted(scope: Scope) -> bool:

@@ -4,7 +4,7 @@ from caravan_schemas.chat import ChatCompletion, ChatCompletionChunk, ChatComple
 from fastapi import APIRouter, Request, Response
 
 from caravan.web.dependencies import UseContext, UseServices
-from caravan.web.request_body import described, read_request, streamed
+from caravan.web.openapi import described, streamed
 from caravan.web.sse import RunResponse
 
 router = APIRouter(tags=["chat"])
@@ -22,5 +22,5 @@ async def create_chat_completion(request: Request, services: UseServices, contex
     A failure before the first token is a status. After it, or after the first keep-alive comment, it is an
     event that holds an `ErrorResponse`, and no `[DONE]` follows.
     """
-    body = await read_request(request, ChatCompletionRequest, services)
+    body = await services.bodies.read(request, ChatCompletionRequest)
     return RunResponse(services.chat.run(body, context), services)

@@ -4,7 +4,7 @@ from caravan_schemas.completions import Completion, CompletionRequest
 from fastapi import APIRouter, Request, Response
 
 from caravan.web.dependencies import UseContext, UseServices
-from caravan.web.request_body import described, read_request, streamed
+from caravan.web.openapi import described, streamed
 from caravan.web.sse import RunResponse
 
 router = APIRouter(tags=["completions"])
@@ -21,5 +21,5 @@ async def create_completion(request: Request, services: UseServices, context: Us
 
     Failures come as in `POST /v1/chat/completions`.
     """
-    body = await read_request(request, CompletionRequest, services)
+    body = await services.bodies.read(request, CompletionRequest)
     return RunResponse(services.completions.run(body, context), services)

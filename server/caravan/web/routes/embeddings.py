@@ -4,7 +4,7 @@ from caravan_schemas.embeddings import EmbeddingList, EmbeddingRequest
 from fastapi import APIRouter, Request, Response
 
 from caravan.web.dependencies import UseContext, UseServices
-from caravan.web.request_body import described, read_request
+from caravan.web.openapi import described
 from caravan.web.sse import respond_whole
 
 router = APIRouter(tags=["embeddings"])
@@ -13,5 +13,5 @@ router = APIRouter(tags=["embeddings"])
 @router.post("/v1/embeddings", response_model=EmbeddingList, openapi_extra=described(EmbeddingRequest))
 async def create_embeddings(request: Request, services: UseServices, context: UseContext) -> Response:
     """Vectors of texts, by an embedding model or a chat model; streams of the same model go on meanwhile."""
-    body = await read_request(request, EmbeddingRequest, services)
+    body = await services.bodies.read(request, EmbeddingRequest)
     return await respond_whole(request, services.embeddings.create(body, context))

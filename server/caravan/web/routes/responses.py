@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request, Response
 from caravan.api.responses.unsupported import check_include, check_retrieval
 from caravan.web.dependencies import UseContext, UseServices
 from caravan.web.json_pieces import JsonResponse
-from caravan.web.query_params import query_parameters, read_query
-from caravan.web.request_body import described, read_request, streamed
+from caravan.web.openapi import described, query_parameters, streamed
+from caravan.web.query_params import read_query
 from caravan.web.sse import RunResponse
 
 router = APIRouter(tags=["responses"])
@@ -35,7 +35,7 @@ async def create_response(request: Request, services: UseServices, context: UseC
     With `background` the answer is a response that is `queued`, which goes on when the client leaves. A
     failure before the first token is a status. After it, it is a response that is `failed`.
     """
-    body = await read_request(request, ResponseRequest, services)
+    body = await services.bodies.read(request, ResponseRequest)
     return RunResponse(services.responses.run(body, context), services, framed)
 
 
@@ -53,7 +53,7 @@ async def get_response(
     With `stream`, the events of one that was made with `background` and `stream`: those after number
     `starting_after`, and those to come.
     """
-    query = read_query(request, RetrievalQuery, services)
+    query = read_query(request, RetrievalQuery, strict=services.strict_fields)
     check_retrieval(query)
     if not query.stream:
         return JsonResponse(await services.responses.retrieve(response_id, context.principal))
@@ -83,7 +83,7 @@ async def list_input_items(
 
     The items of the responses before it are in lists of their own.
     """
-    query = read_query(request, InputItemsQuery, services)
+    query = read_query(request, InputItemsQuery, strict=services.strict_fields)
     check_include(query.include or ())
     limit, order = query.limit or _PAGE, query.order or "desc"
     return await services.responses.input_items(response_id, query.after, limit, order, context.principal)

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 
 from caravan.web.dependencies import UseContext, UseServices
 from caravan.web.json_pieces import JsonResponse, respond_in_pieces
-from caravan.web.request_body import described, read_request
+from caravan.web.openapi import described
 
 router = APIRouter(tags=["tokens"])
 
@@ -24,7 +24,7 @@ async def tokenize(request: Request, services: UseServices, context: UseContext)
 
     Any length is counted, also beyond the model's context. A long answer is sent while it is made.
     """
-    body = await read_request(request, TokenizeRequest, services)
+    body = await services.bodies.read(request, TokenizeRequest)
     return await respond_in_pieces(services.tokens.tokenize(body, context))
 
 
@@ -32,7 +32,7 @@ async def tokenize(request: Request, services: UseServices, context: UseContext)
 @router.post("/detokenize", response_model=DetokenizeResponse, openapi_extra=described(DetokenizeRequest))
 async def detokenize(request: Request, services: UseServices, context: UseContext) -> Response:
     """The text of token ids, control tokens written out; bytes that are no characters become U+FFFD."""
-    body = await read_request(request, DetokenizeRequest, services)
+    body = await services.bodies.read(request, DetokenizeRequest)
     return _json(await services.tokens.detokenize(body, context))
 
 
@@ -42,7 +42,7 @@ async def detokenize(request: Request, services: UseServices, context: UseContex
 )
 async def apply_template(request: Request, services: UseServices, context: UseContext) -> Response:
     """The prompt that the model's chat template makes of messages and tools."""
-    body = await read_request(request, ApplyTemplateRequest, services)
+    body = await services.bodies.read(request, ApplyTemplateRequest)
     return _json(await services.tokens.apply_template(body, context))
 
 

@@ -1,10 +1,15 @@
-"""The server's certificate and key, as TLS needs them."""
+"""The server's certificate and key: read, explained where they cannot be used, and seen as clients do."""
 
 import ssl
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from caravan.config.settings import Settings
-from caravan.web.uvicorn.certificate import UnacceptableError, chain
+
+# X509_V_FLAG_NO_CHECK_TIME of OpenSSL, since 1.1.0: what has expired is to be read, too.
+_NO_CHECK_TIME = 0x200000
+_MOST_ROUNDS = 8
 
 
 class TlsError(Exception):
@@ -73,8 +78,59 @@ def _is_certificate(path: Path) -> bool:
 def time_faults(context: ssl.SSLContext, file: Path, now: float) -> list[str]:
     """Why clients would refuse the certificates of `file` now, by dates or purpose; a line each."""
     try:
-        return [fault for each in chain(context, file) if (fault := each.fault(now)) is not None]
-    except UnacceptableError as error:
-        return [f"clients will not accept the certificate as a server's: {error}"]
+        return [fault for found in _chain(context, file) if (fault := _time_fault(found, now)) is not None]
+    except ssl.SSLCertVerificationError as error:
+        return [f"clients will not accept the certificate as a server's: {error.verify_message}"]
     except (ssl.SSLError, KeyError, ValueError) as error:
         return [f"the certificate cannot be used in a handshake: {error}"]
+
+
+def _chain(server: ssl.SSLContext, file: Path) -> list[Mapping[str, object]]:
+    """The certificate that `server` shows, and those of authorities in `file`, as `ssl` tells them.
+
+    Found out as clients do it, by a handshake with ourselves in memory: `ssl` has no other public way. Raises
+    SSLCertVerificationError where a client that trusted its authority would refuse it all the same.
+    """
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags = ssl.VerifyFlags(
+        client.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    )
+    client.load_verify_locations(file)
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True))
+    for _ in range(_MOST_ROUNDS):
+        are_done = [_goes_on(end) for end in ends]
+        if all(are_done):
+            break
+    return [ends[0].getpeercert() or {}, *client.get_ca_certs()]
+
+
+def _goes_on(end: ssl.SSLObject) -> bool:
+    """Whether its part of the handshake is done."""
+    try:
+        end.do_handshake()
+    except ssl.SSLWantReadError:
+        return False
+    return True
+
+
+def _time_fault(found: Mapping[str, object], now: float) -> str | None:
+    """Why clients do not accept a certificate at this time, in seconds since the epoch; None if they do."""
+    begins, ends = (ssl.cert_time_to_seconds(str(found[end])) for end in ("notBefore", "notAfter"))
+    names = [value for part in _parts(found.get("subject")) for _, value in _parts(part)]
+    names += [value for _, value in _parts(found.get("subjectAltName"))]
+    subject = names[0] if names else "the server"
+    if now > ends:
+        return f"the certificate of {subject} has expired on {_day(ends)}"
+    if now < begins:
+        return f"the certificate of {subject} is not valid before {_day(begins)}"
+    return None
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(seconds))
+
+
+def _parts(value: object) -> tuple[tuple[object, object], ...]:
+    return value if isinstance(value, tuple) else ()

@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from caravan.web.middleware.allowed_hosts import AllowedHosts, is_same_place
+from caravan.web.callers import AllowedHosts, is_same_place
 from hypothesis import given
 from hypothesis import strategies as st
 

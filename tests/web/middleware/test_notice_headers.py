@@ -1,7 +1,7 @@
 """Lists in the heads of answers: short, and of characters that a header may have."""
 
 from caravan.observability.request_metrics import RequestMetrics
-from caravan.web.notice_headers import listed
+from caravan.web.middleware.access_log import listed
 
 
 def test_items_are_listed_as_they_are() -> None:

@@ -1,31 +1,63 @@
-"""Heads of requests, read by h11, which is told what is too much and what else an address may look like."""
+"""Requests as h11 reads them, and stricter: what another program on the way could read otherwise is refused.
+
+Two readings of one stream are how a request is hidden inside of another. Also tells what is too much.
+"""
 
 import re
 
 import h11
 
-from caravan.web.uvicorn.strict_lines import StrictLines
+# A private part of h11, which is pinned to the version that tests/web/uvicorn/test_smuggling.py was run with.
+from h11._receivebuffer import ReceiveBuffer
 
 # Clients have some twenty; each costs time in every layer above.
 MAX_HEADERS = 256
+# Sizes of chunks have a few digits; extensions, which nobody uses, cost time for each chunk.
+_LONGEST_CHUNK_LINE = 256
+_LINE_END = b"\r\n"
 _EVENTS = b"text/event-stream"
 _SHOWN_BYTES = re.compile(r""":? (bytearray\()?b['"].*""", re.DOTALL)
 _SCHEMES = (b"http://", b"https://")
 
 
+class _StrictBuffer(ReceiveBuffer):
+    """h11's buffer of what has come, its lines held to the letter of RFC 9112. Raises RemoteProtocolError."""
+
+    def maybe_extract_next_line(self) -> bytearray | None:
+        """Take the line that begins a chunk, if it is whole."""
+        line = super().maybe_extract_next_line()
+        seen = self if line is None else line
+        if len(seen) > _LONGEST_CHUNK_LINE:
+            raise h11.RemoteProtocolError("the line before a chunk is too long")
+        if line is not None and b"\r" in line[: -len(_LINE_END)]:
+            raise h11.RemoteProtocolError("a carriage return alone ends no line")
+        return line
+
+    def maybe_extract_lines(self) -> list[bytearray] | None:
+        """Take the lines of a head, or of what follows the last chunk, if they are whole."""
+        num_before = len(self)
+        lines = super().maybe_extract_lines()
+        if lines is None:
+            return None
+        num_expected = sum(len(line) + len(_LINE_END) for line in [*lines, b""])
+        if num_before - len(self) != num_expected:
+            raise h11.RemoteProtocolError("a line feed alone ends no line")
+        if any(line.startswith((b" ", b"\t")) for line in lines):
+            raise h11.RemoteProtocolError("a header field may not be folded")
+        return lines
+
+
 class Parser(h11.Connection):
-    """Limits heads that come at once, too; h11 itself limits only what is incomplete. Refuses what two
-    readers could understand differently.
-    """
+    """h11's connection, which limits heads that come at once, too; h11 limits only what is incomplete."""
 
     def __init__(self, max_head_bytes: int) -> None:
         super().__init__(h11.SERVER, max_head_bytes)
-        self._receive_buffer = StrictLines()
+        self._receive_buffer = _StrictBuffer()
         self._max_head_bytes = max_head_bytes
         self._sends_events = False
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        """What h11 says; raises RemoteProtocolError, with 431 for a large head."""
+        """Read on (h11's protocol). Raises RemoteProtocolError, with 431 for a large head."""
         event = super().next_event()
         if isinstance(event, h11.Request):
             size = len(event.target) + sum(len(name) + len(value) + 4 for name, value in event.headers)

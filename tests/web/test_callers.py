@@ -4,7 +4,7 @@ import http.client
 from urllib.parse import urlsplit
 
 import pytest
-from caravan.web.local_callers import forwarded_hosts, is_local
+from caravan.web.callers import forwarded_hosts, is_local
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.datastructures import Headers

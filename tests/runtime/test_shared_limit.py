@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 
-from caravan.runtime.sharing.shared_limit import Place, SharedLimit
+from caravan.runtime.shared_limit import Place, SharedLimit
 
 
 class ConnectionLimiter:

@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 import pytest
-from caravan.observability.request_metrics import RequestMetrics, use
-from caravan.web.last_answers import LastAnswers
+from caravan.observability.metrics import Metrics
+from caravan.web.middleware.access_log import AccessLogMiddleware
 from starlette.types import Message, Receive, Scope, Send
 
 HTTP: Scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
@@ -16,7 +16,6 @@ PLAIN = [(b"content-type", b"application/json")]
 
 async def cut_off(*messages: Message, scope: Scope = HTTP) -> tuple[list[Message], bool]:
     """What is sent of an app that says this and then waits for ever; whether the cancellation went on."""
-    use(RequestMetrics("r"))
     sent: list[Message] = []
     waits = asyncio.Event()
 
@@ -32,7 +31,7 @@ async def cut_off(*messages: Message, scope: Scope = HTTP) -> tuple[list[Message
     async def send(message: Message) -> None:
         sent.append(message)
 
-    task = asyncio.ensure_future(LastAnswers(app)(scope, receive, send))
+    task = asyncio.ensure_future(AccessLogMiddleware(app, Metrics(), None, [])(scope, receive, send))
     await waits.wait()
     task.cancel()
     await asyncio.wait([task])

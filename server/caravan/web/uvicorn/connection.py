@@ -6,7 +6,6 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +14,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from caravan.config.settings import Settings
 from caravan.errors import (
     CaravanError,
     HeadTooLargeError,
@@ -25,9 +25,8 @@ from caravan.errors import (
 from caravan.web.error_response import envelope
 from caravan.web.middleware.security_headers import with_security
 from caravan.web.uvicorn.connection_limit import ConnectionLimiter, State
-from caravan.web.uvicorn.h11_parser import MAX_HEADERS, Parser, in_words
 from caravan.web.uvicorn.half_close import HalfCloseWatch
-from caravan.web.uvicorn.rare_lines import UPGRADE
+from caravan.web.uvicorn.parser import MAX_HEADERS, Parser, in_words
 
 # How long a client that was answered early may go on sending. Closing at once would reset the connection, and
 # with it what the client has not read yet.
@@ -39,17 +38,6 @@ _UNSENT_BYTES = 65536
 _LEAST_BYTES = 65536
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConnectionLimits:
-    """What a client may take: bytes and seconds of a request's head, line ends included, and the seconds in
-    which it has to read something of an answer that waits for it.
-    """
-
-    max_head_bytes: int
-    head_seconds: float
-    write_seconds: float
-
-
 class Connection(H11Protocol):
     """uvicorn's protocol, with limits. `count_error` is told the code of each refusal that no route made."""
 
@@ -57,8 +45,8 @@ class Connection(H11Protocol):
 
     def __init__(
         self,
-        limits: ConnectionLimits,
-        crowd: ConnectionLimiter,
+        settings: Settings,
+        limiter: ConnectionLimiter,
         count_error: Callable[[str], object],
         *,
         config: Config,
@@ -67,9 +55,9 @@ class Connection(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.conn = Parser(limits.max_head_bytes)
-        self._limits = limits
-        self._crowd = crowd
+        self.conn = Parser(settings.max_header_bytes)
+        self._settings = settings
+        self._limiter = limiter
         self._count_error = count_error
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
@@ -82,7 +70,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin (asyncio's protocol)."""
         super().connection_made(transport)
-        is_admitted = self._give_up is not None or self._crowd.admit(self)
+        is_admitted = self._give_up is not None or self._limiter.admit(self)
         self._give_up = None
         _tell_unread(transport)
         if is_admitted:
@@ -93,16 +81,16 @@ class Connection(H11Protocol):
     def begin_handshake(self, give_up: Callable[[], object]) -> bool:
         """Count before there is a connection, which `give_up` ends; False where there are too many."""
         self._give_up = give_up
-        return self._crowd.admit(self)
+        return self._limiter.admit(self)
 
     def end_handshake(self) -> None:
         """Count no longer, if no connection came of it."""
         if self._give_up is not None:
-            self._crowd.forget(self)
+            self._limiter.forget(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End (asyncio's protocol)."""
-        self._crowd.forget(self)
+        self._limiter.forget(self)
         timers = (self._head_timer, self._linger_timer, self._write_timer, self.timeout_keep_alive_task)
         for timer in timers:
             if timer is not None:
@@ -156,16 +144,13 @@ class Connection(H11Protocol):
         error: CaravanError
         if cause.error_status_hint == HeadTooLargeError.status:
             error = HeadTooLargeError(
-                f"The head of the request has more than {self._limits.max_head_bytes} bytes "
+                f"The head of the request has more than {self._settings.max_header_bytes} bytes "
                 f"or {MAX_HEADERS} header fields."
             )
         else:
             error = InvalidRequestError(f"This is no HTTP request: {in_words(cause)}", code="invalid_http")
             error.status = cause.error_status_hint
         self._refuse(error)
-
-    def _unsupported_upgrade_warning(self) -> None:
-        self.logger.warning(UPGRADE)
 
     def on_response_complete(self) -> None:
         """Go on to the next request; the rest of one that was answered early is waited for, but briefly."""
@@ -196,7 +181,7 @@ class Connection(H11Protocol):
         """
         if self.flow.read_paused and self.conn.their_state is h11.DONE:
             ahead, _ = self.conn.trailing_data
-            if len(ahead) <= self._limits.max_head_bytes:
+            if len(ahead) <= self._settings.max_header_bytes:
                 self.flow.resume_reading()
 
     def _ask(self) -> None:
@@ -217,11 +202,11 @@ class Connection(H11Protocol):
             state = State.RESTING
         else:
             state = State.SERVER
-        self._crowd.note(self, state)
+        self._limiter.note(self, state)
 
     def _await_reader(self) -> None:
         left = self.transport.get_write_buffer_size()
-        self._write_timer = self.loop.call_later(self._limits.write_seconds, self._reader_is_late, left)
+        self._write_timer = self.loop.call_later(self._settings.write_seconds, self._reader_is_late, left)
 
     def _reader_is_late(self, left: int) -> None:
         """End the connection, and with it the work for its answer, unless enough has been read meanwhile."""
@@ -246,12 +231,12 @@ class Connection(H11Protocol):
             self._head_timer = None
 
     def _await_head(self) -> None:
-        self._head_timer = self.loop.call_later(self._limits.head_seconds, self._head_is_late)
+        self._head_timer = self.loop.call_later(self._settings.head_seconds, self._head_is_late)
 
     def _head_is_late(self) -> None:
         begun, _ = self.conn.trailing_data
         if begun:
-            seconds = self._limits.head_seconds
+            seconds = self._settings.head_seconds
             self._refuse(
                 RequestTimeoutError(f"The head of the request did not arrive within {seconds:g} seconds.")
             )

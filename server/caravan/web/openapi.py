@@ -1,0 +1,87 @@
+"""What the OpenAPI document tells of requests and answers that FastAPI does not see, because routes read and
+write bytes.
+"""
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from caravan_schemas.base import Schema
+from caravan_schemas.chat import ChatCompletionChunk, ChatCompletionRequest
+from caravan_schemas.completions import CompletionRequest
+from caravan_schemas.embeddings import EmbeddingRequest
+from caravan_schemas.errors import ErrorResponse
+from caravan_schemas.responses import ResponseRequest
+from caravan_schemas.responses_events import Event
+from caravan_schemas.tokenize import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+# As content, since FastAPI would give a "model" the media type of the route's answer: text for `/metrics`.
+_FAILURE = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorResponse.__name__}"}}}
+ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"content": _FAILURE}, "5XX": {"content": _FAILURE}}
+_BODIES: tuple[type[Schema], ...] = (
+    ChatCompletionRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    TokenizeRequest,
+    DetokenizeRequest,
+    ApplyTemplateRequest,
+    ResponseRequest,
+)
+_ANSWERS: tuple[type[Schema], ...] = (ChatCompletionChunk, ErrorResponse, *get_args(Event))
+
+
+def described(schema: type[Schema]) -> dict[str, Any]:
+    """The part of an OpenAPI operation that FastAPI cannot infer where a route reads its body itself."""
+    reference = {"$ref": f"#/components/schemas/{schema.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+
+
+def streamed(*events: type[Schema]) -> dict[int | str, dict[str, Any]]:
+    """The part of an operation's responses that says what one event of its stream is."""
+    references = [{"$ref": f"#/components/schemas/{event.__name__}"} for event in events]
+    content = references[0] if len(references) == 1 else {"anyOf": references}
+    written = {"type": "string", "contentMediaType": "application/json", "contentSchema": content}
+    event = {
+        "type": "object",
+        "properties": {"event": {"type": "string"}, "data": {"anyOf": [{"const": "[DONE]"}, written]}},
+        "required": ["data"],
+    }
+    return {200: {"content": {"text/event-stream": {"schema": event}}}}
+
+
+def query_parameters(schema: type[Schema]) -> dict[str, Any]:
+    """The part of an OpenAPI operation that says which parameters its address may have."""
+    shapes = schema.model_json_schema()["properties"]
+    return {"parameters": [_described(name, shape) for name, shape in shapes.items()]}
+
+
+def _described(name: str, shape: dict[str, Any]) -> dict[str, Any]:
+    """A parameter; an address has no null, so the one that it may be in Python is left out."""
+    (kind,) = (member for member in shape["anyOf"] if member != {"type": "null"})
+    return {"name": name, "in": "query", "description": shape["description"], "schema": kind}
+
+
+def describe_bodies(app: FastAPI, *, strict: bool) -> None:
+    """Put these schemas into the document of `app`; bodies may have more fields, unless it is strict."""
+    infer = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = infer()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        for name, schema in _definitions(_ANSWERS + _BODIES).items():
+            schemas.setdefault(name, schema)
+        for name in () if strict else _definitions(_BODIES):
+            schemas[name].pop("additionalProperties", None)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _definitions(schemas: Sequence[type[Schema]]) -> dict[str, Any]:
+    """JSON schemas of these and of all that is in them, by name."""
+    _, document = models_json_schema(
+        [(schema, "validation") for schema in schemas], ref_template="#/components/schemas/{model}"
+    )
+    definitions: dict[str, Any] = document["$defs"]
+    return definitions
