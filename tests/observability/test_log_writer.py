@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 
-from caravan.observability.log_writer import LogWriter
+from caravan.observability.log_format import LogWriter
 
 from tests.waiting import wait_until
 

@@ -1,7 +1,7 @@
 """Turns for several owners, such as keys: the next turn goes to whoever has had the least of the time so far.
 
-`FairOrder` is the arithmetic, `FairQueue` holds what waits. Over it, `FairLock` is for threads, and `FairThread`
-is one thread that works for all. For coroutines there is `caravan.runtime.threads.FairLimiter`.
+`FairOrder` is the arithmetic, `FairQueue` holds what waits. Over it, `FairLock` is for threads, and
+`FairThread` is one thread that works for all. For coroutines there is `caravan.runtime.threads.FairLimiter`.
 """
 
 import contextlib

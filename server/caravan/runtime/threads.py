@@ -69,8 +69,9 @@ async def in_busy_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
 
 
 class FairLimiter:
-    """At most `capacity` coroutines at once; who waits comes in by what its owner has had of the time. Belongs
-    to one event loop.
+    """At most `capacity` coroutines at once; who waits comes in by what its owner has had of the time.
+
+    Belongs to one event loop.
     """
 
     def __init__(self, capacity: int) -> None:

@@ -22,6 +22,7 @@ from caravan.runtime import signals
 from caravan.runtime.machine import allow_files
 from caravan.web.app import create_app
 from caravan.web.dependencies import Services
+from caravan.web.startup_checks import StartError
 from caravan.web.uvicorn.server import WebServer
 from caravan.web.uvicorn.tls import TlsError, server_context, time_faults
 
@@ -29,10 +30,6 @@ log = logging.getLogger(__name__)
 
 # Open files besides connections: models, pipes to engines, stored responses.
 _OTHER_FILES = 256
-
-
-class WebError(Exception):
-    """The web side cannot be opened; the message is one line for the operator."""
 
 
 class AppServer(WebServer):
@@ -62,13 +59,13 @@ class AppServer(WebServer):
 
     async def open_store(self) -> None:
         """Open the store of responses. One that cannot work is in the log; where its place was chosen by the
-        operator, it raises WebError.
+        operator, it raises StartError.
         """
         try:
             await self._services.responses.open()
         except PlaceError as error:
             if self._is_store_named:
-                raise WebError(f"--responses-db {error}") from error
+                raise StartError(f"--responses-db {error}") from error
             log.warning("responses cannot be stored, and requests for that get a 503: %s", error)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -115,21 +112,21 @@ def _tracing(settings: Settings) -> Tracing | None:
         return open_tracing(settings.otlp_endpoint)
     except TracingError as error:
         if settings.otlp_endpoint is not None:
-            raise WebError(str(error)) from error
+            raise StartError(str(error)) from error
         log.warning("no traces are sent: %s", error)
         return None
 
 
 def open_web(settings: Settings, registry: ModelRegistry) -> AppServer:
-    """Everything before the first connection. Raises WebError."""
+    """Everything before the first connection. Raises StartError."""
     tracing = _tracing(settings)
     try:
         app = create_app(settings, registry, tracing)
         tls = server_context(settings)
     except PlaceError as error:
-        raise WebError(f"--responses-db {error}") from error
+        raise StartError(f"--responses-db {error}") from error
     except (PresetError, KeyFileError, TlsError) as error:
-        raise WebError(str(error)) from error
+        raise StartError(str(error)) from error
     if tls is not None and settings.tls_certificate is not None:
         for fault in time_faults(tls, settings.tls_certificate, time.time()):
             log.warning("--tls-certificate %s: %s", settings.tls_certificate, fault)

@@ -4,15 +4,14 @@ Imports no more than it takes to have engines started: the web side is imported 
 """
 
 import asyncio
-import contextlib
 import importlib
 import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Self
 
 from caravan.config.settings import Settings
 from caravan.models import ModelRegistry, registry_of
@@ -25,7 +24,6 @@ from caravan.web.startup_checks import (
     StartError,
     count_keys,
     listening,
-    open_store,
     registry_for,
     web_for,
 )
@@ -47,7 +45,7 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
     address = listener.getsockname()[:2]
     is_tls = settings.tls_certificate is not None
     place = written_down(settings.data_dir, base_url(address, is_tls=is_tls))
-    with listener, _early_signals() as early, place:
+    with listener, _EarlySignals() as early, place:
         registry = registry_for(settings, make_registry)
 
         def announce() -> None:
@@ -56,21 +54,17 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
             except OSError as error:
                 log.warning("what is served cannot be told on standard output: %s", error)
 
-        await _serve(_Parts(settings, registry, listener, early), announce)
+        await _serve(settings, registry, listener, early, announce)
 
 
-class _Parts(NamedTuple):
-    """What a server is made of before its web side is there."""
-
-    settings: Settings
-    registry: ModelRegistry
-    listener: socket.socket
-    early: "_EarlySignals"
-
-
-async def _serve(parts: _Parts, announce: Callable[[], None]) -> None:
+async def _serve(
+    settings: Settings,
+    registry: ModelRegistry,
+    listener: socket.socket,
+    early: "_EarlySignals",
+    announce: Callable[[], None],
+) -> None:
     """Load the models, open the web side beside that, and serve; `announce` is called when all are there."""
-    settings, registry, listener, early = parts
     is_built = threading.Event()
 
     def wait_for_checks(_model: LoadedModel) -> None:
@@ -84,7 +78,7 @@ async def _serve(parts: _Parts, announce: Callable[[], None]) -> None:
         # Imported in a thread: that takes more than half a second, in which engines are started from here.
         await in_thread(importlib.import_module, "caravan.web.lifecycle")
         web = early.web = web_for(settings, registry)
-        await open_store(web)
+        await web.open_store()
         web.should_exit = early.have_come
         is_built.set()
         serving = asyncio.create_task(web.serve(sockets=[listener]))
@@ -109,40 +103,32 @@ async def _serve(parts: _Parts, announce: Callable[[], None]) -> None:
 
 
 class _EarlySignals:
-    """Those that come before the web side takes them itself: it ends as soon as it is there."""
+    """Takes what ends a server until the web side does so itself, which then ends as soon as it is there.
+
+    Each is taken once: the second one does what it does without us.
+    """
 
     def __init__(self) -> None:
         self.have_come = False
         self.web: AppServer | None = None
+        self._previous: dict[signal.Signals, Any] = {}
 
-    def handle(self, _number: int, _frame: FrameType | None) -> None:
-        """Take a signal (Python's own protocol)."""
+    def __enter__(self) -> Self:
+        signals.ignore_idle()
+        self._previous = {number: signal.getsignal(number) for number in signals.ending()}
+        for number in self._previous:
+            signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _take(self, _number: int, _frame: FrameType | None) -> None:
+        self.__exit__()
         self.have_come = True
         if self.web is not None:
             self.web.should_exit = True
-
-
-@contextlib.contextmanager
-def _early_signals() -> Generator[_EarlySignals, None, None]:
-    """Take those that end a server, each once: the second one does what it does without us."""
-    early = _EarlySignals()
-    signals.ignore_idle()
-    previous = {number: signal.getsignal(number) for number in signals.ending()}
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        restore()
-        early.handle(number, frame)
-
-    def restore() -> None:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-    for number in previous:
-        signal.signal(number, handle)
-    try:
-        yield early
-    finally:
-        restore()
 
 
 def _succeeded(task: asyncio.Task[None]) -> bool:

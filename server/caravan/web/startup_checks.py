@@ -155,21 +155,8 @@ def check_responses(settings: Settings) -> str | None:
     return None
 
 
-async def open_store(web: "AppServer") -> None:
-    """Open the store of responses. Raises StartError where its place was chosen, and cannot be used."""
-    from caravan.web.lifecycle import WebError
-
-    try:
-        await web.open_store()
-    except WebError as error:
-        raise StartError(str(error)) from error
-
-
 def web_for(settings: Settings, registry: ModelRegistry) -> "AppServer":
     """The web side, which takes more than half a second to import. Raises StartError."""
-    from caravan.web.lifecycle import WebError, open_web
+    from caravan.web.lifecycle import open_web
 
-    try:
-        return open_web(settings, registry)
-    except WebError as error:
-        raise StartError(str(error)) from error
+    return open_web(settings, registry)

@@ -33,7 +33,7 @@ async def tokenize(request: Request, services: UseServices, context: UseContext)
 async def detokenize(request: Request, services: UseServices, context: UseContext) -> Response:
     """The text of token ids, control tokens written out; bytes that are no characters become U+FFFD."""
     body = await services.bodies.read(request, DetokenizeRequest)
-    return _json(await services.tokens.detokenize(body, context))
+    return JsonResponse(await services.tokens.detokenize(body, context))
 
 
 @router.post("/v1/apply-template", include_in_schema=False)
@@ -43,8 +43,4 @@ async def detokenize(request: Request, services: UseServices, context: UseContex
 async def apply_template(request: Request, services: UseServices, context: UseContext) -> Response:
     """The prompt that the model's chat template makes of messages and tools."""
     body = await services.bodies.read(request, ApplyTemplateRequest)
-    return _json(await services.tokens.apply_template(body, context))
-
-
-def _json(body: bytes) -> Response:
-    return JsonResponse(body)
+    return JsonResponse(await services.tokens.apply_template(body, context))
