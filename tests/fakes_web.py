@@ -8,8 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 import numpy as np
 from caravan.chat.families import recognise
 from caravan.chat.rendering.local import LocalTemplate
-from caravan.chat.template_source import CHATML
-from caravan.chat.tool_formats.call_style import with_calls
+from caravan.chat.rendering.prompt_template import CHATML
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
 from caravan.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput, packed_top
 from caravan.engine.params import GenerationRequest
@@ -216,7 +215,7 @@ def loaded_model(
         id=name,
         vocab=vocab or FakeVocab(),
         template=local_template(template, bos_text),
-        family=with_calls(recognise(template)),
+        family=recognise(template).with_calls(),
         engine=engine or ScriptedEngine(),
         bos_text=bos_text,
         metadata={},

@@ -1,11 +1,13 @@
 """Calls of earlier turns and their results, as templates get them."""
 
+import json
 from typing import Any
 
 import pytest
 from caravan.chat.messages import normalize
 from caravan.chat.rendering.turns import Call, Turn
 from caravan.errors import InvalidRequestError
+from caravan.runtime.json_size import MAX_CONTAINERS
 from caravan_schemas.messages import Message
 from pydantic import TypeAdapter
 
@@ -111,3 +113,10 @@ def test_a_custom_call_is_shown_as_a_function_with_an_input() -> None:
     custom = {"id": "a", "type": "custom", "custom": {"name": "sql", "input": "select 1"}}
     shown = turns(calling(custom), result("a"))
     assert shown[0].calls == (Call("a", "sql", {"input": "select 1"}),)
+
+
+def test_arguments_with_too_much_in_them_are_shown_as_a_text() -> None:
+    much = json.dumps({"a": [[]] * (MAX_CONTAINERS + 1)})
+    assert turns(calling(call("a", arguments=much)), result("a"))[0].calls[0].arguments == {"input": much}
+    text = json.dumps({"a": "[" * (MAX_CONTAINERS + 1)})
+    assert turns(calling(call("a", arguments=text)), result("a"))[0].calls[0].arguments == json.loads(text)

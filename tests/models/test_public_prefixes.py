@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from caravan.api.prepared import num_public_tokens
-from caravan.chat.template_source import CHATML
+from caravan.chat.rendering.prompt_template import CHATML
 from caravan.config.settings import Settings
 from caravan.engine.ipc.child_process import EngineStartError
 from caravan.llama.model import Model

@@ -5,8 +5,8 @@ import logging
 from pathlib import Path
 
 import pytest
+from caravan.chat.rendering.prompt_template import TemplateSyntaxError
 from caravan.chat.rendering.turns import Conversation, Turn
-from caravan.chat.template_source import TemplateSyntaxError
 from caravan.config.settings import Settings
 from caravan.models import offers
 from caravan.models.loaded_model import LoadedModel

@@ -7,7 +7,6 @@ from caravan.api.prompt.chat_prompt import rendered
 from caravan.auth.principal import ANONYMOUS
 from caravan.chat.families import recognise
 from caravan.chat.rendering.local import LocalTemplate
-from caravan.chat.tool_formats.call_style import call_text_of, with_calls
 from caravan.models.loaded_model import LoadedModel
 from caravan_schemas.chat import ConversationFields
 
@@ -31,8 +30,8 @@ def source(name: str) -> str:
 def model(name: str) -> LoadedModel:
     """A model of this template; no two tests try it anew."""
     text = source(name)
-    family = with_calls(recognise(text))
-    template = LocalTemplate(text, bos_token=BOS, eos_token=EOS, call_text=call_text_of(family.tools))
+    family = recognise(text).with_calls()
+    template = LocalTemplate(text, bos_token=BOS, eos_token=EOS, call_text=family.call_text)
     return LoadedModel(
         id=name,
         vocab=FakeVocab(),

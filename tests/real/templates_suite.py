@@ -9,10 +9,9 @@ from caravan.chat.messages import normalize
 from caravan.chat.rendering.adaptation import adapt
 from caravan.chat.rendering.call_text import CallText
 from caravan.chat.rendering.client import TemplateProcess
+from caravan.chat.rendering.template import ChatTemplate
 from caravan.chat.rendering.traits import Instructions
 from caravan.chat.rendering.turns import Conversation
-from caravan.chat.template import ChatTemplate
-from caravan.chat.tool_formats.call_style import call_text_of
 from caravan.errors import InvalidRequestError
 from caravan_schemas.chat import ConversationFields
 
@@ -144,7 +143,7 @@ def test_a_process_writes_the_same(name: str) -> None:
         template_models.source(name),
         bos_token=template_models.BOS,
         eos_token=template_models.EOS,
-        call_text=call_text_of(template_models.model(name).family.tools),
+        call_text=template_models.model(name).family.call_text,
     )
     try:
         assert (remote.traits, remote.variables) == (local.traits, local.variables)

@@ -7,7 +7,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-from caravan.chat.template import ChatTemplate
+from caravan.chat.rendering.template import ChatTemplate
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.llama.model import Model
 from caravan.models.resident import model_path

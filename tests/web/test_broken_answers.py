@@ -8,7 +8,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-from caravan.chat.template_source import CHATML
+from caravan.chat.rendering.prompt_template import CHATML
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine

@@ -11,9 +11,9 @@ import httpx
 import pytest
 from caravan.auth import keys_file
 from caravan.auth.principal import ANONYMOUS, Principal
-from caravan.chat.rendering.lanes import TemplateLanes
+from caravan.chat.rendering.client import TemplateLanes
+from caravan.chat.rendering.prompt_template import CHATML
 from caravan.chat.rendering.turns import Conversation
-from caravan.chat.template_source import CHATML
 from caravan.config.settings import Settings
 from caravan.web.app import create_app
 from fastapi.testclient import TestClient

@@ -1,27 +1,55 @@
 """Model families: how a model thinks and calls tools, recognised by the markers in its chat template."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
-from caravan.chat.parsing.arguments import Schema
+from caravan.chat.parsing.answer_parser import AnswerParser, ReasoningMarkers, TaggedAnswer
 from caravan.chat.parsing.events import StreamParser
-from caravan.chat.parsing.functionary_parser import FunctionaryParser
-from caravan.chat.parsing.harmony_parser import HarmonyParser
-from caravan.chat.parsing.headed_parser import HeadedParser
-from caravan.chat.parsing.muse_parser import MuseParser
-from caravan.chat.parsing.tag_parser import ReasoningMarkers, TagParser
-from caravan.chat.template_markers import FORMATS_BY_MARKS, HARMONY_REASONING, REASONING
+from caravan.chat.rendering.call_text import CallText
 from caravan.chat.tool_formats.base import ToolFormat
-from caravan.chat.tool_formats.registry import FORMATS, FUNCTIONARY, HARMONY, MUSE, PLAIN_JSON
+from caravan.chat.tool_formats.parameters import Schema
+from caravan.chat.tool_formats.registry import FORMATS, HERMES, PLAIN_JSON, shown_format
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.grammars.call_prefix import CallPrefix
 
-# Where answers are messages with headers, instead of a thought and what follows it.
-_PARSERS: dict[str, type[HeadedParser]] = {
-    HARMONY.name: HarmonyParser,
-    MUSE.name: MuseParser,
-    FUNCTIONARY.name: FunctionaryParser,
-}
+_HARMONY = ReasoningMarkers("<|channel|>analysis<|message|>", "<|end|>")
+_THINK = ReasoningMarkers("<think>", "</think>")
+# By what only such templates contain, the most telling first.
+_REASONING = (
+    ("<|channel>", ReasoningMarkers("<|channel>thought", "<channel|>")),
+    ("[/THINK]", ReasoningMarkers("[THINK]", "[/THINK]")),
+    ("</seed:think>", ReasoningMarkers("<seed:think>", "</seed:think>")),
+    (
+        "<|START_TEXT|>",
+        ReasoningMarkers("<|START_THINKING|>", "<|END_THINKING|>", ("<|START_TEXT|>", "<|END_TEXT|>")),
+    ),
+    (
+        "<|START_THINKING|>",
+        ReasoningMarkers(
+            "<|START_THINKING|>", "<|END_THINKING|>", ("<|START_RESPONSE|>", "<|END_RESPONSE|>")
+        ),
+    ),
+    # One that need not think may say so by the end mark alone.
+    ("</mm:think>", ReasoningMarkers("<mm:think>", "</mm:think>", ("</mm:think>",))),
+    ("</response> for each", ReasoningMarkers("<think>", "</think>", ("<response>", "</response>"))),
+    ("<|inner_prefix|>", ReasoningMarkers("<|inner_prefix|>", "<|inner_suffix|>")),
+    ("<think{}>", ReasoningMarkers("<think:opensource>", "</think:opensource>")),
+    ("<atem:function_calls>", ReasoningMarkers("to=self<|message|>", "<|eom|>")),
+    ("<|tool_call:begin|>", ReasoningMarkers("<|think|>", "<|end|>")),
+    ("<|end_of_msg|>", ReasoningMarkers("<|open|>think<|sep|>", "<|close|>think<|sep|>")),
+    ("MiniMax-M1 model", _THINK),
+    (
+        "[BEGIN FINAL RESPONSE]",
+        ReasoningMarkers(
+            "Here are my reasoning steps:",
+            "[BEGIN FINAL RESPONSE]",
+            ("[BEGIN FINAL RESPONSE]", "[END FINAL RESPONSE]"),
+        ),
+    ),
+    ("</think>", _THINK),
+    ("<think>", _THINK),
+)
 
 
 @dataclass(frozen=True)
@@ -54,13 +82,14 @@ class ModelFamily:
     @property
     def frames(self) -> tuple[tuple[str, str], ...]:
         """Pairs of marks between which an answer's text is no content; the second may be empty."""
-        parser = _PARSERS.get(self.tools.name) if self.tools else None
-        return parser.frames if parser else tuple((mark, "") for mark in self.dropped)
+        if self.tools is not None and self.tools.frames is not None:
+            return self.tools.frames
+        return tuple((mark, "") for mark in self.dropped)
 
     @property
     def is_framed(self) -> bool:
         """Whether even an answer without thoughts and calls is more than its text."""
-        return bool(self.dropped) or (self.tools is not None and self.tools.name in _PARSERS)
+        return bool(self.dropped) or (self.tools is not None and self.tools.frames is not None)
 
     def is_open(self, prompt: str) -> bool:
         """Whether a rendered prompt ends inside a thought that the model is to go on with."""
@@ -70,9 +99,10 @@ class ModelFamily:
         self, tools: Sequence[ToolSpec] = (), *, is_open: bool = False, bound: bool = False
     ) -> StreamParser:
         """A parser for one answer. `bound` says that a grammar keeps calls to their form once they begin."""
-        if self.tools and self.tools.name in _PARSERS:
-            return _PARSERS[self.tools.name](tools, is_open=is_open, bound=bound)
-        return TagParser(self.reasoning, self.tools, tools, is_open=is_open, bound=bound)
+        read = TaggedAnswer(self.reasoning, self.tools, is_open).read
+        if self.tools is not None and self.tools.frames is not None:
+            read = partial(self.tools.read_answer, is_open=is_open)
+        return AnswerParser(read, tools, bound=bound)
 
     def announcements(self, tools: Sequence[ToolSpec]) -> tuple[str, ...]:
         """The texts with which calls begin in the midst of an answer; a grammar may bind from there on."""
@@ -105,20 +135,24 @@ class ModelFamily:
         assert self.tools is not None
         return self.tools.grammar(tools, parallel=parallel, is_free=is_free, marker_ids=marker_ids)
 
+    @property
+    def call_text(self) -> CallText:
+        """How the model's calls look as text."""
+        return self.tools.call_text() if self.tools else CallText()
+
+    def with_calls(self) -> "ModelFamily":
+        """The family, with the commonest way to call where its template has no place for tools."""
+        return self if self.tools is not None else replace(self, tools=HERMES, is_guess=True)
+
 
 def recognise(template: str, tool_format: str | None = None) -> ModelFamily:
-    """The family of a chat template; `tool_format` names a format of FORMATS that overrides the template's.
+    """Tell the family of a chat template; `tool_format` names a format of FORMATS to take instead of its own.
 
     A template that is not known, and has a place for tools, gets calls as plain JSON, which is a guess.
     """
-    if tool_format is not None:
-        tools: ToolFormat | None = FORMATS[tool_format]
-    else:
-        tools = next(
-            (form for marks, form in FORMATS_BY_MARKS if all(mark in template for mark in marks)), None
-        )
-    if tools is HARMONY:
-        return ModelFamily(HARMONY.name, HARMONY_REASONING, HARMONY)
-    reasoning = next((found for mark, found in REASONING if mark in template), None)
+    tools = shown_format(template) if tool_format is None else FORMATS[tool_format]
+    reasoning = next((found for mark, found in _REASONING if mark in template), None)
+    if tools is not None and tools.name == "harmony":
+        reasoning = _HARMONY
     is_guess = tools is PLAIN_JSON and tool_format is None
     return ModelFamily(tools.name if tools else "plain", reasoning, tools, is_guess)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from caravan.chat.template_source import TemplateSyntaxError
+from caravan.chat.rendering.prompt_template import TemplateSyntaxError
 from caravan.chat.template_summary import TemplateSummary
 from caravan.cli.units import shown_bytes
 from caravan.config.engine_config import EngineConfig

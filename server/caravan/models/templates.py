@@ -5,11 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from caravan.chat.families import ModelFamily, recognise
-from caravan.chat.rendering.lanes import TemplateLanes
-from caravan.chat.rendering.prompt_template import PromptTemplate
-from caravan.chat.template_source import CHATML
+from caravan.chat.rendering.client import TemplateLanes
+from caravan.chat.rendering.prompt_template import CHATML, PromptTemplate
 from caravan.chat.template_summary import TemplateSummary, summary
-from caravan.chat.tool_formats.call_style import call_text_of, with_calls
 from caravan.chat.tool_formats.detection import with_shown_calls
 from caravan.config.model_settings import ModelSettings
 from caravan.llama.gguf_header import read_header
@@ -103,8 +101,8 @@ def tried(path: Path, chat_template: Path | None, tool_format: str | None) -> Te
 def _family(sources: TemplateSources, tool_format: str | None) -> ModelFamily:
     family = recognise(sources.plain if sources.tools is None else sources.tools, tool_format)
     if family.reasoning is None and sources.tools is not None:
-        return replace(with_calls(family), reasoning=recognise(sources.plain).reasoning)
-    return with_calls(family)
+        family = replace(family, reasoning=recognise(sources.plain).reasoning)
+    return family.with_calls()
 
 
 def _opened(source: str, sources: TemplateSources, family: ModelFamily) -> TemplateLanes:
@@ -112,7 +110,7 @@ def _opened(source: str, sources: TemplateSources, family: ModelFamily) -> Templ
         source,
         bos_token=sources.bos_token,
         eos_token=sources.eos_token,
-        call_text=call_text_of(family.tools),
+        call_text=family.call_text,
     )
 
 

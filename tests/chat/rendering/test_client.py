@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from caravan.chat.rendering.client import TemplateProcess
 from caravan.chat.rendering.local import LocalTemplate
+from caravan.chat.rendering.prompt_template import CHATML, TemplateSyntaxError
 from caravan.chat.rendering.turns import Call, Conversation, Turn
-from caravan.chat.template_source import CHATML, TemplateSyntaxError
 from caravan.errors import InvalidRequestError
 from caravan.runtime.machine import process_sample
 

@@ -4,9 +4,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from caravan.auth.principal import Principal
-from caravan.chat.rendering.lanes import TemplateLanes
+from caravan.chat.rendering.client import TemplateLanes
+from caravan.chat.rendering.prompt_template import CHATML
 from caravan.chat.rendering.turns import Conversation, Turn
-from caravan.chat.template_source import CHATML
 
 from tests.chat.rendering.test_client import _children
 from tests.waiting import PATIENCE

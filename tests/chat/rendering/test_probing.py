@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 from caravan.chat.rendering.local import LocalTemplate
+from caravan.chat.rendering.prompt_template import CHATML
 from caravan.chat.rendering.traits import (
     Beside,
     Calls,
@@ -15,7 +16,6 @@ from caravan.chat.rendering.traits import (
     Traits,
 )
 from caravan.chat.rendering.turns import Call, Conversation, Turn
-from caravan.chat.template_source import CHATML
 from caravan.errors import InvalidRequestError
 
 from tests.chat.rendering.sources import FIRST_SYSTEM, PEDANT, STRICT, WHOLE

@@ -11,10 +11,9 @@ from caravan.api.prompt.tokenize import LEAST_LONGEST, too_long
 from caravan.api.prompt.tools import ToolRequest, check_support, tool_request
 from caravan.auth.principal import Principal
 from caravan.chat.messages import normalize
-from caravan.chat.parsing.tag_parser import ReasoningMarkers
-from caravan.chat.rendering.prompt_template import PromptTemplate
+from caravan.chat.parsing.answer_parser import ReasoningMarkers
+from caravan.chat.rendering.prompt_template import GIVEN, PromptTemplate
 from caravan.chat.rendering.turns import Conversation, Turn
-from caravan.chat.template_source import GIVEN
 from caravan.engine.params import Reasoning
 from caravan.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
 from caravan.models.loaded_model import LoadedModel

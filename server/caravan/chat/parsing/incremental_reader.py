@@ -136,6 +136,18 @@ class Reader:
                     sink(rest)
                 return ""
 
+    def text_before(self, marker: str) -> Steps[str]:
+        """Read a text and the marker behind it. Raises RejectedError if that does not come."""
+        pieces: list[str] = []
+        if not (yield from self.until(Markers(marker), pieces.append)):
+            raise RejectedError
+        return "".join(pieces)
+
+    def forget(self) -> None:
+        """What was taken so far is accounted for."""
+        if self.taken is not None:
+            self.taken.clear()
+
 
 class Markers:
     """Texts to look for. None of them is the beginning of another."""

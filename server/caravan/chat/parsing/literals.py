@@ -109,6 +109,23 @@ def copy_scalar(reader: Reader, sink: Sink, notation: Notation = JSON) -> Steps[
     sink(word)
 
 
+def copy_object(reader: Reader, sink: Sink) -> Steps[None]:
+    """Copy an object; also one that was written as a string, or not at all."""
+    yield from reader.skip_space()
+    char = yield from reader.peek()
+    if char == '"':
+        text = yield from read_string(reader)
+        if not is_object(text):
+            raise RejectedError
+        sink(text)
+    elif (yield from reader.accept("null")):
+        sink("{}")
+    elif char == "{":
+        yield from copy_value(reader, sink)
+    else:
+        raise RejectedError
+
+
 def read_string(reader: Reader) -> Steps[str]:
     """A JSON string, decoded."""
     yield from reader.expect('"')

@@ -2,25 +2,21 @@
 
 import logging
 import signal
-import socket
-import subprocess
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from caravan.auth.principal import ANONYMOUS, Principal
-from caravan.chat.rendering import frames, waiting
 from caravan.chat.rendering.call_text import CallText
-from caravan.chat.rendering.prompt_template import PromptTemplate
+from caravan.chat.rendering.connection import IDLE_STATUS, Child
+from caravan.chat.rendering.prompt_template import PromptTemplate, TemplateSyntaxError
 from caravan.chat.rendering.traits import Traits
 from caravan.chat.rendering.turns import Conversation
-from caravan.chat.template_source import TemplateSyntaxError
 from caravan.errors import (
     EngineUnavailableError,
     InvalidRequestError,
     ModelUnavailableError,
     ServerError,
 )
-from caravan.runtime import children
 from caravan.runtime.fair_queue import FairLock
 
 T = TypeVar("T")
@@ -30,10 +26,9 @@ log = logging.getLogger(__name__)
 _MODULE = "caravan.chat.rendering.process"
 # Of processor time; a conversation of megabytes takes a tenth of it.
 _SECONDS = 5.0
-# For a machine that does not get to it, or a process that does not end as it should.
-_WALL_SECONDS = 60.0
-_ENDING_SECONDS = 0.5
 _RETRY_SECONDS = 5
+# Starting a process takes a good part of a second, and it holds some tens of megabytes.
+_IDLE_SECONDS = 30.0
 
 
 class _LostError(Exception):
@@ -42,11 +37,6 @@ class _LostError(Exception):
     def __init__(self, message: str, *, was_ended: bool) -> None:
         super().__init__(message)
         self.was_ended = was_ended
-
-
-class _Process(NamedTuple):
-    process: subprocess.Popen[bytes]
-    connection: socket.socket
 
 
 class TemplateProcess:
@@ -81,7 +71,7 @@ class TemplateProcess:
             "traits": None,
         }
         self._lock = FairLock()
-        self._running: _Process | None = None
+        self._running: Child | None = None
         self._is_closed = False
         if like is not None:
             self.traits, self.variables = like.traits, like.variables
@@ -140,7 +130,7 @@ class TemplateProcess:
             return work()
 
     def _ask_started(self, conversation: Conversation) -> dict[str, Any] | None:
-        if self._running is not None and self._running.process.poll() == frames.IDLE_STATUS:
+        if self._running is not None and self._running.process.poll() == IDLE_STATUS:
             self._end()
         if self._running is None:
             self._start()
@@ -159,7 +149,7 @@ class TemplateProcess:
         """Start the process, and have it open the template."""
         if self._is_closed:
             raise ModelUnavailableError("The model is being unloaded.", retry_after=_RETRY_SECONDS)
-        self._running = _launched()
+        self._running = Child(_MODULE)
         opened = self._ask(self._first)
         if opened is not None and "fault" not in opened:
             return opened
@@ -175,14 +165,7 @@ class TemplateProcess:
         or had to be ended.
         """
         assert self._running is not None
-        process, connection = self._running
-        fault = ""
-        try:
-            frames.send(connection, message)
-            fault = waiting.fault_of(connection, process.pid)
-            answer = None if fault else frames.receive(connection)
-        except (OSError, ValueError, MemoryError, OverflowError) as error:
-            answer, fault = None, f"it cannot be understood: {error!r}" if process.poll() is None else ""
+        answer, fault = self._running.ask(message)
         if answer is not None:
             return cast("dict[str, Any]", answer)
         status = self._end()
@@ -191,34 +174,46 @@ class TemplateProcess:
         raise _LostError(fault or f"it ended with status {status}", was_ended=not fault)
 
     def _end(self) -> int:
-        """End the process; its status."""
+        """End the process, if it runs; its status."""
         running, self._running = self._running, None
-        if running is None:
-            return 0
-        running.connection.close()
-        status = running.process.poll()
-        if status is None:
-            status = _ended_by_itself(running.process)
-        running.process.kill()
-        running.process.wait()
-        return status
+        return 0 if running is None else running.end()
 
 
-def _ended_by_itself(process: "subprocess.Popen[bytes]") -> int:
-    """The status of a process that is about to end; 0 for one that is not."""
-    try:
-        return process.wait(_ENDING_SECONDS)
-    except subprocess.TimeoutExpired:
-        return 0
+class TemplateLanes:
+    """A PromptTemplate that writes long conversations in a process of their own, which is there while it is
+    needed. Raises TemplateSyntaxError and OSError.
+    """
 
+    def __init__(
+        self,
+        source: str,
+        *,
+        bos_token: str = "",
+        eos_token: str = "",
+        call_text: CallText | None = None,
+        idle_seconds: float = _IDLE_SECONDS,
+    ) -> None:
+        self._short = TemplateProcess(source, bos_token=bos_token, eos_token=eos_token, call_text=call_text)
+        self._long = TemplateProcess(
+            source,
+            bos_token=bos_token,
+            eos_token=eos_token,
+            call_text=call_text,
+            like=self._short,
+            idle_seconds=idle_seconds,
+        )
+        self.source = source
+        self.traits = self._short.traits
+        self.variables = self._short.variables
 
-def _launched() -> _Process:
-    ours, theirs = socket.socketpair()
-    ours.settimeout(_WALL_SECONDS)
-    with theirs:
-        try:
-            process = children.start(_MODULE, theirs)
-        except BaseException:
-            ours.close()
-            raise
-    return _Process(process, ours)
+    def write(
+        self, conversation: Conversation, principal: Principal = ANONYMOUS, *, is_long: bool = False
+    ) -> str:
+        """The prompt; raises InvalidRequestError, and EngineUnavailableError where no process can be had."""
+        lane = self._long if is_long else self._short
+        return lane.write(conversation, principal)
+
+    def close(self) -> None:
+        """End the processes; what is being written is given up."""
+        self._short.close()
+        self._long.close()

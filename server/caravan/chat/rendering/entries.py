@@ -7,12 +7,12 @@ from typing import Any
 from caravan.chat.rendering.traits import Beside, Detail, NoTools, NullContent, Traits
 from caravan.chat.rendering.turns import Call, Turn
 
-ModelSlot = dict[str, Any]
+_Values = dict[str, Any]
 
 
-def entry_of(turn: Turn, traits: Traits) -> ModelSlot:
+def entry_of(turn: Turn, traits: Traits) -> _Values:
     """One message as the template is given it."""
-    entry: ModelSlot = {"role": turn.role, "content": turn.content}
+    entry: _Values = {"role": turn.role, "content": turn.content}
     if turn.call_id is not None:
         entry["tool_call_id"] = turn.call_id
     if turn.name is not None:
@@ -30,13 +30,13 @@ def entry_of(turn: Turn, traits: Traits) -> ModelSlot:
     return entry
 
 
-def _fill_null(entry: ModelSlot, null_content: NullContent) -> None:
+def _fill_null(entry: _Values, null_content: NullContent) -> None:
     entry["content"] = None if null_content is NullContent.NULL else ""
     if null_content is NullContent.ABSENT:
         del entry["content"]
 
 
-def _call(call: Call, traits: Traits) -> ModelSlot:
+def _call(call: Call, traits: Traits) -> _Values:
     arguments: object = call.arguments
     if traits.arguments_as_text:
         arguments = json.dumps(call.arguments, ensure_ascii=False)
@@ -74,7 +74,7 @@ def _detailed(tool: Mapping[str, Any], detail: Detail) -> Mapping[str, Any]:
     return {**tool, "function": function}
 
 
-def _with(values: ModelSlot, **defaults: object) -> ModelSlot:
+def _with(values: _Values, **defaults: object) -> _Values:
     """The values with what they lack behind them, so that all else is as it was."""
     return values | {name: default for name, default in defaults.items() if name not in values}
 

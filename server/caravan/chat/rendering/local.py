@@ -3,10 +3,10 @@
 from caravan.auth.principal import ANONYMOUS, Principal
 from caravan.chat.rendering.call_text import CallText
 from caravan.chat.rendering.probing import learnt
+from caravan.chat.rendering.template import ChatTemplate
 from caravan.chat.rendering.traits import Traits
 from caravan.chat.rendering.turns import Conversation
 from caravan.chat.rendering.writer import PromptWriter
-from caravan.chat.template import ChatTemplate
 
 
 class LocalTemplate:

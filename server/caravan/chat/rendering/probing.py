@@ -7,16 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from caravan.chat.rendering.call_text import CallText
-from caravan.chat.rendering.probes import (
-    DESCRIBED,
-    NAMED,
-    THOUGHT,
-    UNKNOWN_ROLE,
-    UNTYPED,
-    probes,
-    turns_of,
-    words_of,
-)
+from caravan.chat.rendering.template import ChatTemplate
 from caravan.chat.rendering.traits import (
     Beside,
     Calls,
@@ -28,9 +19,8 @@ from caravan.chat.rendering.traits import (
     NullContent,
     Traits,
 )
-from caravan.chat.rendering.turns import Conversation
+from caravan.chat.rendering.turns import Call, Conversation, Turn
 from caravan.chat.rendering.writer import PromptWriter
-from caravan.chat.template import ChatTemplate
 from caravan.errors import InvalidRequestError
 
 # Lengths of ids that templates have been seen to demand; nine is Mistral's.
@@ -38,6 +28,46 @@ _ID_LENGTHS = (None, 9, 8, 10, 12, 16, 20, 24, 32, 36, 40, 64)
 _TOOL_VARIABLES = ("tools", "functions", "xml_tools", "tools_list", "custom_tools")
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning", "thought")
 _OWN_OR_USER = (Instructions.OWN, Instructions.USER)
+_Tool = Mapping[str, Any]
+_THOUGHT = "qzthoughtzq"
+_UNKNOWN_ROLE = "qzrolezq"
+_DESCRIBED: _Tool = {
+    "type": "function",
+    "function": {
+        "name": "qz_tool",
+        "description": "qz_purpose",
+        "parameters": {
+            "type": "object",
+            "properties": {"a": {"type": "string", "description": "Text."}},
+            "required": ["a"],
+        },
+    },
+}
+_NAMED: _Tool = {
+    "type": "function",
+    "function": {"name": "qz_tool", "parameters": {"type": "object", "properties": {}}},
+}
+_UNTYPED: _Tool = {
+    "type": "function",
+    "function": {
+        "name": "qz_tool",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "a": {},
+                "b": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+                "c": {"enum": ["x", "y"]},
+                "d": {"$ref": "#/$defs/D"},
+                "e": {"type": "array"},
+                "f": {"type": "array", "items": {"type": "object", "properties": {"g": {}}}},
+                "h": {"type": ["string", "null"], "default": None},
+            },
+            "$defs": {"D": {"type": "object", "properties": {"g": {"type": "integer"}}}},
+        },
+    },
+}
+
+_ROLES = {"s": "system", "d": "developer", "u": "user", "a": "assistant", "x": _UNKNOWN_ROLE}
 
 
 def learnt(template: ChatTemplate, call_text: CallText) -> Traits:
@@ -63,15 +93,15 @@ class _Learner:
 
     def learn(self) -> Traits:
         self._learn_absent_tools()
-        self._choose(_each("takes_parts", (False, True)), *probes("u", "uau"))
-        self._choose(_each("system", _OWN_OR_USER), *probes("su", "suau"))
+        self._choose(_each("takes_parts", (False, True)), *_probes("u", "uau"))
+        self._choose(_each("system", _OWN_OR_USER), *_probes("su", "suau"))
         self._choose(
-            _each("developer", (True, False) if self._knows_developer() else (False,)), *probes("du")
+            _each("developer", (True, False) if self._knows_developer() else (False,)), *_probes("du")
         )
-        self._choose(_each("joins_leading", Joining), *probes("ssu", "sssu", "sdu", "dsu"))
-        self._choose(_each("joins_users", (False, True)), *probes("uu", "suuauu"))
-        self._choose(_each("joins_assistants", (False, True)), *probes("uaau"))
-        self._choose(_each("starts_with_user", (False, True)), *probes("au", "sau"))
+        self._choose(_each("joins_leading", Joining), *_probes("ssu", "sssu", "sdu", "dsu"))
+        self._choose(_each("joins_users", (False, True)), *_probes("uu", "suuauu"))
+        self._choose(_each("joins_assistants", (False, True)), *_probes("uaau"))
+        self._choose(_each("starts_with_user", (False, True)), *_probes("au", "sau"))
         self._learn_tools()
         self._learn_calls()
         self._learn_later()
@@ -89,71 +119,73 @@ class _Learner:
             {"tools_variable": variable, "no_tools": no_tools, "tools_as_text": text, "needs_date": date}
             for date, text, no_tools in itertools.product(dates, as_text, NoTools)
         ]
-        self._choose(options, *probes("u", "su", "au"))
+        self._choose(options, *_probes("u", "su", "au"))
 
     def _knows_developer(self) -> bool:
         """Whether the template does anything with the word but write it, as it would any other."""
         if self._traits.system is not Instructions.OWN:
             return False
-        known, unknown = (self._score(self._traits, probe) for probe in probes("du", "xu"))
-        return known.prompt != unknown.prompt.replace(UNKNOWN_ROLE, "developer")
+        known, unknown = (self._score(self._traits, probe) for probe in _probes("du", "xu"))
+        return known.prompt != unknown.prompt.replace(_UNKNOWN_ROLE, "developer")
 
     def _learn_tools(self) -> None:
         if self._traits.tools_variable is None:
             return
-        if not any(self._score(self._traits, probe).is_shown for probe in probes("u", "su", tool=DESCRIBED)):
+        if not any(
+            self._score(self._traits, probe).is_shown for probe in _probes("u", "su", tool=_DESCRIBED)
+        ):
             self._set(tools_variable=None)
             return
-        untold = [probe for tool in (DESCRIBED, NAMED, UNTYPED) for probe in probes("u", "su", tool=tool)]
+        untold = [probe for tool in (_DESCRIBED, _NAMED, _UNTYPED) for probe in _probes("u", "su", tool=tool)]
         self._choose(_each("detail", Detail), *untold)
 
     def _learn_calls(self) -> None:
         """First with tools, where the template has a place for them: then it shows the most."""
-        tool = None if self._traits.tools_variable is None else DESCRIBED
+        tool = None if self._traits.tools_variable is None else _DESCRIBED
         loops = ("uc", "ucau", "uccau")
         forms = itertools.product((None, 9), (False, True), NullContent)
-        if not self._choose(_forms(forms), *probes(*loops, tool=tool)):
+        if not self._choose(_forms(forms), *_probes(*loops, tool=tool)):
             others = itertools.product(_ID_LENGTHS, (False, True), NullContent)
-            self._choose(_forms(others), *probes(*loops, tool=tool))
+            self._choose(_forms(others), *_probes(*loops, tool=tool))
         if tool is not None:
-            self._choose(_shown_calls("calls", "results"), *probes(*loops, tool=tool))
-        self._choose(_shown_calls("calls_without_tools", "results_without_tools"), *probes(*loops))
+            self._choose(_shown_calls("calls", "results"), *_probes(*loops, tool=tool))
+        self._choose(_shown_calls("calls_without_tools", "results_without_tools"), *_probes(*loops))
         if tool is None:
             self._set(calls=self._traits.calls_without_tools, results=self._traits.results_without_tools)
-        self._choose(_each("empty_answer", (None, "", " ")), *probes("ucu", tool=tool))
-        self._choose(_each("parallel_calls", Calls), *probes("up", "upau", "supu", tool=tool))
-        self._choose(_each("beside_calls", Beside), *probes("ub", "ubau", "uq", tool=tool))
+        self._choose(_each("empty_answer", (None, "", " ")), *_probes("ucu", tool=tool))
+        self._choose(_each("parallel_calls", Calls), *_probes("up", "upau", "supu", tool=tool))
+        self._choose(_each("beside_calls", Beside), *_probes("ub", "ubau", "uq", tool=tool))
 
     def _learn_later(self) -> None:
-        tool = None if self._traits.tools_variable is None else DESCRIBED
-        after_calls = probes("ucsu", tool=tool)
+        tool = None if self._traits.tools_variable is None else _DESCRIBED
+        after_calls = _probes("ucsu", tool=tool)
         self._choose(
-            _each("later_system", _OWN_OR_USER), *probes("usu", "uasu", "suaus", "suas"), *after_calls
+            _each("later_system", _OWN_OR_USER), *_probes("usu", "uasu", "suaus", "suas"), *after_calls
         )
         if self._traits.developer:
-            self._choose(_each("later_developer", _OWN_OR_USER), *probes("udu", "uadu", "duaud", "suad"))
-        alone = [*probes("s", "d", "ss"), *probes("sc", tool=tool)]
-        self._choose(_each("lone", Lone), *alone, *(probes("s", tool=tool) if tool else ()))
+            self._choose(_each("later_developer", _OWN_OR_USER), *_probes("udu", "uadu", "duaud", "suad"))
+        alone = [*_probes("s", "d", "ss"), *_probes("sc", tool=tool)]
+        self._choose(_each("lone", Lone), *alone, *(_probes("s", tool=tool) if tool else ()))
 
     def _learn_lasting_system(self) -> None:
         """Some templates write the system message into the user's last, if nothing follows that."""
-        tool = None if self._traits.tools_variable is None else DESCRIBED
+        tool = None if self._traits.tools_variable is None else _DESCRIBED
         last = dataclasses.replace(self._traits, system=Instructions.LAST_USER)
         if self._written(self._traits, "suau") == self._written(last, "suau"):
             systems = _each("system", (self._traits.system, Instructions.LAST_USER))
-            self._choose(systems, *probes("suau", "sua"), *probes("suc", tool=tool))
+            self._choose(systems, *_probes("suau", "sua"), *_probes("suc", tool=tool))
 
     def _learn_thoughts(self) -> None:
         """Where a thought goes; it may stay unseen, but must not make anything else fail."""
-        tool = None if self._traits.tools_variable is None else DESCRIBED
-        thinks = [*probes("ut", "utau", tool=tool), *probes("uT", "uTu")]
+        tool = None if self._traits.tools_variable is None else _DESCRIBED
+        thinks = [*_probes("ut", "utau", tool=tool), *_probes("uT", "uTu")]
         for name in _THOUGHTS:
             traits = dataclasses.replace(self._traits, thought=name)
             scores = [self._score(traits, probe) for probe in thinks]
-            if all(score.is_shown for score in scores) and any(THOUGHT in score.prompt for score in scores):
+            if all(score.is_shown for score in scores) and any(_THOUGHT in score.prompt for score in scores):
                 self._traits = dataclasses.replace(traits, shows_thoughts=True)
                 break
-        self._choose(_each("thought_beside_content", (True, False)), *probes("uw", tool=tool))
+        self._choose(_each("thought_beside_content", (True, False)), *_probes("uw", tool=tool))
 
     def _learn_continuation(self) -> None:
         continued = [self._written(self._traits, letters, continues=True) for letters in ("ua", "suaua")]
@@ -161,7 +193,7 @@ class _Learner:
 
     def _written(self, traits: Traits, letters: str, *, continues: bool = False) -> str | None:
         try:
-            return self._writer(traits).write(Conversation(turns_of(letters), continues=continues))
+            return self._writer(traits).write(Conversation(_turns_of(letters), continues=continues))
         except InvalidRequestError:
             return None
 
@@ -187,7 +219,7 @@ class _Learner:
             trial = self._writer(traits).try_out(probe)
         except InvalidRequestError:
             return _Score("", False, 0)
-        is_shown = trial.missing is None and all(word in trial.prompt for word in words_of(probe))
+        is_shown = trial.missing is None and all(word in trial.prompt for word in _words_of(probe))
         return _Score(trial.prompt, is_shown, len(_ODDITIES.findall(trial.prompt)))
 
     def _writer(self, traits: Traits) -> PromptWriter:
@@ -206,3 +238,46 @@ def _forms(forms: Iterable[tuple[int | None, bool, NullContent]]) -> Iterator[Ma
 def _shown_calls(calls: str, results: str) -> Iterator[Mapping[str, Any]]:
     for form, own in itertools.product((Calls.OWN, Calls.TEXT), (True, False)):
         yield {calls: form, results: own}
+
+
+def _probes(*letters: str, tool: _Tool | None = None) -> list[Conversation]:
+    """Conversations by their letters."""
+    return [Conversation(_turns_of(word), None if tool is None else [tool]) for word in letters]
+
+
+def _turns_of(letters: str) -> list[Turn]:
+    """A conversation: `s`, `d`, `u`, `a` are messages with text, `x` is of a role that no template
+    knows, and `T` is an answer with a thought.
+
+    `c` is a call and its result, `p` are two at once; `b` and `q` are the same with content, `t` with a
+    thought, `w` with both.
+    """
+    turns: list[Turn] = []
+    for letter in letters:
+        if letter in _ROLES:
+            turns.append(Turn(len(turns), _ROLES[letter], f"x{len(turns)}"))
+        elif letter == "T":
+            turns.append(Turn(len(turns), "assistant", "x", thought=_THOUGHT))
+        else:
+            turns += _loop(letter, len(turns))
+    return turns
+
+
+def _loop(letter: str, place: int) -> Iterator[Turn]:
+    ids = [f"call_{place:04d}{number:016d}" for number in range(2 if letter in "pq" else 1)]
+    yield Turn(
+        place,
+        "assistant",
+        "x" if letter in "bqw" else None,
+        tuple(Call(call_id, "qz_tool", {"a": "x"}) for call_id in ids),
+        _THOUGHT if letter in "tw" else None,
+    )
+    for number, call_id in enumerate(ids, 1):
+        yield Turn(place + number, "tool", "x", name="qz_tool", call_id=call_id)
+
+
+def _words_of(conversation: Conversation) -> list[str]:
+    """What a template that shows the tools cannot but show."""
+    functions = [tool["function"] for tool in conversation.tools or ()]
+    texts = [text for function in functions for text in (function["name"], function.get("description"))]
+    return list(filter(None, texts))

@@ -1,17 +1,17 @@
 """One template's prompts: the conversation adapted, rendered, and held against what was said."""
 
 import datetime
+import itertools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from caravan.chat.rendering.adaptation import adapt
 from caravan.chat.rendering.call_text import CallText
 from caravan.chat.rendering.entries import entry_of, tool_values
-from caravan.chat.rendering.marking import first_missing, marked, shape_of
+from caravan.chat.rendering.template import ChatTemplate
 from caravan.chat.rendering.traits import Traits
-from caravan.chat.rendering.turns import Conversation, Turn
-from caravan.chat.template import ChatTemplate
+from caravan.chat.rendering.turns import INSTRUCTIONS, Call, Conversation, Turn
 from caravan.errors import InvalidRequestError
 
 # Shapes of conversations whose showing is remembered.
@@ -54,9 +54,9 @@ class PromptWriter:
 
     def try_out(self, conversation: Conversation) -> Trial:
         """What the template does with marks for the texts of the turns. Raises InvalidRequestError."""
-        marks = marked(self._adapted(conversation))
+        marks = _marked(self._adapted(conversation))
         prompt = self._fill(marks.turns, conversation)
-        return Trial(prompt, first_missing(prompt, marks))
+        return Trial(prompt, _first_missing(prompt, marks))
 
     def _adapted(self, conversation: Conversation) -> list[Turn]:
         return adapt(conversation, self.traits, self._call_text)
@@ -75,7 +75,7 @@ class PromptWriter:
 
     def _missing_place(self, conversation: Conversation) -> int | None:
         turns, tools, *others = conversation
-        key = (shape_of(turns), bool(tools), repr(others))
+        key = (_shape_of(turns), bool(tools), repr(others))
         if key not in self._missing:
             if len(self._missing) >= _MAX_SHAPES:
                 self._missing.pop(next(iter(self._missing)))
@@ -98,3 +98,67 @@ class PromptWriter:
             message = f"'{param}' is not possible: the chat template does not show the message."
             raise InvalidRequestError(message, param=param, code="invalid_value")
         return text[: text.index(mark)]
+
+
+class _Marked(NamedTuple):
+    """A conversation of marks. Leading instructions may stand anywhere; each mark comes with its place."""
+
+    turns: list[Turn]
+    head: list[tuple[str, int]]
+    body: list[tuple[str, int]]
+
+
+def _marked(turns: Sequence[Turn]) -> _Marked:
+    """The turns with marks for texts: of the same shape, without anything of what they say."""
+    marks = (f"qz{number}zq" for number in itertools.count(1))
+    result = _Marked([], [], [])
+    is_head = True
+    for turn in turns:
+        is_head = is_head and turn.role in INSTRUCTIONS
+        found = result.head if is_head else result.body
+        content = turn.content
+        if content and content.strip():
+            content = next(marks)
+            found.append((content, turn.place))
+        calls = tuple(_marked_calls(turn, marks, found))
+        result.turns.append(turn._replace(content=content, calls=calls))
+    return result
+
+
+def _marked_calls(turn: Turn, marks: Iterator[str], found: list[tuple[str, int]]) -> Iterator[Call]:
+    for call in turn.calls:
+        if call.arguments:
+            mark = next(marks)
+            found.append((mark, turn.place))
+            call = call._replace(arguments={"a": mark})
+        yield call
+
+
+def _first_missing(prompt: str, conversation: _Marked) -> int | None:
+    """The place of the first text that the prompt does not show, or not in its order."""
+    missing = (_missing(prompt, conversation.head), _missing(prompt, conversation.body))
+    return min((place for place in missing if place is not None), default=None)
+
+
+def _missing(prompt: str, marks: Sequence[tuple[str, int]]) -> int | None:
+    last = -1
+    for mark, place in marks:
+        last = prompt.find(mark, last + 1)
+        if last < 0:
+            return place
+    return None
+
+
+def _shape_of(turns: Sequence[Turn]) -> tuple[object, ...]:
+    """What decides on a marked conversation: equal for conversations that differ in their texts alone."""
+    return tuple(
+        (
+            turn.role,
+            bool(turn.content and turn.content.strip()),
+            turn.content is None,
+            tuple((call.name, bool(call.arguments)) for call in turn.calls),
+            bool(turn.thought),
+            turn.name,
+        )
+        for turn in turns
+    )

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from caravan.chat.parsing.arguments import (
+from caravan.chat.tool_formats.lark_writer import DEFINITIONS, LarkWriter, either
+from caravan.chat.tool_formats.parameters import (
     Parameter,
     Schema,
     accepts_any,
@@ -13,7 +14,6 @@ from caravan.chat.parsing.arguments import (
     resolved,
     types,
 )
-from caravan.chat.tool_formats.lark_writer import DEFINITIONS, LarkWriter, either
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.errors import InvalidRequestError
 from caravan.grammars.exact_json.rules import literal_pattern

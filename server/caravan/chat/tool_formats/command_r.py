@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Reader, Steps
-from caravan.chat.tool_formats.base import forget_call
-from caravan.chat.tool_formats.json_format import JsonFormat, json_calls, read_calls
+from caravan.chat.tool_formats.json_calls import JsonFormat, read_calls, read_object
 from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
@@ -14,7 +14,7 @@ _DIRECTLY = ("directly_answer", "directly-answer")
 _ANSWER = "Answer:"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CommandRFormat(JsonFormat):
     """Plans come before the word. To answer directly is what these models choose where they need no tool.
 
@@ -22,38 +22,27 @@ class CommandRFormat(JsonFormat):
     the model begins one once it has results.
     """
 
-    name: str = "command_r"
-    triggers: tuple[str, ...] = ("Action:\n```json", "Action: ```json", "Action:```json")
-    end: str = "```"
-    opening: str = "Action:\n```json\n[\n    "
-    closing: str = "\n]```"
-    separator: str = ",\n    "
-    name_key: str = "tool_name"
-    arguments_key: str = "parameters"
-    pads: tuple[str, str, str] = ("\n        ", "\n        ", "\n    ")
-    is_section: bool = True
-
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         num_before = writer.num_calls
-        yield from read_calls(reader, writer, frozenset(_DIRECTLY))
+        yield from read_calls(reader, writer, partial(read_object, not_tools=frozenset(_DIRECTLY)))
         yield from reader.skip_space()
         yield from reader.accept(self.end)
         if writer.num_calls == num_before:
             yield from reader.skip_space()
             yield from reader.accept(_ANSWER)
             yield from reader.skip_space()
-            forget_call(reader, writer)
+            writer.border()
+            reader.forget()
 
     def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         """However the word is written, the actions are the same."""
-        call = lark.rule(either(json_calls(lark, tools, self.name_key, self.arguments_key, self.pads)))
+        call = lark.rule(either(self.call_rules(lark, tools)))
         calls = repeated(call, lark.literal(self.separator), parallel=parallel)
         options = [f"{calls} {lark.literal(self.closing)}"]
-        before, between, after = self.pads
         answer = lark.without(lark.terminal("(?s:.+)"), r"(?s:.*)Action:\s*```json(?s:.*)")
         for name in set(_DIRECTLY) - {tool.name for tool in tools}:
-            head = f'{{{before}"{self.name_key}": "{name}",{between}"{self.arguments_key}": {{}}{after}}}'
-            options.append(f"{lark.literal(f'{head}{self.closing}{chr(10)}{_ANSWER}')} {answer}")
+            call = f"{self._head(name)}{{}}{self.pads[2]}}}"
+            options.append(f"{lark.literal(f'{call}{self.closing}{chr(10)}{_ANSWER}')} {answer}")
         actions = lark.rule(either(options))
         openings = [self.opening.replace(self.triggers[0], trigger, 1) for trigger in self.triggers]
         return f"{either([lark.literal(opening) for opening in openings])} {actions}"

@@ -16,6 +16,7 @@ from caravan.errors import InvalidRequestError
 
 _QUESTION, _RESULT = "qzquestionzq", "qzresultzq"
 _ARGUMENTS: dict[str, Any] = {"qz_text": 'a "b" <c>', "qz_number": 7}
+_COMMONEST = ("hermes", "mistral_list")
 _TOOL = ToolSpec(
     "qz_tool",
     {
@@ -38,7 +39,7 @@ def with_shown_calls(family: ModelFamily, template: PromptTemplate) -> ModelFami
     except InvalidRequestError:
         return family
     shown = prompt.partition(_QUESTION)[2].partition(_RESULT)[0]
-    found = next((form for form in FORMATS.values() if _reads(form, shown)), None)
+    found = next((form for form in sorted(FORMATS.values(), key=_rank) if _reads(form, shown)), None)
     return family if found is None else replace(family, name=found.name, tools=found, is_guess=False)
 
 
@@ -50,6 +51,11 @@ def _conversation() -> Conversation:
         Turn(2, "tool", _RESULT, name=_TOOL.name, call_id="call_qz01"),
     ]
     return Conversation(turns, [{"type": "function", "function": function}])
+
+
+def _rank(form: ToolFormat) -> int:
+    """Of formats that read each other's calls, the commonest comes first."""
+    return _COMMONEST.index(form.name) if form.name in _COMMONEST else len(_COMMONEST)
 
 
 def _reads(form: ToolFormat, text: str) -> bool:

@@ -20,7 +20,14 @@ class LarkWriter(Rules):
         super().__init__()
         self.marker_ids = marker_ids
         found = "|".join(map(re.escape, sorted(marker_ids, key=len, reverse=True)))
+        self._terminals: dict[str, str] = {}
         self._split = re.compile(f"({found})") if found else None
+
+    def terminal(self, pattern: str) -> str:
+        """The name of a terminal, given by a regular expression. Equal ones have the same name."""
+        if pattern not in self._terminals:
+            self._terminals[pattern] = super().terminal(pattern)
+        return self._terminals[pattern]
 
     def literal(self, text: str) -> str:
         """Exactly this text."""

@@ -3,26 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caravan.chat.parsing.arguments import accepts_any, declared
 from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Reader, RejectedError, Steps
-from caravan.chat.tool_formats.json_format import JsonFormat
+from caravan.chat.tool_formats.json_calls import JsonFormat
 from caravan.chat.tool_formats.lark_writer import LarkWriter, either
+from caravan.chat.tool_formats.parameters import accepts_any, declared
 from caravan.chat.tool_formats.pythonic import arguments_rule, read_arguments
 from caravan.chat.tool_formats.raw_code import TAG, code_rule, code_tool, is_code, read_code
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LlamaFormat(JsonFormat):
     """`<|python_tag|>NAME.call(key="text")` is how templates show built-in tools, with texts as arguments."""
-
-    name: str = "llama3_json"
-    triggers: tuple[str, ...] = (TAG,)
-    markers: tuple[str, ...] = (TAG,)
-    is_bare: bool = True
-    separator: str = "; "
-    arguments_key: str = "parameters"
 
     def read_after(self, trigger: str, reader: Reader, writer: EventWriter) -> Steps[None]:  # noqa: ARG002
         """JSON, a built-in call, or code."""
@@ -39,9 +32,6 @@ class LlamaFormat(JsonFormat):
             yield from read_code(reader, writer, *code)
         else:
             raise RejectedError
-
-    def holds_json(self, tools: Sequence[ToolSpec]) -> bool:
-        return code_tool(tools) is None
 
     def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         built_in = [tool for tool in tools if _is_built_in(tool)]

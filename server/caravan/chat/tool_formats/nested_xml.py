@@ -1,11 +1,16 @@
-"""MiniMax M3's calls: elements within elements, each tag behind a mark of its own."""
+"""MiniMax M3's arguments: elements within elements, each tag behind a mark of its own."""
 
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from caravan.chat.parsing.arguments import (
+from caravan.chat.parsing.incremental_reader import Markers, Reader, RejectedError, Sink, Steps
+from caravan.chat.parsing.literals import copy_value, escaped
+from caravan.chat.tool_formats.argument_rules import parameter_rule
+from caravan.chat.tool_formats.lark_writer import LarkWriter
+from caravan.chat.tool_formats.marked_calls import Arguments
+from caravan.chat.tool_formats.parameters import (
     ANY_NAME,
     Parameter,
     accepts_any,
@@ -17,50 +22,31 @@ from caravan.chat.parsing.arguments import (
     types,
     variant,
 )
-from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.parsing.incremental_reader import Markers, Reader, RejectedError, Sink, Steps
-from caravan.chat.parsing.literals import copy_value, escaped
-from caravan.chat.tool_formats.argument_rules import parameter_rule
-from caravan.chat.tool_formats.base import ToolFormat, end_call
-from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
-_MARK = "]<]minimax[>["
-_START, _END = f"{_MARK}<tool_call>", f"{_MARK}</tool_call>"
-_CALL, _CALL_END = f'{_MARK}<invoke name="', f"{_MARK}</invoke>"
-_OPEN, _CLOSE = f"{_MARK}<", f"{_MARK}</"
-_TAG_END, _NAME_END, _TEXT_END, _CLOSING = map(Markers, (">", '">', _MARK, _CLOSE))
+MARK = "]<]minimax[>["
+_OPEN, _CLOSE = f"{MARK}<", f"{MARK}</"
+_CLOSING = Markers(_CLOSE)
 _ENDS = {"object": "}", "array": "]"}
 # What says nothing about values beyond what the rules below keep to.
 _PLAIN = {"type", "properties", "required", "additionalProperties", "items", "description", "title"}
 
 
 @dataclass(frozen=True)
-class NestedXmlFormat(ToolFormat):
+class NestedElements(Arguments):
     """An object is its members' elements, a list `item` elements; either may also stand there as JSON."""
 
-    name: str = "minimax_m3"
-    triggers: tuple[str, ...] = (_START,)
-    markers: tuple[str, ...] = (_MARK, "<tool_call>", "</tool_call>")
     is_nested = True
 
-    def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
-        yield from reader.skip_space()
-        yield from reader.expect(_CALL)
-        while True:
-            name = yield from _read_until(reader, _NAME_END)
-            writer.start_call(name)
-            yield from _Arguments(reader, writer.arguments).copy(writer.tools.get(name))
-            end_call(reader, writer)
-            yield from reader.skip_space()
-            if (yield from reader.accept(_CALL, _END)) != _CALL:
-                return
+    def read(self, reader: Reader, sink: Sink, tool: ToolSpec | None, ends: tuple[str, ...]) -> Steps[str]:
+        """Read elements up to and with the end of the call."""
+        yield from _Copier(reader, sink).copy(tool)
+        return ends[0]
 
-    def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
-        call = lark.rule(either([_call_rule(lark, tool) for tool in tools]))
-        newline = lark.literal("\n")
-        inner = repeated(call, newline, parallel=parallel)
-        return f"{lark.literal(_START)} {newline} {inner} {newline} {lark.literal(_END)}"
+    def rule(self, lark: LarkWriter, tool: ToolSpec) -> str:
+        """The elements in the order of the schema."""
+        parts = [_element_rule(lark, named(tool, "")) + "*"] if accepts_any(tool) else []
+        return " ".join([*parts, *_member_rules(lark, declared(tool))])
 
 
 @dataclass
@@ -80,7 +66,7 @@ class _Frame:
         return dataclasses.replace(self.parameter, schema=found if isinstance(found, Mapping) else {})
 
 
-class _Arguments:
+class _Copier:
     """The elements of one call, copied as JSON. Depth costs nothing: nesting is a list, not recursion."""
 
     def __init__(self, reader: Reader, sink: Sink) -> None:
@@ -96,7 +82,7 @@ class _Arguments:
         while self._frames:
             yield from self._reader.skip_space()
             mark = yield from self._reader.expect(_OPEN, _CLOSE)
-            tag: str | None = yield from _read_until(self._reader, _TAG_END)
+            tag: str | None = yield from self._reader.text_before(">")
             if mark == _CLOSE:
                 self._sink(_ENDS[self._frames.pop().kind])
                 continue
@@ -124,7 +110,7 @@ class _Arguments:
                 yield from copy_value(self._reader, self._sink)
                 yield from self._reader.skip_space()
                 yield from self._reader.expect(_CLOSE)
-                yield from _read_until(self._reader, _TAG_END)
+                yield from self._reader.text_before(">")
                 return None
         return (yield from self._copy_any(child, allowed))
 
@@ -132,14 +118,14 @@ class _Arguments:
         self._sink('"')
         if not (yield from self._reader.until(_CLOSING, lambda text: self._sink(escaped(text)))):
             raise RejectedError
-        yield from _read_until(self._reader, _TAG_END)
+        yield from self._reader.text_before(">")
         self._sink('"')
 
     def _copy_any(self, child: Parameter, allowed: set[str] | None) -> Steps[str | None]:
         """A value of which only what follows shows whether it is text or elements."""
-        text = yield from read_value(self._reader, _MARK)
+        text = yield from read_value(self._reader, MARK)
         mark = yield from self._reader.expect("<", "</")
-        tag = yield from _read_until(self._reader, _TAG_END)
+        tag = yield from self._reader.text_before(">")
         if mark == "</":
             is_empty = not text.strip() and allowed and allowed <= _ENDS.keys()
             self._sink(_empty(allowed) if is_empty else converted_text(text, child))
@@ -153,19 +139,6 @@ class _Arguments:
 
 def _empty(allowed: set[str] | None) -> str:
     return "[]" if allowed == {"array"} else "{}"
-
-
-def _read_until(reader: Reader, end: Markers) -> Steps[str]:
-    pieces: list[str] = []
-    if not (yield from reader.until(end, pieces.append)):
-        raise RejectedError
-    return "".join(pieces)
-
-
-def _call_rule(lark: LarkWriter, tool: ToolSpec) -> str:
-    parts = [_element_rule(lark, named(tool, "")) + "*"] if accepts_any(tool) else []
-    parts += _member_rules(lark, declared(tool))
-    return " ".join([lark.literal(f'{_CALL}{tool.name}">'), *parts, lark.literal(_CALL_END)])
 
 
 def _member_rules(lark: LarkWriter, parameters: Sequence[Parameter]) -> list[str]:

@@ -5,12 +5,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caravan.chat.parsing.arguments import ANY_NAME, Parameter, accepts_any, declared, named, types
 from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Reader, RejectedError, Steps
 from caravan.chat.parsing.literals import PYTHON, copy_value
-from caravan.chat.tool_formats.base import ToolFormat, end_call, read_list
+from caravan.chat.rendering.call_text import CallText
+from caravan.chat.tool_formats.base import ToolFormat
+from caravan.chat.tool_formats.json_calls import read_list
 from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
+from caravan.chat.tool_formats.parameters import ANY_NAME, Parameter, accepts_any, declared, named, types
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.grammars.call_prefix import SPACE, CallPrefix
 
@@ -19,22 +21,22 @@ _NAME = re.compile(r"[^\s()\[\]{}=,\"']*")
 _KEY = re.compile(r"[^\n()\[\]{}=,\"']*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PythonicFormat(ToolFormat):
-    """`start` and `end` are the markers around the list; without them, it is bare."""
+    """`start` and `end` are the markers around the list; it need not have them if it is bare."""
 
-    name: str
     start: str
     end: str
-    is_bare: bool = False
+    is_json = False
 
     @property
-    def triggers(self) -> tuple[str, ...]:  # type: ignore[override]
+    def triggers(self) -> tuple[str, ...]:
+        """The marker."""
         return (self.start,)
 
-    @property
-    def markers(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (self.start, self.end)
+    def call_text(self) -> CallText:
+        """As grammars write it, with the markers."""
+        return CallText(f"{self.start}[", f"]{self.end}", ", ", is_list=True, pythonic=True)
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         yield from reader.skip_space()
@@ -91,7 +93,8 @@ def read_arguments(reader: Reader, writer: EventWriter, name: str) -> Steps[None
             raise RejectedError
         separator = ", "
     writer.arguments("}")
-    end_call(reader, writer)
+    writer.end_call()
+    reader.forget()
 
 
 def _call_rule(lark: LarkWriter, tool: ToolSpec) -> str:

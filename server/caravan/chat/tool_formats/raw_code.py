@@ -3,12 +3,11 @@
 import json
 from collections.abc import Sequence
 
-from caravan.chat.parsing.arguments import Parameter, declared
 from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Markers, Reader, Steps
 from caravan.chat.parsing.literals import escaped
-from caravan.chat.tool_formats.base import end_call
 from caravan.chat.tool_formats.lark_writer import LarkWriter
+from caravan.chat.tool_formats.parameters import Parameter, declared
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.grammars.exact_json.rules import literal_pattern
 
@@ -58,7 +57,8 @@ def read_code(
         writer.arguments(f'{{"{escaped(key)}": "')
         yield from reader.until(Markers(*ends), lambda text: writer.arguments(escaped(text)))
         writer.arguments('"}')
-    end_call(reader, writer)
+    writer.end_call()
+    reader.forget()
 
 
 def _unquoted(code: str) -> str:

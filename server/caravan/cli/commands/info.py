@@ -102,7 +102,7 @@ def _raw_rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
 
 def _template_rows(model: "ModelFacts") -> Iterator[tuple[str, str]]:
     """What the template supports, which is found by trying it."""
-    from caravan.chat.template_source import TemplateSyntaxError
+    from caravan.chat.rendering.prompt_template import TemplateSyntaxError
 
     try:
         yield from model.tried_templates().lines()

@@ -5,17 +5,7 @@ import json
 import pytest
 from caravan.chat.families import ModelFamily
 from caravan.chat.rendering.turns import Call
-from caravan.chat.tool_formats.base import ToolFormat
-from caravan.chat.tool_formats.call_style import call_text_of, with_calls
-from caravan.chat.tool_formats.registry import (
-    COHERE,
-    DEEPSEEK_V3,
-    DEEPSEEK_V31,
-    GRANITE,
-    HERMES,
-    LFM2,
-    MISTRAL,
-)
+from caravan.chat.tool_formats.registry import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
 from tests.chat.transcripts import joined
@@ -28,12 +18,12 @@ TOOLS = [ToolSpec("get_weather"), ToolSpec("get_time")]
 
 
 @pytest.mark.parametrize(
-    "form", [HERMES, GRANITE, COHERE, LFM2, DEEPSEEK_V3, DEEPSEEK_V31], ids=lambda form: form.name
+    "name", ["hermes", "granite", "cohere", "apertus", "lfm2", "deepseek_v3", "deepseek_v31"]
 )
-def test_what_is_written_is_read_as_the_calls(form: ToolFormat) -> None:
+def test_what_is_written_is_read_as_the_calls(name: str) -> None:
     """The format's own parser reads back what a template without calls is given."""
-    parser = ModelFamily(form.name, None, form).parser(TOOLS)
-    answer = joined([*parser.feed(call_text_of(form).write(CALLS)), *parser.finish()])
+    parser = ModelFamily(name, None, FORMATS[name]).parser(TOOLS)
+    answer = joined([*parser.feed(FORMATS[name].call_text().write(CALLS)), *parser.finish()])
     read = [(name, json.loads(arguments)) for name, _, arguments in answer.calls]
     assert read == [(call.name, call.arguments) for call in CALLS]
     assert answer.content.strip() == ""
@@ -41,6 +31,6 @@ def test_what_is_written_is_read_as_the_calls(form: ToolFormat) -> None:
 
 def test_a_family_without_calls_is_given_the_commonest_as_a_guess() -> None:
     plain = ModelFamily("plain")
-    assert (with_calls(plain).tools, with_calls(plain).is_guess) == (HERMES, True)
-    known = ModelFamily("mistral", None, MISTRAL)
-    assert with_calls(known) is known
+    assert (plain.with_calls().tools, plain.with_calls().is_guess) == (FORMATS["hermes"], True)
+    known = ModelFamily("mistral", None, FORMATS["mistral"])
+    assert known.with_calls() is known

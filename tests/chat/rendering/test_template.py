@@ -3,8 +3,8 @@
 import datetime
 
 import pytest
-from caravan.chat.template import ChatTemplate
-from caravan.chat.template_source import CHATML, TemplateSyntaxError
+from caravan.chat.rendering.prompt_template import CHATML, TemplateSyntaxError
+from caravan.chat.rendering.template import ChatTemplate
 from caravan.errors import InvalidRequestError
 
 USER = {"role": "user", "content": "Hi"}

@@ -12,7 +12,7 @@ import jinja2.nodes
 import jinja2.parser
 import jinja2.sandbox
 
-from caravan.chat.template_source import GIVEN, TemplateSyntaxError
+from caravan.chat.rendering.prompt_template import GIVEN, TemplateSyntaxError
 from caravan.errors import InvalidRequestError
 
 

@@ -3,14 +3,14 @@
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.parsing.incremental_reader import Reader, RejectedError, Sink, Steps
-from caravan.chat.parsing.literals import copy_value, is_object, read_string
-from caravan.chat.tool_formats.base import ToolFormat, end_call, forget_call, read_list
+from caravan.chat.parsing.incremental_reader import Reader, RejectedError, Steps
+from caravan.chat.parsing.literals import copy_object, copy_value, read_string
+from caravan.chat.rendering.call_text import CallText
+from caravan.chat.tool_formats.base import ToolFormat
 from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.grammars.call_prefix import SPACE, CallPrefix
@@ -24,21 +24,18 @@ _PADS = ("", " ", "")
 _TYPE = ('"type"', ":", '"function"', ",")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JsonFormat(ToolFormat):
     """`opening`, `closing` and `separator` are what grammars write, as the model was trained to.
 
     They stand around each call; where the `opening` ends with a bracket, or with `is_section`, around all of
-    them. `pads` stand in an object before the name, before the arguments, and behind them. A `lead` comes
-    first where an answer is nothing but calls. With `is_single`, models write one call and no more.
+    them. Where calls are read, one of the `other_ends` will do, too. `name_key` and `arguments_key` are the
+    keys of an object; without the first, the tool's name is the only key. `pads` stand before either, and
+    behind. A `lead` comes first where an answer is nothing but calls. With `is_single`, models write one call
+    and no more.
     """
 
-    name: str
     triggers: tuple[str, ...] = ()
-    markers: tuple[str, ...] = ()
-    dropped: tuple[str, ...] = ()
-    is_bare: bool = False
-    end: str = ""
     other_ends: tuple[str, ...] = ()
     opening: str = ""
     closing: str = ""
@@ -49,27 +46,33 @@ class JsonFormat(ToolFormat):
     lead: str = ""
     is_section: bool = False
     is_single: bool = False
-    is_json = True
+
+    @property
+    def end(self) -> str:
+        """The mark that closes the calls."""
+        return self.closing.strip().removeprefix("]")
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
-        """All calls, and what closes them; without markers, a code fence may do so."""
+        """Read all calls, and what closes them; without markers, a code fence may do so."""
         fence = ""
         if self.is_bare:
             fence = yield from reader.accept("```json", "```")
+        read_call = read_object if self.name_key else _read_keyed_object
         if self.triggers and self.triggers[0].endswith("["):
-            yield from read_list(reader, writer, _read_call)
+            yield from read_list(reader, writer, read_call)
         else:
-            yield from read_calls(reader, writer)
-        if self.end or fence:
+            yield from read_calls(reader, writer, read_call)
+        ends = tuple(filter(None, (self.end, *self.other_ends, fence and "```")))
+        if ends:
             yield from reader.skip_space()
-            yield from reader.accept(*filter(None, (self.end, *self.other_ends, fence and "```")))
+            yield from reader.accept(*ends)
 
     def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         calls = self._marked(lark, tools, self.opening, parallel=parallel)
         return f"({lark.literal(self.lead)})? {calls}" if self.lead else calls
 
     def _marked(self, lark: LarkWriter, tools: Sequence[ToolSpec], opening: str, *, parallel: bool) -> str:
-        call = lark.rule(either(json_calls(lark, tools, self.name_key, self.arguments_key, self.pads)))
+        call = lark.rule(either(self.call_rules(lark, tools)))
         parallel = parallel and not self.is_single
         if opening.endswith("[") or self.is_section:
             inner = repeated(call, lark.literal(self.separator), parallel=parallel)
@@ -77,6 +80,31 @@ class JsonFormat(ToolFormat):
         if opening:
             call = lark.rule(f"{lark.literal(opening)} {call} {lark.literal(self.closing)}")
         return repeated(call, lark.literal(self.separator), parallel=parallel)
+
+    def call_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec]) -> list[str]:
+        """One call of each tool as an expression."""
+        return [
+            f"{lark.literal(self._head(tool.name))} {lark.arguments(tool)} {lark.literal(self.pads[2] + '}')}"
+            for tool in tools
+        ]
+
+    def _head(self, name: str) -> str:
+        """An object up to its arguments."""
+        if not self.name_key:
+            return f"{{{json.dumps(name)}: "
+        start, between, _ = self.pads
+        return f'{{{start}"{self.name_key}": {json.dumps(name)},{between}"{self.arguments_key}": '
+
+    def call_text(self) -> CallText:
+        """As grammars write it, without the pads."""
+        return CallText(
+            self.opening,
+            self.closing,
+            self.separator,
+            before=f'{{"{self.name_key}": "' if self.name_key else '{"',
+            between=f'", "{self.arguments_key}": ' if self.name_key else '": ',
+            is_list=self.opening.endswith("["),
+        )
 
     def beginning(self, tools: Sequence[ToolSpec]) -> CallPrefix | None:
         """Up to a tool's name; other objects are no calls."""
@@ -119,25 +147,11 @@ class JsonFormat(ToolFormat):
         return f"{head} {lark.arguments(tool)} {end}"
 
 
-def json_calls(
-    lark: LarkWriter,
-    tools: Sequence[ToolSpec],
-    name_key: str = "name",
-    arguments_key: str = "arguments",
-    pads: tuple[str, str, str] = _PADS,
-) -> list[str]:
-    """One call of each tool as an expression."""
-    start, between, end = pads
-    heads = [f'{{{start}"{name_key}": {json.dumps(tool.name)},{between}"{arguments_key}": ' for tool in tools]
-    return [
-        f"{lark.literal(head)} {lark.arguments(tool)} {lark.literal(end + '}')}"
-        for head, tool in zip(heads, tools, strict=True)
-    ]
+ReadCall = Callable[[Reader, EventWriter], Steps[None]]
 
 
-def read_calls(reader: Reader, writer: EventWriter, not_tools: frozenset[str] = frozenset()) -> Steps[None]:
-    """Objects and lists of objects, until something else comes; those of some names are no calls."""
-    read_call = partial(_read_call, not_tools=not_tools)
+def read_calls(reader: Reader, writer: EventWriter, read_call: ReadCall) -> Steps[None]:
+    """Read calls and lists of calls, until something else comes."""
     while True:
         yield from reader.skip_space()
         if (yield from reader.accept("[")):
@@ -151,7 +165,19 @@ def read_calls(reader: Reader, writer: EventWriter, not_tools: frozenset[str] = 
             return
 
 
-def _read_call(reader: Reader, writer: EventWriter, not_tools: frozenset[str] = frozenset()) -> Steps[None]:
+def read_list(reader: Reader, writer: EventWriter, read_call: ReadCall) -> Steps[None]:
+    """Read calls with commas between them, and the bracket that closes their list."""
+    while True:
+        yield from reader.skip_space()
+        yield from read_call(reader, writer)
+        yield from reader.skip_space()
+        if (yield from reader.accept("]")):
+            return
+        yield from reader.expect(",")
+
+
+def read_object(reader: Reader, writer: EventWriter, not_tools: frozenset[str] = frozenset()) -> Steps[None]:
+    """Read an object that is a call; with a name of `not_tools`, it is none."""
     call = _Call(writer, not_tools)
     yield from reader.expect("{")
     while True:
@@ -166,10 +192,24 @@ def _read_call(reader: Reader, writer: EventWriter, not_tools: frozenset[str] = 
             break
         yield from reader.expect(",")
     if call.is_none:
-        forget_call(reader, writer)
-        return
-    call.finish()
-    end_call(reader, writer)
+        writer.border()
+    else:
+        call.finish()
+        writer.end_call()
+    reader.forget()
+
+
+def _read_keyed_object(reader: Reader, writer: EventWriter) -> Steps[None]:
+    yield from reader.expect("{")
+    yield from reader.skip_space()
+    writer.start_call((yield from read_string(reader)))
+    yield from reader.skip_space()
+    yield from reader.expect(":")
+    yield from copy_object(reader, writer.arguments)
+    yield from reader.skip_space()
+    yield from reader.expect("}")
+    writer.end_call()
+    reader.forget()
 
 
 class _Call:
@@ -195,7 +235,7 @@ class _Call:
             if self._name is not None and not self.is_none:
                 self._start(self._name)
             sink = self._writer.arguments if self._is_started else self._arguments.append
-            yield from copy_arguments(reader, sink)
+            yield from copy_object(reader, sink)
         elif key in _IDS and self._id is None:
             self._id = yield from read_string(reader)
             if self._is_started:
@@ -215,20 +255,3 @@ class _Call:
     def _start(self, name: str) -> None:
         self._writer.start_call(name, self._id)
         self._is_started = True
-
-
-def copy_arguments(reader: Reader, sink: Sink) -> Steps[None]:
-    """An object; also one that was written as a string, or not at all."""
-    yield from reader.skip_space()
-    char = yield from reader.peek()
-    if char == '"':
-        text = yield from read_string(reader)
-        if not is_object(text):
-            raise RejectedError
-        sink(text)
-    elif (yield from reader.accept("null")):
-        sink("{}")
-    elif char == "{":
-        yield from copy_value(reader, sink)
-    else:
-        raise RejectedError

@@ -1,61 +1,47 @@
-"""Gemma's calls: an object with bare keys, its strings between markers instead of quotes."""
+"""Gemma's arguments: an object with bare keys, its strings between markers instead of quotes."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from caravan.chat.parsing.arguments import ANY_NAME, Parameter, accepts_any, declared, members, named, types
-from caravan.chat.parsing.event_writer import EventWriter
-from caravan.chat.parsing.incremental_reader import Reader, RejectedError, Steps
+from caravan.chat.parsing.incremental_reader import Reader, RejectedError, Sink, Steps
 from caravan.chat.parsing.literals import PYTHON, Notation, copy_value
 from caravan.chat.tool_formats.argument_rules import parameter_rule
-from caravan.chat.tool_formats.base import ToolFormat, end_call
-from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
+from caravan.chat.tool_formats.lark_writer import LarkWriter
+from caravan.chat.tool_formats.marked_calls import Arguments
+from caravan.chat.tool_formats.parameters import (
+    ANY_NAME,
+    Parameter,
+    accepts_any,
+    declared,
+    members,
+    named,
+    types,
+)
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
-_NAME = re.compile(r"[^\s{]*")
 # What says nothing about values beyond what the rules below keep to.
 _PLAIN_ARRAY = {"type", "items", "description", "title"}
 _PLAIN_OBJECT = {"type", "properties", "required", "additionalProperties", "description", "title"}
 
 
 @dataclass(frozen=True)
-class GemmaFormat(ToolFormat):
+class GemmaArguments(Arguments):
     """`quote` stands on both sides of a string."""
 
-    name: str
-    start: str
-    end: str
     quote: str
     is_nested = True
 
-    @property
-    def triggers(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (self.start,)
-
-    @property
-    def markers(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (self.start, self.end, self.quote)
-
-    def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
-        yield from reader.skip_space()
-        yield from reader.expect("call:")
-        writer.start_call((yield from reader.collect(_NAME)))
+    def read(self, reader: Reader, sink: Sink, tool: ToolSpec | None, ends: tuple[str, ...]) -> Steps[str]:  # noqa: ARG002
+        """Copy the object."""
         if (yield from reader.peek()) != "{":
             raise RejectedError
         # Templates print what is nothing as Python does.
         notation = Notation(strings=(self.quote, '"'), words=PYTHON.words, has_bare_keys=True)
-        yield from copy_value(reader, writer.arguments, notation)
-        end_call(reader, writer)
-        yield from reader.skip_space()
-        yield from reader.accept(self.end)
+        yield from copy_value(reader, sink, notation)
+        return ""
 
-    def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
-        calls = [f"{lark.literal(f'call:{tool.name}')} {self._arguments(lark, tool)}" for tool in tools]
-        call = lark.rule(f"{lark.literal(self.start)} {either(calls)} {lark.literal(self.end)}")
-        return repeated(call, parallel=parallel)
-
-    def _arguments(self, lark: LarkWriter, tool: ToolSpec) -> str:
+    def rule(self, lark: LarkWriter, tool: ToolSpec) -> str:
+        """The object, with its members in the order of the schema."""
         if not accepts_any(tool):
             return self._object(lark, declared(tool))
         pair = lark.rule(f'{lark.terminal(ANY_NAME)} ":" {self._value(lark, named(tool, ""))}')
