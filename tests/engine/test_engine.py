@@ -45,7 +45,7 @@ def test_warm_equals_cold(seed: int, can_cut: bool) -> None:
 @pytest.mark.parametrize("can_cut", [True, False])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_preempted_equals_undisturbed(seed: int, can_cut: bool) -> None:
-    requests = mixed_requests(seed, 24, longest=40)
+    requests = mixed_requests(seed, 40, longest=40)
     context = FakeContext(num_cells=128, can_cut=can_cut, end_weight=0.0)
     harness = Harness(context, context_size=128, max_running=16)
     calm = Harness(FakeContext(end_weight=0.0)).run(requests)

@@ -100,3 +100,21 @@ def test_nobody_pays_for_what_never_had_its_turn() -> None:
     order = [output.request_id for output in harness.outputs if output.finish_reason is FinishReason.LENGTH]
     assert order.index("a0") < order.index("b1")
     assert order.index("a1") < order.index("b3")
+
+
+def test_requests_of_one_owner_take_turns() -> None:
+    """One of many prompts, and then others of one each: these come after what has begun, in their order."""
+    many: list[tuple[str, dict[str, object]]] = [(f"a{number}", {"group": "a"}) for number in range(6)]
+    assert order_of_turns([*many, ("b", {}), ("c", {})]) == ["a0", "b", "c", *[f"a{n}" for n in range(1, 6)]]
+
+
+def test_turns_within_an_owner_cost_no_other_owner_anything() -> None:
+    many: list[tuple[str, dict[str, object]]] = [
+        (f"a{number}", {"group": "a", "owner": "first"}) for number in range(3)
+    ]
+    others: list[tuple[str, dict[str, object]]] = [
+        ("b", {"owner": "first"}),
+        ("x", {"owner": "second"}),
+        ("y", {"owner": "second"}),
+    ]
+    assert order_of_turns([*many, *others]) == ["a0", "x", "b", "y", "a1", "a2"]

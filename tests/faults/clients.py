@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Generator
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -69,12 +70,19 @@ def asks(address: str, **fields: object) -> int:
         return 0
 
 
-def longest_gap(crowd: Bystanders, action: Callable[[], object]) -> float:
-    """The longest that a bystander waits for its next token, the first included, until after the action."""
+class Waits(NamedTuple):
+    """The longest that a bystander waited, in seconds: for a first token, and for the next one."""
+
+    first: float
+    gap: float
+
+
+def longest_waits(crowd: Bystanders, action: Callable[[], object]) -> Waits:
+    """How long bystanders wait for their tokens at most, until after the action."""
     crowd.seen.longest_gap = crowd.seen.longest_wait = 0.0
     action()
     crowd.wait_for(3)
-    return max(crowd.seen.longest_gap, crowd.seen.longest_wait)
+    return Waits(crowd.seen.longest_wait, crowd.seen.longest_gap)
 
 
 def send_together(address: str, path: str, body: bytes, *, count: int = 8) -> list[int]:

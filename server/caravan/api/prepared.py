@@ -70,6 +70,7 @@ def generation_requests(
             cache_salt=_cache_salt(principal.cache_group, wish),
             num_public_tokens=num_public_tokens(prompt, public),
             owner=principal.id,
+            group=request_id,
             weight=principal.weight,
             priority=principal.priority,
             constraint=constraint,

@@ -111,10 +111,11 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     `n` choices are drawn from the one prompt, which is computed once where memory can be cut. `cache_salt`
     separates prefix caches: a prefix is only ever shared among requests with an equal salt, but for the first
     `num_public_tokens` of a prompt, which every request may share that begins with them. Those of a higher
-    `priority` have their turns first, and among equals each `owner` a share by its `weight`. Every choice by
-    itself keeps to the `constraint`, and ends when the constraint leaves nothing to add. `shown_token_ids`
-    are control tokens that are written out in the text; those that end generation never are. Stop strings
-    count in content alone, of which `reasoning` and `layout` say where it stands.
+    `priority` have their turns first, and among equals each `owner` a share by its `weight`; in it, those of
+    one `group` (where that is empty, a request is its own) together have as much as those of another. Every
+    choice by itself keeps to the `constraint`, and ends when the constraint leaves nothing to add. Tokens of
+    `shown_token_ids` are control tokens that are written out in the text; those that end generation never
+    are. Stop strings count in content alone, of which `reasoning` and `layout` say where it stands.
     """
 
     id: str
@@ -124,6 +125,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     cache_salt: str = ""
     num_public_tokens: int = 0
     owner: str = ""
+    group: str = ""
     weight: float = 1.0
     priority: int = 0
     num_prompt_logprobs: int | None = None

@@ -56,6 +56,9 @@ class Sequence:
         self.num_cached_tokens: int | None = None
         self.owner, self.weight, self.priority = request.owner, request.weight, request.priority
         self.turn: Turn | None = None
+        # What is asked for in one request together, and the order among its owner's, lower first.
+        self.group = request.group or request.id
+        self.rank = 0.0
         # The time of the fair order when it came, before which it has no claim.
         self.virtual_arrival = 0.0
         self.deadline = _deadline(request.params)

@@ -14,7 +14,8 @@ _MAX_PASSED = 8
 
 
 class WaitingQueue:
-    """Higher priorities come first, and among equals each owner has a share of the turns by its weight.
+    """Higher priorities come first, and among equals each owner has a share of the turns by its weight. An
+    owner's requests take turns among themselves, so that one of many prompts does not hold up the others.
 
     One of nine turns goes to a lower priority if any waits: to the one that would be next if all were equal.
     What waits for its grammar has its turn from its arrival, and takes it when that is there.
@@ -27,6 +28,9 @@ class WaitingQueue:
         self._num_passed = 0
         self._withdrawn: list[Sequence] = []
         self._num_owned: Counter[str] = Counter()
+        self._requests: dict[str, FairOrder] = {}
+        self._last_ranks: dict[str, float] = {}
+        self._unsorted: set[str] = set()
 
     def __iter__(self) -> Iterator[Sequence]:
         return itertools.chain(self._sequences, self._for_grammar)
@@ -46,10 +50,20 @@ class WaitingQueue:
             sequence.virtual_arrival = self._order.virtual_time
             place = self._order.place(sequence.owner, sequence.weight, sequence.cost)
             sequence.turn = (-sequence.priority, place, sequence.arrival)
+            self._rank(sequence)
         if sequence.status is SequenceStatus.WAITING_FOR_GRAMMAR:
             self._for_grammar.append(sequence)
         else:
             self._insert(sequence)
+
+    def _rank(self, sequence: Sequence) -> None:
+        owner = sequence.owner
+        requests = self._requests.setdefault(owner, FairOrder())
+        sequence.rank = requests.place(sequence.group, 1.0, sequence.cost)
+        if sequence.rank < self._last_ranks.get(owner, 0.0):
+            self._unsorted.add(owner)
+        else:
+            self._last_ranks[owner] = sequence.rank
 
     def make_ready(self, sequence: Sequence) -> None:
         """Let a sequence whose grammar is there have its turn."""
@@ -70,6 +84,8 @@ class WaitingQueue:
     def begin(self, sequence: Sequence) -> None:
         """Take out a sequence that has its turn."""
         first = turn_of(self._sequences[0])
+        if (requests := self._requests.get(sequence.owner)) is not None:
+            requests.begin(sequence.rank)
         self._take_out(sequence)
         priority, place, arrival = turn_of(sequence)
         if priority > first[0]:
@@ -83,6 +99,7 @@ class WaitingQueue:
     def in_turn(self) -> list[Sequence]:
         """All of them, the next one first."""
         self._settle()
+        self._let_requests_take_turns()
         waiting = list(self._sequences)
         if self._num_passed < _MAX_PASSED or not waiting:
             return waiting
@@ -107,29 +124,49 @@ class WaitingQueue:
         return list(firsts.values())
 
     def _take_out(self, sequence: Sequence) -> None:
+        owner = sequence.owner
         if sequence.status is SequenceStatus.WAITING_FOR_GRAMMAR:
             self._for_grammar.remove(sequence)
+        else:
+            self._sequences.remove(sequence)
+            self._num_owned[owner] -= 1
+        if not self._num_owned[owner]:
+            del self._num_owned[owner]
+        if owner not in self._num_owned and all(other.owner != owner for other in self._for_grammar):
+            self._requests.pop(owner, None)
+            self._last_ranks.pop(owner, None)
+
+    def _let_requests_take_turns(self) -> None:
+        """Hand out the places of each owner's sequences anew, those of a priority among themselves."""
+        if not self._unsorted:
             return
-        self._sequences.remove(sequence)
-        self._num_owned[sequence.owner] -= 1
-        if not self._num_owned[sequence.owner]:
-            del self._num_owned[sequence.owner]
+        classes: dict[tuple[str, int], list[Sequence]] = defaultdict(list)
+        for sequence in self:
+            if sequence.owner in self._unsorted and not sequence.has_begun:
+                classes[sequence.owner, turn_of(sequence)[0]].append(sequence)
+        for (_, priority), sequences in classes.items():
+            places = sorted(turn_of(sequence)[1] for sequence in sequences)
+            sequences.sort(key=lambda sequence: (sequence.rank, sequence.arrival))
+            for place, sequence in zip(places, sequences, strict=True):
+                sequence.turn = (priority, place, sequence.arrival)
+        self._unsorted.clear()
+        self._sequences.sort(key=turn_of)
 
     def _settle(self) -> None:
         """Move up what came after sequences of its owner that will never have their turn."""
         if not self._withdrawn:
             return
-        arrivals: dict[str, list[int]] = defaultdict(list)
+        places: dict[str, list[float]] = defaultdict(list)
         costs: dict[str, list[float]] = defaultdict(list)
-        for gone in sorted(self._withdrawn, key=lambda sequence: sequence.arrival):
-            arrivals[gone.owner].append(gone.arrival)
+        for gone in sorted(self._withdrawn, key=lambda sequence: turn_of(sequence)[1]):
+            places[gone.owner].append(turn_of(gone)[1])
             costs[gone.owner].append(gone.cost / gone.weight)
             self._order.give_back(gone.owner, gone.weight, gone.cost)
         self._withdrawn.clear()
         sums = {owner: [0.0, *itertools.accumulate(costs[owner])] for owner in costs}
         for sequence in self:
             if sequence.owner in sums and not sequence.has_begun:
-                shift = sums[sequence.owner][bisect_left(arrivals[sequence.owner], sequence.arrival)]
+                shift = sums[sequence.owner][bisect_left(places[sequence.owner], turn_of(sequence)[1])]
                 sequence.turn = _moved_up(sequence, shift)
         self._sequences.sort(key=turn_of)
 
@@ -142,4 +179,5 @@ def turn_of(sequence: Sequence) -> Turn:
 
 def _moved_up(sequence: Sequence, shift: float) -> Turn:
     priority, place, arrival = turn_of(sequence)
-    return priority, max(sequence.virtual_arrival, place - shift), arrival
+    # One that has the place of an earlier request of its owner keeps it.
+    return priority, max(min(sequence.virtual_arrival, place), place - shift), arrival
