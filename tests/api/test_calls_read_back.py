@@ -77,7 +77,6 @@ def bound(family: ModelFamily, parameters: dict[str, Any]) -> BoundCalls:
         tools=request.callable,
         is_parallel=False,
         write=lambda specs: family.grammar(specs, parallel=False),
-        holds_json=family.holds_json,
         unkept=family.unkept,
     )
     return calls.constraint(GrammarCompiler())

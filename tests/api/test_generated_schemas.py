@@ -19,13 +19,14 @@ DATA = Path(__file__).parent / "data" / "generated_schemas.json"
 SCHEMAS: dict[str, dict[str, Any]] = json.loads(DATA.read_text(encoding="utf-8"))
 # What of each is refused in an answer's schema.
 REFUSED = {
+    "pydantic_everything": "/properties/snowflake/enum",
     "typebox_tuple": "/properties/u/anyOf/1/type",
     "typebox_not": "/",
     "mcp_loose": "/dependentRequired",
 }
 # What of a tool's arguments is left to the model; nothing of the others.
 LEFT = {
-    "pydantic_everything": ["/properties/raw/format"],
+    "pydantic_everything": ["/properties/raw/format", "/properties/snowflake/enum"],
     "pydantic_sets": ["/properties/tags/uniqueItems"],
     "zod3_set": ["/properties/tags/uniqueItems"],
     "zod3_openapi": ["/properties/a/nullable"],

@@ -1,4 +1,4 @@
-"""Numbers in schemas that no double holds: refused at their place, whatever field the schema comes in."""
+"""Numbers in schemas that cannot be kept exactly are refused at their place, in whatever field they come."""
 
 import json
 from collections.abc import Generator
@@ -14,22 +14,14 @@ from tests.web.routes.test_chat import URL, body
 
 # Stands for the number in requests; JSON of Python would round it.
 MARK = "qznumberqz"
-INEXACT = [
-    "1e400",
-    "-1e400",
-    "1e-400",
-    "0.1000000000000000055511151231257827",
-    "1.00000000000000000000001",
-    "9007199254740993.5",
-    "1" + "0" * 700,
-]
-EXACT = ["0.1", "1.50", "2.5e3", "-0.125", "1E2", "9007199254740993", "1" + "0" * 30]
+INEXACT = ["1e400", "9007199254740993", "1" + "0" * 700]
+EXACT = ["0.1", "1.50", "2.5e3", "-0.125", "1E2", "9007199254740991", "-9223372036854775808"]
 PLACES: list[tuple[dict[str, Any], str]] = [
     ({"const": MARK}, "/const"),
     ({"enum": ["a", MARK]}, "/enum"),
     ({"const": {"a": [1, MARK]}}, "/const"),
     ({"type": "number", "minimum": MARK}, "/minimum"),
-    ({"type": "number", "exclusiveMaximum": MARK}, "/exclusiveMaximum"),
+    ({"type": "number", "exclusiveMinimum": MARK}, "/exclusiveMinimum"),
     ({"items": {"anyOf": [{"type": "null"}, {"const": MARK}]}}, "/items/anyOf/1/const"),
 ]
 

@@ -147,7 +147,6 @@ class ChatService:
             after=family.announcements(specs) if is_free else (),
             begins=family.beginning(specs) if is_free else None,
             otherwise=constraint(compiled) if is_auto else None,
-            holds_json=family.holds_json,
             unkept=family.unkept,
         )
         return await self._constraints.compile_calls(calls, context)

@@ -112,10 +112,6 @@ class ModelFamily:
         """How an answer that is nothing but calls may begin instead; a grammar may bind it as a whole."""
         return self.tools.beginning(tools) if self.tools else None
 
-    def holds_json(self, tools: Sequence[ToolSpec]) -> bool:
-        """Whether calls of these tools hold their arguments as JSON, and no other quotes and brackets."""
-        return self.tools is not None and self.tools.holds_json(tools)
-
     def unkept(self, tool: ToolSpec) -> Iterator[tuple[Schema, str]]:
         """The keywords of a tool's schema that its calls do not keep to, with the schemas they stand in."""
         return self.tools.unkept(tool) if self.tools else iter(())

@@ -15,13 +15,13 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from caravan.grammars.call_prefix import CallPrefix
 from caravan.grammars.complexity import MAX_BREADTH, breadth
 from caravan.grammars.constraint import Constraint
-from caravan.grammars.exact_json.free_names import has_free_names
-from caravan.grammars.exact_json.writing import RoundedError, expression
 from caravan.grammars.gbnf.lark import Translation
 from caravan.grammars.gbnf.syntax import GbnfError
 from caravan.grammars.gbnf.tokens import TokenNames
 from caravan.grammars.json_escape.nodes import UnescapableError
 from caravan.grammars.json_escape.rewriting import escaped_lark
+from caravan.grammars.json_schema.expression import expression
+from caravan.grammars.lark_text import literal_pattern
 from caravan.runtime.deep_stack import DeepStack
 
 # Fuel is what bounds time: reading a grammar takes at most some tenths of a second, a step's mask some
@@ -51,8 +51,6 @@ _MAX_FORCING = 32_768
 _PLACE = re.compile(r"^(?:at )?(\d+)\((\d+)\): *")
 _CARET = re.compile(r"regex parse error:\n    (?P<line>.*)\n    (?P<indent> *)\^")
 _EXCESS = re.compile(r"\n +\d+ \||\n<state>|\n<backtrace>")
-# What has JSON of a schema in the midst of a grammar.
-_JSON = "%json"
 _NEEDS_TOKENS = "no tokenizer - can't validate"
 
 
@@ -78,12 +76,7 @@ class GrammarCompiler:
 
     def from_schema(self, schema: dict[str, Any]) -> Constraint:
         """JSON that satisfies a schema, whose keywords are known to be sound."""
-        try:
-            written = expression(schema)
-        except RoundedError as error:
-            raise GrammarError(str(error)) from error
-        checked = self._checked(f"start: {written}", forces=True)
-        return msgspec.structs.replace(checked, has_unique_names=has_free_names(schema))
+        return self._checked(f"start: {expression(schema)}", forces=True)
 
     def from_regex(self, pattern: str) -> Constraint:
         """Text that matches a regular expression, in Rust's syntax, as a whole."""
@@ -95,12 +88,11 @@ class GrammarCompiler:
 
     def from_choices(self, choices: Sequence[str]) -> Constraint:
         """One of some texts."""
-        return self._checked(f"start: /{'|'.join(map(_literal, choices))}/", forces=True)
+        return self._checked(f"start: /{'|'.join(map(literal_pattern, choices))}/", forces=True)
 
     def from_lark(self, text: str) -> Constraint:
         """Text of a grammar in llguidance's dialect of Lark."""
-        checked = self._checked(text, find_fault=_text_fault)
-        return msgspec.structs.replace(checked, has_unique_names=_JSON in text, has_other_text=_JSON in text)
+        return self._checked(text, find_fault=_text_fault)
 
     def quoted_rules(self, text: str) -> str:
         """A grammar in Lark as one of what stands between the quotes of JSON strings."""
@@ -117,21 +109,13 @@ class GrammarCompiler:
         begins: CallPrefix | None = None,
         *,
         forces: bool = True,
-        has_unique_names: bool = False,
-        has_other_text: bool = False,
     ) -> Constraint:
         """Text of a grammar that this server wrote, which may name tokens by id: `<[151657]>`.
 
         Whether such tokens exist, and can begin anything, only the engine of the model finds out.
         """
         checked = self._checked(text, find_fault=_token_fault, forces=forces)
-        return msgspec.structs.replace(
-            checked,
-            after=after,
-            begins=begins,
-            has_unique_names=has_unique_names,
-            has_other_text=has_other_text,
-        )
+        return msgspec.structs.replace(checked, after=after, begins=begins)
 
     def from_gbnf(self, text: str, names: TokenNames | None = None) -> Constraint:
         """Text of a grammar in llama.cpp's notation; it may name tokens of the model that has `names`."""
@@ -201,10 +185,6 @@ def _first_step_fault(grammar: str) -> str:
 def byte_tokens() -> LLTokenizer:
     """A vocabulary of all bytes, for what knows no model."""
     return LLTokenizer("byte")
-
-
-def _literal(text: str) -> str:
-    return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):X}}}" for c in text)
 
 
 def _located(fault: str) -> GrammarError:

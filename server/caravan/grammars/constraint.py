@@ -15,9 +15,6 @@ class Constraint(msgspec.Struct, frozen=True):
 
     With `begins`, the grammar also describes the whole answer, white space in front aside, if that begins so.
 
-    With `has_unique_names`, no object of the JSON in that text has a name twice, which no grammar can say.
-    With `has_other_text`, there is more than JSON and marks around it: quotes and brackets may mean nothing.
-
     `param` is the field of the request that asks for it, for messages.
     """
 
@@ -25,8 +22,6 @@ class Constraint(msgspec.Struct, frozen=True):
     after: tuple[str, ...] = ()
     begins: CallPrefix | None = None
     param: str = ""
-    has_unique_names: bool = False
-    has_other_text: bool = False
 
     @property
     def binds_at_once(self) -> bool:

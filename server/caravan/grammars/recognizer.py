@@ -13,25 +13,46 @@ _NUM_BYTES = 512
 
 
 def accepts(grammar: str, text: str) -> bool | None:
-    """Whether a grammar that names no tokens has a text as a whole; None where nobody can say.
+    """Tell whether a grammar that names no tokens has a text as a whole; None where nobody can say.
 
     May take a second, which others can use.
     """
-    try:
-        raw = text.encode()
-    except UnicodeEncodeError:
-        return None
-    return DeepStack().call(lambda: _accepts(grammar, raw), RECURSION)
+    return Recognizer(grammar).accepts(text)
 
 
-def _accepts(grammar: str, text: bytes) -> bool | None:
-    deadline = time.thread_time() + _MAX_SECONDS
-    matcher = LLMatcher(byte_tokens(), grammar, log_level=0, limits=LIMITS)
-    for at in range(0, len(text), _NUM_BYTES):
-        piece = list(text[at : at + _NUM_BYTES])
-        num_taken = matcher.try_consume_tokens(piece)
-        if matcher.is_error() or time.thread_time() > deadline:
+class Recognizer:
+    """A grammar that many texts are held against; compiled for the first of them. Any thread may ask."""
+
+    def __init__(self, grammar: str) -> None:
+        self._grammar = grammar
+        self._start: LLMatcher | None = None
+        self._stack = DeepStack()
+
+    def accepts(self, text: str) -> bool | None:
+        """As the function `accepts`."""
+        try:
+            raw = text.encode()
+        except UnicodeEncodeError:
             return None
-        if num_taken < len(piece):
-            return False
-    return None if matcher.is_error() else matcher.is_accepting()
+        return self._stack.call(lambda: self._accepts(raw), RECURSION)
+
+    def _accepts(self, text: bytes) -> bool | None:
+        deadline = time.thread_time() + _MAX_SECONDS
+        if self._start is None:
+            self._start = LLMatcher(byte_tokens(), self._grammar, log_level=0, limits=LIMITS)
+        matcher = self._start.deep_copy()
+        verdict = self._verdict(matcher, text, deadline)
+        if matcher.is_error():
+            # Copies share their lexer; one that has come to its limits is of no use to others.
+            self._start = None
+        return verdict
+
+    def _verdict(self, matcher: LLMatcher, text: bytes, deadline: float) -> bool | None:
+        for at in range(0, len(text), _NUM_BYTES):
+            piece = list(text[at : at + _NUM_BYTES])
+            num_taken = matcher.try_consume_tokens(piece)
+            if matcher.is_error() or time.thread_time() > deadline:
+                return None
+            if num_taken < len(piece):
+                return False
+        return None if matcher.is_error() else matcher.is_accepting()

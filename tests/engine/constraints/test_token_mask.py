@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 from caravan.engine.constraints.guide import Guide
-from caravan.engine.constraints.token_mask import MaskFactory, TokenMask
+from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, TokenMask
 from caravan.engine.outputs import FinishReason, TokenLogprob
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
@@ -21,6 +21,7 @@ from caravan.llama.model import Model
 from caravan_schemas.sampling import SamplingFields
 
 from tests.conftest import TinyModels
+from tests.engine.guided import MarkerVocab, ids
 from tests.engine.harness import Harness
 from tests.engine.real_harness import RealHarness
 from tests.fakes import FakeContext
@@ -290,3 +291,16 @@ def test_batched_and_preempted_equal_alone(tiny_models: TinyModels) -> None:
     squeezed, harness = _run(path, requests, num_cells=256)
     assert squeezed == alone
     assert harness.outputs
+
+
+def test_a_constraint_that_has_come_to_its_limits_is_made_anew() -> None:
+    """What has been compiled is shared by all that ask for the same."""
+    vocab = MarkerVocab()
+    factory = MaskFactory(vocab.size, vocab)
+    constraint = GRAMMARS.from_schema({"type": "string", "pattern": "(.{0,90}){0,90}x"})
+    (mask,) = factory.make(constraint, 1)
+    quote, letter, last = ids('"yx')
+    with pytest.raises(ConstraintError):
+        all(mask.admits(token_id) for token_id in (quote, *[letter] * 20_000))
+    (mask,) = factory.make(constraint, 1)
+    assert all(mask.admits(token_id) for token_id in (quote, letter, last, quote))

@@ -10,7 +10,6 @@ from caravan_schemas.structured import ConstraintFields, JsonObjectFormat, JsonS
 from pydantic_core import from_json
 
 from caravan.errors import InvalidRequestError
-from caravan.grammars.json_schema.exact_numbers import read
 
 
 class Kind(Enum):
@@ -87,8 +86,7 @@ def _schema(param: str, source: dict[str, Any] | str | None) -> Iterator[Wanted]
             message = f"'{param}' has more than {_MAX_TEXT} characters."
             raise InvalidRequestError(message, param=param, code="invalid_constraint")
         try:
-            from_json(source)
-            source = read(source)
+            source = from_json(source, allow_inf_nan=False)
         except ValueError as error:
             message = f"'{param}' is not valid JSON: {error}."
             raise InvalidRequestError(message, param=param, code="invalid_value") from error

@@ -11,8 +11,6 @@ from caravan.errors import InvalidRequestError
 from caravan.grammars.call_prefix import CallPrefix
 from caravan.grammars.compiler import GrammarCompiler, GrammarError
 from caravan.grammars.constraint import Constraint
-from caravan.grammars.exact_json.free_names import has_free_names
-from caravan.grammars.exact_json.writing import RoundedError
 from caravan.grammars.json_schema.json_pointer import pointer
 from caravan.grammars.json_schema.lenient import kept, nothing
 from caravan.grammars.json_schema.llguidance_fixes import prepared
@@ -24,10 +22,6 @@ from caravan.grammars.json_schema.validator import SchemaChecker
 Unkept = tuple[Mapping[str, Any], str]
 
 _UNKEPT = "cannot be enforced: this model writes arguments one by one, and text without quotes"
-
-
-def _no_json(_tools: Sequence[ToolSpec]) -> bool:
-    return False
 
 
 def _nothing_unkept(_tool: ToolSpec) -> Iterable[Unkept]:
@@ -75,8 +69,8 @@ class Calls:
 
     `write` makes the grammar of calls out of tools, in the format of the model of `model_id`. With `after`
     and `begins` it binds from these on; with `otherwise`, an answer that is not calls keeps to that grammar.
-    `param` is the field that offers the tools. `holds_json` tells whether calls of some tools are written as
-    JSON, `unkept` which keywords of a tool's schema the format leaves out.
+    `param` is the field that offers the tools. `unkept` tells which keywords of a tool's schema the format
+    leaves out.
     """
 
     param: str
@@ -87,7 +81,6 @@ class Calls:
     after: tuple[str, ...] = ()
     begins: CallPrefix | None = None
     otherwise: Constraint | None = None
-    holds_json: Callable[[Sequence[ToolSpec]], bool] = _no_json
     unkept: Callable[[ToolSpec], Iterable[Unkept]] = _nothing_unkept
 
     def identity(self) -> list[object]:
@@ -108,14 +101,14 @@ class Calls:
         tools = [_with_rules(grammars, self._kept(tool, _plain(tool))) for tool in self.tools]
         try:
             return self._compiled(grammars, tools)
-        except (GrammarError, RoundedError):
+        except GrammarError:
             # The whole does not say which tool is to blame.
             tools = [
                 _with_rules(grammars, self._kept(tool, _compilable(grammars, tool))) for tool in self.tools
             ]
         try:
             return self._compiled(grammars, tools)
-        except (GrammarError, RoundedError):
+        except GrammarError:
             tools = [tool if tool.has_to_hold else _tool(tool.original, nothing()) for tool in tools]
         try:
             return self._compiled(grammars, tools)
@@ -129,14 +122,7 @@ class Calls:
             nested = f"bound: %lark {{\n{self.otherwise.grammar}\n}}\ncalls: %lark {{\n{text}\n}}"
             text = f"start: bound | calls\n{nested}"
         is_ours = all(tool.spec.input_grammar is None for tool in tools)
-        made = grammars.from_tool_grammar(
-            text,
-            self.after,
-            self.begins,
-            forces=is_ours,
-            has_unique_names=self._has_free_names(tools),
-            has_other_text=self._has_other_text(tools),
-        )
+        made = grammars.from_tool_grammar(text, self.after, self.begins, forces=is_ours)
         unenforced = tuple(place for tool in tools for place in tool.unenforced)
         judges = {tool.spec.name: tool.judge() for tool in tools}
         return BoundCalls(made, unenforced, judges, tuple(tool.spec for tool in tools))
@@ -160,17 +146,6 @@ class Calls:
                 else plain(dict(tool.spec.parameters), is_lax=True, dropped=dropped)
             )
         return _tool(tool, found)
-
-    def _has_free_names(self, tools: Sequence[_Tool]) -> bool:
-        """Whether names that nobody has listed may come, and so come twice."""
-        is_other_free = self.otherwise is not None and self.otherwise.has_unique_names
-        return is_other_free or any(has_free_names(tool.spec.parameters) for tool in tools)
-
-    def _has_other_text(self, tools: Sequence[_Tool]) -> bool:
-        """Whether an answer may be more than JSON and marks around it."""
-        other = self.otherwise
-        is_known = other is None or (other.has_unique_names and not other.has_other_text)
-        return not is_known or not self.holds_json([tool.spec for tool in tools])
 
 
 def _plain(tool: OfferedTool) -> PlainSchema:

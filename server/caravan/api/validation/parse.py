@@ -18,7 +18,6 @@ from caravan.api.validation import surrogates
 from caravan.api.validation.extra_fields import Extra, extras, extras_at, joined, judge, left_out_tools
 from caravan.api.validation.unsupported import PART_TYPES
 from caravan.errors import InvalidRequestError, UnsupportedParameterError
-from caravan.grammars.json_schema.exact_numbers import mark_rounded
 
 S = TypeVar("S", bound=Schema)
 
@@ -74,7 +73,6 @@ def parse(schema: type[S], body: bytes, *, strict: bool) -> Parsed[S]:
             # A misspelt field is also a missing one, and the misspelling says more.
             judge(schema, _extras_around(schema, body, fault), strict=strict)
         raise _translate(schema, fault) from error
-    mark_rounded(request, body)
     offered = left_out_tools(request, strict=strict)
     return Parsed(request, judge(schema, extras(request), request, strict=strict) + offered)
 

@@ -16,8 +16,8 @@ from caravan.chat.tool_formats.parameters import (
 )
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.errors import InvalidRequestError
-from caravan.grammars.exact_json.rules import literal_pattern
 from caravan.grammars.json_schema.full_match import whole
+from caravan.grammars.lark_text import literal_pattern
 
 # Keywords that are known here: at the root of a tool's schema, in what is a list or an object, and in texts.
 _COUNTS = frozenset(("minProperties", "maxProperties"))

@@ -10,7 +10,6 @@ from caravan.chat.rendering.call_text import CallText
 from caravan.chat.tool_formats.argument_rules import unkept
 from caravan.chat.tool_formats.lark_writer import LarkWriter
 from caravan.chat.tool_formats.parameters import Schema
-from caravan.chat.tool_formats.raw_code import code_tool
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.grammars.call_prefix import CallPrefix
 
@@ -26,7 +25,6 @@ class ToolFormat(ABC):
       grammars name them by their ids.
     - `dropped`: texts around an answer that are no part of it.
     - `is_bare`: the answer may also be nothing but calls from its beginning on, without any mark.
-    - `takes_code`: a tool that runs Python may be called by nothing but code.
     """
 
     name: str
@@ -35,7 +33,6 @@ class ToolFormat(ABC):
     markers: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     is_bare: bool = False
-    takes_code: bool = False
 
     @property
     @abstractmethod
@@ -95,10 +92,6 @@ class ToolFormat(ABC):
     def call_text(self) -> CallText:
         """How calls look as text. Templates of most formats show calls, and any text will do for others."""
         return CallText()
-
-    def holds_json(self, tools: Sequence[ToolSpec]) -> bool:
-        """`is_json`, for calls of these tools."""
-        return self.is_json and not (self.takes_code and code_tool(tools) is not None)
 
     def unkept(self, tool: ToolSpec) -> Iterator[tuple[Schema, str]]:
         """The keywords of a tool's schema that `rules` leave out, each with the schema that it stands in."""

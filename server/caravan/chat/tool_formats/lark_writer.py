@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caravan.chat.tool_formats.tool_spec import INPUT, ToolSpec
-from caravan.grammars.exact_json.rules import Rules, in_slashes, literal_pattern, quoted
-from caravan.grammars.exact_json.writing import OPTIONS, expression
+from caravan.grammars.json_schema.expression import OPTIONS, expression
+from caravan.grammars.lark_text import Rules, in_slashes, literal_pattern, quoted
 
 _SPACE = f"(?:{OPTIONS['whitespace_pattern']})?"
 # What a schema may refer to.

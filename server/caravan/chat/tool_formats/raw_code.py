@@ -9,7 +9,7 @@ from caravan.chat.parsing.literals import escaped
 from caravan.chat.tool_formats.lark_writer import LarkWriter
 from caravan.chat.tool_formats.parameters import Parameter, declared
 from caravan.chat.tool_formats.tool_spec import ToolSpec
-from caravan.grammars.exact_json.rules import literal_pattern
+from caravan.grammars.lark_text import literal_pattern
 
 TAG = "<|python_tag|>"
 # What such tools are called, and the argument that is the code where several are texts.

@@ -328,7 +328,6 @@ _ALL: tuple[ToolFormat, ...] = (
         name="functionary_v31",
         shown_by=(("<function=", "}</function>"),),
         markers=("<function=", "</function>", "<|python_tag|>"),
-        takes_code=True,
         call_open="<function=",
         name_characters=re.compile(r"[^\s<>{]*"),
         name_end=">",
@@ -348,7 +347,6 @@ _ALL: tuple[ToolFormat, ...] = (
         name="functionary_v3",
         shown_by=((">>>all", ">>>${recipient}"),),
         is_bare=True,
-        takes_code=True,
     ),
     PythonicFormat(
         name="lfm2",
@@ -471,7 +469,6 @@ _ALL: tuple[ToolFormat, ...] = (
         triggers=("<|python_tag|>",),
         markers=("<|python_tag|>",),
         is_bare=True,
-        takes_code=True,
         separator="; ",
         arguments_key="parameters",
     ),

@@ -4,7 +4,9 @@ import itertools
 import threading
 import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
 import numpy as np
 from llguidance import LLMatcher
@@ -12,9 +14,6 @@ from numpy.typing import NDArray
 
 from caravan.engine.constraints.cpu_budget import CpuBudget, TooCostlyError, in_words
 from caravan.engine.constraints.mask_places import MaskPlaces
-from caravan.engine.constraints.nested_names import NestedNames
-from caravan.engine.constraints.other_names import NameSearch
-from caravan.engine.constraints.unique_names import UniqueNames
 from caravan.grammars.compiler import LIMITS, RECURSION
 from caravan.grammars.constraint import Constraint
 from caravan.grammars.llguidance_vocab import NUM_BYTES, GrammarVocab
@@ -31,9 +30,6 @@ _NUM_KEPT = 64
 _COMPILER_BYTES = 64 << 20
 
 
-Names = UniqueNames | NestedNames
-
-
 class ConstraintError(Exception):
     """No text that satisfies the constraint can follow; the sequence has to end."""
 
@@ -45,26 +41,18 @@ class TokenMask:
     """
 
     def __init__(
-        self,
-        matcher: LLMatcher,
-        vocab_size: int,
-        places: MaskPlaces,
-        tokens: TokenTable,
-        names: Names | None = None,
+        self, matcher: LLMatcher, vocab_size: int, places: MaskPlaces, on_fault: Callable[[], None]
     ) -> None:
         self._matcher = matcher
         self._vocab_size = vocab_size
         self._places = places
-        self._tokens = tokens
-        self._first_names: Names | None = names
-        self._names: Names | None = names
+        self._on_fault = on_fault
         self._words = np.zeros((vocab_size + NUM_BYTES + 31) // 32, np.uint32)
         # Asked for once: it is slow as NumPy goes.
         self._address = self._words.ctypes.data
         self._next: tuple[bool, NDArray[np.int32]] | None = None
         self._preparing: Future[None] | None = None
         self._effort = CpuBudget()
-        self._search = NameSearch(matcher, vocab_size)
         # What the constraint has left no choice about; None while that is not found out.
         self._forced: deque[int] | None = None
 
@@ -102,16 +90,13 @@ class TokenMask:
         """
         self._join()
         self._begin_token()
-        names = self._names and self._names.after(self._tokens.token_bytes(token_id))
-        if self._names is not None and (names is None or not self._has_name(token_id, self._names, names)):
-            return False
         started = time.thread_time()
         is_next = self._matcher.try_consume_tokens([token_id]) == 1
         self._effort.spend(started)
         if not is_next:
             self._check()
             return False
-        self._next, self._names = None, names
+        self._next = None
         if self._forced and self._forced.popleft() == token_id and self._forced:
             return True
         self._forced = None
@@ -125,9 +110,6 @@ class TokenMask:
         if self._matcher.validate_tokens(run) != len(run) or not self._matcher.consume_tokens(run):
             return False
         self._next = self._forced = None
-        if self._names is not None:
-            text = head + b"".join(map(self._tokens.token_bytes, token_ids))
-            self._names = self._names.after(text) or self._names
         return True
 
     @contains_panics
@@ -155,7 +137,6 @@ class TokenMask:
         self._join()
         self._matcher.reset()
         self._next = self._forced = None
-        self._names = self._first_names
 
     def prepare(self) -> None:
         """Work out what `forbid` will need; failures come to light there."""
@@ -165,20 +146,6 @@ class TokenMask:
     def wait_for(self, preparing: Future[None]) -> None:
         """Let all methods wait for this, which calls `prepare`."""
         self._preparing = preparing
-
-    def _has_name(self, token_id: int, before: Names, after: Names) -> bool:
-        """Whether the name that a token goes on with, or asks for, can be one that has not come yet."""
-        unfinished = after.unfinished
-        if unfinished is None or token_id in self._tokens.end_of_generation_ids:
-            return True
-        if before.unfinished is not None and unfinished.begun == b'"':
-            # The token before has asked for the name.
-            return True
-        started = time.thread_time()
-        can_come = self._search.finds_other(token_id, unfinished)
-        self._effort.spend(started)
-        self._check()
-        return can_come
 
     def _find_next(self) -> tuple[bool, NDArray[np.int32]]:
         started = time.thread_time()
@@ -194,6 +161,7 @@ class TokenMask:
 
     def _check(self) -> None:
         if self._matcher.is_error():
+            self._on_fault()
             raise ConstraintError(in_words(self._matcher.get_error()))
 
     def _begin_token(self) -> None:
@@ -217,6 +185,7 @@ class MaskFactory:
         self._vocabulary: GrammarVocab | None = None
         self._places = MaskPlaces(vocab_size)
         self._kept: OrderedDict[str, LLMatcher] = OrderedDict()
+        self._spent: set[str] = set()
         self._stack = DeepStack()
         self._lock = threading.Lock()
 
@@ -231,17 +200,14 @@ class MaskFactory:
         """A mask for each of `count` sequences; raises ConstraintError if the model cannot satisfy it."""
         with self._lock:
             matcher = self._matcher(constraint.grammar)
-        names: Names | None = None
-        if constraint.has_unique_names:
-            names = NestedNames() if constraint.has_other_text else UniqueNames()
-        return [
-            TokenMask(matcher.deep_copy(), self._vocab_size, self._places, self._tokens, names)
-            for _ in range(count)
-        ]
+        # Copies share their lexer; where one has come to its limits, the next request begins with another.
+        forget = partial(self._spent.add, constraint.grammar)
+        return [TokenMask(matcher.deep_copy(), self._vocab_size, self._places, forget) for _ in range(count)]
 
     def _matcher(self, grammar: str) -> LLMatcher:
         matcher = self._kept.get(grammar)
-        if matcher is None:
+        if matcher is None or grammar in self._spent:
+            self._spent.discard(grammar)
             if not has_memory(_COMPILER_BYTES):
                 raise MemoryError("no memory to prepare a constraint")
             matcher = self._stack.call(lambda: self._compile(grammar), RECURSION)

@@ -19,7 +19,7 @@ from caravan.grammars.gbnf.plan import (
 from caravan.grammars.gbnf.syntax import Chars, GbnfError, Item, Ref, Sequence, Tokens
 from caravan.grammars.gbnf.tails import looped
 from caravan.grammars.gbnf.tokens import TokenNames, has_text
-from caravan.grammars.repetition import times
+from caravan.grammars.lark_text import times
 
 # Of characters; a fuller grammar is refused by llguidance anyway.
 _MAX_SIZE = 4_000_000

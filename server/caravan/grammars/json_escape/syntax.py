@@ -18,6 +18,7 @@ from caravan.grammars.json_escape.nodes import (
     cat,
     repeat,
 )
+from caravan.grammars.lark_text import literal_pattern
 
 _SYNTAX = re.compile(
     r"""(?P<space>[ \t\r]+|(?:\#|//)[^\n]*)
@@ -219,8 +220,7 @@ class _Reading:
 def _string(text: str) -> Node:
     flagged = _FLAGGED_STRING.match(text)
     value = string_value(flagged["quoted"] if flagged else text)
-    literal = "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):X}}}" for c in value)
-    return Pattern(literal, "i" if flagged else "") if value else EMPTY
+    return Pattern(literal_pattern(value), "i" if flagged else "") if value else EMPTY
 
 
 def _plain_name(name: str) -> str:

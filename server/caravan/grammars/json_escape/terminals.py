@@ -27,7 +27,7 @@ from caravan.grammars.json_escape.nodes import (
     repeat,
 )
 from caravan.grammars.json_escape.regex import regex
-from caravan.grammars.repetition import times
+from caravan.grammars.lark_text import times
 
 # Of what is written for one grammar.
 MAX_LENGTH = 1_000_000

@@ -2,10 +2,8 @@
 
 import math
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
-
-from caravan.grammars.exact_json.numbers import MAX_DIGITS, is_number, kept_step
-from caravan.grammars.json_schema.exact_numbers import Rounded
 
 Check = Callable[[Any], str | None]
 
@@ -26,6 +24,12 @@ FORMATS = (
 NOT_ENFORCED = "is not supported: it would not be enforced"
 
 _TOO_FINE = "has more digits than can be kept exactly"
+# llguidance keeps numbers as doubles, integers with 64 bits, and the digits of steps with 32. Its bounds are
+# exact up to where not every integer is a double any more.
+_MAX_INTEGER = 2**63 - 1
+_MAX_BOUND = 2**53 - 1
+_MAX_STEP = 2**32
+_MAX_NEIGHBOURS = 4
 
 
 def _anything(_value: object) -> None:
@@ -36,13 +40,41 @@ def _is(kind: type, words: str) -> Check:
     return lambda value: None if isinstance(value, kind) else f"must be {words}"
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _number(value: Any) -> str | None:  # noqa: ANN401 (any JSON value)
-    return _value(value) if is_number(value) else "must be a number"
+    return _value(value) if _is_number(value) else "must be a number"
 
 
-def _end(value: object) -> str | None:
-    """Draft 04 has booleans here."""
-    return None if isinstance(value, bool) else _number(value)
+def _least(value: Any) -> str | None:  # noqa: ANN401 (any JSON value)
+    """A lower bound, which may leave out nothing beyond `_MAX_BOUND`."""
+    if not _is_number(value):
+        return "must be a number"
+    return None if -math.inf < value <= _MAX_BOUND else _TOO_FINE
+
+
+def _most(value: Any) -> str | None:  # noqa: ANN401 (any JSON value)
+    return _least(-value if _is_number(value) else value)
+
+
+def _or_flag(check: Check) -> Check:
+    """Draft 04 has booleans where later ones have numbers."""
+    return lambda value: None if isinstance(value, bool) else check(value)
+
+
+def is_far(keyword: str, value: Any) -> bool:  # noqa: ANN401 (what a keyword holds)
+    """Whether a keyword bounds numbers where llguidance would round."""
+    return keyword in _BOUNDS and abs(value) > _MAX_BOUND
+
+
+def inner_bound(value: float) -> int | None:
+    """The last integer within a far bound that llguidance keeps exactly; None if 64 bits are far from it."""
+    if abs(value) > 2 * _MAX_INTEGER + 1:
+        return None
+    inner = int(math.nextafter(float(min(abs(value), _MAX_INTEGER)), 0))
+    return inner if value > 0 else -inner
 
 
 def _step(value: Any) -> str | None:  # noqa: ANN401 (a number, once `_number` has looked at it)
@@ -50,6 +82,28 @@ def _step(value: Any) -> str | None:  # noqa: ANN401 (a number, once `_number` h
     if fault is not None:
         return fault
     return None if kept_step(value) is not None else "has more digits than can be enforced"
+
+
+def kept_step(value: float) -> float | None:
+    """The number, or a double beside it, that llguidance reads as exactly this step between multiples.
+
+    None where there is none: it counts digits behind the point by multiplying by ten.
+    """
+    if not 0 < value < _MAX_STEP:
+        return None
+    wanted = Decimal(repr(value))
+    least = greatest = float(value)
+    tried = [value]
+    for _ in range(_MAX_NEIGHBOURS):
+        least, greatest = math.nextafter(least, 0), math.nextafter(greatest, math.inf)
+        tried += [least, greatest]
+    for number in tried:
+        digits, scale = float(number), 0
+        while digits % 1 and digits < _MAX_STEP:
+            digits, scale = digits * 10, scale + 1
+        if digits < _MAX_STEP and Decimal(int(digits)).scaleb(-scale) == wanted:
+            return number
+    return None
 
 
 def _count(value: object) -> str | None:
@@ -75,9 +129,11 @@ def _value(value: Any) -> str | None:  # noqa: ANN401 (any JSON value)
     if isinstance(value, dict | list):
         inner = value.values() if isinstance(value, dict) else value
         return next((fault for item in inner if (fault := _value(item)) is not None), None)
-    if isinstance(value, float) and (isinstance(value, Rounded) or not math.isfinite(value)):
-        return _TOO_FINE
-    return _TOO_FINE if is_number(value) and abs(value) >= 10**MAX_DIGITS else None
+    if not _is_number(value):
+        return None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else _TOO_FINE
+    return None if abs(value) <= _MAX_INTEGER and float(value) == value else _TOO_FINE
 
 
 def _values(value: object) -> str | None:
@@ -142,12 +198,14 @@ CHECKS: dict[str, Check] = {
     "maxLength": _count,
     "pattern": _TEXT,
     "format": _anything,
-    "minimum": _number,
-    "maximum": _number,
-    "exclusiveMinimum": _end,
-    "exclusiveMaximum": _end,
+    "minimum": _least,
+    "maximum": _most,
+    "exclusiveMinimum": _or_flag(_least),
+    "exclusiveMaximum": _or_flag(_most),
     "multipleOf": _step,
 }
+
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 # They say nothing about which JSON is valid.
 ANNOTATIONS = frozenset(

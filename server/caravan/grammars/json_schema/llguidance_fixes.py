@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from caravan.grammars.exact_json.numbers import kept_step
+from caravan.grammars.json_schema.keywords import inner_bound, is_far, kept_step
 from caravan.grammars.json_schema.normalize import PlainSchema, schemas_of
 from caravan.grammars.json_schema.one_of import exclusive
 
@@ -18,7 +18,10 @@ _DAY = f"^(?:{_YEAR}-(?:(?:0[13-9]|1[0-2])-|02-(?:[01]|2[0-8]))|{_LEAP}-02-29)"
 
 
 def prepared(plain: PlainSchema) -> PlainSchema:
-    """The same schema: `anyOf` for `oneOf` where that is the same, steps as they are read, real days."""
+    """The same schema: `anyOf` for `oneOf` where that is the same, steps as they are read, real days.
+
+    Bounds beyond 2^53 are a little narrower, those beyond 64 bits are left to the check of finished answers.
+    """
     if not any(map(_is_concerned, schemas_of(plain.schema))):
         return plain
     writer = _Writer(exclusive(plain.schema), plain.places)
@@ -26,7 +29,11 @@ def prepared(plain: PlainSchema) -> PlainSchema:
 
 
 def _is_concerned(schema: dict[str, Any]) -> bool:
-    return "oneOf" in schema or "multipleOf" in schema or schema.get("format") in _DATES
+    return (
+        not {"oneOf", "multipleOf"}.isdisjoint(schema)
+        or schema.get("format") in _DATES
+        or any(is_far(keyword, value) for keyword, value in schema.items())
+    )
 
 
 class _Writer:
@@ -38,9 +45,11 @@ class _Writer:
     def schema(self, schema: Any) -> Any:  # noqa: ANN401 (a schema: an object or a boolean)
         if not isinstance(schema, dict):
             return schema
-        found = {keyword: self._value(keyword, value) for keyword, value in schema.items()}
-        if "multipleOf" in found:
-            found["multipleOf"] = kept_step(found["multipleOf"])
+        found = {
+            keyword: self._value(keyword, value)
+            for keyword, value in schema.items()
+            if not is_far(keyword, value) or inner_bound(value) is not None
+        }
         if found.get("format") in _DATES:
             if "pattern" in found:
                 found["allOf"] = [*found.get("allOf", ()), {"pattern": _DAY}]
@@ -61,4 +70,8 @@ class _Writer:
             return {name: self.schema(inner) for name, inner in value.items()}
         if keyword in _LISTS:
             return [self.schema(inner) for inner in value]
+        if keyword == "multipleOf":
+            return kept_step(value)
+        if is_far(keyword, value):
+            return inner_bound(value)
         return self.schema(value) if keyword in _SINGLE else value

@@ -7,7 +7,6 @@ from typing import Any
 
 from caravan.grammars.compiler import GrammarCompiler, GrammarError
 from caravan.grammars.constraint import Constraint
-from caravan.grammars.exact_json.writing import RoundedError
 from caravan.grammars.json_schema.llguidance_fixes import prepared
 from caravan.grammars.json_schema.normalize import PlainSchema, SchemaError, plain
 from caravan.grammars.json_schema.references import Path
@@ -38,10 +37,6 @@ def located(
     try:
         return Located(written, grammars.from_schema(ready.schema))
     except GrammarError as error:
-        if isinstance(error.__cause__, RoundedError):
-            path = ready.places.get(id(error.__cause__.schema), ())
-            keyword = error.__cause__.keyword
-            raise SchemaError(error.message, (*path, keyword) if keyword else path) from error
         search = _Search(grammars, root, written, is_lax=is_lax, dropped=dropped)
         raise search.blame(error) from error
 

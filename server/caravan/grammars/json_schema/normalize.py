@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from caravan.grammars.json_schema.dialects import Keywords, Part, keywords, refuse_rest
-from caravan.grammars.json_schema.few_names import has_too_few
 from caravan.grammars.json_schema.json_pointer import pointer
 from caravan.grammars.json_schema.keywords import is_annotation
 from caravan.grammars.json_schema.merge import Elsewhere, merged
@@ -20,8 +19,6 @@ MAX_VALUES = 10_000
 
 _NOT_A_SCHEMA = "must be a schema: an object or a boolean"
 _MAX_REFERENCES = 64
-# Patterns whose names are counted.
-_MAX_LISTED = 20
 
 
 class SchemaError(Exception):
@@ -68,7 +65,7 @@ class _Writer:
         self._is_lax = is_lax
         self._dropped = frozenset(dropped)
         self._names: dict[Path, str] = {}
-        self._num_schemas = self._num_values = self._num_listed = 0
+        self._num_schemas = self._num_values = 0
         self.places: dict[int, Path] = {}
         self.originals: dict[Path, dict[str, Any]] = {}
         self.inner: dict[Path, list[Path]] = {}
@@ -140,32 +137,10 @@ class _Writer:
             _loosen(found)
         found = merged(found, self._references)
         refuse_rest(found, fault)
-        if self._lacks_names(found):
-            kinds = found.get("type")
-            if kinds == "object":
-                return False
-            if isinstance(kinds, list) and len(kinds) > 1:
-                found["type"] = [kind for kind in kinds if kind != "object"]
         written = self._written(path, found, depth)
         if isinstance(written, dict):
             self.places.setdefault(id(written), path)
         return written
-
-    def _lacks_names(self, found: Keywords) -> bool:
-        """Whether an object surely wants more properties than it may have."""
-        rest, wanted = found.get("additionalProperties"), found.get("minProperties", 0)
-        if not wanted or not isinstance(rest, Part) or rest.schema is not False:
-            return False
-        declared, patterns = (
-            [
-                name
-                for name, part in found.get(keyword, {}).items()
-                if getattr(part, "schema", None) is not False
-            ]
-            for keyword in ("properties", "patternProperties")
-        )
-        self._num_listed += len(patterns)
-        return self._num_listed <= _MAX_LISTED and has_too_few(declared, patterns, wanted)
 
     def _is_dropped(self, path: Path, keyword: str) -> bool:
         return (*path, keyword) in self._dropped and keyword != "oneOf"

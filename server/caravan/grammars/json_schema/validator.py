@@ -1,13 +1,14 @@
-"""JSON held against a plain schema, by other code than that which enforced it."""
+"""JSON held against a plain schema, by `jsonschema`, with its numbers as they are written."""
 
 import datetime
 import functools
+import json
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
@@ -15,11 +16,12 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from caravan.grammars.json_schema.exact_numbers import exact
 from caravan.grammars.json_schema.patterns import is_in
 
 log = logging.getLogger(__name__)
 
+# Python reads no integer of more digits, and takes the square of their number.
+_MAX_DIGITS = 4_000
 # Beyond these, a number is not written out to be divided.
 _MAX_EXPONENT = 10_000
 _MAX_SHOWN, _MAX_QUOTED = 200, 60
@@ -38,7 +40,7 @@ class SchemaChecker:
     def fault(self, text: str) -> str | None:
         """How a text breaks the schema, None if it keeps to it or nobody can say."""
         try:
-            value = exact(text)
+            value = _read(text)
         except ValueError as error:
             return f"it is not JSON: {error}"
         except (RecursionError, ArithmeticError):
@@ -56,6 +58,25 @@ class SchemaChecker:
         except (RecursionError, ArithmeticError, TimeoutError):
             log.warning(_UNKNOWN)
         return None
+
+
+def _read(text: str) -> Any:  # noqa: ANN401 (any JSON value)
+    return json.loads(text, parse_float=_fraction, parse_int=_integer, parse_constant=_refused)
+
+
+def _integer(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) < _MAX_DIGITS else Decimal(digits)
+
+
+def _fraction(digits: str) -> Decimal:
+    try:
+        return Decimal(digits)
+    except InvalidOperation:
+        raise OverflowError(digits[:40]) from None
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _is_number(_checker: object, value: object) -> bool:
@@ -153,7 +174,7 @@ def _timed(check: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-# Python's regular expressions can take for ever, which no client may cause; Rust's cannot. Numbers are
+# Python's regular expressions can take for ever, which no client may cause; llguidance's cannot. Numbers are
 # compared as they are written: Python does so with integers, decimal numbers and fractions.
 _CHECKS = {
     **Draft202012Validator.VALIDATORS,

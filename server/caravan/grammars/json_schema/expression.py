@@ -1,10 +1,10 @@
-r"""Patterns written so that JSON's escapes stand for no character which they exclude.
+r"""The part of a grammar in llguidance's Lark that is the JSON of a plain schema.
 
-llguidance's grammar of a pattern takes a set that holds all control characters for one that holds every
-character which has an escape of its own: `[^"\\]` then admits `\"` and `\\`. So no set is left that holds all
-of them: NUL is taken out.
+llguidance takes a set in a pattern that holds all control characters for one that holds every character which
+JSON escapes: `[^"\\]` would admit `\"` and `\\`. So NUL is taken out of each set.
 """
 
+import json
 import re
 from typing import Any
 
@@ -13,14 +13,22 @@ _SET = re.compile(r"\\[pP](?:\{[^}]*\}|\w)|\\.|\[\^?\]?(?:\\.|[^\]\[\\])*\]|\[",
 _COMMENTS = re.compile(r"\(\?[A-Za-z-]*x")
 _VALUES = ("const", "enum", "default", "examples")
 
+# Enough white space for any indented style, too little to babble in.
+OPTIONS = {"whitespace_pattern": r"( |\n[ \t]{0,40})", "lenient": False, "coerce_one_of": False}
 
-def without_nul(schema: Any) -> Any:  # noqa: ANN401 (any part of a schema)
+
+def expression(schema: dict[str, Any]) -> str:
+    """Write the right side of a rule for JSON of a schema."""
+    return f"%json {json.dumps({**_without_nul(schema), 'x-guidance': OPTIONS})}"
+
+
+def _without_nul(schema: Any) -> Any:  # noqa: ANN401 (any part of a schema)
     """The schema with the sets of its patterns short of NUL."""
     if isinstance(schema, list):
-        return [without_nul(inner) for inner in schema]
+        return [_without_nul(inner) for inner in schema]
     if not isinstance(schema, dict):
         return schema
-    written = {key: value if key in _VALUES else without_nul(value) for key, value in schema.items()}
+    written = {key: value if key in _VALUES else _without_nul(value) for key, value in schema.items()}
     if isinstance(pattern := written.get("pattern"), str):
         written["pattern"] = _short(pattern)
     if isinstance(names := written.get("patternProperties"), dict):

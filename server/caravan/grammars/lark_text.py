@@ -1,4 +1,4 @@
-"""Rules under way to a grammar in llguidance's dialect of Lark."""
+"""Pieces of grammars as they stand in llguidance's dialect of Lark."""
 
 import json
 import re
@@ -52,3 +52,17 @@ def literal_pattern(text: str) -> str:
 def in_slashes(pattern: str) -> str:
     """A regular expression as it stands in Lark."""
     return re.sub(r"(\\.)|/", lambda match: match[1] or "\\/", pattern, flags=re.DOTALL).replace("\n", "\\n")
+
+
+def times(low: int, high: int | None) -> str:
+    """What follows an expression that comes `low` to `high` times; None is without limit."""
+    match low, high:
+        case 1, 1:
+            return ""
+        case 0, None:
+            return "*"
+        case 1, None:
+            return "+"
+        case 0, 1:
+            return "?"
+    return f"{{{low},{'' if high is None else high}}}"

@@ -1,9 +1,12 @@
-"""Sets of characters in patterns, and what JSON has to escape."""
+"""Grammars of schemas: sets in patterns and what JSON has to escape, and numbers beyond 2^53."""
 
 import json
+from typing import Any
 
 import pytest
 from caravan.grammars.compiler import GrammarCompiler
+from caravan.grammars.json_schema.llguidance_fixes import prepared
+from caravan.grammars.json_schema.normalize import plain
 from caravan.grammars.recognizer import accepts
 
 # What a pattern says of each of these characters is known from Python, whose sets mean the same here.
@@ -71,3 +74,36 @@ def test_values_that_look_like_schemas_stay() -> None:
 def test_sets_within_sets_mean_what_they_meant(pattern: str) -> None:
     assert admits({"type": "string", "pattern": pattern}, "ac")
     assert not admits({"type": "string", "pattern": pattern}, "1")
+
+
+# Up to here, every integer is a double.
+SAFE = 2**53 - 1
+LARGE: list[tuple[dict[str, Any], list[str], list[str]]] = [
+    ({"const": 2**60}, [f"{2**60}"], [f"{2**60 - 1}", f"{2**60 + 1}", f'"{2**60}"']),
+    ({"const": -(2**60)}, [f"-{2**60}"], [f"{2**60}"]),
+    ({"const": 1e22}, ["1" + "0" * 22], ["9223372036854775807"]),
+    ({"enum": [1, "a", 2**60]}, ["1", '"a"', f"{2**60}"], [f"{2**60 - 1}", "2"]),
+    ({"type": "integer", "maximum": SAFE}, ["0", f"{SAFE}"], [f"{SAFE + 1}", f"{SAFE + 2}"]),
+    ({"type": "integer", "minimum": -SAFE}, [f"-{SAFE}", "9" * 40], [f"-{SAFE + 1}"]),
+    ({"type": "integer", "exclusiveMinimum": SAFE}, [f"{SAFE + 1}"], [f"{SAFE}", "5"]),
+    ({"type": "integer", "exclusiveMaximum": SAFE}, [f"{SAFE - 1}", "-5"], [f"{SAFE}"]),
+    ({"type": "number", "minimum": 0.5, "maximum": SAFE}, ["0.5", f"{SAFE - 1}.5"], ["0.4", f"{SAFE}.1"]),
+    (
+        {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+        [f"-{2**63 - 1024}", "-5", "0", f"{2**60 + 1}", f"{2**63 - 1024}"],
+        [f"-{2**63 + 1}", f"{2**63}", "0.5"],
+    ),
+    ({"type": "integer", "minimum": 0, "maximum": 2**64 - 1}, ["0", f"{2**62}"], [f"{2**64}", "-1"]),
+    ({"type": "integer", "exclusiveMaximum": 2**60 + 1}, [f"{2**60 - 256}"], [f"{2**60 + 1}"]),
+    ({"type": "number", "maximum": 2**60}, ["0.5", f"{2**60 - 256}.9"], [f"{2**60}.1", f"{2**60 + 1}"]),
+    ({"type": "number", "minimum": -3.4e38, "maximum": 3.4e38}, ["602e21", "-1.5"], ["x"]),
+]
+
+
+@pytest.mark.parametrize(("schema", "right", "wrong"), LARGE, ids=lambda value: str(value)[:60])
+def test_large_numbers_are_exact(schema: dict[str, Any], right: list[str], wrong: list[str]) -> None:
+    made = GrammarCompiler().from_schema(prepared(plain(schema)).schema)
+    for text in right:
+        assert accepts(made.grammar, text), text
+    for text in wrong:
+        assert not accepts(made.grammar, text), text
