@@ -5,15 +5,19 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 from caravan.api.validation.neutral_values import Rule
 from caravan.api.validation.unsupported import NEUTRAL_VALUES, NO_EFFECT
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
+from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.parameters import Parameter
 from caravan_schemas.responses import ResponseRequest
+from pydantic.fields import FieldInfo
 
 PAGE = Path(__file__).parent.parent / "docs" / "fields.md"
 
@@ -73,8 +77,8 @@ def page() -> str:
 
 
 def _served() -> Iterator[str]:
-    yield "| field | routes | meaning |"
-    yield "| --- | --- | --- |"
+    yield "| field | routes | values | meaning |"
+    yield "| --- | --- | --- | --- |"
     names = dict.fromkeys(name for schema in ROUTES.values() for name in schema.model_fields)
     for name in names:
         holders = {route: schema for route, schema in ROUTES.items() if name in schema.model_fields}
@@ -82,16 +86,43 @@ def _served() -> Iterator[str]:
         if any(isinstance(constraint, Parameter) for field in fields for constraint in field.metadata):
             continue
         told = next((field.description for field in fields if field.description), "")
-        yield f"| `{fields[0].alias or name}` | {', '.join(holders)} | {told} |"
+        yield f"| `{fields[0].alias or name}` | {', '.join(holders)} | {_values(fields[0])} | {told} |"
+
+
+def _values(field: FieldInfo) -> str:
+    """What a field takes besides null, with the bounds of numbers and lengths."""
+    kinds = " or ".join(dict.fromkeys(_kinds(field.annotation)))
+    low = high = longest = None
+    for constraint in field.metadata:
+        low, high = getattr(constraint, "ge", low), getattr(constraint, "le", high)
+        longest = getattr(constraint, "max_length", longest)
+    if low is not None:
+        return f"{low} or more" if high == MAX_COUNT else f"{low} to {high}"
+    return kinds if longest is None else f"{kinds}, up to {longest}"
+
+
+def _kinds(annotation: object) -> Iterator[str]:
+    """What a type is in JSON."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        yield from _kinds(parts[0])
+    elif origin in (Union, UnionType):
+        for part in parts:
+            yield from _kinds(part)
+    elif origin is Literal:
+        yield ", ".join(f"`{value}`" for value in parts)
+    elif annotation is not NoneType:
+        names = {bool: "true, false", int: "integer", float: "number", str: "text", list: "array"}
+        yield names.get(origin or annotation, "object")  # type: ignore[arg-type]
 
 
 def _rules(rules: Mapping[str, Rule]) -> Iterator[str]:
     yield "| field | passes | reason |"
     yield "| --- | --- | --- |"
     for name, rule in rules.items():
-        told = f"; told: {rule.told.words}" if rule.told else ""
+        reported = f"; reported: {rule.reported.words}" if rule.reported else ""
         same = f", or what `{rule.same_as[0]}` says" if rule.same_as else ""
-        yield f"| `{name}` | {rule.passing.words or 'null'}{same}{told} | {rule.reason} |"
+        yield f"| `{name}` | {rule.passing.words or 'null'}{same}{reported} | {rule.reason} |"
 
 
 if __name__ == "__main__":

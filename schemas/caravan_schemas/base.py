@@ -1,6 +1,12 @@
-"""The one base of every shape on the wire."""
+"""The one base of every shape on the wire, and how unions choose their members by what JSON says."""
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Callable, Container
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator
+from pydantic_core import PydanticCustomError
+
+# The type of the error about a member that others have and this server does not.
+UNSUPPORTED = "unsupported_kind"
 
 
 class Schema(BaseModel):
@@ -12,10 +18,51 @@ class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def json_kind(value: object) -> str:
-    """Name of a value's JSON type, by which a union's member is chosen before it is validated."""
+def string_or_array(error_type: str, items: str) -> Discriminator:
+    """Chooses between the tags `<string>` and `<array>`; the error about others says what `items` are."""
+    message = f"must be a string or an array of {items}"
+    return Discriminator(_json_type, custom_error_type=error_type, custom_error_message=message)
+
+
+def _json_type(value: object) -> str:
     if isinstance(value, str):
         return "<string>"
-    if isinstance(value, list):
-        return "<array>"
-    return "<other>"
+    return "<array>" if isinstance(value, list) else "<other>"
+
+
+def type_of(value: object) -> str | None:
+    """The `type` of a JSON object or of what was made of it; None where it is no text."""
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return kind if isinstance(kind, str) else None
+
+
+def type_tag(value: object) -> str:
+    """The tag of a union's member."""
+    return f"<{type_of(value) or 'other'}>"
+
+
+def by_type(
+    error_type: str, *types: str, tag: Callable[[object], str] = type_tag, or_one_of: str = ""
+) -> Discriminator:
+    """Chooses the member of a union by its `type`, one of `types`; the error about others names them.
+
+    `or_one_of` names texts that may stand in an object's place, if `tag` knows them.
+    """
+    listed = ", ".join(f"'{name}'" for name in types)
+    texts = f"{or_one_of}, or " if or_one_of else ""
+    message = f"must be {texts}an object whose 'type' is one of {listed}"
+    return Discriminator(tag, custom_error_type=error_type, custom_error_message=message)
+
+
+def without(kinds: Container[str], supported: str) -> BeforeValidator:
+    """Refuses objects of these types by name; `supported` ends the sentence that says what there is."""
+
+    def check(value: object) -> object:
+        kind = type_of(value)
+        if kind is not None and kind in kinds:
+            raise PydanticCustomError(
+                UNSUPPORTED, f"has the type '{kind}', which is not supported; {supported}"
+            )
+        return value
+
+    return BeforeValidator(check)

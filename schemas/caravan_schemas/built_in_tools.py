@@ -5,8 +5,7 @@ from collections.abc import Container
 
 from pydantic import Field
 
-from caravan_schemas.base import Schema
-from caravan_schemas.kinds import type_of, type_tag
+from caravan_schemas.base import Schema, type_of, type_tag
 
 _NAMES = (
     "apply_patch",

@@ -5,12 +5,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from caravan_schemas.base import Schema
-from caravan_schemas.common import Usage
-from caravan_schemas.debug import Debug
+from caravan_schemas.common import Debug, ModelFields, Usage
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.logprobs import MAX_LOGPROBS, ChatLogprobs, PromptLogprobs
 from caravan_schemas.messages import MAX_MESSAGES, Message
-from caravan_schemas.model_name import ModelFields
 from caravan_schemas.sampling import SamplingFields
 from caravan_schemas.structured import ConstraintFields
 from caravan_schemas.token_fields import TokenFields

@@ -1,8 +1,8 @@
-"""Shapes shared by chat and text completions."""
+"""Shapes that several routes share."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from caravan_schemas.base import Schema
 
@@ -12,6 +12,19 @@ OBFUSCATION = (
     "multiple of 16, so that the sizes of encrypted events do not tell those of words. Default false, unlike "
     "OpenAI's."
 )
+
+
+class ModelFields(Schema):
+    """The field that all requests about a model have. Empty is left out, as some clients write it."""
+
+    model: Annotated[
+        str,
+        BeforeValidator(lambda value: "" if value is None else value, json_schema_input_type=str | None),
+    ] = Field(
+        default="",
+        description="The model, by a name that `GET /v1/models` lists. It may be left out where one model is "
+        "served.",
+    )
 
 
 class StreamOptions(Schema):
@@ -49,3 +62,20 @@ class Usage(Schema):
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
     completion_tokens_details: CompletionTokensDetails
+
+
+class DecodingStage(Schema):
+    """A stage that acted, with its values; token texts are token ids by now.
+
+    `mu` is mirostat's state after the last token, by the index of the choice.
+    """
+
+    stage: str
+    values: dict[str, object]
+    mu: dict[str, float] | None = None
+
+
+class Debug(Schema):
+    """`decoding` has the stages in the order in which they acted."""
+
+    decoding: list[DecodingStage]

@@ -5,10 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from caravan_schemas.base import Schema
-from caravan_schemas.common import FinishReason, Usage
-from caravan_schemas.debug import Debug
+from caravan_schemas.common import Debug, FinishReason, ModelFields, Usage
 from caravan_schemas.logprobs import MAX_LOGPROBS, PromptLogprobs, TextLogprobs
-from caravan_schemas.model_name import ModelFields
 from caravan_schemas.sampling import MaxTokens, SamplingFields, TokenId
 from caravan_schemas.structured import ConstraintFields
 from caravan_schemas.token_fields import TokenFields

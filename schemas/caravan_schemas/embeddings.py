@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import Field
 
 from caravan_schemas.base import Schema
+from caravan_schemas.common import ModelFields
 from caravan_schemas.completions import Prompt
 from caravan_schemas.decoding import MAX_COUNT
-from caravan_schemas.model_name import ModelFields
 from caravan_schemas.token_fields import TruncationFields
 
 

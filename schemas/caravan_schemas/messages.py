@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from caravan_schemas.base import Schema, json_kind
+from caravan_schemas.base import Schema, string_or_array
 from caravan_schemas.reasoning import ThinkingPart, ThoughtFields
 from caravan_schemas.tools import MAX_CALLS, PastCall, PastFunction
 
@@ -25,11 +25,7 @@ Content = Annotated[
     | Annotated[
         Annotated[list[TextPart], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True)], Tag("<array>")
     ],
-    Discriminator(
-        json_kind,
-        custom_error_type="content_kind",
-        custom_error_message="must be a string or an array of text parts",
-    ),
+    string_or_array("content_kind", "text parts"),
 ]
 
 
@@ -88,11 +84,7 @@ AssistantContent = Annotated[
         Annotated[list[AssistantPart], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True)],
         Tag("<array>"),
     ],
-    Discriminator(
-        json_kind,
-        custom_error_type="content_kind",
-        custom_error_message="must be a string or an array of text parts",
-    ),
+    string_or_array("content_kind", "text parts"),
 ]
 
 

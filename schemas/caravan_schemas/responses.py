@@ -3,16 +3,13 @@
 from typing import Annotated, Any, Literal
 
 from annotated_types import MaxLen
-from pydantic import Discriminator, Field, JsonValue, StringConstraints, Tag
+from pydantic import Field, JsonValue, StringConstraints, Tag
 
-from caravan_schemas.base import Schema
+from caravan_schemas.base import Schema, by_type
 from caravan_schemas.chat import ReasoningEffort
-from caravan_schemas.common import OBFUSCATION
-from caravan_schemas.debug import Debug
+from caravan_schemas.common import OBFUSCATION, Debug, ModelFields
 from caravan_schemas.decoding import MAX_COUNT
-from caravan_schemas.kinds import type_tag
 from caravan_schemas.logprobs import MAX_LOGPROBS
-from caravan_schemas.model_name import ModelFields
 from caravan_schemas.responses_items import Input
 from caravan_schemas.responses_output import OutputItem
 from caravan_schemas.responses_tools import FlatTool, FlatToolChoice
@@ -65,11 +62,7 @@ TextFormats = Annotated[
     Annotated[TextFormat, Tag("<text>")]
     | Annotated[JsonObjectFormat, Tag("<json_object>")]
     | Annotated[FlatSchemaFormat, Tag("<json_schema>")],
-    Discriminator(
-        type_tag,
-        custom_error_type="format_kind",
-        custom_error_message="must be an object whose 'type' is one of 'text', 'json_object', 'json_schema'",
-    ),
+    by_type("format_kind", "text", "json_object", "json_schema"),
 ]
 
 

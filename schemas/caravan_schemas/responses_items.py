@@ -2,10 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, Tag
 
-from caravan_schemas.base import Schema, json_kind
-from caravan_schemas.kinds import type_of, type_tag, without
+from caravan_schemas.base import Schema, by_type, string_or_array, type_of, type_tag, without
 
 # Far beyond any conversation; they bound the work that one body can cause.
 
@@ -75,34 +74,20 @@ InputPart = Annotated[
     Annotated[InputText, Tag("<input_text>")]
     | Annotated[PastText, Tag("<output_text>")]
     | Annotated[PastRefusal, Tag("<refusal>")],
-    Discriminator(
-        type_tag,
-        custom_error_type="part_kind",
-        custom_error_message=(
-            "must be an object whose 'type' is one of 'input_text', 'output_text', 'refusal'"
-        ),
-    ),
+    by_type("part_kind", "input_text", "output_text", "refusal"),
     _TEXT_ONLY,
 ]
 MessageContent = Annotated[
     Annotated[str, Tag("<string>")]
     | Annotated[list[InputPart], Field(max_length=MAX_PARTS, fail_fast=True), Tag("<array>")],
-    Discriminator(
-        json_kind,
-        custom_error_type="content_kind",
-        custom_error_message="must be a string or an array of text parts",
-    ),
+    string_or_array("content_kind", "text parts"),
 ]
 CallOutput = Annotated[
     Annotated[str, Tag("<string>")]
     | Annotated[
         list[Annotated[InputText, _TEXT_ONLY]], Field(max_length=MAX_PARTS, fail_fast=True), Tag("<array>")
     ],
-    Discriminator(
-        json_kind,
-        custom_error_type="content_kind",
-        custom_error_message="must be a string or an array of text parts",
-    ),
+    string_or_array("content_kind", "text parts"),
 ]
 
 
@@ -205,22 +190,21 @@ Item = Annotated[
     | Annotated[PastFlatCustomCall, Tag("<custom_tool_call>")]
     | Annotated[FlatCustomCallOutput, Tag("<custom_tool_call_output>")]
     | Annotated[ItemReference, Tag("<item_reference>")],
-    Discriminator(
-        _item_tag,
-        custom_error_type="item_kind",
-        custom_error_message=(
-            "must be an object whose 'type' is one of 'message', 'reasoning', 'function_call', "
-            "'function_call_output', 'custom_tool_call', 'custom_tool_call_output', 'item_reference'"
-        ),
+    by_type(
+        "item_kind",
+        "message",
+        "reasoning",
+        "function_call",
+        "function_call_output",
+        "custom_tool_call",
+        "custom_tool_call_output",
+        "item_reference",
+        tag=_item_tag,
     ),
     without(_OTHER_ITEMS, "messages, reasoning, and calls of functions and custom tools are"),
 ]
 Input = Annotated[
     Annotated[str, Tag("<string>")]
     | Annotated[list[Item], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True), Tag("<array>")],
-    Discriminator(
-        json_kind,
-        custom_error_type="input_kind",
-        custom_error_message="must be a string or an array of items",
-    ),
+    string_or_array("input_kind", "items"),
 ]

@@ -2,11 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag
+from pydantic import Field, StringConstraints, Tag
 
-from caravan_schemas.base import Schema
+from caravan_schemas.base import Schema, by_type, without
 from caravan_schemas.built_in_tools import BUILT_IN, BUILT_IN_TAG, GROUPS, BuiltInTool, tool_tag
-from caravan_schemas.kinds import type_tag, without
 from caravan_schemas.tools import (
     MAX_DEFINITION,
     MAX_TOOLS,
@@ -15,6 +14,7 @@ from caravan_schemas.tools import (
     TextInput,
     ToolMode,
     ToolName,
+    choice_tag,
 )
 
 
@@ -36,11 +36,7 @@ class FlatGrammar(Schema):
 
 FlatInputFormat = Annotated[
     Annotated[TextInput, Tag("<text>")] | Annotated[FlatGrammar, Tag("<grammar>")],
-    Discriminator(
-        type_tag,
-        custom_error_type="input_format_kind",
-        custom_error_message="must be an object whose 'type' is one of 'text', 'grammar'",
-    ),
+    by_type("input_format_kind", "text", "grammar"),
 ]
 
 
@@ -61,11 +57,7 @@ FlatTool = Annotated[
     Annotated[FlatFunction, Tag("<function>")]
     | Annotated[FlatCustom, Tag("<custom>")]
     | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
-    Discriminator(
-        tool_tag,
-        custom_error_type="tool_kind",
-        custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
-    ),
+    by_type("tool_kind", "function", "custom", tag=tool_tag),
     without(GROUPS, OWN_TOOLS),
 ]
 
@@ -87,17 +79,9 @@ class FlatAllowedTools(Schema):
             Annotated[FlatChoice, Tag("<function>")]
             | Annotated[FlatChoice, Tag("<custom>")]
             | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
-            Discriminator(
-                tool_tag,
-                custom_error_type="tool_kind",
-                custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
-            ),
+            by_type("tool_kind", "function", "custom", tag=tool_tag),
         ]
     ] = Field(min_length=1, max_length=MAX_TOOLS, fail_fast=True)
-
-
-def _choice_tag(value: object) -> str:
-    return "<mode>" if isinstance(value, str) else type_tag(value)
 
 
 FlatToolChoice = Annotated[
@@ -105,13 +89,13 @@ FlatToolChoice = Annotated[
     | Annotated[FlatChoice, Tag("<function>")]
     | Annotated[FlatChoice, Tag("<custom>")]
     | Annotated[FlatAllowedTools, Tag("<allowed_tools>")],
-    Discriminator(
-        _choice_tag,
-        custom_error_type="tool_choice_kind",
-        custom_error_message=(
-            "must be 'none', 'auto', 'required', or an object whose 'type' is one of 'function', 'custom', "
-            "'allowed_tools'"
-        ),
+    by_type(
+        "tool_choice_kind",
+        "function",
+        "custom",
+        "allowed_tools",
+        tag=choice_tag,
+        or_one_of="'none', 'auto', 'required'",
     ),
     without(BUILT_IN, OWN_TOOLS),
 ]

@@ -3,9 +3,9 @@
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
-from pydantic import Discriminator, Field, StringConstraints, Tag
+from pydantic import Field, StringConstraints, Tag
 
-from caravan_schemas.base import Schema, json_kind
+from caravan_schemas.base import Schema, string_or_array
 from caravan_schemas.common import StreamOptions
 from caravan_schemas.decoding import MAX_COUNT, RepetitionFields, ShapeFields
 from caravan_schemas.logit_bias import LogitBias
@@ -28,11 +28,7 @@ Stop = Annotated[
         Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)],
         Tag("<array>"),
     ],
-    Discriminator(
-        json_kind,
-        custom_error_type="stop_kind",
-        custom_error_message="must be a string or an array of strings",
-    ),
+    string_or_array("stop_kind", "strings"),
 ]
 TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 BadWord = Annotated[str, StringConstraints(min_length=1, max_length=MAX_BAD_WORD_LENGTH)]

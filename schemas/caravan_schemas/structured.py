@@ -4,8 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
-from caravan_schemas.base import Schema
-from caravan_schemas.kinds import type_tag
+from caravan_schemas.base import Schema, by_type
 
 # Limits on work, not on meaning; sizes are counted in characters.
 MAX_GRAMMAR = 65_536
@@ -64,11 +63,7 @@ ResponseFormat = Annotated[
     Annotated[TextFormat, Tag("<text>")]
     | Annotated[JsonObjectFormat, Tag("<json_object>")]
     | Annotated[JsonSchemaFormat, Tag("<json_schema>")],
-    Discriminator(
-        type_tag,
-        custom_error_type="format_kind",
-        custom_error_message="must be an object whose 'type' is one of 'text', 'json_object', 'json_schema'",
-    ),
+    by_type("format_kind", "text", "json_object", "json_schema"),
 ]
 
 

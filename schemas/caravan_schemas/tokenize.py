@@ -4,8 +4,8 @@ from pydantic import Field
 
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ConversationFields
+from caravan_schemas.common import ModelFields
 from caravan_schemas.messages import MAX_MESSAGES, Message
-from caravan_schemas.model_name import ModelFields
 from caravan_schemas.sampling import TokenId
 
 

@@ -4,9 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag
 
-from caravan_schemas.base import Schema
+from caravan_schemas.base import Schema, by_type, type_tag, without
 from caravan_schemas.built_in_tools import BUILT_IN, BUILT_IN_TAG, GROUPS, BuiltInTool, tool_tag
-from caravan_schemas.kinds import type_tag, without
 
 # OpenAI's own limits.
 MAX_TOOLS = 128
@@ -66,11 +65,7 @@ class GrammarInput(Schema):
 
 InputFormat = Annotated[
     Annotated[TextInput, Tag("<text>")] | Annotated[GrammarInput, Tag("<grammar>")],
-    Discriminator(
-        type_tag,
-        custom_error_type="input_format_kind",
-        custom_error_message="must be an object whose 'type' is one of 'text', 'grammar'",
-    ),
+    by_type("input_format_kind", "text", "grammar"),
 ]
 
 
@@ -98,11 +93,7 @@ Tool = Annotated[
     Annotated[FunctionTool, Tag("<function>")]
     | Annotated[CustomTool, Tag("<custom>")]
     | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
-    Discriminator(
-        tool_tag,
-        custom_error_type="tool_kind",
-        custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
-    ),
+    by_type("tool_kind", "function", "custom", tag=tool_tag),
     without(GROUPS, OWN_TOOLS),
 ]
 
@@ -136,11 +127,7 @@ class AllowedTools(Schema):
             Annotated[FunctionChoice, Tag("<function>")]
             | Annotated[CustomChoice, Tag("<custom>")]
             | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
-            Discriminator(
-                tool_tag,
-                custom_error_type="tool_kind",
-                custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
-            ),
+            by_type("tool_kind", "function", "custom", tag=tool_tag),
         ]
     ] = Field(min_length=1, max_length=MAX_TOOLS, fail_fast=True)
 
@@ -155,7 +142,8 @@ class AllowedToolsChoice(Schema):
 ToolMode = Literal["none", "auto", "required"]
 
 
-def _choice_kind(value: object) -> str:
+def choice_tag(value: object) -> str:
+    """The tag of a `tool_choice`."""
     return "<mode>" if isinstance(value, str) else type_tag(value)
 
 
@@ -164,13 +152,13 @@ ToolChoice = Annotated[
     | Annotated[FunctionChoice, Tag("<function>")]
     | Annotated[CustomChoice, Tag("<custom>")]
     | Annotated[AllowedToolsChoice, Tag("<allowed_tools>")],
-    Discriminator(
-        _choice_kind,
-        custom_error_type="tool_choice_kind",
-        custom_error_message=(
-            "must be 'none', 'auto', 'required', or an object whose 'type' is one of 'function', 'custom', "
-            "'allowed_tools'"
-        ),
+    by_type(
+        "tool_choice_kind",
+        "function",
+        "custom",
+        "allowed_tools",
+        tag=choice_tag,
+        or_one_of="'none', 'auto', 'required'",
     ),
     without(BUILT_IN, OWN_TOOLS),
 ]
@@ -244,11 +232,7 @@ class PastCustomCall(CustomToolCall):
 
 PastCall = Annotated[
     Annotated[PastFunctionCall, Tag("<function>")] | Annotated[PastCustomCall, Tag("<custom>")],
-    Discriminator(
-        type_tag,
-        custom_error_type="tool_kind",
-        custom_error_message="must be an object whose 'type' is one of 'function', 'custom'",
-    ),
+    by_type("tool_kind", "function", "custom"),
 ]
 
 

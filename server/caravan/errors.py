@@ -4,6 +4,7 @@
 
     CaravanError
     +-- InvalidRequestError            400 invalid_request   (mostly with a code that says more)
+    |   +-- InvalidValueError          400 invalid_value
     |   +-- UnknownParameterError      400 unknown_parameter
     |   +-- UnsupportedParameterError  400 unsupported_parameter
     |   +-- ContextLengthError         400 context_length_exceeded
@@ -57,6 +58,15 @@ class InvalidRequestError(CaravanError):
     status = 400
     type = "invalid_request_error"
     code = "invalid_request"
+
+
+class InvalidValueError(InvalidRequestError):
+    """A field has a wrong value, by itself or beside other fields; the `complaint` follows its name."""
+
+    code = "invalid_value"
+
+    def __init__(self, param: str, complaint: str) -> None:
+        super().__init__(f"'{param}' {complaint}.", param=param)
 
 
 class UnknownParameterError(InvalidRequestError):

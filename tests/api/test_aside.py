@@ -7,7 +7,7 @@ from caravan.api.params.decoding_plan import DecodingPlan
 from caravan.api.run import aside, num_numbers
 from caravan.engine.outputs import TokenLogprob, packed_top
 from caravan.engine.params import SamplingParams
-from caravan_schemas.debug import DecodingStage
+from caravan_schemas.common import DecodingStage
 
 
 def test_what_is_much_is_done_on_a_thread() -> None:

@@ -24,7 +24,7 @@ from caravan.api.structured.tool_calls import BoundCalls, Calls
 from caravan.auth.principal import Principal
 from caravan.chat.families import ModelFamily
 from caravan.chat.tool_formats.tool_spec import ToolSpec
-from caravan.errors import InvalidRequestError
+from caravan.errors import InvalidValueError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_thread
@@ -186,12 +186,10 @@ def _num_logprobs(request: ChatCompletionRequest) -> int | None:
     """How many of the likeliest tokens to tell of each, by either name; None tells nothing of tokens."""
     if probs := request.n_probs:
         if request.logprobs is False or request.top_logprobs not in (None, probs):
-            message = "'n_probs' says otherwise than 'logprobs' and 'top_logprobs'."
-            raise InvalidRequestError(message, param="n_probs", code="invalid_value")
+            raise InvalidValueError("n_probs", "says otherwise than 'logprobs' and 'top_logprobs'")
         return probs
     if request.logprobs:
         return request.top_logprobs or 0
     if request.top_logprobs:
-        message = "'top_logprobs' is only allowed when 'logprobs' is true."
-        raise InvalidRequestError(message, param="top_logprobs", code="invalid_value")
+        raise InvalidValueError("top_logprobs", "is only allowed when 'logprobs' is true")
     return None

@@ -24,7 +24,7 @@ from caravan.api.prompt.tokenize import (
     tokenized,
 )
 from caravan.api.structured.compiler import ConstraintCompiler, answer_checker, constraint
-from caravan.errors import InvalidRequestError, UnsupportedParameterError
+from caravan.errors import InvalidValueError, UnsupportedParameterError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_thread
@@ -110,8 +110,7 @@ def _prompts(
 ) -> list[ReadPrompt]:
     prompts = named(request.prompt, "prompt")
     if len(prompts) > limit:
-        message = f"'prompt' must have at most {limit} prompts."
-        raise InvalidRequestError(message, param="prompt", code="invalid_value")
+        raise InvalidValueError("prompt", f"must have at most {limit} prompts")
     return [_read_prompt(model, prompt, request.suffix, param, rules) for param, prompt in prompts]
 
 
@@ -152,24 +151,21 @@ def refuse_echo(request: CompletionRequest) -> None:
     """There is no one text of prompt, gap and suffix to put before an answer, nor of a prompt that is cut."""
     for name in ("suffix", "truncate_prompt_tokens") if request.echo else ():
         if getattr(request, name):
-            message = f"'echo' and '{name}' do not go together."
-            raise InvalidRequestError(message, param="echo", code="invalid_value")
+            raise InvalidValueError("echo", f"and '{name}' do not go together")
 
 
 def _refuse_suffix(request: CompletionRequest) -> None:
     """Between the markers of a gap nothing can be cut, and it begins as the model has it."""
     for name in ("truncate_prompt_tokens", "add_special_tokens") if request.suffix else ():
         if getattr(request, name) is not None:
-            message = f"'{name}' and 'suffix' do not go together."
-            raise InvalidRequestError(message, param=name, code="invalid_value")
+            raise InvalidValueError(name, "and 'suffix' do not go together")
 
 
 def num_logprobs(request: CompletionRequest) -> int | None:
     """How many of the likeliest tokens to tell of each, by either name; None tells nothing of tokens."""
     probs = request.n_probs or None
     if request.logprobs is not None and probs not in (None, request.logprobs):
-        message = "'logprobs' and 'n_probs' are two names of one parameter and differ."
-        raise InvalidRequestError(message, param="n_probs", code="invalid_value")
+        raise InvalidValueError("n_probs", "and 'logprobs' are two names of one parameter and differ")
     return probs if request.logprobs is None else request.logprobs
 
 

@@ -14,7 +14,7 @@ from caravan.api.context import RequestContext, turn
 from caravan.api.prompt import tokenize
 from caravan.api.prompt.tokenize import PromptRules
 from caravan.engine.embedding.values import EmbedRequest, ModelTraits, Pooling
-from caravan.errors import CaravanError, InvalidRequestError, UnsupportedParameterError
+from caravan.errors import CaravanError, InvalidRequestError, InvalidValueError, UnsupportedParameterError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_busy_thread, in_thread
@@ -72,10 +72,8 @@ def _pooling(request: EmbeddingRequest, traits: ModelTraits) -> Pooling:
         message = f"'{request.model}' scores pairs of texts; it makes no embeddings."
         raise InvalidRequestError(message, param="model", code="invalid_value")
     if request.dimensions is not None and request.dimensions > traits.embedding_size:
-        raise InvalidRequestError(
-            f"'dimensions' must be at most {traits.embedding_size}, the length of this model's vectors.",
-            param="dimensions",
-            code="invalid_value",
+        raise InvalidValueError(
+            "dimensions", f"must be at most {traits.embedding_size}, the length of this model's vectors"
         )
     if request.pooling == "cls" and traits.can_generate:
         # A token that sees nothing behind it would be the same vector for every text.
@@ -97,8 +95,9 @@ def _inputs(model: LoadedModel, request: EmbeddingRequest) -> tuple[tuple[int, .
         inputs.append(_input(model, given, param, rules))
         num_tokens += len(inputs[-1])
         if num_tokens > _MAX_TOKENS:
-            message = f"'input' must have at most {_MAX_TOKENS} tokens in all; it has more by '{param}'."
-            raise InvalidRequestError(message, param="input", code="invalid_value")
+            raise InvalidValueError(
+                "input", f"must have at most {_MAX_TOKENS} tokens in all; it has more by '{param}'"
+            )
     return tuple(inputs)
 
 
@@ -109,7 +108,7 @@ def _input(model: LoadedModel, given: str | list[int], param: str, rules: Prompt
         tokenize.check_ids(model, given, param=param)
         token_ids = rules.cut(model, given, None)
     if not token_ids:
-        raise InvalidRequestError(f"'{param}' must not be empty.", param=param, code="invalid_value")
+        raise InvalidValueError(param, "must not be empty")
     tokenize.check_fits(model, len(token_ids), param=param)
     return tuple(token_ids)
 

@@ -14,7 +14,7 @@ from caravan.api.params.decoding_plan import DecodingPlan
 from caravan.api.structured.checker import AnswerChecker
 from caravan.auth.principal import Principal
 from caravan.engine.params import AnswerLayout, GenerationRequest, Reasoning
-from caravan.errors import InvalidRequestError
+from caravan.errors import InvalidValueError
 from caravan.grammars.constraint import Constraint
 from caravan.models.loaded_model import LoadedModel
 
@@ -105,15 +105,15 @@ def check_scores(
     limit = _MAX_STREAMED_SCORES if stream else _MAX_SCORES
     if count > limit:
         where = "stream" if stream else "answer"
-        message = f"'{param}' asks for {count} log probabilities of prompts; one {where} has at most {limit}."
-        raise InvalidRequestError(message, param=param, code="invalid_value")
+        raise InvalidValueError(
+            param, f"asks for {count} log probabilities of prompts; one {where} has at most {limit}"
+        )
 
 
 def refuse_streamed_scores(request: ChatCompletionRequest | CompletionRequest) -> None:
     """As in vLLM: there is no chunk in which a prompt's log probabilities would stand."""
     if request.stream and request.prompt_logprobs is not None:
-        message = "'prompt_logprobs' and 'stream' do not go together."
-        raise InvalidRequestError(message, param="prompt_logprobs", code="invalid_value")
+        raise InvalidValueError("prompt_logprobs", "and 'stream' do not go together")
 
 
 def num_public_tokens(prompt: tuple[int, ...], public: Sequence[tuple[int, ...]]) -> int:

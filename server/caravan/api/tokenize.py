@@ -21,7 +21,7 @@ from caravan.api.output.encoding import to_json
 from caravan.api.prompt import tokenize
 from caravan.api.prompt.chat_prompt import rendered, threads_for
 from caravan.auth.principal import Principal
-from caravan.errors import InvalidRequestError
+from caravan.errors import InvalidValueError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel, TextVocab
 from caravan.runtime.threads import FairLimiter, in_thread
@@ -182,13 +182,17 @@ def _source(model: LoadedModel, request: TokenizeRequest, principal: Principal) 
     given = {"prompt": request.prompt, "content": request.content}
     named = [(name, text) for name, text in given.items() if text is not None]
     if len(named) + bool(request.messages) != 1:
-        raise _refusal("prompt", "must be given, or else 'content' or 'messages', and only one of them")
+        raise InvalidValueError(
+            "prompt", "must be given, or else 'content' or 'messages', and only one of them"
+        )
     if named:
         if unused := request.model_fields_set & _CONVERSATION:
-            raise _refusal(min(unused), "is only allowed with 'messages'")
+            raise InvalidValueError(min(unused), "is only allowed with 'messages'")
         return named[0]
     if request.parse_special is False:
-        raise _refusal("parse_special", "cannot be false with 'messages': templates write control tokens")
+        raise InvalidValueError(
+            "parse_special", "cannot be false with 'messages': templates write control tokens"
+        )
     return "messages", rendered(request, model, principal)[0]
 
 
@@ -196,7 +200,7 @@ def _wants_special(request: TokenizeRequest) -> bool | None:
     """Whether special tokens are to be added, in either spelling."""
     ours, theirs = request.add_special_tokens, request.add_special
     if ours is not None and theirs is not None and ours != theirs:
-        raise _refusal("add_special", "contradicts 'add_special_tokens'")
+        raise InvalidValueError("add_special", "contradicts 'add_special_tokens'")
     return theirs if ours is None else ours
 
 
@@ -223,13 +227,9 @@ def _bytes(vocab: TextVocab, token_ids: Sequence[int]) -> bytes:
     for token_id in token_ids:
         data += vocab.raw_bytes(token_id)
         if len(data) > _MAX_TEXT_BYTES:
-            raise _refusal("tokens", f"must stand for at most {_MAX_TEXT_BYTES} bytes of text")
+            raise InvalidValueError("tokens", f"must stand for at most {_MAX_TEXT_BYTES} bytes of text")
     return bytes(data)
 
 
 def _apply_template(model: LoadedModel, request: ApplyTemplateRequest, principal: Principal) -> bytes:
     return to_json(ApplyTemplateResponse(prompt=rendered(request, model, principal)[0]))
-
-
-def _refusal(param: str, complaint: str) -> InvalidRequestError:
-    return InvalidRequestError(f"'{param}' {complaint}.", param=param, code="invalid_value")

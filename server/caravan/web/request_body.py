@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 
 import anyio
 from caravan_schemas.base import Schema
-from caravan_schemas.model_name import ModelFields
+from caravan_schemas.common import ModelFields
 from fastapi import Request
 from starlette.types import Scope
 

@@ -7,16 +7,15 @@ from typing import Protocol
 
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionRequest
-from caravan_schemas.common import FinishReason, Usage
+from caravan_schemas.common import Debug, FinishReason, Usage
 from caravan_schemas.completions import CompletionRequest
-from caravan_schemas.debug import Debug
 
 from caravan.api.output.encoding import head_and_tail, json_string, to_json
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.output.parsed_choice import ParsedChoice
 from caravan.api.structured.checker import ParsedAnswer
 from caravan.engine.outputs import TokenLogprob, TokenOutput
-from caravan.errors import InvalidRequestError
+from caravan.errors import InvalidValueError
 from caravan.models.loaded_model import TextVocab
 
 
@@ -61,7 +60,7 @@ class Envelope:
     """What an answer and all of its chunks have in common, and what the request wants told beside texts.
 
     `with_usage`, chunks carry `usage: null`, and a usage chunk follows. `writer` is there when the request
-    asks for log probabilities, `prompt_writer` when for the prompt's. With `is_padded`, events hide their sizes.
+    asks for log probabilities, `prompt_writer` when for the prompt's. `is_padded` hides the sizes of events.
     """
 
     id: str
@@ -86,8 +85,7 @@ class Envelope:
         """The envelope of the answer to a request; raises InvalidRequestError over `stream_options`."""
         options = request.stream_options
         if options and not request.stream and (options.include_usage or options.include_obfuscation):
-            message = "'stream_options' is only allowed when 'stream' is true."
-            raise InvalidRequestError(message, param="stream_options", code="invalid_value")
+            raise InvalidValueError("stream_options", "is only allowed when 'stream' is true")
         return cls(
             id=request_id,
             created=int(time.time()),

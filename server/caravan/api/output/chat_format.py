@@ -13,8 +13,7 @@ from caravan_schemas.chat import (
     ChatDelta,
     ChatFinishReason,
 )
-from caravan_schemas.common import FinishReason, Usage
-from caravan_schemas.debug import Debug
+from caravan_schemas.common import Debug, FinishReason, Usage
 from caravan_schemas.tools import (
     CustomCall,
     CustomCallDelta,

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caravan_schemas.base import Schema
-from caravan_schemas.common import FinishReason, Usage
+from caravan_schemas.common import Debug, FinishReason, Usage
 from caravan_schemas.completions import Completion, CompletionChoice
-from caravan_schemas.debug import Debug
 
 from caravan.api.output.answer_format import (
     NOTHING,

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
-from caravan_schemas.common import Usage
-from caravan_schemas.debug import Debug
+from caravan_schemas.common import Debug, Usage
 
 from caravan.api.output.answer_format import AnswerFormat, FinishedChoice
 from caravan.api.output.encoding import to_json

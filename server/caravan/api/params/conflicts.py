@@ -1,6 +1,6 @@
-"""Which parameters of a request mean nothing without, or beside, which others: one table, each entry a 400.
+"""Parameters that have no effect without others, or beside them: a table, each entry of which is a 400.
 
-What a request sets is never ignored. A default that stands in the way gives way where it can
+What a request sets is never ignored in silence. Defaults have given way to it by then
 (`caravan.api.params.resolved`); the rules here are about what is left.
 """
 
@@ -18,10 +18,10 @@ PENALTIES = ("repeat_penalty", "presence_penalty", "frequency_penalty")
 
 @dataclass(frozen=True)
 class Needs:
-    """`name` has no effect unless one of `switches` is on.
+    """`name` has no effect unless one of `switches` is on, so a request may not set it then.
 
-    Its default asks for nothing, and so do values of which `is_nothing` is true; beside a switch that the
-    request itself turns off, every value does.
+    It may set the default, values for which `is_nothing` is true, and any value beside a switch that it turns
+    off itself.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Clash:
-    """`first` and `second` do not go together when `happens`; `reason` completes the sentence."""
+    """`first` and `second` do not go together where `happens` is true; `reason` ends the error's sentence."""
 
     first: str
     second: str

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
 
-from caravan_schemas.debug import Debug, DecodingStage
+from caravan_schemas.common import Debug, DecodingStage
 
 from caravan.engine.outputs import TokenOutput
 from caravan.engine.params import SamplingParams

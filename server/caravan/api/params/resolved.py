@@ -9,11 +9,12 @@ from caravan_schemas.parameters import TRUNCATING, parameters
 from caravan_schemas.samplers import FIXED
 from caravan_schemas.sampling import DecodingFields, SamplingFields
 
-from caravan.errors import InvalidRequestError
+from caravan.errors import InvalidValueError
 
 PARAMETERS = parameters(SamplingFields)
 # Parameters that defaults and presets may set.
 DEFAULTABLE = parameters(DecodingFields)
+_FIRST_NAMES = {name: first for first, known in PARAMETERS.items() for name in (first, *known.aliases)}
 
 
 class Source(StrEnum):
@@ -54,19 +55,21 @@ def given(fields: Schema) -> dict[str, object]:
     None is a value here: no limit, and no seed.
     """
     found: dict[str, object] = {}
-    for name, parameter in PARAMETERS.items():
-        used = [n for n in (name, *parameter.aliases) if getattr(fields, n, None) is not None]
-        values = [getattr(fields, n) for n in used]
-        if any(value != values[0] for value in values):
-            raise InvalidRequestError(
-                f"'{used[0]}' and '{used[1]}' are two names of one parameter and differ.",
-                param=used[1],
-                code="invalid_value",
-            )
-        if used:
-            meant = _MEANT.get(name)
-            found[name] = values[0] if meant is None else meant(values[0])
+    for name, first in _FIRST_NAMES.items():
+        value = getattr(fields, name, None)
+        if value is None:
+            continue
+        meant = _MEANT[first](value) if first in _MEANT else value
+        if found.setdefault(first, meant) != meant:
+            other = _used_name(fields, first)
+            raise InvalidValueError(name, f"and '{other}' are two names of one parameter and differ")
     return found
+
+
+def _used_name(fields: Schema, first: str) -> str:
+    """The name by which a body sets a parameter, the first one if it does not."""
+    names = (first, *PARAMETERS[first].aliases)
+    return next((name for name in names if getattr(fields, name, None) is not None), first)
 
 
 def _list(value: object) -> list[object]:
@@ -75,13 +78,10 @@ def _list(value: object) -> list[object]:
 
 @dataclass(frozen=True)
 class ResolvedParams:
-    """Every parameter's value, with what the rules between parameters need to know of its origin.
-
-    `names` has the name under which the request set a parameter.
-    """
+    """Every parameter's value and its origin, for a request of these fields."""
 
     values: Values
-    names: Mapping[str, str]
+    fields: Schema
 
     def __getitem__(self, name: str) -> object:
         known = self.values.get(name)
@@ -104,7 +104,7 @@ class ResolvedParams:
 
     def written(self, name: str) -> str:
         """The name of a parameter in words to the client: the one it used, if it used one."""
-        return self.names.get(name, name)
+        return _used_name(self.fields, name)
 
 
 def settle(fields: DecodingFields, preset: DecodingFields | None, defaults: Values) -> ResolvedParams:
@@ -114,16 +114,11 @@ def settle(fields: DecodingFields, preset: DecodingFields | None, defaults: Valu
     which exclude each other, a request's choice turns those off that it did not choose itself. A list of
     samplers that is not its own takes in those that it sets and the list lacks, behind those that truncate.
     """
-    own = given(fields)
     values = dict(defaults)
     if preset is not None:
         values |= {name: Value(value, Source.PRESET) for name, value in given(preset).items()}
-    values |= {name: Value(value, Source.REQUEST) for name, value in own.items()}
-    names = {
-        name: next(n for n in (name, *PARAMETERS[name].aliases) if getattr(fields, n, None) is not None)
-        for name in own
-    }
-    resolved = ResolvedParams(values, names)
+    values |= {name: Value(value, Source.REQUEST) for name, value in given(fields).items()}
+    resolved = ResolvedParams(values, fields)
     _settle_draw(resolved, values)
     if resolved.number("mirostat"):
         _neutralise(resolved, values)

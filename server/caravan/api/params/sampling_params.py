@@ -13,43 +13,20 @@ from pydantic import JsonValue
 from caravan.api.params import conflicts
 from caravan.api.params.decoding_plan import DecodingPlan, chain
 from caravan.api.params.presets import PresetError, Presets, effective, load, operator_defaults
-from caravan.api.params.resolved import ResolvedParams, Source, Value, Values, given, settle
+from caravan.api.params.resolved import PARAMETERS, ResolvedParams, Source, Value, Values, settle
 from caravan.api.params.token_params import DryBreakers, LongBreakerError, token_terms
 from caravan.engine.params import SamplingParams
-from caravan.errors import InvalidRequestError
+from caravan.errors import InvalidRequestError, InvalidValueError
 from caravan.models.loaded_model import LoadedModel, TextVocab
 
-# Parameters that are the engine's as they stand.
-_SAME = (
-    "temperature",
-    "dynatemp_range",
-    "dynatemp_exponent",
-    "top_k",
-    "top_p",
-    "min_p",
-    "typical_p",
-    "top_n_sigma",
-    "xtc_probability",
-    "xtc_threshold",
-    "min_keep",
-    "adaptive_decay",
-    "mirostat",
-    "mirostat_tau",
-    "mirostat_eta",
-    "repeat_penalty",
-    "repeat_last_n",
-    "presence_penalty",
-    "frequency_penalty",
-    "dry_multiplier",
-    "dry_base",
-    "dry_allowed_length",
-    "dry_penalty_last_n",
-    "ignore_eos",
-    "seed",
-    "min_tokens",
-    "max_tokens",
-    "stop_limit",
-)
+# Parameters that are the engine's as they stand, by one name.
+_SAME = [
+    name
+    for name in SamplingParams.__struct_fields__
+    if name in PARAMETERS
+    and name not in ("samplers", "adaptive_target", "stop", "logit_bias")
+    and name not in ("bad_words", "allowed_token_ids", "stop_token_ids")
+]
 # Fields that tell something of a prompt.
 _SCORING = ("echo", "prompt_logprobs")
 
@@ -140,10 +117,10 @@ class DecodingPlanner:
             # Of the fields that have an answer without a token, those that the route has.
             known = [f"'{other}'" for other in _SCORING if other in type(fields).model_fields]
             unless = f", unless {' or '.join(known)} is set" if known else ""
-            raise _refusal(f"'{name}' must be at least 1{unless}.", name)
+            raise InvalidValueError(name, f"must be at least 1{unless}")
         if fields.stream and is_ranked:
-            raise _refusal(
-                "'best_of' and 'stream' do not go together: the best is known at the end.", "best_of"
+            raise InvalidValueError(
+                "best_of", "and 'stream' do not go together: the best is known at the end"
             )
         params = self._params(resolved, model.vocab, score=is_ranked, num_logprobs=num_logprobs)
         shown = fields.debug is not None and bool(fields.debug.decoding)
@@ -162,7 +139,7 @@ class DecodingPlanner:
         return self._settled(fields, self._effective(metadata, own), num_choices)
 
     def _settled(self, fields: SamplingFields, values: Values, num_choices: int) -> ResolvedParams:
-        counts = {"n": Value(num_choices, Source.REQUEST if "n" in given(fields) else Source.OPENAI)}
+        counts = {"n": Value(num_choices, Source.OPENAI)}
         resolved = settle(fields, self._preset(fields.preset), {**values, **counts})
         conflicts.check(resolved)
         return resolved
@@ -176,7 +153,7 @@ class DecodingPlanner:
             ("best_of", num_drawn),
         ):
             if count > self.limits.max_choices:
-                raise _refusal(f"'{name}' must be from 1 to {self.limits.max_choices}.", name)
+                raise InvalidValueError(name, f"must be from 1 to {self.limits.max_choices}")
         return num_choices, num_drawn
 
     def _preset(self, name: str | None) -> DecodingFields | None:
@@ -184,15 +161,14 @@ class DecodingPlanner:
             return None
         if name not in self.presets:
             known = ", ".join(f"'{known}'" for known in self.presets)
-            raise _refusal(f"'preset' must be one of {known}.", "preset")
+            raise InvalidValueError("preset", f"must be one of {known}")
         return self.presets[name]
 
     def _params(
         self, resolved: ResolvedParams, vocab: TextVocab, *, score: bool, num_logprobs: int | None
     ) -> SamplingParams:
         terms = token_terms(resolved, vocab)
-        target, stop = resolved["adaptive_target"], resolved["stop"]
-        texts = (stop,) if isinstance(stop, str) else tuple(_list(stop))
+        target = resolved["adaptive_target"]
         same = {name: value for name in _SAME if (value := resolved[name]) is not None}
         return SamplingParams(
             **same,  # type: ignore[arg-type]
@@ -204,7 +180,7 @@ class DecodingPlanner:
             allowed_token_ids=terms.allowed,
             max_seconds=None if resolved["max_time"] is None else resolved.number("max_time"),
             line_seconds=resolved.number("t_max_predict_ms") / 1000 or None,
-            stop=tuple(dict.fromkeys(str(text) for text in texts)),
+            stop=tuple(dict.fromkeys(map(str, _list(resolved["stop"])))),
             stop_token_ids=terms.stop_token_ids,
             include_stop=bool(resolved["include_stop_str_in_output"]),
             score=score,
@@ -220,13 +196,9 @@ class DecodingPlanner:
                 found |= dict.fromkeys(self._breakers.sequences(vocab, str(breaker)))
             except LongBreakerError as error:
                 param = f"dry_sequence_breakers[{index}]"
-                raise _refusal(f"'{param}' {error}.", param) from error
+                raise InvalidValueError(param, f"{error}") from error
         return tuple(found)
 
 
 def _list(value: object) -> list[object]:
     return list(value) if isinstance(value, list | tuple) else []
-
-
-def _refusal(message: str, param: str) -> InvalidRequestError:
-    return InvalidRequestError(message, param=param, code="invalid_value")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from caravan_schemas.logit_bias import Bias
 
 from caravan.api.params.resolved import ResolvedParams
-from caravan.errors import InvalidRequestError
+from caravan.errors import InvalidRequestError, InvalidValueError
 from caravan.models.loaded_model import TextVocab
 
 # llama.cpp's own limits of a breaker of DRY, beyond which it cuts: bytes, and tokens of its rest.
@@ -50,7 +50,7 @@ def _ids(name: str, token_ids: object, vocab: TextVocab) -> list[int]:
     for index, token_id in enumerate(token_ids):
         if token_id >= vocab.size:
             param = f"{name}[{index}]"
-            raise _refusal(f"'{param}' must be from 0 to {vocab.size - 1}, the model's token ids.", param)
+            raise InvalidValueError(param, f"must be from 0 to {vocab.size - 1}, the model's token ids")
     return token_ids
 
 
@@ -73,8 +73,9 @@ def _tokens_of(token: int | str, vocab: TextVocab) -> Iterable[int]:
         return set(vocab.tokenize(token, add_special=False, parse_special=False))
     if 0 <= token < vocab.size:
         return (token,)
-    message = f"'logit_bias' must have token ids from 0 to {vocab.size - 1}, and {token} is none."
-    raise _refusal(message, "logit_bias")
+    raise InvalidValueError(
+        "logit_bias", f"must have token ids from 0 to {vocab.size - 1}, and {token} is none"
+    )
 
 
 def _bad_words(words: object, vocab: TextVocab) -> tuple[tuple[int, ...], ...]:
@@ -107,10 +108,11 @@ def _check(resolved: ResolvedParams, terms: TokenTerms, vocab: TextVocab) -> Non
     possible = set(allowed) - banned if terms.stop_token_ids else set()
     if terms.stop_token_ids and not possible & set(terms.stop_token_ids):
         others = _listed(terms, bans)
-        raise _refusal(f"'stop_token_ids' has no effect beside {others}: none may come.", "stop_token_ids")
+        raise InvalidValueError("stop_token_ids", f"has no effect beside {others}: none may come")
     if terms.allowed is not None and terms.logit_bias and not terms.logit_bias.keys() & set(terms.allowed):
-        message = "'logit_bias' has no effect beside 'allowed_token_ids': it has none of the allowed tokens."
-        raise _refusal(message, "logit_bias")
+        raise InvalidValueError(
+            "logit_bias", "has no effect beside 'allowed_token_ids': it has none of the allowed tokens"
+        )
 
 
 def _leaves(allowed: Collection[int], banned: Collection[int]) -> bool:
@@ -119,16 +121,13 @@ def _leaves(allowed: Collection[int], banned: Collection[int]) -> bool:
 
 def _dead_end(terms: TokenTerms, bans: list[str]) -> InvalidRequestError:
     first = bans[0] if terms.allowed is None else "allowed_token_ids"
-    return _refusal(f"{_listed(terms, bans)} can leave no token to draw.", first)
+    message = f"{_listed(terms, bans)} can leave no token to draw."
+    return InvalidRequestError(message, param=first, code="invalid_value")
 
 
 def _listed(terms: TokenTerms, bans: list[str]) -> str:
     names = bans if terms.allowed is None else ["allowed_token_ids", *bans]
     return " and ".join(f"'{name}'" for name in names)
-
-
-def _refusal(message: str, param: str) -> InvalidRequestError:
-    return InvalidRequestError(message, param=param, code="invalid_value")
 
 
 class LongBreakerError(ValueError):

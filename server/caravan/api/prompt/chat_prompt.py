@@ -15,7 +15,11 @@ from caravan.chat.parsing.answer_parser import ReasoningMarkers
 from caravan.chat.rendering.prompt_template import GIVEN, PromptTemplate
 from caravan.chat.rendering.turns import Conversation, Turn
 from caravan.engine.params import Reasoning
-from caravan.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
+from caravan.errors import (
+    InvalidValueError,
+    UnknownParameterError,
+    UnsupportedParameterError,
+)
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import FairLimiter
 
@@ -70,10 +74,10 @@ def _conversation(
 
 def _check_continuation(request: ConversationFields) -> None:
     if request.add_generation_prompt:
-        raise _refusal("add_generation_prompt", "and 'continue_final_message' do not go together")
+        raise InvalidValueError("add_generation_prompt", "and 'continue_final_message' do not go together")
     last = request.messages[-1]
     if not isinstance(last, AssistantMessage) or last.content is None or last.tool_calls:
-        raise _refusal(
+        raise InvalidValueError(
             "continue_final_message", "needs a last message that is an assistant's, with content and no calls"
         )
 
@@ -84,7 +88,9 @@ def _variables(request: ConversationFields, template: PromptTemplate, *, can_thi
     for name, value in list(given.items()):
         param = f"chat_template_kwargs.{name}"[:200]
         if name in _RESERVED:
-            raise _refusal(param, "cannot be set: the request has fields for it, or the model a value")
+            raise InvalidValueError(
+                param, "cannot be set: the request has fields for it, or the model a value"
+            )
         if name not in template.variables:
             if not (name in _SWITCHES and value is False):
                 raise UnknownParameterError(_unknown(param, template), param=param)
@@ -102,7 +108,7 @@ def _variables(request: ConversationFields, template: PromptTemplate, *, can_thi
     asked["reasoning_effort"] = effort
     for name, value in asked.items():
         if name in template.variables and given.setdefault(name, value) != value:
-            raise _refusal("reasoning_effort", f"contradicts 'chat_template_kwargs.{name}'")
+            raise InvalidValueError("reasoning_effort", f"contradicts 'chat_template_kwargs.{name}'")
     return given
 
 
@@ -112,7 +118,7 @@ def _set_verbosity(request: ConversationFields, template: PromptTemplate, given:
         return
     if "verbosity" in template.variables:
         if given.setdefault("verbosity", asked) != asked:
-            raise _refusal("verbosity", "contradicts 'chat_template_kwargs.verbosity'")
+            raise InvalidValueError("verbosity", "contradicts 'chat_template_kwargs.verbosity'")
     elif asked != "medium":
         raise UnsupportedParameterError(
             f"'verbosity' '{asked}' is not supported: the model's chat template does not know it.",
@@ -202,10 +208,8 @@ def thinking(request: ChatCompletionRequest, model: LoadedModel, prompt: str) ->
     is_open = model.family.is_open(prompt)
     if not is_open and _is_past(request, prompt, markers):
         if budget:
-            raise InvalidRequestError(
-                "'thinking_budget_tokens' has no effect: thinking is off for this request.",
-                param="thinking_budget_tokens",
-                code="invalid_value",
+            raise InvalidValueError(
+                "thinking_budget_tokens", "has no effect: thinking is off for this request"
             )
         return None
     has_switch = not model.template.variables.isdisjoint({*_SWITCHES, "reasoning_effort"})
@@ -228,7 +232,3 @@ def _unknown(param: str, template: PromptTemplate) -> str:
     known = ", ".join(f"'{name}'" for name in sorted(template.variables))
     has = f"it has {known}" if known else "it has none"
     return f"Unknown parameter: '{param}'. The model's chat template has no such variable; {has}."
-
-
-def _refusal(param: str, complaint: str) -> InvalidRequestError:
-    return InvalidRequestError(f"'{param}' {complaint}.", param=param, code="invalid_value")

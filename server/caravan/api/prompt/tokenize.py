@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from caravan_schemas.token_fields import TruncationFields
 
-from caravan.errors import ContextLengthError, InvalidRequestError
+from caravan.errors import ContextLengthError, InvalidRequestError, InvalidValueError
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.machine import require_memory
 
@@ -33,10 +33,9 @@ class PromptRules:
         """
         limit = request.truncate_prompt_tokens
         if limit is not None and not (limit == -1 or 1 <= limit <= most):
-            message = (
-                f"'truncate_prompt_tokens' must be -1 or from 1 to {most}, the longest prompt for this model."
+            raise InvalidValueError(
+                "truncate_prompt_tokens", f"must be -1 or from 1 to {most}, the longest prompt for this model"
             )
-            raise InvalidRequestError(message, param="truncate_prompt_tokens", code="invalid_value")
         if limit == -1:
             limit = best or most
         return cls(adds_special=request.add_special_tokens is not False, limit=limit)
@@ -74,11 +73,7 @@ def tokenized(
     if not token_ids and rules.adds_special and model.vocab.bos_id is not None:
         token_ids = [model.vocab.bos_id]
     if not token_ids:
-        raise InvalidRequestError(
-            f"'{param}' must not be empty: the model has no token to begin with.",
-            param=param,
-            code="invalid_value",
-        )
+        raise InvalidValueError(param, "must not be empty: the model has no token to begin with")
     check_length(model, token_ids, param=param)
     return tuple(token_ids)
 
@@ -123,11 +118,7 @@ def check_ids(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> No
     for index, token_id in enumerate(token_ids):
         if token_id >= model.vocab.size:
             where = f"{param}[{index}]"
-            raise InvalidRequestError(
-                f"'{where}' must be from 0 to {model.vocab.size - 1}, the model's token ids.",
-                param=where,
-                code="invalid_value",
-            )
+            raise InvalidValueError(where, f"must be from 0 to {model.vocab.size - 1}, the model's token ids")
 
 
 def _refuse_hopeless(model: LoadedModel, text: str, param: str) -> None:
@@ -156,8 +147,7 @@ def bare_ids(
     try:
         return model.vocab.token_array(text, add_special=add_special, parse_special=parse_special)
     except ValueError as error:
-        message = f"'{param}' cannot be tokenized: {error}."
-        raise InvalidRequestError(message, param=param, code="invalid_value") from error
+        raise InvalidValueError(param, f"cannot be tokenized: {error}") from error
 
 
 def check_length(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> None:

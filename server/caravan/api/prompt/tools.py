@@ -20,7 +20,7 @@ from caravan_schemas.tools import (
 
 from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
 from caravan.engine.params import AnswerLayout
-from caravan.errors import InvalidRequestError, UnsupportedParameterError
+from caravan.errors import InvalidValueError, UnsupportedParameterError
 from caravan.models.loaded_model import LoadedModel
 
 _NO_TOOLS = "asks for a call, and of the tools that are offered this server has none"
@@ -84,11 +84,11 @@ def tool_request(fields: ToolFields) -> ToolRequest | None:
     Raises InvalidRequestError.
     """
     if fields.tools and fields.functions:
-        raise _refusal("functions", "and 'tools' do not go together: the first is the older form")
+        raise InvalidValueError("functions", "and 'tools' do not go together: the first is the older form")
     if fields.functions:
         return _legacy(fields, fields.functions)
     if isinstance(fields.function_call, ToolReference):
-        raise _refusal("function_call", "is only allowed with 'functions'")
+        raise InvalidValueError("function_call", "is only allowed with 'functions'")
     offered = _unique(
         _function(f"tools[{i}].function", tool.function)
         if isinstance(tool, FunctionTool)
@@ -98,7 +98,9 @@ def tool_request(fields: ToolFields) -> ToolRequest | None:
     )
     if not offered:
         if fields.tool_choice not in (None, "none", "auto"):
-            raise _refusal("tool_choice", _NO_TOOLS if fields.tools else "is only allowed with 'tools'")
+            raise InvalidValueError(
+                "tool_choice", _NO_TOOLS if fields.tools else "is only allowed with 'tools'"
+            )
         return None
     request = ToolRequest(
         param="tools",
@@ -167,7 +169,7 @@ def _chosen(request: ToolRequest, fields: ToolFields) -> ToolRequest | None:
                 for tool in [_find(request.offered, named, f"{path}[{i}]")]
             }
             if not found:
-                raise _refusal(path, "names only tools that this server does not have")
+                raise InvalidValueError(path, "names only tools that this server does not have")
             choice = Choice.REQUIRED if allowed.mode == "required" else Choice.AUTO
             return replace(request, callable=list(found.values()), choice=choice)
     return request
@@ -175,7 +177,9 @@ def _chosen(request: ToolRequest, fields: ToolFields) -> ToolRequest | None:
 
 def _legacy(fields: ToolFields, functions: Sequence[FunctionDefinition]) -> ToolRequest | None:
     if fields.tool_choice is not None:
-        raise _refusal("tool_choice", "is only allowed with 'tools'; with 'functions' it is 'function_call'")
+        raise InvalidValueError(
+            "tool_choice", "is only allowed with 'tools'; with 'functions' it is 'function_call'"
+        )
     offered = _unique(_function(f"functions[{i}]", function) for i, function in enumerate(functions))
     request = ToolRequest(
         param="functions",
@@ -191,7 +195,7 @@ def _legacy(fields: ToolFields, functions: Sequence[FunctionDefinition]) -> Tool
         case ToolReference(name=name):
             found = next((tool for tool in offered if tool.name == name), None)
             if found is None:
-                raise _refusal("function_call.name", "is the name of no function of this request")
+                raise InvalidValueError("function_call.name", "is the name of no function of this request")
             return replace(request, callable=[found], choice=Choice.NAMED)
     return request
 
@@ -200,7 +204,7 @@ def _unique(tools: Iterator[OfferedTool]) -> list[OfferedTool]:
     found: dict[str, OfferedTool] = {}
     for tool in tools:
         if tool.name in found:
-            raise _refusal(f"{tool.path}.name", f"is also the name of '{found[tool.name].path}'")
+            raise InvalidValueError(f"{tool.path}.name", f"is also the name of '{found[tool.name].path}'")
         found[tool.name] = tool
     return list(found.values())
 
@@ -211,7 +215,9 @@ def _find(tools: Sequence[OfferedTool], named: FunctionChoice | CustomChoice, pa
     for tool in tools:
         if tool.name == name and tool.is_custom == is_custom:
             return tool
-    raise _refusal(f"{path}.{named.type}.name", f"is the name of no {named.type} tool of this request")
+    raise InvalidValueError(
+        f"{path}.{named.type}.name", f"is the name of no {named.type} tool of this request"
+    )
 
 
 def _function(path: str, function: FunctionDefinition) -> OfferedTool:
@@ -230,7 +236,7 @@ def _object_schema(schema: Mapping[str, Any] | None, param: str) -> Mapping[str,
     if "type" not in schema:
         return {"type": "object", **schema}
     if schema["type"] != "object":
-        raise _refusal(f"{param}.type", "must be 'object': arguments are one")
+        raise InvalidValueError(f"{param}.type", "must be 'object': arguments are one")
     return schema
 
 
@@ -245,7 +251,3 @@ def _custom(path: str, tool: CustomDefinition) -> OfferedTool:
         description=tool.description,
         is_custom=True,
     )
-
-
-def _refusal(param: str, complaint: str) -> InvalidRequestError:
-    return InvalidRequestError(f"'{param}' {complaint}.", param=param, code="invalid_value")

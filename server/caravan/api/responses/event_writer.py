@@ -4,8 +4,7 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from caravan_schemas.common import FinishReason
-from caravan_schemas.debug import Debug
+from caravan_schemas.common import Debug, FinishReason
 from caravan_schemas.responses import FaultCode, IncompleteDetails, Response, ResponseFault, ResponseUsage
 from caravan_schemas.responses_events import ErrorEvent, Event, EventKind, ResponseEvent
 from caravan_schemas.responses_items import ItemStatus

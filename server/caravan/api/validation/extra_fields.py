@@ -1,8 +1,7 @@
-"""Fields that a request's schema does not declare: which pass, which are slips, which ask for something.
+"""Fields that a request's schema does not declare: which of them pass, and which are refused.
 
-What is not declared and not known to anybody has no effect, and the client is told. Nothing passes that would
-change the answer's meaning if it were heeded and that this server knows: fields in the table of what it does
-not do, slips of known names, and fields that belong to another route or to another kind of message or tool.
+A field that nobody knows passes without effect, and the client is told. Refused are fields that ask for what
+this server does not do, misspelt names, and fields of another route or of another kind of message or tool.
 """
 
 import re
@@ -45,7 +44,7 @@ Extra = tuple[str, object]
 
 
 def extras(value: Schema, path: str = "") -> Iterator[Extra]:
-    """Undeclared fields of a request and of all that is in it, with their paths; they are taken out of it."""
+    """Take the undeclared fields out of a request and of all objects in it; yields their paths and values."""
     prefix = f"{path}." if path else ""
     if isinstance(value, BuiltInTool):
         return
@@ -63,7 +62,7 @@ def extras(value: Schema, path: str = "") -> Iterator[Extra]:
 
 
 def extras_at(schema: type[Schema], steps: Sequence[int | str], value: object) -> Iterator[Extra]:
-    """Undeclared fields of one object of a body, which is no request yet."""
+    """The undeclared fields of one object in a body that is not valid as a request."""
     path = joined(steps)
     known = names_at(schema, pattern_of(path))
     # Objects whose names are the client's own have no unknown ones.
@@ -75,17 +74,17 @@ def extras_at(schema: type[Schema], steps: Sequence[int | str], value: object) -
 def judge(
     schema: type[Schema], found: Iterable[Extra], request: Schema | None = None, *, strict: bool
 ) -> tuple[str, ...]:
-    """The names, indexes left open, of fields that have no effect; raises InvalidRequestError for others.
+    """Return the fields that have no effect, by names without indexes; raise InvalidRequestError for others.
 
-    `strict` lets nothing pass that is not in the table of what asks for nothing. Without a `request` there is
-    no telling whether a field says the same as another.
+    With `strict`, only values pass that ask for nothing by the table. The `request` is needed to find out
+    whether a field says the same as another one that is served.
     """
     ignored: dict[str, None] = {}
     for path, value in found:
         pattern = pattern_of(path)
         rule = NEUTRAL_VALUES.get(pattern)
         if rule is not None:
-            if _is_told(path, value, rule, request, strict=strict):
+            if _is_reported(path, value, rule, request, strict=strict):
                 ignored[pattern] = None
             continue
         if pattern in ignored:
@@ -103,11 +102,11 @@ def judge(
     return tuple(ignored)
 
 
-def _is_told(path: str, value: object, rule: Rule, request: Schema | None, *, strict: bool) -> bool:
-    """Whether the client is to know that a field in the table has no effect; raises if that will not do."""
+def _is_reported(path: str, value: object, rule: Rule, request: Schema | None, *, strict: bool) -> bool:
+    """Whether a field of the table passes only if the client is told; raises where it may not pass at all."""
     if rule(value) or any(getattr(request, name, value) == value for name in rule.same_as):
         return False
-    if strict or rule.told is None or not rule.told(value):
+    if strict or rule.reported is None or not rule.reported(value):
         message = f"'{path}' is not supported by this server. {rule.reason}"
         raise UnsupportedParameterError(message, param=path)
     return True
@@ -134,14 +133,14 @@ def _is_of_others(schema: type[Schema], pattern: str) -> bool:
 
 
 def _slip(schema: type[Schema], pattern: str) -> str | None:
-    """The name that is meant, one that is acted on before one that is only known."""
+    """The field that a misspelt name means: one that is served, or else one of the table."""
     parent, _, name = pattern.rpartition(".")
     return nearest(name, names_at(schema, parent)) or nearest(name, _tabled(parent))
 
 
 @lru_cache
 def _tabled(parent: str) -> frozenset[str]:
-    """Names at a place that are in the table."""
+    """The names that the table has for an object at a place."""
     paths = (path.rpartition(".") for path in NEUTRAL_VALUES)
     return frozenset(name for place, _, name in paths if place == parent)
 

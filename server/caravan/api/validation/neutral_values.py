@@ -18,16 +18,16 @@ class Passing:
 
 @dataclass(frozen=True)
 class Rule:
-    """What passes of a field, and why nothing else does, or why what passes has no effect.
+    """Which values of a field pass, and the reason why others do not, or why those that pass have no effect.
 
-    What one of the fields `same_as` of the same request says passes, too: it is asked for there. What is
-    `told` passes as what nobody knows does: it asks for nothing but to be told more, or sooner.
+    A value that one of the fields `same_as` has in the same request passes, too. Values in `reported` pass as
+    unknown fields do, with a word to the client: they only ask to be told more, or sooner.
     """
 
     passing: Passing
     reason: str
     same_as: tuple[str, ...] = ()
-    told: Passing | None = None
+    reported: Passing | None = None
 
     def __call__(self, value: object) -> bool:
         """Whether a value passes."""

@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from caravan_schemas.base import Schema
-from caravan_schemas.kinds import UNSUPPORTED
+from caravan_schemas.base import UNSUPPORTED, Schema
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from caravan.api.validation import surrogates
 from caravan.api.validation.extra_fields import Extra, extras, extras_at, joined, judge, left_out_tools
 from caravan.api.validation.unsupported import PART_TYPES
-from caravan.errors import InvalidRequestError, UnsupportedParameterError
+from caravan.errors import InvalidRequestError, InvalidValueError, UnsupportedParameterError
 
 S = TypeVar("S", bound=Schema)
 
@@ -109,7 +108,7 @@ def _translate(schema: type[Schema], fault: ErrorDetails) -> InvalidRequestError
     if kind == "message_role" and isinstance(fault["input"], dict):
         param += ".role"
         message = "must be one of 'system', 'developer', 'user', 'assistant', 'tool', 'function'"
-        return InvalidRequestError(f"'{param}' {message}.", param=param, code="invalid_value")
+        return InvalidValueError(param, f"{message}")
     if kind == UNSUPPORTED:
         return UnsupportedParameterError(f"'{param}' {fault['msg']}.", param=param)
     code = "invalid_type" if kind in _TYPES or kind.endswith("_kind") else "invalid_value"

@@ -1,7 +1,7 @@
-"""Fields that llama.cpp, vLLM and others know and this server does not act on, with what passes of each.
+"""Fields of llama.cpp, vLLM and others that this server does not act on, each with the values that pass.
 
-Clients of many servers send them all with every request, most at the value that turns them off. Names that
-others have for what this server has under another are here, too: what they ask for must not be lost.
+Clients that know many servers send all of these with every request, most of them turned off. Names that
+others have for fields of this server are here, too, so that nothing they ask for is lost without a word.
 """
 
 from caravan.api.validation.neutral_values import (
@@ -58,14 +58,14 @@ _LLAMA_CPP = {
     "post_sampling_probs": Rule(FALSE, "Log probabilities are those before truncation."),
     "preserved_tokens": Rule(EMPTY, "Control tokens are written out where tools or thoughts need them."),
     "reasoning_budget_tokens": Rule(one_of("-1", -1), _says("`thinking_budget_tokens`")),
-    "reasoning_control": Rule(FALSE, "A thought ends by itself or by its budget.", told=TRUE),
+    "reasoning_control": Rule(FALSE, "A thought ends by itself or by its budget.", reported=TRUE),
     "response_fields": Rule(EMPTY, "Answers have OpenAI's fields."),
-    "return_progress": Rule(FALSE, "Comments keep a stream alive until its first token.", told=TRUE),
+    "return_progress": Rule(FALSE, "Comments keep a stream alive until its first token.", reported=TRUE),
     "return_tokens": Rule(FALSE, _says("`return_token_ids`")),
-    "sse_ping_interval": Rule(OFF, _OPERATOR, told=INTEGER),
+    "sse_ping_interval": Rule(OFF, _OPERATOR, reported=INTEGER),
     "tfs_z": Rule(ONE, _NO_SUCH_SAMPLER),
-    "timings_per_token": Rule(FALSE, "`/metrics` has times.", told=TRUE),
-    "verbose": Rule(FALSE, "`debug` says what to tell.", told=TRUE),
+    "timings_per_token": Rule(FALSE, "`/metrics` has times.", reported=TRUE),
+    "verbose": Rule(FALSE, "`debug` says what to tell.", reported=TRUE),
 }
 
 _VLLM = {
