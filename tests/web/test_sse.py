@@ -7,9 +7,9 @@ from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.params.sampling_params import DecodingPlanner
-from caravan.api.responses.async_store import AsyncResponseStore
 from caravan.api.responses.service import ResponseService
 from caravan.api.responses.store import Limits
+from caravan.api.responses.store.async_store import AsyncResponseStore
 from caravan.api.status import StatusService
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService

@@ -11,10 +11,8 @@ from caravan.api.completions import CompletionService
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.params import presets
 from caravan.api.params.sampling_params import DecodingPlanner, RequestLimits
-from caravan.api.responses import place
-from caravan.api.responses.async_store import AsyncResponseStore
 from caravan.api.responses.service import ResponseService
-from caravan.api.responses.store import Limits
+from caravan.api.responses.store import AsyncResponseStore, Limits, check_place
 from caravan.api.status import StatusService
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
@@ -145,7 +143,7 @@ def _archive(settings: Settings) -> AsyncResponseStore:
     path = settings.responses_path
     # Where nobody asked for responses to be kept, those who do not need that are served.
     if settings.responses_db is not None and path is not None:
-        place.check(path)
+        check_place(path)
     return AsyncResponseStore(
         path, Limits(max_seconds=settings.responses_days * 86400, max_bytes=settings.responses_bytes)
     )

@@ -145,11 +145,11 @@ def registry_for(settings: Settings, make_registry: MakeRegistry = registry_of) 
 
 def check_responses(settings: Settings) -> str | None:
     """Why responses cannot be stored where they are to be; None where they can."""
-    from caravan.api.responses.place import PlaceError, check
+    from caravan.api.responses.store import PlaceError, check_place
 
     try:
         if settings.responses_path is not None:
-            check(settings.responses_path)
+            check_place(settings.responses_path)
     except PlaceError as error:
         return str(error)
     return None

@@ -108,8 +108,8 @@ class ResponseAnswer:
         events = self._run.events() if self._background is None else self._background.follow(0)
         async with aclosing(events):
             async for together in events:
-                for some in _in_turns(together):
-                    yield [padded_event(data) for data in some] if self._is_padded else some
+                for some in _in_turns(together, is_padded=self._is_padded):
+                    yield some
         if self._run.error is not None:
             self._run.context.metrics.fail(self._run.error.code)
 
@@ -157,15 +157,17 @@ class Replay:
     async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
         """The data of the events, those together that are there together."""
         async for together in self._events:
-            for some in _in_turns(together):
-                yield [padded_event(data) for data in some] if self._is_padded else some
+            for some in _in_turns(together, is_padded=self._is_padded):
+                yield some
                 # What was stored is all there at once; others stream meanwhile.
                 await asyncio.sleep(0)
 
 
-def _in_turns(events: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Few at a time."""
-    return (events[start : start + _AT_ONCE] for start in range(0, len(events), _AT_ONCE))
+def _in_turns(events: Sequence[bytes], *, is_padded: bool) -> Iterator[Sequence[bytes]]:
+    """A few at a time, padded where their sizes are to be hidden."""
+    for start in range(0, len(events), _AT_ONCE):
+        some = events[start : start + _AT_ONCE]
+        yield [padded_event(data) for data in some] if is_padded else some
 
 
 def _error_event(error: CaravanError) -> ErrorEvent:

@@ -1,7 +1,7 @@
 """Items while they are written: each knows the events that it begins with, grows by and ends with."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from caravan_schemas.logprobs import TokenLogprob
 from caravan_schemas.responses_events import (
@@ -30,19 +30,20 @@ from caravan_schemas.responses_output import (
     OutputTopLogprob,
 )
 
-from caravan.api.responses.initial import new_id
+from caravan.api.responses.snapshot import new_id
 
 Number = Callable[[], int]
+E = TypeVar("E", bound=Event)
 
 
 class OpenItem(Protocol):
     """An item that may still grow. `number` gives each event its place in the stream."""
 
     def begin(self) -> Iterator[Event]:
-        """The item is there."""
+        """The events that say the item is there."""
 
     def end(self, status: ItemStatus) -> Iterator[Event]:
-        """It will not grow any more."""
+        """The events that say it will not grow any more."""
 
     def item(self, status: ItemStatus) -> OutputItem:
         """What it is so far."""
@@ -59,30 +60,19 @@ class _Item:
     def _text(self) -> str:
         return "".join(self._texts)
 
+    def _event(self, make: Callable[..., E], kind: str, **fields: object) -> E:
+        """An event about the item, with its number and index."""
+        return make(type=kind, sequence_number=self._number(), output_index=self._index, **fields)
+
     def _added(self, item: OutputItem) -> Event:
-        return ItemEvent(
-            type="response.output_item.added",
-            sequence_number=self._number(),
-            output_index=self._index,
-            item=item,
-        )
+        return self._event(ItemEvent, "response.output_item.added", item=item)
 
     def _done(self, item: OutputItem) -> Event:
-        return ItemEvent(
-            type="response.output_item.done",
-            sequence_number=self._number(),
-            output_index=self._index,
-            item=item,
-        )
+        return self._event(ItemEvent, "response.output_item.done", item=item)
 
-    def _part(self, part: OutputText | ReasoningText, *, is_done: bool) -> Event:
-        return PartEvent(
-            type="response.content_part.done" if is_done else "response.content_part.added",
-            sequence_number=self._number(),
-            item_id=self._id,
-            output_index=self._index,
-            content_index=0,
-            part=part,
+    def _part(self, kind: str, part: OutputText | ReasoningText) -> Event:
+        return self._event(
+            PartEvent, f"response.content_part.{kind}", item_id=self._id, content_index=0, part=part
         )
 
 
@@ -96,17 +86,16 @@ class OpenMessage(_Item):
     def begin(self) -> Iterator[Event]:
         """The item without content, and its part without text."""
         yield self._added(self._message("in_progress", []))
-        yield self._part(self._content(), is_done=False)
+        yield self._part("added", self._content())
 
     def grow(self, text: str, logprobs: Sequence[TokenLogprob]) -> Event:
         """More text."""
         self._texts.append(text)
         self._logprobs.extend(logprobs)
-        return TextDelta(
-            type="response.output_text.delta",
-            sequence_number=self._number(),
+        return self._event(
+            TextDelta,
+            "response.output_text.delta",
             item_id=self._id,
-            output_index=self._index,
             content_index=0,
             delta=text,
             logprobs=_event_logprobs(logprobs),
@@ -115,16 +104,15 @@ class OpenMessage(_Item):
     def end(self, status: ItemStatus) -> Iterator[Event]:
         """The text, the part and the item as they have become."""
         content = self._content()
-        yield TextDone(
-            type="response.output_text.done",
-            sequence_number=self._number(),
+        yield self._event(
+            TextDone,
+            "response.output_text.done",
             item_id=self._id,
-            output_index=self._index,
             content_index=0,
             text=content.text,
             logprobs=_event_logprobs(self._logprobs),
         )
-        yield self._part(content, is_done=True)
+        yield self._part("done", content)
         yield self._done(self._message(status, [content]))
 
     def item(self, status: ItemStatus) -> OutputItem:
@@ -148,32 +136,20 @@ class OpenReasoning(_Item):
     def begin(self) -> Iterator[Event]:
         """The item without content, and its part without text."""
         yield self._added(self._reasoning("in_progress", []))
-        yield self._part(self._content(), is_done=False)
+        yield self._part("added", self._content())
 
     def grow(self, text: str) -> Event:
         """More of the thought."""
         self._texts.append(text)
-        return ReasoningDelta(
-            type="response.reasoning_text.delta",
-            sequence_number=self._number(),
-            item_id=self._id,
-            output_index=self._index,
-            content_index=0,
-            delta=text,
-        )
+        kind = "response.reasoning_text.delta"
+        return self._event(ReasoningDelta, kind, item_id=self._id, content_index=0, delta=text)
 
     def end(self, status: ItemStatus) -> Iterator[Event]:
         """The text, the part and the item as they have become."""
         content = self._content()
-        yield ReasoningDone(
-            type="response.reasoning_text.done",
-            sequence_number=self._number(),
-            item_id=self._id,
-            output_index=self._index,
-            content_index=0,
-            text=content.text,
-        )
-        yield self._part(content, is_done=True)
+        kind = "response.reasoning_text.done"
+        yield self._event(ReasoningDone, kind, item_id=self._id, content_index=0, text=content.text)
+        yield self._part("done", content)
         yield self._done(self._reasoning(status, [content]))
 
     def item(self, status: ItemStatus) -> OutputItem:
@@ -195,6 +171,7 @@ class OpenCall(_Item):
         self._call_id = call_id
         self._name = name
         self._is_custom = is_custom
+        self._kind = f"response.{'custom_tool_call_input' if is_custom else 'function_call_arguments'}"
 
     def begin(self) -> Iterator[Event]:
         """The call without arguments."""
@@ -203,54 +180,23 @@ class OpenCall(_Item):
     def grow(self, text: str) -> Event:
         """More of the arguments, or of the input."""
         self._texts.append(text)
-        return CallDelta(
-            type="response.custom_tool_call_input.delta"
-            if self._is_custom
-            else "response.function_call_arguments.delta",
-            sequence_number=self._number(),
-            item_id=self._id,
-            output_index=self._index,
-            delta=text,
-        )
+        return self._event(CallDelta, f"{self._kind}.delta", item_id=self._id, delta=text)
 
     def end(self, status: ItemStatus) -> Iterator[Event]:
         """All of the arguments or the input, and the call."""
+        kind = f"{self._kind}.done"
         if self._is_custom:
-            yield InputDone(
-                type="response.custom_tool_call_input.done",
-                sequence_number=self._number(),
-                item_id=self._id,
-                output_index=self._index,
-                input=self._text,
-            )
+            yield self._event(InputDone, kind, item_id=self._id, input=self._text)
         else:
-            yield ArgumentsDone(
-                type="response.function_call_arguments.done",
-                sequence_number=self._number(),
-                item_id=self._id,
-                output_index=self._index,
-                arguments=self._text,
-            )
+            yield self._event(ArgumentsDone, kind, item_id=self._id, arguments=self._text)
         yield self._done(self.item(status))
 
     def item(self, status: ItemStatus) -> OutputItem:
         """The call so far. OpenAI shows no status of a custom tool's."""
+        called = {"id": self._id, "call_id": self._call_id, "name": self._name}
         if self._is_custom:
-            return OutputCustomCall(
-                id=self._id,
-                type="custom_tool_call",
-                call_id=self._call_id,
-                name=self._name,
-                input=self._text,
-            )
-        return OutputCall(
-            id=self._id,
-            type="function_call",
-            status=status,
-            call_id=self._call_id,
-            name=self._name,
-            arguments=self._text,
-        )
+            return OutputCustomCall(type="custom_tool_call", input=self._text, **called)
+        return OutputCall(type="function_call", status=status, arguments=self._text, **called)
 
 
 def _event_logprobs(entries: Sequence[TokenLogprob]) -> list[EventLogprob]:

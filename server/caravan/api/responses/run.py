@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from contextlib import aclosing
 
 from caravan_schemas.responses import Response, ResponseRequest
 from caravan_schemas.responses_events import Event
@@ -15,14 +14,10 @@ from caravan.api.output.encoding import to_event
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.prepared import Prepared
 from caravan.api.responses import unsupported
-from caravan.api.responses.async_store import AsyncResponseStore, StorageBusyError
 from caravan.api.responses.event_writer import ResponseWriter
-from caravan.api.responses.initial import Held, new_id, snapshot, usage
-from caravan.api.responses.input_items import conversation
-from caravan.api.responses.inputs import earlier_rows, own_items, placed
-from caravan.api.responses.items import row_of_input, row_of_output
-from caravan.api.responses.outcomes import Outcome, Outcomes
-from caravan.api.responses.store import Row
+from caravan.api.responses.inputs import earlier_rows, own_items, placed, row_of_input, row_of_output
+from caravan.api.responses.snapshot import new_id, snapshot, usage
+from caravan.api.responses.store import AsyncResponseStore, Outcome, Outcomes, Row, StorageBusyError
 from caravan.api.responses.to_chat import Translation, translate
 from caravan.api.run import Run
 from caravan.api.structured.compiler import UNENFORCED
@@ -71,7 +66,6 @@ class ResponseRun(Run):
         self._input: list[Row] = []
         self._translation: Translation | None = None
         self._writer: ResponseWriter | None = None
-        self._last: TokenOutput | None = None
         self._is_kept = False
         self._has_ended = False
 
@@ -133,10 +127,20 @@ class ResponseRun(Run):
         writer = self._following
         yield self._sent(writer.begin())
         try:
-            async with aclosing(self._told()) as told:
-                async for together in told:
-                    yield together
-            outcome = await self._completion()
+            prepared = await self.prepare(is_patient=True)
+            logprobs = LogprobWriter(self.model.vocab) if self._read.chat.logprobs else None
+            yield self._sent(writer.start(prepared.output_format, logprobs))
+            last: TokenOutput | None = None
+            async for last in self:
+                if self.place is not None:
+                    self.place.settle()
+                texts = writer.read(last.text, last.logprobs)
+                # No client may act on a call that is done, and learn later that it is broken.
+                for call in writer.ended_calls():
+                    await self.check_call(call, last)
+                yield self._sent(writer.write(texts))
+            assert last is not None, "a run has an end"
+            outcome = await self._completion(prepared, last)
         except CaravanError as error:
             await self._release()
             if isinstance(error, InvalidRequestError):
@@ -153,29 +157,11 @@ class ResponseRun(Run):
         await self._keep_outcome()
         yield sent
 
-    async def _told(self) -> AsyncGenerator[Sequence[bytes], None]:
-        """What comes between the beginning and the outcome."""
-        prepared = await self.prepare(is_patient=True)
+    async def _completion(self, prepared: Prepared, last: TokenOutput) -> list[Event]:
         writer = self._following
-        logprobs = LogprobWriter(self.model.vocab) if self._read.chat.logprobs else None
-        yield self._sent(writer.start(prepared.output_format, logprobs))
-        async for output in self:
-            if self.place is not None:
-                self.place.settle()
-            events = writer.read(output.text, output.logprobs)
-            # No client may act on a call that is done, and learn later that it is broken.
-            for call in writer.ended_calls():
-                await self.check_call(call, output)
-            yield self._sent(writer.write(events))
-            if output.finish_reason is not None:
-                self._last = output
-
-    async def _completion(self) -> list[Event]:
-        assert self._last is not None, "a run has an end"
-        prepared, writer = await self.prepare(), self._following
         rest = writer.read_rest()
-        await self.check(writer.said, self._last)
-        reason, debug = wire_reason(self._last.finish_reason), prepared.plan.debug({0: self._last})
+        await self.check(writer.said, last)
+        reason, debug = wire_reason(last.finish_reason), prepared.plan.debug({0: last})
         await self._release()
         return [*writer.write(rest), *writer.end(reason, usage(self.usage()), debug)]
 
@@ -205,14 +191,13 @@ class ResponseRun(Run):
 
     def _announce(self, temperature: float, top_p: float) -> None:
         limit = self._read.chat.max_completion_tokens
-        held = Held(temperature=temperature, top_p=top_p, limit=limit)
-        self._writer = ResponseWriter(snapshot(self.request, self.id, held))
+        response = snapshot(self.request, self.id, temperature=temperature, top_p=top_p, limit=limit)
+        self._writer = ResponseWriter(response)
 
     def _translated(self, history: list[Row], own: list[Item]) -> Translation:
         if self._is_stored:
             self._input = [row_of_input(item) for item in own]
-        items = placed(history, self.request, own)
-        return translate(self.request, conversation(self.request.instructions, items))
+        return translate(self.request, placed(history, self.request, own))
 
     def _sent(self, events: Iterable[Event]) -> list[bytes]:
         """Events as data; they are made, whether or not anybody reads them."""

@@ -11,10 +11,14 @@ from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
 from caravan.api.output.encoding import to_event
 from caravan.api.responses.answer import Background, Replay, ResponseAnswer
-from caravan.api.responses.async_store import AsyncResponseStore
-from caravan.api.responses.outcomes import Outcome, Outcomes
 from caravan.api.responses.run import ResponseRun
-from caravan.api.responses.store import MissingResponseError, ResponseStore
+from caravan.api.responses.store import (
+    AsyncResponseStore,
+    MissingResponseError,
+    Outcome,
+    Outcomes,
+    ResponseStore,
+)
 from caravan.auth.principal import Principal
 from caravan.errors import InvalidRequestError, OverloadedError, ServerError
 from caravan.models import ModelRegistry

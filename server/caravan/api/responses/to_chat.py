@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from caravan_schemas.built_in_tools import BuiltInTool
@@ -35,7 +35,7 @@ from caravan_schemas.tools import (
     ToolReference,
 )
 
-from caravan.api.responses.input_items import Conversation
+from caravan.api.responses.conversation import Placed, conversation
 from caravan.api.responses.unsupported import LOGPROBS
 from caravan.errors import InvalidRequestError
 
@@ -99,11 +99,14 @@ class Translation:
         return path
 
 
-def translate(request: ResponseRequest, conversation: Conversation) -> Translation:
-    """The chat request; raises InvalidRequestError for limits that differ, or leave no answer."""
+def translate(request: ResponseRequest, items: Sequence[Placed]) -> Translation:
+    """The chat request; raises InvalidRequestError for limits that differ or leave no answer, and for items
+    that make no conversation.
+    """
+    messages, places = conversation(request.instructions, items)
     limit = _limit(request)
     values = {name: getattr(request, name) for name in _SAME}
-    values["messages"] = conversation.messages
+    values["messages"] = messages
     values["max_completion_tokens"] = getattr(request, limit)
     values["tools"] = [_tool(tool) for tool in request.tools or ()] or None
     values["tool_choice"] = None if request.tool_choice is None else _choice(request.tool_choice)
@@ -113,7 +116,7 @@ def translate(request: ResponseRequest, conversation: Conversation) -> Translati
         values |= {"logprobs": True, "top_logprobs": request.top_logprobs}
     # Every value has been validated as a part of the request.
     chat = ChatCompletionRequest.model_construct(**values)
-    return Translation(chat, conversation.places, limit)
+    return Translation(chat, places, limit)
 
 
 def _limit(request: ResponseRequest) -> str:

@@ -1,7 +1,4 @@
-"""What of OpenAI's Responses API this server does not do: each value that asks for it is refused by name.
-
-What passes asks for nothing, or for what happens anyway; the schema's descriptions say which is which.
-"""
+"""What of OpenAI's Responses API this server does not do: each value that asks for it is refused by name."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -8,10 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from caravan.api.responses.database import is_full, is_locked
-from caravan.api.responses.place import PlaceError, told
-from caravan.api.responses.store import Limits, ResponseStore
-from caravan.api.responses.unfinished import Unfinished
+from caravan.api.responses.store.database import is_full, is_locked
+from caravan.api.responses.store.files import PlaceError, reason
+from caravan.api.responses.store.response_store import Limits, ResponseStore, Unfinished
 from caravan.errors import ServerError
 from caravan.runtime.fair_queue import FairThread
 
@@ -69,9 +68,9 @@ class AsyncResponseStore:
             await asyncio.wrap_future(self._thread.submit(self._opened))
         except sqlite3.Error as error:
             if not is_locked(error) and not is_full(error):
-                raise PlaceError(f"{self._path}: {told(error)}") from error
+                raise PlaceError(f"{self._path}: {reason(error)}") from error
         except OSError as error:
-            raise PlaceError(f"{self._path}: {told(error)}") from error
+            raise PlaceError(f"{self._path}: {reason(error)}") from error
 
     async def do(self, work: Callable[[ResponseStore], T], owner: str) -> T:
         """The result of `work`, which is done even where nobody waits for it any more.
@@ -123,6 +122,8 @@ class AsyncResponseStore:
         if self._unfinished:
             self._store.take_over(self._unfinished)
             self._unfinished = []
+        if self._store.join_again():
+            log.warning("%s-servers was deleted while it was in use: it is made anew", self._path)
         return self._store
 
     def _told(self, error: sqlite3.Error | OSError) -> StorageError:

@@ -1,18 +1,29 @@
-"""The files of a store of responses: whether there can be one, and whether an open one still has its own."""
+"""The files of a store of responses: the database, the list of servers that share it, space to delete with.
 
+Whether there can be a store, and whether an open one still has its files.
+"""
+
+import contextlib
+import fcntl
+import logging
 import os
 import sqlite3
 import stat
 import time
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from caravan.api.responses.database import VERSION
+from caravan.api.responses.store.database import VERSION
+
+log = logging.getLogger(__name__)
 
 Fate = Literal["deleted", "replaced"]
 
+_MAX_SERVERS = 1024
+# To delete from a file in WAL mode, SQLite first writes down what changes. So much is enough for the largest
+# single thing that is kept.
+_RESERVED_BYTES = 16 * 1024 * 1024
 # Another server may be writing at this moment, of which reading without a lock sees halves.
 _NUM_LOOKS = 3
 _LOOK_SECONDS = 0.1
@@ -22,7 +33,7 @@ class PlaceError(Exception):
     """Responses cannot be kept there; the message is one line that begins with the path."""
 
 
-def check(path: Path) -> None:
+def check_place(path: Path) -> None:
     """Raise PlaceError where no store can be opened or made, as far as that is told by looking alone."""
     try:
         status = path.stat()
@@ -55,7 +66,7 @@ def _check_content(path: Path) -> None:
             _look_into(path)
         except sqlite3.DatabaseError as error:
             if look + 1 == _NUM_LOOKS:
-                raise PlaceError(f"{path}: {told(error)}") from error
+                raise PlaceError(f"{path}: {reason(error)}") from error
             time.sleep(_LOOK_SECONDS)
         else:
             return
@@ -64,7 +75,7 @@ def _check_content(path: Path) -> None:
 def _look_into(path: Path) -> None:
     """Read without locks, and without making the files that SQLite has beside an open one."""
     address = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
-    with closing(sqlite3.connect(address, uri=True)) as db:
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as db:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version not in range(VERSION + 1):
             raise sqlite3.DatabaseError(f"the file has version {version}, not {VERSION}")
@@ -72,7 +83,7 @@ def _look_into(path: Path) -> None:
             db.execute("SELECT count(*) FROM responses WHERE is_running").fetchone()
 
 
-def told(error: sqlite3.Error | OSError) -> str:
+def reason(error: sqlite3.Error | OSError) -> str:
     """Why a store cannot be opened, in words for the operator."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
@@ -124,3 +135,87 @@ def _mark(path: Path) -> tuple[int, int] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_dev, status.st_ino
+
+
+class ServerLock:
+    """A server's place among those that share a store: the lock of a byte, which the kernel gives up when the
+    process ends.
+
+    Locks are the process's, so that one process has one place. Without a file there is but one server.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._file = None if path is None else os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.place = 0 if self._file is None else self._first_free()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the file was deleted or replaced, so that servers which start now do not see this one."""
+        if self._path is None or self._file is None:
+            return False
+        status = os.fstat(self._file)
+        return _mark(self._path) != (status.st_dev, status.st_ino)
+
+    def joined_again(self) -> "ServerLock":
+        """A place in a new file of the same name."""
+        self.close()
+        return ServerLock(self._path)
+
+    def is_alive(self, place: int) -> bool:
+        """Whether the server of a place runs."""
+        if place == self.place or self._file is None:
+            return place == self.place
+        if not self._lock(place):
+            return True
+        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)
+        return False
+
+    def close(self) -> None:
+        """Give the place up."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _first_free(self) -> int:
+        for place in range(_MAX_SERVERS):
+            if self._lock(place):
+                return place
+        raise OSError(f"{_MAX_SERVERS} servers share this file already")
+
+    def _lock(self, place: int) -> bool:
+        assert self._file is not None
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+        except OSError:
+            return False
+        return True
+
+
+class Reserve:
+    """Disk space, held by an empty file, with which something can be deleted when there is no other left."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def fill(self) -> None:
+        """Take the space, unless that is done. Where there is none, the log says so."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            log.warning("no space is kept for deletions: %s", error)
+            return
+        try:
+            if os.fstat(descriptor).st_size < _RESERVED_BYTES:
+                os.posix_fallocate(descriptor, 0, _RESERVED_BYTES)
+        except OSError as error:
+            # A part of it would look like all of it.
+            os.ftruncate(descriptor, 0)
+            log.warning("no space is kept for deletions: %s", error.strerror)
+        finally:
+            os.close(descriptor)
+
+    def release(self) -> None:
+        """Give the space back to the disk."""
+        with contextlib.suppress(OSError):
+            os.truncate(self._path, 0)

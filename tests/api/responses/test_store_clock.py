@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from caravan.api.responses import store_clock
 from caravan.api.responses.store import MissingResponseError, ResponseStore
-from caravan.api.responses.store_clock import Clocks
+from caravan.api.responses.store import database as store_clock
+from caravan.api.responses.store.database import Clocks
 
-from tests.api.test_response_store import LIMITS, add
+from tests.api.responses.test_response_store import LIMITS, add
 
 DAY = 86_400.0
 YEAR = 365 * DAY

@@ -8,15 +8,18 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, NamedTuple, ParamSpec
 
-from caravan.api.responses.database import is_full, opened, transaction
-from caravan.api.responses.disk_reserve import Reserve
-from caravan.api.responses.place import Fate, Marks
-from caravan.api.responses.room import make_room
-from caravan.api.responses.server_lock import ServerLock
-from caravan.api.responses.store_clock import StoreClock
-from caravan.api.responses.unfinished import Unfinished, unfinished
+from caravan.api.responses.store import database
+from caravan.api.responses.store.database import (
+    StoreClock,
+    delete_bit_by_bit,
+    is_full,
+    make_room,
+    opened,
+    transaction,
+)
+from caravan.api.responses.store.files import Fate, Marks, Reserve, ServerLock
 
 P = ParamSpec("P")
 
@@ -28,23 +31,6 @@ MAX_CHAIN = 4096
 # Of a whole conversation. What the model does not see again, such as thoughts, is in no context's count.
 MAX_HISTORY_ITEMS = 32_768
 MAX_HISTORY_BYTES = 16 * 1024 * 1024
-_CHAIN = """
-WITH RECURSIVE chain (id, previous_id, depth) AS (
-    SELECT id, previous_id, 0 FROM responses WHERE id = :id AND owner = :owner
-    UNION ALL
-    SELECT r.id, r.previous_id, depth + 1 FROM responses r JOIN chain ON r.id = chain.previous_id
-    WHERE r.owner = :owner AND depth < :deepest)
-"""
-# No value of a request is a part of these texts.
-_ANCESTORS = f"{_CHAIN} SELECT * FROM chain ORDER BY depth DESC"  # noqa: S608  # nosec B608
-_TOUCH = f"""{_CHAIN}
-UPDATE responses SET used_at = :now WHERE id IN (SELECT id FROM chain)"""  # noqa: S608  # nosec B608
-_HISTORY = f"""{_CHAIN}
-SELECT i.body FROM chain JOIN items i ON i.response_id = chain.id
-ORDER BY chain.depth DESC, i.is_output, i.position"""  # noqa: S608  # nosec B608
-_SIZE = f"""{_CHAIN}
-SELECT count(*) AS items, sum(length(CAST(i.body AS BLOB))) AS bytes
-FROM chain JOIN items i ON i.response_id = chain.id"""  # noqa: S608  # nosec B608
 _FAULT = {"code": "server_error", "message": "The server ended before the response was complete."}
 
 
@@ -54,6 +40,14 @@ class MissingResponseError(Exception):
 
 class LongHistoryError(Exception):
     """A conversation that is too long to go on with; the message says how long."""
+
+
+class Unfinished(NamedTuple):
+    """A response that is being made, and what it answers, as they are stored."""
+
+    owner: str
+    response: Row
+    items: list[Row]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,25 +68,25 @@ class ResponseStore:
 
     def __init__(self, path: Path | None, limits: Limits) -> None:
         self._limits = limits
-        self._own: set[str] = set()
+        self._own: dict[str, str] = {}
         self._reserve: Reserve | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             # SQLite gives its other files the same permissions.
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             self._reserve = Reserve(path.with_name(f"{path.name}-reserve"))
-        self._presence = ServerLock(path and path.with_name(f"{path.name}-servers"))
+        self._servers = ServerLock(path and path.with_name(f"{path.name}-servers"))
         try:
             self._db = self._open(path)
         except BaseException:
-            self._presence.close()
+            self._servers.close()
             raise
         self._clock = StoreClock(self._db, limits.max_seconds)
         self._marks = None if path is None else Marks.of(path)
         if self._reserve is not None:
             self._reserve.fill()
         for row in self._db.execute("SELECT DISTINCT place FROM responses WHERE is_running").fetchall():
-            if row["place"] == self._presence.place or not self._presence.is_alive(row["place"]):
+            if row["place"] == self._servers.place or not self._servers.is_alive(row["place"]):
                 self._try(self._bury, row["place"])
 
     def _open(self, path: Path | None) -> sqlite3.Connection:
@@ -107,17 +101,17 @@ class ResponseStore:
     def begin(self, owner: str, response: Row, items: Sequence[Row]) -> None:
         """Keep a response that is being made, and what it answers."""
         with transaction(self._db):
-            oldest = self._clock.note() - self._limits.max_seconds
-            make_room(self._db, oldest=oldest, max_bytes=self._limits.max_bytes)
-            place, previous = self._presence.place, response["previous_response_id"]
+            now, limits = self._clock.note(), self._limits
+            make_room(self._db, oldest=now - limits.max_seconds, max_bytes=limits.max_bytes)
+            place, previous = self._servers.place, response["previous_response_id"]
             self._db.execute(
                 "INSERT INTO responses (id, owner, place, previous_id, is_running, used_at, body) "
                 "VALUES (?, ?, ?, ?, 1, ?, ?)",
-                (response["id"], owner, place, previous, self._clock.now(), json.dumps(response)),
+                (response["id"], owner, place, previous, now, json.dumps(response)),
             )
             self._insert(response["id"], items, is_output=False)
             self._measure(response["id"])
-        self._own.add(response["id"])
+        self._own[response["id"]] = response["status"]
 
     def end(self, response: Row, items: Sequence[Row], events: Sequence[bytes] | None) -> None:
         """Keep what became of it, unless it has been deleted meanwhile."""
@@ -130,7 +124,7 @@ class ResponseStore:
             if done.rowcount:
                 self._insert(response["id"], items, is_output=True)
                 self._measure(response["id"])
-        self._own.discard(response["id"])
+        self._own.pop(response["id"], None)
 
     def get(self, owner: str, response_id: str) -> Row:
         """A response; raises MissingResponseError."""
@@ -155,16 +149,17 @@ class ResponseStore:
         except sqlite3.OperationalError as error:
             if self._reserve is None or not is_full(error):
                 raise
-            self._delete_in_need(self._reserve, response_id)
-        self._own.discard(response_id)
+            self._reserve.release()
+            try:
+                delete_bit_by_bit(self._db, response_id)
+            finally:
+                self._reserve.fill()
+        self._own.pop(response_id, None)
 
     def input_items(self, owner: str, response_id: str) -> list[Row]:
         """What a response answers, in order; raises MissingResponseError."""
         self._row(owner, response_id)
-        rows = self._db.execute(
-            "SELECT body FROM items WHERE response_id = ? AND NOT is_output ORDER BY position", (response_id,)
-        )
-        return [json.loads(row["body"]) for row in rows]
+        return self._input(response_id)
 
     def items(self, owner: str, item_ids: Sequence[str]) -> list[Row | None]:
         """Items of any responses of this owner, each as often as it is named; raises LongHistoryError."""
@@ -181,8 +176,7 @@ class ResponseStore:
             num_bytes += len(texts[item_id] or "")
             if num_bytes > MAX_HISTORY_BYTES:
                 raise LongHistoryError(f"items of more than {MAX_HISTORY_BYTES} bytes")
-        found = (texts[item_id] for item_id in item_ids)
-        return [None if text is None else json.loads(text) for text in found]
+        return [None if (text := texts[name]) is None else json.loads(text) for name in item_ids]
 
     def history(self, owner: str, response_id: str) -> list[Row]:
         """All items up to the end of a response, oldest first; they count as used.
@@ -190,26 +184,50 @@ class ResponseStore:
         Raises MissingResponseError for the first one that is not there, and LongHistoryError.
         """
         names = {"id": response_id, "owner": owner, "deepest": MAX_CHAIN, "now": self._clock.now()}
-        chain = self._db.execute(_ANCESTORS, names).fetchall()
+        chain = self._db.execute(database.ANCESTORS, names).fetchall()
         if not chain or chain[0]["previous_id"] is not None:
             raise MissingResponseError(chain[0]["previous_id"] if chain else response_id)
-        size = self._db.execute(_SIZE, names).fetchone()
+        size = self._db.execute(database.SIZE, names).fetchone()
         if size["items"] > MAX_HISTORY_ITEMS or (size["bytes"] or 0) > MAX_HISTORY_BYTES:
             raise LongHistoryError(
                 f"{size['items']} items of {size['bytes']} bytes; at most {MAX_HISTORY_ITEMS} items and "
                 f"{MAX_HISTORY_BYTES} bytes are read"
             )
         # What can be read is read, be it that nothing can be written.
-        self._try(self._db.execute, _TOUCH, names)
-        return [json.loads(row["body"]) for row in self._db.execute(_HISTORY, names)]
+        self._try(self._db.execute, database.TOUCH, names)
+        return [json.loads(row["body"]) for row in self._db.execute(database.HISTORY, names)]
 
     def fate(self) -> Fate | None:
         """What has become of the file since it was opened; None where it is still the one."""
         return None if self._marks is None else self._marks.fate()
 
+    def join_again(self) -> bool:
+        """Join the servers that share the file anew if their list was deleted; whether it was.
+
+        Servers that have started since then took this one for dead, and what it is making for failed.
+        """
+        if not self._servers.is_lost:
+            return False
+        self._servers = self._servers.joined_again()
+        with transaction(self._db):
+            for response_id, status in self._own.items():
+                self._db.execute(
+                    "UPDATE responses SET place = ?, is_running = 1, "
+                    "body = json_set(body, '$.status', ?, '$.error', NULL) WHERE id = ?",
+                    (self._servers.place, status, response_id),
+                )
+        return True
+
     def leave(self) -> list[Unfinished]:
-        """Close a file that is gone; what is being made goes on in another."""
-        found = unfinished(self._db, self._own)
+        """Close files that are gone; what is being made goes on in others.
+
+        A file that was deleted can be read as long as it is open; of one that cannot be read, the log tells.
+        """
+        try:
+            found = [each for name in sorted(self._own) if (each := self._unfinished(name)) is not None]
+        except sqlite3.Error as error:
+            log.error("%d responses that are being made cannot be stored any more: %s", len(self._own), error)
+            found = []
         self.close()
         return found
 
@@ -224,7 +242,7 @@ class ResponseStore:
         if self._marks is not None and self._marks.fate() is not None:
             self._marks.remove_log()
         self._db.close()
-        self._presence.close()
+        self._servers.close()
 
     def _row(self, owner: str, response_id: str) -> sqlite3.Row:
         row: sqlite3.Row | None = self._db.execute(
@@ -233,6 +251,14 @@ class ResponseStore:
         if row is None:
             raise MissingResponseError(response_id)
         return row
+
+    def _unfinished(self, response_id: str) -> Unfinished | None:
+        row = self._db.execute("SELECT owner, body FROM responses WHERE id = ?", (response_id,)).fetchone()
+        return row and Unfinished(row["owner"], json.loads(row["body"]), self._input(response_id))
+
+    def _input(self, response_id: str) -> list[Row]:
+        sql = "SELECT body FROM items WHERE response_id = ? AND NOT is_output ORDER BY position"
+        return [json.loads(row["body"]) for row in self._db.execute(sql, (response_id,))]
 
     def _insert(self, response_id: str, items: Sequence[Row], *, is_output: bool) -> None:
         self._db.executemany(
@@ -251,39 +277,19 @@ class ResponseStore:
         )
 
     def _is_being_made(self, row: sqlite3.Row) -> bool:
-        if row["place"] == self._presence.place:
+        if row["place"] == self._servers.place:
             return row["id"] in self._own
-        return self._presence.is_alive(row["place"])
+        return self._servers.is_alive(row["place"])
 
     def _bury(self, place: int) -> None:
         """Make failed what a server was making when it died."""
-        own = json.dumps(sorted(self._own) if place == self._presence.place else [])
+        own = json.dumps(sorted(self._own) if place == self._servers.place else [])
         self._db.execute(
             "UPDATE responses SET is_running = 0, "
             "body = json_set(body, '$.status', 'failed', '$.error', json(?)) "
             "WHERE place = ? AND is_running AND id NOT IN (SELECT value FROM json_each(?))",
             (json.dumps(_FAULT), place, own),
         )
-
-    def _delete_in_need(self, reserve: Reserve, response_id: str) -> None:
-        """Delete where the disk is full: with the space that is kept for that, and little of it at once."""
-        reserve.release()
-        try:
-            self._settle_log()
-            rows = self._db.execute(
-                "SELECT rowid FROM items WHERE response_id = ?", (response_id,)
-            ).fetchall()
-            for row in rows:
-                self._db.execute("DELETE FROM items WHERE rowid = ?", (row["rowid"],))
-                self._settle_log()
-            self._db.execute("DELETE FROM responses WHERE id = ?", (response_id,))
-            self._settle_log()
-        finally:
-            reserve.fill()
-
-    def _settle_log(self) -> None:
-        """Have what is in the log of changes put into its place, and the space of the log given back."""
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _try(self, change: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Change something that need not be changed now."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from caravan.api.responses.async_store import AsyncResponseStore, StorageError
-from caravan.api.responses.store import ResponseStore, Row
+from caravan.api.responses.store.async_store import AsyncResponseStore, StorageError
+from caravan.api.responses.store.response_store import ResponseStore, Row
 
 log = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from caravan.api.responses import async_store as archive_module
-from caravan.api.responses import outcomes as outcomes_module
-from caravan.api.responses.async_store import AsyncResponseStore, StorageBusyError
-from caravan.api.responses.outcomes import Outcome, Outcomes
 from caravan.api.responses.store import Limits, ResponseStore, Row
+from caravan.api.responses.store import async_store as archive_module
+from caravan.api.responses.store import outcomes as outcomes_module
+from caravan.api.responses.store.async_store import AsyncResponseStore, StorageBusyError
+from caravan.api.responses.store.outcomes import Outcome, Outcomes
 
 from tests.waiting import PATIENCE
 

@@ -2,7 +2,6 @@
 
 import time
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
 from caravan_schemas.built_in_tools import BuiltInTool
@@ -43,17 +42,10 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{uuid.uuid4().hex}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Held:
-    """What holds of the decoding, whoever said it."""
-
-    temperature: float
-    top_p: float
-    limit: int | None
-
-
-def snapshot(request: ResponseRequest, response_id: str, held: Held) -> Response:
-    """The response before its first token, with every field set."""
+def snapshot(
+    request: ResponseRequest, response_id: str, *, temperature: float, top_p: float, limit: int | None
+) -> Response:
+    """The response before its first token, with every field set; `limit` is that of its tokens."""
     text, reasoning = request.text, request.reasoning
     asked = None if text is None else text.format
     if isinstance(asked, FlatSchemaFormat):
@@ -68,7 +60,7 @@ def snapshot(request: ResponseRequest, response_id: str, held: Held) -> Response
         status="queued" if request.background else "in_progress",
         background=bool(request.background),
         instructions=request.instructions,
-        max_output_tokens=held.limit,
+        max_output_tokens=limit,
         max_tool_calls=request.max_tool_calls,
         metadata=request.metadata or {},
         model=request.model,
@@ -80,12 +72,12 @@ def snapshot(request: ResponseRequest, response_id: str, held: Held) -> Response
         reasoning=ShownReasoning(effort=None if reasoning is None else reasoning.effort, summary=summary),
         safety_identifier=request.safety_identifier,
         service_tier="default",
-        temperature=held.temperature,
+        temperature=temperature,
         text=ShownText(format=asked or TextFormat(type="text"), verbosity="medium"),
         tool_choice=request.tool_choice or "auto",
         tools=[_shown(tool) for tool in request.tools or () if not isinstance(tool, BuiltInTool)],
         top_logprobs=request.top_logprobs or 0,
-        top_p=held.top_p,
+        top_p=top_p,
         truncation="disabled",
         user=request.user,
         **_NOTHING_YET,

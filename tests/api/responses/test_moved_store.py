@@ -4,15 +4,17 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
-from caravan.api.responses.async_store import AsyncResponseStore, StorageError
-from caravan.api.responses.place import PlaceError, check
 from caravan.api.responses.store import Limits, MissingResponseError, ResponseStore, Row
+from caravan.api.responses.store.async_store import AsyncResponseStore, StorageError
+from caravan.api.responses.store.files import PlaceError, check_place
 
 LIMITS = Limits(max_seconds=1000, max_bytes=2**30)
 
@@ -120,6 +122,45 @@ def test_two_servers_find_it_out_one_after_the_other(tmp_path: Path) -> None:
         assert after.get("me", "new")["status"] == "completed"
 
 
+_OTHER = """
+import sys
+from pathlib import Path
+from caravan.api.responses.store import Limits, ResponseStore
+store = ResponseStore(Path(sys.argv[1]), Limits(max_seconds=1000, max_bytes=2**30))
+store.begin("me", {"id": "of another", "previous_response_id": None, "status": "in_progress"}, [])
+print("begun", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_servers_find_each_other_again_when_their_list_is_deleted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each would take the other for dead, and its responses for failed."""
+    path = tmp_path / "r.db"
+
+    async def main() -> None:
+        archive = AsyncResponseStore(path, LIMITS)
+        await archive.do(lambda store: begin(store, "mine"), "me")
+        path.with_name("r.db-servers").unlink()
+        command = [sys.executable, "-c", _OTHER, str(path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"begun\n"
+            for name in ("mine", "of another"):
+                stored = await archive.do(partial(ResponseStore.get, owner="me", response_id=name), "me")
+                assert stored["status"] == "in_progress", name
+            assert "r.db-servers was deleted while it was in use" in caplog.text
+            other.communicate()
+        stored = await archive.do(lambda store: store.get("me", "of another"), "me")
+        assert stored["status"] == "failed"
+        await archive.do(lambda store: end(store, "mine"), "me")
+        assert (await archive.do(lambda store: store.get("me", "mine"), "me"))["status"] == "completed"
+        await archive.aclose()
+
+    asyncio.run(main())
+
+
 def test_what_is_being_made_waits_for_a_file_that_can_be_used(tmp_path: Path) -> None:
     path = tmp_path / "r.db"
 
@@ -144,16 +185,16 @@ def test_a_place_is_looked_at_without_a_trace(tmp_path: Path) -> None:
     path = tmp_path / "r.db"
     store = ResponseStore(path, LIMITS)
     begin(store, "a")
-    check(path)
+    check_place(path)
     store.close()
     before = sorted(tmp_path.iterdir())
-    check(path)
-    check(tmp_path / "not" / "yet" / "r.db")
+    check_place(path)
+    check_place(tmp_path / "not" / "yet" / "r.db")
     assert sorted(tmp_path.iterdir()) == before
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(PlaceError, match="the file has version 99"):
-        check(path)
+        check_place(path)
 
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
@@ -163,4 +204,4 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[:4096] + bytes(len(content) - 4096))
     with pytest.raises(PlaceError, match="malformed"):
-        check(path)
+        check_place(path)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from caravan.api.responses import store as store_module
-from caravan.api.responses import store_clock
-from caravan.api.responses.database import is_locked
 from caravan.api.responses.store import Limits, LongHistoryError, MissingResponseError, ResponseStore
+from caravan.api.responses.store import database as store_clock
+from caravan.api.responses.store import response_store as store_module
+from caravan.api.responses.store.database import is_locked
 
 LIMITS = Limits(max_seconds=1000, max_bytes=2**30)
 
@@ -295,7 +295,7 @@ def test_what_an_earlier_server_left_is_failed_even_where_nothing_can_be_written
 _IN_LITTLE_ROOM = """
 import resource, signal, sqlite3, sys
 from pathlib import Path
-from caravan.api.responses.database import is_full
+from caravan.api.responses.store.database import is_full
 from caravan.api.responses.store import Limits, ResponseStore
 store = ResponseStore(Path(sys.argv[1]), Limits(max_seconds=1000, max_bytes=2**30))
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))

@@ -40,14 +40,6 @@ class Placed:
     item: Item
 
 
-@dataclass(frozen=True)
-class Conversation:
-    """Messages; `places` has the item that each message, or call in it, comes from, by their paths."""
-
-    messages: list[Message]
-    places: dict[str, str]
-
-
 @dataclass
 class _Turn:
     """What the model thought, said and called before anybody else had a say."""
@@ -58,10 +50,11 @@ class _Turn:
     calls: list[tuple[str, PastCall]] = field(default_factory=list)
 
 
-def conversation(instructions: str | None, items: Sequence[Placed]) -> Conversation:
-    """The messages that items stand for, the instructions first; one that both begin with is joined to them.
+def conversation(instructions: str | None, items: Sequence[Placed]) -> tuple[list[Message], dict[str, str]]:
+    """The messages that items stand for, and which item each message, or call in it, comes from, by paths.
 
-    Results follow their calls, wherever they came. Raises InvalidRequestError for a call without a result, a
+    The instructions come first; a system message that the items begin with is joined to them. Results follow
+    their calls, wherever they came. Raises InvalidRequestError for a call without a result, a
     result without a call, and thoughts that only OpenAI can read.
     """
     writer = _Writer(_results(items))
@@ -75,7 +68,7 @@ def conversation(instructions: str | None, items: Sequence[Placed]) -> Conversat
         first = writer.messages[0]
         assert isinstance(first, SystemMessage | DeveloperMessage)
         first.content = f"{instructions}\n\n{first.content}"
-    return Conversation(writer.messages, writer.places)
+    return writer.messages, writer.places
 
 
 def _opens_with_instructions(items: Sequence[Placed]) -> bool:
