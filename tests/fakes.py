@@ -3,6 +3,7 @@
 import hashlib
 import string
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from caravan.engine.embedding.embedder import Embedder
@@ -34,9 +35,12 @@ class FakeContext:
     _rows: list[NDArray[np.float32]] = field(default_factory=list)
     _next_cell: int = 0
 
+    # As with the library of `make`; `either_attention` tries the other, too.
+    attention_has_tiles: ClassVar[bool] = False
+
     @property
     def has_tiles(self) -> bool:
-        return self.can_cut
+        return self.can_cut and self.attention_has_tiles
 
     @property
     def can_park(self) -> bool:

@@ -30,14 +30,11 @@ PUBLIC_ENGINE = {
     "caravan.web": {"ipc.async_engine", "ipc.spawn"},
     "caravan.observability": {"embedding.values", "outputs", "params"},
 }
-# Only these run in an event loop; the rest of the engine runs in its process.
-ENGINE_ON_THE_LOOP = {
-    "embedding.async_calls",
-    "ipc.async_engine",
-    "ipc.child_process",
-    "ipc.output_queue",
-    "ipc.supervisor",
-}
+# `engine/ipc` is the border: it runs in the server's process, and what else is in the engine in the child's.
+# What crosses it is known on both sides.
+BORDER = "caravan.engine.ipc."
+OF_BOTH_SIDES = {"embedding.values", "outputs", "params"}
+MESSAGES = "ipc.messages"
 # Libraries that belong to one part.
 OWNED = {
     "llama_cpp": {"caravan.llama"},
@@ -105,12 +102,15 @@ def test_those_above_know_the_engines_values_only(part: str) -> None:
         assert engine <= known, path
 
 
-def test_of_the_engine_only_its_border_knows_asyncio() -> None:
-    knowing = {module for path, module in FILES.items() if "asyncio" in _imports(path)}
-    engine = {
-        module.removeprefix("caravan.engine.") for module in knowing if module.startswith("caravan.engine.")
-    }
-    assert engine <= ENGINE_ON_THE_LOOP
+def test_the_engines_border_is_one_folder() -> None:
+    for path, module in FILES.items():
+        imports = _imports(path)
+        engine = {name.removeprefix("caravan.engine.") for name in imports if _part(name) == "caravan.engine"}
+        if module.startswith(BORDER):
+            assert {name for name in engine if not name.startswith("ipc.")} <= OF_BOTH_SIDES, path
+        elif module.startswith("caravan.engine."):
+            assert "asyncio" not in imports, path
+            assert {name for name in engine if name.startswith("ipc")} <= {MESSAGES}, path
 
 
 def test_threads_are_waited_for_in_one_way() -> None:

@@ -15,7 +15,7 @@ _LOAD = """
 import sys
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder)]
 sys.path.insert(0, sys.argv[1])
-import caravan.cli.commands.serve, caravan.web.lifecycle, caravan.engine.ipc.worker
+import caravan.cli.commands.serve, caravan.web.lifecycle, caravan.engine.worker
 from caravan.models.resident import model_path
 print(model_path())
 print(*{module.split(".")[0] for module in sys.modules} & {"server", "schemas", "tests", "deploy"})

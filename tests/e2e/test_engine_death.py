@@ -31,7 +31,7 @@ def test_each_running_request_gets_one_error_and_the_server_comes_back(served: S
 
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(ask, number) for number in range(4)]
-        wait_until(lambda: len(served.engine._mailboxes) == 4)
+        wait_until(lambda: len(served.engine._outputs) == 4)
         kill_engine(served)
         answers = [one.result() for one in waiting]
 

@@ -4,7 +4,7 @@ import os
 import sys
 
 from caravan.config.engine_config import EngineConfig
-from caravan.engine.ipc import worker
+from caravan.engine import worker
 from caravan.llama.context import Context
 from caravan.sizing.sizes import Resources, Sizes, sizes_of
 

@@ -84,8 +84,9 @@ class Scripted(Harness):
 
     vocab = MarkerVocab()
 
-    def __init__(self, *script: str | int, num_cells: int = 4096) -> None:
-        super().__init__(ScriptedContext(ids(*script), num_cells=num_cells), batch_size=64)
+    def __init__(self, *script: str | int, num_cells: int = 4096, num_sampling_threads: int = 1) -> None:
+        context = ScriptedContext(ids(*script), num_cells=num_cells)
+        super().__init__(context, batch_size=64, num_sampling_threads=num_sampling_threads)
 
     def answer(self, request: GenerationRequest) -> tuple[str, str]:
         """Text and finish reason of a request's only choice."""

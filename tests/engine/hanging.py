@@ -3,7 +3,7 @@
 import sys
 import time
 
-from caravan.engine.ipc import worker
+from caravan.engine import worker
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, DecodeStatus
 

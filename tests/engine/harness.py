@@ -70,12 +70,13 @@ class Harness(Driver):
     """An engine over a fake context."""
 
     vocab: TokenTable = FakeVocab()
+    usual_batch_size = 32
 
     def __init__(
         self,
         context: FakeContext | None = None,
         *,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         max_running: int = 8,
         context_size: int = 512,
         num_scored_rows: int = 64,
@@ -89,7 +90,7 @@ class Harness(Driver):
             model_path="fake",
             context_size=context_size,
             num_cells=self.context.num_cells,
-            batch_size=batch_size,
+            batch_size=batch_size or self.usual_batch_size,
             max_running=min(max_running, self.context.max_sequences),
             max_sequences=self.context.max_sequences,
             num_scored_rows=num_scored_rows,

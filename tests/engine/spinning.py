@@ -2,7 +2,7 @@
 
 import sys
 
-from caravan.engine.ipc import heartbeat, worker
+from caravan.engine import heartbeat, worker
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, DecodeStatus
 

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from caravan.engine.ipc import worker
+from caravan.engine import worker
 
 
 def _never(*_: object, **__: object) -> None:

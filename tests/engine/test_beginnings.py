@@ -19,6 +19,8 @@ from tests.engine.guided import (
     thoughts,
 )
 
+pytestmark = pytest.mark.usefixtures("either_attention")
+
 GRAMMAR = r'start: /\{ ?"name": ?/ "\"ab\"}" | "<tool>(" /[a-z]+/ ")"'
 BEGINS = CallPrefix((("{", '"name"', ":"),), ('"ab"',))
 BOUND = GrammarCompiler().from_tool_grammar(GRAMMAR, after=("<tool>",), begins=BEGINS)

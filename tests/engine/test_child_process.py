@@ -23,7 +23,7 @@ def test_a_signal_to_the_group_does_not_reach_one_that_begins(number: signal.Sig
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        process = children.start("caravan.engine.ipc.worker", theirs)
+        process = children.start("caravan.engine.worker", theirs)
         os.kill(process.pid, number)
     assert process.wait(PATIENCE) == 0
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
@@ -40,7 +40,7 @@ def test_one_that_a_short_thread_has_started_lives_on() -> None:
     started: list[subprocess.Popen[bytes]] = []
     with theirs:
         thread = threading.Thread(
-            target=lambda: started.append(children.start("caravan.engine.ipc.worker", theirs))
+            target=lambda: started.append(children.start("caravan.engine.worker", theirs))
         )
         thread.start()
         thread.join()

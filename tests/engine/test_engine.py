@@ -11,6 +11,8 @@ from caravan.engine.params import GenerationRequest
 from tests.engine.harness import Harness, Key, mixed_requests, request
 from tests.fakes import FakeContext
 
+pytestmark = pytest.mark.usefixtures("either_attention")
+
 SEEDS = range(6)
 
 

@@ -9,6 +9,8 @@ from tests.conftest import TinyModels
 from tests.engine.exactness import SITUATIONS, Exactness
 from tests.tiny_model import ARCHITECTURES
 
+pytestmark = pytest.mark.usefixtures("either_attention")
+
 _MODELS = [(architecture, "F32") for architecture in ARCHITECTURES] + [("qwen2", "F16"), ("llama", "Q8_0")]
 
 

@@ -22,7 +22,7 @@ from tests.engine.real_harness import CONTEXT_SIZE, RealHarness, Workload
 from tests.tiny_model import ARCHITECTURES
 from tests.waiting import PATIENCE
 
-pytestmark = pytest.mark.usefixtures("exact_numbers")
+pytestmark = pytest.mark.usefixtures("exact_numbers", "either_attention")
 
 Setup = Callable[..., tuple[RealHarness, Workload]]
 

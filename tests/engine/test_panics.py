@@ -19,6 +19,8 @@ from tests.fakes import FakeContext, FakeVocab
 from tests.panicking import TOO_LONG, panic
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.usefixtures("either_attention")
+
 LETTERS = GrammarCompiler().from_regex("(ab|cd|efg?)+z")
 OTHERS = [request("a", range(40), max_tokens=12), request("b", range(3, 30), max_tokens=12)]
 

@@ -13,6 +13,8 @@ from tests.engine.embedding.test_embedder import Opened, texts
 from tests.engine.harness import Harness, Key, mixed_requests, request
 from tests.fakes import FakeContext
 
+pytestmark = pytest.mark.usefixtures("either_attention")
+
 SEEDS = range(6)
 
 
@@ -139,7 +141,8 @@ def test_memory_is_shared_as_places_are() -> None:
 
 def test_nobody_is_preempted_in_vain() -> None:
     """One owner is over its share by little; what it could give up would not be enough for the other."""
-    harness = Harness(FakeContext(num_cells=200, end_weight=0.0), context_size=200, max_running=8)
+    context = FakeContext(num_cells=200, end_weight=0.0)
+    harness = Harness(context, batch_size=32, context_size=200, max_running=8)
     for number, length in enumerate((90, 20)):
         harness.engine.submit(owned(f"a{number}", "a", [number] * length, max_tokens=40))
         harness.engine.turn()

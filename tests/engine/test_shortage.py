@@ -1,7 +1,7 @@
 """An engine that runs out of memory: whoever needed it is told so, and nobody else loses anything."""
 
 import pytest
-from caravan.engine.ipc.async_engine import _checked
+from caravan.engine.ipc.output_queue import checked
 from caravan.engine.outputs import FinishReason
 from caravan.engine.sequence_factory import SequenceFactory
 from caravan.errors import MemoryShortError
@@ -10,6 +10,8 @@ from caravan.llama.context import State
 from tests.engine.harness import Harness, mixed_requests, request
 from tests.engine.test_panics import constrained
 from tests.fakes import FakeContext
+
+pytestmark = pytest.mark.usefixtures("either_attention")
 
 
 def out_of_memory(*_: object) -> None:
@@ -54,6 +56,6 @@ def test_a_request_that_there_is_no_memory_for_is_told_so(monkeypatch: pytest.Mo
     (output,) = harness.outputs
     assert output.finish_reason is FinishReason.NO_MEMORY
     with pytest.raises(MemoryShortError) as caught:
-        _checked(output, request("a", range(40)))
+        checked(output, request("a", range(40)))
     assert (caught.value.status, caught.value.code) == (503, "insufficient_memory")
     assert caught.value.retry_after

@@ -3,12 +3,15 @@
 import random
 
 import msgspec
+import pytest
 from caravan.engine.params import GenerationRequest
 
 from tests.engine.constraints.test_guide import GRAMMARS, PERSON
 from tests.engine.guided import MarkerVocab, Scripted, guided, thoughts
 from tests.engine.harness import Harness, request
 from tests.fakes import END_OF_GENERATION, FakeContext
+
+pytestmark = pytest.mark.usefixtures("either_attention")
 
 
 def telling(wanted: GenerationRequest) -> GenerationRequest:

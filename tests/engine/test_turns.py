@@ -11,6 +11,8 @@ from caravan.engine.params import GenerationRequest
 from tests.engine.harness import Harness, request
 from tests.fakes import FakeContext
 
+pytestmark = pytest.mark.usefixtures("either_attention")
+
 
 def order_of_turns(requests: Sequence[tuple[str, dict[str, object]]]) -> list[str]:
     """Names of requests that arrive together at an engine that runs one at a time, by their first words."""

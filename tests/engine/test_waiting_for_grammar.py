@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from tests.engine.harness import Harness, request
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.usefixtures("either_attention")
+
 LETTERS = GrammarCompiler().from_regex("[a-z]{3}")
 
 

@@ -13,6 +13,8 @@ from tests.engine.harness import Harness, mixed_requests, request
 from tests.fakes import FakeContext
 from tests.waiting import PATIENCE
 
+pytestmark = pytest.mark.usefixtures("either_attention")
+
 
 class ShakenContext(FakeContext):
     """Computes nonsense now and then, as with weights that are others for a moment, and knows when it did."""

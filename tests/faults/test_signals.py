@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for proce
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 STREAM = {"model": MODEL, "prompt": "Hi", "max_tokens": 400, "ignore_eos": True, "stream": True}
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4}
-TEMPLATE, ENGINE = "caravan.chat.rendering.process", "caravan.engine.ipc.worker"
+TEMPLATE, ENGINE = "caravan.chat.rendering.process", "caravan.engine.worker"
 
 
 def own_group() -> None:

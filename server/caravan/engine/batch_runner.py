@@ -7,8 +7,8 @@ from caravan.config.engine_config import EngineConfig
 from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.prefill_budget import PrefillBudget
-from caravan.engine.scheduler import Scheduler, Work
-from caravan.engine.sequence import Sequence
+from caravan.engine.scheduler import Scheduler
+from caravan.engine.sequence import Sequence, Work
 from caravan.llama.batch import Batch
 from caravan.llama.context import DecodeStatus
 from caravan.llama.weights_watch import LookAtWeights, Weights

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 import msgspec
 
+from caravan.engine.params import GenerationRequest
+
 
 class FinishReason(StrEnum):
     """Why a choice ended: the first two are OpenAI's words, the others become errors or nothing.
@@ -117,6 +119,16 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     token_ids: tuple[int, ...] = ()
     queue_seconds: float | None = None
     error: str | None = None
+
+
+def refusal(
+    request: GenerationRequest, fault: str, reason: FinishReason = FinishReason.ERROR
+) -> list[TokenOutput]:
+    """The one output of each choice of a request that never began."""
+    return [
+        TokenOutput(request_id=request.id, index=index, finish_reason=reason, error=fault)
+        for index in range(request.n)
+    ]
 
 
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Callable
 
-from caravan.engine.tiles import TILE
+from caravan.engine.prompt_chunks import TILE
 
 # Rows of a batch, its decodes included, that are tried and remembered. A row of many costs much less than one
 # alone, by a factor of machine and model, so each size is measured, not computed from another.

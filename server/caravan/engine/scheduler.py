@@ -1,16 +1,15 @@
 """Who computes what in the next step."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_tree import common_prefix
-from caravan.engine.output.score_slices import has_many_untold
 from caravan.engine.prefill_budget import PrefillBudget
-from caravan.engine.running_shares import RunningShares
-from caravan.engine.sequence import Sequence, SequenceStatus
-from caravan.engine.tiles import TILE, chunk_size
-from caravan.engine.waiting_queue import WaitingQueue
+from caravan.engine.prompt_chunks import PromptChunks
+from caravan.engine.sequence import Sequence, SequenceStatus, Work
+from caravan.engine.waiting_queue import WaitingQueue, turn_of
 from caravan.runtime.fair_queue import FairOrder
 
 # Waiting for a neighbour's prefix costs a step or two; shorter ones are quicker computed again.
@@ -22,25 +21,70 @@ _GROWTH_RESERVE = 8
 _MAX_RUN = 17
 # So many sequences of other owners may come before one for which there is no room yet.
 _MAX_OVERTAKING = 16
+# What is left of floating point when shares are compared.
+_TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """The next `num_tokens` known tokens of a sequence are to be computed.
+class RunningShares:
+    """What each owner has of the places to run and of the cells: the larger of the two fractions, which is to
+    be in proportion to its weight among those who run (dominant resource fairness, Ghodsi et al., 2011).
 
-    With `completes` nothing is missing afterwards, so that the next token can be drawn. `num_scored` rows of
-    logits are wanted besides, for the log probabilities of the prompt.
+    A `newcomer` counts as one who runs. One owner alone has all of it.
     """
 
-    sequence: Sequence
-    num_tokens: int
-    completes: bool
-    num_scored: int = 0
+    def __init__(
+        self, running: Iterable[Sequence], max_running: int, num_cells: int, newcomer: Sequence | None = None
+    ) -> None:
+        self._running = list(running)
+        self._max_running = max_running
+        self._num_cells = num_cells
+        self._newcomer = newcomer
+        everybody = self._running if newcomer is None else [*self._running, newcomer]
+        self._weights = {sequence.owner: sequence.weight for sequence in everybody}
+        self._total_weight = sum(self._weights.values())
+        self._num_running = Counter(sequence.owner for sequence in self._running)
+        self._num_tokens: Counter[str] = Counter()
+        for sequence in self._running:
+            self._num_tokens[sequence.owner] += sequence.num_tokens
 
-    @property
-    def num_logits(self) -> int:
-        """How many of the tokens, the last ones, want their logits."""
-        return self.num_scored + self.completes
+    def has_right(self) -> bool:
+        """Whether the newcomer's owner stays within its share with it."""
+        newcomer = self._newcomer
+        assert newcomer is not None
+        return self._excess(newcomer.owner, 1, newcomer.num_tokens) <= _TOLERANCE
+
+    def to_make_way(self) -> Sequence | None:
+        """The newest sequence of who is the furthest over their share, for the newcomer, which has a right to
+        be there; none of a higher priority.
+        """
+        newcomer = self._newcomer
+        assert newcomer is not None
+        return self._newest(
+            sequence for sequence in self._running if turn_of(sequence)[0] >= turn_of(newcomer)[0]
+        )
+
+    def to_preempt(self) -> Sequence:
+        """Who goes when memory is short: of the lowest priority, the newest of an owner over its share."""
+        lowest = max(turn_of(sequence)[0] for sequence in self._running)
+        least = [sequence for sequence in self._running if turn_of(sequence)[0] == lowest]
+        return self._newest(least) or max(least, key=turn_of)
+
+    def _newest(self, candidates: Iterable[Sequence]) -> Sequence | None:
+        by_owner: dict[str, list[Sequence]] = {}
+        for sequence in candidates:
+            by_owner.setdefault(sequence.owner, []).append(sequence)
+        owner = max(by_owner, key=self._excess, default=None)
+        if owner is None or self._excess(owner) <= _TOLERANCE:
+            return None
+        return max(by_owner[owner], key=turn_of)
+
+    def _excess(self, owner: str, num_running: int = 0, num_tokens: int = 0) -> float:
+        """How much more than its share an owner has, with so much besides."""
+        used = max(
+            (self._num_running[owner] + num_running) / self._max_running,
+            (self._num_tokens[owner] + num_tokens) / self._num_cells,
+        )
+        return used - self._weights[owner] / self._total_weight
 
 
 class Scheduler:
@@ -48,9 +92,6 @@ class Scheduler:
 
     Where several owners want to run, each has a share of places and cells, and of the tokens of prompts that
     a step computes. Whoever has more makes way, as soon as one comes who has less.
-
-    Where attention `has_tiles`, streams and large chunks of prompts take turns, a step each: in a tile
-    together they would look at each other's cells (`tiles`).
     """
 
     def __init__(
@@ -63,8 +104,7 @@ class Scheduler:
     ) -> None:
         self._config = config
         self._has_tiles = has_tiles
-        self._is_turn_of_prompts = False
-        self._num_shared = 0
+        self._chunks = PromptChunks(config, has_tiles=has_tiles)
         self._kv_cache = kv_cache
         self._prefill_budget = prefill_budget
         self.waiting = WaitingQueue()
@@ -82,21 +122,25 @@ class Scheduler:
         """Queue a sequence."""
         self.waiting.add(sequence)
 
+    @property
+    def unfinished(self) -> list[Sequence]:
+        """All that run and all that wait."""
+        return [*self.running, *self.waiting]
+
     def find(self, request_id: str) -> list[Sequence]:
         """All unfinished choices of a request."""
-        return [s for s in (*self.waiting, *self.running) if s.request_id == request_id]
+        return [s for s in self.unfinished if s.request.id == request_id]
 
     def schedule(self) -> list[Work]:
         """Admit whom there is room for, then hand out the budget: fewest missing tokens first, of who has had
         the least of it where there are several owners.
 
         Streams that are running get their token in every step that is theirs, and those that were forced with
-        it. What is left goes to prompts; the prompt that arrived first has a quarter of it for sure, so that
-        shorter ones cannot starve it.
+        it. What is left goes to prompts.
         """
         self._admit()
         ready = sorted(self.running, key=lambda s: (s.num_missing_tokens, s.arrival))
-        decodes = [s for s in ready if s.num_missing_tokens == 1 and not has_many_untold(s)]
+        decodes = [s for s in ready if s.num_missing_tokens == 1 and not s.has_many_untold_scores]
         prompts = [s for s in ready if s.num_missing_tokens > 1]
         prompts.sort(key=lambda s: self._prompt_order.start(s.owner))
         budget = self._config.batch_size - len(decodes)
@@ -104,16 +148,9 @@ class Scheduler:
         streams = [Work(s, 1, completes=True) for s in decodes] + runs
         if any(s.is_streaming for s in self.running):
             budget = min(budget, self._prefill_budget.prompt_budget(0 if self._has_tiles else len(decodes)))
-        chunks = self._share(prompts, budget)
-        self._is_turn_of_prompts = not self._is_turn_of_prompts
-        if not self._take_turns(streams, chunks):
-            self._charge(chunks)
-            return streams + chunks
-        if not self._is_turn_of_prompts:
-            return streams
-        self._num_shared += 1
+        streams, chunks = self._chunks.take_turns(streams, self._chunks.split(prompts, budget))
         self._charge(chunks)
-        return chunks
+        return streams + chunks
 
     def preempt_one(self) -> Sequence:
         """Send a running sequence back to waiting for the sake of the others; it frees its memory."""
@@ -236,40 +273,6 @@ class Scheduler:
             owner, weight = work.sequence.owner, work.sequence.weight
             self._prompt_order.begin(self._prompt_order.place(owner, weight, work.num_tokens))
 
-    def _take_turns(self, streams: list[Work], chunks: list[Work]) -> bool:
-        """Whether a batch of all these would have tiles."""
-        if not (self._has_tiles and streams and chunks):
-            return False
-        return sum(work.num_tokens for work in streams + chunks) >= TILE
-
-    def _share(self, prompts: list[Sequence], budget: int) -> list[Work]:
-        """Split a token budget over prompts that are sorted by what they miss."""
-        if not prompts or budget <= 0:
-            return []
-        oldest = min(prompts, key=lambda s: s.arrival)
-        reserved = min(oldest.num_missing_tokens, max(1, budget // 4))
-        if self._has_tiles:
-            # A quarter of the steps instead of a quarter of each, which would be no whole tile.
-            reserved = 0
-            if self._num_shared % 4 == 0:
-                prompts = [oldest, *(s for s in prompts if s is not oldest)]
-        rows = _share_rows(prompts, self._config.num_scored_rows)
-        may_exceed = budget + TILE <= self._config.batch_size
-        work = []
-        budget -= reserved
-        for sequence in prompts:
-            own = reserved if sequence is oldest else 0
-            room = max(budget + own, 0)
-            if self._has_tiles:
-                missing, start = sequence.num_missing_tokens, sequence.num_computed_tokens
-                room = chunk_size(missing, start, room, may_exceed=may_exceed)
-                may_exceed = may_exceed and room <= budget + own
-            item = _next(sequence, room, rows.get(sequence, 0))
-            budget -= item.num_tokens - own
-            if item.num_tokens > 0:
-                work.append(item)
-        return work
-
 
 def _forced_runs(prompts: list[Sequence], budget: int) -> tuple[list[Work], list[Sequence], int]:
     """Work for streams that go on by several tokens at once, as far as all of them fit; who and what is left.
@@ -285,23 +288,3 @@ def _forced_runs(prompts: list[Sequence], budget: int) -> tuple[list[Work], list
         budget -= count
     taken = {id(work.sequence) for work in runs}
     return runs, [sequence for sequence in prompts if id(sequence) not in taken], budget
-
-
-def _share_rows(prompts: list[Sequence], num_rows: int) -> dict[Sequence, int]:
-    """Split rows of logits evenly over the prompts that want any, and give none to those that came late."""
-    wanting = sorted((s for s in prompts if s.wants_scores), key=lambda s: s.arrival)[:num_rows]
-    return {sequence: num_rows // len(wanting) for sequence in wanting}
-
-
-def _next(sequence: Sequence, budget: int, num_rows: int) -> Work:
-    """The next tokens of a prompt, as many as the budget and the rows allow; perhaps none."""
-    missing, start = sequence.num_missing_tokens, sequence.num_computed_tokens
-    num_tokens = min(missing, budget)
-    if sequence.scores is None:
-        return Work(sequence, num_tokens, completes=num_tokens == missing)
-    fitting = sequence.scores.num_fitting(start, num_rows)
-    num_tokens = num_tokens if fitting is None else min(num_tokens, fitting)
-    if has_many_untold(sequence):
-        num_tokens = min(num_tokens, missing - 1)
-    num_scored = sequence.scores.num_rows(start, num_tokens)
-    return Work(sequence, num_tokens, completes=num_tokens == missing, num_scored=num_scored)

@@ -1,15 +1,22 @@
 """Everything that one choice of one request owns."""
 
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 
 from caravan.engine.kv.cache_scope import CacheScope
 from caravan.engine.output.detokenizer import Detokenizer
-from caravan.engine.output.pending_logprobs import PendingLogprobs
-from caravan.engine.output.prompt_logprobs import PromptScores
+from caravan.engine.output.logprobs import PendingLogprobs, PromptScores
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.engine.sampling.sampler import Sampler
+
+_USUAL_ANSWER = 256
+# Log probabilities of prompts: so many may come with a sequence's first output, as a step finds as many anew;
+# and so many in one step, of all sequences. Each has some 260 bytes with twenty likeliest tokens.
+_FEW_SCORES = 64
+_MOST_SCORES = 16_384
 
 # Its place among those that wait, lower first: priority negated, place in the fair order, number of arrival.
 Turn = tuple[int, float, int]
@@ -24,9 +31,6 @@ class SequenceStatus(Enum):
     WAITING = "waiting"
     RUNNING = "running"
     FINISHED = "finished"
-
-
-_USUAL_ANSWER = 256
 
 
 class Sequence:
@@ -45,7 +49,7 @@ class Sequence:
         detokenizer: Detokenizer,
         scores: PromptScores | None = None,
     ) -> None:
-        self.request_id = request.id
+        self.request = request
         self.index = index
         self.arrival = arrival
         self.params: SamplingParams = request.params
@@ -127,9 +131,11 @@ class Sequence:
         return self.scores is not None and not self.scores.is_complete
 
     @property
-    def num_untold_scores(self) -> int:
-        """Log probabilities of the prompt that are known and not told yet."""
-        return 0 if self.scores is None else len(self.scores.entries) - self._num_told_scores
+    def has_many_untold_scores(self) -> bool:
+        """Whether more of the prompt's log probabilities are untold than may come with the first output."""
+        if self.scores is None:
+            return False
+        return len(self.scores.entries) - self._num_told_scores > _FEW_SCORES
 
     @property
     def matchable_tokens(self) -> list[int]:
@@ -173,7 +179,7 @@ class Sequence:
         """News of this sequence: text to append, its counts, and why it ends if it does."""
         queue_seconds, self._queue_seconds = self._queue_seconds, None
         return TokenOutput(
-            request_id=self.request_id,
+            request_id=self.request.id,
             index=self.index,
             text=text,
             finish_reason=reason,
@@ -192,7 +198,7 @@ class Sequence:
     def slice_of_scores(self, most: int) -> TokenOutput:
         """The next log probabilities of the prompt, at most so many, ahead of the first output."""
         told = self._tell_scores(most)
-        return TokenOutput(request_id=self.request_id, index=self.index, prompt_logprobs=told, is_slice=True)
+        return TokenOutput(request_id=self.request.id, index=self.index, prompt_logprobs=told, is_slice=True)
 
     def _tell_tokens(self) -> tuple[int, ...]:
         if self._num_told is None:
@@ -208,6 +214,38 @@ class Sequence:
         told = tuple(self.scores.entries[start : None if most is None else start + most])
         self._num_told_scores += len(told)
         return told
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The next `num_tokens` known tokens of a sequence are to be computed.
+
+    With `completes` nothing is missing afterwards, so that the next token can be drawn. `num_scored` rows of
+    logits are wanted besides, for the log probabilities of the prompt.
+    """
+
+    sequence: Sequence
+    num_tokens: int
+    completes: bool
+    num_scored: int = 0
+
+    @property
+    def num_logits(self) -> int:
+        """How many of the tokens, the last ones, want their logits."""
+        return self.num_scored + self.completes
+
+
+def slices_of_scores(running: Iterable[Sequence]) -> list[TokenOutput]:
+    """Log probabilities of prompts that go out with this step ahead of first outputs: as much of each
+    sequence, and never none.
+
+    A prompt that is known already would come at once with all of its own, and so would all that are admitted
+    in one step: tens of megabytes in one message, which streams would wait for. So a prompt is not completed,
+    and draws nothing, before almost all of them have been told.
+    """
+    telling = [sequence for sequence in running if sequence.has_many_untold_scores]
+    share = max(_FEW_SCORES, _MOST_SCORES // max(1, len(telling)))
+    return [sequence.slice_of_scores(share) for sequence in telling]
 
 
 def _deadline(params: SamplingParams) -> float | None:

@@ -8,7 +8,7 @@ import numpy as np
 from caravan.engine.constraints.guide import Guide
 from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, TokenMask
 from caravan.engine.output.detokenizer import Detokenizer
-from caravan.engine.output.prompt_logprobs import PromptLogprobBuffer, PromptScores
+from caravan.engine.output.logprobs import PromptLogprobBuffer, PromptScores
 from caravan.engine.params import GenerationRequest, Reasoning
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from caravan.engine.sequence import Sequence
@@ -32,7 +32,7 @@ class SequenceFactory:
         tokens: TokenTable,
         token_space: TokenSpace,
         context_size: int,
-        deliver: Callable[[GenerationRequest, Masks], None],
+        deliver: Callable[[list[Sequence], Masks], None],
     ) -> None:
         self._tokens = tokens
         self._token_space = token_space
@@ -41,7 +41,6 @@ class SequenceFactory:
         self._deliver = deliver
         self._num_arrivals = 0
         self._scores = PromptLogprobBuffer()
-        self._constrained: dict[str, GenerationRequest] = {}
         self._thread = FairThread("masks")
 
     def fault_of(self, request: GenerationRequest, *, is_taken: bool) -> str | None:
@@ -78,37 +77,22 @@ class SequenceFactory:
             made.append(Sequence(request, index, self._num_arrivals, sampler, detokenizer, scores))
         return made
 
-    def make_masks(self, request: GenerationRequest) -> None:
-        """Begin to make the masks of a constrained request, which are delivered."""
-        self._constrained[request.id] = request
-        self._thread.submit(partial(self._make, request), request.owner, request.weight)
+    def make_masks(self, request: GenerationRequest, sequences: list[Sequence]) -> None:
+        """Begin to make the masks of a constrained request's choices, which are delivered."""
+        self._thread.submit(partial(self._make, request, sequences), request.owner, request.weight)
 
-    def take(self, request: GenerationRequest) -> bool:
-        """Whether what has been delivered for a request is still wanted; it is so once. Another of its name
-        may have come since it was forgotten.
-        """
-        if self._constrained.get(request.id) is not request:
-            return False
-        del self._constrained[request.id]
-        return True
+    def bind(self, sequence: Sequence, mask: TokenMask) -> None:
+        """Let a mask bind the choice that has waited for it."""
+        sequence.sampler.guide = self._guide(sequence.request, mask)
 
-    def forget(self, request_id: str) -> None:
-        """Want no masks for a request any more."""
-        self._constrained.pop(request_id, None)
-
-    def bind(self, request: GenerationRequest, sequence: Sequence, mask: TokenMask) -> None:
-        """Let a mask bind the choice of a request that has waited for it."""
-        sequence.sampler.guide = self._guide(request, mask)
+    def close(self) -> None:
+        """Make no more masks."""
+        self._thread.close(wait=False)
 
     def _prompt_scores(self, request: GenerationRequest) -> PromptScores | None:
         if request.num_prompt_logprobs is None:
             return None
         return PromptScores(self._scores, request.token_ids, request.cache_salt, request.num_prompt_logprobs)
-
-    def close(self) -> None:
-        """Make no more masks."""
-        self._constrained.clear()
-        self._thread.close(wait=False)
 
     def _guide(self, request: GenerationRequest, mask: TokenMask | None) -> Guide:
         space_ids = _NONE if mask is None else self._factory.space_ids
@@ -116,20 +100,18 @@ class SequenceFactory:
             self._tokens, space_ids, mask, request.constraint, request.reasoning, request.shown_token_ids
         )
 
-    def _make(self, request: GenerationRequest) -> None:
+    def _make(self, request: GenerationRequest, sequences: list[Sequence]) -> None:
         assert request.constraint is not None
-        if self._constrained.get(request.id) is not request:
+        if not any(sequence.is_unfinished for sequence in sequences):
             return
         try:
             masks: Masks = self._factory.make(request.constraint, request.n)
-        except ConstraintError as error:
-            masks = error
-        except MemoryError as error:
+        except (ConstraintError, MemoryError) as error:
             masks = error
         # Nothing may keep the request from being told, not even what is no Exception.
         except BaseException as error:
             masks = ConstraintError(f"it could not be prepared: {error}")
-        self._deliver(request, masks)
+        self._deliver(sequences, masks)
 
 
 def _reasoning_ids(reasoning: Reasoning | None) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import llama_cpp
 import numpy as np
 import pytest
 from caravan.api.params.token_params import DryBreakers, LongBreakerError
-from caravan.engine.sampling.dry import Dry
+from caravan.engine.sampling.logits_processors import Dry
 from caravan.llama.model import Model
 
 from tests.conftest import TinyModels

@@ -39,7 +39,7 @@ def _outputs(running: dict[str, int], requests: dict[str, GenerationRequest]) ->
 
 
 def main() -> None:
-    """Talk to the parent at the other end of the socket, as `caravan.engine.ipc.worker` does."""
+    """Talk to the parent at the other end of the socket, as `caravan.engine.worker` does."""
     connection = socket.socket(fileno=int(sys.argv[1]))
     reader = connection.makefile("rb")
 

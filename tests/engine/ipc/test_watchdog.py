@@ -1,7 +1,8 @@
 """What is a hang and what is not, tick by tick."""
 
 import pytest
-from caravan.engine.ipc.heartbeat import Heartbeat, HeartbeatClock
+from caravan.engine.heartbeat import HeartbeatClock
+from caravan.engine.ipc.messages import Heartbeat
 from caravan.engine.ipc.watchdog import Watchdog, WatchLimits
 from caravan.runtime.machine import ProcessSample
 

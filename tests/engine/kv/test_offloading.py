@@ -14,6 +14,8 @@ from tests.engine.harness import Harness, request
 from tests.engine.real_harness import RealHarness, Workload
 from tests.fakes import FakeContext
 
+pytestmark = pytest.mark.usefixtures("either_attention")
+
 STEM = list(range(40))
 MANY_STEPS = 100
 

@@ -5,12 +5,14 @@ import random
 import msgspec
 import numpy as np
 import pytest
-from caravan.engine.output.prompt_logprobs import PromptLogprobBuffer, PromptScores
+from caravan.engine.output.logprobs import PromptLogprobBuffer, PromptScores
 from caravan.engine.outputs import FinishReason, TokenLogprob
 from caravan.engine.params import GenerationRequest
 
 from tests.engine.harness import Harness, mixed_requests, request
 from tests.fakes import VOCAB_SIZE, FakeContext
+
+pytestmark = pytest.mark.usefixtures("either_attention")
 
 IDS = np.arange(VOCAB_SIZE, dtype=np.int32)
 

@@ -4,9 +4,9 @@ import random
 
 import numpy as np
 import pytest
-from caravan.engine.sampling import temperature
-from caravan.engine.sampling.dry import Dry
-from caravan.engine.sampling.samplers import Mirostat
+from caravan.engine.sampling import stages
+from caravan.engine.sampling.draws import Mirostat
+from caravan.engine.sampling.logits_processors import Dry
 
 from tests.engine.sampling.oracle import candidates, row
 
@@ -14,7 +14,7 @@ from tests.engine.sampling.oracle import candidates, row
 @pytest.mark.parametrize("value", [1e-300, 1e-45, 1e-13, 1e-9])
 def test_a_tiny_temperature_is_greedy(value: float) -> None:
     logits = row(3, 100, 12.0)
-    scaled = temperature.scale(candidates(logits), value)
+    scaled = stages.scale(candidates(logits), value)
     assert np.isfinite(scaled.logits).all()
     assert scaled.ids[scaled.probabilities().argmax()] == logits.argmax()
 

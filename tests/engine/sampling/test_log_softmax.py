@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from caravan.engine.params import SamplingParams
-from caravan.engine.sampling.candidates import Floats, Ids
-from caravan.engine.sampling.log_softmax import LogSoftmax
+from caravan.engine.sampling.candidates import Floats, Ids, LogSoftmax
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
 
 from tests.engine.sampling.rows import adversarial_rows, params

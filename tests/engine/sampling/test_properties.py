@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from caravan.engine.sampling import truncation
+from caravan.engine.sampling import stages
 from caravan.engine.sampling.candidates import Candidates
-from caravan.engine.sampling.samplers import pick
+from caravan.engine.sampling.draws import pick
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -70,12 +70,12 @@ def test_any_parameters_on_any_row_agree_with_the_definitions(row: Logits, chang
 
 def _stages(share: float, count: int, keep: int) -> dict[str, Any]:
     return {
-        "top_k": lambda c: truncation.top_k(c, count),
-        "top_p": lambda c: truncation.top_p(c, share, keep),
-        "min_p": lambda c: truncation.min_p(c, share, keep),
-        "typical_p": lambda c: truncation.typical_p(c, share, keep),
-        "top_n_sigma": lambda c: truncation.top_n_sigma(c, share),
-        "xtc": lambda c: truncation.xtc(c, 1.0, share / 2, random.Random(0), keep),
+        "top_k": lambda c: stages.top_k(c, count),
+        "top_p": lambda c: stages.top_p(c, share, keep),
+        "min_p": lambda c: stages.min_p(c, share, keep),
+        "typical_p": lambda c: stages.typical_p(c, share, keep),
+        "top_n_sigma": lambda c: stages.top_n_sigma(c, share),
+        "xtc": lambda c: stages.xtc(c, 1.0, share / 2, random.Random(0), keep),
     }
 
 

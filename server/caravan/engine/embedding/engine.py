@@ -6,10 +6,9 @@ from functools import partial
 
 from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.values import EmbedRequest
-from caravan.engine.ipc.heartbeat import HeartbeatClock
-from caravan.engine.outputs import EngineStats, TokenOutput
+from caravan.engine.heartbeat import HeartbeatClock
+from caravan.engine.outputs import EngineStats, TokenOutput, refusal
 from caravan.engine.params import GenerationRequest
-from caravan.engine.refusal import refusal
 
 _LONGEST_SECONDS = 300.0
 

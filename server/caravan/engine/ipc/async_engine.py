@@ -4,35 +4,34 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from dataclasses import dataclass
 
 from caravan.config.engine_config import EngineConfig
-from caravan.engine.embedding.async_calls import EmbeddingCalls
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
 from caravan.engine.ipc import messages
-from caravan.engine.ipc.output_queue import Item, OutputQueue
+from caravan.engine.ipc.output_queue import OutputQueue, checked, checked_vector, overloaded
 from caravan.engine.ipc.supervisor import Supervisor
 from caravan.engine.ipc.watchdog import WatchLimits
-from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput
+from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
-from caravan.errors import (
-    CaravanError,
-    ConstraintFailedError,
-    EngineFailedError,
-    InvalidRequestError,
-    MemoryShortError,
-    OverloadedError,
-)
+from caravan.errors import EngineFailedError, InvalidRequestError
 from caravan.llama.model_file import FileChange
-from caravan.runtime.shared_limit import SharedLimit
+from caravan.runtime.shared_limit import Place, SharedLimit
 from caravan.sizing.sizes import Need, Sizes
 
 log = logging.getLogger(__name__)
 
 # Longest silence of an engine that has work, in whatever state it is: it has lost a request.
 _STALL_SECONDS = 300.0
-# Advice to clients that come while the queue is full, or memory short.
-_BUSY_RETRY_SECONDS = 5
+
+
+@dataclass(eq=False)
+class _Call:
+    """A request in the engine's hands, of which so many choices or vectors are still to come."""
+
+    place: Place
+    num_unfinished: int
 
 
 class AsyncEngine:
@@ -50,8 +49,7 @@ class AsyncEngine:
     ) -> None:
         self._supervisor = Supervisor(config, watch or WatchLimits(), self._hear, self._fail_all)
         self._stall_seconds = stall_seconds
-        self._mailboxes: dict[str, OutputQueue] = {}
-        self._embeddings = EmbeddingCalls()
+        self._outputs: dict[str, OutputQueue] = {}
         self._stats = EngineStats()
         self._traits = ModelTraits()
         self._sizes: Sizes | None = None
@@ -143,29 +141,14 @@ class AsyncEngine:
         give way to an owner with less of the queue, ConstraintFailedError when its constraint leaves no way
         on, MemoryShortError, and EngineFailedError when the engine fails it.
         """
-        child = self._supervisor.taking()
-        self._queue.capacity = self._capacity
-        mailbox = OutputQueue(len(request.token_ids) - 1)
-        place = self._queue.enter(
-            request.owner, lambda: mailbox.put(_overloaded()), amount=request.n, weight=request.weight
-        )
-        if place is None:
-            raise _overloaded()
-        self._mailboxes[request.id] = mailbox
-        unfinished = request.n
-        try:
-            child.send(messages.Submit(request))
-            while unfinished:
-                for item in await mailbox.take():
-                    place.settle()
-                    output = _checked(item, request)
-                    unfinished -= output.finish_reason is not None
+        message, outputs = messages.Submit(request), OutputQueue(len(request.token_ids) - 1)
+        with self._call(message, outputs, self._queue, request.n, amount=request.n) as call:
+            while call.num_unfinished:
+                for item in await outputs.take():
+                    output = checked(item, request)
+                    call.place.settle()
+                    call.num_unfinished -= output.finish_reason is not None
                     yield output
-        finally:
-            del self._mailboxes[request.id]
-            place.leave()
-            if unfinished:
-                child.send(messages.Abort(request.id))
 
     def check_room(self, owner: str, weight: float, num_choices: int) -> None:
         """Raise OverloadedError where so many would not be taken now, InvalidRequestError where never."""
@@ -174,27 +157,50 @@ class AsyncEngine:
             message = f"The request asks for {num_choices} choices; {self._capacity} are taken at most."
             raise InvalidRequestError(message, param="n", code="too_many_choices")
         if not self._queue.has_room(owner, amount=num_choices, weight=weight):
-            raise _overloaded()
+            raise overloaded()
 
     async def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
         """The vector of each input, as they come; raises what `generate` raises.
 
         Closing the generator early aborts the request.
         """
-        child = self._supervisor.taking()
-        self._embedding_queue.capacity = self._capacity
-        place = self._embedding_queue.enter(
-            request.owner, lambda: self._embeddings.fail(request.id, _overloaded()), weight=request.weight
+        message, outputs = messages.Embed(request), OutputQueue()
+        with self._call(message, outputs, self._embedding_queue, len(request.inputs)) as call:
+            while call.num_unfinished:
+                for item in await outputs.take():
+                    output = checked_vector(item)
+                    call.place.settle()
+                    call.num_unfinished -= 1
+                    yield output
+
+    @contextlib.contextmanager
+    def _call(
+        self,
+        message: messages.Submit | messages.Embed,
+        outputs: OutputQueue,
+        queue: SharedLimit,
+        num_outputs: int,
+        *,
+        amount: int = 1,
+    ) -> Generator[_Call, None, None]:
+        """Send a request that gets a place in the queue, and abort it unless all has come at the end."""
+        request, child = message.request, self._supervisor.taking()
+        queue.capacity = self._capacity
+        place = queue.enter(
+            request.owner, lambda: outputs.put(overloaded()), amount=amount, weight=request.weight
         )
         if place is None:
-            raise _overloaded()
+            raise overloaded()
+        call = _Call(place, num_outputs)
+        self._outputs[request.id] = outputs
         try:
-            async with contextlib.aclosing(self._embeddings.run(child, request)) as outputs:
-                async for output in outputs:
-                    place.settle()
-                    yield output
+            child.send(message)
+            yield call
         finally:
+            del self._outputs[request.id]
             place.leave()
+            if call.num_unfinished:
+                child.send(messages.Abort(request.id))
 
     @property
     def _capacity(self) -> int:
@@ -204,7 +210,7 @@ class AsyncEngine:
         """End a child that seems well and says nothing to those who wait for it."""
         while True:
             self._last_heard = time.monotonic()
-            while self._mailboxes or self._embeddings.count:
+            while self._outputs:
                 if time.monotonic() - self._last_heard > self._stall_seconds:
                     log.error("the engine was silent for %.0f s with requests running", self._stall_seconds)
                     if (child := self._supervisor.child) is not None:
@@ -217,41 +223,12 @@ class AsyncEngine:
         self._last_heard = time.monotonic()
         if isinstance(message, messages.Stepped):
             self._stats = message.stats
-            self._dispatch(message.outputs)
-        elif isinstance(message, messages.Embedded):
-            self._embeddings.dispatch(message.outputs)
-
-    def _dispatch(self, outputs: list[TokenOutput]) -> None:
-        for output in outputs:
-            mailbox = self._mailboxes.get(output.request_id)
-            if mailbox is not None:
-                mailbox.put(output)
+        if isinstance(message, messages.Stepped | messages.Embedded):
+            for output in message.outputs:
+                queue = self._outputs.get(output.request_id)
+                if queue is not None:
+                    queue.put(output)
 
     def _fail_all(self, reason: str) -> None:
-        for mailbox in self._mailboxes.values():
-            mailbox.put(EngineFailedError(reason))
-        self._embeddings.fail_all(reason)
-
-
-def _overloaded() -> OverloadedError:
-    return OverloadedError("Too many requests wait for this model.", retry_after=_BUSY_RETRY_SECONDS)
-
-
-def _checked(item: Item, request: GenerationRequest) -> TokenOutput:
-    """An output that may go on to the client; failures are raised."""
-    if isinstance(item, CaravanError):
-        raise item
-    if item.finish_reason is FinishReason.NO_MEMORY:
-        message = "There is too little memory at the moment for this request."
-        raise MemoryShortError(message, retry_after=_BUSY_RETRY_SECONDS)
-    if item.finish_reason is FinishReason.ERROR:
-        raise EngineFailedError(item.error or "the engine failed")
-    if item.finish_reason is FinishReason.UNSATISFIABLE and request.constraint is not None:
-        param = request.constraint.param
-        raise ConstraintFailedError(f"'{param}' cannot be kept to: {item.error}.", param=param or None)
-    if item.finish_reason is FinishReason.EXPIRED:
-        message = "The request has waited too long for its turn."
-        raise OverloadedError(message, retry_after=_BUSY_RETRY_SECONDS)
-    if item.finish_reason is FinishReason.ABORT:
-        raise EngineFailedError("the engine is shutting down")
-    return item
+        for queue in self._outputs.values():
+            queue.put(EngineFailedError(reason))

@@ -11,7 +11,6 @@ from typing import Any
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.values import ModelTraits
 from caravan.engine.ipc import messages, spawn
-from caravan.engine.ipc.heartbeat import Heartbeat
 from caravan.engine.ipc.watchdog import Watchdog, WatchLimits
 from caravan.runtime.machine import process_sample
 from caravan.sizing.sizes import Sizes
@@ -116,7 +115,7 @@ class ChildProcess:
             except (asyncio.IncompleteReadError, ConnectionError):
                 return None
             message = messages.from_engine_decoder.decode(body)
-            if not isinstance(message, Heartbeat):
+            if not isinstance(message, messages.Heartbeat):
                 return message
             self._watchdog.heard(message)
 

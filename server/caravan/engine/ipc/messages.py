@@ -6,7 +6,6 @@ import msgspec
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
-from caravan.engine.ipc.heartbeat import Heartbeat
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
 from caravan.sizing.sizes import Sizes
@@ -41,7 +40,20 @@ class Abort(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ping(msgspec.Struct, frozen=True, tag=True):
-    """Asks for a sign of life, a Pulse."""
+    """Asks for a sign of life, a Heartbeat."""
+
+
+class Heartbeat(msgspec.Struct, frozen=True, tag=True):
+    """The engine is in turn number `turn`, or waits for work where it is not `is_busy`.
+
+    A turn that works for longer than `allowance` seconds will not end. `cpu_seconds` is what the whole
+    process has used of processors.
+    """
+
+    turn: int
+    is_busy: bool
+    allowance: float
+    cpu_seconds: float
 
 
 class Stop(msgspec.Struct, frozen=True, tag=True):

@@ -1,13 +1,26 @@
-"""Where a request's outputs wait for the coroutine that sends them."""
+"""Where a request's outputs wait for the coroutine that sends them, and what failures among them become."""
 
 import asyncio
 
 import msgspec
 
-from caravan.engine.outputs import TokenLogprob, TokenOutput
-from caravan.errors import CaravanError
+from caravan.engine.embedding.values import EmbedOutput
+from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
+from caravan.engine.params import GenerationRequest
+from caravan.errors import (
+    CaravanError,
+    ConstraintFailedError,
+    EngineFailedError,
+    MemoryShortError,
+    OverloadedError,
+)
 
-Item = TokenOutput | CaravanError
+# Advice to clients that come while the queue is full, or memory short.
+_BUSY_RETRY_SECONDS = 5
+# The same where there was no memory for embeddings: others may have given some back by then.
+_MEMORY_RETRY_SECONDS = 30
+
+Item = TokenOutput | EmbedOutput | CaravanError
 
 
 class OutputQueue:
@@ -48,3 +61,41 @@ class OutputQueue:
         scores = (*self._slices.pop(output.index), *output.prompt_logprobs)
         is_whole = len(scores) == self._num_scores
         return msgspec.structs.replace(output, prompt_logprobs=scores if is_whole else ())
+
+
+def checked(item: Item, request: GenerationRequest) -> TokenOutput:
+    """An output that may go on to the client; failures are raised."""
+    if isinstance(item, CaravanError):
+        raise item
+    assert isinstance(item, TokenOutput)
+    if item.finish_reason is FinishReason.NO_MEMORY:
+        message = "There is too little memory at the moment for this request."
+        raise MemoryShortError(message, retry_after=_BUSY_RETRY_SECONDS)
+    if item.finish_reason is FinishReason.ERROR:
+        raise EngineFailedError(item.error or "the engine failed")
+    if item.finish_reason is FinishReason.UNSATISFIABLE and request.constraint is not None:
+        param = request.constraint.param
+        raise ConstraintFailedError(f"'{param}' cannot be kept to: {item.error}.", param=param or None)
+    if item.finish_reason is FinishReason.EXPIRED:
+        message = "The request has waited too long for its turn."
+        raise OverloadedError(message, retry_after=_BUSY_RETRY_SECONDS)
+    if item.finish_reason is FinishReason.ABORT:
+        raise EngineFailedError("the engine is shutting down")
+    return item
+
+
+def checked_vector(item: Item) -> EmbedOutput:
+    """A vector that may go on to the client; failures are raised."""
+    if isinstance(item, CaravanError):
+        raise item
+    assert isinstance(item, EmbedOutput)
+    if item.is_memory_short:
+        raise MemoryShortError(item.error or "", retry_after=_MEMORY_RETRY_SECONDS)
+    if item.error is not None:
+        raise EngineFailedError(item.error)
+    return item
+
+
+def overloaded() -> OverloadedError:
+    """Tell a client that the queue is full."""
+    return OverloadedError("Too many requests wait for this model.", retry_after=_BUSY_RETRY_SECONDS)

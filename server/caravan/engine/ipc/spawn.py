@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from caravan.runtime import children
 
-MODULE = "caravan.engine.ipc.worker"
+MODULE = "caravan.engine.worker"
 
 # llama.cpp's threads meet at barriers some hundred times a step. By default GNU OpenMP spins there for
 # milliseconds, and any other process on the machine then slows a step down twentyfold. A thirtieth of the

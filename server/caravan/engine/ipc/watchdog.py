@@ -6,7 +6,7 @@ hang is none of them, or a step that has used many times what the longest one be
 
 from dataclasses import dataclass
 
-from caravan.engine.ipc.heartbeat import Heartbeat
+from caravan.engine.ipc.messages import Heartbeat
 from caravan.runtime.machine import ProcessSample
 
 # Of a tick, what a process may use without doing anything: it answers us.

@@ -10,7 +10,7 @@ from caravan.grammars.token_table import TokenTable
 class Detokenizer:
     """The text of one sequence as it grows; constant work per token.
 
-    Where it ends by a stop string, StopSearch says.
+    Where it ends by a stop string, `StopStrings` says.
     Control tokens have no text unless they are among `shown_token_ids`. `num_decoded` counts the characters
     that the tokens came to, held ones included.
     """
@@ -34,24 +34,18 @@ class Detokenizer:
         """Whether a stop string has ended the text."""
         return self._search is not None and self._search.stopped
 
-    def push(self, token_id: int) -> str:
-        """The text that a token lets go; at the stop string that ends the text, `stopped` is set."""
-        text = self._decoded(token_id)
-        return text if self._search is None else self._search.push(text)
+    def push(self, token_id: int, *, may_stop: bool = True) -> str:
+        """The text that a token lets go; at the stop string that ends the text, `stopped` is set.
 
-    def push_unstopped(self, token_id: int) -> str:
-        """The text of a token at which no stop string may end the text yet."""
-        text = self._decoded(token_id)
-        return text if self._search is None else self._search.push(text, may_stop=False)
-
-    def finish(self) -> str:
-        """The text held back as a possible stop string; the bytes of an unfinished character are dropped."""
-        return "" if self._search is None else self._search.finish()
-
-    def _decoded(self, token_id: int) -> str:
+        Without `may_stop`, no stop string may begin in the token's text.
+        """
         is_shown = token_id in self._shown
         text = self._decoder.decode(
             self._table.raw_bytes(token_id) if is_shown else self._table.token_bytes(token_id)
         )
         self.num_decoded += len(text)
-        return text
+        return text if self._search is None else self._search.push(text, may_stop=may_stop)
+
+    def finish(self) -> str:
+        """The text held back as a possible stop string; the bytes of an unfinished character are dropped."""
+        return "" if self._search is None else self._search.finish()

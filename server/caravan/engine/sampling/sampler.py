@@ -12,13 +12,16 @@ from caravan.engine.constraints.token_mask import ConstraintError
 from caravan.engine.interfaces import Mask
 from caravan.engine.outputs import TokenLogprob
 from caravan.engine.params import SamplingParams
-from caravan.engine.sampling.candidates import Candidates, Floats, Ids, from_row
-from caravan.engine.sampling.dry import Breakers, Dry
-from caravan.engine.sampling.log_softmax import LogSoftmax
-from caravan.engine.sampling.logit_rules import VocabularyRules
-from caravan.engine.sampling.penalties import RepetitionPenalties
-from caravan.engine.sampling.pipeline import draw_stage, leading_top_k, ordered_stages
-from caravan.engine.sampling.samplers import Mirostat, MirostatV2
+from caravan.engine.sampling.candidates import Candidates, Floats, Ids, LogSoftmax, from_row
+from caravan.engine.sampling.draws import Mirostat, MirostatV2, draw_stage
+from caravan.engine.sampling.logits_processors import (
+    Breakers,
+    Dry,
+    LogitsProcessor,
+    RepetitionPenalties,
+    VocabularyRules,
+)
+from caravan.engine.sampling.stages import leading_top_k, ordered_stages
 
 
 class TokenSpace:
@@ -59,10 +62,15 @@ class Sampler:
     ) -> None:
         self._tokens = tokens
         self._rng = random.Random(_stream(params.seed, index))
-        self._rules = VocabularyRules(params, tokens.end_ids)
-        self._has_no_rules = self._rules.is_neutral
-        self._penalties = _penalties(params)
-        self._dry = _dry(params, tokens)
+        rules = VocabularyRules(params, tokens.end_ids, len(prompt))
+        self._is_ruled = not rules.is_neutral
+        self._processors: list[LogitsProcessor] = [
+            *([rules] if self._is_ruled else ()),
+            *_penalties(params),
+            *_dry(params, tokens),
+        ]
+        for processor in self._processors:
+            processor.accept(prompt)
         self._stages = ordered_stages(params, self._rng)
         self._at_most = leading_top_k(params)
         self._draw = draw_stage(params, len(tokens.ids))
@@ -72,10 +80,6 @@ class Sampler:
         self._num_logprobs = params.num_logprobs
         self._is_measured = params.score or params.num_logprobs is not None
         self._softmax: LogSoftmax | None = None
-        self._rules.accept(prompt)
-        for repetition in (self._penalties, self._dry):
-            if repetition is not None:
-                repetition.accept(prompt)
         self.is_argmax = self._is_argmax(params)
 
     @property
@@ -103,7 +107,7 @@ class Sampler:
 
         Raises ValueError when every token is banned or a logit is no number.
         """
-        if self.guide is not None and (forced := self.guide.forced(is_ruled=not self._has_no_rules)):
+        if self.guide is not None and (forced := self.guide.forced(is_ruled=self._is_ruled)):
             return self._take(forced[0], logits)
         if self.is_argmax:
             best = _argmax(logits)
@@ -129,7 +133,7 @@ class Sampler:
         yield self.sample(logits)
         if self.guide is None or self._is_measured:
             return
-        for token_id in self.guide.forced(is_ruled=not self._has_no_rules):
+        for token_id in self.guide.forced(is_ruled=self._is_ruled):
             if not self.guide.admits(token_id):
                 return
             self._remember(token_id)
@@ -168,11 +172,8 @@ class Sampler:
 
     def _weigh(self, logits: Floats) -> None:
         """Change a row by all that is not the constraint's, and measure it."""
-        if not self._has_no_rules:
-            self._rules.apply(logits)
-        for repetition in (self._penalties, self._dry):
-            if repetition is not None:
-                repetition.apply(logits)
+        for processor in self._processors:
+            processor.apply(logits)
         self._measure(logits)
 
     def _staged(self, left: Candidates) -> Candidates:
@@ -213,10 +214,8 @@ class Sampler:
             raise ConstraintError(f"what it allows is ruled out otherwise: {error}") from error
 
     def _remember(self, token_id: int) -> None:
-        self._rules.accept_drawn(token_id)
-        for repetition in (self._penalties, self._dry):
-            if repetition is not None:
-                repetition.accept([token_id])
+        for processor in self._processors:
+            processor.accept([token_id])
 
     def _is_argmax(self, params: SamplingParams) -> bool:
         """Of the later stages only these few can make greedy decoding leave the likeliest token."""
@@ -226,9 +225,7 @@ class Sampler:
             and params.xtc_probability == 0
             and params.typical_p == 1
             and params.mirostat == 0
-            and self._has_no_rules
-            and self._penalties is None
-            and self._dry is None
+            and not self._processors
         )
 
 
@@ -240,28 +237,26 @@ def _argmax(logits: Floats) -> int:
     return token_id
 
 
-def _penalties(params: SamplingParams) -> RepetitionPenalties | None:
+def _penalties(params: SamplingParams) -> Iterator[RepetitionPenalties]:
     strengths = (params.repeat_penalty - 1, params.presence_penalty, params.frequency_penalty)
-    if params.repeat_last_n == 0 or not any(strengths):
-        return None
-    return RepetitionPenalties(
-        repeat=params.repeat_penalty,
-        presence=params.presence_penalty,
-        frequency=params.frequency_penalty,
-        window=params.repeat_last_n,
-    )
+    if params.repeat_last_n != 0 and any(strengths):
+        yield RepetitionPenalties(
+            repeat=params.repeat_penalty,
+            presence=params.presence_penalty,
+            frequency=params.frequency_penalty,
+            window=params.repeat_last_n,
+        )
 
 
-def _dry(params: SamplingParams, tokens: TokenSpace) -> Dry | None:
-    if params.dry_multiplier == 0 or params.dry_penalty_last_n == 0:
-        return None
-    return Dry(
-        multiplier=params.dry_multiplier,
-        base=params.dry_base,
-        allowed_length=params.dry_allowed_length,
-        window=params.dry_penalty_last_n,
-        breakers=tokens.breakers(params.dry_breakers),
-    )
+def _dry(params: SamplingParams, tokens: TokenSpace) -> Iterator[Dry]:
+    if params.dry_multiplier != 0 and params.dry_penalty_last_n != 0:
+        yield Dry(
+            multiplier=params.dry_multiplier,
+            base=params.dry_base,
+            allowed_length=params.dry_allowed_length,
+            window=params.dry_penalty_last_n,
+            breakers=tokens.breakers(params.dry_breakers),
+        )
 
 
 def _stream(seed: int | None, index: int) -> str | int:

@@ -1,13 +1,72 @@
-"""Samplers that leave unlikely (or, for XTC, too likely) tokens out. Each keeps at least one candidate."""
+"""The stages between a row of logits and the draw: which tokens are left, in the order of the request.
+
+Truncation leaves unlikely (or, for XTC, too likely) tokens out and keeps at least one; temperature flattens
+or sharpens what is left.
+"""
 
 import math
 import random
+from collections.abc import Callable
 
 import numpy as np
 
+from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.candidates import Candidates, Floats, mean_product
 
+Stage = Callable[[Candidates], Candidates]
+
+_FLOAT = np.finfo(np.float32)
 _FIRST_LOOK = 256
+
+
+def ordered_stages(params: SamplingParams, rng: random.Random) -> list[Stage]:
+    """One function for each of `params.samplers` that is not neutral, in that order, and the temperature."""
+    keep = params.min_keep
+    stages: dict[str, Stage] = {
+        "top_k": lambda c: top_k(c, max(params.top_k, keep)),
+        "top_p": lambda c: top_p(c, params.top_p, keep),
+        "min_p": lambda c: min_p(c, params.min_p, keep),
+        "typical_p": lambda c: typical_p(c, params.typical_p, keep),
+        "top_n_sigma": lambda c: top_n_sigma(c, params.top_n_sigma),
+        "xtc": lambda c: xtc(c, params.xtc_probability, params.xtc_threshold, rng, keep),
+        "temperature": temperature_stage(params),
+    }
+    last = [] if "temperature" in params.samplers else [stages["temperature"]]
+    return [stages[name] for name in _active(params)] + last
+
+
+def leading_top_k(params: SamplingParams) -> int | None:
+    """How many of the likeliest tokens matter, if the first stage says so; None where all may matter."""
+    leaders = _active(params)[:1]
+    return max(params.top_k, params.min_keep) if leaders == ["top_k"] else None
+
+
+def _active(params: SamplingParams) -> list[str]:
+    """Those of `params.samplers` that are not neutral."""
+    active = {
+        "top_k": params.top_k > 0,
+        "top_p": params.top_p < 1,
+        "min_p": params.min_p > 0,
+        "typical_p": params.typical_p < 1,
+        "top_n_sigma": params.top_n_sigma > 0,
+        "xtc": params.xtc_probability > 0 and params.xtc_threshold <= 0.5,
+        "temperature": True,
+    }
+    return [name for name in params.samplers if active[name]]
+
+
+def temperature_stage(params: SamplingParams) -> Stage:
+    """The temperature of a request, dynamic if it says so."""
+    if params.dynatemp_range <= 0:
+        return lambda c: scale(c, params.temperature)
+
+    def dynamic(candidates: Candidates) -> Candidates:
+        value = dynamic_temperature(
+            candidates, params.temperature, params.dynatemp_range, params.dynatemp_exponent
+        )
+        return scale(candidates, value)
+
+    return dynamic
 
 
 def top_k(candidates: Candidates, k: int) -> Candidates:
@@ -98,3 +157,35 @@ def xtc(
     # Of equally unlikely ones the last stays: the others come before it.
     keep[above[::-1][probabilities[above][::-1].argmin()]] = True
     return candidates.where(keep)
+
+
+def scale(candidates: Candidates, temperature: float) -> Candidates:
+    """Divide the logits by the temperature; 0 leaves the likeliest alone.
+
+    What is divided is their distance from the highest, so that no temperature is too small for 32 bits.
+    """
+    if temperature <= 0:
+        return candidates.top(1)
+    if temperature == 1:
+        return candidates
+    below = candidates.logits - candidates.logits.max()
+    divisor = np.float32(max(temperature, float(_FLOAT.tiny)))
+    if float(below.min()) > float(_FLOAT.min) * float(divisor):
+        below /= divisor
+    else:
+        with np.errstate(over="ignore"):
+            below /= divisor
+        np.maximum(below, _FLOAT.min, out=below)
+    return Candidates(candidates.ids, below)
+
+
+def dynamic_temperature(candidates: Candidates, temperature: float, spread: float, exponent: float) -> float:
+    """The temperature for this distribution: low where the model is sure, high where it is not.
+
+    Between temperature - spread (at least 0) and temperature + spread, by the entropy relative to its
+    maximum, raised to the exponent (`llama_sampler_init_temp_ext`).
+    """
+    if spread <= 0 or candidates.size <= 1:
+        return temperature
+    low, high = max(0.0, temperature - spread), temperature + spread
+    return low + (high - low) * math.pow(max(0.0, candidates.entropy() / math.log(candidates.size)), exponent)

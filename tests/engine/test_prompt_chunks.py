@@ -1,8 +1,9 @@
 """Chunks that leave whole tiles, and streams that do not share theirs with prompts."""
 
 import pytest
-from caravan.engine.scheduler import Scheduler, Work
-from caravan.engine.tiles import TILE, chunk_size
+from caravan.engine.prompt_chunks import TILE, chunk_size
+from caravan.engine.scheduler import Scheduler
+from caravan.engine.sequence import Work
 
 from tests.engine.harness import Harness, request
 from tests.fakes import FakeContext
@@ -47,18 +48,20 @@ def count_mixed(monkeypatch: pytest.MonkeyPatch, scheduler: Scheduler) -> list[l
     return mixed
 
 
-@pytest.mark.parametrize("can_cut", [True, False])
-def test_streams_and_large_chunks_take_turns(monkeypatch: pytest.MonkeyPatch, can_cut: bool) -> None:
-    harness = Harness(FakeContext(can_cut=can_cut, end_weight=0.0), batch_size=128, context_size=2000)
+@pytest.mark.parametrize("has_tiles", [True, False])
+def test_streams_and_large_chunks_take_turns(monkeypatch: pytest.MonkeyPatch, has_tiles: bool) -> None:
+    monkeypatch.setattr(FakeContext, "attention_has_tiles", has_tiles)
+    harness = Harness(FakeContext(end_weight=0.0), batch_size=128, context_size=2000)
     mixed = count_mixed(monkeypatch, harness.engine._scheduler)
     harness.engine.submit(request("stream", [1, 2, 3], max_tokens=60))
     for _ in range(3):
         harness.engine.turn()
     harness.engine.submit(request("long", [7] * 900, max_tokens=2))
     harness.finish()
-    assert bool(mixed) is not can_cut
+    assert bool(mixed) is not has_tiles
 
 
+@pytest.mark.usefixtures("either_attention")
 def test_no_prompt_starves_behind_shorter_ones() -> None:
     harness = Harness(FakeContext(end_weight=0.0), batch_size=64, context_size=2000, max_running=8)
     harness.engine.submit(request("stream", [1], max_tokens=500))

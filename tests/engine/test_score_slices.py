@@ -3,13 +3,15 @@
 import asyncio
 
 import pytest
+from caravan.engine import sequence
 from caravan.engine.ipc.output_queue import OutputQueue
-from caravan.engine.output import score_slices
 from caravan.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput, packed_top
 
 from tests.engine.harness import Harness, request
 from tests.engine.output.test_prompt_logprobs import check, prompt, scoring
 from tests.fakes import FakeContext
+
+pytestmark = pytest.mark.usefixtures("either_attention")
 
 _FEW, _MOST = 4, 40
 
@@ -33,8 +35,8 @@ class Watching(Harness):
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices of small prompts."""
-    monkeypatch.setattr(score_slices, "_FEW", _FEW)
-    monkeypatch.setattr(score_slices, "_MOST", _MOST)
+    monkeypatch.setattr(sequence, "_FEW_SCORES", _FEW)
+    monkeypatch.setattr(sequence, "_MOST_SCORES", _MOST)
 
 
 def known(count: int, length: int) -> tuple[Watching, list[int]]:

@@ -2,7 +2,7 @@
 
 import time
 
-import msgspec
+from caravan.engine.ipc.messages import Heartbeat
 
 # One step may take so many times as long as the longest before it, and always so many seconds. Before the
 # first stands that of a first prompt; then steps grow with contexts, and none is many times the last.
@@ -10,19 +10,6 @@ _GROWTH = 20.0
 _LEAST_SECONDS = 10.0
 # To load a model, and to compute the first prompt, by which all others are measured.
 _LOAD_SECONDS = 3600.0
-
-
-class Heartbeat(msgspec.Struct, frozen=True, tag=True):
-    """The engine is in turn number `turn`, or waits for work where it is not `is_busy`.
-
-    A turn that works for longer than `allowance` seconds will not end. `cpu_seconds` is what the whole
-    process has used of processors.
-    """
-
-    turn: int
-    is_busy: bool
-    allowance: float
-    cpu_seconds: float
 
 
 class HeartbeatClock:

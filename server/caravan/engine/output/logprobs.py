@@ -1,4 +1,5 @@
-"""Log probabilities of the tokens of prompts, as far as they are known.
+"""Log probabilities on their way out: those of an answer with their tokens' text, those of prompts as far as
+they are known.
 
 Cells remember what a model made of a prompt, but not how likely each token of it was; that takes the row of
 logits before it. So what was found is kept apart from the cells, and a prompt that begins like another need
@@ -6,20 +7,41 @@ compute only the rows, and the cells, of what is new in it.
 """
 
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 
 import msgspec
 
 from caravan.engine.outputs import TokenLogprob
-from caravan.engine.sampling.candidates import Floats, Ids
-from caravan.engine.sampling.log_softmax import LogSoftmax
+from caravan.engine.sampling.candidates import Floats, Ids, LogSoftmax
 
 # Bytes kept. A node takes _NODE_BYTES, with all but the likeliest tokens of its entry.
 _CAPACITY = 20 * 2**20
 _NODE_BYTES = 400
 
 Key = tuple[str | int, int]
+
+
+class PendingLogprobs:
+    """Entries of tokens whose first character is not out yet, in the order in which they were drawn."""
+
+    def __init__(self) -> None:
+        self._held: deque[TokenLogprob] = deque()
+        self._num_sent = 0
+
+    def add(self, entry: TokenLogprob, offset: int, *, is_end: bool) -> None:
+        """Hold an entry until the character at `offset` of the choice's text goes out."""
+        self._held.append(msgspec.structs.replace(entry, offset=offset, is_end=is_end))
+
+    def release(self, text: str, *, is_all: bool) -> tuple[TokenLogprob, ...]:
+        """The entries that go with the next piece of text; with `is_all` all that are left."""
+        self._num_sent += len(text)
+        if not self._held:
+            return ()
+        released = []
+        while self._held and (is_all or self._held[0].offset < self._num_sent):
+            released.append(self._held.popleft())
+        return tuple(released)
 
 
 class _Node:

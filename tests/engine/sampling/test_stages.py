@@ -5,10 +5,9 @@ import random
 import llama_cpp
 import numpy as np
 import pytest
-from caravan.engine.sampling import temperature, truncation
+from caravan.engine.sampling import stages
 from caravan.engine.sampling.candidates import Candidates
-from caravan.engine.sampling.dry import Dry
-from caravan.engine.sampling.penalties import RepetitionPenalties
+from caravan.engine.sampling.logits_processors import Dry, RepetitionPenalties
 
 from tests.engine.sampling.oracle import Native, candidates, row, same
 
@@ -22,14 +21,14 @@ class TestTruncation:
     def test_top_k(self, seed: int, spread: float) -> None:
         for size, k in ((1000, 1), (1000, 40), (20_000, 40), (300, 500), (50, 0)):
             logits = row(seed, size, spread)
-            ours = truncation.top_k(candidates(logits), k)
+            ours = stages.top_k(candidates(logits), k)
             assert same(ours, Native(llama_cpp.llama_sampler_init_top_k(k)).apply(logits))
 
     @pytest.mark.parametrize("p", [0.0, 0.1, 0.5, 0.9, 0.95, 0.999, 1.0])
     @pytest.mark.parametrize("min_keep", [1, 7])
     def test_top_p(self, seed: int, spread: float, p: float, min_keep: int) -> None:
         logits = row(seed, 3000, spread)
-        ours = truncation.top_p(candidates(logits), p, min_keep)
+        ours = stages.top_p(candidates(logits), p, min_keep)
         order = np.argsort(-logits)
         exact = np.exp(logits[order].astype(np.float64) - logits.max())
         count = int(np.searchsorted(np.cumsum(exact) / exact.sum(), p)) + 1
@@ -43,27 +42,27 @@ class TestTruncation:
     @pytest.mark.parametrize("min_keep", [1, 7])
     def test_min_p(self, seed: int, spread: float, p: float, min_keep: int) -> None:
         logits = row(seed, 1000, spread)
-        ours = truncation.min_p(candidates(logits), p, min_keep)
+        ours = stages.min_p(candidates(logits), p, min_keep)
         assert same(ours, Native(llama_cpp.llama_sampler_init_min_p(p, min_keep)).apply(logits))
 
     @pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 0.95, 1.0])
     @pytest.mark.parametrize("min_keep", [1, 7])
     def test_typical_p(self, seed: int, spread: float, p: float, min_keep: int) -> None:
         logits = row(seed, 1000, spread)
-        ours = truncation.typical_p(candidates(logits), p, min_keep)
+        ours = stages.typical_p(candidates(logits), p, min_keep)
         assert same(ours, Native(llama_cpp.llama_sampler_init_typical(p, min_keep)).apply(logits))
 
     @pytest.mark.parametrize("n", [-1.0, 0.5, 1.0, 2.0, 5.0])
     def test_top_n_sigma(self, seed: int, spread: float, n: float) -> None:
         logits = row(seed, 1000, spread)
-        ours = truncation.top_n_sigma(candidates(logits), n)
+        ours = stages.top_n_sigma(candidates(logits), n)
         assert same(ours, Native(llama_cpp.llama_sampler_init_top_n_sigma(n)).apply(logits))
 
     @pytest.mark.parametrize("threshold", [0.0005, 0.01, 0.1, 0.5, 0.6])
     @pytest.mark.parametrize("min_keep", [1, 995])
     def test_xtc(self, seed: int, spread: float, threshold: float, min_keep: int) -> None:
         logits = row(seed, 1000, spread)
-        ours = truncation.xtc(candidates(logits), 1.0, threshold, random.Random(0), min_keep)
+        ours = stages.xtc(candidates(logits), 1.0, threshold, random.Random(0), min_keep)
         native = Native(llama_cpp.llama_sampler_init_xtc(1.0, threshold, min_keep, 1))
         assert same(ours, native.apply(logits))
 
@@ -75,7 +74,7 @@ class TestTruncation:
     ) -> None:
         logits = row(seed, 400, spread)
         every = candidates(logits)
-        ours = temperature.scale(every, temperature.dynamic_temperature(every, value, change, exponent))
+        ours = stages.scale(every, stages.dynamic_temperature(every, value, change, exponent))
         theirs = Native(llama_cpp.llama_sampler_init_temp_ext(value, change, exponent)).apply(logits)
         # Ours are relative to the highest, so what a softmax makes of them is compared.
         tempered = Candidates(np.array(list(theirs), np.int32), np.array(list(theirs.values()), np.float32))

@@ -2,11 +2,14 @@
 
 import pytest
 from caravan.engine.outputs import FinishReason
-from caravan.engine.parallel_sampling import ParallelSampler, Row
+from caravan.engine.sampling.candidates import Floats
 from caravan.engine.sampling.sampler import Sampler
 
+from tests.engine.guided import Scripted, guided, thoughts
 from tests.engine.harness import Harness, mixed_requests, request
 from tests.fakes import FakeContext
+
+pytestmark = pytest.mark.usefixtures("either_attention")
 
 
 @pytest.mark.parametrize("num_threads", [2, 3])
@@ -19,7 +22,7 @@ def test_texts_are_the_same_on_any_number_of_threads(num_threads: int) -> None:
 def test_a_draw_that_fails_costs_its_own_request_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     original = Sampler.sample
 
-    def sample(self: Sampler, logits: Row) -> int:
+    def sample(self: Sampler, logits: Floats) -> int:
         token_id = original(self, logits)
         if self is broken:
             raise ZeroDivisionError
@@ -36,7 +39,10 @@ def test_a_draw_that_fails_costs_its_own_request_alone(monkeypatch: pytest.Monke
     assert sorted(reasons) == [FinishReason.ERROR] + [FinishReason.LENGTH] * 3
 
 
-def test_nothing_to_draw_is_nothing() -> None:
-    pool = ParallelSampler(4)
-    assert pool.draw([]) == {}
-    pool.close()
+def test_rows_that_may_not_be_drawn_ahead_are_drawn_all_the_same() -> None:
+    nothing, thinking = request("nothing", range(9), max_tokens=0), guided(reasoning=thoughts(budget=2))
+    harness = Scripted("11", "22", num_sampling_threads=4)
+    alone = Scripted("11", "22").answer(thinking)
+    harness.run([nothing, thinking])
+    assert harness.texts()["r", 0] == alone[0]
+    assert harness.reasons()["nothing", 0] == [FinishReason.LENGTH]

@@ -22,8 +22,8 @@ from caravan.engine.embedding.engine import EmbeddingEngine
 from caravan.engine.embedding.factory import first_fault, make_embedder, traits_of
 from caravan.engine.embedding.values import EmbedOutput, ModelTraits
 from caravan.engine.engine import Engine
+from caravan.engine.heartbeat import HeartbeatClock
 from caravan.engine.ipc import messages
-from caravan.engine.ipc.heartbeat import HeartbeatClock
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.llama import library
 from caravan.llama.batch import Batch

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.candidates import Candidates
 
 _BIT = math.log(2)
@@ -25,6 +26,17 @@ class Draw(Protocol):
     """Takes one token; may remember what it took."""
 
     def __call__(self, candidates: Candidates, rng: random.Random) -> int: ...
+
+
+def draw_stage(params: SamplingParams, vocab_size: int) -> Draw:
+    """What takes the token."""
+    if params.mirostat == 1:
+        return Mirostat(params.mirostat_tau, params.mirostat_eta, vocab_size)
+    if params.mirostat == 2:
+        return MirostatV2(params.mirostat_tau, params.mirostat_eta)
+    if params.adaptive_target >= 0:
+        return AdaptiveP(params.adaptive_target, params.adaptive_decay)
+    return plain
 
 
 def pick(weights: NDArray[np.floating], rng: random.Random) -> int:

@@ -1,0 +1,122 @@
+"""Draws the next tokens of a step from its rows of logits."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from caravan.engine.constraints.mask_prefetcher import MaskPrefetcher
+from caravan.engine.constraints.token_mask import ConstraintError
+from caravan.engine.outputs import FinishReason, reason_for
+from caravan.engine.sampling.candidates import Floats
+from caravan.engine.sampling.sampler import TokenSpace
+from caravan.engine.sequence import Sequence, Work
+
+log = logging.getLogger(__name__)
+
+# So many draws of a step take long enough for the server to write the texts of half of them meanwhile, on a
+# processor that llama.cpp's threads want back with the next step.
+_MANY_ROWS = 6
+
+Row = tuple[Work, Floats]
+
+
+class RowSampler:
+    """Has each sequence draw by its own sampler, and hands the tokens to `append`, which tells whether the
+    sequence goes on; `finish` ends one. What goes wrong with one is nothing to the others.
+
+    With several threads, rows without a constraint are drawn on all of them first: NumPy lets go of the
+    interpreter in its longer passes, and each sampler has a state and a random stream of its own, so the
+    tokens are the same as one by one.
+    """
+
+    def __init__(
+        self,
+        token_space: TokenSpace,
+        num_threads: int,
+        append: Callable[[Sequence, int], bool],
+        finish: Callable[[Sequence, FinishReason, str | None], None],
+        flush: Callable[[], None],
+    ) -> None:
+        self._token_space = token_space
+        self._num_threads = num_threads
+        self._threads = ThreadPoolExecutor(num_threads - 1, "rows") if num_threads > 1 else None
+        self._append = append
+        self._finish = finish
+        self._flush = flush
+        self._mask_prefetcher = MaskPrefetcher()
+
+    def sample(self, done: list[Work], logits: Floats) -> None:
+        """Go on with every sequence that has rows of logits [number of rows, vocab_size], in their order.
+
+        If there are many, `flush` is called in the middle.
+        """
+        rows: list[Row] = []
+        start = 0
+        for work in done:
+            rows.append((work, logits[start : start + work.num_logits]))
+            start += work.num_logits
+        drawn = {} if self._threads is None else self._drawn_ahead(rows, self._threads)
+        halfway = len(rows) // 2 if len(rows) >= _MANY_ROWS else None
+        for place, (work, own) in enumerate(rows):
+            if place == halfway:
+                self._flush()
+            self._draw(work, own, drawn.get(work.sequence))
+        self._mask_prefetcher.prepare(
+            work.sequence.sampler.next_mask for work in done if work.sequence.is_unfinished
+        )
+
+    def close(self) -> None:
+        """End the threads."""
+        self._mask_prefetcher.close()
+        if self._threads is not None:
+            self._threads.shutdown()
+
+    def _draw(self, work: Work, logits: Floats, drawn: int | BaseException | None) -> None:
+        """Go on with one sequence by its rows of logits, or by what was drawn from them."""
+        sequence = work.sequence
+        try:
+            if work.num_scored and sequence.scores is not None:
+                sequence.scores.take(logits[: work.num_scored], self._token_space.ids)
+            if not work.completes:
+                return
+            if sequence.params.max_tokens == 0:
+                self._finish(sequence, FinishReason.LENGTH, None)
+                return
+            if isinstance(drawn, BaseException):
+                raise drawn
+            # What follows without a draw is added with it; the next step computes it all at once.
+            for token_id in sequence.sampler.next_tokens(logits[-1]) if drawn is None else [drawn]:
+                if not self._append(sequence, token_id):
+                    break
+        except ConstraintError as error:
+            self._finish(sequence, FinishReason.UNSATISFIABLE, str(error))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            log.exception("a draw failed")
+            self._finish(sequence, reason_for(error), f"sampling failed: {error}")
+
+    def _drawn_ahead(
+        self, rows: list[Row], threads: ThreadPoolExecutor
+    ) -> dict[Sequence, int | BaseException]:
+        """What draws that touch nothing but their sequence's own came to; this thread does its share."""
+        drawn: dict[Sequence, int | BaseException] = {}
+        plain = [
+            (work.sequence, logits[-1])
+            for work, logits in rows
+            if work.completes and work.sequence.sampler.is_plain and work.sequence.params.max_tokens != 0
+        ]
+
+        def draw(share: list[tuple[Sequence, Floats]]) -> None:
+            for sequence, row in share:
+                try:
+                    drawn[sequence] = sequence.sampler.sample(row)
+                except BaseException as error:
+                    drawn[sequence] = error
+
+        first, *others = (plain[start :: self._num_threads] for start in range(self._num_threads))
+        begun = [threads.submit(draw, share) for share in others if share]
+        draw(first)
+        for other in begun:
+            other.result()
+        return drawn
