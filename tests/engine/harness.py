@@ -10,7 +10,7 @@ from caravan.engine.engine import Engine
 from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.grammars.token_table import TokenTable
-from caravan.llama.weights_watch import LookAtWeights, always_sound
+from caravan.llama.model_file import LookAtWeights, always_sound
 
 from tests.fakes import FakeContext, FakeVocab, no_embedder
 

@@ -7,7 +7,7 @@ import pytest
 from caravan.engine.outputs import FinishReason
 from caravan.llama.batch import Batch
 from caravan.llama.context import DecodeStatus
-from caravan.llama.weights_watch import CHANGED, Weights, WeightsChangedError
+from caravan.llama.model_file import CHANGED, Weights, WeightsChangedError
 
 from tests.engine.harness import Harness, mixed_requests, request
 from tests.fakes import FakeContext

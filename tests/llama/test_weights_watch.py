@@ -7,8 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from caravan.llama import weights_watch
-from caravan.llama.weights_watch import Weights, WeightsChangedError, WeightsWatch
+from caravan.llama import model_file
+from caravan.llama.model_file import Weights, WeightsChangedError, WeightsWatch
 
 from tests.clock import Clock
 
@@ -113,7 +113,7 @@ def test_a_file_that_is_being_written_is_waited_for(
             _write(file, content, number * piece)
             os.utime(file, ns=(number, number))
 
-    monkeypatch.setattr(weights_watch, "time", SimpleNamespace(monotonic=clock, sleep=write_one))
+    monkeypatch.setattr(model_file, "time", SimpleNamespace(monotonic=clock, sleep=write_one))
     write_one()
     if seed == 1:
         assert watch.look() is Weights.SUSPECT

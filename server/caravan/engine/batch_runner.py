@@ -11,7 +11,7 @@ from caravan.engine.scheduler import Scheduler
 from caravan.engine.sequence import Sequence, Work
 from caravan.llama.batch import Batch
 from caravan.llama.context import DecodeStatus
-from caravan.llama.weights_watch import LookAtWeights, Weights
+from caravan.llama.model_file import LookAtWeights, Weights
 
 
 class DecodeFailedError(Exception):

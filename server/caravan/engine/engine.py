@@ -23,7 +23,7 @@ from caravan.engine.scheduler import Scheduler
 from caravan.engine.sequence import Sequence, slices_of_scores
 from caravan.engine.sequence_factory import Masks, SequenceFactory
 from caravan.grammars.token_table import TokenTable
-from caravan.llama.weights_watch import LookAtWeights, WeightsChangedError, always_sound
+from caravan.llama.model_file import LookAtWeights, WeightsChangedError, always_sound
 
 log = logging.getLogger(__name__)
 

@@ -30,8 +30,7 @@ from caravan.llama.batch import Batch
 from caravan.llama.context import Context, ContextError, DecodeStatus, NotGenerativeError
 from caravan.llama.gguf_header import HeaderError
 from caravan.llama.model import Model, ModelLoadError
-from caravan.llama.tokenizer_trial import try_tokenizer
-from caravan.llama.weights_watch import WeightsChangedError, WeightsWatch
+from caravan.llama.model_file import WeightsChangedError, WeightsWatch
 from caravan.runtime import gc_tuning
 from caravan.runtime.machine import prefer_as_victim
 from caravan.sizing.sizes import Sizes, resources, sizes_of
@@ -182,7 +181,7 @@ def _serve(start: _Start, config: EngineConfig) -> None:
         use_extra_buffers=config.use_extra_buffers,
         opened=lambda: connection.send(messages.Opened()),
     )
-    try_tokenizer(model)
+    model.vocab.try_out()
     try:
         context = Context(
             model,

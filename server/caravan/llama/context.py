@@ -1,4 +1,6 @@
-"""Weights at work: one `llama_context`, its memory of sequences, and the logits it leaves."""
+"""Weights at work: a `llama_context` for text, its memory of sequences and the logits it leaves, and one for
+vectors.
+"""
 
 import contextlib
 import ctypes
@@ -53,20 +55,11 @@ class Context:
         num_threads: int,
         num_spare_rows: int = 0,
     ) -> None:
-        params = llama_cpp.llama_context_default_params()
-        params.n_ctx = num_cells
-        params.n_batch = batch_size
-        params.n_ubatch = batch_size
-        params.n_seq_max = max_sequences
+        params = _params(num_cells, batch_size, max_sequences, num_threads)
         # Left at 0, llama.cpp reserves a row of logits for every token of a batch; below n_seq_max it aborts.
         params.n_outputs_max = min(max_sequences + num_spare_rows, max(batch_size, max_sequences))
-        params.n_threads = num_threads
-        params.n_threads_batch = num_threads
-        params.kv_unified = True
         params.swa_full = True
-        self._pointer = llama_cpp.llama_init_from_model(model.pointer, params)
-        if not self._pointer:
-            raise ContextError(f"llama.cpp cannot make a context of {num_cells} cells for {model.path}")
+        self._pointer = _made(model, params)
         self._exit = contextlib.ExitStack()
         self._exit.callback(llama_cpp.llama_free, self._pointer)
         self._memory = llama_cpp.llama_get_memory(self._pointer)
@@ -94,7 +87,9 @@ class Context:
 
     def decode(self, batch: Batch) -> DecodeStatus:
         """Run the batch (`llama_decode`). Raises ValueError on a batch that llama.cpp would die of."""
-        self._check(batch)
+        if batch.num_outputs > self._max_outputs:
+            raise ValueError(f"{batch.num_outputs} rows of logits asked for, {self._max_outputs} reserved")
+        _check(batch, self.batch_size, self.vocab_size, self.max_sequences)
         self._num_outputs = 0
         code = llama_cpp.llama_decode(self._pointer, batch.native())
         if code == 0:
@@ -111,10 +106,7 @@ class Context:
         """
         if self._num_outputs == 0:
             return np.empty((0, self.vocab_size), np.float32)
-        address = llama_cpp.llama_get_logits(self._pointer)
-        return np.ctypeslib.as_array(
-            ctypes.cast(address, ctypes.POINTER(ctypes.c_float)), (self._num_outputs, self.vocab_size)
-        )
+        return _rows(llama_cpp.llama_get_logits(self._pointer), self._num_outputs, self.vocab_size)
 
     def copy_sequence(self, source: int, target: int, length: int | None) -> None:
         """Let the empty sequence `target` share the first `length` cells of `source`; None shares all.
@@ -169,17 +161,103 @@ class Context:
         """Free the native context; a second call does nothing."""
         self._exit.close()
 
-    def _check(self, batch: Batch) -> None:
+
+class EmbeddingContext:
+    """Owns a `llama_context` without pooling, so that texts may be computed in pieces and packed at will.
+
+    `num_cells` bounds the tokens of all texts in memory together. Calls that would abort the process raise
+    instead. One thread only. Close it before its model.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        num_cells: int,
+        batch_size: int,
+        max_sequences: int,
+        num_threads: int,
+        exact_attention: bool,
+    ) -> None:
+        params = _params(num_cells, batch_size, max_sequences, num_threads)
+        params.embeddings = True
+        params.pooling_type = llama_cpp.LLAMA_POOLING_TYPE_NONE
+        params.swa_full = False
+        # Flash attention on a CPU adds up in float16: a vector then depends on its neighbours, by up to
+        # 1e-3. Without it, attention takes memory by the pair.
+        if exact_attention and not llama_cpp.llama_supports_gpu_offload():
+            params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        self._pointer = _made(model, params)
+        self._exit = contextlib.ExitStack()
+        self._exit.callback(llama_cpp.llama_free, self._pointer)
+        self._memory = llama_cpp.llama_get_memory(self._pointer)
+        self._vocab_size = model.vocab.size
+        self.num_cells = num_cells
+        self.batch_size = batch_size
+        self.max_sequences = max_sequences
+        self.width = model.embedding_size
+
+    def compute(self, batch: Batch) -> NDArray[np.float32]:
+        """Vectors of the batch's tokens, all of them marked: float32 [num_tokens, width].
+
+        A view of llama.cpp's own memory, valid until the next call. Raises ContextError when the computation
+        fails, and ValueError on a batch that llama.cpp would die of.
+        """
+        _check(batch, self.batch_size, self._vocab_size, self.max_sequences)
         count = batch.num_tokens
-        if not 0 < count <= self.batch_size:
-            raise ValueError(f"a batch of {count} tokens, where 1 to {self.batch_size} are possible")
-        if batch.num_outputs > self._max_outputs:
-            raise ValueError(f"{batch.num_outputs} rows of logits asked for, {self._max_outputs} reserved")
-        ids = batch.token_ids[:count]
-        if ids.min() < 0 or ids.max() >= self.vocab_size:
-            raise ValueError("the batch has a token id outside the vocabulary")
-        if batch.seq_ids[:count].max() >= self.max_sequences:
-            raise ValueError("the batch has a sequence id outside the context")
+        if batch.num_outputs != count or batch.positions[:count].max() >= self.num_cells:
+            raise ValueError("the batch has a token without a vector, or a position outside the context")
+        # Without a memory, this encodes.
+        code = llama_cpp.llama_decode(self._pointer, batch.native())
+        if code != 0:
+            raise ContextError(f"llama.cpp cannot compute embeddings (code {code})")
+        return _rows(llama_cpp.llama_get_embeddings(self._pointer), count, self.width)
+
+    def remove_sequence(self, seq_id: int) -> None:
+        """Forget a text."""
+        if self._memory:
+            llama_cpp.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
+
+    def close(self) -> None:
+        """Free the native context; a second call does nothing."""
+        self._exit.close()
+
+
+def _params(
+    num_cells: int, batch_size: int, max_sequences: int, num_threads: int
+) -> "llama_cpp.llama_context_params":
+    params = llama_cpp.llama_context_default_params()
+    params.n_ctx = num_cells
+    params.n_batch = params.n_ubatch = batch_size
+    params.n_seq_max = max_sequences
+    params.n_threads = params.n_threads_batch = num_threads
+    params.kv_unified = True
+    return params
+
+
+def _made(model: Model, params: "llama_cpp.llama_context_params") -> int:
+    """The pointer of a new native context. Raises ContextError."""
+    pointer = llama_cpp.llama_init_from_model(model.pointer, params)
+    if not pointer:
+        raise ContextError(f"llama.cpp cannot make a context of {params.n_ctx} cells for {model.path}")
+    return int(pointer)
+
+
+def _check(batch: Batch, batch_size: int, vocab_size: int, max_sequences: int) -> None:
+    """Raise ValueError over a batch that llama.cpp would die of."""
+    count = batch.num_tokens
+    if not 0 < count <= batch_size:
+        raise ValueError(f"a batch of {count} tokens, where 1 to {batch_size} are possible")
+    ids = batch.token_ids[:count]
+    if ids.min() < 0 or ids.max() >= vocab_size:
+        raise ValueError("the batch has a token id outside the vocabulary")
+    if batch.seq_ids[:count].max() >= max_sequences:
+        raise ValueError("the batch has a sequence id outside the context")
+
+
+def _rows(address: "ctypes._Pointer[ctypes.c_float]", num_rows: int, width: int) -> NDArray[np.float32]:
+    """A view of native memory, float32 [num_rows, width]."""
+    return np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_float)), (num_rows, width))
 
 
 def _bytes_of(state: State) -> "ctypes._Pointer[ctypes.c_uint8]":

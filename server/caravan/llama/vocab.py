@@ -21,6 +21,8 @@ MARKER = re.compile("<.*>|｜.*｜".encode(), re.DOTALL)
 _BEFORE = "\x02"
 # llama.cpp's time grows with the square of their number: two seconds for these, minutes for ten times more.
 MAX_SPECIAL = 32_768
+# Letters, spaces, digits, and characters of two to four bytes that few vocabularies have.
+_TRIAL = "Ab 7.\n\t\x01é\u07fa中\ufffd\u2028😀\U000e0041\U0010fffd"
 
 
 class Vocab:
@@ -77,6 +79,22 @@ class Vocab:
             if -count <= room:
                 raise RuntimeError(f"llama_tokenize failed with {count}")
             room = -count
+
+    def try_out(self) -> None:
+        """Read a text in every way, and every byte alone where bytes are looked up; may end the process.
+
+        llama.cpp does so over some vocabularies: SentencePiece's without a token for a byte that a text has,
+        or one that wants a beginning of text and has none. An engine's process may end while it starts. The
+        server's, which reads the texts of all models, may not.
+        """
+        for text in (_TRIAL, ""):
+            for add_special in (False, True):
+                for parse_special in (False, True):
+                    self.tokenize(text, add_special=add_special, parse_special=parse_special)
+        if llama_cpp.llama_vocab_type(self._pointer) == llama_cpp.LLAMA_VOCAB_TYPE_SPM:
+            found = (ctypes.c_int32 * 8)()
+            for byte in range(256):
+                llama_cpp.llama_tokenize(self._pointer, bytes([byte]), 1, found, len(found), False, False)
 
     def _count_special(self, text: str) -> int:
         return sum(1 for _ in self._special_pattern.finditer(text))

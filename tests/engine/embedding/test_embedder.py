@@ -13,11 +13,10 @@ from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.factory import GRAPHS, first_fault, make_embedder, traits_of
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, Pooling
 from caravan.llama.batch import Batch
-from caravan.llama.context import Context, ContextError, NotGenerativeError
-from caravan.llama.embedding_context import EmbeddingContext
+from caravan.llama.context import Context, ContextError, EmbeddingContext, NotGenerativeError
 from caravan.llama.gguf_header import read_header
 from caravan.llama.model import Model, ModelLoadError
-from caravan.llama.weights_watch import LookAtWeights, Weights, WeightsChangedError, always_sound
+from caravan.llama.model_file import LookAtWeights, Weights, WeightsChangedError, always_sound
 from caravan.sizing.memory_estimate import bytes_of_vectors, estimate
 from numpy.typing import NDArray
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, Pooling
 from caravan.engine.prefill_budget import PrefillBudget
 from caravan.llama.batch import Batch
-from caravan.llama.embedding_context import EmbeddingContext
-from caravan.llama.weights_watch import LookAtWeights, Weights, WeightsChangedError, always_sound
+from caravan.llama.context import EmbeddingContext
+from caravan.llama.model_file import LookAtWeights, Weights, WeightsChangedError, always_sound
 from caravan.runtime.fair_queue import FairOrder
 
 log = logging.getLogger(__name__)

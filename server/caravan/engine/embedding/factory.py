@@ -9,12 +9,11 @@ import numpy as np
 from caravan.config.engine_config import FIRST_TOKENS, EngineConfig
 from caravan.engine.embedding.embedder import Embedder, NoMemoryError
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits, Pooling
-from caravan.llama.context import ContextError
+from caravan.llama.context import ContextError, EmbeddingContext
 from caravan.llama.devices import gpus
-from caravan.llama.embedding_context import EmbeddingContext
 from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.llama.model import Model
-from caravan.llama.weights_watch import LookAtWeights, always_sound
+from caravan.llama.model_file import LookAtWeights, always_sound
 from caravan.runtime.machine import available_memory
 from caravan.sizing.gpu_placement import texts_of_layers
 from caravan.sizing.memory_estimate import MAX_EXACT_PAIRS, VECTOR_BATCH, VECTOR_TEXTS, bytes_of_vectors

@@ -21,8 +21,7 @@ from caravan.engine.ipc.child_process import (
 )
 from caravan.engine.ipc.watchdog import WatchLimits
 from caravan.errors import EngineUnavailableError
-from caravan.llama.model_file import FileChange, ModelFile
-from caravan.llama.weights_watch import CHANGED
+from caravan.llama.model_file import CHANGED, FileChange, ModelFile
 from caravan.runtime.threads import in_thread
 
 log = logging.getLogger(__name__)

@@ -41,7 +41,7 @@ class StopStrings:
         self._start = reasoning.start if reasoning else ""
         frames = dict(self._layout.frames)
         self._marks: dict[str, str | None] = {**frames, **dict.fromkeys(self._layout.calls)}
-        self._thought_end = self._frame_end = reasoning.end if reasoning else ""
+        self._frame_end = reasoning.end if reasoning else ""
         self._is_thought = reasoning is not None
         self._stage = self._first_stage(reasoning)
         self._held = ""
