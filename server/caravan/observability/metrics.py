@@ -55,27 +55,21 @@ class Metrics:
         self._engines = engines
         self._registry = CollectorRegistry()
         self._registry.register(_EngineCollector(engines))
-        waits = {
-            "request_queue_time_seconds": "Time a request waited before its prompt was begun.",
-            "time_to_first_token_seconds": "Time from a request's arrival to its first token.",
-            "e2e_request_latency_seconds": "Time from a request's arrival to the end of its answer.",
-        }
-        self.queue_time, self.time_to_first_token, self.e2e_latency = (
-            self._histogram(name, text, _WAITS) for name, text in waits.items()
+        self._per_model: list[Histogram] = []
+        self.queue_time = self._histogram(
+            "request_queue_time_seconds", "Time a request waited before its prompt was begun.", _WAITS
+        )
+        self.time_to_first_token = self._histogram(
+            "time_to_first_token_seconds", "Time from a request's arrival to its first token.", _WAITS
+        )
+        self.e2e_latency = self._histogram(
+            "e2e_request_latency_seconds", "Time from a request's arrival to the end of its answer.", _WAITS
         )
         self.inter_token = self._histogram(
             "inter_token_latency_seconds", "Time a stream waits for its next token.", _GAPS
         )
         self.prompt_length = self._histogram("request_prompt_tokens", "Tokens of a prompt.", _LENGTHS)
         self.answer_length = self._histogram("request_generation_tokens", "Tokens of an answer.", _LENGTHS)
-        self._per_model: tuple[Histogram, ...] = (
-            self.queue_time,
-            self.time_to_first_token,
-            self.e2e_latency,
-            self.inter_token,
-            self.prompt_length,
-            self.answer_length,
-        )
         self.finished = self._counter(
             "request_success", "Answers that came to their end.", ("model", "finished_reason")
         )
@@ -124,7 +118,9 @@ class Metrics:
             self.finished.labels(model, reason)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"caravan_{name}", text, ("model",), registry=self._registry, buckets=buckets)
+        histogram = Histogram(f"caravan_{name}", text, ("model",), registry=self._registry, buckets=buckets)
+        self._per_model.append(histogram)
+        return histogram
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(f"caravan_{name}", text, labels, registry=self._registry)

@@ -13,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from caravan.runtime.panics import settle
+
 T = TypeVar("T")
 
 
@@ -131,18 +133,6 @@ class _Task(Generic[T]):
     weight: float
     future: Future[T]
 
-    def run(self) -> None:
-        """Do it, unless it was cancelled meanwhile."""
-        if not self.future.set_running_or_notify_cancel():
-            return
-        try:
-            result = self.work()
-        except BaseException as error:
-            # Whoever waits learns of it, and the thread goes on.
-            self.future.set_exception(error)
-        else:
-            self.future.set_result(result)
-
 
 class FairThread:
     """One thread that does one thing after the other. Any thread may ask."""
@@ -190,6 +180,6 @@ class FairThread:
             # What was to be done has been cancelled.
             return
         begun = time.monotonic()
-        task.run()
+        settle(task.future, task.work)
         with self._lock:
             self._queue.charge(task.owner, time.monotonic() - begun, task.weight)

@@ -5,6 +5,7 @@ What catches `Exception` to go on would let them through, and everything would e
 
 import functools
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -38,3 +39,16 @@ def contains_panics(function: Callable[P, T]) -> Callable[P, T]:
             raise
 
     return guarded
+
+
+def settle(outcome: "Future[T]", call: Callable[[], T]) -> None:
+    """Make a call, unless `outcome` has been cancelled, and give that the result, or what the call raised."""
+    if not outcome.set_running_or_notify_cancel():
+        return
+    try:
+        outcome.set_result(call())
+    except StopIteration as error:
+        # asyncio's futures do not take it, and whoever waits for them would wait for ever.
+        outcome.set_exception(RuntimeError(f"a call in a thread raised {error!r}"))
+    except BaseException as error:
+        outcome.set_exception(contained(error))

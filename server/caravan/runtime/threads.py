@@ -21,7 +21,7 @@ from anyio.lowlevel import RunVar
 
 from caravan.errors import MemoryShortError
 from caravan.runtime.fair_queue import FairQueue
-from caravan.runtime.panics import contained
+from caravan.runtime.panics import settle
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -140,7 +140,7 @@ def in_lasting_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
     """
     outcome: Future[T] = Future()
     try:
-        _lasting().submit(_make, outcome, partial(function, *args))
+        _lasting().submit(settle, outcome, partial(function, *args))
     except RuntimeError as error:
         # As in `_begun`: it is in the queue, where it must not be found.
         if outcome.cancel():
@@ -165,25 +165,13 @@ def _begun(call: Callable[[], T]) -> asyncio.Future[T]:
     """A call that a thread makes."""
     outcome: Future[T] = Future()
     try:
-        _threads().submit(_make, outcome, call)
+        _threads().submit(settle, outcome, call)
     except RuntimeError as error:
         # The call waits in the pool's queue all the same, where a thread that becomes free would find it.
         if outcome.cancel():
             message = "The server cannot start another thread at the moment."
             raise MemoryShortError(message, retry_after=_RETRY_SECONDS) from error
     return asyncio.wrap_future(outcome)
-
-
-def _make(outcome: "Future[T]", call: Callable[[], T]) -> None:
-    if not outcome.set_running_or_notify_cancel():
-        return
-    try:
-        outcome.set_result(call())
-    except StopIteration as error:
-        # asyncio's futures do not take it, and whoever waits for them would wait for ever.
-        outcome.set_exception(RuntimeError(f"a call in a thread raised {error!r}"))
-    except BaseException as error:
-        outcome.set_exception(contained(error))
 
 
 def _threads() -> ThreadPoolExecutor:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
 from fastapi import Request, Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from caravan.api.output.encoding import Document
 from caravan.errors import CaravanError, failed_writing
@@ -102,7 +102,7 @@ class RunResponse(Response):
             last = await self._events(run, send)
         finally:
             keeping_alive.cancel()
-        await send(_part(last, more=False))
+        await send({"type": "http.response.body", "body": last, "more_body": False})
 
     async def _events(self, run: Answering, send: Send) -> bytes:
         """Send the events, as one piece those that are there together: each piece is a write to the socket.
@@ -113,7 +113,8 @@ class RunResponse(Response):
             async with contextlib.aclosing(run.events()) as events:
                 async for together in events:
                     if together:
-                        await send(_part(b"".join(map(self._frame, together))))
+                        body = b"".join(map(self._frame, together))
+                        await send({"type": "http.response.body", "body": body, "more_body": True})
         except CaravanError as error:
             await run.aclose()
             return error_event(error)
@@ -126,11 +127,7 @@ class RunResponse(Response):
     async def _keep_alive(self, send: Send) -> None:
         while True:
             await asyncio.sleep(self._seconds)
-            await send(_part(b": keep-alive\n\n"))
-
-
-def _part(body: bytes, *, more: bool = True) -> Message:
-    return {"type": "http.response.body", "body": body, "more_body": more}
+            await send({"type": "http.response.body", "body": b": keep-alive\n\n", "more_body": True})
 
 
 async def respond_whole(request: Request, work: Coroutine[Any, Any, Document]) -> Response:
