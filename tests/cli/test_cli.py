@@ -93,7 +93,7 @@ def test_a_signal_in_the_middle_of_a_stream(tiny_models: TinyModels, grace: str,
 
 
 def test_the_listener_names_its_protocol() -> None:
-    with startup_checks.listening("127.0.0.1", 0) as listener:
+    with startup_checks.listening_socket("127.0.0.1", 0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 

@@ -78,17 +78,17 @@ def test_what_a_killed_server_or_another_machine_has_left_is_passed_over(
     (tmp_path / "running").mkdir()
     left = tmp_path / "running" / f"{socket.gethostname()}-1.json"
     left.write_text('{"address": "http://127.0.0.1:1"}')
-    with running.written_down(tmp_path, "http://127.0.0.1:2"):
-        assert running.addresses(tmp_path) == ["http://127.0.0.1:2"]
+    with running.registered_server(tmp_path, "http://127.0.0.1:2"):
+        assert running.server_addresses(tmp_path) == ["http://127.0.0.1:2"]
         assert not left.exists()
         monkeypatch.setattr(socket, "gethostname", lambda: "another")
-        assert running.addresses(tmp_path) == []
-    assert running.addresses(tmp_path) == []
+        assert running.server_addresses(tmp_path) == []
+    assert running.server_addresses(tmp_path) == []
 
 
 def test_of_several_servers_the_port_says_which(tmp_path: Path, capsys: Shown) -> None:
     with (
-        running.written_down(tmp_path, "http://127.0.0.1:2"),
+        running.registered_server(tmp_path, "http://127.0.0.1:2"),
         socket.create_server(("127.0.0.1", 0)) as taken,
     ):
         port = taken.getsockname()[1]
@@ -102,8 +102,8 @@ def test_of_several_servers_the_port_says_which(tmp_path: Path, capsys: Shown) -
 def test_a_folder_that_cannot_be_written_is_no_matter(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
-    with running.written_down(file, "http://127.0.0.1:2"):
-        assert running.addresses(file) == []
+    with running.registered_server(file, "http://127.0.0.1:2"):
+        assert running.server_addresses(file) == []
     assert os.listdir(tmp_path) == ["file"]
 
 
@@ -111,7 +111,7 @@ def test_where_several_are_known_one_has_to_be_meant(
     tmp_path: Path, capsys: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = ["http://127.0.0.1:2", "http://127.0.0.1:3"]
-    monkeypatch.setattr("caravan.cli.commands.healthcheck.addresses", lambda _folder: list(known))
+    monkeypatch.setattr("caravan.cli.commands.healthcheck.server_addresses", lambda _folder: list(known))
     call("healthcheck", "--data-dir", str(tmp_path), code=1)
     assert "2 servers are known here; --port says which" in capsys.readouterr().err
     call("healthcheck", "--data-dir", str(tmp_path), "--port", "3", code=1)

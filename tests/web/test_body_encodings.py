@@ -11,7 +11,7 @@ import pytest
 from caravan.config.settings import Settings
 from caravan.errors import RequestTooLargeError
 from caravan.web.app import create_app
-from caravan.web.request_body import unwrapped
+from caravan.web.request_body import decoded_body
 from caravan_schemas.errors import ErrorResponse
 from fastapi.testclient import TestClient
 
@@ -104,7 +104,7 @@ def test_a_bomb_is_a_413_before_it_goes_off(
     assert packed(client, pack(b" " * (LIMIT - len(PLAIN)) + PLAIN), encoding).status_code == 200
     tracemalloc.start()
     with pytest.raises(RequestTooLargeError):
-        unwrapped(bomb, encoding, LIMIT)
+        decoded_body(bomb, encoding, LIMIT)
     assert tracemalloc.get_traced_memory()[1] < 4 * LIMIT
     tracemalloc.stop()
 

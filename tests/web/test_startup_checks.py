@@ -10,7 +10,7 @@ from caravan.cli import main
 from caravan.config.settings import Settings
 from caravan.engine.ipc import spawn
 from caravan.observability import log_format
-from caravan.web.startup_checks import StartError, bound, check, listening
+from caravan.web.startup_checks import StartError, bound_socket, check, listening_socket
 
 from tests.cli.calling import call
 from tests.conftest import TinyModels
@@ -240,8 +240,8 @@ def test_what_serves_passes_and_nothing_is_left(tiny_models: TinyModels, tmp_pat
 
 
 def test_an_address_that_the_server_itself_has_is_no_fault_of_the_options() -> None:
-    with listening("127.0.0.1", 0) as taken:
+    with listening_socket("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StartError):
-            bound("127.0.0.1", port)
+            bound_socket("127.0.0.1", port)
         check(Settings(port=port))

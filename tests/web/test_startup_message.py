@@ -4,7 +4,7 @@ import pytest
 from caravan.config.engine_config import EngineConfig
 from caravan.llama.devices import Gpu
 from caravan.sizing.sizes import Resources, settle
-from caravan.web.startup_message import banner, size_lines
+from caravan.web.startup_message import size_lines, startup_message
 
 from tests.fakes_web import loaded_model, registry_over
 from tests.sizing.test_sizes import LAYERED
@@ -19,7 +19,7 @@ from tests.sizing.test_sizes import LAYERED
     ],
 )
 def test_the_address_is_one_to_call(host: str, base: str, *, is_tls: bool) -> None:
-    shown = banner(registry_over(loaded_model()), (host, 80), num_keys=0, is_tls=is_tls)
+    shown = startup_message(registry_over(loaded_model()), (host, 80), num_keys=0, is_tls=is_tls)
     assert f"base URL: {base}\n" in shown
     assert f"curl {base}/chat/completions" in shown
     assert "Bearer" not in shown

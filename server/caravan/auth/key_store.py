@@ -1,4 +1,4 @@
-"""The keys of a running server, as its file has them at the moment."""
+"""The keys of a running server, read again whenever their file changes."""
 
 import hmac
 import logging
@@ -41,7 +41,7 @@ class KeyStore:
         self._take()
 
     def is_open(self) -> bool:
-        """Whether everybody may come in without a key."""
+        """Say whether everybody may come in without a key."""
         if self._anonymous == "before keys":
             self.current()
             # A file may have come and gone between two looks, and left its lock.
@@ -51,7 +51,7 @@ class KeyStore:
         return self._anonymous == "always"
 
     def current(self) -> tuple[Key, ...]:
-        """All keys; where there are none, that alone lets nobody in: see `is_open`."""
+        """Return all keys. Where there are none, that alone lets nobody in: see `is_open`."""
         stamp = self._look()
         is_due = self._retry_at is not None and time.monotonic() >= self._retry_at
         if stamp != self._stamp or is_due:
@@ -60,7 +60,7 @@ class KeyStore:
         return self._keys
 
     def find(self, token: str) -> Key | None:
-        """The key that a client showed. Takes equally long wherever the difference is, and looks at all."""
+        """Find the key that a client sent, in constant time: all keys are compared."""
         shown = keys_file.digest(token)
         found = None
         for key in self.current():
@@ -99,8 +99,8 @@ class KeyStore:
         self._keys = found
 
 
-def open_ring(settings: Settings) -> KeyStore:
-    """The keys that the settings name, none where nobody is asked for them. Raises KeyFileError."""
+def open_key_store(settings: Settings) -> KeyStore:
+    """Open the keys that the settings name; none are where nobody is asked for one. Raises KeyFileError."""
     if not settings.auth:
         return KeyStore(None, anonymous="always")
     extra = () if settings.api_key is None else (keys_file.operator_key(settings.api_key.get_secret_value()),)

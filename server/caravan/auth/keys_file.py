@@ -49,7 +49,7 @@ class Key(BaseModel):
 
     @property
     def id(self) -> str:
-        """What no other key is known by, neither before nor after this one."""
+        """An id that no other key has, neither before nor after this one."""
         return f"key_{self.hash[:24]}"
 
 
@@ -60,17 +60,17 @@ class _File(BaseModel):
 
 
 def digest(token: str) -> str:
-    """What is kept of a key. Keys are 256 random bits, so one round of SHA-256 is as hard as they are."""
+    """Hash a key. Keys are 256 random bits, so one round of SHA-256 is as hard to guess as they are."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def operator_key(token: str) -> Key:
-    """An administrator's key that is in no file."""
+    """Make an administrator's key that is in no file, of the value of `--api-key`."""
     return Key(name="operator", hash=digest(token), role="admin")
 
 
 def read(path: Path) -> tuple[Key, ...]:
-    """The keys of a file; none where there is no file. Raises KeyFileError."""
+    """Read the keys of a file; there are none where there is no file. Raises KeyFileError."""
     try:
         if path.exists() and not path.is_file():
             raise KeyFileError(f"cannot read {path}: it is no plain file")
@@ -90,7 +90,7 @@ def read(path: Path) -> tuple[Key, ...]:
 
 
 def have_been(path: Path) -> bool:
-    """Whether there is a file of keys, with keys in it or not, or has been one."""
+    """Say whether there is a file of keys, with keys in it or not, or has been one."""
     return any(map(_may_exist, (path, _lock_path(path))))
 
 

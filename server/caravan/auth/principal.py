@@ -14,7 +14,7 @@ class Allowance(Protocol):
         """Note how many the request has come to so far."""
 
     def leave(self, num_tokens: int) -> None:
-        """The request has ended with so many, and what was reserved beyond is there again."""
+        """Note that the request has ended with so many, and give back what was reserved beyond."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Principal:
     allowance: Allowance | None = None
 
     def may_use(self, *names: str) -> bool:
-        """Whether a model that goes by any of these names may be used."""
+        """Say whether a model that has any of these names may be used."""
         return self.models is None or not self.models.isdisjoint(names)
 
 

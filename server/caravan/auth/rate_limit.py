@@ -21,18 +21,18 @@ class Bucket:
         self._as_of = clock()
 
     def level(self) -> float:
-        """What is there now."""
+        """Return what is in it now."""
         now = self._clock()
         self._level = min(self.capacity, self._level + (now - self._as_of) * self.capacity / _MINUTE)
         self._as_of = now
         return self._level
 
     def take(self, amount: float) -> None:
-        """Draw, be there enough or not; a negative amount is given back."""
+        """Take so much out, be there enough or not; a negative amount is put back."""
         self._level = self.level() - amount
 
     def seconds_until(self, level: float) -> float:
-        """How long until so much is there."""
+        """Compute how long it takes until so much is in it."""
         return max(0.0, (level - self.level()) * _MINUTE / self.capacity)
 
 
@@ -45,7 +45,7 @@ class _Account:
     num_reserving: int = 0
 
     def headers(self) -> dict[str, str]:
-        """What is left, under OpenAI's names."""
+        """Return what is left, under OpenAI's names."""
         told = {}
         for kind, bucket in (("requests", self.requests), ("tokens", self.tokens)):
             if bucket is not None:
@@ -65,7 +65,7 @@ class Admission:
         account.num_active += 1
 
     def headers(self) -> dict[str, str]:
-        """What is left of the key's limits, for the answer."""
+        """Return what is left of the key's limits, for the answer."""
         return self._account.headers()
 
     def reserve(self, num_tokens: int) -> None:
@@ -94,7 +94,7 @@ class Admission:
             self._take(num_tokens - self._num_taken)
 
     def leave(self, num_tokens: int) -> None:
-        """The request has ended, and has used so many tokens. What it had reserved beyond is given back."""
+        """Note that the request has ended with so many tokens, and give back what was reserved beyond."""
         if self._has_left:
             return
         self._has_left = True
@@ -142,7 +142,7 @@ class Quotas:
         return Admission(account)
 
     def headers(self, key: Key) -> dict[str, str]:
-        """What is left of a key's limits, for the answer to a request that was not admitted."""
+        """Return what is left of a key's limits, for the answer to a request that was not admitted."""
         return self._account(key).headers()
 
     def _account(self, key: Key) -> _Account:

@@ -24,8 +24,8 @@ from caravan.models.loaded_model import TextEngine
 from caravan.runtime.machine import memory_limit, usable_cores
 from caravan.sizing.sizes import Sizes, resources, sizes_of
 from caravan.web.startup_checks import StartError, check, check_responses, count_keys
-from caravan.web.startup_message import keys_told
-from caravan.web.uvicorn.tls import TlsError, server_context, time_faults
+from caravan.web.startup_message import describe_keys
+from caravan.web.uvicorn.tls import TlsError, certificate_faults, server_context
 
 # A processor's feature in /proc/cpuinfo, its name in llama.cpp's report, whether lacking it is a fault.
 _FEATURES = (("avx2", "AVX2", True), ("avx512f", "AVX512", False), ("amx_int8", "AMX_INT8", False))
@@ -186,7 +186,7 @@ def _port(settings: Settings) -> Finding:
 def keys(settings: Settings) -> Finding:
     """Whether those may come in who should."""
     try:
-        return Finding("keys", Verdict.FINE, keys_told(count_keys(settings)))
+        return Finding("keys", Verdict.FINE, describe_keys(count_keys(settings)))
     except StartError as error:
         return Finding("keys", Verdict.FAULT, str(error))
 
@@ -202,9 +202,9 @@ def tls(settings: Settings, now: float | None = None) -> Finding:
         return Finding("TLS", Verdict.FINE, "off")
     now = time.time() if now is None else now
     renew = "have it issued anew, and start the server again"
-    if faults := time_faults(context, file, now):
+    if faults := certificate_faults(context, file, now):
         return Finding("TLS", Verdict.FAULT, f"{file}: {'; '.join(faults)}", renew)
-    if soon := time_faults(context, file, now + _SOON_SECONDS):
+    if soon := certificate_faults(context, file, now + _SOON_SECONDS):
         return Finding(
             "TLS", Verdict.ADVICE, f"{file}: in {_SOON_SECONDS // 86400} days, {'; '.join(soon)}", renew
         )

@@ -1,4 +1,4 @@
-"""What Prometheus is told. Names follow vLLM's, with our prefix, where the meaning is the same."""
+"""The server's metrics, for Prometheus. Names are vLLM's with our prefix, where the meaning is the same."""
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -41,7 +41,7 @@ class View:
     of_server: bool = True
 
     def has(self, labels: Mapping[str, str]) -> bool:
-        """Whether a sample with these labels is among them."""
+        """Say whether a sample with these labels is among them."""
         model = labels.get("model")
         if not model:
             return self.of_server
@@ -102,8 +102,9 @@ class Metrics:
         return is_new
 
     def render(self, accept: str, view: View) -> tuple[bytes, str]:
-        """What `view` has of the series, in the text format that `accept` (an HTTP header) prefers, and its
-        content type.
+        """Write what `view` has of the series, in the text format that `accept` (an HTTP header) prefers.
+
+        Returns the text and its content type.
         """
         for reading in self._engines():
             self._begin(reading.model)
@@ -162,7 +163,7 @@ class _Shown(Collector):
 
 
 class _EngineCollector(Collector):
-    """Reads the engines' own books. Counters begin anew with an engine that was restarted."""
+    """Reads the engines' own numbers. Counters begin anew with an engine that was restarted."""
 
     def __init__(self, engines: Callable[[], Iterable[EngineReading]]) -> None:
         self._engines = engines
@@ -197,7 +198,7 @@ class _EngineCollector(Collector):
 
 
 def resident_bytes(pid: int) -> int:
-    """Physical memory that a process has mapped, shared pages included; 0 where the system does not say."""
+    """Read how many bytes of physical memory a process has mapped; 0 where the system does not say."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):

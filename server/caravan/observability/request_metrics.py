@@ -45,7 +45,7 @@ class RequestMetrics:
 
     @property
     def num_used_tokens(self) -> int:
-        """What its key pays for: prompts, unless the server refused or failed them, and what was drawn."""
+        """Tokens that count for the key: prompts, unless the server refused or failed them, and answers."""
         return self.num_prompt_tokens - self._num_waived_tokens + self.num_completion_tokens
 
     def waive(self, num_prompt_tokens: int) -> None:
@@ -124,7 +124,7 @@ class RunMetrics:
 
     @property
     def num_completion_tokens(self) -> int:
-        """Of all choices so far."""
+        """Tokens of all choices so far."""
         return sum(self._num_tokens)
 
     def output(self, output: TokenOutput) -> None:
@@ -185,7 +185,7 @@ _current: ContextVar[RequestMetrics] = ContextVar("request record")
 
 
 def current() -> RequestMetrics:
-    """The record of the request that is being served."""
+    """Return the record of the request that is being served."""
     return _current.get(None) or RequestMetrics()
 
 

@@ -1,4 +1,4 @@
-"""Requests as OpenTelemetry sees them: a span each, inside it one for each run in an engine.
+"""Traces for OpenTelemetry: a span for each request, inside it one for each run in an engine.
 
 Names are those of the semantic conventions for HTTP servers and for generative AI. Prompts and answers are in
 none of them. Spans are made from a request's record when it has ended, so nothing is traced while it runs.
@@ -99,7 +99,7 @@ class Tracing:
 
 
 def open_tracing(endpoint: str | None) -> Tracing | None:
-    """Traces to `endpoint`, or to where OpenTelemetry's variables say; None where neither says so.
+    """Send traces to `endpoint`, or to where OpenTelemetry's variables say; None where neither says so.
 
     Raises TracingError.
     """

@@ -1,4 +1,4 @@
-"""Processes of the server's own beside it: how they are started, and what they do before all else.
+"""Child processes: how they are started, and what they do before all else.
 
 Started as `python -m caravan.runtime.children MODULE FD PARENT`, it becomes `python -m MODULE FD` once it is
 bound to its parent. Each has one end of a socket pair, which closes when the parent ends, and lets it end;

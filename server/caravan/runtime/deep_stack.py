@@ -1,4 +1,4 @@
-"""Room for recursion: some of llama.cpp's tokenizers recurse once for every character of a word."""
+"""Threads with deep stacks, for recursion: some tokenizers of llama.cpp recurse once for each character."""
 
 import re
 import threading
@@ -18,7 +18,7 @@ _RUNS = re.compile(r"\w+|\s+|[^\w\s]+")
 
 
 def longest_run(text: str) -> int:
-    """Length of the longest run of word characters, of white space, or of anything else."""
+    """Measure the longest run of word characters, of white space, or of anything else."""
     return max((match.end() - match.start() for match in _RUNS.finditer(text)), default=0)
 
 
@@ -33,7 +33,7 @@ class DeepStack:
         self._lock = threading.Lock()
 
     def call(self, function: Callable[[], T], run: int) -> T:
-        """The result of `function`, which recurses `run` times."""
+        """Return the result of `function`, which recurses `run` times."""
         results: list[T] = []
         failures: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""How often Python looks for garbage in cycles. Most of what requests leave behind goes without that."""
+"""How often Python collects cycles of garbage. Most of what requests leave behind is freed without that."""
 
 import gc
 
@@ -8,12 +8,12 @@ _THRESHOLDS = (20_000, 20, 20)
 
 
 def look_rarely() -> None:
-    """For processes that serve; the earlier, the less is looked through while modules are imported."""
+    """Collect rarely, in processes that serve. To be called early, before modules are imported."""
     gc.set_threshold(*_THRESHOLDS)
 
 
 def keep() -> None:
-    """Never look again through what there is by now: modules, schemas, vocabularies.
+    """Keep what there is by now out of all collections: modules, schemas, vocabularies.
 
     What garbage is among it stays as well: some hundred objects, for which to look takes 50 ms.
     """

@@ -1,4 +1,4 @@
-"""How much there is in a text of JSON, counted in C before a reader makes objects of it.
+"""How large a JSON text is once it is read, counted in C before a reader makes objects of it.
 
 A reader takes some 400 bytes and a tenth of a microsecond for each `[`, so that four megabytes of them would
 take half a gigabyte, and the interpreter's lock for half a second.
@@ -34,7 +34,7 @@ class JsonSize:
 
     @property
     def num_bytes(self) -> int:
-        """Memory that they take once they have been read, the characters not counted."""
+        """Memory that they take once they have been read, without the characters."""
         return (
             self.num_containers * _CONTAINER_BYTES
             + self.num_strings * _STRING_BYTES
@@ -43,7 +43,7 @@ class JsonSize:
 
 
 def checked_size(written: bytes) -> JsonSize:
-    """How much there is in a text; raises InvalidRequestError where it is too much.
+    """Count what is in a text. Raises InvalidRequestError where it is too much.
 
     The text need not be valid: as far as a reader will come, nothing is missed.
     """

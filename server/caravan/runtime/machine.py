@@ -26,7 +26,7 @@ _RETRY_SECONDS = 5
 
 
 def usable_cores(root: Path = ROOT) -> int:
-    """Cores that this process may keep busy: those it may run on, and no more than its quota of time."""
+    """Count the cores that this process may keep busy: those it may run on, within its quota of time."""
     affinity = getattr(os, "sched_getaffinity", None)
     count = len(affinity(0)) if affinity else os.cpu_count() or 1
     # Rounded down: threads that wait for one that is throttled are slower than one thread fewer.
@@ -34,19 +34,19 @@ def usable_cores(root: Path = ROOT) -> int:
 
 
 def memory_limit(root: Path = ROOT) -> int:
-    """Bytes of this machine, or of the container where that has less."""
+    """Return the bytes of this machine, or of the container where that has less."""
     return min([_physical_memory(root), *(limit for limit, _ in _memory_groups(root))])
 
 
 def available_memory(root: Path = ROOT) -> int:
-    """Bytes that can still be taken before something is pushed out; a file's cache counts as free."""
+    """Return the bytes that can still be taken before something is pushed out. Caches of files are free."""
     free = _meminfo(root).get("MemAvailable", _physical_memory(root))
     left = [limit - used for limit, used in _memory_groups(root)]
     return max(0, min([free, *left, *_left_to_process(root)]))
 
 
 def has_memory(num_bytes: int, root: Path = ROOT) -> bool:
-    """Whether so much can be taken now.
+    """Say whether so much can be taken now.
 
     To be asked before C++ or Rust takes it, which end the process where there is none.
     """
@@ -75,7 +75,7 @@ def _left_to_process(root: Path) -> Iterator[int]:
         yield limit - int(pages) * resource.getpagesize()
 
 
-def allow_files(wanted: int) -> int:
+def raise_file_limit(wanted: int) -> int:
     """Raise this process's limit of open files to `wanted`, as far as it may be; returns what it is then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -110,7 +110,7 @@ class ProcessSample:
 
 
 def process_sample(pid: int, root: Path = ROOT) -> ProcessSample | None:
-    """What the system tells of a process; None where it tells nothing, or there is none."""
+    """Read what the system tells of a process; None where it tells nothing, or there is none."""
     folder = root / "proc" / str(pid)
     whole = _status_fields(folder / "stat")
     if whole is None:

@@ -1,4 +1,4 @@
-"""Panics of libraries in Rust, which Python gets as exceptions that are none of `Exception`'s.
+"""Panics of libraries in Rust, which Python gets as exceptions that do not derive from `Exception`.
 
 What catches `Exception` to go on would let them through, and everything would end with one request.
 """
@@ -17,12 +17,12 @@ class PanicError(Exception):
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether this is a panic. Each library has a class of its own for them, and shows it to nobody."""
+    """Say whether this is a panic. Each library has a class of its own for them, which cannot be imported."""
     return type(error).__name__ == "PanicException"
 
 
 def contained(error: BaseException) -> BaseException:
-    """The error itself, or an ordinary one in the place of a panic."""
+    """Return the error itself, or PanicError in place of a panic."""
     return PanicError(f"a library panicked: {error}") if is_panic(error) else error
 
 

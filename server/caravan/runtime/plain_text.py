@@ -10,12 +10,12 @@ _IN_A_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]|\r(
 
 
 def plain_line(text: str) -> str:
-    """A text as one line of visible characters; the others as Python writes them."""
+    """Write a text as one line of visible characters; the others are escaped as in Python."""
     return _IN_A_LINE.sub(_written, text)
 
 
 def plain_text(text: str) -> str:
-    """A text that may have lines, without what a terminal would obey."""
+    """Write a text, which may have lines, without what a terminal would obey."""
     return _IN_A_TEXT.sub(_written, text)
 
 

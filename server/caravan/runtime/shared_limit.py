@@ -46,7 +46,7 @@ class SharedLimit:
     def enter(
         self, owner: str, give_way: Callable[[], object], *, amount: int = 1, weight: float = 1.0
     ) -> Place | None:
-        """A place, or None. `give_way` is called if it has to be given up for another; it is gone by then."""
+        """Take a place, or None. `give_way` is called when another has got it."""
         excess = self._total + amount - self.capacity
         if excess > 0:
             victims = self._victims(owner, amount, weight, excess)
@@ -65,7 +65,7 @@ class SharedLimit:
         return place
 
     def has_room(self, owner: str, *, amount: int = 1, weight: float = 1.0) -> bool:
-        """Whether so much would be given a place now."""
+        """Say whether so much would be given a place now."""
         excess = self._total + amount - self.capacity
         return excess <= 0 or self._victims(owner, amount, weight, excess) is not None
 

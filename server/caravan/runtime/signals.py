@@ -1,4 +1,4 @@
-"""What signals mean to a server: some end it in good order, some are of no meaning and do nothing."""
+"""Signals: which of them end a server in good order, and which do nothing."""
 
 import signal
 
@@ -13,7 +13,7 @@ OF_THE_GROUP = (*_ENDING, *_IDLE)
 
 
 def ending() -> tuple[signal.Signals, ...]:
-    """Those that tell the server to end."""
+    """List those that tell the server to end."""
     return tuple(
         number
         for number in _ENDING
@@ -22,7 +22,7 @@ def ending() -> tuple[signal.Signals, ...]:
 
 
 def ignore_idle() -> None:
-    """Let those do nothing that would end a process, and say nothing to this one."""
+    """Ignore those that would end a process and mean nothing to this one."""
     for number in _IDLE:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.SIG_IGN)

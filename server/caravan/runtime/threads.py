@@ -42,14 +42,14 @@ _SWITCH_SECONDS = 0.001
 
 
 def let_the_loop_through() -> None:
-    """For processes that serve: threads that are busy make way for the event loop soon."""
+    """Have busy threads make way for the event loop soon, in processes that serve."""
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 async def in_thread(
     function: Callable[[*Ts], T], *args: *Ts, limiter: AbstractAsyncContextManager[object] | None = None
 ) -> T:
-    """The result of a call in a thread. The caller that is cancelled waits until the thread has ended.
+    """Make a call in a thread. The caller that is cancelled waits until the thread has ended.
 
     While it waits for its turn, nothing has begun, and it goes at once. Raises what the function raises, a
     panic as PanicError, and MemoryShortError where the system allows no further thread.
@@ -59,7 +59,7 @@ async def in_thread(
 
 
 async def in_busy_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
-    """The same for what takes Python a while: few of them at a time, for the sake of the event loop."""
+    """Make a call in a thread that takes Python a while: few at a time, for the sake of the event loop."""
     try:
         limiter = _busy.get()
     except LookupError:
@@ -112,7 +112,7 @@ class FairLimiter:
 
 
 async def to_the_end(work: Awaitable[T]) -> T:
-    """The result of work that is waited for to its end; a cancellation meanwhile is raised after that.
+    """Wait for work to its end; a cancellation meanwhile is raised after that.
 
     `asyncio.shield` lets the caller go before the work has ended, and anyio's shield does not hold off
     `Task.cancel`.
@@ -134,7 +134,7 @@ async def to_the_end(work: Awaitable[T]) -> T:
 
 
 def in_lasting_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
-    """The result of a call in a thread that lives as long as the process, which is waited for here.
+    """Make a call in a thread that lives as long as the process, and wait for it here.
 
     For what the system binds to the thread that did it. Raises OSError where no thread can be had.
     """

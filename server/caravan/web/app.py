@@ -16,7 +16,7 @@ from caravan.api.responses.store import AsyncResponseStore, Limits, check_place
 from caravan.api.status import StatusService
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
-from caravan.auth.key_store import open_ring
+from caravan.auth.key_store import open_key_store
 from caravan.auth.rate_limit import Quotas
 from caravan.config.settings import Settings
 from caravan.models import ModelRegistry
@@ -113,13 +113,13 @@ def _add_middleware(
     tracing: Tracing | None,
     routes: Sequence[BaseRoute],
 ) -> None:
-    ring = open_ring(settings)
+    keys = open_key_store(settings)
     hosts = AllowedHosts(settings.host, settings.allowed_hosts)
     app.add_middleware(
         AuthMiddleware,
-        ring=ring,
+        keys=keys,
         quotas=Quotas(),
-        sites=SiteRules(settings.cors_origins, hosts, ring.is_open),
+        sites=SiteRules(settings.cors_origins, hosts, keys.is_open),
         share_prefixes=settings.share_prefixes,
         cors_origins=settings.cors_origins,
         shown_headers=_SHOWN_HEADERS,

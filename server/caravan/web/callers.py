@@ -61,13 +61,13 @@ _LONGEST = 100
 
 
 def is_local(connection: HTTPConnection) -> bool:
-    """Whether a request comes from this machine, as its connection and every header of a proxy tell."""
+    """Say whether a request comes from this machine, by its connection and every header of a proxy."""
     peer = "" if connection.client is None else connection.client.host
     return is_loopback(peer) and all(itertools.starmap(_leaves_it_local, connection.headers.items()))
 
 
 def is_loopback(text: str) -> bool:
-    """Whether this is an address, without a port, by which a machine speaks to itself."""
+    """Say whether this is an address, without a port, by which a machine speaks to itself."""
     address = _address(text)
     return address is not None and address.is_loopback
 
@@ -83,7 +83,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def forwarded_hosts(headers: Headers) -> Iterator[str]:
-    """By which names proxies say that the server was called. What cannot be read is given as it is."""
+    """List by which names proxies say that the server was called. What cannot be read is given as it is."""
     for name in _HOSTS:
         for value in headers.getlist(name):
             yield from filter(None, (part.strip() for part in value.split(",")))
@@ -145,7 +145,7 @@ class AllowedHosts:
         self._own = socket.gethostname().lower()
 
     def has(self, host: str) -> bool:
-        """Whether a `Host` is one of them; its port says nothing."""
+        """Say whether a `Host` is one of them; its port does not matter."""
         if "*" in self._listed:
             return True
         found = _HOST.fullmatch(host)
@@ -180,7 +180,7 @@ def _place_of(host: str, scheme: str) -> _Place | None:
 
 
 def is_same_place(origin: str, host: str) -> bool:
-    """Whether a page of `origin` is this server's own, which was called by `host`."""
+    """Say whether a page of `origin` is this server's own, which was called by `host`."""
     scheme, _, place = origin.partition("://")
     own = _place_of(host, scheme)
     return own is not None and own == _place_of(place, scheme)

@@ -41,7 +41,7 @@ class Services:
 
 # FastAPI has worker threads run dependencies that are not asynchronous.
 async def get_services(request: Request) -> Services:
-    """The services of the app that serves this request."""
+    """Return the services of the app that serves this request."""
     services = request.app.state.services
     assert isinstance(services, Services)
     return services
@@ -51,7 +51,7 @@ UseServices = Annotated[Services, Depends(get_services)]
 
 
 async def get_context(request: Request) -> RequestContext:
-    """Who sends this request, and its numbers."""
+    """Return who sends this request, and its numbers."""
     return context_of(request.scope)
 
 

@@ -26,7 +26,7 @@ _RETRY_SECONDS = 5
 
 
 def envelope(error: CaravanError) -> ErrorResponse:
-    """The body that tells a client of `error`."""
+    """Write the body that tells a client of `error`."""
     return ErrorResponse(
         error=ErrorDetail(message=error.message, type=error.type, param=error.param, code=error.code)
     )
@@ -52,10 +52,10 @@ async def _answer_http(routes: Sequence[BaseRoute], request: Request, error: Exc
     """Errors of the framework: no such route, no such method."""
     assert isinstance(error, HTTPException)
     path = request.url.path
-    where = f"{request.method} {not_found_hints.shown(path)}"
+    where = f"{request.method} {not_found_hints.shortened(path)}"
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.NOT_FOUND:
-        near = not_found_hints.meant(routes, path)
+        near = not_found_hints.suggested_path(routes, path)
         hint = f"Did you mean {near}?" if near else not_found_hints.MAP
         shown = InvalidRequestError(f"Unknown request URL: {where}. {hint}", code="unknown_url")
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -77,25 +77,25 @@ async def _answer_nobody(_request: Request, _error: Exception) -> Response:
 
 async def _answer_shortage(request: Request, _error: Exception) -> Response:
     """There was no memory for a step of the work on this request, and what it had has been given back."""
-    log.error("%s %s: out of memory", request.method, not_found_hints.shown(request.url.path))
+    log.error("%s %s: out of memory", request.method, not_found_hints.shortened(request.url.path))
     message = "The server has too little memory at the moment for this request."
     return error_response(MemoryShortError(message, retry_after=_RETRY_SECONDS))
 
 
 def fault_response(scope: Scope, error: BaseException) -> Response:
-    """The answer to a request that failed by a bug of ours: the log has the details, the client does not."""
-    log.error("%s %s failed", scope["method"], not_found_hints.shown(scope["path"]), exc_info=error)
+    """Answer a request that failed by a bug of ours: the log has the details, the client does not."""
+    log.error("%s %s failed", scope["method"], not_found_hints.shortened(scope["path"]), exc_info=error)
     return error_response(ServerError("The server failed to answer this request."))
 
 
 def error_event(error: CaravanError) -> bytes:
-    """The event that tells the client of a stream of `error`."""
+    """Write the event that tells the client of a stream of `error`."""
     request_metrics.current().fail(error.code)
     return b"data: %b\n\n" % to_json(envelope(error))
 
 
 def error_response(error: CaravanError) -> Response:
-    """The answer that tells a client of `error`."""
+    """Answer with `error`."""
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)

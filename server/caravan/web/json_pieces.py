@@ -14,7 +14,7 @@ _PIECE_BYTES = 262_144
 
 
 async def respond_in_pieces(pieces: AsyncGenerator[bytes, None]) -> Response:
-    """The answer that `pieces` are. What fails before the first of them raises here."""
+    """Answer with these pieces of a document. What fails before the first of them is raised here."""
     first = await anext(pieces)
     second = await anext(pieces, None)
     if second is None:

@@ -19,12 +19,12 @@ from caravan.config.settings import Settings
 from caravan.models import ModelRegistry
 from caravan.observability.tracing import Tracing, TracingError, open_tracing
 from caravan.runtime import signals
-from caravan.runtime.machine import allow_files
+from caravan.runtime.machine import raise_file_limit
 from caravan.web.app import create_app
 from caravan.web.dependencies import Services
 from caravan.web.startup_checks import StartError
 from caravan.web.uvicorn.server import WebServer
-from caravan.web.uvicorn.tls import TlsError, server_context, time_faults
+from caravan.web.uvicorn.tls import TlsError, certificate_faults, server_context
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class AppServer(WebServer):
 
 
 def _tracing(settings: Settings) -> Tracing | None:
-    """What was asked for in vain is an error; variables that hold for all programs are not asked of us."""
+    """Open traces. If that fails, it is an error over our option, and a warning over a common variable."""
     try:
         return open_tracing(settings.otlp_endpoint)
     except TracingError as error:
@@ -118,7 +118,7 @@ def _tracing(settings: Settings) -> Tracing | None:
 
 
 def open_web(settings: Settings, registry: ModelRegistry) -> AppServer:
-    """Everything before the first connection. Raises StartError."""
+    """Do everything before the first connection. Raises StartError."""
     tracing = _tracing(settings)
     try:
         app = create_app(settings, registry, tracing)
@@ -128,14 +128,14 @@ def open_web(settings: Settings, registry: ModelRegistry) -> AppServer:
     except (PresetError, KeyFileError, TlsError) as error:
         raise StartError(str(error)) from error
     if tls is not None and settings.tls_certificate is not None:
-        for fault in time_faults(tls, settings.tls_certificate, time.time()):
+        for fault in certificate_faults(tls, settings.tls_certificate, time.time()):
             log.warning("--tls-certificate %s: %s", settings.tls_certificate, fault)
     return AppServer(app, settings, tracing, tls)
 
 
 def _max_connections(wanted: int) -> int:
-    """As many as the system has files for."""
-    allowed = allow_files(wanted + _OTHER_FILES) - _OTHER_FILES
+    """Limit connections to what the system has files for."""
+    allowed = raise_file_limit(wanted + _OTHER_FILES) - _OTHER_FILES
     if allowed < wanted:
         log.warning("at most %d connections: the limit of open files (ulimit -n) allows no more", allowed)
     return max(1, min(wanted, allowed))

@@ -30,18 +30,18 @@ _ELSEWHERE = {
 
 
 def all_routes(app: FastAPI, routers: Iterable[APIRouter]) -> list[BaseRoute]:
-    """With those of routers, which the app itself does not list, and that of the OpenAPI document."""
+    """List all routes: those of routers, which the app itself does not list, and the OpenAPI document's."""
     included = (route for router in routers for route in router.routes)
     return [*included, *(route for route in app.router.routes if isinstance(route, Route))]
 
 
-def shown(path: str) -> str:
-    """A path as messages have it."""
+def shortened(path: str) -> str:
+    """Shorten a path for a message."""
     return path if len(path) <= _LONGEST else f"{path[:_LONGEST]}..."
 
 
 def methods_at(routes: Sequence[BaseRoute], path: str) -> list[str]:
-    """The methods of all routes of a path; none where there is no route."""
+    """List the methods of all routes of a path; none where there is no route."""
     found: set[str] = set()
     for route in routes:
         if isinstance(route, Route) and route.path_regex.match(path):
@@ -49,8 +49,8 @@ def methods_at(routes: Sequence[BaseRoute], path: str) -> list[str]:
     return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
-def meant(routes: Sequence[BaseRoute], path: str) -> str | None:
-    """The path that is here: with `/v1` or without, without what a proxy left before it, or a slip away."""
+def suggested_path(routes: Sequence[BaseRoute], path: str) -> str | None:
+    """Find the path that was meant: with `/v1` or without, without a proxy's prefix, or a slip away."""
     if len(path) > _LONGEST:
         return None
     for candidate in _variants(path):

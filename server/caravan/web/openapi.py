@@ -31,14 +31,14 @@ _BODIES: tuple[type[Schema], ...] = (
 _ANSWERS: tuple[type[Schema], ...] = (ChatCompletionChunk, ErrorResponse, *get_args(Event))
 
 
-def described(schema: type[Schema]) -> dict[str, Any]:
-    """The part of an OpenAPI operation that FastAPI cannot infer where a route reads its body itself."""
+def describe_body(schema: type[Schema]) -> dict[str, Any]:
+    """Describe the body of an operation, which FastAPI cannot infer where a route reads it itself."""
     reference = {"$ref": f"#/components/schemas/{schema.__name__}"}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
 
 
-def streamed(*events: type[Schema]) -> dict[int | str, dict[str, Any]]:
-    """The part of an operation's responses that says what one event of its stream is."""
+def describe_events(*events: type[Schema]) -> dict[int | str, dict[str, Any]]:
+    """Describe one event of an operation's stream."""
     references = [{"$ref": f"#/components/schemas/{event.__name__}"} for event in events]
     content = references[0] if len(references) == 1 else {"anyOf": references}
     written = {"type": "string", "contentMediaType": "application/json", "contentSchema": content}
@@ -50,13 +50,13 @@ def streamed(*events: type[Schema]) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {"text/event-stream": {"schema": event}}}}
 
 
-def query_parameters(schema: type[Schema]) -> dict[str, Any]:
-    """The part of an OpenAPI operation that says which parameters its address may have."""
+def describe_query(schema: type[Schema]) -> dict[str, Any]:
+    """Describe the parameters that an operation's address may have."""
     shapes = schema.model_json_schema()["properties"]
-    return {"parameters": [_described(name, shape) for name, shape in shapes.items()]}
+    return {"parameters": [_parameter(name, shape) for name, shape in shapes.items()]}
 
 
-def _described(name: str, shape: dict[str, Any]) -> dict[str, Any]:
+def _parameter(name: str, shape: dict[str, Any]) -> dict[str, Any]:
     """A parameter; an address has no null, so the one that it may be in Python is left out."""
     (kind,) = (member for member in shape["anyOf"] if member != {"type": "null"})
     return {"name": name, "in": "query", "description": shape["description"], "schema": kind}

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from caravan.api.validation.parse import parse
 from caravan.web.middleware.access_log import context_of
-from caravan.web.request_body import told
+from caravan.web.request_body import report_ignored
 
 Q = TypeVar("Q", bound=Schema)
 
@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"-?[0-9]{1,15}")
 
 
 def read_query(request: Request, schema: type[Q], *, strict: bool) -> Q:
-    """The parameters of a request's address. Of one that is no list, the last value counts.
+    """Read the parameters of a request's address. Of one that is no list, the last value counts.
 
     Raises InvalidRequestError about the first fault.
     """
@@ -29,7 +29,7 @@ def read_query(request: Request, schema: type[Q], *, strict: bool) -> Q:
         values.setdefault(name if name in schema.model_fields else written, []).append(value)
     known = schema.model_fields
     body = {name: _json(known[name], given) if name in known else given for name, given in values.items()}
-    return told(parse(schema, msgspec.json.encode(body), strict=strict), context_of(request.scope))
+    return report_ignored(parse(schema, msgspec.json.encode(body), strict=strict), context_of(request.scope))
 
 
 def _json(field: FieldInfo, values: list[str]) -> object:

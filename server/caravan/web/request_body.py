@@ -61,11 +61,6 @@ class BodyBudget:
         self._owned: Counter[str] = Counter()
         self.num_bytes = 0
 
-    @property
-    def num_bodies(self) -> int:
-        """How many requests hold something."""
-        return len(self._held)
-
     def hold(self, body: "HeldBody", num_bytes: int) -> None:
         """Take so many bytes more; slow senders make room. Raises OverloadedError."""
         if body.is_released:
@@ -157,7 +152,7 @@ class HeldBody:
 
 
 def held_body(scope: Scope) -> HeldBody | None:
-    """What has been read of the body of a request, to be released at its end."""
+    """Return what has been read of the body of a request, to be released at its end."""
     return cast("HeldBody | None", scope.get(_HELD))
 
 
@@ -188,7 +183,7 @@ class BodyThreads:
             await asyncio.sleep(min(_LONGEST_REST, time.monotonic() - begun))
 
     async def run(self, work: Callable[[], T]) -> T:
-        """The result of `work`, which is done on a thread."""
+        """Do `work` on a thread."""
         return await in_thread(work, limiter=self._threads)
 
 
@@ -202,7 +197,7 @@ class BodyReader:
         self._threads = BodyThreads()
 
     async def read(self, request: Request, schema: type[S]) -> S:
-        """The body as `schema`. The content type is not asked for: what is not JSON says so itself."""
+        """Read the body as `schema`. The content type is not asked for: what is not JSON says so itself."""
         context, limit = context_of(request.scope), self._settings.max_body_bytes
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
@@ -212,11 +207,11 @@ class BodyReader:
         encoding = request.headers.get("content-encoding", "")
         if len(body) <= _SMALL and not encoding:
             found = await self._threads.at_once(
-                lambda: self._parsed(schema, unwrapped(body, "", len(body))), context.principal
+                lambda: self._parsed(schema, decoded_body(body, "", len(body))), context.principal
             )
         else:
             found = await self._read_aside(schema, body, encoding, held, context.principal)
-        read = told(found, context)
+        read = report_ignored(found, context)
         if isinstance(read, ModelFields):
             read.model = chosen_model(self._registry, read.model, context.principal)
         return read
@@ -227,7 +222,7 @@ class BodyReader:
         """Read a large body on a thread, once it is known to have not too much in it."""
 
         def unpacked() -> tuple[bytes, JsonSize]:
-            document = unwrapped(body, encoding, self._settings.max_body_bytes)
+            document = decoded_body(body, encoding, self._settings.max_body_bytes)
             return document, checked_size(document)
 
         async with self._threads.turn(len(body), principal):
@@ -240,15 +235,15 @@ class BodyReader:
         return parse(schema, document, strict=self._settings.strict_fields)
 
 
-def told(found: Parsed[S], context: RequestContext) -> S:
-    """What has been parsed, once its sender will be told what of it has no effect."""
+def report_ignored(found: Parsed[S], context: RequestContext) -> S:
+    """Return what has been parsed, and have its sender told what of it has no effect."""
     context.metrics.ignore(found.ignored)
     context.metrics.note("x-caravan-replaced", found.replaced)
     return found.request
 
 
-def unwrapped(body: bytes, encoding: str, limit: int) -> bytes:
-    """The JSON in a body whose `Content-Encoding` is `encoding`; never more than `limit` bytes are made.
+def decoded_body(body: bytes, encoding: str, limit: int) -> bytes:
+    """Unpack a body whose `Content-Encoding` is `encoding`; never more than `limit` bytes are made.
 
     A byte order mark of UTF-8 says nothing and is left out. Raises InvalidRequestError.
     """

@@ -1,4 +1,4 @@
-"""Where the servers of a data folder listen, written down there by themselves for whoever looks after them.
+"""Where the servers of a data folder listen: each registers itself there, for health checks.
 
 A flag, a variable, a file: what a server was started with, others do not know.
 """
@@ -19,8 +19,8 @@ _FOLDER = "running"
 
 
 @contextlib.contextmanager
-def written_down(data_dir: Path, address: str) -> Iterator[None]:
-    """Say for as long as the block lasts that this process listens at `address`.
+def registered_server(data_dir: Path, address: str) -> Iterator[None]:
+    """Register, for as long as the block lasts, that this process listens at `address`.
 
     A lock tells that the process lives; the kernel gives it up however that ends. A folder that cannot be
     written costs no more than this.
@@ -47,8 +47,8 @@ def written_down(data_dir: Path, address: str) -> Iterator[None]:
                 path.unlink()
 
 
-def addresses(data_dir: Path) -> list[str]:
-    """Where the servers listen that live on this machine, or in this container, and have this data folder."""
+def server_addresses(data_dir: Path) -> list[str]:
+    """List where the servers of this data folder listen that live on this machine, or in this container."""
     found = []
     for path in sorted((data_dir / _FOLDER).glob(f"{_machine()}-*.json")):
         with (

@@ -18,16 +18,16 @@ from caravan.models import ModelRegistry, registry_of
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime import gc_tuning, signals
 from caravan.runtime.threads import in_thread, let_the_loop_through
-from caravan.web.running import written_down
+from caravan.web.running import registered_server
 from caravan.web.startup_checks import (
     MakeRegistry,
     StartError,
     count_keys,
-    listening,
+    listening_socket,
     registry_for,
     web_for,
 )
-from caravan.web.startup_message import banner, base_url
+from caravan.web.startup_message import base_url, startup_message
 
 if TYPE_CHECKING:
     from caravan.web.lifecycle import AppServer
@@ -41,16 +41,16 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
     The port opens before the weights are loaded: `/health` answers from then on and `/ready` says when.
     """
     num_keys = count_keys(settings)
-    listener = listening(settings.host, settings.port)
+    listener = listening_socket(settings.host, settings.port)
     address = listener.getsockname()[:2]
     is_tls = settings.tls_certificate is not None
-    place = written_down(settings.data_dir, base_url(address, is_tls=is_tls))
+    place = registered_server(settings.data_dir, base_url(address, is_tls=is_tls))
     with listener, _EarlySignals() as early, place:
         registry = registry_for(settings, make_registry)
 
         def announce() -> None:
             try:
-                print(banner(registry, address, num_keys=num_keys, is_tls=is_tls), flush=True)
+                print(startup_message(registry, address, num_keys=num_keys, is_tls=is_tls), flush=True)
             except OSError as error:
                 log.warning("what is served cannot be told on standard output: %s", error)
 

@@ -44,13 +44,13 @@ class Answering(Protocol):
     def stream(self) -> bool: ...
 
     async def whole(self) -> Document:
-        """The JSON of the complete answer."""
+        """Make the JSON of the complete answer."""
 
     async def start(self, seconds: float) -> None:
         """Begin, and wait for the first output or `seconds`; what fails by then is raised."""
 
     def events(self) -> AsyncGenerator[Sequence[bytes], None]:
-        """The data of the events, those together that are there together."""
+        """Yield the data of the events, those together that are there together."""
 
     async def aclose(self) -> None:
         """End what still runs; comes before the client is told of the end."""
@@ -60,7 +60,7 @@ Frame = Callable[[bytes], bytes]
 
 
 def data_alone(data: bytes) -> bytes:
-    """An event without a name."""
+    """Frame an event without a name."""
     return b"data: %b\n\n" % data
 
 
@@ -131,7 +131,7 @@ class RunResponse(Response):
 
 
 async def respond_whole(request: Request, work: Coroutine[Any, Any, Document]) -> Response:
-    """The JSON that `work` makes; it is cancelled when the client leaves."""
+    """Answer with the JSON that `work` makes; it is cancelled when the client leaves."""
     try:
         return JsonResponse(await _unless_client_leaves(request.receive, work))
     except ClientLeftError:
@@ -139,7 +139,7 @@ async def respond_whole(request: Request, work: Coroutine[Any, Any, Document]) -
 
 
 async def _unless_client_leaves(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`; when the connection closes first, cancels it and raises ClientLeftError."""
+    """Wait for `work`. When the connection closes first, cancel it and raise ClientLeftError."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_client_left(receive))
     try:

@@ -1,5 +1,5 @@
-"""What a server needs before its first connection, looked at in one place: `serve` goes on with what was made
-here, and `check` lets it go again, so that nothing passes the one and fails the other.
+"""All checks that come before the first connection. `serve` goes on with what is made here, and `check` lets
+it go again, so that nothing passes the one and fails the other.
 
 Imports no more than it takes to have engines started.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from caravan.auth import keys_file
-from caravan.auth.key_store import open_ring
+from caravan.auth.key_store import open_key_store
 from caravan.auth.keys_file import KeyFileError
 from caravan.config.settings import Settings
 from caravan.llama.gguf_header import HeaderError
@@ -43,7 +43,7 @@ def check(settings: Settings) -> None:
     """
     count_keys(settings)
     with contextlib.suppress(_AddressInUseError):
-        bound(settings.host, settings.port).close()
+        bound_socket(settings.host, settings.port).close()
     registry = registry_for(settings)
     try:
         asyncio.run(registry.check_start())
@@ -55,8 +55,8 @@ def check(settings: Settings) -> None:
 
 
 def count_keys(settings: Settings) -> int:
-    """How many keys are asked for. Raises StartError over their file, and where there are none although other
-    machines could come in or there have been some, unless everybody is wanted.
+    """Count the keys that are asked for. Raises StartError over their file, and where there are none although
+    other machines could come in or there have been some, unless everybody is wanted.
     """
     if not settings.auth:
         if settings.api_key is not None:
@@ -68,12 +68,12 @@ def count_keys(settings: Settings) -> int:
             )
         return 0
     try:
-        ring = open_ring(settings)
+        keys = open_key_store(settings)
     except KeyFileError as error:
         raise StartError(str(error)) from error
-    num_keys = len(ring.current())
+    num_keys = len(keys.current())
     if not num_keys:
-        _check_open(settings, is_open=ring.is_open())
+        _check_open(settings, is_open=keys.is_open())
     return num_keys
 
 
@@ -101,8 +101,8 @@ class _AddressInUseError(StartError):
     """Another program listens there."""
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket of our own at an address, so that a taken port is one line before any model is loaded.
+def bound_socket(host: str, port: int) -> socket.socket:
+    """Bind a socket at an address, so that a taken port is one line before any model is loaded.
 
     Nobody can connect before it listens. Raises StartError.
     """
@@ -124,9 +124,9 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """The same, with the door open. Raises StartError."""
-    listener = bound(host, port)
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Bind a socket and listen. Raises StartError."""
+    listener = bound_socket(host, port)
     try:
         listener.listen(2048)
     except OSError as error:
@@ -136,7 +136,7 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def registry_for(settings: Settings, make_registry: MakeRegistry = registry_of) -> ModelRegistry:
-    """The models, none of them loaded. Raises StartError."""
+    """Find the models, and load none of them. Raises StartError."""
     try:
         return make_registry(settings)
     except CatalogError as error:
@@ -144,7 +144,7 @@ def registry_for(settings: Settings, make_registry: MakeRegistry = registry_of) 
 
 
 def check_responses(settings: Settings) -> str | None:
-    """Why responses cannot be stored where they are to be; None where they can."""
+    """Say why responses cannot be stored where they are to be; None where they can."""
     from caravan.api.responses.store import PlaceError, check_place
 
     try:
@@ -156,7 +156,7 @@ def check_responses(settings: Settings) -> str | None:
 
 
 def web_for(settings: Settings, registry: ModelRegistry) -> "AppServer":
-    """The web side, which takes more than half a second to import. Raises StartError."""
+    """Open the web side, which takes more than half a second to import. Raises StartError."""
     from caravan.web.lifecycle import open_web
 
     return open_web(settings, registry)

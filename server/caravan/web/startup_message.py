@@ -8,12 +8,12 @@ from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.models import ModelRegistry
 from caravan.sizing.sizes import Sizes
 
-# Models that the banner names; a folder may have many.
+# Models that the message names; a folder may have many.
 _NUM_LISTED = 8
 
 
-def banner(registry: ModelRegistry, address: tuple[str, int], *, num_keys: int, is_tls: bool) -> str:
-    """What is served, where, for whom, how to try it and how to name another model."""
+def startup_message(registry: ModelRegistry, address: tuple[str, int], *, num_keys: int, is_tls: bool) -> str:
+    """Tell what is served, where, for whom, how to try it and how to name another model."""
     base = f"{base_url(address, is_tls=is_tls)}/v1"
     request = {
         "model": registry.offers[0].id,
@@ -24,7 +24,7 @@ def banner(registry: ModelRegistry, address: tuple[str, int], *, num_keys: int, 
         *_sizes(registry),
         f"  base URL: {base}",
         f"  docs:     {base.removesuffix('/v1')}/docs",
-        f"  keys:     {keys_told(num_keys)}",
+        f"  keys:     {describe_keys(num_keys)}",
         "  try it:",
         f"    curl {base}/chat/completions -H 'Content-Type: application/json' \\",
         *(['      -H "Authorization: Bearer $KEY" \\'] if num_keys else []),
@@ -35,14 +35,14 @@ def banner(registry: ModelRegistry, address: tuple[str, int], *, num_keys: int, 
 
 
 def base_url(address: tuple[str, int], *, is_tls: bool) -> str:
-    """How this machine calls a server that listens there."""
+    """Write the address by which this machine calls a server that listens there."""
     host, port = address
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  # nosec B104 (compared, not bound)
     return f"{'https' if is_tls else 'http'}://{shown}:{port}"
 
 
-def keys_told(num_keys: int) -> str:
-    """Who may come in."""
+def describe_keys(num_keys: int) -> str:
+    """Tell who may come in."""
     if not num_keys:
         return "off; whoever reaches this address may use it"
     return f"on; there {'is one' if num_keys == 1 else f'are {num_keys}'}, and every request needs one"
@@ -68,7 +68,7 @@ def _sizes(registry: ModelRegistry) -> Iterator[str]:
 
 
 def size_lines(sizes: Sizes, *, can_generate: bool) -> Iterator[str]:
-    """What an engine has settled on."""
+    """Tell what sizes an engine has chosen."""
     config = sizes.config
     if can_generate:
         sequences = f"{config.max_running} sequences ({sizes.reason})"

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from caravan.cli.errors import CommandError
 from caravan.cli.options import with_settings
 from caravan.config.load import Configuration, flag
-from caravan.web.running import addresses
+from caravan.web.running import server_addresses
 from caravan.web.startup_message import base_url
 
 _SECONDS = 5.0
@@ -41,7 +41,7 @@ def _check(configuration: Configuration) -> None:
 
 def _address(configuration: Configuration) -> str:
     settings = configuration.settings
-    found = known = addresses(settings.data_dir)
+    found = known = server_addresses(settings.data_dir)
     if configuration.origins.get("port") == flag("port") or len(found) > 1:
         found = [address for address in found if urlsplit(address).port == settings.port]
     if found:

@@ -25,8 +25,8 @@ from caravan.observability.request_metrics import RequestMetrics
 from caravan.observability.tracing import EndedRequest, Tracing
 from caravan.runtime.panics import contained, is_panic
 from caravan.web.error_response import error_event, error_response, fault_response
-from caravan.web.middleware.security_headers import with_security
-from caravan.web.not_found_hints import shown
+from caravan.web.middleware.security_headers import with_security_headers
+from caravan.web.not_found_hints import shortened
 
 log = logging.getLogger("caravan.requests")
 
@@ -51,7 +51,7 @@ _CONTEXT = "caravan.context"
 
 
 def context_of(scope: Scope) -> RequestContext:
-    """Who sends a request, and its numbers. Outside of the middleware, it is nobody and nobody reads them."""
+    """Return who sends a request, and its numbers. Outside of the middleware, it is nobody."""
     context = scope.get(_CONTEXT, RequestContext())
     assert isinstance(context, RequestContext)
     return context
@@ -152,10 +152,10 @@ class _Answer:
         """Send a part of it (ASGI)."""
         if message["type"] == "http.response.start":
             self.status, self.has_begun = message["status"], True
-            message["headers"] = with_security(message.get("headers", ()))
+            message["headers"] = with_security_headers(message.get("headers", ()))
             head = MutableHeaders(scope=message)
             head["x-request-id"] = self._entry.request_id
-            head.update({name: listed(items) for name, items in self._entry.notices.items() if items})
+            head.update({name: header_list(items) for name, items in self._entry.notices.items() if items})
             self._is_stream = head.get("content-type", "").startswith("text/event-stream")
         else:
             self._has_ended = not message.get("more_body", False)
@@ -173,8 +173,8 @@ class _Answer:
         return True
 
 
-def listed(items: Collection[str]) -> str:
-    """Items as a header's value: in ASCII, separated by commas, and in the end how many are left out."""
+def header_list(items: Collection[str]) -> str:
+    """Write items as a header's value: in ASCII, with commas, and in the end how many are left out."""
     written: list[str] = []
     num_characters = 0
     for item in items:
@@ -190,8 +190,8 @@ def listed(items: Collection[str]) -> str:
 def _fields(scope: Scope, entry: RequestMetrics, status: int) -> dict[str, object]:
     fields: dict[str, object] = {
         "request_id": entry.request_id,
-        "method": shown(scope["method"]),
-        "path": written_path(scope["path"]),
+        "method": shortened(scope["method"]),
+        "path": quoted_path(scope["path"]),
         "status": status,
         "ms": round((time.monotonic() - entry.arrived) * 1000, 1),
     }
@@ -211,9 +211,9 @@ def _fields(scope: Scope, entry: RequestMetrics, status: int) -> dict[str, objec
     return fields
 
 
-def written_path(path: str) -> str:
-    """A path as it stands in an address, where it is one word of plain characters."""
-    return shown(quote(path, safe=_PLAIN_IN_PATHS, errors="replace"))
+def quoted_path(path: str) -> str:
+    """Write a path as it stands in an address: as one word of plain characters."""
+    return shortened(quote(path, safe=_PLAIN_IN_PATHS, errors="replace"))
 
 
 def _line(fields: dict[str, object]) -> str:

@@ -15,9 +15,9 @@ from caravan.errors import AuthenticationError, InvalidRequestError, RateLimitEr
 from caravan.observability.request_metrics import RequestMetrics
 from caravan.web.callers import SiteRules
 from caravan.web.error_response import error_response
-from caravan.web.middleware.access_log import context_of, use_context, written_path
+from caravan.web.middleware.access_log import context_of, quoted_path, use_context
 from caravan.web.middleware.cors import CorsMiddleware
-from caravan.web.not_found_hints import shown
+from caravan.web.not_found_hints import shortened
 from caravan.web.request_body import held_body
 
 # Probes have no key, and learn nothing.
@@ -44,7 +44,7 @@ class AuthMiddleware:
         self,
         app: ASGIApp,
         *,
-        ring: KeyStore,
+        keys: KeyStore,
         quotas: Quotas,
         sites: SiteRules,
         share_prefixes: bool,
@@ -52,7 +52,7 @@ class AuthMiddleware:
         shown_headers: Sequence[str] = (),
     ) -> None:
         self._app = app
-        self._ring = ring
+        self._keys = keys
         self._quotas = quotas
         self._sites = sites
         self._share_prefixes = share_prefixes
@@ -68,7 +68,7 @@ class AuthMiddleware:
         path, headers = scope["path"], Headers(scope=scope)
         if _CONTROL.search(path):
             # Patterns of routes and lists of paths would read it differently.
-            where = f"{shown(scope['method'])} {written_path(path)}"
+            where = f"{shortened(scope['method'])} {quoted_path(path)}"
             raise _UnknownPathError(
                 f"Unknown request URL: {where}. There are no control characters in paths here."
             )
@@ -79,7 +79,7 @@ class AuthMiddleware:
 
     async def _identify(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Find out whose request it is, and whether its key allows one more (ASGI)."""
-        if scope["path"] in OPEN_PATHS or self._ring.is_open():
+        if scope["path"] in OPEN_PATHS or self._keys.is_open():
             await self._serve(None, scope, receive, send)
             return
         context = context_of(scope)
@@ -127,7 +127,7 @@ class AuthMiddleware:
             raise AuthenticationError(
                 "This server asks for a key: send the header 'Authorization: Bearer KEY'."
             )
-        key = self._ring.find(token.strip())
+        key = self._keys.find(token.strip())
         if key is None:
             raise AuthenticationError("The key is wrong or has been revoked.")
         return key

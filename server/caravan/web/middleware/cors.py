@@ -1,4 +1,4 @@
-"""What web pages of other sites, which the operator has listed, are told: that they may call, and how."""
+"""CORS: web pages of other sites, which the operator has listed, are told that they may call, and how."""
 
 from collections.abc import Collection, Sequence
 
@@ -42,7 +42,7 @@ class CorsMiddleware(CORSMiddleware):
             await super().__call__(scope, receive, send)
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """The answer to a browser that asks on behalf of a page."""
+        """Answer a browser that asks on behalf of a page (Starlette's method)."""
         answer = super().preflight_response(request_headers)
         if answer.status_code < 400:
             return answer

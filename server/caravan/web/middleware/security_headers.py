@@ -15,8 +15,8 @@ SECURITY_HEADERS: tuple[Pair, ...] = (
 )
 
 
-def with_security(headers: Iterable[Pair]) -> list[Pair]:
-    """Raw headers of an answer with those that it has not set itself, whose names are in small letters."""
+def with_security_headers(headers: Iterable[Pair]) -> list[Pair]:
+    """Add to an answer's raw headers, whose names are in small letters, those that it has not set itself."""
     given = list(headers)
     names = {name for name, _ in given}
     return given + [pair for pair in SECURITY_HEADERS if pair[0] not in names]

@@ -4,7 +4,7 @@ from caravan_schemas.chat import ChatCompletion, ChatCompletionChunk, ChatComple
 from fastapi import APIRouter, Request, Response
 
 from caravan.web.dependencies import UseContext, UseServices
-from caravan.web.openapi import described, streamed
+from caravan.web.openapi import describe_body, describe_events
 from caravan.web.sse import RunResponse
 
 router = APIRouter(tags=["chat"])
@@ -13,8 +13,8 @@ router = APIRouter(tags=["chat"])
 @router.post(
     "/v1/chat/completions",
     response_model=ChatCompletion,
-    responses=streamed(ChatCompletionChunk),
-    openapi_extra=described(ChatCompletionRequest),
+    responses=describe_events(ChatCompletionChunk),
+    openapi_extra=describe_body(ChatCompletionRequest),
 )
 async def create_chat_completion(request: Request, services: UseServices, context: UseContext) -> Response:
     """Answer a conversation; with `stream`, as events of `ChatCompletionChunk` and a last `[DONE]`.

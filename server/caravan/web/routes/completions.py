@@ -4,7 +4,7 @@ from caravan_schemas.completions import Completion, CompletionRequest
 from fastapi import APIRouter, Request, Response
 
 from caravan.web.dependencies import UseContext, UseServices
-from caravan.web.openapi import described, streamed
+from caravan.web.openapi import describe_body, describe_events
 from caravan.web.sse import RunResponse
 
 router = APIRouter(tags=["completions"])
@@ -13,8 +13,8 @@ router = APIRouter(tags=["completions"])
 @router.post(
     "/v1/completions",
     response_model=Completion,
-    responses=streamed(Completion),
-    openapi_extra=described(CompletionRequest),
+    responses=describe_events(Completion),
+    openapi_extra=describe_body(CompletionRequest),
 )
 async def create_completion(request: Request, services: UseServices, context: UseContext) -> Response:
     """Continue a text; with `stream`, as events of `Completion` and a last `[DONE]`.

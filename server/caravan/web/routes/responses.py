@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from caravan.api.responses.unsupported import check_include, check_retrieval
 from caravan.web.dependencies import UseContext, UseServices
 from caravan.web.json_pieces import JsonResponse
-from caravan.web.openapi import described, query_parameters, streamed
+from caravan.web.openapi import describe_body, describe_events, describe_query
 from caravan.web.query_params import read_query
 from caravan.web.sse import RunResponse
 
@@ -20,14 +20,14 @@ router = APIRouter(tags=["responses"])
 
 _TYPE = re.compile(rb'{"type":"([a-z_.]+)"')
 _PAGE = 20
-_EVENTS = streamed(*get_args(Event))
+_EVENTS = describe_events(*get_args(Event))
 
 
 @router.post(
     "/v1/responses",
     response_model=ResponseObject,
     responses=_EVENTS,
-    openapi_extra=described(ResponseRequest),
+    openapi_extra=describe_body(ResponseRequest),
 )
 async def create_response(request: Request, services: UseServices, context: UseContext) -> Response:
     """Answer an input; with `stream`, as OpenAI's events, of which the last one has the whole response.
@@ -43,7 +43,7 @@ async def create_response(request: Request, services: UseServices, context: UseC
     "/v1/responses/{response_id}",
     response_model=ResponseObject,
     responses=_EVENTS,
-    openapi_extra=query_parameters(RetrievalQuery),
+    openapi_extra=describe_query(RetrievalQuery),
 )
 async def get_response(
     response_id: str, request: Request, services: UseServices, context: UseContext
@@ -75,7 +75,7 @@ async def cancel_response(response_id: str, services: UseServices, context: UseC
     return JsonResponse(await services.responses.cancel(response_id, context.principal))
 
 
-@router.get("/v1/responses/{response_id}/input_items", openapi_extra=query_parameters(InputItemsQuery))
+@router.get("/v1/responses/{response_id}/input_items", openapi_extra=describe_query(InputItemsQuery))
 async def list_input_items(
     response_id: str, request: Request, services: UseServices, context: UseContext
 ) -> InputItemList:

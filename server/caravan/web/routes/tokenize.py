@@ -12,13 +12,13 @@ from fastapi import APIRouter, Request, Response
 
 from caravan.web.dependencies import UseContext, UseServices
 from caravan.web.json_pieces import JsonResponse, respond_in_pieces
-from caravan.web.openapi import described
+from caravan.web.openapi import describe_body
 
 router = APIRouter(tags=["tokens"])
 
 
 @router.post("/v1/tokenize", include_in_schema=False)
-@router.post("/tokenize", response_model=TokenizeResponse, openapi_extra=described(TokenizeRequest))
+@router.post("/tokenize", response_model=TokenizeResponse, openapi_extra=describe_body(TokenizeRequest))
 async def tokenize(request: Request, services: UseServices, context: UseContext) -> Response:
     """The token ids of a text, or of the prompt that a chat completion would begin with.
 
@@ -29,7 +29,7 @@ async def tokenize(request: Request, services: UseServices, context: UseContext)
 
 
 @router.post("/v1/detokenize", include_in_schema=False)
-@router.post("/detokenize", response_model=DetokenizeResponse, openapi_extra=described(DetokenizeRequest))
+@router.post("/detokenize", response_model=DetokenizeResponse, openapi_extra=describe_body(DetokenizeRequest))
 async def detokenize(request: Request, services: UseServices, context: UseContext) -> Response:
     """The text of token ids, control tokens written out; bytes that are no characters become U+FFFD."""
     body = await services.bodies.read(request, DetokenizeRequest)
@@ -38,7 +38,7 @@ async def detokenize(request: Request, services: UseServices, context: UseContex
 
 @router.post("/v1/apply-template", include_in_schema=False)
 @router.post(
-    "/apply-template", response_model=ApplyTemplateResponse, openapi_extra=described(ApplyTemplateRequest)
+    "/apply-template", response_model=ApplyTemplateResponse, openapi_extra=describe_body(ApplyTemplateRequest)
 )
 async def apply_template(request: Request, services: UseServices, context: UseContext) -> Response:
     """The prompt that the model's chat template makes of messages and tools."""

@@ -23,7 +23,7 @@ from caravan.errors import (
     RequestTimeoutError,
 )
 from caravan.web.error_response import envelope
-from caravan.web.middleware.security_headers import with_security
+from caravan.web.middleware.security_headers import with_security_headers
 from caravan.web.uvicorn.connection_limit import ConnectionLimiter, State
 from caravan.web.uvicorn.half_close import HalfCloseWatch
 from caravan.web.uvicorn.parser import MAX_HEADERS, Parser, in_words
@@ -263,7 +263,7 @@ class Connection(H11Protocol):
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         if error.retry_after is not None:
             headers.append((b"retry-after", b"%d" % error.retry_after))
-        headers = with_security([*headers, (b"connection", b"close")])
+        headers = with_security_headers([*headers, (b"connection", b"close")])
         head = h11.Response(
             status_code=error.status, headers=headers, reason=HTTPStatus(error.status).phrase.encode()
         )

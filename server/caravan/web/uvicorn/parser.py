@@ -86,7 +86,7 @@ class Parser(h11.Connection):
 
 
 def in_words(fault: h11.RemoteProtocolError) -> str:
-    """What h11 found wrong, without the bytes, which it shows as Python writes them."""
+    """Say what h11 found wrong, without the bytes, which it shows as Python writes them."""
     return _SHOWN_BYTES.sub("", str(fault))
 
 

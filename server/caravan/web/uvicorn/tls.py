@@ -17,7 +17,7 @@ class TlsError(Exception):
 
 
 def server_context(settings: Settings) -> ssl.SSLContext | None:
-    """What HTTPS is spoken with, TLS 1.2 or later; None where it is not asked for. Raises TlsError."""
+    """Open the certificate for HTTPS, TLS 1.2 or later; None where it is not asked for. Raises TlsError."""
     certificate, key = settings.tls_certificate, settings.tls_key
     if certificate is None:
         if key is not None:
@@ -75,8 +75,8 @@ def _is_certificate(path: Path) -> bool:
     return True
 
 
-def time_faults(context: ssl.SSLContext, file: Path, now: float) -> list[str]:
-    """Why clients would refuse the certificates of `file` now, by dates or purpose; a line each."""
+def certificate_faults(context: ssl.SSLContext, file: Path, now: float) -> list[str]:
+    """Say why clients would refuse the certificates of `file` now, by dates or purpose; a line each."""
     try:
         return [fault for found in _chain(context, file) if (fault := _time_fault(found, now)) is not None]
     except ssl.SSLCertVerificationError as error:
