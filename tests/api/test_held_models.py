@@ -12,7 +12,7 @@ from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.output.encoding import Document
-from caravan.api.params.sampling_params import DecodingPlanner, RequestLimits
+from caravan.api.params.decoding_plan import DecodingPlanner, RequestLimits
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
 from caravan.auth.principal import ANONYMOUS

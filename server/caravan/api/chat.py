@@ -12,9 +12,8 @@ from caravan.api.context import RequestContext, turn
 from caravan.api.output.answer_format import Envelope
 from caravan.api.output.chat_format import ChatFormat
 from caravan.api.output.parsed_choice import OutputFormat
-from caravan.api.params.decoding_plan import DecodingPlan
+from caravan.api.params.decoding_plan import DecodingPlan, DecodingPlanner
 from caravan.api.params.resolved import ResolvedParams
-from caravan.api.params.sampling_params import DecodingPlanner
 from caravan.api.prepared import Prepared, check_scores, generation_requests, refuse_streamed_scores
 from caravan.api.prompt.chat_prompt import Thinking, rendered, thinking, threads_for
 from caravan.api.prompt.tokenize import PromptRules, check_generates, tokenized

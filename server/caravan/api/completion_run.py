@@ -51,15 +51,16 @@ class CompletionRun(Run):
         return await aside(size, lambda: self._written(prepared, outputs, parsed))
 
     async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
-        """The data of the events, `[DONE]` included; `start` comes before.
+        """The data of the events, `[DONE]` included. `start` must have been called.
 
-        What is there together comes together: a write to a socket costs more than all that makes a chunk.
+        Events that are there at the same time come together, to be written to the socket at once.
         """
         prepared = await self.prepare()
+        is_padded = prepared.format.envelope.is_padded
         streams = [prepared.format.stream(index) for index in range(len(self.prompt_logprobs))]
         ready = list(self._openings(prepared))
         if not self.has_output:
-            yield await _padded(ready, prepared)
+            yield await _padded(ready) if is_padded else ready
             ready = []
         num_ended = 0
         async for output in self:
@@ -72,12 +73,12 @@ class CompletionRun(Run):
                 # Nothing may say that it has ended well unless it has.
                 await self.check(stream.said, output)
             if ready and num_ended < len(streams):
-                yield await _padded(ready, prepared)
+                yield await _padded(ready) if is_padded else ready
                 ready = []
         if prepared.format.envelope.with_usage:
             ready.append(to_json(prepared.format.usage_chunk(self.usage())))
         await self.aclose()
-        yield [*await _padded(ready, prepared), DONE]
+        yield [*(await _padded(ready) if is_padded else ready), DONE]
 
     def _openings(self, prepared: Prepared) -> Iterator[bytes]:
         for index in range(len(self.prompt_logprobs)):
@@ -97,7 +98,7 @@ class CompletionRun(Run):
         outputs: list[list[TokenOutput]],
         parsed: Sequence[ParsedChoice],
     ) -> list[bytes]:
-        """The answer. The outputs are forgotten one by one: all at once would hold the interpreter's lock."""
+        """The answer. The outputs are freed one by one: all at once would hold the interpreter's lock."""
         document = self._document(prepared, outputs, parsed)
         self.prompt_logprobs.clear()
         for news in outputs:
@@ -145,9 +146,7 @@ def _details(outputs: Sequence[TokenOutput]) -> TokenDetails:
     )
 
 
-async def _padded(chunks: list[bytes], prepared: Prepared) -> list[bytes]:
-    if not prepared.format.envelope.is_padded:
-        return chunks
+async def _padded(chunks: list[bytes]) -> list[bytes]:
     return [await aside(len(data), partial(padded_chunk, data)) for data in chunks]
 
 

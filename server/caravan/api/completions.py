@@ -12,8 +12,7 @@ from caravan.api.context import RequestContext, turn
 from caravan.api.output.answer_format import Envelope
 from caravan.api.output.completion_format import CompletionFormat
 from caravan.api.output.echo import Echo, ReadPrompt
-from caravan.api.params.decoding_plan import DecodingPlan
-from caravan.api.params.sampling_params import DecodingPlanner
+from caravan.api.params.decoding_plan import DecodingPlan, DecodingPlanner
 from caravan.api.prepared import Prepared, check_scores, generation_requests, refuse_streamed_scores
 from caravan.api.prompt.tokenize import (
     PromptRules,

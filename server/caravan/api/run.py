@@ -34,9 +34,9 @@ Outputs = AsyncGenerator[TokenOutput, None]
 class Run:
     """An async context manager around all that a request holds; an async iterator over its outputs.
 
-    Choices are numbered through prompts, then through the choices of each. Leaving the context, on whatever
-    path, ends what still runs in the engine, closes the books and lets the model go. `prepare` or `start`
-    comes before the outputs. `prompt_logprobs` has those of each choice once its first output has been seen.
+    Call `prepare` or `start` before the outputs. Leaving the context, on whatever path, ends what still runs
+    in the engine, closes the metrics and releases the model. Choices are numbered through all prompts: those
+    of the first, then those of the second. `prompt_logprobs` has each choice's from its first output on.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class Run:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End what still runs, close the books and let the model go.
+        """End what still runs, close the metrics and release the model.
 
-        Also comes before a client is told of the end, so that its next request finds all of it done.
+        Streams call it before they tell the client of their end, so that its next request finds this done.
         """
         # A cancelled caller would be cancelled again at the first wait here, and leave the run behind.
         await to_the_end(self._close())
@@ -78,7 +78,7 @@ class Run:
     async def prepare(self, *, is_patient: bool = False) -> Prepared:
         """The request as the engine will get it; whatever can refuse it does so here.
 
-        Loads the model if need be, for which the patient wait as long as it takes.
+        Loads the model if need be; with `is_patient`, waits for that as long as it takes.
         """
         if self._preparing is None:
             self._preparing = asyncio.create_task(self._prepared(is_patient=is_patient))
@@ -135,19 +135,19 @@ class Run:
         return self._counts.usage()
 
     async def check(self, said: ParsedAnswer, last: TokenOutput) -> None:
-        """Hold what has ended by itself against what binds it. Raises BrokenConstraintError."""
+        """Check an answer that has ended by itself against its constraint. Raises BrokenConstraintError."""
         checker = (await self.prepare()).checker
         if checker is not None and last.finish_reason is FinishReason.STOP:
-            self._tell(await in_thread(checker.fault, said), last.request_id)
+            self._report(await in_thread(checker.fault, said), last.request_id)
 
     async def check_call(self, call: ParsedCall, now: TokenOutput) -> None:
-        """The same of a call that is complete by `now`."""
+        """Check a call that is complete with this output. Raises BrokenConstraintError."""
         checker = (await self.prepare()).checker
         if checker is not None:
-            self._tell(await in_thread(checker.fault_of_call, call), now.request_id)
+            self._report(await in_thread(checker.fault_of_call, call), now.request_id)
 
-    def _tell(self, fault: str | None, request_id: str) -> None:
-        """A breach is a fault of ours, for the log, the metrics and the client."""
+    def _report(self, fault: str | None, request_id: str) -> None:
+        """Log, count and raise a breach of a constraint, which is a fault of the server."""
         if fault is None:
             return
         self.context.metrics.count_violation(self.model.id)

@@ -10,7 +10,7 @@ from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.params import presets
-from caravan.api.params.sampling_params import DecodingPlanner, RequestLimits
+from caravan.api.params.decoding_plan import DecodingPlanner, RequestLimits
 from caravan.api.responses.service import ResponseService
 from caravan.api.responses.store import AsyncResponseStore, Limits, check_place
 from caravan.api.status import StatusService

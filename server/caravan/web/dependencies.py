@@ -9,7 +9,7 @@ from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
 from caravan.api.embeddings import EmbeddingService
-from caravan.api.params.sampling_params import DecodingPlanner
+from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.api.responses.service import ResponseService
 from caravan.api.status import StatusService
 from caravan.api.tokenize import TokenService

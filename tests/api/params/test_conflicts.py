@@ -2,8 +2,7 @@
 
 import pytest
 from caravan.api.params.conflicts import CLASHES, NEEDS
-from caravan.api.params.decoding_plan import DecodingPlan
-from caravan.api.params.sampling_params import DecodingPlanner
+from caravan.api.params.decoding_plan import DecodingPlan, DecodingPlanner
 from caravan.errors import InvalidRequestError
 from caravan_schemas.sampling import SamplingFields
 from pydantic import ValidationError

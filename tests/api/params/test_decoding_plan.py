@@ -3,8 +3,8 @@
 import random
 
 import pytest
-from caravan.api.params.decoding_plan import chain
-from caravan.api.params.sampling_params import DecodingPlanner
+from caravan.api.params.debug_chain import chain
+from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.engine.sampling.stages import ordered_stages
 from caravan_schemas.parameters import TRUNCATING
 from caravan_schemas.sampling import SamplingFields

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from caravan.api.params import presets
+from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.api.params.presets import BUILT_IN, PresetError, effective
 from caravan.api.params.resolved import Source
-from caravan.api.params.sampling_params import DecodingPlanner
 from caravan.engine.params import SamplingParams
 from caravan_schemas.parameters import parameters
 from caravan_schemas.sampling import DecodingFields, SamplingFields

@@ -1,31 +1,49 @@
-"""How a request is decoded, which of its choices are answered with, and what `debug.decoding` shows of it."""
+"""Decoding fields of a request into what engine and answer need, or a refusal that names the field."""
 
+import hashlib
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 from caravan_schemas.common import Debug, DecodingStage
+from caravan_schemas.models import ModelDefault
+from caravan_schemas.sampling import DecodingFields, SamplingFields
+from pydantic import JsonValue
 
+from caravan.api.params import conflicts
+from caravan.api.params.debug_chain import chain
+from caravan.api.params.presets import PresetError, Presets, effective, load, operator_defaults
+from caravan.api.params.resolved import PARAMETERS, ResolvedParams, Source, Value, Values, settle
+from caravan.api.params.token_params import DryBreakers, LongBreakerError, token_terms
 from caravan.engine.outputs import TokenOutput
 from caravan.engine.params import SamplingParams
+from caravan.errors import InvalidRequestError, InvalidValueError
+from caravan.models.loaded_model import LoadedModel, TextVocab
 
-_PENALTIES = ("repeat_penalty", "presence_penalty", "frequency_penalty", "repeat_last_n")
-_DRY = ("dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n")
+# Parameters that are the engine's as they stand, by one name.
+_SAME = [
+    name
+    for name in SamplingParams.__struct_fields__
+    if name in PARAMETERS
+    and name not in ("samplers", "adaptive_target", "stop", "logit_bias")
+    and name not in ("bad_words", "allowed_token_ids", "stop_token_ids")
+]
+# Fields that tell something of a prompt.
+_SCORING = ("echo", "prompt_logprobs")
 
-# Of each sampler that `samplers` orders: the parameters it shows, and whether it acts.
-_ORDERED: dict[str, tuple[tuple[str, ...], Callable[[SamplingParams], bool]]] = {
-    "top_k": (("top_k", "min_keep"), lambda p: p.top_k > 0),
-    "top_p": (("top_p", "min_keep"), lambda p: p.top_p < 1),
-    "min_p": (("min_p", "min_keep"), lambda p: p.min_p > 0),
-    "typical_p": (("typical_p", "min_keep"), lambda p: p.typical_p < 1),
-    "top_n_sigma": (("top_n_sigma",), lambda p: p.top_n_sigma > 0),
-    "xtc": (
-        ("xtc_probability", "xtc_threshold", "min_keep"),
-        lambda p: p.xtc_probability > 0 and p.xtc_threshold <= 0.5,
-    ),
-    "temperature": (("temperature",), lambda _: True),
-}
+# As long as OpenAI's.
+_FINGERPRINT = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestLimits:
+    """What one request may ask for at most, as the operator set it."""
+
+    max_choices: int = 16
+    max_prompts: int = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,69 +95,169 @@ class DecodingPlan:
         )
 
 
+class DecodingPlanner:
+    """Reads the decoding fields of requests, with the presets and defaults of the operator."""
+
+    def __init__(
+        self,
+        limits: RequestLimits | None = None,
+        presets: Presets | None = None,
+        operator: DecodingFields | None = None,
+    ) -> None:
+        self.limits = limits or RequestLimits()
+        self.presets = load(None) if presets is None else presets
+        self._operator = operator or DecodingFields()
+        self._defaults: WeakKeyDictionary[LoadedModel, Values] = WeakKeyDictionary()
+        self._breakers = DryBreakers()
+        by_name = {name: dict(fields) for name, fields in self.presets.items()}
+        self._words = json.dumps([dict(self._operator), by_name], sort_keys=True)
+
+    def fingerprint(self, model: LoadedModel) -> str:
+        """OpenAI's `system_fingerprint`: equal for equal backends, the operator's values included."""
+        words = model.fingerprint + self._words
+        return f"fp_{hashlib.sha256(words.encode()).hexdigest()[:_FINGERPRINT]}"
+
+    def defaults(self, model: LoadedModel) -> Values:
+        """What holds for a model where a request says nothing."""
+        if model not in self._defaults:
+            self._defaults[model] = self._effective(model.metadata, model.operator_defaults)
+        return self._defaults[model]
+
+    def shown_defaults(
+        self, metadata: Mapping[str, str], own: Mapping[str, object]
+    ) -> dict[str, ModelDefault]:
+        """The same for the card of a model that need not be loaded; `own` are its own settings' values."""
+        return {
+            name: ModelDefault.model_validate({"value": known.value, "source": str(known.source)})
+            for name, known in self._effective(metadata, own).items()
+        }
+
+    def _effective(self, metadata: Mapping[str, str], own: Mapping[str, object]) -> Values:
+        fields = operator_defaults(own).model_dump(exclude_none=True)
+        return effective(metadata, self._operator.model_copy(update=fields))
+
+    def shown_presets(self) -> dict[str, dict[str, JsonValue]]:
+        """What each preset sets."""
+        return {name: fields.model_dump(exclude_none=True) for name, fields in sorted(self.presets.items())}
+
+    def check(self, model: LoadedModel) -> None:
+        """Refuse defaults and presets that would fail every request; raises InvalidRequestError."""
+        for preset in (None, *self.presets):
+            try:
+                self.plan(SamplingFields(preset=preset), model)
+            except InvalidRequestError as error:
+                where = "the defaults" if preset is None else f"preset '{preset}'"
+                raise PresetError(f"{where}: {error.message}") from error
+
+    def plan(
+        self,
+        fields: SamplingFields,
+        model: LoadedModel,
+        default_max_tokens: int | None = None,
+        *,
+        num_logprobs: int | None = None,
+        may_draw_nothing: bool = False,
+    ) -> DecodingPlan:
+        """The request's decoding. Tokenizes texts, so its place is a worker thread."""
+        values = self.defaults(model)
+        if default_max_tokens is not None and "max_tokens" not in values:
+            values = {**values, "max_tokens": Value(default_max_tokens, Source.OPENAI)}
+        num_choices, num_drawn = self._counts(fields)
+        is_ranked = fields.best_of is not None and num_drawn > 1
+        resolved = self._settled(fields, values, num_choices)
+        if resolved["max_tokens"] == 0 and not may_draw_nothing and fields.n_predict != 0:
+            name = resolved.written("max_tokens")
+            # Of the fields that have an answer without a token, those that the route has.
+            known = [f"'{other}'" for other in _SCORING if other in type(fields).model_fields]
+            unless = f", unless {' or '.join(known)} is set" if known else ""
+            raise InvalidValueError(name, f"must be at least 1{unless}")
+        if fields.stream and is_ranked:
+            raise InvalidValueError(
+                "best_of", "and 'stream' do not go together: the best is known at the end"
+            )
+        params = self._params(resolved, model.vocab, score=is_ranked, num_logprobs=num_logprobs)
+        shown = fields.debug is not None and bool(fields.debug.decoding)
+        return DecodingPlan(
+            params=params,
+            num_choices=num_choices,
+            num_drawn=num_drawn,
+            chain=chain(params) if shown else None,
+        )
+
+    def outlook(
+        self, fields: SamplingFields, metadata: Mapping[str, str], own: Mapping[str, object]
+    ) -> ResolvedParams:
+        """What `plan` will go by, told of a model that need not be loaded."""
+        num_choices, _ = self._counts(fields)
+        return self._settled(fields, self._effective(metadata, own), num_choices)
+
+    def _settled(self, fields: SamplingFields, values: Values, num_choices: int) -> ResolvedParams:
+        counts = {"n": Value(num_choices, Source.OPENAI)}
+        resolved = settle(fields, self._preset(fields.preset), {**values, **counts})
+        conflicts.check(resolved)
+        return resolved
+
+    def _counts(self, fields: SamplingFields) -> tuple[int, int]:
+        asked = fields.n if fields.n_cmpl is None else fields.n_cmpl
+        num_choices = asked or 1
+        num_drawn = num_choices if fields.best_of is None else fields.best_of
+        for name, count in (
+            ("n" if fields.n_cmpl is None else "n_cmpl", num_choices),
+            ("best_of", num_drawn),
+        ):
+            if count > self.limits.max_choices:
+                raise InvalidValueError(name, f"must be from 1 to {self.limits.max_choices}")
+        return num_choices, num_drawn
+
+    def _preset(self, name: str | None) -> DecodingFields | None:
+        if name is None:
+            return None
+        if name not in self.presets:
+            known = ", ".join(f"'{known}'" for known in self.presets)
+            raise InvalidValueError("preset", f"must be one of {known}")
+        return self.presets[name]
+
+    def _params(
+        self, resolved: ResolvedParams, vocab: TextVocab, *, score: bool, num_logprobs: int | None
+    ) -> SamplingParams:
+        terms = token_terms(resolved, vocab)
+        target = resolved["adaptive_target"]
+        same = {name: value for name in _SAME if (value := resolved[name]) is not None}
+        return SamplingParams(
+            **same,  # type: ignore[arg-type]
+            samplers=tuple(s for s in conflicts.samplers(resolved) if s not in ("penalties", "dry")),
+            adaptive_target=-1.0 if target is None else resolved.number("adaptive_target"),
+            dry_breakers=self._dry_breakers(resolved, vocab),
+            logit_bias=tuple(terms.logit_bias.items()),
+            bad_words=terms.bad_words,
+            allowed_token_ids=terms.allowed,
+            max_seconds=None if resolved["max_time"] is None else resolved.number("max_time"),
+            line_seconds=resolved.number("t_max_predict_ms") / 1000 or None,
+            stop=tuple(dict.fromkeys(map(str, _list(resolved["stop"])))),
+            stop_token_ids=terms.stop_token_ids,
+            include_stop=bool(resolved["include_stop_str_in_output"]),
+            score=score,
+            num_logprobs=num_logprobs,
+        )
+
+    def _dry_breakers(self, resolved: ResolvedParams, vocab: TextVocab) -> tuple[tuple[int, ...], ...]:
+        found: dict[tuple[int, ...], None] = {}
+        if not conflicts.is_on(resolved, "dry_multiplier"):
+            return ()
+        for index, breaker in enumerate(_list(resolved["dry_sequence_breakers"])):
+            try:
+                found |= dict.fromkeys(self._breakers.sequences(vocab, str(breaker)))
+            except LongBreakerError as error:
+                param = f"dry_sequence_breakers[{index}]"
+                raise InvalidValueError(param, f"{error}") from error
+        return tuple(found)
+
+
+def _list(value: object) -> list[object]:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
 def _mean_logprob(output: TokenOutput) -> float:
     if output.sum_logprob is None:
         return -math.inf
     return output.sum_logprob / max(output.num_completion_tokens, 1)
-
-
-def chain(params: SamplingParams) -> list[DecodingStage]:
-    """The stages as `debug.decoding` shows them: those that act, and always temperature, draw and end."""
-    stages = [_bias(params)]
-    strengths = (params.repeat_penalty - 1, params.presence_penalty, params.frequency_penalty)
-    if params.repeat_last_n and any(strengths):
-        stages.append(_stage("penalties", params, *_PENALTIES))
-    if params.dry_multiplier and params.dry_penalty_last_n:
-        dry = _stage("dry", params, *_DRY)
-        dry.values["dry_sequence_breakers"] = params.dry_breakers
-        stages.append(dry)
-    last = () if "temperature" in params.samplers else ("temperature",)
-    for sampler in (*params.samplers, *last):
-        names, acts = _ORDERED[sampler]
-        if sampler == "temperature" and params.dynatemp_range > 0:
-            names = (*names, "dynatemp_range", "dynatemp_exponent")
-        if acts(params):
-            stages.append(_stage(sampler, params, *names))
-    stages += [_draw(params), _end(params)]
-    return [stage for stage in stages if stage.values]
-
-
-def _bias(params: SamplingParams) -> DecodingStage:
-    values: dict[str, object] = {}
-    if params.logit_bias:
-        values["logit_bias"] = {
-            str(token_id): False if bias == -math.inf else bias for token_id, bias in params.logit_bias
-        }
-    for name in ("bad_words", "allowed_token_ids", "ignore_eos", "min_tokens"):
-        if value := getattr(params, name):
-            values[name] = value
-    return DecodingStage(stage="bias", values=values)
-
-
-def _draw(params: SamplingParams) -> DecodingStage:
-    if params.mirostat:
-        return _stage("mirostat", params, "mirostat", "mirostat_tau", "mirostat_eta", "seed")
-    if params.adaptive_target >= 0:
-        return _stage("adaptive_p", params, "adaptive_target", "adaptive_decay", "seed")
-    return _stage("draw", params, "seed")
-
-
-def _end(params: SamplingParams) -> DecodingStage:
-    values: dict[str, object] = {"max_tokens": params.max_tokens}
-    if params.max_seconds is not None:
-        values["max_time"] = params.max_seconds
-    if params.line_seconds is not None:
-        values["t_max_predict_ms"] = round(params.line_seconds * 1000)
-    if params.stop:
-        values |= {
-            "stop": params.stop,
-            "stop_limit": params.stop_limit,
-            "include_stop_str_in_output": params.include_stop,
-        }
-    if params.stop_token_ids:
-        values["stop_token_ids"] = params.stop_token_ids
-    return DecodingStage(stage="end", values=values)
-
-
-def _stage(stage: str, params: SamplingParams, *names: str) -> DecodingStage:
-    return DecodingStage(stage=stage, values={name: getattr(params, name) for name in names})

@@ -10,15 +10,13 @@ from functools import lru_cache
 from typing import get_args
 
 from caravan_schemas.base import Schema
-from caravan_schemas.built_in_tools import BuiltInTool
-from caravan_schemas.chat import ChatCompletionRequest, ToolFields
+from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
-from caravan_schemas.responses import ABSENT, ResponseRequest
-from caravan_schemas.responses_tools import FlatAllowedTools
+from caravan_schemas.responses import ResponseRequest
 from caravan_schemas.tokenize import DetokenizeRequest
-from caravan_schemas.tools import AllowedToolsChoice
 
+from caravan.api.validation.faults import joined
 from caravan.api.validation.near_names import nearest
 from caravan.api.validation.neutral_values import Rule
 from caravan.api.validation.unsupported import NEUTRAL_VALUES
@@ -41,24 +39,6 @@ _EMPTY: tuple[object, ...] = (None, False, "", [], {})
 _SINGLE = ("n", "n_cmpl", "best_of")
 
 Extra = tuple[str, object]
-
-
-def extras(value: Schema, path: str = "") -> Iterator[Extra]:
-    """Take the undeclared fields out of a request and of all objects in it; yields their paths and values."""
-    prefix = f"{path}." if path else ""
-    if isinstance(value, BuiltInTool):
-        return
-    if value.model_extra:
-        for name, extra in value.model_extra.items():
-            yield prefix + name, extra
-        value.model_extra.clear()
-    for name in type(value).model_fields:
-        member = getattr(value, name)
-        if isinstance(member, Schema):
-            yield from extras(member, prefix + name)
-        elif isinstance(member, list) and member and isinstance(member[0], Schema):
-            for index, item in enumerate(member):
-                yield from extras(item, f"{prefix}{name}[{index}]")
 
 
 def extras_at(schema: type[Schema], steps: Sequence[int | str], value: object) -> Iterator[Extra]:
@@ -172,46 +152,6 @@ def _members(annotation: object) -> Iterator[type[Schema]]:
         yield from _members(part)
 
 
-def left_out_tools(request: Schema, *, strict: bool) -> tuple[str, ...]:
-    """Tools that other services run themselves: merely offered, they are left out; called for, refused.
-
-    Returns what of the request is about them, by names such as `tools[].web_search`. Raises
-    UnsupportedParameterError for the first if it is `strict`.
-    """
-    names: dict[str, None] = {}
-    for place, index, kind in _built_in_tools(request):
-        if strict:
-            path = f"{place}[{index}]"
-            message = f"'{path}' has the type '{kind}', which is not supported"
-            raise UnsupportedParameterError(f"{message}; only what this server has is.", param=path)
-        names[f"{place}[].{kind}"] = None
-    return tuple(names)
-
-
-def _built_in_tools(request: Schema) -> Iterator[tuple[str, int, str]]:
-    """Each by its list, its index there and its type."""
-    if not isinstance(request, ToolFields | ResponseRequest):
-        return
-    lists: dict[str, Sequence[object]] = {"tools": request.tools or []}
-    choice = request.tool_choice
-    if isinstance(choice, AllowedToolsChoice):
-        lists["tool_choice.allowed_tools.tools"] = choice.allowed_tools.tools
-    if isinstance(choice, FlatAllowedTools):
-        lists["tool_choice.tools"] = choice.tools
-    for place, tools in lists.items():
-        yield from ((place, i, tool.type) for i, tool in enumerate(tools) if isinstance(tool, BuiltInTool))
-    if isinstance(request, ResponseRequest):
-        yield from (("include", i, name) for i, name in enumerate(request.include or ()) if name in ABSENT)
-
-
 def pattern_of(path: str) -> str:
     """A path with its indexes left open, such as `messages[].content`."""
     return _INDEX.sub("[]", path)
-
-
-def joined(steps: Iterable[int | str]) -> str:
-    """The place of a fault as a client writes it."""
-    path = ""
-    for step in steps:
-        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step
-    return path

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from pydantic_core import from_json
 
-from caravan.api.validation.extra_fields import joined
+from caravan.api.validation.faults import joined
 
 _ESCAPE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
