@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from caravan.api.responses.unsupported import INCLUDABLE
+from caravan.api.responses.to_chat import INCLUDABLE
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine

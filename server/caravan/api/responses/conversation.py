@@ -26,7 +26,7 @@ from caravan_schemas.responses_items import (
 )
 from caravan_schemas.tools import CustomCall, PastCall, PastCustomCall, PastFunction, PastFunctionCall
 
-from caravan.errors import InvalidRequestError, UnsupportedParameterError
+from caravan.errors import InvalidValueError, UnsupportedParameterError
 
 # Where an item is that came with an earlier response.
 HISTORY = "previous_response_id"
@@ -108,7 +108,7 @@ class _Writer:
         self._flush()
         for placed in self._results.values():
             path = placed.path if placed.path == HISTORY else f"{placed.path}.call_id"
-            raise _refusal(path, "names no call of this conversation that waits for a result")
+            raise InvalidValueError(path, "names no call of this conversation that waits for a result")
 
     def _spoken(self, path: str, *, is_first: bool = False) -> _Turn:
         """The turn that an item belongs to. What comes before content and calls begins another after them."""
@@ -137,7 +137,9 @@ class _Writer:
         if result is None:
             name = call.function.name if isinstance(call, PastFunctionCall) else call.custom.name
             where = "input" if path == HISTORY else path
-            raise _refusal(where, f"has no result for the call '{call.id}' of '{name}': 'input' must have it")
+            raise InvalidValueError(
+                where, f"has no result for the call '{call.id}' of '{name}': 'input' must have it"
+            )
         assert isinstance(result.item, FlatCallOutput | FlatCustomCallOutput)
         content = text_of(result.item.output)
         self._append(result.path, ToolMessage(role="tool", content=content, tool_call_id=call.id))
@@ -159,7 +161,7 @@ def _results(items: Sequence[Placed]) -> dict[str, Placed]:
     for placed in items:
         if isinstance(placed.item, FlatCallOutput | FlatCustomCallOutput):
             if placed.item.call_id in results:
-                raise _refusal(f"{placed.path}.call_id", "names a call that has a result already")
+                raise InvalidValueError(f"{placed.path}.call_id", "names a call that has a result already")
             results[placed.item.call_id] = placed
     return results
 
@@ -188,7 +190,3 @@ def _call(item: PastFlatCall | PastFlatCustomCall) -> PastCall:
         return PastCustomCall(id=item.call_id, type="custom", custom=custom)
     function = PastFunction(name=item.name, arguments=item.arguments)
     return PastFunctionCall(id=item.call_id, type="function", function=function)
-
-
-def _refusal(param: str, complaint: str) -> InvalidRequestError:
-    return InvalidRequestError(f"'{param}' {complaint}.", param=param, code="invalid_value")

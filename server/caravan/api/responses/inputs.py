@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from caravan.api.responses.conversation import HISTORY, Placed
 from caravan.api.responses.snapshot import new_id
 from caravan.api.responses.store import AsyncResponseStore, LongHistoryError, MissingResponseError, Row
-from caravan.errors import InvalidRequestError
+from caravan.errors import InvalidRequestError, InvalidValueError
 from caravan.runtime.threads import in_busy_thread
 
 _TOO_LONG = "conversation_too_long"
@@ -50,9 +50,7 @@ async def earlier_rows(archive: AsyncResponseStore, owner: str, previous: str | 
         message = f"'{HISTORY}' names the end of a conversation with {error}."
         raise InvalidRequestError(message, param=HISTORY, code=_TOO_LONG) from error
     if status in ("queued", "in_progress"):
-        raise InvalidRequestError(
-            f"'{HISTORY}' names a response that is still being made.", param=HISTORY, code="invalid_value"
-        )
+        raise InvalidValueError(HISTORY, "names a response that is still being made")
     return rows
 
 

@@ -1,24 +1,25 @@
 """One response being made: read, answered by a model that is held meanwhile, and kept."""
 
+import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
 
 from caravan_schemas.responses import Response, ResponseRequest
-from caravan_schemas.responses_events import Event
+from caravan_schemas.responses_events import ErrorEvent, Event
 from caravan_schemas.responses_items import Item
 
 from caravan.api.chat import ChatService
 from caravan.api.completion_run import wire_reason
 from caravan.api.context import RequestContext
-from caravan.api.output.encoding import to_event
+from caravan.api.output.encoding import padded_event, to_event
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.prepared import Prepared
-from caravan.api.responses import unsupported
 from caravan.api.responses.event_writer import ResponseWriter
 from caravan.api.responses.inputs import earlier_rows, own_items, placed, row_of_input, row_of_output
 from caravan.api.responses.snapshot import new_id, snapshot, usage
 from caravan.api.responses.store import AsyncResponseStore, Outcome, Outcomes, Row, StorageBusyError
-from caravan.api.responses.to_chat import Translation, translate
+from caravan.api.responses.to_chat import Translation, check, translate
 from caravan.api.run import Run
 from caravan.api.structured.compiler import UNENFORCED
 from caravan.engine.outputs import TokenOutput
@@ -26,20 +27,23 @@ from caravan.errors import CaravanError, InvalidRequestError, failed_writing
 from caravan.models import ModelRegistry, Status
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.shared_limit import Place
-from caravan.runtime.threads import in_busy_thread, in_thread, to_the_end
+from caravan.runtime.threads import cancel_and_wait, in_busy_thread, in_thread, to_the_end
 
 log = logging.getLogger(__name__)
 
-# Items that are read in a few milliseconds.
+# Items that are read, and events that are padded, in a few milliseconds.
 _FEW = 256
+
+Events = AsyncGenerator[Sequence[bytes], None]
 
 
 class ResponseRun(Run):
-    """`read`, then `prepare` or `enqueue`, `start` if need be, `keep`, `events`.
+    """The answer to a request, as routes are given it. In the background it goes on when the route closes it:
+    `detach` starts that, and gives back what follows its events from a number on.
 
-    `place` is what it has of the limit of its kind, which it gives up in the end.
-    `response` is how it stands. `log` has the events of a background run that are streamed. `error` is what
-    failed after the beginning. One that is closed before it has ended is cancelled, or failed by its `fault`.
+    `place` is what it has of the limit of its kind, which it gives up in the end. `log` has the events of a
+    background run that are streamed. `error` is what failed after the beginning. One that ends before its
+    time is cancelled, or failed by its `fault`.
     """
 
     def __init__(
@@ -50,10 +54,12 @@ class ResponseRun(Run):
         outcomes: Outcomes,
         request: ResponseRequest,
         context: RequestContext,
+        detach: Callable[["ResponseRun"], Callable[[int], Events]],
     ) -> None:
         super().__init__(registry, request.model, self._prepare_chat, context)
         self.id = new_id("resp")
         self.request = request
+        self.stream = bool(request.stream)
         self.owner = context.principal.id
         self.log: list[bytes] = []
         self.error: CaravanError | None = None
@@ -62,6 +68,9 @@ class ResponseRun(Run):
         self._chat = chat
         self._archive = archive
         self._outcomes = outcomes
+        self._detach = detach
+        self._follow: Callable[[int], Events] | None = None
+        self._beginning: asyncio.Task[None] | None = None
         self._is_stored = request.store is not False
         self._input: list[Row] = []
         self._translation: Translation | None = None
@@ -74,9 +83,62 @@ class ResponseRun(Run):
         """How the response stands."""
         return self._following.response
 
-    async def read(self) -> None:
+    async def whole(self) -> bytes:
+        """The JSON of the response: complete, or queued."""
+        await self._begin(None)
+        if self._follow is None:
+            async with aclosing(self.made()) as events:
+                async for _ in events:
+                    pass
+        if self.error is not None:
+            raise self.error
+        return to_event(self.response)
+
+    async def start(self, seconds: float | None = None) -> None:
+        """Begin, and wait for the first output or `seconds`; a failure before that is raised here."""
+        self._beginning = asyncio.create_task(self._begin(seconds))
+        await asyncio.wait([self._beginning], timeout=seconds)
+        if self._beginning.done():
+            self._beginning.result()
+
+    async def events(self) -> Events:
+        """The data of the events, those together that are there together."""
+        assert self._beginning is not None
+        try:
+            await self._beginning
+        except CaravanError as error:
+            self.context.metrics.fail(error.code)
+            code, message, param = error.code, error.message, error.param
+            event = ErrorEvent(type="error", sequence_number=0, code=code, message=message, param=param)
+            yield [to_event(event)]
+            return
+        options = self.request.stream_options
+        is_padded = options is not None and bool(options.include_obfuscation)
+        async with aclosing(self.made() if self._follow is None else self._follow(0)) as events:
+            async for together in events:
+                for some in in_turns(together, is_padded=is_padded):
+                    yield some
+        if self.error is not None:
+            self.context.metrics.fail(self.error.code)
+
+    async def _begin(self, seconds: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (seconds or 0.0)
+        await self._read_request()
+        if self.request.background:
+            await self._enqueue()
+            await self._keep()
+            self._follow = self._detach(self)
+            return
+        await self.prepare()
+        if seconds is not None:
+            with self._read.rewording():
+                await super().start(max(0.0, deadline - loop.time()))
+        await self._keep()
+
+    async def _read_request(self) -> None:
         """What can be refused without the model is refused here."""
-        unsupported.check(self.request)
+        check(self.request)
         previous = self.request.previous_response_id
         if previous is not None and self._outcomes.find(self.owner, previous) is not None:
             raise StorageBusyError(f"The response '{previous}' is not stored yet.")
@@ -97,8 +159,8 @@ class ResponseRun(Run):
             self._announce(params.temperature, params.top_p)
         return prepared
 
-    async def enqueue(self) -> None:
-        """Have a response to tell of at once: a model that is not loaded is loaded by `events`."""
+    async def _enqueue(self) -> None:
+        """Have a response to tell of at once: a model that is not loaded is loaded by `made`."""
         if self._registry.status(self.request.model) is Status.LOADED:
             await self.prepare()
             return
@@ -107,19 +169,14 @@ class ResponseRun(Run):
             resolved = await self._chat.outlook(translation.chat, self.context)
         self._announce(resolved.number("temperature"), resolved.number("top_p"))
 
-    async def start(self, seconds: float | None = None) -> None:
-        """As of any run, with failures in the words of this route."""
-        with self._read.rewording():
-            await super().start(seconds)
-
-    async def keep(self) -> None:
+    async def _keep(self) -> None:
         """Store the response as one that is being made, unless the request forbids it."""
         if self._is_stored:
             body = _row(self.response)
             await self._archive.do(lambda store: store.begin(self.owner, body, self._input), self.owner)
             self._is_kept = True
 
-    async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
+    async def made(self) -> Events:
         """The data of the events of each output, where the request asks for a stream.
 
         The last come after the response is stored.
@@ -170,6 +227,13 @@ class ResponseRun(Run):
         await to_the_end(super()._close())
 
     async def _close(self) -> None:
+        if self._beginning is not None:
+            await cancel_and_wait(self._beginning)
+        if self._follow is None:
+            await self.end()
+
+    async def end(self) -> None:
+        """Let go of all that the run holds, and store what became of it."""
         await super()._close()
         if self._is_kept and not self._has_ended:
             self._has_ended = True
@@ -201,7 +265,7 @@ class ResponseRun(Run):
 
     def _sent(self, events: Iterable[Event]) -> list[bytes]:
         """Events as data; they are made, whether or not anybody reads them."""
-        if not self.request.stream:
+        if not self.stream:
             for _ in events:
                 pass
             return []
@@ -217,7 +281,7 @@ class ResponseRun(Run):
             owner=self.owner,
             response=_row(self.response),
             items=[row_of_output(item) for item in self.response.output],
-            events=self.log if self.request.stream and self.request.background else None,
+            events=self.log if self.stream and self.request.background else None,
         )
         # The client gets its answer, whether or not the store takes it now.
         await self._outcomes.keep(outcome)
@@ -225,3 +289,10 @@ class ResponseRun(Run):
 
 def _row(response: Response) -> Row:
     return response.model_dump(mode="json", exclude_unset=True, by_alias=True)
+
+
+def in_turns(events: Sequence[bytes], *, is_padded: bool) -> Iterator[Sequence[bytes]]:
+    """A few at a time, padded where their sizes are to be hidden."""
+    for start in range(0, len(events), _FEW):
+        some = events[start : start + _FEW]
+        yield [padded_event(data) for data in some] if is_padded else some

@@ -1,7 +1,8 @@
 """All that can be done with responses: make them, ask for them again, cancel, delete and list their input."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from typing import Literal, TypeVar
 
 import msgspec
@@ -10,8 +11,7 @@ from caravan_schemas.responses import DeletedResponse, InputItemList, ResponseRe
 from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
 from caravan.api.output.encoding import to_event
-from caravan.api.responses.answer import Background, Replay, ResponseAnswer
-from caravan.api.responses.run import ResponseRun
+from caravan.api.responses.run import Events, ResponseRun, in_turns
 from caravan.api.responses.store import (
     AsyncResponseStore,
     MissingResponseError,
@@ -20,9 +20,10 @@ from caravan.api.responses.store import (
     ResponseStore,
 )
 from caravan.auth.principal import Principal
-from caravan.errors import InvalidRequestError, OverloadedError, ServerError
+from caravan.errors import CaravanError, InvalidRequestError, OverloadedError, ServerError
 from caravan.models import ModelRegistry
 from caravan.runtime.shared_limit import SharedLimit
+from caravan.runtime.threads import to_the_end
 
 T = TypeVar("T")
 
@@ -37,6 +38,75 @@ class ResponseNotFoundError(InvalidRequestError):
 
     status = 404
     code = "response_not_found"
+
+
+class Background:
+    """A run that goes on alone in its `task` until it ends or is cancelled; many can follow its events."""
+
+    def __init__(self, run: ResponseRun) -> None:
+        self.run = run
+        self._changed = asyncio.Event()
+        self.task = asyncio.create_task(self._drive())
+        run.context.metrics.continuing = self.task
+
+    async def end(self, fault: CaravanError | None = None) -> None:
+        """Cancel the run, or fail it by `fault`; returns when that is stored."""
+        self.run.fault = fault
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+    async def follow(self, first: int) -> Events:
+        """The data of events from number `first` on, as they come."""
+        while True:
+            changed, is_done = self._changed, self.task.done()
+            if together := self.run.log[first:]:
+                yield together
+                first += len(together)
+            if is_done:
+                return
+            await changed.wait()
+
+    async def _drive(self) -> None:
+        try:
+            async with aclosing(self.run.made()) as events:
+                async for _ in events:
+                    self._notify()
+        finally:
+            await to_the_end(self.run.end())
+            asyncio.get_running_loop().call_soon(self._notify)
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class Replay:
+    """Events that are read once more, as routes are given them."""
+
+    stream = True
+
+    def __init__(self, events: Events, *, is_padded: bool) -> None:
+        self._events = events
+        self._is_padded = is_padded
+
+    async def whole(self) -> bytes:
+        """Events are all there is."""
+        raise AssertionError("a replay is a stream")
+
+    async def aclose(self) -> None:
+        """Stop reading; what is read goes on."""
+        await self._events.aclose()
+
+    async def start(self, seconds: float) -> None:
+        """All has been found by now."""
+
+    async def events(self) -> Events:
+        """The data of the events, those together that are there together."""
+        async for together in self._events:
+            for some in in_turns(together, is_padded=self._is_padded):
+                yield some
+                # What was stored is all there at once; others stream meanwhile.
+                await asyncio.sleep(0)
 
 
 class ResponseService:
@@ -55,15 +125,17 @@ class ResponseService:
         """Open the store of responses; raises PlaceError where there can be none."""
         await self._archive.open()
 
-    def run(self, request: ResponseRequest, context: RequestContext) -> ResponseAnswer:
+    def run(self, request: ResponseRequest, context: RequestContext) -> ResponseRun:
         """The answer to a request, of which nothing has happened yet."""
         who = context.principal
-        run = ResponseRun(self._registry, self._chat, self._archive, self._outcomes, request, context)
+        run = ResponseRun(
+            self._registry, self._chat, self._archive, self._outcomes, request, context, self._detach
+        )
         if request.background:
             run.place = self._places.enter(who.id, lambda: self._give_way(run.id), weight=who.weight)
             if run.place is None:
                 raise _overloaded()
-        return ResponseAnswer(run, self._detach)
+        return run
 
     async def retrieve(self, response_id: str, principal: Principal) -> bytes:
         """The JSON of a response as it stands."""
@@ -158,10 +230,10 @@ class ResponseService:
         await self._outcomes.aclose()
         await self._archive.aclose()
 
-    def _detach(self, run: ResponseRun) -> Background:
+    def _detach(self, run: ResponseRun) -> Callable[[int], Events]:
         running = self._running[run.id] = Background(run)
-        running.when_done(lambda: self._running.pop(run.id))
-        return running
+        running.task.add_done_callback(lambda _: self._running.pop(run.id))
+        return running.follow
 
     def _mine(self, response_id: str, principal: Principal) -> Background | None:
         running = self._running.get(response_id)
@@ -192,5 +264,5 @@ def _overloaded() -> OverloadedError:
     )
 
 
-async def _at_once(events: Sequence[bytes]) -> AsyncGenerator[Sequence[bytes], None]:
+async def _at_once(events: Sequence[bytes]) -> Events:
     yield events

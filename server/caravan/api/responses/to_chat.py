@@ -1,13 +1,17 @@
-"""A request of the Responses API as one for a chat, and errors about the second as errors about the first."""
+"""A request of the Responses API as one for a chat, and errors about the second as errors about the first.
+
+What of OpenAI's API this server does not do is refused by name; other values pass, as the schema tells.
+"""
 
 import contextlib
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from caravan_schemas.built_in_tools import BuiltInTool
 from caravan_schemas.chat import ChatCompletionRequest
-from caravan_schemas.responses import FlatSchemaFormat, ResponseRequest
+from caravan_schemas.queries import RetrievalQuery
+from caravan_schemas.responses import ABSENT, FlatSchemaFormat, ResponseRequest
 from caravan_schemas.responses_tools import (
     FlatAllowedTools,
     FlatChoice,
@@ -36,9 +40,11 @@ from caravan_schemas.tools import (
 )
 
 from caravan.api.responses.conversation import Placed, conversation
-from caravan.api.responses.unsupported import LOGPROBS
-from caravan.errors import InvalidRequestError
+from caravan.errors import InvalidRequestError, InvalidValueError, UnsupportedParameterError
 
+LOGPROBS = "message.output_text.logprobs"
+# Thoughts are not encrypted here, so that there is nothing to include: the items have them as they are.
+INCLUDABLE = (LOGPROBS, "reasoning.encrypted_content")
 # All names of the one limit.
 _LIMITS = ("max_output_tokens", "max_tokens", "max_completion_tokens", "n_predict")
 _SAME = (
@@ -58,6 +64,65 @@ _RENAMED = (
     (re.compile(r"tool_choice\.allowed_tools"), "tool_choice"),
     (re.compile(r"(tool_choice(?:\.tools\[\d+\])?)\.(?:function|custom)"), r"\1"),
 )
+
+
+@dataclass(frozen=True)
+class _Only:
+    """Values of a field that pass, beside null."""
+
+    param: str
+    read: Callable[[ResponseRequest], object]
+    passing: tuple[str, ...]
+
+
+_ONLY = (
+    _Only("truncation", lambda r: r.truncation, ("disabled",)),
+    _Only("service_tier", lambda r: r.service_tier, ("auto", "default")),
+    _Only("text.verbosity", lambda r: r.text and r.text.verbosity, ("medium",)),
+    _Only("reasoning.summary", lambda r: r.reasoning and r.reasoning.summary, ("auto",)),
+    _Only("reasoning.generate_summary", lambda r: r.reasoning and r.reasoning.generate_summary, ("auto",)),
+    _Only("reasoning.mode", lambda r: r.reasoning and r.reasoning.mode, ("standard",)),
+    _Only("reasoning.context", lambda r: r.reasoning and r.reasoning.context, ("auto",)),
+)
+
+
+def check(request: ResponseRequest) -> None:
+    """Raise InvalidRequestError for the first value that cannot be served."""
+    for only in _ONLY:
+        value = only.read(request)
+        if value is not None and value not in only.passing:
+            shown = " or ".join(f"'{value}'" for value in only.passing)
+            message = f"'{only.param}' '{value}' is not supported; only {shown} is."
+            raise UnsupportedParameterError(message, param=only.param)
+    if request.prompt is not None:
+        message = "'prompt' is not supported: nobody keeps prompts here."
+        raise UnsupportedParameterError(message, param="prompt")
+    check_include(request.include or ())
+    if request.top_logprobs and LOGPROBS not in (request.include or ()):
+        raise InvalidValueError("top_logprobs", f"is only allowed when 'include' has '{LOGPROBS}'")
+    options = request.stream_options
+    if options is not None and options.include_obfuscation and not request.stream:
+        raise InvalidValueError("stream_options", "is only allowed when 'stream' is true")
+    if request.background and request.store is False:
+        raise InvalidValueError("background", "needs 'store': who asks later finds only what is stored")
+
+
+def check_retrieval(query: RetrievalQuery) -> None:
+    """Refuse what cannot be asked about a stored response."""
+    check_include(query.include or ())
+    for name in ("starting_after", "include_obfuscation"):
+        value = getattr(query, name)
+        if value is not None and value is not False and not query.stream:
+            raise InvalidValueError(name, "is only allowed when 'stream' is true")
+
+
+def check_include(include: Sequence[str]) -> None:
+    """Refuse what nobody knows; of what there is never anything, nothing is included."""
+    for index, name in enumerate(include):
+        if name not in INCLUDABLE and name not in ABSENT:
+            param = f"include[{index}]"
+            known = " and ".join(f"'{known}'" for known in INCLUDABLE)
+            raise UnsupportedParameterError(f"'{param}' is not supported; {known} are.", param=param)
 
 
 @dataclass(frozen=True)
@@ -127,8 +192,7 @@ def _limit(request: ResponseRequest) -> str:
     used = [name for name in _LIMITS if getattr(request, name) is not None]
     for name in used:
         if getattr(request, name) == 0:
-            message = f"'{name}' must be at least 1, or -1 for as many as there is room for."
-            raise InvalidRequestError(message, param=name, code="invalid_value")
+            raise InvalidValueError(name, "must be at least 1, or -1 for as many as there is room for")
     if len({getattr(request, name) for name in used}) > 1:
         message = f"'{used[0]}' and '{used[1]}' are two names of one parameter and differ."
         raise InvalidRequestError(message, param=used[1], code="invalid_value")

@@ -9,7 +9,7 @@ from caravan_schemas.responses import Response as ResponseObject
 from caravan_schemas.responses_events import Event
 from fastapi import APIRouter, Request, Response
 
-from caravan.api.responses.unsupported import check_include, check_retrieval
+from caravan.api.responses.to_chat import check_include, check_retrieval
 from caravan.web.dependencies import UseContext, UseServices
 from caravan.web.json_pieces import JsonResponse
 from caravan.web.openapi import describe_body, describe_events, describe_query
