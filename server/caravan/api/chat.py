@@ -17,7 +17,7 @@ from caravan.api.params.resolved import ResolvedParams
 from caravan.api.prepared import Prepared, check_scores, generation_requests, refuse_streamed_scores
 from caravan.api.prompt.chat_prompt import Thinking, rendered, thinking, threads_for
 from caravan.api.prompt.tokenize import PromptRules, check_generates, tokenized
-from caravan.api.prompt.tools import Choice, ToolRequest, layout, marker_ids, shown_token_ids
+from caravan.api.prompt.tools import Choice, ToolRequest, layout
 from caravan.api.structured.compiler import Compiled, ConstraintCompiler, answer_checker, constraint
 from caravan.api.structured.tool_calls import BoundCalls, Calls
 from caravan.auth.principal import Principal
@@ -82,7 +82,7 @@ class ChatService:
             constraint=bound,
             reasoning=None if read.thinking is None else read.thinking.reasoning(model),
             layout=layout(model, read.tools) if is_marked else None,
-            shown_token_ids=shown_token_ids(model) if is_marked else (),
+            shown_token_ids=model.shown_token_ids if is_marked else (),
             num_prompt_logprobs=request.prompt_logprobs,
         )
         checker = answer_checker(
@@ -142,7 +142,7 @@ class ChatService:
             model_id=model.id,
             tools=tools.callable,
             is_parallel=tools.is_parallel,
-            write=partial(_written, family, tools.is_parallel, is_free, marker_ids(model)),
+            write=partial(_written, family, tools.is_parallel, is_free, model.marker_ids),
             after=family.announcements(specs) if is_free else (),
             begins=family.beginning(specs) if is_free else None,
             otherwise=constraint(compiled) if is_auto else None,

@@ -1,39 +1,39 @@
 """How much work one place of a JSON schema may be to llguidance's parser, told before it is tried.
 
-What may stand at a place are alternatives of schemas: those of `anyOf` and `oneOf` whose properties so far
-had the same names lead on side by side. Each that is still open predicts each alternative of the schema under
-the next name, and is looked for in all that the place has so far, so that n that lead to n are worked at for
-the cube of n. Here all places that any value can reach are visited once each, and the worst is told.
+The alternatives of `anyOf` and `oneOf` whose properties so far had the same names lead on side by side. Each
+that is still open predicts each alternative of the schema under the next name, and is looked for in all that
+the place has so far, so that n that lead to n are worked at for the cube of n. Here all are taken for open at
+once, and names for places: what is told is too much rather than too little.
 """
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from caravan.grammars.json_schema.json_pointer import resolve
 
-# Schemas that hold together, by identity: usually one, with its references followed.
-_Node = tuple[int, ...]
-# The type of a value, and the schemas that hold for it together; all that is no object or array is one leaf.
-_Leaf = tuple[str, tuple[dict[str, Any], ...]]
-
-_OBJECT, _ARRAY, _SCALAR = "object", "array", "scalar"
-_KINDS = (_OBJECT, _ARRAY, _SCALAR)
-_PLAIN: _Leaf = (_SCALAR, ())
 _ITEMS = ""
-_ANY: dict[str, Any] = {}
-_ATOM: dict[str, Any] = {"type": "scalar"}
-# What a value that is given in full leaves open.
-_FIXED: dict[str, Any] = {"additionalProperties": False, "items": False}
+_ATOM: dict[str, Any] = {"type": "null"}
 # Beyond these, a schema is as good as endless; an honest one of the largest size comes to some thousands.
 _MAX_VISITS = 100_000
-_MAX_LEAVES = 20_000
+_MAX_WAYS = 20_000
 
 
 class _EndlessError(Exception):
     pass
+
+
+class _Ways(NamedTuple):
+    """Alternatives of a value that is an object, an array, or all else, which is one regular expression."""
+
+    objects: int
+    arrays: int
+    scalars: int
+
+    @property
+    def size(self) -> int:
+        return max(self.objects, self.arrays, 1)
 
 
 def schema_breadth(root: object) -> float:
@@ -49,90 +49,58 @@ def schema_breadth(root: object) -> float:
 class _Survey:
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
-        self._by_id: dict[int, dict[str, Any]] = {id(_ANY): _ANY}
-        self._leaves: dict[int, list[_Leaf]] = {}
-        self._counts: dict[_Node, int] = {}
+        self._known: dict[int, _Ways] = {}
         self._open: set[int] = set()
         self._is_circular = False
         self._num_visits = 0
+        # How often each schema is led to, by names; and by patterns and as the rest, which may be any name.
+        self._named: dict[str, Counter[int]] = {}
+        self._unnamed: Counter[int] = Counter()
+        self._schemas: dict[int, dict[str, Any]] = {id(root): root}
 
     def worst(self) -> float:
-        start = frozenset([self._node(self._root)])
-        seen, waiting, worst = {start}, [start], 0
+        waiting = [self._root]
         while waiting:
-            for uses in self._next_places(waiting.pop()):
-                alternatives = {node: self._count(node) for node in uses}
-                num_tries = sum(uses[node] * count for node, count in alternatives.items())
-                worst = max(worst, num_tries * (uses.total() + sum(alternatives.values())))
-                place = frozenset(uses)
-                if place not in seen:
-                    seen.add(place)
-                    waiting.append(place)
-        return worst
+            num_known = len(self._schemas)
+            self._look_inside(waiting.pop(), 1)
+            waiting.extend(list(self._schemas.values())[num_known:])
+        return max(map(self._work, [self._unnamed, *(uses + self._unnamed for uses in self._named.values())]))
 
-    def _next_places(self, place: frozenset[_Node]) -> Iterator[Counter[_Node]]:
-        """What may stand under each name and as an item, with the number of times that it is led to."""
-        named: dict[str, Counter[_Node]] = {}
-        unnamed: Counter[_Node] = Counter()
-        for node in place:
-            for kind, parts in self._leaves_of(node):
-                self._visit(1)
-                if kind == _OBJECT:
-                    for name, inner in self._properties(parts):
-                        named.setdefault(name, Counter())[inner] += 1
-                    unnamed.update(self._unnamed(parts))
-                elif kind == _ARRAY:
-                    named.setdefault(_ITEMS, Counter()).update(self._items(parts))
-        self._visit(len(named) * (1 + len(unnamed)))
-        yield unnamed
-        yield from (uses + unnamed for uses in named.values())
+    def _work(self, uses: Counter[int]) -> float:
+        alternatives = {key: sum(self._ways(self._schemas[key])) for key in uses}
+        num_tries = sum(uses[key] * count for key, count in alternatives.items())
+        return num_tries * (uses.total() + sum(alternatives.values()))
 
-    def _properties(self, parts: tuple[dict[str, Any], ...]) -> Iterator[tuple[str, _Node]]:
-        names = {name: None for part in parts for name in _dict(part, "properties")}
-        self._visit(len(names) * len(parts))
-        for name in names:
-            schemas = [
-                known[name] if name in (known := _dict(part, "properties")) else _rest(part) for part in parts
-            ]
-            if False not in schemas:
-                yield name, self._node(*schemas)
+    def _look_inside(self, schema: object, times: int) -> None:
+        """Note what a schema leads to that holds in so many alternatives of a value."""
+        if not isinstance(schema, dict) or id(schema) in self._open:
+            return
+        self._visit(times)
+        parts = list(self._parts(schema))
+        times *= math.prod(ways.size for ways, _ in parts)
+        self._open.add(id(schema))
+        for ways, members in parts:
+            for member in members:
+                self._look_inside(member, times // ways.size)
+        self._open.remove(id(schema))
+        if schema.keys().isdisjoint(("const", "enum")):
+            for name, inner in _dict(schema, "properties").items():
+                self._lead(self._named.setdefault(name, Counter()), inner, times)
+            for inner in (*_dict(schema, "patternProperties").values(), schema.get("additionalProperties")):
+                self._lead(self._unnamed, inner, times)
+            for inner in (*_list(schema, "prefixItems"), schema.get("items")):
+                self._lead(self._named.setdefault(_ITEMS, Counter()), inner, times)
 
-    def _unnamed(self, parts: tuple[dict[str, Any], ...]) -> Iterator[_Node]:
-        rests = [_rest(part) for part in parts]
-        if False not in rests:
-            yield self._node(*rests)
-        for part in parts:
-            yield from (self._node(inner) for inner in _dict(part, "patternProperties").values())
-
-    def _items(self, parts: tuple[dict[str, Any], ...]) -> Iterator[_Node]:
-        rests = [part.get("items", True) for part in parts]
-        first = [schema for part in parts for schema in _list(part, "prefixItems")]
-        self._visit(len(first))
-        yield from (self._node(schema) for schema in first if schema is not False)
-        if False not in rests:
-            yield self._node(*rests)
-
-    def _node(self, *schemas: object) -> _Node:
-        """Schemas that hold together as one thing, which is the same wherever it is referred to."""
-        found = []
-        for schema in schemas:
-            followed = self._followed(schema)
-            if followed is not _ANY:
-                self._by_id[id(followed)] = followed
-                found.append(id(followed))
-        return tuple(sorted(set(found))) or (id(_ANY),)
-
-    def _followed(self, schema: object) -> dict[str, Any]:
+    def _lead(self, uses: Counter[int], schema: object, times: int) -> None:
         seen: set[int] = set()
         while isinstance(schema, dict) and schema.keys() == {"$ref"} and id(schema) not in seen:
             seen.add(id(schema))
             schema = self._target(schema)
-        if schema is False:
-            return _ATOM
-        if not isinstance(schema, dict) or not schema:
-            return _ANY
-        is_atom = all(kind == _SCALAR for kind, _ in self._leaves_of_schema(schema))
-        return _ATOM if is_atom else schema
+        if isinstance(schema, dict):
+            ways = self._ways(schema)
+            led = schema if ways.objects or ways.arrays else _ATOM
+            self._schemas.setdefault(id(led), led)
+            uses[id(led)] += times
 
     def _target(self, schema: dict[str, Any]) -> object:
         reference = schema["$ref"]
@@ -141,99 +109,54 @@ class _Survey:
         except LookupError:
             return True
 
-    def _count(self, node: _Node) -> int:
-        if node not in self._counts:
-            self._counts[node] = len(self._leaves_of(node))
-        return self._counts[node]
-
-    def _leaves_of(self, node: _Node) -> list[_Leaf]:
-        return self._together([self._leaves_of_schema(self._by_id[one]) for one in node])
-
-    def _leaves_of_schema(self, schema: object) -> list[_Leaf]:
+    def _ways(self, schema: object) -> _Ways:
         if not isinstance(schema, dict):
-            return [] if schema is False else _own(_ANY)
+            return _Ways(0, 0, 0) if schema is False else _Ways(1, 1, 1)
         key = id(schema)
-        if key in self._leaves:
-            return self._leaves[key]
+        if key in self._known:
+            return self._known[key]
         if key in self._open:
             # One that leads back to itself adds nothing by that, here; elsewhere it may.
             self._is_circular = True
-            return []
+            return _Ways(0, 0, 0)
         self._visit(1)
         self._open.add(key)
-        found = self._together(list(self._parts(schema)))
+        found = _own(schema)
+        for ways, _ in self._parts(schema):
+            found = _Ways(*(a * b for a, b in zip(found, ways, strict=True)))
+            self._visit(found.size)
         self._open.remove(key)
         self._is_circular = self._is_circular and bool(self._open)
         if not self._is_circular:
-            self._leaves[key] = found
+            self._known[key] = found
         return found
 
-    def _parts(self, schema: dict[str, Any]) -> Iterator[list[_Leaf]]:
-        yield _own(schema)
-        for keyword in ("anyOf", "oneOf"):
-            if keyword in schema:
-                yield self._any_of(_list(schema, keyword))
-        yield from (self._leaves_of_schema(inner) for inner in _list(schema, "allOf"))
-        if "$ref" in schema:
-            yield self._leaves_of_schema(self._target(schema))
+    def _parts(self, schema: dict[str, Any]) -> Iterator[tuple[_Ways, list[Any]]]:
+        """What holds beside a schema's own keywords: of each list of schemas one."""
+        alternatives = [_list(schema, keyword) for keyword in ("anyOf", "oneOf") if keyword in schema]
+        referred = [self._target(schema)] if "$ref" in schema else []
+        for members in (*alternatives, *([inner] for inner in (*_list(schema, "allOf"), *referred))):
+            ways = [self._ways(member) for member in members]
+            objects, arrays, scalars = (sum(way[place] for way in ways) for place in range(3))
+            yield _Ways(objects, arrays, min(scalars, 1)), members
 
-    def _any_of(self, schemas: list[Any]) -> list[_Leaf]:
-        found: list[_Leaf] = []
-        has_plain = False
-        for schema in schemas:
-            for leaf in self._leaves_of_schema(schema):
-                if leaf == _PLAIN and has_plain:
-                    continue
-                has_plain = has_plain or leaf == _PLAIN
-                found.append(leaf)
-            if len(found) > _MAX_LEAVES:
-                raise _EndlessError
-        return found
-
-    def _together(self, parts: list[list[_Leaf]]) -> list[_Leaf]:
-        """Each way to satisfy all of some schemas, given the ways to satisfy each."""
-        if len(parts) == 1:
-            return parts[0]
-        found = []
-        for kind in _KINDS:
-            open_ = [[held for of, held in leaves if of == kind] for leaves in parts]
-            if math.prod(map(len, open_)) > _MAX_LEAVES:
-                raise _EndlessError
-            for combined in itertools.product(*open_):
-                self._visit(1)
-                schemas = {id(schema): schema for held in combined for schema in held}
-                found.append((kind, tuple(schemas.values())))
-        return found
-
-    def _visit(self, count: int) -> None:
-        self._num_visits += count
-        if self._num_visits > _MAX_VISITS:
+    def _visit(self, num_ways: int) -> None:
+        self._num_visits += 1
+        if self._num_visits > _MAX_VISITS or num_ways > _MAX_WAYS:
             raise _EndlessError
 
 
-def _own(schema: dict[str, Any]) -> list[_Leaf]:
+def _own(schema: dict[str, Any]) -> _Ways:
     """What the keywords of a schema itself leave open."""
     if "const" in schema or "enum" in schema:
         values = [schema["const"]] if "const" in schema else _list(schema, "enum")
-        kinds, held = [_kind_of(value) for value in values], _FIXED
-    else:
-        named = schema.get("type", list(_KINDS))
-        kinds = [kind if kind in (_OBJECT, _ARRAY) else _SCALAR for kind in _as_list(named)]
-        held = schema
-    leaves: list[_Leaf] = [(kind, (held,)) for kind in kinds if kind != _SCALAR]
-    return [*leaves, _PLAIN] if _SCALAR in kinds else leaves
-
-
-def _as_list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _kind_of(value: object) -> str:
-    return _OBJECT if isinstance(value, dict) else _ARRAY if isinstance(value, list) else _SCALAR
-
-
-def _rest(schema: dict[str, Any]) -> object:
-    return schema.get("additionalProperties", True)
+        kinds = [type(value) for value in values]
+        objects, arrays = kinds.count(dict), kinds.count(list)
+        return _Ways(objects, arrays, min(len(kinds) - objects - arrays, 1))
+    named = schema.get("type", ["object", "array", ""])
+    named = named if isinstance(named, list) else [named]
+    is_scalar = any(kind not in ("object", "array") for kind in named)
+    return _Ways(int("object" in named), int("array" in named), int(is_scalar))
 
 
 def _dict(schema: dict[str, Any], keyword: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol
 
 from caravan.chat.families import ModelFamily
@@ -148,6 +148,21 @@ class LoadedModel:
     def template_for(self, *, has_tools: bool) -> PromptTemplate:
         """The template of requests with tools, or without."""
         return self.tool_template if has_tools and self.tool_template is not None else self.template
+
+    @cached_property
+    def marker_ids(self) -> dict[str, int]:
+        """The markers of the family that are one token each, by their text."""
+        found: dict[str, int] = {}
+        for text in self.family.shown:
+            token_ids = self.vocab.tokenize(text, add_special=False, parse_special=True)
+            if len(token_ids) == 1:
+                found[text] = token_ids[0]
+        return found
+
+    @cached_property
+    def shown_token_ids(self) -> tuple[int, ...]:
+        """Those of them that are control tokens, which have to be visible in what parsers read."""
+        return tuple(i for i in self.marker_ids.values() if not self.vocab.token_bytes(i))
 
     @property
     def template_summary(self) -> TemplateSummary:

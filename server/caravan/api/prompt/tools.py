@@ -136,21 +136,6 @@ def layout(model: LoadedModel, tools: ToolRequest | None) -> AnswerLayout:
     )
 
 
-def marker_ids(model: LoadedModel) -> dict[str, int]:
-    """The markers of a model that are one token each, by their text."""
-    found: dict[str, int] = {}
-    for text in model.family.shown:
-        token_ids = model.vocab.tokenize(text, add_special=False, parse_special=True)
-        if len(token_ids) == 1:
-            found[text] = token_ids[0]
-    return found
-
-
-def shown_token_ids(model: LoadedModel) -> tuple[int, ...]:
-    """The control tokens that have to be visible in what parsers read."""
-    return tuple(i for i in marker_ids(model).values() if not model.vocab.token_bytes(i))
-
-
 def _chosen(request: ToolRequest, fields: ToolFields) -> ToolRequest | None:
     match fields.tool_choice:
         case "none":
