@@ -62,14 +62,22 @@ class Guide:
         self._num_spaces_left = 0
         self._opening = ReasoningStart(reasoning, mask if self._binds_at_once else None)
         self._ending: deque[int] | None = None
+        budget = reasoning.budget if reasoning else None
+        self._budget = math.inf if budget is None else budget
+        # Tokens that have opened the thoughts do not count for their budget.
+        self._num_opening = 0
         self._num_thoughts = 0
-        self.num_reasoning_tokens = 0
         self._stage = self._first_stage()
 
     @property
     def is_complete(self) -> bool:
         """Whether a constraint binds, is satisfied, and nothing can be added."""
         return self._stage is _Stage.BOUND and self._mask is not None and self._mask.is_complete
+
+    @property
+    def num_reasoning_tokens(self) -> int:
+        """Tokens of thinking, its markers included."""
+        return self._num_opening + self._num_thoughts
 
     @property
     def next_mask(self) -> Mask | None:
@@ -124,18 +132,13 @@ class Guide:
 
         With `is_ruled`, other rules may ban tokens, so that a constraint's only way on has to be drawn.
         """
-        if self._stage is _Stage.THINKING and self._ending is None and self._is_over_budget:
+        if self._stage is _Stage.THINKING and self._ending is None and self._num_thoughts >= self._budget:
             self._ending = deque(self._missing_end())
         if self._ending:
             return list(self._ending)
         if self._stage is _Stage.BOUND and self._mask is not None and not is_ruled:
             return self._mask.forced()
         return []
-
-    @property
-    def _is_over_budget(self) -> bool:
-        budget = self._reasoning.budget if self._reasoning else None
-        return self._num_thoughts >= (math.inf if budget is None else budget)
 
     def _first_stage(self) -> _Stage:
         if self._reasoning is None:
@@ -170,7 +173,7 @@ class Guide:
         self._ending.popleft()
         if self._stage is _Stage.THINKING:
             if not self._thinks(token_id, self._tokens.raw_bytes(token_id)):
-                self._note_thought()
+                self._num_thoughts += 1
                 self._answer(b"")
             elif self._stage is _Stage.THINKING and not self._ending:
                 self._answer(b"")
@@ -180,17 +183,13 @@ class Guide:
         self._ending = rest if is_admitted else None
         return is_admitted
 
-    def _note_thought(self) -> None:
-        self._num_thoughts += 1
-        self.num_reasoning_tokens += 1
-
     def _thinks(self, token_id: int | None, text: bytes) -> bool:
         found = self._search.find(text)
         if found is None:
             self._search.push(token_id, text)
         elif not self._answer(text[found.end :]):
             return False
-        self._note_thought()
+        self._num_thoughts += 1
         return True
 
     def _answer(self, rest: bytes) -> bool:
@@ -264,7 +263,7 @@ class Guide:
         """The first tokens of a text that is bound, unless it opens thoughts."""
         if self._opening.takes(token_id):
             if self._opening.is_complete:
-                self.num_reasoning_tokens = self._opening.num_taken
+                self._num_opening = self._opening.num_taken
                 self._stage = _Stage.THINKING
                 self._begin_thoughts()
             return True
@@ -281,12 +280,10 @@ class Guide:
         if text.startswith(start):
             self._stage = _Stage.THINKING
             self._begin_thoughts()
-            num_opening = len(self._opening.pieces) + 1
             if not self._thinks(None, text[len(start) :]):
                 self._stage = _Stage.OPENING
                 return False
-            self._num_thoughts = 0
-            self.num_reasoning_tokens = num_opening
+            self._num_opening, self._num_thoughts = len(self._opening.pieces) + 1, 0
             return True
         if start.startswith(text) and len(self._opening.pieces) < MAX_OPENING:
             self._opening.pieces.append((token_id, self._tokens.raw_bytes(token_id)))
