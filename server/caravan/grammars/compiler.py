@@ -13,7 +13,7 @@ import msgspec
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from caravan.grammars.call_prefix import CallPrefix
-from caravan.grammars.complexity import MAX_BREADTH, breadth
+from caravan.grammars.complexity.lark import MAX_BREADTH, breadth
 from caravan.grammars.constraint import Constraint
 from caravan.grammars.gbnf.lark import Translation
 from caravan.grammars.gbnf.syntax import GbnfError

@@ -7,8 +7,8 @@ import pytest
 from caravan.engine.constraints.cpu_budget import CpuBudget, TooCostlyError, in_words
 from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory
 from caravan.grammars.compiler import GrammarCompiler, GrammarError
-from caravan.grammars.complexity import MAX_BREADTH, breadth
-from caravan.grammars.complexity_json import schema_breadth
+from caravan.grammars.complexity.lark import MAX_BREADTH, breadth
+from caravan.grammars.complexity.schemas import schema_breadth
 from caravan.grammars.gbnf.lark import Translation
 
 from tests.engine.guided import SIZE, MarkerVocab, ids

@@ -8,7 +8,7 @@ the work is bounded by the alternatives of each rule times the places that name 
 import json
 import re
 
-from caravan.grammars.complexity_json import schema_breadth
+from caravan.grammars.complexity.schemas import schema_breadth
 
 # Up to some tenths of a second for one place. Grammars of programming languages come to a hundredth of it.
 MAX_BREADTH = 1_000_000_000

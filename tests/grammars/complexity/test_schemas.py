@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from caravan.grammars.compiler import GrammarCompiler, GrammarError
-from caravan.grammars.complexity import MAX_BREADTH
-from caravan.grammars.complexity_json import schema_breadth
+from caravan.grammars.complexity.lark import MAX_BREADTH
+from caravan.grammars.complexity.schemas import schema_breadth
 
 from tests.e2e.hostile_constraints import crossing
 
 HAND_WRITTEN: dict[str, dict[str, Any]] = json.loads(
-    (Path(__file__).parents[1] / "e2e" / "data" / "schemas.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[2] / "e2e" / "data" / "schemas.json").read_text(encoding="utf-8")
 )
 OBJECT = {"type": "object", "additionalProperties": False}
 
