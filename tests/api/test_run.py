@@ -19,6 +19,7 @@ from caravan.models.loaded_model import LoadedModel
 from caravan_schemas.completions import CompletionRequest
 
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
+from tests.waiting import PATIENCE, until
 
 PROMPTS = [(1, 2), (3,), (4, 5, 6)]
 prompt_counts = pytest.mark.parametrize("num_prompts", [1, 3])
@@ -44,7 +45,7 @@ async def running(engine: ScriptedEngine, num_prompts: int, *, n: int = 2) -> As
 
 def run(test: Coroutine[object, object, None]) -> None:
     """A deadline turns a hang into a failure."""
-    asyncio.run(asyncio.wait_for(test, 20))
+    asyncio.run(asyncio.wait_for(test, PATIENCE))
 
 
 @prompt_counts
@@ -72,6 +73,7 @@ def test_closed_after_it_was_started(num_prompts: int, hold_after: int) -> None:
     async def test() -> None:
         async with running(engine, num_prompts) as made:
             await made.start(0.01)
+            await until(lambda: len(engine.running) == num_prompts)
 
     run(test())
     assert len(engine.aborted) == len(engine.requests) == num_prompts
@@ -101,6 +103,7 @@ def test_cancelled_while_it_waits(num_prompts: int) -> None:
         async with running(engine, num_prompts) as made:
             await made.start(0.01)
             reading = asyncio.create_task(anext(made))
+            await until(lambda: len(engine.running) == num_prompts)
             await asyncio.sleep(0.01)
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -135,7 +138,7 @@ def test_a_failure_of_one_prompt_ends_the_others() -> None:
 def test_started_or_not_it_gives_the_same_outputs(num_prompts: int, n: int) -> None:
     async def collected(*, is_started: bool) -> list[tuple[int, str]]:
         async with running(ScriptedEngine(), num_prompts, n=n) as made:
-            await (made.start(5) if is_started else made.prepare())
+            await (made.start(PATIENCE) if is_started else made.prepare())
             return [(output.index, output.text) async for output in made]
 
     async def test() -> None:

@@ -15,10 +15,9 @@ from caravan.auth import keys_file
 from caravan.cli.chat.client import ChatClient, ChatError, Piece, _pieces
 from caravan.cli.chat.conversation import Conversation
 
-from tests.cli.test_cli import is_running
 from tests.conftest import TinyModels
 from tests.fakes_web import loaded_model, registry_over
-from tests.faults.process import child_pids
+from tests.faults.process import child_pids, is_running
 from tests.live_server import live_server
 from tests.waiting import PATIENCE, wait_until
 

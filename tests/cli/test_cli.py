@@ -16,7 +16,7 @@ import pytest
 from caravan.web import startup_checks
 
 from tests.conftest import TinyModels
-from tests.faults.process import child_pids
+from tests.faults.process import child_pids, is_running
 from tests.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -44,14 +44,6 @@ def serving(*options: str) -> Generator[tuple[subprocess.Popen[str], str], None,
             process.kill()
 
 
-def is_running(pid: int) -> bool:
-    """Whether a process lives; one that waits to be collected does not."""
-    try:
-        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")
 def test_serve_prints_what_works_and_ends_cleanly(tiny_models: TinyModels) -> None:
     with serving("--model", str(tiny_models["qwen2"]), "--model-id", "it's", "--context-size", "128") as (
@@ -72,17 +64,21 @@ def test_serve_prints_what_works_and_ends_cleanly(tiny_models: TinyModels) -> No
         wait_until(lambda: not any(map(is_running, children)))
 
 
-@pytest.mark.parametrize(("grace", "last"), [("0", '{"error":'), ("60", "[DONE]")])
-def test_a_signal_in_the_middle_of_a_stream(tiny_models: TinyModels, grace: str, last: str) -> None:
+@pytest.mark.parametrize(("grace", "num_tokens", "last"), [("0", 60_000, '{"error":'), ("60", 300, "[DONE]")])
+def test_a_signal_in_the_middle_of_a_stream(
+    tiny_models: TinyModels, grace: str, num_tokens: int, last: str
+) -> None:
     """With time left the stream goes to its end; without, it ends with one error."""
-    with serving("--model", str(tiny_models["qwen2"]), "--shutdown-seconds", grace) as (process, shown):
+    options = ("--shutdown-seconds", grace, "--context-size", "65536")
+    with serving("--model", str(tiny_models["qwen2"]), *options) as (process, shown):
         base = shown[shown.index("http://") :].split()[0]
         body = {
             "model": tiny_models["qwen2"].stem,
             "prompt": "Hi",
             "n": 16,
             "stream": True,
-            "max_tokens": 300,
+            "ignore_eos": True,
+            "max_tokens": num_tokens,
         }
         with httpx.stream("POST", f"{base}/completions", json=body, timeout=PATIENCE) as response:
             events = (line for line in response.iter_lines() if line)

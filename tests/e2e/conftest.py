@@ -26,9 +26,15 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tiny_models: TinyModels) -> Generator[Served, None, None]:
+def context_size() -> int:
+    """What the server of a module lets one text have."""
+    return 512
+
+
+@pytest.fixture(scope="module")
+def served(tiny_models: TinyModels, context_size: int) -> Generator[Served, None, None]:
     """One server for a module. Its model babbles, but the same babble for the same question."""
-    settings = Settings(model=tiny_models["qwen2"], model_id="tiny", context_size=512, threads=1)
+    settings = Settings(model=tiny_models["qwen2"], model_id="tiny", context_size=context_size, threads=1)
     registry = registry_of(settings)
     with (
         live_server(registry, settings) as address,

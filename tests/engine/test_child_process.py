@@ -12,7 +12,7 @@ import pytest
 from caravan.runtime import children, signals
 from caravan.runtime.threads import in_lasting_thread
 
-from tests.cli.test_cli import is_running
+from tests.faults.process import is_running
 from tests.waiting import PATIENCE, wait_until
 
 MODULE = "tests.engine.hanging"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.tiny_model import write_tiny_model
 
 MODEL = "tiny"
 # Fields of texts that go on until their client leaves: with `roomy_options`, for longer than any test.
-ENDLESS = {"max_tokens": 60_000, "ignore_eos": True}
+ENDLESS: dict[str, Any] = {"max_tokens": 60_000, "ignore_eos": True}
 
 
 @dataclass(frozen=True)

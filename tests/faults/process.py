@@ -72,16 +72,27 @@ class ServerProcess:
         """Whether the process that speaks HTTP is gone."""
         return self._process.poll() is not None
 
-    def engine_pid(self) -> int:
-        """The process that computes; waits until there is one. Raises AssertionError where none comes."""
+    def engine_pid(self, *, after: int | None = None) -> int:
+        """The process that computes; waits until there is one, and another than `after`."""
         found: list[int] = []
 
         def is_there() -> bool:
             found[:] = [pid for pid in child_pids(self.pid) if "caravan.engine" in command_line(pid)]
-            return bool(found)
+            return bool(found) and after not in found
 
         wait_until(is_there)
         return found[0]
+
+    def replace_engine(self, number: int = signal.SIGKILL) -> float:
+        """Send a signal to the process that computes, and wait until another is ready; the seconds that took.
+
+        That /ready is a 503 meanwhile may be over before anybody asks.
+        """
+        engine, begun = self.engine_pid(), time.monotonic()
+        os.kill(engine, number)
+        self.engine_pid(after=engine)
+        self.wait_ready()
+        return time.monotonic() - begun
 
     def wait_ready(self) -> float:
         """Wait for a 200 from /ready; the seconds that took. Raises AssertionError where none comes."""
@@ -138,6 +149,14 @@ def child_pids(pid: int) -> list[int]:
             if int(parent) == pid and state != "Z":
                 found.append(int(folder.name))
     return found
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process lives; one that waits to be collected does not."""
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def command_line(pid: int) -> str:

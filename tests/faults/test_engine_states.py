@@ -18,6 +18,8 @@ from tests.waiting import PATIENCE, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")
 
+# Seconds. After 2 an engine that is stopped gets no new work.
+_TOO_LONG = 1.5
 _SIGNALS = [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP]
 
 
@@ -56,22 +58,11 @@ def _prompts(server: ServerProcess) -> Generator[list[httpx.Response], None, Non
             client.join(PATIENCE)
 
 
-def _seconds_until_it_is_back(server: ServerProcess, number: signal.Signals) -> float:
-    """Send a signal to the engine, see /ready say so, and wait for another engine."""
-    engine = server.engine_pid()
-    begun = time.monotonic()
-    os.kill(engine, number)
-    wait_until(lambda: httpx.get(f"{server.address}/ready").status_code == 503)
-    server.wait_ready()
-    assert server.engine_pid() != engine
-    return time.monotonic() - begun
-
-
 @pytest.mark.parametrize("number", _SIGNALS, ids=lambda number: number.name)
 def test_while_it_waits_for_work(tiny_options: tuple[str, ...], number: signal.Signals) -> None:
     with server_process(*tiny_options) as server:
         before = _text(server)
-        print(f"back after {_seconds_until_it_is_back(server, number):.1f} s")
+        print(f"back after {server.replace_engine(number):.1f} s")
         assert _text(server) == before
 
 
@@ -80,7 +71,7 @@ def test_while_it_reads_prompts(tiny_options: tuple[str, ...], number: signal.Si
     with server_process(*tiny_options) as server:
         before = _text(server)
         with _prompts(server) as answers:
-            print(f"back after {_seconds_until_it_is_back(server, number):.1f} s")
+            print(f"back after {server.replace_engine(number):.1f} s")
             seen = len(answers)
             wait_until(lambda: len(answers) > seen + 3)
         codes = {answer.json()["error"]["code"] for answer in answers if answer.status_code != 200}
@@ -94,7 +85,7 @@ def test_stopped_while_it_writes_answers(tiny_options: tuple[str, ...]) -> None:
     with server_process(*tiny_options) as server:
         with bystanders(server.address, MODEL) as crowd:
             crowd.wait_for(2)
-            print(f"back after {_seconds_until_it_is_back(server, signal.SIGSTOP):.1f} s")
+            print(f"back after {server.replace_engine(signal.SIGSTOP):.1f} s")
             crowd.wait_for(4)
         assert crowd.seen.changed == []
         broken = [line for line in crowd.seen.lost if "engine_unavailable" not in line]
@@ -104,13 +95,18 @@ def test_stopped_while_it_writes_answers(tiny_options: tuple[str, ...]) -> None:
 
 
 def test_stopped_for_a_moment_it_goes_on_as_if_nothing_had_been(tiny_options: tuple[str, ...]) -> None:
-    with server_process(*tiny_options) as server:
-        engine = server.engine_pid()
-        with bystanders(server.address, MODEL) as crowd:
-            crowd.wait_for(2)
-            os.kill(engine, signal.SIGSTOP)
-            time.sleep(0.7)
-            os.kill(engine, signal.SIGCONT)
-            crowd.wait_for(4)
-        crowd.seen.assert_unharmed()
-        assert server.engine_pid() == engine
+    stopped = _TOO_LONG
+    while stopped >= _TOO_LONG:  # as where this process did not get its turn: tried again
+        with server_process(*tiny_options) as server:
+            engine = server.engine_pid()
+            with bystanders(server.address, MODEL) as crowd:
+                crowd.wait_for(2)
+                begun = time.monotonic()
+                os.kill(engine, signal.SIGSTOP)
+                time.sleep(0.7)
+                os.kill(engine, signal.SIGCONT)
+                stopped = time.monotonic() - begun
+                crowd.wait_for(4)
+            is_same = server.engine_pid() == engine
+    crowd.seen.assert_unharmed()
+    assert is_same

@@ -61,11 +61,6 @@ def _is_ready(server: ServerProcess) -> bool:
     return httpx.get(f"{server.address}/ready").status_code == 200
 
 
-def _kill_engine(server: ServerProcess) -> None:
-    os.kill(server.engine_pid(), signal.SIGKILL)
-    wait_until(lambda: not _is_ready(server))
-
-
 def _write_over(file: Path, content: bytes) -> None:
     with file.open("r+b") as opened:
         opened.write(content)
@@ -77,7 +72,7 @@ def test_a_file_that_is_written_over_is_loaded_anew(server: ServerProcess, file:
     engine = server.engine_pid()
     assert _state(server) == "unchanged"
     _write_over(file, other.read_bytes())
-    wait_until(lambda: server.engine_pid() != engine)
+    server.engine_pid(after=engine)
     server.wait_ready()
     assert _text(server) != before
     assert "was changed while it was in use" in server.output
@@ -110,8 +105,7 @@ def test_a_model_goes_on_with_the_file_that_was_replaced_until_it_is_loaded_anew
     assert _text(server) == before
     assert "another file has the name of" in server.output
     # Its engine cannot come back with weights that its vocabulary may not fit.
-    _kill_engine(server)
-    server.wait_ready()
+    server.replace_engine()
     assert _text(server) != before
     assert _state(server) == "unchanged"
 
@@ -123,7 +117,7 @@ def test_a_file_that_is_deleted_is_missed_when_it_is_needed(
     file.unlink()
     wait_until(lambda: _state(server) == "deleted")
     assert _text(server) == before
-    _kill_engine(server)
+    os.kill(server.engine_pid(), signal.SIGKILL)
     wait_until(lambda: "does not start: no such file" in server.output)
     answer = _ask(server)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_unavailable")
@@ -134,12 +128,9 @@ def test_a_file_that_is_deleted_is_missed_when_it_is_needed(
 
 
 def test_a_file_that_is_only_touched_is_the_same(server: ServerProcess, file: Path, tiny: Path) -> None:
-    engine = server.engine_pid()
     os.utime(file)
     os.replace(shutil.copy(tiny, file.with_name("again")), file)
-    _kill_engine(server)
-    server.wait_ready()
+    server.replace_engine()
     assert _state(server) == "unchanged"
-    assert server.engine_pid() != engine
     assert "changed" not in server.output
     assert "another file" not in server.output

@@ -6,16 +6,18 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
+from caravan.runtime.machine import process_sample
 
-from tests.cli.test_cli import is_running
 from tests.faults.bystanders import bystanders
 from tests.faults.conftest import MODEL
-from tests.faults.process import ServerProcess, child_pids, command_line, server_process
+from tests.faults.process import ServerProcess, child_pids, command_line, is_running, server_process
 from tests.waiting import PATIENCE, wait_until
-from tests.web.uvicorn.raw import connection, head, read_answer
+from tests.web.test_chat_templates import HANGS_IF_BAD
+from tests.web.uvicorn.raw import connection, head, read_answer, takes_connections
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
@@ -48,6 +50,12 @@ def children(server: ServerProcess) -> dict[str, int]:
     found = {command_line(pid).split()[-3]: pid for pid in child_pids(server.pid)}
     assert found.keys() == {TEMPLATE, ENGINE}
     return found
+
+
+def cpu_seconds(pid: int) -> float:
+    sample = process_sample(pid)
+    assert sample is not None
+    return sample.cpu_seconds
 
 
 def chat(server: ServerProcess) -> httpx.Response:
@@ -138,18 +146,22 @@ def test_children_that_are_stopped_end_with_a_server_that_is_killed(
 
 
 def test_a_second_signal_while_a_template_is_stuck_is_told_in_the_envelope(
-    tiny_options: tuple[str, ...],
+    tiny_options: tuple[str, ...], tmp_path: Path
 ) -> None:
-    with server_process(*tiny_options, "--shutdown-seconds", "60") as server:
-        os.kill(children(server)[TEMPLATE], signal.SIGSTOP)
-        body = json.dumps(CHAT).encode()
+    """A template's process is given up after five seconds of a processor."""
+    template = tmp_path / "template.jinja"
+    template.write_text(HANGS_IF_BAD)
+    options = ("--chat-template", str(template), "--shutdown-seconds", "60")
+    with server_process(*tiny_options, *options) as server:
+        writing = children(server)[TEMPLATE]
+        body = json.dumps(CHAT | {"messages": [{"role": "user", "content": "bad"}]}).encode()
+        used = cpu_seconds(writing)
         with connection(server.address) as client:
             lines = ("content-type: application/json", f"content-length: {len(body)}")
             client.sendall(head("/v1/chat/completions", *lines) + body)
-            # The template's process is given up after two seconds.
-            time.sleep(0.5)
+            wait_until(lambda: cpu_seconds(writing) > used + 0.2)
             os.kill(server.pid, signal.SIGTERM)
-            time.sleep(0.2)
+            wait_until(lambda: not takes_connections(server.address))
             os.kill(server.pid, signal.SIGTERM)
             answer = read_answer(client)
         assert answer.status == 503

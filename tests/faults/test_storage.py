@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.faults.bystanders import bystanders
-from tests.faults.conftest import MODEL
+from tests.faults.conftest import ENDLESS, MODEL
 from tests.faults.process import ServerProcess, server_process
 from tests.waiting import PATIENCE, wait_until
 
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts a disk o
 URL = "/v1/responses"
 # The model babbles on to its limit.
 ENDED = "incomplete"
+ENDLESS_RESPONSE: dict[str, Any] = {"max_output_tokens": ENDLESS["max_tokens"], "ignore_eos": True}
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 0x40000
 _MEGABYTE = 2**20
 
@@ -64,10 +65,12 @@ def test_a_locked_store_costs_nobody_their_answer(tiny_options: tuple[str, ...],
         assert status(server, running) == ENDED
 
 
-def test_what_a_killed_server_was_making_has_failed(tiny_options: tuple[str, ...], tmp_path: Path) -> None:
+def test_what_a_killed_server_was_making_has_failed(
+    tiny_options: tuple[str, ...], roomy_options: tuple[str, ...], tmp_path: Path
+) -> None:
     file = tmp_path / "r.db"
-    with server_process(*tiny_options, "--responses-db", str(file)) as server:
-        made = ask(server, "POST", background=True, max_output_tokens=2000, ignore_eos=True).json()["id"]
+    with server_process(*roomy_options, "--responses-db", str(file)) as server:
+        made = ask(server, "POST", background=True, **ENDLESS_RESPONSE).json()["id"]
         wait_until(lambda: status(server, made) == "in_progress")
         os.kill(server.pid, 9)
         wait_until(lambda: server.has_ended)
@@ -78,30 +81,30 @@ def test_what_a_killed_server_was_making_has_failed(tiny_options: tuple[str, ...
 
 @pytest.mark.parametrize("is_replaced", [False, True])
 def test_a_file_that_is_deleted_or_replaced_is_followed_by_another(
-    tiny_options: tuple[str, ...], tmp_path: Path, *, is_replaced: bool
+    roomy_options: tuple[str, ...], tmp_path: Path, *, is_replaced: bool
 ) -> None:
     file, other = tmp_path / "r.db", tmp_path / "other.db"
     if is_replaced:
-        with server_process(*tiny_options, "--responses-db", str(other)) as server:
+        with server_process(*roomy_options, "--responses-db", str(other)) as server:
             known = ask(server, "POST").json()["id"]
-    with server_process(*tiny_options, "--responses-db", str(file)) as server:
+    with server_process(*roomy_options, "--responses-db", str(file)) as server:
         lost = ask(server, "POST").json()["id"]
         with bystanders(server.address, MODEL) as crowd:
-            running = ask(server, "POST", background=True, max_output_tokens=400, ignore_eos=True).json()[
-                "id"
-            ]
+            running = ask(server, "POST", background=True, **ENDLESS_RESPONSE).json()["id"]
             wait_until(lambda: status(server, running) == "in_progress")
             os.replace(other, file) if is_replaced else file.unlink()
             answers = [ask(server, "POST") for _ in range(3)]
             assert [answer.status_code for answer in answers] == [200] * 3
             assert ask(server, "GET", f"{URL}/{lost}").status_code == 404
             assert not is_replaced or status(server, known) == ENDED
-            wait_until(lambda: status(server, running) == ENDED)
+            assert status(server, running) == "in_progress"
+            assert ask(server, "POST", f"{URL}/{running}/cancel").json()["status"] == "cancelled"
             crowd.wait_for(2)
         crowd.seen.assert_unharmed()
         assert server.output.count("while it was in use") == 1
-    with server_process(*tiny_options, "--responses-db", str(file)) as server:
-        for name in (running, answers[-1].json()["id"], *([known] if is_replaced else [])):
+    with server_process(*roomy_options, "--responses-db", str(file)) as server:
+        assert status(server, running) == "cancelled"
+        for name in (answers[-1].json()["id"], *([known] if is_replaced else [])):
             assert status(server, name) == ENDED
 
 

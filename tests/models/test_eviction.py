@@ -45,7 +45,7 @@ class House:
     async def must_wait(self, key: str, name: str) -> "asyncio.Task[None]":
         """A use that is not served for now."""
         asking = asyncio.create_task(self.use(key, name))
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.2)
         assert not asking.done(), f"{key} was served {name}"
         return asking
 

@@ -213,6 +213,7 @@ def send_one(tracing: Tracing | None) -> None:
 
 
 def test_traces_reach_a_collector(no_variables: pytest.MonkeyPatch) -> None:
+    no_variables.setattr(caravan.observability.tracing, "_CLOSE_SECONDS", PATIENCE)
     received: list[tuple[str, bytes]] = []
     with collector(received) as address:
         no_variables.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=here")

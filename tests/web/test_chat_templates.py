@@ -142,9 +142,10 @@ def test_a_template_that_hangs_costs_its_own_requests_alone() -> None:
             json={"model": "hanging", "messages": [{"role": "user", "content": "bad"}]},
             timeout=PATIENCE,
         )
-        for _ in range(5):
-            assert ask("other", "Hi").status_code == 200
+        assert ask("other", "Hi").status_code == 200
         assert not all(future.done() for future in refused)
+        for _ in range(4):
+            assert ask("other", "Hi").status_code == 200
         for answer in [future.result() for future in (*refused, tokenizing)]:
             error = answer.json()["error"]
             assert (answer.status_code, error["param"], error["code"]) == (400, "messages", "template_limit")

@@ -11,36 +11,28 @@ import httpx
 import pytest
 from caravan.api.responses.store import Limits, ResponseStore
 
-from tests.cli.test_cli import ROOT, is_running, serving
+from tests.cli.test_cli import ROOT, serving
 from tests.conftest import TinyModels
-from tests.faults.process import child_pids
+from tests.faults.process import child_pids, is_running
 from tests.waiting import PATIENCE, wait_until
-from tests.web.uvicorn.raw import connection, head
+from tests.web.uvicorn.raw import connection, head, takes_connections
 
 RESPONSES = "/responses"
 
 
-def takes_connections(address: str) -> bool:
-    try:
-        with connection(address):
-            return True
-    except ConnectionRefusedError:
-        return False
-
-
-@pytest.mark.parametrize(("grace", "count", "status"), [("60", 1, "incomplete"), ("0", 24, "failed")])
+@pytest.mark.parametrize(
+    ("grace", "num_tokens", "status"), [("60", 400, "incomplete"), ("0", 60_000, "failed")]
+)
 def test_background_responses_have_their_time(
-    tiny_models: TinyModels, tmp_path: Path, grace: str, count: int, status: str
+    tiny_models: TinyModels, tmp_path: Path, grace: str, num_tokens: int, status: str
 ) -> None:
-    """Where there is no time to be given, the last of many cannot have ended before the signal comes."""
     model, database = tiny_models["qwen2"], tmp_path / "responses.db"
-    options = ("--model", str(model), "--shutdown-seconds", grace, "--responses-db", str(database))
-    with serving(*options) as (process, shown):
+    options = ("--shutdown-seconds", grace, "--responses-db", str(database), "--context-size", "65536")
+    with serving("--model", str(model), *options) as (process, shown):
         base = shown[shown.index("http://") :].split()[0]
-        body = {"model": model.stem, "input": "Hi", "background": True, "max_output_tokens": 400}
-        for _ in range(count):
-            answer = httpx.post(base + RESPONSES, json=body | {"ignore_eos": True}, timeout=PATIENCE)
-            assert answer.json()["status"] == "queued"
+        body = {"model": model.stem, "input": "Hi", "background": True, "max_output_tokens": num_tokens}
+        answer = httpx.post(base + RESPONSES, json=body | {"ignore_eos": True}, timeout=PATIENCE)
+        assert answer.json()["status"] == "queued"
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
     with contextlib.closing(ResponseStore(database, Limits(max_seconds=1e9, max_bytes=10**9))) as store:

@@ -22,6 +22,7 @@ from caravan_schemas.chat import ChatCompletionRequest
 from starlette.types import Message
 
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
+from tests.waiting import PATIENCE
 
 REQUEST = b'{"model": "fake", "stream": true, "messages": [{"role": "user", "content": "Hi"}]}'
 
@@ -36,7 +37,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
         return {"type": "http.disconnect"}
 
     async def send(_message: Message) -> None:
-        await asyncio.sleep(60)
+        await asyncio.sleep(PATIENCE)
 
     async def test() -> None:
         registry = registry_over(loaded_model(engine))
@@ -66,4 +67,4 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
         assert not engine.running
         assert len(engine.aborted) == 1
 
-    asyncio.run(asyncio.wait_for(test(), 20))
+    asyncio.run(asyncio.wait_for(test(), PATIENCE))

@@ -1,6 +1,5 @@
 """Long conversations have a process of their own, and only while it is needed."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from caravan.auth.principal import Principal
@@ -8,30 +7,30 @@ from caravan.chat.rendering.client import TemplateLanes
 from caravan.chat.rendering.prompt_template import CHATML
 from caravan.chat.rendering.turns import Conversation, Turn
 
-from tests.chat.rendering.test_client import _children
-from tests.waiting import PATIENCE
+from tests.chat.rendering.test_client import LOOPS, _children, _cpu_seconds, hostile_if_bad
+from tests.waiting import wait_until
 
-HI = Conversation([Turn(0, "user", "Hi")])
-# A second or more of a processor.
-LONG = Conversation([Turn(place, "user", "Hi") for place in range(32_000)])
+HI, BAD = (Conversation([Turn(0, "user", text)]) for text in ("Hi", "bad"))
+LONG = Conversation([Turn(place, "user", "Hi") for place in range(3000)])
 
 
 def test_a_short_conversation_does_not_wait_for_long_ones() -> None:
-    template = TemplateLanes(CHATML)
+    before = _children()
+    template = TemplateLanes(hostile_if_bad(LOOPS))
     mallory, alice = (Principal(id=name, name=name) for name in ("mallory", "alice"))
-    try:
-        with ThreadPoolExecutor(4) as pool:
-            long = [pool.submit(template.write, LONG, mallory, is_long=True) for _ in range(3)]
-            time.sleep(0.2)
-            begun = time.monotonic()
-            assert "Hi" in template.write(HI, alice)
-            waited = time.monotonic() - begun
-            assert not any(each.done() for each in long)
-            took = [len(each.result()) for each in long]
-            assert waited < (time.monotonic() - begun) / 4
-        assert min(took) > 32_000
-    finally:
-        template.close()
+    with ThreadPoolExecutor(3) as pool:
+        try:
+            (short,) = set(_children()) - set(before)
+            assert template.write(LONG, mallory, is_long=True) == "Hi" * 3000
+            (long,) = set(_children()) - {short, *before}
+            used = _cpu_seconds(long)
+            # Each may take five seconds of a processor.
+            writing = [pool.submit(template.write, BAD, mallory, is_long=True) for _ in range(3)]
+            wait_until(lambda: _cpu_seconds(long) > used + 0.2)
+            assert template.write(HI, alice) == "Hi"
+            assert not any(each.done() for each in writing)
+        finally:
+            template.close()
 
 
 def test_the_process_of_long_ones_ends_when_nobody_asks_and_comes_back() -> None:
@@ -41,10 +40,7 @@ def test_the_process_of_long_ones_ends_when_nobody_asks_and_comes_back() -> None
         assert len(_children()) == len(before) + 1
         for _ in range(2):
             assert template.write(HI, is_long=True) == template.write(HI)
-            deadline = time.monotonic() + PATIENCE
-            while len(_children()) > len(before) + 1:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            wait_until(lambda: len(_children()) == len(before) + 1)
         assert template.write(HI, is_long=True)
     finally:
         template.close()

@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from caravan.config.engine_config import EngineConfig
@@ -27,12 +28,17 @@ from tests.conftest import TinyModels
 from tests.engine.harness import request
 from tests.waiting import PATIENCE, until
 
+# A text that goes on until somebody ends it.
+ENDLESS: dict[str, Any] = {"max_tokens": 60_000, "ignore_eos": True}
+
 
 @asynccontextmanager
-async def engine_on(path: Path, watch: WatchLimits | None = None) -> AsyncIterator[AsyncEngine]:
-    """A started engine with small sizes; ended in any case."""
+async def engine_on(
+    path: Path, watch: WatchLimits | None = None, num_cells: int = 1 << 16
+) -> AsyncIterator[AsyncEngine]:
+    """A started engine, with room for `ENDLESS` unless told otherwise; ended in any case."""
     config = EngineConfig(
-        model_path=str(path), context_size=512, num_cells=2048, num_threads=1, max_running=32
+        model_path=str(path), context_size=num_cells, num_cells=num_cells, num_threads=1, max_running=32
     )
     engine = AsyncEngine(config, watch=watch)
     try:
@@ -46,9 +52,14 @@ async def collect(engine: AsyncEngine, item: GenerationRequest) -> list[TokenOut
     return [output async for output in engine.generate(item)]
 
 
-def run(test: Callable[[AsyncEngine], Awaitable[None]], path: Path, watch: WatchLimits | None = None) -> None:
+def run(
+    test: Callable[[AsyncEngine], Awaitable[None]],
+    path: Path,
+    watch: WatchLimits | None = None,
+    num_cells: int = 1 << 16,
+) -> None:
     async def main() -> None:
-        async with asyncio.timeout(PATIENCE), engine_on(path, watch) as engine:
+        async with asyncio.timeout(PATIENCE), engine_on(path, watch, num_cells) as engine:
             await test(engine)
 
     asyncio.run(main())
@@ -63,12 +74,12 @@ def test_thirty_two_at_once_equal_each_alone(tiny_models: TinyModels) -> None:
             assert "".join(o.text for o in again) == "".join(o.text for o in outputs)
         assert all(outputs[-1].finish_reason is not None for outputs in together)
 
-    run(test, tiny_models["llama"])
+    run(test, tiny_models["llama"], num_cells=2048)
 
 
 def test_a_client_that_leaves_frees_its_sequence(tiny_models: TinyModels) -> None:
     async def test(engine: AsyncEngine) -> None:
-        stream = engine.generate(request("r", range(30), max_tokens=450, ignore_eos=True, seed=3))
+        stream = engine.generate(request("r", range(30), **ENDLESS, seed=3))
         await anext(stream)
         assert engine.stats().num_running == 1
         await stream.aclose()
@@ -81,7 +92,7 @@ def test_a_client_that_leaves_frees_its_sequence(tiny_models: TinyModels) -> Non
 def test_a_death_costs_one_error_each_and_the_engine_comes_back(tiny_models: TinyModels) -> None:
     async def test(engine: AsyncEngine) -> None:
         before = await collect(engine, request("before", range(30)))
-        items = [request(f"r{i}", range(30 + i), max_tokens=450, ignore_eos=True) for i in range(4)]
+        items = [request(f"r{i}", range(30 + i), **ENDLESS) for i in range(4)]
         streams = [engine.generate(item) for item in items]
         for stream in streams:
             await anext(stream)
@@ -118,7 +129,7 @@ def test_signals_to_the_whole_group_leave_the_engine_to_its_parent(tiny_models: 
 
 def test_closing_the_engine_ends_requests_and_the_process(tiny_models: TinyModels) -> None:
     async def test(engine: AsyncEngine) -> None:
-        stream = engine.generate(request("r", range(30), max_tokens=450, ignore_eos=True))
+        stream = engine.generate(request("r", range(30), **ENDLESS))
         await anext(stream)
         pid = engine.pid
         assert pid is not None
@@ -153,7 +164,8 @@ def test_an_engine_that_hangs_is_replaced(
     monkeypatch.setattr(ChildProcess, "module", f"tests.engine.{module}")
 
     async def test(engine: AsyncEngine) -> None:
-        other = engine.generate(request("other", range(30), max_tokens=450, ignore_eos=True))
+        # It never says the token that makes an engine hang.
+        other = engine.generate(request("other", range(30), **ENDLESS, logit_bias=((7, -1e9),)))
         await anext(other)
         with pytest.raises(EngineFailedError, match="the engine hung and was ended: "):
             await collect(engine, request("r", [7, 7]))

@@ -1,9 +1,8 @@
 """Embeddings as clients see them, over vectors that tell what was asked."""
 
 import base64
-import threading
+import json
 
-import httpx
 import numpy as np
 import pytest
 from caravan.engine.embedding.values import ModelTraits, Pooling
@@ -13,6 +12,7 @@ from openai.types import CreateEmbeddingResponse
 
 from tests.fakes_web import ScriptedEngine
 from tests.waiting import wait_until
+from tests.web.uvicorn.raw import connection, head
 
 URL = "/v1/embeddings"
 
@@ -142,15 +142,9 @@ def test_an_embedding_model_generates_nothing(
 
 def test_a_client_that_leaves_aborts(live: str, engine: ScriptedEngine) -> None:
     engine.hold_after = 0
-
-    def ask_and_leave() -> None:
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.post(
-                f"{live}{URL}", json={"model": "fake", "input": "Hi"}, timeout=httpx.Timeout(5, read=0.2)
-            )
-
-    thread = threading.Thread(target=ask_and_leave)
-    thread.start()
+    body = json.dumps({"model": "fake", "input": "Hi"}).encode()
+    with connection(live) as opened:
+        opened.sendall(head(URL, f"content-length: {len(body)}") + body)
+        wait_until(lambda: bool(engine.running))
     wait_until(lambda: bool(engine.aborted))
-    thread.join()
     assert not engine.running

@@ -34,6 +34,15 @@ def connection(address: str) -> Generator[socket.socket, None, None]:
         yield opened
 
 
+def takes_connections(address: str) -> bool:
+    """Whether somebody listens there."""
+    try:
+        with connection(address):
+            return True
+    except ConnectionRefusedError:
+        return False
+
+
 def head(path: str, *fields: str, method: str = "POST") -> bytes:
     """The head of a request."""
     return "\r\n".join((f"{method} {path} HTTP/1.1", "host: localhost", *fields, "", "")).encode()

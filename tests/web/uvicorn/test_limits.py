@@ -107,7 +107,7 @@ def test_slow_heads_are_a_408(serve: Serve, begun: bytes) -> None:
 
 def test_heads_that_drip_are_as_slow(serve: Serve) -> None:
     """Each byte is news, but the time is that of the whole head, on a used connection, too."""
-    with connection(serve(head_seconds=SHORT)) as opened:
+    with connection(serve(head_seconds=3 * SHORT)) as opened:
         opened.sendall(head(TEXT, LENGTH) + BODY)
         assert read_answer(opened).status == 200
         opened.settimeout(0.01)
@@ -180,13 +180,13 @@ def test_who_goes_on_sending_after_the_answer_may_do_so_briefly(
         assert read_answer(opened).status == 413
         opened.sendall(BODY[20:] + head("/v1/models", method="GET"))
         assert read_answer(opened).status == 200, "all of the body came, so the connection goes on"
-        monkeypatch.setattr(connection_module, "_LINGER_SECONDS", 0.2)
+        monkeypatch.setattr(connection_module, "_LINGER_SECONDS", 1.0)
         # The rest of a body and the next request may come in one piece.
         opened.sendall(head(TEXT, LENGTH) + BODY[:20])
         assert read_answer(opened).status == 413
         opened.sendall(BODY[20:] + head("/v1/models", method="GET"))
         assert read_answer(opened).status == 200
-        time.sleep(0.5)
+        time.sleep(1.2)
         opened.sendall(head("/v1/models", method="GET"))
         assert read_answer(opened).status == 200, "and is not closed later as one whose body never came"
     monkeypatch.setattr(connection_module, "_LINGER_SECONDS", 0.05)
