@@ -8,10 +8,10 @@ from caravan_schemas.common import FinishReason
 from caravan.api.context import RequestContext
 from caravan.api.output.answer_format import NOTHING, ChoiceStream, FinishedChoice, TokenDetails
 from caravan.api.output.encoding import padded_chunk, to_json
-from caravan.api.output.parsed_choice import ParsedChoice
 from caravan.api.output.whole_answer import whole_answer
 from caravan.api.prepared import Prepared
 from caravan.api.run import SMALL, Run, aside, num_numbers
+from caravan.api.structured.checker import ParsedAnswer
 from caravan.engine.outputs import FinishReason as EngineFinishReason
 from caravan.engine.outputs import TokenOutput
 from caravan.models import ModelRegistry
@@ -47,7 +47,7 @@ class CompletionRun(Run):
         size = sum(map(len, texts)) + sum(map(self._num_told, outputs)) + prepared.plan.debug_size
         parsed = await aside(size, lambda: list(map(prepared.format.parse, texts)))
         for choice, news in zip(parsed, outputs, strict=True):
-            await self.check(choice.said, news[-1])
+            await self.check(choice, news[-1])
         return await aside(size, lambda: self._written(prepared, outputs, parsed))
 
     async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
@@ -96,7 +96,7 @@ class CompletionRun(Run):
         self,
         prepared: Prepared,
         outputs: list[list[TokenOutput]],
-        parsed: Sequence[ParsedChoice],
+        parsed: Sequence[ParsedAnswer],
     ) -> list[bytes]:
         """The answer. The outputs are freed one by one: all at once would hold the interpreter's lock."""
         document = self._document(prepared, outputs, parsed)
@@ -110,7 +110,7 @@ class CompletionRun(Run):
         self,
         prepared: Prepared,
         outputs: Sequence[Sequence[TokenOutput]],
-        parsed: Sequence[ParsedChoice],
+        parsed: Sequence[ParsedAnswer],
     ) -> list[bytes]:
         plan = prepared.plan
         kept = plan.kept([news[-1] for news in outputs])

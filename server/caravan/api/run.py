@@ -13,7 +13,7 @@ from caravan_schemas.common import CompletionTokensDetails, PromptTokensDetails,
 
 from caravan.api.context import RequestContext
 from caravan.api.prepared import Prepared, expected_tokens
-from caravan.api.structured.checker import ParsedAnswer, ParsedCall
+from caravan.api.structured.checker import Call, ParsedAnswer
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from caravan.errors import BrokenConstraintError, CaravanError
 from caravan.models import Lease, ModelRegistry
@@ -140,7 +140,7 @@ class Run:
         if checker is not None and last.finish_reason is FinishReason.STOP:
             self._report(await in_thread(checker.fault, said), last.request_id)
 
-    async def check_call(self, call: ParsedCall, now: TokenOutput) -> None:
+    async def check_call(self, call: Call, now: TokenOutput) -> None:
         """Check a call that is complete with this output. Raises BrokenConstraintError."""
         checker = (await self.prepare()).checker
         if checker is not None:

@@ -12,9 +12,9 @@ from caravan.api.output.answer_format import AnswerFormat, Envelope, FinishedCho
 from caravan.api.output.chat_format import ChatFormat
 from caravan.api.output.completion_format import CompletionFormat
 from caravan.api.output.logprobs import LogprobWriter
-from caravan.api.output.parsed_choice import ParsedChoice
 from caravan.api.output.whole_answer import whole_answer
 from caravan.api.prepared import check_scores
+from caravan.api.structured.checker import ParsedAnswer
 from caravan.api.tokenize import token_answer
 from caravan.engine.outputs import TokenLogprob, packed_top
 from caravan.errors import InvalidRequestError
@@ -55,7 +55,7 @@ def entries(count: int) -> tuple[TokenLogprob, ...]:
 def choice(num_tokens: int, num_prompt: int) -> FinishedChoice:
     details = TokenDetails(entries(num_tokens), tuple(range(num_tokens)))
     return FinishedChoice(
-        parsed=ParsedChoice(content=TEXT),
+        parsed=ParsedAnswer(TEXT),
         finish_reason="stop",
         details=details,
         prompt_logprobs=entries(num_prompt),

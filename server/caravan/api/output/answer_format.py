@@ -12,7 +12,6 @@ from caravan_schemas.completions import CompletionRequest
 
 from caravan.api.output.encoding import head_and_tail, json_string, to_json
 from caravan.api.output.logprobs import LogprobWriter
-from caravan.api.output.parsed_choice import ParsedChoice
 from caravan.api.structured.checker import ParsedAnswer
 from caravan.engine.outputs import TokenLogprob, TokenOutput
 from caravan.errors import InvalidValueError
@@ -48,7 +47,7 @@ NOTHING = TokenDetails()
 class FinishedChoice:
     """A choice with all that it says."""
 
-    parsed: ParsedChoice
+    parsed: ParsedAnswer
     finish_reason: FinishReason
     details: TokenDetails = NOTHING
     prompt_logprobs: Sequence[TokenLogprob] = ()
@@ -125,7 +124,7 @@ class AnswerFormat(Protocol):
     def stream(self, index: int) -> ChoiceStream:
         """What makes the chunks between, and the one that ends the choice."""
 
-    def parse(self, text: str) -> ParsedChoice:
+    def parse(self, text: str) -> ParsedAnswer:
         """What the complete text of a choice says."""
 
     def usage_chunk(self, usage: Usage) -> Schema:

@@ -34,8 +34,8 @@ from caravan.api.output.answer_format import (
     TokenDetails,
 )
 from caravan.api.output.encoding import head_and_tail, json_string, to_json
-from caravan.api.output.parsed_choice import Call, ChoiceParser, OutputFormat, ParsedChoice, read
-from caravan.api.structured.checker import ParsedAnswer
+from caravan.api.output.parsed_choice import ChoiceParser, OutputFormat
+from caravan.api.structured.checker import Call, ParsedAnswer
 from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event
 
 
@@ -73,9 +73,14 @@ class ChatFormat:
             closing,
         )
 
-    def parse(self, text: str) -> ParsedChoice:
+    def parse(self, text: str) -> ParsedAnswer:
         """Content, thought and calls."""
-        return ParsedChoice(content=text) if self.output_format is None else read(self.output_format, text)
+        if self.output_format is None:
+            return ParsedAnswer(text)
+        parser = ChoiceParser(self.output_format)
+        parser.feed(text)
+        parser.finish()
+        return parser.said
 
     def usage_chunk(self, usage: Usage) -> Schema:
         """No choices, and the usage."""
@@ -229,7 +234,7 @@ class ParsedStream:
         return ChatDelta(tool_calls=[call])
 
 
-def _message(parsed: ParsedChoice, output_format: OutputFormat | None) -> AssistantReply:
+def _message(parsed: ParsedAnswer, output_format: OutputFormat | None) -> AssistantReply:
     """A message; fields beyond OpenAI's first three are there where they say something."""
     message = AssistantReply(role="assistant", content=parsed.content, refusal=None, annotations=[])
     if parsed.reasoning:

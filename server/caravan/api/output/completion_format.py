@@ -15,7 +15,7 @@ from caravan.api.output.answer_format import (
     PlainStream,
     TokenDetails,
 )
-from caravan.api.output.parsed_choice import ParsedChoice
+from caravan.api.structured.checker import ParsedAnswer
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class CompletionFormat:
 
         return PlainStream(lambda text, details: self._chunk(index, text, None, details), closing)
 
-    def parse(self, text: str) -> ParsedChoice:
+    def parse(self, text: str) -> ParsedAnswer:
         """Text alone."""
-        return ParsedChoice(content=text)
+        return ParsedAnswer(text)
 
     def usage_chunk(self, usage: Usage) -> Schema:
         """No choices, and the usage."""

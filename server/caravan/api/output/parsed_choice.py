@@ -2,11 +2,11 @@
 
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from caravan_schemas.chat import ChatFinishReason
 
-from caravan.api.structured.checker import ParsedAnswer
+from caravan.api.structured.checker import Call, ParsedAnswer
 from caravan.chat.parsing.custom_input import CustomInput
 from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event, StreamParser
 from caravan.chat.parsing.literals import is_object
@@ -34,38 +34,6 @@ class OutputFormat:
         return self.call_reason if has_whole_calls and reason == "stop" else reason
 
 
-@dataclass(kw_only=True)
-class Call:
-    """A call; `text` is its arguments as JSON, or the input of a custom tool, as far as it has come."""
-
-    id: str
-    name: str
-    pieces: list[str] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        """What the tool is given."""
-        return "".join(self.pieces)
-
-
-@dataclass(kw_only=True)
-class ParsedChoice:
-    """All of a choice. Content is null where there are calls and no text beside them.
-
-    With `has_whole_calls`, there are calls, and the last has all of its arguments.
-    """
-
-    content: str | None
-    reasoning: str = ""
-    calls: list[Call] = field(default_factory=list)
-    has_whole_calls: bool = False
-
-    @property
-    def said(self) -> ParsedAnswer:
-        """What is held against constraints."""
-        return ParsedAnswer(self.content, self.calls, are_whole=self.has_whole_calls)
-
-
 class ChoiceParser:
     """One choice's text into events: calls have ids, and those of custom tools the text of their input.
 
@@ -77,6 +45,7 @@ class ChoiceParser:
         self.calls: list[Call] = []
         self.num_ended = 0
         self._contents: list[str] = []
+        self._thoughts: list[str] = []
         self._parser = reading.make_parser()
         self._inputs: dict[int, CustomInput] = {}
         self._thought_is_open = False
@@ -89,8 +58,14 @@ class ChoiceParser:
 
     @property
     def said(self) -> ParsedAnswer:
-        """Content and calls, once all is said."""
-        return ParsedAnswer("".join(self._contents), self.calls, are_whole=self.has_whole_calls)
+        """All that has come so far."""
+        content = "".join(self._contents)
+        return ParsedAnswer(
+            None if self.calls and not content else content,
+            "".join(self._thoughts),
+            self.calls,
+            has_whole_calls=self.has_whole_calls,
+        )
 
     def feed(self, text: str) -> list[Event]:
         """What is certain once this text has come, too."""
@@ -108,8 +83,9 @@ class ChoiceParser:
             self.num_ended = len(self.calls)
             if isinstance(event, CallStart):
                 self.calls.append(Call(id=event.id or "", name=event.name))
-            elif event.channel is Channel.CONTENT:
-                self._contents.append(event.text)
+            else:
+                texts = self._contents if event.channel is Channel.CONTENT else self._thoughts
+                texts.append(event.text)
         return events
 
     def _completed(self, events: Iterable[Event]) -> list[Event]:
@@ -152,17 +128,3 @@ class ChoiceParser:
         if is_thought:
             return [] if self._reading.is_open else [Delta(Channel.CONTENT, start)]
         return [Delta(Channel.CONTENT, end)]
-
-
-def read(reading: OutputFormat, text: str) -> ParsedChoice:
-    """All of a choice whose text is complete."""
-    reader = ChoiceParser(reading)
-    events = (*reader.feed(text), *reader.finish())
-    thoughts = [e.text for e in events if isinstance(e, Delta) and e.channel is Channel.REASONING]
-    said = reader.said
-    return ParsedChoice(
-        content=None if reader.calls and not said.content else said.content,
-        reasoning="".join(thoughts),
-        calls=reader.calls,
-        has_whole_calls=reader.has_whole_calls,
-    )

@@ -60,15 +60,11 @@ def _empty_window(window: str, name: str) -> Callable[[ResolvedParams], bool]:
 
 
 def _left_out(sampler: str, name: str) -> Callable[[ResolvedParams], bool]:
-    return lambda resolved: sampler not in samplers(resolved) and _chosen_on(resolved, name)
-
-
-def _fixed_left_out(sampler: str, name: str) -> Callable[[ResolvedParams], bool]:
-    """Of a list that is about more than samplers that truncate."""
-
     def happens(resolved: ResolvedParams) -> bool:
         listed = samplers(resolved)
-        return not FIXED.keys().isdisjoint(listed) and sampler not in listed and _chosen_on(resolved, name)
+        # A list of samplers that truncate leaves no others out.
+        is_about = sampler not in FIXED or not FIXED.keys().isdisjoint(listed)
+        return is_about and sampler not in listed and _chosen_on(resolved, name)
 
     return happens
 
@@ -141,16 +137,7 @@ CLASHES = (
             _left_out(sampler, name),
             f"'samplers' leaves '{sampler}' out, which turns it off",
         )
-        for sampler, name in TRUNCATING.items()
-    ),
-    *(
-        Clash(
-            "samplers",
-            name,
-            _fixed_left_out(sampler, name),
-            f"'samplers' leaves '{sampler}' out, which turns it off",
-        )
-        for sampler, names in FIXED.items()
+        for sampler, names in (*((one, (name,)) for one, name in TRUNCATING.items()), *FIXED.items())
         for name in names
     ),
     *(

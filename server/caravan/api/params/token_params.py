@@ -2,10 +2,8 @@
 
 import functools
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-
-from caravan_schemas.logit_bias import Bias
 
 from caravan.api.params.resolved import ResolvedParams
 from caravan.errors import InvalidRequestError, InvalidValueError
@@ -57,15 +55,11 @@ def _ids(name: str, token_ids: object, vocab: TextVocab) -> list[int]:
 def _biases(pairs: object, vocab: TextVocab) -> dict[int, float]:
     """What is added to each token; several biases of one token add up."""
     total: dict[int, float] = {}
-    for token, bias in _pairs(pairs):
+    for token, bias in pairs if isinstance(pairs, tuple) else ():
         added = -math.inf if bias is False else bias
         for token_id in _tokens_of(token, vocab):
             total[token_id] = total.get(token_id, 0.0) + added
     return total
-
-
-def _pairs(pairs: object) -> tuple[Bias, ...]:
-    return pairs if isinstance(pairs, tuple) else ()
 
 
 def _tokens_of(token: int | str, vocab: TextVocab) -> Iterable[int]:
@@ -173,14 +167,12 @@ def _pieces(vocab: TextVocab) -> tuple[bytes, ...]:
 
 def _tails(vocab: TextVocab, breaker: str) -> dict[bytes, tuple[int, ...]]:
     """Beginnings of the breaker, whole characters only, each with the tokens of the rest."""
-    return dict(_split(vocab, breaker))
-
-
-def _split(vocab: TextVocab, breaker: str) -> Iterator[tuple[bytes, tuple[int, ...]]]:
+    found: dict[bytes, tuple[int, ...]] = {}
     for cut in range(1, len(breaker)):
-        tail: Sequence[int] = vocab.tokenize(breaker[cut:], add_special=False, parse_special=False)
+        tail = tuple(vocab.tokenize(breaker[cut:], add_special=False, parse_special=False))
         if len(tail) > _MAX_BREAKER_TAIL:
             raise LongBreakerError(
                 f"has {len(tail)} tokens after '{breaker[:cut]}', at most {_MAX_BREAKER_TAIL} are allowed"
             )
-        yield breaker[:cut].encode(), tuple(tail)
+        found[breaker[:cut].encode()] = tail
+    return found

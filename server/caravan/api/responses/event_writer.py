@@ -11,10 +11,10 @@ from caravan_schemas.responses_items import ItemStatus
 from caravan_schemas.responses_output import OutputItem
 
 from caravan.api.output.logprobs import LogprobWriter
-from caravan.api.output.parsed_choice import Call, ChoiceParser, OutputFormat
+from caravan.api.output.parsed_choice import ChoiceParser, OutputFormat
 from caravan.api.responses.output_items import OpenCall, OpenItem, OpenMessage, OpenReasoning
 from caravan.api.responses.snapshot import new_id
-from caravan.api.structured.checker import ParsedAnswer
+from caravan.api.structured.checker import Call, ParsedAnswer
 from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta
 from caravan.chat.parsing.events import Event as TextEvent
 from caravan.engine.outputs import TokenLogprob

@@ -61,25 +61,31 @@ class InputChecker:
         return self._judge.fault_in({INPUT: text})
 
 
-class ParsedCall(Protocol):
-    """A call as clients read it: `text` is its arguments as JSON, or the input of a custom tool."""
+@dataclass(kw_only=True)
+class Call:
+    """A call as clients read it, as far as it has come."""
 
-    @property
-    def name(self) -> str:
-        """The tool."""
+    id: str
+    name: str
+    pieces: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        """What it is given."""
+        """What the tool is given: its arguments as JSON, or the input of a custom tool."""
+        return "".join(self.pieces)
 
 
 @dataclass(frozen=True)
 class ParsedAnswer:
-    """What a finished answer says. With `are_whole`, the last of its calls has all of its arguments."""
+    """All that a choice says. Content is null where there are calls and no text beside them.
+
+    With `has_whole_calls`, there are calls, and the last has all of its arguments.
+    """
 
     content: str | None
-    calls: Sequence[ParsedCall] = ()
-    are_whole: bool = True
+    reasoning: str = ""
+    calls: Sequence[Call] = ()
+    has_whole_calls: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class AnswerChecker:
 
     def fault(self, said: ParsedAnswer) -> str | None:
         """How a finished answer breaks what binds it, None if it keeps to it or nobody can say."""
-        if said.calls and not said.are_whole:
+        if said.calls and not said.has_whole_calls:
             return None if self.may_be_cut else "a call has not come to its end"
         for call in said.calls:
             if (fault := self.fault_of_call(call)) is not None:
@@ -104,7 +110,7 @@ class AnswerChecker:
             return None
         return self.content.fault(said.content)
 
-    def fault_of_call(self, call: ParsedCall) -> str | None:
+    def fault_of_call(self, call: Call) -> str | None:
         """How a finished call breaks what binds it."""
         judge = self.calls.get(call.name)
         fault = None if judge is None else judge.fault(call.text)
