@@ -44,6 +44,7 @@ OWNED = {
     "llguidance": {"caravan.grammars", "caravan.engine"},
     "fastapi": {"caravan.web"},
     "starlette": {"caravan.web"},
+    "sse_starlette": {"caravan.web"},
     "uvicorn": {"caravan.web"},
     "h11": {"caravan.web"},
     "typer": {"caravan.cli"},

@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
+import anyio
 from fastapi import Request, Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Receive, Scope, Send
 
 from caravan.api.output.encoding import Document
@@ -21,13 +24,6 @@ log = logging.getLogger(__name__)
 
 # What other servers log for a client that closed its connection; nobody is left to read it.
 _CLIENT_LEFT = 499
-_STREAM_HEADERS = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-store"),
-    (b"connection", b"keep-alive"),
-    # Proxies such as nginx hold back what they pass on, unless they are told not to.
-    (b"x-accel-buffering", b"no"),
-)
 
 
 class ClientLeftError(Exception):
@@ -76,58 +72,49 @@ class RunResponse(Response):
         self._run = run
         self._seconds = services.keep_alive_seconds
         self._frame = frame
-        self._has_begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
         async with contextlib.aclosing(self._run) as run:
             try:
-                if run.stream:
-                    await _unless_client_leaves(receive, self._stream(run, send))
-                    return
-                response: Response = JsonResponse(await _unless_client_leaves(receive, run.whole()))
+                response = await _unless_client_leaves(receive, self._begun(run))
             except ClientLeftError:
-                if self._has_begun:
-                    return
                 response = Response(status_code=_CLIENT_LEFT)
+            if isinstance(response, EventSourceResponse):
+                await response(scope, receive, send)
+                return
         # By now nothing of the run is left that the client's next request could meet.
         await response(scope, receive, send)
 
-    async def _stream(self, run: Answering, send: Send) -> None:
+    async def _begun(self, run: Answering) -> Response:
+        if not run.stream:
+            return JsonResponse(await run.whole())
         await run.start(self._seconds)
-        self._has_begun = True
-        await send({"type": "http.response.start", "status": 200, "headers": list(_STREAM_HEADERS)})
-        keeping_alive = asyncio.create_task(self._keep_alive(send))
-        try:
-            last = await self._events(run, send)
-        finally:
-            keeping_alive.cancel()
-        await send({"type": "http.response.body", "body": last, "more_body": False})
+        return EventSourceResponse(
+            _pieces(run, self._frame),
+            ping=self._seconds,
+            ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
+            # Streams end by themselves, with their engine or with uvicorn's grace, and not when the server is
+            # asked to end.
+            shutdown_event=anyio.Event(),
+            shutdown_grace_period=math.inf,
+        )
 
-    async def _events(self, run: Answering, send: Send) -> bytes:
-        """Send the events, as one piece those that are there together: each piece is a write to the socket.
 
-        The value is what is to be sent last.
-        """
-        try:
-            async with contextlib.aclosing(run.events()) as events:
-                async for together in events:
-                    if together:
-                        body = b"".join(map(self._frame, together))
-                        await send({"type": "http.response.body", "body": body, "more_body": True})
-        except CaravanError as error:
-            await run.aclose()
-            return error_event(error)
-        except Exception as error:
-            log.exception("a stream failed")
-            await run.aclose()
-            return error_event(failed_writing(error))
-        return b""
-
-    async def _keep_alive(self, send: Send) -> None:
-        while True:
-            await asyncio.sleep(self._seconds)
-            await send({"type": "http.response.body", "body": b": keep-alive\n\n", "more_body": True})
+async def _pieces(run: Answering, frame: Frame) -> AsyncGenerator[bytes, None]:
+    """Frame events, as one piece those that are there together: each piece is a write to the socket."""
+    try:
+        async with contextlib.aclosing(run.events()) as events:
+            async for together in events:
+                if together:
+                    yield b"".join(map(frame, together))
+    except CaravanError as error:
+        await run.aclose()
+        yield error_event(error)
+    except Exception as error:
+        log.exception("a stream failed")
+        await run.aclose()
+        yield error_event(failed_writing(error))
 
 
 async def respond_whole(request: Request, work: Coroutine[Any, Any, Document]) -> Response:
