@@ -14,14 +14,14 @@ from caravan.cli.errors import CommandError, complain
 # The commands in the order of the help, and what it says of them.
 COMMANDS = {
     "serve": "Serve models over HTTP.",
-    "pull": "Bring a model from the Hugging Face hub.",
-    "list": "List the models that are here.",
-    "keys": "Make, list and revoke the keys of a server.",
-    "info": "Show what a model is and the memory it needs.",
+    "pull": "Download a model from the Hugging Face hub.",
+    "list": "List the models on this machine.",
+    "keys": "Make, list and revoke API keys.",
+    "info": "Show a model's properties and how much memory it needs.",
     "chat": "Talk with a model in the terminal.",
-    "doctor": "Look for what is wrong with this machine, and say how to mend it.",
-    "check-config": "Show the effective options, where each comes from, and what is wrong with them.",
-    "healthcheck": "Ask a running server whether it lives.",
+    "doctor": "Check the machine and the options, and say how to fix what is wrong.",
+    "check-config": "Show the options in effect, where each comes from, and what is wrong with them.",
+    "healthcheck": "Check that a running server answers.",
     "version": "Print the version.",
 }
 

@@ -7,7 +7,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
 
 from caravan.cli.errors import WRONG_USAGE, CommandError
@@ -72,7 +72,7 @@ def _metavar(annotation: Any) -> str | None:  # noqa: ANN401 (what pydantic give
         return _metavar(parts[0])
     if origin is list:
         return None if isinstance(parts[0], type) and issubclass(parts[0], BaseModel) else "A,B"
-    names = {bool: "", int: "N", float: "X", Path: "PATH", dict: "PAIRS"}
+    names = {bool: "", int: "N", float: "X", Path: "PATH", dict: "PAIRS", ByteSize: "SIZE"}
     return names.get(origin or annotation, "TEXT")
 
 
@@ -82,6 +82,8 @@ def _help(field: FieldInfo) -> str:
     if get_origin(field.annotation) is Literal:
         text += f" One of {', '.join(get_args(field.annotation))}."
     default = field.get_default(call_default_factory=True)
-    if not isinstance(default, bool) and default not in (None, "", [], {}) and str(default) not in text:
-        text += f" Default: {default}."
+    if not isinstance(default, bool) and default not in (None, "", [], {}) and "Default:" not in text:
+        shown = f"{default >> 20}MiB" if isinstance(default, ByteSize) else default
+        shown = f"{default:g}" if isinstance(default, float) else shown
+        text += f" Default: {shown}." if f"{shown}: " not in text else ""
     return text.replace("[", "\\[")

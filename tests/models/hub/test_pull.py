@@ -1,12 +1,12 @@
 """Pulling from a hub that is real HTTP: resumed, checked, split, refused."""
 
+import contextlib
 import random
 from pathlib import Path
 
 import pytest
 from caravan.models.hub.names import parse_reference
-from caravan.models.hub.partial_download import Part, PartError
-from caravan.models.hub.pull import PullError, pull
+from caravan.models.hub.pull import Part, PullError, pull
 from huggingface_hub import constants
 
 from tests.models.hub.standin import Hub
@@ -129,10 +129,10 @@ def test_a_disk_without_room_is_said_before_anything_comes(hub: Hub, tmp_path: P
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_disk_that_runs_full_on_the_way(tmp_path: Path) -> None:
     with (
-        Part(tmp_path / "model.gguf", 9, None, lambda _: None) as part,
+        contextlib.closing(Part(tmp_path / "model.gguf", 9, None, lambda _: None)) as part,
         Path("/dev/full").open("wb", buffering=0) as full,
     ):
         part._file.close()
         part._file = full
-        with pytest.raises(PartError, match=r"the disk of .* is full"):
+        with pytest.raises(PullError, match=r"the disk of .* is full"):
             part.write(SMALL)

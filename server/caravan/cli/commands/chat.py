@@ -12,21 +12,23 @@ from caravan.cli.errors import CommandError
 def command(
     model: Annotated[
         str | None,
-        typer.Argument(help="A GGUF file or a pulled model's name; with --url, a name the server knows."),
+        typer.Argument(help="GGUF file, or name of a pulled model. With --url: name of a model there."),
     ] = None,
     url: Annotated[
         str | None,
-        typer.Option(envvar="CARAVAN_URL", help="A running server, instead of an own one."),
+        typer.Option(
+            envvar="CARAVAN_URL", help="Address of a running server. Default: start one for this chat."
+        ),
     ] = None,
     api_key: Annotated[
         str | None, typer.Option(envvar="CARAVAN_API_KEY", help="Key for that server.", show_default=False)
     ] = None,
-    system: Annotated[str, typer.Option(help="What the model is told beforehand.", show_default=False)] = "",
+    system: Annotated[str, typer.Option(help="System message.", show_default=False)] = "",
 ) -> None:
-    """Talk with a model in the terminal. /help says what there is besides.
+    """Talk with a model in the terminal. /help shows the commands.
 
-    Enter sends, Alt-Enter begins a new line, Ctrl-C stops an answer, Ctrl-D ends. Input that is no terminal
-    is read line by line.
+    Enter sends, Alt-Enter begins a new line, Ctrl-C stops an answer, Ctrl-D ends. If standard input is not a
+    terminal, each of its lines is a message.
     """
     from caravan.cli.chat.client import ChatClient, ChatError
     from caravan.cli.chat.conversation import Conversation

@@ -9,10 +9,10 @@ from caravan.config.load import Configuration
 
 
 def _check(configuration: Configuration) -> None:
-    """Show the effective options and where each comes from, or what is wrong with them.
+    """Show the options in effect and where each comes from, or what is wrong with them.
 
-    Takes the options of `caravan serve` and starts nothing. Ends with 1 where `serve` would not start: files
-    that are missing, names that nobody knows, options that contradict each other.
+    Takes the options of `caravan serve` and starts nothing. The exit code is 1 if `serve` would not start:
+    missing files, unknown names, options that contradict each other.
     """
     from rich.console import Console
     from rich.table import Table

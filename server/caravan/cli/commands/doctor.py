@@ -6,9 +6,9 @@ from caravan.config.load import Configuration
 
 
 def _doctor(configuration: Configuration) -> None:
-    """Look at processor, memory and the build of llama.cpp, and try a first prompt.
+    """Check the processor, memory, the build of llama.cpp and the options, and compute a first prompt.
 
-    Takes the options of `caravan serve`. Ends with 1 where something has to be mended.
+    Takes the options of `caravan serve`. The exit code is 1 if something has to be fixed.
     """
     from rich.console import Console
     from rich.markup import escape

@@ -15,11 +15,10 @@ _SECONDS = 5.0
 
 
 def _check(configuration: Configuration) -> None:
-    """Ask a server of this machine for its /health; ends with 1 where there is no good answer.
+    """Request /health from a server on this machine. The exit code is 1 if it does not answer.
 
-    Servers write down in the data folder where they listen, so that no option but that folder, if it is
-    another, need be told here, whatever the server was started with. Where several share it, --port says
-    which.
+    A server writes its address into its data folder. So only --data-dir is needed here, if it is not the
+    default one. If several servers share that folder, --port chooses one.
     """
     address = _address(configuration)
     # It is asked itself, by an address: no proxy, and whatever name its certificate is for.

@@ -29,7 +29,7 @@ def command(
     kv_cells: Annotated[int | None, typer.Option(hidden=True)] = None,
     template: Annotated[bool, typer.Option("--template", help="Print the chat template instead.")] = False,
 ) -> None:
-    """Show what a model is, what it recommends and the memory it needs.
+    """Show a model's properties, its recommended sampling parameters and how much memory it needs.
 
     Without a name: the model that ships with Caravan.
     """

@@ -12,32 +12,38 @@ from caravan.auth.keys_file import Key, KeyFileError
 from caravan.cli.errors import CommandError
 from caravan.cli.options import configuration
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Make, list and revoke the keys of a server."
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Make, list and revoke API keys.")
 
 File = Annotated[
-    str | None, typer.Option("--keys-file", metavar="PATH", help="Default: keys.json in the data directory.")
+    str | None, typer.Option("--keys-file", metavar="PATH", help="Default: keys.json in the data folder.")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Default: no limit.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Limit of the key. Default: none.")]
 
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="What logs and limits call it.")],
-    admin: Annotated[bool, typer.Option("--admin", help="May load and unload models.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of the key in logs and metrics.")],
+    admin: Annotated[
+        bool, typer.Option("--admin", help="Let the key load and unload models, and read /status.")
+    ] = False,
     requests_per_minute: Limit = None,
     tokens_per_minute: Limit = None,
     concurrent_requests: Limit = None,
-    models: Annotated[str | None, typer.Option(metavar="A,B", help="Default: all models.")] = None,
-    priority: Annotated[int, typer.Option(help="Higher ones have their turns first: 8 of 9.")] = 0,
-    weight: Annotated[float, typer.Option(help="Share of what keys use together.")] = 1.0,
+    models: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Models that the key may use. Default: all.")
+    ] = None,
+    priority: Annotated[
+        int, typer.Option(help="Requests of a higher priority get 8 of 9 turns in the queue.")
+    ] = 0,
+    weight: Annotated[
+        float, typer.Option(help="Share of the key when several keys want more than there is.")
+    ] = 1.0,
     cache_group: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Keys of one group share prefixes in memory.")
+        str | None, typer.Option(metavar="NAME", help="Keys of the same group share cached prompts.")
     ] = None,
     keys_file: File = None,
 ) -> None:
-    """Make a key and print it, for the only time; a running server knows it at once."""
+    """Make a key and print it. It is shown only now. A running server takes it at once."""
     path = _path(keys_file)
     with _told():
         token = keys.add(
@@ -76,8 +82,8 @@ def list_keys(keys_file: File = None) -> None:
 
 
 @app.command()
-def revoke(name: str, keys_file: File = None) -> None:
-    """Remove a key; a running server takes no more requests with it."""
+def revoke(name: Annotated[str, typer.Argument(help="Name of the key.")], keys_file: File = None) -> None:
+    """Remove a key. A running server refuses it at once."""
     with _told():
         num_left = keys.revoke(_path(keys_file), name)
     rest = "" if num_left else " It was the last: nobody may come in until there is another."

@@ -10,9 +10,11 @@ from caravan.runtime.plain_text import plain_line
 
 
 def command(
-    data_dir: Annotated[str | None, typer.Option(metavar="PATH", help="Where models are kept.")] = None,
+    data_dir: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Folder that pulled models are stored in.")
+    ] = None,
 ) -> None:
-    """List the models that are here, and the memory that serving each takes by default."""
+    """List the models on this machine, and how much memory each takes when it is served."""
     from rich.console import Console
     from rich.table import Table
 

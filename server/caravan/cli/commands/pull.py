@@ -4,22 +4,35 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from caravan.cli.errors import WRONG_USAGE, CommandError
+from caravan.cli.units import shown_bytes
 
 
 def command(
     model: Annotated[
         str, typer.Argument(help="org/repository, or org/repository:quantization.", show_default=False)
     ],
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit.")] = None,
-    data_dir: Annotated[str | None, typer.Option(metavar="PATH", help="Where models are kept.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of the repository.")] = None,
+    data_dir: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Folder that models are stored in.")
+    ] = None,
 ) -> None:
-    """Bring a GGUF model from the Hugging Face hub.
+    """Download a GGUF model from the Hugging Face hub.
 
-    Without a quantization, Q4_K_M is taken, or what comes nearest to it. A pull that was interrupted goes on
-    where it stopped, and every file is checked. HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE mean what they do
-    elsewhere.
+    Without a quantization, Q4_K_M is taken, or the one that is nearest to it. The same command continues a
+    download that was interrupted. Checksums are compared. The variables HF_TOKEN, HF_ENDPOINT and
+    HF_HUB_OFFLINE are read.
     """
     from caravan.cli.options import configuration
     from caravan.models.hub.names import parse_reference
@@ -30,10 +43,9 @@ def command(
         reference = parse_reference(model)
     except ValueError as error:
         raise CommandError(str(error), WRONG_USAGE) from error
-    from caravan.cli.pull_progress import PullProgress
-
+    progress = PullProgress()
     try:
-        with PullProgress() as progress:
+        with progress.bar:
             files = pull(reference, revision, folder, progress)
     except PullError as error:
         raise CommandError(str(error)) from error
@@ -43,3 +55,31 @@ def command(
 
     name = f"{reference.repository}:{quantization(files[0])}"
     print(f"{name} is in {files[0].parent}\nserve it: caravan serve --model {name}")
+
+
+class PullProgress:
+    """A bar on a terminal, else a line for each file. On standard error: scripts read standard output."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True, highlight=False)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            DownloadColumn(binary_units=False),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID | None = None
+
+    def start(self, name: str, size: int) -> None:
+        """A file of so many bytes comes next."""
+        if self.bar.disable:
+            self.bar.console.print(f"{name}, {shown_bytes(size)}", markup=False, soft_wrap=True)
+        self._task = self.bar.add_task(name.rpartition("/")[2], total=size)
+
+    def advance(self, count: int) -> None:
+        """So many bytes more of it are here."""
+        assert self._task is not None
+        self.bar.advance(self._task, count)

@@ -1,11 +1,16 @@
 """Brings the files of a model from the hub: resumed where they stopped, checked, split files together."""
 
+import errno
+import fcntl
+import hashlib
 import json
 import logging
+import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -24,11 +29,11 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from caravan.models.hub import names
-from caravan.models.hub.partial_download import Part, PartError, part_path
 from caravan.models.local_models import model_folder
 
 # Checksums of what was pulled, beside it.
 _RECORD = ".pulled.json"
+_CHUNK = 1 << 20
 
 
 class PullError(Exception):
@@ -94,7 +99,7 @@ def _bring(repository: str, commit: str, file: RemoteFile, target: Path, progres
             f"`hf download {repository} {file.name} --local-dir {target.parent}`."
         )
     progress.start(file.name, file.size)
-    with Part(target, file.size, file.sha256, progress.advance) as part:
+    with closing(Part(target, file.size, file.sha256, progress.advance)) as part:
         http_get(
             hf_hub_url(repository, file.name, revision=commit, endpoint=constants.ENDPOINT),
             cast(Any, part),
@@ -152,7 +157,82 @@ def _explained(repository: str) -> Iterator[None]:
         raise PullError(f"{hub} answered {error.response.status_code} for {repository}") from error
     except httpx2.HTTPError as error:
         raise PullError(f"{hub} cannot be reached: {error or type(error).__name__}") from error
-    except PartError as error:
-        raise PullError(str(error)) from error
     except OSError as error:
         raise PullError(f"{repository}: {error}") from error
+
+
+class Part:
+    """A file on its way here, which huggingface_hub's `http_get` writes to.
+
+    It is hashed as it grows, kept when it is interrupted, and named only once it is right: their own download
+    starts over after an interruption, and checks the size alone. `advance` is told of bytes gained, and of
+    bytes lost. The name has the checksum in it, so that parts of two versions of a file never mix.
+    """
+
+    def __init__(self, target: Path, size: int, sha256: str | None, advance: Callable[[int], None]) -> None:
+        self._target = target
+        self._sha256 = sha256
+        self._advance = advance
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.path = part_path(target, sha256)
+        self._file: FileIO = self.path.open("a+b", buffering=0)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise PullError(f"{target.name} is being pulled by another process") from error
+        self._hash = hashlib.sha256()
+        if os.fstat(self._file.fileno()).st_size > size:
+            self._file.truncate(0)
+        self._file.seek(0)
+        while chunk := self._file.read(_CHUNK):
+            self._hash.update(chunk)
+            advance(len(chunk))
+
+    def close(self) -> None:
+        """Close the file, finished or not."""
+        self._file.close()
+
+    def write(self, chunk: bytes) -> int:
+        """Append. Raises PullError where the disk is full."""
+        try:
+            remaining = memoryview(chunk)
+            while remaining:
+                remaining = remaining[self._file.write(remaining) :]
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise PullError(f"the disk of {self.path.parent} is full; what has come is kept") from error
+            raise
+        self._hash.update(chunk)
+        self._advance(len(chunk))
+        return len(chunk)
+
+    def tell(self) -> int:
+        """Bytes here."""
+        return self._file.tell()
+
+    def seek(self, position: int) -> int:
+        """Only to the beginning: to start over."""
+        return self._file.seek(position)
+
+    def truncate(self) -> int:
+        """Forget what has come."""
+        self._advance(-os.fstat(self._file.fileno()).st_size)
+        self._hash = hashlib.sha256()
+        return self._file.truncate()
+
+    def finish(self) -> None:
+        """Check, and give the file its name. Raises PullError, and then the part is gone."""
+        if self._sha256 is not None and self._hash.hexdigest() != self._sha256:
+            self.path.unlink()
+            raise PullError(
+                f"{self._target.name} did not arrive as the hub has it: its checksum is wrong. "
+                "It was removed; pull it again."
+            )
+        os.fsync(self._file.fileno())
+        os.replace(self.path, self._target)
+
+
+def part_path(target: Path, sha256: str | None) -> Path:
+    """Where a file is kept while it is incomplete."""
+    return target.with_name(f"{target.name}.{(sha256 or 'unknown')[:12]}.part")
