@@ -4,12 +4,11 @@ import random
 
 import gguf
 import pytest
+from caravan.llama import library
 
 from tests.conftest import TinyModels
 from tests.engine.exactness import SITUATIONS, Exactness
 from tests.tiny_model import ARCHITECTURES
-
-pytestmark = pytest.mark.usefixtures("either_attention")
 
 _MODELS = [(architecture, "F32") for architecture in ARCHITECTURES] + [("qwen2", "F16"), ("llama", "Q8_0")]
 
@@ -27,4 +26,13 @@ def exactness(request: pytest.FixtureRequest, tiny_models: TinyModels) -> Exactn
 
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_the_same_to_the_last_bit(exactness: Exactness, situation: str) -> None:
+    SITUATIONS[situation](exactness)
+
+
+@pytest.mark.parametrize("exactness", [("llama", "F32")], indirect=True, ids="-".join)
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_the_same_where_streams_and_prompts_take_turns(
+    exactness: Exactness, situation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "has_runs_of_rows", lambda: False)
     SITUATIONS[situation](exactness)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.kv_cache import KVCache
-from caravan.engine.prefill_budget import PrefillBudget
 from caravan.engine.scheduler import Scheduler
 from caravan.engine.sequence import Sequence, Work
 from caravan.llama.batch import Batch
@@ -31,14 +30,12 @@ class BatchRunner:
         config: EngineConfig,
         kv_cache: KVCache,
         scheduler: Scheduler,
-        prefill_budget: PrefillBudget,
         finish_full: Callable[[Sequence], None],
         look_at_weights: LookAtWeights,
     ) -> None:
         self._context = context
         self._kv_cache = kv_cache
         self._scheduler = scheduler
-        self._prefill_budget = prefill_budget
         self._finish_full = finish_full
         self._look_at_weights = look_at_weights
         self._batch = Batch(config.batch_size)
@@ -80,7 +77,7 @@ class BatchRunner:
         started = time.perf_counter()
         status = self._context.decode(self._batch)
         if status is DecodeStatus.OK and any(item.num_tokens > 1 for item in work):
-            self._prefill_budget.observe(self._batch.num_tokens, time.perf_counter() - started)
+            self._scheduler.prefill_budget.observe(self._batch.num_tokens, time.perf_counter() - started)
         return status
 
     def _undo(self, work: list[Work]) -> None:

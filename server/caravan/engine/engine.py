@@ -16,7 +16,6 @@ from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput, reason_for, refusal
 from caravan.engine.params import GenerationRequest
-from caravan.engine.prefill_budget import PrefillBudget
 from caravan.engine.row_sampler import RowSampler
 from caravan.engine.sampling.sampler import TokenSpace
 from caravan.engine.scheduler import Scheduler
@@ -63,15 +62,13 @@ class Engine:
             config.context_size,
             lambda sequences, masks: self._inbox.put(partial(self._constrain, sequences, masks)),
         )
-        prefill_budget = PrefillBudget(config.step_seconds, has_tiles=context.has_tiles)
         self._kv_cache = KVCache(context, config.num_parked_tokens)
-        self._scheduler = Scheduler(config, self._kv_cache, prefill_budget, has_tiles=context.has_tiles)
+        self._scheduler = Scheduler(config, self._kv_cache, has_tiles=context.has_tiles)
         self._batch_runner = BatchRunner(
             context,
             config,
             self._kv_cache,
             self._scheduler,
-            prefill_budget,
             lambda sequence: self._finish(sequence, FinishReason.LENGTH),
             look_at_weights,
         )

@@ -61,9 +61,9 @@ class RowSampler:
             if place == halfway:
                 self._flush()
             self._draw(work, own, drawn.get(work.sequence))
-        self._mask_prefetcher.prepare(
-            work.sequence.sampler.next_mask for work in done if work.sequence.is_unfinished
-        )
+        going_on = (work.sequence for work in done if work.sequence.is_unfinished)
+        if masks := [mask for sequence in going_on if (mask := sequence.sampler.next_mask) is not None]:
+            self._mask_prefetcher.prepare(masks)
 
     def close(self) -> None:
         """End the threads."""

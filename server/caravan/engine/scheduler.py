@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_tree import common_prefix
-from caravan.engine.prefill_budget import PrefillBudget
-from caravan.engine.prompt_chunks import PromptChunks
+from caravan.engine.prefill_budget import PrefillBudget, PromptChunks
 from caravan.engine.sequence import Sequence, SequenceStatus, Work
 from caravan.engine.waiting_queue import WaitingQueue, turn_of
 from caravan.runtime.fair_queue import FairOrder
@@ -94,19 +93,12 @@ class Scheduler:
     a step computes. Whoever has more makes way, as soon as one comes who has less.
     """
 
-    def __init__(
-        self,
-        config: EngineConfig,
-        kv_cache: KVCache,
-        prefill_budget: PrefillBudget,
-        *,
-        has_tiles: bool = False,
-    ) -> None:
+    def __init__(self, config: EngineConfig, kv_cache: KVCache, *, has_tiles: bool) -> None:
         self._config = config
         self._has_tiles = has_tiles
         self._chunks = PromptChunks(config, has_tiles=has_tiles)
         self._kv_cache = kv_cache
-        self._prefill_budget = prefill_budget
+        self.prefill_budget = PrefillBudget(config.step_seconds, has_tiles=has_tiles)
         self.waiting = WaitingQueue()
         self.running: list[Sequence] = []
         self.num_preemptions = 0
@@ -146,8 +138,8 @@ class Scheduler:
         budget = self._config.batch_size - len(decodes)
         runs, prompts, budget = _forced_runs(prompts, budget)
         streams = [Work(s, 1, completes=True) for s in decodes] + runs
-        if any(s.is_streaming for s in self.running):
-            budget = min(budget, self._prefill_budget.prompt_budget(0 if self._has_tiles else len(decodes)))
+        if prompts and any(s.is_streaming for s in self.running):
+            budget = min(budget, self.prefill_budget.prompt_budget(0 if self._has_tiles else len(decodes)))
         streams, chunks = self._chunks.take_turns(streams, self._chunks.split(prompts, budget))
         self._charge(chunks)
         return streams + chunks
@@ -267,7 +259,7 @@ class Scheduler:
 
     def _charge(self, chunks: list[Work]) -> None:
         """Note what owners have had of the budget, while several want some of it."""
-        if len({s.owner for s in self.running}) < 2:
+        if not chunks or len({s.owner for s in self.running}) < 2:
             return
         for work in chunks:
             owner, weight = work.sequence.owner, work.sequence.weight

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from caravan.engine.kv.cache_scope import CacheScope
+from caravan.engine.kv.radix_tree import CacheScope
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PendingLogprobs, PromptScores
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
@@ -74,7 +74,7 @@ class Sequence:
         self.status = SequenceStatus.WAITING_FOR_GRAMMAR if is_bound else SequenceStatus.WAITING
         self.sampler = sampler
         self.detokenizer = detokenizer
-        self.logprobs = PendingLogprobs()
+        self._logprobs = None if request.params.num_logprobs is None else PendingLogprobs()
         self.scores = scores
         self._num_told_scores = 0
         self._num_told = self.num_prompt_tokens if request.tells_token_ids else None
@@ -154,8 +154,8 @@ class Sequence:
         A token that was appended undrawn has none.
         """
         entry, self.sampler.last_logprob = self.sampler.last_logprob, None
-        if entry is not None:
-            self.logprobs.add(entry, self.detokenizer.num_decoded, is_end=is_end)
+        if entry is not None and self._logprobs is not None:
+            self._logprobs.add(entry, self.detokenizer.num_decoded, is_end=is_end)
 
     @property
     def cost(self) -> int:
@@ -188,7 +188,7 @@ class Sequence:
             num_reasoning_tokens=self.sampler.num_reasoning_tokens,
             mirostat_mu=self.sampler.mirostat_mu,
             sum_logprob=self.sampler.sum_logprob,
-            logprobs=self.logprobs.release(text, is_all=reason is not None and not self.detokenizer.stopped),
+            logprobs=self._tell_logprobs(text, is_last=reason is not None),
             queue_seconds=queue_seconds,
             prompt_logprobs=self._tell_scores() if self._has_computed_prompt else (),
             token_ids=self._tell_tokens(),
@@ -199,6 +199,11 @@ class Sequence:
         """The next log probabilities of the prompt, at most so many, ahead of the first output."""
         told = self._tell_scores(most)
         return TokenOutput(request_id=self.request.id, index=self.index, prompt_logprobs=told, is_slice=True)
+
+    def _tell_logprobs(self, text: str, *, is_last: bool) -> tuple[TokenLogprob, ...]:
+        if self._logprobs is None:
+            return ()
+        return self._logprobs.release(text, is_all=is_last and not self.detokenizer.stopped)
 
     def _tell_tokens(self) -> tuple[int, ...]:
         if self._num_told is None:

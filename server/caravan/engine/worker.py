@@ -1,6 +1,6 @@
-"""The engine's process: loads the model, proves it with a first prompt, and works until its parent is gone.
+"""The engine's process: loads the model, proves it with a first prompt, and works until the server is gone.
 
-Started by `caravan.runtime.children`, with the number of one end of a socket pair. A parent that dies closes
+Started by `caravan.runtime.children`, with the number of one end of a socket pair. A server that dies closes
 the other end, and that ends this process, wherever it is.
 """
 
@@ -11,16 +11,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from caravan.config.engine_config import FIRST_TOKENS, EngineConfig
 from caravan.engine.embedding.engine import EmbeddingEngine
 from caravan.engine.embedding.factory import first_fault, make_embedder, traits_of
-from caravan.engine.embedding.values import EmbedOutput, ModelTraits
+from caravan.engine.embedding.values import EmbedOutput
 from caravan.engine.engine import Engine
 from caravan.engine.heartbeat import HeartbeatClock
 from caravan.engine.ipc import messages
@@ -33,11 +31,11 @@ from caravan.llama.model import Model, ModelLoadError
 from caravan.llama.model_file import WeightsChangedError, WeightsWatch
 from caravan.runtime import gc_tuning
 from caravan.runtime.machine import prefer_as_victim
-from caravan.sizing.sizes import Sizes, resources, sizes_of
+from caravan.sizing.sizes import resources, sizes_of
 
 log = logging.getLogger(__name__)
 
-# A step without news is told only now and then, as a sign of life.
+# How often a step without news is told.
 _QUIET_SECONDS = 1.0
 
 
@@ -45,16 +43,22 @@ class FirstPromptError(Exception):
     """The build of llama.cpp computes nonsense for this model."""
 
 
-class _Connection:
-    """Frames over a socket: one thread reads, any may write."""
+class _Server:
+    """The server at the other end of the socket. Any thread may tell it something. What it wants is taken on
+    a thread of its own from the beginning on: that answers while the model is loaded, and the end of the
+    connection is the end of the process, even in the middle of a step.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._reader = connection.makefile("rb")
         self._sending = threading.Lock()
+        self._last_step = 0.0
+        self.heart = HeartbeatClock()
+        self.engine: Engine | EmbeddingEngine | None = None
 
     def receive(self) -> messages.ToEngine | None:
-        """The next message; None when the parent is gone."""
+        """The next message; None when the server is gone."""
         prefix = self._reader.read(messages.LENGTH_SIZE)
         if len(prefix) < messages.LENGTH_SIZE:
             return None
@@ -62,39 +66,70 @@ class _Connection:
         return messages.to_engine_decoder.decode(body)
 
     def send(self, message: messages.FromEngine) -> None:
-        """Write a message, waiting while the parent is slow."""
+        """Write a message, waiting while the server is slow."""
         frame = messages.encode(message)
         with self._sending:
             self._socket.sendall(frame)
 
+    def tell_step(self, outputs: list[TokenOutput], stats: EngineStats) -> None:
+        """Send the news of a step; without any only once a second, as a sign of life."""
+        now = time.monotonic()
+        if outputs or now - self._last_step >= _QUIET_SECONDS:
+            self._last_step = now
+            self.send(messages.Stepped(outputs, stats))
+
+    def tell_vectors(self, outputs: list[EmbedOutput]) -> None:
+        """Send vectors that are made."""
+        self.send(messages.Embedded(outputs))
+
+    def listen(self) -> None:
+        """Begin to take messages; those for the engine may come once there is one."""
+        self.heart.begin()
+        threading.Thread(target=self._listen, name="listener", daemon=True).start()
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                message = self.receive()
+                if isinstance(message, messages.Ping):
+                    self.send(self.heart.pulse())
+                else:
+                    self._pass_on(message)
+        except BaseException:
+            # An engine that nobody can reach is of no use; it is started anew.
+            log.exception("the engine cannot listen any more")
+            os._exit(1)
+
+    def _pass_on(self, message: messages.ToEngine | None) -> None:
+        engine = self.engine
+        if message is None or engine is None:
+            os._exit(0)
+        match message:
+            case messages.Submit(request):
+                # One that stops has told its end to all, and the server knows.
+                with contextlib.suppress(RuntimeError):
+                    engine.submit(request)
+            case messages.Embed(request):
+                engine.embed(request)
+            case messages.Abort(request_id):
+                engine.abort(request_id)
+            case _:
+                engine.stop()
+
 
 class _LogSender(logging.Handler):
-    """Has the parent log what is logged here, so that all lines come out in one form."""
+    """Has the server log what is logged here, so that all lines come out in one form."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, server: _Server) -> None:
         super().__init__()
-        self._connection = connection
+        self._server = server
         self.setFormatter(logging.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send a line (logging's protocol)."""
-        # A parent that is gone reads no lines, and this process is about to end.
+        # A server that is gone reads no lines, and this process is about to end.
         with contextlib.suppress(OSError):
-            self._connection.send(messages.Logged(record.name, record.levelno, self.format(record)))
-
-
-class _Publisher:
-    """Sends each step's news; steps without any only once a second."""
-
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
-        self._last_sent = 0.0
-
-    def __call__(self, outputs: list[TokenOutput], stats: EngineStats) -> None:
-        now = time.monotonic()
-        if outputs or now - self._last_sent >= _QUIET_SECONDS:
-            self._last_sent = now
-            self._connection.send(messages.Stepped(outputs, stats))
+            self._server.send(messages.Logged(record.name, record.levelno, self.format(record)))
 
 
 def run_first_prompt(context: Context, batch_size: int) -> None:
@@ -112,65 +147,7 @@ def run_first_prompt(context: Context, batch_size: int) -> None:
     context.clear()
 
 
-class _Listener:
-    """Takes messages on a thread of its own from the beginning on: it answers while the model is loaded, and
-    the end of the connection is the end of the process, even in the middle of a step.
-    """
-
-    def __init__(self, connection: _Connection, heart: HeartbeatClock) -> None:
-        self._connection = connection
-        self._heart = heart
-        self._engine: Engine | EmbeddingEngine | None = None
-
-    def start(self) -> None:
-        """Begin to listen."""
-        threading.Thread(target=self._run, name="listener", daemon=True).start()
-
-    def serve(self, engine: Engine | EmbeddingEngine) -> None:
-        """Pass on to this engine from now on."""
-        self._engine = engine
-
-    def _run(self) -> None:
-        try:
-            while True:
-                message = self._connection.receive()
-                if isinstance(message, messages.Ping):
-                    self._connection.send(self._heart.pulse())
-                else:
-                    self._pass_on(message)
-        except BaseException:
-            # An engine that nobody can reach is of no use; it is started anew.
-            log.exception("the engine cannot listen any more")
-            os._exit(1)
-
-    def _pass_on(self, message: messages.ToEngine | None) -> None:
-        engine = self._engine
-        if message is None or engine is None:
-            os._exit(0)
-        match message:
-            case messages.Submit(request):
-                # One that stops has told its end to all, and the parent knows.
-                with contextlib.suppress(RuntimeError):
-                    engine.submit(request)
-            case messages.Embed(request):
-                engine.embed(request)
-            case messages.Abort(request_id):
-                engine.abort(request_id)
-            case _:
-                engine.stop()
-
-
-class _Start(NamedTuple):
-    """What goes through all of a start."""
-
-    connection: _Connection
-    listener: _Listener
-    heart: HeartbeatClock
-    weights: WeightsWatch
-
-
-def _serve(start: _Start, config: EngineConfig) -> None:
-    connection = start.connection
+def _serve(server: _Server, config: EngineConfig, weights: WeightsWatch) -> None:
     sizes = sizes_of(config, resources())
     config = sizes.config
     for shortage in sizes.shortages:
@@ -179,11 +156,27 @@ def _serve(start: _Start, config: EngineConfig) -> None:
         config.model_path,
         num_gpu_layers=config.num_gpu_layers,
         use_extra_buffers=config.use_extra_buffers,
-        opened=lambda: connection.send(messages.Opened()),
+        opened=lambda: server.send(messages.Opened()),
     )
     model.vocab.try_out()
+    context = _context(model, config)
+    server.send(messages.Loaded())
+    server.heart.begin()
+    engine = _proven_engine(server, model, context, config, weights)
+    server.engine = engine
+    traits = traits_of(model, can_generate=context is not None)
+    server.send(messages.Ready(sizes, library.system_info(), traits))
+    gc_tuning.keep()
+    engine.run()
+    if context is not None:
+        context.close()
+    model.close()
+
+
+def _context(model: Model, config: EngineConfig) -> Context | None:
+    """What text is generated with; None for a model that makes vectors alone."""
     try:
-        context = Context(
+        return Context(
             model,
             num_cells=config.num_cells,
             batch_size=config.batch_size,
@@ -192,72 +185,47 @@ def _serve(start: _Start, config: EngineConfig) -> None:
             num_spare_rows=config.num_spare_rows,
         )
     except NotGenerativeError:
-        _serve_vectors(start, model, sizes)
-    else:
-        _serve_text(start, model, context, sizes)
-        context.close()
-    model.close()
+        return None
 
 
-def _serve_text(start: _Start, model: Model, context: Context, sizes: Sizes) -> None:
-    connection, config = start.connection, sizes.config
-    connection.send(messages.Loaded())
-    start.heart.begin()
+def _proven_engine(
+    server: _Server, model: Model, context: Context | None, config: EngineConfig, weights: WeightsWatch
+) -> Engine | EmbeddingEngine:
+    """An engine whose first prompt, or first vector, has come out well. Raises FirstPromptError."""
+    embedder = make_embedder(
+        model, config, server.tell_vectors, is_whole=context is None, look_at_weights=weights.look
+    )
+    if context is None:
+        if fault := first_fault(model, config):
+            raise FirstPromptError(fault)
+        return EmbeddingEngine(embedder, server.tell_step, server.heart)
     run_first_prompt(context, config.batch_size)
-    start.heart.beat()
-    look = start.weights.look
-    embedder = make_embedder(model, config, _sender(connection), is_whole=False, look_at_weights=look)
-    engine = Engine(context, model.vocab, config, _Publisher(connection), embedder, start.heart, look)
-    _work(start, engine, sizes, traits_of(model))
-
-
-def _serve_vectors(start: _Start, model: Model, sizes: Sizes) -> None:
-    connection = start.connection
-    connection.send(messages.Loaded())
-    start.heart.begin()
-    look = start.weights.look
-    embedder = make_embedder(model, sizes.config, _sender(connection), is_whole=True, look_at_weights=look)
-    if fault := first_fault(model, sizes.config):
-        raise FirstPromptError(fault)
-    engine = EmbeddingEngine(embedder, _Publisher(connection), start.heart)
-    _work(start, engine, sizes, traits_of(model, can_generate=False))
-
-
-def _sender(connection: _Connection) -> Callable[[list[EmbedOutput]], None]:
-    return lambda outputs: connection.send(messages.Embedded(outputs))
-
-
-def _work(start: _Start, engine: Engine | EmbeddingEngine, sizes: Sizes, traits: ModelTraits) -> None:
-    start.listener.serve(engine)
-    start.connection.send(messages.Ready(sizes, library.system_info(), traits))
-    gc_tuning.keep()
-    engine.run()
+    server.heart.beat()
+    return Engine(context, model.vocab, config, server.tell_step, embedder, server.heart, weights.look)
 
 
 def main() -> int:
-    """Serve one model to the parent at the other end of the socket; returns the exit status."""
+    """Serve one model to the server at the other end of the socket; returns the exit status."""
     prefer_as_victim()
     gc_tuning.look_rarely()
-    connection = _Connection(socket.socket(fileno=int(sys.argv[1])))
-    first = connection.receive()
+    server = _Server(socket.socket(fileno=int(sys.argv[1])))
+    first = server.receive()
     if not isinstance(first, messages.Load):
         return 0
-    logging.basicConfig(level=first.log_level, handlers=[_LogSender(connection)])
-    heart = HeartbeatClock()
-    listener = _Listener(connection, heart)
-    listener.start()
+    logging.basicConfig(level=first.log_level, handlers=[_LogSender(server)])
+    server.listen()
     try:
         # Before anything is read of it.
         weights = WeightsWatch(first.config.model_path)
-        _serve(_Start(connection, listener, heart, weights), first.config)
+        _serve(server, first.config, weights)
     except WeightsChangedError:
         with contextlib.suppress(OSError):
-            connection.send(messages.FileChanged())
+            server.send(messages.FileChanged())
         return 1
     except Exception as error:
-        # A parent that has given up meanwhile may be what failed here.
+        # A server that has given up meanwhile may be what failed here.
         with contextlib.suppress(OSError):
-            connection.send(messages.StartFailed(_told(error)))
+            server.send(messages.StartFailed(_told(error)))
         return 1
     return 0
 

@@ -1,11 +1,12 @@
 """Values at the ends of their ranges: no infinity, no overflow, no ban by accident."""
 
 import random
+from functools import partial
 
 import numpy as np
 import pytest
 from caravan.engine.sampling import stages
-from caravan.engine.sampling.draws import Mirostat
+from caravan.engine.sampling.draws import Cut, Mirostat, cut_by_rank, cut_by_surprise
 from caravan.engine.sampling.logits_processors import Dry
 
 from tests.engine.sampling.oracle import candidates, row
@@ -19,10 +20,11 @@ def test_a_tiny_temperature_is_greedy(value: float) -> None:
     assert scaled.ids[scaled.probabilities().argmax()] == logits.argmax()
 
 
+@pytest.mark.parametrize("cut", [partial(cut_by_rank, vocab_size=1000), cut_by_surprise])
 @pytest.mark.parametrize("mu", [-1e6, 0, 2000.0, 1e9])
-def test_mirostat_lives_with_any_mu(mu: float) -> None:
+def test_mirostat_lives_with_any_mu(mu: float, cut: Cut) -> None:
     """On dull text mu grows for as long as the text goes on."""
-    draw = Mirostat(5.0, 0.1, 1000)
+    draw = Mirostat(5.0, 0.1, cut)
     draw.mu = mu
     assert 0 <= draw(candidates(row(1, 1000)), random.Random(1)) < 1000
 

@@ -10,9 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from caravan.engine.interfaces import DecodingContext
-from caravan.engine.kv.cache_scope import CacheScope
 from caravan.engine.kv.host_cache import HostKVCache, OffloadedSequence, owner_of_most
-from caravan.engine.kv.radix_tree import Match, RadixTree
+from caravan.engine.kv.radix_tree import CacheScope, Match, RadixTree
 
 # An idle sequence is offloaded after this many steps of others: the next turn of a chat may come at once.
 _LINGER_STEPS = 8

@@ -2,6 +2,8 @@
 
 import math
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +24,9 @@ _WIDTH = 0.3
 _SHARPNESS = 10.0
 
 
+Cut = Callable[[Candidates, float], Candidates]
+
+
 class Draw(Protocol):
     """Takes one token; may remember what it took."""
 
@@ -31,9 +36,10 @@ class Draw(Protocol):
 def draw_stage(params: SamplingParams, vocab_size: int) -> Draw:
     """What takes the token."""
     if params.mirostat == 1:
-        return Mirostat(params.mirostat_tau, params.mirostat_eta, vocab_size)
+        by_rank = partial(cut_by_rank, vocab_size=vocab_size)
+        return Mirostat(params.mirostat_tau, params.mirostat_eta, by_rank)
     if params.mirostat == 2:
-        return MirostatV2(params.mirostat_tau, params.mirostat_eta)
+        return Mirostat(params.mirostat_tau, params.mirostat_eta, cut_by_surprise)
     if params.adaptive_target >= 0:
         return AdaptiveP(params.adaptive_target, params.adaptive_decay)
     return plain
@@ -72,59 +78,49 @@ def plain(candidates: Candidates, rng: random.Random) -> int:
 
 
 class Mirostat:
-    """Mirostat 1 (Basu et al. 2020): keeps the surprise near `tau` bits by an estimated Zipf exponent.
+    """Keeps the surprise of draws near `tau` bits (Basu et al. 2020).
 
     `mu`, the limit on surprise in bits, starts at 2 tau and moves by `eta` times the error of each draw.
+    `cut` leaves out of the candidates what would surprise by more.
     """
 
-    def __init__(self, tau: float, eta: float, vocab_size: int) -> None:
+    def __init__(self, tau: float, eta: float, cut: Cut) -> None:
         self._tau = tau
         self._eta = eta
-        self._vocab_size = vocab_size
+        self._cut = cut
         self.mu = 2 * tau
 
     def __call__(self, candidates: Candidates, rng: random.Random) -> int:
         """Draw and learn."""
-        return _draw_and_learn(self, candidates.top(self._top_k(candidates)), rng)
-
-    def learn(self, surprise: float) -> None:
-        """Move mu by the error of a draw, in bits."""
-        self.mu -= self._eta * (surprise - self._tau)
-
-    def _top_k(self, candidates: Candidates) -> int:
-        if candidates.size == 1:
-            return 1
-        rising = np.sort(candidates.top(_MIROSTAT_M).logits).astype(np.float64)
-        ranks = np.arange(1, len(rising))
-        steps = np.log((ranks + 1) / ranks)
-        falls = np.diff(rising)[::-1]
-        exponent = float(np.dot(steps, falls) / np.dot(steps, steps))
-        if exponent <= 0:
-            return candidates.size
-        # In logarithms, because on dull text mu grows until its power of two is no float any more.
-        log_k = (self.mu * math.log(2) - math.log(_zipf_sum(exponent, self._vocab_size))) / exponent
-        return int(min(math.exp(min(max(log_k, 0.0), _LOG_MANY)), candidates.size))
+        kept = self._cut(candidates, self.mu)
+        probabilities = kept.probabilities()
+        place = pick(probabilities, rng)
+        self.mu -= self._eta * (float(-np.log2(probabilities[place])) - self._tau)
+        return int(kept.ids[place])
 
 
-class MirostatV2:
-    """Mirostat 2: leaves out what would surprise by more than `mu` bits, and steers mu towards `tau`."""
+def cut_by_rank(candidates: Candidates, mu: float, vocab_size: int) -> Candidates:
+    """Mirostat 1: the likeliest, as many as an estimated Zipf exponent says."""
+    if candidates.size == 1:
+        return candidates
+    rising = np.sort(candidates.top(_MIROSTAT_M).logits).astype(np.float64)
+    ranks = np.arange(1, len(rising))
+    steps = np.log((ranks + 1) / ranks)
+    falls = np.diff(rising)[::-1]
+    exponent = float(np.dot(steps, falls) / np.dot(steps, steps))
+    if exponent <= 0:
+        return candidates
+    # In logarithms, because on dull text mu grows until its power of two is no float any more.
+    log_k = (mu * _BIT - math.log(_zipf_sum(exponent, vocab_size))) / exponent
+    return candidates.top(int(min(math.exp(min(max(log_k, 0.0), _LOG_MANY)), candidates.size)))
 
-    def __init__(self, tau: float, eta: float) -> None:
-        self._tau = tau
-        self._eta = eta
-        self.mu = 2 * tau
 
-    def __call__(self, candidates: Candidates, rng: random.Random) -> int:
-        """Draw and learn."""
-        total = candidates.weights().sum(dtype=np.float64)
-        least = np.log(total) - self.mu * _BIT
-        keep = candidates.logits - candidates.logits.max() >= np.float32(least)
-        kept = candidates.where(keep) if keep.any() else candidates.top(1)
-        return _draw_and_learn(self, kept, rng)
-
-    def learn(self, surprise: float) -> None:
-        """Move mu by the error of a draw, in bits."""
-        self.mu -= self._eta * (surprise - self._tau)
+def cut_by_surprise(candidates: Candidates, mu: float) -> Candidates:
+    """Mirostat 2: all that would surprise by no more than `mu` bits, and the likeliest in any case."""
+    total = candidates.weights().sum(dtype=np.float64)
+    least = np.log(total) - mu * _BIT
+    keep = candidates.logits - candidates.logits.max() >= np.float32(least)
+    return candidates.where(keep) if keep.any() else candidates.top(1)
 
 
 class AdaptiveP:
@@ -158,10 +154,3 @@ def _zipf_sum(exponent: float, vocab_size: int) -> float:
     if abs(epsilon) < 1e-9:
         return math.log(vocab_size)
     return (1 - math.exp(-epsilon * math.log(vocab_size))) / epsilon
-
-
-def _draw_and_learn(mirostat: Mirostat | MirostatV2, kept: Candidates, rng: random.Random) -> int:
-    probabilities = kept.probabilities()
-    place = pick(probabilities, rng)
-    mirostat.learn(float(-np.log2(probabilities[place])))
-    return int(kept.ids[place])

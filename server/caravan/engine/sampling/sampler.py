@@ -13,7 +13,7 @@ from caravan.engine.interfaces import Mask
 from caravan.engine.outputs import TokenLogprob
 from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.candidates import Candidates, Floats, Ids, LogSoftmax, from_row
-from caravan.engine.sampling.draws import Mirostat, MirostatV2, draw_stage
+from caravan.engine.sampling.draws import Mirostat, draw_stage
 from caravan.engine.sampling.logits_processors import (
     Breakers,
     Dry,
@@ -85,7 +85,7 @@ class Sampler:
     @property
     def mirostat_mu(self) -> float | None:
         """Mirostat's limit on surprise in bits, where it draws."""
-        return self._draw.mu if isinstance(self._draw, Mirostat | MirostatV2) else None
+        return self._draw.mu if isinstance(self._draw, Mirostat) else None
 
     @property
     def is_complete(self) -> bool:

@@ -1,7 +1,7 @@
 """Chunks that leave whole tiles, and streams that do not share theirs with prompts."""
 
 import pytest
-from caravan.engine.prompt_chunks import TILE, chunk_size
+from caravan.engine.prefill_budget import TILE, chunk_size
 from caravan.engine.scheduler import Scheduler
 from caravan.engine.sequence import Work
 
