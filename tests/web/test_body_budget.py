@@ -7,6 +7,9 @@ import pytest
 from caravan.errors import OverloadedError
 from caravan.web import request_body
 from caravan.web.request_body import BodyBudget, HeldBody
+from fastapi.testclient import TestClient
+
+from tests.fakes_web import ScriptedEngine
 
 Work = Callable[[HeldBody], Awaitable[None]]
 
@@ -163,3 +166,19 @@ def test_no_key_takes_what_is_there_for_others() -> None:
         assert await many(BodyBudget(1000), "") == 100, "without keys all are one"
 
     asyncio.run(test())
+
+
+def test_a_request_holds_its_body_until_it_is_answered(client: TestClient, engine: ScriptedEngine) -> None:
+    seen: list[int] = []
+    budget = client.app.state.services.bodies.budget  # type: ignore[attr-defined]
+
+    def script(_request: object, _index: int) -> list[str]:
+        seen.append(budget.num_bytes)
+        return ["a"]
+
+    engine.script = script
+    body = b'{"model": "fake", "prompt": "Hi"}'
+    for method in ("POST", "HEAD"):
+        client.request(method, "/v1/completions", content=body)
+    assert seen == [len(body)]
+    assert budget.num_bytes == 0

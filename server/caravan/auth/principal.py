@@ -1,20 +1,10 @@
 """Who asks: what a key says about its holder, for all who decide by it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-
-class Allowance(Protocol):
-    """The tokens that a caller may use: reserved before they are computed, and counted as they are."""
-
-    def reserve(self, num_tokens: int) -> None:
-        """Take what a request may come to; raises RateLimitError."""
-
-    def spend(self, num_tokens: int) -> None:
-        """Note how many the request has come to so far."""
-
-    def leave(self, num_tokens: int) -> None:
-        """Note that the request has ended with so many, and give back what was reserved beyond."""
+if TYPE_CHECKING:
+    from caravan.auth.rate_limit import Admission
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +23,7 @@ class Principal:
     cache_group: str = ""
     priority: int = 0
     weight: float = 1.0
-    allowance: Allowance | None = None
+    allowance: "Admission | None" = None
 
     def may_use(self, *names: str) -> bool:
         """Say whether a model that has any of these names may be used."""

@@ -43,20 +43,6 @@ from caravan.web.routes import (
     tokenize,
 )
 
-# What scripts of web pages may read besides the body.
-_SHOWN_HEADERS = (
-    "x-request-id",
-    "x-caravan-ignored",
-    "x-caravan-replaced",
-    "retry-after",
-    "x-caravan-unenforced",
-    *(
-        f"x-ratelimit-{what}-{kind}"
-        for what in ("limit", "remaining", "reset")
-        for kind in ("requests", "tokens")
-    ),
-)
-
 _ROUTERS = tuple(
     part.router for part in (chat, completions, responses, embeddings, tokenize, models, admin, ops)
 )
@@ -122,7 +108,6 @@ def _add_middleware(
         sites=SiteRules(settings.cors_origins, hosts, keys.is_open),
         share_prefixes=settings.share_prefixes,
         cors_origins=settings.cors_origins,
-        shown_headers=_SHOWN_HEADERS,
     )
     app.add_middleware(AccessLogMiddleware, metrics=metrics, tracing=tracing, routes=routes)
 

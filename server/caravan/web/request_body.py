@@ -193,7 +193,7 @@ class BodyReader:
     def __init__(self, settings: Settings, registry: ModelRegistry) -> None:
         self._settings = settings
         self._registry = registry
-        self._budget = BodyBudget(max(settings.max_held_bytes, settings.max_body_bytes))
+        self.budget = BodyBudget(max(settings.max_held_bytes, settings.max_body_bytes))
         self._threads = BodyThreads()
 
     async def read(self, request: Request, schema: type[S]) -> S:
@@ -202,7 +202,7 @@ class BodyReader:
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             raise _too_large(limit)
-        held = request.scope[_HELD] = HeldBody(self._budget, context.principal.id)
+        held = request.scope[_HELD] = HeldBody(self.budget, context.principal.id)
         body = await held.receive(request.stream(), limit, self._settings.body_seconds)
         encoding = request.headers.get("content-encoding", "")
         if len(body) <= _SMALL and not encoding:

@@ -37,7 +37,7 @@ class _UnknownPathError(InvalidRequestError):
 class AuthMiddleware:
     """ASGI middleware. Where no key is needed, everybody is anonymous and unlimited.
 
-    Pages of `cors_origins` are told that they may call, and which `shown_headers` they may read.
+    Pages of `cors_origins` are told that they may call.
     """
 
     def __init__(
@@ -49,16 +49,14 @@ class AuthMiddleware:
         sites: SiteRules,
         share_prefixes: bool,
         cors_origins: Sequence[str] = (),
-        shown_headers: Sequence[str] = (),
     ) -> None:
         self._app = app
         self._keys = keys
         self._quotas = quotas
         self._sites = sites
         self._share_prefixes = share_prefixes
-        self._let_in: ASGIApp = self._identify
-        if cors_origins:
-            self._let_in = CorsMiddleware(self._identify, origins=cors_origins, shown_headers=shown_headers)
+        has_cors = bool(cors_origins)
+        self._let_in: ASGIApp = CorsMiddleware(self._identify, cors_origins) if has_cors else self._identify
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI). Raises InvalidRequestError over what is refused, whoever sends it."""

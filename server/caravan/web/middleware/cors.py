@@ -1,6 +1,6 @@
 """CORS: web pages of other sites, which the operator has listed, are told that they may call, and how."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -12,6 +12,19 @@ from caravan.web.error_response import error_response
 
 _METHODS = ("GET", "HEAD", "POST", "DELETE")
 _LONGEST = 100
+# What scripts of web pages may read besides the body.
+_SHOWN_HEADERS = (
+    "x-request-id",
+    "x-caravan-ignored",
+    "x-caravan-replaced",
+    "retry-after",
+    "x-caravan-unenforced",
+    *(
+        f"x-ratelimit-{what}-{kind}"
+        for what in ("limit", "remaining", "reset")
+        for kind in ("requests", "tokens")
+    ),
+)
 
 
 class CorsMiddleware(CORSMiddleware):
@@ -22,13 +35,13 @@ class CorsMiddleware(CORSMiddleware):
     of those.
     """
 
-    def __init__(self, app: ASGIApp, *, origins: Collection[str], shown_headers: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, origins: Collection[str]) -> None:
         super().__init__(
             app,
             allow_origins=origins,
             allow_methods=_METHODS,
             allow_headers=["*"],
-            expose_headers=shown_headers,
+            expose_headers=_SHOWN_HEADERS,
             allow_private_network="*" not in origins,
         )
 
