@@ -3,7 +3,11 @@
 import re
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
+
+from caravan.runtime.panics import settle
 
 T = TypeVar("T")
 
@@ -34,21 +38,13 @@ class DeepStack:
 
     def call(self, function: Callable[[], T], run: int) -> T:
         """Return the result of `function`, which recurses `run` times."""
-        results: list[T] = []
-        failures: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                results.append(function())
-            except BaseException as failure:
-                failures.append(failure)
-
+        outcome: Future[T] = Future()
         with self._lock:
-            thread = _start(work, (run * _BYTES_PER_CHARACTER + 2**21) & ~0xFFFF)
+            thread = _start(
+                partial(settle, outcome, function), (run * _BYTES_PER_CHARACTER + 2**21) & ~0xFFFF
+            )
             thread.join()
-        if failures:
-            raise failures[0]
-        return results[0]
+        return outcome.result()
 
 
 def _start(work: Callable[[], None], stack_size: int) -> threading.Thread:
