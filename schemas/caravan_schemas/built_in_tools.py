@@ -54,7 +54,7 @@ BUILT_IN_TAG = "<built-in>"
 
 
 class BuiltInTool(Schema):
-    """A tool of another service's. Offered, it is left out, and the header `x-caravan-ignored` says so."""
+    """A tool that another service runs. It is left out, and the header `x-caravan-ignored` says so."""
 
     type: str = Field(pattern=f"^{_PATTERN.pattern}$", max_length=64)
 

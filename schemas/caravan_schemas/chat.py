@@ -59,7 +59,7 @@ class ToolFields(Schema):
 
 
 class PromptFields(Schema):
-    """What the chat template makes of the messages."""
+    """How the chat template turns the messages into a prompt."""
 
     chat_template_kwargs: dict[str, Any] | None = Field(
         default=None,
@@ -90,7 +90,7 @@ class PromptFields(Schema):
 
 
 class ConversationFields(ToolFields, PromptFields, ModelFields):
-    """All that a prompt is written from."""
+    """The fields that a chat template makes a prompt of."""
 
     messages: list[Message] = Field(
         min_length=1, max_length=MAX_MESSAGES, fail_fast=True, description="The conversation so far."
@@ -134,7 +134,10 @@ class ChatCompletionRequest(
 
 
 class AssistantReply(Schema):
-    """The model's turn. `content` is null where there are only calls; what is not there is left out."""
+    """The model's turn.
+
+    `content` is null where there are calls and no text. Fields without a value are left out.
+    """
 
     role: Literal["assistant"]
     content: str | None
@@ -172,7 +175,7 @@ class ChatCompletion(Schema):
 
 
 class ChatDelta(Schema):
-    """What a chunk adds: the role in a choice's first chunk, text or calls next, nothing in its last."""
+    """What a chunk adds: first the role, then text or calls, and nothing in the one that ends the choice."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
@@ -183,7 +186,7 @@ class ChatDelta(Schema):
 
 
 class ChatChunkChoice(Schema):
-    """News of one choice."""
+    """What a chunk adds to one choice."""
 
     index: int
     delta: ChatDelta
@@ -193,10 +196,11 @@ class ChatChunkChoice(Schema):
 
 
 class ChatCompletionChunk(Schema):
-    """One event of a stream. `usage` is present only when asked for: null, except in the last chunk.
+    """One event of a stream.
 
-    `debug` is in the chunks that end a choice, `prompt_token_ids` in those that open one, if asked for.
-    `obfuscation` is random letters, if asked for: by the length of such a chunk nobody knows the text's.
+    What is only there when it was asked for: `usage`, which is null in all chunks but the last; `debug`, in
+    chunks that end a choice; `prompt_token_ids`, in chunks that open one; `obfuscation`, random letters
+    that hide the length of the text.
     """
 
     id: str

@@ -15,7 +15,10 @@ OBFUSCATION = (
 
 
 class ModelFields(Schema):
-    """The field that all requests about a model have. Empty is left out, as some clients write it."""
+    """The field that all requests about a model have.
+
+    An empty name counts as none, as some clients write it.
+    """
 
     model: Annotated[
         str,
@@ -39,14 +42,17 @@ class StreamOptions(Schema):
 
 
 class PromptTokensDetails(Schema):
-    """`cached_tokens` of the prompt were not computed again. The rest is OpenAI's, and 0."""
+    """`cached_tokens` of the prompt were in the cache already. Fields that only OpenAI has use for are 0."""
 
     cached_tokens: int
     audio_tokens: Literal[0]
 
 
 class CompletionTokensDetails(Schema):
-    """`reasoning_tokens` were thought, the markers around it included. The rest is OpenAI's, and 0."""
+    """`reasoning_tokens` are those of thoughts, with the markers around them.
+
+    The other fields are always 0.
+    """
 
     reasoning_tokens: int
     audio_tokens: Literal[0]
@@ -65,9 +71,9 @@ class Usage(Schema):
 
 
 class DecodingStage(Schema):
-    """A stage that acted, with its values; token texts are token ids by now.
+    """A stage of decoding that acts, with its values, in which texts of tokens are token ids.
 
-    `mu` is mirostat's state after the last token, by the index of the choice.
+    `mu` is the state of mirostat after the last token, by the index of the choice.
     """
 
     stage: str

@@ -79,7 +79,10 @@ class CompletionRequest(SamplingFields, ConstraintFields, TokenFields, ModelFiel
 
 
 class CompletionChoice(Schema):
-    """One text. Choices of prompt i have the indexes from `i * n`."""
+    """One text.
+
+    The choices of the first prompt have the indexes from 0, those of the second from `n`, and so on.
+    """
 
     index: int
     text: str
@@ -93,7 +96,7 @@ class CompletionChoice(Schema):
 class Completion(Schema):
     """The answer; as a chunk of a stream, `text` is what is new.
 
-    `obfuscation` is random letters, if asked for: by the length of a chunk nobody knows the text's.
+    `obfuscation` is random letters that hide the length of the text, if they were asked for.
     """
 
     id: str

@@ -47,7 +47,7 @@ class Embedding(Schema):
 
 
 class EmbeddingUsage(Schema):
-    """Tokens of all inputs, with those that the tokenizer adds."""
+    """The number of tokens of all inputs, special tokens included."""
 
     prompt_tokens: int
     total_tokens: int

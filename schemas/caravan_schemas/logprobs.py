@@ -8,8 +8,8 @@ MAX_LOGPROBS = 20
 class TopLogprob(Schema):
     r"""A token and its natural log probability.
 
-    `token` is its text, or, of a part of a character, `bytes:` and the bytes as `\x..`. `bytes` is null for
-    control tokens, which add nothing to the text.
+    `token` is its text, or `bytes:` and the bytes as `\x..` where it is a part of a character. `bytes` is
+    null for control tokens, which add nothing to the text.
     """
 
     token: str

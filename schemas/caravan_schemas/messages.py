@@ -43,7 +43,7 @@ class SystemMessage(Schema):
 
 
 class DeveloperMessage(Schema):
-    """OpenAI's newer word for a system message; given as such to templates that do not know it."""
+    """OpenAI's newer role for a system message; templates that do not know it get it as one."""
 
     role: Literal["developer"]
     content: Content

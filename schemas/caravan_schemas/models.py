@@ -8,18 +8,18 @@ from caravan_schemas.base import Schema
 
 
 class ModelMeta(Schema):
-    """What llama.cpp's server tells of a model: tokens of a prompt and its answer, here and in training."""
+    """As llama.cpp's server has it: the most tokens of a prompt and its answer, here and in training."""
 
     n_ctx: int | None
     n_ctx_train: int | None
 
 
 class ModelCard(Schema):
-    """One model that requests can name. All but OpenAI's four fields is others'.
+    """One model that requests can name, with OpenAI's four fields and some that other servers have.
 
-    `status` says whether a request would find it loaded. The most tokens of a prompt and its answer are told
-    under the names that clients read: `max_model_len` (vLLM), `context_length` (OpenRouter, Together) and
-    `context_window` (Groq); null where the file cannot be read. Until a model is loaded they are an estimate.
+    `max_model_len` (vLLM), `context_length` (OpenRouter, Together) and `context_window` (Groq) are three
+    names for the most tokens that a prompt and its answer may have: an estimate until the model is loaded,
+    null where its file cannot be read. `status` says whether it is loaded.
     """
 
     id: str
@@ -34,17 +34,16 @@ class ModelCard(Schema):
 
 
 class ModelDefault(Schema):
-    """A decoding value that holds where a request says nothing, and who said it."""
+    """The value of a decoding parameter that a request does not set, and where it comes from."""
 
     value: JsonValue
     source: Literal["gguf", "llama.cpp", "operator"]
 
 
 class TemplateDetails(Schema):
-    """What the chat template shows by itself, and how conversations are adapted to it else.
+    """What a model's chat template shows of a conversation, and `adaptations` to what it does not show.
 
-    Calls are read in the `tool_format`; with `is_guess`, the template does not tell whether the model writes
-    them so.
+    Calls are read in the `tool_format`, which with `is_guess` does not follow from the template.
     """
 
     system: bool

@@ -12,13 +12,16 @@ class Health(Schema):
 
 
 class Readiness(Schema):
-    """Whether requests for text would be taken now."""
+    """Whether the server would take a request now."""
 
     status: Literal["ready", "unavailable"]
 
 
 class ModelStatus(Schema):
-    """One model and, while it is loaded, the books of its engine. Sizes of memory are in tokens or bytes."""
+    """One model and, while it is loaded, the numbers of its engine.
+
+    `cells` are tokens that the KV cache can hold.
+    """
 
     id: str
     status: str
@@ -35,7 +38,7 @@ class ModelStatus(Schema):
 
 
 class ServerStatus(Schema):
-    """How the server stands."""
+    """The state of the server."""
 
     version: str
     uptime_seconds: float

@@ -36,11 +36,10 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """Stands in a field's metadata; an alias is a field of its own with the metadata of the field it means.
+    """Metadata of a field that is a decoding parameter. An alias is a field of its own with the same.
 
-    `default` is the value where neither request, preset, operator nor model says anything; None where there
-    is none. `neutral` is the value with which it does nothing. `source` is whose definition and limits it
-    follows.
+    `default` is used where neither request, preset, operator nor model file sets a value; None if there is
+    none. With the value `neutral` it does nothing. `source` says whose definition and limits it follows.
     """
 
     stage: Stage

@@ -30,7 +30,7 @@ FaultCode = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
 ResponseStatus = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 
 
-# About what this server has not, so that there is never anything of it to include.
+# What `include` may ask for of tools that this server does not have: there is never anything of it.
 ABSENT = frozenset(
     {
         "code_interpreter_call.outputs",
@@ -42,14 +42,14 @@ ABSENT = frozenset(
     }
 )
 
-# The rest is refused by name, so that the type has it.
+# Other texts are refused by name later, so the type lets them through.
 Includable = Annotated[
     str, Field(json_schema_extra={"enum": ["message.output_text.logprobs", "reasoning.encrypted_content"]})
 ]
 
 
 class FlatSchemaFormat(Schema):
-    """JSON that satisfies a schema. It always holds; `strict` has it checked by OpenAI's rules."""
+    """JSON that satisfies a schema, in any case. `strict` adds OpenAI's rules for strict schemas."""
 
     type: Literal["json_schema"]
     name: str = Field(pattern="^[a-zA-Z0-9_-]{1,64}$")
@@ -201,7 +201,7 @@ class ResponseRequest(AnswerFields, PeersConstraintFields, ModelFields):
 
 
 class InputTokensDetails(Schema):
-    """Of the input, `cached_tokens` were not computed again; the others are in the cache from now on."""
+    """`cached_tokens` of the input were in the cache already; `cache_write_tokens` are there from now on."""
 
     cache_write_tokens: int
     cached_tokens: int
@@ -237,21 +237,21 @@ class IncompleteDetails(Schema):
 
 
 class ShownReasoning(Schema):
-    """What holds of a request's `reasoning`."""
+    """The `reasoning` options in effect."""
 
     effort: ReasoningEffort | None
     summary: Summary | None
 
 
 class ShownText(Schema):
-    """What holds of a request's `text`."""
+    """The `text` options in effect."""
 
     format: TextFormats
     verbosity: Verbosity
 
 
 class Response(Schema):
-    """A response, at any time of its life. What OpenAI has and this server has not is null."""
+    """A response in any of its states. Fields that only OpenAI has use for are null."""
 
     id: str
     object: Literal["response"]
@@ -306,7 +306,7 @@ class InputItemList(Schema):
 
 
 class DeletedResponse(Schema):
-    """What is left of a deleted response."""
+    """The answer to the deletion of a response."""
 
     id: str
     object: Literal["response"]

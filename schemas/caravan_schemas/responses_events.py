@@ -20,7 +20,7 @@ EventKind = Literal[
 
 
 class ResponseEvent(Schema):
-    """The response at a turning point of its life."""
+    """The response as it is when its status changes."""
 
     type: EventKind
     sequence_number: int

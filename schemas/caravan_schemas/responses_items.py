@@ -54,7 +54,7 @@ class InputText(Schema):
 
 
 class PastText(Schema):
-    """A piece of text that the model wrote; of an answer sent back, only the text is read."""
+    """A piece of text that the model wrote. Of what a client sends back, only the text is read."""
 
     type: Literal["output_text"]
     text: str
@@ -92,7 +92,7 @@ CallOutput = Annotated[
 
 
 class InputItem(Schema):
-    """What all items may have; those that came from here come back with it."""
+    """What all items may have, if clients send back those of an earlier response."""
 
     id: str | None = None
     status: ItemStatus | None = None
@@ -122,7 +122,10 @@ class ReasoningText(Schema):
 
 
 class PastReasoning(InputItem):
-    """A thought; the model sees it where its chat template shows it, the summary where that is all."""
+    """A thought.
+
+    The model sees it again where its chat template shows it, or its summary if there is no more.
+    """
 
     type: Literal["reasoning"]
     summary: list[SummaryText] = Field(default=[], max_length=MAX_PARTS)

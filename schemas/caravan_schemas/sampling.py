@@ -123,7 +123,7 @@ class EndFields(Schema):
 
 
 class DecodingFields(EndFields, VocabularyFields, RepetitionFields, ShapeFields):
-    """All that a preset or an operator's default may set; null means what the next in line says."""
+    """All that a preset or an operator's default may set. Null leaves a value to the next of them."""
 
 
 class DebugOptions(Schema):

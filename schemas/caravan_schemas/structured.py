@@ -37,14 +37,17 @@ class TextFormat(Schema):
 
 
 class JsonObjectFormat(Schema):
-    """Any JSON object; `schema`, an extension, says more."""
+    """A JSON object. `schema` is an extension: a JSON schema that it satisfies."""
 
     type: Literal["json_object"]
     schema_: dict[str, Any] | None = Field(default=None, alias="schema")
 
 
 class NamedSchema(Schema):
-    """A JSON schema. It always holds; `strict` has it checked by OpenAI's rules for strict schemas."""
+    """A JSON schema, which the answer satisfies in any case.
+
+    `strict` adds OpenAI's rules for strict schemas.
+    """
 
     name: str = Field(pattern="^[a-zA-Z0-9_-]{1,64}$")
     description: str | None = None

@@ -212,7 +212,7 @@ ToolCall = FunctionToolCall | CustomToolCall
 
 
 class PastFunction(FunctionCall):
-    """A call as a client sends it back; OpenAI's SDK adds what it made of the arguments."""
+    """A function's call that a client sends back. OpenAI's SDK adds the arguments as it has parsed them."""
 
     parsed_arguments: Any = Field(default=None, description="Not read: `arguments` has the same.")
 
@@ -251,7 +251,7 @@ class CustomCallDelta(Schema):
 
 
 class ToolCallDelta(Schema):
-    """What a chunk adds to the call of this index; id and type are in the call's first chunk alone."""
+    """What a chunk adds to the call of this index. Only the first chunk of a call has its id and type."""
 
     index: int
     id: str | None = None

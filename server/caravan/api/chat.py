@@ -31,7 +31,7 @@ from caravan.runtime.threads import in_thread
 
 @dataclass(frozen=True)
 class _ReadChat:
-    """A request, read as far as no grammar is needed."""
+    """What preparing a chat has found before any grammar is compiled."""
 
     plan: DecodingPlan
     token_ids: tuple[int, ...]
@@ -50,14 +50,14 @@ class ChatService:
         self._constraints = constraints
 
     def run(self, request: ChatCompletionRequest, context: RequestContext) -> CompletionRun:
-        """The run of a request, of which nothing has happened yet."""
+        """Make the run of a request; nothing has happened yet."""
         prepare = partial(self.prepare, request, f"chatcmpl-{uuid.uuid4().hex}", context)
         return CompletionRun(self._registry, request.model, prepare, context, stream=bool(request.stream))
 
     async def prepare(
         self, request: ChatCompletionRequest, request_id: str, context: RequestContext, model: LoadedModel
     ) -> Prepared:
-        """Everything that can refuse the request happens here; nothing has reached the engine yet."""
+        """Do everything that can refuse the request; nothing reaches the engine here."""
         principal = context.principal
         fingerprint, num_logprobs = self._decoding.fingerprint(model), _num_logprobs(request)
         envelope = Envelope.of(request, request_id, fingerprint, model.vocab, num_logprobs)
@@ -101,7 +101,7 @@ class ChatService:
         )
 
     async def outlook(self, request: ChatCompletionRequest, context: RequestContext) -> ResolvedParams:
-        """The decoding of a request whose model need not be loaded; refuses what it can by then."""
+        """Read the decoding of a request whose model need not be loaded; refuses what it can by then."""
         offer = self._registry.find(request.model, context.principal)
         metadata = await in_thread(offer.read_metadata)
         return self._decoding.outlook(request, metadata, offer.operator_defaults)
@@ -131,7 +131,7 @@ class ChatService:
         compiled: Compiled | None,
         context: RequestContext,
     ) -> BoundCalls | None:
-        """What calls may be, and what the request asks of an answer without any."""
+        """Compile what the calls of tools may be, and what the request asks of an answer without any."""
         if tools is None:
             return None
         family, is_auto = model.family, tools.choice is Choice.AUTO
@@ -160,7 +160,7 @@ def _written(
 def _output_format(
     model: LoadedModel, read: _ReadChat, specs: Sequence[ToolSpec], *, is_bound: bool
 ) -> OutputFormat | None:
-    """How the answer's text is read; None where all of it is content."""
+    """Say how the answer's text is read; None where all of it is content."""
     tools, thought = read.tools, read.thinking
     if tools is None and (thought is None or thought.is_content) and not model.family.is_framed:
         return None
@@ -182,7 +182,10 @@ def _output_format(
 
 
 def _num_logprobs(request: ChatCompletionRequest) -> int | None:
-    """How many of the likeliest tokens to tell of each, by either name; None tells nothing of tokens."""
+    """Return how many of the likeliest tokens to tell of each; None where nothing is told of tokens.
+
+    There are two names for it; raises InvalidRequestError where they differ.
+    """
     if probs := request.n_probs:
         if request.logprobs is False or request.top_logprobs not in (None, probs):
             raise InvalidValueError("n_probs", "says otherwise than 'logprobs' and 'top_logprobs'")

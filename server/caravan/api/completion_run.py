@@ -37,7 +37,7 @@ class CompletionRun(Run):
         self.stream = stream
 
     async def whole(self) -> list[bytes]:
-        """The JSON of the complete answer, in pieces: the stream's deltas, folded."""
+        """Write the complete answer as JSON, in pieces."""
         await self.start()
         prepared = await self.prepare()
         outputs: list[list[TokenOutput]] = [[] for _ in self.prompt_logprobs]
@@ -51,7 +51,7 @@ class CompletionRun(Run):
         return await aside(size, lambda: self._written(prepared, outputs, parsed))
 
     async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
-        """The data of the events, `[DONE]` included. `start` must have been called.
+        """Yield the data of the events, `[DONE]` included. `start` must have been called.
 
         Events that are there at the same time come together, to be written to the socket at once.
         """
@@ -88,7 +88,7 @@ class CompletionRun(Run):
                 yield to_json(opening)
 
     def _num_told(self, outputs: Sequence[TokenOutput]) -> int:
-        """Log probabilities of one choice."""
+        """Count the log probabilities of one choice."""
         scores = self.prompt_logprobs[outputs[0].index]
         return sum(num_numbers(output.logprobs) for output in outputs) + num_numbers(scores)
 
@@ -98,7 +98,7 @@ class CompletionRun(Run):
         outputs: list[list[TokenOutput]],
         parsed: Sequence[ParsedAnswer],
     ) -> list[bytes]:
-        """The answer. The outputs are freed one by one: all at once would hold the interpreter's lock."""
+        """Write the answer and free the outputs one by one: all at once would hold the interpreter's lock."""
         document = self._document(prepared, outputs, parsed)
         self.prompt_logprobs.clear()
         for news in outputs:
@@ -128,7 +128,7 @@ class CompletionRun(Run):
 
 
 def _news(prepared: Prepared, stream: ChoiceStream, output: TokenOutput) -> list[bytes]:
-    """What an output brings to its choice."""
+    """Write what an output brings to its choice."""
     news: list[bytes] = []
     if output.text:
         news += stream.feed(output.text, TokenDetails.of(output))
@@ -139,7 +139,7 @@ def _news(prepared: Prepared, stream: ChoiceStream, output: TokenOutput) -> list
 
 
 def _details(outputs: Sequence[TokenOutput]) -> TokenDetails:
-    """What all outputs of a choice tell."""
+    """Join what all outputs of a choice tell of their tokens."""
     return TokenDetails(
         [entry for output in outputs for entry in output.logprobs],
         [token_id for output in outputs for token_id in output.token_ids],
@@ -151,5 +151,5 @@ async def _padded(chunks: list[bytes]) -> list[bytes]:
 
 
 def wire_reason(reason: EngineFinishReason | None) -> FinishReason:
-    """Why a choice ended, in OpenAI's words."""
+    """Say in OpenAI's words why a choice ended."""
     return "length" if reason is EngineFinishReason.LENGTH else "stop"

@@ -42,14 +42,14 @@ class CompletionService:
         self._constraints = constraints
 
     def run(self, request: CompletionRequest, context: RequestContext) -> CompletionRun:
-        """The run of a request, of which nothing has happened yet."""
+        """Make the run of a request; nothing has happened yet."""
         prepare = partial(self._prepare, request, f"cmpl-{uuid.uuid4().hex}", context)
         return CompletionRun(self._registry, request.model, prepare, context, stream=bool(request.stream))
 
     async def _prepare(
         self, request: CompletionRequest, request_id: str, context: RequestContext, model: LoadedModel
     ) -> Prepared:
-        """Everything that can refuse the request happens here; nothing has reached the engine yet."""
+        """Do everything that can refuse the request; nothing reaches the engine here."""
         principal = context.principal
         fingerprint, num_told = self._decoding.fingerprint(model), num_logprobs(request)
         envelope = Envelope.of(request, request_id, fingerprint, model.vocab, num_told)
@@ -99,7 +99,7 @@ class CompletionService:
 
 
 def _num_scores(request: CompletionRequest) -> int | None:
-    """How many of the likeliest to tell of each token of prompts; an echo shows them as the text's."""
+    """Return how many of the likeliest tokens to tell for each token of prompts, alone or with an echo."""
     wanted = [request.prompt_logprobs, num_logprobs(request) if request.echo else None]
     return max((count for count in wanted if count is not None), default=None)
 
@@ -124,10 +124,10 @@ def _read_prompt(
 
 
 def infilled(model: LoadedModel, prompt: str | Sequence[int], suffix: str, *, param: str) -> tuple[int, ...]:
-    """The prompt by which the model writes what is missing between `prompt`, at `param`, and `suffix`.
+    """Write the prompt by which the model fills the gap between `prompt`, at `param`, and `suffix`.
 
-    Prefix, suffix, middle: the order in which the models are trained that have tokens for this. Special
-    tokens' names within the texts are just text here.
+    The order is prefix, suffix, middle, as models with tokens for this are trained. Names of special tokens
+    within the texts are just text here.
     """
     fill_ids = model.vocab.fill_ids
     if fill_ids is None:
@@ -147,21 +147,24 @@ def infilled(model: LoadedModel, prompt: str | Sequence[int], suffix: str, *, pa
 
 
 def refuse_echo(request: CompletionRequest) -> None:
-    """There is no one text of prompt, gap and suffix to put before an answer, nor of a prompt that is cut."""
+    """Refuse to echo a prompt around a gap, or one that is cut: it is not the text before the answer."""
     for name in ("suffix", "truncate_prompt_tokens") if request.echo else ():
         if getattr(request, name):
             raise InvalidValueError("echo", f"and '{name}' do not go together")
 
 
 def _refuse_suffix(request: CompletionRequest) -> None:
-    """Between the markers of a gap nothing can be cut, and it begins as the model has it."""
+    """Refuse to change the tokens of a prompt around a gap."""
     for name in ("truncate_prompt_tokens", "add_special_tokens") if request.suffix else ():
         if getattr(request, name) is not None:
             raise InvalidValueError(name, "and 'suffix' do not go together")
 
 
 def num_logprobs(request: CompletionRequest) -> int | None:
-    """How many of the likeliest tokens to tell of each, by either name; None tells nothing of tokens."""
+    """Return how many of the likeliest tokens to tell of each; None where nothing is told of tokens.
+
+    There are two names for it; raises InvalidRequestError where they differ.
+    """
     probs = request.n_probs or None
     if request.logprobs is not None and probs not in (None, request.logprobs):
         raise InvalidValueError("n_probs", "and 'logprobs' are two names of one parameter and differ")
@@ -169,7 +172,7 @@ def num_logprobs(request: CompletionRequest) -> int | None:
 
 
 def named(prompt: Prompt, field: str) -> list[tuple[str, str | list[int]]]:
-    """The prompts that a field of a request holds, each with the path by which errors call it."""
+    """List the prompts that a field of a request holds, each with the path by which errors call it."""
     if isinstance(prompt, str):
         return [(field, prompt)]
     # The schema saw to it that either all items are ids or none is.

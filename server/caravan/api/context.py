@@ -12,19 +12,19 @@ from caravan.runtime.threads import FairLimiter
 
 @dataclass(frozen=True, kw_only=True)
 class RequestContext:
-    """The holder of the request's key, and the request's own numbers: an argument of whatever serves it."""
+    """The holder of the request's key, and the request's metrics: an argument of whatever serves it."""
 
     principal: Principal = ANONYMOUS
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
 
 
 def turn(limiter: FairLimiter, principal: Principal) -> AbstractAsyncContextManager[None]:
-    """A place for a request, to be waited for and had; each key has a share of the time."""
+    """Wait for and hold a place of a limiter, of which each key has a share."""
     return limiter.held(principal.id, principal.weight)
 
 
 def chosen_model(registry: ModelRegistry, name: str, principal: Principal) -> str:
-    """The model that a request means which may leave its name out.
+    """Return the name of the model that a request means, which may leave it out.
 
     Raises InvalidRequestError where it is left out and several are served, or none.
     """

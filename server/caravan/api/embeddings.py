@@ -34,7 +34,7 @@ class EmbeddingService:
         self._registry = registry
 
     async def create(self, request: EmbeddingRequest, context: RequestContext) -> list[bytes]:
-        """The JSON of the answer, in pieces; cancelling it aborts the work in the engine."""
+        """Write the answer as JSON, in pieces. Cancelling it aborts the work in the engine."""
         who = context.principal
         async with self._registry.holding(request.model, who) as model:
             pooling = _pooling(request, model.engine.traits)
@@ -67,7 +67,7 @@ class EmbeddingService:
 
 
 def _pooling(request: EmbeddingRequest, traits: ModelTraits) -> Pooling:
-    """How to pool; raises InvalidRequestError over what this model cannot do."""
+    """Choose how to pool; raises InvalidRequestError over what this model cannot do."""
     if traits.pooling is Pooling.RANK:
         message = f"'{request.model}' scores pairs of texts; it makes no embeddings."
         raise InvalidRequestError(message, param="model", code="invalid_value")
@@ -114,7 +114,7 @@ def _input(model: LoadedModel, given: str | list[int], param: str, rules: Prompt
 
 
 def _answer(request: EmbeddingRequest, vectors: list[bytes], num_tokens: int) -> list[bytes]:
-    """The JSON, not by way of the schema and vector by vector: there may be millions of numbers."""
+    """Write the JSON vector by vector, without the schema: there may be millions of numbers."""
     is_text = request.encoding_format == "base64"
     data, comma = [b'{"object":"list","data":['], b""
     for index, vector in enumerate(vectors):

@@ -57,7 +57,7 @@ def generation_requests(
     shown_token_ids: tuple[int, ...] = (),
     num_prompt_logprobs: int | None = None,
 ) -> list[GenerationRequest]:
-    """One request for each prompt; its id is the first's, those of others are numbered behind it."""
+    """Make one request for each prompt; its id is the first's, those of others are numbered behind it."""
     wish = _cache_wish(request)
     # Who asks for a scope of their own wants nothing shared.
     public = () if wish else model.public_prefixes
@@ -85,7 +85,7 @@ def generation_requests(
 
 
 def expected_tokens(requests: Sequence[GenerationRequest], context_size: int) -> int:
-    """How many tokens requests may come to, prompts and answers together, for their caller's limit."""
+    """Estimate how many tokens requests come to, prompts and answers together, for their caller's limit."""
     total = 0
     for request in requests:
         room = context_size - len(request.token_ids)
@@ -111,23 +111,23 @@ def check_scores(
 
 
 def refuse_streamed_scores(request: ChatCompletionRequest | CompletionRequest) -> None:
-    """As in vLLM: there is no chunk in which a prompt's log probabilities would stand."""
+    """Refuse to stream a prompt's log probabilities: as in vLLM, no chunk has a place for them."""
     if request.stream and request.prompt_logprobs is not None:
         raise InvalidValueError("prompt_logprobs", "and 'stream' do not go together")
 
 
 def num_public_tokens(prompt: tuple[int, ...], public: Sequence[tuple[int, ...]]) -> int:
-    """How long the longest of the public prefixes is with which a prompt begins."""
+    """Return how long the longest of the public prefixes is with which a prompt begins."""
     return max((len(prefix) for prefix in public if prompt[: len(prefix)] == prefix), default=0)
 
 
 def _cache_wish(request: ChatCompletionRequest | CompletionRequest) -> str:
-    """What a request says about sharing its prefix: nothing, a salt, or one that no other request has."""
+    """Return what a request says about sharing its prefix: nothing, a salt, or one of its own."""
     if request.cache_prompt is False:
         return f"request {uuid.uuid4().hex}"
     return f"salt {request.cache_salt}" if request.cache_salt else ""
 
 
 def _cache_salt(group: str, wish: str) -> str:
-    """Who may share a prefix: those of one group with one wish. No two pairs have one salt."""
+    """Name who may share a prefix: those of one group with one wish. No two pairs have one salt."""
     return f"{len(group)}:{group}{wish}" if wish else group

@@ -76,7 +76,7 @@ class Run:
         await to_the_end(self._close())
 
     async def prepare(self, *, is_patient: bool = False) -> Prepared:
-        """The request as the engine will get it; whatever can refuse it does so here.
+        """Prepare the request for the engine; whatever can refuse it does so here.
 
         Loads the model if need be; with `is_patient`, waits for that as long as it takes.
         """
@@ -109,7 +109,7 @@ class Run:
         return self
 
     async def __anext__(self) -> TokenOutput:
-        """The next output of any choice; raises what ends the run before its time."""
+        """Return the next output of any choice; raises what ends the run before its time."""
         assert self._preparing is not None, "a run has been started before"
         if self._first is None:
             output = await self._next()
@@ -130,7 +130,7 @@ class Run:
         return await aside(num_numbers(output.prompt_logprobs), partial(echo.applied, output))
 
     def usage(self) -> Usage:
-        """Exact once all outputs have been seen."""
+        """Count the tokens; exact once all outputs have been seen."""
         assert self._counts is not None
         return self._counts.usage()
 
@@ -219,16 +219,16 @@ class _TokenCounts:
 
     @property
     def num_tokens(self) -> int:
-        """Of prompts and answers so far."""
+        """All tokens of prompts and answers so far."""
         return self.num_prompt_tokens + sum(self._completion)
 
     @property
     def num_cached_tokens(self) -> int:
-        """Choices of a prompt share its computation, so the first of them speaks for the prompt."""
+        """Tokens of prompts that were cached; the first choice of each prompt speaks for it."""
         return sum(self._cached[:: self._choices_per_prompt])
 
     def usage(self) -> Usage:
-        """The counts in OpenAI's words."""
+        """Write the counts in OpenAI's words."""
         return Usage(
             prompt_tokens=self.num_prompt_tokens,
             completion_tokens=sum(self._completion),
@@ -244,7 +244,7 @@ class _TokenCounts:
 
 
 def _merged(streams: Sequence[Outputs], num_choices: int) -> Outputs:
-    """Outputs as they come, the choices of each prompt numbered after those of the prompts before it.
+    """Merge the outputs as they come; choices are numbered through all prompts.
 
     The first failure ends all. Nothing is begun before the first output is asked for.
     """
@@ -281,7 +281,7 @@ async def _pumped(streams: Sequence[Outputs], num_choices: int) -> Outputs:
 
 
 async def aside(size: int, work: Callable[[], T]) -> T:
-    """The result of `work`, done on a thread if it is about much: others stream meanwhile.
+    """Do some work, on a thread if it is much, so that other streams go on meanwhile.
 
     `size` counts characters and log probabilities.
     """
@@ -289,5 +289,5 @@ async def aside(size: int, work: Callable[[], T]) -> T:
 
 
 def num_numbers(entries: Sequence[TokenLogprob]) -> int:
-    """How many log probabilities there are; each entry has as many as the last."""
+    """Count the log probabilities; each entry has as many as the last."""
     return len(entries) * (1 + entries[-1].num_top) if entries else 0

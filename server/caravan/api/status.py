@@ -19,7 +19,7 @@ class StatusService:
         self._started = time.monotonic()
 
     def read(self, principal: Principal) -> ServerStatus:
-        """The moment's numbers."""
+        """Collect the numbers of this moment."""
         return ServerStatus(
             version=version(),
             uptime_seconds=round(time.monotonic() - self._started, 1),

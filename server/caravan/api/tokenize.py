@@ -55,7 +55,7 @@ class TokenService:
     async def tokenize(
         self, request: TokenizeRequest, context: RequestContext
     ) -> AsyncGenerator[bytes, None]:
-        """A text's tokens, or a conversation's, in pieces: a long answer is never there as a whole."""
+        """Yield the tokens of a text or a conversation in pieces: a long answer is never there as a whole."""
         async with self._registry.holding(request.model, context.principal) as model:
             context.metrics.model = model.id
             token_ids = await self._token_ids(model, request, context.principal)
@@ -75,11 +75,11 @@ class TokenService:
             return await self._run(model, principal, _token_ids, model, request, principal)
 
     async def detokenize(self, request: DetokenizeRequest, context: RequestContext) -> bytes:
-        """The text of tokens."""
+        """Write the text of tokens."""
         return await self._answer(_detokenize, request, context)
 
     async def apply_template(self, request: ApplyTemplateRequest, context: RequestContext) -> bytes:
-        """The prompt of a conversation."""
+        """Write the prompt of a conversation."""
         return await self._answer(_apply_template, request, context)
 
     async def _answer(
@@ -100,7 +100,7 @@ class TokenService:
         *arguments: *Ts,
         conversation: ConversationFields | None = None,
     ) -> T:
-        """What `work` makes of the arguments, among which there may be a `conversation`."""
+        """Call `work` on a thread, chosen by the `conversation` among the arguments, if there is one."""
         threads = self._threads.setdefault(model, FairLimiter(_MAX_THREADS))
         if conversation is not None:
             threads = threads_for(conversation, model, threads)
@@ -110,7 +110,7 @@ class TokenService:
 def token_answer(
     request: TokenizeRequest, vocab: TextVocab, token_ids: "array[int]", context_size: int
 ) -> Iterator[bytes]:
-    """The answer of `/tokenize` as JSON, piece by piece: a text of megabytes has millions of tokens."""
+    """Write the answer of `/tokenize` piece by piece: a text of megabytes has millions of tokens."""
 
     def with_piece(token_id: int) -> object:
         return {"id": token_id, "piece": _piece(vocab.raw_bytes(token_id))}
@@ -140,7 +140,7 @@ class _Written(dict[int, bytes]):
 
 
 def _json_list(token_ids: "array[int]", shown: Callable[[int], object]) -> Iterator[bytes]:
-    """An array that has what is `shown` of each token."""
+    """Write an array of what is `shown` of each token."""
     written = _Written(shown)
     opening = b"["
     for start in range(0, len(token_ids), _AT_ONCE):
@@ -157,7 +157,7 @@ def _piece(piece: bytes) -> str | list[int]:
 
 
 def _next_part(pieces: Iterator[bytes]) -> bytes:
-    """As many pieces as make a write worth its while; nothing at the end."""
+    """Join as many pieces as make a write worth its while; nothing at the end."""
     part = b""
     for piece in pieces:
         part += piece
@@ -178,7 +178,7 @@ def _token_ids(model: LoadedModel, request: TokenizeRequest, principal: Principa
 
 
 def _source(model: LoadedModel, request: TokenizeRequest, principal: Principal) -> tuple[str, str]:
-    """The field that is to be tokenized, and its text."""
+    """Return the field that is to be tokenized, and its text."""
     given = {"prompt": request.prompt, "content": request.content}
     named = [(name, text) for name, text in given.items() if text is not None]
     if len(named) + bool(request.messages) != 1:
@@ -197,7 +197,7 @@ def _source(model: LoadedModel, request: TokenizeRequest, principal: Principal) 
 
 
 def _wants_special(request: TokenizeRequest) -> bool | None:
-    """Whether special tokens are to be added, in either spelling."""
+    """Read in either spelling whether special tokens are to be added."""
     ours, theirs = request.add_special_tokens, request.add_special
     if ours is not None and theirs is not None and ours != theirs:
         raise InvalidValueError("add_special", "contradicts 'add_special_tokens'")
@@ -211,7 +211,7 @@ def _detokenize(model: LoadedModel, request: DetokenizeRequest, _principal: Prin
 
 
 def _text(vocab: TextVocab, token_ids: Sequence[int]) -> str:
-    """The text that has these tokens, without the space that some tokenizers put before each text."""
+    """Write the text of tokens, without the space that some tokenizers put before each text."""
     data = _bytes(vocab, token_ids)
     if data.startswith(b" ") and _puts_space(vocab):
         data = data[1:]

@@ -20,14 +20,14 @@ from caravan.models.loaded_model import TextVocab
 
 @dataclass(frozen=True)
 class TokenDetails:
-    """Log probabilities and ids of some tokens, each where the request asked for it. False: nothing."""
+    """Log probabilities and ids of some tokens, each where the request asked for it. False where empty."""
 
     logprobs: Sequence[TokenLogprob] = ()
     token_ids: Sequence[int] = ()
 
     @classmethod
     def of(cls, output: TokenOutput) -> "TokenDetails":
-        """What one output of the engine tells."""
+        """Take what one output of the engine tells of its tokens."""
         has_some = output.logprobs or output.token_ids
         return cls(output.logprobs, output.token_ids) if has_some else NOTHING
 
@@ -45,7 +45,7 @@ NOTHING = TokenDetails()
 
 @dataclass(kw_only=True)
 class FinishedChoice:
-    """A choice with all that it says."""
+    """A choice that has ended, with what is told of its tokens and of its prompt's."""
 
     parsed: ParsedAnswer
     finish_reason: FinishReason
@@ -81,7 +81,7 @@ class Envelope:
         vocab: TextVocab,
         num_logprobs: int | None,
     ) -> "Envelope":
-        """The envelope of the answer to a request; raises InvalidRequestError over `stream_options`."""
+        """Make the envelope of a request's answer; raises InvalidRequestError over `stream_options`."""
         options = request.stream_options
         if options and not request.stream and (options.include_usage or options.include_obfuscation):
             raise InvalidValueError("stream_options", "is only allowed when 'stream' is true")
@@ -99,13 +99,13 @@ class Envelope:
 
 
 class ChoiceStream(Protocol):
-    """What a choice sends after its opening."""
+    """Makes the chunks of one choice after its opening."""
 
     def feed(self, text: str, details: TokenDetails) -> Sequence[bytes]:
-        """What a piece of text brings, with the details of its tokens."""
+        """Make the chunks that a piece of text brings, with the details of its tokens."""
 
     def close(self, reason: FinishReason, debug: Debug | None, details: TokenDetails) -> Sequence[bytes]:
-        """What is left, and the end, with the details of tokens that came to no text."""
+        """Make the last chunks, with the details of tokens that came to no text."""
 
     @property
     def said(self) -> ParsedAnswer:
@@ -113,25 +113,25 @@ class ChoiceStream(Protocol):
 
 
 class AnswerFormat(Protocol):
-    """How an answer looks on the wire."""
+    """Writes an answer as its route has it."""
 
     @property
     def envelope(self) -> Envelope: ...
 
     def opening(self, index: int, prompt: Sequence[int]) -> Schema | None:
-        """The chunk that opens a choice of this prompt."""
+        """Make the chunk that opens a choice of this prompt, if there is one."""
 
     def stream(self, index: int) -> ChoiceStream:
-        """What makes the chunks between, and the one that ends the choice."""
+        """Make the stream of a choice's other chunks."""
 
     def parse(self, text: str) -> ParsedAnswer:
-        """What the complete text of a choice says."""
+        """Read the complete text of a choice."""
 
     def usage_chunk(self, usage: Usage) -> Schema:
-        """The chunk after the last choice has ended: no choices, and the usage."""
+        """Make the chunk after the last choice has ended, with the usage and no choices."""
 
     def whole(self, choices: Sequence[FinishedChoice], usage: Usage, debug: Debug | None = None) -> Schema:
-        """The answer in one piece."""
+        """Make the answer in one piece."""
 
 
 class PlainStream:
@@ -149,7 +149,7 @@ class PlainStream:
         self._texts: list[str] = []
 
     def feed(self, text: str, details: TokenDetails) -> Sequence[bytes]:
-        """One chunk."""
+        """Make one chunk."""
         self._texts.append(text)
         if details:
             return (to_json(self._delta(text, details)),)
@@ -158,7 +158,7 @@ class PlainStream:
         return (self._head + json_string(text) + self._tail,)
 
     def close(self, reason: FinishReason, debug: Debug | None, details: TokenDetails) -> Sequence[bytes]:
-        """The reason."""
+        """Make the chunk with the finish reason."""
         return (to_json(self._closing(reason, debug, details)),)
 
     @property

@@ -41,13 +41,13 @@ from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """`chat.completion` and `chat.completion.chunk`. Without an `output_format`, all text is content."""
+    """Writes chat completions and their chunks. Without an `output_format`, all text is content."""
 
     envelope: Envelope
     output_format: OutputFormat | None = None
 
     def opening(self, index: int, prompt: Sequence[int]) -> Schema:
-        """The role, with empty content as OpenAI sends it; with none where a call may come instead."""
+        """Make the chunk with the role, and with empty content unless a call may come instead."""
         content = "" if self.output_format is None else None
         chunk = self._chunk(index, ChatDelta(role="assistant", content=content, refusal=None))
         if self.envelope.with_token_ids:
@@ -55,7 +55,7 @@ class ChatFormat:
         return chunk
 
     def stream(self, index: int) -> ChoiceStream:
-        """Content, or content, thought and calls; then an empty delta and the reason."""
+        """Make a stream of content, or of content, thoughts and calls."""
 
         def closing(reason: ChatFinishReason, debug: Debug | None, details: TokenDetails) -> Schema:
             chunk = self._chunk(index, ChatDelta(), reason, details)
@@ -74,7 +74,7 @@ class ChatFormat:
         )
 
     def parse(self, text: str) -> ParsedAnswer:
-        """Content, thought and calls."""
+        """Read content, thoughts and calls."""
         if self.output_format is None:
             return ParsedAnswer(text)
         parser = ChoiceParser(self.output_format)
@@ -83,11 +83,11 @@ class ChatFormat:
         return parser.said
 
     def usage_chunk(self, usage: Usage) -> Schema:
-        """No choices, and the usage."""
+        """Make a chunk with the usage and no choices."""
         return self._enveloped([], usage)
 
     def whole(self, choices: Sequence[FinishedChoice], usage: Usage, debug: Debug | None = None) -> Schema:
-        """The completion."""
+        """Make the completion."""
         envelope = self.envelope
         completion = ChatCompletion(
             id=envelope.id,
@@ -178,12 +178,12 @@ class ParsedStream:
         self._details = NOTHING
 
     def feed(self, text: str, details: TokenDetails) -> Sequence[bytes]:
-        """A chunk for each event that is certain by now."""
+        """Make a chunk for each event that is certain by now."""
         self._details += details
         return [self._written(event) for event in self._parser.feed(text)]
 
     def close(self, reason: FinishReason, debug: Debug | None, details: TokenDetails) -> Sequence[bytes]:
-        """The last events and the reason; content is a text, if an empty one, where there is no call."""
+        """Make the last chunks. Where there is no call, content is a text, if an empty one."""
         chunks = [self._written(event) for event in self._parser.finish()]
         if not self._has_content and not self._parser.calls:
             chunks.append(self._written(Delta(Channel.CONTENT, "")))
@@ -193,7 +193,7 @@ class ParsedStream:
 
     @property
     def said(self) -> ParsedAnswer:
-        """Content and calls."""
+        """Content, thoughts and calls so far."""
         return self._parser.said
 
     def _written(self, event: Event) -> bytes:
@@ -215,7 +215,7 @@ class ParsedStream:
         return head + json_string(event.text) + tail
 
     def _delta(self, event: Event) -> ChatDelta:
-        """The name, the id and the type of a call are in its first delta alone, which has no arguments."""
+        """Write an event; only the first delta of a call has its name, id and type, and no arguments."""
         if isinstance(event, Delta):
             if event.channel is Channel.REASONING:
                 return ChatDelta(reasoning_content=event.text)
@@ -235,7 +235,7 @@ class ParsedStream:
 
 
 def _message(parsed: ParsedAnswer, output_format: OutputFormat | None) -> AssistantReply:
-    """A message; fields beyond OpenAI's first three are there where they say something."""
+    """Make a message; fields beyond OpenAI's first three are there where they have something to say."""
     message = AssistantReply(role="assistant", content=parsed.content, refusal=None, annotations=[])
     if parsed.reasoning:
         message.reasoning_content = parsed.reasoning

@@ -20,12 +20,12 @@ from caravan.api.structured.checker import ParsedAnswer
 
 @dataclass(frozen=True)
 class CompletionFormat:
-    """`text_completion`, whole and as a chunk."""
+    """Writes `text_completion`, whole and as a chunk."""
 
     envelope: Envelope
 
     def opening(self, index: int, prompt: Sequence[int]) -> Schema | None:
-        """Text completions open with their first text, unless there is the prompt to tell."""
+        """Make an opening only where the prompt's token ids are to be told."""
         if not self.envelope.with_token_ids:
             return None
         chunk = self._chunk(index, "", None)
@@ -33,7 +33,7 @@ class CompletionFormat:
         return chunk
 
     def stream(self, index: int) -> ChoiceStream:
-        """Text; then no text, and the reason."""
+        """Make a stream of texts, and a last chunk with the finish reason."""
 
         def closing(reason: FinishReason, debug: Debug | None, details: TokenDetails) -> Schema:
             chunk = self._chunk(index, "", reason, details)
@@ -44,15 +44,15 @@ class CompletionFormat:
         return PlainStream(lambda text, details: self._chunk(index, text, None, details), closing)
 
     def parse(self, text: str) -> ParsedAnswer:
-        """Text alone."""
+        """Take all text as content."""
         return ParsedAnswer(text)
 
     def usage_chunk(self, usage: Usage) -> Schema:
-        """No choices, and the usage."""
+        """Make a chunk with the usage and no choices."""
         return self._enveloped([], usage, with_usage=True)
 
     def whole(self, choices: Sequence[FinishedChoice], usage: Usage, debug: Debug | None = None) -> Schema:
-        """The completion."""
+        """Make the completion."""
         written = [self._choice(index, choice) for index, choice in enumerate(choices)]
         completion = self._enveloped(written, usage, with_usage=True)
         if debug is not None:

@@ -38,7 +38,7 @@ class Echo:
         self._begun: set[int] = set()
 
     def applied(self, output: TokenOutput) -> TokenOutput:
-        """An output as it is told. The first of each choice brings the prompt."""
+        """Put the prompt before the first output of each choice, and move the offsets of all."""
         prompt = self._prompts[output.index // self._choices_per_prompt]
         shift = len(prompt.text)
         logprobs = tuple(
@@ -86,7 +86,7 @@ class _Echoed:
         return not prompt.text.startswith(vocab.token_text(first))
 
     def entries(self, known: Sequence[TokenLogprob], num_top: int) -> list[TokenLogprob]:
-        """One for each token; the engine knows all but the first, or none where it was cut short."""
+        """Make an entry for each token; the engine knows all but the first, or none if it was cut short."""
         unknown = [TokenLogprob(token_id, math.nan) for token_id in self._token_ids]
         entries = [*unknown[: len(unknown) - len(known)], *known]
         return [

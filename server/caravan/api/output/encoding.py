@@ -21,12 +21,12 @@ _LETTERS = string.ascii_letters + string.digits
 
 
 def to_json(document: Schema) -> bytes:
-    """The wire form: fields that the builder left out stay out, nulls that it set stay in."""
+    """Write a document as JSON: fields that were not set are left out, nulls that were set are not."""
     return document.model_dump_json(exclude_unset=True).encode()
 
 
 def to_event(document: Schema) -> bytes:
-    """The same by the names of the wire, as one line for any reader of lines."""
+    """Write a document as JSON with the wire's names, in one line for any reader of lines."""
     encoded = document.model_dump_json(exclude_unset=True, by_alias=True)
     if not encoded.isascii() and _LINE_BREAKS.search(encoded):
         encoded = _LINE_BREAKS.sub(_escape, encoded)
@@ -34,7 +34,7 @@ def to_event(document: Schema) -> bytes:
 
 
 def json_string(text: str) -> bytes:
-    """A JSON string that any reader of lines leaves in one piece."""
+    """Write a text as a JSON string that any reader of lines leaves in one piece."""
     encoded = msgspec.json.encode(text)
     if text.isascii() or not _LINE_BREAKS.search(text):
         return encoded
@@ -46,13 +46,13 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def head_and_tail(build: Callable[[str], Schema]) -> tuple[bytes, bytes]:
-    """A chunk's JSON around its text, to be encoded once instead of once per token."""
+    """Write the JSON around a chunk's text, to be encoded once instead of once per token."""
     head, tail = to_json(build(_MARK)).split(msgspec.json.encode(_MARK))
     return head, tail
 
 
 def padded_chunk(data: bytes) -> bytes:
-    """A chunk of a completion, padded by what its choice says; one without a choice as it is."""
+    """Pad a chunk of a completion by the size of what its choice says; one without a choice stays."""
     choices = msgspec.json.decode(data)["choices"]
     if not choices:
         return data
@@ -63,7 +63,7 @@ def padded_chunk(data: bytes) -> bytes:
 
 
 def padded_event(data: bytes) -> bytes:
-    """An event of a response, padded if it is a delta."""
+    """Pad an event of a response if it is a delta."""
     event = msgspec.json.decode(data)
     if not event["type"].endswith(".delta"):
         return data
@@ -77,7 +77,7 @@ def _padded(data: bytes, size: int) -> bytes:
 
 
 def _size(value: object) -> int:
-    """Bytes of the texts in a part of an event, whose names are the same in all events of a kind."""
+    """Count the bytes of the texts in a part of an event."""
     if isinstance(value, dict):
         return sum(map(_size, value.values()))
     if isinstance(value, list):

@@ -26,12 +26,12 @@ class LogprobWriter:
         self._labels: dict[int, str] = {}
 
     def chat(self, entries: Sequence[TokenLogprob]) -> wire.ChatLogprobs:
-        """In the shape of chat completions, in which the token that ended the text is left out."""
+        """Write entries as chat completions have them, without the token that ended the text."""
         shown = [self._content(entry) for entry in entries if not entry.is_end]
         return wire.ChatLogprobs(content=shown, refusal=None)
 
     def text(self, entries: Sequence[TokenLogprob]) -> wire.TextLogprobs:
-        """In the shape of text completions, which has it: clients count on one for each drawn token."""
+        """Write entries as text completions have them, one for each drawn token."""
         return wire.TextLogprobs(
             tokens=[self._label(entry.token_id) for entry in entries],
             token_logprobs=[None if math.isnan(entry.logprob) else entry.logprob for entry in entries],
@@ -40,7 +40,7 @@ class LogprobWriter:
         )
 
     def prompt(self, entries: Sequence[TokenLogprob]) -> wire.PromptLogprobs:
-        """Of a prompt, in vLLM's shape, from those of its second token on."""
+        """Write the entries of a prompt as vLLM does, from those of its second token on."""
         return [
             None,
             *(
@@ -55,7 +55,7 @@ class LogprobWriter:
         ]
 
     def ranked(self, entry: TokenLogprob) -> dict[str, RankedToken]:
-        """A token of a prompt and the likeliest in its place, by their ids."""
+        """Write a token of a prompt and the likeliest in its place, by their ids."""
         likeliest = enumerate(zip(entry.top_ids, entry.top_logprobs, strict=True), 1)
         ranked = {
             str(token_id): RankedToken(logprob, rank, self._label(token_id))
@@ -100,7 +100,7 @@ class LogprobWriter:
 
 
 def token_label(vocab: TextVocab, token_id: int) -> str:
-    """A token as OpenAI writes it: its text, or its bytes where they are a part of a character."""
+    """Write a token as OpenAI does: its text, or its bytes where they are a part of a character."""
     data = vocab.token_bytes(token_id)
     if not data:
         return vocab.token_text(token_id)

@@ -30,7 +30,7 @@ class OutputFormat:
     is_open: bool = False
 
     def reason(self, reason: ChatFinishReason, *, has_whole_calls: bool) -> ChatFinishReason:
-        """Why a choice ended, in OpenAI's words for one with calls or without; one cut off is none."""
+        """Say in OpenAI's words why a choice ended, which depends on whether it has complete calls."""
         return self.call_reason if has_whole_calls and reason == "stop" else reason
 
 
@@ -68,11 +68,11 @@ class ChoiceParser:
         )
 
     def feed(self, text: str) -> list[Event]:
-        """What is certain once this text has come, too."""
+        """Read a piece of text; returns the events that are certain by now."""
         return self._noted(self._completed(self._parser.feed(text)))
 
     def finish(self) -> list[Event]:
-        """What was held back; there is no more text."""
+        """Return the events that were held back, when there is no more text."""
         return self._noted([*self._completed(self._parser.finish()), *self._last_input()])
 
     def _noted(self, events: list[Event]) -> list[Event]:
@@ -114,13 +114,13 @@ class ChoiceParser:
         return completed
 
     def _last_input(self) -> list[Event]:
-        """What is left of the inputs of finished calls."""
+        """Return what is left of the inputs of finished calls."""
         left = [(index, reader.finish()) for index, reader in self._inputs.items()]
         self._inputs.clear()
         return [CallArguments(index, text) for index, text in left if text]
 
     def _markers(self, event: Event, start: str, end: str) -> list[Event]:
-        """The marker that stands before an event, where the thought stays in the content."""
+        """Write the marker before an event, where the thought stays in the content."""
         is_thought = isinstance(event, Delta) and event.channel is Channel.REASONING
         if is_thought == self._thought_is_open:
             return []

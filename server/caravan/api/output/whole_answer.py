@@ -35,7 +35,7 @@ def whole_answer(
     *,
     few: int = FEW,
 ) -> list[bytes]:
-    """The JSON of a complete answer, in pieces: to join tens of megabytes would hold the lock, too."""
+    """Write a complete answer as JSON, in pieces: to join tens of megabytes would hold the lock, too."""
     details = [choice.details.logprobs for choice in choices]
     prompts = [choice.prompt_logprobs for choice in choices]
     if sum(map(len, details)) + sum(map(len, prompts)) <= few:
@@ -55,7 +55,7 @@ def whole_answer(
 
 
 def _filled(document: bytes, fillings: Mapping[bytes, Iterator[Iterable[bytes]]]) -> Iterator[bytes]:
-    """The document with the next filling of each kind in the place of each gap of that kind.
+    """Fill each gap of the document with the next filling of its kind.
 
     There is one for each choice, but for a chat's prompt, which is told once.
     """
@@ -106,7 +106,7 @@ def _prompt(writer: LogprobWriter, slices: Iterator[_Entries]) -> Iterator[bytes
 
 
 def _listed(written: Iterable[bytes]) -> Iterator[bytes]:
-    """The rest of an array, whose parts may be empty."""
+    """Write the rest of an array, whose parts may be empty."""
     comma = b""
     for part in filter(None, written):
         yield comma + part

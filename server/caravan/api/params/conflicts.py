@@ -181,13 +181,13 @@ def _truncating(resolved: ResolvedParams) -> list[str]:
 
 
 def samplers(resolved: ResolvedParams) -> list[str]:
-    """The samplers in their order: those that truncate, and others where the list is about them, too."""
+    """List the samplers in their order: those that truncate, and others where the list is about them, too."""
     value = resolved["samplers"]
     return [str(name) for name in value] if isinstance(value, list | tuple) else []
 
 
 def check(resolved: ResolvedParams) -> None:
-    """Raise InvalidRequestError, naming both, for the first combination that means nothing."""
+    """Raise InvalidRequestError, which names both, for the first combination that means nothing."""
     for message, param in _faults(resolved):
         raise InvalidRequestError(message, param=param, code="invalid_value")
 

@@ -59,9 +59,9 @@ class DecodingPlan:
     chain: list[DecodingStage] | None = None
 
     def kept(self, last: Sequence[TokenOutput]) -> list[TokenOutput]:
-        """Of the last outputs of all choices those that are answered with, each prompt's best first.
+        """Choose, of the last outputs of all choices, those to answer with, each prompt's best first.
 
-        Without a score, the order is the engine's and all are kept.
+        Without a score all are kept, in the engine's order.
         """
         if not self.params.score:
             return list(last)
@@ -79,7 +79,7 @@ class DecodingPlan:
         return sum(len(value) for value in values if isinstance(value, Sized))
 
     def debug(self, last: Mapping[int, TokenOutput]) -> Debug | None:
-        """The chain, with mirostat's state after the last outputs, which are by the answer's indexes."""
+        """Show the chain, with mirostat's state after these last outputs, by their indexes in the answer."""
         if self.chain is None:
             return None
         mu = {
@@ -113,12 +113,12 @@ class DecodingPlanner:
         self._words = json.dumps([dict(self._operator), by_name], sort_keys=True)
 
     def fingerprint(self, model: LoadedModel) -> str:
-        """OpenAI's `system_fingerprint`: equal for equal backends, the operator's values included."""
+        """Compute OpenAI's `system_fingerprint`: equal for equal backends and values of the operator."""
         words = model.fingerprint + self._words
         return f"fp_{hashlib.sha256(words.encode()).hexdigest()[:_FINGERPRINT]}"
 
     def defaults(self, model: LoadedModel) -> Values:
-        """What holds for a model where a request says nothing."""
+        """Return the values that hold for a model where a request sets none."""
         if model not in self._defaults:
             self._defaults[model] = self._effective(model.metadata, model.operator_defaults)
         return self._defaults[model]
@@ -126,7 +126,7 @@ class DecodingPlanner:
     def shown_defaults(
         self, metadata: Mapping[str, str], own: Mapping[str, object]
     ) -> dict[str, ModelDefault]:
-        """The same for the card of a model that need not be loaded; `own` are its own settings' values."""
+        """Show the defaults of a model that need not be loaded; `own` are those of its own settings."""
         return {
             name: ModelDefault.model_validate({"value": known.value, "source": str(known.source)})
             for name, known in self._effective(metadata, own).items()
@@ -137,7 +137,7 @@ class DecodingPlanner:
         return effective(metadata, self._operator.model_copy(update=fields))
 
     def shown_presets(self) -> dict[str, dict[str, JsonValue]]:
-        """What each preset sets."""
+        """Show what each preset sets."""
         return {name: fields.model_dump(exclude_none=True) for name, fields in sorted(self.presets.items())}
 
     def check(self, model: LoadedModel) -> None:
@@ -158,7 +158,7 @@ class DecodingPlanner:
         num_logprobs: int | None = None,
         may_draw_nothing: bool = False,
     ) -> DecodingPlan:
-        """The request's decoding. Tokenizes texts, so its place is a worker thread."""
+        """Plan the request's decoding. Tokenizes texts, so its place is a worker thread."""
         values = self.defaults(model)
         if default_max_tokens is not None and "max_tokens" not in values:
             values = {**values, "max_tokens": Value(default_max_tokens, Source.OPENAI)}
@@ -187,7 +187,7 @@ class DecodingPlanner:
     def outlook(
         self, fields: SamplingFields, metadata: Mapping[str, str], own: Mapping[str, object]
     ) -> ResolvedParams:
-        """What `plan` will go by, told of a model that need not be loaded."""
+        """Resolve what `plan` will go by, for a model that need not be loaded."""
         num_choices, _ = self._counts(fields)
         return self._settled(fields, self._effective(metadata, own), num_choices)
 

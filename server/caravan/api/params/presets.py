@@ -56,7 +56,7 @@ class PresetError(ValueError):
 
 
 def load(path: Path | None) -> Presets:
-    """The built-in presets and those of a JSON file, `{"name": {"temperature": 0.3, ...}, ...}`.
+    """Read the built-in presets and those of a JSON file, `{"name": {"temperature": 0.3, ...}, ...}`.
 
     A preset of the file replaces a built-in one of its name. Raises PresetError.
     """
@@ -74,14 +74,15 @@ def load(path: Path | None) -> Presets:
 
 
 def operator_defaults(values: Mapping[str, Any], where: str = "--defaults") -> DecodingFields:
-    """Values of the option `defaults`, which errors call `where`; those that came as text are read as JSON if
-    they are any. Raises PresetError.
+    """Read the option `defaults`, which errors call `where`; texts are read as JSON if they are any.
+
+    Raises PresetError.
     """
     return read(where, {name: _decoded(value) for name, value in values.items()})
 
 
 def read(where: str, values: object) -> DecodingFields:
-    """Decoding values that an operator wrote, held to the limits of a request's."""
+    """Read decoding values that an operator wrote, within the limits of a request's. Raises PresetError."""
     try:
         return DecodingFields.model_validate_json(json.dumps(values))
     except ValidationError as error:
@@ -110,9 +111,9 @@ def _decoded(value: object) -> object:
 
 
 def effective(metadata: Mapping[str, str], operator: DecodingFields) -> dict[str, Value]:
-    """The defaults of a model: the operator's over the file's over llama.cpp's.
+    """Return the defaults of a model: the operator's over the file's over llama.cpp's.
 
-    A recommendation of the file that is out of range is passed over, with a warning.
+    A recommendation of the file that is out of range is left out, with a warning.
     """
     values = {
         name: Value(
@@ -147,5 +148,5 @@ def _recommended(name: str, key: str, text: str) -> object:
 
 
 def _shortest(value: object) -> object:
-    """A float32 of a file as people write it: 0.1 instead of 0.10000000149011612."""
+    """Round a float32 of a file as people write it: 0.1 instead of 0.10000000149011612."""
     return float(f"{value:.7g}") if isinstance(value, float) else value

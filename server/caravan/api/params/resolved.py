@@ -18,7 +18,7 @@ _FIRST_NAMES = {name: first for first, known in PARAMETERS.items() for name in (
 
 
 class Source(StrEnum):
-    """Who said a value, the strongest first."""
+    """Who set a value, the strongest first."""
 
     REQUEST = "request"
     PRESET = "preset"
@@ -30,7 +30,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value and who said it."""
+    """A value and who set it."""
 
     value: object
     source: Source
@@ -50,7 +50,7 @@ _MEANT: Mapping[str, Callable[[object], object]] = {
 
 
 def given(fields: Schema) -> dict[str, object]:
-    """What a body sets, by first names; a name and its alias may both be there only if they agree.
+    """Read what a body sets, by first names; a name and its alias may both be there only if they agree.
 
     None is a value here: no limit, and no seed.
     """
@@ -67,7 +67,7 @@ def given(fields: Schema) -> dict[str, object]:
 
 
 def _used_name(fields: Schema, first: str) -> str:
-    """The name by which a body sets a parameter, the first one if it does not."""
+    """Return the name by which a body sets a parameter, or its first one."""
     names = (first, *PARAMETERS[first].aliases)
     return next((name for name in names if getattr(fields, name, None) is not None), first)
 

@@ -45,7 +45,7 @@ _MAYBE_MARKS = ("<", "[")
 def rendered(
     request: ConversationFields, model: LoadedModel, principal: Principal, *, has_to_fit: bool = False
 ) -> tuple[str, ToolRequest | None]:
-    """The prompt of a conversation, and the tools that it shows; raises InvalidRequestError.
+    """Write the prompt of a conversation; returns the tools that it shows, too. Raises InvalidRequestError.
 
     One that `has_to_fit` into the context and cannot is refused early.
     """
@@ -64,7 +64,7 @@ def rendered(
 def _conversation(
     request: ConversationFields, variables: Mapping[str, Any], tools: Sequence[Mapping[str, Any]] | None
 ) -> Conversation:
-    """What the prompt is written from; raises InvalidRequestError over messages that cannot be shown."""
+    """Collect what the prompt is written from; raises InvalidRequestError over what cannot be shown."""
     continues = bool(request.continue_final_message)
     if continues:
         _check_continuation(request)
@@ -83,7 +83,7 @@ def _check_continuation(request: ConversationFields) -> None:
 
 
 def _variables(request: ConversationFields, template: PromptTemplate, *, can_think: bool) -> dict[str, Any]:
-    """What the request says to the template beside messages and tools; what it cannot hear is refused."""
+    """Collect the template's variables that the request sets; refuses what the template does not know."""
     given = dict(request.chat_template_kwargs or {})
     for name, value in list(given.items()):
         param = f"chat_template_kwargs.{name}"[:200]
@@ -127,7 +127,7 @@ def _set_verbosity(request: ConversationFields, template: PromptTemplate, given:
 
 
 def is_long(request: ConversationFields) -> bool:
-    """Whether others should not wait while its prompt is written. Stops counting when that is known."""
+    """Whether a conversation is so long that others should not wait for its prompt."""
     num_pieces = num_characters = 0
     for message in request.messages:
         content: Any = message.content or ""
@@ -142,14 +142,15 @@ def is_long(request: ConversationFields) -> bool:
 
 
 def threads_for(request: ConversationFields, model: LoadedModel, usual: FairLimiter) -> FairLimiter:
-    """The places in which its prompt is written: long ones hold none of the `usual`, while they wait."""
+    """Choose the places in which a prompt is written: long ones do not take the `usual` ones."""
     return model.long_threads if is_long(request) else usual
 
 
 def refuse_hopeless(model: LoadedModel, turns: Sequence[Turn]) -> None:
-    """Spare the template a conversation that cannot fit, by the least number of tokens that it can have.
+    """Refuse a conversation that cannot fit, before the template runs. Raises ContextLengthError.
 
-    What a template trims or leaves out is not counted. Raises ContextLengthError.
+    It goes by the least number of tokens that the texts can have, without those that a template may leave
+    out.
     """
     num_bytes = num_texts = 0
     for turn in turns:
@@ -176,7 +177,7 @@ class Thinking:
     is_content: bool
 
     def reasoning(self, model: LoadedModel) -> Reasoning:
-        """The same for the engine."""
+        """Describe it for the engine."""
         return Reasoning(
             start=self.markers.start,
             end=self.markers.end,
@@ -188,7 +189,7 @@ class Thinking:
 
 
 def thinking(request: ChatCompletionRequest, model: LoadedModel, prompt: str) -> Thinking | None:
-    """How the model may think in answer to this prompt; None where it cannot, or the prompt forbids it.
+    """Find out how the model may think in answer to this prompt; None where it cannot or may not.
 
     Raises InvalidRequestError over a budget that would have no effect, or an unknown format.
     """
@@ -219,7 +220,7 @@ def thinking(request: ChatCompletionRequest, model: LoadedModel, prompt: str) ->
 
 
 def _is_past(request: ChatCompletionRequest, prompt: str, markers: ReasoningMarkers) -> bool:
-    """Whether the answer has begun, or the prompt holds its thought, if an empty one."""
+    """Whether the answer has begun already, or the prompt has a complete thought, if an empty one."""
     is_begun = bool(request.continue_final_message)
     return is_begun or prompt.rstrip().endswith(markers.end.rstrip())
 

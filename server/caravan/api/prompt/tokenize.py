@@ -27,9 +27,9 @@ class PromptRules:
 
     @classmethod
     def of(cls, request: TruncationFields, most: int, best: int | None = None) -> "PromptRules":
-        """Of a request for a model that reads at most so many tokens; raises InvalidRequestError.
+        """Read the rules for a model that reads at most `most` tokens; raises InvalidRequestError.
 
-        `best` is what is kept of a prompt where the request leaves it to the model.
+        `best` is the limit where the request leaves it to the server.
         """
         limit = request.truncate_prompt_tokens
         if limit is not None and not (limit == -1 or 1 <= limit <= most):
@@ -44,12 +44,12 @@ class PromptRules:
     def of_prompt(
         cls, request: TruncationFields, model: LoadedModel, max_tokens: int | None
     ) -> "PromptRules":
-        """Of a prompt that is to be answered, for which there is room for one token at least."""
+        """Read the rules for a prompt that is to be answered, by at least one token."""
         most = model.context_size - 1
         return cls.of(request, most, max(1, min(most, model.context_size - (max_tokens or 1))))
 
     def cut(self, model: LoadedModel, token_ids: Sequence[int], text: str | None) -> list[int]:
-        """What is kept of a prompt. `text` is what it came as, if it came as text."""
+        """Cut a prompt to the limit. `text` is what it came as, if it came as text."""
         if self.limit is None or len(token_ids) <= self.limit:
             return list(token_ids)
         first = token_ids[0]
@@ -64,10 +64,10 @@ AS_THEY_ARE = PromptRules()
 def tokenized(
     model: LoadedModel, text: str, *, param: str, rules: PromptRules = AS_THEY_ARE
 ) -> tuple[int, ...]:
-    """Token ids of a prompt, special tokens recognised as in any raw prompt.
+    """Tokenize a prompt; special tokens are recognised, as in any raw prompt.
 
-    BOS is added where the model wants it and the text does not already begin with it. Text that itself
-    contains the words of a special token is read as that token; a template gives no way to tell them apart.
+    BOS is added where the model wants it and the text does not begin with it. Words of special tokens in a
+    text are read as these tokens: a template gives no way to tell them apart.
     """
     token_ids = read_ids(model, text, param=param, rules=rules)
     if not token_ids and rules.adds_special and model.vocab.bos_id is not None:
@@ -79,9 +79,7 @@ def tokenized(
 
 
 def read_ids(model: LoadedModel, text: str, *, param: str, rules: PromptRules = AS_THEY_ARE) -> list[int]:
-    """Like `text_ids`, for a text that is to fit into the context, by the `rules` or by itself: one that
-    cannot is refused early.
-    """
+    """Tokenize a text that is to fit into the context, if need be by the `rules`; refuses others early."""
     if len(text) > _SHORT and rules.limit is None:
         _refuse_hopeless(model, text, param)
     return rules.cut(model, text_ids(model, text, param=param, adds_special=rules.adds_special), text)
@@ -90,14 +88,14 @@ def read_ids(model: LoadedModel, text: str, *, param: str, rules: PromptRules = 
 def text_ids(
     model: LoadedModel, text: str, *, param: str, adds_special: bool = True, parse_special: bool = True
 ) -> "array[int]":
-    """Token ids of a text of any length, perhaps none, with BOS and the like as `tokenized` adds them."""
+    """Tokenize a text of any length, perhaps of none, with BOS and the like as `tokenized` adds them."""
     starts_with_bos = bool(model.bos_text) and text.startswith(model.bos_text)
     add_special = adds_special and not starts_with_bos
     return bare_ids(model, text, param=param, add_special=add_special, parse_special=parse_special)
 
 
 def plain_ids(model: LoadedModel, text: str, *, param: str) -> "array[int]":
-    """Token ids of a piece of a prompt, perhaps none; the words of special tokens are just text."""
+    """Tokenize a piece of a prompt, perhaps an empty one; the words of special tokens are just text."""
     if len(text) > _SHORT:
         _refuse_hopeless(model, text, param)
     return bare_ids(model, text, param=param, parse_special=False)
@@ -106,7 +104,7 @@ def plain_ids(model: LoadedModel, text: str, *, param: str) -> "array[int]":
 def checked_ids(
     model: LoadedModel, token_ids: Sequence[int], *, param: str, rules: PromptRules = AS_THEY_ARE
 ) -> tuple[int, ...]:
-    """A prompt that came as token ids; ids outside the vocabulary must never reach the engine."""
+    """Read a prompt that came as token ids; ids outside the vocabulary must never reach the engine."""
     check_ids(model, token_ids, param=param)
     kept = rules.cut(model, token_ids, None)
     check_length(model, kept, param=param)
@@ -122,7 +120,7 @@ def check_ids(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> No
 
 
 def _refuse_hopeless(model: LoadedModel, text: str, param: str) -> None:
-    """Spare the tokenizer a text that cannot fit: work should grow with the context, not with the text."""
+    """Refuse a text that cannot fit before all of it is tokenized."""
     smallest_count = len(text.encode()) // max(model.vocab.longest_token, LEAST_LONGEST)
     if smallest_count >= model.context_size:
         raise too_long(model, f"at least {smallest_count}", param)
@@ -138,7 +136,7 @@ def _refuse_hopeless(model: LoadedModel, text: str, param: str) -> None:
 def bare_ids(
     model: LoadedModel, text: str, *, param: str, add_special: bool = False, parse_special: bool = True
 ) -> "array[int]":
-    """Token ids of a text of any length.
+    """Tokenize a text of any length.
 
     Raises InvalidRequestError where it cannot be tokenized, and MemoryShortError.
     """
@@ -173,7 +171,7 @@ def check_fits(model: LoadedModel, count: int, *, param: str) -> None:
 
 
 def too_long(model: LoadedModel, count: str, param: str) -> ContextLengthError:
-    """The refusal of a prompt that has so many tokens."""
+    """Make the error about a prompt that has so many tokens."""
     return ContextLengthError(
         f"This model's context is {model.context_size} tokens, prompt and answer together. "
         f"The prompt has {count} tokens.",

@@ -37,7 +37,7 @@ class Choice(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class OfferedTool:
-    """A tool of a request. `path` is where errors say it is."""
+    """A tool of a request. `path` is its place in the request, for errors."""
 
     path: str
     spec: ToolSpec
@@ -50,7 +50,7 @@ class OfferedTool:
         return self.spec.name
 
     def shown(self) -> dict[str, object]:
-        """The tool as chat templates read it: a function, as OpenAI writes one."""
+        """Write the tool as chat templates read it: a function, as OpenAI writes one."""
         function: dict[str, object] = {"name": self.name}
         if self.description is not None:
             function["description"] = self.description
@@ -79,7 +79,7 @@ class ToolRequest:
 
 
 def tool_request(fields: ToolFields) -> ToolRequest | None:
-    """What the request has to do with tools; None where there are none, or none may be called.
+    """Read what a request says of tools; None where there are none, or none may be called.
 
     Raises InvalidRequestError.
     """
@@ -123,7 +123,7 @@ def check_support(tools: ToolRequest, model: LoadedModel) -> None:
 
 
 def layout(model: LoadedModel, tools: ToolRequest | None) -> AnswerLayout:
-    """Where an answer's text is no content."""
+    """Describe for the engine where an answer's text is not content."""
     family = model.family
     if tools is None:
         return AnswerLayout(frames=family.frames)
@@ -215,7 +215,7 @@ def _function(path: str, function: FunctionDefinition) -> OfferedTool:
 
 
 def _object_schema(schema: Mapping[str, Any] | None, param: str) -> Mapping[str, Any]:
-    """The schema of a function's arguments, which are always an object."""
+    """Check the schema of a function's arguments, which are always an object."""
     if schema is None:
         return _NO_ARGUMENTS
     if "type" not in schema:

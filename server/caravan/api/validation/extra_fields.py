@@ -42,7 +42,7 @@ Extra = tuple[str, object]
 
 
 def extras_at(schema: type[Schema], steps: Sequence[int | str], value: object) -> Iterator[Extra]:
-    """The undeclared fields of one object in a body that is not valid as a request."""
+    """Find the undeclared fields of one object in a body that is not valid as a request."""
     path = joined(steps)
     known = names_at(schema, pattern_of(path))
     # Objects whose names are the client's own have no unknown ones.
@@ -113,23 +113,24 @@ def _is_of_others(schema: type[Schema], pattern: str) -> bool:
 
 
 def _slip(schema: type[Schema], pattern: str) -> str | None:
-    """The field that a misspelt name means: one that is served, or else one of the table."""
+    """Find the field that a misspelt name means: one that is served, or else one of the table."""
     parent, _, name = pattern.rpartition(".")
     return nearest(name, names_at(schema, parent)) or nearest(name, _tabled(parent))
 
 
 @lru_cache
 def _tabled(parent: str) -> frozenset[str]:
-    """The names that the table has for an object at a place."""
+    """Return the names that the table has for an object at a place."""
     paths = (path.rpartition(".") for path in NEUTRAL_VALUES)
     return frozenset(name for place, _, name in paths if place == parent)
 
 
 @lru_cache(maxsize=256)
 def names_at(schema: type[Schema], pattern: str) -> frozenset[str]:
-    """Fields, by their names on the wire, that an object may have at a place such as `messages[].content[]`.
+    """Return the fields that an object may have at a place such as `messages[].content[]`.
 
-    None where there is no object, or one whose names are the client's own. The request itself is at "".
+    There are none where there is no object, or one whose names are the client's own. The request itself is at
+    "".
     """
     kinds: set[type[Schema]] = {schema}
     for step in pattern.split(".") if pattern else ():
@@ -145,7 +146,7 @@ def names_at(schema: type[Schema], pattern: str) -> frozenset[str]:
 
 
 def _members(annotation: object) -> Iterator[type[Schema]]:
-    """The schemas that a type is made of, whether by a union, a list or an annotation."""
+    """Find the schemas that a type is made of, whether by a union, a list or an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, Schema):
         yield annotation
     for part in get_args(annotation):
@@ -153,5 +154,5 @@ def _members(annotation: object) -> Iterator[type[Schema]]:
 
 
 def pattern_of(path: str) -> str:
-    """A path with its indexes left open, such as `messages[].content`."""
+    """Write a path without its indexes, such as `messages[].content`."""
     return _INDEX.sub("[]", path)

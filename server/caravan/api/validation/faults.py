@@ -29,7 +29,7 @@ _BOUNDS = {
 
 
 def translated(schema: type[Schema], fault: ErrorDetails) -> InvalidRequestError:
-    """The error about a fault."""
+    """Make the error about a fault that Pydantic has found."""
     kind, param = fault["type"], joined(steps_of(fault))
     if kind == "json_invalid" and not fault["input"].strip():
         return InvalidRequestError("The body is empty, and must be a JSON object.", code="invalid_json")
@@ -58,7 +58,7 @@ def translated(schema: type[Schema], fault: ErrorDetails) -> InvalidRequestError
 
 
 def _complaint(schema: type[Schema], fault: ErrorDetails) -> str:
-    """What a value must be, as the end of a sentence that began with the field's name."""
+    """Say what a value must be, as the end of a sentence that begins with the field's name."""
     kind, context = fault["type"], fault.get("ctx", {})
     if kind in _TYPES:
         return f"must be {_TYPES[kind]}"
@@ -81,7 +81,7 @@ def _complaint(schema: type[Schema], fault: ErrorDetails) -> str:
 
 
 def _range(schema: type[Schema], location: tuple[int | str, ...]) -> str | None:
-    """Both bounds of a top-level number, such as `must be between 0 and 2`."""
+    """Write both bounds of a top-level number, such as `must be from 0 to 2`."""
     field = schema.model_fields.get(str(location[0])) if len(location) == 1 else None
     if field is None:
         return None
@@ -98,12 +98,12 @@ def _range(schema: type[Schema], location: tuple[int | str, ...]) -> str | None:
 
 
 def steps_of(fault: ErrorDetails) -> list[int | str]:
-    """The place of a fault, without Pydantic's tags of members of unions, which are no part of the JSON."""
+    """Return the place of a fault, without Pydantic's tags of members of unions."""
     return [step for step in fault["loc"] if not (isinstance(step, str) and step.startswith("<"))]
 
 
 def joined(steps: Iterable[int | str]) -> str:
-    """The place of a fault as a client writes it."""
+    """Write a place as a client would."""
     path = ""
     for step in steps:
         path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else step

@@ -14,7 +14,7 @@ _JOINTS = re.compile(r"[-_. ]")
 
 
 def nearest(name: str, known: Set[str]) -> str | None:
-    """The known name that is meant: the same letters, or one or two slips away; None if there is no such.
+    """Find the known name that is meant: one with the same letters, or one or two slips away.
 
     Case, underscores and hyphens do not count.
     """
@@ -42,12 +42,12 @@ def _letters(name: str) -> str:
 
 
 def _slips(name: str) -> int:
-    """How many letters may be wrong: in short words each of them makes another word."""
+    """Say how many letters may be wrong: in short words each of them makes another word."""
     return 0 if len(name) < 4 else 1 if len(name) < 8 else 2
 
 
 def _distance(left: str, right: str, limit: int) -> int:
-    """Letters left out, added, exchanged or swapped with a neighbour; more than `limit` is one more."""
+    """Count letters left out, added, exchanged or swapped; more than `limit` is one more."""
     # Tells most pairs of words apart without comparing them place by place.
     if sum(abs(left.count(letter) - right.count(letter)) for letter in {*left, *right}) > 2 * limit:
         return limit + 1

@@ -35,7 +35,7 @@ class Rule:
 
 
 def one_of(words: str, *values: object) -> Passing:
-    """One of `values`; JSON's true is not its 1."""
+    """Let some values pass; JSON's true is not its 1."""
 
     def test(value: object) -> bool:
         return any(value == v and isinstance(value, bool) == isinstance(v, bool) for v in values)

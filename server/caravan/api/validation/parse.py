@@ -39,7 +39,7 @@ class Parsed(Generic[S]):
 
 
 def parse(schema: type[S], body: bytes, *, strict: bool) -> Parsed[S]:
-    """The request in `body`, or an InvalidRequestError about its first fault.
+    """Read the request in `body`; raises InvalidRequestError about its first fault.
 
     Unsupported fields pass with values that ask for nothing. Unless it is `strict`, fields that nobody knows
     pass, too, and so do tools that only others have, if they are merely offered.
@@ -65,7 +65,7 @@ def parse(schema: type[S], body: bytes, *, strict: bool) -> Parsed[S]:
 
 
 def _extras_around(schema: type[Schema], body: bytes, fault: ErrorDetails) -> Iterator[Extra]:
-    """Undeclared fields of a body that is at fault: beside the fault, and at the top."""
+    """Find undeclared fields of a body that is at fault: beside the fault, and at the top."""
     document = from_json(body)
     steps = steps_of(fault)
     parent = document
@@ -94,10 +94,9 @@ def _extras(value: Schema, path: str = "") -> Iterator[Extra]:
 
 
 def _left_out_tools(request: Schema, *, strict: bool) -> tuple[str, ...]:
-    """Tools that other services run themselves: merely offered, they are left out; called for, refused.
+    """Name the tools of a request that other services run themselves, such as `tools[].web_search`.
 
-    Returns what of the request is about them, by names such as `tools[].web_search`. Raises
-    UnsupportedParameterError for the first if it is `strict`.
+    They are left out of it. If it is `strict`, raises UnsupportedParameterError for the first.
     """
     names: dict[str, None] = {}
     for place, index, kind in _built_in_tools(request):
@@ -110,7 +109,7 @@ def _left_out_tools(request: Schema, *, strict: bool) -> tuple[str, ...]:
 
 
 def _built_in_tools(request: Schema) -> Iterator[tuple[str, int, str]]:
-    """Each by its list, its index there and its type."""
+    """Yield each such tool by its list, its index there and its type."""
     if not isinstance(request, ToolFields | ResponseRequest):
         return
     lists: dict[str, Sequence[object]] = {"tools": request.tools or []}

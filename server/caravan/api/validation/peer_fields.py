@@ -37,7 +37,7 @@ def _all(names: tuple[str, ...], passing: Passing, reason: str) -> dict[str, Rul
 
 
 def _named(names: tuple[str, ...], passing: Passing, *same_as: str) -> dict[str, Rule]:
-    """Names of what this server has under its own, and may have been given so with the same value."""
+    """Make the rules of other names for fields of this server; the same value passes under both names."""
     return {name: Rule(passing, _says(f"`{same_as[0]}`"), same_as) for name in names}
 
 

@@ -29,7 +29,7 @@ _MAX_PLACES = 32
 
 
 def replaced(body: bytes) -> bytes | None:
-    """The body with U+FFFD in the place of each half; None if it has none."""
+    """Put U+FFFD in the place of each half; None if the body has none."""
     if not _TRACE.search(body):
         return None
     mended = _replace(body, _REPLACEMENT)
@@ -37,7 +37,7 @@ def replaced(body: bytes) -> bytes | None:
 
 
 def places(body: bytes) -> tuple[str, ...]:
-    """Where a valid body has halves, as `messages[0].content`. Names of fields count, too."""
+    """Find where a valid body has halves, as `messages[0].content`. Names of fields count, too."""
     document = from_json(_replace(body, _MARK.encode()))
     found = dict.fromkeys(joined(steps).replace(_MARK, "\ufffd") for steps in _marked(document, ()))
     return tuple(found)[:_MAX_PLACES]
