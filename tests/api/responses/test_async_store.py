@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 from caravan.api.responses.store import Limits, ResponseStore, Row
 from caravan.api.responses.store import async_store as archive_module
-from caravan.api.responses.store import outcomes as outcomes_module
-from caravan.api.responses.store.async_store import AsyncResponseStore, StorageBusyError
-from caravan.api.responses.store.outcomes import Outcome, Outcomes
+from caravan.api.responses.store.async_store import AsyncResponseStore, Outcome, Outcomes, StorageBusyError
 
 from tests.waiting import PATIENCE
 
@@ -35,7 +33,7 @@ async def opened(path: Path) -> AsyncGenerator[tuple[AsyncResponseStore, sqlite3
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive_module, "_LOCKED_SECONDS", 0.5)
-    monkeypatch.setattr(outcomes_module, "_FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(archive_module, "_FIRST_SECONDS", 0.05)
 
 
 def test_many_that_find_it_locked_wait_together(tmp_path: Path) -> None:
@@ -109,7 +107,7 @@ def test_what_cannot_be_stored_now_is_held_and_stored_later(tmp_path: Path) -> N
 def test_what_is_held_has_a_limit_beyond_which_it_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outcomes_module, "_MAX_BYTES", 150)
+    monkeypatch.setattr(archive_module, "_MAX_BYTES", 150)
 
     async def main() -> None:
         async with opened(tmp_path / "r.db") as (archive, other):

@@ -18,6 +18,7 @@ from caravan.api.responses.store import (
     Outcome,
     Outcomes,
     ResponseStore,
+    Row,
 )
 from caravan.auth.principal import Principal
 from caravan.errors import CaravanError, InvalidRequestError, OverloadedError, ServerError
@@ -141,11 +142,7 @@ class ResponseService:
         """The JSON of a response as it stands."""
         if running := self._mine(response_id, principal):
             return to_event(running.run.response)
-        if held := self._held(response_id, principal):
-            return msgspec.json.encode(held.response)
-        return msgspec.json.encode(
-            await self._found(response_id, principal, lambda s, o: s.get(o, response_id))
-        )
+        return msgspec.json.encode(await self._row(response_id, principal))
 
     async def replay(self, response_id: str, first: int, principal: Principal, *, is_padded: bool) -> Replay:
         """The events of a background response from number `first` on."""
@@ -169,12 +166,7 @@ class ResponseService:
         """End a background response; one that has ended stays as it is."""
         if running := self._mine(response_id, principal):
             await running.end()
-        held = self._held(response_id, principal)
-        row = (
-            held.response
-            if held
-            else await self._found(response_id, principal, lambda s, o: s.get(o, response_id))
-        )
+        row = await self._row(response_id, principal)
         if not row["background"]:
             message = "Only a response that was made with 'background' can be cancelled."
             raise InvalidRequestError(message, code="not_cancellable")
@@ -241,6 +233,12 @@ class ResponseService:
 
     def _held(self, response_id: str, principal: Principal) -> Outcome | None:
         return self._outcomes.find(principal.id, response_id)
+
+    async def _row(self, response_id: str, principal: Principal) -> Row:
+        """A response that is not running here."""
+        if held := self._held(response_id, principal):
+            return held.response
+        return await self._found(response_id, principal, lambda s, o: s.get(o, response_id))
 
     def _give_way(self, response_id: str) -> None:
         """End a response of which nothing has been made yet, for another key's."""
