@@ -92,4 +92,4 @@ def test_what_can_be_written_is_read_and_judged_alike(form: str, properties: dic
         parser = family.parser(made.specs, bound=True)
         answer = joined([*parser.feed(text), *parser.finish()])
         assert [name for name, _, _ in answer.calls] == ["f"], text
-        assert made.judges["f"].fault(answer.calls[0][2]) is None, text
+        assert made.checks["f"](answer.calls[0][2]) is None, text

@@ -50,7 +50,7 @@ def test_one_grammar_is_compiled_for_each_vocabulary() -> None:
         fields = ConstraintFields(grammar='root ::= "a"')
         one, other = FakeVocab(), FakeVocab()
         made = [await compiler.compile(fields, RequestContext(), names) for names in (one, one, other)]
-        verdicts = [compiled and compiled.judge for compiled in made]
+        verdicts = [compiled and compiled.check for compiled in made]
         assert verdicts[0] is verdicts[1]
         assert verdicts[0] is not verdicts[2]
 

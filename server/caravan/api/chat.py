@@ -89,7 +89,7 @@ class ChatService:
             # A thought that stays in the content would not stand up to it.
             None if read.thinking and read.thinking.is_content else compiled,
             read.plan.params,
-            None if calls is None else calls.judges,
+            None if calls is None else calls.checks,
             is_trimmed=output_format is not None,
         )
         return Prepared(

@@ -1,6 +1,6 @@
 """Finished answers held against what binds them: what they say, and the calls that they make."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -9,56 +9,33 @@ from caravan.grammars.json_schema.patterns import matches
 from caravan.grammars.json_schema.validator import SchemaChecker
 from caravan.grammars.recognizer import accepts
 
-
-class Checker(Protocol):
-    """Says what is wrong with a finished text: None if nothing is, or nobody can say."""
-
-    def fault(self, text: str) -> str | None:
-        """What is wrong, in words that may stand behind a colon."""
+# Says what is wrong with a finished text, in words that may stand behind a colon; None if nothing is, or
+# nobody can say.
+Check = Callable[[str], str | None]
 
 
-class ChoiceChecker:
-    """One of some texts."""
-
-    def __init__(self, choices: Sequence[str]) -> None:
-        self._choices = frozenset(choices)
-
-    def fault(self, text: str) -> str | None:
-        """Implements Judge."""
-        return None if text in self._choices else "it is none of the choices"
+def choice_check(choices: Sequence[str]) -> Check:
+    """Check for one of some texts."""
+    known = frozenset(choices)
+    return lambda text: None if text in known else "it is none of the choices"
 
 
-class RegexChecker:
-    """Text that matches an expression as a whole."""
-
-    def __init__(self, pattern: str) -> None:
-        self._pattern = pattern
-
-    def fault(self, text: str) -> str | None:
-        """Implements Judge."""
-        return "it does not match the regular expression" if matches(self._pattern, text) is False else None
+def regex_check(pattern: str) -> Check:
+    """Check for text that matches an expression as a whole."""
+    fault = "it does not match the regular expression"
+    return lambda text: fault if matches(pattern, text) is False else None
 
 
-class GrammarChecker:
-    """Text of a grammar in Lark."""
-
-    def __init__(self, grammar: str) -> None:
-        self._grammar = grammar
-
-    def fault(self, text: str) -> str | None:
-        """Implements Judge."""
-        return "it is not a text of the grammar" if accepts(self._grammar, text) is False else None
+def grammar_check(grammar: str) -> Check:
+    """Check for text of a grammar in Lark."""
+    fault = "it is not a text of the grammar"
+    return lambda text: fault if accepts(grammar, text) is False else None
 
 
-class InputChecker:
-    """The input of a custom tool, which is an argument of a schema."""
-
-    def __init__(self, schema: dict[str, Any]) -> None:
-        self._judge = SchemaChecker(schema)
-
-    def fault(self, text: str) -> str | None:
-        """Implements Judge."""
-        return self._judge.fault_in({INPUT: text})
+def input_check(schema: dict[str, Any]) -> Check:
+    """Check for the input of a custom tool, which is an argument of a schema."""
+    checker = SchemaChecker(schema)
+    return lambda text: checker.fault_in({INPUT: text})
 
 
 @dataclass(kw_only=True)
@@ -90,13 +67,13 @@ class ParsedAnswer:
 
 @dataclass(frozen=True)
 class AnswerChecker:
-    """What judges the content of an answer without calls, and calls by the names of their tools.
+    """Checks the content of an answer without calls, and calls by the names of their tools.
 
     With `may_be_cut`, the request itself may end an answer anywhere.
     """
 
-    content: Checker | None = None
-    calls: Mapping[str, Checker] = field(default_factory=dict)
+    content: Check | None = None
+    calls: Mapping[str, Check] = field(default_factory=dict)
     may_be_cut: bool = False
 
     def fault(self, said: ParsedAnswer) -> str | None:
@@ -108,10 +85,10 @@ class AnswerChecker:
                 return fault
         if said.calls or said.content is None or self.content is None:
             return None
-        return self.content.fault(said.content)
+        return self.content(said.content)
 
     def fault_of_call(self, call: Call) -> str | None:
         """How a finished call breaks what binds it."""
-        judge = self.calls.get(call.name)
-        fault = None if judge is None else judge.fault(call.text)
+        check = self.calls.get(call.name)
+        fault = None if check is None else check(call.text)
         return None if fault is None else f"in the call of '{call.name}', {fault}"

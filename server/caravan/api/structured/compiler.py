@@ -12,7 +12,7 @@ import msgspec
 from caravan_schemas.structured import ConstraintFields
 
 from caravan.api.context import RequestContext
-from caravan.api.structured.checker import AnswerChecker, Checker, ChoiceChecker, GrammarChecker, RegexChecker
+from caravan.api.structured.checker import AnswerChecker, Check, choice_check, grammar_check, regex_check
 from caravan.api.structured.compile_thread import CompileThread, Compiling
 from caravan.api.structured.request import Kind, Wanted, wanted
 from caravan.api.structured.tool_calls import BoundCalls, Calls
@@ -52,13 +52,13 @@ _Key = tuple[bytes, TextVocab | None]
 
 @dataclass(frozen=True)
 class Compiled:
-    """A constraint for the engine, and what judges finished answers.
+    """A constraint for the engine, and the check of finished answers.
 
     With `is_exact`, that is no use where readers may have left out white space.
     """
 
     constraint: Constraint
-    judge: Checker | None
+    check: Check | None
     unenforced: tuple[str, ...] = ()
     is_exact: bool = False
 
@@ -174,28 +174,28 @@ def _compiled(grammars: GrammarCompiler, request: Wanted, names: TextVocab | Non
             constraint = grammars.from_choices(cast(list[str], request.source))
         case _:
             return _compiled_schema(grammars, request, cast(dict[str, Any], request.source))
-    return Compiled(constraint, *_judge(request, constraint))
+    return Compiled(constraint, *_check(request, constraint))
 
 
-def _judge(request: Wanted, constraint: Constraint) -> tuple[Checker | None, tuple[str, ...], bool]:
-    """What judges text that is no JSON; nothing is unenforced there."""
+def _check(request: Wanted, constraint: Constraint) -> tuple[Check | None, tuple[str, ...], bool]:
+    """The check of text that is no JSON; nothing is unenforced there."""
     if request.kind is Kind.CHOICE:
         choices = cast(list[str], request.source)
-        return ChoiceChecker(choices), (), any(choice != choice.strip() for choice in choices)
+        return choice_check(choices), (), any(choice != choice.strip() for choice in choices)
     if request.kind is Kind.REGEX:
-        return RegexChecker(cast(str, request.source)), (), True
+        return regex_check(cast(str, request.source)), (), True
     # Tokens of a model are no text.
     is_text = _NAMED not in constraint.grammar
-    return GrammarChecker(constraint.grammar) if is_text else None, (), True
+    return grammar_check(constraint.grammar) if is_text else None, (), True
 
 
 def _compiled_schema(grammars: GrammarCompiler, request: Wanted, schema: dict[str, Any]) -> Compiled:
     found = plain(schema)
     if request.kind is Kind.STRICT_SCHEMA:
         check_strict(found)
-    made = located(grammars, schema)
+    made = located(grammars, schema, written=found)
     unenforced = tuple(f"#{pointer(path)}" for path in found.unenforced)
-    return Compiled(made.constraint, SchemaChecker(found.schema), unenforced)
+    return Compiled(made.constraint, SchemaChecker(found.schema).fault, unenforced)
 
 
 def _tell(context: RequestContext, unenforced: tuple[str, ...]) -> None:
@@ -214,18 +214,18 @@ def constraint(compiled: Compiled | None) -> Constraint | None:
 def answer_checker(
     compiled: Compiled | None,
     params: SamplingParams,
-    calls: Mapping[str, Checker] | None = None,
+    calls: Mapping[str, Check] | None = None,
     *,
     is_trimmed: bool = False,
 ) -> AnswerChecker | None:
-    """What judges the answers and their calls; no content where the request itself may cut it off.
+    """The check of answers and their calls; none of content where the request itself may cut it off.
 
     `is_trimmed` where readers may leave out white space around the content.
     """
     may_be_cut = bool(params.stop or params.stop_token_ids)
     is_known = compiled is not None and not may_be_cut and not (compiled.is_exact and is_trimmed)
-    judge = compiled.judge if compiled is not None and is_known else None
-    return AnswerChecker(judge, calls or {}, may_be_cut) if judge or calls else None
+    check = compiled.check if compiled is not None and is_known else None
+    return AnswerChecker(check, calls or {}, may_be_cut) if check or calls else None
 
 
 def _complaint(error: GrammarError | SchemaError) -> str:

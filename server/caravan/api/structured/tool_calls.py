@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from caravan.api.prompt.tools import OfferedTool
-from caravan.api.structured.checker import Checker, GrammarChecker, InputChecker
+from caravan.api.structured.checker import Check, grammar_check, input_check
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.errors import InvalidRequestError
 from caravan.grammars.call_prefix import CallPrefix
@@ -30,7 +30,7 @@ def _nothing_unkept(_tool: ToolSpec) -> Iterable[Unkept]:
 
 @dataclass(frozen=True)
 class BoundCalls:
-    """A constraint for the engine, and what judges finished calls, by the names of their tools.
+    """A constraint for the engine, and the checks of finished calls, by the names of their tools.
 
     `unenforced` are the keywords that neither keeps to, by path and JSON pointer. Whoever reads the calls
     has to know the tools as the constraint does, as `specs`.
@@ -38,13 +38,13 @@ class BoundCalls:
 
     constraint: Constraint
     unenforced: tuple[str, ...]
-    judges: Mapping[str, Checker]
+    checks: Mapping[str, Check]
     specs: tuple[ToolSpec, ...]
 
 
 @dataclass(frozen=True)
 class _Tool:
-    """A tool with its schema as it is kept to. `original` has it as it came, `plain` as it is judged by."""
+    """A tool with its schema as it is kept to. `original` has it as it came, `plain` as it is checked."""
 
     original: OfferedTool
     spec: ToolSpec
@@ -55,12 +55,12 @@ class _Tool:
     def has_to_hold(self) -> bool:
         return self.spec.strict
 
-    def judge(self) -> Checker:
-        """What judges calls of this tool."""
+    def check(self) -> Check:
+        """The check of calls of this tool."""
         if self.spec.input_grammar is not None:
-            return GrammarChecker(self.spec.input_grammar)
+            return grammar_check(self.spec.input_grammar)
         schema = {**self.plain, "type": "object"}
-        return InputChecker(schema) if self.original.is_custom else SchemaChecker(schema)
+        return input_check(schema) if self.original.is_custom else SchemaChecker(schema).fault
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +124,8 @@ class Calls:
         is_ours = all(tool.spec.input_grammar is None for tool in tools)
         made = grammars.from_tool_grammar(text, self.after, self.begins, forces=is_ours)
         unenforced = tuple(place for tool in tools for place in tool.unenforced)
-        judges = {tool.spec.name: tool.judge() for tool in tools}
-        return BoundCalls(made, unenforced, judges, tuple(tool.spec for tool in tools))
+        checks = {tool.spec.name: tool.check() for tool in tools}
+        return BoundCalls(made, unenforced, checks, tuple(tool.spec for tool in tools))
 
     def _kept(self, tool: OfferedTool, found: PlainSchema) -> _Tool:
         """A tool whose schema the format can keep to; of one that is not strict, less of it may be left."""

@@ -26,16 +26,20 @@ class Located:
 
 
 def located(
-    grammars: GrammarCompiler, root: dict[str, Any], *, is_lax: bool = False, dropped: Collection[Path] = ()
+    grammars: GrammarCompiler,
+    root: dict[str, Any],
+    *,
+    written: PlainSchema | None = None,
+    is_lax: bool = False,
+    dropped: Collection[Path] = (),
 ) -> Located:
     """The grammar of a schema; raises SchemaError with the innermost place that cannot be enforced.
 
-    `is_lax` and `dropped` as in `plain`.
+    `is_lax` and `dropped` as in `plain`, which may have `written` it before.
     """
-    written = plain(root, is_lax=is_lax, dropped=dropped)
-    ready = prepared(written)
+    written = written or plain(root, is_lax=is_lax, dropped=dropped)
     try:
-        return Located(written, grammars.from_schema(ready.schema))
+        return Located(written, grammars.from_schema(prepared(written).schema))
     except GrammarError as error:
         search = _Search(grammars, root, written, is_lax=is_lax, dropped=dropped)
         raise search.blame(error) from error
