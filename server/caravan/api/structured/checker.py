@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from caravan.chat.tool_formats.tool_spec import INPUT
 from caravan.grammars.json_schema.patterns import matches
