@@ -24,6 +24,7 @@ from caravan.web.serve import serve
 from caravan.web.startup_checks import StartError
 from caravan.web.uvicorn.tls import TlsError, server_context
 from cryptography.hazmat.primitives import serialization
+from pydantic import ValidationError
 
 from tests.cli.test_cli import ROOT, serving
 from tests.conftest import TinyModels
@@ -160,7 +161,6 @@ WRONG: dict[str, tuple[Wrong, str]] = {
         r"--tls-certificate .*none: No such file",
     ),
     "no key": (lambda pem, _: (pem.certificate, pem.ca.with_name("none")), r"--tls-key .*none: No such file"),
-    "a folder": (lambda _, folder: (folder, None), r"--tls-certificate .*: Is a directory"),
     "another key": (
         lambda pem, folder: (pem.certificate, Authority(folder).key),
         r"--tls-key .*/key.pem: it is not the key of --tls-certificate .*/certificate.pem",
@@ -217,6 +217,11 @@ def test_files_that_do_not_fit_end_the_start_with_a_line_that_names_the_option(
         asyncio.run(serve(settings, make_registry=lambda _settings: registry_over(loaded_model())))
     assert "\n" not in str(caught.value)
     assert doctor_checks.tls(settings).verdict is Verdict.FAULT
+
+
+def test_a_folder_is_no_certificate(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=r"tls_certificate\n.* is a folder, and a regular file"):
+        Settings(tls_certificate=tmp_path)
 
 
 def test_the_doctor_and_those_without_tls(settings: Settings) -> None:
