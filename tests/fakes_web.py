@@ -224,7 +224,7 @@ def loaded_model(
     )
 
 
-def offer_of(model: LoadedModel, *, preload: bool = True, pinned: bool = False, need: int = 1) -> ModelSpec:
+def spec_of(model: LoadedModel, *, preload: bool = True, pinned: bool = False, need: int = 1) -> ModelSpec:
     """A model over fakes as a registry is offered it; `fake` answers to `org/other-name`, too."""
     return ModelSpec(
         id=model.id,
@@ -244,4 +244,4 @@ def offer_of(model: LoadedModel, *, preload: bool = True, pinned: bool = False, 
 
 def registry_over(*models: LoadedModel) -> ModelRegistry:
     """A registry of models over fakes, all to be loaded at its start."""
-    return ModelRegistry([offer_of(model) for model in models])
+    return ModelRegistry([spec_of(model) for model in models])

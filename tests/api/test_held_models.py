@@ -22,7 +22,7 @@ from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.tokenize import DetokenizeRequest, TokenizeRequest
 
-from tests.fakes_web import FakeVocab, loaded_model, offer_of
+from tests.fakes_web import FakeVocab, loaded_model, spec_of
 from tests.waiting import PATIENCE, until
 
 HI = [{"role": "user", "content": "Hi"}]
@@ -69,7 +69,7 @@ class House:
         self.vocab = SlowVocab()
         model = loaded_model(vocab=self.vocab)
         object.__setattr__(model, "close", self.vocab.free)
-        self.registry = ModelRegistry([offer_of(model)], load_wait_seconds=0.05)
+        self.registry = ModelRegistry([spec_of(model)], load_wait_seconds=0.05)
         decoding = DecodingPlanner(RequestLimits(max_choices=4, max_prompts=4), presets={})
         constraints = ConstraintCompiler()
         self.chat = ChatService(self.registry, decoding, constraints)

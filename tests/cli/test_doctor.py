@@ -10,7 +10,7 @@ from caravan.cli.doctor_checks import Finding, Verdict
 from caravan.config.engine_config import EngineConfig
 from caravan.config.settings import Settings
 from caravan.engine.ipc.async_engine import AsyncEngine
-from caravan.models import offers
+from caravan.models import model_specs
 from caravan.sizing.gpu_placement import Placement
 from caravan.sizing.memory_estimate import MemoryEstimate
 from caravan.sizing.sizes import Sizes
@@ -96,8 +96,8 @@ def test_a_template_that_is_guessed_or_broken(tiny_models: TinyModels, tmp_path:
     }
     for source, found in expected.items():
         file.write_text(source)
-        (offer,) = offers(Settings(model=tiny_models["qwen2"], chat_template=file))
-        assert verdicts(*doctor_checks.templates(offer)) == found
+        (spec,) = model_specs(Settings(model=tiny_models["qwen2"], chat_template=file))
+        assert verdicts(*doctor_checks.templates(spec)) == found
 
 
 def test_a_sound_machine(tiny_models: TinyModels, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from caravan.config.engine_config import EngineConfig
 from caravan.config.model_settings import ModelSettings
 from caravan.config.settings import Settings
 from caravan.llama.gguf_header import HeaderError
-from caravan.models import CatalogError, ModelSpec, offers
+from caravan.models import CatalogError, ModelSpec, model_specs
 from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import ContextLength, load
 from caravan.sizing.sizes import Need
@@ -22,16 +22,16 @@ from tests.fakes_web import ScriptedEngine
 from tests.tiny_model import TRAINING_CONTEXT
 
 
-def quiet_offers(settings: Settings) -> list[ModelSpec]:
-    return offers(settings, lambda _config: ScriptedEngine())
+def quiet_specs(settings: Settings) -> list[ModelSpec]:
+    return model_specs(settings, lambda _config: ScriptedEngine())
 
 
-def opened(offer: ModelSpec) -> LoadedModel:
-    return asyncio.run(load(offer))
+def opened(spec: ModelSpec) -> LoadedModel:
+    return asyncio.run(load(spec))
 
 
 def names(found: list[ModelSpec]) -> list[str]:
-    return [offer.id for offer in found]
+    return [spec.id for spec in found]
 
 
 def test_opening_reads_vocabulary_template_and_names(tiny_models: TinyModels) -> None:
@@ -43,9 +43,9 @@ def test_opening_reads_vocabulary_template_and_names(tiny_models: TinyModels) ->
         return ScriptedEngine()
 
     settings = Settings(model=path, model_aliases=["other"], context_size=128, kv_cache_tokens=256, threads=3)
-    (offer,) = offers(settings, make_engine)
-    assert (offer.id, offer.aliases, offer.preload) == (path.stem, ("other",), True)
-    model = opened(offer)
+    (spec,) = model_specs(settings, make_engine)
+    assert (spec.id, spec.aliases, spec.preload) == (path.stem, ("other",), True)
+    model = opened(spec)
     config = configs[0]
     assert Path(config.model_path) == path
     assert (config.context_size, config.num_cells, config.num_threads) == (128, 256, 3)
@@ -56,9 +56,9 @@ def test_opening_reads_vocabulary_template_and_names(tiny_models: TinyModels) ->
     assert len(token_ids) < len(text)
     assert len(text.encode()) <= model.vocab.longest_token * len(token_ids)
     assert model.metadata["general.architecture"] == "qwen2"
-    assert offer.read_metadata()["general.architecture"] == "qwen2"
-    assert offer.estimate_need().total > path.stat().st_size
-    assert offer.read_context() == ContextLength(128, TRAINING_CONTEXT)
+    assert spec.read_metadata()["general.architecture"] == "qwen2"
+    assert spec.estimate_need().total > path.stat().st_size
+    assert spec.read_context() == ContextLength(128, TRAINING_CONTEXT)
     model.close()
 
 
@@ -66,9 +66,9 @@ def test_a_template_file_replaces_the_models_own(tiny_models: TinyModels, tmp_pa
     file = tmp_path / "chat.jinja"
     file.write_text("{{ messages[0].content }}!", encoding="utf-8")
     settings = Settings(model=tiny_models["qwen2"], chat_template=file, model_id="named")
-    (offer,) = quiet_offers(settings)
-    assert offer.id == "named"
-    model = opened(offer)
+    (spec,) = quiet_specs(settings)
+    assert spec.id == "named"
+    model = opened(spec)
     assert model.template.write(Conversation([Turn(0, "user", "Hi")])) == "Hi!"
     model.close()
 
@@ -76,21 +76,21 @@ def test_a_template_file_replaces_the_models_own(tiny_models: TinyModels, tmp_pa
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     file = tmp_path / "no.gguf"
     with pytest.raises(CatalogError, match=r"no such file: .*no.gguf"):
-        quiet_offers(Settings(model=file))
+        quiet_specs(Settings(model=file))
     for content in (b"", b"hello"):
         file.write_bytes(content)
         with pytest.raises(CatalogError, match=r"no\.gguf: this "):
-            quiet_offers(Settings(model=file))
+            quiet_specs(Settings(model=file))
     file.write_bytes(b"GGUF")
-    (offer,) = quiet_offers(Settings(model=file))
-    assert offer.estimate_need() == Need()
-    assert offer.read_context() == ContextLength()
+    (spec,) = quiet_specs(Settings(model=file))
+    assert spec.estimate_need() == Need()
+    assert spec.read_context() == ContextLength()
     with pytest.raises(HeaderError, match="cut off"):
-        opened(offer)
+        opened(spec)
 
 
 def test_without_a_name_it_is_the_resident_model() -> None:
-    assert names(quiet_offers(Settings())) == ["caravan-resident"]
+    assert names(quiet_specs(Settings())) == ["caravan-resident"]
 
 
 def test_tables_have_options_of_their_own_and_the_servers_else(tiny_models: TinyModels) -> None:
@@ -104,15 +104,15 @@ def test_tables_have_options_of_their_own_and_the_servers_else(tiny_models: Tiny
         ModelSettings(path=tiny_models["llama"], id="a", aliases=["x/y"], context_size=64, pinned=True),
         ModelSettings(path=tiny_models["qwen2"], defaults={"temperature": 0.5}),
     ]
-    found = offers(Settings(models=tables, context_size=128, threads=2), make_engine)
+    found = model_specs(Settings(models=tables, context_size=128, threads=2), make_engine)
     assert names(found) == ["a", "qwen2-F32"]
-    assert [(offer.preload, offer.pinned) for offer in found] == [(True, True), (False, False)]
+    assert [(spec.preload, spec.pinned) for spec in found] == [(True, True), (False, False)]
     assert found[0].aliases == ("x/y",)
     assert found[1].operator_defaults == {"temperature": 0.5}
-    for offer in found:
-        offer.make_engine()
+    for spec in found:
+        spec.make_engine()
     assert [(config.context_size, config.num_threads) for config in configs] == [(64, 2), (128, 2)]
-    both = offers(Settings(model=tiny_models["mamba"], models=tables), make_engine)
+    both = model_specs(Settings(model=tiny_models["mamba"], models=tables), make_engine)
     assert names(both) == ["mamba-F32", "a", "qwen2-F32"]
 
 
@@ -121,11 +121,11 @@ def test_tables_are_checked(tiny_models: TinyModels, tmp_path: Path) -> None:
         with pytest.raises(ValidationError):
             ModelSettings.model_validate(wrong)
     with pytest.raises(CatalogError, match="no such file"):
-        quiet_offers(Settings(models=[ModelSettings(path=tmp_path / "none.gguf")]))
+        quiet_specs(Settings(models=[ModelSettings(path=tmp_path / "none.gguf")]))
     same = [ModelSettings(path=tiny_models["llama"], id="a"), ModelSettings(path=tiny_models["qwen2"])]
     same.append(ModelSettings(path=tiny_models["qwen2"], id="b", aliases=["a"]))
     with pytest.raises(CatalogError, match="2 models are called 'a'"):
-        quiet_offers(Settings(models=same))
+        quiet_specs(Settings(models=same))
 
 
 def test_a_folder_is_served_with_split_files_once_and_broken_ones_left_out(
@@ -147,10 +147,10 @@ def test_a_folder_is_served_with_split_files_once_and_broken_ones_left_out(
     (tmp_path / "cut.gguf").write_bytes(tiny_models["llama"].read_bytes()[:1000])
     (tmp_path / "notes.txt").write_text("hello")
     os.mkfifo(tmp_path / "pipe.gguf")
-    found = quiet_offers(Settings(models_dir=tmp_path))
+    found = quiet_specs(Settings(models_dir=tmp_path))
     assert sorted(names(found)) == ["big", "deep/same", "one", "same", "two"]
-    assert not any(offer.preload for offer in found)
-    assert {offer.read_context() for offer in found} == {ContextLength(TRAINING_CONTEXT, TRAINING_CONTEXT)}
+    assert not any(spec.preload for spec in found)
+    assert {spec.read_context() for spec in found} == {ContextLength(TRAINING_CONTEXT, TRAINING_CONTEXT)}
     warnings = [record.getMessage() for record in caplog.records]
     assert len(warnings) == 3
     assert any(
@@ -160,9 +160,9 @@ def test_a_folder_is_served_with_split_files_once_and_broken_ones_left_out(
     assert any("gone-00001-of-00002.gguf" in warning for warning in warnings)
 
     with_one = Settings(models_dir=tmp_path, models=[ModelSettings(path=tmp_path / "one.gguf", pinned=True)])
-    assert sorted(names(quiet_offers(with_one))) == sorted(names(found))
+    assert sorted(names(quiet_specs(with_one))) == sorted(names(found))
     with pytest.raises(CatalogError, match="no such folder"):
-        quiet_offers(Settings(models_dir=tmp_path / "none"))
+        quiet_specs(Settings(models_dir=tmp_path / "none"))
 
 
 def test_a_stored_model_is_found_by_its_name(tiny_models: TinyModels, tmp_path: Path) -> None:
@@ -170,25 +170,25 @@ def test_a_stored_model_is_found_by_its_name(tiny_models: TinyModels, tmp_path: 
     folder.mkdir(parents=True)
     shutil.copy(tiny_models["llama"], folder / "repo-1b-Q4_K_M.gguf")
     settings = Settings(model=Path("org/repo-gguf:q4_k_m"), data_dir=tmp_path)
-    (offer,) = quiet_offers(settings)
-    assert offer.id == "org/Repo-GGUF:Q4_K_M"
-    assert names(quiet_offers(Settings(model=Path("org/Repo-GGUF"), data_dir=tmp_path))) == [offer.id]
+    (spec,) = quiet_specs(settings)
+    assert spec.id == "org/Repo-GGUF:Q4_K_M"
+    assert names(quiet_specs(Settings(model=Path("org/Repo-GGUF"), data_dir=tmp_path))) == [spec.id]
     shutil.copy(tiny_models["llama"], folder / "repo-1b-Q8_0.gguf")
     with pytest.raises(CatalogError):
-        quiet_offers(Settings(model=Path("org/Repo-GGUF"), data_dir=tmp_path))
-    model = opened(quiet_offers(settings)[0])
-    assert model.id == offer.id
+        quiet_specs(Settings(model=Path("org/Repo-GGUF"), data_dir=tmp_path))
+    model = opened(quiet_specs(settings)[0])
+    assert model.id == spec.id
     model.close()
 
 
 def test_the_operator_may_say_how_calls_are_written(tiny_models: TinyModels) -> None:
-    (offer,) = quiet_offers(Settings(model=tiny_models["qwen2"], tool_format="mistral"))
-    model = opened(offer)
+    (spec,) = quiet_specs(Settings(model=tiny_models["qwen2"], tool_format="mistral"))
+    model = opened(spec)
     assert model.family.tools is not None
     assert model.family.tools.name == "mistral"
     model.close()
     with pytest.raises(CatalogError, match=r"there is no tool_format 'mistal'; there are .*mistral"):
-        quiet_offers(Settings(model=tiny_models["qwen2"], tool_format="mistal"))
+        quiet_specs(Settings(model=tiny_models["qwen2"], tool_format="mistal"))
 
 
 def test_files_that_nobody_could_name_are_passed_over(
@@ -197,5 +197,5 @@ def test_files_that_nobody_could_name_are_passed_over(
     shutil.copy(tiny_models["qwen2"], tmp_path / "good.gguf")
     shutil.copy(tiny_models["qwen2"], tmp_path / os.fsdecode(b"bad\xff.gguf"))
     (tmp_path / "loop.gguf").symlink_to(tmp_path / "loop.gguf")
-    assert names(quiet_offers(Settings(models_dir=tmp_path))) == ["good"]
+    assert names(quiet_specs(Settings(models_dir=tmp_path))) == ["good"]
     assert caplog.text.count("passed over") == 2

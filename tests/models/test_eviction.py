@@ -12,7 +12,7 @@ from caravan.models.slot import Lease
 from caravan.sizing.sizes import Need
 
 from tests.clock import Clock
-from tests.fakes_web import ScriptedEngine, loaded_model, offer_of
+from tests.fakes_web import ScriptedEngine, loaded_model, spec_of
 from tests.waiting import PATIENCE, until
 
 STAY = 60.0
@@ -26,7 +26,7 @@ class House:
         self.engines = {name: ScriptedEngine() for name in "abcdv"}
         self.registry = ModelRegistry(
             [
-                offer_of(loaded_model(engine, name=name), preload=name in preload)
+                spec_of(loaded_model(engine, name=name), preload=name in preload)
                 for name, engine in self.engines.items()
             ],
             Limits(max_loaded=num_fitting),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from caravan.config.settings import Settings
-from caravan.models import CatalogError, offers
+from caravan.models import CatalogError, model_specs
 from caravan.models.local_models import ModelPathError, find_model
 
 
@@ -115,4 +115,4 @@ def test_near_names_and_ways_to_a_model_are_told() -> None:
 def test_a_server_says_the_same() -> None:
     put("two/a.gguf", "two/b.gguf")
     with pytest.raises(CatalogError, match="two is a folder with 2 models"):
-        offers(Settings(model=Path("two")))
+        model_specs(Settings(model=Path("two")))

@@ -10,12 +10,12 @@ from caravan.chat.rendering.prompt_template import CHATML
 from caravan.config.settings import Settings
 from caravan.engine.ipc.child_process import EngineStartError
 from caravan.llama.model import Model
-from caravan.models import CatalogError, offers
+from caravan.models import CatalogError, model_specs
 from caravan.models.loader import load
 from caravan.models.public_prefixes import prefix_ids, read_texts
 
 from tests.conftest import TinyModels
-from tests.fakes_web import FakeVocab, ScriptedEngine, loaded_model, local_template, offer_of
+from tests.fakes_web import FakeVocab, ScriptedEngine, loaded_model, local_template, spec_of
 
 TEXT = "You are a clerk of the city of Paris"
 
@@ -49,11 +49,11 @@ class WatchedVocab(FakeVocab):
 def test_no_text_is_read_before_the_engine_has_tried_the_tokenizer() -> None:
     """llama.cpp ends the process over some vocabularies: the engine's, in whose start they are tried."""
     vocab, engine = WatchedVocab(), ScriptedEngine()
-    offer = replace(offer_of(loaded_model(engine, vocab=vocab)), public_texts=(TEXT,))
+    spec = replace(spec_of(loaded_model(engine, vocab=vocab)), public_texts=(TEXT,))
 
     async def run() -> None:
         engine.holds_start = True
-        loading = asyncio.create_task(load(offer))
+        loading = asyncio.create_task(load(spec))
         for _ in range(50):
             await asyncio.sleep(0.002)
         assert not vocab.has_read
@@ -66,9 +66,9 @@ def test_no_text_is_read_before_the_engine_has_tried_the_tokenizer() -> None:
 def test_a_vocabulary_that_fails_its_trial_reads_no_text() -> None:
     vocab, engine = WatchedVocab(), ScriptedEngine()
     engine.start_failure = EngineStartError("the engine ended while loading")
-    offer = replace(offer_of(loaded_model(engine, vocab=vocab)), public_texts=(TEXT,))
+    spec = replace(spec_of(loaded_model(engine, vocab=vocab)), public_texts=(TEXT,))
     with pytest.raises(EngineStartError):
-        asyncio.run(load(offer))
+        asyncio.run(load(spec))
     assert not vocab.has_read
 
 
@@ -113,6 +113,6 @@ def test_files_are_read_without_the_white_space_around(tmp_path: Path) -> None:
 def test_files_without_a_text_end_the_start(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(CatalogError, match=message):
-        offers(Settings(public_prefixes=tmp_path))
+        model_specs(Settings(public_prefixes=tmp_path))
     with pytest.raises(CatalogError, match="--public-prefixes: no such folder"):
-        offers(Settings(public_prefixes=tmp_path / "none"))
+        model_specs(Settings(public_prefixes=tmp_path / "none"))

@@ -9,12 +9,12 @@ import pytest
 from caravan.auth.principal import ANONYMOUS
 from caravan.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
 from caravan.models import Lease, Limits, ModelRegistry, Status
-from caravan.models import slot as entry_module
+from caravan.models import slot as slot_module
 from caravan.models.eviction import NoRoomError
 from caravan.models.loaded_model import LoadedModel
 
 from tests.clock import Clock
-from tests.fakes_web import ScriptedEngine, loaded_model, offer_of, registry_over
+from tests.fakes_web import ScriptedEngine, loaded_model, registry_over, spec_of
 from tests.waiting import PATIENCE, until
 
 
@@ -26,7 +26,7 @@ class House:
         self.closed: list[str] = []
         self.registry = ModelRegistry(
             [
-                offer_of(self._model(name), preload=name in pinned, pinned=name in pinned)
+                spec_of(self._model(name), preload=name in pinned, pinned=name in pinned)
                 for name in self.engines
             ],
             Limits(max_loaded=2),
@@ -164,7 +164,7 @@ def test_two_models_that_take_turns_both_get_on() -> None:
     async def body() -> None:
         engines = {name: ScriptedEngine() for name in "ab"}
         registry = ModelRegistry(
-            [offer_of(loaded_model(engine, name=name), preload=False) for name, engine in engines.items()],
+            [spec_of(loaded_model(engine, name=name), preload=False) for name, engine in engines.items()],
             Limits(max_loaded=1),
         )
         served = {"a": 0, "b": 0}
@@ -263,7 +263,7 @@ def test_a_load_that_fails_tells_all_and_is_tried_again_later(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(entry_module, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(slot_module, "time", SimpleNamespace(monotonic=clock))
 
     async def test(house: House) -> None:
         house.engines["a"].start_failure = RuntimeError("no such luck in /secret/place")

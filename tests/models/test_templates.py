@@ -9,7 +9,7 @@ from caravan.chat.rendering.client import TemplateProcess
 from caravan.chat.rendering.prompt_template import TemplateSyntaxError
 from caravan.chat.rendering.turns import Conversation, Turn
 from caravan.config.settings import Settings
-from caravan.models import offers
+from caravan.models import model_specs
 from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import load
 from caravan.models.templates import tried
@@ -22,8 +22,8 @@ from tests.web.chat_models import HERMES, WEATHER
 
 
 def opened(settings: Settings) -> LoadedModel:
-    (offer,) = offers(settings, lambda _config: ScriptedEngine())
-    return asyncio.run(load(offer))
+    (spec,) = model_specs(settings, lambda _config: ScriptedEngine())
+    return asyncio.run(load(spec))
 
 
 def test_a_files_second_template_is_for_requests_with_tools(tmp_path: Path) -> None:

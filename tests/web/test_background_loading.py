@@ -9,7 +9,7 @@ from caravan.models import ModelRegistry
 from caravan.web.app import create_app
 from fastapi.testclient import TestClient
 
-from tests.fakes_web import ScriptedEngine, loaded_model, offer_of
+from tests.fakes_web import ScriptedEngine, loaded_model, spec_of
 from tests.responses_contract import checked_response, events_of
 from tests.waiting import wait_until
 from tests.web.responding import URL, ask, say, stream
@@ -25,7 +25,7 @@ def engine() -> ScriptedEngine:
 @pytest.fixture
 def client(engine: ScriptedEngine) -> Generator[TestClient, None, None]:
     """Over a model that is loaded by the first request that needs it."""
-    registry = ModelRegistry([offer_of(loaded_model(engine))], load_wait_seconds=0.01)
+    registry = ModelRegistry([spec_of(loaded_model(engine))], load_wait_seconds=0.01)
     with TestClient(
         create_app(Settings(responses_db=Path("memory")), registry),
         raise_server_exceptions=False,

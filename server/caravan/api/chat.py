@@ -102,9 +102,9 @@ class ChatService:
 
     async def outlook(self, request: ChatCompletionRequest, context: RequestContext) -> ResolvedParams:
         """Read the decoding of a request whose model need not be loaded; refuses what it can by then."""
-        offer = self._registry.find(request.model, context.principal)
-        metadata = await in_thread(offer.read_metadata)
-        return self._decoding.outlook(request, metadata, offer.operator_defaults)
+        spec = self._registry.find(request.model, context.principal)
+        metadata = await in_thread(spec.read_metadata)
+        return self._decoding.outlook(request, metadata, spec.operator_defaults)
 
     def _read(self, model: LoadedModel, request: ChatCompletionRequest, principal: Principal) -> _ReadChat:
         check_generates(model)

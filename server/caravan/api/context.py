@@ -30,11 +30,11 @@ def chosen_model(registry: ModelRegistry, name: str, principal: Principal) -> st
     """
     if name:
         return name
-    offers = [offer for offer in registry.offers if may_use(offer, principal)]
-    if not offers:
+    specs = [spec for spec in registry.specs if may_use(spec, principal)]
+    if not specs:
         raise ModelNotFoundError(none_usable(principal), param="model")
-    if len(offers) != 1:
+    if len(specs) != 1:
         raise InvalidRequestError(
             "'model' is required: this server has several.", param="model", code="missing_required_parameter"
         )
-    return offers[0].id
+    return specs[0].id

@@ -24,16 +24,16 @@ class StatusService:
             version=version(),
             uptime_seconds=round(time.monotonic() - self._started, 1),
             memory_bytes=resident_bytes(os.getpid()),
-            models=[self._model(offer) for offer in self._registry.offers if may_use(offer, principal)],
+            models=[self._model(spec) for spec in self._registry.specs if may_use(spec, principal)],
         )
 
-    def _model(self, offer: ModelSpec) -> ModelStatus:
-        status, model = self._registry.status(offer.id).value, self._registry.loaded(offer.id)
+    def _model(self, spec: ModelSpec) -> ModelStatus:
+        status, model = self._registry.status(spec.id).value, self._registry.loaded(spec.id)
         if model is None:
-            return ModelStatus(id=offer.id, status=status)
+            return ModelStatus(id=spec.id, status=status)
         stats, pid = model.engine.stats(), model.engine.pid
         return ModelStatus(
-            id=offer.id,
+            id=spec.id,
             status=status,
             context_size=model.context_size,
             running=stats.num_running,

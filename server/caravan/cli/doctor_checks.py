@@ -19,7 +19,7 @@ from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.engine.ipc.child_process import EngineStartError
 from caravan.llama import library
 from caravan.llama.gguf_header import HeaderError
-from caravan.models import CatalogError, ModelSpec, offers
+from caravan.models import CatalogError, ModelSpec, model_specs
 from caravan.models.loaded_model import TextEngine
 from caravan.runtime.machine import memory_limit, usable_cores
 from caravan.sizing.sizes import Sizes, resources, sizes_of
@@ -70,15 +70,15 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     told = [_port(settings), keys(settings), tls(settings), responses(settings)]
     yield from told
     try:
-        offer = offers(settings)[0]
+        spec = model_specs(settings)[0]
     except CatalogError as error:
         yield Finding("model", Verdict.FAULT, str(error), "name a GGUF file with --model")
         return
     yield from options(settings, told)
-    engine = offer.make_engine()
+    engine = spec.make_engine()
     if isinstance(engine, AsyncEngine):
         yield from _sizes(engine.config)
-    yield from templates(offer)
+    yield from templates(spec)
     yield asyncio.run(first_prompt(engine))
 
 
@@ -154,11 +154,11 @@ def memory(sizes: Sizes, free: int, limit: int) -> Finding:
     return Finding("memory", Verdict.FAULT, detail, remedy)
 
 
-def templates(offer: ModelSpec) -> Iterator[Finding]:
+def templates(spec: ModelSpec) -> Iterator[Finding]:
     """Whether the chat template can be used, and what is guessed or adapted; nothing for a broken file."""
     try:
         with contextlib.suppress(HeaderError, OSError):
-            told = offer.try_templates()
+            told = spec.try_templates()
             yield Finding("chat template", Verdict.FINE, template_told(told))
             if told.is_guess and told.tools:
                 detail = f"nothing tells how the model writes them; '{told.tool_format}' is a guess"

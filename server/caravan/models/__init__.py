@@ -1,6 +1,6 @@
 """The models this server has: found among its settings and files, loaded, shared, and unloaded."""
 
-from caravan.models.discovery import CatalogError, offers, registry_of
+from caravan.models.discovery import CatalogError, model_specs, registry_of
 from caravan.models.eviction import Limits, NoRoomError
 from caravan.models.loader import ModelSpec
 from caravan.models.registry import ModelRegistry, may_use, none_usable
@@ -15,7 +15,7 @@ __all__ = [
     "NoRoomError",
     "Status",
     "may_use",
+    "model_specs",
     "none_usable",
-    "offers",
     "registry_of",
 ]

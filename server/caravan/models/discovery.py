@@ -1,4 +1,4 @@
-"""Which models there are: out of the settings, a folder and the downloaded ones, into offers."""
+"""Which models there are, by the settings, in a folder and among the pulled ones: a `ModelSpec` each."""
 
 import functools
 import logging
@@ -36,7 +36,7 @@ class CatalogError(Exception):
     """The models that the operator named cannot be served; the message is one line."""
 
 
-def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[ModelSpec]:
+def model_specs(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[ModelSpec]:
     """All models that these settings name; the resident one where they name none.
 
     Raises CatalogError. A file of the models' folder that is no sound model is passed over with a warning.
@@ -50,19 +50,19 @@ def offers(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> list[Mo
     else:
         _check_unused(settings)
     places = [_located(table.path, settings.data_dir.expanduser()) for table in named]
-    offer = functools.partial(
-        _offer,
+    spec = functools.partial(
+        _spec,
         public_texts=_public_texts(settings),
         budget=memory_budget(settings),
         make_engine=make_engine,
     )
-    found = [offer(table.id or name, path, table) for table, (path, name) in zip(named, places, strict=True)]
+    found = [spec(table.id or name, path, table) for table, (path, name) in zip(named, places, strict=True)]
     if settings.models_dir is not None:
         known = {path.resolve() for path, _ in places}
-        taken = {name for offer in found for name in (offer.id, *offer.aliases)}
+        taken = {name for spec in found for name in (spec.id, *spec.aliases)}
         for name, header in _of_folder(settings.models_dir.expanduser(), known, taken):
             table = ModelSettings(path=header.path).completed(settings)
-            found.append(offer(name, header.path, table, header=header))
+            found.append(spec(name, header.path, table, header=header))
     if not found:
         raise CatalogError(f"{settings.models_dir}: there is no model that could be served in this folder")
     _check_names(found)
@@ -75,7 +75,7 @@ def registry_of(settings: Settings) -> ModelRegistry:
         max_loaded=settings.max_loaded, memory_budget=memory_budget(settings), gpu_budget=gpu_budget()
     )
     return ModelRegistry(
-        offers(settings),
+        model_specs(settings),
         limits,
         load_wait_seconds=settings.load_wait_seconds,
         stay_seconds=settings.model_stay_seconds,
@@ -159,7 +159,7 @@ def _public_texts(settings: Settings) -> tuple[str, ...]:
         raise CatalogError(str(error)) from error
 
 
-def _offer(
+def _spec(
     name: str,
     path: Path,
     table: ModelSettings,
@@ -237,7 +237,7 @@ class _ContextReader:
 
 
 def _check_names(found: list[ModelSpec]) -> None:
-    counts = Counter(name for offer in found for name in {offer.id, *offer.aliases})
+    counts = Counter(name for spec in found for name in {spec.id, *spec.aliases})
     for name, count in counts.items():
         if count > 1:
             raise CatalogError(f"{count} models are called '{name}'; give them names of their own with `id`")

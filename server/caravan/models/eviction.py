@@ -26,10 +26,9 @@ class NoRoomError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How many models may be loaded, and how many bytes they may need together, everywhere and on GPUs; 0 is
-    no limit.
+    """How many models may be loaded, and the bytes that they may need in all and on GPUs. 0: no limit.
 
-    The last is a wish: a model that finds GPUs full is loaded beside them, and is slow.
+    `gpu_budget` is soft: a model that finds the GPUs full is loaded beside them, and is slow.
     """
 
     max_loaded: int = 0
@@ -61,14 +60,13 @@ class LoadedEntry:
     last_used: int
 
 
-def victims(occupants: Iterable[LoadedEntry], need: Need, limits: Limits) -> list[str] | None:
-    """Who must be unloaded so that `need` more suits, or is at least allowed where pinned models leave too
-    little of the GPUs; None where they leave no room at all.
+def victims(loaded: Iterable[LoadedEntry], need: Need, limits: Limits) -> list[str] | None:
+    """The models that must be unloaded so that one of this `need` fits; None where pinned ones leave no room.
 
-    Those that nobody uses go before those whose requests must be waited for, and among either the least
-    recently used first. Nobody goes in vain.
+    Idle models go before those with running requests, and of each the least recently used first. No model
+    goes that could stay. GPUs are kept within their budget unless pinned models make that impossible.
     """
-    present = list(occupants)
+    present = list(loaded)
     leaving = _leaving(present, need, limits.suit)
     return _leaving(present, need, limits.allow) if leaving is None else leaving
 
@@ -77,23 +75,23 @@ def _leaving(
     present: list[LoadedEntry], need: Need, fit: Callable[[Sequence[Need]], bool]
 ) -> list[str] | None:
     def fits(staying: Iterable[LoadedEntry]) -> bool:
-        return fit([*(occupant.need for occupant in staying), need])
+        return fit([*(entry.need for entry in staying), need])
 
-    staying = {occupant.id: occupant for occupant in present}
+    staying = {entry.id: entry for entry in present}
     order = sorted(
-        (occupant for occupant in staying.values() if not occupant.is_pinned),
-        key=lambda occupant: (occupant.is_busy, occupant.last_used),
+        (entry for entry in staying.values() if not entry.is_pinned),
+        key=lambda entry: (entry.is_busy, entry.last_used),
     )
     leaving: list[LoadedEntry] = []
     while not fits(staying.values()):
         if not order:
             return None
         leaving.append(staying.pop(order.pop(0).id))
-    for occupant in reversed(leaving[:-1]):
-        if fits([*staying.values(), occupant]):
-            staying[occupant.id] = occupant
-            leaving.remove(occupant)
-    return [occupant.id for occupant in leaving]
+    for entry in reversed(leaving[:-1]):
+        if fits([*staying.values(), entry]):
+            staying[entry.id] = entry
+            leaving.remove(entry)
+    return [entry.id for entry in leaving]
 
 
 def check_together(limits: Limits, needs: Sequence[Need]) -> None:
@@ -106,9 +104,7 @@ def check_together(limits: Limits, needs: Sequence[Need]) -> None:
 
 
 class Users:
-    """The keys that use one model or wait for it, or have done so within the last `seconds`; of 0 seconds,
-    none.
-    """
+    """The keys that use one model, wait for it, or did so within the last `seconds`. With 0 seconds: none."""
 
     def __init__(self, seconds: float = STAY_SECONDS, clock: Clock = time.monotonic) -> None:
         self._seconds = seconds
@@ -149,14 +145,14 @@ class Evictions:
         self._of_model = _Recent(stay_seconds, clock)
 
     def choose(
-        self, occupants: Iterable[LoadedEntry], need: Need, users: Mapping[str, Users], keys: Sequence[str]
+        self, loaded: Iterable[LoadedEntry], need: Need, users: Mapping[str, Users], keys: Sequence[str]
     ) -> list[str] | None:
-        """Who must be unloaded for a model that these keys have asked for, at the cost of the first of them
-        that may; one that nobody has asked for is the operator's wish. None where all of them have to wait.
+        """The models to unload for one that these keys have asked for; None where all keys have to wait.
 
-        `users` are those of each occupant. Raises NoRoomError where waiting does not help.
+        It counts against the first key that may have them unloaded. Without keys, the operator wants it.
+        `users` are those of each loaded model. Raises NoRoomError where waiting does not help.
         """
-        present = list(occupants)
+        present = list(loaded)
         leaving = self._victims(present, need)
         if leaving is None:
             raise NoRoomError("pinned models leave too little memory for it")
@@ -175,13 +171,13 @@ class Evictions:
             return leaving
         # What is nobody's but this key's may go at any time.
         kept = [
-            replace(occupant, is_pinned=occupant.is_pinned or users[occupant.id].has_others(keys[0]))
-            for occupant in present
+            replace(entry, is_pinned=entry.is_pinned or users[entry.id].has_others(keys[0]))
+            for entry in present
         ]
         return self._victims(kept, need)
 
-    def _victims(self, occupants: list[LoadedEntry], need: Need) -> list[str] | None:
-        return victims(occupants, need, self._limits)
+    def _victims(self, loaded: list[LoadedEntry], need: Need) -> list[str] | None:
+        return victims(loaded, need, self._limits)
 
 
 class _Recent:

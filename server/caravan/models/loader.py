@@ -76,24 +76,24 @@ class ModelSpec:
     check_file: Callable[[], object] = lambda: None
 
 
-async def load(offer: ModelSpec, checks: Iterable[Callable[[LoadedModel], None]] = ()) -> LoadedModel:
-    """The model, its engine running. Raises what `offer.open`, `TextEngine.start` and the checks raise.
+async def load(spec: ModelSpec, checks: Iterable[Callable[[LoadedModel], None]] = ()) -> LoadedModel:
+    """The model, its engine running. Raises what `spec.open`, `TextEngine.start` and the checks raise.
 
     There are files over which llama.cpp ends its process, so the engine opens it first.
     """
-    engine = offer.make_engine()
+    engine = spec.make_engine()
     starting = asyncio.create_task(engine.start())
     opening: asyncio.Task[LoadedModel] | None = None
     try:
         await _opened(engine, starting)
-        opening = asyncio.create_task(in_thread(offer.open, engine))
+        opening = asyncio.create_task(in_thread(spec.open, engine))
         await asyncio.wait([opening, starting], return_when=asyncio.FIRST_EXCEPTION)
         # The file's own fault says more than that of an engine that had to open the same file.
         model = await opening
         await starting
         # Only an engine that has started has tried the tokenizer, over which llama.cpp can end its process.
         public_prefixes = await in_thread(
-            prefix_ids, offer.public_texts, model.vocab, model.template, model.bos_text
+            prefix_ids, spec.public_texts, model.vocab, model.template, model.bos_text
         )
         model = replace(model, public_prefixes=public_prefixes)
         for check in checks:

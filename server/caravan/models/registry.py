@@ -24,9 +24,9 @@ _KEEP_SECONDS = 1.0
 _LOOK_SECONDS = 0.2
 
 
-def may_use(offer: ModelSpec, principal: Principal) -> bool:
+def may_use(spec: ModelSpec, principal: Principal) -> bool:
     """Whether a caller may use a model."""
-    return principal.may_use(offer.id, *offer.aliases)
+    return principal.may_use(spec.id, *spec.aliases)
 
 
 def none_usable(principal: Principal) -> str:
@@ -46,17 +46,15 @@ class ModelRegistry:
 
     def __init__(
         self,
-        offers: Iterable[ModelSpec],
+        specs: Iterable[ModelSpec],
         limits: Limits | None = None,
         *,
         load_wait_seconds: float = LOAD_WAIT_SECONDS,
         stay_seconds: float = STAY_SECONDS,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._entries = [ModelSlot(offer, Users(stay_seconds, clock)) for offer in offers]
-        self._by_name = {
-            name: entry for entry in self._entries for name in (entry.offer.id, *entry.offer.aliases)
-        }
+        self._slots = [ModelSlot(spec, Users(stay_seconds, clock)) for spec in specs]
+        self._by_name = {name: slot for slot in self._slots for name in (slot.spec.id, *slot.spec.aliases)}
         self._limits = limits or Limits()
         self._evictions = Evictions(self._limits, stay_seconds=stay_seconds, clock=clock)
         self._load_wait_seconds = load_wait_seconds
@@ -67,15 +65,15 @@ class ModelRegistry:
         self._keeping: asyncio.Task[None] | None = None
 
     @property
-    def offers(self) -> tuple[ModelSpec, ...]:
+    def specs(self) -> tuple[ModelSpec, ...]:
         """All models, loaded or not."""
-        return tuple(entry.offer for entry in self._entries)
+        return tuple(slot.spec for slot in self._slots)
 
     @property
     def is_ready(self) -> bool:
         """Whether the models to be preloaded have been, and every loaded one would take a request now."""
-        loaded = [entry.model for entry in self._entries if entry.model and entry.can_be_used]
-        missing = any(entry.offer.preload and entry.status is Status.FAILED for entry in self._entries)
+        loaded = [slot.model for slot in self._slots if slot.model and slot.can_be_used]
+        missing = any(slot.spec.preload and slot.status is Status.FAILED for slot in self._slots)
         are_up = self._has_started and not self._is_closed and not missing
         return are_up and all(model.engine.is_ready for model in loaded)
 
@@ -87,7 +85,7 @@ class ModelRegistry:
         """The model that `name` stands for, loaded or not; raises ModelNotFoundError, also over one that the
         caller may not use.
         """
-        return self._find(name, principal).offer
+        return self._find(name, principal).spec
 
     def status(self, name: str) -> Status:
         """Where a model stands, by a name that has been found."""
@@ -99,12 +97,12 @@ class ModelRegistry:
 
     async def check_start(self) -> None:
         """Raise what `start` would, if it is known without loading: NoRoomError, HeaderError, OSError."""
-        for entry in await self._preloaded():
-            await in_thread(entry.offer.check_file)
+        for slot in await self._preloaded():
+            await in_thread(slot.spec.check_file)
 
     async def start(self) -> None:
         """Load what is to be preloaded; raises what the first failure raised."""
-        outcomes = await asyncio.gather(*(self._loading(entry) for entry in await self._preloaded()))
+        outcomes = await asyncio.gather(*(self._loading(slot) for slot in await self._preloaded()))
         failures = [failure for failure in outcomes if failure is not None]
         if failures:
             raise failures[0]
@@ -117,24 +115,24 @@ class ModelRegistry:
         Raises ModelNotFoundError, and ModelUnavailableError when the load fails or takes too long, which is
         nothing to the patient.
         """
-        entry, key = self._find(name, principal), principal.id
-        if entry.can_be_used:
-            return entry.lease(key)
+        slot, key = self._find(name, principal), principal.id
+        if slot.can_be_used:
+            return slot.lease(key)
         if self._is_closed:
             raise _closing()
-        if entry.loading is None and entry.seconds_to_retry:
-            raise entry.failure()
-        self._loading(entry)
-        place = entry.wait(key)
+        if slot.loading is None and slot.seconds_to_retry:
+            raise slot.failure()
+        self._loading(slot)
+        place = slot.wait(key)
         try:
             await asyncio.wait([place], timeout=None if is_patient else self._load_wait_seconds)
         except asyncio.CancelledError:
-            entry.leave(place)
+            slot.leave(place)
             raise
         if not place.done():
-            entry.leave(place)
+            slot.leave(place)
             raise ModelUnavailableError(
-                f"The model '{entry.offer.id}' is still loading.", retry_after=_RETRY_SECONDS
+                f"The model '{slot.spec.id}' is still loading.", retry_after=_RETRY_SECONDS
             )
         return place.result()
 
@@ -149,135 +147,135 @@ class ModelRegistry:
 
     async def unload(self, name: str, principal: Principal) -> None:
         """Unload a model once its requests have ended; returns then, or after `load_wait_seconds`."""
-        entry = self._find(name, principal)
-        if entry.holds_room:
-            await asyncio.wait([self._unloading(entry)], timeout=self._load_wait_seconds)
+        slot = self._find(name, principal)
+        if slot.holds_room:
+            await asyncio.wait([self._unloading(slot)], timeout=self._load_wait_seconds)
 
     async def close(self) -> None:
         """End all engines, whoever uses them."""
         self._is_closed = True
-        tasks = [task for entry in self._entries for task in (entry.loading, entry.unloading) if task]
+        tasks = [task for slot in self._slots for task in (slot.loading, slot.unloading) if task]
         tasks += [self._keeping] if self._keeping else []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for entry in self._entries:
-            entry.refuse(_closing())
-        await asyncio.gather(*(self._end(entry) for entry in self._entries))
+        for slot in self._slots:
+            slot.refuse(_closing())
+        await asyncio.gather(*(self._end(slot) for slot in self._slots))
 
     async def _keep(self) -> None:
         """Let models go whose file has changed, and load those again that are to be there always."""
         while True:
             await asyncio.sleep(_KEEP_SECONDS)
             try:
-                for entry in self._entries:
-                    self._keep_one(entry)
+                for slot in self._slots:
+                    self._keep_one(slot)
             except Exception:
                 log.exception("models are not looked after; next time")
 
-    def _keep_one(self, entry: ModelSlot) -> None:
-        if entry.model is not None and entry.model.engine.is_outdated:
-            entry.is_lost = True
-            self._unloading(entry)
-        elif entry.offer.preload and entry.needs_load:
-            self._loading(entry)
+    def _keep_one(self, slot: ModelSlot) -> None:
+        if slot.model is not None and slot.model.engine.is_outdated:
+            slot.is_lost = True
+            self._unloading(slot)
+        elif slot.spec.preload and slot.needs_load:
+            self._loading(slot)
 
     async def _preloaded(self) -> list[ModelSlot]:
         """Those to be loaded at the start. Raises NoRoomError where the limits do not allow them all."""
-        entries = [entry for entry in self._entries if entry.offer.preload]
-        await asyncio.gather(*(self._estimate(entry) for entry in entries))
-        check_together(self._limits, [entry.need for entry in entries])
-        return entries
+        slots = [slot for slot in self._slots if slot.spec.preload]
+        await asyncio.gather(*(self._estimate(slot) for slot in slots))
+        check_together(self._limits, [slot.need for slot in slots])
+        return slots
 
     def _find(self, name: str, principal: Principal) -> ModelSlot:
-        entry = self._by_name.get(name)
-        if entry is None or not may_use(entry.offer, principal):
-            usable = (known.offer for known in self._entries if may_use(known.offer, principal))
-            served = ", ".join(f"'{offer.id}'" for offer in usable)
+        slot = self._by_name.get(name)
+        if slot is None or not may_use(slot.spec, principal):
+            usable = (known.spec for known in self._slots if may_use(known.spec, principal))
+            served = ", ".join(f"'{spec.id}'" for spec in usable)
             told = f"This server has {served}." if served else none_usable(principal)
             raise ModelNotFoundError(f"The model '{name[:200]}' does not exist. {told}", param="model")
-        return entry
+        return slot
 
-    def _loading(self, entry: ModelSlot) -> asyncio.Task[Exception | None]:
-        if entry.loading is None:
-            entry.loading = asyncio.create_task(self._load(entry), name=f"load {entry.offer.id}")
-        return entry.loading
+    def _loading(self, slot: ModelSlot) -> asyncio.Task[Exception | None]:
+        if slot.loading is None:
+            slot.loading = asyncio.create_task(self._load(slot), name=f"load {slot.spec.id}")
+        return slot.loading
 
-    async def _load(self, entry: ModelSlot) -> Exception | None:
+    async def _load(self, slot: ModelSlot) -> Exception | None:
         """Load a model and hand it to those who wait; a failure goes to them, and is returned."""
         try:
-            if entry.unloading is not None:
-                await asyncio.wait([entry.unloading])
-            await self._estimate(entry)
-            if not await self._take_room(entry):
+            if slot.unloading is not None:
+                await asyncio.wait([slot.unloading])
+            await self._estimate(slot)
+            if not await self._take_room(slot):
                 return None
-            model = await load(entry.offer, self._checks)
-            entry.need = model.engine.need
-            entry.succeed(model)
+            model = await load(slot.spec, self._checks)
+            slot.need = model.engine.need
+            slot.succeed(model)
         except Exception as error:
             if self._has_started:  # before that, the caller of `start` is told
-                log.error("the model '%s' could not be loaded: %s", entry.offer.id, error)
-            entry.holds_room = False
-            entry.fail()
+                log.error("the model '%s' could not be loaded: %s", slot.spec.id, error)
+            slot.holds_room = False
+            slot.fail()
             return error
         except BaseException:
-            entry.holds_room = False
+            slot.holds_room = False
             raise
         finally:
-            entry.loading, entry.asked_by = None, []
+            slot.loading, slot.asked_by = None, []
         return None
 
-    async def _estimate(self, entry: ModelSlot) -> None:
+    async def _estimate(self, slot: ModelSlot) -> None:
         """Find out what a model needs, where it could matter to another."""
-        if len(self._entries) > 1:
-            entry.need = await in_thread(entry.offer.estimate_need)
+        if len(self._slots) > 1:
+            slot.need = await in_thread(slot.spec.estimate_need)
 
-    async def _take_room(self, entry: ModelSlot) -> bool:
-        """Hold room for `entry`, waiting where others' models may not be unloaded for those who have asked;
+    async def _take_room(self, slot: ModelSlot) -> bool:
+        """Hold room for `slot`, waiting where others' models may not be unloaded for those who have asked;
         False where nobody wants it any more. Raises NoRoomError.
         """
         while True:
             async with self._room:
-                entry.holds_room = await self._make_room(entry)
-            if entry.holds_room or not entry.is_wanted:
-                return entry.holds_room
+                slot.holds_room = await self._make_room(slot)
+            if slot.holds_room or not slot.is_wanted:
+                return slot.holds_room
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _make_room(self, entry: ModelSlot) -> bool:
-        """Unload others until the limits allow `entry`; their requests end first. False where none may go."""
+    async def _make_room(self, slot: ModelSlot) -> bool:
+        """Unload others until the limits allow `slot`; their requests end first. False where none may go."""
         while True:
-            holders = {known.offer.id: known for known in self._entries if known.holds_room}
+            holders = {known.spec.id: known for known in self._slots if known.holds_room}
             users = {name: holder.users for name, holder in holders.items()}
             loaded = [holder.entry() for holder in holders.values()]
-            leaving = self._evictions.choose(loaded, entry.need, users, entry.asked_by)
+            leaving = self._evictions.choose(loaded, slot.need, users, slot.asked_by)
             if not leaving:
                 return leaving is not None
             await asyncio.wait([self._unloading(holders[name]) for name in leaving])
 
-    def _unloading(self, entry: ModelSlot) -> asyncio.Task[None]:
-        if entry.unloading is None:
-            unload = self._unload(entry, entry.loading)
-            entry.unloading = asyncio.create_task(unload, name=f"unload {entry.offer.id}")
-        return entry.unloading
+    def _unloading(self, slot: ModelSlot) -> asyncio.Task[None]:
+        if slot.unloading is None:
+            unload = self._unload(slot, slot.loading)
+            slot.unloading = asyncio.create_task(unload, name=f"unload {slot.spec.id}")
+        return slot.unloading
 
-    async def _unload(self, entry: ModelSlot, loading: asyncio.Task[Exception | None] | None) -> None:
+    async def _unload(self, slot: ModelSlot, loading: asyncio.Task[Exception | None] | None) -> None:
         """End a model once nobody uses it. `loading` is the load that came before this, not one after it."""
         try:
             if loading is not None:
                 await asyncio.wait([loading])
-            await entry.idle.wait()
-            await self._end(entry)
+            await slot.idle.wait()
+            await self._end(slot)
         finally:
-            entry.holds_room = False
-            entry.unloading = None
+            slot.holds_room = False
+            slot.unloading = None
 
-    async def _end(self, entry: ModelSlot) -> None:
+    async def _end(self, slot: ModelSlot) -> None:
         """Close a model's engine, and its vocabulary too unless somebody holds it."""
-        if entry.model is not None:
-            model = entry.model
+        if slot.model is not None:
+            model = slot.model
             await model.engine.close()
-            if entry.num_users == 0 and entry.model is not None:
-                entry.model = None
+            if slot.num_users == 0 and slot.model is not None:
+                slot.model = None
                 await in_thread(model.close)
 
 

@@ -45,14 +45,14 @@ class Lease:
 
 
 class ModelSlot:
-    """The books over one model: who waits for it, who uses it, and how its last load ended.
+    """The state of one model: who waits for it, who uses it, and how its last load ended.
 
-    Only the registry changes them. `holds_room` from the time it may occupy memory until that is free again.
-    `asked_by` are the keys for which it is being loaded, the first of them first.
+    Only the registry changes it. `holds_room` from the time it may take memory until that is free again.
+    `asked_by` are the keys for which it is being loaded, in the order of their requests.
     """
 
-    def __init__(self, offer: ModelSpec, users: Users | None = None) -> None:
-        self.offer = offer
+    def __init__(self, spec: ModelSpec, users: Users | None = None) -> None:
+        self.spec = spec
         self.users = users or Users()
         self.need = Need()
         self.model: LoadedModel | None = None
@@ -101,14 +101,14 @@ class ModelSlot:
     @property
     def is_wanted(self) -> bool:
         """Whether anybody waits for it, or it is to be there always."""
-        return self.offer.preload or any(not place.done() for _, place in self._waiting)
+        return self.spec.preload or any(not place.done() for _, place in self._waiting)
 
     def entry(self) -> LoadedEntry:
         """What evictions are decided by."""
         return LoadedEntry(
-            id=self.offer.id,
+            id=self.spec.id,
             need=self.need,
-            is_pinned=self.offer.pinned,
+            is_pinned=self.spec.pinned,
             is_busy=self.is_busy,
             last_used=self.last_used,
         )
@@ -157,7 +157,7 @@ class ModelSlot:
     def failure(self) -> ModelUnavailableError:
         """What is told to those who ask for a model that could not be loaded. Paths stay in the log."""
         return ModelUnavailableError(
-            f"The model '{self.offer.id}' could not be loaded; the server's log says why.",
+            f"The model '{self.spec.id}' could not be loaded; the server's log says why.",
             retry_after=max(1, self.seconds_to_retry),
         )
 

@@ -118,8 +118,8 @@ def _decoding(settings: Settings, registry: ModelRegistry) -> DecodingPlanner:
         presets=presets.load(settings.presets),
         operator=presets.operator_defaults(settings.defaults),
     )
-    for offer in registry.offers:
-        presets.operator_defaults(offer.operator_defaults, f"defaults of the model '{offer.id}'")
+    for spec in registry.specs:
+        presets.operator_defaults(spec.operator_defaults, f"defaults of the model '{spec.id}'")
     registry.add_check(decoding.check)
     return decoding
 
@@ -135,7 +135,7 @@ def _archive(settings: Settings) -> AsyncResponseStore:
 
 
 def _readings(registry: ModelRegistry) -> list[EngineReading]:
-    models = [model for offer in registry.offers if (model := registry.loaded(offer.id))]
+    models = [model for spec in registry.specs if (model := registry.loaded(spec.id))]
     return [
         EngineReading(
             model=model.id,

@@ -16,7 +16,7 @@ def startup_message(registry: ModelRegistry, address: tuple[str, int], *, num_ke
     """Tell what is served, where, for whom, how to try it and how to name another model."""
     base = f"{base_url(address, is_tls=is_tls)}/v1"
     request = {
-        "model": registry.offers[0].id,
+        "model": registry.specs[0].id,
         "messages": [{"role": "user", "content": "Hello!"}],
     }
     lines = [
@@ -49,7 +49,7 @@ def describe_keys(num_keys: int) -> str:
 
 
 def _served(registry: ModelRegistry) -> str:
-    names = [offer.id for offer in registry.offers]
+    names = [spec.id for spec in registry.specs]
     first = registry.loaded(names[0])
     if len(names) == 1 and first is not None:
         return f"Caravan serves {first.id} with {first.context_size} tokens of context"
@@ -59,9 +59,9 @@ def _served(registry: ModelRegistry) -> str:
 
 def _sizes(registry: ModelRegistry) -> Iterator[str]:
     """What a single model may take: sequences, cells, threads, memory."""
-    offer = registry.offers[0]
-    model = registry.loaded(offer.id)
-    if len(registry.offers) > 1 or model is None or not isinstance(model.engine, AsyncEngine):
+    spec = registry.specs[0]
+    model = registry.loaded(spec.id)
+    if len(registry.specs) > 1 or model is None or not isinstance(model.engine, AsyncEngine):
         return
     if model.engine.sizes is not None:
         yield from size_lines(model.engine.sizes, can_generate=model.engine.traits.can_generate)

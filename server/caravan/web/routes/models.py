@@ -18,8 +18,8 @@ router = APIRouter(tags=["models"])
 async def list_models(services: UseServices, context: UseContext) -> ModelList:
     """All models served here, loaded or not; a request for one that is not loaded waits for it."""
     registry = services.registry
-    usable = (offer for offer in registry.offers if may_use(offer, context.principal))
-    return ModelList(data=[await card(registry, offer) for offer in usable])
+    usable = (spec for spec in registry.specs if may_use(spec, context.principal))
+    return ModelList(data=[await card(registry, spec) for spec in usable])
 
 
 # Names may contain slashes, as those of hubs do.
@@ -29,30 +29,30 @@ async def get_model(model_id: str, services: UseServices, context: UseContext) -
     if not model_id:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     registry, decoding = services.registry, services.decoding
-    offer = registry.find(model_id, context.principal)
+    spec = registry.find(model_id, context.principal)
     model = registry.loaded(model_id)
-    metadata = await in_thread(offer.read_metadata) if model is None else model.metadata
+    metadata = await in_thread(spec.read_metadata) if model is None else model.metadata
     template = None if model is None else _template_details(model)
     return ModelDetails(
-        **(await card(registry, offer)).model_dump(),
-        defaults=decoding.shown_defaults(metadata, offer.operator_defaults),
+        **(await card(registry, spec)).model_dump(),
+        defaults=decoding.shown_defaults(metadata, spec.operator_defaults),
         presets=decoding.shown_presets(),
         chat_template=template,
         file=None if model is None else model.engine.file_change or "unchanged",
     )
 
 
-async def card(registry: ModelRegistry, offer: ModelSpec) -> ModelCard:
+async def card(registry: ModelRegistry, spec: ModelSpec) -> ModelCard:
     """A model as lists show it."""
-    model = registry.loaded(offer.id)
-    context = await in_thread(offer.read_context)
+    model = registry.loaded(spec.id)
+    context = await in_thread(spec.read_context)
     size = context.size if model is None else model.context_size
     return ModelCard(
-        id=offer.id,
+        id=spec.id,
         object="model",
-        created=offer.created,
+        created=spec.created,
         owned_by="caravan",
-        status=registry.status(offer.id).value,
+        status=registry.status(spec.id).value,
         max_model_len=size,
         context_length=size,
         context_window=size,

@@ -47,5 +47,5 @@ def _view(who: Principal, registry: ModelRegistry) -> View:
     """What a caller may see: the series of the models that it may use; and those about everybody's requests,
     whose labels have words that clients have chosen, where it is an administrator or there are no keys.
     """
-    models = None if who.models is None else {offer.id for offer in registry.offers if may_use(offer, who)}
+    models = None if who.models is None else {spec.id for spec in registry.specs if may_use(spec, who)}
     return View(models=models, of_server=who.is_admin or not who.id)
