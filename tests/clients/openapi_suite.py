@@ -9,6 +9,7 @@ import pytest
 
 from tests.clients.programs import ENVIRONMENTS, ROOT
 from tests.faults.process import ServerProcess
+from tests.waiting import PATIENCE
 
 _CHECKS = (
     "not_a_server_error",
@@ -38,6 +39,8 @@ def test_every_answer_is_one_that_the_document_describes(small_server: ServerPro
             "--generation-deterministic",
             "--no-shrink",
         ),
+        # Ten seconds otherwise.
+        *("--request-timeout", str(PATIENCE)),
         *("--checks", ",".join(_CHECKS), "--suppress-health-check", "all", "--continue-on-failure"),
     ]
     hooks = {"SCHEMATHESIS_HOOKS": "tests.clients.scripts.schemathesis_hooks", "PYTHONPATH": str(ROOT)}
@@ -47,7 +50,7 @@ def test_every_answer_is_one_that_the_document_describes(small_server: ServerPro
         env={**os.environ, **hooks},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=10 * PATIENCE,
         check=False,
     )
     assert found.returncode == 0, found.stdout + found.stderr

@@ -5,6 +5,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.waiting import PATIENCE
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 # Made by `make test-clients`. Clients want different releases of the package `openai`.
@@ -74,7 +76,12 @@ PROGRAMS = (
 def steps(program: Program, url: str, model: str) -> tuple[list[tuple[str, str]], str]:
     """The outcome and the name of each step of a conversation, and all that was printed."""
     run = subprocess.run(
-        program.command(url, model), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        program.command(url, model),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=10 * PATIENCE,
+        check=False,
     )
     printed = run.stdout + run.stderr
     lines = (line.partition(" ") for line in run.stdout.splitlines())

@@ -15,6 +15,7 @@ from caravan.models.resident import model_path
 from tests.clients.conftest import Row
 from tests.clients.programs import HERE, MODEL, PROGRAMS, ROOT, Program, steps
 from tests.faults.process import ServerProcess
+from tests.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
@@ -44,7 +45,7 @@ def test_lm_evaluation_harness_finds_the_models_own_numbers(
         [environment.python, script, live_server.url, MODEL, model_path(), "--scores", scores],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=10 * PATIENCE,
         check=False,
     )
     assert found.returncode == 0, found.stdout + found.stderr

@@ -7,9 +7,7 @@ import pytest
 
 from tests.faults.process import ServerProcess
 from tests.real.materials import GEMMA, MINILM, SMOLLM2
-
-# Seconds after which a broken server is not waited for any more.
-_PATIENCE = 120
+from tests.waiting import PATIENCE
 
 
 class RealServer(ServerProcess):
@@ -17,7 +15,8 @@ class RealServer(ServerProcess):
 
     def __init__(self, model: str, *options: str) -> None:
         super().__init__("--model", model, "--threads", "1", *options)
-        self.client = openai.OpenAI(base_url=self.url, api_key="none", max_retries=0, timeout=_PATIENCE)
+        # Real models compute for long on a slow machine.
+        self.client = openai.OpenAI(base_url=self.url, api_key="none", max_retries=0, timeout=10 * PATIENCE)
         self.model = next(iter(self.client.models.list())).id
 
 
