@@ -17,7 +17,7 @@ from jsonschema.validators import extend, validator_for
 from tests.live_server import live_server
 from tests.waiting import PATIENCE
 
-GENERATED = Path(__file__).parents[1] / "api" / "data" / "generated_schemas.json"
+GENERATED = Path(__file__).parents[1] / "grammars" / "json_schema" / "data" / "generated_schemas.json"
 BIG = 2**53 + 2
 PATTERNED = {"type": "object", "additionalProperties": False}
 EXACT: dict[str, dict[str, Any]] = {

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from caravan.grammars.json_escape.common import COMMON
 from caravan.grammars.json_escape.nodes import (
     EMPTY,
     And,
@@ -36,6 +35,42 @@ _FLAGGED_STRING = re.compile(r"(?P<quoted>.*)(?P<flag>i)\Z", re.DOTALL)
 _COUNTS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 # What ends a row of expressions.
 _ENDS = frozenset({"\n", "|", "->", "}", ")", "]", "&", ""})
+
+
+_INTEGER = "[0-9]+"
+_SIGN = r"(\+|-)?"
+_EXPONENT = r"[eE](\+|-)?[0-9]+"
+_FLOAT = rf"([0-9]+\.[0-9]*|\.[0-9]+)({_EXPONENT})?|[0-9]+{_EXPONENT}"
+_NUMBER = f"{_INTEGER}|{_FLOAT}"
+
+# The terminals that `%import common` offers, as llguidance defines them.
+_COMMON = {
+    "DIGIT": "[0-9]",
+    "HEXDIGIT": "[a-fA-F0-9]",
+    "INT": _INTEGER,
+    "SIGNED_INT": _SIGN + _INTEGER,
+    "DECIMAL": r"([0-9]+\.[0-9]*)|(\.[0-9]+)",
+    "_EXP": _EXPONENT,
+    "FLOAT": _FLOAT,
+    "SIGNED_FLOAT": f"{_SIGN}({_FLOAT})",
+    "NUMBER": _NUMBER,
+    "SIGNED_NUMBER": f"{_SIGN}({_NUMBER})",
+    "ESCAPED_STRING": r"\"([^\"\\]|\\.)*\"",
+    "LCASE_LETTER": "[a-z]",
+    "UCASE_LETTER": "[A-Z]",
+    "LETTER": "[A-Za-z]",
+    "WORD": "[A-Za-z]+",
+    "CNAME": "[_A-Za-z][_A-Za-z0-9]*",
+    "WS_INLINE": r"[ \t]+",
+    "WS": r"[ \t\f\r\n]+",
+    "CR": r"\r",
+    "LF": r"\n",
+    "NEWLINE": r"(\r?\n)+",
+    "SH_COMMENT": r"#[^\n]*",
+    "CPP_COMMENT": r"//[^\n]*",
+    "C_COMMENT": r"\/\*[^*]*\*+(?:[^/*][^*]*\*+)*\/",
+    "SQL_COMMENT": r"--[^\n]*",
+}
 
 
 @dataclass
@@ -127,9 +162,9 @@ class _Reading:
         names = [word for word in words[1:] if word[0].isalpha() or word[0] == "_"]
         local = names[1:] if "->" in words else names
         for name, as_name in zip(names, local, strict=False):
-            if name not in COMMON:
+            if name not in _COMMON:
                 raise _unsupported(f"%import common.{name}")
-            self._found.terminals[as_name] = Pattern(COMMON[name], "")
+            self._found.terminals[as_name] = Pattern(_COMMON[name], "")
 
     def _definition(self, name: str) -> None:
         if self._next.text == "::":
