@@ -102,7 +102,7 @@ class AnswerLayout(msgspec.Struct, frozen=True, kw_only=True):
     is_all_calls: bool = False
 
 
-class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
+class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """One prompt and what to do with it. `id` is unique among the requests an engine knows.
 
     `token_ids` is not empty, every id is in the vocabulary, and it is shorter than the context.

@@ -18,11 +18,12 @@ import numpy as np
 from caravan.config.engine_config import FIRST_TOKENS, EngineConfig
 from caravan.engine.embedding.engine import EmbeddingEngine
 from caravan.engine.embedding.factory import first_fault, make_embedder, traits_of
-from caravan.engine.embedding.values import EmbedOutput
+from caravan.engine.embedding.values import EmbedOutput, EmbedRequest
 from caravan.engine.engine import Engine
 from caravan.engine.heartbeat import HeartbeatClock
 from caravan.engine.ipc import messages
 from caravan.engine.outputs import EngineStats, TokenOutput
+from caravan.engine.params import GenerationRequest
 from caravan.llama import library
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, ContextError, DecodeStatus, NotGenerativeError
@@ -105,12 +106,12 @@ class _Server:
         if message is None or engine is None:
             os._exit(0)
         match message:
-            case messages.Submit(request):
+            case GenerationRequest():
                 # One that stops has told its end to all, and the server knows.
                 with contextlib.suppress(RuntimeError):
-                    engine.submit(request)
-            case messages.Embed(request):
-                engine.embed(request)
+                    engine.submit(message)
+            case EmbedRequest():
+                engine.embed(message)
             case messages.Abort(request_id):
                 engine.abort(request_id)
             case _:

@@ -250,7 +250,6 @@ def _lengths(config: EngineConfig, context_size: int, num_cells: int) -> EngineC
         num_cells=num_cells,
         batch_size=batch_size,
         max_running=min(config.max_running, batch_size),
-        num_parked_tokens=config.num_parked_tokens,
     )
 
 

@@ -68,9 +68,9 @@ def main() -> None:
     while True:
         while not running or not inbox.empty():
             message = inbox.get()
-            if isinstance(message, messages.Submit):
-                requests[message.request.id] = message.request
-                running[message.request.id] = 0
+            if isinstance(message, GenerationRequest):
+                requests[message.id] = message
+                running[message.id] = 0
             elif message is None or isinstance(message, messages.Stop):
                 return
         time.sleep(STEP_SECONDS)

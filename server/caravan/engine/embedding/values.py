@@ -25,7 +25,7 @@ class ModelTraits(msgspec.Struct, frozen=True, kw_only=True):
     pooling: Pooling = Pooling.MEAN
 
 
-class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
+class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Texts to be embedded. No input is empty or longer than the context, and every id is in the vocabulary.
 
     `id` is unique among the requests an engine knows. Each `owner` has a share by its `weight`.

@@ -141,8 +141,8 @@ class AsyncEngine:
         give way to an owner with less of the queue, ConstraintFailedError when its constraint leaves no way
         on, MemoryShortError, and EngineFailedError when the engine fails it.
         """
-        message, outputs = messages.Submit(request), OutputQueue(len(request.token_ids) - 1)
-        with self._call(message, outputs, self._queue, request.n, amount=request.n) as call:
+        outputs = OutputQueue(len(request.token_ids) - 1)
+        with self._call(request, outputs, self._queue, request.n, amount=request.n) as call:
             while call.num_unfinished:
                 for item in await outputs.take():
                     output = checked(item, request)
@@ -164,8 +164,8 @@ class AsyncEngine:
 
         Closing the generator early aborts the request.
         """
-        message, outputs = messages.Embed(request), OutputQueue()
-        with self._call(message, outputs, self._embedding_queue, len(request.inputs)) as call:
+        outputs = OutputQueue()
+        with self._call(request, outputs, self._embedding_queue, len(request.inputs)) as call:
             while call.num_unfinished:
                 for item in await outputs.take():
                     output = checked_vector(item)
@@ -176,7 +176,7 @@ class AsyncEngine:
     @contextlib.contextmanager
     def _call(
         self,
-        message: messages.Submit | messages.Embed,
+        request: GenerationRequest | EmbedRequest,
         outputs: OutputQueue,
         queue: SharedLimit,
         num_outputs: int,
@@ -184,7 +184,7 @@ class AsyncEngine:
         amount: int = 1,
     ) -> Generator[_Call, None, None]:
         """Send a request that gets a place in the queue, and abort it unless all has come at the end."""
-        request, child = message.request, self._supervisor.taking()
+        child = self._supervisor.taking()
         queue.capacity = self._capacity
         place = queue.enter(
             request.owner, lambda: outputs.put(overloaded()), amount=amount, weight=request.weight
@@ -194,7 +194,7 @@ class AsyncEngine:
         call = _Call(place, num_outputs)
         self._outputs[request.id] = outputs
         try:
-            child.send(message)
+            child.send(request)
             yield call
         finally:
             del self._outputs[request.id]

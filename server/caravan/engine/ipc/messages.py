@@ -1,4 +1,7 @@
-"""What crosses the border between the server and the engine's process: length, then MessagePack."""
+"""What crosses the border between the server and the engine's process: length, then MessagePack.
+
+Requests cross it as they are.
+"""
 
 import struct
 
@@ -19,18 +22,6 @@ class Load(msgspec.Struct, frozen=True, tag=True):
 
     config: EngineConfig
     log_level: int
-
-
-class Submit(msgspec.Struct, frozen=True, tag=True):
-    """Queue a request."""
-
-    request: GenerationRequest
-
-
-class Embed(msgspec.Struct, frozen=True, tag=True):
-    """Queue texts for their vectors."""
-
-    request: EmbedRequest
 
 
 class Abort(msgspec.Struct, frozen=True, tag=True):
@@ -107,7 +98,7 @@ class Embedded(msgspec.Struct, frozen=True, tag=True):
     outputs: list[EmbedOutput]
 
 
-ToEngine = Load | Submit | Embed | Abort | Ping | Stop
+ToEngine = Load | GenerationRequest | EmbedRequest | Abort | Ping | Stop
 FromEngine = Opened | Loaded | Ready | StartFailed | FileChanged | Logged | Stepped | Embedded | Heartbeat
 
 _encoder = msgspec.msgpack.Encoder()
