@@ -1,7 +1,6 @@
 """One HTTP request's record: what its log line and the metrics say of it.
 
-The middleware opens it; whoever serves the request adds to the current one. Outside of a request there is a
-record, too, which nobody reads.
+The middleware opens it, and whoever serves the request is given it. `current` is for lines of the log alone.
 """
 
 import asyncio

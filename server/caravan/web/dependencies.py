@@ -17,8 +17,8 @@ from caravan.errors import PermissionDeniedError
 from caravan.models import ModelRegistry
 from caravan.observability.metrics import Metrics
 from caravan.web.callers import is_local
-from caravan.web.middleware.access_log import context_of
 from caravan.web.request_body import BodyReader
+from caravan.web.request_context import context_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,13 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from caravan.api.output.encoding import to_json
 from caravan.errors import CaravanError, InvalidRequestError, MemoryShortError, ServerError
-from caravan.observability import request_metrics
+from caravan.observability.request_metrics import RequestMetrics
 from caravan.web import not_found_hints
+from caravan.web.request_context import context_of
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ async def _answer_http(routes: Sequence[BaseRoute], request: Request, error: Exc
         shown = InvalidRequestError(message, code="method_not_allowed")
     else:
         shown = InvalidRequestError(str(error.detail), code="invalid_http")
-    return _response(shown, error.status_code, headers)
+    return _ErrorAnswer(shown, error.status_code, headers)
 
 
 async def _answer_nobody(_request: Request, _error: Exception) -> Response:
@@ -88,9 +89,9 @@ def fault_response(scope: Scope, error: BaseException) -> Response:
     return error_response(ServerError("The server failed to answer this request."))
 
 
-def error_event(error: CaravanError) -> bytes:
-    """Write the event that tells the client of a stream of `error`."""
-    request_metrics.current().fail(error.code)
+def error_event(error: CaravanError, entry: RequestMetrics) -> bytes:
+    """Write the event that tells the client of a stream of `error`, which is counted."""
+    entry.fail(error.code)
     return b"data: %b\n\n" % to_json(envelope(error))
 
 
@@ -103,10 +104,18 @@ def error_response(error: CaravanError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
         headers["Accept-Encoding"] = ACCEPTED_ENCODINGS
-    return _response(error, error.status, headers)
+    return _ErrorAnswer(error, error.status, headers)
 
 
-def _response(error: CaravanError, status: int, headers: dict[str, str]) -> Response:
-    request_metrics.current().fail(error.code)
-    body = envelope(error).model_dump_json()
-    return Response(body, status_code=status, headers=headers, media_type="application/json")
+class _ErrorAnswer(Response):
+    """An error in the envelope, which is counted when it is sent."""
+
+    def __init__(self, error: CaravanError, status: int, headers: dict[str, str]) -> None:
+        body = envelope(error).model_dump_json()
+        super().__init__(body, status_code=status, headers=headers, media_type="application/json")
+        self._code = error.code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection (ASGI)."""
+        context_of(scope).metrics.fail(self._code)
+        await super().__call__(scope, receive, send)

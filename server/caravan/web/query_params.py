@@ -10,8 +10,8 @@ from fastapi import Request
 from pydantic.fields import FieldInfo
 
 from caravan.api.validation.parse import parse
-from caravan.web.middleware.access_log import context_of
 from caravan.web.request_body import report_ignored
+from caravan.web.request_context import context_of
 
 Q = TypeVar("Q", bound=Schema)
 

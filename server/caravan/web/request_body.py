@@ -31,7 +31,7 @@ from caravan.runtime.json_size import JsonSize, checked_size
 from caravan.runtime.machine import require_memory
 from caravan.runtime.threads import FairLimiter, in_thread
 from caravan.web.error_response import ACCEPTED_ENCODINGS
-from caravan.web.middleware.access_log import context_of
+from caravan.web.request_context import context_of
 
 S = TypeVar("S", bound=Schema)
 T = TypeVar("T")

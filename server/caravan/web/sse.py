@@ -14,9 +14,11 @@ from starlette.types import Receive, Scope, Send
 
 from caravan.api.output.encoding import Document
 from caravan.errors import CaravanError, failed_writing
+from caravan.observability.request_metrics import RequestMetrics
 from caravan.web.dependencies import Services
 from caravan.web.error_response import error_event
 from caravan.web.json_pieces import JsonResponse
+from caravan.web.request_context import context_of
 
 T = TypeVar("T")
 
@@ -77,7 +79,7 @@ class RunResponse(Response):
         """Serve one connection (ASGI)."""
         async with contextlib.aclosing(self._run) as run:
             try:
-                response = await _unless_client_leaves(receive, self._begun(run))
+                response = await _unless_client_leaves(receive, self._begun(run, context_of(scope).metrics))
             except ClientLeftError:
                 response = Response(status_code=_CLIENT_LEFT)
             if isinstance(response, EventSourceResponse):
@@ -86,12 +88,12 @@ class RunResponse(Response):
         # By now nothing of the run is left that the client's next request could meet.
         await response(scope, receive, send)
 
-    async def _begun(self, run: Answering) -> Response:
+    async def _begun(self, run: Answering, entry: RequestMetrics) -> Response:
         if not run.stream:
             return JsonResponse(await run.whole())
         await run.start(self._seconds)
         return EventSourceResponse(
-            _pieces(run, self._frame),
+            _pieces(run, self._frame, entry),
             ping=self._seconds,
             ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
             # Streams end by themselves, with their engine or with uvicorn's grace, and not when the server is
@@ -101,7 +103,7 @@ class RunResponse(Response):
         )
 
 
-async def _pieces(run: Answering, frame: Frame) -> AsyncGenerator[bytes, None]:
+async def _pieces(run: Answering, frame: Frame, entry: RequestMetrics) -> AsyncGenerator[bytes, None]:
     """Frame events, as one piece those that are there together: each piece is a write to the socket."""
     try:
         async with contextlib.aclosing(run.events()) as events:
@@ -110,11 +112,11 @@ async def _pieces(run: Answering, frame: Frame) -> AsyncGenerator[bytes, None]:
                     yield b"".join(map(frame, together))
     except CaravanError as error:
         await run.aclose()
-        yield error_event(error)
+        yield error_event(error, entry)
     except Exception as error:
         log.exception("a stream failed")
         await run.aclose()
-        yield error_event(failed_writing(error))
+        yield error_event(failed_writing(error), entry)
 
 
 async def respond_whole(request: Request, work: Coroutine[Any, Any, Document]) -> Response:

@@ -27,6 +27,7 @@ from caravan.runtime.panics import contained, is_panic
 from caravan.web.error_response import error_event, error_response, fault_response
 from caravan.web.middleware.security_headers import with_security_headers
 from caravan.web.not_found_hints import shortened
+from caravan.web.request_context import use_context
 
 log = logging.getLogger("caravan.requests")
 
@@ -47,19 +48,6 @@ _PLAIN_IN_LISTS = "/~#[]$._-:"
 # When the server ends: when to come again, and how long a client that does not read is waited for.
 _RETRY_SECONDS = 5
 _LAST_WORD_SECONDS = 1.0
-_CONTEXT = "caravan.context"
-
-
-def context_of(scope: Scope) -> RequestContext:
-    """Return who sends a request, and its numbers. Outside of the middleware, it is nobody."""
-    context = scope.get(_CONTEXT, RequestContext())
-    assert isinstance(context, RequestContext)
-    return context
-
-
-def use_context(scope: Scope, context: RequestContext) -> None:
-    """Make this the request's context."""
-    scope[_CONTEXT] = context
 
 
 class AccessLogMiddleware:
@@ -169,7 +157,9 @@ class _Answer:
             return True
         if self._has_ended or not self._is_stream:
             return False
-        await self.send({"type": "http.response.body", "body": error_event(error), "more_body": False})
+        await self.send(
+            {"type": "http.response.body", "body": error_event(error, self._entry), "more_body": False}
+        )
         return True
 
 

@@ -15,10 +15,11 @@ from caravan.errors import AuthenticationError, InvalidRequestError, RateLimitEr
 from caravan.observability.request_metrics import RequestMetrics
 from caravan.web.callers import SiteRules
 from caravan.web.error_response import error_response
-from caravan.web.middleware.access_log import context_of, quoted_path, use_context
+from caravan.web.middleware.access_log import quoted_path
 from caravan.web.middleware.cors import CorsMiddleware
 from caravan.web.not_found_hints import shortened
 from caravan.web.request_body import held_body
+from caravan.web.request_context import context_of, use_context
 
 # Probes have no key, and learn nothing.
 OPEN_PATHS = frozenset({"/health", "/ready"})
