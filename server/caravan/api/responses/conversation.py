@@ -34,7 +34,7 @@ HISTORY = "previous_response_id"
 
 @dataclass(frozen=True)
 class Placed:
-    """An item, and where errors say it is."""
+    """An item, and the path that errors call it by."""
 
     path: str
     item: Item
@@ -42,7 +42,7 @@ class Placed:
 
 @dataclass
 class _Turn:
-    """What the model thought, said and called before anybody else had a say."""
+    """The model's thoughts, text and calls between two messages of others."""
 
     path: str
     thoughts: list[str] = field(default_factory=list)
@@ -111,7 +111,7 @@ class _Writer:
             raise InvalidValueError(path, "names no call of this conversation that waits for a result")
 
     def _spoken(self, path: str, *, is_first: bool = False) -> _Turn:
-        """The turn that an item belongs to. What comes before content and calls begins another after them."""
+        """The turn that an item belongs to; a new one for what comes first in a turn, after text or calls."""
         turn = self._turn
         if turn is None or (is_first and (turn.content is not None or turn.calls)):
             self._flush()

@@ -22,11 +22,11 @@ from caravan.errors import CaravanError, InvalidRequestError
 
 
 class ResponseWriter:
-    """Follows one answer. `response` is how it stands; its output is there once it has ended.
+    """Turns one answer's text into events. `response` is its state; it has its output once it has ended.
 
-    White space alone, as models put between calls, is no message. Log probabilities are those of messages'
-    text; what is known of a token goes with the first text that comes of it or after it. `begin` comes first;
-    `start` before `read`, `write` and `end`.
+    White space alone, as models put between calls, makes no message. Only messages have log probabilities;
+    those of a token go with the first text that comes of it or after it. Call `begin` first, then `start`,
+    then `read` and `write` for each piece of text, then `end`, `fail` or `cancel`.
     """
 
     def __init__(self, response: Response) -> None:
@@ -40,28 +40,28 @@ class ResponseWriter:
         self._blank = ""
         self._logprobs: list[TokenLogprob] = []
         self._texts: list[str] = []
-        self._num_judged = 0
+        self._num_checked = 0
 
     @property
     def said(self) -> ParsedAnswer:
-        """All that was read, once that is all."""
+        """All that the model said, once it has ended."""
         return ParsedAnswer("".join(self._texts)) if self._reader is None else self._reader.said
 
     def begin(self) -> Iterator[Event]:
-        """The response is there."""
+        """The first events: the response exists."""
         yield self._event("response.created")
         if self.response.background:
             yield self._event("response.queued")
 
     def start(self, reading: OutputFormat | None, logprobs: LogprobWriter | None = None) -> Iterator[Event]:
-        """The prompt is about to be run; the text will be read so, and have log probabilities or not."""
+        """The event when the model begins. `reading` tells how its text is parsed."""
         self._reading, self._writer = reading, logprobs
         self._reader = None if reading is None else ChoiceParser(reading)
         self._change(status="in_progress")
         yield self._event("response.in_progress")
 
     def read(self, text: str, logprobs: Sequence[TokenLogprob]) -> list[TextEvent]:
-        """What a piece of text says, with what is known of its tokens; to be written."""
+        """Parse a piece of text and note the log probabilities of its tokens; `write` takes the result."""
         if self._writer is not None:
             self._logprobs.extend(logprobs)
         if self._reader is not None:
@@ -70,24 +70,24 @@ class ResponseWriter:
         return [Delta(Channel.CONTENT, text)]
 
     def read_rest(self) -> list[TextEvent]:
-        """What was held back of the text, until it is known to have ended; to be written."""
+        """Parse what was held back until the end of the text; `write` takes the result."""
         return [] if self._reader is None else self._reader.finish()
 
     def ended_calls(self) -> Sequence[Call]:
-        """The calls that are known to be complete since the last time."""
+        """The calls that became complete since this was last asked."""
         if self._reader is None:
             return ()
-        ended = self._reader.calls[self._num_judged : self._reader.num_ended]
-        self._num_judged = self._reader.num_ended
+        ended = self._reader.calls[self._num_checked : self._reader.num_ended]
+        self._num_checked = self._reader.num_ended
         return ended
 
     def write(self, events: Iterable[TextEvent]) -> Iterator[Event]:
-        """What has been read."""
+        """The events of what has been parsed."""
         for event in events:
             yield from self._written(event)
 
     def end(self, reason: FinishReason, usage: ResponseUsage, debug: Debug | None = None) -> Iterator[Event]:
-        """The outcome, after the rest of the text. There is one message at least, if an empty one."""
+        """The last events of an answer. An answer without any item gets an empty message."""
         if self._open is None and not self._items:
             yield from self._text(self._blank)
         is_complete = reason == "stop"
@@ -105,7 +105,7 @@ class ResponseWriter:
             yield self._event("response.incomplete")
 
     def fail(self, error: CaravanError) -> Iterator[Event]:
-        """The outcome of a fault."""
+        """The last event of a response that failed."""
         self._close("incomplete")
         code: FaultCode = "invalid_prompt" if isinstance(error, InvalidRequestError) else "server_error"
         fault = ResponseFault(code=code, message=error.message)
@@ -113,7 +113,7 @@ class ResponseWriter:
         yield self._event("response.failed")
 
     def cancel(self) -> Iterator[Event]:
-        """The outcome of a change of mind. OpenAI has no event for it."""
+        """The last event of a response that was cancelled. OpenAI has no event for it."""
         self._close("incomplete")
         self._change(status="cancelled", output=self._items)
         yield ErrorEvent(
@@ -179,7 +179,7 @@ class ResponseWriter:
         self._open = None
 
     def _drop(self) -> None:
-        """Forget what belongs to no message."""
+        """Forget white space and log probabilities that belong to no message."""
         self._blank = ""
         self._logprobs.clear()
 

@@ -73,7 +73,7 @@ async def own_items(archive: AsyncResponseStore, owner: str, given: Input) -> li
 
 
 def placed(history: Sequence[Row], request: ResponseRequest, own: Sequence[Item]) -> list[Placed]:
-    """All of them in order, each with the place that errors name."""
+    """All items in order, each with the path that errors call it by."""
     earlier = [Placed(HISTORY, item) for item in read_rows(history)]
     if isinstance(request.input, str):
         return earlier + [Placed("input", item) for item in own]
@@ -110,7 +110,7 @@ def row_of_output(item: OutputItem) -> Row:
 
 
 def read_rows(rows: Sequence[Row]) -> list[Item]:
-    """Items as a client would have sent them."""
+    """Stored items, as a client would have sent them."""
     return [_ITEM.validate_python(row) for row in rows]
 
 

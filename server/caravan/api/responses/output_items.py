@@ -40,13 +40,13 @@ class OpenItem(Protocol):
     """An item that may still grow. `number` gives each event its place in the stream."""
 
     def begin(self) -> Iterator[Event]:
-        """The events that say the item is there."""
+        """The events when the item begins."""
 
     def end(self, status: ItemStatus) -> Iterator[Event]:
-        """The events that say it will not grow any more."""
+        """The events when the item is complete."""
 
     def item(self, status: ItemStatus) -> OutputItem:
-        """What it is so far."""
+        """The item so far."""
 
 
 class _Item:

@@ -38,8 +38,8 @@ Events = AsyncGenerator[Sequence[bytes], None]
 
 
 class ResponseRun(Run):
-    """The answer to a request, as routes are given it. In the background it goes on when the route closes it:
-    `detach` starts that, and gives back what follows its events from a number on.
+    """The run of one response. With `background`, it goes on when the route closes it: `detach` starts that,
+    and returns a function that follows its events from a number on.
 
     `place` is what it has of the limit of its kind, which it gives up in the end. `log` has the events of a
     background run that are streamed. `error` is what failed after the beginning. One that ends before its
@@ -80,7 +80,7 @@ class ResponseRun(Run):
 
     @property
     def response(self) -> Response:
-        """How the response stands."""
+        """The response in its present state."""
         return self._following.response
 
     async def whole(self) -> bytes:
@@ -102,7 +102,7 @@ class ResponseRun(Run):
             self._beginning.result()
 
     async def events(self) -> Events:
-        """The data of the events, those together that are there together."""
+        """The data of the events. Each list has those that are ready at the same time."""
         assert self._beginning is not None
         try:
             await self._beginning
@@ -137,7 +137,7 @@ class ResponseRun(Run):
         await self._keep()
 
     async def _read_request(self) -> None:
-        """What can be refused without the model is refused here."""
+        """Read the request and its history; refuse what can be refused without the model."""
         check(self.request)
         previous = self.request.previous_response_id
         if previous is not None and self._outcomes.find(self.owner, previous) is not None:
@@ -160,7 +160,7 @@ class ResponseRun(Run):
         return prepared
 
     async def _enqueue(self) -> None:
-        """Have a response to tell of at once: a model that is not loaded is loaded by `made`."""
+        """Make the queued response without waiting for the model; `made` loads it."""
         if self._registry.status(self.request.model) is Status.LOADED:
             await self.prepare()
             return
@@ -170,7 +170,7 @@ class ResponseRun(Run):
         self._announce(resolved.number("temperature"), resolved.number("top_p"))
 
     async def _keep(self) -> None:
-        """Store the response as one that is being made, unless the request forbids it."""
+        """Store the response as running, unless the request forbids it."""
         if self._is_stored:
             body = _row(self.response)
             await self._archive.do(lambda store: store.begin(self.owner, body, self._input), self.owner)
@@ -223,7 +223,7 @@ class ResponseRun(Run):
         return [*writer.write(rest), *writer.end(reason, usage(self.usage()), debug)]
 
     async def _release(self) -> None:
-        """What `aclose` does to any run, before anybody can see that the response has ended."""
+        """Release the model and the limits, before anybody can see that the response has ended."""
         await to_the_end(super()._close())
 
     async def _close(self) -> None:
@@ -233,7 +233,7 @@ class ResponseRun(Run):
             await self.end()
 
     async def end(self) -> None:
-        """Let go of all that the run holds, and store what became of it."""
+        """Release all that the run holds, and store its outcome."""
         await super()._close()
         if self._is_kept and not self._has_ended:
             self._has_ended = True
@@ -264,7 +264,7 @@ class ResponseRun(Run):
         return translate(self.request, placed(history, self.request, own))
 
     def _sent(self, events: Iterable[Event]) -> list[bytes]:
-        """Events as data; they are made, whether or not anybody reads them."""
+        """The data of events, if the request asks for a stream. The events are made in any case."""
         if not self.stream:
             for _ in events:
                 pass

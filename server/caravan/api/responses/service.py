@@ -82,7 +82,7 @@ class Background:
 
 
 class Replay:
-    """Events that are read once more, as routes are given them."""
+    """Stored or running events from a number on, in the shape of a run, as routes take it."""
 
     stream = True
 
@@ -91,18 +91,18 @@ class Replay:
         self._is_padded = is_padded
 
     async def whole(self) -> bytes:
-        """Events are all there is."""
+        """Never called: a replay is a stream."""
         raise AssertionError("a replay is a stream")
 
     async def aclose(self) -> None:
-        """Stop reading; what is read goes on."""
+        """Stop reading. The response goes on."""
         await self._events.aclose()
 
     async def start(self, seconds: float) -> None:
-        """All has been found by now."""
+        """Nothing has to be waited for."""
 
     async def events(self) -> Events:
-        """The data of the events, those together that are there together."""
+        """The data of the events. Each list has those that are ready at the same time."""
         async for together in self._events:
             for some in in_turns(together, is_padded=self._is_padded):
                 yield some
@@ -127,7 +127,7 @@ class ResponseService:
         await self._archive.open()
 
     def run(self, request: ResponseRequest, context: RequestContext) -> ResponseRun:
-        """The answer to a request, of which nothing has happened yet."""
+        """The run of a request. It begins when the route starts it."""
         who = context.principal
         run = ResponseRun(
             self._registry, self._chat, self._archive, self._outcomes, request, context, self._detach
@@ -176,7 +176,7 @@ class ResponseService:
         return msgspec.json.encode(row)
 
     async def delete(self, response_id: str, principal: Principal) -> DeletedResponse:
-        """Forget a response, what it answers and what it says; one that is being made is cancelled."""
+        """Delete a response with its items. One that is running in the background is cancelled first."""
         if running := self._mine(response_id, principal):
             await running.end()
         await self._found(response_id, principal, lambda s, o: s.delete(o, response_id))
@@ -191,7 +191,7 @@ class ResponseService:
         order: Literal["asc", "desc"],
         principal: Principal,
     ) -> InputItemList:
-        """A page of what a response answers, without the responses before it."""
+        """A page of the request's own input items, without those of earlier responses."""
         rows = await self._found(response_id, principal, lambda s, o: s.input_items(o, response_id))
         if order == "desc":
             rows.reverse()
@@ -211,12 +211,12 @@ class ResponseService:
         )
 
     async def settle(self) -> None:
-        """Wait until nothing is being made in the background any more."""
+        """Wait until no response is running in the background any more."""
         while self._running:
             await asyncio.wait([running.task for running in self._running.values()])
 
     async def aclose(self) -> None:
-        """Fail what is being made in the background, and close the store."""
+        """Fail the responses that are running in the background, and close the store."""
         fault = ServerError("The server ended before the response was complete.")
         await asyncio.gather(*(running.end(fault) for running in self._running.values()))
         await self._outcomes.aclose()
@@ -241,7 +241,7 @@ class ResponseService:
         return await self._found(response_id, principal, lambda s, o: s.get(o, response_id))
 
     def _give_way(self, response_id: str) -> None:
-        """End a response of which nothing has been made yet, for another key's."""
+        """Fail a response that has not begun yet, to make room for another key's."""
         if (running := self._running.get(response_id)) is not None:
             task = asyncio.create_task(running.end(_overloaded()))
             self._giving_way.add(task)

@@ -86,7 +86,7 @@ def snapshot(
 
 
 def _shown(tool: FlatFunction | FlatCustom) -> FlatTool:
-    """A tool with what holds where the request does not say."""
+    """A tool with the defaults filled in."""
     if not isinstance(tool, FlatFunction):
         shown = tool.format or TextInput(type="text")
         return FlatCustom(type="custom", name=tool.name, description=tool.description, format=shown)

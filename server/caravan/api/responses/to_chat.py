@@ -1,12 +1,13 @@
-"""A request of the Responses API as one for a chat, and errors about the second as errors about the first.
+"""Translates requests of the Responses API into chat requests, and errors about these back.
 
-What of OpenAI's API this server does not do is refused by name; other values pass, as the schema tells.
+Values of OpenAI's API that this server cannot serve are refused by name.
 """
 
 import contextlib
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from caravan_schemas.built_in_tools import BuiltInTool
 from caravan_schemas.chat import ChatCompletionRequest
@@ -66,34 +67,28 @@ _RENAMED = (
 )
 
 
-@dataclass(frozen=True)
-class _Only:
-    """Values of a field that pass, beside null."""
-
-    param: str
-    read: Callable[[ResponseRequest], object]
-    passing: tuple[str, ...]
-
-
-_ONLY = (
-    _Only("truncation", lambda r: r.truncation, ("disabled",)),
-    _Only("service_tier", lambda r: r.service_tier, ("auto", "default")),
-    _Only("text.verbosity", lambda r: r.text and r.text.verbosity, ("medium",)),
-    _Only("reasoning.summary", lambda r: r.reasoning and r.reasoning.summary, ("auto",)),
-    _Only("reasoning.generate_summary", lambda r: r.reasoning and r.reasoning.generate_summary, ("auto",)),
-    _Only("reasoning.mode", lambda r: r.reasoning and r.reasoning.mode, ("standard",)),
-    _Only("reasoning.context", lambda r: r.reasoning and r.reasoning.context, ("auto",)),
-)
+# Of these fields only these values are served, beside null.
+_ONLY: dict[str, tuple[str, ...]] = {
+    "truncation": ("disabled",),
+    "service_tier": ("auto", "default"),
+    "text.verbosity": ("medium",),
+    "reasoning.summary": ("auto",),
+    "reasoning.generate_summary": ("auto",),
+    "reasoning.mode": ("standard",),
+    "reasoning.context": ("auto",),
+}
 
 
 def check(request: ResponseRequest) -> None:
     """Raise InvalidRequestError for the first value that cannot be served."""
-    for only in _ONLY:
-        value = only.read(request)
-        if value is not None and value not in only.passing:
-            shown = " or ".join(f"'{value}'" for value in only.passing)
-            message = f"'{only.param}' '{value}' is not supported; only {shown} is."
-            raise UnsupportedParameterError(message, param=only.param)
+    for param, served in _ONLY.items():
+        value: Any = request
+        for step in param.split("."):
+            value = None if value is None else getattr(value, step)
+        if value is not None and value not in served:
+            shown = " or ".join(f"'{each}'" for each in served)
+            message = f"'{param}' '{value}' is not supported; only {shown} is."
+            raise UnsupportedParameterError(message, param=param)
     if request.prompt is not None:
         message = "'prompt' is not supported: nobody keeps prompts here."
         raise UnsupportedParameterError(message, param="prompt")
@@ -117,7 +112,7 @@ def check_retrieval(query: RetrievalQuery) -> None:
 
 
 def check_include(include: Sequence[str]) -> None:
-    """Refuse what nobody knows; of what there is never anything, nothing is included."""
+    """Refuse unknown names. Those of data that this server never has pass, and include nothing."""
     for index, name in enumerate(include):
         if name not in INCLUDABLE and name not in ABSENT:
             param = f"include[{index}]"
@@ -127,7 +122,11 @@ def check_include(include: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Translation:
-    """`chat` asks for the same as the request."""
+    """`chat` asks for the same as the request.
+
+    `places` maps paths in `chat`, such as `messages[2]`, to paths in the request; `limit` is the name under
+    which the request limits the tokens.
+    """
 
     chat: ChatCompletionRequest
     places: Mapping[str, str]
@@ -135,7 +134,7 @@ class Translation:
 
     @contextlib.contextmanager
     def rewording(self) -> Generator[None, None, None]:
-        """Have what refuses `chat` in this block speak of the request."""
+        """Reword errors about `chat` from this block, so that they name fields of the request."""
         try:
             yield
         except InvalidRequestError as error:
@@ -143,14 +142,14 @@ class Translation:
             raise
 
     def reword(self, error: InvalidRequestError) -> None:
-        """Have an error about `chat` speak of the request; a second time changes nothing."""
+        """Rename the fields that an error about `chat` names. Doing so twice changes nothing."""
         error.message = _QUOTED.sub(lambda quoted: f"'{self.named(quoted[1])}'", error.message)
         error.args = (error.message,)
         if error.param is not None:
             error.param = self.named(error.param)
 
     def named(self, path: str) -> str:
-        """What a field of `chat` is called in the request."""
+        """The name in the request of a field of `chat`."""
         if path in _LIMITS:
             return self.limit
         if found := _MESSAGE.fullmatch(path):
@@ -185,9 +184,9 @@ def translate(request: ResponseRequest, items: Sequence[Placed]) -> Translation:
 
 
 def _limit(request: ResponseRequest) -> str:
-    """The name under which the request limits the tokens; one of them where it does not.
+    """The name under which the request limits the tokens; the first one where it does not.
 
-    Nothing of a prompt is told here, so that no answer is empty.
+    Unlike for a chat, 0 is refused: a response tells nothing of its prompt, so it would be empty.
     """
     used = [name for name in _LIMITS if getattr(request, name) is not None]
     for name in used:

@@ -50,7 +50,7 @@ class StorageBusyError(StorageError):
 
 
 class AsyncResponseStore:
-    """Runs what is to be done with the store. Without a path, responses are kept in memory.
+    """Runs work on the store in its thread. Without a path, responses are kept in memory.
 
     Each key has a share of the thread's time. Nobody waits in its line for a lock of another program: what
     finds the store locked comes again a little later, for some seconds.
@@ -134,7 +134,7 @@ class AsyncResponseStore:
         return self._store
 
     def _told(self, error: sqlite3.Error | OSError) -> StorageError:
-        """What the client is told, and the log from time to time."""
+        """The error for the client; the log gets it from time to time."""
         now = asyncio.get_running_loop().time()
         is_new = now - self._told_at >= _QUIET_SECONDS
         self._told_at = now if is_new else self._told_at
@@ -198,7 +198,7 @@ class Outcomes:
             self._hold(outcome)
 
     def find(self, owner: str, response_id: str) -> Outcome | None:
-        """What is not stored yet."""
+        """An outcome that is not stored yet."""
         outcome = self._held.get(response_id)
         return None if outcome is None or outcome.owner != owner else outcome
 
@@ -209,7 +209,7 @@ class Outcomes:
             self._num_bytes -= outcome.num_bytes
 
     async def aclose(self) -> None:
-        """Try once more. What is lost now is found as failed when the server is started again."""
+        """Try once more. Outcomes that are lost now show as failed after the next start."""
         if self._keeping:
             await asyncio.wait(set(self._keeping))
         if self._trying is not None:

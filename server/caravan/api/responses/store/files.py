@@ -34,7 +34,7 @@ class PlaceError(Exception):
 
 
 def check_place(path: Path) -> None:
-    """Raise PlaceError where no store can be opened or made, as far as that is told by looking alone."""
+    """Raise PlaceError if no store can be opened or made there. Only looks, and changes nothing."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -172,7 +172,7 @@ class ServerLock:
         return False
 
     def close(self) -> None:
-        """Give the place up."""
+        """Leave the list."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

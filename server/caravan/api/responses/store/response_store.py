@@ -43,7 +43,7 @@ class LongHistoryError(Exception):
 
 
 class Unfinished(NamedTuple):
-    """A response that is being made, and what it answers, as they are stored."""
+    """A running response and its input items, as they are stored."""
 
     owner: str
     response: Row
@@ -99,7 +99,7 @@ class ResponseStore:
             return opened(path)
 
     def begin(self, owner: str, response: Row, items: Sequence[Row]) -> None:
-        """Keep a response that is being made, and what it answers."""
+        """Store a running response and its input items."""
         with transaction(self._db):
             now, limits = self._clock.note(), self._limits
             make_room(self._db, oldest=now - limits.max_seconds, max_bytes=limits.max_bytes)
@@ -114,7 +114,7 @@ class ResponseStore:
         self._own[response["id"]] = response["status"]
 
     def end(self, response: Row, items: Sequence[Row], events: Sequence[bytes] | None) -> None:
-        """Keep what became of it, unless it has been deleted meanwhile."""
+        """Store its outcome, unless it has been deleted meanwhile."""
         packed = None if events is None else zlib.compress(b"\n".join(events), 1)
         with transaction(self._db):
             done = self._db.execute(
@@ -157,7 +157,7 @@ class ResponseStore:
         self._own.pop(response_id, None)
 
     def input_items(self, owner: str, response_id: str) -> list[Row]:
-        """What a response answers, in order; raises MissingResponseError."""
+        """The input items of a response, in order; raises MissingResponseError."""
         self._row(owner, response_id)
         return self._input(response_id)
 
@@ -219,7 +219,7 @@ class ResponseStore:
         return True
 
     def leave(self) -> list[Unfinished]:
-        """Close files that are gone; what is being made goes on in others.
+        """Close files that are gone; returns the responses that are still running, for the next store.
 
         A file that was deleted can be read as long as it is open; of one that cannot be read, the log tells.
         """
@@ -282,7 +282,7 @@ class ResponseStore:
         return self._servers.is_alive(row["place"])
 
     def _bury(self, place: int) -> None:
-        """Make failed what a server was making when it died."""
+        """Mark the running responses of a dead server as failed."""
         own = json.dumps(sorted(self._own) if place == self._servers.place else [])
         self._db.execute(
             "UPDATE responses SET is_running = 0, "
@@ -292,7 +292,7 @@ class ResponseStore:
         )
 
     def _try(self, change: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Change something that need not be changed now."""
+        """Make a change that may fail now."""
         try:
             change(*args, **kwargs)
         except sqlite3.OperationalError as error:
