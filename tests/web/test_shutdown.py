@@ -1,6 +1,7 @@
 """How a server ends that is told to: no more requests, time for what is being made, and then an end."""
 
 import contextlib
+import random
 import signal
 import socket
 import subprocess
@@ -63,9 +64,7 @@ def test_the_second_signal_ends_what_the_first_one_waits_for(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for the child in /proc")
 def test_a_signal_while_the_model_loads(tiny_models: TinyModels) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _quiet_port()
     command = [sys.executable, "-m", "caravan", "serve", "--port", str(port)]
     with subprocess.Popen([*command, "--model", str(tiny_models["qwen2"])], cwd=ROOT) as process:
         try:
@@ -77,3 +76,12 @@ def test_a_signal_while_the_model_loads(tiny_models: TinyModels) -> None:
             wait_until(lambda: not any(map(is_running, children)))
         finally:
             process.kill()
+
+
+def _quiet_port() -> int:
+    """A port below those that systems hand out: nobody gets it by chance, or connects to itself there."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
