@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from caravan.api.params import conflicts
 from caravan.api.params.debug_chain import chain
 from caravan.api.params.presets import PresetError, Presets, effective, load, operator_defaults
-from caravan.api.params.resolved import PARAMETERS, ResolvedParams, Source, Value, Values, settle
+from caravan.api.params.resolved import PARAMETERS, ResolvedParams, Source, Value, Values, resolve
 from caravan.api.params.token_params import DryBreakers, LongBreakerError, token_terms
 from caravan.engine.outputs import TokenOutput
 from caravan.engine.params import SamplingParams
@@ -164,7 +164,7 @@ class DecodingPlanner:
             values = {**values, "max_tokens": Value(default_max_tokens, Source.OPENAI)}
         num_choices, num_drawn = self._counts(fields)
         is_ranked = fields.best_of is not None and num_drawn > 1
-        resolved = self._settled(fields, values, num_choices)
+        resolved = self._resolved(fields, values, num_choices)
         if resolved["max_tokens"] == 0 and not may_draw_nothing and fields.n_predict != 0:
             name = resolved.written("max_tokens")
             # Of the fields that have an answer without a token, those that the route has.
@@ -189,11 +189,11 @@ class DecodingPlanner:
     ) -> ResolvedParams:
         """Resolve what `plan` will go by, for a model that need not be loaded."""
         num_choices, _ = self._counts(fields)
-        return self._settled(fields, self._effective(metadata, own), num_choices)
+        return self._resolved(fields, self._effective(metadata, own), num_choices)
 
-    def _settled(self, fields: SamplingFields, values: Values, num_choices: int) -> ResolvedParams:
+    def _resolved(self, fields: SamplingFields, values: Values, num_choices: int) -> ResolvedParams:
         counts = {"n": Value(num_choices, Source.OPENAI)}
-        resolved = settle(fields, self._preset(fields.preset), {**values, **counts})
+        resolved = resolve(fields, self._preset(fields.preset), {**values, **counts})
         conflicts.check(resolved)
         return resolved
 

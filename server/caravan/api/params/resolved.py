@@ -107,68 +107,56 @@ class ResolvedParams:
         return _used_name(self.fields, name)
 
 
-def settle(fields: DecodingFields, preset: DecodingFields | None, defaults: Values) -> ResolvedParams:
-    """The request over its preset over the defaults, with defaults that have to give way gone.
+def resolve(fields: DecodingFields, preset: DecodingFields | None, defaults: Values) -> ResolvedParams:
+    """Put the request over its preset over the defaults, and turn off defaults that stand in the way.
 
-    Under mirostat the truncating samplers' defaults turn neutral. Of temperature 0, mirostat and adaptive-p,
-    which exclude each other, a request's choice turns those off that it did not choose itself. A list of
-    samplers that is not its own takes in those that it sets and the list lacks, behind those that truncate.
+    Of temperature 0, mirostat and adaptive-p, which exclude each other, the one of the highest standing
+    stays. Mirostat turns off the defaults of truncating samplers. A default list of samplers is completed by
+    those that the request sets; one that is about more than truncating ones turns off defaults of the others.
     """
     values = dict(defaults)
     if preset is not None:
         values |= {name: Value(value, Source.PRESET) for name, value in given(preset).items()}
     values |= {name: Value(value, Source.REQUEST) for name, value in given(fields).items()}
     resolved = ResolvedParams(values, fields)
-    _settle_draw(resolved, values)
-    if resolved.number("mirostat"):
-        _neutralise(resolved, values)
-    _complete_samplers(resolved, values)
-    _turn_off_unlisted(resolved, values)
+    off = _weaker_draws(resolved)
+    if resolved.number("mirostat") and "mirostat" not in off:
+        off += (name for name in (*TRUNCATING.values(), "min_keep") if not resolved.is_chosen(name))
+    listed = _completed_samplers(resolved)
+    if not FIXED.keys().isdisjoint(listed):
+        unlisted = (name for sampler, names in FIXED.items() if sampler not in listed for name in names)
+        off += (name for name in unlisted if not resolved.is_chosen(name))
+    if "samplers" in values:
+        values["samplers"] = Value(listed, values["samplers"].source)
+    values |= {name: Value(PARAMETERS[name].neutral, values[name].source) for name in off}
     return resolved
 
 
-def _settle_draw(resolved: ResolvedParams, values: dict[str, Value]) -> None:
-    """Turn off the draws that clash with one of higher standing."""
+def _weaker_draws(resolved: ResolvedParams) -> list[str]:
+    """Ways to draw that exclude one which somebody of higher standing has set."""
     wishes = {
         "mirostat": resolved.number("mirostat") > 0,
         "adaptive_target": resolved["adaptive_target"] is not None,
         "temperature": resolved["temperature"] == 0 and resolved.number("dynatemp_range") == 0,
     }
-    strongest = min(
-        (_STANDING[values[name].source] for name, wished in wishes.items() if wished), default=None
-    )
-    for name in ("mirostat", "adaptive_target"):
-        if wishes[name] and strongest is not None and _STANDING[values[name].source] > strongest:
-            values[name] = Value(PARAMETERS[name].neutral, values[name].source)
+    standing = {name: _STANDING[resolved.values[name].source] for name, wished in wishes.items() if wished}
+    strongest = min(standing.values(), default=0)
+    return [name for name, place in standing.items() if name != "temperature" and place > strongest]
 
 
-def _neutralise(resolved: ResolvedParams, values: dict[str, Value]) -> None:
-    for name in {*TRUNCATING.values(), "min_keep"}:
-        if not resolved.is_chosen(name):
-            values[name] = Value(PARAMETERS[name].neutral, values[name].source)
-
-
-def _complete_samplers(resolved: ResolvedParams, values: dict[str, Value]) -> None:
-    known = values.get("samplers")
-    if known is None or resolved.is_set("samplers") or not isinstance(known.value, list):
-        return
-    missing = [s for s, name in TRUNCATING.items() if resolved.is_set(name) and s not in known.value]
-    at = known.value.index("temperature") if "temperature" in known.value else len(known.value)
-    listed = [*known.value[:at], *missing, *known.value[at:]]
+def _completed_samplers(resolved: ResolvedParams) -> list[object]:
+    """The list of samplers; one that the request does not set itself has those that it sets, too."""
+    listed = _list(resolved["samplers"])
+    if resolved.is_set("samplers"):
+        return listed
+    missing = [s for s, name in TRUNCATING.items() if resolved.is_set(name) and s not in listed]
+    at = listed.index("temperature") if "temperature" in listed else len(listed)
+    listed[at:at] = missing
     if not FIXED.keys().isdisjoint(listed):
         unlisted = [s for s, on in FIXED.items() if s not in listed and any(map(resolved.is_set, on))]
-        first = [s for s in unlisted if s != "temperature"]
-        listed = [*first, *listed, *(s for s in unlisted if s not in first)]
-    values["samplers"] = Value(listed, known.source)
-
-
-def _turn_off_unlisted(resolved: ResolvedParams, values: dict[str, Value]) -> None:
-    """What a list of samplers leaves out, if it is about more than those that truncate."""
-    listed = _list(resolved["samplers"])
-    for sampler, names in FIXED.items() if not FIXED.keys().isdisjoint(listed) else ():
-        for name in names if sampler not in listed else ():
-            if not resolved.is_chosen(name):
-                values[name] = Value(PARAMETERS[name].neutral, values[name].source)
+        listed[:0] = [s for s in unlisted if s != "temperature"]
+        listed += [s for s in unlisted if s == "temperature"]
+    return listed
 
 
 _STANDING = {source: standing for standing, source in enumerate(Source)}
