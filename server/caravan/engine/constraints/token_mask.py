@@ -13,9 +13,9 @@ from llguidance import LLMatcher
 from numpy.typing import NDArray
 
 from caravan.engine.constraints.cpu_budget import CpuBudget, TooCostlyError, in_words
+from caravan.engine.constraints.grammar_vocab import NUM_BYTES, GrammarVocab
 from caravan.grammars.compiler import LIMITS, RECURSION
 from caravan.grammars.constraint import Constraint
-from caravan.grammars.llguidance_vocab import NUM_BYTES, GrammarVocab
 from caravan.grammars.token_table import TokenTable
 from caravan.runtime.deep_stack import DeepStack
 from caravan.runtime.machine import has_memory
