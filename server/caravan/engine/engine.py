@@ -152,7 +152,7 @@ class Engine:
         self._flush()
 
     def stats(self) -> EngineStats:
-        """The books as they stand; exact between steps only."""
+        """Tell how many of everything there are; exact between steps only."""
         return EngineStats(
             num_waiting=len(self._scheduler.waiting),
             num_running=len(self._scheduler.running),
@@ -169,7 +169,7 @@ class Engine:
         )
 
     def audit(self) -> list[str]:
-        """What is wrong with the books of an engine at rest; empty when they add up."""
+        """List what is wrong with ids and cells of an engine at rest; empty when they add up."""
         return self._kv_cache.audit()
 
     def _receive(self) -> None:

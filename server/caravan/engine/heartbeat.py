@@ -25,18 +25,18 @@ class HeartbeatClock:
         self._since = (time.monotonic(), time.process_time())
 
     def begin(self) -> None:
-        """Something else is begun that is no step, such as to load the model."""
+        """Note that something else is begun that is no step, such as to load the model."""
         self._turn += 1
         self._is_busy = True
         self._since = (time.monotonic(), time.process_time())
 
     def beat(self) -> None:
-        """A step has ended, and another is begun."""
+        """Note that a step has ended, and another is begun."""
         self._note()
         self.begin()
 
     def rest(self) -> None:
-        """A step has ended, and there is nothing to do."""
+        """Note that a step has ended, and there is nothing to do."""
         self._note()
         self._is_busy = False
 
@@ -45,7 +45,7 @@ class HeartbeatClock:
         self._least = max(self._least, seconds)
 
     def pulse(self) -> Heartbeat:
-        """How things stand."""
+        """Tell how things stand."""
         longest = self._longest
         return Heartbeat(
             turn=self._turn,

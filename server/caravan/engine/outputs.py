@@ -26,7 +26,7 @@ class FinishReason(StrEnum):
 
 
 def reason_for(error: BaseException) -> FinishReason:
-    """Why a choice ends that failed with `error`."""
+    """Tell why a choice ends that failed with `error`."""
     return FinishReason.NO_MEMORY if isinstance(error, MemoryError) else FinishReason.ERROR
 
 
@@ -70,7 +70,7 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return struct.unpack_from(f"<{count}d", self.top, count * _ID_BYTES)
 
     def with_top(self, count: int) -> "TokenLogprob":
-        """The same with no more than so many of the likeliest."""
+        """Return the same with no more than so many of the likeliest."""
         has = self.num_top
         if has <= count:
             return self
@@ -79,7 +79,7 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def packed_top(ids: Sequence[int], logprobs: Sequence[float]) -> bytes:
-    """Tokens and their log probabilities: all ids (int32), then all numbers (float64), little-endian."""
+    """Pack tokens and their log probabilities: all ids (int32), then all numbers (float64), little-endian."""
     return struct.pack(f"<{len(ids)}i{len(logprobs)}d", *ids, *logprobs)
 
 
@@ -124,7 +124,7 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 def refusal(
     request: GenerationRequest, fault: str, reason: FinishReason = FinishReason.ERROR
 ) -> list[TokenOutput]:
-    """The one output of each choice of a request that never began."""
+    """Make the one output of each choice of a request that never began."""
     return [
         TokenOutput(request_id=request.id, index=index, finish_reason=reason, error=fault)
         for index in range(request.n)

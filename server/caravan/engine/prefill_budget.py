@@ -139,7 +139,7 @@ class PromptChunks:
         return work
 
     def take_turns(self, streams: list[Work], chunks: list[Work]) -> tuple[list[Work], list[Work]]:
-        """What of both to compute in this step: all, or where they would have tiles together, one of them."""
+        """Choose what of both a step computes: all, or where they would have tiles together, one of them."""
         self._is_turn_of_prompts = not self._is_turn_of_prompts
         if not (self._has_tiles and streams and chunks):
             return streams, chunks
@@ -152,7 +152,7 @@ class PromptChunks:
 
 
 def chunk_size(num_missing: int, num_computed: int, budget: int, *, may_exceed: bool) -> int:
-    """How many of a prompt's missing tokens to compute next, so that whole tiles are left for later.
+    """Choose how many of a prompt's missing tokens come next, so that whole tiles are left for later.
 
     The odd ones go first, or beside a tile where there are many cells already, which takes up to a tile more
     than the budget if it `may_exceed` that.

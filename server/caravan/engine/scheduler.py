@@ -47,14 +47,14 @@ class RunningShares:
             self._num_tokens[sequence.owner] += sequence.num_tokens
 
     def has_right(self) -> bool:
-        """Whether the newcomer's owner stays within its share with it."""
+        """Tell whether the newcomer's owner stays within its share with it."""
         newcomer = self._newcomer
         assert newcomer is not None
         return self._excess(newcomer.owner, 1, newcomer.num_tokens) <= _TOLERANCE
 
     def to_make_way(self) -> Sequence | None:
-        """The newest sequence of who is the furthest over their share, for the newcomer, which has a right to
-        be there; none of a higher priority.
+        """Choose who goes for the newcomer, which has a right to be there: the newest sequence of who is the
+        furthest over their share, and none of a higher priority.
         """
         newcomer = self._newcomer
         assert newcomer is not None
@@ -63,7 +63,7 @@ class RunningShares:
         )
 
     def to_preempt(self) -> Sequence:
-        """Who goes when memory is short: of the lowest priority, the newest of an owner over its share."""
+        """Choose who goes when memory is short: of the lowest priority, the newest of who is over a share."""
         lowest = max(turn_of(sequence)[0] for sequence in self._running)
         least = [sequence for sequence in self._running if turn_of(sequence)[0] == lowest]
         return self._newest(least) or max(least, key=turn_of)
@@ -120,7 +120,7 @@ class Scheduler:
         return [*self.running, *self.waiting]
 
     def find(self, request_id: str) -> list[Sequence]:
-        """All unfinished choices of a request."""
+        """Find all unfinished choices of a request."""
         return [s for s in self.unfinished if s.request.id == request_id]
 
     def schedule(self) -> list[Work]:

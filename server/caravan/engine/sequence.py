@@ -105,14 +105,14 @@ class Sequence:
         return len(self.token_ids) - self.num_prompt_tokens
 
     def is_full(self, context_size: int) -> bool:
-        """Whether nothing may be added, by the request's limit or the context's."""
+        """Tell whether nothing may be added, by the request's limit or the context's."""
         limit = self.params.max_tokens
         if limit is not None and self.num_completion_tokens >= limit:
             return True
         return self.num_tokens >= context_size
 
     def ends_line_late(self, text: str) -> bool:
-        """Whether a new line is where the text may end, its time being over. Asked once a token."""
+        """Tell whether a new line is where the text may end, its time being over. Asked once a token."""
         limit = self.params.line_seconds
         if limit is None:
             return False
@@ -163,7 +163,7 @@ class Sequence:
         return self.num_prompt_tokens + (self.params.max_tokens or _USUAL_ANSWER)
 
     def has_waited_over(self, seconds: float) -> bool:
-        """Whether it has waited longer than that and was never begun."""
+        """Tell whether it has waited longer than that and was never begun."""
         return not self.has_begun and time.monotonic() - self._arrived > seconds
 
     def begin(self, num_cached_tokens: int) -> None:
@@ -176,7 +176,7 @@ class Sequence:
             self._queue_seconds = time.monotonic() - self._arrived
 
     def output(self, text: str, reason: FinishReason | None = None, error: str | None = None) -> TokenOutput:
-        """News of this sequence: text to append, its counts, and why it ends if it does."""
+        """Tell the news: text to append, its counts, and why it ends if it does."""
         queue_seconds, self._queue_seconds = self._queue_seconds, None
         return TokenOutput(
             request_id=self.request.id,
@@ -196,7 +196,7 @@ class Sequence:
         )
 
     def slice_of_scores(self, most: int) -> TokenOutput:
-        """The next log probabilities of the prompt, at most so many, ahead of the first output."""
+        """Tell the next log probabilities of the prompt, at most so many, ahead of the first output."""
         told = self._tell_scores(most)
         return TokenOutput(request_id=self.request.id, index=self.index, prompt_logprobs=told, is_slice=True)
 
@@ -241,8 +241,8 @@ class Work:
 
 
 def slices_of_scores(running: Iterable[Sequence]) -> list[TokenOutput]:
-    """Log probabilities of prompts that go out with this step ahead of first outputs: as much of each
-    sequence, and never none.
+    """Tell log probabilities of prompts with this step, ahead of first outputs: as many of each sequence, and
+    never none.
 
     A prompt that is known already would come at once with all of its own, and so would all that are admitted
     in one step: tens of megabytes in one message, which streams would wait for. So a prompt is not completed,

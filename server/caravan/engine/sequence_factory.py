@@ -44,7 +44,7 @@ class SequenceFactory:
         self._thread = FairThread("masks")
 
     def fault_of(self, request: GenerationRequest, *, is_taken: bool) -> str | None:
-        """Why the engine cannot take a request, whose id is taken or not.
+        """Tell why the engine cannot take a request, whose id is taken or not.
 
         Callers check before; this guards the process.
         """
@@ -64,7 +64,7 @@ class SequenceFactory:
         return None
 
     def sequences(self, request: GenerationRequest) -> list[Sequence]:
-        """The choices of a request. Those of a constrained one wait for what `make_masks` delivers."""
+        """Make the choices of a request. Those of a constrained one wait for what `make_masks` delivers."""
         made = []
         for index in range(request.n):
             self._num_arrivals += 1

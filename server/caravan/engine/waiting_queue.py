@@ -97,7 +97,7 @@ class WaitingQueue:
         self._order.begin(place)
 
     def in_turn(self) -> list[Sequence]:
-        """All of them, the next one first."""
+        """List all of them, the next one first."""
         self._settle()
         self._let_requests_take_turns()
         waiting = list(self._sequences)
@@ -112,7 +112,7 @@ class WaitingQueue:
         return [favoured, *waiting]
 
     def first_of_others(self, sequence: Sequence) -> list[Sequence]:
-        """The next sequence of each other owner, of no lower priority."""
+        """List the next sequence of each other owner, of no lower priority."""
         if len(self._num_owned) < 2:
             return []
         firsts: dict[str, Sequence] = {}
@@ -172,7 +172,7 @@ class WaitingQueue:
 
 
 def turn_of(sequence: Sequence) -> Turn:
-    """The turn of a sequence that has waited."""
+    """Return the turn of a sequence that has waited."""
     assert sequence.turn is not None
     return sequence.turn
 

@@ -59,7 +59,7 @@ class _Server:
         self.engine: Engine | EmbeddingEngine | None = None
 
     def receive(self) -> messages.ToEngine | None:
-        """The next message; None when the server is gone."""
+        """Wait for the next message; None when the server is gone."""
         prefix = self._reader.read(messages.LENGTH_SIZE)
         if len(prefix) < messages.LENGTH_SIZE:
             return None

@@ -59,7 +59,7 @@ class Batch:
         self.num_outputs = 0
 
     def native(self) -> "llama_cpp.llama_batch":
-        """The structure for `llama_decode`, valid until the next change."""
+        """Return the structure for `llama_decode`, valid until the next change."""
         self._native.n_tokens = self.num_tokens
         return self._native
 

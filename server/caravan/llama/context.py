@@ -125,7 +125,7 @@ class Context:
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
 
     def save_sequence(self, seq_id: int) -> State:
-        """A copy of what the cells of a sequence hold, for `restore_sequence`; where `can_park`."""
+        """Copy what the cells of a sequence hold, for `restore_sequence`; where `can_park`."""
         size = llama_cpp.llama_state_seq_get_size(self._pointer, seq_id)
         state = np.empty(size, np.uint8)
         if llama_cpp.llama_state_seq_get_data(self._pointer, _bytes_of(state), size, seq_id) != size:
@@ -149,7 +149,7 @@ class Context:
         llama_cpp.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
 
     def min_position(self, seq_id: int) -> int:
-        """The first position still in memory, -1 for an empty sequence (`llama_memory_seq_pos_min`)."""
+        """Return the first position in memory, -1 for an empty sequence (`llama_memory_seq_pos_min`)."""
         return int(llama_cpp.llama_memory_seq_pos_min(self._memory, seq_id))
 
     def clear(self) -> None:
@@ -198,7 +198,7 @@ class EmbeddingContext:
         self.width = model.embedding_size
 
     def compute(self, batch: Batch) -> NDArray[np.float32]:
-        """Vectors of the batch's tokens, all of them marked: float32 [num_tokens, width].
+        """Compute vectors of the batch's tokens, all of them marked: float32 [num_tokens, width].
 
         A view of llama.cpp's own memory, valid until the next call. Raises ContextError when the computation
         fails, and ValueError on a batch that llama.cpp would die of.

@@ -36,7 +36,7 @@ class _Properties(ctypes.Structure):
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """Those that a model is put on, unless it is told otherwise."""
+    """List those that a model is put on, unless it is told otherwise."""
     return _usable(_devices())
 
 

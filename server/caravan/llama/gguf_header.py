@@ -81,12 +81,12 @@ class GgufHeader:
         return self.count("context_length")
 
     def text(self, key: str) -> str:
-        """A string of the metadata; empty where there is none."""
+        """Return a string of the metadata; empty where there is none."""
         value = self.metadata.get(key)
         return value if isinstance(value, str) else ""
 
     def count(self, name: str) -> int:
-        """A number of the architecture, such as `block_count`; 0 where there is none, or one per layer.
+        """Return a number of the architecture, such as `block_count`; 0 if there is none, or one per layer.
 
         Those that anybody asks for have been checked.
         """
@@ -94,7 +94,7 @@ class GgufHeader:
         return value if isinstance(value, int) else 0
 
     def per_layer(self, name: str, num_layers: int) -> tuple[int, ...]:
-        """A number of the architecture that may be given once for all layers or once for each."""
+        """Return a number of the architecture that may be given once for all layers or once for each."""
         value = self.metadata.get(f"{self.architecture}.{name}")
         if isinstance(value, tuple):
             numbers = tuple(item for item in value if isinstance(item, int))
@@ -168,7 +168,7 @@ def _items(value: Value) -> Iterator[Scalar]:
 
 
 def read_architecture(path: str | os.PathLike[str]) -> str:
-    """The family of a file's network, read alone, in no time; empty where the file does not say or is none.
+    """Read the family of a file's network alone, in no time; empty where the file does not say or is none.
 
     Raises OSError.
     """
@@ -189,7 +189,7 @@ def _missing(path: str | os.PathLike[str], num_parts: int, names: list[str]) -> 
 
 
 def part_paths(path: Path) -> list[Path]:
-    """All files of the model that `path` is a part of, first part first; itself where it is not split."""
+    """List all files of the model that `path` is a part of, first part first; itself if it is not split."""
     found = _SPLIT.search(path.stem)
     if found is None:
         return [path]
@@ -203,5 +203,5 @@ def part_paths(path: Path) -> list[Path]:
 
 
 def model_stem(path: Path) -> str:
-    """The file's name without its ending, and without the number of its part."""
+    """Return the file's name without its ending, and without the number of its part."""
     return _SPLIT.sub("", path.stem)

@@ -245,7 +245,7 @@ class GgufReader:
 
 
 def shown(text: str) -> str:
-    """A text of a file, as it can stand in one line."""
+    """Write a text of a file as it can stand in one line."""
     escaped = text[:_SHOWN].encode("unicode_escape").decode()[:_SHOWN]
     return escaped if len(text) <= len(escaped) else f"{escaped}..."
 

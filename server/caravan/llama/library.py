@@ -57,7 +57,7 @@ class _Reasons(logging.Filter):
 
 @contextlib.contextmanager
 def reasons() -> Generator[list[str], None, None]:
-    """The errors that llama.cpp logs within the block, for whoever tells of its failure: the first is why."""
+    """Hold back the errors that llama.cpp logs within the block; of its failures the first is the reason."""
     held = _Reasons()
     log.addFilter(held)
     try:
@@ -92,12 +92,12 @@ def load_modules() -> None:
 
 
 def build() -> str:
-    """Which llama.cpp this is, and for which processors and GPUs."""
+    """Tell which llama.cpp this is, and for which processors and GPUs."""
     return f"{llama_cpp.__version__} {system_info()}"
 
 
 def system_info() -> str:
-    """The CPU and GPU features that this build of llama.cpp uses (`llama_print_system_info`)."""
+    """Return the CPU and GPU features that this build of llama.cpp uses (`llama_print_system_info`)."""
     start()
     return str(llama_cpp.llama_print_system_info().decode())
 
@@ -110,11 +110,11 @@ def has_runs_of_rows() -> bool:
 
 
 def has_gpu() -> bool:
-    """Whether this build of llama.cpp found a GPU to put layers on (`llama_supports_gpu_offload`)."""
+    """Tell whether this build of llama.cpp found a GPU to put layers on (`llama_supports_gpu_offload`)."""
     start()
     return bool(llama_cpp.llama_supports_gpu_offload())
 
 
 def max_sequences() -> int:
-    """How many sequence ids a context may have (`llama_max_parallel_sequences`)."""
+    """Tell how many sequence ids a context may have (`llama_max_parallel_sequences`)."""
     return int(llama_cpp.llama_max_parallel_sequences())

@@ -102,7 +102,7 @@ class Model:
         return pairs
 
     def chat_template(self, name: str | None = None) -> str | None:
-        """The Jinja text of the default template, or of one with a name, if the file has it."""
+        """Return the Jinja text of the default template, or of one with a name, if the file has it."""
         text = llama_cpp.llama_model_chat_template(self._pointer, None if name is None else name.encode())
         return None if text is None else text.decode("utf-8", errors="replace")
 

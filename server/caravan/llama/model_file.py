@@ -60,7 +60,7 @@ class ModelFile:
         self._digest = self._sampled()
 
     def change(self) -> FileChange | None:
-        """What has happened to the files; nothing, where they have the same content as before.
+        """Tell what has happened to the files; nothing, where they have the same content as before.
 
         Raises OSError where that cannot be found out.
         """
@@ -105,7 +105,7 @@ def add_open_file(digest: "hashlib._Hash", descriptor: int) -> None:
 
 
 def stamp(path: Path) -> Stamp | None:
-    """How a file stands; None where there is none. Raises OSError."""
+    """Ask how a file stands; None where there is none. Raises OSError."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -138,7 +138,7 @@ class WeightsChangedError(Exception):
 
 
 def always_sound() -> Weights:
-    """A look at weights that are in no file."""
+    """Look at weights that are in no file."""
     return Weights.SOUND
 
 

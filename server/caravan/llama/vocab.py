@@ -39,7 +39,7 @@ class Vocab:
         self.adds_bos = bool(llama_cpp.llama_vocab_get_add_bos(pointer))
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Token ids of `text` (`llama_tokenize`).
+        """Read `text` into token ids (`llama_tokenize`).
 
         `add_special` adds BOS and the like where the model wants them; `parse_special` reads the text of
         control tokens as those tokens instead of plain text. Raises UnicodeEncodeError on lone surrogates,
@@ -48,7 +48,7 @@ class Vocab:
         return self.token_array(text, add_special=add_special, parse_special=parse_special).tolist()
 
     def token_array(self, text: str, *, add_special: bool, parse_special: bool) -> "array[int]":
-        """The same in a tenth of the memory: there may be millions."""
+        """Do the same in a tenth of the memory: there may be millions."""
         if len(text) <= SAFE_RUN:
             return self._tokenize(text, add_special, parse_special)
         run = longest_run(text)
@@ -131,18 +131,18 @@ class Vocab:
         return max(lengths)
 
     def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that a token adds to the text; empty for control tokens."""
+        """Return the bytes that a token adds to the text; empty for control tokens."""
         piece = self._pieces.get(token_id)
         if piece is None:
             piece = self._pieces[token_id] = self._piece(token_id, special=False)
         return piece
 
     def raw_bytes(self, token_id: int) -> bytes:
-        """The bytes of a token as people write it, control tokens included."""
+        """Return the bytes of a token as people write it, control tokens included."""
         return self.token_bytes(token_id) or self._piece(token_id, special=True)
 
     def spell(self, text: str) -> list[int]:
-        """Token ids of text in the middle of other text, where no tokenizer puts a space in front."""
+        """Read text in the middle of other text into token ids: no tokenizer puts a space in front there."""
         before = self._tokens_before
         token_ids = self.tokenize(_BEFORE + text, add_special=False, parse_special=False)
         if token_ids[: len(before)] == before:
@@ -159,7 +159,7 @@ class Vocab:
         return tuple(self._piece(token_id, special=False) for token_id in range(self.size))
 
     def token_text(self, token_id: int) -> str:
-        """A token as people write it, control tokens included, such as `<|im_end|>`."""
+        """Return a token as people write it, control tokens included, such as `<|im_end|>`."""
         return self._piece(token_id, special=True).decode("utf-8", errors="replace")
 
     @functools.cached_property

@@ -41,7 +41,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def layer_bytes(header: GgufHeader, num_cells: int, max_sequences: int) -> tuple[int, ...]:
-    """What each layer takes with its weights and its part of the texts in memory; the output is the last."""
+    """Tell what each layer takes with its weights and its part of the texts; the output is the last."""
     texts = texts_of_layers(header, num_cells, max_sequences)
     output = sum(size for name, size in header.tensors.items() if name.startswith("output"))
     output += _shared_output(header)
@@ -49,7 +49,7 @@ def layer_bytes(header: GgufHeader, num_cells: int, max_sequences: int) -> tuple
 
 
 def texts_of_layers(header: GgufHeader, num_cells: int, max_sequences: int) -> tuple[int, ...]:
-    """What each layer takes with its part of the texts in memory; the output is the last, and has none."""
+    """Tell what each layer takes with its part of the texts; the output is the last, and has none."""
     sizes = zip(cell_bytes_of_layers(header), state_bytes_of_layers(header), strict=True)
     return (*(num_cells * a_cell + max_sequences * a_state for a_cell, a_state in sizes), 0)
 
@@ -62,8 +62,8 @@ def place(
     *,
     step: int,
 ) -> Placement:
-    """What `num_layers` of these `layers` take of GPUs with `free` bytes each; a step takes `step` bytes more
-    of each that computes.
+    """Tell what `num_layers` of these `layers` take of GPUs with `free` bytes each. A step takes `step` bytes
+    more of each that computes.
     """
     num_layers = min(num_layers, len(layers))
     if not num_layers or not any(free):
@@ -83,7 +83,7 @@ def place(
 
 
 def most_layers(header: GgufHeader, layers: Sequence[int], free: Sequence[int], *, step: int) -> Placement:
-    """The placement of as many layers as there is room for on GPUs with `free` bytes each."""
+    """Place as many layers as there is room for on GPUs with `free` bytes each."""
     for num_layers in range(len(layers), 0, -1):
         placement = place(header, layers, free, num_layers, step=step)
         if all(taken + MARGIN <= room for taken, room in zip(placement.taken, free, strict=True) if taken):

@@ -14,12 +14,12 @@ _INTERVALS = {"qwen3next": 4, "qwen35": 4, "qwen35moe": 4, "minimax-01": 8}
 
 
 def bytes_per_cell(header: GgufHeader) -> int:
-    """What one token of a text occupies in all layers that attend to it."""
+    """Tell what one token of a text occupies in all layers that attend to it."""
     return sum(cell_bytes_of_layers(header))
 
 
 def cell_bytes_of_layers(header: GgufHeader) -> tuple[int, ...]:
-    """What one token of a text occupies in each layer."""
+    """Tell what one token of a text occupies in each layer."""
     num_layers = header.count("block_count")
     if not is_causal(header):
         return (0,) * num_layers  # it reads a text at once and keeps nothing
@@ -41,40 +41,40 @@ def cell_bytes_of_layers(header: GgufHeader) -> tuple[int, ...]:
 
 
 def book_bytes_per_cell(header: GgufHeader) -> int:
-    """What llama.cpp notes about a cell. Layers with a sliding window have a cache and books of their own."""
+    """Tell what llama.cpp notes about a cell. Layers with a sliding window have a cache of their own."""
     if not bytes_per_cell(header):
         return 0
     return _BOOKS * (2 if has_windows(header) else 1)
 
 
 def bytes_per_sequence(header: GgufHeader) -> int:
-    """What a text occupies however long it is: the states of recurrent layers."""
+    """Tell what a text occupies however long it is: the states of recurrent layers."""
     return sum(state_bytes_of_layers(header))
 
 
 def state_bytes_of_layers(header: GgufHeader) -> tuple[int, ...]:
-    """What a text occupies in each layer, however long it is."""
+    """Tell what a text occupies in each layer, however long it is."""
     a_state = bytes_per_state(header)
     return tuple(a_state * recurrent for recurrent in _recurrent_layers(header))
 
 
 def bytes_per_state(header: GgufHeader) -> int:
-    """What one recurrent layer keeps of a text; 0 where there is none."""
+    """Tell what one recurrent layer keeps of a text; 0 where there is none."""
     return _state_size(header) * _FLOAT
 
 
 def is_causal(header: GgufHeader) -> bool:
-    """Whether the model reads a text token by token, unlike encoders."""
+    """Tell whether the model reads a text token by token, unlike encoders."""
     return header.metadata.get(f"{header.architecture}.attention.causal") is not False
 
 
 def has_windows(header: GgufHeader) -> bool:
-    """Whether some layers attend to the latest tokens only."""
+    """Tell whether some layers attend to the latest tokens only."""
     return header.count("attention.sliding_window") > 0
 
 
 def can_park(header: GgufHeader) -> bool:
-    """Whether idle texts can be kept outside of the cells: they must be whole there (`Context.can_park`)."""
+    """Tell whether idle texts can be kept outside of the cells, whole as they are (`Context.can_park`)."""
     return bytes_per_cell(header) > 0 and not has_windows(header) and not bytes_per_sequence(header)
 
 

@@ -95,12 +95,12 @@ def estimate(
 
 
 def bytes_of_sequences(header: GgufHeader, max_sequences: int, num_rows: int) -> int:
-    """What an engine takes for having so many sequences: their states, and logits, computed and kept."""
+    """Tell what an engine takes for so many sequences: their states, and logits, computed and kept."""
     return max_sequences * bytes_per_sequence(header) + 2 * _logits(header, num_rows)
 
 
 def bytes_of_vectors(header: GgufHeader, longest: int) -> int:
-    """What it takes to make vectors of texts of up to `longest` tokens."""
+    """Tell what it takes to make vectors of texts of up to `longest` tokens."""
     return _texts_in_pieces(header, longest) if is_causal(header) else _whole_texts(header, longest)
 
 

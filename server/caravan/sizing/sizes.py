@@ -89,17 +89,17 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def resources(root: Path = ROOT) -> Resources:
-    """What this machine, or the container, has at this moment."""
+    """Ask what this machine, or the container, has at this moment."""
     return Resources(memory=available_memory(root), cores=usable_cores(root), gpus=gpus())
 
 
 def sizes_of(config: EngineConfig, given: Resources) -> Sizes:
-    """What an engine with these resources settles on for the config's file. Raises HeaderError or OSError."""
+    """Settle on sizes for the config's file with these resources. Raises HeaderError or OSError."""
     return settle(config, read_header(config.model_path), given)
 
 
 def settle(config: EngineConfig, header: GgufHeader, given: Resources) -> Sizes:
-    """The sizes that were left open filled in, and those that depend on each other brought into line.
+    """Fill in the sizes that were left open, and bring those into line that depend on each other.
 
     What the operator set stays as it is, whether it fits or not.
     """
@@ -127,7 +127,7 @@ def settle(config: EngineConfig, header: GgufHeader, given: Resources) -> Sizes:
 
 
 def need(config: EngineConfig, header: GgufHeader) -> MemoryEstimate:
-    """What an engine takes whose sizes are all filled in."""
+    """Tell what an engine takes whose sizes are all filled in."""
     return estimate(
         header,
         num_cells=config.num_cells,

@@ -63,7 +63,7 @@ class _Text:
         self.vector = np.zeros(1)
 
     def output(self) -> EmbedOutput:
-        """The result, of length 1; an error if the numbers are none."""
+        """Return the result, of length 1; an error if the numbers are none."""
         length = float(np.linalg.norm(self.vector))
         if not np.isfinite(length):
             return _failure(self.request.id, "the model's numbers are not finite")

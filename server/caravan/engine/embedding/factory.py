@@ -27,7 +27,7 @@ _POOLINGS = {1: Pooling.MEAN, 2: Pooling.CLS, 3: Pooling.LAST, 4: Pooling.RANK}
 
 
 def traits_of(model: Model, *, can_generate: bool = True) -> ModelTraits:
-    """What the web side is told of the model."""
+    """Tell what the web side has to know of the model."""
     return ModelTraits(
         can_generate=can_generate,
         embedding_size=model.embedding_size,
@@ -98,7 +98,7 @@ def _no_memory(num_cells: int, reason: str) -> NoMemoryError:
 
 
 def first_fault(model: Model, config: EngineConfig) -> str | None:
-    """What is wrong with the vector of a text of some hundred tokens; None where nothing is."""
+    """Tell what is wrong with the vector of a text of some hundred tokens; None where nothing is."""
     outputs: list[EmbedOutput] = []
     embedder = make_embedder(model, config, outputs.extend, is_whole=True)
     count = min(FIRST_TOKENS, config.context_size)

@@ -130,11 +130,11 @@ class AsyncEngine:
         return None if child is None else child.pid
 
     def stats(self) -> EngineStats:
-        """The engine's books, as of its last message."""
+        """Return what the engine's last message told of its sequences and cells."""
         return self._stats
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenOutput, None]:
-        """Outputs of all choices as they come, each choice closed by its finish reason.
+        """Yield outputs of all choices as they come, each choice closed by its finish reason.
 
         Closing the generator early aborts the request within one step. Raises EngineUnavailableError while no
         child is up, OverloadedError when too many requests wait, this one has waited too long, or it has to
@@ -160,7 +160,7 @@ class AsyncEngine:
             raise overloaded()
 
     async def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
-        """The vector of each input, as they come; raises what `generate` raises.
+        """Yield the vector of each input, as they come; raises what `generate` raises.
 
         Closing the generator early aborts the request.
         """

@@ -107,7 +107,7 @@ class ChildProcess:
             self._writer.write(messages.encode(message))
 
     async def receive(self) -> messages.FromEngine | None:
-        """The next message that is not for the watchdog; None once the process is gone."""
+        """Wait for the next message that is not for the watchdog; None once the process is gone."""
         while True:
             try:
                 prefix = await self._reader.readexactly(messages.LENGTH_SIZE)

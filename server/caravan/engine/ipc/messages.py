@@ -107,11 +107,11 @@ from_engine_decoder: msgspec.msgpack.Decoder[FromEngine] = msgspec.msgpack.Decod
 
 
 def encode(message: ToEngine | FromEngine) -> bytes:
-    """A frame: four bytes of length, little-endian, and the message."""
+    """Make a frame: four bytes of length, little-endian, and the message."""
     body = _encoder.encode(message)
     return _LENGTH.pack(len(body)) + body
 
 
 def body_length(prefix: bytes) -> int:
-    """How many bytes follow the prefix of a frame."""
+    """Tell how many bytes follow the prefix of a frame."""
     return int(_LENGTH.unpack(prefix)[0])

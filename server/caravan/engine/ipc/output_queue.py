@@ -49,7 +49,7 @@ class OutputQueue:
             self._waiter.set_result(None)
 
     async def take(self) -> list[Item]:
-        """All items since the last time, in order; waits for the first."""
+        """Take all items since the last time, in order; waits for the first."""
         if not self._items:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
@@ -85,7 +85,7 @@ def checked(item: Item, request: GenerationRequest) -> TokenOutput:
 
 
 def checked_vector(item: Item) -> EmbedOutput:
-    """A vector that may go on to the client; failures are raised."""
+    """Return a vector that may go on to the client; raise what a failure means."""
     if isinstance(item, CaravanError):
         raise item
     assert isinstance(item, EmbedOutput)

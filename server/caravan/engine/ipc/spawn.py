@@ -51,7 +51,7 @@ def launch_ahead() -> None:
 
 
 def take(module: str = MODULE) -> SpawnedProcess:
-    """The process started ahead, if it lives and is of this module; else a new one. Raises OSError."""
+    """Take the process started ahead, if it lives and is of this module; else a new one. Raises OSError."""
     while module == MODULE and _ahead:
         launched = _ahead.pop()
         if launched.process.poll() is None:

@@ -68,7 +68,7 @@ class Supervisor:
         self.opened = asyncio.Event()
 
     async def start(self) -> ChildProcess:
-        """The first process, ready; raises EngineStartError or OSError."""
+        """Start the first process and wait until it is ready; raises EngineStartError or OSError."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # told better by who loads it
             await in_thread(self._file.read, limiter=self._file_thread)
         child = self._child = await self._started()
@@ -102,7 +102,7 @@ class Supervisor:
         return self._child is not None and not self._child.is_suspicious
 
     def taking(self) -> ChildProcess:
-        """The process that takes work; raises EngineUnavailableError while there is none."""
+        """Return the process that takes work; raises EngineUnavailableError while there is none."""
         if self._child is not None and self.is_ready:
             return self._child
         raise EngineUnavailableError(self._why_not(), retry_after=self._retry_after())

@@ -53,12 +53,12 @@ class Watchdog:
         self._is_traced = False
 
     def heard(self, pulse: Heartbeat) -> None:
-        """It has answered."""
+        """Note an answer."""
         self._pulse = pulse
         self._num_silent = self._num_deaf = 0
 
     def tick(self, sample: ProcessSample | None) -> None:
-        """A tick has passed; `sample` is what the system tells of the process, if it tells anything."""
+        """Note that a tick has passed; `sample` is what the system tells of the process, if anything."""
         if sample is None and self._pulse is not None:
             sample = ProcessSample(frozenset(), self._pulse.cpu_seconds, 0)
         self._is_traced = sample is not None and bool(sample.states & _TRACED)

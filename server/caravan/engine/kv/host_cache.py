@@ -36,11 +36,11 @@ class HostKVCache:
         return self._tree.num_cells
 
     def takes(self, num_tokens: int) -> bool:
-        """Whether a sequence of this length could be offloaded."""
+        """Tell whether a sequence of this length could be offloaded."""
         return 0 < num_tokens <= self._capacity
 
     def needs(self, keys: list[int]) -> bool:
-        """Whether this is not the beginning of what is offloaded already."""
+        """Tell whether this is not the beginning of what is offloaded already."""
         return self._tree.match(keys).length < len(keys)
 
     def offload(self, sequence: OffloadedSequence) -> None:
@@ -59,11 +59,11 @@ class HostKVCache:
         self._offloaded[name] = sequence
 
     def match(self, keys: list[int]) -> Match:
-        """The longest prefix of `keys` that is offloaded, and the names of those that begin with it."""
+        """Find the longest prefix of `keys` that is offloaded, and the names of those that begin with it."""
         return self._tree.match(keys)
 
     def length(self, name: int) -> int:
-        """How many tokens an offloaded sequence has."""
+        """Count the tokens of an offloaded sequence."""
         return self._tree.length(name)
 
     def restore(self, name: int) -> OffloadedSequence:
@@ -78,7 +78,7 @@ class HostKVCache:
 
 
 def owner_of_most(owned: Iterable[tuple[str, int]]) -> str:
-    """Who has the most tokens, of owners with how many they have in one place or another."""
+    """Tell who has the most tokens, of owners with how many they have in one place or another."""
     totals: Counter[str] = Counter()
     for owner, num_tokens in owned:
         totals[owner] += num_tokens

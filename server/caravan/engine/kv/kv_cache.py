@@ -75,22 +75,22 @@ class KVCache:
         return self._context.can_cut
 
     def num_free_cells(self) -> int:
-        """Cells that hold nothing."""
+        """Count the cells that hold nothing."""
         return self._context.num_cells - self._tree.num_cells
 
     def num_spare_cells(self, holding: Collection[int] | None = None) -> int:
-        """Cells that hold nothing, or nothing but idle sequences; or those beside what `holding` have."""
+        """Count the cells that hold nothing or only idle sequences; or those beside what `holding` have."""
         holding = self._active if holding is None else holding
         return self._context.num_cells - self._tree.num_cells_of(holding)
 
     def num_new_cells(self, token_ids: list[int], scope: CacheScope) -> int:
-        """How many spare cells a newcomer takes: all of its tokens but those shared with active sequences."""
+        """Count the spare cells that a newcomer takes: its tokens but those shared with active sequences."""
         match = self.match(token_ids[:-1], scope)
         shared = match.length if any(i in self._active for i in match.seq_ids) else 0
         return len(token_ids) - shared
 
     def match(self, token_ids: list[int], scope: CacheScope) -> Match:
-        """The longest reusable prefix of `token_ids`; changes nothing."""
+        """Find the longest reusable prefix of `token_ids`; changes nothing."""
         return self._match(scope.keys(token_ids))
 
     def _match(self, keys: list[int]) -> Match:
@@ -104,7 +104,7 @@ class KVCache:
         return self._tree.match(keys, whole=True)
 
     def num_known(self, token_ids: list[int], scope: CacheScope) -> int:
-        """How much of a prompt need not be computed: what is in cells, or can be brought there."""
+        """Count the tokens of a prompt that need not be computed: in cells, or to be brought there."""
         known = scope.keys(token_ids[:-1])
         return max(self._match(known).length, self._host_cache.match(known).length)
 
@@ -190,7 +190,7 @@ class KVCache:
         self._host_cache.clear()
 
     def audit(self) -> list[str]:
-        """What is wrong with the books; empty when they add up."""
+        """List what is wrong with ids and cells; empty when they add up."""
         faults = []
         known = sorted([*self._free, *self._active, *self._idle])
         if known != list(range(self._context.max_sequences)):

@@ -27,7 +27,7 @@ class CacheScope:
     num_public: int = 0
 
     def keys(self, token_ids: list[int], first: int = 0) -> list[int]:
-        """The tokens, the first one that is not public marked by whose it is: from there on no other agrees.
+        """Mark the first token that is not public by whose it is: from there on no other's keys agree.
 
         `first` is the position of the first token.
         """
@@ -39,7 +39,7 @@ class CacheScope:
         return keys
 
     def num_shareable(self, other: "CacheScope") -> int:
-        """How many tokens, at most, two sequences of these salts can share."""
+        """Count the tokens that, at most, two sequences of these salts can share."""
         if self == other:
             return sys.maxsize
         return min(scope.num_public if scope.name else sys.maxsize for scope in (self, other))
@@ -136,26 +136,26 @@ class RadixTree:
         self._release(seq_id, tail, stop=None)
 
     def length(self, seq_id: int) -> int:
-        """How many tokens a sequence has."""
+        """Count the tokens of a sequence."""
         return self._tails[seq_id].end
 
     def num_cells_of(self, seq_ids: Collection[int]) -> int:
-        """How many cells these sequences occupy together."""
+        """Count the cells that these sequences occupy together."""
         nodes = {id(node): node for seq_id in seq_ids for node in _path(self._tails[seq_id])}
         return sum(len(node.tokens) for node in nodes.values())
 
     def num_own_cells(self, seq_id: int) -> int:
-        """How many cells a sequence shares with no other."""
+        """Count the cells that a sequence shares with no other."""
         nodes = itertools.takewhile(lambda node: len(node.holders) == 1, _path(self._tails[seq_id]))
         return sum(len(node.tokens) for node in nodes)
 
     def tokens(self, seq_id: int) -> list[int]:
-        """The tokens of a sequence, from the first."""
+        """Return the tokens of a sequence, from the first."""
         nodes = reversed(list(_path(self._tails[seq_id])))
         return [token for node in nodes for token in node.tokens]
 
     def match(self, token_ids: list[int], *, whole: bool = False) -> Match:
-        """The longest prefix of `token_ids` that is in cells, and who holds it.
+        """Find the longest prefix of `token_ids` that is in cells, and who holds it.
 
         With `whole`, only sequences that consist of nothing but that prefix count.
         """
@@ -239,7 +239,7 @@ def _merge_with_only_child(node: _Node) -> None:
 
 
 def common_prefix(left: list[int], right: list[int], right_start: int = 0) -> int:
-    """How many tokens agree from the start of `left` and from `right_start` in `right`."""
+    """Count the tokens that agree from the start of `left` and from `right_start` in `right`."""
     low, high = 0, min(len(left), len(right) - right_start)
     if left[:high] == right[right_start : right_start + high]:
         return high

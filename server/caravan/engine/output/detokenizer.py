@@ -35,7 +35,7 @@ class Detokenizer:
         return self._search is not None and self._search.stopped
 
     def push(self, token_id: int, *, may_stop: bool = True) -> str:
-        """The text that a token lets go; at the stop string that ends the text, `stopped` is set.
+        """Take a token, return the text that it lets go; at the stop string that ends it, `stopped` is set.
 
         Without `may_stop`, no stop string may begin in the token's text.
         """
@@ -47,5 +47,5 @@ class Detokenizer:
         return text if self._search is None else self._search.push(text, may_stop=may_stop)
 
     def finish(self) -> str:
-        """The text held back as a possible stop string; the bytes of an unfinished character are dropped."""
+        """Return the text held back as a possible stop string; an unfinished character is dropped."""
         return "" if self._search is None else self._search.finish()

@@ -34,7 +34,7 @@ class PendingLogprobs:
         self._held.append(msgspec.structs.replace(entry, offset=offset, is_end=is_end))
 
     def release(self, text: str, *, is_all: bool) -> tuple[TokenLogprob, ...]:
-        """The entries that go with the next piece of text; with `is_all` all that are left."""
+        """Release the entries that go with the next piece of text; with `is_all` all that are left."""
         self._num_sent += len(text)
         if not self._held:
             return ()
@@ -72,7 +72,7 @@ class PromptLogprobBuffer:
         self._weight = 0
 
     def find(self, key: Key) -> _Node | None:
-        """What is known of a token after the prefix that its key names."""
+        """Find what is known of a token after the prefix that its key names."""
         return self._nodes.get(key)
 
     def put(self, key: Key, entry: TokenLogprob | None) -> _Node:
@@ -140,14 +140,14 @@ class PromptScores:
         self._book.touch(self._keys)
 
     def num_rows(self, start: int, num_tokens: int) -> int:
-        """How many rows of logits of the tokens from `start` on are wanted; they are the last of them, apart
-        from the row of the prompt's last token.
+        """Count the rows of logits that are wanted of the tokens from `start` on; they are the last of them,
+        apart from the row of the prompt's last token.
         """
         end = min(start + num_tokens, len(self._token_ids) - 1)
         return max(0, end - max(start, self.next_position - 1))
 
     def num_fitting(self, start: int, num_rows: int) -> int | None:
-        """How many tokens from `start` on want no more rows than this; None for any number."""
+        """Tell how many tokens from `start` on want no more rows than this; None for any number."""
         end = max(start, self.next_position - 1) + num_rows
         return None if end >= len(self._token_ids) - 1 else end - start
 

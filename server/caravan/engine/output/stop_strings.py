@@ -49,7 +49,7 @@ class StopStrings:
         self.stopped = False
 
     def push(self, text: str, *, may_stop: bool = True) -> str:
-        """The text that a piece lets go; at the stop string that ends the text, `stopped` is set.
+        """Take a piece and return the text that it lets go; at the string that ends it, `stopped` is set.
 
         Without `may_stop`, no stop string may begin in it.
         """
@@ -59,7 +59,7 @@ class StopStrings:
         return self._passed(is_last=False)
 
     def finish(self) -> str:
-        """What was held; no more text comes."""
+        """Return what was held; no more text comes."""
         return "" if self.stopped else self._passed(is_last=True)
 
     def _first_stage(self, reasoning: Reasoning | None) -> _Stage:

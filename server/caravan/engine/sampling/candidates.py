@@ -35,7 +35,7 @@ class Candidates:
         return len(self.ids)
 
     def weights(self) -> Floats:
-        """What the probabilities are proportional to, 1 for the likeliest."""
+        """Tell what the probabilities are proportional to, 1 for the likeliest."""
         weights: Floats = self.logits - self.logits.max()
         np.exp(weights, out=weights)
         return weights
@@ -54,16 +54,16 @@ class Candidates:
         return math.log(total) - mean_product(weights, below.astype(np.float64)) * self.size / total
 
     def take(self, places: NDArray[np.intp]) -> "Candidates":
-        """The candidates at these places, which ascend."""
+        """Keep the candidates at these places, which ascend."""
         return Candidates(self.ids[places], self.logits[places])
 
     def where(self, keep: Mask) -> "Candidates":
-        """The candidates that `keep` marks."""
+        """Keep the candidates that `keep` marks."""
         # Places first: NumPy is several times faster with them than with a mask.
         return self.take(keep.nonzero()[0])
 
     def top(self, count: int) -> "Candidates":
-        """The `count` likeliest, all if there are fewer."""
+        """Keep the `count` likeliest, all if there are fewer."""
         if count >= self.size:
             return self
         if count == 1:
@@ -76,7 +76,7 @@ class Candidates:
 
 
 def from_row(logits: Floats, ids: Ids, at_most: int | None = None) -> Candidates:
-    """Candidates of tokens with these logits [n], banned ones (minus infinity) left out.
+    """Make candidates of tokens with these logits [n], banned ones (minus infinity) left out.
 
     `ids` [n] ascend. Where it is said that the `at_most` likeliest suffice, others may be left out.
     Raises ValueError when nothing is left, or a logit is no number.
@@ -110,7 +110,7 @@ def mean_product(left: NDArray[np.float64], right: NDArray[np.float64]) -> float
 
 
 def largest(values: NDArray[np.floating], count: int) -> Mask:
-    """Where the `count` largest are; of equal ones the first. `count` is 1 to the number of values."""
+    """Mark the `count` largest; of equal ones the first. `count` is 1 to the number of values."""
     limit = np.partition(values, -count)[-count]
     keep: Mask = values >= limit
     surplus = int(np.count_nonzero(keep)) - count
@@ -159,6 +159,6 @@ class LogSoftmax:
             )
 
     def of(self, logits: Floats, token_id: int) -> TokenLogprob:
-        """A token's log probability; its logit in the row is what it was when the softmax was taken."""
+        """Return a token's log probability; its logit is still what it was when the softmax was taken."""
         logprob = max(float(logits[token_id]) - self._log_total, _LEAST)
         return TokenLogprob(token_id, logprob, self._top)

@@ -34,7 +34,7 @@ class Draw(Protocol):
 
 
 def draw_stage(params: SamplingParams, vocab_size: int) -> Draw:
-    """What takes the token."""
+    """Make what takes the token."""
     if params.mirostat == 1:
         by_rank = partial(cut_by_rank, vocab_size=vocab_size)
         return Mirostat(params.mirostat_tau, params.mirostat_eta, by_rank)
@@ -46,7 +46,7 @@ def draw_stage(params: SamplingParams, vocab_size: int) -> Draw:
 
 
 def pick(weights: NDArray[np.floating], rng: random.Random) -> int:
-    """A place, each with a chance proportional to its weight: where the running sum passes a random share.
+    """Pick a place, each with a chance by its weight: where the running sum passes a random share.
 
     A long row is searched in two levels, its blocks and then one block, which saves adding it all up.
     """
@@ -71,7 +71,7 @@ def _passed(reached: NDArray[np.float64], share: float) -> tuple[int, float]:
 
 
 def plain(candidates: Candidates, rng: random.Random) -> int:
-    """By the softmax of the candidates."""
+    """Draw by the softmax of the candidates."""
     if candidates.size == 1:
         return int(candidates.ids[0])
     return int(candidates.ids[pick(candidates.weights(), rng)])
@@ -100,7 +100,7 @@ class Mirostat:
 
 
 def cut_by_rank(candidates: Candidates, mu: float, vocab_size: int) -> Candidates:
-    """Mirostat 1: the likeliest, as many as an estimated Zipf exponent says."""
+    """Mirostat 1: keep the likeliest, as many as an estimated Zipf exponent says."""
     if candidates.size == 1:
         return candidates
     rising = np.sort(candidates.top(_MIROSTAT_M).logits).astype(np.float64)
@@ -116,7 +116,7 @@ def cut_by_rank(candidates: Candidates, mu: float, vocab_size: int) -> Candidate
 
 
 def cut_by_surprise(candidates: Candidates, mu: float) -> Candidates:
-    """Mirostat 2: all that would surprise by no more than `mu` bits, and the likeliest in any case."""
+    """Mirostat 2: keep what would surprise by no more than `mu` bits, and the likeliest in any case."""
     total = candidates.weights().sum(dtype=np.float64)
     least = np.log(total) - mu * _BIT
     keep = candidates.logits - candidates.logits.max() >= np.float32(least)

@@ -163,7 +163,7 @@ class Sampler:
             left = self._staged(self._possible(logits))
 
     def candidates(self, logits: Floats) -> Candidates:
-        """What the next draw chooses from, tempered; the row is changed as in `sample`.
+        """Return what the next draw chooses from, tempered; the row is changed as in `sample`.
 
         Mirostat leaves out more and adaptive-p weighs anew, both as part of the draw.
         """

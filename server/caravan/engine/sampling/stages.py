@@ -20,7 +20,7 @@ _FIRST_LOOK = 256
 
 
 def ordered_stages(params: SamplingParams, rng: random.Random) -> list[Stage]:
-    """One function for each of `params.samplers` that is not neutral, in that order, and the temperature."""
+    """Make a function of each of `params.samplers` that has an effect, in order, and the temperature."""
     keep = params.min_keep
     stages: dict[str, Stage] = {
         "top_k": lambda c: top_k(c, max(params.top_k, keep)),
@@ -36,7 +36,7 @@ def ordered_stages(params: SamplingParams, rng: random.Random) -> list[Stage]:
 
 
 def leading_top_k(params: SamplingParams) -> int | None:
-    """How many of the likeliest tokens matter, if the first stage says so; None where all may matter."""
+    """Tell how many of the likeliest tokens matter, if the first stage says so; None where all may matter."""
     leaders = _active(params)[:1]
     return max(params.top_k, params.min_keep) if leaders == ["top_k"] else None
 
@@ -56,7 +56,7 @@ def _active(params: SamplingParams) -> list[str]:
 
 
 def temperature_stage(params: SamplingParams) -> Stage:
-    """The temperature of a request, dynamic if it says so."""
+    """Make the temperature of a request, dynamic if it says so."""
     if params.dynatemp_range <= 0:
         return lambda c: scale(c, params.temperature)
 
@@ -70,12 +70,12 @@ def temperature_stage(params: SamplingParams) -> Stage:
 
 
 def top_k(candidates: Candidates, k: int) -> Candidates:
-    """The k likeliest; 0 keeps all."""
+    """Keep the k likeliest; 0 keeps all."""
     return candidates if k <= 0 else candidates.top(k)
 
 
 def top_p(candidates: Candidates, p: float, min_keep: int = 1) -> Candidates:
-    """The fewest likeliest whose probabilities reach p together (nucleus, Holtzman et al. 2019)."""
+    """Keep the fewest likeliest whose probabilities reach p together (nucleus, Holtzman et al. 2019)."""
     if p >= 1:
         return candidates
     look = max(_FIRST_LOOK, min_keep)
@@ -92,7 +92,7 @@ def top_p(candidates: Candidates, p: float, min_keep: int = 1) -> Candidates:
 
 
 def min_p(candidates: Candidates, p: float, min_keep: int = 1) -> Candidates:
-    """All at least p times as likely as the likeliest (Nguyen et al. 2024)."""
+    """Keep all at least p times as likely as the likeliest (Nguyen et al. 2024)."""
     if p <= 0:
         return candidates
     keep = candidates.logits >= candidates.logits.max() + np.float32(math.log(p))
@@ -102,7 +102,7 @@ def min_p(candidates: Candidates, p: float, min_keep: int = 1) -> Candidates:
 
 
 def typical_p(candidates: Candidates, p: float, min_keep: int = 1) -> Candidates:
-    """Those whose surprise is closest to the entropy, until they exceed p together (Meister et al. 2022)."""
+    """Keep those with surprise closest to the entropy, until they exceed p together (Meister et al. 2022)."""
     if p >= 1:
         return candidates
     rising = np.sort(candidates.logits)
@@ -128,7 +128,7 @@ def _first_values(candidates: Candidates, logits: Floats) -> Candidates:
 
 
 def top_n_sigma(candidates: Candidates, n: float) -> Candidates:
-    """All within n standard deviations of the highest logit (Tang et al. 2024); n <= 0 keeps all."""
+    """Keep all within n standard deviations of the highest logit (Tang et al. 2024); n <= 0 keeps all."""
     if n <= 0 or candidates.size <= 1:
         return candidates
     peak = candidates.logits.max()
@@ -180,7 +180,7 @@ def scale(candidates: Candidates, temperature: float) -> Candidates:
 
 
 def dynamic_temperature(candidates: Candidates, temperature: float, spread: float, exponent: float) -> float:
-    """The temperature for this distribution: low where the model is sure, high where it is not.
+    """Choose a temperature for this distribution: low where the model is sure, high where it is not.
 
     Between temperature - spread (at least 0) and temperature + spread, by the entropy relative to its
     maximum, raised to the exponent (`llama_sampler_init_temp_ext`).
