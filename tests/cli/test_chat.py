@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from caravan.auth import keys_file
-from caravan.cli.chat.client import ChatClient, ChatError, Piece, _pieces
+from caravan.cli.chat.client import ChatClient, Piece, _pieces
 from caravan.cli.chat.conversation import Conversation
+from caravan.cli.errors import CommandError
 
 from tests.conftest import TinyModels
 from tests.fakes_web import loaded_model, registry_over
@@ -76,7 +77,7 @@ def test_events_become_pieces() -> None:
         "data: [DONE]",
     ]
     assert list(_pieces(iter(lines))) == [Piece(), Piece(reasoning="Hm."), Piece("Yes"), Piece(num_tokens=2)]
-    with pytest.raises(ChatError, match="broken"):
+    with pytest.raises(CommandError, match="broken"):
         list(_pieces(iter([event(error={"message": "broken"})])))
 
 
@@ -89,11 +90,11 @@ def url() -> Iterator[str]:
 def test_a_refusal_says_what_the_server_said(url: str) -> None:
     with ChatClient(url, None) as client:
         assert client.models() == ["fake"]
-        with pytest.raises(ChatError, match=r"answered 400: .*temperature"):
+        with pytest.raises(CommandError, match=r"answered 400: .*temperature"):
             list(client.answer(Conversation("fake").body("Hi") | {"temperature": -1}))
     with (
         ChatClient("http://127.0.0.1:1", None) as client,
-        pytest.raises(ChatError, match="cannot be reached"),
+        pytest.raises(CommandError, match="cannot be reached"),
     ):
         client.models()
 

@@ -9,12 +9,10 @@ from typing import Any
 
 import httpx
 
+from caravan.cli.errors import CommandError
+
 # Until an answer begins, which a full server or a long prompt may delay.
 _PATIENCE = httpx.Timeout(10, read=600)
-
-
-class ChatError(Exception):
-    """The server refused or cannot be reached; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +42,19 @@ class ChatClient:
         self._http.close()
 
     def models(self) -> list[str]:
-        """Names of the models served. Raises ChatError."""
+        """Names of the models served. Raises CommandError."""
         try:
             response = self._http.get("models", timeout=_PATIENCE)
             response.read()
             _check(response)
             return [model["id"] for model in response.json()["data"]]
         except (ValueError, KeyError, TypeError) as error:
-            raise ChatError(f"{self._http.base_url} is not a server of the OpenAI kind") from error
+            raise CommandError(f"{self._http.base_url} is not a server of the OpenAI kind") from error
         except httpx.HTTPError as error:
-            raise ChatError(f"{self._http.base_url} cannot be reached: {error}") from error
+            raise CommandError(f"{self._http.base_url} cannot be reached: {error}") from error
 
     def answer(self, body: dict[str, Any]) -> Generator[Piece, None, None]:
-        """Stream an answer. Raises ChatError; leaving the iteration early ends the answer at the server."""
+        """Stream an answer. Leaving the iteration early ends it at the server. Raises CommandError."""
         body = body | {"stream": True, "stream_options": {"include_usage": True}}
         try:
             with self._http.stream("POST", "chat/completions", json=body, timeout=_PATIENCE) as response:
@@ -65,7 +63,7 @@ class ChatClient:
                 _check(response)
                 yield from _pieces(response.iter_lines())
         except httpx.HTTPError as error:
-            raise ChatError(f"the connection failed: {error or type(error).__name__}") from error
+            raise CommandError(f"the connection failed: {error or type(error).__name__}") from error
 
 
 def _trusting(certificate: Path) -> ssl.SSLContext:
@@ -82,7 +80,7 @@ def _check(response: httpx.Response) -> None:
             message = response.json()["error"]["message"]
         except (ValueError, KeyError, TypeError):
             message = response.text[:200]
-        raise ChatError(f"the server answered {response.status_code}: {message}")
+        raise CommandError(f"the server answered {response.status_code}: {message}")
 
 
 def _pieces(lines: Iterator[str]) -> Iterator[Piece]:
@@ -92,7 +90,7 @@ def _pieces(lines: Iterator[str]) -> Iterator[Piece]:
             continue
         event = json.loads(data)
         if "error" in event:
-            raise ChatError(event["error"]["message"])
+            raise CommandError(event["error"]["message"])
         for choice in event.get("choices", ()):
             delta = choice["delta"]
             yield Piece(delta.get("content") or "", delta.get("reasoning_content") or "")

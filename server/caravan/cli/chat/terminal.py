@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from caravan.cli.chat.client import ChatClient, ChatError, Piece
+from caravan.cli.chat.client import ChatClient, Piece
 from caravan.cli.chat.conversation import ENDS, Conversation
+from caravan.cli.errors import CommandError
 from caravan.runtime.plain_text import plain_text
 
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
@@ -37,7 +38,7 @@ def _turn(client: ChatClient, conversation: Conversation, text: str) -> None:
                     raise KeyboardInterrupt
     except KeyboardInterrupt:
         shown.note("stopped")
-    except ChatError as error:
+    except CommandError as error:
         shown.note(str(error))
         return
     shown.end()

@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from caravan.cli.errors import CommandError
-
 
 def command(
     model: Annotated[
@@ -30,7 +28,7 @@ def command(
     Enter sends, Alt-Enter begins a new line, Ctrl-C stops an answer, Ctrl-D ends. If standard input is not a
     terminal, each of its lines is a message.
     """
-    from caravan.cli.chat.client import ChatClient, ChatError
+    from caravan.cli.chat.client import ChatClient
     from caravan.cli.chat.conversation import Conversation
     from caravan.cli.chat.local_server import own_server
     from caravan.cli.chat.terminal import talk
@@ -41,13 +39,9 @@ def command(
     options = ["--model", model] if model else []
     serving = contextlib.nullcontext(url) if url else own_server(options, key or "")
     certificate = None if url else settings.tls_certificate
-    try:
-        with serving as address, ChatClient(address, key, certificate) as client:
-            known = client.models()
-            name = model if url and model else known[0]
-            conversation = Conversation(name)
-            if system:
-                conversation.command(f"/system {system}")
-            talk(client, conversation, settings.data_dir / "chat_history")
-    except ChatError as error:
-        raise CommandError(str(error)) from error
+    with serving as address, ChatClient(address, key, certificate) as client:
+        known = client.models()
+        conversation = Conversation(model if url and model else known[0])
+        if system:
+            conversation.command(f"/system {system}")
+        talk(client, conversation, settings.data_dir / "chat_history")
