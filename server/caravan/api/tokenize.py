@@ -4,7 +4,8 @@ import asyncio
 import weakref
 from array import array
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from typing import TypeVar, TypeVarTuple
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 from caravan_schemas.chat import ConversationFields
@@ -27,8 +28,6 @@ from caravan.models.loaded_model import LoadedModel, TextVocab
 from caravan.runtime.threads import FairLimiter, in_thread
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
-R = TypeVar("R", DetokenizeRequest, ApplyTemplateRequest)
 
 # For each model: bodies of megabytes take a thread for seconds, and those of chats must not run out.
 _MAX_THREADS = 2
@@ -60,51 +59,45 @@ class TokenService:
             context.metrics.model = model.id
             token_ids = await self._token_ids(model, request, context.principal)
             pieces = token_answer(request, model.vocab, token_ids, model.context_size)
-            while part := await self._run(model, context.principal, _next_part, pieces):
+            while part := await self._run(model, context.principal, partial(_next_part, pieces)):
                 yield part
 
     async def _token_ids(
         self, model: LoadedModel, request: TokenizeRequest, principal: Principal
     ) -> "array[int]":
+        work = partial(_token_ids, model, request, principal)
         if len(request.prompt or request.content or "") <= _LONG:
-            conversation = request if request.messages else None
-            return await self._run(
-                model, principal, _token_ids, model, request, principal, conversation=conversation
-            )
+            return await self._run(model, principal, work, request if request.messages else None)
         async with self._long:
-            return await self._run(model, principal, _token_ids, model, request, principal)
+            return await self._run(model, principal, work)
 
     async def detokenize(self, request: DetokenizeRequest, context: RequestContext) -> bytes:
         """Write the text of tokens."""
-        return await self._answer(_detokenize, request, context)
+        async with self._registry.holding(request.model, context.principal) as model:
+            context.metrics.model = model.id
+            return await self._run(model, context.principal, partial(_detokenize, model, request))
 
     async def apply_template(self, request: ApplyTemplateRequest, context: RequestContext) -> bytes:
         """Write the prompt of a conversation."""
-        return await self._answer(_apply_template, request, context)
-
-    async def _answer(
-        self, work: Callable[[LoadedModel, R, Principal], bytes], request: R, context: RequestContext
-    ) -> bytes:
-        async with self._registry.holding(request.model, context.principal) as model:
+        principal = context.principal
+        async with self._registry.holding(request.model, principal) as model:
             context.metrics.model = model.id
-            conversation = request if isinstance(request, ApplyTemplateRequest) else None
-            return await self._run(
-                model, context.principal, work, model, request, context.principal, conversation=conversation
-            )
+            work = partial(rendered, request, model, principal)
+            prompt, _ = await self._run(model, principal, work, request)
+            return to_json(ApplyTemplateResponse(prompt=prompt))
 
     async def _run(
         self,
         model: LoadedModel,
         principal: Principal,
-        work: Callable[[*Ts], T],
-        *arguments: *Ts,
+        work: Callable[[], T],
         conversation: ConversationFields | None = None,
     ) -> T:
-        """Call `work` on a thread, chosen by the `conversation` among the arguments, if there is one."""
+        """Call `work` on a thread, chosen by the `conversation` that it is about, if there is one."""
         threads = self._threads.setdefault(model, FairLimiter(_MAX_THREADS))
         if conversation is not None:
             threads = threads_for(conversation, model, threads)
-        return await in_thread(work, *arguments, limiter=turn(threads, principal))
+        return await in_thread(work, limiter=turn(threads, principal))
 
 
 def token_answer(
@@ -204,7 +197,7 @@ def _wants_special(request: TokenizeRequest) -> bool | None:
     return theirs if ours is None else ours
 
 
-def _detokenize(model: LoadedModel, request: DetokenizeRequest, _principal: Principal) -> bytes:
+def _detokenize(model: LoadedModel, request: DetokenizeRequest) -> bytes:
     tokenize.check_ids(model, request.tokens, param="tokens")
     text = _text(model.vocab, request.tokens)
     return to_json(DetokenizeResponse(prompt=text, content=text))
@@ -229,7 +222,3 @@ def _bytes(vocab: TextVocab, token_ids: Sequence[int]) -> bytes:
         if len(data) > _MAX_TEXT_BYTES:
             raise InvalidValueError("tokens", f"must stand for at most {_MAX_TEXT_BYTES} bytes of text")
     return bytes(data)
-
-
-def _apply_template(model: LoadedModel, request: ApplyTemplateRequest, principal: Principal) -> bytes:
-    return to_json(ApplyTemplateResponse(prompt=rendered(request, model, principal)[0]))
