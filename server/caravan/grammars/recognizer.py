@@ -5,7 +5,7 @@ import time
 from llguidance import LLMatcher
 
 from caravan.grammars.compiler import LIMITS, RECURSION, byte_tokens
-from caravan.runtime.deep_stack import DeepStack
+from caravan.runtime.deep_stack import SAFE_RUN, DeepStack
 
 # A text that takes longer is not judged. Between two looks at the clock come so many bytes.
 _MAX_SECONDS = 1.0
@@ -34,13 +34,15 @@ class Recognizer:
             raw = text.encode()
         except UnicodeEncodeError:
             return None
+        # Nothing recurses more often than a grammar has characters.
+        if len(self._grammar) <= SAFE_RUN:
+            return self._accepts(raw)
         return self._stack.call(lambda: self._accepts(raw), RECURSION)
 
     def _accepts(self, text: bytes) -> bool | None:
         deadline = time.thread_time() + _MAX_SECONDS
-        if self._start is None:
-            self._start = LLMatcher(byte_tokens(), self._grammar, log_level=0, limits=LIMITS)
-        matcher = self._start.deep_copy()
+        start = self._start or LLMatcher(byte_tokens(), self._grammar, log_level=0, limits=LIMITS)
+        self._start, matcher = start, start.deep_copy()
         verdict = self._verdict(matcher, text, deadline)
         if matcher.is_error():
             # Copies share their lexer; one that has come to its limits is of no use to others.
