@@ -155,6 +155,7 @@ def test_no_size_that_was_set_becomes_another_without_a_word() -> None:
     assert (sized.num_cells, sized.context_size) == (100, 100)
     sizes = settled(batch_size=8)
     assert (sizes.config.max_running, sizes.reason) == (8, "by batch_size")
+    assert settled(num_gpu_layers=5).shortages == ("no layers on GPUs, as llama.cpp finds none",)
 
 
 def test_sizes_that_are_settled_stay() -> None:

@@ -108,6 +108,8 @@ def settle(config: EngineConfig, header: GgufHeader, given: Resources) -> Sizes:
     config, reason = _with_sequences(config, header, given)
     config = _with_cells(config, header, given, shortages)
     placement = _placement(config, header, given)
+    if config.num_gpu_layers > 0 and not given.gpus:
+        shortages.append("no layers on GPUs, as llama.cpp finds none")
     if config.num_gpu_layers < 0 and given.gpus and not placement.has_all:
         told = f"{placement.num_layers} of {placement.num_all} layers on GPUs"
         shortages.append(f"{told}, as {sum(given.free_on_gpus) >> 20} MiB are free there")
