@@ -215,7 +215,7 @@ def loaded_model(
         id=name,
         vocab=vocab or FakeVocab(),
         template=local_template(template, bos_text),
-        family=recognise(template).with_calls(),
+        family=recognise(template),
         engine=engine or ScriptedEngine(),
         bos_text=bos_text,
         metadata={},

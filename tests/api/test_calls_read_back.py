@@ -76,8 +76,8 @@ def bound(family: ModelFamily, parameters: dict[str, Any]) -> BoundCalls:
         model_id="m",
         tools=request.callable,
         is_parallel=False,
-        write=lambda specs: family.grammar(specs, parallel=False),
-        unkept=family.unkept,
+        write=lambda specs: family.tools.grammar(specs, parallel=False),
+        unkept=family.tools.unkept,
     )
     return calls.constraint(GrammarCompiler())
 
@@ -85,7 +85,7 @@ def bound(family: ModelFamily, parameters: dict[str, Any]) -> BoundCalls:
 @pytest.mark.parametrize("properties", [TEXTS, VALUES], ids=["texts", "values"])
 @pytest.mark.parametrize("form", FORMATS)
 def test_what_can_be_written_is_read_and_judged_alike(form: str, properties: dict[str, Any]) -> None:
-    family = ModelFamily(form, None, FORMATS[form])
+    family = ModelFamily(None, FORMATS[form])
     made = bound(family, schema(properties))
     for seed in range(2):
         text = walked(made.constraint.grammar, seed, 120)

@@ -88,7 +88,7 @@ EXCERPTS = {
     "Laguna": ("tool_call>f\\n<arg_key>a</arg_key> # laguna_glm_thinking", "glm_dense", None),
     "Ling 3": ("<tool_call>{function-name}\\n<arg_key>{arg-key-1}</arg_key>", "glm", None),
     "some other": ("{% for tool in tools %}", "json", None),
-    "Gemma 2": ("<start_of_turn>", "plain", None),
+    "Gemma 2": ("<start_of_turn>", "hermes", None),
 }
 
 
@@ -96,10 +96,9 @@ EXCERPTS = {
 def test_recognised(model: str) -> None:
     template, name, start = EXCERPTS[model]
     family = recognise(template)
-    assert family.name == name
+    assert family.tools is FORMATS[name]
     assert (family.reasoning.start if family.reasoning else None) == start
-    assert family.tools is FORMATS.get(name)
-    assert family.is_guess == (name == "json")
+    assert family.is_guess == (model in ("some other", "Gemma 2"))
 
 
 @pytest.mark.parametrize(
@@ -121,10 +120,10 @@ def test_a_format_can_be_named() -> None:
 
 def test_what_has_to_be_seen() -> None:
     family = recognise(EXCERPTS["Mistral Small 3.2"][0])
-    assert family.announcements([]) == ("[TOOL_CALLS]",)
+    assert family.tools.announcements([]) == ("[TOOL_CALLS]",)
     assert {"[TOOL_CALLS]", "[ARGS]"} <= set(family.shown)
     assert {"<|channel|>", "<|message|>", "<|end|>"} <= set(recognise(EXCERPTS["gpt-oss"][0]).shown)
-    assert recognise("").shown == ()
+    assert recognise("").shown == ("<tool_call>", "</tool_call>")
 
 
 def test_thoughts_that_the_prompt_opens() -> None:
@@ -143,5 +142,5 @@ def test_granites_answers_are_unwrapped() -> None:
 def test_the_resident_model() -> None:
     field = GGUFReader(model_path()).fields["tokenizer.chat_template"]
     family = recognise(bytes(field.parts[field.data[0]]).decode())
-    assert family.name == "hermes"
+    assert family.tools is FORMATS["hermes"]
     assert family.reasoning is not None

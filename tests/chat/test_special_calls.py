@@ -82,7 +82,7 @@ LOOSE = [
 
 
 def read(form: str, text: str, tools: Sequence[ToolSpec] = TOOLS, *, bound: bool, size: int) -> Answer:
-    parser = ModelFamily(form, None, FORMATS[form]).parser(tools, bound=bound)
+    parser = ModelFamily(None, FORMATS[form]).parser(tools, bound=bound)
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
     return joined([event for piece in pieces for event in parser.feed(piece)] + parser.finish())
 
@@ -108,7 +108,7 @@ def test_grammars_let_models_write_them(form: str, text: str) -> None:
 
 
 def test_code_streams_as_it_comes() -> None:
-    parser = ModelFamily("llama3_json", None, FORMATS["llama3_json"]).parser(TOOLS, bound=True)
+    parser = ModelFamily(None, FORMATS["llama3_json"]).parser(TOOLS, bound=True)
     first = joined([*parser.feed("<|python_tag|>import a"), *parser.feed("\nb")])
     assert first.calls == [("python", None, '{"code": "import a\\nb')]
 

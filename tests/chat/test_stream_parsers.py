@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.chat.transcripts import TOOLS, TRANSCRIPTS, Transcript, parsed
 
 BOUND = [transcript for transcript in TRANSCRIPTS if not transcript.unbound_only]
-HERMES = ModelFamily("hermes", None, FORMATS["hermes"])
+HERMES = ModelFamily(None, FORMATS["hermes"])
 
 
 def test_there_are_transcripts_of_every_format() -> None:
@@ -54,7 +54,7 @@ def test_wherever_it_is_cut_off_the_split_does_not_matter(transcript: Transcript
 def test_no_piece_of_a_bound_call_is_content(transcript: Transcript) -> None:
     text = transcript.text
     thought_end = text.rfind(transcript.markers[1]) if transcript.markers else 0
-    triggers = transcript.family.announcements(TOOLS)
+    triggers = transcript.family.tools.announcements(TOOLS)
     found = [(text.find(mark, max(thought_end, 0)), mark) for mark in triggers]
     start, trigger = min(((at, mark) for at, mark in found if at >= 0), default=(0, ""))
     for end in range(start + len(trigger), len(text)) if trigger else ():
@@ -89,7 +89,7 @@ PIECES = [
 def test_any_text_gives_whole_calls_and_loses_nothing_to_the_split(
     form: str, pieces: list[str], bound: bool
 ) -> None:
-    family = ModelFamily(form, None, FORMATS[form])
+    family = ModelFamily(None, FORMATS[form])
     text = "".join(pieces)
     whole = parsed(family, [text], bound=bound)
     assert parsed(family, list(text), bound=bound) == whole
@@ -136,5 +136,5 @@ def test_a_megabyte_is_no_trouble(form: str, start: str, repeated: str) -> None:
     # Work that grows with the square of the length would take hours.
     text = start + repeated * (1_000_000 // len(repeated))
     pieces = [text[at : at + 100] for at in range(0, len(text), 100)]
-    answer = parsed(ModelFamily(form, None, FORMATS[form]), pieces)
+    answer = parsed(ModelFamily(None, FORMATS[form]), pieces)
     assert answer.calls or answer.content or form == "harmony"

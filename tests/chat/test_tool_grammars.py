@@ -93,7 +93,7 @@ def chosen(
 
 
 def read(form: str, text: str, tools: Sequence[ToolSpec] = TOOLS) -> Answer:
-    parser = ModelFamily(form, None, FORMATS[form]).parser(tools)
+    parser = ModelFamily(None, FORMATS[form]).parser(tools)
     return joined([*parser.feed(text), *parser.finish()])
 
 
@@ -251,5 +251,5 @@ def test_what_no_grammar_has_bound_is_content(form: str, text: str) -> None:
 
 
 def bound(form: str, pieces: Sequence[str]) -> Answer:
-    parser = ModelFamily(form, None, FORMATS[form]).parser(TOOLS, bound=True)
+    parser = ModelFamily(None, FORMATS[form]).parser(TOOLS, bound=True)
     return joined([event for piece in pieces for event in parser.feed(piece)] + parser.finish())

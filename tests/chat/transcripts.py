@@ -71,7 +71,7 @@ class Transcript:
     def family(self) -> ModelFamily:
         start, end, *dropped = self.markers or [""] * 2
         reasoning = ReasoningMarkers(start, end, tuple(dropped)) if start else None
-        return ModelFamily(self.format, reasoning, FORMATS[self.format])
+        return ModelFamily(reasoning, FORMATS[self.format])
 
 
 @dataclass

@@ -35,7 +35,7 @@ def test_a_files_second_template_is_for_requests_with_tools(tmp_path: Path) -> N
     with_tools = model.template_for(has_tools=True).write(Conversation(turns, [WEATHER]))
     assert plain.startswith("<|im_start|>user")
     assert with_tools.startswith('{"type": "function"')
-    assert (model.family.name, model.family.is_guess) == ("hermes", False)
+    assert (model.family.tools.name, model.family.is_guess) == ("hermes", False)
     assert model.template_summary == tried(path, None, None)
     model.close()
 

@@ -30,8 +30,8 @@ def source(name: str) -> str:
 def model(name: str) -> LoadedModel:
     """A model of this template; no two tests try it anew."""
     text = source(name)
-    family = recognise(text).with_calls()
-    template = LocalTemplate(text, bos_token=BOS, eos_token=EOS, call_text=family.call_text)
+    family = recognise(text)
+    template = LocalTemplate(text, bos_token=BOS, eos_token=EOS, call_text=family.tools.call_text())
     return LoadedModel(
         id=name,
         vocab=FakeVocab(),

@@ -143,7 +143,7 @@ def test_a_process_writes_the_same(name: str) -> None:
         template_models.source(name),
         bos_token=template_models.BOS,
         eos_token=template_models.EOS,
-        call_text=template_models.model(name).family.call_text,
+        call_text=template_models.model(name).family.tools.call_text(),
     )
     try:
         assert (remote.traits, remote.variables) == (local.traits, local.variables)

@@ -21,7 +21,6 @@ from caravan.api.prompt.tools import Choice, ToolRequest, layout
 from caravan.api.structured.compiler import Compiled, ConstraintCompiler, answer_checker, constraint
 from caravan.api.structured.tool_calls import BoundCalls, Calls
 from caravan.auth.principal import Principal
-from caravan.chat.families import ModelFamily
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.errors import InvalidValueError
 from caravan.models import ModelRegistry
@@ -134,7 +133,7 @@ class ChatService:
         """Compile what the calls of tools may be, and what the request asks of an answer without any."""
         if tools is None:
             return None
-        family, is_auto = model.family, tools.choice is Choice.AUTO
+        form, is_auto = model.family.tools, tools.choice is Choice.AUTO
         specs = [tool.spec for tool in tools.callable]
         is_free = is_auto and compiled is None
         calls = Calls(
@@ -142,19 +141,15 @@ class ChatService:
             model_id=model.id,
             tools=tools.callable,
             is_parallel=tools.is_parallel,
-            write=partial(_written, family, tools.is_parallel, is_free, model.marker_ids),
-            after=family.announcements(specs) if is_free else (),
-            begins=family.beginning(specs) if is_free else None,
+            write=partial(
+                form.grammar, parallel=tools.is_parallel, is_free=is_free, marker_ids=model.marker_ids
+            ),
+            after=form.announcements(specs) if is_free else (),
+            begins=form.beginning(specs) if is_free else None,
             otherwise=constraint(compiled) if is_auto else None,
-            unkept=family.unkept,
+            unkept=form.unkept,
         )
         return await self._constraints.compile_calls(calls, context)
-
-
-def _written(
-    family: ModelFamily, is_parallel: bool, is_free: bool, ids: dict[str, int], tools: Sequence[ToolSpec]
-) -> str:
-    return family.grammar(tools, parallel=is_parallel, is_free=is_free, marker_ids=ids)
 
 
 def _output_format(

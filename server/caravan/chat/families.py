@@ -1,17 +1,14 @@
 """Model families: how a model thinks and calls tools, recognised by the markers in its chat template."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from caravan.chat.parsing.answer_parser import AnswerParser, ReasoningMarkers, TaggedAnswer
 from caravan.chat.parsing.events import StreamParser
-from caravan.chat.rendering.call_text import CallText
 from caravan.chat.tool_formats.base import ToolFormat
-from caravan.chat.tool_formats.parameters import Schema
 from caravan.chat.tool_formats.registry import FORMATS, HERMES, PLAIN_JSON, shown_format
 from caravan.chat.tool_formats.tool_spec import ToolSpec
-from caravan.grammars.call_prefix import CallPrefix
 
 _HARMONY = ReasoningMarkers("<|channel|>analysis<|message|>", "<|end|>")
 _THINK = ReasoningMarkers("<think>", "</think>")
@@ -56,40 +53,35 @@ _REASONING = (
 class ModelFamily:
     """What there is to know of a model's answers beyond their text.
 
-    `tools` is None where the template has no place for tools. `is_guess` says that nothing tells how this
-    model writes calls: `tools` is then what most others do.
+    With `is_guess`, nothing tells how this model writes calls, and `tools` is what most others do.
     """
 
-    name: str
     reasoning: ReasoningMarkers | None = None
-    tools: ToolFormat | None = None
+    tools: ToolFormat = HERMES
     is_guess: bool = False
 
     @property
     def shown(self) -> tuple[str, ...]:
         """The control tokens that parsers have to see."""
         thoughts = (self.reasoning.start, self.reasoning.end) if self.reasoning else ()
-        return (*thoughts, *self.dropped, *(self.tools.markers if self.tools else ()))
+        return (*thoughts, *self.dropped, *self.tools.markers)
 
     @property
     def dropped(self) -> tuple[str, ...]:
         """Texts around answers that are no part of them."""
-        return (
-            *(self.reasoning.dropped if self.reasoning else ()),
-            *(self.tools.dropped if self.tools else ()),
-        )
+        return (*(self.reasoning.dropped if self.reasoning else ()), *self.tools.dropped)
 
     @property
     def frames(self) -> tuple[tuple[str, str], ...]:
         """Pairs of marks between which an answer's text is no content; the second may be empty."""
-        if self.tools is not None and self.tools.frames is not None:
+        if self.tools.frames is not None:
             return self.tools.frames
         return tuple((mark, "") for mark in self.dropped)
 
     @property
     def is_framed(self) -> bool:
         """Whether even an answer without thoughts and calls is more than its text."""
-        return bool(self.dropped) or (self.tools is not None and self.tools.frames is not None)
+        return bool(self.dropped) or self.tools.frames is not None
 
     def is_open(self, prompt: str) -> bool:
         """Whether a rendered prompt ends inside a thought that the model is to go on with."""
@@ -100,55 +92,21 @@ class ModelFamily:
     ) -> StreamParser:
         """A parser for one answer. `bound` says that a grammar keeps calls to their form once they begin."""
         read = TaggedAnswer(self.reasoning, self.tools, is_open).read
-        if self.tools is not None and self.tools.frames is not None:
+        if self.tools.frames is not None:
             read = partial(self.tools.read_answer, is_open=is_open)
         return AnswerParser(read, tools, bound=bound)
-
-    def announcements(self, tools: Sequence[ToolSpec]) -> tuple[str, ...]:
-        """The texts with which calls begin in the midst of an answer; a grammar may bind from there on."""
-        return self.tools.announcements(tools) if self.tools else ()
-
-    def beginning(self, tools: Sequence[ToolSpec]) -> CallPrefix | None:
-        """How an answer that is nothing but calls may begin instead; a grammar may bind it as a whole."""
-        return self.tools.beginning(tools) if self.tools else None
-
-    def unkept(self, tool: ToolSpec) -> Iterator[tuple[Schema, str]]:
-        """The keywords of a tool's schema that its calls do not keep to, with the schemas they stand in."""
-        return self.tools.unkept(tool) if self.tools else iter(())
-
-    def grammar(
-        self,
-        tools: Sequence[ToolSpec],
-        *,
-        parallel: bool,
-        is_free: bool = False,
-        marker_ids: Mapping[str, int] | None = None,
-    ) -> str:
-        """The calls of these tools as a grammar; `marker_ids` are those of `shown` that are one token.
-
-        With `is_free`, nothing but the announcements and the beginning have announced them.
-        """
-        assert self.tools is not None
-        return self.tools.grammar(tools, parallel=parallel, is_free=is_free, marker_ids=marker_ids)
-
-    @property
-    def call_text(self) -> CallText:
-        """How the model's calls look as text."""
-        return self.tools.call_text() if self.tools else CallText()
-
-    def with_calls(self) -> "ModelFamily":
-        """The family, with the commonest way to call where its template has no place for tools."""
-        return self if self.tools is not None else replace(self, tools=HERMES, is_guess=True)
 
 
 def recognise(template: str, tool_format: str | None = None) -> ModelFamily:
     """Tell the family of a chat template; `tool_format` names a format of FORMATS to take instead of its own.
 
-    A template that is not known, and has a place for tools, gets calls as plain JSON, which is a guess.
+    One that has a place for tools and tells nothing of calls gets them as plain JSON, one without such a
+    place in the commonest way; both are guesses.
     """
-    tools = shown_format(template) if tool_format is None else FORMATS[tool_format]
+    shown = shown_format(template) if tool_format is None else FORMATS[tool_format]
+    tools = shown or HERMES
     reasoning = next((found for mark, found in _REASONING if mark in template), None)
-    if tools is not None and tools.name == "harmony":
+    if tools.name == "harmony":
         reasoning = _HARMONY
-    is_guess = tools is PLAIN_JSON and tool_format is None
-    return ModelFamily(tools.name if tools else "plain", reasoning, tools, is_guess)
+    is_guess = tool_format is None and shown in (None, PLAIN_JSON)
+    return ModelFamily(reasoning, tools, is_guess)

@@ -65,7 +65,7 @@ def summary(plain: Traits, with_tools: Traits, family: ModelFamily) -> TemplateS
         reasoning=with_tools.shows_thoughts or plain.shows_thoughts,
         continues_answers=plain.continues,
         adaptations=tuple(adaptations),
-        tool_format=family.tools.name if family.tools else None,
+        tool_format=family.tools.name,
         is_guess=family.is_guess,
     )
 

@@ -102,7 +102,7 @@ def _family(sources: TemplateSources, tool_format: str | None) -> ModelFamily:
     family = recognise(sources.plain if sources.tools is None else sources.tools, tool_format)
     if family.reasoning is None and sources.tools is not None:
         family = replace(family, reasoning=recognise(sources.plain).reasoning)
-    return family.with_calls()
+    return family
 
 
 def _opened(source: str, sources: TemplateSources, family: ModelFamily) -> TemplateLanes:
@@ -110,7 +110,7 @@ def _opened(source: str, sources: TemplateSources, family: ModelFamily) -> Templ
         source,
         bos_token=sources.bos_token,
         eos_token=sources.eos_token,
-        call_text=family.call_text,
+        call_text=family.tools.call_text(),
     )
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from caravan.chat.families import ModelFamily
+from caravan.chat.families import ModelFamily, recognise
 from caravan.chat.rendering.turns import Call
 from caravan.chat.tool_formats.registry import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec
@@ -22,7 +22,7 @@ TOOLS = [ToolSpec("get_weather"), ToolSpec("get_time")]
 )
 def test_what_is_written_is_read_as_the_calls(name: str) -> None:
     """The format's own parser reads back what a template without calls is given."""
-    parser = ModelFamily(name, None, FORMATS[name]).parser(TOOLS)
+    parser = ModelFamily(None, FORMATS[name]).parser(TOOLS)
     answer = joined([*parser.feed(FORMATS[name].call_text().write(CALLS)), *parser.finish()])
     read = [(name, json.loads(arguments)) for name, _, arguments in answer.calls]
     assert read == [(call.name, call.arguments) for call in CALLS]
@@ -30,7 +30,5 @@ def test_what_is_written_is_read_as_the_calls(name: str) -> None:
 
 
 def test_a_family_without_calls_is_given_the_commonest_as_a_guess() -> None:
-    plain = ModelFamily("plain")
-    assert (plain.with_calls().tools, plain.with_calls().is_guess) == (FORMATS["hermes"], True)
-    known = ModelFamily("mistral", None, FORMATS["mistral"])
-    assert known.with_calls() is known
+    family = recognise("{{ messages[0].content }}")
+    assert (family.tools, family.is_guess) == (FORMATS["hermes"], True)

@@ -8,7 +8,7 @@ from caravan_schemas.chat import ChatCompletionRequest, ConversationFields
 from caravan_schemas.messages import AssistantMessage
 
 from caravan.api.prompt.tokenize import LEAST_LONGEST, too_long
-from caravan.api.prompt.tools import ToolRequest, check_support, tool_request
+from caravan.api.prompt.tools import ToolRequest, tool_request
 from caravan.auth.principal import Principal
 from caravan.chat.messages import normalize
 from caravan.chat.parsing.answer_parser import ReasoningMarkers
@@ -51,8 +51,6 @@ def rendered(
     """
     tools = tool_request(request)
     template = model.template_for(has_tools=tools is not None)
-    if tools is not None:
-        check_support(tools, model)
     given = _variables(request, template, can_think=model.family.reasoning is not None)
     shown = None if tools is None else [tool.shown() for tool in tools.offered]
     conversation = _conversation(request, given, shown)

@@ -20,7 +20,7 @@ from caravan_schemas.tools import (
 
 from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
 from caravan.engine.params import AnswerLayout
-from caravan.errors import InvalidValueError, UnsupportedParameterError
+from caravan.errors import InvalidValueError
 from caravan.models.loaded_model import LoadedModel
 
 _NO_TOOLS = "asks for a call, and of the tools that are offered this server has none"
@@ -113,15 +113,6 @@ def tool_request(fields: ToolFields) -> ToolRequest | None:
     return _chosen(request, fields)
 
 
-def check_support(tools: ToolRequest, model: LoadedModel) -> None:
-    """Refuse tools that the model would never see, or whose calls nobody could read."""
-    if model.family.tools is None:
-        raise UnsupportedParameterError(
-            f"'{tools.param}' are not supported: the chat template of this model has no place for tools.",
-            param=tools.param,
-        )
-
-
 def layout(model: LoadedModel, tools: ToolRequest | None) -> AnswerLayout:
     """Describe for the engine where an answer's text is not content."""
     family = model.family
@@ -130,8 +121,8 @@ def layout(model: LoadedModel, tools: ToolRequest | None) -> AnswerLayout:
     specs = [tool.spec for tool in tools.callable]
     return AnswerLayout(
         frames=family.frames,
-        calls=family.announcements(specs),
-        begins=family.beginning(specs),
+        calls=family.tools.announcements(specs),
+        begins=family.tools.beginning(specs),
         is_all_calls=tools.choice is not Choice.AUTO,
     )
 

@@ -9,7 +9,6 @@ from caravan.chat.tool_formats.parameters import (
     Schema,
     accepts_any,
     declared,
-    members,
     named,
     resolved,
     types,
@@ -19,11 +18,10 @@ from caravan.errors import InvalidRequestError
 from caravan.grammars.json_schema.full_match import whole
 from caravan.grammars.lark_text import literal_pattern
 
-# Keywords that are known here: at the root of a tool's schema, in what is a list or an object, and in texts.
+# Keywords that are known here: at the root of a tool's schema, and in texts.
 _COUNTS = frozenset(("minProperties", "maxProperties"))
 _NOTES = frozenset(("title", "description"))
 _OF_ROOT = frozenset((*DEFINITIONS, "type", "properties", "required", "additionalProperties"))
-_OF_NESTED = frozenset(("type", "properties", "required", "additionalProperties", "items", *_NOTES))
 _OF_TEXTS = frozenset(("enum", "const", "minLength", "maxLength", "pattern", "$ref", "allOf", "anyOf"))
 _NEVER_OF_TEXTS = ("format", "oneOf")
 _MAX_FORMS = 64
@@ -89,12 +87,8 @@ def unkept(tool: ToolSpec, *, is_nested: bool) -> Iterator[tuple[Schema, str]]:
         parameter = waiting.pop()
         if parameter.is_text:
             yield from _Texts(parameter).unkept
-        elif is_nested and parameter.schema.keys() <= _OF_NESTED:
-            items = parameter.schema.get("items")
-            if isinstance(items, Mapping):
-                waiting.append(Parameter("", items, parameter.root))
-            if "properties" in parameter.schema:
-                waiting += members(parameter)
+        elif is_nested:
+            waiting += [*filter(None, [parameter.item]), *parameter.members]
 
 
 class _Texts:

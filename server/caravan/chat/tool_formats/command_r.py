@@ -36,13 +36,11 @@ class CommandRFormat(JsonFormat):
 
     def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         """However the word is written, the actions are the same."""
-        call = lark.rule(either(self.call_rules(lark, tools)))
-        calls = repeated(call, lark.literal(self.separator), parallel=parallel)
-        options = [f"{calls} {lark.literal(self.closing)}"]
+        calls = repeated(self.any_call(lark, tools), lark.literal(self.separator), parallel=parallel)
+        options = [f"{calls} {lark.literal(self.marks.end)}"]
         answer = lark.without(lark.terminal("(?s:.+)"), r"(?s:.*)Action:\s*```json(?s:.*)")
         for name in set(_DIRECTLY) - {tool.name for tool in tools}:
-            call = f"{self._head(name)}{{}}{self.pads[2]}}}"
-            options.append(f"{lark.literal(f'{call}{self.closing}{chr(10)}{_ANSWER}')} {answer}")
+            call = self.call.replace("{name}", name).replace("{arguments}", "{}")
+            options.append(f"{lark.literal(f'{call}{self.marks.end}{chr(10)}{_ANSWER}')} {answer}")
         actions = lark.rule(either(options))
-        openings = [self.opening.replace(self.triggers[0], trigger, 1) for trigger in self.triggers]
-        return f"{either([lark.literal(opening) for opening in openings])} {actions}"
+        return f"{either([lark.literal(start) for start in self.starts()])} {actions}"

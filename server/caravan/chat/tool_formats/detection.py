@@ -40,7 +40,7 @@ def with_shown_calls(family: ModelFamily, template: PromptTemplate) -> ModelFami
         return family
     shown = prompt.partition(_QUESTION)[2].partition(_RESULT)[0]
     found = next((form for form in sorted(FORMATS.values(), key=_rank) if _reads(form, shown)), None)
-    return family if found is None else replace(family, name=found.name, tools=found, is_guess=False)
+    return family if found is None else replace(family, tools=found, is_guess=False)
 
 
 def _conversation() -> Conversation:
@@ -60,7 +60,7 @@ def _rank(form: ToolFormat) -> int:
 
 def _reads(form: ToolFormat, text: str) -> bool:
     """Whether a format finds exactly the call in a text, which begins before the answer."""
-    parser = ModelFamily(form.name, None, form).parser([_TOOL])
+    parser = ModelFamily(None, form).parser([_TOOL])
     events: list[Event] = [*parser.feed(text), *parser.finish()]
     names = [event.name for event in events if isinstance(event, CallStart)]
     arguments = "".join(event.text for event in events if isinstance(event, CallArguments))

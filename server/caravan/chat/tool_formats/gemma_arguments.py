@@ -1,6 +1,6 @@
 """Gemma's arguments: an object with bare keys, its strings between markers instead of quotes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caravan.chat.parsing.incremental_reader import Reader, RejectedError, Sink, Steps
@@ -13,15 +13,9 @@ from caravan.chat.tool_formats.parameters import (
     Parameter,
     accepts_any,
     declared,
-    members,
     named,
-    types,
 )
 from caravan.chat.tool_formats.tool_spec import ToolSpec
-
-# What says nothing about values beyond what the rules below keep to.
-_PLAIN_ARRAY = {"type", "items", "description", "title"}
-_PLAIN_OBJECT = {"type", "properties", "required", "additionalProperties", "description", "title"}
 
 
 @dataclass(frozen=True)
@@ -60,12 +54,9 @@ class GemmaArguments(Arguments):
     def _value(self, lark: LarkWriter, parameter: Parameter) -> str:
         if parameter.is_text:
             return f"{lark.literal(self.quote)} {parameter_rule(lark, parameter, self.quote)}"
-        schema, root = parameter.schema, parameter.root
-        kind = types(schema, root)
-        items = schema.get("items")
-        if kind == {"array"} and isinstance(items, Mapping) and schema.keys() <= _PLAIN_ARRAY:
-            item = lark.rule(self._value(lark, Parameter("", items, root, is_strict=parameter.is_strict)))
+        if parameter.item is not None:
+            item = lark.rule(self._value(lark, parameter.item))
             return f'"[" ({item} ("," {item})*)? "]"'
-        if kind == {"object"} and schema.get("properties") and schema.keys() <= _PLAIN_OBJECT:
-            return self._object(lark, members(parameter))
+        if parameter.members:
+            return self._object(lark, parameter.members)
         return parameter.json(lark)

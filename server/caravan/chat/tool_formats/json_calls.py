@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Reader, RejectedError, Steps
 from caravan.chat.parsing.literals import copy_object, copy_value, read_string
-from caravan.chat.rendering.call_text import CallText
-from caravan.chat.tool_formats.base import ToolFormat
 from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
+from caravan.chat.tool_formats.marked_calls import MarkedFormat
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.grammars.call_prefix import SPACE, CallPrefix
 
@@ -20,44 +19,48 @@ _NAMES = ("name", "tool_name")
 _IDS = ("id", "tool_call_id")
 # What models put in front of bare calls: a fence, and the type that tools are shown with.
 _FENCES: tuple[tuple[str, ...], ...] = ((), ("```",), ("```json",))
-_PADS = ("", " ", "")
+_NAME = ('"name"', ":")
 _TYPE = ('"type"', ":", '"function"', ",")
 
 
 @dataclass(frozen=True, kw_only=True)
-class JsonFormat(ToolFormat):
-    """`opening`, `closing` and `separator` are what grammars write, as the model was trained to.
+class JsonFormat(MarkedFormat):
+    """The `call` is an object with a name and arguments; or its only key is the name.
 
-    They stand around each call; where the `opening` ends with a bracket, or with `is_section`, around all of
-    them. Where calls are read, one of the `other_ends` will do, too. `name_key` and `arguments_key` are the
-    keys of an object; without the first, the tool's name is the only key. `pads` stand before either, and
-    behind. A `lead` comes first where an answer is nothing but calls. With `is_single`, models write one call
-    and no more.
+    Objects are read with their keys in any order, in a list or not. `begins` are the texts with which they
+    begin, where it is not just what stands before them, without a bracket. Where calls are read, one of the
+    `other_ends` will do, too.
     """
 
-    triggers: tuple[str, ...] = ()
-    other_ends: tuple[str, ...] = ()
-    opening: str = ""
-    closing: str = ""
+    call: str = '{"name": "{name}", "arguments": {arguments}}'
     separator: str = "\n"
-    name_key: str = "name"
-    arguments_key: str = "arguments"
-    pads: tuple[str, str, str] = _PADS
-    lead: str = ""
-    is_section: bool = False
-    is_single: bool = False
+    begins: tuple[str, ...] = ()
+    other_ends: tuple[str, ...] = ()
+
+    def _examples(self) -> str:
+        return " ".join((super()._examples(), *self.begins, *self.other_ends))
+
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        """The start without a bracket, or what is given instead."""
+        start = self.marks.start.strip().removesuffix("[").strip()
+        return self.begins or ((start,) if start else ())
 
     @property
     def end(self) -> str:
         """The mark that closes the calls."""
-        return self.closing.strip().removeprefix("]")
+        return self.marks.end.strip().removeprefix("]")
+
+    def read_after(self, trigger: str, reader: Reader, writer: EventWriter) -> Steps[None]:  # noqa: ARG002
+        """Read all calls behind any trigger."""
+        return self.read(reader, writer)
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         """Read all calls, and what closes them; without markers, a code fence may do so."""
         fence = ""
         if self.is_bare:
             fence = yield from reader.accept("```json", "```")
-        read_call = read_object if self.name_key else _read_keyed_object
+        read_call = _read_keyed_object if self.call.startswith('{"{name}"') else read_object
         if self.triggers and self.triggers[0].endswith("["):
             yield from read_list(reader, writer, read_call)
         else:
@@ -67,53 +70,13 @@ class JsonFormat(ToolFormat):
             yield from reader.skip_space()
             yield from reader.accept(*ends)
 
-    def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
-        calls = self._marked(lark, tools, self.opening, parallel=parallel)
-        return f"({lark.literal(self.lead)})? {calls}" if self.lead else calls
-
-    def _marked(self, lark: LarkWriter, tools: Sequence[ToolSpec], opening: str, *, parallel: bool) -> str:
-        call = lark.rule(either(self.call_rules(lark, tools)))
-        parallel = parallel and not self.is_single
-        if opening.endswith("[") or self.is_section:
-            inner = repeated(call, lark.literal(self.separator), parallel=parallel)
-            return f"{lark.literal(opening)} {inner} {lark.literal(self.closing)}"
-        if opening:
-            call = lark.rule(f"{lark.literal(opening)} {call} {lark.literal(self.closing)}")
-        return repeated(call, lark.literal(self.separator), parallel=parallel)
-
-    def call_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec]) -> list[str]:
-        """One call of each tool as an expression."""
-        return [
-            f"{lark.literal(self._head(tool.name))} {lark.arguments(tool)} {lark.literal(self.pads[2] + '}')}"
-            for tool in tools
-        ]
-
-    def _head(self, name: str) -> str:
-        """An object up to its arguments."""
-        if not self.name_key:
-            return f"{{{json.dumps(name)}: "
-        start, between, _ = self.pads
-        return f'{{{start}"{self.name_key}": {json.dumps(name)},{between}"{self.arguments_key}": '
-
-    def call_text(self) -> CallText:
-        """As grammars write it, without the pads."""
-        return CallText(
-            self.opening,
-            self.closing,
-            self.separator,
-            before=f'{{"{self.name_key}": "' if self.name_key else '{"',
-            between=f'", "{self.arguments_key}": ' if self.name_key else '": ',
-            is_list=self.opening.endswith("["),
-        )
-
     def beginning(self, tools: Sequence[ToolSpec]) -> CallPrefix | None:
         """Up to a tool's name; other objects are no calls."""
         if not self.is_bare:
             return None
-        name = (f'"{self.name_key}"', ":")
         heads = itertools.product(_FENCES, ((), ("[",)), (("{",), ("{", *_TYPE)))
         return CallPrefix(
-            tuple((*fence, *bracket, *brace, *name) for fence, bracket, brace in heads),
+            tuple((*fence, *bracket, *brace, *_NAME) for fence, bracket, brace in heads),
             tuple(json.dumps(tool.name) for tool in tools),
         )
 
@@ -121,8 +84,7 @@ class JsonFormat(ToolFormat):
         """In a list or not, in a fence or not, behind a trigger or not, with any white space."""
         if not self.is_bare:
             # However the marker is written, the calls are the same.
-            openings = [self.opening.replace(self.triggers[0], trigger, 1) for trigger in self.triggers[1:]]
-            others = [self._marked(lark, tools, text, parallel=parallel) for text in openings]
+            others = [self.rules_after(lark, tools, text, parallel=parallel) for text in self.starts()[1:]]
             return either([self.rules(lark, tools, parallel=parallel), *others])
         call = lark.rule(either([self._free_call(lark, tool) for tool in tools]))
         one_by_one = repeated(call, lark.literal(self.separator), parallel=parallel)
@@ -135,11 +97,15 @@ class JsonFormat(ToolFormat):
         end = f"({lark.terminal(SPACE.replace('0', '1'))})?" if parallel else ""
         return f"{either([calls, fenced, *marked])} {end}"
 
+    def starts(self) -> list[str]:
+        """The start, as it is with each of the triggers."""
+        return [self.marks.start.replace(self.triggers[0], trigger, 1) for trigger in self.triggers]
+
     def _free_call(self, lark: LarkWriter, tool: ToolSpec) -> str:
         """One call, from where it begins on as `beginning` says."""
+        arguments_key = '"parameters"' if '"parameters"' in self.call else '"arguments"'
         kind, key, arguments = (
-            SPACE.join([*pieces, ""])
-            for pieces in (_TYPE, (f'"{self.name_key}"', ":"), (",", f'"{self.arguments_key}"', ":"))
+            SPACE.join([*pieces, ""]) for pieces in (_TYPE, _NAME, (",", arguments_key, ":"))
         )
         name = re.escape(json.dumps(tool.name))
         head = lark.terminal(rf"\{{{SPACE}(?:{kind})?{key}{name}{SPACE}{arguments}")

@@ -1,9 +1,11 @@
-"""Calls between marks: a head with the tool's name, the arguments, and an end. Most formats are so."""
+"""Calls between marks, described by an example of what a model writes. Most formats are so."""
 
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
 from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Reader, RejectedError, Sink, Steps
@@ -14,8 +16,7 @@ from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
 _SEPARATOR = "<｜tool▁sep｜>"
-# Exactly a text, or a text of a pattern.
-Piece = str | re.Pattern[str]
+_TAG = re.compile(r"</?[^<>\s={]+>")
 
 
 class Arguments(ABC):
@@ -23,6 +24,11 @@ class Arguments(ABC):
 
     is_json = False
     is_nested = False
+
+    @property
+    def example(self) -> str:
+        """What has marks in it as they are written."""
+        return ""
 
     @abstractmethod
     def read(self, reader: Reader, sink: Sink, tool: ToolSpec | None, ends: tuple[str, ...]) -> Steps[str]:
@@ -33,15 +39,13 @@ class Arguments(ABC):
         """All texts that are arguments of a tool."""
 
 
-@dataclass(frozen=True)
 class JsonArguments(Arguments):
-    """A JSON object; with `is_fenced`, in a code fence."""
+    """A JSON object. A code fence around it is read, and not asked for."""
 
-    is_fenced: bool = False
     is_json = True
 
     def read(self, reader: Reader, sink: Sink, tool: ToolSpec | None, ends: tuple[str, ...]) -> Steps[str]:  # noqa: ARG002
-        """Copy the object; a fence is read, and not asked for."""
+        """Copy the object."""
         yield from reader.skip_space()
         fence = yield from reader.accept("```json", "```")
         yield from copy_object(reader, sink)
@@ -52,47 +56,71 @@ class JsonArguments(Arguments):
 
     def rule(self, lark: LarkWriter, tool: ToolSpec) -> str:
         """JSON of the tool's schema."""
-        rule = lark.arguments(tool)
-        if not self.is_fenced:
-            return rule
-        begin, end = map(lark.literal, ("```json\n", "\n```"))
-        return f"{begin} {rule} {end}"
+        return lark.arguments(tool)
+
+
+class _Marks(NamedTuple):
+    """What stands around calls, and in a call before the name or the id, and around the arguments."""
+
+    start: str
+    end: str
+    call_open: str
+    name_end: str
+    call_end: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class MarkedFormat(ToolFormat):
-    """`start` and `end` stand around all calls with `is_section`, else around each, or are left out.
+    """`call` is an example with `{name}` and `{arguments}`, and perhaps an `{id}` of the `id_pattern`.
 
-    A call is `call_open`, the tool's name, `name_end`, the arguments, `call_end`. All are given as models
-    write them; where calls are read, white space around them does not matter. A `lead` may come before all.
+    It stands in `around`: all calls in the place of `{calls}`, or each in that of `{call}`. The `separator`
+    is between them, and a `lead` may come before all. The white space is what models write; where calls are
+    read, it does not matter.
 
-    `before_name` and `after_name` are what else is in the head. `name_read` finds the name in a head, and an
-    `id` if it has that group; with `name_characters`, a name is all that matches these. With
-    `may_lack_start`, models forget the start at times.
+    A call is read from its `opening` on: all that stands before the name or the id, unless models leave some
+    of that out. In what follows, `head` finds the name, and an `id` if it has that group; with
+    `name_characters`, the name is whatever matches these. With `may_lack_start`, models forget at times what
+    stands before the calls. With `is_single`, they write one call and no more. The `markers` are all tags in
+    the examples, unless others are given.
     """
 
-    call_open: str
-    name_end: str = ""
-    call_end: str = ""
-    arguments: Arguments = field(default_factory=JsonArguments)
-    start: str = ""
-    end: str = ""
+    call: str
+    around: str = "{call}"
     separator: str = ""
+    arguments: Arguments = field(default_factory=JsonArguments)
     lead: str = ""
-    before_name: tuple[Piece, ...] = ()
-    after_name: tuple[Piece, ...] = ()
-    name_read: re.Pattern[str] = re.compile(r"(?P<name>.*)", re.DOTALL)
+    opening: str = ""
+    id_pattern: str = ""
+    head: re.Pattern[str] = re.compile(r"(?P<name>.*)", re.DOTALL)
     name_characters: re.Pattern[str] | None = None
-    is_section: bool = False
     may_lack_start: bool = False
+    is_single: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.markers:
+            object.__setattr__(self, "markers", tuple(dict.fromkeys(_TAG.findall(self._examples()))))
+
+    def _examples(self) -> str:
+        return " ".join((self.lead, self.around, self.call, self.arguments.example, *self.dropped))
+
+    @cached_property
+    def marks(self) -> _Marks:
+        """The parts of the examples."""
+        start, _, end = re.split(r"(\{calls?\})", self.around)
+        head, _, call_end = self.call.partition("{arguments}")
+        call_open, *_, name_end = re.split(r"\{(?:name|id)\}", head)
+        return _Marks(start, end, self.opening or call_open, name_end, call_end)
+
+    @property
+    def is_section(self) -> bool:
+        """Whether all calls share one start and one end."""
+        return "{calls}" in self.around
 
     @property
     def triggers(self) -> tuple[str, ...]:
         """The start; where there is none, or models forget it, that of a call."""
-        if not self.start:
-            return (self.call_open,)
-        start = self.start.strip()
-        return (start, self.call_open) if self.may_lack_start else (start,)
+        start = self.marks.start.strip()
+        return tuple(filter(None, (start, self.marks.call_open if self.may_lack_start or not start else "")))
 
     @property
     def is_json(self) -> bool:
@@ -104,20 +132,31 @@ class MarkedFormat(ToolFormat):
         """As the arguments are."""
         return self.arguments.is_nested
 
+    def call_text(self) -> CallText:
+        """As the examples say, if calls have nothing but names and JSON."""
+        if not self.is_json or self.id_pattern:
+            return super().call_text()
+        before, between, after = re.split(r"\{name\}|\{arguments\}", self.call)
+        marks = self.marks
+        return CallText(
+            marks.start, marks.end, self.separator, before, between, after, is_list=self.is_section
+        )
+
     def read_after(self, trigger: str, reader: Reader, writer: EventWriter) -> Steps[None]:
         """Read calls behind the start, or behind the mark that opens one."""
-        return (self.read_calls if trigger == self.call_open else self.read)(reader, writer)
+        return (self.read_calls if trigger == self.marks.call_open else self.read)(reader, writer)
 
     def read(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         """Read calls behind the start."""
         yield from reader.skip_space()
-        yield from reader.expect(self.call_open)
+        yield from reader.expect(self.marks.call_open)
         yield from self.read_calls(reader, writer)
 
     def read_calls(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         """Read calls from the head of the first on; without a start, it is the only one."""
-        end = self.end.strip()
-        ends = tuple(filter(None, (self.call_end, end)))
+        call_open, end = self.marks.call_open, self.marks.end.strip()
+        # A fence is read with the arguments.
+        ends = tuple(filter(None, (self.marks.call_end.strip().removeprefix("```"), end)))
         while True:
             name, call_id = yield from self.read_head(reader, writer)
             writer.start_call(name, call_id)
@@ -127,15 +166,15 @@ class MarkedFormat(ToolFormat):
             if ends and not found:
                 yield from reader.skip_space()
                 found = yield from reader.accept(*ends)
-            if not self.start or found == end:
+            if not self.marks.start or found == end:
                 return
             yield from reader.skip_space()
-            if (yield from reader.accept(*filter(None, (self.call_open, end)))) != self.call_open:
+            if (yield from reader.accept(*filter(None, (call_open, end)))) != call_open:
                 return
 
     def read_head(self, reader: Reader, writer: EventWriter) -> Steps[tuple[str, str | None]]:
         """Read what is between the mark that opens a call and its arguments: its name, and its id."""
-        name_end = self.name_end.strip()
+        name_end = self.marks.name_end.strip()
         if self.name_characters is not None:
             yield from reader.skip_space()
             name = yield from reader.collect(self.name_characters)
@@ -143,7 +182,7 @@ class MarkedFormat(ToolFormat):
             if name_end:
                 yield from reader.expect(name_end)
             return name, None
-        match = self.name_read.fullmatch((yield from reader.text_before(name_end)).strip())
+        match = self.head.fullmatch((yield from reader.text_before(name_end)).strip())
         if match is None:
             raise RejectedError
         return match["name"].strip(), match.groupdict().get("id") or None
@@ -151,33 +190,50 @@ class MarkedFormat(ToolFormat):
     def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         """The calls, with what stands around all or each of them."""
         lead = f"({lark.literal(self.lead)})? " if self.lead else ""
-        call, separator = self._calls(lark, tools), lark.literal(self.separator)
+        return lead + self.rules_after(lark, tools, self.marks.start, parallel=parallel)
+
+    def rules_after(self, lark: LarkWriter, tools: Sequence[ToolSpec], start: str, *, parallel: bool) -> str:
+        """The calls behind some start."""
+        call, separator, end = self.any_call(lark, tools), lark.literal(self.separator), self._end(lark)
+        parallel = parallel and not self.is_single
         if self.is_section:
-            inner = repeated(call, separator, parallel=parallel)
-            return f"{lead}{lark.literal(self.start)} {inner} {_apart(lark, self.end)}"
-        if self.start:
-            call = lark.rule(f"{lark.literal(self.start)} {call} {_apart(lark, self.end)}")
-        return lead + repeated(call, separator, parallel=parallel)
+            return f"{lark.literal(start)} {repeated(call, separator, parallel=parallel)} {end}"
+        if start:
+            call = lark.rule(f"{lark.literal(start)} {call} {end}")
+        return repeated(call, separator, parallel=parallel)
 
     def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         """Also calls whose start is missing."""
         whole = self.rules(lark, tools, parallel=parallel)
         if not self.may_lack_start:
             return whole
-        call, separator = self._calls(lark, tools), lark.literal(self.separator)
         if self.is_section:
-            return f"{whole} | {repeated(call, separator, parallel=parallel)} {_apart(lark, self.end)}"
-        more = f"({separator} {whole})?" if parallel else ""
-        return f"{whole} | {call} {_apart(lark, self.end)} {more}"
+            return f"{whole} | {self.rules_after(lark, tools, '', parallel=parallel)}"
+        more = f"({lark.literal(self.separator)} {whole})?" if parallel else ""
+        return f"{whole} | {self.any_call(lark, tools)} {self._end(lark)} {more}"
 
-    def _calls(self, lark: LarkWriter, tools: Sequence[ToolSpec]) -> str:
+    def any_call(self, lark: LarkWriter, tools: Sequence[ToolSpec]) -> str:
+        """One call of one of the tools."""
         return lark.rule(either([self.call_rule(lark, tool) for tool in tools]))
 
     def call_rule(self, lark: LarkWriter, tool: ToolSpec) -> str:
         """One call of a tool."""
-        pieces = (self.call_open, *self.before_name, tool.name, *self.after_name, self.name_end)
-        head = _sequence(lark, pieces)
-        return f"{head} {self.arguments.rule(lark, tool)} {lark.literal(self.call_end)}"
+        written = []
+        for piece in re.split(r"(\{id\}|\{arguments\})", self.call):
+            if piece == "{id}":
+                written.append(lark.terminal(self.id_pattern))
+            elif piece == "{arguments}":
+                written.append(self.arguments.rule(lark, tool))
+            else:
+                written.append(lark.literal(piece.replace("{name}", tool.name)))
+        return " ".join(filter(None, written))
+
+    def _end(self, lark: LarkWriter) -> str:
+        """What stands behind the calls. White space in front of it is a literal of its own: of several that
+        might follow, the longest is looked for, and a separator may begin like it.
+        """
+        mark = self.marks.end.lstrip()
+        return f"{lark.literal(self.marks.end.removesuffix(mark))} {lark.literal(mark)}".strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,35 +247,3 @@ class DeepSeekFormat(MarkedFormat):
         if (yield from reader.peek()) == "{":
             return text.strip(), None
         return (yield from reader.collect(re.compile(r"[^\s`{]*"))), None
-
-    def call_text(self) -> CallText:
-        """As grammars write it."""
-        fence, fence_end = ("```json\n", "\n```") if self.arguments == JsonArguments(True) else ("", "")
-        return CallText(
-            self.start,
-            self.end,
-            self.separator,
-            self.call_open + "".join(map(str, self.before_name)),
-            f"{self.name_end}{fence}",
-            f"{fence_end}{self.call_end}",
-            is_list=True,
-        )
-
-
-def _apart(lark: LarkWriter, text: str) -> str:
-    """A text whose white space in front is a literal of its own: of several that might follow, the longest is
-    looked for, and a separator may begin like it.
-    """
-    mark = text.lstrip()
-    return f"{lark.literal(text.removesuffix(mark))} {lark.literal(mark)}".strip()
-
-
-def _sequence(lark: LarkWriter, pieces: Sequence[Piece]) -> str:
-    written, text = [], ""
-    for piece in pieces:
-        if isinstance(piece, str):
-            text += piece
-        else:
-            written += [lark.literal(text), lark.terminal(piece.pattern)]
-            text = ""
-    return " ".join([*written, lark.literal(text)])

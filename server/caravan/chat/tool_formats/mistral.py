@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Reader, Steps
+from caravan.chat.rendering.call_text import CallText
 from caravan.chat.tool_formats.json_calls import JsonFormat, read_calls, read_object
 from caravan.chat.tool_formats.lark_writer import LarkWriter
 from caravan.chat.tool_formats.marked_calls import MarkedFormat
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 
-_LIST = JsonFormat(name="list", opening="[TOOL_CALLS][", closing="]", separator=", ")
+_LIST = JsonFormat(name="list", around="[TOOL_CALLS][{calls}]", separator=", ")
 _ID, _ARGUMENTS = "[CALL_ID]", "[ARGS]"
 _NAME = re.compile(r"[^\s\[{]*")
 _ID_TEXT = re.compile(r"[A-Za-z0-9]*")
@@ -21,7 +22,13 @@ _ID_TEXT = re.compile(r"[A-Za-z0-9]*")
 class MistralFormat(MarkedFormat):
     """Both are read; grammars write a list with `is_list`, without the ids that may follow there."""
 
+    markers: tuple[str, ...] = ("[TOOL_CALLS]", _ID, _ARGUMENTS)
+    call: str = "[TOOL_CALLS]{name}[ARGS]{arguments}"
     is_list: bool = False
+
+    def call_text(self) -> CallText:
+        """As grammars write it."""
+        return _LIST.call_text() if self.is_list else super().call_text()
 
     def read_calls(self, reader: Reader, writer: EventWriter) -> Steps[None]:
         """Read a list, or one call."""
@@ -49,5 +56,5 @@ class MistralFormat(MarkedFormat):
     def call_rule(self, lark: LarkWriter, tool: ToolSpec) -> str:
         """One call, with an id or without."""
         call_id = f"({lark.literal(_ID)} {lark.terminal('[A-Za-z0-9]{9}')})?"
-        head = lark.literal(self.call_open + tool.name)
+        head = lark.literal(self.marks.call_open + tool.name)
         return f"{head} {call_id} {lark.literal(_ARGUMENTS)} {lark.arguments(tool)}"

@@ -16,7 +16,6 @@ from caravan.chat.tool_formats.parameters import (
     accepts_any,
     converted_text,
     declared,
-    members,
     named,
     read_value,
     types,
@@ -28,8 +27,6 @@ MARK = "]<]minimax[>["
 _OPEN, _CLOSE = f"{MARK}<", f"{MARK}</"
 _CLOSING = Markers(_CLOSE)
 _ENDS = {"object": "}", "array": "]"}
-# What says nothing about values beyond what the rules below keep to.
-_PLAIN = {"type", "properties", "required", "additionalProperties", "items", "description", "title"}
 
 
 @dataclass(frozen=True)
@@ -156,12 +153,8 @@ def _element_rule(lark: LarkWriter, parameter: Parameter) -> str:
 
 def _value_rule(lark: LarkWriter, parameter: Parameter) -> str:
     """A value, and the mark that begins the tag behind it."""
-    schema, root = parameter.schema, parameter.root
-    kind, items = types(schema, root), schema.get("items")
-    is_plain = not parameter.is_quoted and schema.keys() <= _PLAIN
-    if kind == {"array"} and isinstance(items, Mapping) and is_plain:
-        item = _element_rule(lark, Parameter("item", items, root, is_strict=parameter.is_strict))
-        return f"{item}* {lark.literal(_CLOSE)}"
-    if kind == {"object"} and schema.get("properties") and is_plain:
-        return " ".join([*_member_rules(lark, members(parameter)), lark.literal(_CLOSE)])
+    if parameter.item is not None:
+        return f"{_element_rule(lark, parameter.item)}* {lark.literal(_CLOSE)}"
+    if parameter.members:
+        return " ".join([*_member_rules(lark, parameter.members), lark.literal(_CLOSE)])
     return parameter_rule(lark, parameter, _CLOSE)

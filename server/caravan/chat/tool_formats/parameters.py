@@ -25,6 +25,12 @@ _TYPES_BY_START = {
 # What parameters are called where a schema leaves it open.
 ANY_NAME = "[A-Za-z_][A-Za-z0-9_]{0,63}"
 _MAX_REFERENCES = 16
+# What a schema may say of text that is not to be checked.
+_NOTES = frozenset(("type", "title", "description", "default", "examples"))
+# What a schema may say of a list or an object, and rules for what is in it keep to.
+_OF_NESTED = frozenset(
+    ("type", "properties", "required", "additionalProperties", "items", "title", "description")
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,34 @@ class Parameter:
     def is_text(self) -> bool:
         """Whether its value can be nothing but a string, which is then written as it is."""
         return not self.is_quoted and types(self.schema, self.root) == {"string"}
+
+    @property
+    def is_any_text(self) -> bool:
+        """Whether the schema asks nothing of a text that has to be checked."""
+        return self.schema.keys() <= _NOTES
+
+    @property
+    def item(self) -> "Parameter | None":
+        """What a list holds of which the schema says no more than that."""
+        items = self.schema.get("items")
+        if not isinstance(items, Mapping) or not self._is_plain("array"):
+            return None
+        return Parameter("item", items, self.root, is_strict=self.is_strict)
+
+    @property
+    def members(self) -> "list[Parameter]":
+        """What is declared of an object of which the schema says no more than that."""
+        if not self.schema.get("properties") or not self._is_plain("object"):
+            return []
+        definitions = {key: self.root[key] for key in DEFINITIONS if key in self.root}
+        return declared(ToolSpec(self.name, {**definitions, **self.schema}, self.is_strict))
+
+    def _is_plain(self, kind: str) -> bool:
+        return (
+            not self.is_quoted
+            and types(self.schema, self.root) == {kind}
+            and self.schema.keys() <= _OF_NESTED
+        )
 
     def json(self, lark: LarkWriter) -> str:
         """Its value as JSON."""
@@ -71,13 +105,6 @@ def declared(tool: ToolSpec) -> list[Parameter]:
         )
         for name, schema in schemas.items()
     ]
-
-
-def members(parameter: Parameter) -> list[Parameter]:
-    """The declared parameters of an object that is a parameter itself."""
-    definitions = {key: parameter.root[key] for key in DEFINITIONS if key in parameter.root}
-    schema = {**definitions, **resolved(parameter.schema, parameter.root)}
-    return declared(ToolSpec(parameter.name, schema, parameter.is_strict))
 
 
 def named(tool: ToolSpec | None, name: str) -> Parameter:

@@ -7,7 +7,7 @@ from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Markers, Reader, Steps
 from caravan.chat.parsing.literals import escaped
 from caravan.chat.tool_formats.lark_writer import LarkWriter
-from caravan.chat.tool_formats.parameters import Parameter, declared
+from caravan.chat.tool_formats.parameters import declared
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.grammars.lark_text import literal_pattern
 
@@ -15,8 +15,6 @@ TAG = "<|python_tag|>"
 # What such tools are called, and the argument that is the code where several are texts.
 _NAMES = ("python", "ipython", "code_interpreter")
 _CODE = "code"
-# What a schema may say of code that goes unchecked.
-_NOTES = frozenset(("type", "title", "description", "default", "examples"))
 
 
 def code_tool(tools: Sequence[ToolSpec]) -> tuple[ToolSpec, str] | None:
@@ -35,13 +33,9 @@ def _code_argument(tool: ToolSpec) -> str | None:
     texts = [parameter for parameter in parameters if parameter.is_text]
     named = [parameter for parameter in texts if parameter.name == _CODE] or texts
     required = {parameter.name for parameter in parameters if parameter.is_required}
-    if len(named) != 1 or required - {named[0].name} or not _is_free(named[0]):
+    if len(named) != 1 or required - {named[0].name} or not named[0].is_any_text:
         return None
     return named[0].name
-
-
-def _is_free(parameter: Parameter) -> bool:
-    return parameter.schema.keys() <= _NOTES
 
 
 def read_code(
