@@ -51,7 +51,7 @@ _REASONING = (
 
 @dataclass(frozen=True)
 class ModelFamily:
-    """What there is to know of a model's answers beyond their text.
+    """How a model writes its thoughts and calls.
 
     With `is_guess`, nothing tells how this model writes calls, and `tools` is what most others do.
     """
@@ -80,7 +80,7 @@ class ModelFamily:
 
     @property
     def is_framed(self) -> bool:
-        """Whether even an answer without thoughts and calls is more than its text."""
+        """Whether there are marks even in an answer without thoughts and calls."""
         return bool(self.dropped) or self.tools.frames is not None
 
     def is_open(self, prompt: str) -> bool:

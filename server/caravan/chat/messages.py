@@ -75,7 +75,7 @@ class _OpenCalls:
 
 
 def normalize(messages: Sequence[Message]) -> list[Turn]:
-    """One turn per message, its text parts joined; raises InvalidRequestError naming what cannot be.
+    """Make one turn of each message, its text parts joined. Raises InvalidRequestError.
 
     A `name` is passed on; as with OpenAI, whether the model sees it is the template's matter. Arguments of
     calls become objects, and results follow their calls in the calls' order.
@@ -104,7 +104,7 @@ def _joined(content: Content | AssistantContent) -> str:
 
 
 def _text(part: TextPart | RefusalPart | ThinkingPart) -> str:
-    """What is said; thoughts are told beside it."""
+    """Get the text that a part adds to its message's content; a thought adds none."""
     if isinstance(part, ThinkingPart):
         return ""
     return part.refusal if isinstance(part, RefusalPart) else part.text

@@ -25,13 +25,13 @@ class CustomInput:
         self._is_inside = False
 
     def finish(self) -> str:
-        """What was written instead, where no grammar saw to the form."""
+        """Get the whole text, if it was no such object; without a grammar, a model may write anything."""
         text = "" if self._is_inside else self._held
         self._held = ""
         return text
 
     def feed(self, text: str) -> str:
-        """What is certain once this piece has come, too; what follows the string is dropped."""
+        """Take a piece in, and get the text that it completes. Whatever follows the string is dropped."""
         self._held += text
         if not self._is_inside:
             opening = _OPENING.match(self._held)

@@ -90,7 +90,7 @@ class EventWriter:
         self.border()
 
     def abandon_call(self) -> bool:
-        """What has been read of the open call is all there is; whether any of it was told."""
+        """Give the open call up. Returns whether the client has been told of it."""
         was_told = self.has_open_call and not self._waiting
         self._num_calls += was_told
         self._waiting.clear()
@@ -122,7 +122,7 @@ class EventWriter:
 
 
 def _destination(event: Event) -> object:
-    """What is equal for pieces of one text."""
+    """Get a key that is equal for pieces of one text."""
     if isinstance(event, CallStart):
         return event
     return event.channel if isinstance(event, Delta) else event.index

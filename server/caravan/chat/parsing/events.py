@@ -44,7 +44,7 @@ class StreamParser(Protocol):
     """Text in, in any pieces; events out. However the text is split, the joined events are the same."""
 
     def feed(self, text: str) -> list[Event]:
-        """What is certain once this text has come, too."""
+        """Take a text in, and get the events that are certain now."""
 
     def finish(self) -> list[Event]:
-        """What was held back; there is no more text."""
+        """Get the events that were held back: no more text comes."""

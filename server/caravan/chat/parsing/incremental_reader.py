@@ -69,7 +69,7 @@ class Reader:
         return self._text[self._at]
 
     def begins(self, beginning: CallPrefix) -> Steps[bool]:
-        """Whether this stands here, left in place."""
+        """Whether the text goes on with this beginning; nothing is read."""
         while (verdict := beginning.stands_in(self._text[self._at :])) is None:
             if not (yield from self._more()):
                 return False
@@ -144,7 +144,7 @@ class Reader:
         return "".join(pieces)
 
     def forget(self) -> None:
-        """What was taken so far is accounted for."""
+        """Empty `taken`: what is in it has become a call."""
         if self.taken is not None:
             self.taken.clear()
 
@@ -158,7 +158,7 @@ class Markers:
         self._longest = max(map(len, texts), default=0)
 
     def safe_end(self, text: str, start: int) -> int:
-        """Where a marker might have begun, whose end is still to come."""
+        """Find where a marker may have begun whose rest is still to come; else the end of the text."""
         for at in range(max(start, len(text) - self._longest + 1), len(text)):
             if any(marker.startswith(text[at:]) for marker in self.texts):
                 return at

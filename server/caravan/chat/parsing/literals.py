@@ -49,7 +49,7 @@ PYTHON = Notation(
 
 
 def copy_value(reader: Reader, sink: Sink, notation: Notation = JSON) -> Steps[None]:
-    """One value; the sink gets its JSON as it comes. Raises RejectedError where it is none."""
+    """Read one value; the sink gets its JSON as it comes. Raises RejectedError where there is none."""
     closers: list[str] = []
     while True:
         yield from reader.skip_space()

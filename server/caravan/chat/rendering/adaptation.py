@@ -62,7 +62,7 @@ def _later(turn: Turn, traits: Traits) -> Turn:
 
 
 def _with_user(head: list[Turn], body: list[Turn], traits: Traits) -> tuple[list[Turn], list[Turn]]:
-    """For templates that show nothing, or fail, where no user speaks."""
+    """Let a user speak, for templates that show nothing, or fail, without any user message."""
     if traits.lone is Lone.USER and head:
         return [], [*(turn._replace(role="user") for turn in head), *body]
     place = body[0].place if body else head[-1].place
@@ -83,7 +83,7 @@ def _in_user(head: list[Turn], body: list[Turn], *, is_last: bool) -> list[Turn]
 
 
 def _answered(body: list[Turn], empty: str) -> Iterator[Turn]:
-    """For templates that want turns of user and assistant to alternate, whatever tools have said."""
+    """Put an empty answer between results and a user message, for templates in which both must alternate."""
     last = None
     for turn in body:
         if last == "tool" and turn.role == "user":

@@ -42,7 +42,7 @@ class CallText(NamedTuple):
         return self.separator.join(f"{self.opening}{text}{self.closing}" for text in written)
 
     def introduce(self, tools: Sequence[Mapping[str, Any]]) -> str:
-        """What tells a model of tools, and how to call them."""
+        """Write a text that tells a model of its tools, and how to call them."""
         shown = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
         example = self.write([Call("", "NAME", {"PARAMETER": "VALUE"})])
         return _INTRODUCTION.format(tools=shown, example=example)

@@ -107,7 +107,7 @@ class TemplateProcess:
         return prompt
 
     def _answer_to(self, conversation: Conversation) -> dict[str, Any] | None:
-        """What the process makes of it; None if it ends over it. One that ended otherwise is replaced."""
+        """Ask the process, and another one if it was lost. None if the conversation ended both."""
         try:
             return self._twice(lambda: self._ask_started(conversation))
         except (OSError, MemoryError, TemplateSyntaxError) as error:

@@ -11,7 +11,7 @@ _Values = dict[str, Any]
 
 
 def entry_of(turn: Turn, traits: Traits) -> _Values:
-    """One message as the template is given it."""
+    """Make the object of one message that the template reads."""
     entry: _Values = {"role": turn.role, "content": turn.content}
     if turn.call_id is not None:
         entry["tool_call_id"] = turn.call_id

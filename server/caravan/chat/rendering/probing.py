@@ -122,7 +122,7 @@ class _Learner:
         self._choose(options, *_probes("u", "su", "au"))
 
     def _knows_developer(self) -> bool:
-        """Whether the template does anything with the word but write it, as it would any other."""
+        """Whether the template treats the role `developer` differently from a role that nobody knows."""
         if self._traits.system is not Instructions.OWN:
             return False
         known, unknown = (self._score(self._traits, probe) for probe in _probes("du", "xu"))
@@ -176,7 +176,7 @@ class _Learner:
             self._choose(systems, *_probes("suau", "sua"), *_probes("suc", tool=tool))
 
     def _learn_thoughts(self) -> None:
-        """Where a thought goes; it may stay unseen, but must not make anything else fail."""
+        """Find the field in which thoughts are shown. A template need not show them."""
         tool = None if self._traits.tools_variable is None else _DESCRIBED
         thinks = [*_probes("ut", "utau", tool=tool), *_probes("uT", "uTu")]
         for name in _THOUGHTS:
@@ -277,7 +277,7 @@ def _loop(letter: str, place: int) -> Iterator[Turn]:
 
 
 def _words_of(conversation: Conversation) -> list[str]:
-    """What a template that shows the tools cannot but show."""
+    """Get the names and descriptions of the tools: a template that shows tools shows these."""
     functions = [tool["function"] for tool in conversation.tools or ()]
     texts = [text for function in functions for text in (function["name"], function.get("description"))]
     return list(filter(None, texts))

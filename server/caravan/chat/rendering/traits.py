@@ -8,7 +8,7 @@ from typing import Any
 
 
 class NoTools(StrEnum):
-    """What the variable for tools is where a request has none."""
+    """The value of the variable for tools in a request without tools."""
 
     NONE = "none"
     EMPTY = "empty"
@@ -32,7 +32,7 @@ class Joining(StrEnum):
 
 
 class Lone(StrEnum):
-    """What becomes of a conversation without any user message."""
+    """How a conversation without any user message is given."""
 
     AS_IT_IS = "as it is"
     EMPTY_USER = "empty user"
@@ -40,7 +40,7 @@ class Lone(StrEnum):
 
 
 class NullContent(StrEnum):
-    """What stands for content beside calls where there is none."""
+    """The content of a message that has calls and no text."""
 
     NULL = "null"
     EMPTY = "empty"
@@ -56,7 +56,7 @@ class Calls(StrEnum):
 
 
 class Beside(StrEnum):
-    """Where the content of a message with calls goes."""
+    """How the text of a message with calls is given."""
 
     CONTENT = "content"
     PLAN = "tool_plan"
@@ -66,7 +66,7 @@ class Beside(StrEnum):
 
 
 class Detail(StrEnum):
-    """What is added to tools that leave it out; types are made plain ones."""
+    """What is added to tools that lack it: descriptions, and a plain type for each parameter or value."""
 
     NONE = "none"
     DESCRIPTIONS = "descriptions"

@@ -53,7 +53,7 @@ class PromptWriter:
         return prompt
 
     def try_out(self, conversation: Conversation) -> Trial:
-        """What the template does with marks for the texts of the turns. Raises InvalidRequestError."""
+        """Render the conversation with marks for its texts, and look for them. Raises InvalidRequestError."""
         marks = _marked(self._adapted(conversation))
         prompt = self._fill(marks.turns, conversation)
         return Trial(prompt, _first_missing(prompt, marks))
@@ -150,7 +150,7 @@ def _missing(prompt: str, marks: Sequence[tuple[str, int]]) -> int | None:
 
 
 def _shape_of(turns: Sequence[Turn]) -> tuple[object, ...]:
-    """What decides on a marked conversation: equal for conversations that differ in their texts alone."""
+    """Get a key for the verdict: the same for conversations that differ in nothing but their texts."""
     return tuple(
         (
             turn.role,

@@ -126,7 +126,7 @@ class _Texts:
         return forms
 
     def _own(self, schema: Schema) -> _Form:
-        """What a schema asks for by itself."""
+        """Collect the patterns that a schema asks for, leaving `$ref`, `allOf` and `anyOf` aside."""
         patterns = []
         for values in (schema.get("enum"), [schema["const"]] if "const" in schema else None):
             if values is not None:

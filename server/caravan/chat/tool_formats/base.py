@@ -48,12 +48,12 @@ class ToolFormat(ABC):
 
     @property
     def is_nested(self) -> bool:
-        """Whether lists and objects among arguments that are written one by one are written so, too."""
+        """Whether what is in lists and objects is written one by one, too, and not as JSON."""
         return False
 
     @property
     def frames(self) -> tuple[tuple[str, str], ...] | None:
-        """Where an answer is messages with headers: pairs of marks between which nothing is content."""
+        """Pairs of marks between which nothing is content. None, unless answers are messages with headers."""
         return None
 
     @abstractmethod
@@ -61,7 +61,7 @@ class ToolFormat(ABC):
         """Read the calls behind a trigger. Raises RejectedError where what comes is none, or is cut off."""
 
     def is_shown_by(self, template: str) -> bool:
-        """Whether a chat template gives away that its model's calls are of this format."""
+        """Whether a chat template has the texts by which this format is known."""
         is_shown = any(all(text in template for text in texts) for texts in self.shown_by)
         return is_shown and (self.not_shown_by is None or self.not_shown_by not in template)
 

@@ -35,7 +35,7 @@ class CommandRFormat(JsonFormat):
             reader.forget()
 
     def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
-        """However the word is written, the actions are the same."""
+        """Actions behind any spelling of the word, or the choice to answer directly and an answer."""
         calls = repeated(self.any_call(lark, tools), lark.literal(self.separator), parallel=parallel)
         options = [f"{calls} {lark.literal(self.marks.end)}"]
         answer = lark.without(lark.terminal("(?s:.+)"), r"(?s:.*)Action:\s*```json(?s:.*)")

@@ -102,7 +102,7 @@ class JsonFormat(MarkedFormat):
         return [self.marks.start.replace(self.triggers[0], trigger, 1) for trigger in self.triggers]
 
     def _free_call(self, lark: LarkWriter, tool: ToolSpec) -> str:
-        """One call, from where it begins on as `beginning` says."""
+        """Write the rule for one call that begins as `beginning` says, with any white space."""
         arguments_key = '"parameters"' if '"parameters"' in self.call else '"arguments"'
         kind, key, arguments = (
             SPACE.join([*pieces, ""]) for pieces in (_TYPE, _NAME, (",", arguments_key, ":"))

@@ -27,7 +27,7 @@ class Arguments(ABC):
 
     @property
     def example(self) -> str:
-        """What has marks in it as they are written."""
+        """An example of one argument, if arguments have marks of their own."""
         return ""
 
     @abstractmethod
@@ -60,7 +60,7 @@ class JsonArguments(Arguments):
 
 
 class _Marks(NamedTuple):
-    """What stands around calls, and in a call before the name or the id, and around the arguments."""
+    """The fixed texts of the examples: around the calls, before the name, and around the arguments."""
 
     start: str
     end: str
@@ -133,7 +133,7 @@ class MarkedFormat(ToolFormat):
         return self.arguments.is_nested
 
     def call_text(self) -> CallText:
-        """As the examples say, if calls have nothing but names and JSON."""
+        """The examples themselves, if calls have nothing but names and JSON."""
         if not self.is_json or self.id_pattern:
             return super().call_text()
         before, between, after = re.split(r"\{name\}|\{arguments\}", self.call)
@@ -229,8 +229,8 @@ class MarkedFormat(ToolFormat):
         return " ".join(filter(None, written))
 
     def _end(self, lark: LarkWriter) -> str:
-        """What stands behind the calls. White space in front of it is a literal of its own: of several that
-        might follow, the longest is looked for, and a separator may begin like it.
+        """Write the end, with its leading white space as a literal of its own. A separator may begin with the
+        same white space, and the longest of the literals that might follow would be looked for.
         """
         mark = self.marks.end.lstrip()
         return f"{lark.literal(self.marks.end.removesuffix(mark))} {lark.literal(mark)}".strip()

@@ -60,7 +60,7 @@ class Parameter:
 
     @property
     def item(self) -> "Parameter | None":
-        """What a list holds of which the schema says no more than that."""
+        """The items of a list. None if the schema says more of the list than what its items are."""
         items = self.schema.get("items")
         if not isinstance(items, Mapping) or not self._is_plain("array"):
             return None
@@ -68,7 +68,7 @@ class Parameter:
 
     @property
     def members(self) -> "list[Parameter]":
-        """What is declared of an object of which the schema says no more than that."""
+        """The members of an object. Empty if the schema says more of the object than which they are."""
         if not self.schema.get("properties") or not self._is_plain("object"):
             return []
         definitions = {key: self.root[key] for key in DEFINITIONS if key in self.root}
@@ -82,7 +82,7 @@ class Parameter:
         )
 
     def json(self, lark: LarkWriter) -> str:
-        """Its value as JSON."""
+        """Write the rule for its value as JSON."""
         return lark.json(self.schema, self.root) if self.rules is None else lark.quoted(self.rules)
 
 
@@ -145,7 +145,7 @@ def types(schema: Schema, root: Schema, depth: int = 0) -> set[str] | None:
 
 
 def resolved(schema: Schema, root: Schema) -> Schema:
-    """What a local reference leads to; open if it leads nowhere."""
+    """Follow a local `$ref` to the schema that it names; one that leads nowhere gives the empty schema."""
     for _ in range(_MAX_REFERENCES):
         reference = schema.get("$ref")
         if not isinstance(reference, str):
@@ -158,7 +158,7 @@ def resolved(schema: Schema, root: Schema) -> Schema:
 
 
 def variant(schema: Schema, root: Schema, kind: str) -> Schema:
-    """What a schema says of values of one type."""
+    """Get the option of an `anyOf` or `oneOf` that speaks of values of one type, or the schema itself."""
     schema = resolved(schema, root)
     for option in schema.get("anyOf", schema.get("oneOf", ())):
         if isinstance(option, Mapping) and kind in (types(option, root) or {kind}):

@@ -61,7 +61,7 @@ class PythonicFormat(ToolFormat):
 
 
 def _calls(lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
-    """What follows the bracket."""
+    """Write the rule for the list behind its opening bracket."""
     call = lark.rule(either([_call_rule(lark, tool) for tool in tools]))
     return f'{repeated(call, lark.literal(", "), parallel=parallel)} "]"'
 
@@ -102,7 +102,7 @@ def _call_rule(lark: LarkWriter, tool: ToolSpec) -> str:
 
 
 def arguments_rule(lark: LarkWriter, tool: ToolSpec) -> str:
-    """What stands between the brackets of a call."""
+    """Write the rule for the keyword arguments of a call."""
     if accepts_any(tool):
         value = lark.json(named(tool, "").schema, tool.parameters)
         argument = lark.rule(f'{lark.terminal(ANY_NAME)} "=" {value}')
@@ -120,7 +120,7 @@ def arguments_rule(lark: LarkWriter, tool: ToolSpec) -> str:
 
 
 def _value_rule(lark: LarkWriter, parameter: Parameter) -> str:
-    """What is not a constant of Python's own looks the same in JSON."""
+    """Write the rule for a value: booleans as Python has them, all else as in JSON, which looks the same."""
     if types(parameter.schema, parameter.root) == {"boolean"} and not {"enum", "const"} & set(
         parameter.schema
     ):
