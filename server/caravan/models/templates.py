@@ -4,11 +4,10 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from caravan.chat.families import ModelFamily, recognise
+from caravan.chat.families import ModelFamily, recognise, with_shown_calls
 from caravan.chat.rendering.client import TemplateLanes
 from caravan.chat.rendering.prompt_template import CHATML, PromptTemplate
 from caravan.chat.template_summary import TemplateSummary, summary
-from caravan.chat.tool_formats.detection import with_shown_calls
 from caravan.config.model_settings import ModelSettings
 from caravan.llama.gguf_header import read_header
 from caravan.llama.model import Model

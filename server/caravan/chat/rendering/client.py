@@ -179,9 +179,9 @@ class TemplateProcess:
         return 0 if running is None else running.end()
 
 
-class TemplateLanes:
-    """A PromptTemplate that writes long conversations in a process of their own, which is there while it is
-    needed. Raises TemplateSyntaxError and OSError.
+class TemplateLanes(TemplateProcess):
+    """A TemplateProcess that writes long conversations in a process of their own, which is there while it is
+    needed: nobody waits for them but others like them.
     """
 
     def __init__(
@@ -193,27 +193,25 @@ class TemplateLanes:
         call_text: CallText | None = None,
         idle_seconds: float = _IDLE_SECONDS,
     ) -> None:
-        self._short = TemplateProcess(source, bos_token=bos_token, eos_token=eos_token, call_text=call_text)
+        super().__init__(source, bos_token=bos_token, eos_token=eos_token, call_text=call_text)
         self._long = TemplateProcess(
             source,
             bos_token=bos_token,
             eos_token=eos_token,
             call_text=call_text,
-            like=self._short,
+            like=self,
             idle_seconds=idle_seconds,
         )
-        self.source = source
-        self.traits = self._short.traits
-        self.variables = self._short.variables
 
     def write(
         self, conversation: Conversation, principal: Principal = ANONYMOUS, *, is_long: bool = False
     ) -> str:
-        """The prompt; raises InvalidRequestError, and EngineUnavailableError where no process can be had."""
-        lane = self._long if is_long else self._short
-        return lane.write(conversation, principal)
+        """Write the prompt, like a TemplateProcess."""
+        return (
+            self._long.write(conversation, principal) if is_long else super().write(conversation, principal)
+        )
 
     def close(self) -> None:
-        """End the processes; what is being written is given up."""
-        self._short.close()
+        """End both processes; what is being written is given up."""
+        super().close()
         self._long.close()

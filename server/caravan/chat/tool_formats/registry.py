@@ -7,15 +7,13 @@ mean is said by the class. `tests/chat/data/` wants transcripts of what such a m
 import re
 
 from caravan.chat.tool_formats.base import ToolFormat
-from caravan.chat.tool_formats.command_r import CommandRFormat
 from caravan.chat.tool_formats.elements import Elements, TypedElements
 from caravan.chat.tool_formats.functionary import Functionary31Format, Functionary32Format
 from caravan.chat.tool_formats.gemma_arguments import GemmaArguments
 from caravan.chat.tool_formats.harmony import HarmonyFormat
 from caravan.chat.tool_formats.json_calls import JsonFormat
-from caravan.chat.tool_formats.llama import LlamaFormat
+from caravan.chat.tool_formats.json_families import CommandRFormat, LlamaFormat, MistralFormat
 from caravan.chat.tool_formats.marked_calls import DeepSeekFormat, MarkedFormat
-from caravan.chat.tool_formats.mistral import MistralFormat
 from caravan.chat.tool_formats.muse import MuseFormat
 from caravan.chat.tool_formats.nested_xml import MARK, NestedElements
 from caravan.chat.tool_formats.pythonic import PythonicFormat

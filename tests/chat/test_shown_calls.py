@@ -1,10 +1,9 @@
 """Formats that no mark in a template gives away, learnt from the call that it shows."""
 
 import pytest
-from caravan.chat.families import recognise
+from caravan.chat.families import recognise, with_shown_calls
 from caravan.chat.rendering.call_text import CallText
 from caravan.chat.rendering.local import LocalTemplate
-from caravan.chat.tool_formats.detection import with_shown_calls
 
 # The marks are put together, so that nobody finds them by looking.
 SHOWING = """{% for tool in tools or [] %}{{ tool | tojson }}{% endfor %}{% for m in messages %}
