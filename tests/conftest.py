@@ -10,6 +10,7 @@ import httpx
 import llama_cpp
 import pytest
 import trustme
+from caravan.chat.rendering.client import TemplateProcess
 
 from tests.clock import Clock
 from tests.tiny_model import write_tiny_model
@@ -58,6 +59,13 @@ def _patient_and_quick_clients(tmp_path_factory: pytest.TempPathFactory) -> None
     authorities = tmp_path_factory.mktemp("authorities") / "one.pem"
     trustme.CA().cert_pem.write_to_path(str(authorities))
     os.environ["SSL_CERT_FILE"] = str(authorities)
+
+
+@pytest.fixture
+def impatient_templates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A template may take half a second of a processor, instead of five."""
+    usual = TemplateProcess.__init__.__kwdefaults__ or {}
+    monkeypatch.setattr(TemplateProcess.__init__, "__kwdefaults__", {**usual, "seconds": 0.5})
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ def test_an_engine_that_cannot_start(tiny_models: TinyModels, tmp_path: Path) ->
     assert finding.remedy
 
 
+@pytest.mark.usefixtures("impatient_templates")
 def test_a_template_that_is_guessed_or_broken(tiny_models: TinyModels, tmp_path: Path) -> None:
     file = tmp_path / "chat.jinja"
     expected = {

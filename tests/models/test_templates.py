@@ -5,7 +5,6 @@ import logging
 from pathlib import Path
 
 import pytest
-from caravan.chat.rendering.client import TemplateProcess
 from caravan.chat.rendering.prompt_template import TemplateSyntaxError
 from caravan.chat.rendering.turns import Conversation, Turn
 from caravan.config.settings import Settings
@@ -68,12 +67,11 @@ def test_a_guess_is_warned_about(
     assert ("is a guess" in caplog.text) == warns
 
 
+@pytest.mark.usefixtures("impatient_templates")
 @pytest.mark.parametrize("source", ["{% if %}", "{{ 9 ** (9 ** 9) }}"])
 def test_a_broken_template_fails_the_load_by_name(
-    source: str, tiny_models: TinyModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: str, tiny_models: TinyModels, tmp_path: Path
 ) -> None:
-    patient = TemplateProcess.__init__.__kwdefaults__ or {}
-    monkeypatch.setattr(TemplateProcess.__init__, "__kwdefaults__", {**patient, "seconds": 0.5})
     file = tmp_path / "chat.jinja"
     file.write_text(source)
     with pytest.raises(TemplateSyntaxError, match="the chat template"):
