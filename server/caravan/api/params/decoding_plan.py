@@ -17,7 +17,14 @@ from caravan.api.params import conflicts
 from caravan.api.params.debug_chain import chain
 from caravan.api.params.presets import PresetError, Presets, effective, load, operator_defaults
 from caravan.api.params.resolved import PARAMETERS, ResolvedParams, Source, Value, Values, resolve
-from caravan.api.params.token_params import DryBreakers, LongBreakerError, token_terms
+from caravan.api.params.token_params import (
+    DryBreakers,
+    LongBreakerError,
+    bad_words,
+    biases,
+    check_tokens,
+    checked_ids,
+)
 from caravan.engine.outputs import TokenOutput
 from caravan.engine.params import SamplingParams
 from caravan.errors import InvalidRequestError, InvalidValueError
@@ -220,25 +227,28 @@ class DecodingPlanner:
     def _params(
         self, resolved: ResolvedParams, vocab: TextVocab, *, score: bool, num_logprobs: int | None
     ) -> SamplingParams:
-        terms = token_terms(resolved, vocab)
-        target = resolved["adaptive_target"]
+        target, allowed = resolved["adaptive_target"], resolved["allowed_token_ids"]
+        allowed_ids = checked_ids("allowed_token_ids", allowed, vocab)
+        stop_ids = checked_ids("stop_token_ids", resolved["stop_token_ids"], vocab)
         same = {name: value for name in _SAME if (value := resolved[name]) is not None}
-        return SamplingParams(
+        params = SamplingParams(
             **same,  # type: ignore[arg-type]
             samplers=tuple(s for s in conflicts.samplers(resolved) if s not in ("penalties", "dry")),
             adaptive_target=-1.0 if target is None else resolved.number("adaptive_target"),
             dry_breakers=self._dry_breakers(resolved, vocab),
-            logit_bias=tuple(terms.logit_bias.items()),
-            bad_words=terms.bad_words,
-            allowed_token_ids=terms.allowed,
+            logit_bias=tuple(biases(resolved["logit_bias"], vocab).items()),
+            bad_words=bad_words(resolved["bad_words"], vocab),
+            allowed_token_ids=None if allowed is None else tuple(sorted(set(allowed_ids))),
             max_seconds=None if resolved["max_time"] is None else resolved.number("max_time"),
             line_seconds=resolved.number("t_max_predict_ms") / 1000 or None,
             stop=tuple(dict.fromkeys(map(str, _list(resolved["stop"])))),
-            stop_token_ids=terms.stop_token_ids,
+            stop_token_ids=tuple(dict.fromkeys(stop_ids)),
             include_stop=bool(resolved["include_stop_str_in_output"]),
             score=score,
             num_logprobs=num_logprobs,
         )
+        check_tokens(resolved, params, vocab)
+        return params
 
     def _dry_breakers(self, resolved: ResolvedParams, vocab: TextVocab) -> tuple[tuple[int, ...], ...]:
         found: dict[tuple[int, ...], None] = {}

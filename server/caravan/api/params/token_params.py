@@ -2,10 +2,10 @@
 
 import functools
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
 
 from caravan.api.params.resolved import ResolvedParams
+from caravan.engine.params import SamplingParams
 from caravan.errors import InvalidRequestError, InvalidValueError
 from caravan.models.loaded_model import TextVocab
 
@@ -19,30 +19,8 @@ _MAX_VOCABULARIES = 4
 Sequences = tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TokenTerms:
-    """What a request says about single tokens, in ids."""
-
-    logit_bias: Mapping[int, float]
-    bad_words: tuple[tuple[int, ...], ...]
-    allowed: tuple[int, ...] | None
-    stop_token_ids: tuple[int, ...]
-
-
-def token_terms(resolved: ResolvedParams, vocab: TextVocab) -> TokenTerms:
-    """The terms of a request, checked. Tokenizes, so its place is a worker thread."""
-    allowed = resolved["allowed_token_ids"]
-    terms = TokenTerms(
-        logit_bias=_biases(resolved["logit_bias"], vocab),
-        bad_words=_bad_words(resolved["bad_words"], vocab),
-        allowed=None if allowed is None else tuple(sorted(set(_ids("allowed_token_ids", allowed, vocab)))),
-        stop_token_ids=tuple(dict.fromkeys(_ids("stop_token_ids", resolved["stop_token_ids"], vocab))),
-    )
-    _check(resolved, terms, vocab)
-    return terms
-
-
-def _ids(name: str, token_ids: object, vocab: TextVocab) -> list[int]:
+def checked_ids(name: str, token_ids: object, vocab: TextVocab) -> list[int]:
+    """Read a list of token ids, held to the vocabulary; empty where it is none."""
     if not isinstance(token_ids, list):
         return []
     for index, token_id in enumerate(token_ids):
@@ -52,8 +30,8 @@ def _ids(name: str, token_ids: object, vocab: TextVocab) -> list[int]:
     return token_ids
 
 
-def _biases(pairs: object, vocab: TextVocab) -> dict[int, float]:
-    """What is added to each token; several biases of one token add up."""
+def biases(pairs: object, vocab: TextVocab) -> dict[int, float]:
+    """Read what is added to each token; several biases of one token add up."""
     total: dict[int, float] = {}
     for token, bias in pairs if isinstance(pairs, tuple) else ():
         added = -math.inf if bias is False else bias
@@ -72,8 +50,8 @@ def _tokens_of(token: int | str, vocab: TextVocab) -> Iterable[int]:
     )
 
 
-def _bad_words(words: object, vocab: TextVocab) -> tuple[tuple[int, ...], ...]:
-    """Each text with and without a space before it, since these are different tokens."""
+def bad_words(words: object, vocab: TextVocab) -> Sequences:
+    """Tokenize each text with and without a space before it, since these are different tokens."""
     sequences: dict[tuple[int, ...], None] = {}
     for word in words if isinstance(words, list) else ():
         bare = word.lstrip(" ") or word
@@ -84,26 +62,29 @@ def _bad_words(words: object, vocab: TextVocab) -> tuple[tuple[int, ...], ...]:
     return tuple(sequences)
 
 
-def _check(resolved: ResolvedParams, terms: TokenTerms, vocab: TextVocab) -> None:
+def check_tokens(resolved: ResolvedParams, params: SamplingParams, vocab: TextVocab) -> None:
     """Refuse what leaves no token to draw, at the first draw or at a later one, and what cannot matter."""
-    ends = vocab.end_of_generation_ids
-    banned = {token_id for token_id, bias in terms.logit_bias.items() if bias == -math.inf}
-    banned |= {words[0] for words in terms.bad_words if len(words) == 1}
-    banned |= ends if resolved["ignore_eos"] else frozenset()
+    ends, allowed_ids = vocab.end_of_generation_ids, params.allowed_token_ids
+    banned = {token_id for token_id, bias in params.logit_bias if bias == -math.inf}
+    banned |= {words[0] for words in params.bad_words if len(words) == 1}
+    banned |= ends if params.ignore_eos else frozenset()
     # A longer bad word bans its last token now and then.
-    sometimes = {words[-1] for words in terms.bad_words}
-    early = {*ends, *terms.stop_token_ids} if resolved.number("min_tokens") else set()
-    allowed = range(vocab.size) if terms.allowed is None else terms.allowed
-    bans = [name for name in ("logit_bias", "bad_words", "ignore_eos") if resolved[name] not in (None, False)]
+    sometimes = {words[-1] for words in params.bad_words}
+    early = {*ends, *params.stop_token_ids} if params.min_tokens else set()
+    allowed = range(vocab.size) if allowed_ids is None else allowed_ids
+    names = [] if allowed_ids is None else ["allowed_token_ids"]
+    names += (
+        name for name in ("logit_bias", "bad_words", "ignore_eos") if resolved[name] not in (None, False)
+    )
     if not _leaves(allowed, banned | sometimes):
-        raise _dead_end(terms, bans)
+        raise _dead_end(names)
     if not _leaves(allowed, banned | sometimes | early):
-        raise _dead_end(terms, [*bans, "min_tokens"])
-    possible = set(allowed) - banned if terms.stop_token_ids else set()
-    if terms.stop_token_ids and not possible & set(terms.stop_token_ids):
-        others = _listed(terms, bans)
-        raise InvalidValueError("stop_token_ids", f"has no effect beside {others}: none may come")
-    if terms.allowed is not None and terms.logit_bias and not terms.logit_bias.keys() & set(terms.allowed):
+        raise _dead_end([*names, "min_tokens"])
+    possible = set(allowed) - banned if params.stop_token_ids else set()
+    if params.stop_token_ids and not possible & set(params.stop_token_ids):
+        raise InvalidValueError("stop_token_ids", f"has no effect beside {_listed(names)}: none may come")
+    biased = {token_id for token_id, _ in params.logit_bias}
+    if allowed_ids is not None and biased and not biased & set(allowed_ids):
         raise InvalidValueError(
             "logit_bias", "has no effect beside 'allowed_token_ids': it has none of the allowed tokens"
         )
@@ -113,14 +94,12 @@ def _leaves(allowed: Collection[int], banned: Collection[int]) -> bool:
     return len(allowed) > len(banned) or any(token_id not in banned for token_id in allowed)
 
 
-def _dead_end(terms: TokenTerms, bans: list[str]) -> InvalidRequestError:
-    first = bans[0] if terms.allowed is None else "allowed_token_ids"
-    message = f"{_listed(terms, bans)} can leave no token to draw."
-    return InvalidRequestError(message, param=first, code="invalid_value")
+def _dead_end(names: list[str]) -> InvalidRequestError:
+    message = f"{_listed(names)} can leave no token to draw."
+    return InvalidRequestError(message, param=names[0], code="invalid_value")
 
 
-def _listed(terms: TokenTerms, bans: list[str]) -> str:
-    names = bans if terms.allowed is None else ["allowed_token_ids", *bans]
+def _listed(names: list[str]) -> str:
     return " and ".join(f"'{name}'" for name in names)
 
 
