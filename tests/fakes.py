@@ -42,7 +42,7 @@ class FakeContext:
         return self.can_cut and self.attention_has_tiles
 
     @property
-    def can_park(self) -> bool:
+    def can_offload(self) -> bool:
         return self.can_cut and not self.sliding_window
 
     @property
@@ -87,7 +87,7 @@ class FakeContext:
         self.cells[target] = shared + own[length:]
 
     def save_sequence(self, seq_id: int) -> State:
-        assert self.can_park
+        assert self.can_offload
         tokens = [token for token, _ in self.cells[seq_id]]
         return np.array(tokens, np.int32).view(np.uint8)
 

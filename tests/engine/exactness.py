@@ -137,14 +137,14 @@ class Exactness:
             self.check(harness)
             assert harness.engine.stats().num_evictions > 0
 
-    def parked(self) -> None:
+    def offloaded(self) -> None:
         """Out of the cells while others run, and back for the next request with the same beginning."""
         with self.engine() as harness:
             for request in self.requests:
                 harness.run([request])
             harness.outputs.clear()
             harness.run(self.others(self._num_others, longest=10))
-            assert harness.engine.stats().num_parked_tokens > 0 or not harness.context.can_park
+            assert harness.engine.stats().num_offloaded_tokens > 0 or not harness.context.can_offload
             for request in self.requests:
                 harness.run([request])
             self.check(harness)
@@ -178,5 +178,5 @@ SITUATIONS: dict[str, Callable[[Exactness], None]] = {
     "among others": Exactness.among_others,
     "preempted": Exactness.preempted,
     "evicted": Exactness.evicted,
-    "parked": Exactness.parked,
+    "offloaded": Exactness.offloaded,
 }

@@ -84,7 +84,7 @@ def test_an_engine_takes_what_is_estimated_and_no_more(tiny_models: TinyModels, 
 
 def test_more_cells_take_as_much_more_as_is_estimated(tiny_models: TinyModels) -> None:
     few, many = (
-        EngineConfig(model_path=str(tiny_models["gemma3"]), num_cells=count, num_parked_tokens=0)
+        EngineConfig(model_path=str(tiny_models["gemma3"]), num_cells=count, num_host_cache_tokens=0)
         for count in (1 << 13, 1 << 17)
     )
     (used_by_few, one), (used_by_many, other) = (

@@ -60,7 +60,9 @@ def served(root: Path, header: GgufHeader = MODEL, **options: object) -> Sizes:
 def test_a_container_with_little_gets_less_of_everything(tmp_path: Path, version: int) -> None:
     roomy = served(container(tmp_path / "roomy", version, limit=8 << 30))
     assert (roomy.config.num_threads, roomy.config.max_running) == (8, 64)
-    assert (roomy.config.context_size, roomy.config.num_cells, roomy.config.num_parked_tokens) == (8192,) * 3
+    assert (roomy.config.context_size, roomy.config.num_cells, roomy.config.num_host_cache_tokens) == (
+        8192,
+    ) * 3
     assert roomy.shortages == ()
 
     root = container(tmp_path / "tight", version, limit=2 << 30, used=100 * MIB, cores=2)
@@ -72,11 +74,11 @@ def test_a_container_with_little_gets_less_of_everything(tmp_path: Path, version
     assert (tight.config.max_running, tight.config.max_sequences, tight.reason) == (32, 64, "for 2 cores")
     assert (tight.config.context_size, tight.config.num_cells) == (2048, 2048)
     assert tight.memory.at_start <= tight.config.memory_budget < tight.memory.at_start + 2048 * 128 * 1024
-    assert tight.config.num_parked_tokens is not None
-    assert tight.config.num_parked_tokens < 2048
+    assert tight.config.num_host_cache_tokens is not None
+    assert tight.config.num_host_cache_tokens < 2048
     assert [line.split(" instead")[0] for line in tight.shortages] == [
         "2048 tokens in memory",
-        f"{tight.config.num_parked_tokens} tokens of idle texts kept aside",
+        f"{tight.config.num_host_cache_tokens} tokens of idle texts kept aside",
     ]
 
 

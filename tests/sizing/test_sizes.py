@@ -145,9 +145,9 @@ def test_what_the_operator_set_stays() -> None:
     sized = settled(free=0, context_size=4096).config
     assert (sized.context_size, sized.num_cells) == (4096, 4096)
     sized = settled(free=0, num_cells=9000).config
-    assert (sized.num_cells, sized.num_parked_tokens) == (9000, 0)
-    sized = settled(free=0, num_parked_tokens=7).config
-    assert (sized.num_cells, sized.num_parked_tokens) == (512, 7)
+    assert (sized.num_cells, sized.num_host_cache_tokens) == (9000, 0)
+    sized = settled(free=0, num_host_cache_tokens=7).config
+    assert (sized.num_cells, sized.num_host_cache_tokens) == (512, 7)
 
 
 def test_no_size_that_was_set_becomes_another_without_a_word() -> None:
@@ -166,20 +166,20 @@ def test_sizes_that_are_settled_stay() -> None:
     assert again.memory == need(config, HEADER)
 
 
-def test_parked_tokens_leave_half_of_what_is_left_to_others() -> None:
+def test_the_host_cache_leaves_half_of_what_is_left_to_others() -> None:
     a_cell = bytes_per_cell(HEADER)
     taken = settled().memory.at_start + settled().memory.vectors
     assert settled(free=taken + 2 * 8192 * a_cell).shortages == ()
     sizes = settled(free=taken + 2 * 1000 * a_cell)
-    assert sizes.config.num_parked_tokens == 1000
+    assert sizes.config.num_host_cache_tokens == 1000
     assert sizes.shortages == ("1000 tokens of idle texts kept aside instead of 8192",)
-    assert settled(HYBRID).config.num_parked_tokens == 0
+    assert settled(HYBRID).config.num_host_cache_tokens == 0
 
 
 def test_an_encoder_reads_no_more_than_it_was_trained_on() -> None:
     sizes = settled(ENCODER, context_size=4096)
     assert sizes.config.context_size == 512
-    assert (sizes.memory.cells, sizes.memory.parked, sizes.memory.vectors) == (0, 0, 0)
+    assert (sizes.memory.cells, sizes.memory.host_cache, sizes.memory.vectors) == (0, 0, 0)
 
 
 def gpu(free: int, *, is_shared: bool = False) -> Gpu:
@@ -199,7 +199,7 @@ def test_a_gpu_that_holds_everything_gets_everything() -> None:
     assert (sizes.config.num_gpu_layers, sizes.config.num_cells, sizes.shortages) == (33, 8192, ())
     assert (sizes.config.max_running, sizes.reason) == (64, "for a GPU")
     # Idle texts are not kept aside: they would have to be brought back cell by cell.
-    assert sizes.config.num_parked_tokens == 0
+    assert sizes.config.num_host_cache_tokens == 0
     moved = 32 * A_LAYER + 8192 * bytes_per_cell(LAYERED) + OUTPUT
     assert sizes.placement.num_moved == moved
     assert sizes.at_start == sizes.memory.at_start - moved

@@ -8,8 +8,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `context_size` is the longest that one sequence may become, prompt and answer together; 0 takes the
     model's training length, at most DEFAULT_CONTEXT_LIMIT. `num_cells` is the KV memory of all sequences
-    together; 0 takes DEFAULT_NUM_CELLS, or `context_size` if that is more. `num_parked_tokens` bounds idle
-    sequences kept outside of the cells, which takes as much memory a token; None means `num_cells`.
+    together; 0 takes DEFAULT_NUM_CELLS, or `context_size` if that is more. `num_host_cache_tokens` bounds
+    idle sequences kept outside of the cells, which takes as much memory a token; None means `num_cells`.
     `max_sequences` bounds the sequences known to llama.cpp, running and idle together (at most
     MAX_SEQUENCES), and `max_running` those that run; 0 leaves them to `caravan.sizing.sizes`.
     `max_waiting` bounds the choices that wait beyond `max_running`, and `queue_seconds` how long each may;
@@ -25,7 +25,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     model_path: str
     context_size: int = 0
     num_cells: int = 0
-    num_parked_tokens: int | None = None
+    num_host_cache_tokens: int | None = None
     batch_size: int = 512
     max_sequences: int = 0
     max_running: int = 0

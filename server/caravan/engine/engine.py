@@ -62,7 +62,7 @@ class Engine:
             config.context_size,
             lambda sequences, masks: self._inbox.put(partial(self._constrain, sequences, masks)),
         )
-        self._kv_cache = KVCache(context, config.num_parked_tokens)
+        self._kv_cache = KVCache(context, config.num_host_cache_tokens)
         self._scheduler = Scheduler(config, self._kv_cache, has_tiles=context.has_tiles)
         self._batch_runner = BatchRunner(
             context,
@@ -159,7 +159,7 @@ class Engine:
             num_idle_sequences=self._kv_cache.num_idle,
             num_cells=self._context.num_cells,
             num_cells_used=self._kv_cache.num_cells_used,
-            num_parked_tokens=self._kv_cache.num_parked_tokens,
+            num_offloaded_tokens=self._kv_cache.num_offloaded_tokens,
             num_prompt_tokens=self._num_prompt_tokens,
             num_cached_tokens=self._num_cached_tokens,
             num_completion_tokens=self._num_completion_tokens,

@@ -139,7 +139,7 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     num_idle_sequences: int = 0
     num_cells: int = 0
     num_cells_used: int = 0
-    num_parked_tokens: int = 0
+    num_offloaded_tokens: int = 0
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
     num_completion_tokens: int = 0

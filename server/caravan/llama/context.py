@@ -80,7 +80,7 @@ class Context:
             self.can_cut and not llama_cpp.llama_supports_gpu_offload() and not library.has_runs_of_rows()
         )
         # Cells out of a sliding window are not saved. From a GPU every cell would be copied on its own.
-        self.can_park = (
+        self.can_offload = (
             model.memory_kind is MemoryKind.ATTENTION and not llama_cpp.llama_supports_gpu_offload()
         )
         self._num_outputs = 0
@@ -125,7 +125,7 @@ class Context:
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, length)
 
     def save_sequence(self, seq_id: int) -> State:
-        """Copy what the cells of a sequence hold, for `restore_sequence`; where `can_park`."""
+        """Copy what the cells of a sequence hold, for `restore_sequence`; where `can_offload`."""
         size = llama_cpp.llama_state_seq_get_size(self._pointer, seq_id)
         state = np.empty(size, np.uint8)
         if llama_cpp.llama_state_seq_get_data(self._pointer, _bytes_of(state), size, seq_id) != size:

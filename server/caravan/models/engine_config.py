@@ -34,7 +34,7 @@ def engine_config(path: Path, table: ModelOptions, budget: int) -> EngineConfig:
         model_path=os.fspath(path),
         context_size=table.context_size,
         num_cells=table.kv_cache_tokens,
-        num_parked_tokens=table.host_cache_tokens,
+        num_host_cache_tokens=table.host_cache_tokens,
         batch_size=table.batch_size,
         max_sequences=table.max_sequences,
         max_running=table.max_running,

@@ -73,8 +73,8 @@ def has_windows(header: GgufHeader) -> bool:
     return header.count("attention.sliding_window") > 0
 
 
-def can_park(header: GgufHeader) -> bool:
-    """Tell whether idle texts can be kept outside of the cells, whole as they are (`Context.can_park`)."""
+def can_offload(header: GgufHeader) -> bool:
+    """Tell whether idle texts can be kept outside of the cells, whole as they are (`Context.can_offload`)."""
     return bytes_per_cell(header) > 0 and not has_windows(header) and not bytes_per_sequence(header)
 
 

@@ -11,7 +11,7 @@ from caravan.sizing.kv_bytes import (
     bytes_per_cell,
     bytes_per_sequence,
     bytes_per_state,
-    can_park,
+    can_offload,
     has_windows,
     is_causal,
 )
@@ -35,15 +35,15 @@ MAX_EXACT_PAIRS = 1 << 22
 class MemoryEstimate:
     """Bytes: the files, the memory of texts, and what computing needs beside them.
 
-    `parked` fills up in the course of time. `vectors` are taken by a model that generates at the first text
-    that is to become one; an encoder does nothing else, and has no part of that name. Of `compute`, `step` is
-    the buffer of a step, which each GPU that computes needs, too.
+    `host_cache` fills up in the course of time. `vectors` are taken by a model that generates at the first
+    text that is to become one; an encoder does nothing else, and has no part of that name. Of `compute`,
+    `step` is the buffer of a step, which each GPU that computes needs, too.
     """
 
     weights: int
     cells: int
     compute: int
-    parked: int = 0
+    host_cache: int = 0
     vectors: int = 0
     step: int = 0
 
@@ -55,7 +55,7 @@ class MemoryEstimate:
     @property
     def total(self) -> int:
         """All that may ever be taken."""
-        return self.at_start + self.parked + self.vectors
+        return self.at_start + self.host_cache + self.vectors
 
 
 def estimate(
@@ -65,10 +65,10 @@ def estimate(
     max_sequences: int,
     batch_size: int,
     num_rows: int = 0,
-    num_parked_tokens: int = 0,
+    num_host_cache_tokens: int = 0,
     longest_vector: int = 0,
 ) -> MemoryEstimate:
-    """The need of one engine with `num_cells` tokens in memory and others parked beside them, `batch_size`
+    """The need of one engine with `num_cells` tokens in memory and others offloaded beside them, `batch_size`
     tokens at once.
 
     A step hands out `num_rows` rows of logits, one for each sequence if that is more. Texts of up to
@@ -88,7 +88,7 @@ def estimate(
         + _logits(header, num_rows)
         # A layer's states are gathered before they are gone on with.
         + max_sequences * bytes_per_state(header),
-        parked=num_parked_tokens * bytes_per_cell(header) if can_park(header) else 0,
+        host_cache=num_host_cache_tokens * bytes_per_cell(header) if can_offload(header) else 0,
         vectors=_texts_in_pieces(header, longest_vector),
         step=step,
     )

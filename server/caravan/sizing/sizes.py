@@ -10,7 +10,7 @@
   down to 4096, if all layers fit on a GPU then.
 - Layers on GPUs: as many as their free memory holds, with the cells of these layers and what it takes to
   compute there.
-- Parked tokens: as many as cells, in at most half of what is left then; none beside a GPU.
+- Tokens of the host cache: as many as cells, in at most half of what is left then; none beside a GPU.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from caravan.llama.devices import Gpu, gpus
 from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.runtime.machine import ROOT, available_memory, usable_cores
 from caravan.sizing.gpu_placement import MARGIN, Placement, layer_bytes, most_layers, place
-from caravan.sizing.kv_bytes import bytes_per_cell, can_park, is_causal
+from caravan.sizing.kv_bytes import bytes_per_cell, can_offload, is_causal
 from caravan.sizing.memory_estimate import MemoryEstimate, bytes_of_sequences, estimate
 
 _RUNNING_PER_CORE = 16
@@ -36,8 +36,8 @@ _SEQUENCE_SHARE = 0.25
 _MIN_CELLS = 512
 # As few cells as this are better than layers that the processor has to compute beside a GPU.
 _CELLS_BESIDE_GPU = 4096
-# Of the memory that the engine leaves free, what parked tokens may fill: the rest is for others.
-_PARKED_SHARE = 0.5
+# Of the memory that the engine leaves free, what the host cache may fill: the rest is for others.
+_HOST_CACHE_SHARE = 0.5
 
 
 class Resources(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,8 +115,8 @@ def settle(config: EngineConfig, header: GgufHeader, given: Resources) -> Sizes:
         shortages.append(f"{told}, as {sum(given.free_on_gpus) >> 20} MiB are free there")
     if config.num_gpu_layers < 0:
         config = msgspec.structs.replace(config, num_gpu_layers=placement.num_layers)
-    num_parked = _parked(config, header, given, shortages)
-    config = msgspec.structs.replace(config, num_parked_tokens=num_parked)
+    num_tokens = _host_cache_tokens(config, header, given, shortages)
+    config = msgspec.structs.replace(config, num_host_cache_tokens=num_tokens)
     return Sizes(
         config=config,
         memory=need(config, header),
@@ -136,7 +136,7 @@ def need(config: EngineConfig, header: GgufHeader) -> MemoryEstimate:
         max_sequences=config.max_sequences,
         batch_size=config.batch_size,
         num_rows=_num_rows(config),
-        num_parked_tokens=config.num_parked_tokens or 0,
+        num_host_cache_tokens=config.num_host_cache_tokens or 0,
         longest_vector=config.context_size,
     )
 
@@ -255,21 +255,23 @@ def _lengths(config: EngineConfig, context_size: int, num_cells: int) -> EngineC
     )
 
 
-def _parked(config: EngineConfig, header: GgufHeader, given: Resources, shortages: list[str]) -> int:
-    """Tokens to park: as many as there are cells, unless they would fill more than their share."""
-    if config.num_parked_tokens and not can_park(header):
+def _host_cache_tokens(
+    config: EngineConfig, header: GgufHeader, given: Resources, shortages: list[str]
+) -> int:
+    """Count the tokens of the host cache: as many as there are cells, unless that is more than its share."""
+    if config.num_host_cache_tokens and not can_offload(header):
         shortages.append("no host cache: what this model keeps of a text cannot be moved there")
         return 0
-    if config.num_parked_tokens is not None:
-        return config.num_parked_tokens
-    if not can_park(header) or given.gpus:
+    if config.num_host_cache_tokens is not None:
+        return config.num_host_cache_tokens
+    if not can_offload(header) or given.gpus:
         return 0
     taken = need(config, header)
     left = max(0, _free(config, given) - taken.at_start - taken.vectors)
-    num_parked = min(config.num_cells, int(left * _PARKED_SHARE) // bytes_per_cell(header))
-    if num_parked < config.num_cells:
-        shortages.append(f"{num_parked} tokens of idle texts kept aside instead of {config.num_cells}")
-    return num_parked
+    num_tokens = min(config.num_cells, int(left * _HOST_CACHE_SHARE) // bytes_per_cell(header))
+    if num_tokens < config.num_cells:
+        shortages.append(f"{num_tokens} tokens of idle texts kept aside instead of {config.num_cells}")
+    return num_tokens
 
 
 def _num_rows(config: EngineConfig) -> int:

@@ -56,7 +56,7 @@ def test_an_answer_is_private_where_the_whole_prompt_is_public() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_history_gives_a_sequence_more_than_is_public(seed: int) -> None:
-    """Taken over, copied, evicted, parked and fetched: what is cached is another's only where it may be."""
+    """Taken over, copied, evicted, offloaded, restored: what is cached is another's only where it may be."""
     rng = random.Random(seed)
     context = FakeContext(num_cells=300, max_sequences=4)
     cache = KVCache(context, None)

@@ -55,24 +55,24 @@ class Memory:
         assert self.cache.audit() == []
 
 
-def test_an_idle_sequence_is_parked_while_others_run_and_comes_back() -> None:
+def test_an_idle_sequence_is_offloaded_while_others_run_and_comes_back() -> None:
     memory = Memory()
     memory.warm([*STEM, 1, 2])
     memory.begin([9, 9, 9])
     memory.pass_time()
-    assert (memory.cache.num_cells_used, memory.cache.num_parked_tokens) == (3, 42)
+    assert (memory.cache.num_cells_used, memory.cache.num_offloaded_tokens) == (3, 42)
     assert memory.begin([*STEM, 1, 2, 3]).num_cached_tokens == 42
-    assert memory.cache.num_parked_tokens == 0
+    assert memory.cache.num_offloaded_tokens == 0
 
 
 def test_an_idle_sequence_stays_for_the_next_turn() -> None:
     memory = Memory()
     memory.warm(STEM)
     memory.cache.offload_idle()
-    assert memory.cache.num_parked_tokens == 0
+    assert memory.cache.num_offloaded_tokens == 0
 
 
-def test_what_a_parked_sequence_shares_is_in_cells_once() -> None:
+def test_what_an_offloaded_sequence_shares_is_in_cells_once() -> None:
     memory = Memory()
     memory.begin([*STEM, 1])
     memory.warm([*STEM, *range(100, 150)])
@@ -87,7 +87,7 @@ def test_a_sequence_that_hardly_has_cells_of_its_own_stays() -> None:
     memory.begin([*STEM, 1])
     memory.warm([*STEM, 2])
     memory.pass_time()
-    assert memory.cache.num_parked_tokens == 0
+    assert memory.cache.num_offloaded_tokens == 0
 
 
 def test_a_few_tokens_do_not_bring_a_sequence_back() -> None:
@@ -96,7 +96,7 @@ def test_a_few_tokens_do_not_bring_a_sequence_back() -> None:
     memory.begin([9])
     memory.pass_time()
     assert memory.begin([*STEM[:20], 99]).num_cached_tokens == 0
-    assert memory.cache.num_parked_tokens == 40
+    assert memory.cache.num_offloaded_tokens == 40
 
 
 def test_a_sequence_comes_back_only_where_running_ones_leave_room() -> None:
@@ -106,17 +106,17 @@ def test_a_sequence_comes_back_only_where_running_ones_leave_room() -> None:
     memory.pass_time()
     memory.begin([7] * 30)
     assert memory.begin([*STEM, 8]).num_cached_tokens == 0
-    assert memory.cache.num_parked_tokens == 80
+    assert memory.cache.num_offloaded_tokens == 80
 
 
-def test_memory_pressure_parks_what_it_evicts() -> None:
+def test_memory_pressure_offloads_what_it_evicts() -> None:
     memory = Memory(max_sequences=1)
     memory.warm(STEM)
     memory.warm([9] * 40)
     assert memory.begin([*STEM, 1]).num_cached_tokens == 40
 
 
-def test_what_is_longer_than_the_lot_is_not_parked() -> None:
+def test_what_is_longer_than_the_host_cache_is_not_offloaded() -> None:
     assert HostKVCache(100).takes(100)
     assert not HostKVCache(100).takes(101)
 
@@ -132,7 +132,7 @@ def test_a_longer_sequence_takes_the_place_of_its_beginning() -> None:
     assert host_cache.match([*STEM, 1, 2]).length == 41
 
 
-def test_a_full_lot_forgets_what_was_parked_first() -> None:
+def test_a_full_host_cache_forgets_what_was_offloaded_first() -> None:
     memory, host_cache = Memory(), HostKVCache(100)
     state = memory.context.save_sequence(memory.begin([1]).seq_id)
     for head in (1, 2, 3):
@@ -162,9 +162,9 @@ def test_fetched_equals_computed(tiny_models: TinyModels) -> None:
             other = workload.request(
                 partial(workload.tokens, 3), partial(SamplingParams, max_tokens=20, seed=index)
             )
-            before = harness.engine.stats().num_parked_tokens
+            before = harness.engine.stats().num_offloaded_tokens
             harness.run([grown, other])
-            fetched += harness.engine.stats().num_parked_tokens < before
+            fetched += harness.engine.stats().num_offloaded_tokens < before
             histories[index] = [*grown.token_ids, *workload.answers[grown.id]]
     assert harness.texts() == workload.expected
     assert fetched > 0

@@ -123,8 +123,9 @@ def _size_rows(sizes: "Sizes") -> Iterator[tuple[str, str]]:
     yield "", f"{shown_bytes(memory.weights)} weights"
     if memory.cells:
         yield "", f"{shown_bytes(memory.cells)} cache: {config.num_cells} tokens in memory"
-    if memory.parked:
-        yield "", f"{shown_bytes(memory.parked)} in time, for {config.num_parked_tokens} tokens of idle texts"
+    if memory.host_cache:
+        idle = f"{config.num_host_cache_tokens} tokens of idle texts"
+        yield "", f"{shown_bytes(memory.host_cache)} in time, for {idle}"
     yield "", f"{shown_bytes(memory.compute)} to compute with"
     if memory.vectors:
         yield "", f"{shown_bytes(memory.vectors)} more once embeddings are asked for"

@@ -15,7 +15,7 @@ from caravan.engine.kv.radix_tree import CacheScope, Match, RadixTree
 
 # An idle sequence is offloaded after this many steps of others: the next turn of a chat may come at once.
 _LINGER_STEPS = 8
-# Parking copies a sequence with what others share; that much of it has to be its own.
+# Offloading copies a sequence with what others share; that much of it has to be its own.
 _OWN_SHARE = 1 / 8
 # An offloaded sequence comes back for this many tokens and this share of it; a few are quicker computed.
 _MIN_FETCHED = 32
@@ -37,14 +37,14 @@ class KVCache:
     evicted when an id or cells are needed.
 
     Attention on a processor pays for idle cells in every step. So sequences that stay idle beside running
-    ones are offloaded, as evicted and preempted ones are, up to `num_parked_tokens` (None: as many as there
-    are cells); a prompt that begins like one fetches it: copied, not computed.
+    ones are offloaded, as evicted and preempted ones are, up to `num_host_cache_tokens` (None: as many as
+    there are cells); a prompt that begins like one fetches it: copied, not computed.
     """
 
-    def __init__(self, context: DecodingContext, num_parked_tokens: int | None = 0) -> None:
+    def __init__(self, context: DecodingContext, num_host_cache_tokens: int | None = 0) -> None:
         self._context = context
-        capacity = context.num_cells if num_parked_tokens is None else num_parked_tokens
-        self._host_cache = HostKVCache(capacity if context.can_park else 0)
+        capacity = context.num_cells if num_host_cache_tokens is None else num_host_cache_tokens
+        self._host_cache = HostKVCache(capacity if context.can_offload else 0)
         self._num_steps = 0
         self._idle_since: dict[int, int] = {}
         self._tree = RadixTree()
@@ -65,7 +65,7 @@ class KVCache:
         return len(self._idle)
 
     @property
-    def num_parked_tokens(self) -> int:
+    def num_offloaded_tokens(self) -> int:
         """Tokens of sequences that are kept outside of the cells."""
         return self._host_cache.num_tokens
 
@@ -163,12 +163,12 @@ class KVCache:
         for seq_id in self._idle:
             if self._num_steps - self._idle_since[seq_id] < _LINGER_STEPS:
                 return
-            if self._is_worth_parking(seq_id):
+            if self._is_worth_offloading(seq_id):
                 self._offload(seq_id)
                 return
 
     def evict_one(self, keep: int | None = None) -> bool:
-        """Park or forget an idle sequence other than `keep`: the one used least recently of the owner who
+        """Offload or forget an idle sequence other than `keep`: the one used least recently of the owner who
         has the most idle tokens. False if there is none.
         """
         idle = {seq_id: self._owners[seq_id] for seq_id in self._idle if seq_id != keep}
@@ -266,13 +266,13 @@ class KVCache:
                 return False
         return True
 
-    def _is_worth_parking(self, seq_id: int) -> bool:
+    def _is_worth_offloading(self, seq_id: int) -> bool:
         length = self._tree.length(seq_id)
         return self._host_cache.takes(length) and self._tree.num_own_cells(seq_id) >= _OWN_SHARE * length
 
     def _offload(self, seq_id: int) -> None:
         """Free the id and the cells of an idle sequence, and keep its content if it is worth that."""
-        if self._is_worth_parking(seq_id):
+        if self._is_worth_offloading(seq_id):
             keys = self._tree.tokens(seq_id)
             # Where there is no memory for a copy, the prompt is computed anew.
             with contextlib.suppress(MemoryError):
