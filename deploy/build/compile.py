@@ -1,61 +1,45 @@
-"""Compiles llama-cpp-python's source distribution to a wheel, visibly."""
+"""Compiles with CMake and ninja, visibly: a line that moves on a terminal, a line now and then in a log."""
 
-import contextlib
 import os
-import queue
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
-from deploy.build.compiler import Toolchain
-from deploy.build.errors import BuildError
-from deploy.build.progress import Progress
-from deploy.build.recipe import PACKAGE
+from deploy.build.toolchain import BuildError, Toolchain
 
 _LINES_ON_FAILURE = 40
 _KIB_PER_JOB = 1024**2
+# `[n/m] command`, as ninja writes it, and the file that a command compiles.
+_STEP = re.compile(r"\s*(\[\s*\d+/\d+\])")
+_SOURCE = re.compile(r"\s-c\s+\S*?([^/\s]+/[^/\s]+)(?=\s|$)")
+_LOG_SECONDS = 10.0
+_TERMINAL_SECONDS = 1.0
+_WIDTH = 78
 
 
 def compile_wheel(
-    version: str, arguments: Sequence[str], toolchain: Toolchain, folder: Path, log: Path
+    source: Path, arguments: Sequence[str], toolchain: Toolchain, folder: Path, log: Path
 ) -> Path:
-    """Build the wheel into the emptied `folder` with these CMake arguments. Raises BuildError."""
+    """Build the wheel of `source` into the emptied `folder` with these CMake arguments. Raises BuildError."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     # Without pip's isolation, the build tools are our pinned ones; without its cache, the wheel is new.
     command = [sys.executable, "-m", "pip", "wheel", "--verbose", "--no-deps", "--no-cache-dir"]
-    command += ["--no-build-isolation", f"--no-binary={PACKAGE}", f"--wheel-dir={folder}"]
-    command.append(f"{PACKAGE}=={version}")
-    environment = _environment(arguments, toolchain)
-    progress = Progress("llama.cpp", sys.stderr)
-    status, tail = _run(command, environment, log, progress)
-    wheels = list(folder.glob("*.whl"))
-    if status != 0 or len(wheels) != 1:
-        progress.finish("failed")
-        raise BuildError(f"{''.join(tail)}\nllama.cpp was not built; the whole log is in {log}")
-    progress.finish("compiled")
-    return wheels[0]
-
-
-def _environment(arguments: Sequence[str], toolchain: Toolchain) -> dict[str, str]:
-    environment = dict(os.environ)
-    # The flags are in the arguments already; CMake would put those of the environment in a second time.
-    for name in ("CFLAGS", "CXXFLAGS"):
-        environment.pop(name, None)
-    environment["CC"] = shlex.join(toolchain.c.command)
-    environment["CXX"] = shlex.join(toolchain.cxx.command)
+    command += ["--no-build-isolation", f"--wheel-dir={folder}", str(source)]
+    environment = toolchain.environment()
     environment["CMAKE_ARGS"] = shlex.join(arguments)
     environment["CMAKE_GENERATOR"] = "Ninja"
     environment.setdefault("CMAKE_BUILD_PARALLEL_LEVEL", str(num_jobs()))
-    tools = str(Path(sys.executable).parent)
-    environment["PATH"] = os.pathsep.join([tools, environment.get("PATH", os.defpath)])
-    return environment
+    run("llama.cpp", [command], environment, log)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
 
 
 def num_jobs() -> int:
@@ -69,60 +53,59 @@ def num_jobs() -> int:
     return max(1, min(processors, int(available[1]) // _KIB_PER_JOB)) if available else processors
 
 
-def _run(
-    command: Sequence[str], environment: dict[str, str], log: Path, progress: Progress
-) -> tuple[int, Sequence[str]]:
-    """Run, log and show; returns the exit status and the last lines."""
+def run(title: str, commands: Sequence[Sequence[str]], environment: Mapping[str, str], log: Path) -> None:
+    """Run one command after the other, with all that they say in `log`. Raises BuildError."""
     tail: deque[str] = deque(maxlen=_LINES_ON_FAILURE)
+    progress = Progress(title, sys.stderr)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as file, _started(command, environment) as process:
-        for line in _lines(process):
-            if line is None:
-                progress.tick()
-                continue
-            file.write(line)
-            tail.append(line)
-            progress.feed(line)
-        return process.wait(), tail
+    with log.open("w") as file:
+        for command in commands:
+            with subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            ) as process:
+                for line in process.stdout or ():
+                    file.write(line)
+                    tail.append(line)
+                    progress.feed(line)
+            if process.returncode != 0:
+                progress.finish("failed")
+                raise BuildError(f"{''.join(tail)}\n{title} was not built; the whole log is in {log}")
+    progress.finish("compiled")
 
 
-@contextlib.contextmanager
-def _started(command: Sequence[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
-        try:
-            yield process
-        finally:
-            # After Ctrl-C, pip is on its way out as well and removes its temporary folder.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=10)
-            process.kill()
+class Progress:
+    """Shows ninja's newest step with the time since the start."""
 
+    def __init__(self, title: str, stream: TextIO) -> None:
+        self._title = title
+        self._stream = stream
+        self._started = time.monotonic()
+        self._pause = _TERMINAL_SECONDS if stream.isatty() else _LOG_SECONDS
+        self._next = self._started
 
-def _lines(process: subprocess.Popen[str]) -> Iterator[str | None]:
-    """Lines as they come, and None each second without one."""
-    arrived: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-
-    def read() -> None:
-        for line in process.stdout or ():
-            arrived.put(line)
-        arrived.put(None)
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    while True:
-        try:
-            line = arrived.get(timeout=1)
-        except queue.Empty:
-            yield None
-            continue
-        if line is None:
+    def feed(self, line: str) -> None:
+        """Take a line of the build's output."""
+        step = _STEP.match(line)
+        if step is None or time.monotonic() < self._next:
             return
-        yield line
+        self._next = time.monotonic() + self._pause
+        source = _SOURCE.search(line)
+        self._show(f"{step[1]} {source[1] if source else ''}", "" if self._stream.isatty() else "\n")
+
+    def finish(self, text: str) -> None:
+        """Close with a line that stays."""
+        self._show(text, "\n")
+
+    def _show(self, text: str, end: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self._started), 60)
+        line = f"{self._title}  {minutes}:{seconds:02}  {text}"
+        if self._stream.isatty():
+            line = f"\r{line[:_WIDTH]:<{_WIDTH}}"
+        self._stream.write(line.rstrip(" ") + end if end else line)
+        self._stream.flush()

@@ -1,41 +1,29 @@
 """Puts a llama.cpp made for this machine into the virtual environment that runs this module.
 
-In order: probe the compiler for AMX, take a wheel of the same digest or compile one, let it answer a first
-prompt, and only then keep and install it. A build that fails with AMX is made again without.
+In order: take a wheel of the same digest or compile one from patched source, let it answer a first prompt,
+and only then keep and install it. A build that fails with AMX is made again without.
 """
 
 import argparse
 import contextlib
 import fcntl
-import importlib.metadata
-import json
 import os
-import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.build import amx, compiler, cuda, recipe, store
-from deploy.build.amx import Amx
+from deploy.build import recipe, source, toolchain, wheels
 from deploy.build.compile import compile_wheel
-from deploy.build.compiler import Toolchain
-from deploy.build.errors import BuildError
 from deploy.build.recipe import Backend, UserOptions
-from deploy.build.store import Wheel, WheelStore
-from deploy.build.trial import ROOT, try_wheel
+from deploy.build.toolchain import BuildError, Toolchain
+from deploy.build.wheels import ROOT, WheelStore, try_wheel
 
 BUILD = ROOT / "build"
+SOURCE = BUILD / "source"
 CONSTRAINTS = ROOT / "constraints.txt"
-_RECORD = "llama-build.json"
-
-_ABOUT_AMX = {
-    Amx.UNUSED: "no AMX here",
-    Amx.WORKS: "AMX on",
-    Amx.REPAIRED: "AMX on, with this compiler's fault repaired",
-    Amx.OFF: "AMX off: this compiler breaks it",
-}
 
 
 @dataclass(frozen=True)
@@ -52,51 +40,52 @@ class Plan:
 def make_plan(backend: Backend) -> Plan:
     """Look at the machine; takes some tenths of a second. Raises BuildError."""
     user = recipe.user_options(os.environ)
-    toolchain = compiler.find(user.c_flags, user.cxx_flags)
+    compilers = toolchain.find(user.c_flags, user.cxx_flags)
     extra = ""
     if backend.has_cuda:
-        os.environ["CUDACXX"] = cuda.find_compiler()
-        extra = cuda.identity(os.environ["CUDACXX"])
-    version = recipe.pinned_version(CONSTRAINTS)
-    return Plan(version, backend, toolchain, user, recipe.digest(version, backend, toolchain, user, extra))
+        os.environ["CUDACXX"] = toolchain.find_cuda()
+        extra = toolchain.cuda_identity(os.environ["CUDACXX"])
+    version = source.pinned_version(CONSTRAINTS)
+    return Plan(version, backend, compilers, user, recipe.digest(version, backend, compilers, user, extra))
 
 
 def ensure(backend: Backend) -> None:
     """Leave the right wheel installed; returns at once where it is. Raises BuildError."""
     plan = make_plan(backend)
     with _lock():
-        if _is_installed(plan.digest):
+        if wheels.is_installed(plan.digest):
             return
-        wheels = store.open_store(BUILD, os.environ)
-        wheel = _reuse(plan, wheels) or _build(plan, wheels)
-        _install(wheel, plan.digest)
+        store = wheels.open_store(BUILD, os.environ)
+        wheels.install(_reuse(plan, store) or _build(plan, store), plan.digest)
 
 
-def _reuse(plan: Plan, wheels: WheelStore) -> Wheel | None:
+def _reuse(plan: Plan, store: WheelStore) -> Path | None:
     """A kept wheel, tried again: the check is seconds, and what lies under the library may have changed."""
-    wheel = wheels.find(plan.digest)
+    wheel = store.find(plan.digest)
     if wheel is None:
         return None
-    trial = try_wheel(wheel.path, plan.backend)
+    trial = try_wheel(wheel, plan.backend)
     if trial.problem is None:
-        _say(f"kept wheel of this very build, {_ABOUT_AMX[wheel.amx]}; {trial.summary}")
+        _say(f"kept wheel of this very build; {trial.summary}")
         return wheel
     _say(f"the kept wheel does not pass any more, building anew ({trial.problem})")
-    wheels.discard(plan.digest)
+    store.discard(plan.digest)
     return None
 
 
-def _build(plan: Plan, wheels: WheelStore) -> Wheel:
-    verdicts = _verdicts(plan)
+def _build(plan: Plan, store: WheelStore) -> Path:
     problem = ""
-    for attempt in verdicts:
-        _say(f"compiling {recipe.PACKAGE} {plan.version} for {plan.backend.value}, {_ABOUT_AMX[attempt]}")
-        wheel = _compile(plan, attempt)
+    # A compiler can break AMX, and one that does is found out by the first prompt.
+    may_do_without_amx = plan.toolchain.has_amx and not plan.backend.is_portable
+    for flags in ((), recipe.WITHOUT_AMX) if may_do_without_amx else ((),):
+        what = f"{source.PACKAGE} {plan.version} for {plan.backend.value}"
+        _say(f"compiling {what}{' without AMX' if flags else ''}")
+        wheel = _compile(plan, flags)
         started = time.monotonic()
-        trial = try_wheel(wheel.path, plan.backend)
+        trial = try_wheel(wheel, plan.backend)
         if trial.problem is None:
             _say(f"first prompt answered in {time.monotonic() - started:.0f} s; {trial.summary}")
-            return wheels.save(plan.digest, wheel)
+            return store.save(plan.digest, wheel)
         problem = trial.problem
         _say(f"this build is not to be trusted: {problem}")
         if trial.only_gpu:
@@ -104,44 +93,14 @@ def _build(plan: Plan, wheels: WheelStore) -> Wheel:
     raise BuildError(f"llama.cpp was compiled but fails its first prompt: {problem}\nNothing was installed.")
 
 
-def _verdicts(plan: Plan) -> list[Amx]:
-    """What to do about AMX, and what to try if that fails."""
-    if plan.backend.is_portable:
-        # This machine may be unable to run the probe, and the repair does no harm where it is not needed.
-        return [Amx.REPAIRED]
-    verdict = amx.probe(plan.toolchain)
-    return [verdict, Amx.OFF] if verdict in (Amx.WORKS, Amx.REPAIRED) else [verdict]
-
-
-def _compile(plan: Plan, verdict: Amx) -> Wheel:
-    if verdict is Amx.OFF and not plan.toolchain.cxx.accepts(amx.OFF_FLAGS):
-        raise BuildError(
-            "this compiler breaks AMX and takes none of the flags that switch it off; try another"
-        )
-    arguments = recipe.cmake_arguments(plan.backend, verdict, plan.user)
-    log = BUILD / "native.log"
-    path = compile_wheel(plan.version, arguments, plan.toolchain, BUILD / "unchecked", log)
-    return Wheel(path, store.sha256(path), verdict)
-
-
-def _install(wheel: Wheel, digest: str) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps"]
-    command += ["--force-reinstall", str(wheel.path)]
-    if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode != 0:
-        raise BuildError(f"pip could not install {wheel.path}")
-    Path(sys.prefix, _RECORD).write_text(json.dumps({"digest": digest, "sha256": wheel.sha256}))
-
-
-def _is_installed(digest: str) -> bool:
-    """Whether the environment holds what was installed here under that digest, and not something newer."""
-    try:
-        record = json.loads(Path(sys.prefix, _RECORD).read_text())
-        origin = importlib.metadata.distribution(recipe.PACKAGE).read_text("direct_url.json")
-        archive = json.loads(origin or "{}").get("archive_info", {})
-    except (OSError, ValueError, importlib.metadata.PackageNotFoundError):
-        return False
-    installed = archive.get("hashes", {}).get("sha256")
-    return bool(record.get("digest") == digest and record.get("sha256") == installed)
+def _compile(plan: Plan, flags: Sequence[str]) -> Path:
+    arguments = [*recipe.LIBRARY_ONLY, *recipe.cmake_arguments(plan.backend, plan.user, flags)]
+    SOURCE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=SOURCE) as folder:
+        tree, patches = source.unpack(source.fetch(plan.version, SOURCE), Path(folder))
+        for name, reason in patches.left_out.items():
+            _say(f"going on without {name}.patch: {reason}")
+        return compile_wheel(tree, arguments, plan.toolchain, BUILD / "unchecked", BUILD / "native.log")
 
 
 @contextlib.contextmanager

@@ -10,25 +10,17 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.build import amx
-from deploy.build.amx import Amx
-from deploy.build.compiler import Toolchain
-from deploy.build.errors import BuildError
+from deploy.build import source
+from deploy.build.toolchain import Toolchain
 
-PACKAGE = "llama-cpp-python"
-ONLY_LIBRARY = Path(__file__).with_name("only_library.cmake")
-EDITS = Path(__file__).with_name("edits.cmake")
-KERNELS = tuple(EDITS.with_name(name) for name in ("attention.h", "attention_op.h", "block_sums.h"))
+_ONLY_LIBRARY = Path(__file__).with_name("only_library.cmake")
 
-_ALWAYS = (
-    # Multimodal input is not served, so that half of the source is left out; so are llama.cpp's own tools.
-    "-DLLAVA_BUILD=OFF",
-    f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={ONLY_LIBRARY}",
-    f"-DCMAKE_PROJECT_ggml_INCLUDE={EDITS}",
-)
+# Multimodal input is not served, so that half of the source is left out; so are llama.cpp's own tools.
+LIBRARY_ONLY = ("-DLLAVA_BUILD=OFF", f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={_ONLY_LIBRARY}")
+WITHOUT_AMX = ("-mno-amx-tile", "-mno-amx-int8", "-mno-amx-bf16")
 
 _THIS_PROCESSOR = ("-DGGML_NATIVE=ON",)
 # One module for each generation of processors, beside the library, which takes the best that runs.
@@ -99,40 +91,19 @@ def user_options(environment: Mapping[str, str]) -> UserOptions:
     return UserOptions(tuple(rest), c_flags, cxx_flags)
 
 
-def cmake_arguments(backend: Backend, verdict: Amx, user: UserOptions) -> list[str]:
-    """The options in order; the user's come last, so they win."""
-    ours: tuple[str, ...] = ()
-    if verdict is Amx.REPAIRED:
-        ours = ("-include", str(amx.REPAIR_HEADER))
-    elif verdict is Amx.OFF:
-        ours = amx.OFF_FLAGS
+def cmake_arguments(backend: Backend, user: UserOptions, our_flags: Sequence[str] = ()) -> list[str]:
+    """The options in order; the user's come last, so they win. `our_flags` are for both compilers."""
     flags = []
     for name, theirs in (("CMAKE_C_FLAGS", user.c_flags), ("CMAKE_CXX_FLAGS", user.cxx_flags)):
-        if theirs or ours:
-            flags.append(f"-D{name}={shlex.join([*theirs, *ours])}")
-    return [*_ALWAYS, *_BACKEND_OPTIONS[backend], *flags, *user.cmake]
+        if theirs or our_flags:
+            flags.append(f"-D{name}={shlex.join([*theirs, *our_flags])}")
+    return [*_BACKEND_OPTIONS[backend], *flags, *user.cmake]
 
 
 def digest(version: str, backend: Backend, toolchain: Toolchain, user: UserOptions, extra: str = "") -> str:
     """The name of a build. `extra` is what the backend adds, such as the CUDA compiler's version."""
     # Files count by content, not by where this checkout lies, so two checkouts share their wheels.
-    here = str(Path(__file__).parent)
-    options = [shlex.join(cmake_arguments(backend, verdict, user)).replace(here, "") for verdict in Amx]
-    sources = (
-        ONLY_LIBRARY,
-        EDITS,
-        *KERNELS,
-        amx.REPAIR_HEADER,
-        amx.PROBE_SOURCE,
-    )
-    files = [path.read_text() for path in sources]
+    options = [shlex.join(cmake_arguments(backend, user, flags)) for flags in ((), WITHOUT_AMX)]
+    files = [path.read_text() for path in (_ONLY_LIBRARY, *source.files_of_patches())]
     parts = [version, backend.value, toolchain.identity(), options, files, extra]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
-
-
-def pinned_version(constraints: Path) -> str:
-    """The version of llama-cpp-python that the constraints name. Raises BuildError."""
-    match = re.search(rf"^{PACKAGE}==(\S+)", constraints.read_text(), re.MULTILINE)
-    if match is None:
-        raise BuildError(f"{constraints} does not pin {PACKAGE}")
-    return match[1]

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from deploy.build.errors import BuildError
+from deploy.build.toolchain import BuildError
 from tests.bench import machine, report, workloads
 from tests.bench.builds import ensure_peers
 from tests.bench.plot import save_plot

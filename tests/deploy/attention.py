@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deploy.build import compiler, recipe
-from deploy.build.errors import BuildError
+from deploy.build import source, toolchain
+from deploy.build.toolchain import BuildError
 
 HIDDEN, SEEN, SLOPED = 0xFC00, 0x0000, 0xC500
 
@@ -136,15 +136,14 @@ def load_kernel(flags: str, folder: Path) -> ctypes.CDLL:
     if platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("not a processor that it is for")
     try:
-        toolchain = compiler.find()
+        compilers = toolchain.find()
     except BuildError:
         pytest.skip("no compiler here")
-    source = folder / "attention.cpp"
-    kernel, *_ = recipe.KERNELS
-    source.write_text(FROM_GGML + kernel.read_text() + EXPORTED)
+    program = folder / "attention.cpp"
+    program.write_text(f'{FROM_GGML}\n#include "attention.h"\n{EXPORTED}')
     path = folder / "attention.so"
-    options = ["-O2", *flags.split(), "-shared", "-fPIC", "-o", str(path), str(source)]
-    subprocess.run([*toolchain.cxx.command, *options], check=True)
+    options = ["-O2", *flags.split(), f"-I{source.PATCHES / 'caravan'}", "-shared", "-fPIC", "-o", str(path)]
+    subprocess.run([*compilers.cxx.command, *options, str(program)], check=True)
     loaded = ctypes.CDLL(str(path))
     if hasattr(loaded, "runs_here") and not loaded.runs_here():
         pytest.skip("not a processor that it is for")

@@ -2,10 +2,7 @@
 
 from pathlib import Path
 
-from deploy.build import store
-from deploy.build.amx import Amx
-from deploy.build.compiler import Compiler, Toolchain
-from deploy.build.store import Wheel
+from deploy.build.toolchain import Compiler, Toolchain
 
 
 def make_toolchain(folder: Path, script: str) -> Toolchain:
@@ -16,8 +13,8 @@ def make_toolchain(folder: Path, script: str) -> Toolchain:
     return Toolchain(Compiler("c", (str(path),)), Compiler("c++", (str(path),)))
 
 
-def make_wheel(folder: Path, verdict: Amx = Amx.WORKS) -> Wheel:
+def make_wheel(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "llama_cpp_python-0-py3-none-any.whl"
     path.write_bytes(b"a wheel")
-    return Wheel(path, store.sha256(path), verdict)
+    return path

@@ -2,17 +2,17 @@
 
 import io
 import os
-from collections.abc import Sequence
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from deploy.build import amx, compiler, native, recipe, trial
-from deploy.build.amx import Amx
-from deploy.build.compiler import Compiler
-from deploy.build.errors import BuildError
-from deploy.build.progress import Progress, Step, parse_step
+from deploy.build import compile as compiling
+from deploy.build import native, recipe, source, toolchain, wheels
+from deploy.build.compile import Progress
 from deploy.build.recipe import Backend, UserOptions
+from deploy.build.toolchain import BuildError
 from tests.deploy.fakes import make_toolchain
 
 NO_OPTIONS = UserOptions()
@@ -35,14 +35,20 @@ class TestDigest:
         assert len({base, *others}) == 7
 
     def test_names_the_processor(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        toolchain = make_toolchain(tmp_path, "echo gcc")
-        here = recipe.digest("1.0", Backend.CPU, toolchain, NO_OPTIONS)
-        monkeypatch.setattr(compiler, "cpu_features", lambda: "sse2")
-        assert recipe.digest("1.0", Backend.CPU, toolchain, NO_OPTIONS) != here
+        compilers = make_toolchain(tmp_path, "echo gcc")
+        here = recipe.digest("1.0", Backend.CPU, compilers, NO_OPTIONS)
+        monkeypatch.setattr(toolchain, "cpu_features", lambda: "sse2")
+        assert recipe.digest("1.0", Backend.CPU, compilers, NO_OPTIONS) != here
+
+    def test_names_the_patches(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        compilers = make_toolchain(tmp_path, "echo gcc")
+        here = recipe.digest("1.0", Backend.CPU, compilers, NO_OPTIONS)
+        monkeypatch.setattr(source, "files_of_patches", list)
+        assert recipe.digest("1.0", Backend.CPU, compilers, NO_OPTIONS) != here
 
     def test_is_the_same_for_the_same(self, tmp_path: Path) -> None:
-        toolchain = make_toolchain(tmp_path, "echo gcc")
-        digests = {recipe.digest("1.0", Backend.CPU, toolchain, NO_OPTIONS) for _ in range(2)}
+        compilers = make_toolchain(tmp_path, "echo gcc")
+        digests = {recipe.digest("1.0", Backend.CPU, compilers, NO_OPTIONS) for _ in range(2)}
         assert len(digests) == 1
 
 
@@ -53,99 +59,83 @@ class TestOptions:
         )
         assert options == UserOptions(("-DGGML_BLAS=ON", "-GNinja"), ("-g",), ("-O1", "-g"))
 
-    @pytest.mark.parametrize("verdict", [Amx.UNUSED, Amx.WORKS])
-    def test_nothing_is_added_where_nothing_is_wrong(self, verdict: Amx) -> None:
-        arguments = recipe.cmake_arguments(Backend.CPU, verdict, NO_OPTIONS)
+    def test_no_flags_are_added_where_nobody_asks_for_any(self) -> None:
+        arguments = recipe.cmake_arguments(Backend.CPU, NO_OPTIONS)
         assert not [argument for argument in arguments if "_FLAGS" in argument]
         assert "-DGGML_NATIVE=ON" in arguments
 
-    def test_repair_and_refusal_join_the_users_flags(self) -> None:
+    def test_ours_join_the_users_flags(self) -> None:
         user = UserOptions(cxx_flags=("-g",))
-        repaired = recipe.cmake_arguments(Backend.CPU, Amx.REPAIRED, user)
-        assert f"-DCMAKE_C_FLAGS=-include {amx.REPAIR_HEADER}" in repaired
-        assert f"-DCMAKE_CXX_FLAGS=-g -include {amx.REPAIR_HEADER}" in repaired
-        off = recipe.cmake_arguments(Backend.CPU, Amx.OFF, user)
-        assert "-DCMAKE_CXX_FLAGS=-g -mno-amx-tile -mno-amx-int8 -mno-amx-bf16" in off
+        arguments = recipe.cmake_arguments(Backend.CPU, user, recipe.WITHOUT_AMX)
+        assert "-DCMAKE_C_FLAGS=-mno-amx-tile -mno-amx-int8 -mno-amx-bf16" in arguments
+        assert "-DCMAKE_CXX_FLAGS=-g -mno-amx-tile -mno-amx-int8 -mno-amx-bf16" in arguments
 
     @pytest.mark.parametrize(
         ("backend", "option"), [(Backend.CUDA, "-DGGML_CUDA=ON"), (Backend.METAL, "-DGGML_METAL=ON")]
     )
     def test_backends(self, backend: Backend, option: str) -> None:
-        assert option in recipe.cmake_arguments(backend, Amx.UNUSED, NO_OPTIONS)
+        assert option in recipe.cmake_arguments(backend, NO_OPTIONS)
 
     def test_the_users_options_come_last(self) -> None:
         user = UserOptions(cmake=("-DGGML_NATIVE=OFF",))
-        assert recipe.cmake_arguments(Backend.CPU, Amx.UNUSED, user)[-1] == "-DGGML_NATIVE=OFF"
+        assert recipe.cmake_arguments(Backend.CPU, user)[-1] == "-DGGML_NATIVE=OFF"
 
     def test_the_version_is_the_pinned_one(self) -> None:
-        assert recipe.pinned_version(native.CONSTRAINTS)[0].isdigit()
+        assert source.pinned_version(native.CONSTRAINTS)[0].isdigit()
 
 
-class TestProbe:
-    def test_agrees_with_the_processor(self) -> None:
+class TestToolchain:
+    def test_finds_what_is_there(self) -> None:
         try:
-            toolchain = compiler.find()
+            found = toolchain.find()
         except BuildError:
             pytest.skip("no compiler here")
-        verdict = amx.probe(toolchain)
-        knows_amx = "__AMX_TILE__" in toolchain.cxx.macros(())
-        assert (verdict is not Amx.UNUSED) == knows_amx
-        if "amx_tile" not in compiler.cpu_features().split():
-            assert verdict is Amx.UNUSED
-
-    def test_a_compiler_that_cannot_compile_the_probe_gets_no_amx(self, tmp_path: Path) -> None:
-        script = 'case "$*" in *-dM*) echo "#define __AMX_TILE__ 1";; *) exit 1;; esac'
-        assert amx.probe(make_toolchain(tmp_path, script)) is Amx.OFF
-
-    @pytest.mark.parametrize(("needs_header", "expected"), [(False, Amx.WORKS), (True, Amx.REPAIRED)])
-    def test_the_repair_is_for_those_who_need_it(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, needs_header: bool, expected: Amx
-    ) -> None:
-        def round_trips(_: Compiler, flags: Sequence[str]) -> bool:
-            return not needs_header or "-include" in flags
-
-        monkeypatch.setattr(amx, "round_trips", round_trips)
-        assert amx.probe(make_toolchain(tmp_path, 'echo "#define __AMX_TILE__ 1"')) is expected
+        assert found.cxx.identity
+        if "amx_tile" not in toolchain.cpu_features().split():
+            assert not found.has_amx
 
     def test_a_missing_compiler_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CXX", "no-such-compiler")
         with pytest.raises(BuildError, match="no-such-compiler"):
-            compiler.find()
+            toolchain.find()
 
 
 class TestProgress:
-    def test_reads_ninjas_lines(self) -> None:
-        line = "  [57/83] /usr/bin/g++ -O3 -o a.o -c /tmp/x/ggml-cpu/amx/mmq.cpp"
-        assert parse_step(line) == Step(57, 83, "amx/mmq.cpp")
-        assert parse_step("[83/83] : && g++ -shared") == Step(83, 83, "")
-        assert parse_step("-- Installing: [1/2]") is None
-
-    def test_a_log_gets_a_line_now_and_then(self) -> None:
+    def test_a_log_gets_a_line_now_and_then(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = 0.0
         stream = io.StringIO()
-        progress = Progress("build", stream, clock=lambda: now)
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        progress = Progress("build", stream)
+        progress.feed("-- Installing: [1/2]\n")
         for second in range(25):
             now = float(second)
-            progress.feed(f"[{second}/99] cc -c a/b.c")
+            progress.feed(f"  [{second}/99] cc -o a.o -c /tmp/x/ggml/amx/mmq.cpp\n")
         progress.finish("done")
-        assert [line.split()[1] for line in stream.getvalue().splitlines()] == [
-            "0:00",
-            "0:10",
-            "0:20",
-            "0:24",
+        assert stream.getvalue().splitlines() == [
+            "build  0:00  [0/99] amx/mmq.cpp",
+            "build  0:10  [10/99] amx/mmq.cpp",
+            "build  0:20  [20/99] amx/mmq.cpp",
+            "build  0:24  done",
         ]
 
     def test_a_terminal_gets_one_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = 0.0
         stream = io.StringIO()
         monkeypatch.setattr(stream, "isatty", lambda: True)
-        progress = Progress("build", stream, clock=lambda: now)
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        progress = Progress("build", stream)
         for second in range(3):
             now = float(second)
-            progress.tick()
+            progress.feed(f"[{second}/3] cc")
         progress.finish("done")
         assert stream.getvalue().count("\n") == 1
         assert stream.getvalue().count("\r") == 4
+
+    def test_a_failure_says_the_last_lines_and_where_the_rest_is(self, tmp_path: Path) -> None:
+        command = [sys.executable, "-c", "print('no such header'); raise SystemExit(3)"]
+        with pytest.raises(BuildError, match=r"no such header\n\n.*native\.log"):
+            compiling.run("llama.cpp", [command, ["never"]], os.environ, tmp_path / "native.log")
+        assert (tmp_path / "native.log").read_text() == "no such header\n"
 
 
 def test_constraints_name_no_registry() -> None:
@@ -154,6 +144,6 @@ def test_constraints_name_no_registry() -> None:
 
 
 def test_ci_runs_the_tests() -> None:
-    script = trial.ROOT / ".ci" / "run"
+    script = wheels.ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert script.read_text().rstrip().endswith("make test")

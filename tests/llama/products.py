@@ -23,7 +23,8 @@ class _InitParams(ctypes.Structure):
     _fields_ = (("mem_size", c_size_t), ("mem_buffer", c_void_p), ("no_alloc", c_bool))
 
 
-def _function(name: str, result: Any, *arguments: Any) -> Any:  # noqa: ANN401 (ctypes has no common type)
+def function(name: str, result: Any, *arguments: Any) -> Any:  # noqa: ANN401 (ctypes has no common type)
+    """A function of llama.cpp's library or ggml's."""
     library.start()
     function = getattr(llama_cpp.llama_cpp._lib, name)
     function.restype, function.argtypes = result, arguments
@@ -34,15 +35,15 @@ class Processor:
     """ggml's device for this processor, and the ways in which it keeps weights."""
 
     def __init__(self) -> None:
-        self._device = _function("ggml_backend_dev_by_type", c_void_p, c_int)(_PROCESSOR)
-        registry = _function("ggml_backend_dev_backend_reg", c_void_p, c_void_p)(self._device)
-        self._address = _function("ggml_backend_reg_get_proc_address", c_void_p, c_void_p, c_char_p)
+        self._device = function("ggml_backend_dev_by_type", c_void_p, c_int)(_PROCESSOR)
+        registry = function("ggml_backend_dev_backend_reg", c_void_p, c_void_p)(self._device)
+        self._address = function("ggml_backend_reg_get_proc_address", c_void_p, c_void_p, c_char_p)
         self._registry = registry
-        self._plain = _function("ggml_backend_dev_buffer_type", c_void_p, c_void_p)(self._device)
+        self._plain = function("ggml_backend_dev_buffer_type", c_void_p, c_void_p)(self._device)
 
     def layouts(self) -> dict[str, int]:
         """Buffer types by name: rows as they are in files, and repacked for faster kernels."""
-        name = _function("ggml_backend_buft_name", c_char_p, c_void_p)
+        name = function("ggml_backend_buft_name", c_char_p, c_void_p)
         return {name(kind).decode(): kind for kind in (self._plain, *self._extra())}
 
     def product(
@@ -62,10 +63,10 @@ class Processor:
         with ExitStack() as stack:
             context = self._context(stack)
             inputs = self._context(stack)
-            new = _function("ggml_new_tensor_2d", c_void_p, c_void_p, c_int, c_int64, c_int64)
+            new = function("ggml_new_tensor_2d", c_void_p, c_void_p, c_int, c_int64, c_int64)
             weight = new(context, kind.value, rows.shape[1], num_columns)
             activation = new(inputs, gguf.GGMLQuantizationType.F32.value, rows.shape[1], len(rows))
-            result = _function("ggml_mul_mat", c_void_p, c_void_p, c_void_p, c_void_p)(
+            result = function("ggml_mul_mat", c_void_p, c_void_p, c_void_p, c_void_p)(
                 inputs, weight, activation
             )
             if not self._allocate(stack, context, layout) or not self._supports(result):
@@ -89,32 +90,32 @@ class Processor:
     @staticmethod
     def _context(stack: ExitStack) -> int:
         params = _InitParams(1 << 20, None, True)
-        context: int = _function("ggml_init", c_void_p, _InitParams)(params)
-        stack.callback(_function("ggml_free", None, c_void_p), context)
+        context: int = function("ggml_init", c_void_p, _InitParams)(params)
+        stack.callback(function("ggml_free", None, c_void_p), context)
         return context
 
     @staticmethod
     def _allocate(stack: ExitStack, context: int, layout: int) -> bool:
-        allocate = _function("ggml_backend_alloc_ctx_tensors_from_buft", c_void_p, c_void_p, c_void_p)
+        allocate = function("ggml_backend_alloc_ctx_tensors_from_buft", c_void_p, c_void_p, c_void_p)
         buffer = allocate(context, layout)
         if buffer:
-            stack.callback(_function("ggml_backend_buffer_free", None, c_void_p), buffer)
+            stack.callback(function("ggml_backend_buffer_free", None, c_void_p), buffer)
         return bool(buffer)
 
     def _supports(self, operation: int) -> bool:
-        supports = _function("ggml_backend_dev_supports_op", c_bool, c_void_p, c_void_p)
+        supports = function("ggml_backend_dev_supports_op", c_bool, c_void_p, c_void_p)
         return bool(supports(self._device, operation))
 
     @staticmethod
     def _write(tensor: int, data: bytes) -> None:
-        write = _function("ggml_backend_tensor_set", None, c_void_p, c_char_p, c_size_t, c_size_t)
+        write = function("ggml_backend_tensor_set", None, c_void_p, c_char_p, c_size_t, c_size_t)
         write(tensor, data, 0, len(data))
 
-    def _backend(self, stack: ExitStack) -> int:
-        backend: int = _function("ggml_backend_dev_init", c_void_p, c_void_p, c_char_p)(self._device, None)
-        stack.callback(_function("ggml_backend_free", None, c_void_p), backend)
+    def _backend(self, stack: ExitStack, num_threads: int = 1) -> int:
+        backend: int = function("ggml_backend_dev_init", c_void_p, c_void_p, c_char_p)(self._device, None)
+        stack.callback(function("ggml_backend_free", None, c_void_p), backend)
         address = self._address(self._registry, b"ggml_backend_set_n_threads")
-        ctypes.CFUNCTYPE(None, c_void_p, c_int)(address)(backend, 1)
+        ctypes.CFUNCTYPE(None, c_void_p, c_int)(address)(backend, num_threads)
         return backend
 
 
@@ -125,15 +126,15 @@ class Product:
         self._backend = backend
         self._result = result
         self._shape = shape
-        self._graph = _function("ggml_new_graph", c_void_p, c_void_p)(context)
-        _function("ggml_build_forward_expand", None, c_void_p, c_void_p)(self._graph, result)
+        self._graph = function("ggml_new_graph", c_void_p, c_void_p)(context)
+        function("ggml_build_forward_expand", None, c_void_p, c_void_p)(self._graph, result)
 
     def compute(self) -> Floats:
         """Compute it and copy the result."""
-        compute = _function("ggml_backend_graph_compute", c_int, c_void_p, c_void_p)
+        compute = function("ggml_backend_graph_compute", c_int, c_void_p, c_void_p)
         assert compute(self._backend, self._graph) == 0
         found = np.empty(self._shape, np.float32)
-        read = _function("ggml_backend_tensor_get", None, c_void_p, c_void_p, c_size_t, c_size_t)
+        read = function("ggml_backend_tensor_get", None, c_void_p, c_void_p, c_size_t, c_size_t)
         read(self._result, found.ctypes.data, 0, found.nbytes)
         return found
 
@@ -141,10 +142,10 @@ class Product:
 def quantized(weights: Floats, kind: gguf.GGMLQuantizationType) -> bytes:
     """Weights [rows, k] as a file stores them, by ggml's own quantization."""
     rows, width = weights.shape
-    size = _function("ggml_row_size", c_size_t, c_int, c_int64)(kind.value, width) * rows
+    size = function("ggml_row_size", c_size_t, c_int, c_int64)(kind.value, width) * rows
     data = ctypes.create_string_buffer(size)
     importance = np.ones(width, np.float32)
-    quantize = _function(
+    quantize = function(
         "ggml_quantize_chunk",
         c_size_t,
         c_int,

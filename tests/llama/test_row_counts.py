@@ -16,8 +16,9 @@ KINDS = (
     *("TQ1_0", "TQ2_0", "MXFP4"),
 )
 COUNTS = (*range(2, 18), 20, 31, 33, 40)
-# Outputs that all layouts take, and some that repacked ones leave to others.
-COLUMNS = (64, 44)
+# Outputs that all layouts take, some that repacked ones leave to others, and some of which AMX computes
+# 128 and then 32 for a single row.
+COLUMNS = (64, 44, 160)
 
 pytestmark = pytest.mark.skipif(
     not library.has_runs_of_rows(), reason="a processor without AVX2, or another build of llama.cpp"

@@ -1,4 +1,9 @@
+// Products of K-quants by blocks of 256, for k-quant-rows.patch.
+#pragma once
+
 #if defined(__AVX2__) && defined(__FMA__)
+#include <immintrin.h>
+
 // The two below go on with a product of K-quants by a block of 256, as tiled-kernel.cpp does, to the last bit: `sums`
 // are whole numbers that are added up first. The first number of `acc` is the product so far, the others are 0.
 static inline __m128 caravan_total(__m128i x) {

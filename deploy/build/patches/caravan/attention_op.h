@@ -1,4 +1,7 @@
-// ggml's attention operator by attention.h, for the types and sizes that it takes.
+// ggml's attention operator by attention.h, for the types and sizes that it takes. Included in ops.cpp.
+#pragma once
+
+#include "attention.h"
 
 #ifdef CARAVAN_ATTENTION
 static bool caravan_takes(const ggml_compute_params * params, const ggml_tensor * dst) {
@@ -53,7 +56,7 @@ static caravan_head caravan_head_of(const ggml_tensor * dst, int64_t h) {
     return head;
 }
 
-// What llama.cpp's memory wrote down beside its mask (edits.cmake), of the stream `i3`.
+// What llama.cpp's memory wrote down beside its mask (attention-by-sequence.patch), of the stream `i3`.
 static caravan_places caravan_places_of(const ggml_tensor * dst, int64_t i3) {
     const ggml_tensor * mask   = dst->src[3];
     const ggml_tensor * places = dst->src[5];

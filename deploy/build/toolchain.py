@@ -1,4 +1,4 @@
-"""The C and C++ compilers that CMake would take, and what they know about this processor."""
+"""The compilers that CMake would take, and what they know about this machine."""
 
 import dataclasses
 import functools
@@ -7,14 +7,17 @@ import platform
 import shlex
 import shutil
 import subprocess
-import tempfile
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy.build.errors import BuildError
-
 # What makes a compiler target the processor it runs on: x86, then Arm and others.
 _NATIVE_FLAGS: tuple[list[str], ...] = (["-march=native"], ["-mcpu=native"], [])
+_USUAL_PLACE_OF_CUDA = "/usr/local/cuda/bin"
+
+
+class BuildError(Exception):
+    """How a build fails: what is missing or wrong and, where known, the command that helps."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,37 +27,18 @@ class Compiler:
     language: str
     command: tuple[str, ...]
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run it without input; the caller looks at the exit status."""
-        return subprocess.run(
-            [*self.command, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=60,
-            check=False,
-        )
-
     @functools.cached_property
     def identity(self) -> str:
         """Name, version and target."""
-        return self.run("--version").stdout + self.run("-dumpmachine").stdout
+        return _output([*self.command, "--version"]) + _output([*self.command, "-dumpmachine"])
 
     def macros(self, flags: Sequence[str]) -> str:
         """The macros it predefines for this processor under the user's `flags`, sorted."""
         for native in _NATIVE_FLAGS:
-            done = self.run(*native, *flags, "-dM", "-E", "-x", self.language, os.devnull)
-            if done.returncode == 0:
-                return "\n".join(sorted(done.stdout.splitlines()))
+            command = [*self.command, *native, *flags, "-dM", "-E", "-x", self.language, os.devnull]
+            if found := _output(command):
+                return "\n".join(sorted(found.splitlines()))
         return ""
-
-    def accepts(self, flags: Sequence[str]) -> bool:
-        """Whether an empty file compiles without an error or a warning about the flags."""
-        with tempfile.TemporaryDirectory() as folder:
-            output = str(Path(folder, "empty.o"))
-            done = self.run(*flags, "-Werror", "-x", self.language, "-c", os.devnull, "-o", output)
-        return done.returncode == 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +59,23 @@ class Toolchain:
             "cpu": cpu_features(),
             "system": " ".join([platform.system(), platform.machine(), *platform.libc_ver()]),
         }
+
+    @property
+    def has_amx(self) -> bool:
+        """Whether it compiles for this processor's AMX, unless told otherwise."""
+        return "__AMX_TILE__" in self.cxx.macros(self.cxx_flags)
+
+    def environment(self) -> dict[str, str]:
+        """The environment in which CMake takes these compilers, and ninja from our own tools."""
+        environment = dict(os.environ)
+        # The flags are in CMake's arguments already; from here they would go in a second time.
+        for name in ("CFLAGS", "CXXFLAGS"):
+            environment.pop(name, None)
+        environment["CC"] = shlex.join(self.c.command)
+        environment["CXX"] = shlex.join(self.cxx.command)
+        tools = str(Path(sys.executable).parent)
+        environment["PATH"] = os.pathsep.join([tools, environment.get("PATH", os.defpath)])
+        return environment
 
 
 def find(c_flags: Sequence[str] = (), cxx_flags: Sequence[str] = ()) -> Toolchain:
@@ -98,6 +99,23 @@ def _find(language: str, variable: str, names: Sequence[str]) -> Compiler:
     )
 
 
+def find_cuda() -> str:
+    """Path of nvcc by CMake's rule, CUDACXX and then PATH, and where installers put it. Raises BuildError."""
+    wanted = os.environ.get("CUDACXX") or "nvcc"
+    path = shutil.which(wanted) or shutil.which("nvcc", path=_USUAL_PLACE_OF_CUDA)
+    if path is None:
+        raise BuildError(
+            f"BACKEND=cuda needs the CUDA toolkit; found no {wanted} on PATH or in {_USUAL_PLACE_OF_CUDA}"
+        )
+    return path
+
+
+def cuda_identity(compiler: str) -> str:
+    """The CUDA compiler's version and the compute capabilities present, for which alone it compiles."""
+    devices = _output(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"])
+    return _output([compiler, "--version"]) + "".join(sorted(set(devices.splitlines())))
+
+
 def cpu_features() -> str:
     """The processor's feature flags as Linux lists them, sorted; elsewhere the compiler's macros must do."""
     try:
@@ -109,3 +127,20 @@ def cpu_features() -> str:
         if name.strip() in ("flags", "Features"):
             return " ".join(sorted(value.split()))
     return platform.processor()
+
+
+def _output(command: Sequence[str]) -> str:
+    """What a program prints, run without input; nothing where it is missing or fails."""
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=60,
+            check=False,
+        )
+    except OSError:
+        return ""
+    return done.stdout if done.returncode == 0 else ""

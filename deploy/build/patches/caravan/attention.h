@@ -1,5 +1,5 @@
-// Attention on the processor with half-float keys and values, put into ggml by edits.cmake. One memory holds the
-// cells of many sequences, and most of them are hidden from a row: its mask says -inf there.
+// Attention on the processor with half-float keys and values, for attention-by-sequence.patch.
+// One memory holds the cells of many sequences, and most of them are hidden from a row: its mask says -inf there.
 //
 // - The cells that rows see are listed once for all heads, and only they are looked at; ggml converts and compares
 //   the mask of every cell, for each head.
@@ -10,6 +10,8 @@
 // both ways add up in the same order, that of positions, and blocks begin at positions that divide by their size.
 //
 // Sums are float32 throughout. Online softmax: https://arxiv.org/abs/1805.02867
+#pragma once
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -17,34 +19,7 @@
 #include <cstring>
 #include <vector>
 
-static constexpr uint16_t CARAVAN_HIDDEN = 0xFC00;
-
-// The next cell from `cell` on, in steps of N, whose N cells are not all hidden. Stops before `end` where fewer
-// than N are left.
-template <int N>
-static inline int64_t caravan_skip_hidden(const uint16_t * mask, int64_t cell, int64_t end) {
-    for (; cell + N <= end; cell += N) {
-        // Compilers make one or two vector operations of this.
-        uint16_t seen = 0;
-        for (int i = 0; i < N; ++i) {
-            seen |= mask[cell + i] ^ CARAVAN_HIDDEN;
-        }
-        if (seen != 0) {
-            break;
-        }
-    }
-    return cell;
-}
-
-// The first cell from `cell` on that is not hidden; `end` where there is none.
-static inline int64_t caravan_next_seen(const uint16_t * mask, int64_t cell, int64_t end) {
-    if (cell < end && mask[cell] != CARAVAN_HIDDEN) {
-        return cell;
-    }
-    cell = caravan_skip_hidden<32>(mask, cell, end);
-    cell = caravan_skip_hidden<4>(mask, cell, end);
-    return caravan_skip_hidden<1>(mask, cell, end);
-}
+#include "hidden_cells.h"
 
 #if defined(__AVX512F__) || (defined(__AVX2__) && defined(__FMA__) && defined(__F16C__))
 #define CARAVAN_ATTENTION
