@@ -16,7 +16,7 @@ class CallPrefix:
     ends: tuple[str, ...]
 
     def stands_in(self, text: str) -> bool | None:
-        """Whether a text begins so; None while there is too little of it to say."""
+        """Tell whether a text begins so; None while there is too little of it to say."""
         verdicts = {self._follows(head, text) for head in self.heads}
         return True if True in verdicts else None if None in verdicts else False
 

@@ -75,11 +75,11 @@ class GrammarCompiler:
         self._stack = DeepStack()
 
     def from_schema(self, schema: dict[str, Any]) -> Constraint:
-        """JSON that satisfies a schema, whose keywords are known to be sound."""
+        """Bind to JSON that satisfies a schema, whose keywords are known to be sound."""
         return self._checked(f"start: {expression(schema)}", forces=True)
 
     def from_regex(self, pattern: str) -> Constraint:
-        """Text that matches a regular expression, in Rust's syntax, as a whole."""
+        """Bind to text that matches a regular expression, in Rust's syntax, as a whole."""
         wrapped = json.loads(LLMatcher.grammar_from_regex(pattern))
         # The place in the wrapping says nothing; the one inside the pattern does.
         return self._checked(
@@ -87,15 +87,15 @@ class GrammarCompiler:
         )
 
     def from_choices(self, choices: Sequence[str]) -> Constraint:
-        """One of some texts."""
+        """Bind to one of some texts."""
         return self._checked(f"start: /{'|'.join(map(literal_pattern, choices))}/", forces=True)
 
     def from_lark(self, text: str) -> Constraint:
-        """Text of a grammar in llguidance's dialect of Lark."""
+        """Bind to text of a grammar in llguidance's dialect of Lark."""
         return self._checked(text, find_fault=_text_fault)
 
     def quoted_rules(self, text: str) -> str:
-        """A grammar in Lark as one of what stands between the quotes of JSON strings."""
+        """Rewrite a grammar in Lark as one of what stands between the quotes of JSON strings."""
         self.from_lark(text)
         try:
             return self._stack.call(lambda: escaped_lark(text), RECURSION)
@@ -110,7 +110,7 @@ class GrammarCompiler:
         *,
         forces: bool = True,
     ) -> Constraint:
-        """Text of a grammar that this server wrote, which may name tokens by id: `<[151657]>`.
+        """Bind to text of a grammar that this server wrote, which may name tokens by id: `<[151657]>`.
 
         Whether such tokens exist, and can begin anything, only the engine of the model finds out.
         """
@@ -118,7 +118,7 @@ class GrammarCompiler:
         return msgspec.structs.replace(checked, after=after, begins=begins)
 
     def from_gbnf(self, text: str, names: TokenNames | None = None) -> Constraint:
-        """Text of a grammar in llama.cpp's notation; it may name tokens of the model that has `names`."""
+        """Bind to text of a grammar in GBNF, which may name tokens of the model that has `names`."""
         try:
             translation = Translation(text, names)
         except GbnfError as error:
@@ -183,7 +183,7 @@ def _first_step_fault(grammar: str) -> str:
 
 @functools.cache
 def byte_tokens() -> LLTokenizer:
-    """A vocabulary of all bytes, for what knows no model."""
+    """Make a vocabulary of all bytes, for what knows no model."""
     return LLTokenizer("byte")
 
 

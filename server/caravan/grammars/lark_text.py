@@ -12,19 +12,19 @@ class Rules:
         self._rules: list[str] = []
 
     def rule(self, body: str) -> str:
-        """The name of a new rule."""
+        """Add a rule; returns its name."""
         name = f"r{len(self._rules)}"
         self._rules.append(f"{name}: {body}")
         return name
 
     def terminal(self, pattern: str) -> str:
-        """The name of a new terminal, given by a regular expression."""
+        """Add a terminal, given by a regular expression; returns its name."""
         name = f"T{len(self._rules)}"
         self._rules.append(f"{name}: /{in_slashes(pattern)}/")
         return name
 
     def sequence(self, items: Sequence[tuple[str, bool]], separator: str) -> str:
-        """Items in their order, separated; those that are not required may be left out."""
+        """Write items in their order, separated; those that are not required may be left out."""
         first, rest = "", ""
         for item, is_required in reversed(items):
             chosen = self.rule(f"{item} {rest}".strip())
@@ -35,27 +35,27 @@ class Rules:
         return first or '""'
 
     def finish(self, start: str) -> str:
-        """The grammar."""
+        """Write the grammar."""
         return "\n".join([f"start: {start}", *self._rules])
 
 
 def quoted(text: str) -> str:
-    """Exactly this text."""
+    """Write exactly this text."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def literal_pattern(text: str) -> str:
-    """A regular expression for exactly this text."""
+    """Write a regular expression for exactly this text."""
     return "".join(c if c.isascii() and c.isalnum() else f"\\x{{{ord(c):X}}}" for c in text)
 
 
 def in_slashes(pattern: str) -> str:
-    """A regular expression as it stands in Lark."""
+    """Write a regular expression as it stands in Lark."""
     return re.sub(r"(\\.)|/", lambda match: match[1] or "\\/", pattern, flags=re.DOTALL).replace("\n", "\\n")
 
 
 def times(low: int, high: int | None) -> str:
-    """What follows an expression that comes `low` to `high` times; None is without limit."""
+    """Write what follows an expression that comes `low` to `high` times; None is without limit."""
     match low, high:
         case 1, 1:
             return ""

@@ -29,7 +29,7 @@ class Recognizer:
         self._stack = DeepStack()
 
     def accepts(self, text: str) -> bool | None:
-        """As the function `accepts`."""
+        """Tell the same as the function `accepts`."""
         try:
             raw = text.encode()
         except UnicodeEncodeError:

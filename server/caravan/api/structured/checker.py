@@ -77,7 +77,7 @@ class AnswerChecker:
     may_be_cut: bool = False
 
     def fault(self, said: ParsedAnswer) -> str | None:
-        """How a finished answer breaks what binds it, None if it keeps to it or nobody can say."""
+        """Say how a finished answer breaks what binds it; None if it keeps to it or nobody can say."""
         if said.calls and not said.has_whole_calls:
             return None if self.may_be_cut else "a call has not come to its end"
         for call in said.calls:
@@ -88,7 +88,7 @@ class AnswerChecker:
         return self.content(said.content)
 
     def fault_of_call(self, call: Call) -> str | None:
-        """How a finished call breaks what binds it."""
+        """Say how a finished call breaks what binds it."""
         check = self.calls.get(call.name)
         fault = None if check is None else check(call.text)
         return None if fault is None else f"in the call of '{call.name}', {fault}"

@@ -40,7 +40,7 @@ class Compiling(Generic[T]):
         return self._work.cancelled()
 
     async def result(self, seconds: float) -> T:
-        """What it comes to; raises what it raises, or TimeoutError `seconds` after it has begun.
+        """Wait for what it comes to; raises what it raises, or TimeoutError `seconds` after it has begun.
 
         The time before is that of others, and they cannot take more than so long each.
         """

@@ -77,7 +77,7 @@ class ConstraintCompiler:
     async def compile(
         self, fields: ConstraintFields, context: RequestContext, names: TextVocab | None = None
     ) -> Compiled | None:
-        """The request's constraint, None without one; raises InvalidRequestError that names the field.
+        """Compile the request's constraint, if it has one; raises InvalidRequestError that names the field.
 
         `names` is the vocabulary of which a grammar may name tokens.
         """
@@ -106,7 +106,7 @@ class ConstraintCompiler:
         return replace(compiled, constraint=msgspec.structs.replace(compiled.constraint, param=request.param))
 
     async def compile_calls(self, calls: Calls, context: RequestContext) -> BoundCalls:
-        """Calls of a request's tools; raises InvalidRequestError that names the tool and the place."""
+        """Compile what calls may be; raises InvalidRequestError that names the tool and the place."""
         source = msgspec.json.encode(calls.identity(), enc_hook=repr)
         if len(source) > _MAX_BYTES:
             message = f"'{calls.param}' have schemas of more than {_MAX_BYTES} bytes."
@@ -207,7 +207,7 @@ def _tell(context: RequestContext, unenforced: tuple[str, ...]) -> None:
 
 
 def constraint(compiled: Compiled | None) -> Constraint | None:
-    """What the engine gets."""
+    """Take out what the engine gets."""
     return None if compiled is None else compiled.constraint
 
 
@@ -218,7 +218,7 @@ def answer_checker(
     *,
     is_trimmed: bool = False,
 ) -> AnswerChecker | None:
-    """The check of answers and their calls; none of content where the request itself may cut it off.
+    """Make the check of answers and their calls; none of content where the request itself may cut it off.
 
     `is_trimmed` where readers may leave out white space around the content.
     """

@@ -44,7 +44,7 @@ class Wanted:
 
 
 def wanted(fields: ConstraintFields) -> Wanted | None:
-    """The request's constraint, None where there is none; two are refused."""
+    """Find the request's constraint, None where there is none; two are refused."""
     found = list(_all(fields))
     if len(found) > 1:
         first, second = found[0].param, found[1].param

@@ -56,7 +56,7 @@ class _Tool:
         return self.spec.strict
 
     def check(self) -> Check:
-        """The check of calls of this tool."""
+        """Make the check of calls of this tool."""
         if self.spec.input_grammar is not None:
             return grammar_check(self.spec.input_grammar)
         schema = {**self.plain, "type": "object"}
@@ -84,7 +84,7 @@ class Calls:
     unkept: Callable[[ToolSpec], Iterable[Unkept]] = _nothing_unkept
 
     def identity(self) -> list[object]:
-        """All that the constraint depends on, and the paths that errors name."""
+        """List all that the constraint depends on, and the paths that errors name."""
         tools = [
             [t.path, t.name, t.spec.parameters, t.spec.strict, t.spec.input_grammar, t.is_custom]
             for t in self.tools
@@ -93,7 +93,7 @@ class Calls:
         return [self.model_id, self.param, tools, self.is_parallel, self.after, self.begins, otherwise]
 
     def constraint(self, grammars: GrammarCompiler) -> BoundCalls:
-        """The grammar, checked. Raises InvalidRequestError.
+        """Write the grammar and check it. Raises InvalidRequestError.
 
         A strict tool whose schema cannot be enforced is refused at the place; of another one's schema, as
         much is kept to as can be.

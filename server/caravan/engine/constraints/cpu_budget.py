@@ -50,7 +50,7 @@ class CpuBudget:
 
 
 def in_words(fault: str) -> str:
-    """What llguidance says of a matcher that cannot go on, in words for those who wrote the grammar."""
+    """Say what llguidance says of a matcher that cannot go on, for those who wrote the grammar."""
     for pattern, words in _REASONS:
         found = pattern.search(fault)
         if found is not None:

@@ -104,7 +104,7 @@ class Guide:
         return None
 
     def admits(self, token_id: int) -> bool:
-        """Whether a token may come next; if so, it is noted, else nothing has changed."""
+        """Tell whether a token may come next; if so, it is noted, else nothing has changed."""
         if self._ending and token_id == self._ending[0]:
             return self._end_thoughts(token_id)
         match self._stage:
@@ -128,7 +128,7 @@ class Guide:
                 return self._opens_or_fits(token_id) if self._binds_at_once else self._opens(token_id)
 
     def forced(self, *, is_ruled: bool = False) -> list[int]:
-        """Tokens that come next without a draw, a piece of a long run; nothing is noted yet.
+        """List tokens that come next without a draw, a piece of a long run; nothing is noted yet.
 
         With `is_ruled`, other rules may ban tokens, so that a constraint's only way on has to be drawn.
         """

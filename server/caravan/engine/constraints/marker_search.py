@@ -34,7 +34,7 @@ class MarkerSearch:
         return tuple(whole)
 
     def find(self, text: bytes) -> Found | None:
-        """The first marker that would end in `text`, if that came next."""
+        """Find the first marker that would end in `text`, if that came next."""
         known = len(self._text)
         whole = self._text + text
         places = (
@@ -55,7 +55,7 @@ class MarkerSearch:
             self._text = self._text[len(self._pieces.popleft()[1]) :]
 
     def since(self, found: Found, token_id: int | None, text: bytes) -> tuple[bytes, tuple[int, ...]]:
-        """What has come from a marker's first byte on: bytes up to the end of a token, then whole tokens."""
+        """Return what has come since a marker began: bytes up to the end of a token, then whole tokens."""
         head, token_ids, position = b"", [], -len(self._text)
         for piece_id, piece in (*self._pieces, (token_id, text)):
             if position >= found.start and piece_id is not None:
@@ -66,5 +66,5 @@ class MarkerSearch:
         return head, tuple(token_ids)
 
     def bytes_since(self, found: Found, text: bytes) -> bytes:
-        """The same, all of it as bytes."""
+        """Return the same, all of it as bytes."""
         return (self._text + text)[len(self._text) + found.start :]

@@ -19,7 +19,7 @@ class MaskPrefetcher:
         if not masks:
             return
         if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "foresight")
+            self._thread = ThreadPoolExecutor(1, "mask prefetcher")
         begun = self._thread.submit(_prepare, masks)
         for mask in masks:
             mask.wait_for(begun)

@@ -40,7 +40,7 @@ class ReasoningStart:
         return np.array(self._start_ids[self.num_taken : self.num_taken + 1], np.int32)
 
     def takes(self, token_id: int) -> bool:
-        """Whether a token of a bound text belongs to the marker; if so, it is noted.
+        """Tell whether a token of a bound text belongs to the marker; if so, it is noted.
 
         The mask then goes on as long as the token may also be bound text, and begins anew after the marker.
         """
@@ -55,7 +55,7 @@ class ReasoningStart:
         return True
 
     def text_with(self, more: bytes) -> bytes:
-        """The text of an unbound opening, white space in front left out."""
+        """Return the text of an unbound opening, white space in front left out."""
         return b"".join([*(text for _, text in self.pieces), more]).lstrip(WHITESPACE)
 
 

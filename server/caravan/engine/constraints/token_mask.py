@@ -47,7 +47,7 @@ class MaskPlaces:
         self._kept: OrderedDict[bytes, tuple[bool, NDArray[np.int32]]] = OrderedDict()
 
     def of(self, words: NDArray[np.uint32]) -> tuple[bool, NDArray[np.int32]]:
-        """The ids of the tokens that a mask allows (True) or forbids (False), whichever are fewer."""
+        """List the tokens that a mask allows (True) or forbids (False), whichever are fewer."""
         with self._lock:
             return self._of(words)
 
@@ -87,7 +87,7 @@ class TokenMask:
         self._address = self._words.ctypes.data
         self._next: tuple[bool, NDArray[np.int32]] | None = None
         self._preparing: Future[None] | None = None
-        self._effort = CpuBudget()
+        self._cpu_budget = CpuBudget()
         # What the constraint has left no choice about; None while that is not found out.
         self._forced: deque[int] | None = None
 
@@ -119,7 +119,7 @@ class TokenMask:
 
     @contains_panics
     def admits(self, token_id: int) -> bool:
-        """Whether a token may come next, told without working out all others; if so, it is noted.
+        """Tell whether a token may come next, without working out all others; if so, it is noted.
 
         Raises ConstraintError where nobody can tell, or no longer at this cost.
         """
@@ -127,7 +127,7 @@ class TokenMask:
         self._begin_token()
         started = time.thread_time()
         is_next = self._matcher.try_consume_tokens([token_id]) == 1
-        self._effort.spend(started)
+        self._cpu_budget.spend(started)
         if not is_next:
             self._check()
             return False
@@ -139,7 +139,7 @@ class TokenMask:
 
     @contains_panics
     def admits_text(self, head: bytes, token_ids: tuple[int, ...] = ()) -> bool:
-        """Whether bytes, in whatever tokens they came, and then tokens may come; if so, they are noted."""
+        """Tell whether bytes, in whatever tokens, and then tokens may come; if so, they are noted."""
         self._join()
         run = [*(self._vocab_size + byte for byte in head), *token_ids]
         if self._matcher.validate_tokens(run) != len(run) or not self._matcher.consume_tokens(run):
@@ -149,7 +149,7 @@ class TokenMask:
 
     @contains_panics
     def forced(self) -> list[int]:
-        """The tokens with which text has to go on, as the tokenizer spells it, or the first of them.
+        """List the tokens with which text has to go on, as the tokenizer spells it, or the first of them.
 
         Also the only token that `prepare` has found to be possible. Empty where there is a choice, also of
         where a token may end. Raises ConstraintError.
@@ -158,7 +158,7 @@ class TokenMask:
         if self._forced is None:
             started = time.thread_time()
             run = self._matcher.compute_ff_tokens()
-            self._effort.spend(started)
+            self._cpu_budget.spend(started)
             self._forced = deque(itertools.takewhile(lambda token_id: token_id < self._vocab_size, run))
         self._check()
         if self._forced or self._next is None:
@@ -185,7 +185,7 @@ class TokenMask:
     def _find_next(self) -> tuple[bool, NDArray[np.int32]]:
         started = time.thread_time()
         self._matcher.unsafe_compute_mask_ptr(self._address, self._words.nbytes)
-        self._effort.spend(started)
+        self._cpu_budget.spend(started)
         self._next = self._places.of(self._words)
         return self._next
 
@@ -201,7 +201,7 @@ class TokenMask:
 
     def _begin_token(self) -> None:
         try:
-            self._effort.begin_token()
+            self._cpu_budget.begin_token()
         except TooCostlyError as error:
             raise ConstraintError(str(error)) from error
 
@@ -232,7 +232,7 @@ class MaskFactory:
 
     @contains_panics
     def make(self, constraint: Constraint, count: int) -> list[TokenMask]:
-        """A mask for each of `count` sequences; raises ConstraintError if the model cannot satisfy it."""
+        """Make a mask for each of `count` sequences; raises ConstraintError if no text can satisfy it."""
         with self._lock:
             matcher = self._matcher(constraint.grammar)
         # Copies share their lexer; where one has come to its limits, the next request begins with another.

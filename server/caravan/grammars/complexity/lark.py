@@ -28,7 +28,7 @@ _PIECES = re.compile(
 
 
 def breadth(text: str) -> float:
-    """An upper bound for a grammar, in comparisons: its rules, and each JSON schema in it by itself."""
+    """Add up a bound for a grammar, in comparisons: its rules, and each JSON schema in it by itself."""
     alternatives: dict[str, int] = {}
     uses: dict[str, int] = {}
     size, rule, place, schemas = 0, "", 0, 0.0

@@ -37,7 +37,7 @@ class _Ways(NamedTuple):
 
 
 def schema_breadth(root: object) -> float:
-    """An upper bound for a schema, in comparisons; infinite if even finding it takes too long."""
+    """Return an upper bound for a schema, in comparisons; infinite if even finding it takes too long."""
     if not isinstance(root, dict):
         return 0
     try:

@@ -9,7 +9,7 @@ from caravan.grammars.gbnf.syntax import Chars, GbnfError, Grammar, Item, Ref, R
 
 
 def sound(grammar: Grammar) -> Grammar:
-    """The grammar without what no text can satisfy.
+    """Take out of a grammar what no text can satisfy.
 
     Raises GbnfError if nothing is left, and on left recursion.
     """
@@ -25,12 +25,12 @@ def sound(grammar: Grammar) -> Grammar:
 
 
 def nullable(rules: list[Rule]) -> set[int]:
-    """The rules that the empty text satisfies."""
+    """Find the rules that the empty text satisfies."""
     return _closure(rules, _needed_to_vanish)
 
 
 def reachable(grammar: Grammar) -> list[int]:
-    """The rules that the root leads to, those before their users as far as that is possible."""
+    """List the rules that the root leads to, those before their users as far as that is possible."""
     order: list[int] = []
     seen = {grammar.root}
     path = [(grammar.root, _refs(grammar.rules[grammar.root]))]
@@ -47,7 +47,7 @@ def reachable(grammar: Grammar) -> list[int]:
 
 
 def regular(grammar: Grammar) -> set[int]:
-    """The rules that lead neither back to themselves nor to tokens: each is a regular expression."""
+    """Find the rules that lead neither back to themselves nor to tokens: each is a regular expression."""
     order = reachable(grammar)
     # A reference to a rule that comes later closes a circle; so does whatever leads there.
     found: set[int] = set()

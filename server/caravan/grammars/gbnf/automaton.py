@@ -39,7 +39,7 @@ class Automaton:
         self.final.append(state)
 
     def closure(self, state: int) -> frozenset[int]:
-        """The states that a state is at the same time."""
+        """Find the states that a state is at the same time."""
         found = self._closures.get(state)
         if found is None:
             seen = {state}
@@ -54,7 +54,7 @@ class Automaton:
         return found
 
     def first(self, terminal: int) -> Ranges:
-        """The characters with which a terminal may begin."""
+        """Find the characters with which a terminal may begin."""
         return tuple(
             pair
             for state in self.closure(self.starts[terminal])

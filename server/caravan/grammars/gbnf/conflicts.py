@@ -29,7 +29,7 @@ class _Everything(dict[Sequence, int]):
 
 
 def faithful(planner: Planner, textual: frozenset[Tokens]) -> Plan:
-    """A plan by which llguidance accepts exactly what the grammar means.
+    """Make a plan by which llguidance accepts exactly what the grammar means.
 
     `textual` are the named tokens that may come as text, too. Raises GbnfError where one of them could be
     read both ways.
@@ -69,7 +69,7 @@ class _Search:
         self._broken: dict[Sequence, int] = {}
 
     def conflicts(self) -> dict[Sequence, int]:
-        """Terminals that must be split up, each with the item to begin anew with.
+        """Find terminals that must be split up, each with the item to begin anew with.
 
         Raises GbnfError, and TooLargeError.
         """

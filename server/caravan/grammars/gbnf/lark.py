@@ -58,7 +58,7 @@ class _Writer:
         self._tokens: dict[Tokens, str] = {}
 
     def text(self, tokens: dict[Tokens, str]) -> str:
-        """The whole, with these texts for tokens."""
+        """Write the whole, with these texts for tokens."""
         self._tokens = tokens
         self._line("start", [self._parts(self._plan.start)])
         for rule, alternatives in self._plan.rules.items():

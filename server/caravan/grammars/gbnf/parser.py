@@ -283,5 +283,5 @@ class _Parser:
 
 
 def parse(text: str, names: TokenNames | None) -> Grammar:
-    """The grammar that a text is; raises GbnfError. Without `names` it may name no tokens."""
+    """Read the grammar that a text is; raises GbnfError. Without `names` it may name no tokens."""
     return _Parser(text, names).parse()

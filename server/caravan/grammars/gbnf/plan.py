@@ -71,7 +71,7 @@ class Planner:
         return self.grammar.root in self.regular
 
     def plan(self, broken: Mapping[Sequence, int]) -> Plan:
-        """A plan with terminals as long as can be, apart from the `broken`, which are split at an item."""
+        """Make terminals as long as can be, apart from the `broken`, which are split at an item."""
         start = tuple(self._parts((Item(Ref(self.grammar.root)),), broken))
         rules: dict[int, tuple[Parts, ...]] = {}
         waiting = list(_rules_in(start))
@@ -88,7 +88,7 @@ class Planner:
         return Plan(start, rules)
 
     def is_nullable(self, item: Item) -> bool:
-        """Whether the empty text satisfies an item."""
+        """Tell whether the empty text satisfies an item."""
         return item.low == 0 or (isinstance(item.symbol, Ref) and item.symbol.rule in self.nullable)
 
     def _parts(self, alternative: Sequence, broken: Mapping[Sequence, int]) -> Iterator[Part]:
@@ -131,7 +131,7 @@ class Planner:
 
 
 def terminals(plan: Plan) -> list[Sequence]:
-    """The runs of all terminals, each once."""
+    """List the runs of all terminals, each once."""
     found: dict[Sequence, None] = {}
     for part in _all_parts(plan):
         if isinstance(part, Terminal):
@@ -140,7 +140,7 @@ def terminals(plan: Plan) -> list[Sequence]:
 
 
 def token_parts(plan: Plan) -> list[Tokens]:
-    """All tokens that are named, each once."""
+    """List all tokens that are named, each once."""
     return list(dict.fromkeys(part.tokens for part in _all_parts(plan) if isinstance(part, TokenPart)))
 
 

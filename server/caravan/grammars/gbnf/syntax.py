@@ -79,7 +79,7 @@ class Grammar:
 
 
 def characters(ranges: Iterable[tuple[int, int]], *, negated: bool = False) -> Chars:
-    """Those characters of text that are in some of the ranges, or in none; a reversed range has none."""
+    """Join those characters of text that are in some of the ranges, or in none; a reversed range has none."""
     merged: list[tuple[int, int]] = []
     for low, high in sorted(pair for pair in ranges if pair[0] <= pair[1]):
         if merged and low <= merged[-1][1] + 1:
@@ -93,6 +93,6 @@ def characters(ranges: Iterable[tuple[int, int]], *, negated: bool = False) -> C
 
 
 def intersection(left: Iterable[tuple[int, int]], right: Ranges) -> Ranges:
-    """What two sets of characters have in common."""
+    """Find what two sets of characters have in common."""
     common = ((max(a, c), min(b, d)) for a, b in left for c, d in right)
     return tuple((low, high) for low, high in common if low <= high)

@@ -37,7 +37,7 @@ class _TooLargeError(Exception):
 
 
 def looped(grammar: Grammar) -> Grammar:
-    """The same language, with loops for recursion at the end of rules. There must be no left recursion."""
+    """Write loops for recursion at the end of rules; the language stays. There must be no left recursion."""
     rules = [Rule(rule.name, rule.offset, rule.alternatives) for rule in grammar.rules]
     looped_grammar = Grammar(rules, grammar.root)
     for circle in _circles(looped_grammar):

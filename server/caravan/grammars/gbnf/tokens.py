@@ -24,7 +24,7 @@ class TokenNames(Protocol):
 
 
 def resolved(written: str, offset: int, names: TokenNames | None, *, negated: bool) -> Tokens:
-    """The token of this name or number, or any other; raises GbnfError."""
+    """Find the token of this name or number, or any other; raises GbnfError."""
     if names is None:
         raise GbnfError("tokens cannot be named here", offset)
     token_id = _id(written, offset, names)
@@ -36,7 +36,7 @@ def resolved(written: str, offset: int, names: TokenNames | None, *, negated: bo
 
 
 def has_text(token_id: int, names: TokenNames) -> bool:
-    """Whether llama.cpp lets a grammar have this token: one written as nothing, or as U+0000, never."""
+    """Tell whether llama.cpp lets a grammar have this token: one written as nothing, or as U+0000, never."""
     return names.token_text(token_id)[:1] not in ("", "\0")
 
 

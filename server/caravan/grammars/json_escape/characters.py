@@ -21,7 +21,7 @@ ANY = Chars(_PLAIN, "".join(ESCAPES))
 
 
 def character(value: str) -> Node:
-    """One character and no other."""
+    """Match one character and no other."""
     if value in ESCAPES:
         return Chars(None, value)
     if ord(value) in _CONTROLS:
@@ -31,7 +31,7 @@ def character(value: str) -> Node:
 
 @functools.lru_cache(4096)
 def characters(atom: str, flags: str) -> Node:
-    """What a piece of a regular expression matches, which matches one character."""
+    """Read what a piece of a regular expression matches, which matches one character."""
     if len(atom) == 1 and atom.isalnum() and not flags:
         return Chars(atom, "")
     flagged = f"(?{flags}:{atom})" if flags else atom
@@ -47,7 +47,7 @@ def characters(atom: str, flags: str) -> Node:
 
 
 def first_bytes(terminal: str) -> frozenset[int]:
-    """The bytes with which a text of a terminal in Lark may begin. Raises UnescapableError."""
+    """Find the bytes with which a text of a terminal in Lark may begin. Raises UnescapableError."""
     matcher = LLMatcher(_byte_tokens(), f"start: T\nT: {terminal}", log_level=0)
     mask = matcher.compute_bitmask()
     if matcher.is_error():
@@ -59,13 +59,13 @@ def first_bytes(terminal: str) -> frozenset[int]:
 
 
 def in_slashes(pattern: str) -> str:
-    """A regular expression as it stands in Lark."""
+    """Write a regular expression as it stands in Lark."""
     escaped = re.sub(r"(\\.)|/", lambda match: match[1] or "\\/", pattern, flags=re.DOTALL)
     return f"/{escaped.replace(chr(10), chr(92) + 'n')}/" if pattern else '""'
 
 
 def written(value: str) -> str:
-    """A special character without its backslash, as a string in Lark."""
+    """Write a special character without its backslash, as a string in Lark."""
     return json.dumps(ESCAPES[value])
 
 

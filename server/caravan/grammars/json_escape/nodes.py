@@ -75,7 +75,7 @@ EMPTY = Cat(())
 
 
 def cat(*parts: Node) -> Node:
-    """`Cat`, as simple as it can be written."""
+    """Make a `Cat`, as simple as it can be written."""
     if any(part is NOTHING for part in parts):
         return NOTHING
     kept = [part for part in parts if part is not EMPTY]
@@ -83,13 +83,13 @@ def cat(*parts: Node) -> Node:
 
 
 def alt(*options: Node) -> Node:
-    """`Alt`, as simple as it can be written."""
+    """Make an `Alt`, as simple as it can be written."""
     kept = [option for option in options if option is not NOTHING]
     return kept[0] if len(kept) == 1 else Alt(kept) if kept else NOTHING
 
 
 def repeat(node: Node, low: int, high: int | None) -> Node:
-    """`Repeat`, as simple as it can be written."""
+    """Make a `Repeat`, as simple as it can be written."""
     if high == 0 or node is EMPTY:
         return EMPTY
     return node if low == high == 1 else Repeat(node, low, high)

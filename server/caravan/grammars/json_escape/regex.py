@@ -17,7 +17,7 @@ _FLAGS = frozenset("ims")
 
 
 def regex(pattern: str, flags: str = "") -> Node:
-    """The meaning of a sound expression that has these flags. Raises UnescapableError."""
+    """Read a sound expression that has these flags. Raises UnescapableError."""
     reading = _Reading(pattern)
     node = reading.options(_changed("", flags, ""))
     if not reading.is_over:

@@ -46,7 +46,7 @@ _MAX_INLINE = 200
 
 
 def escaped_lark(text: str) -> str:
-    """The counterpart of a sound grammar. Raises UnescapableError."""
+    """Write the counterpart of a sound grammar. Raises UnescapableError."""
     try:
         rules = _Rules(grammar(text))
         return _Writer(rules, _Paths(rules).found()).written()
@@ -93,7 +93,7 @@ class _Rules:
         return cat(leaf, self._skip)
 
     def form(self, leaf: Node, state: _State) -> tuple[str | None, bool]:
-        """The terminal as it is written from a state on, and whether it may also be left out."""
+        """Return the terminal as it is written from a state on, and whether it may also be left out."""
         if leaf in self.ignored:
             forms = self.terminals.ignored(leaf)
         else:

@@ -89,12 +89,12 @@ class _Token:
 
 
 def grammar(text: str) -> Grammar:
-    """The meaning of a sound grammar. Raises UnescapableError."""
+    """Read a sound grammar. Raises UnescapableError."""
     return _Reading(text).grammar()
 
 
 def string_value(text: str) -> str:
-    """What a string in Lark stands for."""
+    """Read what a string in Lark stands for."""
     # JSON's escapes, and one more.
     value = json.loads(re.sub(r"\\(?:x(..)|(.))", lambda m: rf"\u00{m[1]}" if m[1] else m[0], text))
     assert isinstance(value, str)

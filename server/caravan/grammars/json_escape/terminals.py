@@ -48,7 +48,7 @@ class Terminals:
         self._ignored = self._bounded(alt(*map(self._characters, ignored)))
 
     def forms(self, node: Node, *, is_first: bool) -> "Forms":
-        """What becomes of an expression that is one terminal. Raises UnescapableError.
+        """Write what becomes of an expression that is one terminal. Raises UnescapableError.
 
         Behind another terminal, what may be ignored is.
         """
@@ -57,7 +57,7 @@ class Terminals:
         return (self._first if is_first else self._later)[node]
 
     def ignored(self, node: Node) -> "Forms":
-        """What becomes of something that is ignored. Raises UnescapableError."""
+        """Write what becomes of something that is ignored. Raises UnescapableError."""
         return self.forms(node, is_first=True)
 
     def _add(self, node: Node) -> None:
@@ -143,7 +143,7 @@ class Forms:
 
 
 def nullable(node: Node) -> bool:
-    """Whether the empty text matches."""
+    """Tell whether the empty text matches."""
     match node:
         case Cat(parts=parts) | And(parts=parts):
             return all(map(nullable, parts))
@@ -188,7 +188,7 @@ def _without_empty(node: Node) -> Node:
 
 
 def derivative(node: Node, special: str) -> Node:
-    """What may follow where a text begins with this character (Brzozowski's derivative)."""
+    """Find what may follow where a text begins with this character (Brzozowski's derivative)."""
     match node:
         case Chars(specials=specials):
             return EMPTY if special in specials else NOTHING
@@ -227,7 +227,7 @@ def _cat_derivative(parts: Sequence[Node], special: str) -> Node:
 
 
 def lark(node: Node) -> str:
-    """The expression inside of a JSON string, as it stands in Lark. Raises UnescapableError."""
+    """Write the expression inside of a JSON string, as it stands in Lark. Raises UnescapableError."""
     return _bounded(in_slashes(_pattern(node)) if _is_regular(node) else _expression(node))
 
 

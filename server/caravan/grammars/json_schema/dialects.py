@@ -45,7 +45,7 @@ Keywords = dict[str, Any]
 
 
 def keywords(path: Path, schema: dict[str, Any], fault: Report, note: Report) -> Keywords:
-    """What a schema asks for, its inner schemas as parts.
+    """Read what a schema asks for, its inner schemas as parts.
 
     `fault` is told of keywords that do not hold what they must, `note` of what no standard knows and of what
     readers can do without; both may raise, and otherwise the keyword is left out.

@@ -11,7 +11,7 @@ _ANYTHING = "(?s:.*)"
 
 
 def whole(pattern: str) -> str | None:
-    """What matches a text as a whole if the pattern is found in it; None where that is not known.
+    """Write what matches a text as a whole if the pattern is found in it; None where that is not known.
 
     Only the first and the last of a pattern may name places: the beginning and the end of the text.
     """

@@ -4,18 +4,18 @@ from urllib.parse import unquote
 
 
 def pointer(path: tuple[str, ...]) -> str:
-    """A path as a JSON pointer; the whole document is `/`, which reads better than nothing."""
+    """Write a path as a JSON pointer; the whole document is `/`, which reads better than nothing."""
     return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in path) or "/"
 
 
 def steps(reference: str) -> tuple[str, ...]:
-    """The path that a reference of the form `#/...` stands for."""
+    """Read the path that a reference of the form `#/...` stands for."""
     written = unquote(reference)[1:].split("/")[1:]
     return tuple(step.replace("~1", "/").replace("~0", "~") for step in written)
 
 
 def resolve(root: object, reference: str) -> object:
-    """What a reference of the form `#/...` points to; raises LookupError."""
+    """Find what a reference of the form `#/...` points to; raises LookupError."""
     target = root
     for name in steps(reference):
         if isinstance(target, list):

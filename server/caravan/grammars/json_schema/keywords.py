@@ -65,12 +65,12 @@ def _or_flag(check: Check) -> Check:
 
 
 def is_far(keyword: str, value: Any) -> bool:  # noqa: ANN401 (what a keyword holds)
-    """Whether a keyword bounds numbers where llguidance would round."""
+    """Tell whether a keyword bounds numbers where llguidance would round."""
     return keyword in _BOUNDS and abs(value) > _MAX_BOUND
 
 
 def inner_bound(value: float) -> int | None:
-    """The last integer within a far bound that llguidance keeps exactly; None if 64 bits are far from it."""
+    """Find the last integer within a far bound that llguidance keeps; None if 64 bits are far from it."""
     if abs(value) > 2 * _MAX_INTEGER + 1:
         return None
     inner = int(math.nextafter(float(min(abs(value), _MAX_INTEGER)), 0))
@@ -85,7 +85,7 @@ def _step(value: Any) -> str | None:  # noqa: ANN401 (a number, once `_number` h
 
 
 def kept_step(value: float) -> float | None:
-    """The number, or a double beside it, that llguidance reads as exactly this step between multiples.
+    """Find the number, or a double beside it, that llguidance reads as exactly this step between multiples.
 
     None where there is none: it counts digits behind the point by multiplying by ten.
     """
@@ -218,5 +218,5 @@ ANNOTATIONS = frozenset(
 
 
 def is_annotation(keyword: str) -> bool:
-    """Whether a keyword is known to say nothing about which JSON is valid."""
+    """Tell whether a keyword is known to say nothing about which JSON is valid."""
     return keyword in ANNOTATIONS or keyword.startswith("x-")

@@ -23,7 +23,7 @@ _ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
 
 def kept(grammars: GrammarCompiler, root: dict[str, Any]) -> PlainSchema:
-    """What of an object's schema can be kept to."""
+    """Find what of an object's schema can be kept to."""
     deadline = time.monotonic() + _MAX_SECONDS
     try:
         dropped = _bad_patterns(grammars, root)
@@ -43,7 +43,7 @@ def kept(grammars: GrammarCompiler, root: dict[str, Any]) -> PlainSchema:
 
 
 def nothing() -> PlainSchema:
-    """What is kept to where nothing can be: arguments are an object."""
+    """Return what is kept to where nothing can be: arguments are an object."""
     return PlainSchema(_ANY_OBJECT, {}, {}, {}, ((),))
 
 

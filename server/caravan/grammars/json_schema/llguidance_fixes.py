@@ -18,7 +18,7 @@ _DAY = f"^(?:{_YEAR}-(?:(?:0[13-9]|1[0-2])-|02-(?:[01]|2[0-8]))|{_LEAP}-02-29)"
 
 
 def prepared(plain: PlainSchema) -> PlainSchema:
-    """The same schema: `anyOf` for `oneOf` where that is the same, steps as they are read, real days.
+    """Write `anyOf` for `oneOf` where that is the same, steps as they are read, and days that there are.
 
     Bounds beyond 2^53 are a little narrower, those beyond 64 bits are left to the check of finished answers.
     """

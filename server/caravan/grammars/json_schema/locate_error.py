@@ -33,7 +33,7 @@ def located(
     is_lax: bool = False,
     dropped: Collection[Path] = (),
 ) -> Located:
-    """The grammar of a schema; raises SchemaError with the innermost place that cannot be enforced.
+    """Make the grammar of a schema; raises SchemaError with the innermost place that cannot be enforced.
 
     `is_lax` and `dropped` as in `plain`, which may have `written` it before.
     """
@@ -105,7 +105,7 @@ class _Search:
 def fault_of(
     grammars: GrammarCompiler, root: dict[str, Any], path: Path, *, is_lax: bool, dropped: Collection[Path]
 ) -> GrammarError | None:
-    """Why the part of a schema at a path cannot be enforced by itself, None if it can."""
+    """Say why the part of a schema at a path cannot be enforced by itself, None if it can."""
     try:
         written = plain(root, at=path, is_lax=is_lax, dropped=dropped)
         grammars.from_schema(prepared(written).schema)
@@ -118,7 +118,7 @@ def fault_of(
 
 
 def is_pattern(grammars: GrammarCompiler, pattern: str) -> bool:
-    """Whether a pattern can be enforced."""
+    """Tell whether a pattern can be enforced."""
     try:
         grammars.from_schema({"type": "string", "pattern": pattern})
     except GrammarError:

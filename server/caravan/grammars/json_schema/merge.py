@@ -21,7 +21,7 @@ class Elsewhere:
 
 
 def merged(found: Keywords, references: References) -> Keywords:
-    """The keywords of a schema, those of the simple objects that `allOf` and `$ref` add to it among them.
+    """Join the keywords of a schema with those of simple objects that `allOf` and `$ref` add to it.
 
     Unchanged where there is more to it. `unevaluatedProperties` speaks of what none of them has declared.
     """

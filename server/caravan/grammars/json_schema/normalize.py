@@ -49,7 +49,7 @@ class PlainSchema:
 def plain(
     root: dict[str, Any], *, at: Path = (), is_lax: bool = False, dropped: Collection[Path] = ()
 ) -> PlainSchema:
-    """A schema, or the part of it at a path, written plainly; raises SchemaError.
+    """Write a schema, or the part of it at a path, plainly; raises SchemaError.
 
     With `is_lax`, keywords that cannot be enforced are left out, as are those that are `dropped`; without it
     they are refused.
@@ -72,7 +72,7 @@ class _Writer:
         self.unenforced: dict[Path, None] = dict.fromkeys(dropped)
 
     def whole(self, at: Path) -> dict[str, Any]:
-        """The schema at a path with all that it refers to."""
+        """Write the schema at a path with all that it refers to."""
         at = self._followed(at)
         found = self._schema(Part(at, self._references.at(at)), 0)
         if found is False:
@@ -243,7 +243,7 @@ def _loosen(found: Keywords) -> None:
 
 
 def schemas_of(schema: object) -> Iterator[dict[str, Any]]:
-    """A plain schema and all that are in it."""
+    """List a plain schema and all that are in it."""
     waiting = [schema]
     while waiting:
         found = waiting.pop()

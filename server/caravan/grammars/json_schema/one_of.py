@@ -22,7 +22,7 @@ _MAX_COMPARISONS = 20_000
 
 
 def exclusive(root: dict[str, Any]) -> frozenset[int]:
-    """The ids of those schemas in a plain one whose `oneOf` provably has schemas that exclude each other."""
+    """List the ids of those schemas in a plain one whose `oneOf` has parts that surely exclude each other."""
     proof = _Proof(root)
     return frozenset(
         id(schema)
@@ -39,7 +39,7 @@ class _Proof:
         self._num_left = _MAX_COMPARISONS
 
     def are_exclusive(self, left: object, right: object, depth: int) -> bool:
-        """Whether no value satisfies both of two schemas, as far as that can be seen."""
+        """Tell whether no value satisfies both of two schemas, as far as that can be seen."""
         self._num_left -= 1
         if depth == 0 or self._num_left < 0:
             return False

@@ -24,7 +24,7 @@ class References:
         self._collect()
 
     def find(self, path: Path, reference: str) -> Path:
-        """The path of what a reference at a path leads to; raises LookupError."""
+        """Find the path of what a reference at a path leads to; raises LookupError."""
         uri, _, fragment = reference.partition("#")
         resource = self._resource(path)
         if uri:
@@ -44,7 +44,7 @@ class References:
         raise LookupError(reference)
 
     def at(self, path: Path) -> Any:  # noqa: ANN401 (any JSON value)
-        """What is at a path; raises LookupError."""
+        """Return what is at a path; raises LookupError."""
         found: Any = self._root
         for step in path:
             if isinstance(found, list) and step.isdecimal() and len(step) <= 6:

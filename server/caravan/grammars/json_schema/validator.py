@@ -38,7 +38,7 @@ class SchemaChecker:
         self._validator = _Validator(_decimal(schema))
 
     def fault(self, text: str) -> str | None:
-        """How a text breaks the schema, None if it keeps to it or nobody can say."""
+        """Say how a text breaks the schema; None if it keeps to it or nobody can say."""
         try:
             value = _read(text)
         except ValueError as error:
@@ -49,7 +49,7 @@ class SchemaChecker:
         return self.fault_in(value)
 
     def fault_in(self, value: Any) -> str | None:  # noqa: ANN401 (any JSON value)
-        """The same of a value that has been read."""
+        """Say the same of a value that has been read."""
         _DEADLINE.set(time.monotonic() + _MAX_SECONDS)
         try:
             self._validator.validate(value)
