@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 from caravan.engine.params import GenerationRequest
 
 from tests.fakes_web import ScriptedEngine
@@ -72,9 +73,12 @@ def test_who_reads_slowly_but_reads_gets_all(serve: Serve, engine: ScriptedEngin
     """The whole takes several times what a client may let pass without reading."""
     engine.script = much
     address = serve(write_seconds=1.5)
-    count, pause = _read_slowly(address, 5)
-    while pause > 0.5:  # as where this process did not get its turn: tried again
+    for _ in range(10):
         count, pause = _read_slowly(address, 5)
+        if pause < 0.5:
+            break
+    else:
+        pytest.skip("this process does not get its turn twice a second, so it cannot read slowly")
     assert count >= NUM_PIECES * len(PIECE)
 
 
