@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from caravan.chat.families import ModelFamily
-from caravan.chat.parsing.answer_parser import ReasoningMarkers
 from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Event
+from caravan.chat.parsing.stream_parser import ReasoningMarkers
 from caravan.chat.tool_formats.registry import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 

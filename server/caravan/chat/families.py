@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from caravan.chat.parsing.answer_parser import AnswerParser, ReasoningMarkers, TaggedAnswer
-from caravan.chat.parsing.events import CallArguments, CallStart, Event, StreamParser
+from caravan.chat.parsing.events import CallArguments, CallStart, Event
+from caravan.chat.parsing.stream_parser import ReasoningMarkers, StreamParser, TaggedAnswer
 from caravan.chat.rendering.prompt_template import PromptTemplate
 from caravan.chat.rendering.traits import Calls
 from caravan.chat.rendering.turns import Call, Conversation, Turn
@@ -116,7 +116,7 @@ class ModelFamily:
         read = TaggedAnswer(self.reasoning, self.tools, is_open).read
         if self.tools.frames is not None:
             read = partial(self.tools.read_answer, is_open=is_open)
-        return AnswerParser(read, tools, bound=bound)
+        return StreamParser(read, tools, bound=bound)
 
 
 def recognise(template: str, tool_format: str | None = None) -> ModelFamily:

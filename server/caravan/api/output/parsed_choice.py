@@ -8,8 +8,9 @@ from caravan_schemas.chat import ChatFinishReason
 
 from caravan.api.structured.checker import Call, ParsedAnswer
 from caravan.chat.parsing.custom_input import CustomInput
-from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event, StreamParser
+from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event
 from caravan.chat.parsing.literals import is_object
+from caravan.chat.parsing.stream_parser import StreamParser
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from caravan.api.prompt.tokenize import LEAST_LONGEST, too_long
 from caravan.api.prompt.tools import ToolRequest, tool_request
 from caravan.auth.principal import Principal
 from caravan.chat.messages import normalize
-from caravan.chat.parsing.answer_parser import ReasoningMarkers
+from caravan.chat.parsing.stream_parser import ReasoningMarkers
 from caravan.chat.rendering.prompt_template import GIVEN, PromptTemplate
 from caravan.chat.rendering.turns import Conversation, Turn
 from caravan.engine.params import Reasoning

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 
 class Channel(StrEnum):
@@ -38,13 +37,3 @@ class CallArguments:
 
 
 Event = Delta | CallStart | CallArguments
-
-
-class StreamParser(Protocol):
-    """Text in, in any pieces; events out. However the text is split, the joined events are the same."""
-
-    def feed(self, text: str) -> list[Event]:
-        """Take a text in, and get the events that are certain now."""
-
-    def finish(self) -> list[Event]:
-        """Get the events that were held back: no more text comes."""

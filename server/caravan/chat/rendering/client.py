@@ -60,7 +60,6 @@ class TemplateProcess:
         like: PromptTemplate | None = None,
         idle_seconds: float | None = None,
     ) -> None:
-        self.source = source
         self._first: dict[str, Any] = {
             "source": source,
             "bos_token": bos_token,

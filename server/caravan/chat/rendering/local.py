@@ -26,7 +26,6 @@ class LocalTemplate:
     ) -> None:
         template = ChatTemplate(source, bos_token=bos_token, eos_token=eos_token)
         call_text = call_text or CallText()
-        self.source = source
         self.traits = traits or learnt(template, call_text)
         self.variables = template.variables
         self._writer = PromptWriter(template, self.traits, call_text)

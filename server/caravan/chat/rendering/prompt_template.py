@@ -25,7 +25,6 @@ class TemplateSyntaxError(Exception):
 class PromptTemplate(Protocol):
     """A template that has been tried. `variables` are those that a request may set."""
 
-    source: str
     variables: frozenset[str]
     traits: Traits
 

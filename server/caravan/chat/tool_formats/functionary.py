@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caravan.chat.parsing.answer_parser import attempt
 from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Markers, Reader, Steps
 from caravan.chat.parsing.literals import copy_object
+from caravan.chat.parsing.stream_parser import attempt
 from caravan.chat.tool_formats.base import ToolFormat
 from caravan.chat.tool_formats.lark_writer import LarkWriter, either
 from caravan.chat.tool_formats.marked_calls import MarkedFormat

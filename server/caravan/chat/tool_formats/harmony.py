@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caravan.chat.parsing.answer_parser import attempt
 from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Markers, Reader, Sink, Steps
 from caravan.chat.parsing.literals import copy_object
+from caravan.chat.parsing.stream_parser import attempt
 from caravan.chat.tool_formats.base import ToolFormat
 from caravan.chat.tool_formats.lark_writer import LarkWriter, either
 from caravan.chat.tool_formats.raw_code import code_tool, read_code

@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caravan.chat.parsing.answer_parser import attempt
 from caravan.chat.parsing.event_writer import EventWriter
 from caravan.chat.parsing.incremental_reader import Markers, Reader, Sink, Steps
+from caravan.chat.parsing.stream_parser import attempt
 from caravan.chat.tool_formats.lark_writer import LarkWriter, either, repeated
 from caravan.chat.tool_formats.marked_calls import MarkedFormat
 from caravan.chat.tool_formats.tool_spec import ToolSpec

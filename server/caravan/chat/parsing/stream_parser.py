@@ -22,8 +22,11 @@ class ReasoningMarkers:
     dropped: tuple[str, ...] = ()
 
 
-class AnswerParser:
-    """Implements StreamParser by a generator that reads the answer and pauses where its text ends so far."""
+class StreamParser:
+    """Text in, in any pieces; events out. However the text is split, the joined events are the same.
+
+    A generator reads the answer, and pauses where its text ends so far.
+    """
 
     def __init__(
         self,
@@ -38,12 +41,14 @@ class AnswerParser:
         next(self._steps, None)
 
     def feed(self, text: str) -> list[Event]:
+        """Take a text in, and get the events that are certain now."""
         if text:
             self._reader.feed(text)
             next(self._steps, None)
         return self._writer.drain()
 
     def finish(self) -> list[Event]:
+        """Get the events that were held back: no more text comes."""
         self._reader.end()
         next(self._steps, None)
         self._writer.finish()
