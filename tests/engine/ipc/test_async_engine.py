@@ -23,6 +23,7 @@ from caravan.errors import (
     InvalidRequestError,
     OverloadedError,
 )
+from msgspec.structs import replace
 
 from tests.conftest import TinyModels
 from tests.engine.harness import request
@@ -278,6 +279,23 @@ def test_a_full_queue_refuses_the_next_and_nobody_else(tiny_models: TinyModels) 
             assert never.value.param == "n"
             assert all(outputs[-1].finish_reason for outputs in await asyncio.gather(*running))
             await collect(engine, request("later", range(20)))
+        finally:
+            await engine.close()
+
+    asyncio.run(test())
+
+
+def test_whoever_gives_way_is_told_that_the_queue_is_full(tiny_models: TinyModels) -> None:
+    async def test() -> None:
+        engine = AsyncEngine(EngineConfig(model_path=str(tiny_models["llama"]), max_running=1, max_waiting=3))
+        await engine.start()
+        try:
+            greedy = replace(request("greedy", range(20), n=4), owner="a")
+            modest = replace(request("modest", range(20), n=2), owner="b")
+            asking = [asyncio.create_task(collect(engine, item)) for item in (greedy, modest)]
+            with pytest.raises(OverloadedError):
+                await asking[0]
+            assert (await asking[1])[-1].finish_reason is not None
         finally:
             await engine.close()
 
