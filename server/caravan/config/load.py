@@ -4,13 +4,12 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pydantic
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from caravan.config.model_settings import OLD_NAMES, ModelSettings
@@ -95,23 +94,17 @@ def _load(path: str | Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: {reason}") from error
     if "config" in document:
         raise ConfigurationError(f"{path}: 'config' cannot be set in the file itself")
-    for table, fields in ((document, Settings.model_fields), *_model_tables(document)):
+    tables = document.get("models")
+    models = [table for table in tables if isinstance(table, dict)] if isinstance(tables, list) else []
+    for table, fields in (
+        (document, Settings.model_fields),
+        *((t, ModelSettings.model_fields) for t in models),
+    ):
         for name, value in table.items():
             # Pydantic would take them for 1 and 0.
-            if isinstance(value, bool) and name in fields and not _may_be_switch(fields[name].annotation):
+            if isinstance(value, bool) and name in fields and fields[name].annotation is not bool:
                 raise ConfigurationError(f"{path}: {name} is no switch, so it cannot be {str(value).lower()}")
     return document
-
-
-def _model_tables(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, FieldInfo]]]:
-    tables = document.get("models")
-    for table in tables if isinstance(tables, list) else ():
-        if isinstance(table, dict):
-            yield table, ModelSettings.model_fields
-
-
-def _may_be_switch(annotation: object) -> bool:
-    return annotation is bool or any(_may_be_switch(part) for part in get_args(annotation))
 
 
 def _explain(fault: ErrorDetails, origins: Mapping[str, str], path: object) -> str:

@@ -155,7 +155,10 @@ class ServerLock:
         if self._path is None or self._file is None:
             return False
         status = os.fstat(self._file)
-        return _mark(self._path) != (status.st_dev, status.st_ino)
+        try:
+            return _mark(self._path) != (status.st_dev, status.st_ino)
+        except OSError:
+            return False
 
     def joined_again(self) -> "ServerLock":
         """A place in a new file of the same name."""
