@@ -1,11 +1,13 @@
 """Chunks that leave whole tiles, and streams that do not share theirs with prompts."""
 
+import itertools
+
 import pytest
 from caravan.engine.prefill_budget import TILE, chunk_size
 from caravan.engine.scheduler import Scheduler
 from caravan.engine.sequence import Work
 
-from tests.engine.harness import Harness, request
+from tests.engine.harness import Harness, mixed_requests, request
 from tests.fakes import FakeContext
 
 
@@ -59,6 +61,27 @@ def test_streams_and_large_chunks_take_turns(monkeypatch: pytest.MonkeyPatch, ha
     harness.engine.submit(request("long", [7] * 900, max_tokens=2))
     harness.finish()
     assert bool(mixed) is not has_tiles
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_texts_do_not_depend_on_turns(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Long prompts come while others stream, and every other one goes on with what another has computed."""
+    requests = mixed_requests(seed, 30, longest=400)
+    expected = Harness(context_size=1000).run(requests)
+    monkeypatch.setattr(FakeContext, "attention_has_tiles", True)
+    harness = Harness(batch_size=128, context_size=1000)
+    pending, kinds = list(requests), list[set[bool]]()
+    schedule = harness.engine._scheduler.schedule
+
+    def note() -> list[Work]:
+        work = schedule()
+        kinds.append({item.sequence.is_streaming for item in work})
+        return work
+
+    monkeypatch.setattr(harness.engine._scheduler, "schedule", note)
+    assert harness.finish(lambda _turn: harness.engine.submit(pending.pop()) if pending else None) == expected
+    alternations = sum(before != after for before, after in itertools.pairwise(kinds))
+    assert alternations > 20
 
 
 @pytest.mark.usefixtures("either_attention")
