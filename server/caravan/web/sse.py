@@ -79,7 +79,8 @@ class RunResponse(Response):
         """Serve one connection (ASGI)."""
         async with contextlib.aclosing(self._run) as run:
             try:
-                response = await _unless_client_leaves(receive, self._begun(run, context_of(scope).metrics))
+                begun = self._begun(run, context_of(scope).metrics, send)
+                response = await _unless_client_leaves(receive, begun)
             except ClientLeftError:
                 response = Response(status_code=_CLIENT_LEFT)
             if isinstance(response, EventSourceResponse):
@@ -88,12 +89,12 @@ class RunResponse(Response):
         # By now nothing of the run is left that the client's next request could meet.
         await response(scope, receive, send)
 
-    async def _begun(self, run: Answering, entry: RequestMetrics) -> Response:
+    async def _begun(self, run: Answering, entry: RequestMetrics, send: Send) -> Response:
         if not run.stream:
             return JsonResponse(await run.whole())
         await run.start(self._seconds)
         return EventSourceResponse(
-            _pieces(run, self._frame, entry),
+            _events(run, self._frame, entry, send),
             ping=self._seconds,
             ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
             # Streams end by themselves, with their engine or with uvicorn's grace, and not when the server is
@@ -103,13 +104,19 @@ class RunResponse(Response):
         )
 
 
-async def _pieces(run: Answering, frame: Frame, entry: RequestMetrics) -> AsyncGenerator[bytes, None]:
-    """Frame events, as one piece those that are there together: each piece is a write to the socket."""
+async def _events(
+    run: Answering, frame: Frame, entry: RequestMetrics, send: Send
+) -> AsyncGenerator[bytes, None]:
+    """Send framed events, as one piece those that are there together: each piece is a write to the socket.
+
+    Only a last event, of an error, is yielded to sse-starlette, which opens a cancel scope for each.
+    """
     try:
         async with contextlib.aclosing(run.events()) as events:
             async for together in events:
                 if together:
-                    yield b"".join(map(frame, together))
+                    body = b"".join(map(frame, together))
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
     except CaravanError as error:
         await run.aclose()
         yield error_event(error, entry)
