@@ -112,7 +112,8 @@ REFUSED: dict[str, Row] = {
         lambda f: f.config("model_id = 'a'\n[[models]]\npath = MODEL\nid = 'b'"),
         "--model-id names the model of --model",
     ),
-    "models in a file": (lambda f: ("--models-dir", f.file("")), "no such folder: "),
+    "models in a file": (lambda f: ("--models-dir", f.file("")), "is a file, and a folder is needed"),
+    "data in a pipe": (lambda f: ("--data-dir", f.pipe()), "is a named pipe, and a folder is needed"),
     "no model of a table": (lambda f: f.config(f"[[models]]\npath = '{f.none()}'"), "no such file: "),
     "no chat template": (lambda f: ("--chat-template", f.none()), "the chat template "),
     "a chat template that is no text": (lambda f: ("--chat-template", f.file(b"\xff")), "no UTF-8 text"),
@@ -160,7 +161,7 @@ REFUSED: dict[str, Row] = {
     ),
     # What is read for ever, or cannot be read at all.
     **{f"{option} that is a pipe": _pipe_of(option) for option in FILES},
-    "a configuration that is a pipe": (lambda f: ("--config", f.pipe()), "is a named pipe"),
+    "a configuration that is a pipe": (lambda f: ("--config", f.pipe()), "pipe: this is a named pipe"),
     "keys in a pipe": (lambda f: ("--keys-file", f.pipe()), "it is no plain file"),
     "responses in a pipe": (lambda f: ("--responses-db", f.pipe()), "this is no regular file"),
     "a model that is a pipe": (lambda f: ("--model", f.pipe()), "no regular file, but a named pipe"),

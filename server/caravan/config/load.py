@@ -13,7 +13,7 @@ import pydantic
 from pydantic_core import ErrorDetails
 
 from caravan.config.model_settings import OLD_NAMES, ModelSettings
-from caravan.config.paths import file_path
+from caravan.config.paths import special_kind
 from caravan.config.settings import Settings
 
 PREFIX = "CARAVAN_"
@@ -87,8 +87,11 @@ def _variables() -> dict[str, str]:
 
 
 def _load(path: str | Path) -> dict[str, Any]:
+    file = Path(path).expanduser()
+    if (kind := special_kind(file)) is not None:
+        raise ConfigurationError(f"{path}: this is {kind}, and a regular file is needed")
     try:
-        document = tomllib.loads(file_path(Path(path)).read_text(encoding="utf-8"))
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"{path}: {reason}") from error

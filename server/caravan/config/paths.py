@@ -37,3 +37,11 @@ def file_path(path: Path) -> Path:
     if (kind := special_kind(path)) is not None:
         raise ValueError(f"'{path}' is {kind}, and a regular file is needed")
     return path
+
+
+def folder_path(path: Path) -> Path:
+    """The path of an option that names a folder, `~` expanded. Raises ValueError over anything else."""
+    path = path.expanduser()
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ValueError(f"'{path}' is {special_kind(path) or 'a file'}, and a folder is needed")
+    return path

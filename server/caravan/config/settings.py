@@ -19,7 +19,7 @@ from pydantic import (
 
 from caravan.config.model_settings import FilePath, ModelOptions, ModelSettings
 from caravan.config.network_names import checked_hosts, checked_origins, is_loopback
-from caravan.config.paths import default_data_dir
+from caravan.config.paths import default_data_dir, folder_path
 
 # The help shows options under headings: each holds from the option named here to the next one named.
 SECTIONS = {
@@ -64,6 +64,7 @@ def _sendable(secret: SecretStr) -> SecretStr:
 
 
 Place = Annotated[Path, AfterValidator(Path.expanduser)]
+FolderPath = Annotated[Path, AfterValidator(folder_path)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Items = Annotated[list[str], BeforeValidator(_items)]
@@ -101,11 +102,11 @@ class Settings(ModelOptions):
     models: Tables = Field(
         default=[], description="Models with options of their own: `[[models]]` tables of the file, or JSON."
     )
-    models_dir: Place | None = Field(
+    models_dir: FolderPath | None = Field(
         default=None,
         description="Folder of GGUF files, all of which are served. Each is loaded at its first request.",
     )
-    data_dir: Place = Field(
+    data_dir: FolderPath = Field(
         default_factory=default_data_dir,
         description="Folder for pulled models, keys, stored responses and the history of chats.",
     )
@@ -170,7 +171,7 @@ class Settings(ModelOptions):
         default=False,
         description="Let all keys share cached prompts. Response times then tell what others have asked.",
     )
-    public_prefixes: Place | None = Field(
+    public_prefixes: FolderPath | None = Field(
         default=None,
         description="Folder of text files. Prompts that begin with one of these texts share its cache among "
         "all keys.",
