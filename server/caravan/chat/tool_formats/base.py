@@ -41,9 +41,7 @@ class ToolFormat(ABC):
 
     @property
     def is_json(self) -> bool:
-        """Whether calls hold their arguments as JSON, and no other quotes and brackets. If not, arguments are
-        written one by one.
-        """
+        """Whether calls hold their arguments as JSON. If not, arguments are written one by one."""
         return True
 
     @property
