@@ -23,6 +23,12 @@ INSTALL := $(PIP) install --quiet --no-input --constraint constraints.txt
 # Files of tests are shared out among processes; more than four servers at once would want much memory.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
+# The inner loop: folders whose tests start no server. Left out is what takes long, or processes of its own.
+UNIT := $(addprefix tests/,api auth chat config grammars models runtime sizing) \
+	$(addprefix tests/engine/,constraints embedding kv output) \
+	$(addprefix --ignore=tests/,chat/test_quoted_input.py chat/test_stream_parsers.py chat/rendering/test_client.py \
+	grammars/gbnf)
+
 # pip builds our own package with the setuptools of the environment, whose version the constraints say.
 EDITABLE := --no-build-isolation --editable
 
@@ -30,7 +36,7 @@ EDITABLE := --no-build-isolation --editable
 CLIENTS := $(foreach name,openai-2 openai-3 $(if $(shell command -v npm),node),.venv-clients/$(name)/.installed)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-clients test-models test-faults audit bench lint types format resident native clean distclean
+.PHONY: help serve test test-unit test-clients test-models test-faults audit bench lint types format resident native clean distclean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +49,9 @@ serve: $(VENV)/.packages  ## serve a model: the resident one, or MODEL=path.gguf
 
 test: $(VENV)/.packages  ## run the tests; ARGS="tests/engine -k tree" for some
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+test-unit: $(VENV)/.packages  ## run those that take seconds, and name the slowest five
+	$(BIN)/python -m pytest $(PARALLEL) --durations 5 $(UNIT) $(ARGS)
 
 test-clients: $(VENV)/.packages $(CLIENTS)  ## let real clients talk to a live server
 	@command -v npm >/dev/null || echo 'no npm on this machine: the client for Node is left out'
