@@ -91,6 +91,8 @@ class ScriptedEngine:
         self.need = Need(1)
         self.pid: int | None = None
         self.traits = ModelTraits(embedding_size=4)
+        self.num_places = 64
+        self.probe: Callable[[tuple[int, ...], int], float] = lambda _before, token_id: -1 - token_id / 1000
 
     async def start(self) -> None:
         self.num_starts += 1
@@ -151,6 +153,8 @@ class ScriptedEngine:
                 self.aborted.append(request.id)
 
     def _outputs(self, request: GenerationRequest) -> list[TokenOutput]:
+        if request.probes:
+            return [self._probed(request)]
         limit = request.params.max_tokens
         turns: list[tuple[int, TokenOutput]] = []
         for index in range(request.n):
@@ -176,6 +180,20 @@ class ScriptedEngine:
                 turns.append((turn, output))
                 offset += len(piece)
         return [output for _, output in sorted(turns, key=lambda pair: pair[0])]
+
+    def _probed(self, request: GenerationRequest) -> TokenOutput:
+        first = len(request.token_ids) - len(request.probes) + 1
+        entries = tuple(
+            TokenLogprob(token_id, self.probe(request.token_ids[:place], token_id))
+            for place, asked in enumerate(request.probes, first)
+            for token_id in asked
+        )
+        return TokenOutput(
+            request_id=request.id,
+            finish_reason=FinishReason.LENGTH,
+            num_cached_tokens=len(request.token_ids) // 2,
+            prompt_logprobs=entries,
+        )
 
 
 def _entries(token_ids: Sequence[int], num_top: int | None, offset: int = 0) -> tuple[TokenLogprob, ...]:

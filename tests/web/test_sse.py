@@ -5,6 +5,7 @@ import asyncio
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
+from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.api.responses.service import ResponseService
@@ -52,6 +53,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             decoding=decoding,
             chat=chat,
             completions=CompletionService(registry, decoding, constraints),
+            decisions=DecisionService(registry),
             embeddings=EmbeddingService(registry),
             responses=ResponseService(
                 registry, chat, AsyncResponseStore(None, Limits(max_seconds=1, max_bytes=1))

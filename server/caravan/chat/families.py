@@ -105,6 +105,13 @@ class ModelFamily:
         """Whether there are marks even in an answer without thoughts and calls."""
         return bool(self.dropped) or self.tools.frames is not None
 
+    @property
+    def opening(self) -> str:
+        """What stands between a thought, if an empty one, and the answer's own text."""
+        if self.tools.name == "harmony":
+            return "<|channel|>final<|message|>"
+        return self.reasoning.dropped[0] if self.reasoning and self.reasoning.dropped else ""
+
     def is_open(self, prompt: str) -> bool:
         """Whether a rendered prompt ends inside a thought that the model is to go on with."""
         return self.reasoning is not None and prompt.rstrip().endswith(self.reasoning.start.rstrip())

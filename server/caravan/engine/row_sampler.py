@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from caravan.engine.constraints.mask_prefetcher import MaskPrefetcher
 from caravan.engine.constraints.token_mask import ConstraintError
+from caravan.engine.output.token_probes import TokenProbes
 from caravan.engine.outputs import FinishReason, reason_for
 from caravan.engine.sampling.candidates import Floats
 from caravan.engine.sampling.sampler import TokenSpace
@@ -75,8 +76,7 @@ class RowSampler:
         """Go on with one sequence by its rows of logits, or by what was drawn from them."""
         sequence = work.sequence
         try:
-            if work.num_scored and sequence.scores is not None:
-                sequence.scores.take(logits[: work.num_scored], self._token_space.ids)
+            self._take_scores(work, logits)
             if not work.completes:
                 return
             if sequence.params.max_tokens == 0:
@@ -95,6 +95,14 @@ class RowSampler:
         except BaseException as error:
             log.exception("a draw failed")
             self._finish(sequence, reason_for(error), f"sampling failed: {error}")
+
+    def _take_scores(self, work: Work, logits: Floats) -> None:
+        """Have a sequence note what its rows say of its prompt."""
+        scores = work.sequence.scores
+        if scores is not None and work.num_scored:
+            scores.take(logits[: work.num_scored], self._token_space.ids)
+        if isinstance(scores, TokenProbes) and work.completes:
+            scores.take_last(logits[-1], self._token_space.ids)
 
     def _drawn_ahead(
         self, rows: list[Row], threads: ThreadPoolExecutor

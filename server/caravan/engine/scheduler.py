@@ -245,10 +245,10 @@ class Scheduler:
             shareable = sequence.scope.num_shareable(other.scope)
             if other.num_missing_tokens <= 1 or shareable <= other.num_computed_tokens:
                 continue
-            if sequence.wants_scores and not other.wants_scores:
+            if not sequence.can_use(other):
                 continue
             shared = common_prefix(other.token_ids, sequence.token_ids)
-            shared = min(shared, sequence.num_tokens - 1, shareable)
+            shared = min(shared, sequence.num_sparable_tokens, shareable)
             if shared <= other.num_computed_tokens:
                 continue
             if have is None:

@@ -8,6 +8,7 @@ from enum import Enum
 from caravan.engine.kv.radix_tree import CacheScope
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PendingLogprobs, PromptScores
+from caravan.engine.output.token_probes import TokenProbes
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.engine.sampling.sampler import Sampler
@@ -47,7 +48,7 @@ class Sequence:
         arrival: int,
         sampler: Sampler,
         detokenizer: Detokenizer,
-        scores: PromptScores | None = None,
+        scores: PromptScores | TokenProbes | None = None,
     ) -> None:
         self.request = request
         self.index = index
@@ -144,6 +145,18 @@ class Sequence:
             return self.token_ids
         return self.token_ids[: self.scores.next_position]
 
+    def can_use(self, other: "Sequence") -> bool:
+        """Tell whether what another computes may spare this one work.
+
+        One that wants the log probabilities of its whole prompt has use only for those that the other finds.
+        """
+        return bool(self.request.probes) or not self.wants_scores or other.wants_scores
+
+    @property
+    def num_sparable_tokens(self) -> int:
+        """Tokens of the prompt that need not be computed if another does: all but those that give logits."""
+        return self.num_tokens - max(1, len(self.request.probes))
+
     @property
     def _has_computed_prompt(self) -> bool:
         return self.is_streaming or not self.num_missing_tokens
@@ -160,6 +173,8 @@ class Sequence:
     @property
     def cost(self) -> int:
         """Tokens that it may take, for a fair share; an answer without a limit counts as a usual one."""
+        if self.request.cost is not None:
+            return self.request.cost
         return self.num_prompt_tokens + (self.params.max_tokens or _USUAL_ANSWER)
 
     def has_waited_over(self, seconds: float) -> bool:

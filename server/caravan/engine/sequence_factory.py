@@ -1,5 +1,6 @@
 """Requests into sequences, and the masks that constrained ones wait for."""
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 
@@ -9,6 +10,7 @@ from caravan.engine.constraints.guide import Guide
 from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, TokenMask
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PromptLogprobBuffer, PromptScores
+from caravan.engine.output.token_probes import TokenProbes
 from caravan.engine.params import GenerationRequest, Reasoning
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from caravan.engine.sequence import Sequence
@@ -54,7 +56,12 @@ class SequenceFactory:
             return "a prompt token is outside the vocabulary"
         if is_taken:
             return "a request of this id is running"
-        named = (*request.shown_token_ids, *_reasoning_ids(request.reasoning))
+        if request.probes and (
+            len(request.probes) > len(request.token_ids) or request.params.max_tokens != 0
+        ):
+            return "its probes have no place"
+        probed = itertools.chain.from_iterable(request.probes)
+        named = (*request.shown_token_ids, *_reasoning_ids(request.reasoning), *probed)
         if named and not 0 <= min(named) <= max(named) < len(self._token_space.ids):
             return "a token that the request names is outside the vocabulary"
         if request.reasoning and not (request.reasoning.end and request.reasoning.end_token_ids):
@@ -89,7 +96,9 @@ class SequenceFactory:
         """Make no more masks."""
         self._thread.close(wait=False)
 
-    def _prompt_scores(self, request: GenerationRequest) -> PromptScores | None:
+    def _prompt_scores(self, request: GenerationRequest) -> PromptScores | TokenProbes | None:
+        if request.probes:
+            return TokenProbes(request.token_ids, request.probes)
         if request.num_prompt_logprobs is None:
             return None
         return PromptScores(self._scores, request.token_ids, request.cache_salt, request.num_prompt_logprobs)

@@ -38,6 +38,10 @@ class TextEngine(Protocol):
     def check_room(self, owner: str, weight: float, num_choices: int) -> None:
         """Raise OverloadedError where so many choices would not be taken now."""
 
+    @property
+    def num_places(self) -> int:
+        """Choices that it takes at once, running and waiting; valid after `start`."""
+
     def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
         """The vector of each input; closing the generator early aborts the request."""
 

@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute
 
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
+from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.params import presets
 from caravan.api.params.decoding_plan import DecodingPlanner, RequestLimits
@@ -35,6 +36,7 @@ from caravan.web.routes import (
     admin,
     chat,
     completions,
+    decisions,
     docs,
     embeddings,
     models,
@@ -44,7 +46,8 @@ from caravan.web.routes import (
 )
 
 _ROUTERS = tuple(
-    part.router for part in (chat, completions, responses, embeddings, tokenize, models, admin, ops)
+    part.router
+    for part in (chat, completions, responses, decisions, embeddings, tokenize, models, admin, ops)
 )
 
 
@@ -77,6 +80,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         decoding=decoding,
         chat=chat_service,
         completions=CompletionService(registry, decoding, constraints),
+        decisions=DecisionService(registry),
         embeddings=EmbeddingService(registry),
         responses=ResponseService(registry, chat_service, _archive(settings)),
         tokens=TokenService(registry),

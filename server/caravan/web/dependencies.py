@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
+from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.api.responses.service import ResponseService
@@ -31,6 +32,7 @@ class Services:
     decoding: DecodingPlanner
     chat: ChatService
     completions: CompletionService
+    decisions: DecisionService
     embeddings: EmbeddingService
     responses: ResponseService
     tokens: TokenService

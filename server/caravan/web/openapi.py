@@ -8,6 +8,7 @@ from typing import Any, get_args
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
+from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.errors import ErrorResponse
 from caravan_schemas.responses import ResponseRequest
@@ -22,6 +23,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"content": _FAILURE}, "5XX": 
 _BODIES: tuple[type[Schema], ...] = (
     ChatCompletionRequest,
     CompletionRequest,
+    DecisionRequest,
     EmbeddingRequest,
     TokenizeRequest,
     DetokenizeRequest,

@@ -217,6 +217,19 @@ def thinking(request: ChatCompletionRequest, model: LoadedModel, prompt: str) ->
     return Thinking(markers, is_open, budget, is_content=request.reasoning_format == "none")
 
 
+def past_thought(request: ChatCompletionRequest, model: LoadedModel, prompt: str) -> str:
+    """Go on with a prompt to where the answer itself begins: what thought it leaves to the model is empty."""
+    thought = thinking(request, model, prompt)
+    if thought is not None:
+        closing = _CLOSINGS.get(thought.markers.end, thought.markers.end)
+        if thought.is_open:
+            prompt += closing
+        elif thought.budget == 0:
+            prompt += f"{thought.markers.start}\n{closing}"
+    opening = model.family.opening
+    return prompt if prompt.rstrip().endswith(opening.rstrip()) else prompt + opening
+
+
 def _is_past(request: ChatCompletionRequest, prompt: str, markers: ReasoningMarkers) -> bool:
     """Whether the answer has begun already, or the prompt has a complete thought, if an empty one."""
     is_begun = bool(request.continue_final_message)

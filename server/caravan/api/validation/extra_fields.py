@@ -12,6 +12,7 @@ from typing import get_args
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
+from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.responses import ResponseRequest
 from caravan_schemas.tokenize import DetokenizeRequest
@@ -31,6 +32,7 @@ _ROUTES: dict[str, type[Schema]] = {
     "chat completions": ChatCompletionRequest,
     "text completions": CompletionRequest,
     "responses": ResponseRequest,
+    "decisions": DecisionRequest,
     "embeddings": EmbeddingRequest,
 }
 # Not those that show what a chat begins with, whatever follows: bodies of chats are theirs, too.

@@ -141,7 +141,7 @@ class AsyncEngine:
         give way to an owner with less of the queue, ConstraintFailedError when its constraint leaves no way
         on, MemoryShortError, and EngineFailedError when the engine fails it.
         """
-        outputs = OutputQueue(len(request.token_ids) - 1)
+        outputs = OutputQueue(request.num_scores)
         with self._call(request, outputs, self._queue, request.n, amount=request.n) as call:
             while call.num_unfinished:
                 for item in await outputs.take():
@@ -149,6 +149,11 @@ class AsyncEngine:
                     call.place.settle()
                     call.num_unfinished -= output.finish_reason is not None
                     yield output
+
+    @property
+    def num_places(self) -> int:
+        """Choices that it takes at once, running and waiting; valid after `start`."""
+        return self._capacity
 
     def check_room(self, owner: str, weight: float, num_choices: int) -> None:
         """Raise OverloadedError where so many would not be taken now, InvalidRequestError where never."""

@@ -1,0 +1,77 @@
+"""An input and its questions into prompts: the input first, so that all of them begin with it."""
+
+from collections.abc import Iterator, Sequence
+
+from caravan_schemas.chat import ChatCompletionRequest
+from caravan_schemas.decisions import DecisionMessage, DecisionRequest, InputJson
+from caravan_schemas.messages import Message, UserMessage
+from caravan_schemas.responses_items import InputMessage, Item, PastRefusal
+
+from caravan.api.decisions.label_tokens import Labelled, labelled
+from caravan.api.decisions.questions import Asked, json_text
+from caravan.api.prompt.chat_prompt import past_thought, rendered
+from caravan.api.prompt.tokenize import check_length, tokenized
+from caravan.api.responses.conversation import Placed, conversation
+from caravan.api.responses.to_chat import Translation
+from caravan.auth.principal import Principal
+from caravan.models.loaded_model import LoadedModel
+
+
+class PromptWriter:
+    """Writes the prompts of one request for one model; call it in a thread."""
+
+    def __init__(self, request: DecisionRequest, model: LoadedModel, principal: Principal) -> None:
+        self._model = model
+        self._principal = principal
+        self.messages, self._places = conversation(None, list(_items(request)))
+
+    def chat(self, messages: Sequence[Message]) -> ChatCompletionRequest:
+        """The conversation as a chat whose answer needs no thought."""
+        # Every value has been validated as a part of the request.
+        return ChatCompletionRequest.model_construct(messages=list(messages), reasoning_effort="none")
+
+    def write(self, asked: Asked, param: str, *, has_input: bool = True) -> Labelled:
+        """Write a question, whose path is `param`, about the input or about none; raises InvalidRequestError.
+
+        The question is the end of the last message of the user's, or one of its own.
+        """
+        chat = self.chat(_with_question(self.messages if has_input else [], asked.text))
+        with Translation(chat, self._places, param).rewording():
+            text, _ = rendered(chat, self._model, self._principal, has_to_fit=True)
+            text = past_thought(chat, self._model, text)
+            token_ids = tokenized(self._model, text, param="input")
+        found = labelled(self._model, text, token_ids, asked.labels, param=param)
+        longest = max(found.labels, key=len)
+        check_length(self._model, (*found.token_ids, *longest), param="input")
+        return found
+
+
+def _with_question(messages: Sequence[Message], text: str) -> list[Message]:
+    last = messages[-1] if messages else None
+    # Many templates take turns of user and assistant only.
+    if isinstance(last, UserMessage) and isinstance(last.content, str):
+        content = f"{last.content}\n\n{text}" if last.content else text
+        return [*messages[:-1], UserMessage(role="user", content=content)]
+    return [*messages, UserMessage(role="user", content=text)]
+
+
+def _items(request: DecisionRequest) -> Iterator[Placed]:
+    if isinstance(request.input, str):
+        yield Placed("input", InputMessage(type="message", role="user", content=request.input))
+        return
+    for index, item in enumerate(request.input):
+        path = f"input[{index}]"
+        yield Placed(path, _message(item, path) if isinstance(item, DecisionMessage) else item)
+
+
+def _message(item: DecisionMessage, path: str) -> Item:
+    content = item.content
+    if not isinstance(content, str):
+        texts = []
+        for index, part in enumerate(content):
+            if isinstance(part, InputJson):
+                texts.append(json_text(part, f"{path}.content[{index}]"))
+            else:
+                texts.append(part.refusal if isinstance(part, PastRefusal) else part.text)
+        content = "\n".join(texts)
+    return InputMessage(type="message", role=item.role, content=content)

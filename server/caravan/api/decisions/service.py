@@ -1,0 +1,104 @@
+"""Decisions, as OpenAI's route has them: how likely each of a question's answers is, without writing any."""
+
+import uuid
+from collections.abc import Sequence
+
+from caravan_schemas.decisions import (
+    Answer,
+    Decision,
+    DecisionInputDetails,
+    DecisionOutputDetails,
+    DecisionRequest,
+    DecisionUsage,
+)
+
+from caravan.api.context import RequestContext, turn
+from caravan.api.decisions.label_tokens import Labelled, end_ids
+from caravan.api.decisions.probabilities import LabelScore, shares
+from caravan.api.decisions.prompts import PromptWriter
+from caravan.api.decisions.questions import answer, asked
+from caravan.api.decisions.scoring import Scoring
+from caravan.api.output.encoding import to_json
+from caravan.api.prompt.tokenize import check_generates
+from caravan.auth.principal import Principal
+from caravan.errors import CaravanError
+from caravan.models import ModelRegistry
+from caravan.models.loaded_model import LoadedModel
+from caravan.runtime.threads import in_busy_thread, in_thread
+
+# Questions and items of an input whose prompts are written in a moment.
+_FEW = 64
+
+
+class DecisionService:
+    """Serves `POST /v1/decisions` for all models of a registry."""
+
+    def __init__(self, registry: ModelRegistry) -> None:
+        self._registry = registry
+
+    async def create(self, request: DecisionRequest, context: RequestContext) -> bytes:
+        """Write the answer as JSON. Cancelling it aborts the work in the engine."""
+        who, entry = context.principal, context.metrics
+        async with self._registry.holding(request.model, who) as model:
+            model.engine.check_room(who.id, who.weight, 1)
+            is_much = _size(request) > _FEW
+            async with turn(model.long_threads if is_much else model.threads, who):
+                read = in_busy_thread if is_much else in_thread
+                prompts = await read(_prompts, request, model, who)
+            scoring = Scoring(model, prompts, end_ids(model), f"dec-{uuid.uuid4().hex}", who)
+            num_tokens = scoring.num_prompt_tokens
+            if who.allowance is not None:
+                who.allowance.reserve(num_tokens)
+            entry.requested_model, entry.model = request.model, model.id
+            entry.num_prompt_tokens += num_tokens
+            try:
+                scores = await scoring.run()
+            except CaravanError:
+                entry.waive(num_tokens)
+                raise
+            finally:
+                entry.num_cached_tokens += scoring.num_cached_tokens
+            entry.num_completion_tokens += scoring.num_label_tokens
+            decision = Decision(model=model.id, answers=_answers(request, scores), usage=_usage(scoring))
+        return to_json(decision)
+
+
+def _size(request: DecisionRequest) -> int:
+    num_items = 1 if isinstance(request.input, str) else len(request.input)
+    num_characters = len(request.input) if isinstance(request.input, str) else 0
+    return len(request.questions) + num_items + num_characters // 4096
+
+
+def _prompts(request: DecisionRequest, model: LoadedModel, principal: Principal) -> list[Labelled]:
+    """Read the prompts of all questions, and after them, if they are needed, those without the input."""
+    check_generates(model)
+    writer = PromptWriter(request, model, principal)
+    params = [f"questions[{index}]" for index in range(len(request.questions))]
+    read = [asked(question, param) for question, param in zip(request.questions, params, strict=True)]
+    told = [(True, each, param) for each, param in zip(read, params, strict=True)]
+    if request.normalization == "prior":
+        told += [(False, each, param) for each, param in zip(read, params, strict=True)]
+    return [writer.write(each, param, has_input=has_input) for has_input, each, param in told]
+
+
+def _answers(request: DecisionRequest, scores: Sequence[list[LabelScore]]) -> list[Answer]:
+    how = request.normalization or "none"
+    count = len(request.questions)
+    return [
+        answer(question, shares(scores[index], how, scores[count + index] if how == "prior" else None))
+        for index, question in enumerate(request.questions)
+    ]
+
+
+def _usage(scoring: Scoring) -> DecisionUsage:
+    num_input, num_output = scoring.num_prompt_tokens, scoring.num_label_tokens
+    return DecisionUsage(
+        input_tokens=num_input,
+        input_tokens_details=DecisionInputDetails(
+            cached_tokens=scoring.num_cached_tokens,
+            cache_write_tokens=num_input - scoring.num_cached_tokens,
+        ),
+        output_tokens=num_output,
+        output_tokens_details=DecisionOutputDetails(reasoning_tokens=0),
+        total_tokens=num_input + num_output,
+    )
