@@ -13,6 +13,7 @@ from caravan.api.validation.unsupported import NEUTRAL_VALUES, NO_EFFECT
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
+from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.parameters import Parameter
@@ -26,6 +27,7 @@ ROUTES: dict[str, type[Schema]] = {
     "completions": CompletionRequest,
     "responses": ResponseRequest,
     "embeddings": EmbeddingRequest,
+    "decisions": DecisionRequest,
 }
 
 _INTRODUCTION = """\

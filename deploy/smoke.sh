@@ -43,6 +43,8 @@ ask 'tool call' 200 '"name":"get_weather"' /v1/chat/completions "{\"model\":\"$m
   \"properties\":{\"city\":{\"type\":\"string\",\"maxLength\":20}},\"required\":[\"city\"]}}}],\"max_tokens\":100}"
 ask 'response' 200 '"object":"response"' /v1/responses \
   "{\"model\":\"$model\",\"input\":\"What is the capital of France?\",\"max_output_tokens\":16}"
+ask decision 200 '"probability":' /v1/decisions "{\"model\":\"$model\",\"input\":\"It snows.\",
+  \"questions\":[{\"type\":\"predicate\",\"instructions\":\"It is cold.\"}]}"
 ask embedding 200 '"embedding":\[' /v1/embeddings "{\"model\":\"$model\",\"input\":\"caravan\"}"
 ask tokens 200 '"tokens":\[' /tokenize "{\"model\":\"$model\",\"prompt\":\"caravan\"}"
 ask 'wrong field' 400 '"param":"temperature"' /v1/chat/completions \

@@ -31,6 +31,11 @@ class Direct:
         """The token of some bytes."""
         return {self.token_bytes(token_id): token_id for token_id in range(self._vocab.size)}
 
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """The tokens that end an answer."""
+        return self._vocab.end_of_generation_ids
+
     def token_bytes(self, token_id: int) -> bytes:
         """What a token adds to a text."""
         return self._vocab.token_bytes(token_id)

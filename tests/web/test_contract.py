@@ -167,6 +167,19 @@ def test_embeddings(client: TestClient, form: str) -> None:
     check(text_types.CreateEmbeddingResponse, answer)
 
 
+def test_decisions(client: TestClient) -> None:
+    choices, levels = [{"value": "a"}, {"value": True}], [{"label": "low"}, {"label": "high"}]
+    questions = [
+        {"type": "predicate", "instructions": "x", "name": "one"},
+        {"type": "choice", "instructions": "x", "choices": choices, "name": "two"},
+        {"type": "score", "instructions": "x", "levels": levels, "name": "three"},
+    ]
+    answer = client.post("/v1/decisions", json={"input": "Hi", "questions": questions}).json()
+    # Beside OpenAI's fields, answers tell how likely their labels are at all.
+    assert all(0 <= each.pop("label_mass") <= 1 for each in answer["answers"])
+    check(text_types.Decision, answer)
+
+
 def test_models(client: TestClient) -> None:
     listed = client.get("/v1/models").json()
     assert listed["object"] == "list"

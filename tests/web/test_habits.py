@@ -361,6 +361,7 @@ WITHOUT_A_MODEL: list[tuple[str, Json]] = [
     (TEXT, {"prompt": "x"}),
     (RESPONSES, {"input": "x"}),
     ("/v1/embeddings", {"input": "x"}),
+    ("/v1/decisions", {"input": "x", "questions": [{"type": "predicate", "instructions": "y"}]}),
     ("/tokenize", {"content": "x"}),
     ("/detokenize", {"tokens": [65]}),
     ("/apply-template", {"messages": [USER]}),

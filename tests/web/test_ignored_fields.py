@@ -22,6 +22,10 @@ BODIES: list[tuple[str, Json]] = [
     ("/v1/completions", {"model": "fake", "prompt": "x"}),
     ("/v1/responses", {"model": "fake", "input": "x"}),
     ("/v1/embeddings", {"model": "fake", "input": "x"}),
+    (
+        "/v1/decisions",
+        {"model": "fake", "input": "x", "questions": [{"type": "predicate", "instructions": "y"}]},
+    ),
     ("/tokenize", {"model": "fake", "prompt": "x"}),
     ("/v1/tokenize", CHAT),
     ("/detokenize", {"model": "fake", "tokens": [65]}),
