@@ -166,7 +166,9 @@ class Scheduler:
         else:
             self.waiting.remove(sequence)
         if sequence.seq_id is not None:
-            self._kv_cache.retire(sequence.seq_id)
+            # What only labels have is not asked for again, and many would take ids from others' prefixes.
+            probes = sequence.request.probes
+            self._kv_cache.retire(sequence.seq_id, len(probes) + 1 if probes else 0)
             sequence.seq_id = None
         sequence.status = SequenceStatus.FINISHED
 

@@ -72,6 +72,18 @@ def test_branches_that_come_together_compute_their_stem_once() -> None:
     assert sorted(cached)[2:] == [len(STEM)] * 5
 
 
+def test_branches_leave_their_stem_alone_behind() -> None:
+    harness = Harness()
+    harness.run([probing(str(token_id), [*STEM, token_id], (7, 8)) for token_id in range(60)])
+    stats = harness.engine.stats()
+    assert stats.num_idle_sequences <= 2
+    assert len(STEM) <= stats.num_cells_used <= len(STEM) + 2
+    again = probing("again", [*STEM, 99], (7,))
+    harness.run([again])
+    check(harness, again)
+    assert harness.outputs[-1].num_cached_tokens == len(STEM)
+
+
 def test_nothing_else_changes_them() -> None:
     rng = random.Random(5)
     wanted = [

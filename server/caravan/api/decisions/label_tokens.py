@@ -29,12 +29,14 @@ def labelled(
     `prompt_ids` are the prompt's tokens. Where a label changes the last of them, these are the label's.
     """
     before, tail = _cut(model, prompt, prompt_ids)
-    sequences = [(*before, *_ids(model, tail, label, len(before))) for label in labels]
+    # Only their ends differ from the prompt.
+    end = prompt_ids[len(before) :]
+    sequences = [_ids(model, tail + label, is_all=not before) for label in labels]
     if len(set(sequences)) < len(sequences):
         message = f"'{param}' has labels that are the same to this model."
         raise InvalidRequestError(message, param=param, code="invalid_value")
-    shared = min(num_common(prompt_ids, sequence) for sequence in sequences)
-    return Labelled(prompt_ids[:shared], tuple(sequence[shared:] for sequence in sequences))
+    shared = min(num_common(end, sequence) for sequence in sequences)
+    return Labelled((*before, *end[:shared]), tuple(sequence[shared:] for sequence in sequences))
 
 
 def end_ids(model: LoadedModel) -> tuple[int, ...]:
@@ -77,7 +79,8 @@ def _reads(model: LoadedModel, text: str, token_ids: tuple[int, ...]) -> bool:
     return tuple(bare_ids(model, text, param="questions", parse_special=False)) == token_ids
 
 
-def _ids(model: LoadedModel, tail: str, label: str, num_before: int) -> Sequence[int]:
-    if num_before:
-        return bare_ids(model, tail + label, param="questions", parse_special=False)
-    return text_ids(model, tail + label, param="questions")
+def _ids(model: LoadedModel, text: str, *, is_all: bool) -> tuple[int, ...]:
+    """Read the end of a prompt with a label, or all of it."""
+    if is_all:
+        return tuple(text_ids(model, text, param="questions"))
+    return tuple(bare_ids(model, text, param="questions", parse_special=False))

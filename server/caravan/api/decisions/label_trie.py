@@ -89,11 +89,12 @@ class LabelTrie:
         return branches
 
 
-def num_common(one: Sequence[int], other: Sequence[int]) -> int:
+def num_common(one: Path, other: Path) -> int:
     """Count the tokens with which both begin."""
-    count = 0
-    for mine, others in zip(one, other, strict=False):
-        if mine != others:
-            break
-        count += 1
-    return count
+    low, high = 0, min(len(one), len(other))
+    if one[:high] == other[:high]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if one[low:middle] == other[low:middle] else (low, middle)
+    return low

@@ -35,7 +35,7 @@ class _Open:
 class Scoring:
     """Scores the labels of several prompts, in one run; `num_...` count tokens.
 
-    A prompt counts with what the one before does not begin with.
+    A prompt counts with what the one before does not begin with. Make it in a thread: all prompts are compared.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Scoring:
         self._request_id = request_id
         self._principal = principal
         self._scores: list[list[LabelScore]] = [[] for _ in prompts]
-        before = [(), *(prompt.token_ids for prompt in prompts)]
+        before: list[tuple[int, ...]] = [(), *(prompt.token_ids for prompt in prompts)]
         self._num_new = [
             len(prompt.token_ids) - num_common(prompt.token_ids, last)
             for prompt, last in zip(prompts, before, strict=False)

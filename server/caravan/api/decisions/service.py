@@ -44,8 +44,7 @@ class DecisionService:
             is_much = _size(request) > _FEW
             async with turn(model.long_threads if is_much else model.threads, who):
                 read = in_busy_thread if is_much else in_thread
-                prompts = await read(_prompts, request, model, who)
-            scoring = Scoring(model, prompts, end_ids(model), f"dec-{uuid.uuid4().hex}", who)
+                scoring = await read(_scoring, request, model, who)
             num_tokens = scoring.num_prompt_tokens
             if who.allowance is not None:
                 who.allowance.reserve(num_tokens)
@@ -69,9 +68,16 @@ def _size(request: DecisionRequest) -> int:
     return len(request.questions) + num_items + num_characters // 4096
 
 
+def _scoring(request: DecisionRequest, model: LoadedModel, principal: Principal) -> Scoring:
+    """Read the request; whatever can refuse it does so here. Raises InvalidRequestError."""
+    check_generates(model)
+    ends = end_ids(model)
+    prompts = _prompts(request, model, principal)
+    return Scoring(model, prompts, ends, f"dec-{uuid.uuid4().hex}", principal)
+
+
 def _prompts(request: DecisionRequest, model: LoadedModel, principal: Principal) -> list[Labelled]:
     """Read the prompts of all questions, and after them, if they are needed, those without the input."""
-    check_generates(model)
     writer = PromptWriter(request, model, principal)
     params = [f"questions[{index}]" for index in range(len(request.questions))]
     read = [asked(question, param) for question, param in zip(request.questions, params, strict=True)]

@@ -144,11 +144,13 @@ class KVCache:
         """Note tokens that a decode has computed for an active sequence."""
         self._tree.extend(seq_id, self._active[seq_id].keys(token_ids, self._tree.length(seq_id)))
 
-    def retire(self, seq_id: int) -> None:
-        """Its owner is done: the sequence becomes idle, the last to be evicted."""
+    def retire(self, seq_id: int, num_spent: int = 0) -> None:
+        """Its owner is done: the sequence becomes idle, the last to be evicted; gone, with less than so much
+        of its own.
+        """
         del self._active[seq_id]
         self._rest(seq_id)
-        if self._tree.length(seq_id) == 0:
+        if self._tree.length(seq_id) == 0 or self._tree.num_own_cells(seq_id) < num_spent:
             self._forget(seq_id)
 
     def discard(self, seq_id: int) -> None:
