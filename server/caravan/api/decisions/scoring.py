@@ -35,7 +35,7 @@ class _Open:
 class Scoring:
     """Scores the labels of several prompts, in one run; `num_...` count tokens.
 
-    A prompt counts with what the one before does not begin with. Make it in a thread: all prompts are compared.
+    A prompt counts with what the one before does not begin with. Make it in a thread: all prompts are read.
     """
 
     def __init__(
