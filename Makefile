@@ -32,8 +32,9 @@ UNIT := $(addprefix tests/,api auth chat config grammars models runtime sizing) 
 # pip builds our own package with the setuptools of the environment, whose version the constraints say.
 EDITABLE := --no-build-isolation --editable
 
-# Clients pin the package `openai` differently, so there are two environments; and Node's, where there is npm.
-CLIENTS := $(foreach name,openai-2 openai-3 $(if $(shell command -v npm),node),.venv-clients/$(name)/.installed)
+# Clients pin the package `openai` differently, so there are two environments; Ollama's, and Node's, where there
+# is npm.
+CLIENTS := $(foreach name,openai-2 openai-3 ollama $(if $(shell command -v npm),node),.venv-clients/$(name)/.installed)
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-unit test-clients test-models test-faults audit bench lint types format resident native clean distclean
@@ -115,10 +116,10 @@ $(VENV)/.made:
 	@deploy/build/make_venv.sh "$(PYTHON)" $(VENV)
 	@touch $@
 
-.venv-clients/openai-%/.installed: tests/clients/requirements/openai-%.txt constraints.txt
-	@echo 'installing clients with openai $*'
-	@deploy/build/make_venv.sh "$(PYTHON)" .venv-clients/openai-$*
-	@.venv-clients/openai-$*/bin/python -m pip --disable-pip-version-check install --quiet --no-input --requirement $<
+.venv-clients/%/.installed: tests/clients/requirements/%.txt constraints.txt
+	@echo 'installing clients: $*'
+	@deploy/build/make_venv.sh "$(PYTHON)" .venv-clients/$*
+	@.venv-clients/$*/bin/python -m pip --disable-pip-version-check install --quiet --no-input --requirement $<
 	@touch $@
 
 .venv-clients/node/.installed: tests/clients/node/package.json tests/clients/node/conversation.mjs

@@ -47,6 +47,9 @@ ask decision 200 '"probability":' /v1/decisions "{\"model\":\"$model\",\"input\"
   \"questions\":[{\"type\":\"predicate\",\"instructions\":\"It is cold.\"}]}"
 ask embedding 200 '"embedding":\[' /v1/embeddings "{\"model\":\"$model\",\"input\":\"caravan\"}"
 ask tokens 200 '"tokens":\[' /tokenize "{\"model\":\"$model\",\"prompt\":\"caravan\"}"
+ask 'Ollama chat' 200 '"done":true' /api/chat \
+  "{\"model\":\"$model\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}],\"options\":{\"num_predict\":4}}"
+ask 'Ollama models' 200 '"models":\[\{' /api/tags
 ask 'wrong field' 400 '"param":"temperature"' /v1/chat/completions \
   "{\"model\":\"$model\",$chat,\"temperature\":-1}"
 ask 'wrong model' 404 '"code":"model_not_found"' /v1/chat/completions "{\"model\":\"no-such-model\",$chat}"

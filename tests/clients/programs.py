@@ -70,6 +70,7 @@ PROGRAMS = (
     _python("instructor", "openai-2", "instructor", "instructor"),
     _python("pydantic-ai", "openai-3", "pydantic-ai-slim", "pydantic_ai"),
     _python("llm, the command", "openai-3", "llm", "llm_command"),
+    _python("ollama (Python)", "ollama", "ollama", "ollama_python"),
 )
 
 

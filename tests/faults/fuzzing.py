@@ -213,13 +213,7 @@ def _fault(shot: Shot, answer: httpx.Response, received: bytes) -> str | None:
     if shot.method == "HEAD":
         return None
     if answer.status_code >= 400:
-        try:
-            error = json.loads(received)["error"]
-        except (ValueError, KeyError, TypeError):
-            return "no error in OpenAI's envelope"
-        if not (error["message"] and error["type"] and error["code"] and "param" in error):
-            return "an error that says too little"
-        return None
+        return _fault_of_error(shot, received)
     kind = answer.headers.get("content-type", "")
     if kind.startswith("application/json"):
         try:
@@ -229,6 +223,18 @@ def _fault(shot: Shot, answer: httpx.Response, received: bytes) -> str | None:
     if kind.startswith("text/event-stream") and not _has_ended(received):
         return "a stream without an end"
     return None
+
+
+def _fault_of_error(shot: Shot, received: bytes) -> str | None:
+    try:
+        error = json.loads(received)["error"]
+        if isinstance(error, str) and shot.path.startswith("/api/"):
+            is_told = bool(error)
+        else:
+            is_told = bool(error["message"] and error["type"] and error["code"] and "param" in error)
+    except (ValueError, KeyError, TypeError):
+        return "no error in its route's envelope"
+    return None if is_told else "an error that says too little"
 
 
 def _has_ended(received: bytes) -> bool:

@@ -55,7 +55,8 @@ def test_the_documentation_shows_failures_and_streams(client: TestClient) -> Non
         for method, operation in operations.items():
             for status in ("4XX", "5XX"):
                 shown = operation["responses"][status]["content"]["application/json"]["schema"]
-                assert shown == {"$ref": "#/components/schemas/ErrorResponse"}
+                name = "OllamaErrorResponse" if path.startswith("/api/") else "ErrorResponse"
+                assert shown == {"$ref": f"#/components/schemas/{name}"}
             if "text/event-stream" in operation["responses"]["200"]["content"]:
                 streaming.add((method, path))
     assert streaming == {

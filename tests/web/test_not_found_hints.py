@@ -52,7 +52,7 @@ def client(app: FastAPI) -> Generator[TestClient, None, None]:
         ("GET", "/v1/health", "/health"),
         ("GET", "/v1/metrics", "/metrics"),
         ("GET", "/metrics/", "/metrics"),
-        ("POST", "/api/chat", CHAT),
+        ("POST", "/embedding", "/v1/embeddings"),
         ("POST", "/completion", "/v1/completions"),
         ("HEAD", "/models", "/v1/models"),
     ],

@@ -7,6 +7,7 @@ from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
+from caravan.api.ollama.service import OllamaService
 from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.api.responses.service import ResponseService
 from caravan.api.responses.store import Limits
@@ -46,15 +47,18 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
         decoding = DecodingPlanner()
         constraints = ConstraintCompiler()
         chat = ChatService(registry, decoding, constraints)
+        completions = CompletionService(registry, decoding, constraints)
+        embeddings = EmbeddingService(registry)
         services = Services(
             registry=registry,
             metrics=Metrics(),
             status=StatusService(registry),
             decoding=decoding,
             chat=chat,
-            completions=CompletionService(registry, decoding, constraints),
+            completions=completions,
             decisions=DecisionService(registry),
-            embeddings=EmbeddingService(registry),
+            embeddings=embeddings,
+            ollama=OllamaService(registry, decoding, chat, completions, embeddings),
             responses=ResponseService(
                 registry, chat, AsyncResponseStore(None, Limits(max_seconds=1, max_bytes=1))
             ),

@@ -43,11 +43,17 @@ class CompletionService:
 
     def run(self, request: CompletionRequest, context: RequestContext) -> CompletionRun:
         """Make the run of a request; nothing has happened yet."""
-        prepare = partial(self._prepare, request, f"cmpl-{uuid.uuid4().hex}", context)
+        prepare = partial(self.prepare, request, f"cmpl-{uuid.uuid4().hex}", context)
         return CompletionRun(self._registry, request.model, prepare, context, stream=bool(request.stream))
 
-    async def _prepare(
-        self, request: CompletionRequest, request_id: str, context: RequestContext, model: LoadedModel
+    async def prepare(
+        self,
+        request: CompletionRequest,
+        request_id: str,
+        context: RequestContext,
+        model: LoadedModel,
+        *,
+        default_max_tokens: int | None = DEFAULT_MAX_TOKENS,
     ) -> Prepared:
         """Do everything that can refuse the request; nothing reaches the engine here."""
         principal = context.principal
@@ -56,7 +62,7 @@ class CompletionService:
         num_choices = len(named(request.prompt, "prompt")) * (request.n or 1)
         model.engine.check_room(principal.id, principal.weight, num_choices)
         limiter = turn(model.threads, principal)
-        plan, prompts = await in_thread(self._read, model, request, limiter=limiter)
+        plan, prompts = await in_thread(self._read, model, request, default_max_tokens, limiter=limiter)
         compiled = await self._constraints.compile(request, context, model.vocab)
         requests = generation_requests(
             request,
@@ -77,7 +83,9 @@ class CompletionService:
             echo=Echo(model.vocab, prompts, plan.num_drawn, num_told) if request.echo else None,
         )
 
-    def _read(self, model: LoadedModel, request: CompletionRequest) -> tuple[DecodingPlan, list[ReadPrompt]]:
+    def _read(
+        self, model: LoadedModel, request: CompletionRequest, default_max_tokens: int | None
+    ) -> tuple[DecodingPlan, list[ReadPrompt]]:
         check_generates(model)
         refuse_streamed_scores(request)
         refuse_echo(request)
@@ -85,7 +93,7 @@ class CompletionService:
         plan = self._decoding.plan(
             request,
             model,
-            DEFAULT_MAX_TOKENS,
+            default_max_tokens,
             num_logprobs=num_logprobs(request),
             may_draw_nothing=bool(request.echo) or request.prompt_logprobs is not None,
         )

@@ -2,7 +2,9 @@
 
 import base64
 import contextlib
+import time
 import uuid
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -24,7 +26,16 @@ _MAX_TOKENS = 1_048_576
 # Characters, or token ids, of all inputs together that are read in a few milliseconds.
 _LONG = 65_536
 # Vectors that are written in a few milliseconds.
-_FEW = 16
+FEW = 16
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The vectors of all inputs, as bytes of float32, and what it took to make them."""
+
+    vectors: list[bytes]
+    num_tokens: int
+    load_seconds: float
 
 
 class EmbeddingService:
@@ -35,8 +46,15 @@ class EmbeddingService:
 
     async def create(self, request: EmbeddingRequest, context: RequestContext) -> list[bytes]:
         """Write the answer as JSON, in pieces. Cancelling it aborts the work in the engine."""
-        who = context.principal
+        found = await self.embed(request, context)
+        run = in_thread if len(found.vectors) <= FEW else in_busy_thread
+        return await run(_answer, request, found.vectors, found.num_tokens)
+
+    async def embed(self, request: EmbeddingRequest, context: RequestContext) -> Embedded:
+        """Make the vectors. Cancelling it aborts the work in the engine."""
+        who, begun = context.principal, time.monotonic()
         async with self._registry.holding(request.model, who) as model:
+            load_seconds = time.monotonic() - begun
             pooling = _pooling(request, model.engine.traits)
             async with turn(model.threads, who):
                 read = in_busy_thread if _size(request) > _LONG else in_thread
@@ -62,8 +80,7 @@ class EmbeddingService:
             except CaravanError:
                 entry.waive(num_tokens)
                 raise
-        run = in_thread if len(vectors) <= _FEW else in_busy_thread
-        return await run(_answer, request, vectors, num_tokens)
+        return Embedded(vectors, num_tokens, load_seconds)
 
 
 def _pooling(request: EmbeddingRequest, traits: ModelTraits) -> Pooling:
@@ -118,7 +135,7 @@ def _answer(request: EmbeddingRequest, vectors: list[bytes], num_tokens: int) ->
     is_text = request.encoding_format == "base64"
     data, comma = [b'{"object":"list","data":['], b""
     for index, vector in enumerate(vectors):
-        numbers = _shortened(np.frombuffer(vector, "<f4"), request.dimensions)
+        numbers = numbers_of(vector, request.dimensions)
         shown = base64.b64encode(numbers.tobytes()).decode() if is_text else numbers.tolist()
         data.append(comma + msgspec.json.encode({"object": "embedding", "index": index, "embedding": shown}))
         comma = b","
@@ -129,7 +146,9 @@ def _answer(request: EmbeddingRequest, vectors: list[bytes], num_tokens: int) ->
     return data
 
 
-def _shortened(vector: NDArray[np.float32], dimensions: int | None) -> NDArray[np.float32]:
+def numbers_of(data: bytes, dimensions: int | None) -> NDArray[np.float32]:
+    """Read a vector; of its first `dimensions` alone, scaled to length 1 again."""
+    vector = np.frombuffer(data, "<f4")
     if dimensions is None:
         return vector
     kept = vector[:dimensions].astype(np.float64)

@@ -17,6 +17,7 @@ from caravan.llama.model_file import stamp
 from caravan.models import resident
 from caravan.models.engine_config import context_size_of, engine_config, gpu_budget, memory_budget, need_of
 from caravan.models.eviction import Limits
+from caravan.models.file_facts import FactsReader
 from caravan.models.loaded_model import TextEngine
 from caravan.models.loader import ContextLength, ModelSpec, open_texts
 from caravan.models.local_models import ModelPathError, find_model, first_parts
@@ -190,6 +191,7 @@ def _spec(
         read_context=_ContextReader(config, header),
         try_templates=functools.partial(tried, path, table.chat_template, table.tool_format),
         check_file=functools.partial(read_header, path),
+        read_facts=FactsReader(path, table.chat_template),
     )
 
 

@@ -15,6 +15,7 @@ from caravan.llama import library
 from caravan.llama.gguf_header import part_paths, read_header
 from caravan.llama.model import Model
 from caravan.llama.model_file import add_file
+from caravan.models.file_facts import FileFacts
 from caravan.models.loaded_model import LoadedModel, TextEngine
 from caravan.models.public_prefixes import prefix_ids
 from caravan.models.templates import open_templates, sources_of
@@ -56,8 +57,8 @@ class ModelSpec:
     `estimate_need` tells how much memory the model will take, and `read_metadata` what the file says
     of itself; of a file that cannot be read, nothing. `read_context` foresees how long texts may be, and
     `try_templates` what the chat templates support. `check_file` reads the file's header and raises
-    HeaderError or OSError over it. These six take time and belong into a thread. Prompts that begin with one
-    of `public_texts` share it in memory.
+    HeaderError or OSError over it. `read_facts` tells what lists of models show of the file. These seven take
+    time and belong into a thread. Prompts that begin with one of `public_texts` share it in memory.
     """
 
     id: str
@@ -74,6 +75,7 @@ class ModelSpec:
     read_context: Callable[[], ContextLength]
     try_templates: Callable[[], TemplateSummary]
     check_file: Callable[[], object] = lambda: None
+    read_facts: Callable[[], FileFacts] = FileFacts
 
 
 async def load(spec: ModelSpec, checks: Iterable[Callable[[LoadedModel], None]] = ()) -> LoadedModel:

@@ -10,6 +10,7 @@ from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
+from caravan.api.ollama.service import OllamaService
 from caravan.api.params import presets
 from caravan.api.params.decoding_plan import DecodingPlanner, RequestLimits
 from caravan.api.responses.service import ResponseService
@@ -40,6 +41,7 @@ from caravan.web.routes import (
     docs,
     embeddings,
     models,
+    ollama,
     ops,
     responses,
     tokenize,
@@ -47,7 +49,7 @@ from caravan.web.routes import (
 
 _ROUTERS = tuple(
     part.router
-    for part in (chat, completions, responses, decisions, embeddings, tokenize, models, admin, ops)
+    for part in (chat, completions, responses, decisions, embeddings, tokenize, models, ollama, admin, ops)
 )
 
 
@@ -70,6 +72,8 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
     decoding = _decoding(settings, registry)
     constraints = ConstraintCompiler()
     chat_service = ChatService(registry, decoding, constraints)
+    completion_service = CompletionService(registry, decoding, constraints)
+    embedding_service = EmbeddingService(registry)
     metrics = Metrics(lambda: _readings(registry))
     routes = all_routes(app, [*_ROUTERS, docs.router])
     _add_middleware(app, settings, metrics, tracing, routes)
@@ -79,10 +83,11 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         status=StatusService(registry),
         decoding=decoding,
         chat=chat_service,
-        completions=CompletionService(registry, decoding, constraints),
+        completions=completion_service,
         decisions=DecisionService(registry),
-        embeddings=EmbeddingService(registry),
+        embeddings=embedding_service,
         responses=ResponseService(registry, chat_service, _archive(settings)),
+        ollama=OllamaService(registry, decoding, chat_service, completion_service, embedding_service),
         tokens=TokenService(registry),
         bodies=BodyReader(settings, registry),
         strict_fields=settings.strict_fields,

@@ -10,6 +10,7 @@ from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
+from caravan.api.ollama.service import OllamaService
 from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.api.responses.service import ResponseService
 from caravan.api.status import StatusService
@@ -35,6 +36,7 @@ class Services:
     decisions: DecisionService
     embeddings: EmbeddingService
     responses: ResponseService
+    ollama: OllamaService
     tokens: TokenService
     bodies: BodyReader
     strict_fields: bool

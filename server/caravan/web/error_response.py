@@ -1,4 +1,4 @@
-"""Errors as OpenAI's envelope."""
+"""Errors as OpenAI's envelope, and under `/api` as Ollama's."""
 
 import functools
 import logging
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from caravan_schemas.errors import ErrorDetail, ErrorResponse
+from caravan_schemas.ollama_answers import OllamaErrorResponse
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -20,10 +21,20 @@ from caravan.web.request_context import context_of
 
 log = logging.getLogger(__name__)
 
+# Streams of Ollama's API: a JSON document a line.
+LINES = "application/x-ndjson"
+_OLLAMA = "/api/"
+# Whoever writes OpenAI's routes there expects no words of Ollama's.
+_OPENAI_THERE = "/api/v1/"
 # How bodies may be packed, as the header that says so to clients lists it.
 ACCEPTED_ENCODINGS = "gzip, deflate"
 # Others may have given memory back by then.
 _RETRY_SECONDS = 5
+
+
+def is_ollamas(path: str) -> bool:
+    """Whether errors at a path are written as Ollama writes them."""
+    return path.startswith(_OLLAMA) and not path.startswith(_OPENAI_THERE)
 
 
 def envelope(error: CaravanError) -> ErrorResponse:
@@ -95,6 +106,12 @@ def error_event(error: CaravanError, entry: RequestMetrics) -> bytes:
     return b"data: %b\n\n" % to_json(envelope(error))
 
 
+def error_line(error: CaravanError, entry: RequestMetrics) -> bytes:
+    """Write the line that tells the client of a stream of lines of `error`, which is counted."""
+    entry.fail(error.code)
+    return to_json(OllamaErrorResponse(error=error.message)) + b"\n"
+
+
 def error_response(error: CaravanError) -> Response:
     """Answer with `error`."""
     headers = {}
@@ -113,9 +130,12 @@ class _ErrorAnswer(Response):
     def __init__(self, error: CaravanError, status: int, headers: dict[str, str]) -> None:
         body = envelope(error).model_dump_json()
         super().__init__(body, status_code=status, headers=headers, media_type="application/json")
-        self._code = error.code
+        self._error = error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
-        context_of(scope).metrics.fail(self._code)
+        context_of(scope).metrics.fail(self._error.code)
+        if is_ollamas(scope["path"]):
+            self.body = to_json(OllamaErrorResponse(error=self._error.message))
+            self.headers["content-length"] = str(len(self.body))
         await super().__call__(scope, receive, send)

@@ -14,12 +14,6 @@ _LONGEST = 200
 _MOST_PARTS = 12
 # What other servers call what is here.
 _ELSEWHERE = {
-    "/api/chat": "/v1/chat/completions",
-    "/api/generate": "/v1/completions",
-    "/api/tags": "/v1/models",
-    "/api/show": "/v1/models",
-    "/api/embed": "/v1/embeddings",
-    "/api/embeddings": "/v1/embeddings",
     "/completion": "/v1/completions",
     "/embedding": "/v1/embeddings",
     "/healthz": "/health",

@@ -11,6 +11,14 @@ from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.errors import ErrorResponse
+from caravan_schemas.ollama import (
+    OllamaChatRequest,
+    OllamaEmbeddingsRequest,
+    OllamaEmbedRequest,
+    OllamaGenerateRequest,
+    OllamaShowRequest,
+)
+from caravan_schemas.ollama_answers import OllamaErrorResponse
 from caravan_schemas.responses import ResponseRequest
 from caravan_schemas.responses_events import Event
 from caravan_schemas.tokenize import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
@@ -29,8 +37,18 @@ _BODIES: tuple[type[Schema], ...] = (
     DetokenizeRequest,
     ApplyTemplateRequest,
     ResponseRequest,
+    OllamaChatRequest,
+    OllamaGenerateRequest,
+    OllamaEmbedRequest,
+    OllamaEmbeddingsRequest,
+    OllamaShowRequest,
 )
-_ANSWERS: tuple[type[Schema], ...] = (ChatCompletionChunk, ErrorResponse, *get_args(Event))
+_ANSWERS: tuple[type[Schema], ...] = (
+    ChatCompletionChunk,
+    ErrorResponse,
+    OllamaErrorResponse,
+    *get_args(Event),
+)
 
 
 def describe_body(schema: type[Schema]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import anyio
 from fastapi import Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from caravan.api.output.encoding import Document
@@ -44,7 +45,7 @@ class Answering(Protocol):
     async def whole(self) -> Document:
         """Make the JSON of the complete answer."""
 
-    async def start(self, seconds: float) -> None:
+    async def start(self, seconds: float | None) -> None:
         """Begin, and wait for the first output or `seconds`; what fails by then is raised."""
 
     def events(self) -> AsyncGenerator[Sequence[bytes], None]:
@@ -55,6 +56,7 @@ class Answering(Protocol):
 
 
 Frame = Callable[[bytes], bytes]
+WriteError = Callable[[CaravanError, RequestMetrics], bytes]
 
 
 def data_alone(data: bytes) -> bytes:
@@ -80,10 +82,10 @@ class RunResponse(Response):
         async with contextlib.aclosing(self._run) as run:
             try:
                 begun = self._begun(run, context_of(scope).metrics, send)
-                response = await _unless_client_leaves(receive, begun)
+                response = await unless_client_leaves(receive, begun)
             except ClientLeftError:
                 response = Response(status_code=_CLIENT_LEFT)
-            if isinstance(response, EventSourceResponse):
+            if isinstance(response, EventSourceResponse | StreamingResponse):
                 await response(scope, receive, send)
                 return
         # By now nothing of the run is left that the client's next request could meet.
@@ -94,7 +96,7 @@ class RunResponse(Response):
             return JsonResponse(await run.whole())
         await run.start(self._seconds)
         return EventSourceResponse(
-            _events(run, self._frame, entry, send),
+            sent_events(run, self._frame, error_event, entry, send),
             ping=self._seconds,
             ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
             # Streams end by themselves, with their engine or with uvicorn's grace, and not when the server is
@@ -104,8 +106,8 @@ class RunResponse(Response):
         )
 
 
-async def _events(
-    run: Answering, frame: Frame, entry: RequestMetrics, send: Send
+async def sent_events(
+    run: Answering, frame: Frame, write_error: WriteError, entry: RequestMetrics, send: Send
 ) -> AsyncGenerator[bytes, None]:
     """Send framed events, as one piece those that are there together: each piece is a write to the socket.
 
@@ -119,22 +121,22 @@ async def _events(
                     await send({"type": "http.response.body", "body": body, "more_body": True})
     except CaravanError as error:
         await run.aclose()
-        yield error_event(error, entry)
+        yield write_error(error, entry)
     except Exception as error:
         log.exception("a stream failed")
         await run.aclose()
-        yield error_event(failed_writing(error), entry)
+        yield write_error(failed_writing(error), entry)
 
 
 async def respond_whole(request: Request, work: Coroutine[Any, Any, Document]) -> Response:
     """Answer with the JSON that `work` makes; it is cancelled when the client leaves."""
     try:
-        return JsonResponse(await _unless_client_leaves(request.receive, work))
+        return JsonResponse(await unless_client_leaves(request.receive, work))
     except ClientLeftError:
         return Response(status_code=_CLIENT_LEFT)
 
 
-async def _unless_client_leaves(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+async def unless_client_leaves(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Wait for `work`. When the connection closes first, cancel it and raise ClientLeftError."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_client_left(receive))

@@ -18,6 +18,7 @@ from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 CHAT = "/v1/chat/completions"
 BODY = json.dumps({"model": "fake", "messages": [{"role": "user", "content": "Hi"}]})
 PLAIN = {"content-type": "text/plain"}
+ORIGIN = "origin_not_allowed"
 
 
 @contextmanager
@@ -36,7 +37,9 @@ def code(client: TestClient, path: str = "/v1/models", method: str = "GET", **he
     content = BODY if method == "POST" else None
     named = {name.replace("_", "-"): text for name, text in headers.items()}
     answer = client.request(method, path, content=content, headers=named)
-    return answer.json()["error"]["code"] if answer.is_error else None
+    error = answer.json()["error"] if answer.is_error else {"code": None}
+    # Ollama's errors are a text.
+    return ORIGIN if isinstance(error, str) and "origin" in error.lower() else error["code"]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,7 @@ def test_a_page_of_another_site_reaches_no_route(engine: ScriptedEngine, origin:
         for path, operations in {**described, "/docs": {"get": {}}, "/v1/nothing": {"get": {}}}.items():
             for method in operations:
                 found = code(client, path, method.upper(), origin=origin, **PLAIN)
-                assert found == "origin_not_allowed", (method, path)
+                assert found == ORIGIN, (method, path)
         assert code(client, CHAT, "OPTIONS", origin=origin, access_control_request_method="POST")
         assert engine.requests == []
 
@@ -74,7 +77,7 @@ def test_pages_that_the_operator_names_may_call() -> None:
     with app(cors_origins=["https://chat.example.org", "app://notes"]) as client:
         for origin in ("https://chat.example.org", "app://notes"):
             assert code(client, CHAT, "POST", origin=origin) is None
-        assert code(client, CHAT, "POST", origin="https://example.org") == "origin_not_allowed"
+        assert code(client, CHAT, "POST", origin="https://example.org") == ORIGIN
     with app(cors_origins=["*"]) as client:
         assert code(client, CHAT, "POST", origin="null") is None
 
@@ -82,7 +85,7 @@ def test_pages_that_the_operator_names_may_call() -> None:
 def test_what_a_page_includes_without_an_origin_is_refused_and_links_are_followed() -> None:
     with app() as client:
         for site in ("cross-site", "same-site"):
-            assert code(client, sec_fetch_site=site, sec_fetch_mode="no-cors") == "origin_not_allowed"
+            assert code(client, sec_fetch_site=site, sec_fetch_mode="no-cors") == ORIGIN
             assert client.get(
                 "/docs", headers={"sec-fetch-site": site, "sec-fetch-mode": "navigate"}
             ).is_success
@@ -128,10 +131,7 @@ def test_where_a_key_is_needed_a_name_says_nothing(tmp_path: Path) -> None:
     with app(keys_file=tmp_path / "keys.json") as client:
         assert code(client, host="llm.example.org", authorization=f"Bearer {token}") is None
         assert code(client, host="llm.example.org") == "invalid_api_key"
-        assert (
-            code(client, origin="https://evil.example", authorization=f"Bearer {token}")
-            == "origin_not_allowed"
-        )
+        assert code(client, origin="https://evil.example", authorization=f"Bearer {token}") == ORIGIN
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_named_pages_may_call_into_a_private_network() -> None:
         answer = preflight(client, "https://chat.example", **asked)
         assert answer.status == 200
         assert answer.headers["access-control-allow-private-network"] == "true"
-        assert preflight(client, "https://evil.example", **asked).code == "origin_not_allowed"
+        assert preflight(client, "https://evil.example", **asked).code == ORIGIN
     with app(cors_origins=["*"]) as client:
         answer = preflight(client, "https://evil.example", **asked)
         assert (answer.status, answer.code) == (400, "private_network_not_allowed")

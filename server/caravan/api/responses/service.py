@@ -98,7 +98,7 @@ class Replay:
         """Stop reading. The response goes on."""
         await self._events.aclose()
 
-    async def start(self, seconds: float) -> None:
+    async def start(self, seconds: float | None) -> None:
         """Nothing has to be waited for."""
 
     async def events(self) -> Events:

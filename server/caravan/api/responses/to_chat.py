@@ -3,9 +3,9 @@
 Values of OpenAI's API that this server cannot serve are refused by name.
 """
 
-import contextlib
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ from caravan_schemas.tools import (
 )
 
 from caravan.api.responses.conversation import Placed, conversation
+from caravan.api.validation.rewording import reword, rewording
 from caravan.errors import InvalidRequestError, InvalidValueError, UnsupportedParameterError
 
 LOGPROBS = "message.output_text.logprobs"
@@ -53,8 +54,6 @@ _SAME = (
     | {"thinking_budget_tokens", "chat_template_kwargs"}
 ) - {"stream", *_LIMITS}
 
-# An apostrophe inside of a word opens nothing.
-_QUOTED = re.compile(r"(?<!\w)'([^']+)'(?!\w)")
 _MESSAGE = re.compile(r"(messages\[\d+\])(\.tool_calls\[\d+\])?(.*)")
 _RENAMED = (
     (re.compile(r"messages"), "input"),
@@ -132,21 +131,13 @@ class Translation:
     places: Mapping[str, str]
     limit: str
 
-    @contextlib.contextmanager
-    def rewording(self) -> Generator[None, None, None]:
-        """Reword errors about `chat` from this block, so that they name fields of the request."""
-        try:
-            yield
-        except InvalidRequestError as error:
-            self.reword(error)
-            raise
+    def rewording(self) -> AbstractContextManager[None]:
+        """Reword errors about `chat` from a block, so that they name fields of the request."""
+        return rewording(self.named)
 
     def reword(self, error: InvalidRequestError) -> None:
         """Rename the fields that an error about `chat` names. Doing so twice changes nothing."""
-        error.message = _QUOTED.sub(lambda quoted: f"'{self.named(quoted[1])}'", error.message)
-        error.args = (error.message,)
-        if error.param is not None:
-            error.param = self.named(error.param)
+        reword(error, self.named)
 
     def named(self, path: str) -> str:
         """The name in the request of a field of `chat`."""

@@ -9,7 +9,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from http import HTTPMethod, HTTPStatus
 from urllib.parse import quote
 
@@ -24,7 +24,7 @@ from caravan.observability.metrics import Metrics
 from caravan.observability.request_metrics import RequestMetrics
 from caravan.observability.tracing import EndedRequest, Tracing
 from caravan.runtime.panics import contained, is_panic
-from caravan.web.error_response import error_event, error_response, fault_response
+from caravan.web.error_response import LINES, error_event, error_line, error_response, fault_response
 from caravan.web.middleware.security_headers import with_security_headers
 from caravan.web.not_found_hints import shortened
 from caravan.web.request_context import use_context
@@ -132,7 +132,7 @@ class _Answer:
         self.status: int = _NO_ANSWER
         self.has_begun = False
         self._has_ended = False
-        self._is_stream = False
+        self._write_error: Callable[[CaravanError, RequestMetrics], bytes] | None = None
         self._entry = entry
         self._send = send
 
@@ -144,7 +144,8 @@ class _Answer:
             head = MutableHeaders(scope=message)
             head["x-request-id"] = self._entry.request_id
             head.update({name: header_list(items) for name, items in self._entry.notices.items() if items})
-            self._is_stream = head.get("content-type", "").startswith("text/event-stream")
+            kind = head.get("content-type", "").partition(";")[0]
+            self._write_error = {"text/event-stream": error_event, LINES: error_line}.get(kind)
         else:
             self._has_ended = not message.get("more_body", False)
         await self._send(message)
@@ -155,11 +156,10 @@ class _Answer:
         if not self.has_begun:
             await error_response(error)(scope, receive, self.send)
             return True
-        if self._has_ended or not self._is_stream:
+        if self._has_ended or self._write_error is None:
             return False
-        await self.send(
-            {"type": "http.response.body", "body": error_event(error, self._entry), "more_body": False}
-        )
+        body = self._write_error(error, self._entry)
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
         return True
 
 

@@ -1,0 +1,146 @@
+"""Models as Ollama lists and shows them, from what their files say and how they are served here."""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from caravan_schemas.models import ModelDefault
+from caravan_schemas.ollama import OllamaShowRequest
+from caravan_schemas.ollama_answers import (
+    OllamaLoadedList,
+    OllamaLoadedModel,
+    OllamaModel,
+    OllamaModelDetails,
+    OllamaModelList,
+    OllamaShown,
+)
+from caravan_schemas.ollama_options import DecodingOptions
+
+from caravan.api.context import RequestContext, chosen_model
+from caravan.api.ollama.names import find, shown_name
+from caravan.api.ollama.writer import moment
+from caravan.api.params.decoding_plan import DecodingPlanner
+from caravan.auth.principal import Principal
+from caravan.chat.rendering.prompt_template import TemplateSyntaxError
+from caravan.errors import CaravanError
+from caravan.llama.gguf_header import HeaderError
+from caravan.models import ModelRegistry, ModelSpec, may_use
+from caravan.models.file_facts import FileFacts
+from caravan.models.loaded_model import LoadedModel
+from caravan.runtime.threads import in_thread
+
+# Models go when others need their memory, and not after a while.
+_NEVER = "9999-12-31T23:59:59Z"
+
+Capability = Literal["completion", "tools", "thinking", "insert", "embedding"]
+
+
+class OllamaModels:
+    """Serves `/api/tags`, `/api/ps` and `/api/show`. Callers see the models that they may use."""
+
+    def __init__(self, registry: ModelRegistry, decoding: DecodingPlanner) -> None:
+        self._registry = registry
+        self._decoding = decoding
+
+    async def tags(self, principal: Principal) -> OllamaModelList:
+        """List all models."""
+        return OllamaModelList(models=[await _listed(spec) for spec in self._usable(principal)])
+
+    async def loaded(self, principal: Principal) -> OllamaLoadedList:
+        """List those that are loaded."""
+        models = [(spec, self._registry.loaded(spec.id)) for spec in self._usable(principal)]
+        return OllamaLoadedList(
+            models=[await _running(spec, model) for spec, model in models if model is not None]
+        )
+
+    async def show(self, request: OllamaShowRequest, context: RequestContext) -> OllamaShown:
+        """Show one model. Raises ModelNotFoundError."""
+        name = request.name or request.model
+        name = chosen_model(self._registry, name, context.principal)
+        spec = find(self._registry, name, context.principal)
+        model = self._registry.loaded(spec.id)
+        facts = await in_thread(spec.read_facts)
+        metadata = await in_thread(spec.read_metadata) if model is None else model.metadata
+        defaults = self._decoding.shown_defaults(metadata, spec.operator_defaults)
+        context_size = (await in_thread(spec.read_context)).size if model is None else model.context_size
+        return OllamaShown(
+            modified_at=moment(spec.created),
+            parameters="\n".join(_parameters(defaults, context_size)),
+            template=facts.template,
+            details=_details(facts),
+            model_info=dict(facts.metadata),
+            capabilities=await _capabilities(spec, facts, model),
+        )
+
+    def _usable(self, principal: Principal) -> list[ModelSpec]:
+        return [spec for spec in self._registry.specs if may_use(spec, principal)]
+
+
+async def _listed(spec: ModelSpec) -> OllamaModel:
+    facts = await in_thread(spec.read_facts)
+    return OllamaModel(
+        name=shown_name(spec.id),
+        model=shown_name(spec.id),
+        modified_at=moment(spec.created),
+        size=facts.num_bytes,
+        digest=facts.digest,
+        details=_details(facts),
+    )
+
+
+async def _running(spec: ModelSpec, model: LoadedModel) -> OllamaLoadedModel:
+    facts = await in_thread(spec.read_facts)
+    return OllamaLoadedModel(
+        name=shown_name(spec.id),
+        model=shown_name(spec.id),
+        size=model.engine.need.total,
+        size_vram=model.engine.need.on_gpus,
+        digest=facts.digest,
+        details=_details(facts),
+        expires_at=_NEVER,
+        context_length=model.context_size,
+    )
+
+
+def _details(facts: FileFacts) -> OllamaModelDetails:
+    return OllamaModelDetails(
+        parent_model="",
+        format="gguf",
+        family=facts.architecture,
+        families=[facts.architecture] if facts.architecture else [],
+        parameter_size=facts.size_label,
+        quantization_level=facts.quantization,
+    )
+
+
+def _parameters(defaults: Mapping[str, ModelDefault], context_size: int | None) -> Iterator[str]:
+    """Write the defaults that are options, a line each, as a model file of Ollama has them."""
+    if context_size is not None:
+        yield f"num_ctx {context_size}"
+    for name in DecodingOptions.model_fields:
+        known = defaults.get("max_tokens" if name == "num_predict" else name)
+        if known is not None and known.value is not None:
+            yield from (f"{name} {value}" for value in _values(known))
+
+
+def _values(known: ModelDefault) -> list[object]:
+    return [*known.value] if isinstance(known.value, list) else [known.value]
+
+
+async def _capabilities(spec: ModelSpec, facts: FileFacts, model: LoadedModel | None) -> list[Capability]:
+    """Say what a model can do: by what is loaded, or else by its file and its chat templates."""
+    if not (facts.can_generate if model is None else model.engine.traits.can_generate):
+        return ["embedding"]
+    found: list[Capability] = ["completion"]
+    if model is not None:
+        summary = model.template_summary
+        thinks = model.family.reasoning is not None
+    else:
+        try:
+            summary = await in_thread(spec.try_templates)
+        except (TimeoutError, CaravanError, HeaderError, TemplateSyntaxError, OSError):
+            return found
+        thinks = summary.reasoning
+    found += ["tools"] if summary.tools else []
+    found += ["thinking"] if thinks else []
+    found += ["insert"] if model is not None and model.vocab.fill_ids is not None else []
+    return found

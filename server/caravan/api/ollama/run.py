@@ -1,0 +1,166 @@
+"""One answer of Ollama's API being made, whole or in lines, with its times measured on the way."""
+
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+
+from caravan.api.completion_run import wire_reason
+from caravan.api.context import RequestContext
+from caravan.api.ollama.writer import LineWriter, Piece, joined
+from caravan.api.output.encoding import to_event
+from caravan.api.output.logprobs import LogprobWriter
+from caravan.api.output.parsed_choice import ChoiceParser
+from caravan.api.prepared import Prepared
+from caravan.api.run import Run, aside, num_numbers
+from caravan.api.structured.checker import ParsedAnswer
+from caravan.chat.parsing.events import Channel, Delta, Event
+from caravan.engine.outputs import TokenOutput
+from caravan.models import ModelRegistry
+from caravan.models.loaded_model import LoadedModel
+
+_NANOSECONDS = 1_000_000_000
+
+Prepare = Callable[[LoadedModel], Awaitable[Prepared]]
+
+
+@dataclass
+class Times:
+    """Moments of one run, on the monotonic clock, and the wait of its prompt in the engine's queue."""
+
+    begun: float
+    loaded: float = 0.0
+    submitted: float = 0.0
+    first: float = 0.0
+    last: float = 0.0
+    queued: float = 0.0
+
+    def output(self, output: TokenOutput) -> None:
+        """Note an output of the engine."""
+        self.last = time.monotonic()
+        if not self.first:
+            self.first, self.queued = self.last, output.queue_seconds or 0.0
+
+    def told(self, arrived: float) -> dict[str, int]:
+        """Write them as durations; the whole is since the request has arrived."""
+        durations = {
+            "total_duration": time.monotonic() - arrived,
+            "load_duration": self.loaded - self.begun,
+            "prompt_eval_duration": max(0.0, self.first - self.submitted - self.queued),
+            "eval_duration": self.last - self.first,
+        }
+        return {name: nanoseconds(seconds) for name, seconds in durations.items()}
+
+
+def nanoseconds(seconds: float) -> int:
+    """Write a duration in Ollama's unit."""
+    return round(seconds * _NANOSECONDS)
+
+
+class OllamaRun(Run):
+    """`stream` says which of `whole` and `events`, which are lines, the request asked for."""
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        model_name: str,
+        prepare: Prepare,
+        context: RequestContext,
+        writer: LineWriter,
+        *,
+        stream: bool,
+        tells_logprobs: bool,
+    ) -> None:
+        super().__init__(registry, model_name, self._prepare_timed, context)
+        self.stream = stream
+        self._prepare_request = prepare
+        self._writer = writer
+        self._tells_logprobs = tells_logprobs
+        self._times = Times(time.monotonic())
+        self._reason = ""
+
+    async def whole(self) -> bytes:
+        """Write the complete answer as JSON."""
+        await self.start()
+        async with aclosing(self._pieces()) as pieces:
+            said = joined([piece async for piece in pieces])
+        return await self._written(said, is_last=True)
+
+    async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
+        """Yield the lines as they come. `start` must have been called."""
+        async with aclosing(self._pieces()) as pieces:
+            async for piece in pieces:
+                yield [await self._written(piece)]
+        await self.aclose()
+        yield [await self._written(Piece(), is_last=True)]
+
+    async def _prepare_timed(self, model: LoadedModel) -> Prepared:
+        self._times.loaded = time.monotonic()
+        prepared = await self._prepare_request(model)
+        self._times.submitted = time.monotonic()
+        return prepared
+
+    async def _pieces(self) -> AsyncGenerator[Piece, None]:
+        """Read what the model says; all of it has been held against its constraint when this ends."""
+        reader = _Reader(await self.prepare())
+        async for output in self:
+            self._times.output(output)
+            piece = reader.read(output)
+            # No client may act on a call, and learn later that it is broken.
+            for call in piece.calls:
+                await self.check_call(call, output)
+            if output.finish_reason is not None:
+                await self.check(reader.said, output)
+                self._reason = wire_reason(output.finish_reason)
+            if piece:
+                yield piece
+
+    async def _written(self, piece: Piece, *, is_last: bool = False) -> bytes:
+        logprobs = LogprobWriter(self.model.vocab) if self._tells_logprobs else None
+        last: dict[str, object] | None = None
+        if is_last:
+            usage = self.usage()
+            last = {
+                "done_reason": self._reason,
+                "prompt_eval_count": usage.prompt_tokens,
+                "eval_count": usage.completion_tokens,
+                **self._times.told(self.context.metrics.arrived),
+            }
+        size = num_numbers(piece.logprobs) + len(piece.content)
+        line = partial(self._writer.line, piece, logprobs, last)
+        return await aside(size, lambda: to_event(line()))
+
+
+class _Reader:
+    """Finds content, thoughts and calls in the outputs of a run."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._parser = None if prepared.output_format is None else ChoiceParser(prepared.output_format)
+        self._texts: list[str] = []
+        self._num_told = 0
+
+    @property
+    def said(self) -> ParsedAnswer:
+        """All that the model has said."""
+        return ParsedAnswer("".join(self._texts)) if self._parser is None else self._parser.said
+
+    def read(self, output: TokenOutput) -> Piece:
+        """Read an output; the last brings what was held back."""
+        if self._parser is None:
+            self._texts.append(output.text)
+            return Piece(output.text, logprobs=output.logprobs)
+        events = self._parser.feed(output.text)
+        num_ended = self._parser.num_ended
+        if output.finish_reason is not None:
+            events += self._parser.finish()
+            # A call that the limit has cut off has no arguments that could be told.
+            whole = self._parser.has_whole_calls
+            num_ended = len(self._parser.calls) if whole else self._parser.num_ended
+        calls = tuple(self._parser.calls[self._num_told : num_ended])
+        self._num_told = max(self._num_told, num_ended)
+        return Piece(_text(events, Channel.CONTENT), _text(events, Channel.REASONING), calls, output.logprobs)
+
+
+def _text(events: Sequence[Event], channel: Channel) -> str:
+    return "".join(event.text for event in events if isinstance(event, Delta) and event.channel is channel)

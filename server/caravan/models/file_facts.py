@@ -1,0 +1,105 @@
+"""What a model's file tells of itself to who asks for a list: its size, its kind, all of its metadata."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from caravan.llama.gguf_header import GgufHeader, HeaderError, part_paths, read_header
+from caravan.llama.gguf_reader import Value
+from caravan.sizing.kv_bytes import is_causal
+
+_TEMPLATE = "tokenizer.chat_template"
+# llama.cpp's numbers for how most weights of a file are stored (`llama_ftype`).
+_QUANTIZATIONS = {
+    0: "F32",
+    1: "F16",
+    2: "Q4_0",
+    3: "Q4_1",
+    7: "Q8_0",
+    8: "Q5_0",
+    9: "Q5_1",
+    10: "Q2_K",
+    11: "Q3_K_S",
+    12: "Q3_K_M",
+    13: "Q3_K_L",
+    14: "Q4_K_S",
+    15: "Q4_K_M",
+    16: "Q5_K_S",
+    17: "Q5_K_M",
+    18: "Q6_K",
+    19: "IQ2_XXS",
+    20: "IQ2_XS",
+    21: "Q2_K_S",
+    22: "IQ3_XS",
+    23: "IQ3_XXS",
+    24: "IQ1_S",
+    25: "IQ4_NL",
+    26: "IQ3_S",
+    27: "IQ3_M",
+    28: "IQ2_S",
+    29: "IQ2_M",
+    30: "IQ4_XS",
+    31: "IQ1_M",
+    32: "BF16",
+    36: "TQ1_0",
+    37: "TQ2_0",
+    38: "MXFP4_MOE",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFacts:
+    """A model's file. Texts are empty, and the size is 0, where nothing is known.
+
+    `digest` tells files apart by their names, sizes and times: to read gigabytes for it would take minutes.
+    """
+
+    architecture: str = ""
+    size_label: str = ""
+    quantization: str = ""
+    num_bytes: int = 0
+    digest: str = ""
+    template: str = ""
+    can_generate: bool = True
+    metadata: Mapping[str, Value] = field(default_factory=dict)
+
+
+class FactsReader:
+    """Reads a model's file, and again only when it is another. `template` is the operator's own, if any."""
+
+    def __init__(self, path: Path, template: Path | None = None) -> None:
+        self._path = path
+        self._template = template
+        self._found = FileFacts()
+
+    def __call__(self) -> FileFacts:
+        """Return the facts; of a file that cannot be read, nothing. Takes a moment."""
+        try:
+            digest = _digest(self._path)
+            if digest != self._found.digest:
+                self._found = _facts(read_header(self._path), digest, self._template)
+        except (HeaderError, OSError, UnicodeDecodeError):
+            return FileFacts()
+        return self._found
+
+
+def _facts(header: GgufHeader, digest: str, template: Path | None) -> FileFacts:
+    file_type = header.metadata.get("general.file_type")
+    known = _QUANTIZATIONS.get(file_type, "") if isinstance(file_type, int) else ""
+    return FileFacts(
+        architecture=header.architecture,
+        size_label=header.text("general.size_label"),
+        quantization=known,
+        num_bytes=header.file_size,
+        digest=digest,
+        template=header.text(_TEMPLATE) if template is None else template.read_text(encoding="utf-8"),
+        can_generate=is_causal(header),
+        metadata={key: value for key, value in header.metadata.items() if not key.startswith(_TEMPLATE)},
+    )
+
+
+def _digest(path: Path) -> str:
+    stats = [(part.name, part.stat()) for part in part_paths(path)]
+    told = [(name, found.st_size, found.st_mtime_ns) for name, found in stats]
+    return hashlib.sha256(repr(told).encode()).hexdigest()

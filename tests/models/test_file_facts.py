@@ -1,0 +1,31 @@
+"""What lists of models tell of a file."""
+
+import os
+from pathlib import Path
+
+from caravan.models import resident
+from caravan.models.file_facts import FactsReader, FileFacts
+
+
+def test_a_file_tells_of_itself_and_is_read_again_when_it_is_another(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(resident.model_path().read_bytes())
+    reader = FactsReader(path)
+    found = reader()
+    assert found.architecture == "qwen3"
+    assert found.quantization == "Q8_0"
+    assert found.num_bytes == path.stat().st_size
+    assert "<|im_start|>" in found.template
+    assert found.can_generate
+    assert "tokenizer.chat_template" not in found.metadata
+    assert reader() is found
+    os.utime(path, ns=(1, 1))
+    assert reader().digest != found.digest
+    path.unlink()
+    assert reader() == FileFacts()
+
+
+def test_the_operators_template_is_the_one_that_is_shown(tmp_path: Path) -> None:
+    template = tmp_path / "own.jinja"
+    template.write_text("own")
+    assert FactsReader(resident.model_path(), template)().template == "own"
