@@ -45,6 +45,22 @@ def check_stream() -> None:
     assert chunks[-1].usage.completion_tokens > 0
 
 
+def check_decisions() -> None:
+    needs("decisions")
+    labels: Any = [{"value": "Paris", "description": "in France"}, {"value": True}]
+    questions: Any = [
+        {"type": "predicate", "name": "p", "instructions": "It is about France."},
+        {"type": "choice", "instructions": "What fits?", "choices": labels},
+        {"type": "score", "instructions": "How good?", "levels": [{"label": "bad"}, {"label": "good"}]},
+    ]
+    decision = client.decisions.create(model=MODEL, input=QUESTION, questions=questions)
+    assert [answer.type for answer in decision.answers] == ["predicate", "choice", "score"]
+    assert 0 <= decision.answers[0].probability <= 1
+    assert abs(sum(each.probability for each in decision.answers[1].probabilities) - 1) < 1e-9
+    assert 0 <= decision.answers[2].score <= 1
+    assert decision.usage.input_tokens > 0
+
+
 def check_async() -> None:
     async def ask() -> tuple[str | None, str]:
         async with openai.AsyncOpenAI(base_url=BASE_URL, api_key="none", max_retries=0) as other:
