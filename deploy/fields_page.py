@@ -17,6 +17,7 @@ from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.parameters import Parameter
+from caravan_schemas.rank import RerankRequest, ScoreRequest
 from caravan_schemas.responses import ResponseRequest
 from pydantic.fields import FieldInfo
 
@@ -28,6 +29,8 @@ ROUTES: dict[str, type[Schema]] = {
     "responses": ResponseRequest,
     "embeddings": EmbeddingRequest,
     "decisions": DecisionRequest,
+    "rerank": RerankRequest,
+    "score": ScoreRequest,
 }
 
 _INTRODUCTION = """\

@@ -45,6 +45,8 @@ ask 'response' 200 '"object":"response"' /v1/responses \
   "{\"model\":\"$model\",\"input\":\"What is the capital of France?\",\"max_output_tokens\":16}"
 ask decision 200 '"probability":' /v1/decisions "{\"model\":\"$model\",\"input\":\"It snows.\",
   \"questions\":[{\"type\":\"predicate\",\"instructions\":\"It is cold.\"}]}"
+ask rerank 200 '"relevance_score":' /v1/rerank \
+  "{\"model\":\"$model\",\"query\":\"weather\",\"documents\":[\"It snows.\",\"A cat.\"]}"
 ask embedding 200 '"embedding":\[' /v1/embeddings "{\"model\":\"$model\",\"input\":\"caravan\"}"
 ask tokens 200 '"tokens":\[' /tokenize "{\"model\":\"$model\",\"prompt\":\"caravan\"}"
 ask 'Ollama chat' 200 '"done":true' /api/chat \

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from caravan.api.decisions.questions import asked
+from caravan.api.decisions.rank import JUDGE
 from caravan_schemas.decisions import DecisionRequest
 from openai import BadRequestError, OpenAI
 
@@ -102,6 +103,23 @@ def test_labels_are_scored_as_each_alone(
     found = [math.log(each * answer.label_mass) for each in probabilities(answer) if each > 1e-9]
     wanted = [each for each, share in zip(logprobs, probabilities(answer), strict=True) if share > 1e-9]
     assert found == pytest.approx(wanted, abs=CLOSE)
+
+
+def test_ranks_are_the_share_of_yes(client: OpenAI, live_server: ServerProcess) -> None:
+    root = live_server.url.removesuffix("/v1")
+    documents = ["A fox eats mice and berries.", "The wind in the trees.", "Foxes!"]
+    body = {"query": "What do foxes eat?", "documents": documents, "instruction": "Answer."}
+    results = httpx.post(f"{root}/v1/rerank", json=body).json()["results"]
+    found = {each["index"]: each["relevance_score"] for each in results}
+    for index, document in enumerate(documents):
+        text = f"<Instruct>: Answer.\n<Query>: What do foxes eat?\n<Document>: {document}"
+        messages = [{"role": "system", "content": JUDGE}, {"role": "user", "content": text}]
+        prompt = httpx.post(f"{root}/apply-template", json={"messages": messages}).json()["prompt"]
+        start = len(tokens(root, prompt))
+        yes, no = (
+            math.exp(sum(scored(client, tokens(root, prompt + word))[start:])) for word in ("yes", "no")
+        )
+        assert found[index] == pytest.approx(yes / (yes + no), abs=CLOSE)
 
 
 def test_nothing_else_that_runs_changes_an_answer(client: OpenAI) -> None:

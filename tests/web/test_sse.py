@@ -5,6 +5,7 @@ import asyncio
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
+from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.ollama.service import OllamaService
@@ -57,6 +58,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             chat=chat,
             completions=completions,
             decisions=DecisionService(registry),
+            rank=RankService(registry),
             embeddings=embeddings,
             ollama=OllamaService(registry, decoding, chat, completions, embeddings),
             responses=ResponseService(

@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute
 
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
+from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.ollama.service import OllamaService
@@ -43,13 +44,26 @@ from caravan.web.routes import (
     models,
     ollama,
     ops,
+    rank,
     responses,
     tokenize,
 )
 
 _ROUTERS = tuple(
     part.router
-    for part in (chat, completions, responses, decisions, embeddings, tokenize, models, ollama, admin, ops)
+    for part in (
+        chat,
+        completions,
+        responses,
+        decisions,
+        rank,
+        embeddings,
+        tokenize,
+        models,
+        ollama,
+        admin,
+        ops,
+    )
 )
 
 
@@ -85,6 +99,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         chat=chat_service,
         completions=completion_service,
         decisions=DecisionService(registry),
+        rank=RankService(registry),
         embeddings=embedding_service,
         responses=ResponseService(registry, chat_service, _archive(settings)),
         ollama=OllamaService(registry, decoding, chat_service, completion_service, embedding_service),

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
+from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.ollama.service import OllamaService
@@ -34,6 +35,7 @@ class Services:
     chat: ChatService
     completions: CompletionService
     decisions: DecisionService
+    rank: RankService
     embeddings: EmbeddingService
     responses: ResponseService
     ollama: OllamaService

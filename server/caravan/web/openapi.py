@@ -19,6 +19,7 @@ from caravan_schemas.ollama import (
     OllamaShowRequest,
 )
 from caravan_schemas.ollama_answers import OllamaErrorResponse
+from caravan_schemas.rank import RerankRequest, ScoreRequest
 from caravan_schemas.responses import ResponseRequest
 from caravan_schemas.responses_events import Event
 from caravan_schemas.tokenize import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
@@ -32,6 +33,8 @@ _BODIES: tuple[type[Schema], ...] = (
     ChatCompletionRequest,
     CompletionRequest,
     DecisionRequest,
+    RerankRequest,
+    ScoreRequest,
     EmbeddingRequest,
     TokenizeRequest,
     DetokenizeRequest,

@@ -5,7 +5,7 @@ import math
 import random
 
 import pytest
-from caravan.api.decisions.label_trie import LabelTrie, Path
+from caravan.api.decisions.label_trie import Branch, LabelTrie, Path
 from caravan.api.decisions.probabilities import log_sum
 from caravan.engine.outputs import TokenLogprob
 
@@ -70,6 +70,17 @@ def test_a_beginning_of_another_label_needs_its_end() -> None:
     trie = LabelTrie([short, long], ENDS)
     assert [branch.path for branch in trie.branches] == [long]
     assert trie.branches[0].probes == ((1,), (2, *ENDS), ENDS)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_without_an_end_the_tokens_alone_count(seed: int) -> None:
+    rng = random.Random(seed)
+    labels = list({tuple(rng.randrange(3) for _ in range(rng.randrange(1, 5))) for _ in range(12)})
+    trie = LabelTrie(labels, ())
+    found = [score.logprob for score in trie.scores(told(trie))]
+    wanted = [sum(logprob(each[:depth], token) for depth, token in enumerate(each)) for each in labels]
+    assert found == pytest.approx(wanted)
+    assert LabelTrie([(1,), (2,)], ()).branches == [Branch((), ((1, 2),))]
 
 
 def test_labels_that_are_all_there_is_share_everything() -> None:

@@ -4,6 +4,7 @@ A label's probability is the product of those of its tokens, and of its end: wit
 against one that it begins with.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,10 @@ class Branch:
 
 
 class LabelTrie:
-    """`labels` are token sequences, all different and none empty; an answer ends with one of `end_ids`."""
+    """`labels` are token sequences, all different and none empty; an answer ends with one of `end_ids`.
+
+    Without any, ends do not count.
+    """
 
     def __init__(self, labels: Sequence[Path], end_ids: Sequence[int]) -> None:
         self._labels = labels
@@ -38,12 +42,12 @@ class LabelTrie:
     @property
     def num_nodes(self) -> int:
         """Tokens that are scored or computed, those of all labels together, without ends."""
-        return len(self._probed) - 1
+        return len({label[:depth] for label in self._labels for depth in range(len(label))} | self._ended) - 1
 
     def scores(self, told: Sequence[Sequence[TokenLogprob]]) -> list[LabelScore]:
         """Score the labels by what was told of the branches, in their order."""
         logprobs: dict[Path, float] = {}
-        ends: dict[Path, float] = {}
+        ends: dict[Path, float] = {} if self._end_ids else dict.fromkeys(self._labels, 0.0)
         for branch, entries in zip(self.branches, told, strict=True):
             left = iter(entries)
             first = len(branch.path) - len(branch.probes) + 1
@@ -51,11 +55,12 @@ class LabelTrie:
                 node = branch.path[:depth]
                 found = {token_id: next(left).logprob for token_id in self._probed[node]}
                 logprobs |= {(*node, token_id): logprob for token_id, logprob in found.items()}
-                if node in self._ended:
+                if node in self._ended and self._end_ids:
                     ends[node] = log_sum([found[token_id] for token_id in self._end_ids])
         return [
             LabelScore(
-                sum(logprobs[label[: depth + 1]] for depth in range(len(label))) + ends[label], len(label) + 1
+                sum(logprobs[label[: depth + 1]] for depth in range(len(label))) + ends[label],
+                len(label) + bool(self._end_ids),
             )
             for label in self._labels
         ]
@@ -67,18 +72,16 @@ class LabelTrie:
             for depth, token_id in enumerate(label):
                 children.setdefault(label[:depth], {})[token_id] = None
             children.setdefault(label, {})
-        return {
+        asked = {
             node: tuple(dict.fromkeys((*below, *(self._end_ids if node in self._ended else ()))))
             for node, below in children.items()
         }
+        return {node: token_ids for node, token_ids in asked.items() if token_ids}
 
     def _branches(self) -> list[Branch]:
-        ordered = sorted(self._ended)
-        leaves = [
-            label
-            for label, after in zip(ordered, [*ordered[1:], ()], strict=True)
-            if after[: len(label)] != label
-        ]
+        ordered = sorted(self._probed)
+        leaves = [node for node, after in itertools.pairwise(ordered) if after[: len(node)] != node]
+        leaves.append(ordered[-1])
         branches: list[Branch] = []
         seen = -1
         for place, leaf in enumerate(leaves):

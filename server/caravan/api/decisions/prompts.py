@@ -25,25 +25,44 @@ class PromptWriter:
         self._principal = principal
         self.messages, self._places = conversation(None, list(_items(request)))
 
-    def chat(self, messages: Sequence[Message]) -> ChatCompletionRequest:
-        """The conversation as a chat whose answer needs no thought."""
-        # Every value has been validated as a part of the request.
-        return ChatCompletionRequest.model_construct(messages=list(messages), reasoning_effort="none")
-
     def write(self, asked: Asked, param: str, *, has_input: bool = True) -> Labelled:
         """Write a question, whose path is `param`, about the input or about none; raises InvalidRequestError.
 
         The question is the end of the last message of the user's, or one of its own.
         """
-        chat = self.chat(_with_question(self.messages if has_input else [], asked.text))
-        with Translation(chat, self._places, param).rewording():
-            text, _ = rendered(chat, self._model, self._principal, has_to_fit=True)
-            text = past_thought(chat, self._model, text)
-            token_ids = tokenized(self._model, text, param="input")
-        found = labelled(self._model, text, token_ids, asked.labels, param=param)
-        longest = max(found.labels, key=len)
-        check_length(self._model, (*found.token_ids, *longest), param="input")
-        return found
+        messages = _with_question(self.messages if has_input else [], asked.text)
+        with Translation(chat_of(messages), self._places, param).rewording():
+            return written(
+                messages, asked.labels, self._model, self._principal, param=param, input_param="input"
+            )
+
+
+def chat_of(messages: Sequence[Message]) -> ChatCompletionRequest:
+    """Write a conversation as a chat whose answer needs no thought."""
+    # Every value has been validated as a part of the request.
+    return ChatCompletionRequest.model_construct(messages=list(messages), reasoning_effort="none")
+
+
+def written(
+    messages: Sequence[Message],
+    labels: Sequence[str],
+    model: LoadedModel,
+    principal: Principal,
+    *,
+    param: str,
+    input_param: str,
+) -> Labelled:
+    """Write the prompt of a conversation that is answered with one of the labels, which errors call `param`.
+
+    Raises InvalidRequestError; a conversation that is too long is called `input_param`.
+    """
+    chat = chat_of(messages)
+    text, _ = rendered(chat, model, principal, has_to_fit=True)
+    text = past_thought(chat, model, text)
+    token_ids = tokenized(model, text, param=input_param)
+    found = labelled(model, text, token_ids, labels, param=param)
+    check_length(model, (*found.token_ids, *max(found.labels, key=len)), param=input_param)
+    return found
 
 
 def _with_question(messages: Sequence[Message], text: str) -> list[Message]:

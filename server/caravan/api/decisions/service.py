@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from functools import partial
 
 from caravan_schemas.decisions import (
     Answer,
@@ -12,19 +13,18 @@ from caravan_schemas.decisions import (
     DecisionUsage,
 )
 
-from caravan.api.context import RequestContext, turn
+from caravan.api.context import RequestContext
 from caravan.api.decisions.label_tokens import Labelled, end_ids
 from caravan.api.decisions.probabilities import LabelScore, shares
 from caravan.api.decisions.prompts import PromptWriter
 from caravan.api.decisions.questions import answer, asked
 from caravan.api.decisions.scoring import Scoring
+from caravan.api.decisions.scoring_run import scored
 from caravan.api.output.encoding import to_json
 from caravan.api.prompt.tokenize import check_generates
 from caravan.auth.principal import Principal
-from caravan.errors import CaravanError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
-from caravan.runtime.threads import in_busy_thread, in_thread
 
 # Questions and items of an input whose prompts are written in a moment.
 _FEW = 64
@@ -38,28 +38,11 @@ class DecisionService:
 
     async def create(self, request: DecisionRequest, context: RequestContext) -> bytes:
         """Write the answer as JSON. Cancelling it aborts the work in the engine."""
-        who, entry = context.principal, context.metrics
-        async with self._registry.holding(request.model, who) as model:
-            model.engine.check_room(who.id, who.weight, 1)
-            is_much = _size(request) > _FEW
-            async with turn(model.long_threads if is_much else model.threads, who):
-                read = in_busy_thread if is_much else in_thread
-                scoring = await read(_scoring, request, model, who)
-            num_tokens = scoring.num_prompt_tokens
-            if who.allowance is not None:
-                who.allowance.reserve(num_tokens)
-            entry.requested_model, entry.model = request.model, model.id
-            entry.num_prompt_tokens += num_tokens
-            try:
-                scores = await scoring.run()
-            except CaravanError:
-                entry.waive(num_tokens)
-                raise
-            finally:
-                entry.num_cached_tokens += scoring.num_cached_tokens
-            entry.num_completion_tokens += scoring.num_label_tokens
-            decision = Decision(model=model.id, answers=_answers(request, scores), usage=_usage(scoring))
-        return to_json(decision)
+        read = partial(_scoring, request, principal=context.principal)
+        is_much = _size(request) > _FEW
+        found = await scored(self._registry, request.model, context, read, is_much=is_much)
+        answers, usage = _answers(request, found.scores), _usage(found.scoring)
+        return to_json(Decision(model=found.model.id, answers=answers, usage=usage))
 
 
 def _size(request: DecisionRequest) -> int:

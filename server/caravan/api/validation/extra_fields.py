@@ -14,6 +14,7 @@ from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
+from caravan_schemas.rank import RerankRequest, ScoreRequest
 from caravan_schemas.responses import ResponseRequest
 from caravan_schemas.tokenize import DetokenizeRequest
 
@@ -34,6 +35,8 @@ _ROUTES: dict[str, type[Schema]] = {
     "responses": ResponseRequest,
     "decisions": DecisionRequest,
     "embeddings": EmbeddingRequest,
+    "rerank": RerankRequest,
+    "score": ScoreRequest,
 }
 # Not those that show what a chat begins with, whatever follows: bodies of chats are theirs, too.
 _APART = {*_ROUTES.values(), DetokenizeRequest}

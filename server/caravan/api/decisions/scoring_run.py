@@ -1,0 +1,54 @@
+"""One request's labels scored: the model held, the key charged, the tokens counted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from caravan.api.context import RequestContext, turn
+from caravan.api.decisions.probabilities import LabelScore
+from caravan.api.decisions.scoring import Scoring
+from caravan.errors import CaravanError
+from caravan.models import ModelRegistry
+from caravan.models.loaded_model import LoadedModel
+from caravan.runtime.threads import in_busy_thread, in_thread
+
+
+@dataclass(frozen=True)
+class Scored:
+    """`scores` are those of the labels of each prompt of `scoring`."""
+
+    model: LoadedModel
+    scoring: Scoring
+    scores: list[list[LabelScore]]
+
+
+async def scored(
+    registry: ModelRegistry,
+    model_name: str,
+    context: RequestContext,
+    read: Callable[[LoadedModel], Scoring],
+    *,
+    is_much: bool,
+) -> Scored:
+    """Read a request in a thread and score its labels. Cancelling it aborts the work in the engine.
+
+    What reading refuses and what the engine raises is raised. One that `is_much` waits for none but its like.
+    """
+    who, entry = context.principal, context.metrics
+    async with registry.holding(model_name, who) as model:
+        model.engine.check_room(who.id, who.weight, 1)
+        async with turn(model.long_threads if is_much else model.threads, who):
+            scoring = await (in_busy_thread(lambda: read(model)) if is_much else in_thread(read, model))
+        num_tokens = scoring.num_prompt_tokens
+        if who.allowance is not None:
+            who.allowance.reserve(num_tokens)
+        entry.requested_model, entry.model = model_name, model.id
+        entry.num_prompt_tokens += num_tokens
+        try:
+            scores = await scoring.run()
+        except CaravanError:
+            entry.waive(num_tokens)
+            raise
+        finally:
+            entry.num_cached_tokens += scoring.num_cached_tokens
+        entry.num_completion_tokens += scoring.num_label_tokens
+        return Scored(model, scoring, scores)
