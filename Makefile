@@ -122,8 +122,8 @@ $(VENV)/.made:
 	@.venv-clients/$*/bin/python -m pip --disable-pip-version-check install --quiet --no-input --requirement $<
 	@touch $@
 
-.venv-clients/node/.installed: tests/clients/node/package.json tests/clients/node/conversation.mjs
-	@echo 'installing the client for Node'
+.venv-clients/node/.installed: $(addprefix tests/clients/node/,package.json conversation.mjs ollama.mjs)
+	@echo 'installing the clients for Node'
 	@mkdir -p $(@D) && cp $^ $(@D)
 	@cd $(@D) && npm install --no-package-lock --no-audit --no-fund --silent
 	@touch $@

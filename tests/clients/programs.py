@@ -27,7 +27,7 @@ class Program:
     def command(self, url: str, model: str) -> list[str]:
         """What runs its conversation."""
         if self.environment == "node":
-            return ["node", str(self.folder / "conversation.mjs"), url, model]
+            return ["node", str(self.folder / f"{self.module}.mjs"), url, model]
         return [str(self.python), "-m", f"tests.clients.scripts.{self.module}", url, model]
 
     @property
@@ -56,21 +56,22 @@ class Program:
         ).stdout.strip()
 
 
-def _python(name: str, environment: str, package: str, module: str) -> Program:
+def _program(name: str, environment: str, package: str, module: str) -> Program:
     return Program(name=name, environment=environment, package=package, module=module)
 
 
 PROGRAMS = (
-    _python("openai (Python)", "openai-3", "openai", "openai_python"),
-    _python("openai (Python), older", "openai-2", "openai", "openai_python"),
-    _python("openai (Node)", "node", "openai", ""),
-    _python("LangChain, langchain-openai", "openai-3", "langchain-openai", "langchain"),
-    _python("LlamaIndex, llms-openai-like", "openai-2", "llama-index-llms-openai-like", "llama_index"),
-    _python("LiteLLM", "openai-2", "litellm", "litellm"),
-    _python("instructor", "openai-2", "instructor", "instructor"),
-    _python("pydantic-ai", "openai-3", "pydantic-ai-slim", "pydantic_ai"),
-    _python("llm, the command", "openai-3", "llm", "llm_command"),
-    _python("ollama (Python)", "ollama", "ollama", "ollama_python"),
+    _program("openai (Python)", "openai-3", "openai", "openai_python"),
+    _program("openai (Python), older", "openai-2", "openai", "openai_python"),
+    _program("openai (Node)", "node", "openai", "conversation"),
+    _program("LangChain, langchain-openai", "openai-3", "langchain-openai", "langchain"),
+    _program("LlamaIndex, llms-openai-like", "openai-2", "llama-index-llms-openai-like", "llama_index"),
+    _program("LiteLLM", "openai-2", "litellm", "litellm"),
+    _program("instructor", "openai-2", "instructor", "instructor"),
+    _program("pydantic-ai", "openai-3", "pydantic-ai-slim", "pydantic_ai"),
+    _program("llm, the command", "openai-3", "llm", "llm_command"),
+    _program("ollama (Python)", "ollama", "ollama", "ollama_python"),
+    _program("ollama (Node)", "node", "ollama", "ollama"),
 )
 
 

@@ -37,6 +37,11 @@ _FOLLOWED = "0.13.0"
 _FAILURE = {"application/json": {"schema": {"$ref": f"#/components/schemas/{OllamaErrorResponse.__name__}"}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"content": _FAILURE}, "5XX": {"content": _FAILURE}}
 
+_UNCHANGED = (
+    "Models cannot be changed by requests to this server. Its operator gets them with 'caravan pull' and "
+    "names them in the server's settings; GET /api/tags lists them."
+)
+
 router = APIRouter(tags=["ollama"], responses=_ERRORS)
 
 
@@ -132,12 +137,14 @@ async def ollama_version() -> OllamaVersion:
 @router.post("/api/create")
 @router.post("/api/copy")
 @router.delete("/api/delete")
-@router.post("/api/blobs/{digest}")
 async def ollama_change() -> Response:
     """Refused with 403, whoever asks: the operator decides which models there are, by the server's settings
     and with `caravan pull`.
     """
-    raise PermissionDeniedError(
-        "Models cannot be changed by requests to this server. Its operator gets them with 'caravan pull' and "
-        "names them in the server's settings; GET /api/tags lists them."
-    )
+    raise PermissionDeniedError(_UNCHANGED)
+
+
+@router.post("/api/blobs/{digest}")
+async def ollama_blob(digest: str) -> Response:
+    """Refused with 403, whoever asks: no files are taken."""
+    raise PermissionDeniedError(f"The file '{digest[:80]}' is not taken. {_UNCHANGED}")
