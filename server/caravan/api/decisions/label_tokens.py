@@ -1,5 +1,6 @@
 """The tokens of labels where they stand: read together with the end of the prompt, as a model writes them."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,9 +16,12 @@ _TAIL = 16
 
 @dataclass(frozen=True)
 class Labelled:
-    """`token_ids` are what all labels have before them; each of `labels` goes on with tokens of its own."""
+    """`token_ids` are what all labels have before them; each of `labels` goes on with tokens of its own.
 
-    token_ids: tuple[int, ...]
+    There may be hundreds of prompts, and each has the whole input: four bytes a token.
+    """
+
+    token_ids: "array[int]"
     labels: tuple[tuple[int, ...], ...]
 
 
@@ -36,7 +40,7 @@ def labelled(
         message = f"'{param}' has labels that are the same to this model."
         raise InvalidRequestError(message, param=param, code="invalid_value")
     shared = min(num_common(end, sequence) for sequence in sequences)
-    return Labelled((*before, *end[:shared]), tuple(sequence[shared:] for sequence in sequences))
+    return Labelled(array("i", (*before, *end[:shared])), tuple(sequence[shared:] for sequence in sequences))
 
 
 def end_ids(model: LoadedModel) -> tuple[int, ...]:

@@ -5,13 +5,16 @@ against one that it begins with.
 """
 
 import itertools
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from caravan.api.decisions.probabilities import LabelScore, log_sum
 from caravan.engine.outputs import TokenLogprob
 
 Path = tuple[int, ...]
+Tokens = TypeVar("Tokens", Path, "array[int]")
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class LabelTrie:
         return branches
 
 
-def num_common(one: Path, other: Path) -> int:
+def num_common(one: Tokens, other: Tokens) -> int:
     """Count the tokens with which both begin."""
     low, high = 0, min(len(one), len(other))
     if one[:high] == other[:high]:

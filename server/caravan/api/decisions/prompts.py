@@ -1,6 +1,6 @@
 """An input and its questions into prompts: the input first, so that all of them begin with it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.decisions import DecisionMessage, DecisionRequest, InputJson
@@ -14,7 +14,11 @@ from caravan.api.prompt.tokenize import check_length, tokenized
 from caravan.api.responses.conversation import Placed, conversation
 from caravan.api.responses.to_chat import Translation
 from caravan.auth.principal import Principal
+from caravan.errors import InvalidValueError
 from caravan.models.loaded_model import LoadedModel
+
+# Of all prompts together, each with its own copy of the input: some seconds of a tokenizer.
+_MAX_TOKENS = 16_777_216
 
 
 class PromptWriter:
@@ -63,6 +67,18 @@ def written(
     found = labelled(model, text, token_ids, labels, param=param)
     check_length(model, (*found.token_ids, *max(found.labels, key=len)), param=input_param)
     return found
+
+
+def all_of(prompts: Iterable[Labelled], param: str) -> list[Labelled]:
+    """Collect prompts as they are written; raises InvalidRequestError where there are too many tokens."""
+    collected, num_tokens = [], 0
+    for prompt in prompts:
+        collected.append(prompt)
+        num_tokens += len(prompt.token_ids)
+        if num_tokens > _MAX_TOKENS:
+            message = f"must be fewer: with what they are about, they have over {_MAX_TOKENS} tokens"
+            raise InvalidValueError(param, message)
+    return collected
 
 
 def _with_question(messages: Sequence[Message], text: str) -> list[Message]:

@@ -5,7 +5,7 @@ The words are those of Qwen3-Reranker, which was trained on them; other chat mod
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from caravan_schemas.messages import Message, SystemMessage, UserMessage
@@ -24,8 +24,9 @@ from caravan_schemas.rank import (
 )
 
 from caravan.api.context import RequestContext
+from caravan.api.decisions.label_tokens import Labelled
 from caravan.api.decisions.probabilities import shares
-from caravan.api.decisions.prompts import written
+from caravan.api.decisions.prompts import all_of, written
 from caravan.api.decisions.scoring import Scoring
 from caravan.api.decisions.scoring_run import Scored, scored
 from caravan.api.output.encoding import to_json
@@ -117,7 +118,14 @@ def _pairs(request: ScoreRequest) -> list[Pair]:
 def _scoring(pairs: Sequence[Pair], instruction: str, model: LoadedModel, principal: Principal) -> Scoring:
     """Read the pairs; whatever can refuse a request does so here. Raises InvalidRequestError."""
     check_generates(model)
-    prompts = []
+    prompts = all_of(_prompts(pairs, instruction, model, principal), pairs[0][2].partition("[")[0])
+    # As the reference has it, only the words count, and not whether the answer ends with them.
+    return Scoring(model, prompts, (), f"rank-{uuid.uuid4().hex}", principal)
+
+
+def _prompts(
+    pairs: Sequence[Pair], instruction: str, model: LoadedModel, principal: Principal
+) -> Iterator[Labelled]:
     for query, document, param in pairs:
         text = f"<Instruct>: {instruction}\n<Query>: {query}\n<Document>: {document}"
         messages: list[Message] = [
@@ -125,12 +133,10 @@ def _scoring(pairs: Sequence[Pair], instruction: str, model: LoadedModel, princi
             UserMessage(role="user", content=text),
         ]
         try:
-            prompts.append(written(messages, _LABELS, model, principal, param=param, input_param=param))
+            yield written(messages, _LABELS, model, principal, param=param, input_param=param)
         except InvalidRequestError as error:
             error.param = param
             raise
-    # As the reference has it, only the words count, and not whether the answer ends with them.
-    return Scoring(model, prompts, (), f"rank-{uuid.uuid4().hex}", principal)
 
 
 def _yes(found: Scored) -> list[float]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -52,7 +53,7 @@ class Scoring:
         self._request_id = request_id
         self._principal = principal
         self._scores: list[list[LabelScore]] = [[] for _ in prompts]
-        before: list[tuple[int, ...]] = [(), *(prompt.token_ids for prompt in prompts)]
+        before = [array("i"), *(prompt.token_ids for prompt in prompts)]
         self._num_new = [
             len(prompt.token_ids) - num_common(prompt.token_ids, last)
             for prompt, last in zip(prompts, before, strict=False)
@@ -103,13 +104,13 @@ class Scoring:
 
     def _request(self, question: _Open, index: int, branch: Branch) -> GenerationRequest:
         who = self._principal
-        stem = question.asked.token_ids
+        token_ids = (*question.asked.token_ids, *branch.path)
         return GenerationRequest(
             id=f"{self._request_id}-{question.place}-{index}",
-            token_ids=(*stem, *branch.path),
+            token_ids=token_ids,
             params=_NOTHING_DRAWN,
             cache_salt=who.cache_group,
-            num_public_tokens=num_public_tokens(stem, self._model.public_prefixes),
+            num_public_tokens=num_public_tokens(token_ids, self._model.public_prefixes),
             owner=who.id,
             group=self._request_id,
             weight=who.weight,

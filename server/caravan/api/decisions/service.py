@@ -16,7 +16,7 @@ from caravan_schemas.decisions import (
 from caravan.api.context import RequestContext
 from caravan.api.decisions.label_tokens import Labelled, end_ids
 from caravan.api.decisions.probabilities import LabelScore, shares
-from caravan.api.decisions.prompts import PromptWriter
+from caravan.api.decisions.prompts import PromptWriter, all_of
 from caravan.api.decisions.questions import answer, asked
 from caravan.api.decisions.scoring import Scoring
 from caravan.api.decisions.scoring_run import scored
@@ -67,7 +67,8 @@ def _prompts(request: DecisionRequest, model: LoadedModel, principal: Principal)
     told = [(True, each, param) for each, param in zip(read, params, strict=True)]
     if request.normalization == "prior":
         told += [(False, each, param) for each, param in zip(read, params, strict=True)]
-    return [writer.write(each, param, has_input=has_input) for has_input, each, param in told]
+    written = (writer.write(each, param, has_input=has_input) for has_input, each, param in told)
+    return all_of(written, "questions")
 
 
 def _answers(request: DecisionRequest, scores: Sequence[list[LabelScore]]) -> list[Answer]:
