@@ -32,9 +32,9 @@ UNIT := $(addprefix tests/,api auth chat config grammars models runtime sizing) 
 # pip builds our own package with the setuptools of the environment, whose version the constraints say.
 EDITABLE := --no-build-isolation --editable
 
-# Clients pin the package `openai` differently, so there are two environments; Ollama's, and Node's, where there
-# is npm.
-CLIENTS := $(foreach name,openai-2 openai-3 ollama $(if $(shell command -v npm),node),.venv-clients/$(name)/.installed)
+# Clients pin the package `openai` differently, so there are two environments; Ollama's,
+# Anthropic's, and Node's, where there is npm.
+CLIENTS := $(foreach name,openai-2 openai-3 anthropic ollama $(if $(shell command -v npm),node),.venv-clients/$(name)/.installed)
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-unit test-clients test-models test-faults audit bench lint types format resident native clean distclean

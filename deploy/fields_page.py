@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 
 from caravan.api.validation.neutral_values import Rule
 from caravan.api.validation.unsupported import NEUTRAL_VALUES, NO_EFFECT
+from caravan_schemas.anthropic import MessagesRequest
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
@@ -31,6 +32,7 @@ ROUTES: dict[str, type[Schema]] = {
     "decisions": DecisionRequest,
     "rerank": RerankRequest,
     "score": ScoreRequest,
+    "messages": MessagesRequest,
 }
 
 _INTRODUCTION = """\

@@ -47,6 +47,8 @@ ask decision 200 '"probability":' /v1/decisions "{\"model\":\"$model\",\"input\"
   \"questions\":[{\"type\":\"predicate\",\"instructions\":\"It is cold.\"}]}"
 ask rerank 200 '"relevance_score":' /v1/rerank \
   "{\"model\":\"$model\",\"query\":\"weather\",\"documents\":[\"It snows.\",\"A cat.\"]}"
+ask 'message' 200 '"type":"message"' /v1/messages \
+  "{\"model\":\"$model\",\"max_tokens\":16,\"messages\":[{\"role\":\"user\",\"content\":\"What is the capital of France?\"}]}"
 ask embedding 200 '"embedding":\[' /v1/embeddings "{\"model\":\"$model\",\"input\":\"caravan\"}"
 ask tokens 200 '"tokens":\[' /tokenize "{\"model\":\"$model\",\"prompt\":\"caravan\"}"
 ask 'Ollama chat' 200 '"done":true' /api/chat \

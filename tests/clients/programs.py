@@ -69,6 +69,7 @@ PROGRAMS = (
     _program("LiteLLM", "openai-2", "litellm", "litellm"),
     _program("instructor", "openai-2", "instructor", "instructor"),
     _program("pydantic-ai", "openai-3", "pydantic-ai-slim", "pydantic_ai"),
+    _program("anthropic (Python)", "anthropic", "anthropic", "anthropic_python"),
     _program("llm, the command", "openai-3", "llm", "llm_command"),
     _program("ollama (Python)", "ollama", "ollama", "ollama_python"),
     _program("ollama (Node)", "node", "ollama", "ollama"),

@@ -7,7 +7,7 @@ from caravan_schemas.errors import ErrorResponse
 from fastapi.testclient import TestClient
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/chat/completions/", "/v2/models", "/%00", "/v1/embedding"])
+@pytest.mark.parametrize("path", ["/v1", "/v1/chat/completions/", "/v2/models", "/%00", "/v1/embedding"])
 def test_no_such_route(client: TestClient, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 404
@@ -56,6 +56,7 @@ def test_the_documentation_shows_failures_and_streams(client: TestClient) -> Non
             for status in ("4XX", "5XX"):
                 shown = operation["responses"][status]["content"]["application/json"]["schema"]
                 name = "OllamaErrorResponse" if path.startswith("/api/") else "ErrorResponse"
+                name = "MessagesError" if path.startswith("/v1/messages") else name
                 assert shown == {"$ref": f"#/components/schemas/{name}"}
             if "text/event-stream" in operation["responses"]["200"]["content"]:
                 streaming.add((method, path))
@@ -63,6 +64,7 @@ def test_the_documentation_shows_failures_and_streams(client: TestClient) -> Non
         ("post", "/v1/chat/completions"),
         ("post", "/v1/completions"),
         ("post", "/v1/responses"),
+        ("post", "/v1/messages"),
         ("get", "/v1/responses/{response_id}"),
     }
 

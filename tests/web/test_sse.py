@@ -8,6 +8,7 @@ from caravan.api.context import RequestContext
 from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
+from caravan.api.messages.service import MessagesService
 from caravan.api.ollama.service import OllamaService
 from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.api.responses.service import ResponseService
@@ -50,6 +51,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
         chat = ChatService(registry, decoding, constraints)
         completions = CompletionService(registry, decoding, constraints)
         embeddings = EmbeddingService(registry)
+        tokens = TokenService(registry)
         services = Services(
             registry=registry,
             metrics=Metrics(),
@@ -64,7 +66,8 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             responses=ResponseService(
                 registry, chat, AsyncResponseStore(None, Limits(max_seconds=1, max_bytes=1))
             ),
-            tokens=TokenService(registry),
+            messages=MessagesService(registry, chat, tokens),
+            tokens=tokens,
             bodies=BodyReader(Settings(), registry),
             strict_fields=False,
             keep_alive_seconds=15,

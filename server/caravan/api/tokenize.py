@@ -86,6 +86,15 @@ class TokenService:
             prompt, _ = await self._run(model, principal, work, request)
             return to_json(ApplyTemplateResponse(prompt=prompt))
 
+    async def count(self, conversation: ConversationFields, model: LoadedModel, principal: Principal) -> int:
+        """Count the tokens of a conversation's prompt, of any length."""
+
+        def work() -> int:
+            text, _ = rendered(conversation, model, principal)
+            return len(tokenize.text_ids(model, text, param="messages"))
+
+        return await self._run(model, principal, work, conversation)
+
     async def _run(
         self,
         model: LoadedModel,

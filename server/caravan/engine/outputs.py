@@ -88,7 +88,7 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     The last output of a choice has a `finish_reason`, and nothing follows it. `text` never ends inside a
     character, nor inside what may still become a stop string. `error` is set with FinishReason.ERROR,
-    UNSATISFIABLE and NO_MEMORY alone.
+    UNSATISFIABLE and NO_MEMORY alone. `stop_string` is the one that ended the text.
     `num_completion_tokens` counts every token drawn or forced, the end-of-generation token included;
     `num_reasoning_tokens` those of them that were thinking, its markers included. `mirostat_mu` is
     mirostat's state after them, where it draws. `sum_logprob` adds up the log probabilities of the tokens
@@ -108,6 +108,7 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     index: int = 0
     text: str = ""
     finish_reason: FinishReason | None = None
+    stop_string: str | None = None
     num_completion_tokens: int = 0
     num_cached_tokens: int = 0
     num_reasoning_tokens: int = 0

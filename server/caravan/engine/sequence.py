@@ -198,6 +198,7 @@ class Sequence:
             index=self.index,
             text=text,
             finish_reason=reason,
+            stop_string=self.detokenizer.stop_string,
             num_completion_tokens=self.num_completion_tokens,
             num_cached_tokens=self.num_cached_tokens or 0,
             num_reasoning_tokens=self.sampler.num_reasoning_tokens,

@@ -11,6 +11,7 @@ from caravan.api.completions import CompletionService
 from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
+from caravan.api.messages.service import MessagesService
 from caravan.api.ollama.service import OllamaService
 from caravan.api.params import presets
 from caravan.api.params.decoding_plan import DecodingPlanner, RequestLimits
@@ -41,6 +42,7 @@ from caravan.web.routes import (
     decisions,
     docs,
     embeddings,
+    messages,
     models,
     ollama,
     ops,
@@ -55,6 +57,7 @@ _ROUTERS = tuple(
         chat,
         completions,
         responses,
+        messages,
         decisions,
         rank,
         embeddings,
@@ -88,6 +91,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
     chat_service = ChatService(registry, decoding, constraints)
     completion_service = CompletionService(registry, decoding, constraints)
     embedding_service = EmbeddingService(registry)
+    tokens = TokenService(registry)
     metrics = Metrics(lambda: _readings(registry))
     routes = all_routes(app, [*_ROUTERS, docs.router])
     _add_middleware(app, settings, metrics, tracing, routes)
@@ -103,7 +107,8 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         embeddings=embedding_service,
         responses=ResponseService(registry, chat_service, _archive(settings)),
         ollama=OllamaService(registry, decoding, chat_service, completion_service, embedding_service),
-        tokens=TokenService(registry),
+        messages=MessagesService(registry, chat_service, tokens),
+        tokens=tokens,
         bodies=BodyReader(settings, registry),
         strict_fields=settings.strict_fields,
         keep_alive_seconds=settings.sse_ping_seconds,

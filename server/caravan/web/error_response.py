@@ -1,11 +1,10 @@
-"""Errors as OpenAI's envelope, and under `/api` as Ollama's."""
+"""Errors as answers, in the envelope of the route that was asked."""
 
 import functools
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from caravan_schemas.errors import ErrorDetail, ErrorResponse
 from caravan_schemas.ollama_answers import OllamaErrorResponse
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -17,31 +16,17 @@ from caravan.api.output.encoding import to_json
 from caravan.errors import CaravanError, InvalidRequestError, MemoryShortError, ServerError
 from caravan.observability.request_metrics import RequestMetrics
 from caravan.web import not_found_hints
+from caravan.web.envelopes import envelope, error_frame
 from caravan.web.request_context import context_of
 
 log = logging.getLogger(__name__)
 
 # Streams of Ollama's API: a JSON document a line.
 LINES = "application/x-ndjson"
-_OLLAMA = "/api/"
-# Whoever writes OpenAI's routes there expects no words of Ollama's.
-_OPENAI_THERE = "/api/v1/"
 # How bodies may be packed, as the header that says so to clients lists it.
 ACCEPTED_ENCODINGS = "gzip, deflate"
 # Others may have given memory back by then.
 _RETRY_SECONDS = 5
-
-
-def is_ollamas(path: str) -> bool:
-    """Whether errors at a path are written as Ollama writes them."""
-    return path.startswith(_OLLAMA) and not path.startswith(_OPENAI_THERE)
-
-
-def envelope(error: CaravanError) -> ErrorResponse:
-    """Write the body that tells a client of `error`."""
-    return ErrorResponse(
-        error=ErrorDetail(message=error.message, type=error.type, param=error.param, code=error.code)
-    )
 
 
 def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
@@ -100,10 +85,10 @@ def fault_response(scope: Scope, error: BaseException) -> Response:
     return error_response(ServerError("The server failed to answer this request."))
 
 
-def error_event(error: CaravanError, entry: RequestMetrics) -> bytes:
-    """Write the event that tells the client of a stream of `error`, which is counted."""
+def error_event(error: CaravanError, entry: RequestMetrics, path: str) -> bytes:
+    """Write the event that tells the client of a stream of `path` of `error`, which is counted."""
     entry.fail(error.code)
-    return b"data: %b\n\n" % to_json(envelope(error))
+    return error_frame(error, path, entry.request_id)
 
 
 def error_line(error: CaravanError, entry: RequestMetrics) -> bytes:
@@ -125,17 +110,17 @@ def error_response(error: CaravanError) -> Response:
 
 
 class _ErrorAnswer(Response):
-    """An error in the envelope, which is counted when it is sent."""
+    """An error in the envelope of the route that was asked, which is counted when it is sent."""
 
     def __init__(self, error: CaravanError, status: int, headers: dict[str, str]) -> None:
-        body = envelope(error).model_dump_json()
-        super().__init__(body, status_code=status, headers=headers, media_type="application/json")
+        super().__init__(status_code=status, headers=headers, media_type="application/json")
         self._error = error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
-        context_of(scope).metrics.fail(self._error.code)
-        if is_ollamas(scope["path"]):
-            self.body = to_json(OllamaErrorResponse(error=self._error.message))
-            self.headers["content-length"] = str(len(self.body))
+        metrics = context_of(scope).metrics
+        metrics.fail(self._error.code)
+        written = envelope(self._error, scope["path"], metrics.request_id, self.status_code)
+        self.body = written.model_dump_json().encode()
+        self.headers["content-length"] = str(len(self.body))
         await super().__call__(scope, receive, send)

@@ -5,6 +5,8 @@ write bytes.
 from collections.abc import Sequence
 from typing import Any, get_args
 
+from caravan_schemas.anthropic import CountTokensRequest, MessagesRequest
+from caravan_schemas.anthropic_output import MessagesError, MessagesEvent
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
@@ -26,9 +28,15 @@ from caravan_schemas.tokenize import ApplyTemplateRequest, DetokenizeRequest, To
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
+
 # As content, since FastAPI would give a "model" the media type of the route's answer: text for `/metrics`.
-_FAILURE = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorResponse.__name__}"}}}
-ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"content": _FAILURE}, "5XX": {"content": _FAILURE}}
+def _failures(schema: type[Schema]) -> dict[int | str, dict[str, Any]]:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}}}
+    return {"4XX": {"content": content}, "5XX": {"content": content}}
+
+
+ERRORS = _failures(ErrorResponse)
+MESSAGES_ERRORS = _failures(MessagesError)
 _BODIES: tuple[type[Schema], ...] = (
     ChatCompletionRequest,
     CompletionRequest,
@@ -45,12 +53,15 @@ _BODIES: tuple[type[Schema], ...] = (
     OllamaEmbedRequest,
     OllamaEmbeddingsRequest,
     OllamaShowRequest,
+    MessagesRequest,
+    CountTokensRequest,
 )
 _ANSWERS: tuple[type[Schema], ...] = (
     ChatCompletionChunk,
     ErrorResponse,
     OllamaErrorResponse,
     *get_args(Event),
+    *get_args(MessagesEvent),
 )
 
 

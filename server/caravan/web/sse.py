@@ -5,6 +5,7 @@ import contextlib
 import logging
 import math
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import anyio
@@ -64,6 +65,14 @@ def data_alone(data: bytes) -> bytes:
     return b"data: %b\n\n" % data
 
 
+Ping = Callable[[], ServerSentEvent]
+
+
+def comment() -> ServerSentEvent:
+    """Make what keeps a connection alive and says nothing."""
+    return ServerSentEvent(comment="keep-alive", sep="\n")
+
+
 class RunResponse(Response):
     """A run as the answer of a route: one document, or events.
 
@@ -71,14 +80,19 @@ class RunResponse(Response):
     failure becomes one error event, after which the stream ends without `[DONE]`.
     """
 
-    def __init__(self, run: Answering, services: Services, frame: Frame = data_alone) -> None:
+    def __init__(
+        self, run: Answering, services: Services, frame: Frame = data_alone, ping: Ping = comment
+    ) -> None:
         super().__init__()
         self._run = run
         self._seconds = services.keep_alive_seconds
         self._frame = frame
+        self._ping = ping
+        self._path = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
+        self._path = scope["path"]
         async with contextlib.aclosing(self._run) as run:
             try:
                 begun = self._begun(run, context_of(scope).metrics, send)
@@ -95,10 +109,11 @@ class RunResponse(Response):
         if not run.stream:
             return JsonResponse(await run.whole())
         await run.start(self._seconds)
+        write_error = partial(error_event, path=self._path)
         return EventSourceResponse(
-            sent_events(run, self._frame, error_event, entry, send),
+            sent_events(run, self._frame, write_error, entry, send),
             ping=self._seconds,
-            ping_message_factory=lambda: ServerSentEvent(comment="keep-alive", sep="\n"),
+            ping_message_factory=self._ping,
             # Streams end by themselves, with their engine or with uvicorn's grace, and not when the server is
             # asked to end.
             shutdown_event=anyio.Event(),

@@ -4,7 +4,7 @@ import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from caravan.auth import keys_file
@@ -37,9 +37,14 @@ def code(client: TestClient, path: str = "/v1/models", method: str = "GET", **he
     content = BODY if method == "POST" else None
     named = {name.replace("_", "-"): text for name, text in headers.items()}
     answer = client.request(method, path, content=content, headers=named)
-    error = answer.json()["error"] if answer.is_error else {"code": None}
-    # Ollama's errors are a text.
-    return ORIGIN if isinstance(error, str) and "origin" in error.lower() else error["code"]
+    if not answer.is_error:
+        return None
+    error: Any = answer.json()["error"]
+    if isinstance(error, str):
+        # Ollama's errors are a text.
+        return ORIGIN if "origin" in error.lower() else error
+    found: str = error["code"] if "code" in error else error["details"]["error_code"]
+    return found
 
 
 @pytest.mark.parametrize(

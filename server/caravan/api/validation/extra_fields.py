@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import get_args
 
+from caravan_schemas.anthropic import MessagesRequest
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
@@ -37,6 +38,7 @@ _ROUTES: dict[str, type[Schema]] = {
     "embeddings": EmbeddingRequest,
     "rerank": RerankRequest,
     "score": ScoreRequest,
+    "messages": MessagesRequest,
 }
 # Not those that show what a chat begins with, whatever follows: bodies of chats are theirs, too.
 _APART = {*_ROUTES.values(), DetokenizeRequest}

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from caravan_schemas.anthropic import MessagesConversation
 from caravan_schemas.base import Schema
 from caravan_schemas.built_in_tools import BuiltInTool
 from caravan_schemas.chat import ToolFields
@@ -110,7 +111,7 @@ def _left_out_tools(request: Schema, *, strict: bool) -> tuple[str, ...]:
 
 def _built_in_tools(request: Schema) -> Iterator[tuple[str, int, str]]:
     """Yield each such tool by its list, its index there and its type."""
-    if not isinstance(request, ToolFields | ResponseRequest):
+    if not isinstance(request, ToolFields | ResponseRequest | MessagesConversation):
         return
     lists: dict[str, Sequence[object]] = {"tools": request.tools or []}
     choice = request.tool_choice

@@ -106,6 +106,8 @@ NO_EFFECT = {
             "input[].",
             "input[].content[].",
             "input[].output[].",
+            "messages[].content[].content[].",
+            "system[].",
         )
     },
     **{
@@ -124,7 +126,23 @@ NO_EFFECT = {
     "store": Rule(BOOLEAN, "Chat completions are not stored."),
 }
 
-NEUTRAL_VALUES: dict[str, Rule] = _MESSAGE | _OPENAI | PEERS | _RESPONSES | NO_EFFECT
+# Of Anthropic's, which its SDK sends back with what it was answered.
+_MESSAGES = {
+    **{
+        f"{place}.citations": Rule(EMPTY, "Texts cite nothing.")
+        for place in ("system[]", "messages[].content[]", "messages[].content[].content[]")
+    },
+    "messages[].content[].caller": Rule(one_of('`{"type": "direct"}`', {"type": "direct"}), _TOOLS),
+    "messages[].content[].toolset_name": Rule(NULL, _TOOLS),
+    "tools[].eager_input_streaming": Rule(BOOLEAN, "The input of a call is always streamed as it comes."),
+    "tools[].input_examples": Rule(EMPTY, "Put examples into the description.", reported=ARRAY),
+    "container": Rule(NULL, "The server runs no tools."),
+    "mcp_servers": Rule(EMPTY, "The server asks nobody else."),
+    "inference_geo": Rule(NULL, "The server is where it is."),
+    "speed": Rule(one_of("`standard`", "standard"), "There is one speed."),
+}
+
+NEUTRAL_VALUES: dict[str, Rule] = _MESSAGE | _OPENAI | PEERS | _RESPONSES | _MESSAGES | NO_EFFECT
 
 # Kinds of content parts that OpenAI knows; a part of such a kind is unsupported, of any other a mistake.
 PART_TYPES = frozenset(

@@ -34,6 +34,11 @@ class Detokenizer:
         """Whether a stop string has ended the text."""
         return self._search is not None and self._search.stopped
 
+    @property
+    def stop_string(self) -> str | None:
+        """The stop string that has ended the text."""
+        return None if self._search is None else self._search.found
+
     def push(self, token_id: int, *, may_stop: bool = True) -> str:
         """Take a token, return the text that it lets go; at the stop string that ends it, `stopped` is set.
 

@@ -46,7 +46,12 @@ class StopStrings:
         self._stage = self._first_stage(reasoning)
         self._held = ""
         self._num_exempt = 0
-        self.stopped = False
+        self.found: str | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string has ended the text; `found` is the string."""
+        return self.found is not None
 
     def push(self, text: str, *, may_stop: bool = True) -> str:
         """Take a piece and return the text that it lets go; at the string that ends it, `stopped` is set.
@@ -162,7 +167,7 @@ class StopStrings:
         self._num_left -= 1
         if self._num_left:
             return self._let_go(end)
-        self.stopped = True
+        self.found = self._held[start:end]
         passed = self._held[: end if self._include_stop else start]
         self._held = ""
         return passed

@@ -10,6 +10,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from http import HTTPMethod, HTTPStatus
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from caravan.observability.metrics import Metrics
 from caravan.observability.request_metrics import RequestMetrics
 from caravan.observability.tracing import EndedRequest, Tracing
 from caravan.runtime.panics import contained, is_panic
+from caravan.web.envelopes import id_headers
 from caravan.web.error_response import LINES, error_event, error_line, error_response, fault_response
 from caravan.web.middleware.security_headers import with_security_headers
 from caravan.web.not_found_hints import shortened
@@ -75,7 +77,7 @@ class AccessLogMiddleware:
         entry = RequestMetrics(request_id, self._metrics)
         request_metrics.use(entry)
         use_context(scope, RequestContext(metrics=entry))
-        answer = _Answer(entry, send)
+        answer = _Answer(entry, send, scope["path"])
         try:
             await self._app(scope, receive, answer.send)
         except asyncio.CancelledError:
@@ -128,13 +130,14 @@ class AccessLogMiddleware:
 class _Answer:
     """One answer on its way; gets the headers that every answer has."""
 
-    def __init__(self, entry: RequestMetrics, send: Send) -> None:
+    def __init__(self, entry: RequestMetrics, send: Send, path: str) -> None:
         self.status: int = _NO_ANSWER
         self.has_begun = False
         self._has_ended = False
         self._write_error: Callable[[CaravanError, RequestMetrics], bytes] | None = None
         self._entry = entry
         self._send = send
+        self._path = path
 
     async def send(self, message: Message) -> None:
         """Send a part of it (ASGI)."""
@@ -142,10 +145,13 @@ class _Answer:
             self.status, self.has_begun = message["status"], True
             message["headers"] = with_security_headers(message.get("headers", ()))
             head = MutableHeaders(scope=message)
-            head["x-request-id"] = self._entry.request_id
+            head.update(dict.fromkeys(id_headers(self._path), self._entry.request_id))
             head.update({name: header_list(items) for name, items in self._entry.notices.items() if items})
             kind = head.get("content-type", "").partition(";")[0]
-            self._write_error = {"text/event-stream": error_event, LINES: error_line}.get(kind)
+            if kind == "text/event-stream":
+                self._write_error = partial(error_event, path=self._path)
+            elif kind == LINES:
+                self._write_error = error_line
         else:
             self._has_ended = not message.get("more_body", False)
         await self._send(message)

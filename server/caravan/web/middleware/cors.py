@@ -15,6 +15,7 @@ _LONGEST = 100
 # What scripts of web pages may read besides the body.
 _SHOWN_HEADERS = (
     "x-request-id",
+    "request-id",
     "x-caravan-ignored",
     "x-caravan-replaced",
     "retry-after",

@@ -14,6 +14,12 @@ from caravan.web.dependencies import AdminOnly, UseContext, UseServices
 router = APIRouter(tags=["operations"])
 
 
+@router.get("/", response_class=PlainTextResponse)
+async def root() -> str:
+    """Whether there is a server: some clients ask so, by HEAD, before they begin."""
+    return "Caravan is running. /docs lists the routes.\n"
+
+
 @router.get("/health")
 async def health() -> Health:
     """Whether the process answers at all."""

@@ -22,7 +22,7 @@ from caravan.errors import (
     OverloadedError,
     RequestTimeoutError,
 )
-from caravan.web.error_response import envelope
+from caravan.web.envelopes import openais_envelope
 from caravan.web.middleware.security_headers import with_security_headers
 from caravan.web.uvicorn.connection_limit import ConnectionLimiter, State
 from caravan.web.uvicorn.half_close import HalfCloseWatch
@@ -259,7 +259,7 @@ class Connection(H11Protocol):
         self._note_turn()
 
     def _answer(self, error: CaravanError) -> None:
-        body = envelope(error).model_dump_json().encode()
+        body = openais_envelope(error).model_dump_json().encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         if error.retry_after is not None:
             headers.append((b"retry-after", b"%d" % error.retry_after))

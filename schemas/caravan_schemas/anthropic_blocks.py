@@ -1,0 +1,99 @@
+"""What messages of Anthropic's Messages API hold: blocks of text, thoughts, calls and results."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Tag
+
+from caravan_schemas.base import Schema, by_type, string_or_array, without
+from caravan_schemas.messages import MAX_PARTS
+
+# What Anthropic has besides. Images and files are not looked at here, and servers' tools do not run here.
+_OTHERS = frozenset(
+    {
+        *("image", "document", "search_result", "container_upload", "tool_reference", "browser_state"),
+        *("server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "tool_search_tool_result"),
+        *("code_execution_tool_result", "bash_code_execution_tool_result"),
+        *("text_editor_code_execution_tool_result", "mcp_tool_use", "mcp_tool_result"),
+    }
+)
+
+
+class TextBlock(Schema):
+    """A text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ThoughtBlock(Schema):
+    """What the model thought. It sees it again where its chat template shows it."""
+
+    type: Literal["thinking"]
+    thinking: str
+    signature: str | None = Field(default=None, description="Not read.")
+
+
+class HiddenThoughtBlock(Schema):
+    """A thought that only the service that wrote it can read; it is left out."""
+
+    type: Literal["redacted_thinking"]
+    data: str | None = Field(default=None, description="Not read.")
+
+
+class PastToolUse(Schema):
+    """A call that the model made."""
+
+    type: Literal["tool_use"]
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+TextBlocks = Annotated[
+    list[
+        Annotated[
+            Annotated[TextBlock, Tag("<text>")],
+            by_type("block_kind", "text"),
+            without(_OTHERS, "text blocks are"),
+        ]
+    ],
+    Field(max_length=MAX_PARTS, fail_fast=True),
+]
+TextContent = Annotated[
+    Annotated[str, Tag("<string>")] | Annotated[TextBlocks, Tag("<array>")],
+    string_or_array("content_kind", "blocks"),
+]
+
+
+class ToolResult(Schema):
+    """What a tool returned for the call of this id."""
+
+    type: Literal["tool_result"]
+    tool_use_id: str
+    content: TextContent | None = None
+    is_error: bool | None = Field(
+        default=None, description="True: the tool failed. The model reads `Error: ` before the result."
+    )
+
+
+Block = Annotated[
+    Annotated[TextBlock, Tag("<text>")]
+    | Annotated[ThoughtBlock, Tag("<thinking>")]
+    | Annotated[HiddenThoughtBlock, Tag("<redacted_thinking>")]
+    | Annotated[PastToolUse, Tag("<tool_use>")]
+    | Annotated[ToolResult, Tag("<tool_result>")],
+    by_type("block_kind", "text", "thinking", "redacted_thinking", "tool_use", "tool_result"),
+    without(_OTHERS, "text, thinking, tool_use and tool_result blocks are"),
+]
+Blocks = Annotated[
+    Annotated[str, Tag("<string>")]
+    | Annotated[Annotated[list[Block], Field(max_length=MAX_PARTS, fail_fast=True)], Tag("<array>")],
+    string_or_array("content_kind", "blocks"),
+]
+
+
+class Said(Schema):
+    """One message. Consecutive messages of one role are one turn."""
+
+    role: Literal["user", "assistant", "system"]
+    content: Blocks

@@ -1,0 +1,147 @@
+"""Turns of Anthropic's blocks into the messages of a chat."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from caravan_schemas.anthropic import MessagesConversation
+from caravan_schemas.anthropic_blocks import Block, PastToolUse, Said, TextBlock, ThoughtBlock, ToolResult
+from caravan_schemas.messages import AssistantMessage, Message, SystemMessage, ToolMessage, UserMessage
+from caravan_schemas.tools import PastFunction, PastFunctionCall
+from pydantic_core import to_json
+
+from caravan.api.messages.system import PARAGRAPH, SystemPrompt, system_prompt
+from caravan.errors import InvalidValueError
+
+_FAILED = "Error: "
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A block, and the path that errors call it by."""
+
+    path: str
+    block: Block
+
+
+@dataclass
+class Conversation:
+    """The messages of a chat. `places` maps paths in them, such as `messages[2]`, to paths in the request.
+
+    With `is_open`, the answer continues the last message.
+    """
+
+    system: SystemPrompt
+    messages: list[Message] = field(default_factory=list)
+    places: dict[str, str] = field(default_factory=dict)
+    is_open: bool = False
+
+    def add(self, path: str, message: Message) -> None:
+        """Append a message that comes from a place in the request."""
+        self.places[f"messages[{len(self.messages)}]"] = path
+        self.messages.append(message)
+
+
+def conversation(request: MessagesConversation) -> Conversation:
+    """Read a conversation; raises InvalidRequestError. Consecutive messages of one role are one turn."""
+    found = Conversation(system_prompt(request.system))
+    if found.system.text:
+        found.add("system", SystemMessage(role="system", content=found.system.text))
+    said = enumerate(request.messages)
+    for role, group in groupby(said, key=lambda numbered: numbered[1].role):
+        blocks = [placed for place, message in group for placed in _placed(place, message)]
+        match role:
+            case "assistant":
+                _add_answer(found, blocks)
+            case "system":
+                _refuse_others(blocks, "system", TextBlock)
+                found.add(blocks[0].path, SystemMessage(role="system", content=_text(blocks)))
+            case "user":
+                _add_user(found, blocks)
+    last = found.messages[-1]
+    found.is_open = isinstance(last, AssistantMessage) and not last.tool_calls
+    _add_dates(found)
+    return found
+
+
+def _placed(place: int, message: Said) -> list[_Placed]:
+    path = f"messages[{place}].content"
+    if isinstance(message.content, str):
+        return [_Placed(path, TextBlock(type="text", text=message.content))]
+    if not message.content:
+        return [_Placed(path, TextBlock(type="text", text=""))]
+    return [_Placed(f"{path}[{index}]", block) for index, block in enumerate(message.content)]
+
+
+def _add_answer(found: Conversation, blocks: Sequence[_Placed]) -> None:
+    """Add the assistant's turn; its texts follow each other as they are."""
+    calls: list[PastFunctionCall] = []
+    texts: list[str] = []
+    thoughts: list[str] = []
+    for placed in blocks:
+        match placed.block:
+            case TextBlock(text=text):
+                texts.append(text)
+            case ThoughtBlock(thinking=thought):
+                thoughts.append(thought)
+            case PastToolUse() as use:
+                found.places[f"messages[{len(found.messages)}].tool_calls[{len(calls)}]"] = placed.path
+                function = PastFunction(name=use.name, arguments=to_json(use.input).decode())
+                calls.append(PastFunctionCall(id=use.id, type="function", function=function))
+            case ToolResult():
+                raise InvalidValueError(placed.path, "is a tool_result, which only a user's message may have")
+    message = AssistantMessage(role="assistant", content="".join(texts) if texts or not calls else None)
+    message.reasoning_content = "\n".join(filter(None, thoughts)) or None
+    message.tool_calls = [*calls] or None
+    found.add(blocks[0].path, message)
+
+
+def _add_user(found: Conversation, blocks: Sequence[_Placed]) -> None:
+    """Add the user's turn: results follow their calls, and what the user says comes after them."""
+    _refuse_others(blocks, "user", TextBlock, ToolResult)
+    for placed in blocks:
+        if isinstance(placed.block, ToolResult):
+            result = placed.block
+            text = _joined(result)
+            content = f"{_FAILED}{text}" if result.is_error else text
+            message = ToolMessage(role="tool", content=content, tool_call_id=result.tool_use_id)
+            found.add(placed.path, message)
+    texts = [placed for placed in blocks if isinstance(placed.block, TextBlock)]
+    if texts:
+        found.add(texts[0].path, UserMessage(role="user", content=_text(texts)))
+
+
+def _refuse_others(blocks: Sequence[_Placed], role: str, *kinds: type[Block]) -> None:
+    for placed in blocks:
+        if not isinstance(placed.block, kinds):
+            kind = placed.block.type
+            raise InvalidValueError(
+                placed.path, f"is of the type '{kind}', which the role '{role}' cannot have"
+            )
+
+
+def _text(blocks: Sequence[_Placed]) -> str:
+    return PARAGRAPH.join(placed.block.text for placed in blocks if isinstance(placed.block, TextBlock))
+
+
+def _joined(result: ToolResult) -> str:
+    content = result.content or ""
+    return content if isinstance(content, str) else PARAGRAPH.join(block.text for block in content)
+
+
+def _add_dates(found: Conversation) -> None:
+    """Tell the date before what the user says first, and the time of day after all that has been said.
+
+    A date is the same through most conversations, a time of day in no two requests.
+    """
+    system = found.system
+    heard = list(_heard(found.messages))
+    if system.days and heard:
+        heard[0].content = PARAGRAPH.join(["\n".join(system.days), str(heard[0].content)])
+    if system.clocks and heard:
+        heard[-1].content = PARAGRAPH.join([str(heard[-1].content), "\n".join(system.clocks)])
+
+
+def _heard(messages: Sequence[Message]) -> Iterator[UserMessage | ToolMessage]:
+    """List what the model was told after the system prompt."""
+    return (message for message in messages if isinstance(message, UserMessage | ToolMessage))

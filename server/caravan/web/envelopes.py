@@ -1,0 +1,87 @@
+"""How the routes of each protocol tell of errors, whoever finds them: routes, middleware or the framework.
+
+OpenAI's envelope is everybody's that has no other.
+"""
+
+from http import HTTPStatus
+
+from caravan_schemas.anthropic_output import (
+    ErrorDetails,
+    MessagesError,
+    MessagesErrorDetail,
+    MessagesErrorType,
+)
+from caravan_schemas.base import Schema
+from caravan_schemas.errors import ErrorDetail, ErrorResponse
+from caravan_schemas.ollama_answers import OllamaErrorResponse
+
+from caravan.api.output.encoding import to_json
+from caravan.errors import CaravanError, ContextLengthError
+
+_MESSAGES = "/v1/messages"
+_OLLAMA = "/api/"
+# Whoever writes OpenAI's routes there expects no words of Ollama's.
+_OPENAI_THERE = "/api/v1/"
+# By these words Claude Code finds out that it has to make its conversation shorter.
+_TOO_LONG = "prompt is too long: "
+_TYPES: dict[int, MessagesErrorType] = {
+    HTTPStatus.UNAUTHORIZED: "authentication_error",
+    HTTPStatus.FORBIDDEN: "permission_error",
+    HTTPStatus.NOT_FOUND: "not_found_error",
+    HTTPStatus.REQUEST_TIMEOUT: "timeout_error",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "request_too_large",
+    HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
+    HTTPStatus.SERVICE_UNAVAILABLE: "overloaded_error",
+}
+
+
+def is_messages(path: str) -> bool:
+    """Whether a path is one of Anthropic's."""
+    return path == _MESSAGES or path.startswith(f"{_MESSAGES}/")
+
+
+def is_ollamas(path: str) -> bool:
+    """Whether errors at a path are written as Ollama writes them."""
+    return path.startswith(_OLLAMA) and not path.startswith(_OPENAI_THERE)
+
+
+def id_headers(path: str) -> tuple[str, ...]:
+    """List the headers that tell the id of a request for a path."""
+    return ("x-request-id", "request-id") if is_messages(path) else ("x-request-id",)
+
+
+def envelope(error: CaravanError, path: str, request_id: str, status: int | None = None) -> Schema:
+    """Write the body that tells a client of `error`, who has asked for `path`.
+
+    Its status is the error's own, unless it is given.
+    """
+    if is_messages(path):
+        return _anthropics(error, request_id, error.status if status is None else status)
+    if is_ollamas(path):
+        return OllamaErrorResponse(error=error.message)
+    return openais_envelope(error)
+
+
+def error_frame(error: CaravanError, path: str, request_id: str) -> bytes:
+    """Write the event that tells the client of a stream of `error`."""
+    name = b"event: error\n" if is_messages(path) else b""
+    return b"%bdata: %b\n\n" % (name, to_json(envelope(error, path, request_id)))
+
+
+def openais_envelope(error: CaravanError) -> ErrorResponse:
+    """Write OpenAI's envelope, in which those are told, too, whose path is not known."""
+    return ErrorResponse(
+        error=ErrorDetail(message=error.message, type=error.type, param=error.param, code=error.code)
+    )
+
+
+def _anthropics(error: CaravanError, request_id: str, status: int) -> MessagesError:
+    is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    kind = _TYPES.get(status, "api_error" if is_ours else "invalid_request_error")
+    prefix = _TOO_LONG if isinstance(error, ContextLengthError) else ""
+    detail = MessagesErrorDetail(
+        type=kind,
+        message=prefix + error.message,
+        details=ErrorDetails(error_code=error.code, param=error.param),
+    )
+    return MessagesError(type="error", error=detail, request_id=request_id)

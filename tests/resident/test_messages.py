@@ -1,0 +1,129 @@
+"""Anthropic's Messages API with the model that ships: answers, and what a long conversation costs."""
+
+import itertools
+import json
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.faults.process import ServerProcess
+from tests.waiting import PATIENCE
+from tests.web.messaging import COUNT, URL, WEATHER, events_of, folded
+
+MODEL = "caravan-resident"
+CAPITAL = "What is the capital of France?"
+# What the marks around a turn come to, and a token at the edge of what was cached.
+FEW = 12
+
+
+@pytest.fixture(scope="module")
+def client(live_server: ServerProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=live_server.address, timeout=PATIENCE) as made:
+        yield made
+
+
+def ask(client: httpx.Client, messages: list[Any], **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+    """A greedy answer."""
+    body = {"model": MODEL, "max_tokens": 100, "temperature": 0, "messages": messages, **fields}
+    answer = client.post(URL, json=body)
+    assert answer.status_code == 200, answer.text
+    data: dict[str, Any] = answer.json()
+    return data
+
+
+def user(content: object) -> dict[str, Any]:
+    """A message of the user."""
+    return {"role": "user", "content": content}
+
+
+def test_a_question_is_answered_whole_and_streamed(client: httpx.Client) -> None:
+    whole = ask(client, [user(CAPITAL)])
+    assert whole["content"] == [{"type": "text", "text": "The capital of France is Paris."}]
+    assert whole["stop_reason"] == "end_turn"
+    body = {"model": MODEL, "max_tokens": 100, "temperature": 0, "messages": [user(CAPITAL)], "stream": True}
+    message = folded(events_of(client.post(URL, json=body).text))
+    assert message["content"] == whole["content"]
+    assert message["usage"]["output_tokens"] == whole["usage"]["output_tokens"]
+
+
+def test_the_answer_says_which_sequence_has_ended_it(client: httpx.Client) -> None:
+    message = ask(client, [user(CAPITAL)], stop_sequences=["Berlin", " is"])
+    assert (message["stop_reason"], message["stop_sequence"]) == ("stop_sequence", " is")
+    assert message["content"][0]["text"] == "The capital of France"
+
+
+def test_a_thought_comes_where_it_is_asked_for(client: httpx.Client) -> None:
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    thought, text = ask(client, [user(CAPITAL)], thinking=thinking)["content"]
+    assert (thought["type"], text["type"]) == ("thinking", "text")
+    assert thought["thinking"].strip()
+    assert "Paris" in text["text"]
+
+
+def test_a_prompt_can_be_computed_ahead(client: httpx.Client) -> None:
+    told = [user(f"{secrets.token_hex(20)}: {CAPITAL}")]
+    ahead = ask(client, told, max_tokens=0)
+    assert (ahead["content"], ahead["stop_reason"]) == ([], "max_tokens")
+    assert ask(client, told)["usage"]["input_tokens"] <= 1
+
+
+def test_a_full_context_is_told_from_a_limit(client: httpx.Client) -> None:
+    message = ask(client, [user("Tell me a story.")], max_tokens=-1, ignore_eos=True)
+    assert message["stop_reason"] == "model_context_window_exceeded"
+    assert ask(client, [user(CAPITAL)], max_tokens=2)["stop_reason"] == "max_tokens"
+
+
+def test_every_turn_of_an_agent_computes_only_what_is_new(client: httpx.Client) -> None:
+    """As Claude Code sends it: the first block changes with each request, and the rest grows."""
+    rules = f"You are agent {secrets.token_hex(8)}.\n" + "Use the tools that you have, and be brief. " * 20
+    env = "<env>\nPlatform: linux\nToday's date: 2026-11-30\n</env>"
+    hashes = itertools.count(0x1F3A0)
+
+    def sent(messages: list[Any], **fields: Any) -> tuple[dict[str, Any], int]:  # noqa: ANN401
+        billing = (
+            f"x-anthropic-billing-header: cc_version=2.1.42.abc; cc_entrypoint=cli; cch={next(hashes):x};"
+        )
+        system: list[dict[str, Any]] = [{"type": "text", "text": text} for text in (billing, rules, env)]
+        system[1]["cache_control"] = {"type": "ephemeral"}
+        shown: dict[str, Any] = {"system": system, "tools": [WEATHER]}
+        counted = client.post(COUNT, json={"model": MODEL, "messages": messages, **shown}).json()
+        return ask(client, messages, **shown, **fields), counted["input_tokens"]
+
+    reminder = "<system-reminder>\n# currentDate\nToday's date is 2026-11-30.\n</system-reminder>\n\n"
+    texts = [{"type": "text", "text": text} for text in (reminder, "What is the weather in Paris?")]
+    agents = {"role": "system", "content": "Available agent types for the Agent tool:\n- claude: any task."}
+    messages: list[Any] = [user(texts), agents]
+    known = 0
+    for turn in range(4):
+        message, size = sent(messages, tool_choice={"type": "auto"})
+        usage = message["usage"]
+        assert usage["input_tokens"] + usage["cache_read_input_tokens"] == size
+        if turn:
+            assert usage["input_tokens"] <= size - known + FEW, (turn, usage, known)
+            assert usage["cache_read_input_tokens"] > 200
+        known = size + usage["output_tokens"]
+        messages.append({"role": "assistant", "content": message["content"]})
+        calls = [block["id"] for block in message["content"] if block["type"] == "tool_use"]
+        results = [
+            {"type": "tool_result", "tool_use_id": call, "content": "21 degrees, sunny"} for call in calls
+        ]
+        messages.append(user(results or "What is the weather in Rome?"))
+    assert "tool_use" in json.dumps(messages)
+
+
+def test_another_day_costs_neither_the_system_prompt_nor_the_tools(client: httpx.Client) -> None:
+    rules = f"You are agent {secrets.token_hex(8)}.\n" + "Be brief. " * 40
+
+    def cached(date: str) -> tuple[int, int]:
+        usage = ask(client, [user(CAPITAL)], system=f"{rules}\nToday's date: {date}\n", tools=[WEATHER])[
+            "usage"
+        ]
+        return usage["cache_read_input_tokens"], usage["input_tokens"]
+
+    _, size = cached("2026-11-30")
+    read, computed = cached("2026-12-01")
+    assert read > 3 * computed
+    assert size > read
