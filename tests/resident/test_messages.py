@@ -102,9 +102,10 @@ def test_every_turn_of_an_agent_computes_only_what_is_new(client: httpx.Client) 
         usage = message["usage"]
         assert usage["input_tokens"] + usage["cache_read_input_tokens"] == size
         if turn:
+            # The answer before is in memory as the model wrote it, which a template may write otherwise.
             assert usage["input_tokens"] <= size - known + FEW, (turn, usage, known)
             assert usage["cache_read_input_tokens"] > 200
-        known = size + usage["output_tokens"]
+        known = size
         messages.append({"role": "assistant", "content": message["content"]})
         calls = [block["id"] for block in message["content"] if block["type"] == "tool_use"]
         results = [
