@@ -11,7 +11,7 @@ from caravan.api.params.presets import PresetError
 from caravan.config.settings import Settings
 from caravan.web.app import create_app
 from caravan.web.serve import serve
-from caravan.web.startup_checks import StartError
+from caravan.web.startup_message import StartError
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import loaded_model, registry_over

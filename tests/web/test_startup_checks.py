@@ -10,7 +10,8 @@ from caravan.cli import main
 from caravan.config.settings import Settings
 from caravan.engine.ipc import spawn
 from caravan.observability import log_format
-from caravan.web.startup_checks import StartError, bound_socket, check, listening_socket
+from caravan.web.startup_checks import bound_socket, check, listening_socket
+from caravan.web.startup_message import StartError
 
 from tests.cli.calling import call
 from tests.conftest import TinyModels

@@ -23,8 +23,8 @@ from caravan.models import CatalogError, ModelSpec, model_specs
 from caravan.models.loaded_model import TextEngine
 from caravan.runtime.machine import memory_limit, usable_cores
 from caravan.sizing.sizes import Sizes, resources, sizes_of
-from caravan.web.startup_checks import StartError, check, check_responses, count_keys
-from caravan.web.startup_message import describe_keys
+from caravan.web.startup_checks import check, check_responses, count_keys
+from caravan.web.startup_message import StartError, describe_keys
 from caravan.web.uvicorn.tls import TlsError, certificate_faults, server_context
 
 # A processor's feature in /proc/cpuinfo, its name in llama.cpp's report, whether lacking it is a fault.

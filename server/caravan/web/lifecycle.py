@@ -22,7 +22,7 @@ from caravan.runtime import signals
 from caravan.runtime.machine import raise_file_limit
 from caravan.web.app import create_app
 from caravan.web.dependencies import Services
-from caravan.web.startup_checks import StartError
+from caravan.web.startup_message import StartError
 from caravan.web.uvicorn.server import WebServer
 from caravan.web.uvicorn.tls import TlsError, certificate_faults, server_context
 

@@ -19,6 +19,7 @@ from caravan.auth.keys_file import KeyFileError
 from caravan.config.settings import Settings
 from caravan.llama.gguf_header import HeaderError
 from caravan.models import CatalogError, ModelRegistry, NoRoomError, registry_of
+from caravan.web.startup_message import StartError
 
 if TYPE_CHECKING:
     from caravan.web.lifecycle import AppServer
@@ -29,10 +30,6 @@ log = logging.getLogger(__name__)
 _KEY_VARIABLES = ("CARAVAN_API_KEY", "CARAVAN_KEYS_FILE")
 
 MakeRegistry = Callable[[Settings], ModelRegistry]
-
-
-class StartError(Exception):
-    """The server cannot start; the message is one line for the operator."""
 
 
 def check(settings: Settings) -> None:

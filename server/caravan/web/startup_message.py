@@ -8,6 +8,11 @@ from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.models import ModelRegistry
 from caravan.sizing.sizes import Sizes
 
+
+class StartError(Exception):
+    """The server cannot start; the message is one line for the operator."""
+
+
 # Models that the message names; a folder may have many.
 _NUM_LISTED = 8
 

@@ -21,7 +21,7 @@ from caravan.cli.doctor_checks import Verdict
 from caravan.config.settings import Settings
 from caravan.web.lifecycle import open_web
 from caravan.web.serve import serve
-from caravan.web.startup_checks import StartError
+from caravan.web.startup_message import StartError
 from caravan.web.uvicorn.tls import TlsError, server_context
 from cryptography.hazmat.primitives import serialization
 from pydantic import ValidationError

@@ -17,7 +17,8 @@ def _check(configuration: Configuration) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from caravan.web.startup_checks import StartError, check
+    from caravan.web.startup_checks import check
+    from caravan.web.startup_message import StartError
 
     values = configuration.settings.model_dump(mode="json")
     table = Table("option", "value", "from", box=None, pad_edge=False)

@@ -22,7 +22,7 @@ def _serve(configuration: Configuration) -> None:
     from caravan.observability import log_format
     from caravan.runtime import gc_tuning
     from caravan.web.serve import serve
-    from caravan.web.startup_checks import StartError
+    from caravan.web.startup_message import StartError
 
     gc_tuning.look_rarely()
     log_format.configure(settings.log_level, settings.log_format)
