@@ -4,6 +4,7 @@ import contextlib
 import random
 import sys
 import threading
+import time
 
 import pytest
 
@@ -21,6 +22,8 @@ _LATE = 'caravan_http_errors_total{code="write_timeout"}'
 # Some 300 KB, which is more than the systems on the way keep for a client with little room.
 _LONG = request(max_tokens=400, logprobs=5, ignore_eos=True, stream=True)
 _MEGABYTE = 2**20
+# A connection that is no older has just come, to the server.
+_GRACE_SECONDS = 1.0
 
 
 def test_streams_that_nobody_reads_end_and_so_does_their_work(tiny_options: tuple[str, ...]) -> None:
@@ -43,6 +46,8 @@ def test_slow_clients_do_not_lock_others_out(tiny_options: tuple[str, ...], what
         for opened in slow:
             opened.sendall(_LONG if what == "readers" else request()[:-2])
         wait_until(lambda: asks(server.address) == 200)
+        # All of them have come by now, and after this none has just come any more.
+        time.sleep(_GRACE_SECONDS + 0.5)
         with bystanders(server.address, MODEL) as crowd:
             for _ in range(5):
                 stack.enter_context(client(server.address)).sendall(request()[:-2])

@@ -18,6 +18,8 @@ from tests.web.uvicorn.raw import connection, head, read_answer, read_to_end
 
 TEXT = "/v1/completions"
 PATIENT, SHORT = 60, 0.6
+# A connection that is no older has just come, to the server.
+_GRACE_SECONDS = 1.0
 # More than the system keeps of an answer on its way.
 NUM_PIECES, PIECE = 4000, "x" * 4000
 
@@ -116,6 +118,8 @@ def test_senders_that_are_slow_make_room_where_connections_are_few(serve: Serve)
         slow = [stack.enter_context(connection(address)) for _ in range(4)]
         for opened in slow:
             opened.sendall(begun)
+        # By then their heads have been read; one whose head has not is closed without a word.
+        time.sleep(_GRACE_SECONDS + 0.5)
         wait_until(lambda: is_served(address))
         answer = read_answer(slow[0])
         assert (answer.status, answer.error.code) == (503, "overloaded")
