@@ -64,7 +64,7 @@ def test_serve_prints_what_works_and_ends_cleanly(tiny_models: TinyModels) -> No
         wait_until(lambda: not any(map(is_running, children)))
 
 
-@pytest.mark.parametrize(("grace", "num_tokens", "last"), [("0", 60_000, '{"error":'), ("60", 300, "[DONE]")])
+@pytest.mark.parametrize(("grace", "num_tokens", "last"), [("0", 60_000, '{"error":'), ("60", 60, "[DONE]")])
 def test_a_signal_in_the_middle_of_a_stream(
     tiny_models: TinyModels, grace: str, num_tokens: int, last: str
 ) -> None:
