@@ -21,13 +21,12 @@ from caravan.runtime.threads import in_thread, let_the_loop_through
 from caravan.web.running import registered_server
 from caravan.web.startup_checks import (
     MakeRegistry,
-    StartError,
     count_keys,
     listening_socket,
     registry_for,
     web_for,
 )
-from caravan.web.startup_message import base_url, startup_message
+from caravan.web.startup_message import StartError, base_url, startup_message
 
 if TYPE_CHECKING:
     from caravan.web.lifecycle import AppServer
