@@ -44,8 +44,10 @@ def test_who_logs_does_not_wait_for_a_reader_and_is_told_of_what_was_lost() -> N
         written.close()
         reader.join()
     assert lines[-1] == "the last\n"
-    (told,) = [line for line in lines if "were lost here" in line]
-    assert len(lines) - 2 + int(told.split()[0]) == 12_000
+    # Once or more: the thread may come to write in the middle of the flood.
+    told = [line for line in lines if "were lost here" in line]
+    assert told
+    assert len(lines) - 1 - len(told) + sum(int(line.split()[0]) for line in told) == 12_000
 
 
 def test_a_stream_that_is_gone_ends_nothing() -> None:
