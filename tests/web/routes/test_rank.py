@@ -99,3 +99,14 @@ def test_what_cannot_be_ranked(client: TestClient, url: str, body: Json, param: 
     answer = client.post(url, json=body)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_texts_and_objects_come_in_one_list(client: TestClient, flip: bool) -> None:
+    """Whichever is the first: what an object has besides is told."""
+    documents: list[object] = ["B 2", {"text": "A 4", "id": "a"}]
+    body = {"query": "x", "documents": documents[::-1] if flip else documents}
+    response = client.post(RERANK, json=body)
+    assert response.status_code == 200, response.text
+    assert [each["index"] for each in response.json()["results"]] == ([0, 1] if flip else [1, 0])
+    assert response.headers["x-caravan-ignored"] == "documents[].id"

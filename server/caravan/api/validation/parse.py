@@ -89,9 +89,11 @@ def _extras(value: Schema, path: str = "") -> Iterator[Extra]:
         member = getattr(value, name)
         if isinstance(member, Schema):
             yield from _extras(member, prefix + name)
-        elif isinstance(member, list) and member and isinstance(member[0], Schema):
+        elif isinstance(member, list):
             for index, item in enumerate(member):
-                yield from _extras(item, f"{prefix}{name}[{index}]")
+                # Some lists have texts and objects.
+                if isinstance(item, Schema):
+                    yield from _extras(item, f"{prefix}{name}[{index}]")
 
 
 def _left_out_tools(request: Schema, *, strict: bool) -> tuple[str, ...]:
