@@ -1,7 +1,7 @@
 """The text of a model into the events of a message; the message itself is what they add up to."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from caravan_schemas.anthropic_output import (
@@ -28,8 +28,7 @@ from caravan_schemas.anthropic_output import (
 )
 from caravan_schemas.common import Debug
 
-from caravan.api.output.parsed_choice import ChoiceParser, OutputFormat
-from caravan.api.structured.checker import Call, ParsedAnswer
+from caravan.api.output.parsed_choice import AnswerReader, OutputFormat
 from caravan.chat.messages import past_arguments
 from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event
 
@@ -87,8 +86,8 @@ class _OpenBlock:
 class MessageWriter:
     """Turns one answer's text into events. `message` is whole once it has ended.
 
-    White space alone, as models put between calls, makes no block. Call `start` first, then `read` and
-    `write` for each piece of text, then `end`. Unless it `shows_thoughts`, their blocks have no text.
+    White space alone, as models put between calls, makes no block. Call `start` first, then `write` for what
+    `reader` finds in each piece of text, then `end`. Unless it `shows_thoughts`, their blocks have no text.
     """
 
     def __init__(
@@ -96,13 +95,11 @@ class MessageWriter:
     ) -> None:
         self._id = message_id
         self._model = model
-        self._reader = None if reading is None else ChoiceParser(reading)
+        self.reader = AnswerReader(reading)
         self._shows_thoughts = shows_thoughts
         self._content: list[ContentBlock] = []
         self._open: _OpenBlock | None = None
         self._blank = ""
-        self._texts: list[str] = []
-        self._num_checked = 0
         self._message: MessageAnswer | None = None
 
     @property
@@ -110,11 +107,6 @@ class MessageWriter:
         """The message, as it was started or has ended."""
         assert self._message is not None
         return self._message
-
-    @property
-    def said(self) -> ParsedAnswer:
-        """All that the model said, once it has ended."""
-        return ParsedAnswer("".join(self._texts)) if self._reader is None else self._reader.said
 
     def start(self, usage: MessageUsage) -> Iterator[MessagesEvent]:
         """Make the first events. `usage` has the counts of the prompt."""
@@ -130,25 +122,6 @@ class MessageWriter:
         )
         yield MessageStartEvent(type="message_start", message=self._message)
         yield PingEvent(type="ping")
-
-    def read(self, text: str) -> list[Event]:
-        """Parse a piece of text; `write` takes the result."""
-        if self._reader is not None:
-            return self._reader.feed(text)
-        self._texts.append(text)
-        return [Delta(Channel.CONTENT, text)] if text else []
-
-    def read_rest(self) -> list[Event]:
-        """Parse what was held back until the end of the text; `write` takes the result."""
-        return [] if self._reader is None else self._reader.finish()
-
-    def ended_calls(self) -> Sequence[Call]:
-        """Return the calls that became complete since this was last asked."""
-        if self._reader is None:
-            return ()
-        ended = self._reader.calls[self._num_checked : self._reader.num_ended]
-        self._num_checked = self._reader.num_ended
-        return ended
 
     def write(self, events: Iterable[Event]) -> Iterator[MessagesEvent]:
         """Make the events of what has been parsed."""

@@ -61,14 +61,14 @@ class MessagesRun(Run):
                 # The counts of the prompt are known from here on.
                 begun = () if last is not None else writer.start(usage(self.usage(), output_tokens=0))
                 last = output
-                texts = writer.read(last.text)
+                texts = writer.reader.read(last.text)
                 if last.finish_reason is not None:
-                    texts += writer.read_rest()
+                    texts += writer.reader.read_rest()
                 # No client may act on a call that is done, and learn later that it is broken.
-                for call in writer.ended_calls():
+                for call in writer.reader.ended_calls():
                     await self.check_call(call, last)
                 if last.finish_reason is not None:
-                    await self.check(writer.said, last)
+                    await self.check(writer.reader.said, last)
                 yield self._sent([*begun, *writer.write(texts)])
         except InvalidRequestError as error:
             self._read.reword(error)
@@ -111,7 +111,7 @@ class MessagesRun(Run):
         if last.finish_reason is FinishReason.LENGTH:
             is_full = self.usage().total_tokens >= self.model.context_size
             return "model_context_window_exceeded" if is_full else "max_tokens"
-        if writer.said.has_whole_calls:
+        if writer.reader.said.has_whole_calls:
             return "tool_use"
         return "end_turn" if last.stop_string is None else "stop_sequence"
 

@@ -1,7 +1,7 @@
 """What a chat model's text says: its content, its thought and its calls, read as it comes."""
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from caravan_schemas.chat import ChatFinishReason
@@ -129,3 +129,39 @@ class ChoiceParser:
         if is_thought:
             return [] if self._reading.is_open else [Delta(Channel.CONTENT, start)]
         return [Delta(Channel.CONTENT, end)]
+
+
+class AnswerReader:
+    """An answer's text into events, parsed or all of it content, and which of its calls are complete.
+
+    For protocols whose answer is one sequence of events, as `/v1/responses` and `/v1/messages` have it.
+    """
+
+    def __init__(self, reading: OutputFormat | None) -> None:
+        self._parser = None if reading is None else ChoiceParser(reading)
+        self._texts: list[str] = []
+        self._num_checked = 0
+
+    @property
+    def said(self) -> ParsedAnswer:
+        """All that has come so far."""
+        return ParsedAnswer("".join(self._texts)) if self._parser is None else self._parser.said
+
+    def read(self, text: str) -> list[Event]:
+        """Parse a piece of text; returns the events that are certain by now."""
+        if self._parser is not None:
+            return self._parser.feed(text)
+        self._texts.append(text)
+        return [Delta(Channel.CONTENT, text)] if text else []
+
+    def read_rest(self) -> list[Event]:
+        """Parse what was held back until the end of the text."""
+        return [] if self._parser is None else self._parser.finish()
+
+    def ended_calls(self) -> Sequence[Call]:
+        """Return the calls that became complete since this was last asked."""
+        if self._parser is None:
+            return ()
+        ended = self._parser.calls[self._num_checked : self._parser.num_ended]
+        self._num_checked = self._parser.num_ended
+        return ended

@@ -11,11 +11,10 @@ from caravan_schemas.responses_items import ItemStatus
 from caravan_schemas.responses_output import OutputItem
 
 from caravan.api.output.logprobs import LogprobWriter
-from caravan.api.output.parsed_choice import ChoiceParser, OutputFormat
+from caravan.api.output.parsed_choice import AnswerReader, OutputFormat
 from caravan.api.responses.output_items import OpenCall, OpenItem, OpenMessage, OpenReasoning
 from caravan.api.responses.snapshot import new_id
-from caravan.api.structured.checker import Call, ParsedAnswer
-from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta
+from caravan.chat.parsing.events import CallArguments, CallStart, Channel
 from caravan.chat.parsing.events import Event as TextEvent
 from caravan.engine.outputs import TokenLogprob
 from caravan.errors import CaravanError, InvalidRequestError
@@ -32,20 +31,13 @@ class ResponseWriter:
     def __init__(self, response: Response) -> None:
         self.response = response
         self._reading: OutputFormat | None = None
-        self._reader: ChoiceParser | None = None
+        self.reader = AnswerReader(None)
         self._writer: LogprobWriter | None = None
         self._numbers = itertools.count()
         self._items: list[OutputItem] = []
         self._open: OpenItem | None = None
         self._blank = ""
         self._logprobs: list[TokenLogprob] = []
-        self._texts: list[str] = []
-        self._num_checked = 0
-
-    @property
-    def said(self) -> ParsedAnswer:
-        """All that the model said, once it has ended."""
-        return ParsedAnswer("".join(self._texts)) if self._reader is None else self._reader.said
 
     def begin(self) -> Iterator[Event]:
         """The first events: the response exists."""
@@ -56,7 +48,7 @@ class ResponseWriter:
     def start(self, reading: OutputFormat | None, logprobs: LogprobWriter | None = None) -> Iterator[Event]:
         """The event when the model begins. `reading` tells how its text is parsed."""
         self._reading, self._writer = reading, logprobs
-        self._reader = None if reading is None else ChoiceParser(reading)
+        self.reader = AnswerReader(reading)
         self._change(status="in_progress")
         yield self._event("response.in_progress")
 
@@ -64,22 +56,7 @@ class ResponseWriter:
         """Parse a piece of text and note the log probabilities of its tokens; `write` takes the result."""
         if self._writer is not None:
             self._logprobs.extend(logprobs)
-        if self._reader is not None:
-            return self._reader.feed(text)
-        self._texts.append(text)
-        return [Delta(Channel.CONTENT, text)]
-
-    def read_rest(self) -> list[TextEvent]:
-        """Parse what was held back until the end of the text; `write` takes the result."""
-        return [] if self._reader is None else self._reader.finish()
-
-    def ended_calls(self) -> Sequence[Call]:
-        """The calls that became complete since this was last asked."""
-        if self._reader is None:
-            return ()
-        ended = self._reader.calls[self._num_checked : self._reader.num_ended]
-        self._num_checked = self._reader.num_ended
-        return ended
+        return self.reader.read(text)
 
     def write(self, events: Iterable[TextEvent]) -> Iterator[Event]:
         """The events of what has been parsed."""

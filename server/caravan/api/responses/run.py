@@ -193,7 +193,7 @@ class ResponseRun(Run):
                     self.place.settle()
                 texts = writer.read(last.text, last.logprobs)
                 # No client may act on a call that is done, and learn later that it is broken.
-                for call in writer.ended_calls():
+                for call in writer.reader.ended_calls():
                     await self.check_call(call, last)
                 yield self._sent(writer.write(texts))
             assert last is not None, "a run has an end"
@@ -216,8 +216,8 @@ class ResponseRun(Run):
 
     async def _completion(self, prepared: Prepared, last: TokenOutput) -> list[Event]:
         writer = self._following
-        rest = writer.read_rest()
-        await self.check(writer.said, last)
+        rest = writer.reader.read_rest()
+        await self.check(writer.reader.said, last)
         reason, debug = wire_reason(last.finish_reason), prepared.plan.debug({0: last})
         await self._release()
         return [*writer.write(rest), *writer.end(reason, usage(self.usage()), debug)]
