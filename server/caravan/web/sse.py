@@ -126,7 +126,7 @@ async def sent_events(
 ) -> AsyncGenerator[bytes, None]:
     """Send framed events, as one piece those that are there together: each piece is a write to the socket.
 
-    Only a last event, of an error, is yielded to sse-starlette, which opens a cancel scope for each.
+    Only a last event, of an error, is yielded: sse-starlette opens a cancel scope for each that it is given.
     """
     try:
         async with contextlib.aclosing(run.events()) as events:

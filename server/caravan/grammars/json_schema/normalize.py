@@ -142,9 +142,6 @@ class _Writer:
             self.places.setdefault(id(written), path)
         return written
 
-    def _is_dropped(self, path: Path, keyword: str) -> bool:
-        return (*path, keyword) in self._dropped and keyword != "oneOf"
-
     def _count(self, path: Path, schema: dict[str, Any], depth: int) -> None:
         self._num_schemas += 1
         if self._num_schemas > MAX_SCHEMAS:
