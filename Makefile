@@ -32,15 +32,16 @@ UNIT := $(addprefix tests/,api auth chat config grammars models runtime sizing) 
 # pip builds our own package with the setuptools of the environment, whose version the constraints say.
 EDITABLE := --no-build-isolation --editable
 
-# Clients pin the package `openai` differently, so there are two environments; Ollama's,
-# Anthropic's, and Node's, where there is npm.
-CLIENTS := $(foreach name,openai-2 openai-3 anthropic ollama $(if $(shell command -v npm),node),.venv-clients/$(name)/.installed)
+# Clients pin each other's packages differently, so each file of requirements has an environment of its own; those of
+# .json are for npm. These install quickly.
+CLIENTS := openai-2 openai-3 anthropic ollama $(if $(shell command -v npm),node)
+ALL_CLIENTS := $(sort $(CLIENTS) $(basename $(notdir $(filter %.txt %.json,$(wildcard tests/clients/requirements/*)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-unit test-clients test-models test-faults audit bench lint types format resident native clean distclean
+.PHONY: help serve test test-unit test-clients test-clients-all test-models test-faults audit bench lint types format resident native clean distclean
 
 help:  ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  MODEL=path.gguf  HOST=127.0.0.1  PORT=8000  ARGS="..."  BACKEND=cpu|cuda|metal|portable  PYTHON=python3'
 
@@ -54,9 +55,13 @@ test: $(VENV)/.packages  ## run the tests; ARGS="tests/engine -k tree" for some
 test-unit: $(VENV)/.packages  ## run those that take seconds, and name the slowest five
 	$(BIN)/python -m pytest $(PARALLEL) --durations 5 $(UNIT) $(ARGS)
 
-test-clients: $(VENV)/.packages $(CLIENTS)  ## let real clients talk to a live server
+test-clients: $(VENV)/.packages $(CLIENTS:%=.venv-clients/%/.installed)  ## let real clients talk to a live server
 	@command -v npm >/dev/null || echo 'no npm on this machine: the client for Node is left out'
 	$(BIN)/python -m pytest -p no:cacheprovider tests/clients/suite.py tests/clients/openapi_suite.py $(ARGS)
+
+test-clients-all: $(VENV)/.packages $(ALL_CLIENTS:%=.venv-clients/%/.installed)  ## all real clients, agents on the command line too; needs npm
+	$(BIN)/python -m pytest -p no:cacheprovider tests/clients/suite.py tests/clients/openapi_suite.py \
+		tests/clients/agents_suite.py $(ARGS)
 
 test-models: $(VENV)/.packages  ## fetch real models and chat templates, half a gigabyte, once, and test with them
 	@$(BIN)/python -m tests.real.materials
@@ -122,9 +127,9 @@ $(VENV)/.made:
 	@.venv-clients/$*/bin/python -m pip --disable-pip-version-check install --quiet --no-input --requirement $<
 	@touch $@
 
-.venv-clients/node/.installed: $(addprefix tests/clients/node/,package.json conversation.mjs ollama.mjs)
-	@echo 'installing the clients for Node'
-	@mkdir -p $(@D) && cp $^ $(@D)
+.venv-clients/%/.installed: tests/clients/requirements/%.json $(wildcard tests/clients/node/*.mjs)
+	@echo 'installing clients by npm: $*'
+	@mkdir -p $(@D) && cp $(filter %.mjs,$^) $(@D) && cp $< $(@D)/package.json
 	@cd $(@D) && npm install --no-package-lock --no-audit --no-fund --silent
 	@touch $@
 

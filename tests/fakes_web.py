@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import re
 from array import array
 from collections.abc import AsyncGenerator, Callable, Sequence
 
@@ -20,6 +21,7 @@ from caravan.sizing.sizes import Need
 
 BOS_ID = 256
 SPECIALS = {"<s>": BOS_ID, "<|im_start|>": 257, "<|im_end|>": 258}
+_SPECIAL = re.compile(f"({'|'.join(map(re.escape, SPECIALS))})")
 
 
 class FakeVocab:
@@ -47,10 +49,8 @@ class FakeVocab:
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         token_ids = [BOS_ID] if add_special and self.bos_id is not None else []
-        while text:
-            special = next((word for word in SPECIALS if parse_special and text.startswith(word)), None)
-            token_ids.extend([SPECIALS[special]] if special else text[0].encode())
-            text = text[len(special or text[0]) :]
+        for part in _SPECIAL.split(text) if parse_special else [text]:
+            token_ids.extend([SPECIALS[part]] if parse_special and part in SPECIALS else part.encode())
         return token_ids
 
 

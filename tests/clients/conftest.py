@@ -1,26 +1,15 @@
-"""The table of what passed, after the tests; `--write-results` puts it into docs/clients.md."""
+"""The table of what passed, after the tests; `--write-results` puts its lines into docs/clients.md."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import pytest
 
-from tests.clients.programs import ROOT
+from tests.clients.programs import ROOT, Row
 from tests.faults.process import ServerProcess
 
 _PAGE = ROOT / "docs/clients.md"
 _PLACE = re.compile(r"(?<=<!-- clients -->\n).*?(?=<!-- end of clients -->)", re.DOTALL)
-
-
-@dataclass
-class Row:
-    """A client's line of the table."""
-
-    name: str
-    version: str
-    passed: list[str] = field(default_factory=list)
-    others: list[str] = field(default_factory=list)
 
 
 _ROWS = pytest.StashKey[list[Row]]()
@@ -28,7 +17,9 @@ _ROWS = pytest.StashKey[list[Row]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The option of this folder."""
-    parser.addoption("--write-results", action="store_true", help="put the table into docs/clients.md")
+    parser.addoption(
+        "--write-results", action="store_true", help="put the lines of the table into docs/clients.md"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,15 +34,16 @@ def pytest_terminal_summary(
     rows = config.stash[_ROWS]
     if not rows:
         return
-    lines = ["| client | version | passes |", "| --- | --- | --- |"]
-    lines += [f"| {row.name} | {row.version} | {', '.join(row.passed)} |" for row in rows]
+    lines = {f"| {row.name} |": f" {row.version} | {', '.join(row.passed)} |" for row in rows}
     others = [f"{row.name}: {', '.join(row.others)}" for row in rows if row.others]
-    terminalreporter.write_line("\n".join(["", *lines, "", *others]))
+    terminalreporter.write_line("\n".join(["", *map("".join, lines.items()), "", *others]))
     if config.getoption("--write-results") and exitstatus == pytest.ExitCode.OK:
-        table = "\n".join(lines) + "\n"
-        text, found = _PLACE.subn(lambda _: table, _PAGE.read_text(encoding="utf-8"))
-        assert found == 1
-        _PAGE.write_text(text, encoding="utf-8")
+        text = _PAGE.read_text(encoding="utf-8")
+        (table,) = _PLACE.findall(text)
+        # The lines of those that did not run stay.
+        kept = {line[: line.index("|", 1) + 1]: line[line.index("|", 1) + 1 :] for line in table.splitlines()}
+        written = "".join(f"{name}{rest}\n" for name, rest in (kept | lines).items())
+        _PAGE.write_text(_PLACE.sub(lambda _: written, text), encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

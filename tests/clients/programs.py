@@ -2,7 +2,9 @@
 
 import json
 import subprocess
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.waiting import PATIENCE
@@ -15,20 +17,38 @@ ENVIRONMENTS = ROOT / ".venv-clients"
 MODEL = "caravan-resident"
 
 
+@dataclass
+class Row:
+    """A client's line of the table."""
+
+    name: str
+    version: str
+    passed: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """A client. `environment` is the folder that it is installed in, `package` what names its version."""
+    """A client. `environment` is the folder that it is installed in, `package` what names its version.
+
+    `module` is its script: one of `node/` where it is there, else one of `scripts/`, in Python.
+    `turns` are what a scripted model says to it (`tests.clients.scripted`); without them it talks to the
+    model that ships.
+    """
 
     name: str
     environment: str
     package: str
     module: str
+    turns: Mapping[str, str] | None = None
 
     def command(self, url: str, model: str) -> list[str]:
         """What runs its conversation."""
-        if self.environment == "node":
+        if (HERE / "node" / f"{self.module}.mjs").exists():
             return ["node", str(self.folder / f"{self.module}.mjs"), url, model]
-        return [str(self.python), "-m", f"tests.clients.scripts.{self.module}", url, model]
+        # What npm has installed is driven from here.
+        python = str(self.python) if self.python.exists() else sys.executable
+        return [python, "-m", f"tests.clients.scripts.{self.module}", url, model]
 
     @property
     def folder(self) -> Path:
@@ -47,13 +67,23 @@ class Program:
 
     def version(self) -> str:
         """The installed version."""
-        if self.environment == "node":
-            package = json.loads((self.folder / "node_modules" / self.package / "package.json").read_text())
-            return str(package["version"])
+        package = self.folder / "node_modules" / self.package / "package.json"
+        if package.exists():
+            return str(json.loads(package.read_text())["version"])
         question = f"import importlib.metadata as m; print(m.version({self.package!r}))"
         return subprocess.run(
             [self.python, "-c", question], capture_output=True, text=True, check=True
         ).stdout.strip()
+
+    def converse(self, url: str, model: str, rows: list[Row]) -> None:
+        """Let it talk to a server, in a line of the table; raise AssertionError if a step of it fails."""
+        row = Row(self.name, self.version())
+        rows.append(row)
+        found, printed = steps(self, url, model)
+        row.passed = [name for outcome, name in found if outcome == "ok"]
+        row.others = [f"{outcome} {name}" for outcome, name in found if outcome != "ok"]
+        assert row.passed, printed
+        assert not [name for outcome, name in found if outcome == "failed"], printed
 
 
 def _program(name: str, environment: str, package: str, module: str) -> Program:

@@ -1,4 +1,4 @@
-"""Conversations of real clients with a live server: `make test-clients`.
+"""Conversations of real clients that install quickly with a live server: `make test-clients`.
 
 Not collected with the other tests, since the clients live in environments of their own.
 """
@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from caravan.models.resident import model_path
 
-from tests.clients.conftest import Row
-from tests.clients.programs import HERE, MODEL, PROGRAMS, ROOT, Program, steps
+from tests.clients.programs import HERE, MODEL, PROGRAMS, ROOT, Program, Row
 from tests.faults.process import ServerProcess
 from tests.waiting import PATIENCE
 
@@ -23,13 +22,7 @@ def test_a_client_has_its_conversation(live_server: ServerProcess, rows: list[Ro
     if not program.is_installed:
         assert program.environment == "node", "run make test-clients"
         pytest.skip(f"{program.name} is not installed in {program.folder.relative_to(ROOT)}")
-    row = Row(program.name, program.version())
-    rows.append(row)
-    found, printed = steps(program, live_server.url, MODEL)
-    row.passed = [name for outcome, name in found if outcome == "ok"]
-    row.others = [f"{outcome} {name}" for outcome, name in found if outcome != "ok"]
-    assert row.passed, printed
-    assert not [name for outcome, name in found if outcome == "failed"], printed
+    program.converse(live_server.url, MODEL, rows)
 
 
 def test_lm_evaluation_harness_finds_the_models_own_numbers(
