@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from caravan.api.responses.store import Limits, ResponseStore
+from caravan.api.store import Limits, Store
 
 from tests.cli.test_cli import ROOT, serving
 from tests.conftest import TinyModels
@@ -36,7 +36,7 @@ def test_background_responses_have_their_time(
         assert answer.json()["status"] == "queued"
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE) == 0
-    with contextlib.closing(ResponseStore(database, Limits(max_seconds=1e9, max_bytes=10**9))) as store:
+    with contextlib.closing(Store(database, Limits(max_seconds=1e9, max_bytes=10**9))) as store:
         assert store.get("", answer.json()["id"])["status"] == status
 
 

@@ -12,9 +12,9 @@ from caravan.api.messages.service import MessagesService
 from caravan.api.ollama.service import OllamaService
 from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.api.responses.service import ResponseService
-from caravan.api.responses.store import Limits
-from caravan.api.responses.store.async_store import AsyncResponseStore
 from caravan.api.status import StatusService
+from caravan.api.store import Limits
+from caravan.api.store.async_store import AsyncStore
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
 from caravan.config.settings import Settings
@@ -63,9 +63,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             rank=RankService(registry),
             embeddings=embeddings,
             ollama=OllamaService(registry, decoding, chat, completions, embeddings),
-            responses=ResponseService(
-                registry, chat, AsyncResponseStore(None, Limits(max_seconds=1, max_bytes=1))
-            ),
+            responses=ResponseService(registry, chat, AsyncStore(None, Limits(max_seconds=1, max_bytes=1))),
             messages=MessagesService(registry, chat, tokens),
             tokens=tokens,
             bodies=BodyReader(Settings(), registry),

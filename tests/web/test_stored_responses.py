@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from caravan.api.responses import service
-from caravan.api.responses.store import response_store as store_module
+from caravan.api.store import store as store_module
 from caravan.auth import keys_file
 from caravan.config.settings import Settings
 from fastapi.testclient import TestClient

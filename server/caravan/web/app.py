@@ -16,8 +16,8 @@ from caravan.api.ollama.service import OllamaService
 from caravan.api.params import presets
 from caravan.api.params.decoding_plan import DecodingPlanner, RequestLimits
 from caravan.api.responses.service import ResponseService
-from caravan.api.responses.store import AsyncResponseStore, Limits, check_place
 from caravan.api.status import StatusService
+from caravan.api.store import AsyncStore, Limits, check_place
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
 from caravan.auth.key_store import open_key_store
@@ -153,12 +153,12 @@ def _decoding(settings: Settings, registry: ModelRegistry) -> DecodingPlanner:
     return decoding
 
 
-def _archive(settings: Settings) -> AsyncResponseStore:
+def _archive(settings: Settings) -> AsyncStore:
     path = settings.responses_path
     # Where nobody asked for responses to be kept, those who do not need that are served.
     if settings.responses_db is not None and path is not None:
         check_place(path)
-    return AsyncResponseStore(
+    return AsyncStore(
         path, Limits(max_seconds=settings.responses_days * 86400, max_bytes=settings.responses_bytes)
     )
 

@@ -13,7 +13,7 @@ from types import FrameType
 from fastapi import FastAPI
 
 from caravan.api.params.presets import PresetError
-from caravan.api.responses.store import PlaceError
+from caravan.api.store import PlaceError
 from caravan.auth.keys_file import KeyFileError
 from caravan.config.settings import Settings
 from caravan.models import ModelRegistry

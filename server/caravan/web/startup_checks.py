@@ -142,7 +142,7 @@ def registry_for(settings: Settings, make_registry: MakeRegistry = registry_of) 
 
 def check_responses(settings: Settings) -> str | None:
     """Say why responses cannot be stored where they are to be; None where they can."""
-    from caravan.api.responses.store import PlaceError, check_place
+    from caravan.api.store import PlaceError, check_place
 
     try:
         if settings.responses_path is not None:

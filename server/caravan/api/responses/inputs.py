@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from caravan.api.responses.conversation import HISTORY, Placed
 from caravan.api.responses.snapshot import new_id
-from caravan.api.responses.store import AsyncResponseStore, LongHistoryError, MissingResponseError, Row
+from caravan.api.store import AsyncStore, LongHistoryError, MissingError, Row
 from caravan.errors import InvalidRequestError, InvalidValueError
 from caravan.runtime.threads import in_busy_thread
 
@@ -33,14 +33,14 @@ _PREFIXES = {
 }
 
 
-async def earlier_rows(archive: AsyncResponseStore, owner: str, previous: str | None) -> list[Row]:
+async def earlier_rows(archive: AsyncStore, owner: str, previous: str | None) -> list[Row]:
     """The items of the responses before, as they are stored; raises InvalidRequestError."""
     if previous is None:
         return []
     try:
         status = (await archive.do(lambda store: store.get(owner, previous), owner))["status"]
         rows = await archive.do(lambda store: store.history(owner, previous), owner)
-    except MissingResponseError as error:
+    except MissingError as error:
         raise InvalidRequestError(
             f"Previous response with id '{error}' not found.",
             param=HISTORY,
@@ -54,7 +54,7 @@ async def earlier_rows(archive: AsyncResponseStore, owner: str, previous: str | 
     return rows
 
 
-async def own_items(archive: AsyncResponseStore, owner: str, given: Input) -> list[Item]:
+async def own_items(archive: AsyncStore, owner: str, given: Input) -> list[Item]:
     """The items of a request, references resolved; raises InvalidRequestError."""
     if isinstance(given, str):
         return [InputMessage(type="message", role="user", content=given)]
@@ -80,7 +80,7 @@ def placed(history: Sequence[Row], request: ResponseRequest, own: Sequence[Item]
     return earlier + [Placed(f"input[{index}]", item) for index, item in enumerate(own)]
 
 
-async def _referenced(archive: AsyncResponseStore, owner: str, item_ids: Sequence[str]) -> list[Row | None]:
+async def _referenced(archive: AsyncStore, owner: str, item_ids: Sequence[str]) -> list[Row | None]:
     try:
         return await archive.do(lambda store: store.items(owner, item_ids), owner)
     except LongHistoryError as error:

@@ -18,9 +18,9 @@ from caravan.api.prepared import Prepared
 from caravan.api.responses.event_writer import ResponseWriter
 from caravan.api.responses.inputs import earlier_rows, own_items, placed, row_of_input, row_of_output
 from caravan.api.responses.snapshot import new_id, snapshot, usage
-from caravan.api.responses.store import AsyncResponseStore, Outcome, Outcomes, Row, StorageBusyError
 from caravan.api.responses.to_chat import Translation, check, translate
 from caravan.api.run import Run
+from caravan.api.store import AsyncStore, Outcome, Outcomes, Row, StorageBusyError
 from caravan.api.structured.compiler import UNENFORCED
 from caravan.engine.outputs import TokenOutput
 from caravan.errors import CaravanError, InvalidRequestError, failed_writing
@@ -50,7 +50,7 @@ class ResponseRun(Run):
         self,
         registry: ModelRegistry,
         chat: ChatService,
-        archive: AsyncResponseStore,
+        archive: AsyncStore,
         outcomes: Outcomes,
         request: ResponseRequest,
         context: RequestContext,

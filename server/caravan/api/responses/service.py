@@ -12,13 +12,13 @@ from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
 from caravan.api.output.encoding import to_event
 from caravan.api.responses.run import Events, ResponseRun, in_turns
-from caravan.api.responses.store import (
-    AsyncResponseStore,
-    MissingResponseError,
+from caravan.api.store import (
+    AsyncStore,
+    MissingError,
     Outcome,
     Outcomes,
-    ResponseStore,
     Row,
+    Store,
 )
 from caravan.auth.principal import Principal
 from caravan.errors import CaravanError, InvalidRequestError, OverloadedError, ServerError
@@ -113,7 +113,7 @@ class Replay:
 class ResponseService:
     """Serves `/v1/responses` for all models of a registry. Callers see their own key's responses alone."""
 
-    def __init__(self, registry: ModelRegistry, chat: ChatService, archive: AsyncResponseStore) -> None:
+    def __init__(self, registry: ModelRegistry, chat: ChatService, archive: AsyncStore) -> None:
         self._registry = registry
         self._chat = chat
         self._archive = archive
@@ -247,12 +247,10 @@ class ResponseService:
             self._giving_way.add(task)
             task.add_done_callback(self._giving_way.discard)
 
-    async def _found(
-        self, response_id: str, principal: Principal, work: Callable[[ResponseStore, str], T]
-    ) -> T:
+    async def _found(self, response_id: str, principal: Principal, work: Callable[[Store, str], T]) -> T:
         try:
             return await self._archive.do(lambda store: work(store, principal.id), principal.id)
-        except MissingResponseError as error:
+        except MissingError as error:
             raise ResponseNotFoundError(f"Response with id '{response_id}' not found.") from error
 
 

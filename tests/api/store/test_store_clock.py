@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from caravan.api.responses.store import MissingResponseError, ResponseStore
-from caravan.api.responses.store import database as store_clock
-from caravan.api.responses.store.database import Clocks
+from caravan.api.store import MissingError, Store
+from caravan.api.store import database as store_clock
+from caravan.api.store.database import Clocks
 
-from tests.api.responses.test_response_store import LIMITS, add
+from tests.api.store.test_store import LIMITS, add
 
 DAY = 86_400.0
 YEAR = 365 * DAY
@@ -31,10 +31,10 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> Set:
     return set_to
 
 
-def _has(store: ResponseStore, name: str) -> bool:
+def _has(store: Store, name: str) -> bool:
     try:
         return bool(store.get("me", name)["id"] == name)
-    except MissingResponseError:
+    except MissingError:
         return False
 
 
@@ -43,12 +43,12 @@ def _has(store: ResponseStore, name: str) -> bool:
 def test_a_clock_that_is_set_ages_nothing(
     tmp_path: Path, clocks: Set, jump: float, *, is_restarted: bool
 ) -> None:
-    store = ResponseStore(tmp_path / "r.db", LIMITS)
+    store = Store(tmp_path / "r.db", LIMITS)
     add(store, "old")
     clocks(START._replace(uptime=START.uptime + 10, wall=START.wall + 10 + jump))
     if is_restarted:
         store.close()
-        store = ResponseStore(tmp_path / "r.db", LIMITS)
+        store = Store(tmp_path / "r.db", LIMITS)
     add(store, "new")
     assert _has(store, "old")
     assert len(store.history("me", "old")) == 2
@@ -61,7 +61,7 @@ def test_a_clock_that_is_set_ages_nothing(
 
 
 def test_after_another_boot_the_clock_on_the_wall_counts(tmp_path: Path, clocks: Set) -> None:
-    store = ResponseStore(tmp_path / "r.db", LIMITS)
+    store = Store(tmp_path / "r.db", LIMITS)
     add(store, "old")
     clocks(Clocks("second boot", 1.0, START.wall + 600))
     add(store, "new")
@@ -75,11 +75,11 @@ def test_after_another_boot_the_clock_on_the_wall_counts(tmp_path: Path, clocks:
 def test_a_gap_that_would_age_everything_at_once_does_not_count(
     tmp_path: Path, clocks: Set, gap: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = ResponseStore(tmp_path / "r.db", LIMITS)
+    store = Store(tmp_path / "r.db", LIMITS)
     add(store, "old")
     store.close()
     clocks(Clocks("second boot", 1.0, START.wall + gap))
-    store = ResponseStore(tmp_path / "r.db", LIMITS)
+    store = Store(tmp_path / "r.db", LIMITS)
     add(store, "new")
     assert _has(store, "old")
     assert "the clock has moved" in caplog.text
@@ -92,19 +92,19 @@ def test_a_gap_that_would_age_everything_at_once_does_not_count(
 @pytest.mark.parametrize("gap", [10, YEAR, -YEAR])
 def test_a_file_of_a_server_that_went_by_the_wall_goes_on(tmp_path: Path, clocks: Set, gap: float) -> None:
     path = tmp_path / "r.db"
-    store = ResponseStore(path, LIMITS)
+    store = Store(path, LIMITS)
     add(store, "old")
     store.close()
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("DROP TABLE clock")
     clocks(Clocks("first boot", START.uptime + 10, START.wall + gap))
-    store = ResponseStore(path, LIMITS)
+    store = Store(path, LIMITS)
     add(store, "new")
     assert _has(store, "old")
 
 
 def test_two_servers_of_one_file_have_one_time(tmp_path: Path, clocks: Set) -> None:
-    stores = [ResponseStore(tmp_path / "r.db", LIMITS) for _ in range(2)]
+    stores = [Store(tmp_path / "r.db", LIMITS) for _ in range(2)]
     for second in range(0, 2000, 400):
         clocks(START._replace(uptime=START.uptime + second, wall=START.wall + second % 3 * YEAR))
         for number, store in enumerate(stores):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from caravan.api.responses.store.database import VERSION
+from caravan.api.store.database import VERSION
 
 log = logging.getLogger(__name__)
 

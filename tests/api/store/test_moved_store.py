@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from caravan.api.responses.store import Limits, MissingResponseError, ResponseStore, Row
-from caravan.api.responses.store.async_store import AsyncResponseStore, StorageError
-from caravan.api.responses.store.files import PlaceError, check_place
+from caravan.api.store import Limits, MissingError, Row, Store
+from caravan.api.store.async_store import AsyncStore, StorageError
+from caravan.api.store.files import PlaceError, check_place
 
 LIMITS = Limits(max_seconds=1000, max_bytes=2**30)
 
@@ -23,11 +23,11 @@ def row(name: str, status: str = "in_progress") -> Row:
     return {"id": name, "previous_response_id": None, "status": status}
 
 
-def begin(store: ResponseStore, name: str) -> None:
+def begin(store: Store, name: str) -> None:
     store.begin("me", row(name), [{"id": f"in {name}"}])
 
 
-def end(store: ResponseStore, name: str) -> None:
+def end(store: Store, name: str) -> None:
     store.end(row(name, "completed"), [{"id": f"out {name}"}], None)
 
 
@@ -51,7 +51,7 @@ def move(path: Path) -> None:
 def replace(path: Path) -> None:
     """By another store, whose log was applied; the log of the old one stays, as after `mv`."""
     other = path.with_name("other.db")
-    with closing(ResponseStore(other, LIMITS)) as store:
+    with closing(Store(other, LIMITS)) as store:
         begin(store, "of another")
         end(store, "of another")
     os.replace(other, path)
@@ -64,19 +64,19 @@ def test_a_file_that_is_gone_is_followed_by_another(
     path = tmp_path / "folder" / "r.db"
 
     async def main() -> None:
-        archive = AsyncResponseStore(path, LIMITS)
+        archive = AsyncStore(path, LIMITS)
         await archive.do(lambda store: begin(store, "old"), "me")
         await archive.do(lambda store: end(store, "old"), "me")
         await archive.do(lambda store: begin(store, "running"), "me")
         happens(path)
         await archive.do(lambda store: begin(store, "new"), "me")
         assert "while it was in use" in caplog.text
-        with pytest.raises(MissingResponseError):
+        with pytest.raises(MissingError):
             await archive.do(lambda store: store.get("me", "old"), "me")
         assert (await archive.do(lambda store: store.get("me", "running"), "me"))["status"] == "in_progress"
         for name in ("running", "new"):
             await archive.do(partial(end, name=name), "me")
-            stored = await archive.do(partial(ResponseStore.get, owner="me", response_id=name), "me")
+            stored = await archive.do(partial(Store.get, owner="me", response_id=name), "me")
             assert stored["status"] == "completed"
         assert await archive.do(lambda store: store.input_items("me", "running"), "me") == [
             {"id": "in running"}
@@ -93,40 +93,40 @@ def test_a_file_that_is_gone_is_followed_by_another(
 def test_a_log_of_changes_is_never_applied_to_another_file(tmp_path: Path) -> None:
     """The server ends without having needed the store again."""
     path = tmp_path / "r.db"
-    store = ResponseStore(path, LIMITS)
+    store = Store(path, LIMITS)
     begin(store, "old")
     replace(path)
     store.close()
-    with closing(ResponseStore(path, LIMITS)) as after:
+    with closing(Store(path, LIMITS)) as after:
         assert after.get("me", "of another")["status"] == "completed"
-        with pytest.raises(MissingResponseError):
+        with pytest.raises(MissingError):
             after.get("me", "old")
 
 
 def test_two_servers_find_it_out_one_after_the_other(tmp_path: Path) -> None:
     """The second one to notice leaves the first one's new files alone."""
     path = tmp_path / "r.db"
-    first, second = ResponseStore(path, LIMITS), ResponseStore(path, LIMITS)
+    first, second = Store(path, LIMITS), Store(path, LIMITS)
     begin(second, "old")
     path.unlink()
     assert (first.fate(), second.fate()) == ("deleted", "deleted")
     first.leave()
-    first = ResponseStore(path, LIMITS)
+    first = Store(path, LIMITS)
     begin(first, "new")
     second.leave()
     with closing(sqlite3.connect(path)) as third:
         assert third.execute("SELECT id FROM responses").fetchall() == [("new",)]
     end(first, "new")
     first.close()
-    with closing(ResponseStore(path, LIMITS)) as after:
+    with closing(Store(path, LIMITS)) as after:
         assert after.get("me", "new")["status"] == "completed"
 
 
 _OTHER = """
 import sys
 from pathlib import Path
-from caravan.api.responses.store import Limits, ResponseStore
-store = ResponseStore(Path(sys.argv[1]), Limits(max_seconds=1000, max_bytes=2**30))
+from caravan.api.store import Limits, Store
+store = Store(Path(sys.argv[1]), Limits(max_seconds=1000, max_bytes=2**30))
 store.begin("me", {"id": "of another", "previous_response_id": None, "status": "in_progress"}, [])
 print("begun", flush=True)
 sys.stdin.read()
@@ -140,7 +140,7 @@ def test_servers_find_each_other_again_when_their_list_is_deleted(
     path = tmp_path / "r.db"
 
     async def main() -> None:
-        archive = AsyncResponseStore(path, LIMITS)
+        archive = AsyncStore(path, LIMITS)
         await archive.do(lambda store: begin(store, "mine"), "me")
         path.with_name("r.db-servers").unlink()
         command = [sys.executable, "-c", _OTHER, str(path)]
@@ -148,7 +148,7 @@ def test_servers_find_each_other_again_when_their_list_is_deleted(
             assert other.stdout is not None
             assert other.stdout.readline() == b"begun\n"
             for name in ("mine", "of another"):
-                stored = await archive.do(partial(ResponseStore.get, owner="me", response_id=name), "me")
+                stored = await archive.do(partial(Store.get, owner="me", response_id=name), "me")
                 assert stored["status"] == "in_progress", name
             assert "r.db-servers was deleted while it was in use" in caplog.text
             other.communicate()
@@ -165,7 +165,7 @@ def test_what_is_being_made_waits_for_a_file_that_can_be_used(tmp_path: Path) ->
     path = tmp_path / "r.db"
 
     async def main() -> None:
-        archive = AsyncResponseStore(path, LIMITS)
+        archive = AsyncStore(path, LIMITS)
         await archive.do(lambda store: begin(store, "running"), "me")
         delete_all(path)
         path.mkdir()
@@ -183,7 +183,7 @@ def test_what_is_being_made_waits_for_a_file_that_can_be_used(tmp_path: Path) ->
 
 def test_a_place_is_looked_at_without_a_trace(tmp_path: Path) -> None:
     path = tmp_path / "r.db"
-    store = ResponseStore(path, LIMITS)
+    store = Store(path, LIMITS)
     begin(store, "a")
     check_place(path)
     store.close()
@@ -199,7 +199,7 @@ def test_a_place_is_looked_at_without_a_trace(tmp_path: Path) -> None:
 
 def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     path = tmp_path / "r.db"
-    with closing(ResponseStore(path, LIMITS)) as store:
+    with closing(Store(path, LIMITS)) as store:
         begin(store, "a")
     content = path.read_bytes()
     path.write_bytes(content[:4096] + bytes(len(content) - 4096))

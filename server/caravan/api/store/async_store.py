@@ -10,9 +10,9 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
-from caravan.api.responses.store.database import is_full, is_locked
-from caravan.api.responses.store.files import PlaceError, reason
-from caravan.api.responses.store.response_store import Limits, ResponseStore, Row, Unfinished
+from caravan.api.store.database import is_full, is_locked
+from caravan.api.store.files import PlaceError, reason
+from caravan.api.store.store import Limits, Row, Store, Unfinished
 from caravan.errors import ServerError
 from caravan.runtime.fair_queue import FairThread
 
@@ -49,7 +49,7 @@ class StorageBusyError(StorageError):
         super().__init__(message, retry_after=5)
 
 
-class AsyncResponseStore:
+class AsyncStore:
     """Runs work on the store in its thread. Without a path, responses are kept in memory.
 
     Each key has a share of the thread's time. Nobody waits in its line for a lock of another program: what
@@ -60,7 +60,7 @@ class AsyncResponseStore:
         self._path = path
         self._limits = limits
         self._thread = FairThread("responses")
-        self._store: ResponseStore | None = None
+        self._store: Store | None = None
         # Of a file that is gone, until there is another.
         self._unfinished: list[Unfinished] = []
         self._tasks: set[asyncio.Task[object]] = set()
@@ -79,7 +79,7 @@ class AsyncResponseStore:
         except OSError as error:
             raise PlaceError(f"{self._path}: {reason(error)}") from error
 
-    async def do(self, work: Callable[[ResponseStore], T], owner: str) -> T:
+    async def do(self, work: Callable[[Store], T], owner: str) -> T:
         """The result of `work`, which is done even where nobody waits for it any more.
 
         Raises what it raises, and StorageError in the place of the database's own errors. It is done in the
@@ -102,7 +102,7 @@ class AsyncResponseStore:
         await asyncio.wrap_future(self._thread.submit(self._close))
         self._thread.close(wait=True)
 
-    async def _insist(self, work: Callable[[ResponseStore], T], owner: str) -> T:
+    async def _insist(self, work: Callable[[Store], T], owner: str) -> T:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _LOCKED_SECONDS
         while True:
@@ -114,10 +114,10 @@ class AsyncResponseStore:
                     raise self._told(error) from error
             await asyncio.sleep(_RETRY_SECONDS)
 
-    def _done(self, work: Callable[[ResponseStore], T]) -> T:
+    def _done(self, work: Callable[[Store], T]) -> T:
         return work(self._opened())
 
-    def _opened(self) -> ResponseStore:
+    def _opened(self) -> Store:
         """The store of the file that has the name now: a file that was deleted or replaced takes no more."""
         if self._store is not None and (fate := self._store.fate()) is not None:
             what = "a new one is begun" if fate == "deleted" else "the one that is there now is used"
@@ -125,7 +125,7 @@ class AsyncResponseStore:
             store, self._store = self._store, None
             self._unfinished += store.leave()
         if self._store is None:
-            self._store = ResponseStore(self._path, self._limits)
+            self._store = Store(self._path, self._limits)
         if self._unfinished:
             self._store.take_over(self._unfinished)
             self._unfinished = []
@@ -167,7 +167,7 @@ class Outcome:
         """About how much memory it takes."""
         return len(json.dumps([self.response, self.items])) + sum(map(len, self.events or ()))
 
-    def keep(self, store: ResponseStore) -> None:
+    def keep(self, store: Store) -> None:
         """Store it."""
         store.end(self.response, self.items, self.events)
 
@@ -177,7 +177,7 @@ class Outcomes:
     it is taken or the server ends. Belongs to one event loop.
     """
 
-    def __init__(self, archive: AsyncResponseStore) -> None:
+    def __init__(self, archive: AsyncStore) -> None:
         self._archive = archive
         self._held: dict[str, Outcome] = {}
         self._num_bytes = 0

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec
 
-from caravan.api.responses.store import database
-from caravan.api.responses.store.database import (
+from caravan.api.store import database
+from caravan.api.store.database import (
     StoreClock,
     delete_bit_by_bit,
     is_full,
@@ -19,7 +19,7 @@ from caravan.api.responses.store.database import (
     opened,
     transaction,
 )
-from caravan.api.responses.store.files import Fate, Marks, Reserve, ServerLock
+from caravan.api.store.files import Fate, Marks, Reserve, ServerLock
 
 P = ParamSpec("P")
 
@@ -34,7 +34,7 @@ MAX_HISTORY_BYTES = 16 * 1024 * 1024
 _FAULT = {"code": "server_error", "message": "The server ended before the response was complete."}
 
 
-class MissingResponseError(Exception):
+class MissingError(Exception):
     """A response that is not stored, or is somebody else's. The message is its id."""
 
 
@@ -58,7 +58,7 @@ class Limits:
     max_bytes: int
 
 
-class ResponseStore:
+class Store:
     """Opens or makes the file at `path`; without one, responses end with the process.
 
     Responses that a dead server was making become failed. Where the file is full, each owner has an equal
@@ -127,7 +127,7 @@ class ResponseStore:
         self._own.pop(response["id"], None)
 
     def get(self, owner: str, response_id: str) -> Row:
-        """A response; raises MissingResponseError."""
+        """A response; raises MissingError."""
         row = self._row(owner, response_id)
         body: Row = json.loads(row["body"])
         if row["is_running"] and not self._is_being_made(row):
@@ -142,7 +142,7 @@ class ResponseStore:
         return None if packed is None else zlib.decompress(packed).split(b"\n")
 
     def delete(self, owner: str, response_id: str) -> None:
-        """Forget a response and its items; raises MissingResponseError."""
+        """Forget a response and its items; raises MissingError."""
         self._row(owner, response_id)
         try:
             self._db.execute("DELETE FROM responses WHERE id = ?", (response_id,))
@@ -157,7 +157,7 @@ class ResponseStore:
         self._own.pop(response_id, None)
 
     def input_items(self, owner: str, response_id: str) -> list[Row]:
-        """The input items of a response, in order; raises MissingResponseError."""
+        """The input items of a response, in order; raises MissingError."""
         self._row(owner, response_id)
         return self._input(response_id)
 
@@ -181,12 +181,12 @@ class ResponseStore:
     def history(self, owner: str, response_id: str) -> list[Row]:
         """All items up to the end of a response, oldest first; they count as used.
 
-        Raises MissingResponseError for the first one that is not there, and LongHistoryError.
+        Raises MissingError for the first one that is not there, and LongHistoryError.
         """
         names = {"id": response_id, "owner": owner, "deepest": MAX_CHAIN, "now": self._clock.now()}
         chain = self._db.execute(database.ANCESTORS, names).fetchall()
         if not chain or chain[0]["previous_id"] is not None:
-            raise MissingResponseError(chain[0]["previous_id"] if chain else response_id)
+            raise MissingError(chain[0]["previous_id"] if chain else response_id)
         size = self._db.execute(database.SIZE, names).fetchone()
         if size["items"] > MAX_HISTORY_ITEMS or (size["bytes"] or 0) > MAX_HISTORY_BYTES:
             raise LongHistoryError(
@@ -249,7 +249,7 @@ class ResponseStore:
             "SELECT * FROM responses WHERE id = ? AND owner = ?", (response_id, owner)
         ).fetchone()
         if row is None:
-            raise MissingResponseError(response_id)
+            raise MissingError(response_id)
         return row
 
     def _unfinished(self, response_id: str) -> Unfinished | None:

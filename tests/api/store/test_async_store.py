@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from caravan.api.responses.store import Limits, ResponseStore, Row
-from caravan.api.responses.store import async_store as archive_module
-from caravan.api.responses.store.async_store import AsyncResponseStore, Outcome, Outcomes, StorageBusyError
+from caravan.api.store import Limits, Row, Store
+from caravan.api.store import async_store as archive_module
+from caravan.api.store.async_store import AsyncStore, Outcome, Outcomes, StorageBusyError
 
 from tests.waiting import PATIENCE
 
@@ -21,9 +21,9 @@ def row(name: str, status: str = "in_progress") -> Row:
 
 
 @contextlib.asynccontextmanager
-async def opened(path: Path) -> AsyncGenerator[tuple[AsyncResponseStore, sqlite3.Connection], None]:
+async def opened(path: Path) -> AsyncGenerator[tuple[AsyncStore, sqlite3.Connection], None]:
     """An archive, and another program that can lock its file."""
-    archive = AsyncResponseStore(path, LIMITS)
+    archive = AsyncStore(path, LIMITS)
     await archive.do(lambda store: store.begin("me", row("a"), []), "me")
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         yield archive, other
@@ -131,10 +131,10 @@ def test_what_is_held_has_a_limit_beyond_which_it_failed(
 
 def test_a_store_that_cannot_be_opened_may_be_later(tmp_path: Path) -> None:
     path = tmp_path / "r.db"
-    ResponseStore(path, LIMITS).close()
+    Store(path, LIMITS).close()
 
     async def main() -> None:
-        archive = AsyncResponseStore(path, LIMITS)
+        archive = AsyncStore(path, LIMITS)
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             for _ in range(3):
