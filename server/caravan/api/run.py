@@ -9,11 +9,14 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
-from caravan_schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
+from caravan_schemas.common import Usage
 
 from caravan.api.context import RequestContext
+from caravan.api.output.parsed_choice import AnswerReader
 from caravan.api.prepared import Prepared, expected_tokens
 from caravan.api.structured.checker import Call, ParsedAnswer
+from caravan.api.token_counts import TokenCounts
+from caravan.chat.parsing.events import Event
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from caravan.errors import BrokenConstraintError, CaravanError
 from caravan.models import Lease, ModelRegistry
@@ -55,7 +58,7 @@ class Run:
         self._preparing: asyncio.Task[Prepared] | None = None
         self._first: asyncio.Task[TokenOutput] | None = None
         self._outputs: Outputs | None = None
-        self._counts: _TokenCounts | None = None
+        self._counts: TokenCounts | None = None
         self._metrics: RunMetrics | None = None
         self._is_computed = False
 
@@ -134,6 +137,22 @@ class Run:
         assert self._counts is not None
         return self._counts.usage()
 
+    async def read(self, reader: AnswerReader, output: TokenOutput) -> tuple[list[Event], Sequence[Call]]:
+        """Read an output of the only choice: its events, and the calls that are complete with it.
+
+        The last output brings what was held back. All that is told of has been checked, since no client may
+        act on a call that is done, and learn later that it is broken. Raises BrokenConstraintError.
+        """
+        events, has_ended = reader.read(output.text), output.finish_reason is not None
+        if has_ended:
+            events += reader.read_rest()
+        calls = reader.ended_calls()
+        for call in calls:
+            await self.check_call(call, output)
+        if has_ended:
+            await self.check(reader.said, output)
+        return events, calls
+
     async def check(self, said: ParsedAnswer, last: TokenOutput) -> None:
         """Check an answer that has ended by itself against its constraint. Raises BrokenConstraintError."""
         checker = (await self.prepare()).checker
@@ -165,7 +184,7 @@ class Run:
             principal.allowance.reserve(expected_tokens(prepared.requests, model.context_size))
         requests, params = prepared.requests, prepared.plan.params
         num_choices = requests[0].n
-        self._counts = _TokenCounts([len(request.token_ids) for request in requests], num_choices)
+        self._counts = TokenCounts([len(request.token_ids) for request in requests], num_choices)
         self.prompt_logprobs = [()] * self._counts.num_choices
         self._outputs = _merged([model.engine.generate(request) for request in requests], num_choices)
         self._metrics = self.context.metrics.run(
@@ -198,49 +217,6 @@ class Run:
             self._lease.release()
         if (allowance := self.context.principal.allowance) is not None:
             allowance.leave(self.context.metrics.num_used_tokens)
-
-
-class _TokenCounts:
-    """Counts by choice; each prompt has `choices_per_prompt` of them, one after the other."""
-
-    def __init__(self, prompt_lengths: Sequence[int], choices_per_prompt: int) -> None:
-        self.num_prompt_tokens = sum(prompt_lengths)
-        self.num_choices = len(prompt_lengths) * choices_per_prompt
-        self._choices_per_prompt = choices_per_prompt
-        self._completion = [0] * self.num_choices
-        self._cached = [0] * self.num_choices
-        self._reasoning = [0] * self.num_choices
-
-    def add(self, output: TokenOutput) -> None:
-        """Take an output's numbers, which are those of its choice so far."""
-        self._completion[output.index] = output.num_completion_tokens
-        self._cached[output.index] = output.num_cached_tokens
-        self._reasoning[output.index] = output.num_reasoning_tokens
-
-    @property
-    def num_tokens(self) -> int:
-        """All tokens of prompts and answers so far."""
-        return self.num_prompt_tokens + sum(self._completion)
-
-    @property
-    def num_cached_tokens(self) -> int:
-        """Tokens of prompts that were cached; the first choice of each prompt speaks for it."""
-        return sum(self._cached[:: self._choices_per_prompt])
-
-    def usage(self) -> Usage:
-        """Write the counts in OpenAI's words."""
-        return Usage(
-            prompt_tokens=self.num_prompt_tokens,
-            completion_tokens=sum(self._completion),
-            total_tokens=self.num_tokens,
-            prompt_tokens_details=PromptTokensDetails(cached_tokens=self.num_cached_tokens, audio_tokens=0),
-            completion_tokens_details=CompletionTokensDetails(
-                reasoning_tokens=sum(self._reasoning),
-                audio_tokens=0,
-                accepted_prediction_tokens=0,
-                rejected_prediction_tokens=0,
-            ),
-        )
 
 
 def _merged(streams: Sequence[Outputs], num_choices: int) -> Outputs:

@@ -61,14 +61,7 @@ class MessagesRun(Run):
                 # The counts of the prompt are known from here on.
                 begun = () if last is not None else writer.start(usage(self.usage(), output_tokens=0))
                 last = output
-                texts = writer.reader.read(last.text)
-                if last.finish_reason is not None:
-                    texts += writer.reader.read_rest()
-                # No client may act on a call that is done, and learn later that it is broken.
-                for call in writer.reader.ended_calls():
-                    await self.check_call(call, last)
-                if last.finish_reason is not None:
-                    await self.check(writer.reader.said, last)
+                texts, _ = await self.read(writer.reader, last)
                 yield self._sent([*begun, *writer.write(texts)])
         except InvalidRequestError as error:
             self._read.reword(error)

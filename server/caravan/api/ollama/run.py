@@ -11,10 +11,9 @@ from caravan.api.context import RequestContext
 from caravan.api.ollama.writer import LineWriter, Piece, joined
 from caravan.api.output.encoding import to_event
 from caravan.api.output.logprobs import LogprobWriter
-from caravan.api.output.parsed_choice import ChoiceParser
+from caravan.api.output.parsed_choice import AnswerReader
 from caravan.api.prepared import Prepared
 from caravan.api.run import Run, aside, num_numbers
-from caravan.api.structured.checker import ParsedAnswer
 from caravan.chat.parsing.events import Channel, Delta, Event
 from caravan.engine.outputs import TokenOutput
 from caravan.models import ModelRegistry
@@ -103,16 +102,14 @@ class OllamaRun(Run):
 
     async def _pieces(self) -> AsyncGenerator[Piece, None]:
         """Read what the model says; all of it has been held against its constraint when this ends."""
-        reader = _Reader(await self.prepare())
+        reader = AnswerReader((await self.prepare()).output_format)
         async for output in self:
             self._times.output(output)
-            piece = reader.read(output)
-            # No client may act on a call, and learn later that it is broken.
-            for call in piece.calls:
-                await self.check_call(call, output)
+            events, calls = await self.read(reader, output)
             if output.finish_reason is not None:
-                await self.check(reader.said, output)
                 self._reason = wire_reason(output.finish_reason)
+            content, thought = _text(events, Channel.CONTENT), _text(events, Channel.REASONING)
+            piece = Piece(content, thought, tuple(calls), output.logprobs)
             if piece:
                 yield piece
 
@@ -130,36 +127,6 @@ class OllamaRun(Run):
         size = num_numbers(piece.logprobs) + len(piece.content)
         line = partial(self._writer.line, piece, logprobs, last)
         return await aside(size, lambda: to_event(line()))
-
-
-class _Reader:
-    """Finds content, thoughts and calls in the outputs of a run."""
-
-    def __init__(self, prepared: Prepared) -> None:
-        self._parser = None if prepared.output_format is None else ChoiceParser(prepared.output_format)
-        self._texts: list[str] = []
-        self._num_told = 0
-
-    @property
-    def said(self) -> ParsedAnswer:
-        """All that the model has said."""
-        return ParsedAnswer("".join(self._texts)) if self._parser is None else self._parser.said
-
-    def read(self, output: TokenOutput) -> Piece:
-        """Read an output; the last brings what was held back."""
-        if self._parser is None:
-            self._texts.append(output.text)
-            return Piece(output.text, logprobs=output.logprobs)
-        events = self._parser.feed(output.text)
-        num_ended = self._parser.num_ended
-        if output.finish_reason is not None:
-            events += self._parser.finish()
-            # A call that the limit has cut off has no arguments that could be told.
-            whole = self._parser.has_whole_calls
-            num_ended = len(self._parser.calls) if whole else self._parser.num_ended
-        calls = tuple(self._parser.calls[self._num_told : num_ended])
-        self._num_told = max(self._num_told, num_ended)
-        return Piece(_text(events, Channel.CONTENT), _text(events, Channel.REASONING), calls, output.logprobs)
 
 
 def _text(events: Sequence[Event], channel: Channel) -> str:

@@ -134,13 +134,14 @@ class ChoiceParser:
 class AnswerReader:
     """An answer's text into events, parsed or all of it content, and which of its calls are complete.
 
-    For protocols whose answer is one sequence of events, as `/v1/responses` and `/v1/messages` have it.
+    For protocols whose answer is one sequence of events: all but those of choices.
     """
 
     def __init__(self, reading: OutputFormat | None) -> None:
         self._parser = None if reading is None else ChoiceParser(reading)
         self._texts: list[str] = []
-        self._num_checked = 0
+        self._num_told = 0
+        self._has_ended = False
 
     @property
     def said(self) -> ParsedAnswer:
@@ -156,12 +157,17 @@ class AnswerReader:
 
     def read_rest(self) -> list[Event]:
         """Parse what was held back until the end of the text."""
+        self._has_ended = True
         return [] if self._parser is None else self._parser.finish()
 
     def ended_calls(self) -> Sequence[Call]:
-        """Return the calls that became complete since this was last asked."""
+        """Return the calls that became complete since this was last asked.
+
+        One that a limit has cut off never does.
+        """
         if self._parser is None:
             return ()
-        ended = self._parser.calls[self._num_checked : self._parser.num_ended]
-        self._num_checked = self._parser.num_ended
-        return ended
+        calls = self._parser.calls
+        are_whole = self._has_ended and self._parser.has_whole_calls
+        begin, self._num_told = self._num_told, len(calls) if are_whole else self._parser.num_ended
+        return calls[begin : self._num_told]

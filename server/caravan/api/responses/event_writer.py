@@ -25,7 +25,7 @@ class ResponseWriter:
 
     White space alone, as models put between calls, makes no message. Only messages have log probabilities;
     those of a token go with the first text that comes of it or after it. Call `begin` first, then `start`,
-    then `read` and `write` for each piece of text, then `end`, `fail` or `cancel`.
+    then `write` for what `reader` finds in each piece of text, then `end`, `fail` or `cancel`.
     """
 
     def __init__(self, response: Response) -> None:
@@ -52,14 +52,10 @@ class ResponseWriter:
         self._change(status="in_progress")
         yield self._event("response.in_progress")
 
-    def read(self, text: str, logprobs: Sequence[TokenLogprob]) -> list[TextEvent]:
-        """Parse a piece of text and note the log probabilities of its tokens; `write` takes the result."""
+    def write(self, events: Iterable[TextEvent], logprobs: Sequence[TokenLogprob] = ()) -> Iterator[Event]:
+        """The events of what has been parsed, of tokens with these log probabilities."""
         if self._writer is not None:
             self._logprobs.extend(logprobs)
-        return self.reader.read(text)
-
-    def write(self, events: Iterable[TextEvent]) -> Iterator[Event]:
-        """The events of what has been parsed."""
         for event in events:
             yield from self._written(event)
 

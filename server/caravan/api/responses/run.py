@@ -191,13 +191,12 @@ class ResponseRun(Run):
             async for last in self:
                 if self.place is not None:
                     self.place.settle()
-                texts = writer.read(last.text, last.logprobs)
-                # No client may act on a call that is done, and learn later that it is broken.
-                for call in writer.reader.ended_calls():
-                    await self.check_call(call, last)
-                yield self._sent(writer.write(texts))
+                texts, _ = await self.read(writer.reader, last)
+                yield self._sent(writer.write(texts, last.logprobs))
             assert last is not None, "a run has an end"
-            outcome = await self._completion(prepared, last)
+            reason, debug = wire_reason(last.finish_reason), prepared.plan.debug({0: last})
+            await self._release()
+            outcome = list(writer.end(reason, usage(self.usage()), debug))
         except CaravanError as error:
             await self._release()
             if isinstance(error, InvalidRequestError):
@@ -213,14 +212,6 @@ class ResponseRun(Run):
         sent = self._sent(outcome)
         await self._keep_outcome()
         yield sent
-
-    async def _completion(self, prepared: Prepared, last: TokenOutput) -> list[Event]:
-        writer = self._following
-        rest = writer.reader.read_rest()
-        await self.check(writer.reader.said, last)
-        reason, debug = wire_reason(last.finish_reason), prepared.plan.debug({0: last})
-        await self._release()
-        return [*writer.write(rest), *writer.end(reason, usage(self.usage()), debug)]
 
     async def _release(self) -> None:
         """Release the model and the limits, before anybody can see that the response has ended."""
