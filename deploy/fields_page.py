@@ -65,7 +65,8 @@ others). Where they are merely offered, they are left out and reported in the sa
 _PASSING = """\
 ## Without effect
 
-These pass on the routes that do not act on them:
+These pass on the routes that do not act on them. Here and below, routes other than responses and messages
+have the rules of chats.
 """
 
 _REFUSED = """\
@@ -77,7 +78,8 @@ These are refused with any value but those that ask for nothing:
 
 def page() -> str:
     """The whole page."""
-    refused = {name: rule for name, rule in NEUTRAL_VALUES.items() if name not in NO_EFFECT}
+    rules = {name: rule for table in NEUTRAL_VALUES.values() for name, rule in table.items()}
+    refused = {name: rule for name, rule in rules.items() if name not in NO_EFFECT}
     return "\n".join(
         [_INTRODUCTION, *_served(), "", _PASSING, *_rules(NO_EFFECT), "", _REFUSED, *_rules(refused), ""]
     )
@@ -124,12 +126,13 @@ def _kinds(annotation: object) -> Iterator[str]:
 
 
 def _rules(rules: Mapping[str, Rule]) -> Iterator[str]:
-    yield "| field | passes | reason |"
-    yield "| --- | --- | --- |"
+    yield "| field | routes | passes | reason |"
+    yield "| --- | --- | --- | --- |"
     for name, rule in rules.items():
+        places = ", ".join(protocol for protocol, table in NEUTRAL_VALUES.items() if name in table)
         reported = f"; reported: {rule.reported.words}" if rule.reported else ""
         same = f", or what `{rule.same_as[0]}` says" if rule.same_as else ""
-        yield f"| `{name}` | {rule.passing.words or 'null'}{same}{reported} | {rule.reason} |"
+        yield f"| `{name}` | {places} | {rule.passing.words or 'null'}{same}{reported} | {rule.reason} |"
 
 
 if __name__ == "__main__":

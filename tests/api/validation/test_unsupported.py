@@ -4,7 +4,8 @@ import inspect
 from collections.abc import Callable
 
 import pytest
-from caravan.api.validation.unsupported import NEUTRAL_VALUES
+from caravan.api.validation.unsupported import NEUTRAL_VALUES, neutral_values
+from caravan_schemas.anthropic import CountTokensRequest, MessagesRequest
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
@@ -31,15 +32,31 @@ def test_every_field_of_openais_client_is_served_or_refused_by_name(
 ) -> None:
     fields = set(inspect.signature(method).parameters) - CALL
     assert len(fields) > 15
-    assert fields <= set(schema.model_fields) | set(NEUTRAL_VALUES)
+    assert fields <= set(schema.model_fields) | set(neutral_values(schema))
 
 
 @pytest.mark.parametrize("schema", [ChatCompletionRequest, CompletionRequest])
 def test_nothing_is_both_served_and_refused(schema: type[Schema]) -> None:
-    assert not set(schema.model_fields) & set(NEUTRAL_VALUES)
+    assert not set(schema.model_fields) & set(neutral_values(schema))
 
 
-@pytest.mark.parametrize("name", NEUTRAL_VALUES)
-def test_null_asks_for_nothing_and_odd_values_ask_for_something(name: str) -> None:
-    assert NEUTRAL_VALUES[name](None)
-    assert not NEUTRAL_VALUES[name](2.5)
+@pytest.mark.parametrize("protocol", NEUTRAL_VALUES)
+def test_null_asks_for_nothing_and_odd_values_ask_for_something(protocol: str) -> None:
+    for name, rule in NEUTRAL_VALUES[protocol].items():
+        assert rule(None), name
+        assert not rule(2.5), name
+
+
+def test_a_protocol_has_no_names_that_are_another_ones_alone() -> None:
+    tables = [neutral_values(schema) for schema in (ChatCompletionRequest, ResponseRequest, MessagesRequest)]
+    assert tables == list(NEUTRAL_VALUES.values())
+    assert neutral_values(CountTokensRequest) is tables[2]
+    for name, holders in (
+        ("speed", [False, False, True]),
+        ("mcp_servers", [False, False, True]),
+        ("modalities", [True, True, False]),
+        ("conversation", [False, True, False]),
+        ("cache_control", [True, True, True]),
+        ("min_new_tokens", [True, True, True]),
+    ):
+        assert [name in table for table in tables] == holders, name

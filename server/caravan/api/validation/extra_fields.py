@@ -22,7 +22,7 @@ from caravan_schemas.tokenize import DetokenizeRequest
 from caravan.api.validation.faults import joined
 from caravan.api.validation.near_names import nearest
 from caravan.api.validation.neutral_values import Rule
-from caravan.api.validation.unsupported import NEUTRAL_VALUES
+from caravan.api.validation.unsupported import neutral_values
 from caravan.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError
 
 # No client sends so many by mistake.
@@ -67,9 +67,10 @@ def judge(
     whether a field says the same as another one that is served.
     """
     ignored: dict[str, None] = {}
+    rules = neutral_values(schema)
     for path, value in found:
         pattern = pattern_of(path)
-        rule = NEUTRAL_VALUES.get(pattern)
+        rule = rules.get(pattern)
         if rule is not None:
             if _is_reported(path, value, rule, request, strict=strict):
                 ignored[pattern] = None
@@ -122,13 +123,13 @@ def _is_of_others(schema: type[Schema], pattern: str) -> bool:
 def _slip(schema: type[Schema], pattern: str) -> str | None:
     """Find the field that a misspelt name means: one that is served, or else one of the table."""
     parent, _, name = pattern.rpartition(".")
-    return nearest(name, names_at(schema, parent)) or nearest(name, _tabled(parent))
+    return nearest(name, names_at(schema, parent)) or nearest(name, _tabled(schema, parent))
 
 
 @lru_cache
-def _tabled(parent: str) -> frozenset[str]:
+def _tabled(schema: type[Schema], parent: str) -> frozenset[str]:
     """Return the names that the table has for an object at a place."""
-    paths = (path.rpartition(".") for path in NEUTRAL_VALUES)
+    paths = (path.rpartition(".") for path in neutral_values(schema))
     return frozenset(name for place, _, name in paths if place == parent)
 
 

@@ -1,9 +1,13 @@
-"""Fields that OpenAI or its peers know and this server does not act on.
+"""Fields that OpenAI, Anthropic or their peers know and this server does not act on.
 
-Each has the values that pass, because they ask for nothing or for what has no effect by its own definition,
-and the reason. With any other value the request is refused by the field's name, so that nobody takes a silent
-default for an answer.
+Each protocol has its own. Each field has the values that pass, because they ask for nothing or for what has
+no effect by its own definition, and the reason. With any other value the request is refused by the field's
+name, so that nobody takes a silent default for an answer.
 """
+
+from caravan_schemas.anthropic import MessagesConversation
+from caravan_schemas.base import Schema
+from caravan_schemas.responses import ResponseRequest
 
 from caravan.api.validation.neutral_values import (
     ARRAY,
@@ -90,8 +94,8 @@ _RESPONSES = {
     "tools[].output_schema": Rule(NULL, _TOOLS),
 }
 
-# What clients send by habit and what has nothing to act on here.
-NO_EFFECT = {
+# Hints that clients send by habit, whichever the protocol.
+_CACHE = {
     **{
         f"{place}cache_control": Rule(CACHE_CONTROL, _CACHED)
         for place in (
@@ -114,6 +118,10 @@ NO_EFFECT = {
         f"{place}prompt_cache_breakpoint": Rule(OBJECT, _CACHED)
         for place in ("messages[].content[].", "input[].content[].", "input[].output[].")
     },
+}
+
+# What of OpenAI's has nothing to act on here.
+_LABELS = {
     "prompt_cache_options": Rule(OBJECT, _CACHED),
     "metadata": Rule(LABELS, "A label for OpenAI's store of completions; nothing is stored."),
     "prediction": Rule(PREDICTION, "By definition it changes speed alone; usage counts no accepted tokens."),
@@ -142,7 +150,22 @@ _MESSAGES = {
     "speed": Rule(one_of("`standard`", "standard"), "There is one speed."),
 }
 
-NEUTRAL_VALUES: dict[str, Rule] = _MESSAGE | _OPENAI | PEERS | _RESPONSES | _MESSAGES | NO_EFFECT
+NO_EFFECT = _CACHE | _LABELS
+
+# By protocol. Routes of no other have the first.
+NEUTRAL_VALUES: dict[str, dict[str, Rule]] = {
+    "chat": _MESSAGE | _OPENAI | PEERS | NO_EFFECT,
+    "responses": _OPENAI | PEERS | _RESPONSES | NO_EFFECT,
+    "messages": PEERS | _MESSAGES | _CACHE,
+}
+
+
+def neutral_values(schema: type[Schema]) -> dict[str, Rule]:
+    """Return the table of the protocol that a request is of."""
+    if issubclass(schema, MessagesConversation):
+        return NEUTRAL_VALUES["messages"]
+    return NEUTRAL_VALUES["responses" if issubclass(schema, ResponseRequest) else "chat"]
+
 
 # Kinds of content parts that OpenAI knows; a part of such a kind is unsupported, of any other a mistake.
 PART_TYPES = frozenset(
