@@ -1,5 +1,6 @@
 """Anthropic's Messages API: answers, the events of streams, and errors."""
 
+from datetime import datetime
 from typing import Any, Literal
 
 from caravan_schemas.base import Schema
@@ -204,3 +205,24 @@ class TokenCount(Schema):
     """How many tokens the prompt has."""
 
     input_tokens: int
+
+
+class MessagesModel(Schema):
+    """One model that requests can name. A prompt and its answer have `max_input_tokens` together."""
+
+    id: str
+    type: Literal["model"] = "model"
+    display_name: str
+    created_at: datetime
+    lifecycle: Literal["active"] = "active"
+    max_input_tokens: int | None
+    max_tokens: int | None
+
+
+class MessagesModelList(Schema):
+    """A page of the models served here."""
+
+    data: list[MessagesModel]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool

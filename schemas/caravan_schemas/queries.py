@@ -10,6 +10,7 @@ from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.responses import MAX_METADATA, Includable
 
 MAX_PAGE = 100
+MAX_MODELS_PAGE = 1000
 
 
 class IncludeQuery(Schema):
@@ -49,3 +50,17 @@ class InputItemsQuery(IncludeQuery):
     order: Literal["asc", "desc"] | None = Field(
         default=None, description="`desc` (the default) has the newest first, `asc` the oldest."
     )
+
+
+class ModelsQuery(Schema):
+    """Of `GET /v1/models`, where it is asked in Anthropic's way, with the header `anthropic-version`."""
+
+    limit: int | None = Field(
+        default=None, ge=1, le=MAX_MODELS_PAGE, description="The most models of the page. Default 20."
+    )
+    after_id: str | None = Field(default=None, description="Only the models after the one of this id.")
+    before_id: str | None = Field(default=None, description="Only the models before the one of this id.")
+    lifecycle: list[Literal["active", "deprecated", "retired"]] | None = Field(
+        default=None, max_length=3, description="Only models of these stages. All here are `active`."
+    )
+    beta: bool | None = Field(default=None, description="Without effect.")

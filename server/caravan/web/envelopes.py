@@ -14,11 +14,16 @@ from caravan_schemas.anthropic_output import (
 from caravan_schemas.base import Schema
 from caravan_schemas.errors import ErrorDetail, ErrorResponse
 from caravan_schemas.ollama_answers import OllamaErrorResponse
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from caravan.api.output.encoding import to_json
 from caravan.errors import CaravanError, ContextLengthError
 
 _MESSAGES = "/v1/messages"
+_MODELS = "/v1/models"
+# Every client of Anthropic's API sends it.
+_VERSION = "anthropic-version"
 _OLLAMA = "/api/"
 # Whoever writes OpenAI's routes there expects no words of Ollama's.
 _OPENAI_THERE = "/api/v1/"
@@ -35,9 +40,12 @@ _TYPES: dict[int, MessagesErrorType] = {
 }
 
 
-def is_messages(path: str) -> bool:
-    """Whether a path is one of Anthropic's."""
-    return path == _MESSAGES or path.startswith(f"{_MESSAGES}/")
+def is_anthropics(scope: Scope) -> bool:
+    """Whether a request is one of Anthropic's API, by its path or, where two APIs have it, by a header."""
+    path = f"{scope['path']}/"
+    if path.startswith(f"{_MODELS}/"):
+        return _VERSION in Headers(scope=scope)
+    return path.startswith(f"{_MESSAGES}/")
 
 
 def is_ollamas(path: str) -> bool:
@@ -45,27 +53,27 @@ def is_ollamas(path: str) -> bool:
     return path.startswith(_OLLAMA) and not path.startswith(_OPENAI_THERE)
 
 
-def id_headers(path: str) -> tuple[str, ...]:
-    """List the headers that tell the id of a request for a path."""
-    return ("x-request-id", "request-id") if is_messages(path) else ("x-request-id",)
+def id_headers(scope: Scope) -> tuple[str, ...]:
+    """List the headers that tell the id of a request."""
+    return ("x-request-id", "request-id") if is_anthropics(scope) else ("x-request-id",)
 
 
-def envelope(error: CaravanError, path: str, request_id: str, status: int | None = None) -> Schema:
-    """Write the body that tells a client of `error`, who has asked for `path`.
+def envelope(error: CaravanError, scope: Scope, request_id: str, status: int | None = None) -> Schema:
+    """Write the body that tells the client of a request of `error`.
 
     Its status is the error's own, unless it is given.
     """
-    if is_messages(path):
+    if is_anthropics(scope):
         return _anthropics(error, request_id, error.status if status is None else status)
-    if is_ollamas(path):
+    if is_ollamas(scope["path"]):
         return OllamaErrorResponse(error=error.message)
     return openais_envelope(error)
 
 
-def error_frame(error: CaravanError, path: str, request_id: str) -> bytes:
+def error_frame(error: CaravanError, scope: Scope, request_id: str) -> bytes:
     """Write the event that tells the client of a stream of `error`."""
-    name = b"event: error\n" if is_messages(path) else b""
-    return b"%bdata: %b\n\n" % (name, to_json(envelope(error, path, request_id)))
+    name = b"event: error\n" if is_anthropics(scope) else b""
+    return b"%bdata: %b\n\n" % (name, to_json(envelope(error, scope, request_id)))
 
 
 def openais_envelope(error: CaravanError) -> ErrorResponse:

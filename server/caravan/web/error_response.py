@@ -85,10 +85,10 @@ def fault_response(scope: Scope, error: BaseException) -> Response:
     return error_response(ServerError("The server failed to answer this request."))
 
 
-def error_event(error: CaravanError, entry: RequestMetrics, path: str) -> bytes:
-    """Write the event that tells the client of a stream of `path` of `error`, which is counted."""
+def error_event(error: CaravanError, entry: RequestMetrics, scope: Scope) -> bytes:
+    """Write the event that tells the client of a stream of `error`, which is counted."""
     entry.fail(error.code)
-    return error_frame(error, path, entry.request_id)
+    return error_frame(error, scope, entry.request_id)
 
 
 def error_line(error: CaravanError, entry: RequestMetrics) -> bytes:
@@ -120,7 +120,7 @@ class _ErrorAnswer(Response):
         """Serve one connection (ASGI)."""
         metrics = context_of(scope).metrics
         metrics.fail(self._error.code)
-        written = envelope(self._error, scope["path"], metrics.request_id, self.status_code)
+        written = envelope(self._error, scope, metrics.request_id, self.status_code)
         self.body = written.model_dump_json().encode()
         self.headers["content-length"] = str(len(self.body))
         await super().__call__(scope, receive, send)

@@ -8,10 +8,10 @@ from fastapi import Response
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from caravan.observability.request_metrics import RequestMetrics
 from caravan.runtime.threads import cancel_and_wait
 from caravan.web.error_response import LINES, error_line
 from caravan.web.json_pieces import JsonResponse
+from caravan.web.request_context import context_of
 from caravan.web.sse import Answering, ClientLeftError, RunResponse, sent_events, unless_client_leaves
 
 # What may stand before a line, and is none itself.
@@ -25,11 +25,11 @@ class LinesResponse(RunResponse):
     failure is the last line.
     """
 
-    async def _begun(self, run: Answering, entry: RequestMetrics, send: Send) -> Response:
+    async def _begun(self, run: Answering, scope: Scope, send: Send) -> Response:
         if not run.stream:
             return JsonResponse(await run.whole())
         await run.start(self._seconds)
-        return _Lines(sent_events(run, _line, error_line, entry, send), self._seconds)
+        return _Lines(sent_events(run, _line, error_line, context_of(scope).metrics, send), self._seconds)
 
 
 class _Lines(StreamingResponse):

@@ -88,14 +88,12 @@ class RunResponse(Response):
         self._seconds = services.keep_alive_seconds
         self._frame = frame
         self._ping = ping
-        self._path = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
-        self._path = scope["path"]
         async with contextlib.aclosing(self._run) as run:
             try:
-                begun = self._begun(run, context_of(scope).metrics, send)
+                begun = self._begun(run, scope, send)
                 response = await unless_client_leaves(receive, begun)
             except ClientLeftError:
                 response = Response(status_code=_CLIENT_LEFT)
@@ -105,13 +103,13 @@ class RunResponse(Response):
         # By now nothing of the run is left that the client's next request could meet.
         await response(scope, receive, send)
 
-    async def _begun(self, run: Answering, entry: RequestMetrics, send: Send) -> Response:
+    async def _begun(self, run: Answering, scope: Scope, send: Send) -> Response:
         if not run.stream:
             return JsonResponse(await run.whole())
         await run.start(self._seconds)
-        write_error = partial(error_event, path=self._path)
+        write_error = partial(error_event, scope=scope)
         return EventSourceResponse(
-            sent_events(run, self._frame, write_error, entry, send),
+            sent_events(run, self._frame, write_error, context_of(scope).metrics, send),
             ping=self._seconds,
             ping_message_factory=self._ping,
             # Streams end by themselves, with their engine or with uvicorn's grace, and not when the server is

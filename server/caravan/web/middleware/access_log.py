@@ -77,7 +77,7 @@ class AccessLogMiddleware:
         entry = RequestMetrics(request_id, self._metrics)
         request_metrics.use(entry)
         use_context(scope, RequestContext(metrics=entry))
-        answer = _Answer(entry, send, scope["path"])
+        answer = _Answer(entry, send, scope)
         try:
             await self._app(scope, receive, answer.send)
         except asyncio.CancelledError:
@@ -130,14 +130,14 @@ class AccessLogMiddleware:
 class _Answer:
     """One answer on its way; gets the headers that every answer has."""
 
-    def __init__(self, entry: RequestMetrics, send: Send, path: str) -> None:
+    def __init__(self, entry: RequestMetrics, send: Send, scope: Scope) -> None:
         self.status: int = _NO_ANSWER
         self.has_begun = False
         self._has_ended = False
         self._write_error: Callable[[CaravanError, RequestMetrics], bytes] | None = None
         self._entry = entry
         self._send = send
-        self._path = path
+        self._scope = scope
 
     async def send(self, message: Message) -> None:
         """Send a part of it (ASGI)."""
@@ -145,11 +145,11 @@ class _Answer:
             self.status, self.has_begun = message["status"], True
             message["headers"] = with_security_headers(message.get("headers", ()))
             head = MutableHeaders(scope=message)
-            head.update(dict.fromkeys(id_headers(self._path), self._entry.request_id))
+            head.update(dict.fromkeys(id_headers(self._scope), self._entry.request_id))
             head.update({name: header_list(items) for name, items in self._entry.notices.items() if items})
             kind = head.get("content-type", "").partition(";")[0]
             if kind == "text/event-stream":
-                self._write_error = partial(error_event, path=self._path)
+                self._write_error = partial(error_event, scope=self._scope)
             elif kind == LINES:
                 self._write_error = error_line
         else:
