@@ -10,6 +10,8 @@ from caravan_schemas.completions import Prompt
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.token_fields import TruncationFields
 
+OutputType = Literal["float", "int8", "uint8", "binary", "ubinary"]
+
 
 class EmbeddingRequest(TruncationFields, ModelFields):
     """Body of `POST /v1/embeddings`."""
@@ -20,8 +22,15 @@ class EmbeddingRequest(TruncationFields, ModelFields):
     )
     encoding_format: Literal["float", "base64"] | None = Field(
         default=None,
-        description="`float` (the default) returns numbers, `base64` the same numbers as little-endian "
-        "float32.",
+        description="`float` (the default) returns numbers, `base64` the same numbers as bytes: "
+        "little-endian float32, or what `output_dtype` says.",
+    )
+    output_dtype: OutputType | None = Field(
+        default=None,
+        description="What the numbers are, as Voyage and Mistral name it. `float` (the default); `int8`: "
+        "each number times 127, rounded; `uint8`: the same plus 128; `ubinary`: a bit for each number, 1 "
+        "where it is above 0, eight bits in a number from 0 to 255, the first one highest; `binary`: the "
+        "same less 128.",
     )
     dimensions: int | None = Field(
         default=None,
@@ -39,7 +48,7 @@ class EmbeddingRequest(TruncationFields, ModelFields):
 
 
 class Embedding(Schema):
-    """The vector of one input, of length 1."""
+    """The vector of one input, of length 1 before `output_dtype` makes it small."""
 
     object: Literal["embedding"]
     index: int

@@ -59,6 +59,21 @@ def test_openais_client_gets_vectors(client: openai.OpenAI, model: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["chat", "bert"])
+def test_bits_are_the_signs_of_the_numbers(client: openai.OpenAI, model: str) -> None:
+    floats = client.embeddings.create(model=model, input=TEXTS, dimensions=16)
+    bits = client.embeddings.create(
+        model=model,
+        input=TEXTS,
+        dimensions=16,
+        encoding_format="float",
+        extra_body={"output_dtype": "ubinary"},
+    )
+    wanted = [np.packbits(np.array(item.embedding) > 0).tolist() for item in floats.data]
+    assert [item.embedding for item in bits.data] == wanted
+    assert len(wanted[0]) == 2
+
+
+@pytest.mark.parametrize("model", ["chat", "bert"])
 def test_token_ids_are_taken_as_they_are(client: openai.OpenAI, model: str) -> None:
     answer = httpx.post(
         str(client.base_url).replace("/v1/", "/tokenize"), json={"model": model, "prompt": TEXTS[0]}

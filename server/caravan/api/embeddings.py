@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-from caravan_schemas.embeddings import EmbeddingRequest
+from caravan_schemas.embeddings import EmbeddingRequest, OutputType
 from numpy.typing import NDArray
 
 from caravan.api.completions import named
@@ -25,6 +25,8 @@ from caravan.runtime.threads import in_busy_thread, in_thread
 _MAX_TOKENS = 1_048_576
 # Characters, or token ids, of all inputs together that are read in a few milliseconds.
 _LONG = 65_536
+# Of these types a number has the signs of eight.
+_BITS = ("binary", "ubinary")
 # Vectors that are written in a few milliseconds.
 FEW = 16
 
@@ -92,6 +94,10 @@ def _pooling(request: EmbeddingRequest, traits: ModelTraits) -> Pooling:
         raise InvalidValueError(
             "dimensions", f"must be at most {traits.embedding_size}, the length of this model's vectors"
         )
+    size = request.dimensions or traits.embedding_size
+    if request.output_dtype in _BITS and size % 8:
+        complaint = f"'{request.output_dtype}' packs 8 numbers into one; {size} is no multiple of that"
+        raise InvalidValueError("output_dtype", complaint)
     if request.pooling == "cls" and traits.can_generate:
         # A token that sees nothing behind it would be the same vector for every text.
         message = "'pooling' 'cls' is not supported by this model: its first token does not see the others."
@@ -132,10 +138,10 @@ def _input(model: LoadedModel, given: str | list[int], param: str, rules: Prompt
 
 def _answer(request: EmbeddingRequest, vectors: list[bytes], num_tokens: int) -> list[bytes]:
     """Write the JSON vector by vector, without the schema: there may be millions of numbers."""
-    is_text = request.encoding_format == "base64"
     data, comma = [b'{"object":"list","data":['], b""
     for index, vector in enumerate(vectors):
-        numbers = numbers_of(vector, request.dimensions)
+        numbers = quantized(numbers_of(vector, request.dimensions), request.output_dtype)
+        is_text = request.encoding_format == "base64"
         shown = base64.b64encode(numbers.tobytes()).decode() if is_text else numbers.tolist()
         data.append(comma + msgspec.json.encode({"object": "embedding", "index": index, "embedding": shown}))
         comma = b","
@@ -153,3 +159,17 @@ def numbers_of(data: bytes, dimensions: int | None) -> NDArray[np.float32]:
         return vector
     kept = vector[:dimensions].astype(np.float64)
     return (kept / (float(np.linalg.norm(kept)) or 1.0)).astype("<f4")
+
+
+def quantized(vector: NDArray[np.float32], kind: OutputType | None) -> NDArray[np.generic]:
+    """Make the numbers of a vector of length 1 small: one byte each, or one bit."""
+    match kind:
+        case "int8":
+            return np.rint(vector * 127).astype(np.int8)
+        case "uint8":
+            return (np.rint(vector * 127) + 128).astype(np.uint8)
+        case "ubinary":
+            return np.packbits(vector > 0)
+        case "binary":
+            return (np.packbits(vector > 0) ^ np.uint8(128)).view(np.int8)
+    return vector

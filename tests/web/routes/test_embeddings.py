@@ -5,8 +5,9 @@ import json
 
 import numpy as np
 import pytest
+from caravan.api.embeddings import quantized
 from caravan.engine.embedding.values import ModelTraits, Pooling
-from caravan_schemas.embeddings import EmbeddingList
+from caravan_schemas.embeddings import EmbeddingList, OutputType
 from fastapi.testclient import TestClient
 from openai.types import CreateEmbeddingResponse
 
@@ -14,6 +15,13 @@ from tests.fakes_web import ScriptedEngine
 from tests.waiting import wait_until
 from tests.web.uvicorn.raw import connection, head
 
+KINDS: dict[OutputType, str] = {
+    "float": "float32",
+    "int8": "int8",
+    "uint8": "uint8",
+    "binary": "int8",
+    "ubinary": "uint8",
+}
 URL = "/v1/embeddings"
 
 
@@ -71,6 +79,39 @@ def test_base64_is_the_same_numbers(client: TestClient) -> None:
     assert decoded == plain
 
 
+def test_small_numbers_are_numpys_of_the_same_vector() -> None:
+    vector = np.random.default_rng(7).standard_normal(24).astype("<f4")
+    vector[3] = 0
+    vector /= np.linalg.norm(vector)
+    small = np.round(vector.astype(np.float64) * 127)
+    bits = np.packbits(np.array([number > 0 for number in vector.tolist()]))
+    made = {kind: quantized(vector, kind) for kind in KINDS}
+    assert {kind: numbers.dtype.name for kind, numbers in made.items()} == KINDS
+    assert made["float"] is vector
+    assert made["int8"].tolist() == small.tolist()
+    assert made["uint8"].tolist() == (small + 128).tolist()
+    assert made["ubinary"].tolist() == bits.tolist()
+    assert made["binary"].tolist() == [int(number) - 128 for number in bits]
+
+
+def test_the_ends_of_the_range_are_numbers_of_one_byte() -> None:
+    for sign in (1, -1):
+        vector = np.array([sign, 0, 0, 0, 0, 0, 0, 0], "<f4")
+        assert quantized(vector, "int8").tolist()[0] == 127 * sign
+        assert quantized(vector, "uint8").tolist()[0] == 128 + 127 * sign
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8"])
+def test_the_answer_has_small_numbers_plain_or_as_bytes(client: TestClient, kind: OutputType) -> None:
+    given: dict[str, object] = {"input": ["a", "bc"], "dimensions": 3, "output_dtype": kind}
+    floats = vectors(ask(client, input=["a", "bc"], dimensions=3))
+    wanted = [quantized(np.array(vector, "<f4"), kind).tolist() for vector in floats]
+    assert vectors(ask(client, **given)) == vectors(ask(client, **given, embedding_type=kind)) == wanted
+    data = ask(client, **given, encoding_format="base64")["data"]
+    assert isinstance(data, list)
+    assert [np.frombuffer(base64.b64decode(item["embedding"]), kind).tolist() for item in data] == wanted
+
+
 def test_fewer_dimensions_have_length_one_again(client: TestClient) -> None:
     (whole,), (cut,) = vectors(ask(client)), vectors(ask(client, dimensions=2))
     np.testing.assert_allclose(cut, np.array(whole[:2]) / np.linalg.norm(whole[:2]), rtol=1e-6)
@@ -97,6 +138,11 @@ def test_pooling_is_the_models_or_the_requests(client: TestClient, engine: Scrip
         ({"input": "x" * 100_000}, "input"),
         ({"input": ["a", [1]]}, "input[1]"),
         ({"encoding_format": "int8"}, "encoding_format"),
+        ({"output_dtype": "int4"}, "output_dtype"),
+        ({"output_dtype": "ubinary"}, "output_dtype"),
+        ({"output_dtype": "int8", "embedding_type": "ubinary"}, "embedding_type"),
+        ({"embedding_types": ["int8"]}, "embedding_types"),
+        ({"output_dimension": 2}, "output_dimension"),
         ({"dimensions": 5}, "dimensions"),
         ({"dimensions": 0}, "dimensions"),
         ({"pooling": "cls"}, "pooling"),

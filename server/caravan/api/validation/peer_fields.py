@@ -128,6 +128,13 @@ _SAMPLERS = {
     "custom_logit_processor": Rule(EMPTY, "Requests bring no code."),
 }
 
+# Jina's, Cohere's, Voyage's and Mistral's.
+_EMBEDDINGS = {
+    **_named(("embedding_type",), one_of("`float`", "float"), "output_dtype"),
+    "embedding_types": Rule(one_of('`["float"]`', ["float"]), _says("`output_dtype`")),
+    **_named(("output_dimension",), NULL, "dimensions"),
+}
+
 # Words for what this server has: passed over, they would be missed.
 _RENAMED = {
     **_named(
@@ -154,4 +161,4 @@ _RENAMED = {
     "response_schema": Rule(EMPTY, _says("`response_format`")),
 }
 
-PEERS = _LLAMA_CPP | _VLLM | _SAMPLERS | _RENAMED
+PEERS = _LLAMA_CPP | _VLLM | _SAMPLERS | _EMBEDDINGS | _RENAMED
