@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from caravan_schemas.base import Schema
+from caravan_schemas.decoding import MAX_COUNT
 
 FinishReason = Literal["stop", "length"]
 OBFUSCATION = (
@@ -27,6 +28,19 @@ class ModelFields(Schema):
         default="",
         description="The model, by a name that `GET /v1/models` lists. It may be left out where one model is "
         "served.",
+    )
+
+
+class PriorityFields(Schema):
+    """Which of a key's requests come first."""
+
+    priority: int | None = Field(
+        default=None,
+        ge=-MAX_COUNT,
+        le=MAX_COUNT,
+        description="As with vLLM, a request with a lower number has its turn first. 0, the default, is the "
+        "priority of the caller's key. A higher number stands so much behind it, and a lower one before it, "
+        "as far as the operator allows.",
     )
 
 

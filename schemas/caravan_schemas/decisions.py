@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from caravan_schemas.base import Schema, by_type, string_or_array, type_of, type_tag, without
-from caravan_schemas.common import ModelFields
+from caravan_schemas.common import ModelFields, PriorityFields
 from caravan_schemas.responses_items import (
     MAX_ITEMS,
     MAX_PARTS,
@@ -176,7 +176,7 @@ Question = Annotated[
 ]
 
 
-class DecisionRequest(ModelFields):
+class DecisionRequest(PriorityFields, ModelFields):
     """Body of `POST /v1/decisions`."""
 
     input: DecisionInput = Field(

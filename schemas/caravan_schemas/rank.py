@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from caravan_schemas.base import Schema, string_or_array
-from caravan_schemas.common import ModelFields
+from caravan_schemas.common import ModelFields, PriorityFields
 
 MAX_DOCUMENTS = 4096
 
@@ -32,7 +32,7 @@ Document = Annotated[
 ]
 
 
-class RankFields(ModelFields):
+class RankFields(PriorityFields, ModelFields):
     """What all requests about pairs of texts may say."""
 
     instruction: str | None = Field(

@@ -6,7 +6,7 @@ from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from pydantic import Field, StringConstraints, Tag
 
 from caravan_schemas.base import Schema, string_or_array
-from caravan_schemas.common import StreamOptions
+from caravan_schemas.common import PriorityFields, StreamOptions
 from caravan_schemas.decoding import MAX_COUNT, RepetitionFields, ShapeFields
 from caravan_schemas.logit_bias import LogitBias
 from caravan_schemas.parameters import CARAVAN, LLAMA_CPP, OPENAI, VLLM, Parameter, Stage
@@ -136,7 +136,7 @@ class DebugOptions(Schema):
     )
 
 
-class AnswerFields(DecodingFields):
+class AnswerFields(PriorityFields, DecodingFields):
     """Fields of every route that answers with text; null means the default."""
 
     seed: Annotated[int | None, Ge(-(2**63)), Le(2**63 - 1), Parameter(stage=Stage.DRAW, source=OPENAI)] = (

@@ -23,6 +23,7 @@ def test_every_field_that_is_no_parameter_is_about_the_answer() -> None:
         "stream",
         "stream_options",
         "user",
+        "priority",
         "debug",
         "cache_salt",
         "cache_prompt",

@@ -35,9 +35,9 @@ class Keyed:
     keys_file: Path
     client: httpx.Client
 
-    def key(self, name: str) -> dict[str, str]:
+    def key(self, name: str, **fields: object) -> dict[str, str]:
         """Makes a key; the header that shows it."""
-        return {"Authorization": f"Bearer {keys.add(self.keys_file, name=name)}"}
+        return {"Authorization": f"Bearer {keys.add(self.keys_file, name=name, **fields)}"}
 
     def tokens(self, text: str) -> list[int]:
         model = self.registry.loaded("long")
@@ -147,6 +147,27 @@ def test_who_floods_delays_nobody_else(keyed: Keyed, caplog: pytest.LogCaptureFi
     order = [fields["key"] for fields in ended if fields.get("completion_tokens") == 4]
     assert order.count("flood") == 30
     assert order.index("guest") < 3
+
+
+def test_a_keys_requests_come_in_the_order_that_it_asks_for(keyed: Keyed) -> None:
+    """They arrive while another runs, and each ends when it has had its turn; a neighbour's count as well."""
+    grace, heidi = keyed.key("grace", max_priority=2), keyed.key("heidi", priority=1)
+    asked = [(grace, 3), (grace, 1), (grace, None), (grace, -1), (heidi, 1), (heidi, 0), (grace, -2)]
+    turns: list[tuple[dict[str, str], int | None]] = []
+
+    def take_turn(key: dict[str, str], priority: int | None) -> None:
+        with keyed.stream("long", key, max_tokens=ENDLESS, priority=priority):
+            turns.append((key, priority))
+
+    with ThreadPoolExecutor(len(asked)) as pool, keyed.stream("long", grace, max_tokens=ENDLESS):
+        for number, (key, priority) in enumerate(asked, 1):
+            pool.submit(take_turn, key, priority)
+            keyed.wait_for_queue("long", number)
+    # Two keys share the turns of one priority.
+    assert turns[0] == (grace, -2)
+    assert sorted(turns[1:3], key=asked.index) == [(grace, -1), (heidi, 0)]
+    assert sorted(turns[3:5], key=asked.index) == [(grace, None), (heidi, 1)]
+    assert turns[5:] == [(grace, 1), (grace, 3)]
 
 
 def test_a_stream_outlives_its_key(keyed: Keyed) -> None:

@@ -58,6 +58,19 @@ def test_of_nine_turns_one_is_of_a_lower_priority() -> None:
     assert [order.index(f"l{n}") for n in range(3)] == [8, 17, 26]
 
 
+def test_an_owners_own_requests_come_by_priority_and_age_too() -> None:
+    """Of one owner, beside another of the highest priority: the lowest are passed by eight at most."""
+    own: list[tuple[str, dict[str, object]]] = [
+        (f"{name}{n}", {"owner": "a", "priority": priority})
+        for name, priority in (("batch", -5), ("chat", 0))
+        for n in range(2)
+    ]
+    order = order_of_turns([*own, *[(f"o{n}", {"owner": "b", "priority": 1}) for n in range(9)]])
+    assert [name for name in order if not name.startswith("o")] == ["batch0", "chat0", "chat1", "batch1"]
+    assert order.index("batch0") == 8
+    assert order_of_turns(own) == ["chat0", "chat1", "batch0", "batch1"]
+
+
 @pytest.mark.parametrize("max_running", [1, 3])
 def test_no_priority_starves_in_a_flood_without_end(max_running: int) -> None:
     """As soon as one ends, two of the highest and one of the lowest come: the queue never gets shorter."""

@@ -57,7 +57,7 @@ class ChatService:
         self, request: ChatCompletionRequest, request_id: str, context: RequestContext, model: LoadedModel
     ) -> Prepared:
         """Do everything that can refuse the request; nothing reaches the engine here."""
-        principal = context.principal
+        principal = context.principal.asking(request.priority)
         fingerprint, num_logprobs = self._decoding.fingerprint(model), _num_logprobs(request)
         envelope = Envelope.of(request, request_id, fingerprint, model.vocab, num_logprobs)
         model.engine.check_room(principal.id, principal.weight, request.n or 1)

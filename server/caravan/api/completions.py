@@ -56,7 +56,7 @@ class CompletionService:
         default_max_tokens: int | None = DEFAULT_MAX_TOKENS,
     ) -> Prepared:
         """Do everything that can refuse the request; nothing reaches the engine here."""
-        principal = context.principal
+        principal = context.principal.asking(request.priority)
         fingerprint, num_told = self._decoding.fingerprint(model), num_logprobs(request)
         envelope = Envelope.of(request, request_id, fingerprint, model.vocab, num_told)
         num_choices = len(named(request.prompt, "prompt")) * (request.n or 1)

@@ -30,6 +30,7 @@ class Key(BaseModel):
 
     `name` is for people; what a key owns, it owns by its `id`, so that a later key of the same name finds
     none of it. `models` are names or aliases; null allows all. `priority` and `weight` order the queue,
+    and requests may ask for a priority up to `max_priority`, or the key's own where that is higher or null.
     `cache_group` names the keys whose prefixes in memory are shared; null keeps a key's prefixes to itself.
     """
 
@@ -44,6 +45,7 @@ class Key(BaseModel):
     concurrent_requests: PositiveInt | None = None
     models: tuple[str, ...] | None = None
     priority: int = Field(default=0, ge=-100, le=100)
+    max_priority: int | None = Field(default=None, ge=-100, le=100)
     weight: PositiveFloat = Field(default=1.0, le=1000)
     cache_group: Name | None = None
 

@@ -167,6 +167,13 @@ class Settings(ModelOptions):
         default=True,
         description="Ask for keys once there has been one. --no-auth never asks, whatever keys there are.",
     )
+    max_priority: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Without keys: how far before others a request may ask to come, by its `priority`. A key "
+        "has a limit of its own: `caravan keys add --max-priority`.",
+    )
     share_prefixes: bool = Field(
         default=False,
         description="Let all keys share cached prompts. Response times then tell what others have asked.",

@@ -136,6 +136,7 @@ def _add_middleware(
         quotas=Quotas(),
         sites=SiteRules(settings.cors_origins, hosts, keys.is_open),
         share_prefixes=settings.share_prefixes,
+        max_priority=settings.max_priority,
         cors_origins=settings.cors_origins,
     )
     app.add_middleware(AccessLogMiddleware, metrics=metrics, tracing=tracing, routes=routes)

@@ -319,6 +319,65 @@ def test_place_in_the_queue_is_the_keys(guarded: TestClient, bearer: Bearer, eng
     assert (request.priority, request.weight) == (5, 2.5)
 
 
+QUESTION = {"type": "predicate", "name": "a", "instructions": "b"}
+ASKED = [
+    (CHAT, BODY),
+    ("/v1/completions", {"model": "fake", "prompt": "Hi"}),
+    ("/v1/responses", {"model": "fake", "input": "Hi"}),
+    ("/v1/messages", {**BODY, "max_tokens": 9}),
+    ("/v1/rerank", {"model": "fake", "query": "x", "documents": ["y"]}),
+    ("/v1/score", {"model": "fake", "text_1": "x", "text_2": "y"}),
+    (
+        "/v1/decisions",
+        {
+            "model": "fake",
+            "input": "x",
+            "questions": [{"type": "predicate", "name": "a", "instructions": "b"}],
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("url", "body"), ASKED, ids=[url for url, _ in ASKED])
+def test_a_request_asks_for_a_priority_within_what_its_key_may(
+    guarded: TestClient, bearer: Bearer, engine: ScriptedEngine, url: str, body: dict[str, object]
+) -> None:
+    engine.context_size = 2048
+    plain, urgent = bearer("alice", priority=5), bearer("bob", priority=5, max_priority=7)
+    for headers, asked, given in ((plain, 0, 5), (plain, 9, -4), (urgent, -2, 7), (urgent, None, 5)):
+        response = guarded.post(url, json={**body, "priority": asked}, headers=headers)
+        assert response.status_code == 200, response.text
+        assert engine.requests[-1].priority == given
+    before = len(engine.requests)
+    for headers, asked in ((plain, -1), (urgent, -3)):
+        refused = guarded.post(url, json={**body, "priority": asked}, headers=headers)
+        assert refused.status_code == 400
+        assert "'priority' must be at least" in refused.json()["error"]["message"]
+    assert len(engine.requests) == before
+
+
+def test_embeddings_have_no_priorities(guarded: TestClient, bearer: Bearer) -> None:
+    body = {"model": "fake", "input": "Hi"}
+    alice = bearer("alice", priority=5)
+    assert guarded.post("/v1/embeddings", json={**body, "priority": 0}, headers=alice).status_code == 200
+    refused = guarded.post("/v1/embeddings", json={**body, "priority": 1}, headers=alice)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "priority")
+
+
+@pytest.mark.parametrize("limit", [0, 3])
+def test_without_keys_the_operator_says_how_far_requests_may_rise(
+    path: Path, engine: ScriptedEngine, limit: int
+) -> None:
+    registry = registry_over(loaded_model(engine))
+    app = create_app(Settings(data_dir=path.parent, max_priority=limit), registry)
+    with TestClient(app, base_url="http://localhost") as client:
+        for asked in (8, -limit):
+            assert client.post(CHAT, json={**BODY, "priority": asked}).status_code == 200
+            assert engine.requests[-1].priority == -asked
+        refused = client.post(CHAT, json={**BODY, "priority": -limit - 1})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "priority")
+
+
 def test_pages_of_named_origins_may_call(guarded: TestClient, bearer: Bearer) -> None:
     bearer("alice")
     asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}

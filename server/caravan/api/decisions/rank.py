@@ -95,7 +95,8 @@ class RankService:
         )
 
     async def _scored(self, request: RankFields, pairs: Sequence[Pair], context: RequestContext) -> Scored:
-        read = partial(_scoring, pairs, request.instruction or _SEARCH, principal=context.principal)
+        principal = context.principal.asking(request.priority)
+        read = partial(_scoring, pairs, request.instruction or _SEARCH, principal=principal)
         is_much = len(pairs) > _FEW
         return await scored(self._registry, request.model, context, read, is_much=is_much)
 

@@ -38,7 +38,7 @@ class DecisionService:
 
     async def create(self, request: DecisionRequest, context: RequestContext) -> bytes:
         """Write the answer as JSON. Cancelling it aborts the work in the engine."""
-        read = partial(_scoring, request, principal=context.principal)
+        read = partial(_scoring, request, principal=context.principal.asking(request.priority))
         is_much = _size(request) > _FEW
         found = await scored(self._registry, request.model, context, read, is_much=is_much)
         answers, usage = _answers(request, found.scores), _usage(found.scoring)

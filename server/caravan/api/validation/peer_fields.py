@@ -75,7 +75,6 @@ _VLLM = {
     "length_penalty": Rule(ONE, "It belongs to beam search."),
     "logits_processors": Rule(EMPTY, "Requests bring no code."),
     "mm_processor_kwargs": Rule(EMPTY, _PARTS),
-    "priority": Rule(ZERO, "The caller's key has a priority."),
     "prompt_embeds": Rule(NULL, "Prompts are text or token ids."),
     "return_tokens_as_token_ids": Rule(FALSE, "Tokens are shown as OpenAI shows them."),
     "skip_special_tokens": Rule(TRUE, "Control tokens are no part of an answer's text."),

@@ -35,6 +35,10 @@ def add(
     priority: Annotated[
         int, typer.Option(help="Requests of a higher priority get 8 of 9 turns in the queue.")
     ] = 0,
+    max_priority: Annotated[
+        int | None,
+        typer.Option(help="Highest priority that a request may ask for. Default: that of the key."),
+    ] = None,
     weight: Annotated[
         float, typer.Option(help="Share of the key when several keys want more than there is.")
     ] = 1.0,
@@ -55,6 +59,7 @@ def add(
             concurrent_requests=concurrent_requests,
             models=None if models is None else [model.strip() for model in models.split(",")],
             priority=priority,
+            max_priority=max_priority,
             weight=weight,
             cache_group=cache_group,
         )
@@ -103,6 +108,7 @@ def _limits(key: Key) -> str:
     parts = [f"{limit} {unit}" for unit, limit in told.items() if limit is not None]
     parts += [f"models {', '.join(key.models)}"] if key.models is not None else []
     parts += [f"priority {key.priority}"] if key.priority else []
+    parts += [f"priority up to {key.max_priority}"] if key.max_priority is not None else []
     parts += [f"weight {key.weight:g}"] if key.weight != 1 else []
     parts += [f"group {key.cache_group}"] if key.cache_group is not None else []
     return ", ".join(parts) or "none"

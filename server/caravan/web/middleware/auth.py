@@ -38,7 +38,8 @@ class _UnknownPathError(InvalidRequestError):
 class AuthMiddleware:
     """ASGI middleware. Where no key is needed, everybody is anonymous and unlimited.
 
-    Pages of `cors_origins` are told that they may call.
+    Pages of `cors_origins` are told that they may call. Without keys, requests may ask for a priority up to
+    `max_priority`.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class AuthMiddleware:
         quotas: Quotas,
         sites: SiteRules,
         share_prefixes: bool,
+        max_priority: int = 0,
         cors_origins: Sequence[str] = (),
     ) -> None:
         self._app = app
@@ -56,6 +58,7 @@ class AuthMiddleware:
         self._quotas = quotas
         self._sites = sites
         self._share_prefixes = share_prefixes
+        self._anonymous = Principal(max_priority=max_priority)
         has_cors = bool(cors_origins)
         self._let_in: ASGIApp = CorsMiddleware(self._identify, cors_origins) if has_cors else self._identify
 
@@ -78,10 +81,11 @@ class AuthMiddleware:
 
     async def _identify(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Find out whose request it is, and whether its key allows one more (ASGI)."""
+        context = context_of(scope)
         if scope["path"] in OPEN_PATHS or self._keys.is_open():
+            use_context(scope, replace(context, principal=self._anonymous))
             await self._serve(None, scope, receive, send)
             return
-        context = context_of(scope)
         try:
             key = self._key(Headers(scope=scope))
         except AuthenticationError as error:
@@ -188,6 +192,7 @@ def _principal(key: Key, cache_group: str, admission: Admission | None) -> Princ
         models=None if key.models is None else frozenset(key.models),
         cache_group=cache_group,
         priority=key.priority,
+        max_priority=max(key.priority, key.priority if key.max_priority is None else key.max_priority),
         weight=key.weight,
         allowance=admission,
     )
