@@ -41,3 +41,28 @@ def test_pieces_are_one_document(sizes: list[int]) -> None:
 
 def test_small_pieces_go_together() -> None:
     assert len(sent([b"x" * 1000] * 1000)[2]) <= 1 + 1_000_000 // (_MOST - 1000)
+
+
+def test_others_have_their_turn_after_each_part() -> None:
+    """However fast its client reads."""
+    turns: list[str] = []
+
+    async def send(_message: Message) -> None:
+        turns.append("document")
+
+    async def receive() -> Message:
+        raise AssertionError("nothing is asked of the client")
+
+    async def other() -> None:
+        while True:
+            turns.append("other")
+            await asyncio.sleep(0)
+
+    async def both() -> None:
+        beside = asyncio.create_task(other())
+        await JsonResponse([b"x" * _MOST] * 4)({"type": "http", "method": "GET"}, receive, send)
+        beside.cancel()
+
+    asyncio.run(both())
+    # The head and the first part go out together.
+    assert turns == ["document", "document", *["other", "document"] * 3, "other"]
