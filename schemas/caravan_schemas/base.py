@@ -8,6 +8,15 @@ from pydantic_core import PydanticCustomError
 # The type of the error about a member that others have and this server does not.
 UNSUPPORTED = "unsupported_kind"
 
+_TAGS = {
+    str: "<string>",
+    bool: "<boolean>",
+    int: "<number>",
+    float: "<number>",
+    list: "<array>",
+    dict: "<object>",
+}
+
 
 class Schema(BaseModel):
     """Strict in what it reads: no coercion, no unknown fields, no NaN or infinity.
@@ -20,14 +29,19 @@ class Schema(BaseModel):
 
 def string_or_array(error_type: str, items: str) -> Discriminator:
     """Chooses between the tags `<string>` and `<array>`; the error about others says what `items` are."""
-    message = f"must be a string or an array of {items}"
+    return by_json_type(error_type, f"must be a string or an array of {items}")
+
+
+def by_json_type(error_type: str, message: str) -> Discriminator:
+    """Chooses between the tags `<string>`, `<boolean>`, `<number>`, `<array>` and `<object>`.
+
+    The error about a value of none of the union's types is `message`.
+    """
     return Discriminator(_json_type, custom_error_type=error_type, custom_error_message=message)
 
 
 def _json_type(value: object) -> str:
-    if isinstance(value, str):
-        return "<string>"
-    return "<array>" if isinstance(value, list) else "<other>"
+    return "<object>" if isinstance(value, Schema) else _TAGS.get(type(value), "<other>")
 
 
 def type_of(value: object) -> str | None:

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, Tag
 
-from caravan_schemas.base import Schema, by_type, string_or_array, type_of, type_tag, without
+from caravan_schemas.base import Schema, by_json_type, by_type, string_or_array, type_of, type_tag, without
 from caravan_schemas.common import ModelFields, PriorityFields
 from caravan_schemas.responses_items import (
     MAX_ITEMS,
@@ -121,18 +121,10 @@ class PredicateQuestion(QuestionFields):
     type: Literal["predicate"]
 
 
-def _value_tag(value: object) -> str:
-    return "<string>" if isinstance(value, str) else "<boolean>" if isinstance(value, bool) else "<other>"
-
-
 ChoiceValue = Annotated[
     Annotated[str, Field(min_length=1, max_length=_LONGEST_LABEL), Tag("<string>")]
     | Annotated[bool, Tag("<boolean>")],
-    Discriminator(
-        _value_tag,
-        custom_error_type="value_kind",
-        custom_error_message="must be a string or a boolean",
-    ),
+    by_json_type("value_kind", "must be a string or a boolean"),
 ]
 
 

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, Tag
 
-from caravan_schemas.base import Schema
+from caravan_schemas.base import Schema, by_json_type
 from caravan_schemas.completions import MAX_PROMPTS
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.logprobs import MAX_LOGPROBS
@@ -12,25 +12,14 @@ from caravan_schemas.messages import MAX_MESSAGES
 from caravan_schemas.ollama_options import OllamaFields, Whole
 from caravan_schemas.tools import MAX_CALLS, MAX_TOOLS, FunctionDefinition
 
-
-def _kind(value: object) -> str:
-    if isinstance(value, str):
-        return "<string>"
-    return "<object>" if isinstance(value, dict) else "<array>" if isinstance(value, list) else "<other>"
-
-
 AnswerShape = Annotated[
     Annotated[Literal["", "json"], Tag("<string>")] | Annotated[dict[str, Any], Tag("<object>")],
-    Discriminator(
-        _kind, custom_error_type="format_kind", custom_error_message="must be 'json' or a JSON schema"
-    ),
+    by_json_type("format_kind", "must be 'json' or a JSON schema"),
 ]
 Inputs = Annotated[
     Annotated[str, Tag("<string>")]
     | Annotated[Annotated[list[str], Field(max_length=MAX_PROMPTS, fail_fast=True)], Tag("<array>")],
-    Discriminator(
-        _kind, custom_error_type="input_kind", custom_error_message="must be a text or an array of texts"
-    ),
+    by_json_type("input_kind", "must be a text or an array of texts"),
 ]
 
 

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Field, Tag
 
-from caravan_schemas.base import Schema, string_or_array
+from caravan_schemas.base import Schema, by_json_type, string_or_array
 from caravan_schemas.common import ModelFields
 
 
@@ -90,20 +90,9 @@ WITHOUT_EFFECT = tuple(
 )
 
 
-def _kind(value: object) -> str:
-    if isinstance(value, str):
-        return "<string>"
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return "<number>" if is_number else "<other>"
-
-
 KeepAlive = Annotated[
     Annotated[str, Tag("<string>")] | Annotated[float, Tag("<number>")],
-    Discriminator(
-        _kind,
-        custom_error_type="keep_alive_kind",
-        custom_error_message="must be a duration: seconds, or a text such as '5m'",
-    ),
+    by_json_type("keep_alive_kind", "must be a duration: seconds, or a text such as '5m'"),
 ]
 
 

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, Tag
 
-from caravan_schemas.base import Schema, string_or_array
+from caravan_schemas.base import Schema, by_json_type, string_or_array
 from caravan_schemas.common import ModelFields, PriorityFields
 
 MAX_DOCUMENTS = 4096
@@ -16,19 +16,9 @@ class TextDocument(Schema):
     text: str
 
 
-def _document_tag(value: object) -> str:
-    if isinstance(value, str):
-        return "<string>"
-    return "<object>" if isinstance(value, dict | TextDocument) else "<other>"
-
-
 Document = Annotated[
     Annotated[str, Tag("<string>")] | Annotated[TextDocument, Tag("<object>")],
-    Discriminator(
-        _document_tag,
-        custom_error_type="document_kind",
-        custom_error_message="must be a string or an object with a text",
-    ),
+    by_json_type("document_kind", "must be a string or an object with a text"),
 ]
 
 

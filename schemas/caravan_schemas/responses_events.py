@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from caravan_schemas.base import Schema
-from caravan_schemas.responses import Response
+from caravan_schemas.responses_answers import Response
 from caravan_schemas.responses_items import ReasoningText
 from caravan_schemas.responses_output import OutputItem, OutputText
 

@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints, Tag
 from caravan_schemas.base import Schema, by_type, without
 from caravan_schemas.built_in_tools import BUILT_IN, BUILT_IN_TAG, GROUPS, BuiltInTool, tool_tag
 from caravan_schemas.tools import (
+    BY_CHOICE,
     MAX_DEFINITION,
     MAX_TOOLS,
     OWN_TOOLS,
@@ -14,7 +15,6 @@ from caravan_schemas.tools import (
     TextInput,
     ToolMode,
     ToolName,
-    choice_tag,
 )
 
 
@@ -89,13 +89,6 @@ FlatToolChoice = Annotated[
     | Annotated[FlatChoice, Tag("<function>")]
     | Annotated[FlatChoice, Tag("<custom>")]
     | Annotated[FlatAllowedTools, Tag("<allowed_tools>")],
-    by_type(
-        "tool_choice_kind",
-        "function",
-        "custom",
-        "allowed_tools",
-        tag=choice_tag,
-        or_one_of="'none', 'auto', 'required'",
-    ),
+    BY_CHOICE,
     without(BUILT_IN, OWN_TOOLS),
 ]

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag
+from pydantic import Field, StringConstraints, Tag
 
-from caravan_schemas.base import Schema, by_type
+from caravan_schemas.base import Schema, by_json_type, by_type
 
 # Limits on work, not on meaning; sizes are counted in characters.
 MAX_GRAMMAR = 65_536
@@ -16,17 +16,9 @@ Choices = Annotated[list[str], Field(min_length=1, max_length=MAX_CHOICES, fail_
 Grammar = Annotated[str, StringConstraints(min_length=1, max_length=MAX_GRAMMAR)]
 
 
-def _source_kind(value: object) -> str:
-    return "<object>" if isinstance(value, dict) else "<string>" if isinstance(value, str) else "<other>"
-
-
 SchemaSource = Annotated[
     Annotated[dict[str, Any], Tag("<object>")] | Annotated[str, Tag("<string>")],
-    Discriminator(
-        _source_kind,
-        custom_error_type="schema_kind",
-        custom_error_message="must be a JSON schema: an object, or a string that holds one",
-    ),
+    by_json_type("schema_kind", "must be a JSON schema: an object, or a string that holds one"),
 ]
 
 

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StringConstraints, Tag
+from pydantic import Field, StringConstraints, Tag
 
-from caravan_schemas.base import Schema, by_type, type_tag, without
+from caravan_schemas.base import Schema, by_json_type, by_type, type_tag, without
 from caravan_schemas.built_in_tools import BUILT_IN, BUILT_IN_TAG, GROUPS, BuiltInTool, tool_tag
 
 # OpenAI's own limits.
@@ -142,9 +142,18 @@ class AllowedToolsChoice(Schema):
 ToolMode = Literal["none", "auto", "required"]
 
 
-def choice_tag(value: object) -> str:
-    """The tag of a `tool_choice`."""
+def _choice_tag(value: object) -> str:
     return "<mode>" if isinstance(value, str) else type_tag(value)
+
+
+BY_CHOICE = by_type(
+    "tool_choice_kind",
+    "function",
+    "custom",
+    "allowed_tools",
+    tag=_choice_tag,
+    or_one_of="'none', 'auto', 'required'",
+)
 
 
 ToolChoice = Annotated[
@@ -152,29 +161,14 @@ ToolChoice = Annotated[
     | Annotated[FunctionChoice, Tag("<function>")]
     | Annotated[CustomChoice, Tag("<custom>")]
     | Annotated[AllowedToolsChoice, Tag("<allowed_tools>")],
-    by_type(
-        "tool_choice_kind",
-        "function",
-        "custom",
-        "allowed_tools",
-        tag=choice_tag,
-        or_one_of="'none', 'auto', 'required'",
-    ),
+    BY_CHOICE,
     without(BUILT_IN, OWN_TOOLS),
 ]
 
 
-def _legacy_kind(value: object) -> str:
-    return "<mode>" if isinstance(value, str) else "<name>" if isinstance(value, dict) else "<other>"
-
-
 LegacyChoice = Annotated[
-    Annotated[Literal["none", "auto"], Tag("<mode>")] | Annotated[ToolReference, Tag("<name>")],
-    Discriminator(
-        _legacy_kind,
-        custom_error_type="function_call_kind",
-        custom_error_message="must be 'none', 'auto', or an object with the name of a function",
-    ),
+    Annotated[Literal["none", "auto"], Tag("<string>")] | Annotated[ToolReference, Tag("<object>")],
+    by_json_type("function_call_kind", "must be 'none', 'auto', or an object with the name of a function"),
 ]
 
 

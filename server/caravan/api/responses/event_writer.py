@@ -5,7 +5,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from caravan_schemas.common import Debug, FinishReason
-from caravan_schemas.responses import FaultCode, IncompleteDetails, Response, ResponseFault, ResponseUsage
+from caravan_schemas.responses_answers import (
+    FaultCode,
+    IncompleteDetails,
+    Response,
+    ResponseFault,
+    ResponseUsage,
+)
 from caravan_schemas.responses_events import ErrorEvent, Event, EventKind, ResponseEvent
 from caravan_schemas.responses_items import ItemStatus
 from caravan_schemas.responses_output import OutputItem

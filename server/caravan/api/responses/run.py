@@ -5,7 +5,8 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 
-from caravan_schemas.responses import Response, ResponseRequest
+from caravan_schemas.responses import ResponseRequest
+from caravan_schemas.responses_answers import Response
 from caravan_schemas.responses_events import ErrorEvent, Event
 from caravan_schemas.responses_items import Item
 

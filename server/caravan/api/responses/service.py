@@ -6,7 +6,8 @@ from contextlib import aclosing
 from typing import Literal, TypeVar
 
 import msgspec
-from caravan_schemas.responses import DeletedResponse, InputItemList, ResponseRequest
+from caravan_schemas.responses import ResponseRequest
+from caravan_schemas.responses_answers import DeletedResponse, InputItemList
 
 from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext

@@ -6,12 +6,11 @@ from typing import Any
 
 from caravan_schemas.built_in_tools import BuiltInTool
 from caravan_schemas.common import Usage
-from caravan_schemas.responses import (
-    FlatSchemaFormat,
+from caravan_schemas.responses import FlatSchemaFormat, ResponseRequest
+from caravan_schemas.responses_answers import (
     InputTokensDetails,
     OutputTokensDetails,
     Response,
-    ResponseRequest,
     ResponseUsage,
     ShownReasoning,
     ShownText,

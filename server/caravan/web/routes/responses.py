@@ -4,8 +4,9 @@ import re
 from typing import get_args
 
 from caravan_schemas.queries import InputItemsQuery, RetrievalQuery
-from caravan_schemas.responses import DeletedResponse, InputItemList, ResponseRequest
-from caravan_schemas.responses import Response as ResponseObject
+from caravan_schemas.responses import ResponseRequest
+from caravan_schemas.responses_answers import DeletedResponse, InputItemList
+from caravan_schemas.responses_answers import Response as ResponseObject
 from caravan_schemas.responses_events import Event
 from fastapi import APIRouter, Request, Response
 
