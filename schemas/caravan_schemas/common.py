@@ -52,6 +52,11 @@ class StreamOptions(Schema):
         description="True: one more chunk comes before `[DONE]`, with the usage and without choices. Default "
         "false.",
     )
+    continuous_usage_stats: bool | None = Field(
+        default=None,
+        description="True: each chunk has the usage so far, of all choices together, as vLLM and SGLang have "
+        "it. Only with `include_usage`. Default false.",
+    )
     include_obfuscation: bool | None = Field(default=None, description=OBFUSCATION)
 
 

@@ -14,6 +14,7 @@ MAX_CHOICES = 10_000
 Pattern = Annotated[str, StringConstraints(max_length=MAX_PATTERN)]
 Choices = Annotated[list[str], Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True)]
 Grammar = Annotated[str, StringConstraints(min_length=1, max_length=MAX_GRAMMAR)]
+_Gbnf = Annotated[str, StringConstraints(max_length=MAX_GRAMMAR)]
 
 
 SchemaSource = Annotated[
@@ -81,20 +82,26 @@ class StructuredOutputs(Schema):
 
 
 class PeersConstraintFields(Schema):
-    """Constraints under the names of vLLM and llama.cpp."""
+    """Constraints under the names of vLLM, SGLang and llama.cpp."""
 
     structured_outputs: StructuredOutputs | None = Field(
         default=None,
         description="A constraint in vLLM's form: one of `json`, `regex`, `choice`, `grammar` and "
         "`json_object`.",
     )
-    json_schema: dict[str, Any] | None = Field(
-        default=None, description="A JSON schema that the answer satisfies, in llama.cpp's form."
+    json_schema: SchemaSource | None = Field(
+        default=None,
+        description="A JSON schema that the answer satisfies, in llama.cpp's form or, as a text, SGLang's.",
     )
-    grammar: Annotated[str, StringConstraints(max_length=MAX_GRAMMAR)] | None = Field(
+    grammar: _Gbnf | None = Field(
         default=None,
         description="A grammar in GBNF that the answer matches, in llama.cpp's form. An empty one is no "
         "constraint.",
+    )
+    ebnf: _Gbnf | None = Field(default=None, description="SGLang's name of `grammar`.")
+    regex: Pattern | None = Field(
+        default=None,
+        description="SGLang's name of `structured_outputs.regex`. An empty one is no constraint.",
     )
     guided_json: SchemaSource | None = Field(
         default=None, description="The older name of `structured_outputs.json`."
@@ -111,11 +118,11 @@ class PeersConstraintFields(Schema):
 
 
 class ConstraintFields(PeersConstraintFields):
-    """Constraints of both completion routes; a request has one at most."""
+    """Constraints of both completion routes; a request has one at most, under one name or more."""
 
     response_format: ResponseFormat | None = Field(
         default=None,
         description="`text` (the default), `json_object` for any JSON object, or `json_schema` for JSON that "
         "satisfies a schema, as OpenAI has it. A request has one constraint at most, in whatever "
-        "form.",
+        "form; the same one may stand in several.",
     )

@@ -53,10 +53,54 @@ def test_no_constraint_is_none() -> None:
         {"response_format": {"type": "json_object"}, "json_schema": {}},
         {"structured_outputs": {"regex": "a", "choice": ["a"]}},
         {"structured_outputs": {"json_object": True}, "guided_grammar": 'start: "a"'},
+        {"regex": "a", "ebnf": 'root ::= "a"'},
+        {"json_schema": {"const": 1}, "guided_json": {"const": True}},
+        {"json_schema": {"const": 1}, "guided_json": '{"const": 1.0}'},
+        {"guided_choice": ["a", "b"], "structured_outputs": {"choice": ["b", "a"]}},
+        {**wanted({"type": "object"}), "json_schema": {}},
     ],
 )
 def test_two_constraints_are_one_too_many(fields: dict[str, Any]) -> None:
     assert "one constraint" in refusal(fields).message
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"guided_regex": "a", "regex": "a", "structured_outputs": {"regex": "a"}},
+        {"guided_json": '{"type": "null"}', "json_schema": {"type": "null"}, **wanted({"type": "null"})},
+        {"response_format": {"type": "json_object"}, "structured_outputs": {"json_object": True}},
+        {"grammar": 'root ::= "a"', "ebnf": 'root ::= "a"', "guided_grammar": 'root ::= "a"'},
+        {"guided_choice": ["a"], "structured_outputs": {"choice": ["a"]}},
+    ],
+)
+def test_the_same_constraint_may_stand_under_several_names(fields: dict[str, Any]) -> None:
+    for name, value in fields.items():
+        made, alone = compiled(fields), compiled({name: value})
+        assert made is not None
+        assert alone is not None
+        assert made.constraint.grammar == alone.constraint.grammar
+
+
+def test_strict_rules_hold_where_the_schema_stands_twice() -> None:
+    error = refusal({**wanted({"type": "array"}, strict=True), "guided_json": {"type": "array"}})
+    assert error.param == "response_format.json_schema.schema"
+
+
+@pytest.mark.parametrize(
+    ("field", "known", "text"),
+    [
+        ("regex", "guided_regex", "[ab]+"),
+        ("ebnf", "grammar", 'root ::= "a" [b-c]*'),
+        ("json_schema", "guided_json", '{"type": "null"}'),
+    ],
+)
+def test_sglangs_names(field: str, known: str, text: str) -> None:
+    made, same = compiled({field: text}), compiled({known: text})
+    assert made is not None
+    assert same is not None
+    assert (made.constraint.grammar, made.constraint.param) == (same.constraint.grammar, field)
+    assert field == "json_schema" or compiled({field: ""}) is None
 
 
 @pytest.mark.parametrize(

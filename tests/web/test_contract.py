@@ -36,7 +36,12 @@ QUERY = hermes("sql", '{"input": "SELECT 1;"}')
 TOOLS: dict[str, Any] = {"tools": [WEATHER, TIME, SQL]}
 NAMED = {"type": "function", "function": {"name": "get_weather"}}
 FUNCTIONS = {"functions": [tool["function"] for tool in (WEATHER, TIME)]}
-OPTIONS: list[dict[str, bool]] = [{}, {"include_usage": True}, {"include_obfuscation": True}]
+OPTIONS: list[dict[str, bool]] = [
+    {},
+    {"include_usage": True},
+    {"include_usage": True, "continuous_usage_stats": True},
+    {"include_obfuscation": True},
+]
 LENGTHS = ("max_model_len", "context_length", "context_window", "meta")
 # Peers' fields that come where they have something to say, or were asked for.
 BEYOND = ("reasoning_content", "token_ids", "prompt_token_ids", "prompt_logprobs", "debug")
@@ -153,7 +158,7 @@ def test_a_text(
                 choice["finish_reason"] = choice["finish_reason"] or "stop"
             check(text_types.Completion, text_of_openai(event, echo=echo), beyond=("obfuscation",))
             assert ("usage" in event) == ("include_usage" in options)
-    assert texts == [3 * choice["text"] for choice in whole["choices"]]
+    assert texts == [len(OPTIONS) * choice["text"] for choice in whole["choices"]]
 
 
 @pytest.mark.parametrize("form", ["float", "base64"])

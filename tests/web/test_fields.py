@@ -41,6 +41,15 @@ def test_n_predict_is_a_name_of_max_tokens(
     assert refused.status_code == 400
 
 
+@pytest.mark.parametrize(("url", "body"), ROUTES)
+def test_what_is_the_operators_choice_is_told(client: TestClient, url: str, body: dict[str, object]) -> None:
+    asked = {"num_ctx": 4096, "num_thread": 4, "num_batch": 512, "guided_decoding_backend": "xgrammar"}
+    answer = client.post(url, json={**body, **asked})
+    assert answer.status_code == 200
+    assert set(answer.headers["x-caravan-ignored"].split(", ")) == set(asked)
+    assert client.post(url, json={**body, "num_ctx": "long"}).json()["error"]["param"] == "num_ctx"
+
+
 def test_verbosity_is_for_templates_that_know_it(client: TestClient) -> None:
     url = ROUTES[0][0]
     assert client.post(url, json={**CHAT, "verbosity": "medium"}).status_code == 200

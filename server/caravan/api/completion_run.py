@@ -58,7 +58,7 @@ class CompletionRun(Run):
         prepared = await self.prepare()
         is_padded = prepared.format.envelope.is_padded
         streams = [prepared.format.stream(index) for index in range(len(self.prompt_logprobs))]
-        ready = list(self._openings(prepared))
+        ready = self._counted(prepared, list(self._openings(prepared)))
         if not self.has_output:
             yield await _padded(ready) if is_padded else ready
             ready = []
@@ -67,7 +67,7 @@ class CompletionRun(Run):
             stream, has_ended = streams[output.index], output.finish_reason is not None
             size = num_numbers(output.logprobs) + (prepared.plan.debug_size if has_ended else 0)
             news = partial(_news, prepared, stream, output)
-            ready += news() if size <= SMALL else await in_busy_thread(news)
+            ready += self._counted(prepared, news() if size <= SMALL else await in_busy_thread(news))
             if has_ended:
                 num_ended += 1
                 # Nothing may say that it has ended well unless it has.
@@ -86,6 +86,14 @@ class CompletionRun(Run):
             opening = prepared.format.opening(index, prompt)
             if opening is not None:
                 yield to_json(opening)
+
+    def _counted(self, prepared: Prepared, chunks: list[bytes]) -> list[bytes]:
+        """Write the usage so far into chunks, where the request asks for it."""
+        if not prepared.format.envelope.with_running_usage:
+            return chunks
+        usage = b'"usage":' + to_json(self.usage())
+        # No text can hold this, since quotes inside of texts are escaped.
+        return [data.replace(b'"usage":null', usage, 1) for data in chunks]
 
     def _num_told(self, outputs: Sequence[TokenOutput]) -> int:
         """Count the log probabilities of one choice."""

@@ -105,6 +105,21 @@ def test_stream_is_role_then_text_then_reason_then_usage_then_done(
     assert len({(chunk["id"], chunk["created"], chunk["model"]) for chunk in sent}) == 1
 
 
+def test_usage_may_be_told_with_every_chunk(client: TestClient, engine: ScriptedEngine) -> None:
+    engine.script = lambda _request, _index: ['Say "usage":null', " or not"]
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    for fields in ({}, {"logprobs": True}):
+        sent = chunks(client.post(URL, json=body(stream=True, stream_options=options, **fields)).text)
+        told = [chunk["usage"]["completion_tokens"] for chunk in sent]
+        assert told == [0, 1, 2, 2, 2]
+        assert len({chunk["usage"]["prompt_tokens"] for chunk in sent}) == 1
+        text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in sent[:-1])
+        assert text == 'Say "usage":null or not'
+    alone = client.post(URL, json=body(stream=True, stream_options={"continuous_usage_stats": True}))
+    assert alone.status_code == 400
+    assert alone.json()["error"]["param"] == "stream_options.continuous_usage_stats"
+
+
 def test_usage_is_not_mentioned_in_a_stream_that_did_not_ask(client: TestClient) -> None:
     sent = chunks(client.post(URL, json=body(stream=True)).text)
     assert all("usage" not in chunk for chunk in sent)

@@ -58,7 +58,8 @@ class FinishedChoice:
 class Envelope:
     """What an answer and all of its chunks have in common, and what the request wants told beside texts.
 
-    `with_usage`, chunks carry `usage: null`, and a usage chunk follows. `writer` is there when the request
+    `with_usage`, chunks carry `usage: null`, or with `with_running_usage` the usage so far, and a usage chunk
+    follows. `writer` is there when the request
     asks for log probabilities, `prompt_writer` when for the prompt's. `is_padded` hides the sizes of events.
     """
 
@@ -67,6 +68,7 @@ class Envelope:
     model: str
     fingerprint: str
     with_usage: bool = False
+    with_running_usage: bool = False
     with_token_ids: bool = False
     is_padded: bool = False
     writer: LogprobWriter | None = None
@@ -85,12 +87,16 @@ class Envelope:
         options = request.stream_options
         if options and not request.stream and (options.include_usage or options.include_obfuscation):
             raise InvalidValueError("stream_options", "is only allowed when 'stream' is true")
+        if options and options.continuous_usage_stats and not options.include_usage:
+            name = "stream_options.continuous_usage_stats"
+            raise InvalidValueError(name, "is only allowed when 'stream_options.include_usage' is true")
         return cls(
             id=request_id,
             created=int(time.time()),
             model=request.model,
             fingerprint=fingerprint,
             with_usage=bool(options and options.include_usage),
+            with_running_usage=bool(options and options.continuous_usage_stats),
             with_token_ids=bool(request.return_token_ids),
             is_padded=bool(options and options.include_obfuscation),
             writer=None if num_logprobs is None else LogprobWriter(vocab),

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 from caravan_schemas.structured import ConstraintFields, JsonObjectFormat, JsonSchemaFormat
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from caravan.errors import InvalidRequestError
 
@@ -44,16 +44,27 @@ class Wanted:
 
 
 def wanted(fields: ConstraintFields) -> Wanted | None:
-    """Find the request's constraint, None where there is none; two are refused."""
+    """Find the request's constraint, None where there is none; two are refused unless they are equal.
+
+    Clients that do not know their server write the same one under several names.
+    """
     found = list(_all(fields))
-    if len(found) > 1:
-        first, second = found[0].param, found[1].param
-        raise InvalidRequestError(
-            f"A request can have one constraint, and this one has '{first}' and '{second}'.",
-            param=second,
-            code="invalid_value",
-        )
+    for other in found[1:]:
+        if not _are_equal(found[0], other):
+            first, second = found[0].param, other.param
+            raise InvalidRequestError(
+                f"A request can have one constraint, and this one has '{first}' and '{second}'.",
+                param=second,
+                code="invalid_value",
+            )
     return found[0] if found else None
+
+
+def _are_equal(first: Wanted, other: Wanted) -> bool:
+    """Whether two ask for the same. Only OpenAI's field can be strict, and it comes first."""
+    is_kind = other.kind is (Kind.SCHEMA if first.kind is Kind.STRICT_SCHEMA else first.kind)
+    # Python takes true for 1, and the order of properties counts.
+    return is_kind and to_json(first.source) == to_json(other.source)
 
 
 def _all(fields: ConstraintFields) -> Iterator[Wanted]:
@@ -74,6 +85,8 @@ def _all(fields: ConstraintFields) -> Iterator[Wanted]:
             yield Wanted("structured_outputs.json_object", Kind.SCHEMA, _ANY_OBJECT)
     yield from _schema("json_schema", fields.json_schema)
     yield from _other("grammar", Kind.GBNF, fields.grammar or None)
+    yield from _other("ebnf", Kind.GBNF, fields.ebnf or None)
+    yield from _other("regex", Kind.REGEX, fields.regex or None)
     yield from _schema("guided_json", fields.guided_json)
     yield from _other("guided_regex", Kind.REGEX, fields.guided_regex)
     yield from _other("guided_choice", Kind.CHOICE, fields.guided_choice)

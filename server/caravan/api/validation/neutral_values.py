@@ -83,6 +83,7 @@ INTEGER = Passing(
     "any integer of 0 or more",
     lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
 )
+NUMBER = Passing("any number, true, false", lambda value: isinstance(value, int | float))
 OBJECT = Passing("any object", lambda value: isinstance(value, dict))
 ARRAY = Passing("any array", lambda value: isinstance(value, list))
 TEXT = Passing("any text", lambda value: isinstance(value, str))

@@ -4,12 +4,15 @@ Clients that know many servers send all of these with every request, most of the
 others have for fields of this server are here, too, so that nothing they ask for is lost without a word.
 """
 
+from caravan_schemas.ollama_options import WITHOUT_EFFECT
+
 from caravan.api.validation.neutral_values import (
     BOOLEAN,
     EMPTY,
     FALSE,
     INTEGER,
     NULL,
+    NUMBER,
     OFF,
     ONE,
     PLAIN_REASONING,
@@ -26,6 +29,9 @@ _NO_SUCH_SAMPLER = "There is no such sampler; `samplers` names those that there 
 _SHIFT = "A full context ends the text; nothing is shifted out of it."
 _TEMPLATE = "`chat_template_kwargs` sets the template's variables."
 _OPERATOR = "It is the operator's setting."
+_ONE_BACKEND = "There is one, and it is exact."
+_WHITE_SPACE = "White space is the schema's compiler's matter."
+_NO_DETECTION = "`max_tokens` ends a text that repeats itself, and DRY acts against that: `dry_multiplier`."
 
 
 def _says(names: str) -> str:
@@ -79,11 +85,28 @@ _VLLM = {
     "return_tokens_as_token_ids": Rule(FALSE, "Tokens are shown as OpenAI shows them."),
     "skip_special_tokens": Rule(TRUE, "Control tokens are no part of an answer's text."),
     "spaces_between_special_tokens": Rule(BOOLEAN, "Without special tokens in the text it has no effect."),
-    "stream_options.continuous_usage_stats": Rule(FALSE, "Usage is in the last chunk, when it is exact."),
     "use_beam_search": Rule(FALSE, "Texts are drawn, by `best_of` the best of several."),
-    "guided_decoding_backend": Rule(TEXT, "There is one, and it is exact."),
-    "guided_whitespace_pattern": Rule(NULL, "White space is the schema's compiler's matter."),
-    "allowed_media_domains": Rule(EMPTY, _PARTS),
+    "guided_decoding_backend": Rule(NULL, _ONE_BACKEND, reported=TEXT),
+    "structured_outputs.backend": Rule(NULL, _ONE_BACKEND, reported=TEXT),
+    "structured_outputs.disable_fallback": Rule(BOOLEAN, _ONE_BACKEND),
+    **_all(("guided_whitespace_pattern", "structured_outputs.whitespace_pattern"), NULL, _WHITE_SPACE),
+    "structured_outputs.disable_any_whitespace": Rule(FALSE, _WHITE_SPACE),
+    "structured_outputs.disable_additional_properties": Rule(FALSE, "`additionalProperties` says it."),
+    "structured_outputs.structural_tag": Rule(NULL, "`tools` constrain calls, and a grammar can have tags."),
+    **_all(("allowed_media_domains", "media_io_kwargs"), EMPTY, _PARTS),
+    "logprob_token_ids": Rule(EMPTY, _says("`top_logprobs`")),
+    "truncation_side": Rule(one_of("left", "left"), "`truncate_prompt_tokens` keeps the last tokens."),
+    "watermarking": Rule(FALSE, "Texts have no watermarks."),
+    **_all(("vllm_xargs", "custom_params"), EMPTY, "There are no extensions that would read it."),
+    **_all(("kv_transfer_params", "ec_transfer_params"), EMPTY, "One process computes all of a request."),
+    "repetition_detection": Rule(NULL, _NO_DETECTION),
+    **_all(
+        ("max_repetition_pattern_size", "min_repetition_pattern_size", "repetition_min_count"),
+        ZERO,
+        _NO_DETECTION,
+    ),
+    "return_prompt_text": Rule(FALSE, "`/apply-template` shows it.", reported=TRUE),
+    "stream_interval": Rule(ONE, "Chunks leave as they come.", reported=INTEGER),
 }
 
 # SGLang, TabbyAPI, text-generation-webui, KoboldCpp and the clients that speak to all of them.
@@ -118,13 +141,20 @@ _SAMPLERS = {
     **_all(("banned_strings", "custom_token_bans", "banned_tokens"), EMPTY, _says("`bad_words`")),
     **_named(("min_length", "min_new_tokens"), ZERO, "min_tokens"),
     "no_stop_trim": Rule(FALSE, _says("`include_stop_str_in_output`")),
-    **_all(("grammar_string", "ebnf"), EMPTY, _says("`grammar`")),
-    **_all(("regex", "regex_pattern"), EMPTY, _says("`structured_outputs.regex`")),
+    "grammar_string": Rule(EMPTY, _says("`grammar`")),
+    "regex_pattern": Rule(EMPTY, _says("`regex`")),
     "separate_reasoning": Rule(TRUE, _says("`reasoning_format`")),
     "stream_reasoning": Rule(TRUE, "Thoughts are streamed as they come."),
-    "return_hidden_states": Rule(FALSE, "Answers are text."),
+    **_all(("return_hidden_states", "return_routed_experts"), FALSE, "Answers are text."),
+    "return_cached_tokens_details": Rule(FALSE, "`usage` has the number.", reported=TRUE),
+    "return_prompt_token_ids": Rule(FALSE, _says("`return_token_ids`")),
+    "return_meta_info": Rule(FALSE, "`/metrics` has times.", reported=TRUE),
     "lora_path": Rule(EMPTY, "Adapters are not loaded."),
     "custom_logit_processor": Rule(EMPTY, "Requests bring no code."),
+    "stop_regex": Rule(EMPTY, "`stop` takes texts."),
+    "input_ids": Rule(EMPTY, "`/v1/completions` takes token ids as its `prompt`."),
+    "session_params": Rule(EMPTY, "`/v1/responses` goes on with conversations."),
+    **_named(("sampling_seed",), NULL, "seed"),
 }
 
 # Jina's, Cohere's, Voyage's and Mistral's.
@@ -146,7 +176,7 @@ _RENAMED = {
     **_named(("stop_sequences", "stop_sequence", "stopping_strings"), EMPTY, "stop"),
     **_named(("random_seed", "sampler_seed"), one_of("-1", -1), "seed"),
     **_all(("enable_thinking", "thinking", "think"), NULL, _TEMPLATE),
-    "thinking_budget": Rule(NULL, _says("`thinking_budget_tokens`")),
+    **_all(("thinking_budget", "thinking_token_budget"), NULL, _says("`thinking_budget_tokens`")),
     "format": Rule(EMPTY, _says("`response_format`")),
     "system": Rule(EMPTY, "Write a message of the role `system`."),
     "images": Rule(EMPTY, _PARTS),
@@ -154,6 +184,8 @@ _RENAMED = {
     "raw": Rule(FALSE, "`/v1/completions` continues a text as it is."),
     "options": Rule(EMPTY, "Decoding parameters stand at the top of the body."),
     "keep_alive": Rule(NULL, "The operator's settings say how long models stay loaded."),
+    # Some clients write Ollama's `options` at the top of the body.
+    **{name: Rule(NULL, _OPERATOR, reported=NUMBER) for name in WITHOUT_EFFECT},
     "safe_prompt": Rule(FALSE, "Prompts are as they are sent."),
     **_all(("models", "transforms", "plugins"), EMPTY, "Nothing is routed to other services."),
     "reasoning": Rule(PLAIN_REASONING, "`reasoning_effort` and `thinking_budget_tokens` say it."),

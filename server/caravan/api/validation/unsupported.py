@@ -88,6 +88,7 @@ _RESPONSES = {
     "input[].created_by": Rule(NULL, "Items have no author but their role."),
     "input[].namespace": Rule(NULL, _TOOLS),
     "stream_options.include_usage": Rule(BOOLEAN, "The last event of a response has its usage."),
+    "stream_options.continuous_usage_stats": Rule(FALSE, "The last event of a response has its usage."),
     "tools[].allowed_callers": Rule(one_of('`["direct"]`', ["direct"]), _TOOLS),
     "tools[].async": Rule(FALSE, _TOOLS),
     "tools[].defer_loading": Rule(FALSE, _TOOLS),
