@@ -122,8 +122,9 @@ class ShapeFields(Schema):
         description="The truncating samplers, in the order in which they act; those not named are off. A list"
         " that also names `penalties`, `dry` or `temperature` covers these three, too: those it "
         "leaves out are off, and `temperature` acts at its place; `penalties` and `dry` always "
-        "come first. llama.cpp's other names (`typ_p`) and its texts (`top_k;top_p`, `kpm`) work,"
-        " too.",
+        "come first. `infill` is for gaps in code: it ends the text where that is likely, and looks "
+        "at the 1000 likeliest tokens. llama.cpp's other names (`typ_p`) and its texts "
+        "(`top_k;top_p`, `kpm`) work, too.",
     )
     adaptive_target: Annotated[float | None, Ge(-1), Le(1), _draw(None)] = Field(
         default=None,

@@ -21,6 +21,8 @@ _NAMES = {name.replace("_", ""): name for name in (*TRUNCATING, *FIXED)} | {
     "typp": "typical_p",
     "typical": "typical_p",
     "temp": "temperature",
+    # Has no field of its own.
+    "infill": "infill",
 }
 # One that is on where its own field says so, and one that llama.cpp has dropped: neither changes a list.
 _WITHOUT_PLACE = frozenset({"adaptivep", "tfsz", "tfs"})
@@ -57,10 +59,8 @@ def _sampler(name: str) -> str:
     plain = _plain(name)
     if plain in _WITHOUT_PLACE:
         return ""
-    if plain == "infill":
-        raise PydanticCustomError("sampler", "must not be 'infill': this server has no such sampler")
     if plain not in _NAMES:
-        known = ", ".join(f"'{known}'" for known in (*TRUNCATING, *FIXED))
+        known = ", ".join(f"'{known}'" for known in (*TRUNCATING, "infill", *FIXED))
         raise PydanticCustomError("sampler", f"must be one of {known}")
     return _NAMES[plain]
 

@@ -120,6 +120,16 @@ class EndFields(Schema):
         description="Milliseconds from the first token after which the text ends at its next new line, with "
         "`length`. 0 and -1 are off.",
     )
+    n_indent: Annotated[
+        int | None,
+        Ge(0),
+        Le(MAX_COUNT),
+        Parameter(stage=Stage.END, source=LLAMA_CPP, default=0, neutral=0),
+    ] = Field(
+        default=None,
+        description="The text ends, with `length`, where one of its lines but the first is indented by fewer "
+        "spaces and tabs than this. For code.",
+    )
 
 
 class DecodingFields(EndFields, VocabularyFields, RepetitionFields, ShapeFields):

@@ -47,6 +47,7 @@ VALUES: dict[str, list[Any]] = {
     "min_tokens": [0, 5, 2**31 - 1],
     "max_tokens": [-1, 1, 40],
     "max_time": [1e-300, 1, 86_400],
+    "n_indent": [0, 1, 2**31 - 1],
     "t_max_predict_ms": [-1, 0, 1, 86_400_000],
     "stop": ["", [], "A", ["\N{GRINNING FACE}", " "], ["AA", "AAA"]],
     "stop_limit": [1, 2, 2**31 - 1],

@@ -28,7 +28,6 @@ NUMBERS = _numbers()
 # Name, value, the place that the error names, and words of the range.
 OTHERS: list[tuple[str, object, str, str]] = [
     ("samplers", ["top_k", "top_x"], "samplers[1]", "'top_n_sigma', 'top_k'"),
-    ("samplers", ["infill"], "samplers[0]", "no such sampler"),
     ("samplers", ["temperature", "temp"], "samplers", "'temperature' twice"),
     ("samplers", ["top_k"] * 17, "samplers", "at most 16"),
     ("samplers", "kpq", "samplers[2]", "'top_n_sigma', 'top_k'"),

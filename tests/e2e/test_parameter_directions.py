@@ -80,6 +80,7 @@ DIRECTIONS: list[tuple[str, Fields, object, object, Callable[[ParsedChoice], flo
     ("max_completion_tokens", {"ignore_eos": True, "max_tokens": None}, 2, 20, tokens),
     ("min_tokens", {"logit_bias": {str(END): 50}}, 0, 5, tokens),
     ("max_time", {"max_tokens": 400, "ignore_eos": True}, 1e-6, None, tokens),
+    ("n_indent", {"ignore_eos": True, "logit_bias": [["\n", 100]]}, 1, 0, tokens),
     ("ignore_eos", {"logit_bias": {str(END): 50}}, False, True, tokens),
     (
         "preset",

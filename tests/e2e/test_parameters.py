@@ -148,6 +148,13 @@ def test_time_for_a_prediction_ends_it_at_a_new_line(ask: Asker) -> None:
         assert ask(**endless, t_max_predict_ms=milliseconds, logit_bias=banned).num_tokens == 300
 
 
+def test_a_line_that_is_indented_too_little_ends_the_text(ask: Asker) -> None:
+    lines = {"max_tokens": 40, "temperature": 0, "grammar": 'root ::= "a\\n  b\\n cd"'}
+    cut = ask(**lines, n_indent=2)
+    assert (cut.text, cut.reasons) == ("a\n  b\n ", ["length"])
+    assert ask(**lines, n_indent=1).text == ask(**lines).text == "a\n  b\n cd"
+
+
 def test_the_temperature_may_come_first(ask: Asker) -> None:
     plain = {"max_tokens": 20, "seed": 1, "top_k": 0, "min_p": 0, "top_p": 0.3, "temperature": 100}
     last = ask(**plain, samplers=["top_p", "temperature"]).text

@@ -291,7 +291,6 @@ ASKING: list[tuple[str, object]] = [
     ("top_a", 0.1),
     ("n_keep", 5),
     ("n_keep", -1),
-    ("n_indent", 2),
     ("mirostat_mode", 3),
     ("smoothing_factor", 0.2),
     ("dynamic_temperature", True),

@@ -55,7 +55,7 @@ class Engine:
         self._embedder = embedder
         self._heartbeat = heart or HeartbeatClock()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids)
+        self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids, tokens.token_bytes)
         self._sequence_factory = SequenceFactory(
             tokens,
             self._token_space,
@@ -268,7 +268,7 @@ class Engine:
         text = sequence.detokenizer.push(token_id, may_stop=may_stop)
         if sequence.detokenizer.stopped or sequence.sampler.is_complete:
             self._finish(sequence, FinishReason.STOP, text=text)
-        elif sequence.ends_line_late(text) or sequence.is_full(self._config.context_size):
+        elif sequence.ends_early(text) or sequence.is_full(self._config.context_size):
             self._finish(sequence, FinishReason.LENGTH, text=text)
         elif text:
             self._outputs.append(sequence.output(text))

@@ -22,8 +22,10 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     `min_tokens` tokens are drawn before anything but `max_tokens` or `max_seconds` may end the text.
     `max_tokens` 0 computes the prompt and draws nothing; None means "until the context is full". `stop` ends
     the text at its `stop_limit`-th occurrence. `max_seconds` counts from the request's arrival. After
-    `line_seconds` from the first token the text ends at its next new line. `score` asks
-    for `TokenOutput.sum_logprob`, `num_logprobs` for `TokenOutput.logprobs` with so many likeliest tokens.
+    `line_seconds` from the first token the text ends at its next new line, and in any case before a line that
+    is indented by less than `n_indent`. `score` asks for `TokenOutput.sum_logprob`, `num_logprobs` for
+    `TokenOutput.logprobs` with so many likeliest tokens, of all or, with `tells_drawn`, of those that were
+    left for the draw.
     """
 
     temperature: float = 0.8
@@ -61,12 +63,14 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     max_seconds: float | None = None
     line_seconds: float | None = None
+    n_indent: int = 0
     stop: tuple[str, ...] = ()
     stop_limit: int = 1
     stop_token_ids: tuple[int, ...] = ()
     include_stop: bool = False
     score: bool = False
     num_logprobs: int | None = None
+    tells_drawn: bool = False
 
 
 class Reasoning(msgspec.Struct, frozen=True):

@@ -112,8 +112,12 @@ class Sequence:
             return True
         return self.num_tokens >= context_size
 
-    def ends_line_late(self, text: str) -> bool:
-        """Tell whether a new line is where the text may end, its time being over. Asked once a token."""
+    def ends_early(self, text: str) -> bool:
+        """Tell whether a line is not indented enough, or a new one is where the text may end, its time being
+        over. Asked once a token.
+        """
+        if self.detokenizer.is_outdented:
+            return True
         limit = self.params.line_seconds
         if limit is None:
             return False
@@ -219,7 +223,7 @@ class Sequence:
     def _tell_logprobs(self, text: str, *, is_last: bool) -> tuple[TokenLogprob, ...]:
         if self._logprobs is None:
             return ()
-        return self._logprobs.release(text, is_all=is_last and not self.detokenizer.stopped)
+        return self._logprobs.release(text, is_all=is_last and not self.detokenizer.is_cut)
 
     def _tell_tokens(self) -> tuple[int, ...]:
         if self._num_told is None:

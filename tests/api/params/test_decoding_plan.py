@@ -22,6 +22,7 @@ from tests.fakes_web import loaded_model
         {"mirostat": 1},
         {"mirostat": 2, "min_p": 0.2},
         {"samplers": []},
+        {"samplers": ["top_k", "infill"]},
         {"samplers": ["temperature", "top_p", "min_p"]},
         {"samplers": ["penalties", "dry", "top_k", "temperature", "top_p"]},
         {"xtc_probability": 1, "xtc_threshold": 0.6},
@@ -29,8 +30,8 @@ from tests.fakes_web import loaded_model
 )
 def test_it_has_the_ordered_stages_of_the_engine(fields: dict[str, object]) -> None:
     params = DecodingPlanner().plan(SamplingFields.model_validate(fields), loaded_model()).params
-    shown = [stage.stage for stage in chain(params) if stage.stage in (*TRUNCATING, "temperature")]
-    assert len(shown) == len(ordered_stages(params, random.Random()))
+    shown = [stage.stage for stage in chain(params) if stage.stage in (*TRUNCATING, "infill", "temperature")]
+    assert len(shown) == len(ordered_stages(params, random.Random(), lambda left: left))
     named = [name for name in params.samplers if name in shown]
     assert shown == (named if "temperature" in named else [*named, "temperature"])
 
@@ -50,6 +51,7 @@ def test_every_stage_shows_its_values_in_the_documented_order() -> None:
         "stop": "x",
         "max_time": 5,
         "t_max_predict_ms": 700,
+        "n_indent": 4,
         "max_tokens": 9,
         "stop_token_ids": [67],
     }
@@ -64,3 +66,4 @@ def test_every_stage_shows_its_values_in_the_documented_order() -> None:
     assert stages["temperature"] == {"temperature": 0.8, "dynatemp_range": 0.5, "dynatemp_exponent": 1.0}
     assert stages["end"]["max_time"] == 5
     assert stages["end"]["t_max_predict_ms"] == 700
+    assert stages["end"]["n_indent"] == 4

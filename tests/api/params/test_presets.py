@@ -58,7 +58,7 @@ def test_the_files_recommendations_hold_and_the_operators_word_beats_them() -> N
         ("top_k", "4.5"),
         ("top_p", "-0.5"),
         ("mirostat", "3"),
-        ("sequence", "top_k;infill"),
+        ("sequence", "top_k;nonsense"),
         ("xtc_probability", "inf"),
     ],
 )

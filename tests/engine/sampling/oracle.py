@@ -1,7 +1,7 @@
 """llama.cpp's own samplers, to compare ours with."""
 
 import ctypes
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import llama_cpp
 import numpy as np
@@ -30,16 +30,19 @@ class Native:
             llama_cpp.llama_sampler_accept(self._pointer, token_id)
         return self
 
-    def apply(self, logits: NDArray[np.float32]) -> dict[int, float]:
+    def apply(self, logits: NDArray[np.float32], ids: Sequence[int] | None = None) -> dict[int, float]:
         """What is left, token id to logit."""
-        left, _ = self.select(logits)
+        left, _ = self.select(logits, ids)
         return left
 
-    def select(self, logits: NDArray[np.float32]) -> tuple[dict[int, float], int]:
-        """What is left, and the id of the token selected, -1 if none."""
+    def select(
+        self, logits: NDArray[np.float32], ids: Sequence[int] | None = None
+    ) -> tuple[dict[int, float], int]:
+        """What is left of tokens, all of them or these, and the id of the token selected, -1 if none."""
         data = (llama_cpp.llama_token_data * len(logits))()
-        for token_id, logit in enumerate(logits):
-            data[token_id] = llama_cpp.llama_token_data(token_id, float(logit), 0.0)
+        for place, logit in enumerate(logits):
+            token_id = place if ids is None else ids[place]
+            data[place] = llama_cpp.llama_token_data(token_id, float(logit), 0.0)
         array = llama_cpp.llama_token_data_array(data, len(logits), -1, False)
         llama_cpp.llama_sampler_apply(self._pointer, ctypes.byref(array))
         left = {array.data[i].id: array.data[i].logit for i in range(array.size)}

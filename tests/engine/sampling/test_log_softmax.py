@@ -27,7 +27,7 @@ def test_the_likeliest_are_in_order_and_right(name: str, count: int) -> None:
     row = ROWS[name]
     expected = exact(row)
     best = int(row.argmax())
-    entry = LogSoftmax(row, all_ids(row), count).of(row, best)
+    entry = LogSoftmax(row, all_ids(row), count).of(best)
     assert entry.logprob == pytest.approx(expected[best], abs=1e-4)
     order = sorted(range(len(row)), key=lambda token_id: -expected[token_id])
     possible = [token_id for token_id in order if row[token_id] > -np.inf]
@@ -76,3 +76,17 @@ def test_greedy_decoding_keeps_its_short_way_and_has_them_too() -> None:
     assert sampler.last_logprob.token_id == token_id
     assert sampler.last_logprob.top_ids == ()
     assert draw(row, params(temperature=0.0))[1].last_logprob is None
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
+def test_those_of_what_was_left_for_the_draw(temperature: float) -> None:
+    row = np.random.default_rng(0).normal(0, 2, 300).astype(np.float32)
+    settings = params(temperature=temperature, top_k=3, num_logprobs=20, tells_drawn=True)
+    token_id, sampler = draw(row, settings)
+    entry = sampler.last_logprob
+    assert entry is not None
+    best = np.argsort(-row)[: 3 if temperature else 1]
+    left = exact(row[best] / (temperature or 1))
+    assert entry.top_ids == tuple(best)
+    assert entry.top_logprobs == pytest.approx(left, abs=1e-4)
+    assert entry.logprob == pytest.approx(left[entry.top_ids.index(token_id)], abs=1e-4)

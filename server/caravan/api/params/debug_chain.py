@@ -21,6 +21,7 @@ _ORDERED: dict[str, tuple[tuple[str, ...], Callable[[SamplingParams], bool]]] = 
         ("xtc_probability", "xtc_threshold", "min_keep"),
         lambda p: p.xtc_probability > 0 and p.xtc_threshold <= 0.5,
     ),
+    "infill": ((), lambda _: True),
     "temperature": (("temperature",), lambda _: True),
 }
 
@@ -43,7 +44,7 @@ def chain(params: SamplingParams) -> list[DecodingStage]:
         if acts(params):
             stages.append(_stage(sampler, params, *names))
     stages += [_draw(params), _end(params)]
-    return [stage for stage in stages if stage.values]
+    return [stage for stage in stages if stage.values or stage.stage == "infill"]
 
 
 def _bias(params: SamplingParams) -> DecodingStage:
@@ -72,6 +73,8 @@ def _end(params: SamplingParams) -> DecodingStage:
         values["max_time"] = params.max_seconds
     if params.line_seconds is not None:
         values["t_max_predict_ms"] = round(params.line_seconds * 1000)
+    if params.n_indent:
+        values["n_indent"] = params.n_indent
     if params.stop:
         values |= {
             "stop": params.stop,

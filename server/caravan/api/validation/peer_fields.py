@@ -57,7 +57,6 @@ _LLAMA_CPP = {
     "lora": Rule(EMPTY, "Adapters are not loaded."),
     "n_cache_reuse": Rule(INTEGER, "Prefixes are cached without being told."),
     "n_discard": Rule(ZERO, _SHIFT),
-    "n_indent": Rule(ZERO, "A grammar can say how lines begin."),
     "n_keep": Rule(ZERO, _SHIFT),
     "parse_tool_calls": Rule(TRUE, "Calls of offered tools are always read."),
     "penalize_nl": Rule(NULL, "llama.cpp has dropped it."),

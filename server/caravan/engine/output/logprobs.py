@@ -159,7 +159,7 @@ class PromptScores:
         here = self._book.find(self._keys[-1]) or self._book.put(self._keys[-1], None)
         for row in rows:
             token_id = self._token_ids[self.next_position]
-            entry = LogSoftmax(row, ids, self._num_top).of(row, token_id)
+            entry = LogSoftmax(row, ids, self._num_top).of(token_id)
             if math.isnan(entry.logprob):
                 raise ValueError("a logit is not a number")
             entry = msgspec.structs.replace(entry, rank=1 + int((row > row[token_id]).sum()))

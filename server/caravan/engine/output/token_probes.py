@@ -56,7 +56,7 @@ class TokenProbes:
         for row in rows:
             softmax = LogSoftmax(row, ids, 0)
             for token_id in self._probes[self._num_taken]:
-                entry = softmax.of(row, token_id)
+                entry = softmax.of(token_id)
                 if math.isnan(entry.logprob):
                     raise ValueError("a logit is not a number")
                 self.entries.append(entry)

@@ -139,15 +139,16 @@ def _reaching(logits: Floats, count: int) -> tuple[NDArray[np.intp], np.floating
 
 
 class LogSoftmax:
-    """The log-softmax of a row of logits [vocab_size], as it is now: its total and its `num_top` likeliest.
+    """The log-softmax of some tokens' logits [n], as they are now: its total and its `num_top` likeliest.
 
-    `ids` are all token ids, ascending. Banned tokens (minus infinity) are left out of the likeliest.
+    `ids` [n] ascend. Banned tokens (minus infinity) are left out of the likeliest.
     """
 
     def __init__(self, logits: Floats, ids: Ids, num_top: int) -> None:
         highest = float(logits.max())
         # A row without a finite maximum is refused by whoever draws from it.
         total = float(np.exp(logits - highest).sum(dtype=np.float64)) if math.isfinite(highest) else math.nan
+        self._logits, self._ids = logits, ids
         self._log_total = highest + math.log(total)
         self._top = b""
         if num_top:
@@ -158,7 +159,8 @@ class LogSoftmax:
                 top.ids[places].tolist(), (top.logits[places].astype(np.float64) - self._log_total).tolist()
             )
 
-    def of(self, logits: Floats, token_id: int) -> TokenLogprob:
+    def of(self, token_id: int) -> TokenLogprob:
         """Return a token's log probability; its logit is still what it was when the softmax was taken."""
-        logprob = max(float(logits[token_id]) - self._log_total, _LEAST)
+        logit = self._logits[self._ids.searchsorted(np.int32(token_id))]
+        logprob = max(float(logit) - self._log_total, _LEAST)
         return TokenLogprob(token_id, logprob, self._top)

@@ -3,7 +3,7 @@
 import copy
 import random
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from caravan.engine.outputs import TokenLogprob
 from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.candidates import Candidates, Floats, Ids, LogSoftmax, from_row
 from caravan.engine.sampling.draws import Mirostat, draw_stage
+from caravan.engine.sampling.infill import Infill
 from caravan.engine.sampling.logits_processors import (
     Breakers,
     Dry,
@@ -25,11 +26,17 @@ from caravan.engine.sampling.stages import leading_top_k, ordered_stages
 
 
 class TokenSpace:
-    """What samplers of one model share: all token ids in order, and those that end generation."""
+    """What samplers of one model share: all token ids in order, which end generation, and their bytes."""
 
-    def __init__(self, vocab_size: int, end_ids: Collection[int]) -> None:
+    def __init__(
+        self,
+        vocab_size: int,
+        end_ids: Collection[int],
+        token_bytes: Callable[[int], bytes] = lambda _: b"",
+    ) -> None:
         self.ids: Ids = np.arange(vocab_size, dtype=np.int32)
         self.end_ids = frozenset(end_ids)
+        self.token_bytes = token_bytes
         self._sequences: tuple[tuple[int, ...], ...] = ()
         self._breakers: Breakers = {}
 
@@ -49,7 +56,8 @@ class Sampler:
 
     `is_argmax` says that all of it comes to taking the likeliest token, and then nothing else is done.
     Penalties and DRY look at the prompt too, as in llama.cpp. `last_logprob` is that of the last draw, taken
-    before the mask, if `num_logprobs` asks for it; `sum_logprob` their sum, if `score` does.
+    before the mask, or of what was left in the end, if `num_logprobs` asks for it; `sum_logprob` their sum,
+    if `score` does.
     """
 
     def __init__(
@@ -71,7 +79,8 @@ class Sampler:
         ]
         for processor in self._processors:
             processor.accept(prompt)
-        self._stages = ordered_stages(params, self._rng)
+        self._infill = Infill(tokens.end_ids, tokens.token_bytes)
+        self._stages = ordered_stages(params, self._rng, self._infill)
         self._at_most = leading_top_k(params)
         self._draw = draw_stage(params, len(tokens.ids))
         self.guide = guide
@@ -79,6 +88,7 @@ class Sampler:
         self.last_logprob: TokenLogprob | None = None
         self._num_logprobs = params.num_logprobs
         self._is_measured = params.score or params.num_logprobs is not None
+        self._tells_drawn = params.tells_drawn
         self._softmax: LogSoftmax | None = None
         self.is_argmax = self._is_argmax(params)
 
@@ -112,11 +122,11 @@ class Sampler:
         if self.is_argmax:
             best = _argmax(logits)
             if self.guide is None or self.guide.admits(best):
-                self._measure(logits)
-                self._note(logits, best)
+                self._measure(logits, self._tokens.ids)
+                self._note(best)
                 return best
         token_id = self._admitted(logits, self.candidates(logits))
-        self._note(logits, token_id)
+        self._note(token_id)
         self._remember(token_id)
         return token_id
 
@@ -143,7 +153,9 @@ class Sampler:
         """Remember a token that is not drawn."""
         if self._is_measured:
             self._weigh(logits)
-            self._note(logits, token_id)
+            if self._tells_drawn:
+                self._measure(logits[[token_id]], np.array([token_id], np.int32))
+            self._note(token_id)
         if self.guide is not None and not self.guide.admits(token_id):
             raise ConstraintError("it contradicts itself")
         self._remember(token_id)
@@ -160,7 +172,7 @@ class Sampler:
                 self._draw = draw
                 return token_id
             logits[token_id] = -np.inf
-            left = self._staged(self._possible(logits))
+            left = self._staged(logits)
 
     def candidates(self, logits: Floats) -> Candidates:
         """Return what the next draw chooses from, tempered; the row is changed as in `sample`.
@@ -168,32 +180,36 @@ class Sampler:
         Mirostat leaves out more and adaptive-p weighs anew, both as part of the draw.
         """
         self._weigh(logits)
-        return self._staged(self._possible(logits))
+        return self._staged(logits)
 
     def _weigh(self, logits: Floats) -> None:
         """Change a row by all that is not the constraint's, and measure it."""
         for processor in self._processors:
             processor.apply(logits)
-        self._measure(logits)
+        if not self._tells_drawn:
+            self._measure(logits, self._tokens.ids)
 
-    def _staged(self, left: Candidates) -> Candidates:
+    def _staged(self, logits: Floats) -> Candidates:
+        left, self._infill.row = self._possible(logits), logits
         for stage in self._stages:
             left = stage(left)
+        if self._tells_drawn:
+            self._measure(left.logits, left.ids)
         return left
 
-    def _measure(self, logits: Floats) -> None:
-        """Take the softmax of a row where log probabilities are taken, if anybody wants them.
+    def _measure(self, logits: Floats, ids: Ids) -> None:
+        """Take the softmax of some tokens' logits where log probabilities are taken, if anybody wants them.
 
         A constraint changes the row afterwards, though not the logits of what it allows.
         """
         if self._is_measured:
-            self._softmax = LogSoftmax(logits, self._tokens.ids, self._num_logprobs or 0)
+            self._softmax = LogSoftmax(logits, ids, self._num_logprobs or 0)
 
-    def _note(self, logits: Floats, token_id: int) -> None:
+    def _note(self, token_id: int) -> None:
         """Keep what is wanted of a drawn token's log probability."""
         if self._softmax is None:
             return
-        found = self._softmax.of(logits, token_id)
+        found = self._softmax.of(token_id)
         if self.sum_logprob is not None:
             self.sum_logprob += found.logprob
         if self._num_logprobs is not None:
@@ -225,6 +241,8 @@ class Sampler:
             and params.xtc_probability == 0
             and params.typical_p == 1
             and params.mirostat == 0
+            and "infill" not in params.samplers
+            and not params.tells_drawn
             and not self._processors
         )
 

@@ -19,7 +19,7 @@ _FLOAT = np.finfo(np.float32)
 _FIRST_LOOK = 256
 
 
-def ordered_stages(params: SamplingParams, rng: random.Random) -> list[Stage]:
+def ordered_stages(params: SamplingParams, rng: random.Random, infill: Stage) -> list[Stage]:
     """Make a function of each of `params.samplers` that has an effect, in order, and the temperature."""
     keep = params.min_keep
     stages: dict[str, Stage] = {
@@ -29,6 +29,7 @@ def ordered_stages(params: SamplingParams, rng: random.Random) -> list[Stage]:
         "typical_p": lambda c: typical_p(c, params.typical_p, keep),
         "top_n_sigma": lambda c: top_n_sigma(c, params.top_n_sigma),
         "xtc": lambda c: xtc(c, params.xtc_probability, params.xtc_threshold, rng, keep),
+        "infill": infill,
         "temperature": temperature_stage(params),
     }
     last = [] if "temperature" in params.samplers else [stages["temperature"]]
@@ -50,6 +51,7 @@ def _active(params: SamplingParams) -> list[str]:
         "typical_p": params.typical_p < 1,
         "top_n_sigma": params.top_n_sigma > 0,
         "xtc": params.xtc_probability > 0 and params.xtc_threshold <= 0.5,
+        "infill": True,
         "temperature": True,
     }
     return [name for name in params.samplers if active[name]]
