@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from caravan.auth.principal import Principal
 from caravan.models import Limits, ModelRegistry, Status
-from caravan.models.eviction import Evictions, LoadedEntry, Users
-from caravan.models.slot import Lease
+from caravan.models.eviction import Evictions, LoadedEntry
+from caravan.models.slot import Lease, Users
 from caravan.sizing.sizes import Need
 
 from tests.clock import Clock
@@ -216,11 +216,13 @@ def test_who_hangs_up_takes_nothing_with_that() -> None:
 def test_the_books_forget() -> None:
     clock = Clock()
     users, evictions = Users(STAY, clock), Evictions(Limits(max_loaded=1), stay_seconds=STAY, clock=clock)
-    occupant = LoadedEntry(id="v", need=Need(), is_pinned=False, is_busy=False, last_used=1)
+    occupant = LoadedEntry(
+        id="v", need=Need(), is_pinned=False, is_busy=False, last_used=1, has_others=users.has_others
+    )
     for number in range(100):
         users.begin(f"key{number}")
         users.end(f"key{number}")
-        evictions.choose([occupant], Need(), {"v": users}, [f"other{number}"])
+        evictions.choose([occupant], Need(), [f"other{number}"])
         clock.now += 10
     for book in (users, evictions._by_key, evictions._of_model):
         assert max(len(kept) for kept in vars(book).values() if isinstance(kept, dict)) <= 7

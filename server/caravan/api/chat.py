@@ -8,7 +8,7 @@ from functools import partial
 from caravan_schemas.chat import ChatCompletionRequest
 
 from caravan.api.completion_run import CompletionRun
-from caravan.api.context import RequestContext, turn
+from caravan.api.context import RequestContext
 from caravan.api.output.answer_format import Envelope
 from caravan.api.output.chat_format import ChatFormat
 from caravan.api.output.parsed_choice import OutputFormat
@@ -62,7 +62,7 @@ class ChatService:
         envelope = Envelope.of(request, request_id, fingerprint, model.vocab, num_logprobs)
         model.engine.check_room(principal.id, principal.weight, request.n or 1)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
-        limiter = turn(threads_for(request, model, model.threads), principal)
+        limiter = threads_for(request, model, model.threads).held(principal.id, principal.weight)
         read = await in_thread(self._read, model, request, principal, limiter=limiter)
         compiled = await self._constraints.compile(request, context, model.vocab)
         calls = await self._bound_calls(model, read.tools, compiled, context)

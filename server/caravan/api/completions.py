@@ -8,7 +8,7 @@ from typing import cast
 from caravan_schemas.completions import CompletionRequest, Prompt
 
 from caravan.api.completion_run import CompletionRun
-from caravan.api.context import RequestContext, turn
+from caravan.api.context import RequestContext
 from caravan.api.output.answer_format import Envelope
 from caravan.api.output.completion_format import CompletionFormat
 from caravan.api.output.echo import Echo, ReadPrompt
@@ -61,7 +61,7 @@ class CompletionService:
         envelope = Envelope.of(request, request_id, fingerprint, model.vocab, num_told)
         num_choices = len(named(request.prompt, "prompt")) * (request.n or 1)
         model.engine.check_room(principal.id, principal.weight, num_choices)
-        limiter = turn(model.threads, principal)
+        limiter = model.threads.held(principal.id, principal.weight)
         plan, prompts = await in_thread(self._read, model, request, default_max_tokens, limiter=limiter)
         compiled = await self._constraints.compile(request, context, model.vocab)
         requests = generation_requests(

@@ -12,7 +12,7 @@ from caravan_schemas.embeddings import EmbeddingRequest, OutputType
 from numpy.typing import NDArray
 
 from caravan.api.completions import named
-from caravan.api.context import RequestContext, turn
+from caravan.api.context import RequestContext
 from caravan.api.prompt import tokenize
 from caravan.api.prompt.tokenize import PromptRules
 from caravan.engine.embedding.values import EmbedRequest, ModelTraits, Pooling
@@ -58,7 +58,7 @@ class EmbeddingService:
         async with self._registry.holding(request.model, who) as model:
             load_seconds = time.monotonic() - begun
             pooling = _pooling(request, model.engine.traits)
-            async with turn(model.threads, who):
+            async with model.threads.held(who.id, who.weight):
                 read = in_busy_thread if _size(request) > _LONG else in_thread
                 inputs = await read(_inputs, model, request)
             num_tokens = sum(map(len, inputs))

@@ -9,13 +9,12 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
-from caravan_schemas.common import Usage
+from caravan_schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
 
 from caravan.api.context import RequestContext
 from caravan.api.output.parsed_choice import AnswerReader
 from caravan.api.prepared import Prepared, expected_tokens
 from caravan.api.structured.checker import Call, ParsedAnswer
-from caravan.api.token_counts import TokenCounts
 from caravan.chat.parsing.events import Event
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from caravan.errors import BrokenConstraintError, CaravanError
@@ -58,7 +57,6 @@ class Run:
         self._preparing: asyncio.Task[Prepared] | None = None
         self._first: asyncio.Task[TokenOutput] | None = None
         self._outputs: Outputs | None = None
-        self._counts: TokenCounts | None = None
         self._metrics: RunMetrics | None = None
         self._is_computed = False
 
@@ -108,6 +106,12 @@ class Run:
         assert self._lease is not None
         return self._lease.model
 
+    @property
+    def metrics(self) -> RunMetrics:
+        """What has been counted, once the request is prepared."""
+        assert self._metrics is not None
+        return self._metrics
+
     def __aiter__(self) -> Self:
         return self
 
@@ -119,12 +123,10 @@ class Run:
         else:
             output = await self._first
             self._first = None
-        assert self._counts is not None
-        assert self._metrics is not None
-        self._counts.add(output)
-        self._metrics.output(output)
+        metrics = self.metrics
+        metrics.output(output)
         if (allowance := self.context.principal.allowance) is not None:
-            allowance.spend(self._counts.num_tokens)
+            allowance.spend(metrics.num_prompt_tokens + metrics.num_completion_tokens)
         if output.prompt_logprobs:
             self.prompt_logprobs[output.index] = output.prompt_logprobs
         echo = self._preparing.result().echo
@@ -134,8 +136,21 @@ class Run:
 
     def usage(self) -> Usage:
         """Count the tokens; exact once all outputs have been seen."""
-        assert self._counts is not None
-        return self._counts.usage()
+        metrics = self.metrics
+        return Usage(
+            prompt_tokens=metrics.num_prompt_tokens,
+            completion_tokens=metrics.num_completion_tokens,
+            total_tokens=metrics.num_prompt_tokens + metrics.num_completion_tokens,
+            prompt_tokens_details=PromptTokensDetails(
+                cached_tokens=metrics.num_cached_tokens, audio_tokens=0
+            ),
+            completion_tokens_details=CompletionTokensDetails(
+                reasoning_tokens=metrics.num_reasoning_tokens,
+                audio_tokens=0,
+                accepted_prediction_tokens=0,
+                rejected_prediction_tokens=0,
+            ),
+        )
 
     async def read(self, reader: AnswerReader, output: TokenOutput) -> tuple[list[Event], Sequence[Call]]:
         """Read an output of the only choice: its events, and the calls that are complete with it.
@@ -182,14 +197,11 @@ class Run:
         prepared = await self._prepare(model)
         if principal.allowance is not None:
             principal.allowance.reserve(expected_tokens(prepared.requests, model.context_size))
-        requests, params = prepared.requests, prepared.plan.params
-        num_choices = requests[0].n
-        self._counts = TokenCounts([len(request.token_ids) for request in requests], num_choices)
-        self.prompt_logprobs = [()] * self._counts.num_choices
+        requests = prepared.requests
+        lengths, num_choices = [len(request.token_ids) for request in requests], requests[0].n
         self._outputs = _merged([model.engine.generate(request) for request in requests], num_choices)
-        self._metrics = self.context.metrics.run(
-            model.id, self._counts.num_prompt_tokens, self._counts.num_choices, params
-        )
+        self._metrics = self.context.metrics.run(model.id, lengths, num_choices, prepared.plan.params)
+        self.prompt_logprobs = [()] * self._metrics.num_choices
         return prepared
 
     async def _first_output(self) -> TokenOutput:
@@ -211,8 +223,8 @@ class Run:
                 await cancel_and_wait(task)
         if self._outputs is not None:
             await self._outputs.aclose()
-        if self._metrics is not None and self._counts is not None:
-            self._metrics.close(self._counts.num_cached_tokens, is_computed=self._is_computed)
+        if self._metrics is not None:
+            self._metrics.close(is_computed=self._is_computed)
         if self._lease is not None:
             self._lease.release()
         if (allowance := self.context.principal.allowance) is not None:

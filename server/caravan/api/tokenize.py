@@ -17,7 +17,7 @@ from caravan_schemas.tokenize import (
     TokenizeRequest,
 )
 
-from caravan.api.context import RequestContext, turn
+from caravan.api.context import RequestContext
 from caravan.api.output.encoding import to_json
 from caravan.api.prompt import tokenize
 from caravan.api.prompt.chat_prompt import rendered, threads_for
@@ -106,7 +106,7 @@ class TokenService:
         threads = self._threads.setdefault(model, FairLimiter(_MAX_THREADS))
         if conversation is not None:
             threads = threads_for(conversation, model, threads)
-        return await in_thread(work, limiter=turn(threads, principal))
+        return await in_thread(work, limiter=threads.held(principal.id, principal.weight))
 
 
 def token_answer(

@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+import os
 import time
 from pathlib import Path
 
@@ -34,28 +35,26 @@ class KeyStore:
         self._extra = extra
         self._anonymous = anonymous
         self._has_had_keys = bool(extra)
+        self._signs = () if path is None else keys_file.signs(path)
         self._keys = extra
         self._complaint = ""
         self._retry_at: float | None = None
-        self._stamp = self._look()
+        self._stamps = self._look()
         self._take()
 
     def is_open(self) -> bool:
         """Say whether everybody may come in without a key."""
         if self._anonymous == "before keys":
             self.current()
-            # A file may have come and gone between two looks, and left its lock.
-            if not self._has_had_keys and self._path is not None:
-                self._has_had_keys = keys_file.have_been(self._path)
             return not self._has_had_keys
         return self._anonymous == "always"
 
     def current(self) -> tuple[Key, ...]:
         """Return all keys. Where there are none, that alone lets nobody in: see `is_open`."""
-        stamp = self._look()
+        stamps = self._look()
         is_due = self._retry_at is not None and time.monotonic() >= self._retry_at
-        if stamp != self._stamp or is_due:
-            self._stamp = stamp
+        if stamps != self._stamps or is_due:
+            self._stamps = stamps
             self._take_if_sound()
         return self._keys
 
@@ -68,14 +67,9 @@ class KeyStore:
                 found = key
         return found
 
-    def _look(self) -> _Stamp | None:
-        if self._path is None:
-            return None
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+    def _look(self) -> list[_Stamp]:
+        """Look at the file, and at its lock, which stays where that has come and gone between two looks."""
+        return [_stamp(path) for path in self._signs]
 
     def _take_if_sound(self) -> None:
         try:
@@ -97,6 +91,14 @@ class KeyStore:
         if self._keys and not found and self._anonymous != "always":
             log.warning("no key is left in %s: nobody may come in until one is made", self._path)
         self._keys = found
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        status = path.stat()
+    except OSError as error:
+        return error.errno or 0, os.path.islink(path), 0
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def open_key_store(settings: Settings) -> KeyStore:

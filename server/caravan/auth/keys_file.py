@@ -93,7 +93,12 @@ def read(path: Path) -> tuple[Key, ...]:
 
 def have_been(path: Path) -> bool:
     """Say whether there is a file of keys, with keys in it or not, or has been one."""
-    return any(map(_may_exist, (path, _lock_path(path))))
+    return any(map(_may_exist, signs(path)))
+
+
+def signs(path: Path) -> tuple[Path, Path]:
+    """Return what tells of a file of keys: the file, and its lock, which stays."""
+    return path, _lock_path(path)
 
 
 def add(path: Path, **fields: object) -> str:

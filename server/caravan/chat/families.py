@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from caravan.chat.parsing.events import CallArguments, CallStart, Event
@@ -100,7 +100,7 @@ class ModelFamily:
             return self.tools.frames
         return tuple((mark, "") for mark in self.dropped)
 
-    @property
+    @cached_property
     def is_framed(self) -> bool:
         """Whether there are marks even in an answer without thoughts and calls."""
         return bool(self.dropped) or self.tools.frames is not None

@@ -2,8 +2,8 @@
 
 from caravan.models.discovery import CatalogError, model_specs, registry_of
 from caravan.models.eviction import Limits, NoRoomError
-from caravan.models.loader import ModelSpec
-from caravan.models.registry import ModelRegistry, may_use, none_usable
+from caravan.models.loader import ModelSpec, may_use
+from caravan.models.registry import ModelRegistry
 from caravan.models.slot import Lease, Status
 
 __all__ = [
@@ -16,6 +16,5 @@ __all__ = [
     "Status",
     "may_use",
     "model_specs",
-    "none_usable",
     "registry_of",
 ]

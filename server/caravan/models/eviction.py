@@ -5,8 +5,7 @@ several keys that take turns, so that each model has a limit of its own, too.
 """
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from caravan.sizing.sizes import Need
@@ -51,13 +50,16 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedEntry:
-    """A model in memory. `last_used` only orders: the larger, the later."""
+    """A model in memory. `last_used` only orders: the larger, the later. `has_others` says whether it is
+    anybody's but a key's.
+    """
 
     id: str
     need: Need
     is_pinned: bool
     is_busy: bool
     last_used: int
+    has_others: Callable[[str], bool] = lambda _: False
 
 
 def victims(loaded: Iterable[LoadedEntry], need: Need, limits: Limits) -> list[str] | None:
@@ -103,37 +105,6 @@ def check_together(limits: Limits, needs: Sequence[Need]) -> None:
         )
 
 
-class Users:
-    """The keys that use one model, wait for it, or did so within the last `seconds`. With 0 seconds: none."""
-
-    def __init__(self, seconds: float = STAY_SECONDS, clock: Clock = time.monotonic) -> None:
-        self._seconds = seconds
-        self._clock = clock
-        self._present: Counter[str] = Counter()
-        self._left_at: dict[str, float] = {}
-
-    def begin(self, key: str) -> None:
-        """A request of `key` has the model, or waits for it."""
-        self._present[key] += 1
-
-    def end(self, key: str) -> None:
-        """It has let it go, or given up."""
-        self._present[key] -= 1
-        if not self._present[key]:
-            del self._present[key]
-        self._forget()
-        self._left_at[key] = self._clock()
-
-    def has_others(self, key: str) -> bool:
-        """Whether the model is anybody's but this key's."""
-        self._forget()
-        return self._seconds > 0 and any(other != key for other in (*self._present, *self._left_at))
-
-    def _forget(self) -> None:
-        earliest = self._clock() - self._seconds
-        self._left_at = {key: left_at for key, left_at in self._left_at.items() if left_at > earliest}
-
-
 class Evictions:
     """Chooses what is unloaded, and for whom. Belongs to one event loop."""
 
@@ -144,20 +115,18 @@ class Evictions:
         self._by_key = _Recent(stay_seconds, clock)
         self._of_model = _Recent(stay_seconds, clock)
 
-    def choose(
-        self, loaded: Iterable[LoadedEntry], need: Need, users: Mapping[str, Users], keys: Sequence[str]
-    ) -> list[str] | None:
+    def choose(self, loaded: Iterable[LoadedEntry], need: Need, keys: Sequence[str]) -> list[str] | None:
         """The models to unload for one that these keys have asked for; None where all keys have to wait.
 
         It counts against the first key that may have them unloaded. Without keys, the operator wants it.
-        `users` are those of each loaded model. Raises NoRoomError where waiting does not help.
+        Raises NoRoomError where waiting does not help.
         """
-        present = list(loaded)
-        leaving = self._victims(present, need)
+        present = {entry.id: entry for entry in loaded}
+        leaving = self._victims(present.values(), need)
         if leaving is None:
             raise NoRoomError("pinned models leave too little memory for it")
         for key in keys:
-            of_others = [name for name in leaving if users[name].has_others(key)]
+            of_others = [name for name in leaving if present[name].has_others(key)]
             if not of_others:
                 return leaving
             if self._by_key.count(key) < _MAX_BY_KEY and all(
@@ -171,12 +140,12 @@ class Evictions:
             return leaving
         # What is nobody's but this key's may go at any time.
         kept = [
-            replace(entry, is_pinned=entry.is_pinned or users[entry.id].has_others(keys[0]))
-            for entry in present
+            replace(entry, is_pinned=entry.is_pinned or entry.has_others(keys[0]))
+            for entry in present.values()
         ]
         return self._victims(kept, need)
 
-    def _victims(self, loaded: list[LoadedEntry], need: Need) -> list[str] | None:
+    def _victims(self, loaded: Iterable[LoadedEntry], need: Need) -> list[str] | None:
         return victims(loaded, need, self._limits)
 
 

@@ -7,11 +7,16 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 
 from caravan.auth.principal import Principal
-from caravan.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
-from caravan.models.eviction import STAY_SECONDS, Clock, Evictions, Limits, Users, check_together
+from caravan.errors import (
+    EngineUnavailableError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    ModelUnavailableError,
+)
+from caravan.models.eviction import STAY_SECONDS, Clock, Evictions, Limits, check_together
 from caravan.models.loaded_model import LoadedModel
-from caravan.models.loader import ModelSpec, load
-from caravan.models.slot import Lease, ModelSlot, Status
+from caravan.models.loader import ModelSpec, load, may_use
+from caravan.models.slot import Lease, ModelSlot, Status, Users
 from caravan.runtime.threads import in_thread
 
 log = logging.getLogger(__name__)
@@ -22,18 +27,6 @@ LOAD_WAIT_SECONDS = 120.0
 # How often it is looked for what nobody asked for, and whether a model may be unloaded that others use.
 _KEEP_SECONDS = 1.0
 _LOOK_SECONDS = 0.2
-
-
-def may_use(spec: ModelSpec, principal: Principal) -> bool:
-    """Whether a caller may use a model."""
-    return principal.may_use(spec.id, *spec.aliases)
-
-
-def none_usable(principal: Principal) -> str:
-    """What a caller is told for whom there is no model."""
-    return (
-        "This server has no models." if principal.models is None else "This key may use none of the models."
-    )
 
 
 class ModelRegistry:
@@ -86,6 +79,21 @@ class ModelRegistry:
         caller may not use.
         """
         return self._find(name, principal).spec
+
+    def name_of(self, name: str, principal: Principal) -> str:
+        """Return the name of the model that a request means, which may leave it out.
+
+        Raises InvalidRequestError where it is left out and several are served, or none.
+        """
+        if name:
+            return name
+        usable = [slot.spec.id for slot in self._slots if may_use(slot.spec, principal)]
+        if not usable:
+            raise ModelNotFoundError(_none_usable(principal), param="model")
+        if len(usable) != 1:
+            message = "'model' is required: this server has several."
+            raise InvalidRequestError(message, param="model", code="missing_required_parameter")
+        return usable[0]
 
     def status(self, name: str) -> Status:
         """Where a model stands, by a name that has been found."""
@@ -192,7 +200,7 @@ class ModelRegistry:
         if slot is None or not may_use(slot.spec, principal):
             usable = (known.spec for known in self._slots if may_use(known.spec, principal))
             served = ", ".join(f"'{spec.id}'" for spec in usable)
-            told = f"This server has {served}." if served else none_usable(principal)
+            told = f"This server has {served}." if served else _none_usable(principal)
             raise ModelNotFoundError(f"The model '{name[:200]}' does not exist. {told}", param="model")
         return slot
 
@@ -245,9 +253,8 @@ class ModelRegistry:
         """Unload others until the limits allow `slot`; their requests end first. False where none may go."""
         while True:
             holders = {known.spec.id: known for known in self._slots if known.holds_room}
-            users = {name: holder.users for name, holder in holders.items()}
             loaded = [holder.entry() for holder in holders.values()]
-            leaving = self._evictions.choose(loaded, slot.need, users, slot.asked_by)
+            leaving = self._evictions.choose(loaded, slot.need, slot.asked_by)
             if not leaving:
                 return leaving is not None
             await asyncio.wait([self._unloading(holders[name]) for name in leaving])
@@ -281,3 +288,9 @@ class ModelRegistry:
 
 def _closing() -> EngineUnavailableError:
     return EngineUnavailableError("the server is shutting down", retry_after=_RETRY_SECONDS)
+
+
+def _none_usable(principal: Principal) -> str:
+    return (
+        "This server has no models." if principal.models is None else "This key may use none of the models."
+    )

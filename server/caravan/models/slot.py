@@ -6,10 +6,11 @@ import functools
 import itertools
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from caravan.errors import CaravanError, ModelUnavailableError
-from caravan.models.eviction import LoadedEntry, Users
+from caravan.models.eviction import STAY_SECONDS, Clock, LoadedEntry
 from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import ModelSpec
 from caravan.sizing.sizes import Need
@@ -28,6 +29,37 @@ class Status(enum.Enum):
     LOADED = "loaded"
     UNLOADING = "unloading"
     FAILED = "failed"
+
+
+class Users:
+    """The keys that use one model, wait for it, or did so within the last `seconds`. With 0 seconds: none."""
+
+    def __init__(self, seconds: float = STAY_SECONDS, clock: Clock = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._present: Counter[str] = Counter()
+        self._left_at: dict[str, float] = {}
+
+    def begin(self, key: str) -> None:
+        """A request of `key` has the model, or waits for it."""
+        self._present[key] += 1
+
+    def end(self, key: str) -> None:
+        """It has let it go, or given up."""
+        self._present[key] -= 1
+        if not self._present[key]:
+            del self._present[key]
+        self._forget()
+        self._left_at[key] = self._clock()
+
+    def has_others(self, key: str) -> bool:
+        """Whether the model is anybody's but this key's."""
+        self._forget()
+        return self._seconds > 0 and any(other != key for other in (*self._present, *self._left_at))
+
+    def _forget(self) -> None:
+        earliest = self._clock() - self._seconds
+        self._left_at = {key: left_at for key, left_at in self._left_at.items() if left_at > earliest}
 
 
 class Lease:
@@ -111,6 +143,7 @@ class ModelSlot:
             is_pinned=self.spec.pinned,
             is_busy=self.is_busy,
             last_used=self.last_used,
+            has_others=self.users.has_others,
         )
 
     def lease(self, key: str) -> Lease:

@@ -6,7 +6,7 @@ The middleware opens it, and whoever serves the request is given it. `current` i
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar
 from urllib.parse import quote
 
@@ -81,56 +81,67 @@ class RequestMetrics:
             self.metrics.constraint_violations.labels(model).inc()
 
     def run(
-        self, model: str, num_prompt_tokens: int, num_choices: int, params: SamplingParams
+        self, model: str, prompt_lengths: Sequence[int], choices_per_prompt: int, params: SamplingParams
     ) -> "RunMetrics":
         """Begin the part of one run in an engine."""
         self.model = model
-        self.num_prompt_tokens += num_prompt_tokens
-        run = RunMetrics(self, model, num_prompt_tokens, num_choices, params)
+        run = RunMetrics(self, model, prompt_lengths, choices_per_prompt, params)
+        self.num_prompt_tokens += run.num_prompt_tokens
         self.runs.append(run)
         return run
 
 
 class RunMetrics:
-    """Follows the outputs of one run. Cheap: one comparison and one observation an output.
+    """Follows the outputs of one run, and counts its tokens: one comparison and one observation an output.
 
-    `finish_reasons` come in the order in which the choices end.
+    Choices are numbered through all prompts. `finish_reasons` come in the order in which the choices end.
     """
 
     def __init__(
         self,
         request: RequestMetrics,
         model: str,
-        num_prompt_tokens: int,
-        num_choices: int,
+        prompt_lengths: Sequence[int],
+        choices_per_prompt: int,
         params: SamplingParams,
     ) -> None:
         self._request = request
         self.model = model
         self.params = params
-        self.num_choices = num_choices
-        self.num_prompt_tokens = num_prompt_tokens
-        self.num_cached_tokens = 0
+        self.num_choices = len(prompt_lengths) * choices_per_prompt
+        self.num_prompt_tokens = sum(prompt_lengths)
         self.began = time.monotonic()
         self.first_token: float | None = None
         self.ended: float | None = None
         self.finish_reasons: list[str] = []
-        self._last_output = [0.0] * num_choices
-        self._num_tokens = [0] * num_choices
-        self._num_unfinished = num_choices
+        self._choices_per_prompt = choices_per_prompt
+        self._last: list[TokenOutput | None] = [None] * self.num_choices
+        self._came_at = [0.0] * self.num_choices
+        self._num_unfinished = self.num_choices
         metrics = request.metrics
         self._inter_token = None if metrics is None else metrics.inter_token.labels(model)
 
     @property
     def num_completion_tokens(self) -> int:
         """Tokens of all choices so far."""
-        return sum(self._num_tokens)
+        return sum(last.num_completion_tokens for last in self._last if last is not None)
+
+    @property
+    def num_reasoning_tokens(self) -> int:
+        """Those of them that were thought."""
+        return sum(last.num_reasoning_tokens for last in self._last if last is not None)
+
+    @property
+    def num_cached_tokens(self) -> int:
+        """Tokens of prompts that were cached; the first choice of each prompt speaks for it."""
+        firsts = self._last[:: self._choices_per_prompt]
+        return sum(last.num_cached_tokens for last in firsts if last is not None)
 
     def output(self, output: TokenOutput) -> None:
-        """Note an output as it comes from the engine."""
+        """Note an output as it comes from the engine: its numbers are those of its choice so far."""
         now = time.monotonic()
-        last, self._last_output[output.index] = self._last_output[output.index], now
-        self._num_tokens[output.index] = output.num_completion_tokens
+        last, self._came_at[output.index] = self._came_at[output.index], now
+        self._last[output.index] = output
         if not last:
             self._first(output, now)
         elif self._inter_token is not None:
@@ -138,7 +149,7 @@ class RunMetrics:
         if output.finish_reason is not None:
             self._finish(output, output.finish_reason)
 
-    def close(self, num_cached_tokens: int, *, is_computed: bool = True) -> None:
+    def close(self, *, is_computed: bool = True) -> None:
         """Note the end, whoever brought it about; once.
 
         Nobody pays for a prompt without a token after it, if it was not computed: refused, or failed by us.
@@ -148,14 +159,13 @@ class RunMetrics:
         self.ended = time.monotonic()
         if not is_computed and self.first_token is None:
             self._request.waive(self.num_prompt_tokens)
-        self.num_cached_tokens = num_cached_tokens
         metrics = self._request.metrics
         self._request.num_completion_tokens += self.num_completion_tokens
-        self._request.num_cached_tokens += num_cached_tokens
+        self._request.num_cached_tokens += self.num_cached_tokens
         if metrics is None:
             return
         if self._num_unfinished:
-            if any(self._last_output):
+            if any(self._last):
                 metrics.aborted.labels(self.model).inc()
             return
         metrics.prompt_length.labels(self.model).observe(self.num_prompt_tokens)

@@ -15,7 +15,7 @@ from caravan_schemas.common import ModelFields
 from fastapi import Request
 from starlette.types import Scope
 
-from caravan.api.context import RequestContext, chosen_model, turn
+from caravan.api.context import RequestContext
 from caravan.api.validation.parse import Parsed, parse
 from caravan.auth.principal import Principal
 from caravan.config.settings import Settings
@@ -167,7 +167,7 @@ class BodyThreads:
 
     async def at_once(self, work: Callable[[], T], principal: Principal) -> T:
         """Do `work` over a small body here. After each of hundreds, all else on the loop has its turn."""
-        async with turn(self._small, principal):
+        async with self._small.held(principal.id, principal.weight):
             result = work()
             await asyncio.sleep(0)
             return result
@@ -176,7 +176,7 @@ class BodyThreads:
     async def turn(self, size: int, principal: Principal) -> AsyncGenerator[None, None]:
         """Wait for the turn of a body of so many bytes, and have it until the block ends."""
         lane = self._middle if size <= _MIDDLE else self._large
-        async with turn(lane, principal):
+        async with lane.held(principal.id, principal.weight):
             begun = time.monotonic()
             yield
             # One call into C holds the interpreter's lock. As much time is then the others', to catch up.
@@ -213,7 +213,7 @@ class BodyReader:
             found = await self._read_aside(schema, body, encoding, held, context.principal)
         read = report_ignored(found, context)
         if isinstance(read, ModelFields):
-            read.model = chosen_model(self._registry, read.model, context.principal)
+            read.model = self._registry.name_of(read.model, context.principal)
         return read
 
     async def _read_aside(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from caravan.api.context import RequestContext, turn
+from caravan.api.context import RequestContext
 from caravan.api.decisions.probabilities import LabelScore
 from caravan.api.decisions.scoring import Scoring
 from caravan.errors import CaravanError
@@ -36,7 +36,7 @@ async def scored(
     who, entry = context.principal, context.metrics
     async with registry.holding(model_name, who) as model:
         model.engine.check_room(who.id, who.weight, 1)
-        async with turn(model.long_threads if is_much else model.threads, who):
+        async with (model.long_threads if is_much else model.threads).held(who.id, who.weight):
             scoring = await (in_busy_thread(lambda: read(model)) if is_much else in_thread(read, model))
         num_tokens = scoring.num_prompt_tokens
         if who.allowance is not None:

@@ -15,7 +15,7 @@ from caravan_schemas.ollama_answers import (
 )
 from caravan_schemas.ollama_options import DecodingOptions
 
-from caravan.api.context import RequestContext, chosen_model
+from caravan.api.context import RequestContext
 from caravan.api.ollama.names import find, shown_name
 from caravan.api.ollama.writer import moment
 from caravan.api.params.decoding_plan import DecodingPlanner
@@ -55,7 +55,7 @@ class OllamaModels:
     async def show(self, request: OllamaShowRequest, context: RequestContext) -> OllamaShown:
         """Show one model. Raises ModelNotFoundError."""
         name = request.name or request.model
-        name = chosen_model(self._registry, name, context.principal)
+        name = self._registry.name_of(name, context.principal)
         spec = find(self._registry, name, context.principal)
         model = self._registry.loaded(spec.id)
         facts = await in_thread(spec.read_facts)
