@@ -44,3 +44,27 @@ class ServerStatus(Schema):
     uptime_seconds: float
     memory_bytes: int
     models: list[ModelStatus]
+
+
+class KeyUsage(Schema):
+    """What a key has used of a model on a day, by the clock of UTC.
+
+    The names are those of OpenAI's usage. `input_cached_tokens` of the `input_tokens` were in the cache
+    already, and the others were computed. `key` is the key's name.
+    """
+
+    day: str
+    api_key_id: str
+    key: str
+    model: str
+    num_model_requests: int
+    input_tokens: int
+    input_cached_tokens: int
+    output_tokens: int
+
+
+class UsageList(Schema):
+    """The oldest day comes first."""
+
+    object: Literal["list"] = "list"
+    data: list[KeyUsage]

@@ -64,3 +64,14 @@ class ModelsQuery(Schema):
         default=None, max_length=3, description="Only models of these stages. All here are `active`."
     )
     beta: bool | None = Field(default=None, description="Without effect.")
+
+
+class UsageQuery(Schema):
+    """Of `GET /admin/usage`."""
+
+    days: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="Only what was used in the last so many days, today among them. Default 30.",
+    )

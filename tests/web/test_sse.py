@@ -17,6 +17,7 @@ from caravan.api.store import Limits
 from caravan.api.store.async_store import AsyncStore
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
+from caravan.api.usage import UsageBook
 from caravan.config.settings import Settings
 from caravan.observability.metrics import Metrics
 from caravan.web.dependencies import Services
@@ -56,6 +57,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             registry=registry,
             metrics=Metrics(),
             status=StatusService(registry),
+            usage=UsageBook(None),
             decoding=decoding,
             chat=chat,
             completions=completions,

@@ -167,6 +167,11 @@ class Settings(ModelOptions):
         default=True,
         description="Ask for keys once there has been one. --no-auth never asks, whatever keys there are.",
     )
+    usage_db: Place | None = Field(
+        default=None,
+        description="File of what each key uses of each model, day by day, see `caravan keys usage`; `none` "
+        "keeps nothing. Default: usage.db in the data folder.",
+    )
     max_priority: int = Field(
         default=0,
         ge=0,
@@ -291,6 +296,12 @@ class Settings(ModelOptions):
         """Where the file of responses is, or would be; None where they are kept in memory alone."""
         path = self.responses_db or self.data_dir / "responses.db"
         return None if str(path) == "memory" else path
+
+    @property
+    def usage_path(self) -> Path | None:
+        """Where the file of what keys use is, or would be; None where it is not kept."""
+        path = self.usage_db or self.data_dir / "usage.db"
+        return None if str(path) == "none" else path
 
     @property
     def keys_path(self) -> Path:

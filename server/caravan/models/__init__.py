@@ -2,7 +2,7 @@
 
 from caravan.models.discovery import CatalogError, model_specs, registry_of
 from caravan.models.eviction import Limits, NoRoomError
-from caravan.models.loader import ModelSpec, may_use
+from caravan.models.loader import ModelSpec, may_use, usable_ids
 from caravan.models.registry import ModelRegistry
 from caravan.models.slot import Lease, Status
 
@@ -17,4 +17,5 @@ __all__ = [
     "may_use",
     "model_specs",
     "registry_of",
+    "usable_ids",
 ]

@@ -84,6 +84,13 @@ def may_use(spec: ModelSpec, principal: Principal) -> bool:
     return principal.may_use(spec.id, *spec.aliases)
 
 
+def usable_ids(specs: Iterable[ModelSpec], principal: Principal) -> frozenset[str] | None:
+    """Which of some models a caller may use; None where it may use all."""
+    if principal.models is None:
+        return None
+    return frozenset(spec.id for spec in specs if may_use(spec, principal))
+
+
 async def load(spec: ModelSpec, checks: Iterable[Callable[[LoadedModel], None]] = ()) -> LoadedModel:
     """The model, its engine running. Raises what `spec.open`, `TextEngine.start` and the checks raise.
 

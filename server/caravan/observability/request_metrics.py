@@ -43,9 +43,14 @@ class RequestMetrics:
         self.continuing: asyncio.Task[None] | None = None
 
     @property
+    def num_used_prompt_tokens(self) -> int:
+        """Tokens of prompts that count for the key: not those that the server refused or failed."""
+        return self.num_prompt_tokens - self._num_waived_tokens
+
+    @property
     def num_used_tokens(self) -> int:
-        """Tokens that count for the key: prompts, unless the server refused or failed them, and answers."""
-        return self.num_prompt_tokens - self._num_waived_tokens + self.num_completion_tokens
+        """Tokens that count for the key, of prompts and answers."""
+        return self.num_used_prompt_tokens + self.num_completion_tokens
 
     def waive(self, num_prompt_tokens: int) -> None:
         """Note that so many tokens of prompts are not to be paid for."""

@@ -20,6 +20,7 @@ from caravan.api.status import StatusService
 from caravan.api.store import AsyncStore, Limits, check_place
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
+from caravan.api.usage import UsageBook
 from caravan.auth.key_store import open_key_store
 from caravan.auth.rate_limit import Quotas
 from caravan.config.settings import Settings
@@ -94,11 +95,13 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
     tokens = TokenService(registry)
     metrics = Metrics(lambda: _readings(registry))
     routes = all_routes(app, [*_ROUTERS, docs.router])
-    _add_middleware(app, settings, metrics, tracing, routes)
+    usage = UsageBook(settings.usage_path)
+    _add_middleware(app, settings, metrics, tracing, usage, routes)
     app.state.services = Services(
         registry=registry,
         metrics=metrics,
         status=StatusService(registry),
+        usage=usage,
         decoding=decoding,
         chat=chat_service,
         completions=completion_service,
@@ -126,6 +129,7 @@ def _add_middleware(
     settings: Settings,
     metrics: Metrics,
     tracing: Tracing | None,
+    usage: UsageBook,
     routes: Sequence[BaseRoute],
 ) -> None:
     keys = open_key_store(settings)
@@ -134,6 +138,7 @@ def _add_middleware(
         AuthMiddleware,
         keys=keys,
         quotas=Quotas(),
+        usage=usage,
         sites=SiteRules(settings.cors_origins, hosts, keys.is_open),
         share_prefixes=settings.share_prefixes,
         max_priority=settings.max_priority,
@@ -183,4 +188,5 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
         yield
     finally:
         await app.state.services.responses.aclose()
+        await app.state.services.usage.aclose()
         await app.state.services.registry.close()

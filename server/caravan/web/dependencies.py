@@ -17,6 +17,7 @@ from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.api.responses.service import ResponseService
 from caravan.api.status import StatusService
 from caravan.api.tokenize import TokenService
+from caravan.api.usage import UsageBook
 from caravan.errors import PermissionDeniedError
 from caravan.models import ModelRegistry
 from caravan.observability.metrics import Metrics
@@ -32,6 +33,7 @@ class Services:
     registry: ModelRegistry
     metrics: Metrics
     status: StatusService
+    usage: UsageBook
     decoding: DecodingPlanner
     chat: ChatService
     completions: CompletionService

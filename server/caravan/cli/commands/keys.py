@@ -95,6 +95,44 @@ def revoke(name: Annotated[str, typer.Argument(help="Name of the key.")], keys_f
     typer.echo(f"'{name}' is revoked.{rest}", err=True)
 
 
+@app.command()
+def usage(
+    days: Annotated[
+        int, typer.Option(min=1, max=10_000, metavar="N", help="Of how many days, today among them.")
+    ] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="As /admin/usage has it.")] = False,
+    usage_db: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Default: usage.db in the data folder.")
+    ] = None,
+) -> None:
+    """Show what each key has used of each model, day by day (UTC)."""
+    from caravan_schemas.ops import UsageList
+    from rich.console import Console
+    from rich.table import Table
+
+    from caravan.api.store import StorageBusyError
+    from caravan.api.usage import read
+
+    path = configuration({"usage_db": usage_db}).settings.usage_path
+    try:
+        rows = [] if path is None else read(path, days)
+    except StorageBusyError as error:
+        raise CommandError(error.message) from error
+    if as_json:
+        print(UsageList(data=rows).model_dump_json())
+        return
+    if not rows:
+        typer.echo(f"No key has used anything in {days} days, as far as {path} knows.", err=True)
+        return
+    table = Table("day", "key", "model", box=None, header_style="bold")
+    for heading in ("requests", "input", "cached", "output"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        numbers = (row.num_model_requests, row.input_tokens, row.input_cached_tokens, row.output_tokens)
+        table.add_row(row.day, row.key, row.model, *map(str, numbers))
+    Console().print(table)
+
+
 def _path(given: str | None) -> Path:
     return configuration({"keys_file": given}).settings.keys_path
 

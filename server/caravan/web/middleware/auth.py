@@ -7,6 +7,7 @@ from dataclasses import replace
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from caravan.api.usage import UsageBook
 from caravan.auth.key_store import KeyStore
 from caravan.auth.keys_file import Key
 from caravan.auth.principal import Principal
@@ -48,6 +49,7 @@ class AuthMiddleware:
         *,
         keys: KeyStore,
         quotas: Quotas,
+        usage: UsageBook,
         sites: SiteRules,
         share_prefixes: bool,
         max_priority: int = 0,
@@ -56,6 +58,7 @@ class AuthMiddleware:
         self._app = app
         self._keys = keys
         self._quotas = quotas
+        self._usage = usage
         self._sites = sites
         self._share_prefixes = share_prefixes
         self._anonymous = Principal(max_priority=max_priority)
@@ -105,7 +108,7 @@ class AuthMiddleware:
 
     async def _serve(self, admission: Admission | None, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in, and give back at its end what it had (ASGI)."""
-        entry = context_of(scope).metrics
+        entry, who = context_of(scope).metrics, context_of(scope).principal
         is_head = scope["method"] == "HEAD"
         if admission is not None:
             send = _telling(admission, entry, send)
@@ -121,6 +124,7 @@ class AuthMiddleware:
                 _at_the_end(entry, body.release)
             if admission is not None:
                 _at_the_end(entry, lambda: admission.leave(entry.num_used_tokens))
+            _at_the_end(entry, lambda: self._usage.count(who, entry))
 
     def _key(self, headers: Headers) -> Key:
         scheme, _, token = headers.get("authorization", "").partition(" ")

@@ -1,10 +1,19 @@
-"""Loading and unloading models by hand: `POST /admin/models/{id}/load` and `.../unload`."""
+"""For administrators: models loaded and unloaded by hand, and what keys have used."""
 
 from caravan_schemas.models import ModelCard
-from fastapi import APIRouter
+from caravan_schemas.ops import UsageList
+from caravan_schemas.queries import UsageQuery
+from fastapi import APIRouter, Request, Response
 
+from caravan.api.output.encoding import to_json
+from caravan.models import usable_ids
+from caravan.runtime.threads import in_busy_thread
 from caravan.web.dependencies import AdminOnly, UseContext, UseServices
+from caravan.web.openapi import describe_query
+from caravan.web.query_params import read_query
 from caravan.web.routes.models import card
+
+_USUAL_DAYS = 30
 
 router = APIRouter(tags=["administration"], dependencies=[AdminOnly])
 
@@ -29,3 +38,13 @@ async def unload_model(model_id: str, services: UseServices, context: UseContext
     """
     await services.registry.unload(model_id, context.principal)
     return await card(services.registry, services.registry.find(model_id, context.principal))
+
+
+@router.get("/admin/usage", response_model=UsageList, openapi_extra=describe_query(UsageQuery))
+async def usage(request: Request, services: UseServices, context: UseContext) -> Response:
+    """What each key has used of each model, day by day, as far as `--usage-db` has it."""
+    days = read_query(request, UsageQuery, strict=services.strict_fields).days or _USUAL_DAYS
+    rows = await services.usage.read(days)
+    seen = usable_ids(services.registry.specs, context.principal)
+    shown = UsageList(object="list", data=[row for row in rows if seen is None or row.model in seen])
+    return Response(await in_busy_thread(to_json, shown), media_type="application/json")
