@@ -26,6 +26,10 @@ class Schema(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
+    def sets_any_of(self, part: type[BaseModel]) -> bool:
+        """Say whether the sender has set any field of a class that this one is made of."""
+        return not self.model_fields_set.isdisjoint(part.model_fields)
+
 
 def string_or_array(error_type: str, items: str) -> Discriminator:
     """Chooses between the tags `<string>` and `<array>`; the error about others says what `items` are."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from caravan_schemas.chat import ChatCompletionRequest
+from caravan_schemas.structured import ConstraintFields
 
 from caravan.api.completion_run import CompletionRun
 from caravan.api.context import RequestContext
@@ -18,7 +19,7 @@ from caravan.api.prepared import Prepared, check_scores, generation_requests, re
 from caravan.api.prompt.chat_prompt import Thinking, rendered, thinking, threads_for
 from caravan.api.prompt.tokenize import PromptRules, check_generates, tokenized
 from caravan.api.prompt.tools import Choice, ToolRequest, layout
-from caravan.api.structured.compiler import Compiled, ConstraintCompiler, answer_checker, constraint
+from caravan.api.structured.compiler import Compiled, ConstraintCompiler, answer_checker
 from caravan.api.structured.tool_calls import BoundCalls, Calls
 from caravan.auth.principal import Principal
 from caravan.chat.tool_formats.tool_spec import ToolSpec
@@ -64,9 +65,12 @@ class ChatService:
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         limiter = threads_for(request, model, model.threads).held(principal.id, principal.weight)
         read = await in_thread(self._read, model, request, principal, limiter=limiter)
-        compiled = await self._constraints.compile(request, context, model.vocab)
+        compiled = None
+        if request.sets_any_of(ConstraintFields):
+            compiled = await self._constraints.compile(request, context, model.vocab)
         calls = await self._bound_calls(model, read.tools, compiled, context)
-        bound = constraint(compiled) if calls is None else calls.constraint
+        grammar = calls or compiled
+        bound = None if grammar is None else grammar.constraint
         output_format = _output_format(
             model, read, () if calls is None else calls.specs, is_bound=bound is not None
         )
@@ -84,13 +88,15 @@ class ChatService:
             shown_token_ids=model.shown_token_ids if is_marked else (),
             num_prompt_logprobs=request.prompt_logprobs,
         )
-        checker = answer_checker(
-            # A thought that stays in the content would not stand up to it.
-            None if read.thinking and read.thinking.is_content else compiled,
-            read.plan.params,
-            None if calls is None else calls.checks,
-            is_trimmed=output_format is not None,
-        )
+        checker = None
+        if bound is not None:
+            checker = answer_checker(
+                # A thought that stays in the content would not stand up to it.
+                None if read.thinking and read.thinking.is_content else compiled,
+                read.plan.params,
+                None if calls is None else calls.checks,
+                is_trimmed=output_format is not None,
+            )
         return Prepared(
             requests=requests,
             plan=read.plan,
@@ -146,7 +152,7 @@ class ChatService:
             ),
             after=form.announcements(specs) if is_free else (),
             begins=form.beginning(specs) if is_free else None,
-            otherwise=constraint(compiled) if is_auto else None,
+            otherwise=compiled.constraint if compiled and is_auto else None,
             unkept=form.unkept,
         )
         return await self._constraints.compile_calls(calls, context)

@@ -71,7 +71,8 @@ class CompletionRun(Run):
             if has_ended:
                 num_ended += 1
                 # Nothing may say that it has ended well unless it has.
-                await self.check(stream.said, output)
+                if prepared.checker is not None:
+                    await self.check(stream.said, output)
             if ready and num_ended < len(streams):
                 yield await _padded(ready) if is_padded else ready
                 ready = []

@@ -22,7 +22,7 @@ from caravan.api.prompt.tokenize import (
     plain_ids,
     tokenized,
 )
-from caravan.api.structured.compiler import ConstraintCompiler, answer_checker, constraint
+from caravan.api.structured.compiler import ConstraintCompiler, answer_checker
 from caravan.errors import InvalidValueError, UnsupportedParameterError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
@@ -71,7 +71,7 @@ class CompletionService:
             model,
             request_id,
             principal,
-            constraint=constraint(compiled),
+            constraint=None if compiled is None else compiled.constraint,
             num_prompt_logprobs=_num_scores(request),
         )
         return Prepared(

@@ -4,8 +4,9 @@ import random
 
 import pytest
 from caravan.api.params.debug_chain import chain
-from caravan.api.params.decoding_plan import DecodingPlanner
+from caravan.api.params.decoding_plan import DecodingPlan, DecodingPlanner
 from caravan.engine.sampling.stages import ordered_stages
+from caravan.errors import InvalidRequestError
 from caravan_schemas.parameters import TRUNCATING
 from caravan_schemas.sampling import SamplingFields
 
@@ -34,6 +35,26 @@ def test_it_has_the_ordered_stages_of_the_engine(fields: dict[str, object]) -> N
     assert len(shown) == len(ordered_stages(params, random.Random(), lambda left: left))
     named = [name for name in params.samplers if name in shown]
     assert shown == (named if "temperature" in named else [*named, "temperature"])
+
+
+def test_plain_values_are_planned_once() -> None:
+    planner, model = DecodingPlanner(), loaded_model()
+
+    def planned(num_logprobs: int | None = None, **fields: object) -> DecodingPlan:
+        return planner.plan(SamplingFields.model_validate(fields), model, num_logprobs=num_logprobs)
+
+    first = planned(temperature=0.5, top_k=3)
+    assert planned(top_k=3, temperature=0.5, user="another") is first
+    others = [planned(temperature=0.5), planned(top_k=4), planned(2, temperature=0.5, top_k=3)]
+    assert first not in others
+    assert [plan.params.top_k for plan in (first, *others)] == [3, others[0].params.top_k, 4, 3]
+    assert others[2].params.num_logprobs == 2
+    assert planned(stop=["x"]) is not planned(stop=["x"])
+    assert planned(stop=["x"]).params.stop == ("x",)
+    with pytest.raises(InvalidRequestError):
+        planned(n=10_000)
+    # Another model may have other defaults.
+    assert planner.plan(SamplingFields(temperature=0.5, top_k=3), loaded_model()) is not first
 
 
 def test_every_stage_shows_its_values_in_the_documented_order() -> None:

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from weakref import WeakKeyDictionary
 
 from caravan_schemas.common import Debug, DecodingStage
@@ -16,10 +16,17 @@ from pydantic import JsonValue
 from caravan.api.params import conflicts
 from caravan.api.params.debug_chain import chain
 from caravan.api.params.presets import PresetError, Presets, effective, load, operator_defaults
-from caravan.api.params.resolved import PARAMETERS, ResolvedParams, Source, Value, Values, resolve
+from caravan.api.params.resolved import (
+    FIRST_NAMES,
+    PARAMETERS,
+    ResolvedParams,
+    Source,
+    Value,
+    Values,
+    resolve,
+)
 from caravan.api.params.token_params import (
     DryBreakers,
-    LongBreakerError,
     bad_words,
     biases,
     check_tokens,
@@ -38,6 +45,10 @@ _SAME = [
     and name not in ("samplers", "adaptive_target", "stop", "logit_bias")
     and name not in ("bad_words", "allowed_token_ids", "stop_token_ids")
 ]
+# Fields on which a plan depends.
+_DECIDING = frozenset({*FIRST_NAMES, "stream", "debug"})
+# Of one model, plans that are remembered.
+_NUM_PLANS = 256
 # Fields that tell something of a prompt.
 _SCORING = ("echo", "prompt_logprobs")
 
@@ -115,6 +126,9 @@ class DecodingPlanner:
         self.presets = load(None) if presets is None else presets
         self._operator = operator or DecodingFields()
         self._defaults: WeakKeyDictionary[LoadedModel, Values] = WeakKeyDictionary()
+        self._plans: WeakKeyDictionary[LoadedModel, dict[tuple[object, ...], DecodingPlan]] = (
+            WeakKeyDictionary()
+        )
         self._breakers = DryBreakers()
         by_name = {name: dict(fields) for name, fields in self.presets.items()}
         self._words = json.dumps([dict(self._operator), by_name], sort_keys=True)
@@ -165,7 +179,31 @@ class DecodingPlanner:
         num_logprobs: int | None = None,
         may_draw_nothing: bool = False,
     ) -> DecodingPlan:
-        """Plan the request's decoding. Tokenizes texts, so its place is a worker thread."""
+        """Plan the request's decoding; what plain values alone decide is remembered.
+
+        Tokenizes texts, so its place is a worker thread.
+        """
+        names = sorted(fields.model_fields_set & _DECIDING)
+        values = [getattr(fields, name) for name in names]
+        plan = partial(self._planned, fields, model, default_max_tokens, num_logprobs, may_draw_nothing)
+        if not all(isinstance(value, str | int | float | None) for value in values):
+            return plan()
+        plans = self._plans.setdefault(model, {})
+        key = (*names, *values, default_max_tokens, num_logprobs, may_draw_nothing)
+        if (known := plans.get(key)) is None:
+            if len(plans) >= _NUM_PLANS:
+                plans.clear()
+            known = plans[key] = plan()
+        return known
+
+    def _planned(
+        self,
+        fields: SamplingFields,
+        model: LoadedModel,
+        default_max_tokens: int | None,
+        num_logprobs: int | None,
+        may_draw_nothing: bool,
+    ) -> DecodingPlan:
         values = self.defaults(model)
         if default_max_tokens is not None and "max_tokens" not in values:
             values = {**values, "max_tokens": Value(default_max_tokens, Source.OPENAI)}
@@ -229,13 +267,14 @@ class DecodingPlanner:
     ) -> SamplingParams:
         target, allowed = resolved["adaptive_target"], resolved["allowed_token_ids"]
         allowed_ids = checked_ids("allowed_token_ids", allowed, vocab)
+        has_dry = conflicts.is_on(resolved, "dry_multiplier")
         stop_ids = checked_ids("stop_token_ids", resolved["stop_token_ids"], vocab)
         same = {name: value for name in _SAME if (value := resolved[name]) is not None}
         params = SamplingParams(
             **same,  # type: ignore[arg-type]
             samplers=tuple(s for s in conflicts.samplers(resolved) if s not in ("penalties", "dry")),
             adaptive_target=-1.0 if target is None else resolved.number("adaptive_target"),
-            dry_breakers=self._dry_breakers(resolved, vocab),
+            dry_breakers=self._breakers.of(resolved, vocab) if has_dry else (),
             logit_bias=tuple(biases(resolved["logit_bias"], vocab).items()),
             bad_words=bad_words(resolved["bad_words"], vocab),
             allowed_token_ids=None if allowed is None else tuple(sorted(set(allowed_ids))),
@@ -249,18 +288,6 @@ class DecodingPlanner:
         )
         check_tokens(resolved, params, vocab)
         return params
-
-    def _dry_breakers(self, resolved: ResolvedParams, vocab: TextVocab) -> tuple[tuple[int, ...], ...]:
-        found: dict[tuple[int, ...], None] = {}
-        if not conflicts.is_on(resolved, "dry_multiplier"):
-            return ()
-        for index, breaker in enumerate(_list(resolved["dry_sequence_breakers"])):
-            try:
-                found |= dict.fromkeys(self._breakers.sequences(vocab, str(breaker)))
-            except LongBreakerError as error:
-                param = f"dry_sequence_breakers[{index}]"
-                raise InvalidValueError(param, f"{error}") from error
-        return tuple(found)
 
 
 def _list(value: object) -> list[object]:

@@ -14,7 +14,7 @@ from caravan.errors import InvalidValueError
 PARAMETERS = parameters(SamplingFields)
 # Parameters that defaults and presets may set.
 DEFAULTABLE = parameters(DecodingFields)
-_FIRST_NAMES = {name: first for first, known in PARAMETERS.items() for name in (first, *known.aliases)}
+FIRST_NAMES = {name: first for first, known in PARAMETERS.items() for name in (first, *known.aliases)}
 
 
 class Source(StrEnum):
@@ -55,7 +55,7 @@ def given(fields: Schema) -> dict[str, object]:
     None is a value here: no limit, and no seed.
     """
     found: dict[str, object] = {}
-    for name, first in _FIRST_NAMES.items():
+    for name, first in FIRST_NAMES.items():
         value = getattr(fields, name, None)
         if value is None:
             continue

@@ -114,6 +114,17 @@ class DryBreakers:
         self._pieces: Callable[..., tuple[bytes, ...]] = functools.lru_cache(_MAX_VOCABULARIES)(_pieces)
         self._found: Callable[..., Sequences] = functools.lru_cache(_MAX_BREAKERS)(self._find)
 
+    def of(self, resolved: ResolvedParams, vocab: TextVocab) -> Sequences:
+        """Find those of all breakers of a request. Raises InvalidValueError."""
+        breakers = resolved["dry_sequence_breakers"]
+        found: dict[tuple[int, ...], None] = {}
+        for index, breaker in enumerate(breakers if isinstance(breakers, list | tuple) else ()):
+            try:
+                found |= dict.fromkeys(self.sequences(vocab, str(breaker)))
+            except LongBreakerError as error:
+                raise InvalidValueError(f"dry_sequence_breakers[{index}]", f"{error}") from error
+        return tuple(found)
+
     def sequences(self, vocab: TextVocab, breaker: str) -> Sequences:
         """Token sequences that contain the breaker (`get_overlapping_token_sequences` of llama.cpp).
 

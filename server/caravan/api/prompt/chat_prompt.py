@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from caravan_schemas.chat import ChatCompletionRequest, ConversationFields
+from caravan_schemas.chat import ChatCompletionRequest, ConversationFields, ToolFields
 from caravan_schemas.messages import AssistantMessage
 
 from caravan.api.prompt.tokenize import LEAST_LONGEST, too_long
@@ -49,7 +49,7 @@ def rendered(
 
     One that `has_to_fit` into the context and cannot is refused early.
     """
-    tools = tool_request(request)
+    tools = tool_request(request) if request.sets_any_of(ToolFields) else None
     template = model.template_for(has_tools=tools is not None)
     given = _variables(request, template, can_think=model.family.reasoning is not None)
     shown = None if tools is None else [tool.shown() for tool in tools.offered]

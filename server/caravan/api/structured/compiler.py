@@ -206,11 +206,6 @@ def _tell(context: RequestContext, unenforced: tuple[str, ...]) -> None:
         log.info("not enforced, %d in all: %s", len(unenforced), shown[:_MAX_LINE])
 
 
-def constraint(compiled: Compiled | None) -> Constraint | None:
-    """Take out what the engine gets."""
-    return None if compiled is None else compiled.constraint
-
-
 def answer_checker(
     compiled: Compiled | None,
     params: SamplingParams,
