@@ -50,7 +50,7 @@ There are three kinds of known fields:
 Null is the same as not given. Decoding parameters have a page of their own, [parameters.md](parameters.md).
 
 A field that nobody knows passes without effect, at any depth and on every route. It is reported: the header
-`x-caravan-ignored: client_metadata, messages[].id` lists the names, the log has each name once, and the
+`x-caravan-ignored: x_notes, messages[].id` lists the names, the log has each name once, and the
 metric `caravan_ignored_fields_total` counts them. Two kinds of unknown fields are a 400 with the code
 `unknown_parameter`, which says what was probably meant: a name one or two letters away from a known one, and
 a field of another route or of another kind of message. `--strict-fields` refuses all unknown fields.

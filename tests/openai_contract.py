@@ -44,10 +44,13 @@ LEFT_OUT: Mapping[str, frozenset[str]] = {
     "response_custom_tool_call_output_item.ResponseCustomToolCallOutputItem": frozenset(
         {"caller", "created_by"}
     ),
+    "response_compaction_item.ResponseCompactionItem": frozenset({"created_by"}),
+    "response_reasoning_summary_part_done_event.ResponseReasoningSummaryPartDoneEvent": frozenset({"status"}),
     "response_input_text.ResponseInputText": frozenset({"prompt_cache_breakpoint"}),
     "reasoning.Reasoning": frozenset({"context", "generate_summary", "mode"}),
     "function_tool.FunctionTool": frozenset({"allowed_callers", "async_", "defer_loading", "output_schema"}),
     "custom_tool.CustomTool": frozenset({"allowed_callers", "async_", "defer_loading"}),
+    "namespace_tool.ToolFunction": frozenset({"allowed_callers", "async_", "defer_loading", "output_schema"}),
 }
 
 # What OpenAI sends as null where there is nothing to say.
@@ -68,6 +71,7 @@ NULL: Mapping[str, frozenset[str]] = {
     "reasoning.Reasoning": frozenset({"effort", "summary"}),
     "function_tool.FunctionTool": frozenset({"description"}),
     "custom_tool.CustomTool": frozenset({"description"}),
+    "namespace_tool.ToolFunction": frozenset({"description"}),
     "response_format_text_json_schema_config.ResponseFormatTextJSONSchemaConfig": frozenset({"description"}),
     "response_item_list.ResponseItemList": frozenset({"first_id", "last_id"}),
     "response.Response": frozenset(

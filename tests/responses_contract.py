@@ -58,7 +58,7 @@ def folded(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _apply(kind: str, item: dict[str, Any], event: dict[str, Any]) -> None:
     """Add an event to its item; what is said to be done must be what was added up."""
-    text = "text" if kind.startswith(("output_text", "reasoning_text")) else None
+    text = "text" if kind.startswith(("output_text", "reasoning_")) else None
     text = text or ("arguments" if kind.startswith("function_call") else "input")
     if kind == "output_item.done":
         assert item["id"] == event["item"]["id"]
@@ -67,11 +67,12 @@ def _apply(kind: str, item: dict[str, Any], event: dict[str, Any]) -> None:
         item.update(event["item"])
         return
     assert event["item_id"] == item["id"]
-    if kind == "content_part.added":
-        item["content"].append(event["part"])
+    place = "summary" if "summary_index" in event else "content"
+    if kind.endswith("part.added"):
+        item[place].append(event["part"])
         return
-    holder = item["content"][event["content_index"]] if "content_index" in event else item
-    if kind == "content_part.done":
+    holder = item[place][event[f"{place}_index"]] if f"{place}_index" in event else item
+    if kind.endswith("part.done"):
         assert holder == event["part"]
     elif kind.endswith(".delta"):
         holder[text] += event["delta"]

@@ -5,7 +5,8 @@ from typing import Any, Literal
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ReasoningEffort
 from caravan_schemas.common import Debug
-from caravan_schemas.responses import Retention, Summary, TextFormats, Truncation, Verbosity
+from caravan_schemas.responses import Retention
+from caravan_schemas.responses_input import Summary, TextFormats, Truncation, Verbosity
 from caravan_schemas.responses_output import OutputItem
 from caravan_schemas.responses_tools import FlatTool, FlatToolChoice
 
@@ -116,6 +117,23 @@ class InputItemList(Schema):
     first_id: str | None
     last_id: str | None
     has_more: bool
+
+
+class InputTokens(Schema):
+    """How many tokens the prompt of a response would have."""
+
+    object: Literal["response.input_tokens"]
+    input_tokens: int
+
+
+class CompactedResponse(Schema):
+    """What is left of a conversation: what the user said, and a summary of all as an item `compaction`."""
+
+    id: str
+    object: Literal["response.compaction"]
+    created_at: int
+    output: list[dict[str, Any]]
+    usage: ResponseUsage
 
 
 class DeletedResponse(Schema):

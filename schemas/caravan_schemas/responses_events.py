@@ -6,7 +6,7 @@ from pydantic import Field
 
 from caravan_schemas.base import Schema
 from caravan_schemas.responses_answers import Response
-from caravan_schemas.responses_items import ReasoningText
+from caravan_schemas.responses_items import ReasoningText, SummaryText
 from caravan_schemas.responses_output import OutputItem, OutputText
 
 EventKind = Literal[
@@ -108,6 +108,40 @@ class ReasoningDone(Schema):
     text: str
 
 
+class SummaryPartEvent(Schema):
+    """A part of a thought's summary begins, or is done."""
+
+    type: Literal["response.reasoning_summary_part.added", "response.reasoning_summary_part.done"]
+    sequence_number: int
+    item_id: str
+    output_index: int
+    summary_index: int
+    part: SummaryText
+
+
+class SummaryDelta(Schema):
+    """A piece of a thought's summary."""
+
+    type: Literal["response.reasoning_summary_text.delta"]
+    sequence_number: int
+    item_id: str
+    output_index: int
+    summary_index: int
+    delta: str
+    obfuscation: str | None = None
+
+
+class SummaryDone(Schema):
+    """All of a thought's summary."""
+
+    type: Literal["response.reasoning_summary_text.done"]
+    sequence_number: int
+    item_id: str
+    output_index: int
+    summary_index: int
+    text: str
+
+
 class CallDelta(Schema):
     """A piece of a call's arguments or of its input."""
 
@@ -157,6 +191,9 @@ Event = (
     | TextDone
     | ReasoningDelta
     | ReasoningDone
+    | SummaryPartEvent
+    | SummaryDelta
+    | SummaryDone
     | CallDelta
     | ArgumentsDone
     | InputDone

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, Tag
 
 from caravan_schemas.base import Schema, by_type, string_or_array, type_of, type_tag, without
+from caravan_schemas.responses_tools import FlatTool
+from caravan_schemas.tools import MAX_TOOLS
 
 # Far beyond any conversation; they bound the work that one body can cause.
 
@@ -18,11 +20,9 @@ _TEXT_ONLY = without(_OTHER_PARTS, "only text parts are")
 # Calls and results of OpenAI's own tools, and what else its models alone can read.
 _OTHER_ITEMS = frozenset(
     {
-        "additional_tools",
         "apply_patch_call",
         "apply_patch_call_output",
         "code_interpreter_call",
-        "compaction",
         "compaction_trigger",
         "computer_call",
         "computer_call_output",
@@ -139,6 +139,7 @@ class PastFlatCall(InputItem):
     type: Literal["function_call"]
     call_id: str
     name: str
+    namespace: str | None = None
     arguments: str
     parsed_arguments: Any = Field(
         default=None, description="What OpenAI's SDK made of the arguments; not read."
@@ -146,10 +147,12 @@ class PastFlatCall(InputItem):
 
 
 class FlatCallOutput(InputItem):
-    """What a function returned."""
+    """What a function returned. Its name is read where its call is not in the conversation."""
 
     type: Literal["function_call_output"]
-    call_id: str
+    call_id: str | None = None
+    name: str | None = None
+    namespace: str | None = None
     output: CallOutput
 
 
@@ -159,6 +162,7 @@ class PastFlatCustomCall(InputItem):
     type: Literal["custom_tool_call"]
     call_id: str
     name: str
+    namespace: str | None = None
     input: str
 
 
@@ -168,6 +172,21 @@ class FlatCustomCallOutput(InputItem):
     type: Literal["custom_tool_call_output"]
     call_id: str
     output: CallOutput
+
+
+class AdditionalTools(InputItem):
+    """Tools that the model may call, beside those of the request."""
+
+    type: Literal["additional_tools"]
+    role: Literal["developer"]
+    tools: list[FlatTool] = Field(max_length=MAX_TOOLS, fail_fast=True)
+
+
+class Compaction(InputItem):
+    """What `POST /v1/responses/compact` made of the conversation before it."""
+
+    type: Literal["compaction"]
+    encrypted_content: str
 
 
 class ItemReference(Schema):
@@ -192,6 +211,8 @@ Item = Annotated[
     | Annotated[FlatCallOutput, Tag("<function_call_output>")]
     | Annotated[PastFlatCustomCall, Tag("<custom_tool_call>")]
     | Annotated[FlatCustomCallOutput, Tag("<custom_tool_call_output>")]
+    | Annotated[AdditionalTools, Tag("<additional_tools>")]
+    | Annotated[Compaction, Tag("<compaction>")]
     | Annotated[ItemReference, Tag("<item_reference>")],
     by_type(
         "item_kind",
@@ -201,6 +222,8 @@ Item = Annotated[
         "function_call_output",
         "custom_tool_call",
         "custom_tool_call_output",
+        "additional_tools",
+        "compaction",
         "item_reference",
         tag=_item_tag,
     ),

@@ -42,7 +42,7 @@ class OutputMessage(Schema):
 
 
 class OutputReasoning(Schema):
-    """What the model thought. There are no summaries."""
+    """What the model thought. The summary is all of it, where the request asks for one."""
 
     id: str
     type: Literal["reasoning"]
@@ -59,6 +59,7 @@ class OutputCall(Schema):
     status: ItemStatus
     call_id: str
     name: str
+    namespace: str | None = None
     arguments: str
 
 
@@ -69,6 +70,7 @@ class OutputCustomCall(Schema):
     type: Literal["custom_tool_call"]
     call_id: str
     name: str
+    namespace: str | None = None
     input: str
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, Tag
 
 from caravan_schemas.base import Schema, by_type, without
-from caravan_schemas.built_in_tools import BUILT_IN, BUILT_IN_TAG, GROUPS, BuiltInTool, tool_tag
+from caravan_schemas.built_in_tools import BUILT_IN, BUILT_IN_TAG, BuiltInTool, tool_tag
 from caravan_schemas.tools import (
     BY_CHOICE,
     MAX_DEFINITION,
@@ -53,12 +53,29 @@ class FlatCustom(Schema):
     )
 
 
+class Namespace(Schema):
+    """Tools that belong together. A call of one says its name here, and the namespace."""
+
+    type: Literal["namespace"]
+    name: ToolName
+    description: str | None = Field(
+        default=None, description="What the tools are for, for the model to read."
+    )
+    tools: list[
+        Annotated[
+            Annotated[FlatFunction, Tag("<function>")] | Annotated[FlatCustom, Tag("<custom>")],
+            by_type("tool_kind", "function", "custom"),
+            without(BUILT_IN, OWN_TOOLS),
+        ]
+    ] = Field(max_length=MAX_TOOLS, fail_fast=True)
+
+
 FlatTool = Annotated[
     Annotated[FlatFunction, Tag("<function>")]
     | Annotated[FlatCustom, Tag("<custom>")]
+    | Annotated[Namespace, Tag("<namespace>")]
     | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
-    by_type("tool_kind", "function", "custom", tag=tool_tag),
-    without(GROUPS, OWN_TOOLS),
+    by_type("tool_kind", "function", "custom", "namespace", tag=tool_tag),
 ]
 
 

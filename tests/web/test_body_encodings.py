@@ -181,7 +181,7 @@ PLACES: list[tuple[dict[str, Any], str | None]] = [
     ({"stop": ["a", H]}, "stop[1]"),
     ({"user": H}, "user"),
     ({"metadata": {H: H}}, None),
-    ({"client_metadata": H}, "client_metadata"),
+    ({"x_notes": H}, "x_notes"),
     (
         {"response_format": FORM},
         None,

@@ -228,6 +228,7 @@ FLAT: list[dict[str, Any]] = [
     {"type": "function", "name": "get_weather", "parameters": {"type": "object", "properties": {}}},
     {"type": "custom", "name": "sql"},
 ]
+SPACE = {"type": "namespace", "name": "home", "description": "Of the house.", "tools": FLAT}
 SCHEMA = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
 RESPONSE_FIELDS: list[tuple[str, dict[str, Any]]] = [
     ("Hello there.", {}),
@@ -240,6 +241,10 @@ RESPONSE_FIELDS: list[tuple[str, dict[str, Any]]] = [
     (f"{THOUGHT}{PARIS}", {"tools": FLAT, "max_output_tokens": 8}),
     (PARIS, {"tools": FLAT, "tool_choice": "required", "parallel_tool_calls": False}),
     (PARIS, {"tools": FLAT, "tool_choice": {"type": "function", "name": "get_weather"}}),
+    (
+        f"{THOUGHT}{PARIS.replace('get_', 'home__get_')}",
+        {"tools": [SPACE], "reasoning": {"summary": "concise"}, "truncation": "auto"},
+    ),
     ("{}", {"text": {"format": {"type": "json_object"}}}),
     ("{}", {"text": {"format": {"type": "json_schema", "name": "x", "schema": SCHEMA}}}),
 ]
@@ -258,7 +263,7 @@ def test_a_response(client: TestClient, engine: ScriptedEngine, text: str, field
 def test_every_kind_of_event_that_is_sent(client: TestClient, engine: ScriptedEngine) -> None:
     say(engine, f"{THOUGHT}I look.\n{PARIS}\n{QUERY}")
     sent = [
-        *stream(client, tools=FLAT, background=True),
+        *stream(client, tools=FLAT, background=True, reasoning={"summary": "detailed"}),
         *stream(client, max_output_tokens=2),
     ]
     engine.failure, engine.fail_after = EngineFailedError("It is gone."), 2

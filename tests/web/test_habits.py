@@ -246,7 +246,6 @@ BODIES: list[tuple[str, str, Json, set[str]]] = [
         RESPONSES,
         CODER,
         {
-            "client_metadata",
             "tools[].local_shell",
             "tools[].web_search",
             "include[].web_search_call.action.sources",

@@ -47,6 +47,7 @@ CUSTOM = {
     "name": "c",
     "format": {"type": "grammar", "syntax": "lark", "definition": "start: a"},
 }
+SPACE = {"type": "namespace", "name": "space", "tools": [TOOL, CUSTOM]}
 CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
 OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "x"}
 USER = {"role": "user", "content": "Hi"}
@@ -66,7 +67,12 @@ MEANINGS: tuple[dict[str, Any], ...] = (
     {"input": [{"role": "system", "content": "x" * 9000}, USER]},
     {"instructions": "x" * 9000},
     {"input": [USER, CALL]},
-    {"input": [USER, OUTPUT]},
+    {"input": [USER, CALL, OUTPUT, OUTPUT]},
+    {"tools": [SPACE, SPACE]},
+    {"tools": [TOOL], "tool_choice": {"type": "function", "name": "space__f"}},
+    {"tools": [{**SPACE, "tools": [{**TOOL, "parameters": ODD_SCHEMA}]}]},
+    {"truncation": "auto", "input": "x" * 9000},
+    {"input": [{"type": "compaction", "encrypted_content": "x"}]},
     {"tools": [TOOL, TOOL]},
     {"tools": [{**TOOL, "parameters": ODD_SCHEMA}]},
     {"tools": [{**TOOL, "strict": True, "parameters": {"type": "object", "properties": {"a": {}}}}]},

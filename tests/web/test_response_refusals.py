@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from caravan.api.responses.compaction import sealed
 from caravan.api.responses.to_chat import INCLUDABLE
 from fastapi.testclient import TestClient
 
@@ -15,6 +16,12 @@ TOOL = {"type": "function", "name": "f", "parameters": {"type": "object", "prope
 CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
 OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "x"}
 USER = {"role": "user", "content": "Hi"}
+BAD = {"name": "no good"}
+
+
+def space(*tools: dict[str, Any]) -> dict[str, Any]:
+    """A namespace of tools."""
+    return {"type": "namespace", "name": "x", "description": "All of x.", "tools": list(tools)}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +44,6 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"input": [{"role": "robot", "content": "x"}]}, "input[0].role", "invalid_value"),
     ({"input": [{"role": "user", "content": "x", "phases": 1}]}, "input[0].phases", "unknown_parameter"),
     ({"input": [USER, CALL]}, "input[1]", "invalid_value"),
-    ({"input": [USER, OUTPUT]}, "input[1].call_id", "invalid_value"),
     ({"input": [USER, CALL, OUTPUT, OUTPUT]}, "input[3].call_id", "invalid_value"),
     ({"input": [{"id": "msg_none"}]}, "input[0].id", "item_not_found"),
     (
@@ -46,10 +52,42 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
         "unsupported_parameter",
     ),
     ({"input": "x" * 5000}, "input", "context_length_exceeded"),
-    ({"tools": [{"type": "namespace", "name": "x", "tools": []}]}, "tools[0]", "unsupported_parameter"),
+    ({"tools": [space({"type": "web_search"})]}, "tools[0].tools[0]", "unsupported_parameter"),
+    ({"tools": [space(TOOL), space(TOOL)]}, "tools[1].tools[0].name", "invalid_value"),
+    ({"tools": [space({**TOOL, "async": True})]}, "tools[0].tools[0].async", "unsupported_parameter"),
+    (
+        {"tools": [space(TOOL, {**TOOL, "name": "g", "parameters": {"type": "odd"}})]},
+        "tools[0].tools[1].parameters.type",
+        "invalid_value",
+    ),
+    (
+        {"tools": [space(*({**TOOL, "name": f"f{n}"} for n in range(127))), TOOL, {**TOOL, "name": "g"}]},
+        "tools",
+        "invalid_value",
+    ),
+    (
+        {"input": [{"type": "additional_tools", "role": "developer", "tools": [TOOL, TOOL | BAD]}, USER]},
+        "input[0].tools[1].name",
+        "invalid_value",
+    ),
+    (
+        {"input": [{"type": "additional_tools", "role": "user", "tools": []}, USER]},
+        "input[0].role",
+        "invalid_value",
+    ),
+    (
+        {"input": [{"type": "compaction", "encrypted_content": "gAAAAAB"}, USER]},
+        "input[0].encrypted_content",
+        "invalid_value",
+    ),
+    (
+        {"input": [{"type": "compaction", "encrypted_content": sealed("x", "another")}, USER]},
+        "input[0].encrypted_content",
+        "invalid_value",
+    ),
     ({"tools": [{"type": "wand"}]}, "tools[0]", "invalid_type"),
     ({"tools": [{**TOOL, "name": "no good"}]}, "tools[0].name", "invalid_value"),
-    ({"tools": [{**TOOL, "defer_loading": True}]}, "tools[0].defer_loading", "unsupported_parameter"),
+    ({"tools": [{**TOOL, "async": True}]}, "tools[0].async", "unsupported_parameter"),
     ({"tools": [TOOL, TOOL]}, "tools[1].name", "invalid_value"),
     ({"tools": [TOOL], "tool_choice": {"type": "file_search"}}, "tool_choice", "unsupported_parameter"),
     (
@@ -63,14 +101,14 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"max_output_tokens": 0}, "max_output_tokens", "invalid_value"),
     ({"max_output_tokens": 2, "max_tokens": 3}, "max_tokens", "invalid_value"),
     ({"min_tokens": 9, "max_output_tokens": 2}, "min_tokens", "invalid_value"),
-    ({"text": {"verbosity": "low"}}, "text.verbosity", "unsupported_parameter"),
+    ({"text": {"verbosity": "least"}}, "text.verbosity", "invalid_value"),
     ({"text": {"format": {"type": "xml"}}}, "text.format", "invalid_type"),
     (
         {"text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": "odd"}}}},
         "text.format.schema",
         "invalid_constraint",
     ),
-    ({"reasoning": {"summary": "detailed"}}, "reasoning.summary", "unsupported_parameter"),
+    ({"reasoning": {"summary": "long"}}, "reasoning.summary", "invalid_value"),
     ({"reasoning": {"mode": "pro"}}, "reasoning.mode", "unsupported_parameter"),
     (
         {"reasoning": {"effort": "low"}, "chat_template_kwargs": {"enable_thinking": False}},
@@ -79,7 +117,7 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ),
     ({"include": ["file_search_call.everything"]}, "include[0]", "unsupported_parameter"),
     ({"top_logprobs": 2}, "top_logprobs", "invalid_value"),
-    ({"truncation": "auto"}, "truncation", "unsupported_parameter"),
+    ({"truncation": "auto", "input": "x" * 5000}, "input", "context_length_exceeded"),
     ({"service_tier": "flex"}, "service_tier", "unsupported_parameter"),
     ({"conversation": "conv_1"}, "conversation", "unsupported_parameter"),
     ({"prompt": {"id": "p"}}, "prompt", "unsupported_parameter"),

@@ -65,7 +65,9 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             rank=RankService(registry),
             embeddings=embeddings,
             ollama=OllamaService(registry, decoding, chat, completions, embeddings),
-            responses=ResponseService(registry, chat, AsyncStore(None, Limits(max_seconds=1, max_bytes=1))),
+            responses=ResponseService(
+                registry, chat, tokens, AsyncStore(None, Limits(max_seconds=1, max_bytes=1))
+            ),
             messages=MessagesService(registry, chat, tokens),
             tokens=tokens,
             bodies=BodyReader(Settings(), registry),

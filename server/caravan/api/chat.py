@@ -105,6 +105,18 @@ class ChatService:
             output_format=output_format,
         )
 
+    async def num_prompt_tokens(
+        self, request: ChatCompletionRequest, context: RequestContext, model: LoadedModel
+    ) -> int:
+        """Count the tokens of a prompt; raises ContextLengthError where it cannot be answered."""
+
+        def count() -> int:
+            text, _ = rendered(request, model, context.principal, has_to_fit=True)
+            return len(tokenized(model, text, param="messages"))
+
+        threads = threads_for(request, model, model.threads)
+        return await in_thread(count, limiter=threads.held(context.principal.id, context.principal.weight))
+
     async def outlook(self, request: ChatCompletionRequest, context: RequestContext) -> ResolvedParams:
         """Read the decoding of a request whose model need not be loaded; refuses what it can by then."""
         spec = self._registry.find(request.model, context.principal)

@@ -108,7 +108,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         decisions=DecisionService(registry),
         rank=RankService(registry),
         embeddings=embedding_service,
-        responses=ResponseService(registry, chat_service, _archive(settings)),
+        responses=ResponseService(registry, chat_service, tokens, _archive(settings)),
         ollama=OllamaService(registry, decoding, chat_service, completion_service, embedding_service),
         messages=MessagesService(registry, chat_service, tokens),
         tokens=tokens,

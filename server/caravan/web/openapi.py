@@ -22,8 +22,9 @@ from caravan_schemas.ollama import (
 )
 from caravan_schemas.ollama_answers import OllamaErrorResponse
 from caravan_schemas.rank import RerankRequest, ScoreRequest
-from caravan_schemas.responses import ResponseRequest
+from caravan_schemas.responses import CompactRequest, ResponseRequest
 from caravan_schemas.responses_events import Event
+from caravan_schemas.responses_input import ConversationInput
 from caravan_schemas.tokenize import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
@@ -48,6 +49,8 @@ _BODIES: tuple[type[Schema], ...] = (
     DetokenizeRequest,
     ApplyTemplateRequest,
     ResponseRequest,
+    ConversationInput,
+    CompactRequest,
     OllamaChatRequest,
     OllamaGenerateRequest,
     OllamaEmbedRequest,

@@ -50,7 +50,7 @@ def test_a_slip_is_refused_with_the_nearest_name(field: str, near: str, strict: 
     "field",
     [
         "qqqqqqqq",
-        "client_metadata",
+        "x_notes",
         "id",
         "N2",
         "prompt_cache_scope",

@@ -27,7 +27,7 @@ class PromptWriter:
     def __init__(self, request: DecisionRequest, model: LoadedModel, principal: Principal) -> None:
         self._model = model
         self._principal = principal
-        self.messages, self._places = conversation(None, list(_items(request)))
+        self.messages, self._places = conversation(None, list(_items(request)), principal.id)
 
     def write(self, asked: Asked, param: str, *, has_input: bool = True) -> Labelled:
         """Write a question, whose path is `param`, about the input or about none; raises InvalidRequestError.

@@ -12,7 +12,9 @@ from caravan_schemas.messages import (
     UserMessage,
 )
 from caravan_schemas.responses_items import (
+    AdditionalTools,
     CallOutput,
+    Compaction,
     FlatCallOutput,
     FlatCustomCallOutput,
     InputMessage,
@@ -26,10 +28,12 @@ from caravan_schemas.responses_items import (
 )
 from caravan_schemas.tools import CustomCall, PastCall, PastCustomCall, PastFunction, PastFunctionCall
 
+from caravan.api.responses.compaction import summary_in
 from caravan.errors import InvalidValueError, UnsupportedParameterError
 
 # Where an item is that came with an earlier response.
 HISTORY = "previous_response_id"
+_SUMMARY = "Summary of the conversation before:"
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,22 @@ class _Turn:
     calls: list[tuple[str, PastCall]] = field(default_factory=list)
 
 
-def conversation(instructions: str | None, items: Sequence[Placed]) -> tuple[list[Message], dict[str, str]]:
+def joined_name(namespace: str | None, name: str) -> str:
+    """What the model calls a tool, perhaps one of a namespace: of letters that all formats of calls take."""
+    return name if namespace is None else f"{namespace.rstrip('_')}__{name}"
+
+
+def conversation(
+    instructions: str | None, items: Sequence[Placed], owner: str
+) -> tuple[list[Message], dict[str, str]]:
     """The messages that items stand for, and which item each message, or call in it, comes from, by paths.
 
     The instructions come first; a system message that the items begin with is joined to them. Results follow
-    their calls, wherever they came. Raises InvalidRequestError for a call without a result, a
-    result without a call, and thoughts that only OpenAI can read.
+    their calls, wherever they came; one whose call is not there is told as the user's. Raises
+    InvalidRequestError for a call without a result, a second result of a call, thoughts that only OpenAI can
+    read, and a compaction that was not made here for the `owner`.
     """
-    writer = _Writer(_results(items))
+    writer = _Writer(_results(items), owner)
     if instructions is not None and not _opens_with_instructions(items):
         writer.add(Placed("instructions", InputMessage(role="system", content=instructions)))
         instructions = None
@@ -71,16 +83,30 @@ def conversation(instructions: str | None, items: Sequence[Placed]) -> tuple[lis
     return writer.messages, writer.places
 
 
+def without_past_thoughts(items: Sequence[Placed]) -> list[Placed]:
+    """The items without the thoughts before the last that the user says."""
+    said = [index for index, placed in enumerate(items) if is_of_user(placed.item)]
+    last = said[-1] if said else 0
+    return [p for index, p in enumerate(items) if index > last or not isinstance(p.item, PastReasoning)]
+
+
+def is_of_user(item: Item) -> bool:
+    """Whether an item is what the user says."""
+    return isinstance(item, InputMessage) and item.role == "user"
+
+
 def _opens_with_instructions(items: Sequence[Placed]) -> bool:
     first = items[0].item if items else None
     return isinstance(first, InputMessage) and first.role in ("system", "developer")
 
 
 class _Writer:
-    def __init__(self, results: dict[str, Placed]) -> None:
+    def __init__(self, results: dict[str, Placed], owner: str) -> None:
         self.messages: list[Message] = []
         self.places: dict[str, str] = {}
         self._results = results
+        self._asked = frozenset(results)
+        self._owner = owner
         self._turn: _Turn | None = None
 
     def add(self, placed: Placed) -> None:
@@ -89,26 +115,35 @@ class _Writer:
         match item:
             case InputMessage(role="assistant"):
                 self._spoken(path, is_first=True).content = text_of(item.content)
-            case InputMessage():
-                self._flush()
-                self._append(path, _message(item))
             case PastReasoning():
                 self._spoken(path, is_first=True).thoughts.append(_thought(item, path))
             case PastFlatCall() | PastFlatCustomCall():
                 # A call that broke off was never made.
                 if item.status != "incomplete" or item.call_id in self._results:
                     self._spoken(path).calls.append((path, _call(item)))
-            case FlatCallOutput() | FlatCustomCallOutput():
+            case FlatCallOutput() | FlatCustomCallOutput() if item.call_id in self._asked:
                 self._flush()
+            case InputMessage() | FlatCallOutput() | FlatCustomCallOutput() | Compaction():
+                self._flush()
+                self._append(path, self._heard(item, path))
+            case AdditionalTools():
+                pass  # They are shown with the other tools.
             case ItemReference():
                 raise AssertionError("references have been resolved")
 
     def end(self) -> None:
         """There are no more items."""
         self._flush()
-        for placed in self._results.values():
-            path = placed.path if placed.path == HISTORY else f"{placed.path}.call_id"
-            raise InvalidValueError(path, "names no call of this conversation that waits for a result")
+
+    def _heard(
+        self, item: InputMessage | FlatCallOutput | FlatCustomCallOutput | Compaction, path: str
+    ) -> Message:
+        if isinstance(item, InputMessage):
+            return _message(item)
+        if isinstance(item, Compaction):
+            summary = summary_in(item.encrypted_content, self._owner, f"{path}.encrypted_content")
+            return UserMessage(role="user", content=f"{_SUMMARY}\n\n{summary}")
+        return UserMessage(role="user", content=_unasked(item))
 
     def _spoken(self, path: str, *, is_first: bool = False) -> _Turn:
         """The turn that an item belongs to; a new one for what comes first in a turn, after text or calls."""
@@ -157,13 +192,23 @@ def text_of(content: MessageContent | CallOutput) -> str:
 
 
 def _results(items: Sequence[Placed]) -> dict[str, Placed]:
+    """The results of the calls that are among the items, by the calls' ids."""
+    called = {each.item.call_id for each in items if isinstance(each.item, PastFlatCall | PastFlatCustomCall)}
     results: dict[str, Placed] = {}
     for placed in items:
-        if isinstance(placed.item, FlatCallOutput | FlatCustomCallOutput):
+        if isinstance(placed.item, FlatCallOutput | FlatCustomCallOutput) and placed.item.call_id in called:
             if placed.item.call_id in results:
                 raise InvalidValueError(f"{placed.path}.call_id", "names a call that has a result already")
             results[placed.item.call_id] = placed
     return results
+
+
+def _unasked(item: FlatCallOutput | FlatCustomCallOutput) -> str:
+    """A result as the model is told it where it does not see the call."""
+    of = ""
+    if isinstance(item, FlatCallOutput) and item.name is not None:
+        of = f" of {joined_name(item.namespace, item.name)}"
+    return f"Result of an earlier call{of}:\n\n{text_of(item.output)}"
 
 
 def _message(item: InputMessage) -> Message:
@@ -186,7 +231,7 @@ def _thought(item: PastReasoning, path: str) -> str:
 
 def _call(item: PastFlatCall | PastFlatCustomCall) -> PastCall:
     if isinstance(item, PastFlatCustomCall):
-        custom = CustomCall(name=item.name, input=item.input)
+        custom = CustomCall(name=joined_name(item.namespace, item.name), input=item.input)
         return PastCustomCall(id=item.call_id, type="custom", custom=custom)
-    function = PastFunction(name=item.name, arguments=item.arguments)
+    function = PastFunction(name=joined_name(item.namespace, item.name), arguments=item.arguments)
     return PastFunctionCall(id=item.call_id, type="function", function=function)

@@ -2,7 +2,7 @@
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from caravan_schemas.common import Debug, FinishReason
 from caravan_schemas.responses_answers import (
@@ -20,6 +20,7 @@ from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.output.parsed_choice import AnswerReader, OutputFormat
 from caravan.api.responses.output_items import OpenCall, OpenItem, OpenMessage, OpenReasoning
 from caravan.api.responses.snapshot import new_id
+from caravan.api.responses.tools import InSpace
 from caravan.chat.parsing.events import CallArguments, CallStart, Channel
 from caravan.chat.parsing.events import Event as TextEvent
 from caravan.engine.outputs import TokenLogprob
@@ -30,12 +31,14 @@ class ResponseWriter:
     """Turns one answer's text into events. `response` is its state; it has its output once it has ended.
 
     White space alone, as models put between calls, makes no message. Only messages have log probabilities;
-    those of a token go with the first text that comes of it or after it. Call `begin` first, then `start`,
-    then `write` for what `reader` finds in each piece of text, then `end`, `fail` or `cancel`.
+    those of a token go with the first text that comes of it or after it. `spaces` has the tools of namespaces
+    by the names that the model calls them by. Call `begin` first, then `start`, then `write` for what
+    `reader` finds in each piece of text, then `end`, `fail` or `cancel`.
     """
 
-    def __init__(self, response: Response) -> None:
+    def __init__(self, response: Response, spaces: Mapping[str, InSpace]) -> None:
         self.response = response
+        self._spaces = spaces
         self._reading: OutputFormat | None = None
         self.reader = AnswerReader(None)
         self._writer: LogprobWriter | None = None
@@ -129,18 +132,21 @@ class ResponseWriter:
     def _thought(self, text: str) -> Iterator[Event]:
         self._drop()
         if not isinstance(self._open, OpenReasoning):
-            yield from self._opened(OpenReasoning(self._next_index, self._number))
+            summed_up = self.response.reasoning.summary is not None
+            yield from self._opened(OpenReasoning(self._next_index, self._number, summed_up=summed_up))
         assert isinstance(self._open, OpenReasoning)
-        yield self._open.grow(text)
+        yield from self._open.grow(text)
 
     def _call(self, event: CallStart) -> Iterator[Event]:
         self._drop()
+        space = self._spaces.get(event.name)
+        name = {"name": event.name} if space is None else {"name": space.name, "namespace": space.namespace}
         yield from self._opened(
             OpenCall(
                 self._next_index,
                 self._number,
                 event.id or new_id("call"),
-                event.name,
+                name,
                 is_custom=self._reading is not None and event.name in self._reading.custom_names,
             )
         )

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
-from caravan_schemas.responses import ResponseRequest
+from caravan_schemas.responses_input import ConversationInput
 from caravan_schemas.responses_items import (
+    AdditionalTools,
+    Compaction,
     Input,
     InputMessage,
     Item,
@@ -30,6 +32,8 @@ _PREFIXES = {
     "function_call_output": "fco",
     "custom_tool_call": "ctc",
     "custom_tool_call_output": "ctco",
+    "additional_tools": "at",
+    "compaction": "cmp",
 }
 
 
@@ -54,8 +58,10 @@ async def earlier_rows(archive: AsyncStore, owner: str, previous: str | None) ->
     return rows
 
 
-async def own_items(archive: AsyncStore, owner: str, given: Input) -> list[Item]:
+async def own_items(archive: AsyncStore, owner: str, given: Input | None) -> list[Item]:
     """The items of a request, references resolved; raises InvalidRequestError."""
+    if given is None:
+        return []
     if isinstance(given, str):
         return [InputMessage(type="message", role="user", content=given)]
     references = {index: item for index, item in enumerate(given) if isinstance(item, ItemReference)}
@@ -72,7 +78,7 @@ async def own_items(archive: AsyncStore, owner: str, given: Input) -> list[Item]
     return [resolved.get(index, item) for index, item in enumerate(given)]
 
 
-def placed(history: Sequence[Row], request: ResponseRequest, own: Sequence[Item]) -> list[Placed]:
+def placed(history: Sequence[Row], request: ConversationInput, own: Sequence[Item]) -> list[Placed]:
     """All items in order, each with the path that errors call it by."""
     earlier = [Placed(HISTORY, item) for item in read_rows(history)]
     if isinstance(request.input, str):
@@ -88,6 +94,11 @@ async def _referenced(archive: AsyncStore, owner: str, item_ids: Sequence[str]) 
         raise InvalidRequestError(message, param="input", code=_TOO_LONG) from error
 
 
+def rows_of(items: Sequence[Item]) -> list[Row]:
+    """The items of a request, to be stored."""
+    return [row_of_input(item) for item in items]
+
+
 def row_of_input(item: Item) -> Row:
     """An item of a request; what it leaves out is filled in."""
     if isinstance(item, InputMessage):
@@ -98,13 +109,14 @@ def row_of_input(item: Item) -> Row:
         if isinstance(item, PastReasoning):
             row["summary"] = [part.model_dump() for part in item.summary]
     row["id"] = item.id or new_id(_PREFIXES[row["type"]])
-    row["status"] = getattr(item, "status", None) or "completed"
+    if not isinstance(item, AdditionalTools | Compaction):
+        row["status"] = getattr(item, "status", None) or "completed"
     return row
 
 
 def row_of_output(item: OutputItem) -> Row:
     """An item of a response; those of custom tools have a status in lists only."""
-    row = item.model_dump(mode="json")
+    row = item.model_dump(mode="json", exclude_unset=True)
     row.setdefault("status", "completed")
     return row
 

@@ -1,6 +1,6 @@
 """Items while they are written: each knows the events that it begins with, grows by and ends with."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from caravan_schemas.logprobs import TokenLogprob
@@ -15,10 +15,13 @@ from caravan_schemas.responses_events import (
     PartEvent,
     ReasoningDelta,
     ReasoningDone,
+    SummaryDelta,
+    SummaryDone,
+    SummaryPartEvent,
     TextDelta,
     TextDone,
 )
-from caravan_schemas.responses_items import ItemStatus, ReasoningText
+from caravan_schemas.responses_items import ItemStatus, ReasoningText, SummaryText
 from caravan_schemas.responses_output import (
     OutputCall,
     OutputCustomCall,
@@ -128,45 +131,64 @@ class OpenMessage(_Item):
 
 
 class OpenReasoning(_Item):
-    """A thought, in one part."""
+    """A thought, in one part; if it is `summed_up`, in one part of the summary, too."""
 
-    def __init__(self, index: int, number: Number) -> None:
+    def __init__(self, index: int, number: Number, *, summed_up: bool) -> None:
         super().__init__("rs", index, number)
+        self._summed_up = summed_up
 
     def begin(self) -> Iterator[Event]:
-        """The item without content, and its part without text."""
-        yield self._added(self._reasoning("in_progress", []))
+        """The item without content, and its parts without text."""
+        yield self._added(self._reasoning("in_progress", is_empty=True))
         yield self._part("added", self._content())
+        if self._summed_up:
+            yield self._of_summary(SummaryPartEvent, "part.added", part=self._summary())
 
-    def grow(self, text: str) -> Event:
+    def grow(self, text: str) -> Iterator[Event]:
         """More of the thought."""
         self._texts.append(text)
         kind = "response.reasoning_text.delta"
-        return self._event(ReasoningDelta, kind, item_id=self._id, content_index=0, delta=text)
+        yield self._event(ReasoningDelta, kind, item_id=self._id, content_index=0, delta=text)
+        if self._summed_up:
+            yield self._of_summary(SummaryDelta, "text.delta", delta=text)
 
     def end(self, status: ItemStatus) -> Iterator[Event]:
-        """The text, the part and the item as they have become."""
+        """The text, the parts and the item as they have become."""
         content = self._content()
         kind = "response.reasoning_text.done"
         yield self._event(ReasoningDone, kind, item_id=self._id, content_index=0, text=content.text)
         yield self._part("done", content)
-        yield self._done(self._reasoning(status, [content]))
+        if self._summed_up:
+            yield self._of_summary(SummaryDone, "text.done", text=content.text)
+            yield self._of_summary(SummaryPartEvent, "part.done", part=self._summary())
+        yield self._done(self._reasoning(status))
 
     def item(self, status: ItemStatus) -> OutputItem:
         """The thought so far."""
-        return self._reasoning(status, [self._content()])
+        return self._reasoning(status)
 
-    def _reasoning(self, status: ItemStatus, content: list[ReasoningText]) -> OutputReasoning:
-        return OutputReasoning(id=self._id, type="reasoning", status=status, summary=[], content=content)
+    def _reasoning(self, status: ItemStatus, *, is_empty: bool = False) -> OutputReasoning:
+        summary = [self._summary()] if self._summed_up and not is_empty else []
+        content = [] if is_empty else [self._content()]
+        return OutputReasoning(id=self._id, type="reasoning", status=status, summary=summary, content=content)
 
     def _content(self) -> ReasoningText:
         return ReasoningText(type="reasoning_text", text=self._text)
 
+    def _summary(self) -> SummaryText:
+        return SummaryText(type="summary_text", text=self._text)
+
+    def _of_summary(self, make: Callable[..., E], kind: str, **fields: object) -> E:
+        kind = f"response.reasoning_summary_{kind}"
+        return self._event(make, kind, item_id=self._id, summary_index=0, **fields)
+
 
 class OpenCall(_Item):
-    """A call of a function or of a custom tool."""
+    """A call of a function or of a custom tool. `name` is its name, perhaps with its namespace."""
 
-    def __init__(self, index: int, number: Number, call_id: str, name: str, *, is_custom: bool) -> None:
+    def __init__(
+        self, index: int, number: Number, call_id: str, name: Mapping[str, str], *, is_custom: bool
+    ) -> None:
         super().__init__("ctc" if is_custom else "fc", index, number)
         self._call_id = call_id
         self._name = name
@@ -193,7 +215,7 @@ class OpenCall(_Item):
 
     def item(self, status: ItemStatus) -> OutputItem:
         """The call so far. OpenAI shows no status of a custom tool's."""
-        called = {"id": self._id, "call_id": self._call_id, "name": self._name}
+        called = {"id": self._id, "call_id": self._call_id, **self._name}
         if self._is_custom:
             return OutputCustomCall(type="custom_tool_call", input=self._text, **called)
         return OutputCall(type="function_call", status=status, arguments=self._text, **called)

@@ -8,7 +8,6 @@ from contextlib import aclosing
 from caravan_schemas.responses import ResponseRequest
 from caravan_schemas.responses_answers import Response
 from caravan_schemas.responses_events import ErrorEvent, Event
-from caravan_schemas.responses_items import Item
 
 from caravan.api.chat import ChatService
 from caravan.api.completion_run import wire_reason
@@ -17,22 +16,23 @@ from caravan.api.output.encoding import padded_event, to_event
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.prepared import Prepared
 from caravan.api.responses.event_writer import ResponseWriter
-from caravan.api.responses.inputs import earlier_rows, own_items, placed, row_of_input, row_of_output
+from caravan.api.responses.inputs import row_of_output, rows_of
+from caravan.api.responses.reading import Reading, read
 from caravan.api.responses.snapshot import new_id, snapshot, usage
-from caravan.api.responses.to_chat import Translation, check, translate
+from caravan.api.responses.to_chat import Translation
 from caravan.api.run import Run
-from caravan.api.store import AsyncStore, Outcome, Outcomes, Row, StorageBusyError
+from caravan.api.store import AsyncStore, Outcome, Outcomes, Row
 from caravan.api.structured.compiler import UNENFORCED
 from caravan.engine.outputs import TokenOutput
 from caravan.errors import CaravanError, InvalidRequestError, failed_writing
 from caravan.models import ModelRegistry, Status
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.shared_limit import Place
-from caravan.runtime.threads import cancel_and_wait, in_busy_thread, in_thread, to_the_end
+from caravan.runtime.threads import cancel_and_wait, in_thread, to_the_end
 
 log = logging.getLogger(__name__)
 
-# Items that are read, and events that are padded, in a few milliseconds.
+# Events that are padded in a few milliseconds.
 _FEW = 256
 
 Events = AsyncGenerator[Sequence[bytes], None]
@@ -73,7 +73,7 @@ class ResponseRun(Run):
         self._follow: Callable[[int], Events] | None = None
         self._beginning: asyncio.Task[None] | None = None
         self._is_stored = request.store is not False
-        self._input: list[Row] = []
+        self._reading: Reading | None = None
         self._translation: Translation | None = None
         self._writer: ResponseWriter | None = None
         self._is_kept = False
@@ -125,7 +125,8 @@ class ResponseRun(Run):
     async def _begin(self, seconds: float | None) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (seconds or 0.0)
-        await self._read_request()
+        self._reading = await read(self.request, self.context, self._registry, self._archive, self._outcomes)
+        self._translation = self._reading.translation
         if self.request.background:
             await self._enqueue()
             await self._keep()
@@ -137,21 +138,10 @@ class ResponseRun(Run):
                 await super().start(max(0.0, deadline - loop.time()))
         await self._keep()
 
-    async def _read_request(self) -> None:
-        """Read the request and its history; refuse what can be refused without the model."""
-        check(self.request)
-        previous = self.request.previous_response_id
-        if previous is not None and self._outcomes.find(self.owner, previous) is not None:
-            raise StorageBusyError(f"The response '{previous}' is not stored yet.")
-        history = await earlier_rows(self._archive, self.owner, previous)
-        own = await own_items(self._archive, self.owner, self.request.input)
-        self._registry.find(self.request.model, self.context.principal)
-        self.context.metrics.requested_model = self.request.model
-        run = in_thread if len(history) + len(own) <= _FEW else in_busy_thread
-        self._translation = await run(self._translated, history, own)
-
     async def _prepare_chat(self, model: LoadedModel) -> Prepared:
-        translation = self._read
+        assert self._reading is not None
+        translation = await self._reading.for_model(self.request, self._chat, self.context, model)
+        self._translation = translation
         with translation.rewording():
             prepared = await self._chat.prepare(translation.chat, self.id, self.context, model)
         self.context.metrics.rename(UNENFORCED, translation.named)
@@ -173,8 +163,9 @@ class ResponseRun(Run):
     async def _keep(self) -> None:
         """Store the response as running, unless the request forbids it."""
         if self._is_stored:
-            body = _row(self.response)
-            await self._archive.do(lambda store: store.begin(self.owner, body, self._input), self.owner)
+            assert self._reading is not None
+            body, rows = _row(self.response), await in_thread(rows_of, self._reading.own)
+            await self._archive.do(lambda store: store.begin(self.owner, body, rows), self.owner)
             self._is_kept = True
 
     async def made(self) -> Events:
@@ -248,12 +239,7 @@ class ResponseRun(Run):
     def _announce(self, temperature: float, top_p: float) -> None:
         limit = self._read.chat.max_completion_tokens
         response = snapshot(self.request, self.id, temperature=temperature, top_p=top_p, limit=limit)
-        self._writer = ResponseWriter(response)
-
-    def _translated(self, history: list[Row], own: list[Item]) -> Translation:
-        if self._is_stored:
-            self._input = [row_of_input(item) for item in own]
-        return translate(self.request, placed(history, self.request, own))
+        self._writer = ResponseWriter(response, self._read.spaces)
 
     def _sent(self, events: Iterable[Event]) -> list[bytes]:
         """The data of events, if the request asks for a stream. The events are made in any case."""

@@ -6,12 +6,15 @@ from contextlib import aclosing
 from typing import Literal, TypeVar
 
 import msgspec
-from caravan_schemas.responses import ResponseRequest
-from caravan_schemas.responses_answers import DeletedResponse, InputItemList
+from caravan_schemas.responses import CompactRequest, ResponseRequest
+from caravan_schemas.responses_answers import DeletedResponse, InputItemList, InputTokens
+from caravan_schemas.responses_input import ConversationInput
 
 from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
 from caravan.api.output.encoding import to_event
+from caravan.api.responses.compaction_run import CompactionRun
+from caravan.api.responses.reading import read
 from caravan.api.responses.run import Events, ResponseRun, in_turns
 from caravan.api.store import (
     AsyncStore,
@@ -21,6 +24,7 @@ from caravan.api.store import (
     Row,
     Store,
 )
+from caravan.api.tokenize import TokenService
 from caravan.auth.principal import Principal
 from caravan.errors import CaravanError, InvalidRequestError, OverloadedError, ServerError
 from caravan.models import ModelRegistry
@@ -33,6 +37,8 @@ _RUNNING = ("queued", "in_progress")
 # They take turns in the engine; more than this is no use to anybody. Each key has a share of it.
 _MAX_BACKGROUND = 1024
 _RETRY_SECONDS = 30
+# The fields that say what is to be summed up.
+_CONVERSATION = {"model", "input", "instructions", "previous_response_id"}
 
 
 class ResponseNotFoundError(InvalidRequestError):
@@ -114,9 +120,12 @@ class Replay:
 class ResponseService:
     """Serves `/v1/responses` for all models of a registry. Callers see their own key's responses alone."""
 
-    def __init__(self, registry: ModelRegistry, chat: ChatService, archive: AsyncStore) -> None:
+    def __init__(
+        self, registry: ModelRegistry, chat: ChatService, tokens: TokenService, archive: AsyncStore
+    ) -> None:
         self._registry = registry
         self._chat = chat
+        self._tokens = tokens
         self._archive = archive
         self._outcomes = Outcomes(archive)
         self._places = SharedLimit(_MAX_BACKGROUND)
@@ -138,6 +147,24 @@ class ResponseService:
             if run.place is None:
                 raise _overloaded()
         return run
+
+    async def count(self, request: ConversationInput, context: RequestContext) -> bytes:
+        """Count the tokens of the prompt that a response would answer, of any length."""
+        reading = await read(request, context, self._registry, self._archive, self._outcomes)
+        async with self._registry.holding(request.model, context.principal) as model:
+            context.metrics.model = model.id
+            translation = await reading.for_model(request, self._chat, context, model)
+            with translation.rewording():
+                number = await self._tokens.count(translation.chat, model, context.principal)
+        return to_event(InputTokens(object="response.input_tokens", input_tokens=number))
+
+    async def compact(self, request: CompactRequest, context: RequestContext) -> bytes:
+        """Have the model sum up a conversation; the answer goes on as the input of the next request."""
+        others = CompactRequest.model_fields.keys() - _CONVERSATION
+        context.metrics.ignore(sorted(request.model_fields_set & others))
+        reading = await read(request, context, self._registry, self._archive, self._outcomes)
+        async with CompactionRun(self._registry, self._chat, request, reading.items, context) as run:
+            return await run.whole()
 
     async def retrieve(self, response_id: str, principal: Principal) -> bytes:
         """The JSON of a response as it stands."""

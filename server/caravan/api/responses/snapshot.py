@@ -6,7 +6,7 @@ from typing import Any
 
 from caravan_schemas.built_in_tools import BuiltInTool
 from caravan_schemas.common import Usage
-from caravan_schemas.responses import FlatSchemaFormat, ResponseRequest
+from caravan_schemas.responses import ResponseRequest
 from caravan_schemas.responses_answers import (
     InputTokensDetails,
     OutputTokensDetails,
@@ -15,7 +15,8 @@ from caravan_schemas.responses_answers import (
     ShownReasoning,
     ShownText,
 )
-from caravan_schemas.responses_tools import FlatCustom, FlatFunction, FlatTool
+from caravan_schemas.responses_input import FlatSchemaFormat
+from caravan_schemas.responses_tools import FlatCustom, FlatFunction, FlatTool, Namespace
 from caravan_schemas.structured import TextFormat
 from caravan_schemas.tools import TextInput
 
@@ -46,7 +47,7 @@ def snapshot(
 ) -> Response:
     """The response before its first token, with every field set; `limit` is that of its tokens."""
     text, reasoning = request.text, request.reasoning
-    asked = None if text is None else text.format
+    asked, verbosity = (None, None) if text is None else (text.format, text.verbosity)
     if isinstance(asked, FlatSchemaFormat):
         # With what holds where the request does not say, as OpenAI shows it.
         known = {"description": asked.description, "strict": bool(asked.strict)}
@@ -72,20 +73,22 @@ def snapshot(
         safety_identifier=request.safety_identifier,
         service_tier="default",
         temperature=temperature,
-        text=ShownText(format=asked or TextFormat(type="text"), verbosity="medium"),
+        text=ShownText(format=asked or TextFormat(type="text"), verbosity=verbosity or "medium"),
         tool_choice=request.tool_choice or "auto",
         tools=[_shown(tool) for tool in request.tools or () if not isinstance(tool, BuiltInTool)],
         top_logprobs=request.top_logprobs or 0,
         top_p=top_p,
-        truncation="disabled",
+        truncation=request.truncation or "disabled",
         user=request.user,
         **_NOTHING_YET,
         **_NOT_HERE,
     )
 
 
-def _shown(tool: FlatFunction | FlatCustom) -> FlatTool:
+def _shown(tool: FlatFunction | FlatCustom | Namespace) -> FlatTool:
     """A tool with the defaults filled in."""
+    if isinstance(tool, Namespace):
+        return tool.model_copy(update={"tools": [_shown(each) for each in tool.tools]})
     if not isinstance(tool, FlatFunction):
         shown = tool.format or TextInput(type="text")
         return FlatCustom(type="custom", name=tool.name, description=tool.description, format=shown)

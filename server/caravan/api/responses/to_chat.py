@@ -6,42 +6,20 @@ Values of OpenAI's API that this server cannot serve are refused by name.
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from caravan_schemas.built_in_tools import BuiltInTool
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.queries import RetrievalQuery
-from caravan_schemas.responses import ABSENT, FlatSchemaFormat, ResponseRequest
-from caravan_schemas.responses_tools import (
-    FlatAllowedTools,
-    FlatChoice,
-    FlatCustom,
-    FlatFunction,
-    FlatGrammar,
-    FlatTool,
-    FlatToolChoice,
-)
+from caravan_schemas.responses import ABSENT, ResponseRequest
+from caravan_schemas.responses_input import ConversationInput, FlatSchemaFormat
 from caravan_schemas.sampling import AnswerFields
 from caravan_schemas.structured import JsonSchemaFormat, NamedSchema, PeersConstraintFields, ResponseFormat
-from caravan_schemas.tools import (
-    AllowedTools,
-    AllowedToolsChoice,
-    CustomChoice,
-    CustomDefinition,
-    CustomTool,
-    FunctionChoice,
-    FunctionDefinition,
-    FunctionTool,
-    GrammarInput,
-    InputGrammar,
-    Tool,
-    ToolChoice,
-    ToolReference,
-)
 
-from caravan.api.responses.conversation import Placed, conversation
+from caravan.api.responses.conversation import Placed, conversation, without_past_thoughts
+from caravan.api.responses.tools import InSpace, toolbox
 from caravan.api.validation.rewording import reword, rewording
+from caravan.chat.rendering.prompt_template import PromptTemplate
 from caravan.errors import InvalidRequestError, InvalidValueError, UnsupportedParameterError
 
 LOGPROBS = "message.output_text.logprobs"
@@ -49,18 +27,20 @@ LOGPROBS = "message.output_text.logprobs"
 INCLUDABLE = (LOGPROBS, "reasoning.encrypted_content")
 # All names of the one limit.
 _LIMITS = ("max_output_tokens", "max_tokens", "max_completion_tokens", "n_predict")
-_SAME = (
-    {*AnswerFields.model_fields, *PeersConstraintFields.model_fields, "model", "parallel_tool_calls"}
-    | {"thinking_budget_tokens", "chat_template_kwargs"}
-) - {"stream", *_LIMITS}
+_SAME = {*AnswerFields.model_fields, *PeersConstraintFields.model_fields, "thinking_budget_tokens"} - {
+    "stream",
+    *_LIMITS,
+}
 
+_VERBOSITY = "text.verbosity"
 _MESSAGE = re.compile(r"(messages\[\d+\])(\.tool_calls\[\d+\])?(.*)")
+_TOOL = re.compile(r"(tools\[\d+\])\.(?:function|custom)(?:(\.format)\.grammar)?(.*)")
 _RENAMED = (
     (re.compile(r"messages"), "input"),
     (re.compile(r"reasoning_effort"), "reasoning.effort"),
     (re.compile(r"response_format\.json_schema"), "text.format"),
     (re.compile(r"response_format"), "text.format"),
-    (re.compile(r"(tools\[\d+\])\.(?:function|custom)(?:(\.format)\.grammar)?"), r"\1\2"),
+    (re.compile(r"verbosity"), _VERBOSITY),
     (re.compile(r"tool_choice\.allowed_tools"), "tool_choice"),
     (re.compile(r"(tool_choice(?:\.tools\[\d+\])?)\.(?:function|custom)"), r"\1"),
 )
@@ -68,26 +48,26 @@ _RENAMED = (
 
 # Of these fields only these values are served, beside null.
 _ONLY: dict[str, tuple[str, ...]] = {
-    "truncation": ("disabled",),
     "service_tier": ("auto", "default"),
-    "text.verbosity": ("medium",),
-    "reasoning.summary": ("auto",),
-    "reasoning.generate_summary": ("auto",),
     "reasoning.mode": ("standard",),
-    "reasoning.context": ("auto",),
 }
 
 
-def check(request: ResponseRequest) -> None:
+def check(request: ConversationInput) -> None:
     """Raise InvalidRequestError for the first value that cannot be served."""
     for param, served in _ONLY.items():
         value: Any = request
         for step in param.split("."):
-            value = None if value is None else getattr(value, step)
+            value = getattr(value, step, None)
         if value is not None and value not in served:
             shown = " or ".join(f"'{each}'" for each in served)
             message = f"'{param}' '{value}' is not supported; only {shown} is."
             raise UnsupportedParameterError(message, param=param)
+    if isinstance(request, ResponseRequest):
+        _check_answer(request)
+
+
+def _check_answer(request: ResponseRequest) -> None:
     if request.prompt is not None:
         message = "'prompt' is not supported: nobody keeps prompts here."
         raise UnsupportedParameterError(message, param="prompt")
@@ -124,12 +104,13 @@ class Translation:
     """`chat` asks for the same as the request.
 
     `places` maps paths in `chat`, such as `messages[2]`, to paths in the request; `limit` is the name under
-    which the request limits the tokens.
+    which the request limits the tokens. `spaces` has the tools of namespaces by the names in `chat`.
     """
 
     chat: ChatCompletionRequest
     places: Mapping[str, str]
     limit: str
+    spaces: Mapping[str, InSpace] = field(default_factory=dict)
 
     def rewording(self) -> AbstractContextManager[None]:
         """Reword errors about `chat` from a block, so that they name fields of the request."""
@@ -148,30 +129,58 @@ class Translation:
             place = self.places.get(message + call, "input")
             flat = {".tool_call_id": ".call_id", ".function.arguments": ".arguments"}.get(rest, rest)
             return place + flat if place.startswith("input[") else place
+        if found := _TOOL.fullmatch(path):
+            return self.places[found[1]] + (found[2] or "") + found[3]
         for pattern, name in _RENAMED:
             if found := pattern.match(path):
                 path = found.expand(name) + path[found.end() :]
         return path
 
 
-def translate(request: ResponseRequest, items: Sequence[Placed]) -> Translation:
-    """The chat request; raises InvalidRequestError for limits that differ or leave no answer, and for items
-    that make no conversation.
+def translate(
+    request: ConversationInput, items: Sequence[Placed], owner: str, ignored: Sequence[str] = ()
+) -> Translation:
+    """The chat request, without the fields `ignored`; raises InvalidRequestError for limits that differ or
+    leave no answer, and for items that make no conversation.
     """
-    messages, places = conversation(request.instructions, items)
-    limit = _limit(request)
-    values = {name: getattr(request, name) for name in _SAME}
-    values["messages"] = messages
-    values["max_completion_tokens"] = getattr(request, limit)
-    values["tools"] = [_tool(tool) for tool in request.tools or ()] or None
-    values["tool_choice"] = None if request.tool_choice is None else _choice(request.tool_choice)
-    values["response_format"] = _format(request)
-    values["reasoning_effort"] = None if request.reasoning is None else request.reasoning.effort
-    if LOGPROBS in (request.include or ()):
-        values |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+    reasoning = request.reasoning
+    if reasoning is not None and reasoning.context == "current_turn":
+        items = without_past_thoughts(items)
+    messages, places = conversation(request.instructions, items, owner)
+    box = toolbox(request.tools or (), items)
+    values: dict[str, Any] = {
+        "model": request.model,
+        "messages": messages,
+        "tools": box.tools or None,
+        "tool_choice": box.choice(request.tool_choice),
+        "parallel_tool_calls": request.parallel_tool_calls,
+        "chat_template_kwargs": request.chat_template_kwargs,
+        "response_format": _format(request),
+        "reasoning_effort": None if reasoning is None else reasoning.effort,
+        "verbosity": None if request.text is None or _VERBOSITY in ignored else request.text.verbosity,
+    }
+    limit = _LIMITS[0]
+    if isinstance(request, ResponseRequest):
+        limit = _limit(request)
+        values |= {name: getattr(request, name) for name in _SAME}
+        values["max_completion_tokens"] = getattr(request, limit)
+        if LOGPROBS in (request.include or ()):
+            values |= {"logprobs": True, "top_logprobs": request.top_logprobs}
     # Every value has been validated as a part of the request.
     chat = ChatCompletionRequest.model_construct(**values)
-    return Translation(chat, places, limit)
+    return Translation(chat, places | box.places, limit, box.spaces)
+
+
+def without_effect(request: ConversationInput, template: PromptTemplate) -> list[str]:
+    """Name the fields that a model's chat template makes nothing of."""
+    verbosity = None if request.text is None else request.text.verbosity
+    context = None if request.reasoning is None else request.reasoning.context
+    found = []
+    if verbosity not in (None, "medium") and "verbosity" not in template.variables:
+        found.append(_VERBOSITY)
+    if context == "all_turns" and not template.traits.shows_thoughts:
+        found.append("reasoning.context")
+    return found
 
 
 def _limit(request: ResponseRequest) -> str:
@@ -189,46 +198,7 @@ def _limit(request: ResponseRequest) -> str:
     return used[0] if used else _LIMITS[0]
 
 
-def _tool(tool: FlatTool) -> Tool:
-    if isinstance(tool, BuiltInTool):
-        return tool
-    if isinstance(tool, FlatFunction):
-        function = FunctionDefinition(
-            name=tool.name, description=tool.description, parameters=tool.parameters, strict=tool.strict
-        )
-        return FunctionTool(type="function", function=function)
-    return CustomTool(
-        type="custom",
-        custom=CustomDefinition(name=tool.name, description=tool.description, format=_input_format(tool)),
-    )
-
-
-def _input_format(tool: FlatCustom) -> GrammarInput | None:
-    if not isinstance(tool.format, FlatGrammar):
-        return None
-    grammar = InputGrammar(syntax=tool.format.syntax, definition=tool.format.definition)
-    return GrammarInput(type="grammar", grammar=grammar)
-
-
-def _choice(choice: FlatToolChoice) -> ToolChoice:
-    if isinstance(choice, FlatAllowedTools):
-        allowed = AllowedTools(mode=choice.mode, tools=[_allowed(tool) for tool in choice.tools])
-        return AllowedToolsChoice(type="allowed_tools", allowed_tools=allowed)
-    return _named(choice) if isinstance(choice, FlatChoice) else choice
-
-
-def _allowed(choice: FlatChoice | BuiltInTool) -> FunctionChoice | CustomChoice | BuiltInTool:
-    return choice if isinstance(choice, BuiltInTool) else _named(choice)
-
-
-def _named(choice: FlatChoice) -> FunctionChoice | CustomChoice:
-    reference = ToolReference(name=choice.name)
-    if choice.type == "function":
-        return FunctionChoice(type="function", function=reference)
-    return CustomChoice(type="custom", custom=reference)
-
-
-def _format(request: ResponseRequest) -> ResponseFormat | None:
+def _format(request: ConversationInput) -> ResponseFormat | None:
     asked = None if request.text is None else request.text.format
     if not isinstance(asked, FlatSchemaFormat):
         return asked

@@ -14,13 +14,15 @@ from caravan_schemas.base import Schema
 from caravan_schemas.built_in_tools import BuiltInTool
 from caravan_schemas.chat import ToolFields
 from caravan_schemas.responses import ABSENT, ResponseRequest
+from caravan_schemas.responses_input import ConversationInput
+from caravan_schemas.responses_items import AdditionalTools
 from caravan_schemas.responses_tools import FlatAllowedTools
 from caravan_schemas.tools import AllowedToolsChoice
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from caravan.api.validation import surrogates
-from caravan.api.validation.extra_fields import Extra, extras_at, judge
+from caravan.api.validation.extra_fields import Extra, extras_at, judge, pattern_of
 from caravan.api.validation.faults import steps_of, translated
 from caravan.errors import UnsupportedParameterError
 
@@ -107,13 +109,13 @@ def _left_out_tools(request: Schema, *, strict: bool) -> tuple[str, ...]:
             path = f"{place}[{index}]"
             message = f"'{path}' has the type '{kind}', which is not supported"
             raise UnsupportedParameterError(f"{message}; only what this server has is.", param=path)
-        names[f"{place}[].{kind}"] = None
+        names[f"{pattern_of(place)}[].{kind}"] = None
     return tuple(names)
 
 
 def _built_in_tools(request: Schema) -> Iterator[tuple[str, int, str]]:
     """Yield each such tool by its list, its index there and its type."""
-    if not isinstance(request, ToolFields | ResponseRequest | MessagesConversation):
+    if not isinstance(request, ToolFields | ConversationInput | MessagesConversation):
         return
     lists: dict[str, Sequence[object]] = {"tools": request.tools or []}
     choice = request.tool_choice
@@ -121,6 +123,9 @@ def _built_in_tools(request: Schema) -> Iterator[tuple[str, int, str]]:
         lists["tool_choice.allowed_tools.tools"] = choice.allowed_tools.tools
     if isinstance(choice, FlatAllowedTools):
         lists["tool_choice.tools"] = choice.tools
+    if isinstance(request, ConversationInput) and isinstance(request.input, list):
+        added = ((i, item) for i, item in enumerate(request.input) if isinstance(item, AdditionalTools))
+        lists |= {f"input[{i}].tools": item.tools for i, item in added}
     for place, tools in lists.items():
         yield from ((place, i, tool.type) for i, tool in enumerate(tools) if isinstance(tool, BuiltInTool))
     if isinstance(request, ResponseRequest):

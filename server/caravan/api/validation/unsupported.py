@@ -7,7 +7,7 @@ name, so that nobody takes a silent default for an answer.
 
 from caravan_schemas.anthropic import MessagesConversation
 from caravan_schemas.base import Schema
-from caravan_schemas.responses import ResponseRequest
+from caravan_schemas.responses_input import ConversationInput
 
 from caravan.api.validation.neutral_values import (
     ARRAY,
@@ -21,6 +21,7 @@ from caravan.api.validation.neutral_values import (
     OBJECT,
     PREDICTION,
     TEXT,
+    TRUE,
     Rule,
     one_of,
 )
@@ -86,13 +87,18 @@ _RESPONSES = {
     "input[].async": Rule(FALSE, _TOOLS),
     "input[].caller": Rule(one_of('`{"type": "direct"}`', {"type": "direct"}), _TOOLS),
     "input[].created_by": Rule(NULL, "Items have no author but their role."),
-    "input[].namespace": Rule(NULL, _TOOLS),
     "stream_options.include_usage": Rule(BOOLEAN, "The last event of a response has its usage."),
     "stream_options.continuous_usage_stats": Rule(FALSE, "The last event of a response has its usage."),
-    "tools[].allowed_callers": Rule(one_of('`["direct"]`', ["direct"]), _TOOLS),
-    "tools[].async": Rule(FALSE, _TOOLS),
-    "tools[].defer_loading": Rule(FALSE, _TOOLS),
-    "tools[].output_schema": Rule(NULL, _TOOLS),
+    **{
+        f"{place}.{name}": rule
+        for place in ("tools[]", "tools[].tools[]", "input[].tools[]", "input[].tools[].tools[]")
+        for name, rule in (
+            ("allowed_callers", Rule(one_of('`["direct"]`', ["direct"]), _TOOLS)),
+            ("async", Rule(FALSE, _TOOLS)),
+            ("defer_loading", Rule(FALSE, "The model sees all tools from the start.", reported=TRUE)),
+            ("output_schema", Rule(NULL, "Results are text.", reported=OBJECT)),
+        )
+    },
 }
 
 # Hints that clients send by habit, whichever the protocol.
@@ -123,6 +129,7 @@ _CACHE = {
 
 # What of OpenAI's has nothing to act on here.
 _LABELS = {
+    "client_metadata": Rule(OBJECT, "Labels of the client's own, such as Codex's."),
     "prompt_cache_options": Rule(OBJECT, _CACHED),
     "metadata": Rule(LABELS, "A label for OpenAI's store of completions; nothing is stored."),
     "prediction": Rule(PREDICTION, "By definition it changes speed alone; usage counts no accepted tokens."),
@@ -165,7 +172,7 @@ def neutral_values(schema: type[Schema]) -> dict[str, Rule]:
     """Return the table of the protocol that a request is of."""
     if issubclass(schema, MessagesConversation):
         return NEUTRAL_VALUES["messages"]
-    return NEUTRAL_VALUES["responses" if issubclass(schema, ResponseRequest) else "chat"]
+    return NEUTRAL_VALUES["responses" if issubclass(schema, ConversationInput) else "chat"]
 
 
 # Kinds of content parts that OpenAI knows; a part of such a kind is unsupported, of any other a mistake.

@@ -18,6 +18,7 @@ _SHOWN_HEADERS = (
     "request-id",
     "x-caravan-ignored",
     "x-caravan-replaced",
+    "x-caravan-truncated",
     "retry-after",
     "x-caravan-unenforced",
     *(

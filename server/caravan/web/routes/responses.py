@@ -4,10 +4,11 @@ import re
 from typing import get_args
 
 from caravan_schemas.queries import InputItemsQuery, RetrievalQuery
-from caravan_schemas.responses import ResponseRequest
-from caravan_schemas.responses_answers import DeletedResponse, InputItemList
+from caravan_schemas.responses import CompactRequest, ResponseRequest
+from caravan_schemas.responses_answers import CompactedResponse, DeletedResponse, InputItemList, InputTokens
 from caravan_schemas.responses_answers import Response as ResponseObject
 from caravan_schemas.responses_events import Event
+from caravan_schemas.responses_input import ConversationInput
 from fastapi import APIRouter, Request, Response
 
 from caravan.api.responses.to_chat import check_include, check_retrieval
@@ -15,7 +16,7 @@ from caravan.web.dependencies import UseContext, UseServices
 from caravan.web.json_pieces import JsonResponse
 from caravan.web.openapi import describe_body, describe_events, describe_query
 from caravan.web.query_params import read_query
-from caravan.web.sse import RunResponse
+from caravan.web.sse import RunResponse, respond_whole
 
 router = APIRouter(tags=["responses"])
 
@@ -38,6 +39,31 @@ async def create_response(request: Request, services: UseServices, context: UseC
     """
     body = await services.bodies.read(request, ResponseRequest)
     return RunResponse(services.responses.run(body, context), services, framed)
+
+
+@router.post(
+    "/v1/responses/input_tokens",
+    response_model=InputTokens,
+    openapi_extra=describe_body(ConversationInput),
+)
+async def count_input_tokens(request: Request, services: UseServices, context: UseContext) -> Response:
+    """Count the tokens of the prompt that a response would answer, of any length."""
+    body = await services.bodies.read(request, ConversationInput)
+    return await respond_whole(request, services.responses.count(body, context))
+
+
+@router.post(
+    "/v1/responses/compact",
+    response_model=CompactedResponse,
+    openapi_extra=describe_body(CompactRequest),
+)
+async def compact_conversation(request: Request, services: UseServices, context: UseContext) -> Response:
+    """Sum up a conversation: `output` is what the next request's `input` begins with, in its place.
+
+    Nothing is kept here. The item `compaction` has the summary, which only the same key can use.
+    """
+    body = await services.bodies.read(request, CompactRequest)
+    return await respond_whole(request, services.responses.compact(body, context))
 
 
 @router.get(

@@ -1,0 +1,139 @@
+"""`truncation: auto`: a conversation that is too long for the model loses its oldest items, whole ones.
+
+What goes ends at a multiple of some bytes from the beginning, so that the next turns of a conversation begin
+where this one does, and find its prefix computed.
+"""
+
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+
+from caravan_schemas.responses_items import (
+    AdditionalTools,
+    Compaction,
+    FlatCallOutput,
+    FlatCustomCallOutput,
+    InputMessage,
+    Item,
+    PastFlatCall,
+    PastFlatCustomCall,
+    PastReasoning,
+)
+
+from caravan.api.chat import ChatService
+from caravan.api.context import RequestContext
+from caravan.api.responses.conversation import Placed, is_of_user, text_of
+from caravan.api.responses.to_chat import Translation
+from caravan.errors import ContextLengthError
+from caravan.models.loaded_model import LoadedModel
+from caravan.runtime.threads import in_busy_thread
+
+TRUNCATED = "x-caravan-truncated"
+# The part of the context that is left free for an answer that has no limit, and the most for one that has.
+_USUAL_ROOM = 8
+_MOST_ROOM = 2
+# Texts have some bytes a token, so that a step is an eighth of the context, about.
+_STEPS = 2
+
+Translate = Callable[[Sequence[Placed]], Translation]
+
+
+async def fitting(
+    items: Sequence[Placed],
+    translated: Translate,
+    chat: ChatService,
+    context: RequestContext,
+    model: LoadedModel,
+) -> tuple[Translation, Sequence[Placed]]:
+    """Find the most items that leave room for an answer, without as many of the oldest as need be.
+
+    Returns these, too. Instructions, tools and the last that the user says stay, however long they are.
+    """
+    size = model.context_size
+    oldest = _oldest(items)
+    cuts = _cuts([_size(items[index].item) for index in oldest], step=max(1, size // _STEPS))
+
+    async def cut(place: int) -> tuple[Translation, Sequence[Placed]]:
+        rest = await in_busy_thread(_without, items, oldest[: cuts[place]])
+        return await in_busy_thread(translated, rest), rest
+
+    async def fits(place: int) -> bool:
+        translation, _ = await cut(place)
+        limit = translation.chat.max_completion_tokens or 0
+        room = min(limit, size // _MOST_ROOM) if limit > 0 else size // _USUAL_ROOM
+        try:
+            with translation.rewording():
+                return await chat.num_prompt_tokens(translation.chat, context, model) <= size - room
+        except ContextLengthError:
+            return False
+
+    if await fits(0):
+        return await cut(0)
+    return await cut(await _first(1, len(cuts) - 1, fits))
+
+
+def tell_truncated(context: RequestContext, num_items: int) -> None:
+    """Tell the client how many items the model does not see."""
+    if num_items:
+        context.metrics.note(TRUNCATED, [str(num_items)])
+
+
+async def _first(low: int, high: int, fits: Callable[[int], Awaitable[bool]]) -> int:
+    """Find the first that fits, by halves; the last where none does."""
+    while low < high:
+        middle = (low + high) // 2
+        if await fits(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return high
+
+
+def _oldest(items: Sequence[Placed]) -> list[int]:
+    """The indexes of what may go, the oldest first: not the instructions that come first, tools, and the last
+    that the user says.
+    """
+    first = next((i for i, placed in enumerate(items) if not _is_instruction(placed.item)), len(items))
+    last = max((i for i, placed in enumerate(items) if is_of_user(placed.item)), default=-1)
+    lasting = {i for i, placed in enumerate(items) if isinstance(placed.item, AdditionalTools)} | {last}
+    return [i for i in range(first, len(items)) if i not in lasting]
+
+
+def _is_instruction(item: Item) -> bool:
+    is_told = isinstance(item, InputMessage) and item.role in ("system", "developer")
+    return is_told or isinstance(item, AdditionalTools)
+
+
+def _cuts(sizes: Sequence[int], *, step: int) -> list[int]:
+    """None, after how many items each multiple of `step` bytes is passed, and the number of all."""
+    ends = itertools.pairwise(itertools.accumulate(sizes, initial=0))
+    cuts = [count for count, (before, end) in enumerate(ends, 1) if end // step > before // step]
+    return list(dict.fromkeys([0, *cuts, len(sizes)]))
+
+
+def _without(items: Sequence[Placed], gone: Sequence[int]) -> list[Placed]:
+    """The items without some; where a call goes, its result goes, and the other way round."""
+    calls = {_call_id(items[index].item) for index in gone} - {None}
+    left = set(range(len(items))).difference(gone)
+    return [items[index] for index in sorted(left) if _call_id(items[index].item) not in calls]
+
+
+def _call_id(item: Item) -> str | None:
+    return getattr(item, "call_id", None)
+
+
+def _size(item: Item) -> int:
+    """Count the bytes of what the model reads of an item, about."""
+    match item:
+        case InputMessage():
+            return len(text_of(item.content))
+        case FlatCallOutput() | FlatCustomCallOutput():
+            return len(text_of(item.output))
+        case PastFlatCall():
+            return len(item.arguments)
+        case PastFlatCustomCall():
+            return len(item.input)
+        case PastReasoning():
+            return sum(len(part.text) for part in item.content or item.summary)
+        case Compaction():
+            return len(item.encrypted_content)
+    return 0
