@@ -121,10 +121,18 @@ $(VENV)/.made:
 	@deploy/build/make_venv.sh "$(PYTHON)" $(VENV)
 	@touch $@
 
-.venv-clients/%/.installed: tests/clients/requirements/%.txt constraints.txt
+# uv does in seconds what takes pip minutes, but knows nothing of an index that pip is set to.
+UV := .venv-clients/uv/bin
+.venv-clients/%/.installed: tests/clients/requirements/%.txt | $(UV)/uv
 	@echo 'installing clients: $*'
-	@deploy/build/make_venv.sh "$(PYTHON)" .venv-clients/$*
-	@.venv-clients/$*/bin/python -m pip --disable-pip-version-check install --quiet --no-input --requirement $<
+	@$(UV)/uv venv --quiet --clear --python "$(PYTHON)" $(@D)
+	@$(UV)/uv pip install --quiet --python $(@D)/bin/python --requirement $< || \
+		$(UV)/python -m pip --python $(@D)/bin/python install --quiet --no-input --requirement $<
+	@touch $@
+
+$(UV)/uv: tests/clients/uv.txt constraints.txt
+	@deploy/build/make_venv.sh "$(PYTHON)" .venv-clients/uv
+	@$(UV)/python -m pip --disable-pip-version-check install --quiet --no-input --requirement $<
 	@touch $@
 
 .venv-clients/%/.installed: tests/clients/requirements/%.json $(wildcard tests/clients/node/*.mjs)

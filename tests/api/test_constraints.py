@@ -385,6 +385,26 @@ def test_the_verdict_gives_up_on_schemas_that_ask_the_same_again_and_again(
     assert judge.fault("[" * 30 + "1" + "]" * 30) is None
 
 
+def test_limits_of_tokens_say_nothing_of_a_texts_length() -> None:
+    limited = 'start: a\na[capture, stop="max_tokens=1]", max_tokens=2]: /[a-z]+/'
+    judge = answer_checker(compiled({"guided_grammar": limited}), SamplingParams())
+    assert judge is not None
+    assert judge.fault(ParsedAnswer("abcdefmax_tokens=1]")) is None
+    assert judge.fault(ParsedAnswer("abcdef1")) is not None
+    literal = answer_checker(
+        compiled({"guided_grammar": 'start: "a[max_tokens=2]:" /[a-z]/'}), SamplingParams()
+    )
+    assert literal is not None
+    assert literal.fault(ParsedAnswer("a[max_tokens=2]:z")) is None
+
+
+def test_the_temperature_of_a_rule_is_told() -> None:
+    for head, told in (("a[temperature=0.5]", ("#temperature",)), ('a[stop="temperature=1"]', ())):
+        made = compiled({"guided_grammar": f"start: a\n{head}: /[a-z]+/"})
+        assert made is not None
+        assert made.unenforced == told
+
+
 def test_where_white_space_may_be_missing_exact_text_is_not_judged() -> None:
     for fields in (
         {"guided_regex": r"\n+a"},

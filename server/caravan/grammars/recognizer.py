@@ -5,6 +5,7 @@ import time
 from llguidance import LLMatcher
 
 from caravan.grammars.compiler import LIMITS, RECURSION, byte_tokens
+from caravan.grammars.lark_attributes import without_token_limits
 from caravan.runtime.deep_stack import SAFE_RUN, DeepStack
 
 # A text that takes longer is not judged. Between two looks at the clock come so many bytes.
@@ -24,7 +25,8 @@ class Recognizer:
     """A grammar that many texts are held against; compiled for the first of them. Any thread may ask."""
 
     def __init__(self, grammar: str) -> None:
-        self._grammar = grammar
+        # Tokens are bytes here.
+        self._grammar = without_token_limits(grammar)
         self._start: LLMatcher | None = None
         self._stack = DeepStack()
 

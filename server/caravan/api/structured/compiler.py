@@ -26,6 +26,7 @@ from caravan.grammars.json_schema.locate_error import located
 from caravan.grammars.json_schema.normalize import SchemaError, plain
 from caravan.grammars.json_schema.strict import check_strict
 from caravan.grammars.json_schema.validator import SchemaChecker
+from caravan.grammars.lark_attributes import has_temperature
 from caravan.models.loaded_model import TextVocab
 from caravan.runtime.panics import PanicError
 
@@ -178,7 +179,7 @@ def _compiled(grammars: GrammarCompiler, request: Wanted, names: TextVocab | Non
 
 
 def _check(request: Wanted, constraint: Constraint) -> tuple[Check | None, tuple[str, ...], bool]:
-    """The check of text that is no JSON; nothing is unenforced there."""
+    """The check of text that is no JSON, and what of a grammar is not kept to."""
     if request.kind is Kind.CHOICE:
         choices = cast(list[str], request.source)
         return choice_check(choices), (), any(choice != choice.strip() for choice in choices)
@@ -186,7 +187,8 @@ def _check(request: Wanted, constraint: Constraint) -> tuple[Check | None, tuple
         return regex_check(cast(str, request.source)), (), True
     # Tokens of a model are no text.
     is_text = _NAMED not in constraint.grammar
-    return grammar_check(constraint.grammar) if is_text else None, (), True
+    unenforced = ("#temperature",) if has_temperature(constraint.grammar) else ()
+    return grammar_check(constraint.grammar) if is_text else None, unenforced, True
 
 
 def _compiled_schema(grammars: GrammarCompiler, request: Wanted, schema: dict[str, Any]) -> Compiled:
