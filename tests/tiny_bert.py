@@ -4,6 +4,7 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+from numpy.typing import NDArray
 
 EMBED = 64
 HEADS = 4
@@ -18,8 +19,13 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,!?"
 TOKENS = (*SPECIAL_TOKENS, *_WORDS, *_LETTERS, *(f"▁{letter}" for letter in _LETTERS))
 
 
-def write_tiny_bert(path: Path, *, seed: int = 0, pooling: int | None = gguf.PoolingType.MEAN) -> None:
-    """Write the model; the same seed gives the same weights. `pooling` is llama.cpp's number."""
+def write_tiny_bert(
+    path: Path, *, seed: int = 0, pooling: int | None = gguf.PoolingType.MEAN, has_head: bool = False
+) -> None:
+    """Write the model; the same seed gives the same weights. `pooling` is llama.cpp's number.
+
+    With a head, it ranks pairs of texts.
+    """
     writer = gguf.GGUFWriter(path, "bert")
     writer.add_name("tiny-bert")
     writer.add_block_count(NUM_LAYERS)
@@ -33,10 +39,24 @@ def write_tiny_bert(path: Path, *, seed: int = 0, pooling: int | None = gguf.Poo
         writer.add_uint32("bert.pooling_type", pooling)
     _add_vocabulary(writer)
     _add_weights(writer, np.random.default_rng(seed))
+    if has_head:
+        for name, values in head(seed).items():
+            writer.add_tensor(name, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def head(seed: int = 0) -> dict[str, NDArray[np.float32]]:
+    """Draw the tensors of the head: a dense layer, and what makes one number of it."""
+    generator = np.random.default_rng([seed, 1])
+    shapes = {"cls.weight": (EMBED, EMBED), "cls.bias": (EMBED,)}
+    shapes |= {"cls.output.weight": (1, EMBED), "cls.output.bias": (1,)}
+    return {
+        name: (generator.standard_normal(shape) * (2 / EMBED**0.5)).astype(np.float32)
+        for name, shape in shapes.items()
+    }
 
 
 def _add_vocabulary(writer: gguf.GGUFWriter) -> None:

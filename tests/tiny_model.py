@@ -54,6 +54,7 @@ class Architecture:
     layer: Callable[[int], list[Tensor]]
     output_norm: str = "output_norm.weight"
     embedding_spread: float = EMBED**0.5
+    more: tuple[Tensor, ...] = ()
 
 
 def _norm(name: str, size: int = EMBED) -> Tensor:
@@ -206,7 +207,26 @@ def write_tiny_model(
     A `tool_template` is a second chat template, for requests with tools.
     """
     generator = np.random.default_rng(seed)
-    _write(path, architecture, lambda tensor: _drawn(tensor, generator), quantization, tool_template)
+    templates = {} if tool_template is None else {"tool_use": tool_template}
+    _write(path, architecture, lambda tensor: _drawn(tensor, generator), quantization, templates=templates)
+
+
+def write_tiny_judge(path: Path, template: str) -> None:
+    """Write a ranking model that generates, of Qwen3-Reranker's kind: its head has rows for yes and for no.
+
+    `template` is that of a pair, with `{query}` and `{document}`.
+    """
+    generator = np.random.default_rng(0)
+    fields = {"pooling_type": 4, "classifier.output_labels": ["yes", "no"]}
+    shape = Architecture(
+        2,
+        lambda num_layers: _attention_fields(num_layers) | fields,
+        lambda index: _transformer_layer(index, normed=True),
+        more=(_matrix("cls.output", 2, EMBED),),
+    )
+    _write(
+        path, "qwen3", lambda tensor: _drawn(tensor, generator), shape=shape, templates={"rerank": template}
+    )
 
 
 def write_steady_model(path: Path, logits: NDArray[np.float32]) -> None:
@@ -222,28 +242,28 @@ def write_steady_model(path: Path, logits: NDArray[np.float32]) -> None:
         ones = tensor.name in ("token_embd.weight", "output_norm.weight")
         return np.full(tensor.shape, float(ones), np.float32)
 
-    _write(path, "mamba", constant, gguf.GGMLQuantizationType.F32, num_layers=1)
+    _write(path, "mamba", constant, shape=dataclasses.replace(ARCHITECTURES["mamba"], num_layers=1))
 
 
 def _write(
     path: Path,
     architecture: str,
     values: Callable[[Tensor], NDArray[np.float32]],
-    quantization: gguf.GGMLQuantizationType,
-    tool_template: str | None = None,
-    num_layers: int | None = None,
+    quantization: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
+    *,
+    shape: Architecture | None = None,
+    templates: dict[str, str] | None = None,
 ) -> None:
-    shape = ARCHITECTURES[architecture]
-    if num_layers is not None:
-        shape = dataclasses.replace(shape, num_layers=num_layers)
+    shape = shape or ARCHITECTURES[architecture]
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name(f"tiny-{architecture}")
     for key, value in shape.fields(shape.num_layers).items():
         _add_field(writer, f"{architecture}.{key}", value)
     add_vocabulary(writer)
     writer.add_chat_template(CHAT_TEMPLATE)
-    if tool_template is not None:
-        writer.add_chat_template([{"name": "tool_use", "template": tool_template}])
+    if templates:
+        named = [{"name": name, "template": template} for name, template in templates.items()]
+        writer.add_chat_template(named)
     for tensor in _tensors(shape):
         if tensor.quantizable and quantization != gguf.GGMLQuantizationType.F32:
             data = gguf.quants.quantize(values(tensor), quantization)
@@ -269,6 +289,7 @@ def _tensors(architecture: Architecture) -> Iterator[Tensor]:
         yield from architecture.layer(index)
     yield Tensor(architecture.output_norm, (EMBED,), spread=0.1, mean=1.0, quantizable=False)
     yield Tensor("output.weight", (size, EMBED), spread=6.0)
+    yield from architecture.more
 
 
 def _add_field(writer: gguf.GGUFWriter, key: str, value: object) -> None:

@@ -15,6 +15,7 @@ from caravan.api.completions import named
 from caravan.api.context import RequestContext
 from caravan.api.prompt import tokenize
 from caravan.api.prompt.tokenize import PromptRules
+from caravan.auth.principal import Principal
 from caravan.engine.embedding.values import EmbedRequest, ModelTraits, Pooling
 from caravan.errors import CaravanError, InvalidRequestError, InvalidValueError, UnsupportedParameterError
 from caravan.models import ModelRegistry
@@ -22,7 +23,7 @@ from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_busy_thread, in_thread
 
 # Of all inputs together: they go to the engine in one message.
-_MAX_TOKENS = 1_048_576
+MAX_TOKENS = 1_048_576
 # Characters, or token ids, of all inputs together that are read in a few milliseconds.
 _LONG = 65_536
 # Of these types a number has the signs of eight.
@@ -58,31 +59,39 @@ class EmbeddingService:
         async with self._registry.holding(request.model, who) as model:
             load_seconds = time.monotonic() - begun
             pooling = _pooling(request, model.engine.traits)
+            read = in_busy_thread if _size(request) > _LONG else in_thread
             async with model.threads.held(who.id, who.weight):
-                read = in_busy_thread if _size(request) > _LONG else in_thread
                 inputs = await read(_inputs, model, request)
-            num_tokens = sum(map(len, inputs))
-            if who.allowance is not None:
-                who.allowance.reserve(num_tokens)
-            entry = context.metrics
-            entry.model = model.id
-            entry.num_prompt_tokens += num_tokens
-            wanted = EmbedRequest(
-                id=f"embd-{uuid.uuid4().hex}",
-                inputs=inputs,
-                pooling=pooling,
-                owner=who.id,
-                weight=who.weight,
-            )
-            vectors = [b""] * len(inputs)
-            try:
-                async with contextlib.aclosing(model.engine.embed(wanted)) as outputs:
-                    async for output in outputs:
-                        vectors[output.index] = output.vector
-            except CaravanError:
-                entry.waive(num_tokens)
-                raise
-        return Embedded(vectors, num_tokens, load_seconds)
+            vectors = await vectors_of(model, inputs, pooling, context, who)
+        return Embedded(vectors, sum(map(len, inputs)), load_seconds)
+
+
+async def vectors_of(
+    model: LoadedModel,
+    inputs: tuple[tuple[int, ...], ...],
+    pooling: Pooling,
+    context: RequestContext,
+    who: Principal,
+) -> list[bytes]:
+    """Compute the vector of each input, charged and counted. Cancelling it aborts the work in the engine."""
+    num_tokens = sum(map(len, inputs))
+    if who.allowance is not None:
+        who.allowance.reserve(num_tokens)
+    entry = context.metrics
+    entry.model = model.id
+    entry.num_prompt_tokens += num_tokens
+    wanted = EmbedRequest(
+        id=f"embd-{uuid.uuid4().hex}", inputs=inputs, pooling=pooling, owner=who.id, weight=who.weight
+    )
+    vectors = [b""] * len(inputs)
+    try:
+        async with contextlib.aclosing(model.engine.embed(wanted)) as outputs:
+            async for output in outputs:
+                vectors[output.index] = output.vector
+    except CaravanError:
+        entry.waive(num_tokens)
+        raise
+    return vectors
 
 
 def _pooling(request: EmbeddingRequest, traits: ModelTraits) -> Pooling:
@@ -117,9 +126,9 @@ def _inputs(model: LoadedModel, request: EmbeddingRequest) -> tuple[tuple[int, .
     for param, given in named(request.input, "input"):
         inputs.append(_input(model, given, param, rules))
         num_tokens += len(inputs[-1])
-        if num_tokens > _MAX_TOKENS:
+        if num_tokens > MAX_TOKENS:
             raise InvalidValueError(
-                "input", f"must have at most {_MAX_TOKENS} tokens in all; it has more by '{param}'"
+                "input", f"must have at most {MAX_TOKENS} tokens in all; it has more by '{param}'"
             )
     return tuple(inputs)
 

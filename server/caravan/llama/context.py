@@ -165,6 +165,8 @@ class Context:
 class EmbeddingContext:
     """Owns a `llama_context` without pooling, so that texts may be computed in pieces and packed at will.
 
+    With `ranks`, the head of a ranking model is put on each text's first token, or on its last in a model
+    whose tokens do not see what comes after them (`LLAMA_POOLING_TYPE_RANK`).
     `num_cells` bounds the tokens of all texts in memory together. Calls that would abort the process raise
     instead. One thread only. Close it before its model.
     """
@@ -178,10 +180,13 @@ class EmbeddingContext:
         max_sequences: int,
         num_threads: int,
         exact_attention: bool,
+        ranks: bool = False,
     ) -> None:
         params = _params(num_cells, batch_size, max_sequences, num_threads)
         params.embeddings = True
-        params.pooling_type = llama_cpp.LLAMA_POOLING_TYPE_NONE
+        params.pooling_type = (
+            llama_cpp.LLAMA_POOLING_TYPE_RANK if ranks else llama_cpp.LLAMA_POOLING_TYPE_NONE
+        )
         params.swa_full = False
         # Flash attention on a CPU adds up in float16: a vector then depends on its neighbours, by up to
         # 1e-3. Without it, attention takes memory by the pair.
@@ -195,12 +200,14 @@ class EmbeddingContext:
         self.num_cells = num_cells
         self.batch_size = batch_size
         self.max_sequences = max_sequences
-        self.width = model.embedding_size
+        self.width = model.num_ranks if ranks else model.embedding_size
+        self._ranks = ranks
 
-    def compute(self, batch: Batch) -> NDArray[np.float32]:
-        """Compute vectors of the batch's tokens, all of them marked: float32 [num_tokens, width].
+    def compute(self, batch: Batch) -> list[NDArray[np.float32]]:
+        """Compute the batch's texts, all of whose tokens are marked: for each run of tokens of one text, in
+        their order, its vectors, float32 [num_tokens, width], or what the head says of it, [1, width].
 
-        A view of llama.cpp's own memory, valid until the next call. Raises ContextError when the computation
+        Views of llama.cpp's own memory, valid until the next call. Raises ContextError when the computation
         fails, and ValueError on a batch that llama.cpp would die of.
         """
         _check(batch, self.batch_size, self._vocab_size, self.max_sequences)
@@ -211,7 +218,13 @@ class EmbeddingContext:
         code = llama_cpp.llama_decode(self._pointer, batch.native())
         if code != 0:
             raise ContextError(f"llama.cpp cannot compute embeddings (code {code})")
-        return _rows(llama_cpp.llama_get_embeddings(self._pointer), count, self.width)
+        seq_ids = batch.seq_ids[:count]
+        starts = np.flatnonzero(np.diff(seq_ids, prepend=-1))
+        if self._ranks:
+            found = (llama_cpp.llama_get_embeddings_seq(self._pointer, seq_ids[start]) for start in starts)
+            return [_rows(numbers, 1, self.width) for numbers in found]
+        rows = _rows(llama_cpp.llama_get_embeddings(self._pointer), count, self.width)
+        return np.split(rows, starts[1:])
 
     def remove_sequence(self, seq_id: int) -> None:
         """Forget a text."""

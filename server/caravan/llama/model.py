@@ -123,6 +123,11 @@ class Model:
         return int(llama_cpp.llama_model_n_embd_out(self._pointer))
 
     @property
+    def num_ranks(self) -> int:
+        """Numbers that the head of a ranking model makes of a pair of texts (`llama_model_n_cls_out`)."""
+        return int(llama_cpp.llama_model_n_cls_out(self._pointer))
+
+    @property
     def pooling(self) -> int | None:
         """llama.cpp's number of how token vectors become one, if the file says so."""
         value = self.metadata.get(f"{self.metadata.get('general.architecture')}.pooling_type")

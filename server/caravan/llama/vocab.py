@@ -177,6 +177,15 @@ class Vocab:
         """End of text, if the vocabulary has it."""
         return self._special(llama_cpp.llama_vocab_eos)
 
+    @property
+    def separator_ids(self) -> tuple[int, ...]:
+        """What stands between two texts that are read as a pair, behind what ends the first anyway."""
+        is_end = llama_cpp.llama_vocab_type(self._pointer) == llama_cpp.LLAMA_VOCAB_TYPE_WPM
+        if is_end or not llama_cpp.llama_vocab_get_add_sep(self._pointer):
+            return ()
+        separator = self._special(llama_cpp.llama_vocab_sep)
+        return () if separator is None else (separator,)
+
     @functools.cached_property
     def fill_ids(self) -> tuple[int, int, int] | None:
         """The tokens before a prefix, before a suffix and before what belongs between; None without them."""

@@ -128,8 +128,9 @@ class LoadedModel:
 
     `operator_defaults` are decoding values of this model's own settings, as they were written. `fingerprint`
     is a digest of all that decides on its texts. `tool_template` is another one for requests with tools.
-    Prompts that begin with one of the `public_prefixes` share it in memory, whoever sends them. `close` gives
-    the memory of vocabulary and templates back, once nobody uses them and the engine has been closed.
+    Prompts that begin with one of the `public_prefixes` share it in memory, whoever sends them. Of two texts
+    that are read as a pair, `separator_ids` stand between them, behind what ends the first anyway. `close`
+    gives the memory of vocabulary and templates back, once nobody uses them and the engine has been closed.
     Requests are read in the model's own `threads`: those of others must not wait for a slow template. Those
     with long conversations are read in `long_threads`, one at a time.
     """
@@ -144,6 +145,7 @@ class LoadedModel:
     metadata: Mapping[str, str]
     operator_defaults: Mapping[str, object] = field(default_factory=dict)
     public_prefixes: tuple[tuple[int, ...], ...] = ()
+    separator_ids: tuple[int, ...] = ()
     fingerprint: str
     close: Callable[[], None]
     threads: FairLimiter = field(default_factory=partial(FairLimiter, _MAX_THREADS))

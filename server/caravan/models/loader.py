@@ -168,6 +168,7 @@ def open_texts(path: Path, name: str, settings: ModelSettings, engine: TextEngin
             bos_text=bos_text,
             metadata=model.metadata,
             operator_defaults=settings.defaults,
+            separator_ids=vocab.separator_ids,
             fingerprint=fingerprint(path, sources.plain + (sources.tools or ""), settings),
             close=undo.pop_all().close,
         )

@@ -219,7 +219,7 @@ def test_an_encoder_is_told_from_a_generator(bert: Path) -> None:
 )
 def test_the_files_pooling_is_read(tmp_path: Path, number: int | None, pooling: Pooling) -> None:
     path = tmp_path / "model.gguf"
-    write_tiny_bert(path, pooling=number)
+    write_tiny_bert(path, pooling=number, has_head=True)
     model = Model(path)
     assert traits_of(model).pooling is pooling
     model.close()

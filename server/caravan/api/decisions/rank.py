@@ -1,4 +1,5 @@
-"""Ranks: pairs of a query and a document, each judged by whether the model would say yes or no.
+"""Ranks: pairs of a query and a document, each judged by a head that the model has for it, or else by whether
+the model would say yes or no.
 
 The words are those of Qwen3-Reranker, which was trained on them; other chat models are asked the same.
 """
@@ -6,6 +7,7 @@ The words are those of Qwen3-Reranker, which was trained on them; other chat mod
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from caravan_schemas.messages import Message, SystemMessage, UserMessage
@@ -24,15 +26,17 @@ from caravan_schemas.rank import (
 )
 
 from caravan.api.context import RequestContext
+from caravan.api.decisions.cross_encoder import Pair, relevance
 from caravan.api.decisions.label_tokens import Labelled
 from caravan.api.decisions.probabilities import shares
 from caravan.api.decisions.prompts import all_of, written
 from caravan.api.decisions.scoring import Scoring
-from caravan.api.decisions.scoring_run import Scored, scored
+from caravan.api.decisions.scoring_run import scored
 from caravan.api.output.encoding import to_json
 from caravan.api.prompt.tokenize import check_generates
 from caravan.auth.principal import Principal
-from caravan.errors import InvalidRequestError, InvalidValueError
+from caravan.engine.embedding.values import Pooling
+from caravan.errors import InvalidRequestError, InvalidValueError, UnsupportedParameterError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
 
@@ -45,8 +49,18 @@ _LABELS = ("yes", "no")
 # Pairs whose prompts are written in a moment.
 _FEW = 32
 
-# A query and a document, and the path of each.
-Pair = tuple[str, str, str]
+
+@dataclass(frozen=True)
+class _Ranked:
+    """How well each pair goes together, from 0 to 1, and the tokens of all."""
+
+    model: LoadedModel
+    relevance: list[float]
+    num_tokens: int
+
+    @property
+    def usage(self) -> RankUsage:
+        return RankUsage(prompt_tokens=self.num_tokens, total_tokens=self.num_tokens)
 
 
 class RankService:
@@ -59,13 +73,13 @@ class RankService:
         """Write the answer as JSON. Cancelling it aborts the work in the engine."""
         texts = [each if isinstance(each, str) else each.text for each in request.documents]
         pairs = [(request.query, text, f"documents[{index}]") for index, text in enumerate(texts)]
-        found = await self._scored(request, pairs, context)
-        relevance = _yes(found)
+        found = await self._ranked(request, pairs, context)
+        relevance = found.relevance
         order = sorted(range(len(texts)), key=lambda index: -relevance[index])[: request.top_n]
         results = [RankedDocument(index=index, relevance_score=relevance[index]) for index in order]
         for result in results if request.return_documents else ():
             result.document = TextDocument(text=texts[result.index])
-        usage = _usage(found)
+        usage = found.usage
         return to_json(
             Reranking(
                 id=f"rerank-{uuid.uuid4().hex}",
@@ -79,7 +93,7 @@ class RankService:
 
     async def score(self, request: ScoreRequest, context: RequestContext) -> bytes:
         """Write the answer as JSON. Cancelling it aborts the work in the engine."""
-        found = await self._scored(request, _pairs(request), context)
+        found = await self._ranked(request, _pairs(request), context)
         return to_json(
             PairScores(
                 id=f"score-{uuid.uuid4().hex}",
@@ -88,17 +102,26 @@ class RankService:
                 model=found.model.id,
                 data=[
                     PairScore(index=index, object="score", score=score)
-                    for index, score in enumerate(_yes(found))
+                    for index, score in enumerate(found.relevance)
                 ],
-                usage=_usage(found),
+                usage=found.usage,
             )
         )
 
-    async def _scored(self, request: RankFields, pairs: Sequence[Pair], context: RequestContext) -> Scored:
-        principal = context.principal.asking(request.priority)
-        read = partial(_scoring, pairs, request.instruction or _SEARCH, principal=principal)
+    async def _ranked(self, request: RankFields, pairs: Sequence[Pair], context: RequestContext) -> _Ranked:
+        who = context.principal.asking(request.priority)
         is_much = len(pairs) > _FEW
-        return await scored(self._registry, request.model, context, read, is_much=is_much)
+        async with self._registry.holding(request.model, context.principal) as model:
+            if model.engine.traits.pooling is Pooling.RANK:
+                if request.instruction is not None:
+                    message = f"'{model.id}' was made for one task; 'instruction' changes nothing in it."
+                    raise UnsupportedParameterError(message, param="instruction")
+                context.metrics.requested_model = request.model
+                return _Ranked(model, *await relevance(model, pairs, context, who, is_much=is_much))
+        read = partial(_scoring, pairs, request.instruction or _SEARCH, principal=who)
+        found = await scored(self._registry, request.model, context, read, is_much=is_much)
+        shared = [shares(scores, "none", None).probabilities[0] for scores in found.scores]
+        return _Ranked(found.model, shared, found.scoring.num_prompt_tokens)
 
 
 def _pairs(request: ScoreRequest) -> list[Pair]:
@@ -138,12 +161,3 @@ def _prompts(
         except InvalidRequestError as error:
             error.param = param
             raise
-
-
-def _yes(found: Scored) -> list[float]:
-    return [shares(scores, "none", None).probabilities[0] for scores in found.scores]
-
-
-def _usage(found: Scored) -> RankUsage:
-    count = found.scoring.num_prompt_tokens
-    return RankUsage(prompt_tokens=count, total_tokens=count)

@@ -46,16 +46,18 @@ class _Text:
     def num_missing(self) -> int:
         return len(self.token_ids) - self.num_computed
 
-    def take(self, rows: NDArray[np.float32]) -> None:
-        """Pool the vectors of the next tokens, `rows` [number of tokens, width]."""
+    def take(self, rows: NDArray[np.float32], num_tokens: int) -> None:
+        """Pool the vectors of the next tokens, `rows` [num_tokens, width], or take what the head says of
+        them, [1, width].
+        """
         match self.request.pooling:
             case Pooling.MEAN:
                 self.vector = self.vector + rows.sum(axis=0, dtype=np.float64)
-            case Pooling.LAST:
+            case Pooling.LAST | Pooling.RANK:
                 self.vector = rows[-1].astype(np.float64)
             case _ if self.num_computed == 0:
                 self.vector = rows[0].astype(np.float64)
-        self.num_computed += len(rows)
+        self.num_computed += num_tokens
 
     def restart(self) -> None:
         """Forget what has been computed."""
@@ -67,7 +69,8 @@ class _Text:
         length = float(np.linalg.norm(self.vector))
         if not np.isfinite(length):
             return _failure(self.request.id, "the model's numbers are not finite")
-        vector = (self.vector / (length or 1.0)).astype("<f4")
+        scale = 1.0 if self.request.pooling is Pooling.RANK else length or 1.0
+        vector = (self.vector / scale).astype("<f4")
         return EmbedOutput(request_id=self.request.id, index=self.index, vector=vector.tobytes())
 
 
@@ -160,15 +163,13 @@ class Embedder:
             self._batch.add(text.seq_id, start, piece, wants_logits=True)
             self._batch.mark(count)
         started = time.perf_counter()
-        rows = context.compute(self._batch)
+        found = context.compute(self._batch)
         if self._look_at_weights() is Weights.SUSPECT:
             self._restart(context)
             return []
         self._clock.observe(self._batch.num_tokens, time.perf_counter() - started)
-        end = 0
-        for text, count in work:
-            end += count
-            text.take(rows[end - count : end])
+        for (text, count), rows in zip(work, found, strict=True):
+            text.take(rows, count)
         done = [text for text, _ in work if not text.num_missing]
         for text in done:
             self._release(text)

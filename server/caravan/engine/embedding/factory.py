@@ -24,15 +24,18 @@ log = logging.getLogger(__name__)
 GRAPHS = 32 << 20
 # llama.cpp's numbers; a file without one, or with none at all, gets the mean.
 _POOLINGS = {1: Pooling.MEAN, 2: Pooling.CLS, 3: Pooling.LAST, 4: Pooling.RANK}
+# One of them at least makes a rank of a vector.
+_HEADS = {"cls.weight", "cls.output.weight"}
 
 
 def traits_of(model: Model, *, can_generate: bool = True) -> ModelTraits:
     """Tell what the web side has to know of the model."""
-    return ModelTraits(
-        can_generate=can_generate,
-        embedding_size=model.embedding_size,
-        pooling=_POOLINGS.get(model.pooling or 0, Pooling.MEAN),
-    )
+    pooling = _POOLINGS.get(model.pooling or 0, Pooling.MEAN)
+    if pooling is Pooling.RANK and not _HEADS & read_header(model.path).tensors.keys():
+        log.warning("%s says that it ranks, but has no head for it: it makes embeddings", model.path)
+        pooling = Pooling.MEAN
+    size = model.num_ranks if pooling is Pooling.RANK else model.embedding_size
+    return ModelTraits(can_generate=can_generate, embedding_size=size, pooling=pooling)
 
 
 def make_embedder(
@@ -57,6 +60,7 @@ def make_embedder(
                 max_sequences=VECTOR_TEXTS,
                 num_threads=config.num_threads,
                 exact_attention=num_cells * batch_size <= MAX_EXACT_PAIRS,
+                ranks=traits_of(model).pooling is Pooling.RANK,
             )
         except ContextError as error:
             raise _no_memory(num_cells, str(error)) from error
@@ -103,7 +107,7 @@ def first_fault(model: Model, config: EngineConfig) -> str | None:
     embedder = make_embedder(model, config, outputs.extend, is_whole=True)
     count = min(FIRST_TOKENS, config.context_size)
     token_ids = tuple(np.random.default_rng(0).integers(0, model.vocab.size, count).tolist())
-    embedder.add(EmbedRequest(id="first", inputs=(token_ids,), pooling=Pooling.MEAN))
+    embedder.add(EmbedRequest(id="first", inputs=(token_ids,), pooling=traits_of(model).pooling))
     embedder.step(is_beside=False)
     embedder.close()
     return outputs[0].error

@@ -6,7 +6,9 @@ import msgspec
 
 
 class Pooling(StrEnum):
-    """How the vectors of a text's tokens become one. A model of RANK makes none: it scores pairs of texts."""
+    """How the vectors of a text's tokens become one. With RANK they do not: each text is a pair of texts,
+    and the model's head says how well they go together.
+    """
 
     MEAN = "mean"
     CLS = "cls"
@@ -17,7 +19,8 @@ class Pooling(StrEnum):
 class ModelTraits(msgspec.Struct, frozen=True, kw_only=True):
     """What a model can do besides, or instead of, generating text.
 
-    `embedding_size` is the length of its vectors, `pooling` what its file says of them.
+    `embedding_size` is the length of its vectors, or of what its head says, `pooling` what its file says of
+    them.
     """
 
     can_generate: bool = True
@@ -39,9 +42,10 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class EmbedOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The vector of one input: float32, little-endian, of length 1. An `error` ends the whole request.
+    """The vector of one input: float32, little-endian, of length 1, or what the head says of it.
 
-    If `is_memory_short`, nothing is wrong but that there was no memory for it.
+    An `error` ends the whole request. If `is_memory_short`, nothing is wrong but that there was no memory for
+    it.
     """
 
     request_id: str
