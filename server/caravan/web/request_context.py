@@ -9,7 +9,7 @@ _CONTEXT = "caravan.context"
 
 def context_of(scope: Scope) -> RequestContext:
     """Return who sends a request, and its numbers. Outside of the middleware, it is nobody."""
-    context = scope.get(_CONTEXT, RequestContext())
+    context = scope.get(_CONTEXT) or RequestContext()
     assert isinstance(context, RequestContext)
     return context
 
