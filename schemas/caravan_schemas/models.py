@@ -14,12 +14,26 @@ class ModelMeta(Schema):
     n_ctx_train: int | None
 
 
+# Ollama's words, and two more.
+Ability = Literal["completion", "tools", "thinking", "insert", "structured_output", "embedding", "rerank"]
+
+
+class ModelArchitecture(Schema):
+    """As OpenRouter has it: what a model reads, and what it writes."""
+
+    modality: str
+    input_modalities: list[str]
+    output_modalities: list[str]
+
+
 class ModelCard(Schema):
     """One model that requests can name, with OpenAI's four fields and some that other servers have.
 
     `max_model_len` (vLLM), `context_length` (OpenRouter, Together) and `context_window` (Groq) are three
     names for the most tokens that a prompt and its answer may have: an estimate until the model is loaded,
-    null where its file cannot be read. `status` says whether it is loaded.
+    null where its file cannot be read. `capabilities` has Ollama's words for what a model can do, which is
+    what its file's header says until it is loaded; `supported_parameters` are OpenRouter's, of chats.
+    `status` says whether it is loaded.
     """
 
     id: str
@@ -30,6 +44,9 @@ class ModelCard(Schema):
     max_model_len: int | None
     context_length: int | None
     context_window: int | None
+    capabilities: list[Ability]
+    architecture: ModelArchitecture
+    supported_parameters: list[str]
     meta: ModelMeta
 
 

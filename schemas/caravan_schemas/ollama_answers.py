@@ -6,6 +6,7 @@ from pydantic import Field
 
 from caravan_schemas.base import Schema
 from caravan_schemas.logprobs import TokenLogprob
+from caravan_schemas.models import Ability
 from caravan_schemas.ollama import OllamaCall
 from caravan_schemas.ollama_options import Done
 
@@ -133,7 +134,7 @@ class OllamaShown(Schema):
     template: str
     details: OllamaModelDetails
     model_info: dict[str, Any]
-    capabilities: list[Literal["completion", "tools", "thinking", "insert", "embedding"]]
+    capabilities: list[Ability]
 
 
 class OllamaVersion(Schema):

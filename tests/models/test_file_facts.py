@@ -17,6 +17,7 @@ def test_a_file_tells_of_itself_and_is_read_again_when_it_is_another(tmp_path: P
     assert found.num_bytes == path.stat().st_size
     assert "<|im_start|>" in found.template
     assert found.can_generate
+    assert (found.has_tools, found.thinks, found.ranks) == (True, True, False)
     assert "tokenizer.chat_template" not in found.metadata
     assert reader() is found
     os.utime(path, ns=(1, 1))
@@ -28,4 +29,5 @@ def test_a_file_tells_of_itself_and_is_read_again_when_it_is_another(tmp_path: P
 def test_the_operators_template_is_the_one_that_is_shown(tmp_path: Path) -> None:
     template = tmp_path / "own.jinja"
     template.write_text("own")
-    assert FactsReader(resident.model_path(), template)().template == "own"
+    own = FactsReader(resident.model_path(), template)()
+    assert (own.template, own.has_tools, own.thinks) == ("own", False, False)

@@ -43,6 +43,7 @@ OPTIONS: list[dict[str, bool]] = [
     {"include_obfuscation": True},
 ]
 LENGTHS = ("max_model_len", "context_length", "context_window", "meta")
+ABLE = ("capabilities", "architecture", "supported_parameters")
 # Peers' fields that come where they have something to say, or were asked for.
 BEYOND = ("reasoning_content", "token_ids", "prompt_token_ids", "prompt_logprobs", "debug")
 
@@ -192,7 +193,7 @@ def test_models(client: TestClient) -> None:
         check(
             text_types.Model,
             card,
-            beyond=("status", "defaults", "presets", "chat_template", "file", *LENGTHS),
+            beyond=("status", "defaults", "presets", "chat_template", "file", *LENGTHS, *ABLE),
         )
 
 

@@ -1,15 +1,21 @@
 """What a model's file tells of itself to who asks for a list: its size, its kind, all of its metadata."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from caravan.chat.families import recognise
 from caravan.llama.gguf_header import GgufHeader, HeaderError, part_paths, read_header
 from caravan.llama.gguf_reader import Value
 from caravan.sizing.kv_bytes import is_causal
 
 _TEMPLATE = "tokenizer.chat_template"
+_TOOLS = re.compile(r"\b(?:tools|functions)\b")
+_FILL = ("pre", "suf", "mid")
+# llama.cpp's number of a pooling that scores pairs of texts.
+_RANK = 4
 # llama.cpp's numbers for how most weights of a file are stored (`llama_ftype`).
 _QUANTIZATIONS = {
     0: "F32",
@@ -53,6 +59,7 @@ class FileFacts:
     """A model's file. Texts are empty, and the size is 0, where nothing is known.
 
     `digest` tells files apart by their names, sizes and times: to read gigabytes for it would take minutes.
+    `has_tools` and `thinks` are by the words of the chat templates, which are not tried.
     """
 
     architecture: str = ""
@@ -62,6 +69,10 @@ class FileFacts:
     digest: str = ""
     template: str = ""
     can_generate: bool = True
+    ranks: bool = False
+    has_tools: bool = False
+    thinks: bool = False
+    fills_gaps: bool = False
     metadata: Mapping[str, Value] = field(default_factory=dict)
 
 
@@ -87,16 +98,27 @@ class FactsReader:
 def _facts(header: GgufHeader, digest: str, template: Path | None) -> FileFacts:
     file_type = header.metadata.get("general.file_type")
     known = _QUANTIZATIONS.get(file_type, "") if isinstance(file_type, int) else ""
+    own = header.text(_TEMPLATE) if template is None else template.read_text(encoding="utf-8")
+    templates = own + (header.text(f"{_TEMPLATE}.tool_use") if template is None else "")
     return FileFacts(
         architecture=header.architecture,
         size_label=header.text("general.size_label"),
         quantization=known,
         num_bytes=header.file_size,
         digest=digest,
-        template=header.text(_TEMPLATE) if template is None else template.read_text(encoding="utf-8"),
+        template=own,
         can_generate=is_causal(header),
+        ranks=header.count("pooling_type") == _RANK,
+        has_tools=mentions_tools(templates),
+        thinks=recognise(templates).reasoning is not None,
+        fills_gaps=all(f"tokenizer.ggml.fim_{part}_token_id" in header.metadata for part in _FILL),
         metadata={key: value for key, value in header.metadata.items() if not key.startswith(_TEMPLATE)},
     )
+
+
+def mentions_tools(templates: str) -> bool:
+    """Whether chat templates have a place for tools, by their words."""
+    return _TOOLS.search(templates) is not None
 
 
 def _digest(path: Path) -> str:

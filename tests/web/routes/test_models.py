@@ -5,14 +5,26 @@ from typing import Any
 
 import openai.types as openai_types
 import pytest
+from caravan.api.model_cards import _OF_ABILITIES
+from caravan.chat.rendering.prompt_template import CHATML
 from caravan.config.settings import Settings
+from caravan.engine.embedding.values import ModelTraits, Pooling
+from caravan.models import ModelRegistry
+from caravan.models.file_facts import FileFacts
 from caravan.web.app import create_app
+from caravan_schemas.chat import ChatCompletionRequest
 from fastapi.testclient import TestClient
 
-from tests.fakes_web import loaded_model, registry_over
+from tests.fakes_web import FakeVocab, ScriptedEngine, loaded_model, registry_over, spec_of
 from tests.web.messaging import error_of
 
 ANTHROPICS = {"anthropic-version": "2023-06-01"}
+# Shows tools and thoughts, in a form that is Hermes'.
+HERMES = (
+    "{% if tools %}<tool_call>{% for t in tools %}{{ t | tojson }}{% endfor %}</tool_call>{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+)
 CARD = {
     "id": "fake",
     "object": "model",
@@ -22,6 +34,17 @@ CARD = {
     "max_model_len": 512,
     "context_length": 512,
     "context_window": 512,
+    "capabilities": ["completion", "structured_output", "embedding", "rerank"],
+    "architecture": {
+        "modality": "text->text",
+        "input_modalities": ["text"],
+        "output_modalities": ["text"],
+    },
+    "supported_parameters": [
+        *("max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "logit_bias"),
+        *("frequency_penalty", "presence_penalty", "repetition_penalty", "logprobs", "top_logprobs"),
+        *("response_format", "structured_outputs"),
+    ],
     "meta": {"n_ctx": 512, "n_ctx_train": 1024},
 }
 
@@ -59,6 +82,54 @@ def test_a_model_that_is_not_loaded_tells_the_context_that_is_foreseen() -> None
         assert card["status"] == "available"
         assert {card[name] for name in ("max_model_len", "context_length", "context_window")} == {256}
         assert card["meta"] == {"n_ctx": 256, "n_ctx_train": 1024}
+
+
+def test_parameters_that_are_listed_are_fields_of_chats() -> None:
+    listed = {name for names in _OF_ABILITIES.values() for name in names}
+    assert listed <= set(ChatCompletionRequest.model_fields)
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+@pytest.mark.parametrize(
+    ("template", "facts", "told"),
+    [
+        (
+            HERMES,
+            FileFacts(has_tools=True, thinks=True, fills_gaps=True),
+            ["completion", "tools", "thinking", "insert", "structured_output", "embedding", "rerank"],
+        ),
+        (CHATML, FileFacts(), ["completion", "structured_output", "embedding", "rerank"]),
+        (CHATML, FileFacts(can_generate=False), ["embedding"]),
+        (CHATML, FileFacts(can_generate=False, ranks=True), ["rerank"]),
+    ],
+)
+def test_a_model_tells_what_it_can_do_loaded_or_not(
+    template: str, facts: FileFacts, told: list[str], *, is_loaded: bool
+) -> None:
+    vocab, engine = FakeVocab(), ScriptedEngine()
+    vocab.fill_ids = (1, 2, 3) if facts.fills_gaps else None
+    pooling = Pooling.RANK if facts.ranks else Pooling.MEAN
+    engine.traits = ModelTraits(can_generate=facts.can_generate, embedding_size=4, pooling=pooling)
+    model = loaded_model(engine, vocab=vocab, template=template)
+    spec = dataclasses.replace(spec_of(model), read_facts=lambda: facts)
+    registry = ModelRegistry([spec])
+    with TestClient(create_app(Settings(), registry), base_url="http://localhost") as client:
+        assert client.portal is not None
+        if is_loaded:
+            client.portal.call(registry.start)
+        [card] = client.get("/v1/models").json()["data"]
+        shown = client.get("/v1/models/fake").json()
+        capabilities = client.post("/api/show", json={"model": "fake"}).json()["capabilities"]
+        assert bool(engine.num_starts) is is_loaded
+    assert card["capabilities"] == shown["capabilities"] == told
+    assert card["architecture"]["input_modalities"] == ["text"]
+    written = {"completion": "text", "embedding": "embeddings", "rerank": "rerank"}[told[0]]
+    assert card["architecture"]["output_modalities"] == [written]
+    assert ("tools" in card["supported_parameters"]) is facts.has_tools
+    assert ("reasoning_effort" in card["supported_parameters"]) is facts.thinks
+    assert ("temperature" in card["supported_parameters"]) is facts.can_generate
+    common = ("structured_output", "embedding", "rerank") if facts.can_generate else ()
+    assert capabilities == [ability for ability in told if ability not in common]
 
 
 def test_one_model_shows_its_effective_defaults_and_the_presets() -> None:

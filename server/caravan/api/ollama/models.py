@@ -1,9 +1,8 @@
 """Models as Ollama lists and shows them, from what their files say and how they are served here."""
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
 
-from caravan_schemas.models import ModelDefault
+from caravan_schemas.models import Ability, ModelDefault
 from caravan_schemas.ollama import OllamaShowRequest
 from caravan_schemas.ollama_answers import (
     OllamaLoadedList,
@@ -16,13 +15,11 @@ from caravan_schemas.ollama_answers import (
 from caravan_schemas.ollama_options import DecodingOptions
 
 from caravan.api.context import RequestContext
+from caravan.api.model_cards import abilities
 from caravan.api.ollama.names import find, shown_name
 from caravan.api.ollama.writer import moment
 from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.auth.principal import Principal
-from caravan.chat.rendering.prompt_template import TemplateSyntaxError
-from caravan.errors import CaravanError
-from caravan.llama.gguf_header import HeaderError
 from caravan.models import ModelRegistry, ModelSpec, may_use
 from caravan.models.file_facts import FileFacts
 from caravan.models.loaded_model import LoadedModel
@@ -30,8 +27,8 @@ from caravan.runtime.threads import in_thread
 
 # Models go when others need their memory, and not after a while.
 _NEVER = "9999-12-31T23:59:59Z"
-
-Capability = Literal["completion", "tools", "thinking", "insert", "embedding"]
+# What Ollama tells of models that write text.
+_WORDS = ("completion", "tools", "thinking", "insert")
 
 
 class OllamaModels:
@@ -68,7 +65,7 @@ class OllamaModels:
             template=facts.template,
             details=_details(facts),
             model_info=dict(facts.metadata),
-            capabilities=await _capabilities(spec, facts, model),
+            capabilities=_capabilities(model or facts),
         )
 
     def _usable(self, principal: Principal) -> list[ModelSpec]:
@@ -126,21 +123,7 @@ def _values(known: ModelDefault) -> list[object]:
     return [*known.value] if isinstance(known.value, list) else [known.value]
 
 
-async def _capabilities(spec: ModelSpec, facts: FileFacts, model: LoadedModel | None) -> list[Capability]:
-    """Say what a model can do: by what is loaded, or else by its file and its chat templates."""
-    if not (facts.can_generate if model is None else model.engine.traits.can_generate):
-        return ["embedding"]
-    found: list[Capability] = ["completion"]
-    if model is not None:
-        summary = model.template_summary
-        thinks = model.family.reasoning is not None
-    else:
-        try:
-            summary = await in_thread(spec.try_templates)
-        except (TimeoutError, CaravanError, HeaderError, TemplateSyntaxError, OSError):
-            return found
-        thinks = summary.reasoning
-    found += ["tools"] if summary.tools else []
-    found += ["thinking"] if thinks else []
-    found += ["insert"] if model is not None and model.vocab.fill_ids is not None else []
-    return found
+def _capabilities(told: LoadedModel | FileFacts) -> list[Ability]:
+    """What a model is for, in Ollama's words; of one that writes text, not what any such model can do."""
+    found = [*abilities(told)]
+    return [ability for ability in found if ability in _WORDS] if "completion" in found else found[:1]

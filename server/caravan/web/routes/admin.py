@@ -5,13 +5,13 @@ from caravan_schemas.ops import UsageList
 from caravan_schemas.queries import UsageQuery
 from fastapi import APIRouter, Request, Response
 
+from caravan.api.model_cards import card
 from caravan.api.output.encoding import to_json
 from caravan.models import usable_ids
 from caravan.runtime.threads import in_busy_thread
 from caravan.web.dependencies import AdminOnly, UseContext, UseServices
 from caravan.web.openapi import describe_query
 from caravan.web.query_params import read_query
-from caravan.web.routes.models import card
 
 _USUAL_DAYS = 30
 

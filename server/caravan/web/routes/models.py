@@ -4,12 +4,13 @@ from dataclasses import asdict
 from http import HTTPStatus
 
 from caravan_schemas.anthropic_output import MessagesModel, MessagesModelList
-from caravan_schemas.models import ModelCard, ModelDetails, ModelList, ModelMeta, TemplateDetails
+from caravan_schemas.models import ModelDetails, ModelList, TemplateDetails
 from caravan_schemas.queries import ModelsQuery
 from fastapi import APIRouter, HTTPException, Request
 
 from caravan.api.messages.models import model_info, model_page
-from caravan.models import ModelRegistry, ModelSpec, may_use
+from caravan.api.model_cards import card
+from caravan.models import may_use
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_thread
 from caravan.web.dependencies import UseContext, UseServices
@@ -61,24 +62,6 @@ async def get_model(
         presets=decoding.shown_presets(),
         chat_template=template,
         file=None if model is None else model.engine.file_change or "unchanged",
-    )
-
-
-async def card(registry: ModelRegistry, spec: ModelSpec) -> ModelCard:
-    """A model as lists show it."""
-    model = registry.loaded(spec.id)
-    context = await in_thread(spec.read_context)
-    size = context.size if model is None else model.context_size
-    return ModelCard(
-        id=spec.id,
-        object="model",
-        created=spec.created,
-        owned_by="caravan",
-        status=registry.status(spec.id).value,
-        max_model_len=size,
-        context_length=size,
-        context_window=size,
-        meta=ModelMeta(n_ctx=size, n_ctx_train=context.trained),
     )
 
 

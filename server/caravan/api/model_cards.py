@@ -1,0 +1,74 @@
+"""Models as lists show them: how long their texts may be, what they read and write, and what they can do.
+
+Of a model that is not loaded, its file's header tells; nothing is loaded for a list.
+"""
+
+from collections.abc import Iterator
+
+from caravan_schemas.models import Ability, ModelArchitecture, ModelCard, ModelMeta
+
+from caravan.engine.embedding.values import Pooling
+from caravan.models import ModelRegistry, ModelSpec
+from caravan.models.file_facts import FileFacts
+from caravan.models.loaded_model import LoadedModel
+from caravan.models.loader import ContextLength
+from caravan.runtime.threads import in_thread
+
+# Fields of chats, those among them that OpenRouter's list has words for.
+_PARAMETERS = (
+    *("max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "logit_bias"),
+    *("frequency_penalty", "presence_penalty", "repetition_penalty", "logprobs", "top_logprobs"),
+    *("response_format", "structured_outputs"),
+)
+_OF_ABILITIES: dict[Ability, tuple[str, ...]] = {
+    "completion": _PARAMETERS,
+    "tools": ("tools", "tool_choice", "parallel_tool_calls"),
+    "thinking": ("reasoning_effort",),
+}
+
+
+async def card(registry: ModelRegistry, spec: ModelSpec) -> ModelCard:
+    """A model as lists show it."""
+    model = registry.loaded(spec.id)
+
+    def read() -> tuple[ContextLength, list[Ability]]:
+        return spec.read_context(), [*abilities(model or spec.read_facts())]
+
+    context, found = await in_thread(read)
+    size = context.size if model is None else model.context_size
+    written = {"completion": "text", "embedding": "embeddings"}.get(found[0], found[0])
+    return ModelCard(
+        id=spec.id,
+        object="model",
+        created=spec.created,
+        owned_by="caravan",
+        status=registry.status(spec.id).value,
+        max_model_len=size,
+        context_length=size,
+        context_window=size,
+        capabilities=found,
+        architecture=ModelArchitecture(
+            modality=f"text->{written}", input_modalities=["text"], output_modalities=[written]
+        ),
+        supported_parameters=[name for ability in found for name in _OF_ABILITIES.get(ability, ())],
+        meta=ModelMeta(n_ctx=size, n_ctx_train=context.trained),
+    )
+
+
+def abilities(told: LoadedModel | FileFacts) -> Iterator[Ability]:
+    """What a model can do, the first thing that it is for first."""
+    if isinstance(told, LoadedModel):
+        traits, can_generate = told.engine.traits, told.engine.traits.can_generate
+        ranks = traits.pooling is Pooling.RANK
+        has_tools, thinks = told.template_summary.tools, told.family.reasoning is not None
+        fills_gaps = told.vocab.fill_ids is not None
+    else:
+        can_generate, ranks = told.can_generate, told.ranks
+        has_tools, thinks, fills_gaps = told.has_tools, told.thinks, told.fills_gaps
+    if not can_generate:
+        yield "rerank" if ranks else "embedding"
+        return
+    yield "completion"
+    possible: dict[Ability, bool] = {"tools": has_tools, "thinking": thinks, "insert": fills_gaps}
+    yield from (ability for ability, is_there in possible.items() if is_there)
+    yield from ("structured_output", "embedding", "rerank")
