@@ -3,11 +3,11 @@
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MaxLen
-from pydantic import Field, StringConstraints, Tag
+from pydantic import Field
 
 from caravan_schemas.anthropic_blocks import Said, TextContent
-from caravan_schemas.base import Schema, by_type, type_of, without
-from caravan_schemas.built_in_tools import BUILT_IN, BUILT_IN_TAG, GROUPS, BuiltInTool
+from caravan_schemas.anthropic_tools import MessagesTool, ToolUseChoice
+from caravan_schemas.base import Schema
 from caravan_schemas.common import ModelFields
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.messages import MAX_MESSAGES
@@ -15,47 +15,6 @@ from caravan_schemas.parameters import OPENAI, Parameter, Stage
 from caravan_schemas.sampling import MAX_STOP_STRINGS, AnswerFields, CacheFields, StopString
 from caravan_schemas.structured import PeersConstraintFields
 from caravan_schemas.tools import MAX_TOOLS
-
-ToolUseName = Annotated[str, StringConstraints(pattern="^[a-zA-Z0-9_-]{1,128}$")]
-
-
-class ClientTool(Schema):
-    """A tool that the caller runs. Calls always satisfy the schema, also without `strict`."""
-
-    type: Literal["custom"] | None = None
-    name: ToolUseName
-    description: str | None = Field(
-        default=None, description="When and how to call it, for the model to read."
-    )
-    input_schema: dict[str, Any] = Field(description="The JSON schema of the input, which is an object.")
-    strict: bool | None = Field(default=None, description="It has no effect: calls keep to the schema.")
-
-
-def _tool_tag(value: object) -> str:
-    kind = type_of(value)
-    if kind in BUILT_IN:
-        return BUILT_IN_TAG
-    return "<custom>" if kind in (None, "custom") else f"<{kind}>"
-
-
-MessagesTool = Annotated[
-    Annotated[ClientTool, Tag("<custom>")] | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
-    by_type("tool_kind", "custom", tag=_tool_tag),
-    without(GROUPS, "tools of the type 'custom' are"),
-]
-
-
-class ToolUseChoice(Schema):
-    """Who decides whether a tool is called."""
-
-    type: Literal["auto", "any", "tool", "none"] = Field(
-        description="`auto` leaves calls to the model, `any` asks for one call or more, `tool` for one of "
-        "the named tool, and `none` allows no call."
-    )
-    name: ToolUseName | None = Field(default=None, description="The tool, with `tool`.")
-    disable_parallel_tool_use: bool | None = Field(
-        default=None, description="True: the model makes one call at most. Default false."
-    )
 
 
 class ThinkingOptions(Schema):
@@ -126,6 +85,9 @@ class MessagesConversation(ModelFields):
         "think answers without a thought, and the header `x-caravan-ignored` says so.",
     )
     output_config: OutputOptions | None = Field(default=None, description="What the answer is to be.")
+    output_format: JsonOutputFormat | None = Field(
+        default=None, description="The older name of `output_config.format`."
+    )
     chat_template_kwargs: dict[str, Any] | None = Field(
         default=None,
         description="Variables of the model's chat template, such as `enable_thinking`. One that the template"

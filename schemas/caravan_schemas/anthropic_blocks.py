@@ -4,13 +4,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag
 
+from caravan_schemas.anthropic_tools import ToolUseName
 from caravan_schemas.base import Schema, by_type, string_or_array, without
 from caravan_schemas.messages import MAX_PARTS
 
 # What Anthropic has besides. Images and files are not looked at here, and servers' tools do not run here.
 _OTHERS = frozenset(
     {
-        *("image", "document", "search_result", "container_upload", "tool_reference", "browser_state"),
+        *("image", "document", "search_result", "container_upload", "browser_state"),
         *("server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "tool_search_tool_result"),
         *("code_execution_tool_result", "bash_code_execution_tool_result"),
         *("text_editor_code_execution_tool_result", "mcp_tool_use", "mcp_tool_result"),
@@ -65,15 +66,55 @@ TextContent = Annotated[
 ]
 
 
+class FoundTool(Schema):
+    """A tool of the request that a search for tools has found. The model sees its definition here."""
+
+    type: Literal["tool_reference"]
+    tool_name: ToolUseName
+
+
+ResultContent = Annotated[
+    Annotated[str, Tag("<string>")]
+    | Annotated[
+        Annotated[
+            list[
+                Annotated[
+                    Annotated[TextBlock, Tag("<text>")] | Annotated[FoundTool, Tag("<tool_reference>")],
+                    by_type("block_kind", "text", "tool_reference"),
+                    without(_OTHERS, "text and tool_reference blocks are"),
+                ]
+            ],
+            Field(max_length=MAX_PARTS, fail_fast=True),
+        ],
+        Tag("<array>"),
+    ],
+    string_or_array("content_kind", "blocks"),
+]
+
+
 class ToolResult(Schema):
     """What a tool returned for the call of this id."""
 
     type: Literal["tool_result"]
     tool_use_id: str
-    content: TextContent | None = None
+    content: ResultContent | None = None
     is_error: bool | None = Field(
         default=None, description="True: the tool failed. The model reads `Error: ` before the result."
     )
+
+
+class ChangedTool(Schema):
+    """A tool of the request, by its name."""
+
+    type: Literal["tool_reference"]
+    name: ToolUseName
+
+
+class ToolChange(Schema):
+    """In a message of the role `system`: the model may call a tool from here on, or no longer."""
+
+    type: Literal["tool_addition", "tool_removal"]
+    tool: ChangedTool
 
 
 Block = Annotated[
@@ -81,8 +122,13 @@ Block = Annotated[
     | Annotated[ThoughtBlock, Tag("<thinking>")]
     | Annotated[HiddenThoughtBlock, Tag("<redacted_thinking>")]
     | Annotated[PastToolUse, Tag("<tool_use>")]
-    | Annotated[ToolResult, Tag("<tool_result>")],
-    by_type("block_kind", "text", "thinking", "redacted_thinking", "tool_use", "tool_result"),
+    | Annotated[ToolResult, Tag("<tool_result>")]
+    | Annotated[ToolChange, Tag("<tool_addition>")]
+    | Annotated[ToolChange, Tag("<tool_removal>")],
+    by_type(
+        *("block_kind", "text", "thinking", "redacted_thinking", "tool_use", "tool_result"),
+        *("tool_addition", "tool_removal"),
+    ),
     without(_OTHERS, "text, thinking, tool_use and tool_result blocks are"),
 ]
 Blocks = Annotated[
@@ -97,3 +143,8 @@ class Said(Schema):
 
     role: Literal["user", "assistant", "system"]
     content: Blocks
+    clear_at: Literal["next_user_message", "never"] | None = Field(
+        default=None,
+        description="With the role `system`: `next_user_message` shows the message until one of the user "
+        "follows, `never` (the default) always.",
+    )

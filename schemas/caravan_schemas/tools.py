@@ -41,6 +41,16 @@ class FunctionTool(Schema):
     function: FunctionDefinition
 
 
+class MovedTool(FunctionTool):
+    """A function that the prompt lists elsewhere than with the others, or that cannot be called at present.
+
+    No request has one: protocols whose tools come and go are translated into them.
+    """
+
+    is_listed: bool
+    is_callable: bool
+
+
 class TextInput(Schema):
     """Any text."""
 

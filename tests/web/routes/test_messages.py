@@ -199,8 +199,19 @@ def test_messages_of_one_role_are_one_turn(client: TestClient, engine: ScriptedE
 def test_structured_output(client: TestClient, engine: ScriptedEngine) -> None:
     say(engine, '{"a":1}')
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
-    ask(client, output_config={"format": {"type": "json_schema", "schema": schema}})
-    assert engine.requests[-1].constraint is not None
+    named = {"type": "json_schema", "schema": schema}
+    for fields in ({"output_config": {"format": named}}, {"output_format": named}):
+        ask(client, **fields)
+        assert engine.requests[-1].constraint is not None
+    twice = client.post(URL, json={**HI, "output_config": {"format": named}, "output_format": named})
+    assert error_of(twice) == (400, "invalid_request_error", "output_format")
+    wrong = {**named, "schema": {"type": "strange"}}
+    for fields, place in (
+        ({"output_config": {"format": wrong}}, "output_config.format.schema"),
+        ({"output_format": wrong}, "output_format.schema"),
+    ):
+        refused = client.post(URL, json={**HI, **fields})
+        assert error_of(refused) == (400, "invalid_request_error", place)
 
 
 def test_decoding_parameters_reach_the_engine(client: TestClient, engine: ScriptedEngine) -> None:

@@ -5,11 +5,21 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from caravan_schemas.anthropic import MessagesConversation
-from caravan_schemas.anthropic_blocks import Block, PastToolUse, Said, TextBlock, ThoughtBlock, ToolResult
+from caravan_schemas.anthropic_blocks import (
+    Block,
+    FoundTool,
+    PastToolUse,
+    Said,
+    TextBlock,
+    ThoughtBlock,
+    ToolChange,
+    ToolResult,
+)
 from caravan_schemas.messages import AssistantMessage, Message, SystemMessage, ToolMessage, UserMessage
 from caravan_schemas.tools import PastFunction, PastFunctionCall
 from pydantic_core import to_json
 
+from caravan.api.messages.present_tools import PresentTools
 from caravan.api.messages.system import PARAGRAPH, SystemPrompt, system_prompt
 from caravan.errors import InvalidValueError
 
@@ -32,6 +42,7 @@ class Conversation:
     """
 
     system: SystemPrompt
+    tools: PresentTools
     messages: list[Message] = field(default_factory=list)
     places: dict[str, str] = field(default_factory=dict)
     is_open: bool = False
@@ -44,24 +55,33 @@ class Conversation:
 
 def conversation(request: MessagesConversation) -> Conversation:
     """Read a conversation; raises InvalidRequestError. Consecutive messages of one role are one turn."""
-    found = Conversation(system_prompt(request.system))
+    found = Conversation(system_prompt(request.system), PresentTools(request))
     if found.system.text:
         found.add("system", SystemMessage(role="system", content=found.system.text))
-    said = enumerate(request.messages)
-    for role, group in groupby(said, key=lambda numbered: numbered[1].role):
+    for role, group in groupby(_shown(request.messages), key=lambda numbered: numbered[1].role):
         blocks = [placed for place, message in group for placed in _placed(place, message)]
         match role:
             case "assistant":
                 _add_answer(found, blocks)
             case "system":
-                _refuse_others(blocks, "system", TextBlock)
-                found.add(blocks[0].path, SystemMessage(role="system", content=_text(blocks)))
+                _refuse_others(blocks, "system", TextBlock, ToolChange)
+                found.add(blocks[0].path, SystemMessage(role="system", content=_told(found.tools, blocks)))
             case "user":
                 _add_user(found, blocks)
     last = found.messages[-1]
     found.is_open = isinstance(last, AssistantMessage) and not last.tool_calls
     _add_dates(found)
     return found
+
+
+def _shown(messages: Sequence[Said]) -> Iterator[tuple[int, Said]]:
+    """Number the messages, and leave out those that were for an earlier turn of the user alone."""
+    last_asked = max((place for place, said in enumerate(messages) if said.role == "user"), default=-1)
+    for place, said in enumerate(messages):
+        if said.clear_at is not None and said.role != "system":
+            raise InvalidValueError(f"messages[{place}].clear_at", "goes with the role 'system' alone")
+        if place > last_asked or said.clear_at != "next_user_message":
+            yield place, said
 
 
 def _placed(place: int, message: Said) -> list[_Placed]:
@@ -88,8 +108,8 @@ def _add_answer(found: Conversation, blocks: Sequence[_Placed]) -> None:
                 found.places[f"messages[{len(found.messages)}].tool_calls[{len(calls)}]"] = placed.path
                 function = PastFunction(name=use.name, arguments=to_json(use.input).decode())
                 calls.append(PastFunctionCall(id=use.id, type="function", function=function))
-            case ToolResult():
-                raise InvalidValueError(placed.path, "is a tool_result, which only a user's message may have")
+            case ToolResult() | ToolChange() as block:
+                raise _misplaced(placed.path, block.type, "assistant")
     message = AssistantMessage(role="assistant", content="".join(texts) if texts or not calls else None)
     message.reasoning_content = "\n".join(filter(None, thoughts)) or None
     message.tool_calls = [*calls] or None
@@ -102,7 +122,7 @@ def _add_user(found: Conversation, blocks: Sequence[_Placed]) -> None:
     for placed in blocks:
         if isinstance(placed.block, ToolResult):
             result = placed.block
-            text = _joined(result)
+            text = _joined(found.tools, placed.path, result)
             content = f"{_FAILED}{text}" if result.is_error else text
             message = ToolMessage(role="tool", content=content, tool_call_id=result.tool_use_id)
             found.add(placed.path, message)
@@ -114,19 +134,42 @@ def _add_user(found: Conversation, blocks: Sequence[_Placed]) -> None:
 def _refuse_others(blocks: Sequence[_Placed], role: str, *kinds: type[Block]) -> None:
     for placed in blocks:
         if not isinstance(placed.block, kinds):
-            kind = placed.block.type
-            raise InvalidValueError(
-                placed.path, f"is of the type '{kind}', which the role '{role}' cannot have"
-            )
+            raise _misplaced(placed.path, placed.block.type, role)
+
+
+def _misplaced(path: str, kind: str, role: str) -> InvalidValueError:
+    return InvalidValueError(path, f"is of the type '{kind}', which the role '{role}' cannot have")
 
 
 def _text(blocks: Sequence[_Placed]) -> str:
     return PARAGRAPH.join(placed.block.text for placed in blocks if isinstance(placed.block, TextBlock))
 
 
-def _joined(result: ToolResult) -> str:
+def _told(tools: PresentTools, blocks: Sequence[_Placed]) -> str:
+    """Write a message of the system, in which tools may come and go."""
+    texts = []
+    for placed in blocks:
+        match placed.block:
+            case TextBlock(text=text):
+                texts.append(text)
+            case ToolChange(type="tool_addition", tool=tool):
+                texts.append(tools.add([(f"{placed.path}.tool.name", tool.name)]))
+            case ToolChange(tool=tool):
+                texts.append(tools.remove(f"{placed.path}.tool.name", tool.name))
+    return PARAGRAPH.join(texts)
+
+
+def _joined(tools: PresentTools, path: str, result: ToolResult) -> str:
     content = result.content or ""
-    return content if isinstance(content, str) else PARAGRAPH.join(block.text for block in content)
+    if isinstance(content, str):
+        return content
+    texts = [block.text for block in content if isinstance(block, TextBlock)]
+    names = [
+        (f"{path}.content[{index}].tool_name", block.tool_name)
+        for index, block in enumerate(content)
+        if isinstance(block, FoundTool)
+    ]
+    return PARAGRAPH.join([*texts, tools.add(names)] if names else texts)
 
 
 def _add_dates(found: Conversation) -> None:

@@ -6,12 +6,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from caravan_schemas.anthropic import (
-    ClientTool,
-    MessagesConversation,
-    MessagesRequest,
-    ToolUseChoice,
-)
+from caravan_schemas.anthropic import JsonOutputFormat, MessagesConversation, MessagesRequest
+from caravan_schemas.anthropic_tools import ClientTool, ToolUseChoice
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.sampling import AnswerFields, CacheFields
 from caravan_schemas.structured import JsonSchemaFormat, NamedSchema, PeersConstraintFields
@@ -19,12 +15,14 @@ from caravan_schemas.tools import (
     FunctionChoice,
     FunctionDefinition,
     FunctionTool,
+    MovedTool,
     Tool,
     ToolChoice,
     ToolReference,
 )
 
 from caravan.api.messages.conversation import conversation
+from caravan.api.messages.present_tools import PresentTools
 from caravan.api.messages.system import BILLING
 from caravan.api.validation.rewording import reword, rewording
 from caravan.errors import InvalidRequestError, InvalidValueError
@@ -39,14 +37,13 @@ _SAME = {
 _USUAL_EFFORT = "medium"
 
 _MESSAGE = re.compile(r"(messages\[\d+\])(\.tool_calls\[\d+\])?(.*)")
+_FORMAT = re.compile(r"response_format(\.json_schema)?")
 _RENAMED = (
     (re.compile(r"(tools\[\d+\])\.function\.parameters"), r"\1.input_schema"),
     (re.compile(r"(tools\[\d+\])\.function"), r"\1"),
     (re.compile(r"tool_choice\.function"), "tool_choice"),
     (re.compile(r"thinking_budget_tokens"), "thinking.budget_tokens"),
     (re.compile(r"reasoning_effort"), "thinking"),
-    (re.compile(r"response_format\.json_schema"), "output_config.format"),
-    (re.compile(r"response_format"), "output_config.format"),
 )
 
 
@@ -54,13 +51,14 @@ _RENAMED = (
 class Translation:
     """`chat` asks for the same as the request. `ignored` names what of it has no effect.
 
-    `places` maps paths in `chat`, such as `messages[2]`, to paths in the request; `stop` is the name under
-    which the request has stop strings.
+    `places` maps paths in `chat`, such as `messages[2]`, to paths in the request; `stop` and `format` are the
+    names under which the request has stop strings and a schema.
     """
 
     chat: ChatCompletionRequest
     places: Mapping[str, str]
     stop: str = "stop"
+    format: str = "output_config.format"
     ignored: list[str] = field(default_factory=list)
 
     def rewording(self) -> AbstractContextManager[None]:
@@ -75,6 +73,8 @@ class Translation:
         """Return the name in the request of a field of `chat`."""
         if path == "continue_final_message":
             return "messages"
+        if found := _FORMAT.match(path):
+            return self.format + path[found.end() :]
         if path == "stop" or path.startswith("stop["):
             return path.replace("stop", self.stop, 1)
         if found := _MESSAGE.fullmatch(path):
@@ -96,14 +96,21 @@ def translate(request: MessagesConversation, *, can_think: bool) -> Translation:
     ignored = [BILLING] if said.system.has_billing else []
     if request.context_management:
         ignored.append("context_management")
+    asked = None if request.output_config is None else request.output_config.format
+    if asked is not None and request.output_format is not None:
+        raise InvalidValueError("output_format", "and 'output_config.format' are two names of one parameter")
+    form = "output_config.format" if request.output_format is None else "output_format"
+    asked = asked or request.output_format
     values: dict[str, Any] = {
         "model": request.model,
         "chat_template_kwargs": request.chat_template_kwargs,
         "messages": said.messages,
-        "tools": [_tool(tool) if isinstance(tool, ClientTool) else tool for tool in request.tools or ()]
+        "tools": [
+            _tool(tool, said.tools) if isinstance(tool, ClientTool) else tool for tool in request.tools or ()
+        ]
         or None,
         "continue_final_message": True if said.is_open else None,
-        "response_format": _format(request),
+        "response_format": None if asked is None else _format(asked),
         **_choice(request.tool_choice),
     }
     stop = "stop"
@@ -112,7 +119,7 @@ def translate(request: MessagesConversation, *, can_think: bool) -> Translation:
         stop = _set_end(values, request)
     _set_thinking(values, request, ignored, can_think=can_think)
     # Every value has been validated as a part of the request.
-    return Translation(ChatCompletionRequest.model_construct(**values), said.places, stop, ignored)
+    return Translation(ChatCompletionRequest.model_construct(**values), said.places, stop, form, ignored)
 
 
 def _set_end(values: dict[str, Any], request: MessagesRequest) -> str:
@@ -127,12 +134,17 @@ def _set_end(values: dict[str, Any], request: MessagesRequest) -> str:
     return "stop_sequences"
 
 
-def _tool(tool: ClientTool) -> Tool:
+def _tool(tool: ClientTool, present: PresentTools) -> Tool:
     # Names may be longer here than with OpenAI.
     function = FunctionDefinition.model_construct(
         name=tool.name, description=tool.description, parameters=tool.input_schema, strict=None
     )
-    return FunctionTool.model_construct(type="function", function=function)
+    is_listed, is_callable = tool.name in present.listed, tool.name in present.callable
+    if is_listed and is_callable:
+        return FunctionTool.model_construct(type="function", function=function)
+    return MovedTool.model_construct(
+        type="function", function=function, is_listed=is_listed, is_callable=is_callable
+    )
 
 
 def _choice(choice: ToolUseChoice | None) -> dict[str, Any]:
@@ -155,10 +167,7 @@ def _chosen(choice: ToolUseChoice) -> ToolChoice:
             return mode
 
 
-def _format(request: MessagesConversation) -> JsonSchemaFormat | None:
-    asked = None if request.output_config is None else request.output_config.format
-    if asked is None:
-        return None
+def _format(asked: JsonOutputFormat) -> JsonSchemaFormat:
     named = NamedSchema.model_validate({"name": "output", "schema": asked.schema_})
     return JsonSchemaFormat(type="json_schema", json_schema=named)
 

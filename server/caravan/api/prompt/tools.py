@@ -15,6 +15,7 @@ from caravan_schemas.tools import (
     FunctionDefinition,
     FunctionTool,
     GrammarInput,
+    MovedTool,
     ToolReference,
 )
 
@@ -43,6 +44,8 @@ class OfferedTool:
     spec: ToolSpec
     description: str | None
     is_custom: bool = False
+    is_listed: bool = True
+    is_callable: bool = True
 
     @property
     def name(self) -> str:
@@ -89,14 +92,15 @@ def tool_request(fields: ToolFields) -> ToolRequest | None:
         return _legacy(fields, fields.functions)
     if isinstance(fields.function_call, ToolReference):
         raise InvalidValueError("function_call", "is only allowed with 'functions'")
-    offered = _unique(
-        _function(f"tools[{i}].function", tool.function)
+    tools = _unique(
+        _placed(_function(f"tools[{i}].function", tool.function), tool)
         if isinstance(tool, FunctionTool)
         else _custom(f"tools[{i}].custom", tool.custom)
         for i, tool in enumerate(fields.tools or ())
         if not isinstance(tool, BuiltInTool)
     )
-    if not offered:
+    may_call = [tool for tool in tools if tool.is_callable]
+    if not may_call:
         if fields.tool_choice not in (None, "none", "auto"):
             raise InvalidValueError(
                 "tool_choice", _NO_TOOLS if fields.tools else "is only allowed with 'tools'"
@@ -104,8 +108,8 @@ def tool_request(fields: ToolFields) -> ToolRequest | None:
         return None
     request = ToolRequest(
         param="tools",
-        offered=offered,
-        callable=offered,
+        offered=[tool for tool in tools if tool.is_listed],
+        callable=may_call,
         choice=Choice.AUTO,
         is_parallel=fields.parallel_tool_calls is not False,
         is_legacy=False,
@@ -134,7 +138,7 @@ def _chosen(request: ToolRequest, fields: ToolFields) -> ToolRequest | None:
         case "required":
             return replace(request, choice=Choice.REQUIRED)
         case FunctionChoice() | CustomChoice() as named:
-            only = [_find(request.offered, named, "tool_choice")]
+            only = [_find(request.callable, named, "tool_choice")]
             return replace(request, callable=only, choice=Choice.NAMED, is_parallel=False)
         case AllowedToolsChoice(allowed_tools=allowed):
             path = "tool_choice.allowed_tools.tools"
@@ -142,7 +146,7 @@ def _chosen(request: ToolRequest, fields: ToolFields) -> ToolRequest | None:
                 tool.name: tool
                 for i, named in enumerate(allowed.tools)
                 if not isinstance(named, BuiltInTool)
-                for tool in [_find(request.offered, named, f"{path}[{i}]")]
+                for tool in [_find(request.callable, named, f"{path}[{i}]")]
             }
             if not found:
                 raise InvalidValueError(path, "names only tools that this server does not have")
@@ -203,6 +207,12 @@ def _function(path: str, function: FunctionDefinition) -> OfferedTool:
         spec=ToolSpec(function.name, parameters, strict=bool(function.strict)),
         description=function.description,
     )
+
+
+def _placed(offered: OfferedTool, tool: FunctionTool) -> OfferedTool:
+    if isinstance(tool, MovedTool):
+        return replace(offered, is_listed=tool.is_listed, is_callable=tool.is_callable)
+    return offered
 
 
 def _object_schema(schema: Mapping[str, Any] | None, param: str) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from caravan.api.validation.neutral_values import (
     PREDICTION,
     TEXT,
     TRUE,
+    Passing,
     Rule,
     one_of,
 )
@@ -142,6 +143,8 @@ _LABELS = {
     "store": Rule(BOOLEAN, "Chat completions are not stored."),
 }
 
+_FALLBACKS = Passing("any array, `default`", lambda value: isinstance(value, list) or value == "default")
+
 # Of Anthropic's, which its SDK sends back with what it was answered.
 _MESSAGES = {
     **{
@@ -150,8 +153,17 @@ _MESSAGES = {
     },
     "messages[].content[].caller": Rule(one_of('`{"type": "direct"}`', {"type": "direct"}), _TOOLS),
     "messages[].content[].toolset_name": Rule(NULL, _TOOLS),
+    "messages[].output_config": Rule(EMPTY, "`output_config` is for the whole request.", reported=OBJECT),
+    "tools[].allowed_callers": Rule(one_of('`["direct"]`', ["direct"]), _TOOLS),
     "tools[].eager_input_streaming": Rule(BOOLEAN, "The input of a call is always streamed as it comes."),
     "tools[].input_examples": Rule(EMPTY, "Put examples into the description.", reported=ARRAY),
+    "output_config.task_budget": Rule(NULL, "Models do not see what is left of it.", reported=OBJECT),
+    "billing_policy": Rule(OBJECT, "Nobody is billed."),
+    "fallback_credit_token": Rule(TEXT, "Nobody is billed."),
+    "compaction": Rule(NULL, "Conversations are not summed up."),
+    "diagnostics": Rule(NULL, "`usage` says what was cached.", reported=OBJECT),
+    "fallbacks": Rule(_FALLBACKS, "No request is declined for its content, so that none falls back."),
+    "user_profile_id": Rule(TEXT, "A label of the caller's own user."),
     "container": Rule(NULL, "The server runs no tools."),
     "mcp_servers": Rule(EMPTY, "The server asks nobody else."),
     "inference_geo": Rule(NULL, "The server is where it is."),

@@ -1,0 +1,55 @@
+"""Which tools of a request the model may call, and how those are shown to it that come later.
+
+The tools that a prompt lists at its beginning stay the same through a conversation. What comes or goes is
+told where it happens, so that it does not cost the prefix.
+"""
+
+from collections.abc import Iterable
+
+from caravan_schemas.anthropic import MessagesConversation
+from caravan_schemas.anthropic_tools import ClientTool
+from caravan_schemas.built_in_tools import BuiltInTool
+from pydantic_core import to_json
+
+from caravan.errors import InvalidValueError
+
+_SEARCH = "tool_search_tool_"
+
+
+class PresentTools:
+    """The tools that may be called at a point of a conversation, which begins without the deferred ones.
+
+    Where Anthropic's own search was to find these, nobody here would: then they are `listed` as all others.
+    """
+
+    def __init__(self, request: MessagesConversation) -> None:
+        tools = request.tools or ()
+        self._all = {tool.name: tool for tool in tools if isinstance(tool, ClientTool)}
+        defers = not any(isinstance(tool, BuiltInTool) and tool.type.startswith(_SEARCH) for tool in tools)
+        self.listed = {name for name, tool in self._all.items() if not (defers and tool.defer_loading)}
+        self.callable = set(self.listed)
+
+    def add(self, names: Iterable[tuple[str, str]]) -> str:
+        """Let tools be called, given by paths and names; returns their definitions as the model reads them.
+
+        Claude Code's own search for tools promises the model this form. Raises InvalidValueError.
+        """
+        lines = [_definition(self._named(path, name)) for path, name in names]
+        return "\n".join(["<functions>", *lines, "</functions>"]) if lines else ""
+
+    def remove(self, path: str, name: str) -> str:
+        """Let a tool be called no longer; returns how the model is told. Raises InvalidValueError."""
+        self._named(path, name)
+        self.callable.discard(name)
+        return f"The tool {name} is no longer available."
+
+    def _named(self, path: str, name: str) -> ClientTool:
+        if name not in self._all:
+            raise InvalidValueError(path, "is the name of no tool of this request")
+        self.callable.add(name)
+        return self._all[name]
+
+
+def _definition(tool: ClientTool) -> str:
+    told = {"description": tool.description, "name": tool.name, "parameters": tool.input_schema}
+    return f"<function>{to_json(told, exclude_none=True).decode()}</function>"
