@@ -1,9 +1,12 @@
 """Conversations that are too long on `/v1/responses`: cut with `truncation`, counted, and summed up."""
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from caravan.auth import keys_file
+from caravan.config.settings import Settings
 from fastapi.testclient import TestClient
 from openai.types.responses import ResponseCompactionItem, ResponseInputMessageItem
 from openai.types.responses.compacted_response import CompactedResponse
@@ -236,3 +239,19 @@ def test_a_model_that_writes_nothing_is_an_error(client: TestClient, engine: Scr
     answer = client.post(COMPACT, json={"model": "fake", "input": "Hi"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "server_error")
     assert engine.running == set()
+
+
+def test_a_summary_is_of_use_to_its_own_key_alone(engine: ScriptedEngine, tmp_path: Path) -> None:
+    say(engine, "A secret.")
+    path = tmp_path / "keys.json"
+    tokens = [keys_file.add(path, name=name) for name in ("ann", "bob")]
+    settings = Settings(keys_file=path, responses_db=Path("memory"))
+    with app_over(engine, settings=settings) as client:
+        mine, others = ({"authorization": f"Bearer {token}"} for token in tokens)
+        body = {"model": "fake", "input": "Hi"}
+        output = client.post(COMPACT, json=body, headers=mine).json()["output"]
+        for url in (URL, COUNT, COMPACT):
+            assert client.post(url, json={**body, "input": output}, headers=mine).status_code == 200
+            refused = client.post(url, json={**body, "input": output}, headers=others)
+            assert refused.status_code == 400
+            assert refused.json()["error"]["param"] == "input[1].encrypted_content"
