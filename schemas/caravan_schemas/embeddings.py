@@ -1,6 +1,6 @@
 """Embeddings: request and response."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from caravan_schemas.completions import Prompt
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.token_fields import TruncationFields
 
+Dimensions = Annotated[int | None, Field(ge=1, le=MAX_COUNT)]
 OutputType = Literal["float", "int8", "uint8", "binary", "ubinary"]
 
 
@@ -32,12 +33,13 @@ class EmbeddingRequest(TruncationFields, ModelFields):
         "where it is above 0, eight bits in a number from 0 to 255, the first one highest; `binary`: the "
         "same less 128.",
     )
-    dimensions: int | None = Field(
+    dimensions: Dimensions = Field(
         default=None,
-        ge=1,
-        le=MAX_COUNT,
         description="Keep only this many numbers of each vector, scaled to length 1 again. For models that "
         "were trained for it. All by default.",
+    )
+    output_dimension: Dimensions = Field(
+        default=None, description="Another name of `dimensions`, of Voyage and Mistral."
     )
     pooling: Literal["mean", "cls", "last"] | None = Field(
         default=None,
@@ -63,8 +65,9 @@ class EmbeddingUsage(Schema):
 
 
 class EmbeddingList(Schema):
-    """The vectors in the inputs' order."""
+    """The vectors in the inputs' order. `id` is vLLM's and Mistral's."""
 
+    id: str
     object: Literal["list"]
     data: list[Embedding]
     model: str

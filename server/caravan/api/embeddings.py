@@ -99,11 +99,12 @@ def _pooling(request: EmbeddingRequest, traits: ModelTraits) -> Pooling:
     if traits.pooling is Pooling.RANK:
         message = f"'{request.model}' scores pairs of texts; it makes no embeddings."
         raise InvalidRequestError(message, param="model", code="invalid_value")
-    if request.dimensions is not None and request.dimensions > traits.embedding_size:
+    size = _dimensions(request) or traits.embedding_size
+    if size > traits.embedding_size:
+        param = "dimensions" if request.dimensions else "output_dimension"
         raise InvalidValueError(
-            "dimensions", f"must be at most {traits.embedding_size}, the length of this model's vectors"
+            param, f"must be at most {traits.embedding_size}, the length of this model's vectors"
         )
-    size = request.dimensions or traits.embedding_size
     if request.output_dtype in _BITS and size % 8:
         complaint = f"'{request.output_dtype}' packs 8 numbers into one; {size} is no multiple of that"
         raise InvalidValueError("output_dtype", complaint)
@@ -112,6 +113,13 @@ def _pooling(request: EmbeddingRequest, traits: ModelTraits) -> Pooling:
         message = "'pooling' 'cls' is not supported by this model: its first token does not see the others."
         raise UnsupportedParameterError(message, param="pooling")
     return Pooling(request.pooling or traits.pooling)
+
+
+def _dimensions(request: EmbeddingRequest) -> int | None:
+    """Return how many numbers a vector is to have, by either name; raises InvalidValueError."""
+    if request.dimensions and request.output_dimension not in (None, request.dimensions):
+        raise InvalidValueError("output_dimension", "and 'dimensions' are two names of one parameter")
+    return request.dimensions or request.output_dimension
 
 
 def _size(request: EmbeddingRequest) -> int:
@@ -147,9 +155,9 @@ def _input(model: LoadedModel, given: str | list[int], param: str, rules: Prompt
 
 def _answer(request: EmbeddingRequest, vectors: list[bytes], num_tokens: int) -> list[bytes]:
     """Write the JSON vector by vector, without the schema: there may be millions of numbers."""
-    data, comma = [b'{"object":"list","data":['], b""
+    data, comma = [b'{"id":"embd-%b","object":"list","data":[' % uuid.uuid4().hex.encode()], b""
     for index, vector in enumerate(vectors):
-        numbers = quantized(numbers_of(vector, request.dimensions), request.output_dtype)
+        numbers = quantized(numbers_of(vector, _dimensions(request)), request.output_dtype)
         is_text = request.encoding_format == "base64"
         shown = base64.b64encode(numbers.tobytes()).decode() if is_text else numbers.tolist()
         data.append(comma + msgspec.json.encode({"object": "embedding", "index": index, "embedding": shown}))

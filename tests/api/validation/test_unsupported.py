@@ -9,6 +9,7 @@ from caravan_schemas.anthropic import CountTokensRequest, MessagesRequest
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
+from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.responses import ResponseRequest
 from openai.resources.chat.completions import Completions as ChatCompletions
 from openai.resources.completions import Completions
@@ -35,7 +36,7 @@ def test_every_field_of_openais_client_is_served_or_refused_by_name(
     assert fields <= set(schema.model_fields) | set(neutral_values(schema))
 
 
-@pytest.mark.parametrize("schema", [ChatCompletionRequest, CompletionRequest])
+@pytest.mark.parametrize("schema", [ChatCompletionRequest, CompletionRequest, EmbeddingRequest])
 def test_nothing_is_both_served_and_refused(schema: type[Schema]) -> None:
     assert not set(schema.model_fields) & set(neutral_values(schema))
 
@@ -49,7 +50,7 @@ def test_null_asks_for_nothing_and_odd_values_ask_for_something(protocol: str) -
 
 def test_a_protocol_has_no_names_that_are_another_ones_alone() -> None:
     tables = [neutral_values(schema) for schema in (ChatCompletionRequest, ResponseRequest, MessagesRequest)]
-    assert tables == list(NEUTRAL_VALUES.values())
+    assert [*tables, neutral_values(EmbeddingRequest)] == list(NEUTRAL_VALUES.values())
     assert neutral_values(CountTokensRequest) is tables[2]
     for name, holders in (
         ("speed", [False, False, True]),

@@ -46,6 +46,7 @@ def expected(pooling: str, *ids: int) -> list[float]:
 def test_the_answer_is_openais(client: TestClient) -> None:
     answer = ask(client)
     CreateEmbeddingResponse.model_validate(answer, strict=True)
+    assert str(answer.pop("id")).startswith("embd-")
     assert answer == {
         "object": "list",
         "data": [{"object": "embedding", "index": 0, "embedding": expected("mean", 72, 105)}],
@@ -116,6 +117,8 @@ def test_fewer_dimensions_have_length_one_again(client: TestClient) -> None:
     (whole,), (cut,) = vectors(ask(client)), vectors(ask(client, dimensions=2))
     np.testing.assert_allclose(cut, np.array(whole[:2]) / np.linalg.norm(whole[:2]), rtol=1e-6)
     assert vectors(ask(client, dimensions=4))[0] == pytest.approx(whole)
+    assert vectors(ask(client, output_dimension=2)) == vectors(ask(client, output_dimension=2, dimensions=2))
+    assert vectors(ask(client, output_dimension=2)) == [cut]
 
 
 def test_pooling_is_the_models_or_the_requests(client: TestClient, engine: ScriptedEngine) -> None:
@@ -142,7 +145,8 @@ def test_pooling_is_the_models_or_the_requests(client: TestClient, engine: Scrip
         ({"output_dtype": "ubinary"}, "output_dtype"),
         ({"output_dtype": "int8", "embedding_type": "ubinary"}, "embedding_type"),
         ({"embedding_types": ["int8"]}, "embedding_types"),
-        ({"output_dimension": 2}, "output_dimension"),
+        ({"output_dimension": 5}, "output_dimension"),
+        ({"output_dimension": 2, "dimensions": 3}, "output_dimension"),
         ({"dimensions": 5}, "dimensions"),
         ({"dimensions": 0}, "dimensions"),
         ({"pooling": "cls"}, "pooling"),

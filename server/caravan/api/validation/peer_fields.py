@@ -156,11 +156,11 @@ _SAMPLERS = {
     **_named(("sampling_seed",), NULL, "seed"),
 }
 
-# Jina's, Cohere's, Voyage's and Mistral's.
-_EMBEDDINGS = {
+# Jina's, Cohere's and Voyage's, about embeddings.
+EMBEDDINGS = {
     **_named(("embedding_type",), one_of("`float`", "float"), "output_dtype"),
     "embedding_types": Rule(one_of('`["float"]`', ["float"]), _says("`output_dtype`")),
-    **_named(("output_dimension",), NULL, "dimensions"),
+    "truncation": Rule(FALSE, "`truncate_prompt_tokens` cuts a text; others are too long.", reported=TRUE),
 }
 
 # Words for what this server has: passed over, they would be missed.
@@ -191,4 +191,4 @@ _RENAMED = {
     "response_schema": Rule(EMPTY, _says("`response_format`")),
 }
 
-PEERS = _LLAMA_CPP | _VLLM | _SAMPLERS | _EMBEDDINGS | _RENAMED
+PEERS = _LLAMA_CPP | _VLLM | _SAMPLERS | _RENAMED

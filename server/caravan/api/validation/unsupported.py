@@ -7,6 +7,7 @@ name, so that nobody takes a silent default for an answer.
 
 from caravan_schemas.anthropic import MessagesConversation
 from caravan_schemas.base import Schema
+from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.responses_input import ConversationInput
 
 from caravan.api.validation.neutral_values import (
@@ -26,7 +27,7 @@ from caravan.api.validation.neutral_values import (
     Rule,
     one_of,
 )
-from caravan.api.validation.peer_fields import PEERS
+from caravan.api.validation.peer_fields import EMBEDDINGS, PEERS
 
 _ROLES = "Some clients write every message with all fields that any role has."
 _PARTS = "Messages are text."
@@ -177,6 +178,7 @@ NEUTRAL_VALUES: dict[str, dict[str, Rule]] = {
     "chat": _MESSAGE | _OPENAI | PEERS | NO_EFFECT,
     "responses": _OPENAI | PEERS | _RESPONSES | NO_EFFECT,
     "messages": PEERS | _MESSAGES | _CACHE,
+    "embeddings": _OPENAI | PEERS | EMBEDDINGS | NO_EFFECT,
 }
 
 
@@ -184,6 +186,8 @@ def neutral_values(schema: type[Schema]) -> dict[str, Rule]:
     """Return the table of the protocol that a request is of."""
     if issubclass(schema, MessagesConversation):
         return NEUTRAL_VALUES["messages"]
+    if issubclass(schema, EmbeddingRequest):
+        return NEUTRAL_VALUES["embeddings"]
     return NEUTRAL_VALUES["responses" if issubclass(schema, ConversationInput) else "chat"]
 
 
