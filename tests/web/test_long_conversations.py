@@ -11,7 +11,7 @@ import httpx
 import pytest
 from caravan.auth import keys_file
 from caravan.auth.principal import ANONYMOUS, Principal
-from caravan.chat.rendering.client import TemplateLanes
+from caravan.chat.rendering.client import TemplateProcess
 from caravan.chat.rendering.prompt_template import CHATML
 from caravan.chat.rendering.turns import Conversation
 from caravan.config.settings import Settings
@@ -39,7 +39,7 @@ def test_another_keys_chat_does_not_wait_for_long_conversations(tmp_path: Path) 
     path = tmp_path / "keys.json"
     names = ("m0", "m1", "m2", "alice")
     keys = {name: {"authorization": f"Bearer {keys_file.add(path, name=name)}"} for name in names}
-    template = TemplateLanes(CHATML)
+    template = TemplateProcess(CHATML)
     model = dataclasses.replace(loaded_model(vocab=_QuickVocab()), template=template, close=template.close)
     long = {"model": "fake", "messages": [USER, {"role": "assistant", "content": "b"}] * 5_000}
     with (

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from caravan.chat.families import ModelFamily, recognise, with_shown_calls
-from caravan.chat.rendering.client import TemplateLanes
+from caravan.chat.rendering.client import TemplateProcess
 from caravan.chat.rendering.prompt_template import CHATML, PromptTemplate
 from caravan.chat.template_summary import TemplateSummary, summary
 from caravan.config.model_settings import ModelSettings
@@ -104,8 +104,8 @@ def _family(sources: TemplateSources, tool_format: str | None) -> ModelFamily:
     return family
 
 
-def _opened(source: str, sources: TemplateSources, family: ModelFamily) -> TemplateLanes:
-    return TemplateLanes(
+def _opened(source: str, sources: TemplateSources, family: ModelFamily) -> TemplateProcess:
+    return TemplateProcess(
         source,
         bos_token=sources.bos_token,
         eos_token=sources.eos_token,

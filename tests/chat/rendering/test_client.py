@@ -160,7 +160,7 @@ from caravan.errors import EngineUnavailableError
 template = TemplateProcess("{{ messages[0].content }}")
 hi = Conversation([Turn(0, "user", "Hi")])
 assert template.write(hi) == "Hi"
-template._running.process.kill()
+template._usual._running.process.kill()
 before = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 2, before[1]))
 try:

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from caravan.auth.principal import Principal
-from caravan.chat.rendering.client import TemplateLanes
+from caravan.chat.rendering.client import TemplateProcess
 from caravan.chat.rendering.prompt_template import CHATML
 from caravan.chat.rendering.turns import Conversation, Turn
 
@@ -16,7 +16,7 @@ LONG = Conversation([Turn(place, "user", "Hi") for place in range(3000)])
 
 def test_a_short_conversation_does_not_wait_for_long_ones() -> None:
     before = _children()
-    template = TemplateLanes(hostile_if_bad(LOOPS))
+    template = TemplateProcess(hostile_if_bad(LOOPS))
     mallory, alice = (Principal(id=name, name=name) for name in ("mallory", "alice"))
     with ThreadPoolExecutor(3) as pool:
         try:
@@ -35,7 +35,7 @@ def test_a_short_conversation_does_not_wait_for_long_ones() -> None:
 
 def test_the_process_of_long_ones_ends_when_nobody_asks_and_comes_back() -> None:
     before = _children()
-    template = TemplateLanes(CHATML, idle_seconds=0.2)
+    template = TemplateProcess(CHATML, idle_seconds=0.2)
     try:
         assert len(_children()) == len(before) + 1
         for _ in range(2):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 from caravan.auth.principal import ANONYMOUS, Principal
 from caravan.chat.rendering.call_text import CallText
 from caravan.chat.rendering.connection import IDLE_STATUS, Child
-from caravan.chat.rendering.prompt_template import PromptTemplate, TemplateSyntaxError
+from caravan.chat.rendering.prompt_template import TemplateSyntaxError
 from caravan.chat.rendering.traits import Traits
 from caravan.chat.rendering.turns import Conversation
 from caravan.errors import (
@@ -41,12 +41,11 @@ class _LostError(Exception):
 
 class TemplateProcess:
     """A PromptTemplate whose work is done elsewhere, one prompt at a time. Any thread may ask; each key has a
-    share of the time.
+    share of the time. Long conversations are written in a process of their own, which is there while it is
+    needed, and until nobody has asked for `idle_seconds`: nobody waits for them but others like them.
 
-    A prompt that takes more than `seconds` of a processor is refused. With `like`, the template is one that
-    has been tried there: its process starts when it is asked, and ends by itself when nobody has asked for
-    `idle_seconds`. Raises TemplateSyntaxError where the template does not compile or cannot be tried, and
-    OSError.
+    A prompt that takes more than `seconds` of a processor is refused. Raises TemplateSyntaxError where the
+    template does not compile or cannot be tried, and OSError.
     """
 
     def __init__(
@@ -57,41 +56,30 @@ class TemplateProcess:
         eos_token: str = "",
         call_text: CallText | None = None,
         seconds: float = _SECONDS,
-        like: PromptTemplate | None = None,
-        idle_seconds: float | None = None,
+        idle_seconds: float = _IDLE_SECONDS,
     ) -> None:
-        self._first: dict[str, Any] = {
+        first: dict[str, Any] = {
             "source": source,
             "bos_token": bos_token,
             "eos_token": eos_token,
             "call_text": call_text or CallText(),
             "seconds": seconds,
-            "idle_seconds": idle_seconds,
+            "idle_seconds": None,
             "traits": None,
         }
-        self._lock = FairLock()
-        self._running: Child | None = None
-        self._is_closed = False
-        if like is not None:
-            self.traits, self.variables = like.traits, like.variables
-        else:
-            with self._lock.held():
-                opened = self._twice(self._start)
-            self.traits = Traits.from_json(opened["traits"])
-            self.variables = frozenset(opened["variables"])
+        self._usual = _Lane(first)
+        opened = self._usual.open()
+        self.traits = Traits.from_json(opened["traits"])
+        self.variables = frozenset(opened["variables"])
         # One that is started again need not be tried again.
-        self._first["traits"] = self.traits.to_json()
+        first["traits"] = self.traits.to_json()
+        self._long = _Lane({**first, "idle_seconds": idle_seconds})
 
     def write(
-        self,
-        conversation: Conversation,
-        principal: Principal = ANONYMOUS,
-        *,
-        is_long: bool = False,  # noqa: ARG002 (all are the same to one process)
+        self, conversation: Conversation, principal: Principal = ANONYMOUS, *, is_long: bool = False
     ) -> str:
         """The prompt; raises InvalidRequestError, and EngineUnavailableError where no process can be had."""
-        with self._lock.held(principal.id, principal.weight):
-            answer = self._answer_to(conversation)
+        answer = (self._long if is_long else self._usual).answer_to(conversation, principal)
         if answer is None:
             raise InvalidRequestError(
                 "The model's chat template takes too much time or memory over these messages.",
@@ -105,17 +93,38 @@ class TemplateProcess:
         prompt: str = answer["prompt"]
         return prompt
 
-    def _answer_to(self, conversation: Conversation) -> dict[str, Any] | None:
+    def close(self) -> None:
+        """End both processes; what is being written is given up."""
+        self._usual.close()
+        self._long.close()
+
+
+class _Lane:
+    """A process that is started when it is asked, by one after the other. `first` has it open the template."""
+
+    def __init__(self, first: dict[str, Any]) -> None:
+        self._first = first
+        self._lock = FairLock()
+        self._running: Child | None = None
+        self._is_closed = False
+
+    def open(self) -> dict[str, Any]:
+        """Start the process; what it has found out about the template."""
+        with self._lock.held():
+            return self._twice(self._start)
+
+    def answer_to(self, conversation: Conversation, principal: Principal) -> dict[str, Any] | None:
         """Ask the process, and another one if it was lost. None if the conversation ended both."""
-        try:
-            return self._twice(lambda: self._ask_started(conversation))
-        except (OSError, MemoryError, TemplateSyntaxError) as error:
-            # It has been opened before, so this is the machine's fault.
-            log.error("the chat template cannot be run: %r", error)
-        except _LostError as error:
-            log.error("the chat template's process was lost twice: %s", error)
-            if error.was_ended:
-                return None
+        with self._lock.held(principal.id, principal.weight):
+            try:
+                return self._twice(lambda: self._ask_started(conversation))
+            except (OSError, MemoryError, TemplateSyntaxError) as error:
+                # It has been opened before, so this is the machine's fault.
+                log.error("the chat template cannot be run: %r", error)
+            except _LostError as error:
+                log.error("the chat template's process was lost twice: %s", error)
+                if error.was_ended:
+                    return None
         raise EngineUnavailableError(
             "The model's chat template cannot be run at the moment.", retry_after=_RETRY_SECONDS
         )
@@ -136,7 +145,7 @@ class TemplateProcess:
         return self._ask(conversation)
 
     def close(self) -> None:
-        """End the process; what is being written is given up."""
+        """End the process; what it writes is given up."""
         self._is_closed = True
         running = self._running
         if running is not None:
@@ -176,41 +185,3 @@ class TemplateProcess:
         """End the process, if it runs; its status."""
         running, self._running = self._running, None
         return 0 if running is None else running.end()
-
-
-class TemplateLanes(TemplateProcess):
-    """A TemplateProcess that writes long conversations in a process of their own, which is there while it is
-    needed: nobody waits for them but others like them.
-    """
-
-    def __init__(
-        self,
-        source: str,
-        *,
-        bos_token: str = "",
-        eos_token: str = "",
-        call_text: CallText | None = None,
-        idle_seconds: float = _IDLE_SECONDS,
-    ) -> None:
-        super().__init__(source, bos_token=bos_token, eos_token=eos_token, call_text=call_text)
-        self._long = TemplateProcess(
-            source,
-            bos_token=bos_token,
-            eos_token=eos_token,
-            call_text=call_text,
-            like=self,
-            idle_seconds=idle_seconds,
-        )
-
-    def write(
-        self, conversation: Conversation, principal: Principal = ANONYMOUS, *, is_long: bool = False
-    ) -> str:
-        """Write the prompt, like a TemplateProcess."""
-        return (
-            self._long.write(conversation, principal) if is_long else super().write(conversation, principal)
-        )
-
-    def close(self) -> None:
-        """End both processes; what is being written is given up."""
-        super().close()
-        self._long.close()
