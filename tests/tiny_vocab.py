@@ -3,6 +3,7 @@
 import functools
 
 import gguf
+from caravan.llama.vocab import Vocab
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -54,3 +55,9 @@ def add_vocabulary(writer: gguf.GGUFWriter) -> None:
     writer.add_eos_token_id(tokens.index("<|im_end|>"))
     writer.add_pad_token_id(tokens.index("<|endoftext|>"))
     writer.add_add_bos_token(False)
+
+
+@functools.cache
+def byte_table(vocab: Vocab) -> tuple[bytes, ...]:
+    """The bytes that each token adds to a text."""
+    return tuple(vocab.token_bytes(token_id) for token_id in range(vocab.size))

@@ -128,7 +128,7 @@ def news(index: int, count: int, *, is_slice: bool = False, start: int = 0) -> T
 
 def test_slices_are_put_together_for_their_choice() -> None:
     async def taken() -> list[TokenOutput]:
-        box = OutputQueue(num_scores=5)
+        box = OutputQueue(1, num_scores=5)
         taking = asyncio.create_task(box.take())
         await asyncio.sleep(0)
         box.put(news(0, 2, is_slice=True))

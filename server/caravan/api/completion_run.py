@@ -1,11 +1,10 @@
 """Completions and chat completions: a run told in the shape of its route, whole or as a stream."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from functools import partial
 
 from caravan_schemas.common import FinishReason
 
-from caravan.api.context import RequestContext
 from caravan.api.output.answer_format import NOTHING, ChoiceStream, FinishedChoice, TokenDetails
 from caravan.api.output.encoding import padded_chunk, to_json
 from caravan.api.output.whole_answer import whole_answer
@@ -14,27 +13,13 @@ from caravan.api.run import SMALL, Run, aside, num_numbers
 from caravan.api.structured.checker import ParsedAnswer
 from caravan.engine.outputs import FinishReason as EngineFinishReason
 from caravan.engine.outputs import TokenOutput
-from caravan.models import ModelRegistry
-from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_busy_thread
 
 DONE = b"[DONE]"
 
 
 class CompletionRun(Run):
-    """`stream` says which of `whole` and `events` the request asked for."""
-
-    def __init__(
-        self,
-        registry: ModelRegistry,
-        model_name: str,
-        prepare: Callable[[LoadedModel], Awaitable[Prepared]],
-        context: RequestContext,
-        *,
-        stream: bool,
-    ) -> None:
-        super().__init__(registry, model_name, prepare, context)
-        self.stream = stream
+    """A run of either completion route."""
 
     async def whole(self) -> list[bytes]:
         """Write the complete answer as JSON, in pieces."""

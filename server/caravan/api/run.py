@@ -39,6 +39,7 @@ class Run:
     Call `prepare` or `start` before the outputs. Leaving the context, on whatever path, ends what still runs
     in the engine, closes the metrics and releases the model. Choices are numbered through all prompts: those
     of the first, then those of the second. `prompt_logprobs` has each choice's from its first output on.
+    `stream` says whether the answer is wanted as it comes.
     """
 
     def __init__(
@@ -47,7 +48,10 @@ class Run:
         model_name: str,
         prepare: Callable[[LoadedModel], Awaitable[Prepared]],
         context: RequestContext,
+        *,
+        stream: bool = False,
     ) -> None:
+        self.stream = stream
         self.context = context
         self.prompt_logprobs: list[Sequence[TokenLogprob]] = []
         self._registry = registry

@@ -4,6 +4,7 @@ import itertools
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from caravan.engine.sequence import Sequence, SequenceStatus, Turn
 from caravan.runtime.fair_queue import FairOrder
@@ -11,6 +12,14 @@ from caravan.runtime.fair_queue import FairOrder
 # So many turns of a higher priority pass by those of lower ones before one of these has its turn, so that
 # nobody waits for ever.
 _MAX_PASSED = 8
+
+
+@dataclass
+class _Owner:
+    """The order of an owner's requests, and the rank of the last that came in that order."""
+
+    requests: FairOrder = field(default_factory=FairOrder)
+    last_rank: float = 0.0
 
 
 class WaitingQueue:
@@ -28,8 +37,7 @@ class WaitingQueue:
         self._num_passed = 0
         self._withdrawn: list[Sequence] = []
         self._num_owned: Counter[str] = Counter()
-        self._requests: dict[str, FairOrder] = {}
-        self._last_ranks: dict[str, float] = {}
+        self._owners: dict[str, _Owner] = {}
         self._unsorted: set[str] = set()
 
     def __iter__(self) -> Iterator[Sequence]:
@@ -57,13 +65,12 @@ class WaitingQueue:
             self._insert(sequence)
 
     def _rank(self, sequence: Sequence) -> None:
-        owner = sequence.owner
-        requests = self._requests.setdefault(owner, FairOrder())
-        sequence.rank = requests.place(sequence.group, 1.0, sequence.cost)
-        if sequence.rank < self._last_ranks.get(owner, 0.0):
-            self._unsorted.add(owner)
+        owner = self._owners.setdefault(sequence.owner, _Owner())
+        sequence.rank = owner.requests.place(sequence.group, 1.0, sequence.cost)
+        if sequence.rank < owner.last_rank:
+            self._unsorted.add(sequence.owner)
         else:
-            self._last_ranks[owner] = sequence.rank
+            owner.last_rank = sequence.rank
 
     def make_ready(self, sequence: Sequence) -> None:
         """Let a sequence whose grammar is there have its turn."""
@@ -84,8 +91,8 @@ class WaitingQueue:
     def begin(self, sequence: Sequence) -> None:
         """Take out a sequence that has its turn."""
         first = turn_of(self._sequences[0])
-        if (requests := self._requests.get(sequence.owner)) is not None:
-            requests.begin(sequence.rank)
+        if (owner := self._owners.get(sequence.owner)) is not None:
+            owner.requests.begin(sequence.rank)
         self._take_out(sequence)
         priority, place, arrival = turn_of(sequence)
         if priority > first[0]:
@@ -133,8 +140,7 @@ class WaitingQueue:
         if not self._num_owned[owner]:
             del self._num_owned[owner]
         if owner not in self._num_owned and all(other.owner != owner for other in self._for_grammar):
-            self._requests.pop(owner, None)
-            self._last_ranks.pop(owner, None)
+            self._owners.pop(owner, None)
 
     def _let_requests_take_turns(self) -> None:
         """Hand out the places of each owner's sequences anew, those of a priority among themselves."""

@@ -5,7 +5,6 @@ import ctypes
 import functools
 import logging
 import os
-import re
 import threading
 from collections.abc import Generator
 from pathlib import Path
@@ -108,12 +107,6 @@ def has_runs_of_rows() -> bool:
     keeps rows of different sequences apart.
     """
     return "RUNS_OF_ROWS = 1" in system_info()
-
-
-def patches() -> frozenset[str]:
-    """Which of `deploy/build/patches` are in this build of llama.cpp; none in one that is not ours."""
-    match = re.search(r"PATCHES = (\S+)", system_info())
-    return frozenset(match[1].split(",")) if match else frozenset()
 
 
 def has_gpu() -> bool:

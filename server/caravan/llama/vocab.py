@@ -153,11 +153,6 @@ class Vocab:
     def _tokens_before(self) -> list[int]:
         return self.tokenize(_BEFORE, add_special=False, parse_special=False)
 
-    @functools.cached_property
-    def byte_table(self) -> tuple[bytes, ...]:
-        """`token_bytes` of every id; some 0.2 s for 150,000 tokens, too long for a first answer."""
-        return tuple(self._piece(token_id, special=False) for token_id in range(self.size))
-
     def token_text(self, token_id: int) -> str:
         """Return a token as people write it, control tokens included, such as `<|im_end|>`."""
         return self._piece(token_id, special=True).decode("utf-8", errors="replace")

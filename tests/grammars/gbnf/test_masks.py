@@ -18,6 +18,7 @@ from caravan.models.resident import model_path
 
 from tests.grammars.gbnf.grammars import FILES, OWN, README, TAILS, TOKENS
 from tests.llama.native import NativeGrammar
+from tests.tiny_vocab import byte_table
 
 TEXT = {**FILES, **README, **OWN, **TAILS}
 NUM_WALKS = 3
@@ -33,7 +34,7 @@ class Masks:
         self.ends = self.vocab.end_of_generation_ids
         self._grammars = GrammarCompiler()
         self._factory = MaskFactory(self.vocab.size, self.vocab)
-        self.hidden = self.vocab.marker_ids | {i for i, text in enumerate(self.vocab.byte_table) if not text}
+        self.hidden = self.vocab.marker_ids | {i for i, text in enumerate(byte_table(self.vocab)) if not text}
         self.hidden -= self.ends
 
     def make(self, text: str) -> TokenMask:
@@ -65,7 +66,7 @@ def is_whole(text: bytes) -> bool:
 
 
 def assert_equal_on_walks(masks: Masks, grammar: str, *, hidden: set[int]) -> None:
-    pieces = masks.vocab.byte_table
+    pieces = byte_table(masks.vocab)
     for seed in range(NUM_WALKS):
         rng = random.Random(seed)
         native, mask = NativeGrammar(masks.model, grammar), masks.make(grammar)
@@ -118,7 +119,7 @@ def test_half_characters_come_where_the_rest_can(masks: Masks, characters: str, 
     whole = {chr(code).encode() for code in chosen}
     possible = {character[:length] for character in whole for length in range(1, 5)}
     mask = masks.make(f"root ::= {characters}{{40}}")
-    singles = {i: piece for i, piece in enumerate(masks.vocab.byte_table) if len(piece) == 1}
+    singles = {i: piece for i, piece in enumerate(byte_table(masks.vocab)) if len(piece) == 1}
     rng = random.Random(1)
     pending = b""
     for _ in range(30):

@@ -31,8 +31,7 @@ class MessagesRun(Run):
     def __init__(
         self, registry: ModelRegistry, chat: ChatService, request: MessagesRequest, context: RequestContext
     ) -> None:
-        super().__init__(registry, request.model, self._prepare_chat, context)
-        self.stream = bool(request.stream)
+        super().__init__(registry, request.model, self._prepare_chat, context, stream=bool(request.stream))
         self._id = f"msg_{uuid.uuid4().hex}"
         self._request = request
         self._chat = chat

@@ -71,8 +71,7 @@ class OllamaRun(Run):
         stream: bool,
         tells_logprobs: bool,
     ) -> None:
-        super().__init__(registry, model_name, self._prepare_timed, context)
-        self.stream = stream
+        super().__init__(registry, model_name, self._prepare_timed, context, stream=stream)
         self._prepare_request = prepare
         self._writer = writer
         self._tells_logprobs = tells_logprobs

@@ -57,10 +57,9 @@ class ResponseRun(Run):
         context: RequestContext,
         detach: Callable[["ResponseRun"], Callable[[int], Events]],
     ) -> None:
-        super().__init__(registry, request.model, self._prepare_chat, context)
+        super().__init__(registry, request.model, self._prepare_chat, context, stream=bool(request.stream))
         self.id = new_id("resp")
         self.request = request
-        self.stream = bool(request.stream)
         self.owner = context.principal.id
         self.log: list[bytes] = []
         self.error: CaravanError | None = None

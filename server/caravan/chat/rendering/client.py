@@ -100,7 +100,7 @@ class TemplateProcess:
 
 
 class _Lane:
-    """A process that is started when it is asked, by one after the other. `first` has it open the template."""
+    """A process that is started when it is asked, by one at a time. `first` has it open the template."""
 
     def __init__(self, first: dict[str, Any]) -> None:
         self._first = first

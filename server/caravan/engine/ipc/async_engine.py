@@ -5,7 +5,6 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Generator
-from dataclasses import dataclass
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
@@ -24,14 +23,6 @@ log = logging.getLogger(__name__)
 
 # Longest silence of an engine that has work, in whatever state it is: it has lost a request.
 _STALL_SECONDS = 300.0
-
-
-@dataclass(eq=False)
-class _Call:
-    """A request in the engine's hands, of which so many choices or vectors are still to come."""
-
-    place: Place
-    num_unfinished: int
 
 
 class AsyncEngine:
@@ -141,13 +132,13 @@ class AsyncEngine:
         give way to an owner with less of the queue, ConstraintFailedError when its constraint leaves no way
         on, MemoryShortError, and EngineFailedError when the engine fails it.
         """
-        outputs = OutputQueue(request.num_scores)
-        with self._call(request, outputs, self._queue, request.n, amount=request.n) as call:
-            while call.num_unfinished:
+        outputs = OutputQueue(request.n, request.num_scores)
+        with self._sent(request, outputs, self._queue, amount=request.n) as place:
+            while outputs.num_unfinished:
                 for item in await outputs.take():
                     output = checked(item, request)
-                    call.place.settle()
-                    call.num_unfinished -= output.finish_reason is not None
+                    place.settle()
+                    outputs.num_unfinished -= output.finish_reason is not None
                     yield output
 
     @property
@@ -169,25 +160,24 @@ class AsyncEngine:
 
         Closing the generator early aborts the request.
         """
-        outputs = OutputQueue()
-        with self._call(request, outputs, self._embedding_queue, len(request.inputs)) as call:
-            while call.num_unfinished:
+        outputs = OutputQueue(len(request.inputs))
+        with self._sent(request, outputs, self._embedding_queue) as place:
+            while outputs.num_unfinished:
                 for item in await outputs.take():
                     output = checked_vector(item)
-                    call.place.settle()
-                    call.num_unfinished -= 1
+                    place.settle()
+                    outputs.num_unfinished -= 1
                     yield output
 
     @contextlib.contextmanager
-    def _call(
+    def _sent(
         self,
         request: GenerationRequest | EmbedRequest,
         outputs: OutputQueue,
         queue: SharedLimit,
-        num_outputs: int,
         *,
         amount: int = 1,
-    ) -> Generator[_Call, None, None]:
+    ) -> Generator[Place, None, None]:
         """Send a request that gets a place in the queue, and abort it unless all has come at the end."""
         child = self._supervisor.taking()
         queue.capacity = self._capacity
@@ -196,15 +186,14 @@ class AsyncEngine:
         )
         if place is None:
             raise overloaded()
-        call = _Call(place, num_outputs)
         self._outputs[request.id] = outputs
         try:
             child.send(request)
-            yield call
+            yield place
         finally:
             del self._outputs[request.id]
             place.leave()
-            if call.num_unfinished:
+            if outputs.num_unfinished:
                 child.send(messages.Abort(request.id))
 
     @property

@@ -24,13 +24,15 @@ Item = TokenOutput | EmbedOutput | CaravanError
 
 
 class OutputQueue:
-    """What has come for one request, for its one reader, who takes all at once.
+    """What has come for one request, for its one reader, who takes all at once. `num_unfinished` choices or
+    vectors are still to come.
 
     Log probabilities of its prompt that come in slices are kept for the output that they belong to; none stay
     if a choice ends before all `num_scores` have come.
     """
 
-    def __init__(self, num_scores: int = 0) -> None:
+    def __init__(self, num_unfinished: int, num_scores: int = 0) -> None:
+        self.num_unfinished = num_unfinished
         self._num_scores = num_scores
         self._slices: dict[int, list[TokenLogprob]] = {}
         self._items: list[Item] = []

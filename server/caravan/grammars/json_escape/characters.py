@@ -20,15 +20,6 @@ _PLAIN = r'[^"\\\x00-\x1F]'
 ANY = Chars(_PLAIN, "".join(ESCAPES))
 
 
-def character(value: str) -> Node:
-    """Match one character and no other."""
-    if value in ESCAPES:
-        return Chars(None, value)
-    if ord(value) in _CONTROLS:
-        return NOTHING
-    return Chars(value if value.isascii() and value.isalnum() else f"\\x{{{ord(value):X}}}", "")
-
-
 @functools.lru_cache(4096)
 def characters(atom: str, flags: str) -> Node:
     """Read what a piece of a regular expression matches, which matches one character."""
