@@ -171,6 +171,42 @@ def test_a_full_disk_can_be_deleted_from(tiny_options: tuple[str, ...], tmp_path
         assert not server.has_ended
 
 
+@pytest.mark.skipif(sys.platform == "linux" and not can_mount(), reason="mounting is for the administrator")
+def test_a_full_disk_costs_no_request_of_which_it_is_counted_what_it_used(
+    tiny_options: tuple[str, ...], tmp_path: Path
+) -> None:
+    options = ("--usage-db", str(tmp_path / "usage.db"), "--responses-db", "memory", "--api-key", "mine")
+    with (
+        server_process(*tiny_options, *options, prepare=on_a_small_disk(tmp_path)) as server,
+        httpx.Client(base_url=server.address, headers={"x-api-key": "mine"}, timeout=PATIENCE) as client,
+    ):
+        others = Path(f"/proc/{server.pid}/root{tmp_path}/others")
+
+        def ask_once() -> None:
+            body = {"model": MODEL, "prompt": "Hi", "max_tokens": 4}
+            assert client.post("/v1/completions", json=body).status_code == 200
+
+        def num_requests() -> int:
+            rows = client.get("/admin/usage").json()["data"]
+            return sum(row["num_model_requests"] for row in rows)
+
+        def num_complaints() -> int:
+            return server.output.count("what keys use is kept in memory alone")
+
+        ask_once()
+        assert num_requests() == 1
+        _fill(others)
+        for number in range(2, 5):
+            ask_once()
+            assert num_requests() == number
+        assert num_complaints() == 1
+        others.unlink()
+        assert num_requests() == 4
+        assert "what keys use is written to" in server.output
+        ask_once()
+        assert (num_requests(), num_complaints()) == (5, 1)
+
+
 def _fill(place: Path) -> None:
     with place.open("wb", buffering=0) as file:
         try:

@@ -114,8 +114,10 @@ def usage(
     from caravan.api.usage import read
 
     path = configuration({"usage_db": usage_db}).settings.usage_path
+    if path is None:
+        raise CommandError("what keys use is not kept: --usage-db is none")
     try:
-        rows = [] if path is None else read(path, days)
+        rows = read(path, days)
     except StorageBusyError as error:
         raise CommandError(error.message) from error
     if as_json:
