@@ -28,6 +28,7 @@ class Connection(asyncio.Protocol):
         self._has_token = has_token
         self._transport: asyncio.Transport
         self._answered: asyncio.Future[None]
+        self._is_stream = True
         self._reader = ResponseReader()
         self._events = EventReader()
         self.is_open = False
@@ -47,7 +48,7 @@ class Connection(asyncio.Protocol):
         except ValueError:
             self._transport.abort()
             return
-        if self._reader.status != 200:
+        if self._reader.status != 200 or not self._is_stream:
             self.plain += body
         else:
             self.arrivals += [(now, event) for event in self._events.feed(body)]
@@ -62,8 +63,9 @@ class Connection(asyncio.Protocol):
         self._reader.end()
         self._finish()
 
-    async def exchange(self, head_and_body: bytes) -> int:
+    async def exchange(self, head_and_body: bytes, *, is_stream: bool) -> int:
         """Send a request and wait for its whole answer; returns the status, 0 if the connection broke."""
+        self._is_stream = is_stream
         self._reader, self._events = ResponseReader(), EventReader()
         self.arrivals, self.plain = [], b""
         self._answered = asyncio.get_running_loop().create_future()
@@ -127,7 +129,7 @@ class Client:
             is_new, connection = await self._connected()
             exchange.sent = time.perf_counter() - self._began
             try:
-                status = await connection.exchange(request)
+                status = await connection.exchange(request, is_stream=self._script.units is None)
             except TimeoutError:
                 connection.close()
             # Some servers close a connection after a stream without having said so; that is no failure.
@@ -151,6 +153,10 @@ class Client:
         if status != 200:
             exchange.error = f"status {status}: {connection.plain[:_SHOWN_ERROR].decode(errors='replace')}"
             return ""
+        if self._script.units is not None:
+            exchange.has_usage, exchange.times = True, [exchange.ended]
+            exchange.num_completion_tokens = self._script.units
+            return connection.plain.decode()
         texts = []
         for when, data in connection.arrivals:
             if data == b"[DONE]":

@@ -72,13 +72,21 @@ SHAPES = {
 }
 
 
+# A cross-encoder of the size of the smallest that people use.
+RANKER = "ranker"
+_RANKER = AnswerFormat(RANKER, 6, 384, 12, 12, 1536, Quantization.Q8_0)
+
+
 def ensure_model(name: str, folder: Path) -> Path:
     """The file of a shape, written unless it is there."""
     path = folder / f"{name}-{_RECIPE}.gguf"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_suffix(".part")
-        write_model(draft, SHAPES[name])
+        if name == RANKER:
+            write_ranker(draft)
+        else:
+            write_model(draft, SHAPES[name])
         draft.replace(path)
     return path
 
@@ -94,6 +102,43 @@ def write_model(path: Path, shape: AnswerFormat, seed: int = 0) -> None:
         _add_layer(weights, shape, f"blk.{index}")
     weights.norm("output_norm", shape.embed, first=_CONSTANT_GAIN)
     weights.matrix("output", vocabulary.SIZE, shape.embed, spread=5.0, edge=Edge.PUSH_DOWN)
+    _write(writer)
+
+
+def write_ranker(path: Path, shape: AnswerFormat = _RANKER, seed: int = 0) -> None:
+    """Write a BERT with a head that makes one number of a pair of texts."""
+    writer = gguf.GGUFWriter(path, "bert", use_temp_file=False)
+    for add, value in (
+        (writer.add_name, f"bench-{shape.name}"),
+        (writer.add_block_count, shape.num_layers),
+        (writer.add_context_length, 512),
+        (writer.add_embedding_length, shape.embed),
+        (writer.add_feed_forward_length, shape.feed_forward),
+        (writer.add_head_count, shape.heads),
+        (writer.add_layer_norm_eps, 1e-12),
+        (writer.add_causal_attention, False),
+        (writer.add_pooling_type, gguf.PoolingType.RANK),
+    ):
+        add(value)
+    vocabulary.add_to(writer)
+    weights = _Weights(writer, shape.quantization, np.random.default_rng(seed))
+    weights.matrix("token_embd", vocabulary.SIZE, shape.embed, spread=shape.embed**0.5)
+    weights.matrix("position_embd", 512, shape.embed)
+    weights.biased_norm("token_embd_norm", shape.embed)
+    for index in range(shape.num_layers):
+        block = f"blk.{index}"
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            weights.biased(f"{block}.{name}", shape.embed, shape.embed)
+        weights.biased_norm(f"{block}.attn_output_norm", shape.embed)
+        weights.biased(f"{block}.ffn_up", shape.feed_forward, shape.embed)
+        weights.biased(f"{block}.ffn_down", shape.embed, shape.feed_forward)
+        weights.biased_norm(f"{block}.layer_output_norm", shape.embed)
+    weights.biased("cls", shape.embed, shape.embed)
+    weights.biased("cls.output", 1, shape.embed)
+    _write(writer)
+
+
+def _write(writer: gguf.GGUFWriter) -> None:
     with contextlib.closing(writer):
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
@@ -142,6 +187,14 @@ class _Weights:
         values = np.ones(size)
         values[0] = first
         self.vector(f"{name}.weight", values)
+
+    def biased(self, name: str, rows: int, columns: int) -> None:
+        self.matrix(name, rows, columns)
+        self.vector(f"{name}.bias", np.zeros(rows))
+
+    def biased_norm(self, name: str, size: int) -> None:
+        self.norm(name, size)
+        self.vector(f"{name}.bias", np.zeros(size))
 
     def matrix(self, name: str, rows: int, columns: int, spread: float = 1.0, edge: Edge = Edge.NONE) -> None:
         """A product with a vector of unit variance has standard deviation `spread`."""

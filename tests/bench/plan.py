@@ -12,13 +12,14 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 
     `group` names clients that are measured together. In a conversation each body has one message more, the
     user's; the client adds what was said before. `waits` holds a client back until all that do not wait have
-    their first token.
+    their first token. `units` is what an answer counts for that does not come as a stream of tokens.
     """
 
     bodies: list[Body]
     group: str = "clients"
     is_conversation: bool = False
     waits: bool = False
+    units: int | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,6 +55,7 @@ class Bench:
             parallel=workload.parallel,
             threads=self.threads,
             max_running=workload.max_running,
+            ranks=workload.ranks,
         )
         order = self.servers if number % 2 == 0 else self.servers[::-1]
         for name in order:
@@ -80,6 +81,7 @@ class Bench:
         return best
 
     def _run(self, workload: Workload, seed: str, name: str, sizes: Sizes, notes: list[str]) -> Measures:
+        workload = workload.on(name)
         scripts = workload.scripts(random.Random(f"{workload.name}/{seed}"), self.scale)
         _warm_up(sizes.model)
         try:
@@ -155,6 +157,10 @@ def _short(body: Body) -> Body:
     short = {name: value for name, value in body.items() if name not in ("stream", "stream_options")}
     if "messages" in body:
         return short | {"messages": [{"role": "user", "content": "warm up"}], "max_tokens": 4}
+    if "documents" in body:
+        return short | {"query": "warm up", "documents": ["warm up"]}
+    if "questions" in body:
+        return short | {"input": "warm up"}
     return short | {"prompt": "warm up", "max_tokens": 4}
 
 

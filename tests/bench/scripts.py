@@ -121,3 +121,59 @@ def newcomers(generator: random.Random, scale: Scale) -> list[Script]:
     ]
     arrivals = [body(vocabulary.words(1200, generator), 8) for _ in range(scale(3))]
     return [*streams, Script(group="newcomers", waits=True, bodies=arrivals)]
+
+
+def reranks(
+    num_clients: int, requests_each: int, num_documents: int
+) -> Callable[[random.Random, Scale], list[Script]]:
+    """Clients that have documents of 100 tokens sorted, one request after the other."""
+
+    def scripts(generator: random.Random, scale: Scale) -> list[Script]:
+        return [
+            Script(
+                bodies=[
+                    {
+                        "model": "bench",
+                        "query": vocabulary.words(10, generator),
+                        "documents": [vocabulary.words(100, generator) for _ in range(num_documents)],
+                    }
+                    for _ in range(scale(requests_each))
+                ],
+                units=num_documents,
+            )
+            for _ in range(num_clients)
+        ]
+
+    return scripts
+
+
+def decisions(
+    num_clients: int, requests_each: int, num_questions: int, *, as_json: bool = False
+) -> Callable[[random.Random, Scale], list[Script]]:
+    """Clients with predicates about a text of 400 tokens; or that have them answered by an object."""
+    asked = [f"What is said about {number} is right." for number in range(num_questions)]
+
+    def body_of(generator: random.Random) -> Body:
+        text = vocabulary.words(400, generator)
+        if not as_json:
+            questions = [{"type": "predicate", "instructions": one} for one in asked]
+            return {"model": "bench", "input": text, "questions": questions}
+        names = [f"q{number}" for number in range(num_questions)]
+        schema = {
+            "type": "object",
+            "properties": {name: {"enum": ["Yes", "No"]} for name in names},
+            "required": names,
+            "additionalProperties": False,
+        }
+        format_ = {"type": "json_schema", "json_schema": {"name": "answers", "schema": schema}}
+        content = "\n".join([text, *asked])
+        plain = {"model": "bench", "messages": [{"role": "user", "content": content}], "max_tokens": 400}
+        return plain | GREEDY | {"response_format": format_}
+
+    def scripts(generator: random.Random, scale: Scale) -> list[Script]:
+        return [
+            Script(bodies=[body_of(generator) for _ in range(scale(requests_each))], units=num_questions)
+            for _ in range(num_clients)
+        ]
+
+    return scripts

@@ -31,6 +31,8 @@ class Sizes:
     threads: int
     # Requests that may run at once where memory alone is the limit; None means `parallel`.
     max_running: int | None = None
+    # The model is one that ranks.
+    ranks: bool = False
 
     @property
     def cells(self) -> int:
@@ -191,7 +193,8 @@ def _llama_server(peers: Peers, sizes: Sizes, port: int, _folder: Path) -> list[
         "threads": sizes.threads,
         "threads-batch": sizes.threads,
     }
-    return [str(peers.binary("llama-server")), *_flags(options, "--")]
+    ranks = ["--reranking"] if sizes.ranks else []
+    return [str(peers.binary("llama-server")), *_flags(options, "--"), *ranks]
 
 
 def _example_server(peers: Peers, sizes: Sizes, port: int, folder: Path) -> list[str]:

@@ -6,8 +6,9 @@ repeats do.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from tests.bench.models import RANKER
 from tests.bench.plan import Body, Script
 from tests.bench.scripts import (
     PENALTIES,
@@ -17,9 +18,12 @@ from tests.bench.scripts import (
     chats,
     closed_loop,
     conversations,
+    decisions,
     newcomers,
+    reranks,
     shared_prefix,
 )
+from tests.bench.servers import OURS
 from tests.bench.targets import How, Target
 
 COMPLETIONS = "/v1/completions"
@@ -32,9 +36,10 @@ _MB = 1e6
 class Workload:
     """`parallel` sequences of `context` tokens are what every server has memory for.
 
-    `optional` fields are sent where a server takes them. `variant_of` names the workload that is the same
-    without what is measured here; it runs before. The groups say whose times to the first token and
-    whose gaps are measured; None is all.
+    `optional` fields are sent where a server takes them. `peer_path` and `peer_scripts` are for servers that
+    do the same another way; `ranks` has them serve a model that only ranks. `variant_of` names the workload
+    that is the same without what is measured here; it runs before. The groups say whose times to the first
+    token and whose gaps are measured; None is all.
     """
 
     name: str
@@ -54,6 +59,16 @@ class Workload:
     variant_of: str | None = None
     targets: tuple[Target, ...] = ()
     is_quick: bool = True
+    peer_path: str | None = None
+    peer_scripts: Callable[[random.Random, Scale], list[Script]] | None = None
+    ranks: bool = False
+
+    def on(self, server: str) -> "Workload":
+        """The workload as this server is asked."""
+        if server == OURS:
+            return self
+        scripts = self.peer_scripts or self.scripts
+        return replace(self, path=self.peer_path or self.path, scripts=scripts)
 
 
 def _faster(ratio: float) -> Target:
@@ -219,6 +234,31 @@ ALL = (
         max_running=64,
         scripts=closed_loop(64, 3, 96, 128),
         targets=(Target("num_errors", How.VALUE, 0), Target("slowest_to_median", How.VALUE, 3.0)),
+        is_quick=False,
+    ),
+    Workload(
+        name="rerank",
+        title="cross-encoder, 2 clients, 64 documents of 100 tokens (documents/s)",
+        model=RANKER,
+        context=512,
+        parallel=16,
+        path="/v1/rerank",
+        scripts=reranks(2, 6, 64),
+        targets=(_faster(1.0),),
+        ranks=True,
+        is_quick=False,
+    ),
+    Workload(
+        name="decisions",
+        title="135m, 2 clients, 8 predicates about 400 tokens (answers/s; llama-server's as JSON)",
+        model="135m",
+        context=2048,
+        parallel=16,
+        path="/v1/decisions",
+        scripts=decisions(2, 3, 8),
+        peer_path=CHAT,
+        peer_scripts=decisions(2, 3, 8, as_json=True),
+        targets=(_faster(2.0),),
         is_quick=False,
     ),
 )
