@@ -23,8 +23,15 @@ Json = Any
 
 _MOST_TOKENS = 24
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict", "max_new_tokens")
+# Routes that write no text, or have the limit among their `options`.
+_UNLIMITED = frozenset(
+    ["/v1/embeddings", "/v1/messages/count_tokens", "/v1/decisions", "/v1/rerank", "/v1/score"]
+    + [f"/api/{name}" for name in ("chat", "generate", "embed", "embeddings", "show")]
+)
 # What a server may say of a request: that it is wrong, too much, or too many. 500 is a fault of the server's.
 _ALLOWED = frozenset({200, 204, 400, 401, 403, 404, 405, 413, 415, 429, 431, 503})
+# The last events of streams that do not end as chats do.
+_ENDS = (b'"error"', b'"type":"response.', b'"type":"message_stop"')
 _ODD: tuple[Json, ...] = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, -(2**63), 1e308, -1e-308, 0.5, "", "a", "\0", "\ud800",
     "é" * 300, "<|im_start|>", "{{ messages }}", "(" * 200, "[" * 200, [], {}, [None], [[]], {"": ""},
@@ -35,6 +42,7 @@ _NAMES = (
     "messages", "prompt", "input", "model", "stream", "n", "stop", "tools", "tool_choice", "response_format",
     "logit_bias", "logprobs", "top_logprobs", "temperature", "seed", "grammar", "json_schema", "samplers",
     "guided_regex", "user", "role", "content", "type", "function", "name", "parameters", "background",
+    "questions", "documents", "query", "options", "format", "system", "thinking", "think",
     "previous_response_id", "include", "dimensions", "encoding_format", "suffix", "echo", "best_of", "store",
     "nonsense",
 )  # fmt: skip
@@ -86,7 +94,7 @@ class Fuzzer:
         body["model"] = self._model
         known = [name for name in _LIMITS if name in body]
         for name in known or ["max_output_tokens" if "input" in body else "max_tokens"]:
-            if path != "/v1/embeddings":
+            if path not in _UNLIMITED:
                 body[name] = self._rng.randrange(1, _MOST_TOKENS)
         body.pop("previous_response_id", None)
         return path, body
@@ -108,7 +116,10 @@ class Fuzzer:
 
     def _mutate(self, body: Json) -> None:
         """Change something somewhere in a body."""
-        node: Json = self._rng.choice([node for node in _nodes(body) if node])
+        nodes = [node for node in _nodes(body) if node]
+        if not nodes:
+            return
+        node: Json = self._rng.choice(nodes)
         key = self._rng.choice(list(node)) if isinstance(node, dict) else self._rng.randrange(len(node))
         change = self._rng.randrange(5)
         if change == 0:
@@ -220,6 +231,8 @@ def _fault(shot: Shot, answer: httpx.Response, received: bytes) -> str | None:
             json.loads(received)
         except ValueError:
             return "no JSON"
+    if kind.startswith("application/x-ndjson") and not _is_ended(received):
+        return "lines without an end"
     if kind.startswith("text/event-stream") and not _has_ended(received):
         return "a stream without an end"
     return None
@@ -230,6 +243,8 @@ def _fault_of_error(shot: Shot, received: bytes) -> str | None:
         error = json.loads(received)["error"]
         if isinstance(error, str) and shot.path.startswith("/api/"):
             is_told = bool(error)
+        elif shot.path.startswith("/v1/messages"):
+            is_told = bool(error["message"] and error["type"])
         else:
             is_told = bool(error["message"] and error["type"] and error["code"] and "param" in error)
     except (ValueError, KeyError, TypeError):
@@ -239,7 +254,12 @@ def _fault_of_error(shot: Shot, received: bytes) -> str | None:
 
 def _has_ended(received: bytes) -> bool:
     last = received.strip().rpartition(b"data: ")[2]
-    return last == b"[DONE]" or b'"error"' in last or b'"type":"response.' in last
+    return last == b"[DONE]" or any(end in last for end in _ENDS)
+
+
+def _is_ended(received: bytes) -> bool:
+    last = json.loads(received.strip().rpartition(b"\n")[2])
+    return "error" in last or last["done"] is True
 
 
 def _encoded(body: Json) -> bytes:

@@ -11,6 +11,8 @@ _CHAT = "/v1/chat/completions"
 _TEXT = "/v1/completions"
 _RESPONSES = "/v1/responses"
 _EMBEDDINGS = "/v1/embeddings"
+_DECISIONS = "/v1/decisions"
+_QUESTION = b'{"type":"predicate","instructions":"x"}'
 _USER = b'{"role":"user","content":"Hi"}'
 
 Item = bytes | Callable[[int], bytes]
@@ -152,6 +154,35 @@ SHAPES: dict[str, Hostile] = {
         b'"parameters":{"type":"object","properties":{',
         lambda n: b'"p%d":{"type":"integer"}' % n,
         b"}}}]}",
+    ),
+    "questions": Hostile(_DECISIONS, b'{"model":"tiny","input":"Hi","questions":[', _QUESTION, b"]}"),
+    "questions that are admitted": Hostile(
+        _DECISIONS, b'{"model":"tiny","input":"Hi","questions":[', _QUESTION, b"]}", most=400
+    ),
+    "choices of a question": Hostile(
+        _DECISIONS,
+        b'{"model":"tiny","input":"Hi","questions":[{"type":"choice","instructions":"x","choices":[',
+        lambda n: b'{"value":"v%d"}' % n,
+        b"]}]}",
+    ),
+    "documents": Hostile("/v1/rerank", b'{"model":"tiny","query":"x","documents":[', b'"y"', b"]}"),
+    "documents of a kilobyte": Hostile(
+        "/v1/rerank", b'{"model":"tiny","query":"x","documents":[', b'"%b"' % (b"a " * 512), b"]}", most=4096
+    ),
+    "pairs of texts": Hostile(
+        "/v1/score", b'{"model":"tiny","text_1":"x","text_2":[', lambda n: b'"y%d"' % n, b"]}", most=4096
+    ),
+    "blocks of a message": Hostile(
+        "/v1/messages",
+        b'{"model":"tiny","max_tokens":1,"messages":[{"role":"user","content":[',
+        b'{"type":"text","text":""}',
+        b"]}]}",
+    ),
+    "messages of Anthropic's": Hostile(
+        "/v1/messages", b'{"model":"tiny","max_tokens":1,"messages":[', _USER, b"]}"
+    ),
+    "messages of Ollama's": Hostile(
+        "/api/chat", b'{"model":"tiny","options":{"num_predict":1},"messages":[', _USER, b"]}"
     ),
     "a text to count": Hostile("/tokenize", b'{"model":"tiny","content":"', b"a b ", b'"}', b""),
     "a text to show": Hostile("/tokenize", _SHOWN, b"a b ", b'"}', b""),
