@@ -26,4 +26,21 @@ AGENTS: tuple[Program, ...] = (
             "invalid agent id": "There is no such agent.",
         },
     ),
+    Program(
+        name="Claude Code",
+        environment="claude-code",
+        package="@anthropic-ai/claude-code",
+        module="claude_code",
+        turns={
+            "": "A title.",
+            "Read note.txt": "I look.\n" + hermes("Read", json.dumps({"file_path": "note.txt"})),
+            REPORT: "It says 21 degrees.",
+            "Count its words": hermes("Bash", json.dumps({"command": "wc -w < note.txt && echo counted"})),
+            "4\ncounted": "It has four words.",
+            "Stop the task abc": hermes("ToolSearch", json.dumps({"query": "select:TaskStop"})),
+            # How the server shows a tool that has been found.
+            '<functions>\n<function>{"description":': hermes("TaskStop", json.dumps({"task_id": "abc"})),
+            "No task found": "There is no such task.",
+        },
+    ),
 )
