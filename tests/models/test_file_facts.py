@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-from caravan.models import resident
+import pytest
+from caravan.llama.gguf_header import GgufHeader, read_header
+from caravan.models import file_facts, resident
 from caravan.models.file_facts import FactsReader, FileFacts
 
 
@@ -31,3 +33,24 @@ def test_the_operators_template_is_the_one_that_is_shown(tmp_path: Path) -> None
     template.write_text("own")
     own = FactsReader(resident.model_path(), template)()
     assert (own.template, own.has_tools, own.thinks) == ("own", False, False)
+
+
+def test_a_header_that_was_read_is_not_read_again_unless_the_file_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(resident.model_path().read_bytes())
+    header = read_header(path)
+    reads: list[Path] = []
+
+    def reading(read: Path) -> GgufHeader:
+        reads.append(read)
+        return read_header(read)
+
+    monkeypatch.setattr(file_facts, "read_header", reading)
+    reader, late = (FactsReader(path, None, header) for _ in range(2))
+    assert reader().architecture == "qwen3"
+    assert not reads
+    os.utime(path, ns=(1, 1))
+    assert reader().digest == late().digest
+    assert reads == [path, path]

@@ -191,7 +191,7 @@ def _spec(
         read_context=_ContextReader(config, header),
         try_templates=functools.partial(tried, path, table.chat_template, table.tool_format),
         check_file=functools.partial(read_header, path),
-        read_facts=FactsReader(path, table.chat_template),
+        read_facts=FactsReader(path, table.chat_template, header),
     )
 
 

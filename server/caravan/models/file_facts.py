@@ -77,11 +77,14 @@ class FileFacts:
 
 
 class FactsReader:
-    """Reads a model's file, and again only when it is another. `template` is the operator's own, if any."""
+    """Reads a model's file, and again only when it is another. `template` is the operator's own, if any, and
+    `header` what has just been read.
+    """
 
-    def __init__(self, path: Path, template: Path | None = None) -> None:
+    def __init__(self, path: Path, template: Path | None = None, header: GgufHeader | None = None) -> None:
         self._path = path
         self._template = template
+        self._known = {} if header is None else {_digest(path): header}
         self._found = FileFacts()
 
     def __call__(self) -> FileFacts:
@@ -89,7 +92,9 @@ class FactsReader:
         try:
             digest = _digest(self._path)
             if digest != self._found.digest:
-                self._found = _facts(read_header(self._path), digest, self._template)
+                header = self._known.get(digest) or read_header(self._path)
+                self._known.clear()
+                self._found = _facts(header, digest, self._template)
         except (HeaderError, OSError, UnicodeDecodeError):
             return FileFacts()
         return self._found
