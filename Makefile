@@ -34,7 +34,7 @@ EDITABLE := --no-build-isolation --editable
 
 # Clients pin each other's packages differently, so each file of requirements has an environment of its own; those of
 # .json are for npm. These install quickly.
-CLIENTS := openai-2 openai-3 anthropic ollama $(if $(shell command -v npm),node)
+CLIENTS := openai-2 openai-3 anthropic ollama openai-agents haystack smolagents outlines guidance $(if $(shell command -v npm),node)
 ALL_CLIENTS := $(sort $(CLIENTS) $(basename $(notdir $(filter %.txt %.json,$(wildcard tests/clients/requirements/*)))))
 
 .DEFAULT_GOAL := help

@@ -98,7 +98,10 @@ class PeersConstraintFields(Schema):
         description="A grammar in GBNF that the answer matches, in llama.cpp's form. An empty one is no "
         "constraint.",
     )
-    ebnf: _Gbnf | None = Field(default=None, description="SGLang's name of `grammar`.")
+    ebnf: _Gbnf | None = Field(
+        default=None,
+        description="SGLang's name of `structured_outputs.grammar`. An empty one is no constraint.",
+    )
     regex: Pattern | None = Field(
         default=None,
         description="SGLang's name of `structured_outputs.regex`. An empty one is no constraint.",

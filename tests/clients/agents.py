@@ -11,6 +11,23 @@ _SHELL = "exec_command"
 
 AGENTS: tuple[Program, ...] = (
     Program(
+        name="aider, the command",
+        environment="aider",
+        package="aider-chat",
+        module="aider",
+        turns={
+            "Make a GREETING.": "greeting.py\n```\nGREETING = 'hi'\n```\n",
+            "the greeting is too short": "It is to be longer.\n\ngreeting.py\n```\nGREETING = 'hello'\n```\n",
+        },
+    ),
+    Program(
+        name="Semantic Kernel",
+        environment="semantic-kernel",
+        package="semantic-kernel",
+        module="semantic_kernel",
+    ),
+    Program(name="guidellm", environment="guidellm", package="guidellm", module="guidellm"),
+    Program(
         name="Codex",
         environment="codex",
         package="@openai/codex",

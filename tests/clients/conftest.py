@@ -1,11 +1,12 @@
 """The table of what passed, after the tests; `--write-results` puts its lines into docs/clients.md."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.clients.programs import ROOT, Row
+from tests.clients.programs import MODEL, ROOT, Program, Row
+from tests.clients.scripted import NAME, scripted_server
 from tests.faults.process import ServerProcess
 
 _PAGE = ROOT / "docs/clients.md"
@@ -44,6 +45,20 @@ def pytest_terminal_summary(
         kept = {line[: line.index("|", 1) + 1]: line[line.index("|", 1) + 1 :] for line in table.splitlines()}
         written = "".join(f"{name}{rest}\n" for name, rest in (kept | lines).items())
         _PAGE.write_text(_PLACE.sub(lambda _: written, text), encoding="utf-8")
+
+
+@pytest.fixture
+def talk(request: pytest.FixtureRequest, rows: list[Row]) -> Callable[[Program], None]:
+    """Let a client talk to the model that it is for, in a line of the table."""
+
+    def talk(program: Program) -> None:
+        if program.turns is None:
+            program.converse(request.getfixturevalue("live_server").url, MODEL, rows)
+        else:
+            with scripted_server(program.turns) as url:
+                program.converse(url, NAME, rows)
+
+    return talk
 
 
 @pytest.fixture(scope="session")

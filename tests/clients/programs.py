@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.clients.conversation import REPORT, WEATHER
 from tests.waiting import PATIENCE
+from tests.web.chat_models import hermes
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -86,8 +88,17 @@ class Program:
         assert not [name for outcome, name in found if outcome == "failed"], printed
 
 
-def _program(name: str, environment: str, package: str, module: str) -> Program:
-    return Program(name=name, environment=environment, package=package, module=module)
+def _program(
+    name: str, environment: str, package: str, module: str, turns: Mapping[str, str] | None = None
+) -> Program:
+    return Program(name=name, environment=environment, package=package, module=module, turns=turns)
+
+
+_SMOLAGENTS = {
+    WEATHER: hermes("get_weather", '{"city": "Paris"}'),
+    REPORT: hermes("final_answer", '{"answer": "It is 21 degrees."}'),
+    "Compute how warm Rome is.": 'I ask.\n<code>\nfinal_answer(get_weather("Rome"))\n</code>',
+}
 
 
 PROGRAMS = (
@@ -103,6 +114,11 @@ PROGRAMS = (
     _program("llm, the command", "openai-3", "llm", "llm_command"),
     _program("ollama (Python)", "ollama", "ollama", "ollama_python"),
     _program("ollama (Node)", "node", "ollama", "ollama"),
+    _program("OpenAI's Agents SDK", "openai-agents", "openai-agents", "openai_agents"),
+    _program("Haystack", "haystack", "haystack-ai", "haystack"),
+    _program("smolagents", "smolagents", "smolagents", "smolagents", _SMOLAGENTS),
+    _program("outlines", "outlines", "outlines", "outlines"),
+    _program("guidance", "guidance", "guidance", "guidance"),
 )
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,11 @@ from tests.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
-def test_a_client_has_its_conversation(live_server: ServerProcess, rows: list[Row], program: Program) -> None:
+def test_a_client_has_its_conversation(talk: Callable[[Program], None], program: Program) -> None:
     if not program.is_installed:
         assert program.environment == "node", "run make test-clients"
         pytest.skip(f"{program.name} is not installed in {program.folder.relative_to(ROOT)}")
-    program.converse(live_server.url, MODEL, rows)
+    talk(program)
 
 
 def test_lm_evaluation_harness_finds_the_models_own_numbers(

@@ -85,7 +85,7 @@ def _all(fields: ConstraintFields) -> Iterator[Wanted]:
             yield Wanted("structured_outputs.json_object", Kind.SCHEMA, _ANY_OBJECT)
     yield from _schema("json_schema", fields.json_schema)
     yield from _other("grammar", Kind.GBNF, fields.grammar or None)
-    yield from _other("ebnf", Kind.GBNF, fields.ebnf or None)
+    yield from _grammar("ebnf", fields.ebnf or None)
     yield from _other("regex", Kind.REGEX, fields.regex or None)
     yield from _schema("guided_json", fields.guided_json)
     yield from _other("guided_regex", Kind.REGEX, fields.guided_regex)
