@@ -3,7 +3,7 @@
 import json
 from typing import Any, get_args
 
-from anthropic.types import Message, RawMessageStreamEvent
+from anthropic.types import Message, ModelInfo, RawMessageStreamEvent
 from pydantic import BaseModel
 
 from tests.openai_contract import faults
@@ -16,6 +16,7 @@ _LEFT_OUT = {
     "tool_use_block.ToolUseBlock": {"caller", "toolset_name"},
     "raw_message_delta_event.Delta": {"container", "stop_details"},
     "message_delta_usage.MessageDeltaUsage": {"server_tool_use"},
+    "model_info.ModelInfo": {"capabilities", "deprecated_at", "line", "retires_at"},
 }
 _NULL = {
     "message.Message": {"stop_reason", "stop_sequence"},
@@ -34,6 +35,11 @@ _EVENTS: dict[str, type[BaseModel]] = {
 def check_message(data: dict[str, Any]) -> None:
     """Hold a message against Anthropic's type."""
     _check(Message, data)
+
+
+def check_model(data: dict[str, Any]) -> None:
+    """Hold a model against Anthropic's type."""
+    _check(ModelInfo, data)
 
 
 def check_events(text: str) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import anthropic
 from anthropic import Anthropic, AsyncAnthropic, beta_tool
+from anthropic.types import message_create_params
+from anthropic.types.beta import message_create_params as beta_create_params
 from pydantic import BaseModel, Field
 
 from tests.clients import anthropic_contract as contract
@@ -32,6 +35,8 @@ TOOL: dict[str, Any] = {
     "description": "Get the weather of a city.",
     "input_schema": WEATHER_TOOL["function"]["parameters"],
 }
+# The package sends these fields as headers.
+HEADERS = {"user_profile_id", "workspace_id", "betas"}
 THINK = {"type": "enabled", "budget_tokens": 1024}
 
 
@@ -140,6 +145,34 @@ def check_fields_without_effect() -> None:
     assert message.content[0].text
 
 
+def check_every_field_without_a_value() -> None:
+    """What the package knows passes as null, and as a known field: unknown ones are reported."""
+    for messages, shape in (
+        (client.messages, message_create_params.MessageCreateParamsBase),
+        (client.beta.messages, beta_create_params.MessageCreateParamsBase),
+    ):
+        fields = {*shape.__annotations__} - {"model", "messages", "max_tokens", *HEADERS}
+        assert len(fields) > 10
+        answer = messages.with_raw_response.create(
+            messages=ASKED, **{**GREEDY, "extra_body": {"temperature": 0, **dict.fromkeys(fields)}}
+        )
+        assert "x-caravan-ignored" not in answer.headers, answer.headers
+
+
+def check_models() -> None:
+    raw = client.models.with_raw_response.list()
+    page = json.loads(raw.http_response.content)
+    for data in page["data"]:
+        contract.check_model(data)
+    assert MODEL in [model.id for model in client.models.list(limit=1)]
+    assert client.models.retrieve(MODEL).created_at.year >= 2026
+    contract.check_model(json.loads(client.models.with_raw_response.retrieve(MODEL).http_response.content))
+    assert [model.id for model in client.beta.models.list()] == [model["id"] for model in page["data"]]
+    missing = _refusal(lambda: client.models.retrieve("no-such-model"))
+    assert isinstance(missing, anthropic.NotFoundError)
+    assert missing.type == "not_found_error"
+
+
 def check_counting() -> None:
     count = client.messages.count_tokens(model=MODEL, messages=ASKED).input_tokens
     usage = client.messages.create(messages=ASKED, **GREEDY).usage
@@ -161,18 +194,19 @@ def check_the_contract() -> None:
 
 
 def check_errors() -> None:
-    missing = _refusal(**{**GREEDY, "model": "no-such-model"})
+    missing = _refusal(lambda: client.messages.create(messages=ASKED, **{**GREEDY, "model": "no-such-model"}))
     assert isinstance(missing, anthropic.NotFoundError)
     assert missing.type == "not_found_error"
-    wrong = _refusal(**{**GREEDY, "extra_body": {"temperature": 900}})
+    hot = {**GREEDY, "extra_body": {"temperature": 900}}
+    wrong = _refusal(lambda: client.messages.create(messages=ASKED, **hot))
     assert isinstance(wrong, anthropic.BadRequestError)
     assert wrong.error_code == "invalid_value"
     assert wrong.request_id.startswith("req_")
 
 
-def _refusal(**options: object) -> Any:  # noqa: ANN401
+def _refusal(ask: Callable[[], object]) -> Any:  # noqa: ANN401
     try:
-        client.messages.create(messages=ASKED, **options)
+        ask()
     except anthropic.APIStatusError as error:
         return error
     raise AssertionError("the request has been taken")
