@@ -217,7 +217,7 @@ def _entries(token_ids: Sequence[int], num_top: int | None, offset: int = 0) -> 
 @functools.lru_cache
 def local_template(source: str = CHATML, bos_text: str = "") -> LocalTemplate:
     """A template in this process; each is tried once."""
-    return LocalTemplate(source, bos_token=bos_text)
+    return LocalTemplate(source, bos_token=bos_text, call_text=recognise(source).tools.call_text())
 
 
 def loaded_model(

@@ -88,7 +88,7 @@ EXCERPTS = {
     "Laguna": ("tool_call>f\\n<arg_key>a</arg_key> # laguna_glm_thinking", "glm_dense", None),
     "Ling 3": ("<tool_call>{function-name}\\n<arg_key>{arg-key-1}</arg_key>", "glm", None),
     "some other": ("{% for tool in tools %}", "json", None),
-    "Gemma 2": ("<start_of_turn>", "hermes", None),
+    "Gemma 2": ("<start_of_turn>", "generic", None),
 }
 
 
@@ -123,7 +123,8 @@ def test_what_has_to_be_seen() -> None:
     assert family.tools.announcements([]) == ("[TOOL_CALLS]",)
     assert {"[TOOL_CALLS]", "[ARGS]"} <= set(family.shown)
     assert {"<|channel|>", "<|message|>", "<|end|>"} <= set(recognise(EXCERPTS["gpt-oss"][0]).shown)
-    assert recognise("").shown == ("<tool_call>", "</tool_call>")
+    assert recognise("").shown == ('{"response": "text"}',)
+    assert FORMATS["hermes"].markers == ("<tool_call>", "</tool_call>")
 
 
 def test_thoughts_that_the_prompt_opens() -> None:

@@ -101,5 +101,6 @@ def test_info_tells_what_the_template_supports(
     assert "guess" not in resident
     call("info", str(tiny_models["qwen2"]))
     chatml = capsys.readouterr().out
-    assert "as hermes, which is a guess" in chatml
-    assert "tools are written into the system message" in chatml
+    assert "as generic" in chatml
+    assert "guess" not in chatml
+    assert "a general prompt tells of tools" in chatml

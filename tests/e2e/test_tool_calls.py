@@ -33,7 +33,7 @@ SCHEMA: dict[str, Any] = {
 PATTERN = "[a-z]{2,5}( [a-z]{2,5}){1,3}"
 
 
-@pytest.fixture(scope="module", params=["qwen_coder", "pythonic", "gemma4", "hermes"])
+@pytest.fixture(scope="module", params=["qwen_coder", "pythonic", "gemma4", "hermes", "generic"])
 def client(request: pytest.FixtureRequest) -> Generator[httpx.Client, None, None]:
     """A server whose model is taken to write calls in this format."""
     settings = Settings(context_size=2048, threads=1, tool_format=request.param)

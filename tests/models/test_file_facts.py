@@ -19,7 +19,7 @@ def test_a_file_tells_of_itself_and_is_read_again_when_it_is_another(tmp_path: P
     assert found.num_bytes == path.stat().st_size
     assert "<|im_start|>" in found.template
     assert found.can_generate
-    assert (found.has_tools, found.thinks, found.ranks) == (True, True, False)
+    assert (found.thinks, found.ranks) == (True, False)
     assert "tokenizer.chat_template" not in found.metadata
     assert reader() is found
     os.utime(path, ns=(1, 1))
@@ -32,7 +32,7 @@ def test_the_operators_template_is_the_one_that_is_shown(tmp_path: Path) -> None
     template = tmp_path / "own.jinja"
     template.write_text("own")
     own = FactsReader(resident.model_path(), template)()
-    assert (own.template, own.has_tools, own.thinks) == ("own", False, False)
+    assert (own.template, own.thinks) == ("own", False)
 
 
 def test_a_header_that_was_read_is_not_read_again_unless_the_file_is_another(

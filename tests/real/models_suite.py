@@ -17,6 +17,8 @@ PLACE = {
     "additionalProperties": False,
 }
 
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+
 
 @pytest.fixture(scope="module", params=["smollm2", "gemma"])
 def server(request: pytest.FixtureRequest) -> RealServer:
@@ -160,6 +162,24 @@ def test_a_named_tool_is_called_with_arguments_of_its_schema(smollm2: RealServer
     [call] = answer.choices[0].message.tool_calls
     assert call.function.name == "find_place"
     assert set(json.loads(call.function.arguments)) == {"city", "country"}
+
+
+def test_a_model_that_knows_no_tools_chooses_between_calls_and_text(smollm2: RealServer) -> None:
+    assert "by a general prompt, called as 'generic'" in smollm2.output
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": CITY}}
+    asked: list[dict[str, Any]] = [{"role": "user", "content": "What is the weather in Paris?"}]
+    whole = _chat(smollm2, messages=asked, tools=[tool]).choices[0]
+    [call] = whole.message.tool_calls
+    assert (whole.finish_reason, json.loads(call.function.arguments)) == ("tool_calls", {"city": "Paris"})
+    deltas = [chunk.choices[0].delta for chunk in _chat(smollm2, messages=asked, tools=[tool], stream=True)]
+    pieces = [part.function.arguments for delta in deltas for part in delta.tool_calls or ()]
+    assert "".join(pieces) == call.function.arguments
+    assert not any(delta.content for delta in deltas)
+    asked += [whole.message, {"role": "tool", "tool_call_id": call.id, "content": "21 degrees and sunny"}]
+    last = _chat(smollm2, messages=asked, tools=[tool]).choices[0].message
+    assert last.tool_calls or (last.content and "tool_calls" not in last.content)
+    plain = _chat(smollm2, tools=[tool]).choices[0].message
+    assert plain.tool_calls or "response" not in plain.content
 
 
 def test_responses_are_answered_streamed_and_gone_on_with(smollm2: RealServer) -> None:

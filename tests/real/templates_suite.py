@@ -13,7 +13,6 @@ from caravan.chat.rendering.template import ChatTemplate
 from caravan.chat.rendering.traits import Instructions
 from caravan.chat.rendering.turns import Conversation
 from caravan.errors import InvalidRequestError
-from caravan.models.file_facts import mentions_tools
 from caravan_schemas.chat import ConversationFields
 
 from tests.real import template_models
@@ -68,12 +67,6 @@ def test_nothing_that_is_said_is_lost(name: str) -> None:
     assert {shape.name: outcome(name, shape) for shape in SHAPES} == dict.fromkeys(
         (shape.name for shape in SHAPES), "yes"
     )
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_words_of_a_template_tell_what_trying_it_tells(name: str) -> None:
-    """So that lists of models need not try them."""
-    assert mentions_tools(template_models.source(name)) is template_models.model(name).template_summary.tools
 
 
 def test_the_matrix_has_all_templates_and_shapes() -> None:

@@ -16,6 +16,7 @@ from tests.web.chat_models import SQL, TIME, WEATHER, app_over, hermes
 from tests.web.routes.test_chat import URL, body, chunks, events
 
 PARIS = hermes("get_weather", '{"city": "Paris"}')
+CALLED = '{"tool_calls": [{"name": "get_weather", "arguments": {"city": "Oslo"}}]}'
 ROME = hermes("get_weather", '{"city": "Rome"}')
 
 
@@ -295,7 +296,7 @@ def test_logprobs_of_all_tokens_are_in_the_chunks(client: TestClient, engine: Sc
 
 
 def test_a_template_without_tools_gets_them_in_the_system_message(engine: ScriptedEngine) -> None:
-    engine.script = lambda _request, _index: [hermes("get_weather", '{"city": "Oslo"}')]
+    engine.script = lambda _request, _index: [CALLED]
     with app_over(engine, "{% for m in messages %}{{ m.role + m.content }}{% endfor %}") as client:
         for field, value in (("tools", [WEATHER]), ("functions", [WEATHER["function"]])):
             choice = client.post(URL, json=body(**{field: value})).json()["choices"][0]

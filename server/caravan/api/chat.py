@@ -68,7 +68,8 @@ class ChatService:
         compiled = None
         if request.sets_any_of(ConstraintFields):
             compiled = await self._constraints.compile(request, context, model.vocab)
-        calls = await self._bound_calls(model, read.tools, compiled, context)
+        opens_answer = request.add_generation_prompt is not False and not request.continue_final_message
+        calls = await self._bound_calls(model, read.tools, compiled, context, opens_answer=opens_answer)
         grammar = calls or compiled
         bound = None if grammar is None else grammar.constraint
         output_format = _output_format(
@@ -147,6 +148,8 @@ class ChatService:
         tools: ToolRequest | None,
         compiled: Compiled | None,
         context: RequestContext,
+        *,
+        opens_answer: bool,
     ) -> BoundCalls | None:
         """Compile what the calls of tools may be, and what the request asks of an answer without any."""
         if tools is None:
@@ -154,16 +157,18 @@ class ChatService:
         form, is_auto = model.family.tools, tools.choice is Choice.AUTO
         specs = [tool.spec for tool in tools.callable]
         is_free = is_auto and compiled is None
+        is_awaited = is_free and not (form.chooses_first and opens_answer)
         calls = Calls(
             param=tools.param,
             model_id=model.id,
             tools=tools.callable,
             is_parallel=tools.is_parallel,
+            is_free=is_free,
             write=partial(
                 form.grammar, parallel=tools.is_parallel, is_free=is_free, marker_ids=model.marker_ids
             ),
-            after=form.announcements(specs) if is_free else (),
-            begins=form.beginning(specs) if is_free else None,
+            after=form.announcements(specs) if is_awaited else (),
+            begins=form.beginning(specs) if is_awaited else None,
             otherwise=compiled.constraint if compiled and is_auto else None,
             unkept=form.unkept,
         )

@@ -60,15 +60,15 @@ def abilities(told: LoadedModel | FileFacts) -> Iterator[Ability]:
     if isinstance(told, LoadedModel):
         traits, can_generate = told.engine.traits, told.engine.traits.can_generate
         ranks = traits.pooling is Pooling.RANK
-        has_tools, thinks = told.template_summary.tools, told.family.reasoning is not None
-        fills_gaps = told.vocab.fill_ids is not None
+        thinks, fills_gaps = told.family.reasoning is not None, told.vocab.fill_ids is not None
     else:
         can_generate, ranks = told.can_generate, told.ranks
-        has_tools, thinks, fills_gaps = told.has_tools, told.thinks, told.fills_gaps
+        thinks, fills_gaps = told.thinks, told.fills_gaps
     if not can_generate:
         yield "rerank" if ranks else "embedding"
         return
-    yield "completion"
-    possible: dict[Ability, bool] = {"tools": has_tools, "thinking": thinks, "insert": fills_gaps}
+    # Where a template has no place for tools, a general prompt tells of them.
+    yield from ("completion", "tools")
+    possible: dict[Ability, bool] = {"thinking": thinks, "insert": fills_gaps}
     yield from (ability for ability, is_there in possible.items() if is_there)
     yield from ("structured_output", "embedding", "rerank")

@@ -12,7 +12,7 @@ from caravan.chat.rendering.prompt_template import PromptTemplate
 from caravan.chat.rendering.traits import Calls
 from caravan.chat.rendering.turns import Call, Conversation, Turn
 from caravan.chat.tool_formats.base import ToolFormat
-from caravan.chat.tool_formats.registry import FORMATS, HERMES, PLAIN_JSON, shown_format
+from caravan.chat.tool_formats.registry import FORMATS, GENERIC, PLAIN_JSON, shown_format
 from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.errors import InvalidRequestError
 
@@ -75,11 +75,11 @@ _TOOL = ToolSpec(
 class ModelFamily:
     """How a model writes its thoughts and calls.
 
-    With `is_guess`, nothing tells how this model writes calls, and `tools` is what most others do.
+    With `is_guess`, nothing tells how this model writes calls, and `tools` is what others do.
     """
 
     reasoning: ReasoningMarkers | None = None
-    tools: ToolFormat = HERMES
+    tools: ToolFormat = GENERIC
     is_guess: bool = False
 
     @property
@@ -103,7 +103,8 @@ class ModelFamily:
     @cached_property
     def is_framed(self) -> bool:
         """Whether there are marks even in an answer without thoughts and calls."""
-        return bool(self.dropped) or self.tools.frames is not None
+        is_always = bool(self.dropped) and not self.tools.chooses_first
+        return is_always or bool(self.reasoning and self.reasoning.dropped) or self.tools.frames is not None
 
     @property
     def opening(self) -> str:
@@ -129,29 +130,37 @@ class ModelFamily:
 def recognise(template: str, tool_format: str | None = None) -> ModelFamily:
     """Tell the family of a chat template; `tool_format` names a format of FORMATS to take instead of its own.
 
-    One that has a place for tools and tells nothing of calls gets them as plain JSON, one without such a
-    place in the commonest way; both are guesses.
+    One that names tools and tells nothing of calls gets them as plain JSON, one that does not in the general
+    form; both are guesses until the template has been tried.
     """
-    shown = shown_format(template) if tool_format is None else FORMATS[tool_format]
-    tools = shown or HERMES
+    tools = (shown_format(template) or GENERIC) if tool_format is None else FORMATS[tool_format]
     reasoning = next((found for mark, found in _REASONING if mark in template), None)
     if tools.name == "harmony":
         reasoning = _HARMONY
-    is_guess = tool_format is None and shown in (None, PLAIN_JSON)
+    is_guess = tool_format is None and tools in (GENERIC, PLAIN_JSON)
     return ModelFamily(reasoning, tools, is_guess)
 
 
 def with_shown_calls(family: ModelFamily, template: PromptTemplate) -> ModelFamily:
-    """The family; where its format is a guess, with one that reads what the template shows, if any does."""
-    if not family.is_guess or template.traits.calls is Calls.TEXT:
+    """The family; where its format is a guess, with one that reads what the template shows, if any does.
+
+    A template without a place for tools leaves nothing to guess: its model is told how to write calls.
+    """
+    if not family.is_guess:
         return family
+    found = None if template.traits.calls is Calls.TEXT else _shown(template)
+    if found is not None:
+        return replace(family, tools=found, is_guess=False)
+    return replace(family, is_guess=template.traits.tools_variable is not None)
+
+
+def _shown(template: PromptTemplate) -> ToolFormat | None:
     try:
         prompt = template.write(_conversation())
     except InvalidRequestError:
-        return family
+        return None
     shown = prompt.partition(_QUESTION)[2].partition(_RESULT)[0]
-    found = next((form for form in sorted(FORMATS.values(), key=_rank) if _reads(form, shown)), None)
-    return family if found is None else replace(family, tools=found, is_guess=False)
+    return next((form for form in sorted(FORMATS.values(), key=_rank) if _reads(form, shown)), None)
 
 
 def _conversation() -> Conversation:

@@ -121,7 +121,10 @@ def _of_calls(traits: Traits) -> Iterator[tuple[bool, str]]:
 
 
 def _of_tools(traits: Traits) -> Iterator[tuple[bool, str]]:
-    yield traits.tools_variable is None, "tools are written into the system message"
+    yield (
+        traits.tools_variable is None,
+        "a general prompt tells of tools",
+    )
     yield traits.detail is Detail.DESCRIPTIONS, "tools without a description are given an empty one"
     yield (
         traits.detail in (Detail.TYPES, Detail.VALUES),

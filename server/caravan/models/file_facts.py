@@ -1,7 +1,6 @@
 """What a model's file tells of itself to who asks for a list: its size, its kind, all of its metadata."""
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,6 @@ from caravan.llama.gguf_reader import Value
 from caravan.sizing.kv_bytes import is_causal
 
 _TEMPLATE = "tokenizer.chat_template"
-_TOOLS = re.compile(r"\b(?:tools|functions)\b")
 _FILL = ("pre", "suf", "mid")
 # llama.cpp's number of a pooling that scores pairs of texts.
 _RANK = 4
@@ -59,7 +57,7 @@ class FileFacts:
     """A model's file. Texts are empty, and the size is 0, where nothing is known.
 
     `digest` tells files apart by their names, sizes and times: to read gigabytes for it would take minutes.
-    `has_tools` and `thinks` are by the words of the chat templates, which are not tried.
+    `thinks` is by the words of the chat templates, which are not tried.
     """
 
     architecture: str = ""
@@ -70,7 +68,6 @@ class FileFacts:
     template: str = ""
     can_generate: bool = True
     ranks: bool = False
-    has_tools: bool = False
     thinks: bool = False
     fills_gaps: bool = False
     metadata: Mapping[str, Value] = field(default_factory=dict)
@@ -114,16 +111,10 @@ def _facts(header: GgufHeader, digest: str, template: Path | None) -> FileFacts:
         template=own,
         can_generate=is_causal(header),
         ranks=header.count("pooling_type") == _RANK,
-        has_tools=mentions_tools(templates),
         thinks=recognise(templates).reasoning is not None,
         fills_gaps=all(f"tokenizer.ggml.fim_{part}_token_id" in header.metadata for part in _FILL),
         metadata={key: value for key, value in header.metadata.items() if not key.startswith(_TEMPLATE)},
     )
-
-
-def mentions_tools(templates: str) -> bool:
-    """Whether chat templates have a place for tools, by their words."""
-    return _TOOLS.search(templates) is not None
 
 
 def _digest(path: Path) -> str:

@@ -27,6 +27,7 @@ def startup_message(registry: ModelRegistry, address: tuple[str, int], *, num_ke
     lines = [
         _served(registry),
         *_sizes(registry),
+        *_tools(registry),
         f"  base URL: {base}",
         f"  docs:     {base.removesuffix('/v1')}/docs",
         f"  keys:     {describe_keys(num_keys)}",
@@ -70,6 +71,17 @@ def _sizes(registry: ModelRegistry) -> Iterator[str]:
         return
     if model.engine.sizes is not None:
         yield from size_lines(model.engine.sizes, can_generate=model.engine.traits.can_generate)
+
+
+def _tools(registry: ModelRegistry) -> Iterator[str]:
+    """Tell of a single model that its template knows no tools, and what is done about it."""
+    model = registry.loaded(registry.specs[0].id)
+    if len(registry.specs) > 1 or model is None or not model.engine.traits.can_generate:
+        return
+    told = model.template_summary
+    if not told.tools:
+        why = "the chat template has no place for them"
+        yield f"  tools:    by a general prompt, called as '{told.tool_format}'; {why}"
 
 
 def size_lines(sizes: Sizes, *, can_generate: bool) -> Iterator[str]:

@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from caravan.chat.families import ModelFamily, recognise
+from caravan.chat.families import ModelFamily, recognise, with_shown_calls
+from caravan.chat.rendering.local import LocalTemplate
 from caravan.chat.rendering.turns import Call
 from caravan.chat.tool_formats.registry import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec
@@ -18,7 +19,7 @@ TOOLS = [ToolSpec("get_weather"), ToolSpec("get_time")]
 
 
 @pytest.mark.parametrize(
-    "name", ["hermes", "granite", "cohere", "apertus", "lfm2", "deepseek_v3", "deepseek_v31"]
+    "name", ["generic", "hermes", "granite", "cohere", "apertus", "lfm2", "deepseek_v3", "deepseek_v31"]
 )
 def test_what_is_written_is_read_as_the_calls(name: str) -> None:
     """The format's own parser reads back what a template without calls is given."""
@@ -29,6 +30,9 @@ def test_what_is_written_is_read_as_the_calls(name: str) -> None:
     assert answer.content.strip() == ""
 
 
-def test_a_family_without_calls_is_given_the_commonest_as_a_guess() -> None:
-    family = recognise("{{ messages[0].content }}")
-    assert (family.tools, family.is_guess) == (FORMATS["hermes"], True)
+def test_a_template_without_a_place_for_tools_leaves_nothing_to_guess() -> None:
+    source = "{{ messages[0].content }}"
+    family = with_shown_calls(recognise(source), LocalTemplate(source))
+    assert (family.tools, family.is_guess) == (FORMATS["generic"], False)
+    named = recognise(source, "hermes")
+    assert with_shown_calls(named, LocalTemplate(source)) is named

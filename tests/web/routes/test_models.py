@@ -34,7 +34,7 @@ CARD = {
     "max_model_len": 512,
     "context_length": 512,
     "context_window": 512,
-    "capabilities": ["completion", "structured_output", "embedding", "rerank"],
+    "capabilities": ["completion", "tools", "structured_output", "embedding", "rerank"],
     "architecture": {
         "modality": "text->text",
         "input_modalities": ["text"],
@@ -43,7 +43,7 @@ CARD = {
     "supported_parameters": [
         *("max_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "logit_bias"),
         *("frequency_penalty", "presence_penalty", "repetition_penalty", "logprobs", "top_logprobs"),
-        *("response_format", "structured_outputs"),
+        *("response_format", "structured_outputs", "tools", "tool_choice", "parallel_tool_calls"),
     ],
     "meta": {"n_ctx": 512, "n_ctx_train": 1024},
 }
@@ -95,10 +95,10 @@ def test_parameters_that_are_listed_are_fields_of_chats() -> None:
     [
         (
             HERMES,
-            FileFacts(has_tools=True, thinks=True, fills_gaps=True),
+            FileFacts(thinks=True, fills_gaps=True),
             ["completion", "tools", "thinking", "insert", "structured_output", "embedding", "rerank"],
         ),
-        (CHATML, FileFacts(), ["completion", "structured_output", "embedding", "rerank"]),
+        (CHATML, FileFacts(), ["completion", "tools", "structured_output", "embedding", "rerank"]),
         (CHATML, FileFacts(can_generate=False), ["embedding"]),
         (CHATML, FileFacts(can_generate=False, ranks=True), ["rerank"]),
     ],
@@ -125,7 +125,7 @@ def test_a_model_tells_what_it_can_do_loaded_or_not(
     assert card["architecture"]["input_modalities"] == ["text"]
     written = {"completion": "text", "embedding": "embeddings", "rerank": "rerank"}[told[0]]
     assert card["architecture"]["output_modalities"] == [written]
-    assert ("tools" in card["supported_parameters"]) is facts.has_tools
+    assert ("tools" in card["supported_parameters"]) is facts.can_generate
     assert ("reasoning_effort" in card["supported_parameters"]) is facts.thinks
     assert ("temperature" in card["supported_parameters"]) is facts.can_generate
     common = ("structured_output", "embedding", "rerank") if facts.can_generate else ()

@@ -67,7 +67,8 @@ class _Tool:
 class Calls:
     """What the answer's calls may be.
 
-    `write` makes the grammar of calls out of tools, in the format of the model of `model_id`. With `after`
+    `write` makes the grammar of calls out of tools, in the format of the model of `model_id`; with `is_free`,
+    that of answers with calls or without. With `after`
     and `begins` it binds from these on; with `otherwise`, an answer that is not calls keeps to that grammar.
     `param` is the field that offers the tools. `unkept` tells which keywords of a tool's schema the format
     leaves out.
@@ -77,6 +78,7 @@ class Calls:
     model_id: str
     tools: Sequence[OfferedTool]
     is_parallel: bool
+    is_free: bool = False
     write: Callable[[Sequence[ToolSpec]], str]
     after: tuple[str, ...] = ()
     begins: CallPrefix | None = None
@@ -90,7 +92,8 @@ class Calls:
             for t in self.tools
         ]
         otherwise = None if self.otherwise is None else self.otherwise.grammar
-        return [self.model_id, self.param, tools, self.is_parallel, self.after, self.begins, otherwise]
+        form = [self.is_parallel, self.is_free, self.after, self.begins]
+        return [self.model_id, self.param, tools, *form, otherwise]
 
     def constraint(self, grammars: GrammarCompiler) -> BoundCalls:
         """Write the grammar and check it. Raises InvalidRequestError.

@@ -22,7 +22,7 @@ class CallText(NamedTuple):
     """How calls are written: `before`, the name, `between`, the arguments in JSON, `after`.
 
     `opening` and `closing` are around each call, or around all with `is_list`. A `pythonic` call is one of
-    Python, with keywords.
+    Python, with keywords. The `introduction` has places for tools and an example.
     """
 
     opening: str = "<tool_call>\n"
@@ -33,6 +33,7 @@ class CallText(NamedTuple):
     after: str = "}"
     is_list: bool = False
     pythonic: bool = False
+    introduction: str = _INTRODUCTION
 
     def write(self, calls: Iterable[Call]) -> str:
         """The calls as one text."""
@@ -45,7 +46,7 @@ class CallText(NamedTuple):
         """Write a text that tells a model of its tools, and how to call them."""
         shown = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
         example = self.write([Call("", "NAME", {"PARAMETER": "VALUE"})])
-        return _INTRODUCTION.format(tools=shown, example=example)
+        return self.introduction.replace("{tools}", shown).replace("{example}", example)
 
     def _call(self, call: Call) -> str:
         if self.pythonic:

@@ -25,6 +25,7 @@ class ToolFormat(ABC):
       grammars name them by their ids.
     - `dropped`: texts around an answer that are no part of it.
     - `is_bare`: the answer may also be nothing but calls from its beginning on, without any mark.
+    - `chooses_first`: a free answer, too, keeps to `free_rules` from its beginning on.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ToolFormat(ABC):
     markers: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     is_bare: bool = False
+    chooses_first: bool = False
 
     @property
     @abstractmethod

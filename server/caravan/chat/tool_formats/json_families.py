@@ -1,4 +1,4 @@
-"""Families whose JSON calls have habits of their own: Mistral, Command R, Llama 3."""
+"""JSON calls with habits of their own: Mistral, Command R, Llama 3; and for models that know no tools."""
 
 import re
 from collections.abc import Sequence
@@ -22,6 +22,22 @@ _NAME = re.compile(r"[^\s\[{]*")
 _ID_TEXT = re.compile(r"[A-Za-z0-9]*")
 _DIRECTLY = ("directly_answer", "directly-answer")
 _ANSWER = "Answer:"
+_TEXT = '{"response": "text"}'
+_INTRODUCTION = f"""\
+# Tools
+
+You may call these functions, which are described in JSON:
+
+{{tools}}
+
+Respond in JSON, either with `tool_calls` to call a function:
+
+{{example}}
+
+or with `response` and plain text to answer the user:
+
+{_TEXT}
+..."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +151,36 @@ class LlamaFormat(JsonFormat):
         if code_tool(tools) is not None:
             options.append(f"{lark.literal(TAG)} {code_rule(lark, heads)}")
         return either([super().free_rules(lark, tools, parallel=parallel), *options])
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenericFormat(JsonFormat):
+    """For models that know nothing of tools: a prompt tells of them, and an answer begins with one of two
+    objects, for calls or for text. Even the smallest models choose then, who would go on in words else.
+
+    The text follows the second object as it is: within a JSON string, it would be worse.
+    """
+
+    dropped: tuple[str, ...] = (_TEXT,)
+    around: str = '{"tool_calls": [{calls}]}'
+    separator: str = ", "
+    chooses_first: bool = True
+
+    def call_text(self) -> CallText:
+        """With an introduction that tells of both."""
+        return super().call_text()._replace(introduction=_INTRODUCTION)
+
+    def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
+        """The object piece by piece, as JSON's own rules have it: what else may come can begin alike."""
+        start = " ".join(lark.literal(piece) for piece in ("{", '"tool_calls"', ": ["))
+        calls = repeated(self.any_call(lark, tools), lark.literal(self.separator), parallel=parallel)
+        return f"{start} {calls} {lark.literal(self.marks.end)}"
+
+    def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
+        """Calls, or the mark and a text."""
+        mark = " ".join(lark.literal(piece) for piece in ("{", _TEXT[1:], "\n"))
+        text = f"{mark} {lark.terminal('(?s:.+)')}"
+        return f"{self.rules(lark, tools, parallel=parallel)} | {text}"
 
 
 def _is_built_in(tool: ToolSpec) -> bool:

@@ -7,7 +7,7 @@ mean is said by the class. `tests/chat/data/` wants transcripts of what such a m
 from caravan.chat.tool_formats.base import ToolFormat
 from caravan.chat.tool_formats.functionary import Functionary32Format
 from caravan.chat.tool_formats.json_calls import JsonFormat
-from caravan.chat.tool_formats.json_families import CommandRFormat, LlamaFormat
+from caravan.chat.tool_formats.json_families import CommandRFormat, GenericFormat, LlamaFormat
 from caravan.chat.tool_formats.pythonic import PythonicFormat
 from caravan.chat.tool_formats.registry_marked import MARKED
 
@@ -16,6 +16,8 @@ HERMES = JsonFormat(
     shown_by=(("<tool_call>",),),
     around="<tool_call>\n{call}\n</tool_call>",
 )
+# For templates without a place for tools.
+GENERIC = GenericFormat(name="generic")
 # Nothing tells: a guess.
 PLAIN_JSON = JsonFormat(name="json", shown_by=(("tools",),), is_bare=True)
 
@@ -122,6 +124,7 @@ _ALL: tuple[ToolFormat, ...] = (
         call='{"name": "{name}", "parameters": {arguments}}',
         separator="; ",
     ),
+    GENERIC,
     PLAIN_JSON,
 )
 FORMATS = {form.name: form for form in _ALL}
