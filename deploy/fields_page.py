@@ -17,6 +17,7 @@ from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.embeddings import EmbeddingRequest
+from caravan_schemas.llama_cpp import InfillRequest, LlamaCompletionRequest
 from caravan_schemas.parameters import Parameter
 from caravan_schemas.rank import RerankRequest, ScoreRequest
 from caravan_schemas.responses import ResponseRequest
@@ -33,6 +34,8 @@ ROUTES: dict[str, type[Schema]] = {
     "rerank": RerankRequest,
     "score": ScoreRequest,
     "messages": MessagesRequest,
+    "completion": LlamaCompletionRequest,
+    "infill": InfillRequest,
 }
 
 _INTRODUCTION = """\

@@ -54,6 +54,7 @@ ask tokens 200 '"tokens":\[' /tokenize "{\"model\":\"$model\",\"prompt\":\"carav
 ask 'Ollama chat' 200 '"done":true' /api/chat \
   "{\"model\":\"$model\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}],\"options\":{\"num_predict\":4}}"
 ask 'Ollama models' 200 '"models":\[\{' /api/tags
+ask 'llama.cpp completion' 200 '"stop_type":"' /completion "{\"model\":\"$model\",\"prompt\":\"Once\",\"n_predict\":4}"
 ask 'wrong field' 400 '"param":"temperature"' /v1/chat/completions \
   "{\"model\":\"$model\",$chat,\"temperature\":-1}"
 ask 'wrong model' 404 '"code":"model_not_found"' /v1/chat/completions "{\"model\":\"no-such-model\",$chat}"

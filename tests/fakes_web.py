@@ -32,6 +32,8 @@ class FakeVocab:
         self.longest_token = max(map(len, SPECIALS))
         self.bos_id = BOS_ID if with_bos else None
         self.fill_ids: tuple[int, int, int] | None = None
+        self.file_ids: tuple[int | None, int | None] = (None, None)
+        self.eos_id: int | None = SPECIALS["<|im_end|>"]
         self.end_of_generation_ids = frozenset({SPECIALS["<|im_end|>"]})
         self.marker_ids: frozenset[int] = frozenset()
 
@@ -161,6 +163,10 @@ class ScriptedEngine:
             pieces = self.script(request, index)
             kept = pieces[:limit]
             offset = 0
+            if limit == 0:
+                turns.append(
+                    (0, TokenOutput(request_id=request.id, index=index, finish_reason=FinishReason.LENGTH))
+                )
             for turn, piece in enumerate(kept):
                 reason = FinishReason.LENGTH if len(kept) < len(pieces) else FinishReason.STOP
                 output = TokenOutput(

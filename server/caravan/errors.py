@@ -16,6 +16,7 @@
     |   +-- AuthenticationError        401 invalid_api_key
     |   +-- PermissionDeniedError      403 permission_denied
     |   +-- ModelNotFoundError         404 model_not_found
+    |   +-- NotServedError             501 not_supported     (by this server, or by this model)
     +-- RateLimitError                 429 rate_limit_exceeded (with Retry-After)
     +-- ServerError                    500 server_error
         +-- BrokenConstraintError      500 constraint_broken (the answer is not what it had to be)
@@ -135,6 +136,14 @@ class ModelNotFoundError(InvalidRequestError):
 
     status = 404
     code = "model_not_found"
+
+
+class NotServedError(InvalidRequestError):
+    """What others do and this server, or this model, does not; llama.cpp's servers say it in this way."""
+
+    status = 501
+    type = "not_supported_error"
+    code = "not_supported"
 
 
 class PermissionDeniedError(InvalidRequestError):

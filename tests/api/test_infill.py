@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from caravan.api.completions import infilled, refuse_echo
+from caravan.api.completions import refuse_echo
+from caravan.api.prompt.infill import infilled
 from caravan.errors import ContextLengthError, InvalidRequestError, UnsupportedParameterError
 from caravan_schemas.completions import CompletionRequest
 

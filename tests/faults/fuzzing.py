@@ -17,6 +17,7 @@ import httpx
 
 from tests.faults.recording import RECORDED
 from tests.waiting import PATIENCE
+from tests.web.llama_clients import BODIES as LLAMA_BODIES
 from tests.web.test_habits import BODIES
 
 Json = Any
@@ -28,8 +29,8 @@ _UNLIMITED = frozenset(
     ["/v1/embeddings", "/v1/messages/count_tokens", "/v1/decisions", "/v1/rerank", "/v1/score"]
     + [f"/api/{name}" for name in ("chat", "generate", "embed", "embeddings", "show")]
 )
-# What a server may say of a request: that it is wrong, too much, or too many. 500 is a fault of the server's.
-_ALLOWED = frozenset({200, 204, 400, 401, 403, 404, 405, 413, 415, 429, 431, 503})
+# What a server may say of a request: that it is wrong, too much, too many, for others. 500 is its own fault.
+_ALLOWED = frozenset({200, 204, 400, 401, 403, 404, 405, 413, 415, 429, 431, 501, 503})
 # The last events of streams that do not end as chats do.
 _ENDS = (b'"error"', b'"type":"response.', b'"type":"message_stop"')
 _ODD: tuple[Json, ...] = (
@@ -44,7 +45,8 @@ _NAMES = (
     "guided_regex", "user", "role", "content", "type", "function", "name", "parameters", "background",
     "questions", "documents", "query", "options", "format", "system", "thinking", "think",
     "previous_response_id", "include", "dimensions", "encoding_format", "suffix", "echo", "best_of", "store",
-    "nonsense",
+    "input_prefix", "input_suffix", "input_extra", "n_probs", "n_cmpl", "response_fields", "prompt_string",
+    "n_indent", "nonsense",
 )  # fmt: skip
 _PATHS = (
     "/", "/v1", "/v1/models", "/v1/models/tiny", "/v1/models/../../etc/passwd", "/v1/responses/resp_0",
@@ -70,7 +72,7 @@ class Shot:
 def recorded() -> list[tuple[str, Json]]:
     """Paths and bodies as clients send them."""
     lines = RECORDED.read_text().splitlines()
-    habits = [(path, body) for _, path, body, _ in BODIES]
+    habits = [(path, body) for _, path, body, _ in (*BODIES, *LLAMA_BODIES)]
     return [(noted["path"], noted["body"]) for noted in map(json.loads, lines)] + habits
 
 
@@ -233,7 +235,7 @@ def _fault(shot: Shot, answer: httpx.Response, received: bytes) -> str | None:
             return "no JSON"
     if kind.startswith("application/x-ndjson") and not _is_ended(received):
         return "lines without an end"
-    if kind.startswith("text/event-stream") and not _has_ended(received):
+    if kind.startswith("text/event-stream") and not _has_ended(shot.path, received):
         return "a stream without an end"
     return None
 
@@ -252,8 +254,11 @@ def _fault_of_error(shot: Shot, received: bytes) -> str | None:
     return None if is_told else "an error that says too little"
 
 
-def _has_ended(received: bytes) -> bool:
+def _has_ended(path: str, received: bytes) -> bool:
     last = received.strip().rpartition(b"data: ")[2]
+    if path in ("/completion", "/completions", "/infill"):
+        # Requests choose the fields of that event.
+        return last.startswith(b"{") and b'"stop":false' not in last
     return last == b"[DONE]" or any(end in last for end in _ENDS)
 
 

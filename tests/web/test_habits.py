@@ -303,7 +303,6 @@ ASKING: list[tuple[str, object]] = [
     ("reasoning", {"effort": "high"}),
     ("cache_control", {"type": "forever"}),
     ("lora", [{"id": 0}]),
-    ("id_slot", 0),
 ]
 
 

@@ -35,7 +35,6 @@ def client(app: FastAPI) -> Generator[TestClient, None, None]:
     ("method", "path", "meant"),
     [
         ("POST", "/chat/completions", CHAT),
-        ("POST", "/completions", "/v1/completions"),
         ("GET", "/models", "/v1/models"),
         ("GET", "/models/fake", "/v1/models/fake"),
         ("POST", "/responses", "/v1/responses"),
@@ -53,7 +52,8 @@ def client(app: FastAPI) -> Generator[TestClient, None, None]:
         ("GET", "/v1/metrics", "/metrics"),
         ("GET", "/metrics/", "/metrics"),
         ("POST", "/embedding", "/v1/embeddings"),
-        ("POST", "/completion", "/v1/completions"),
+        ("POST", "/v1/completion", "/v1/completions"),
+        ("POST", "/proxy/completion", "/completion"),
         ("HEAD", "/models", "/v1/models"),
     ],
 )

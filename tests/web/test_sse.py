@@ -8,6 +8,7 @@ from caravan.api.context import RequestContext
 from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
+from caravan.api.llama_cpp.service import LlamaCppService
 from caravan.api.messages.service import MessagesService
 from caravan.api.ollama.service import OllamaService
 from caravan.api.params.decoding_plan import DecodingPlanner
@@ -64,6 +65,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             decisions=DecisionService(registry),
             rank=RankService(registry),
             embeddings=embeddings,
+            llama_cpp=LlamaCppService(registry, completions),
             ollama=OllamaService(registry, decoding, chat, completions, embeddings),
             responses=ResponseService(
                 registry, chat, tokens, AsyncStore(None, Limits(max_seconds=1, max_bytes=1))

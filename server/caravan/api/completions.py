@@ -1,7 +1,7 @@
 """Text completions: one prompt or several, as text or as token ids."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
@@ -14,21 +14,18 @@ from caravan.api.output.completion_format import CompletionFormat
 from caravan.api.output.echo import Echo, ReadPrompt
 from caravan.api.params.decoding_plan import DecodingPlan, DecodingPlanner
 from caravan.api.prepared import Prepared, check_scores, generation_requests, refuse_streamed_scores
-from caravan.api.prompt.tokenize import (
-    PromptRules,
-    check_generates,
-    check_length,
-    checked_ids,
-    plain_ids,
-    tokenized,
-)
+from caravan.api.prompt.infill import infilled
+from caravan.api.prompt.tokenize import PromptRules, check_generates, checked_ids, tokenized
 from caravan.api.structured.compiler import ConstraintCompiler, answer_checker
-from caravan.errors import InvalidValueError, UnsupportedParameterError
+from caravan.errors import InvalidValueError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_thread
 
 DEFAULT_MAX_TOKENS = 16
+
+# Reads one prompt of a request.
+Source = Callable[[LoadedModel, PromptRules], ReadPrompt]
 
 
 class CompletionService:
@@ -54,15 +51,23 @@ class CompletionService:
         model: LoadedModel,
         *,
         default_max_tokens: int | None = DEFAULT_MAX_TOKENS,
+        sources: Sequence[Source] | None = None,
     ) -> Prepared:
-        """Do everything that can refuse the request; nothing reaches the engine here."""
+        """Do everything that can refuse the request; nothing reaches the engine here.
+
+        `sources` take the place of its prompts.
+        """
         principal = context.principal.asking(request.priority)
         fingerprint, num_told = self._decoding.fingerprint(model), num_logprobs(request)
         envelope = Envelope.of(request, request_id, fingerprint, model.vocab, num_told)
-        num_choices = len(named(request.prompt, "prompt")) * (request.n or 1)
+        if sources is None:
+            sources = [_source(request, *prompt) for prompt in named(request.prompt, "prompt")]
+        num_choices = len(sources) * (request.n or 1)
         model.engine.check_room(principal.id, principal.weight, num_choices)
         limiter = model.threads.held(principal.id, principal.weight)
-        plan, prompts = await in_thread(self._read, model, request, default_max_tokens, limiter=limiter)
+        plan, prompts = await in_thread(
+            self._read, model, request, sources, default_max_tokens, limiter=limiter
+        )
         compiled = await self._constraints.compile(request, context, model.vocab)
         requests = generation_requests(
             request,
@@ -84,7 +89,11 @@ class CompletionService:
         )
 
     def _read(
-        self, model: LoadedModel, request: CompletionRequest, default_max_tokens: int | None
+        self,
+        model: LoadedModel,
+        request: CompletionRequest,
+        sources: Sequence[Source],
+        default_max_tokens: int | None,
     ) -> tuple[DecodingPlan, list[ReadPrompt]]:
         check_generates(model)
         refuse_streamed_scores(request)
@@ -98,7 +107,9 @@ class CompletionService:
             may_draw_nothing=bool(request.echo) or request.prompt_logprobs is not None,
         )
         rules = PromptRules.of_prompt(request, model, plan.params.max_tokens)
-        prompts = _prompts(model, request, rules, self._decoding.limits.max_prompts)
+        if len(sources) > (limit := self._decoding.limits.max_prompts):
+            raise InvalidValueError("prompt", f"must have at most {limit} prompts")
+        prompts = [source(model, rules) for source in sources]
         param = "logprobs" if request.prompt_logprobs is None else "prompt_logprobs"
         token_ids = [prompt.token_ids for prompt in prompts]
         is_streamed = bool(request.stream)
@@ -112,46 +123,17 @@ def _num_scores(request: CompletionRequest) -> int | None:
     return max((count for count in wanted if count is not None), default=None)
 
 
-def _prompts(
-    model: LoadedModel, request: CompletionRequest, rules: PromptRules, limit: int
-) -> list[ReadPrompt]:
-    prompts = named(request.prompt, "prompt")
-    if len(prompts) > limit:
-        raise InvalidValueError("prompt", f"must have at most {limit} prompts")
-    return [_read_prompt(model, prompt, request.suffix, param, rules) for param, prompt in prompts]
+def _source(request: CompletionRequest, param: str, prompt: str | list[int]) -> Source:
+    """Make what reads a prompt, which errors call `param`; with a suffix, the prompt around the gap."""
 
+    def read(model: LoadedModel, rules: PromptRules) -> ReadPrompt:
+        if request.suffix:
+            return ReadPrompt(token_ids=infilled(model, prompt, request.suffix, param=param))
+        if isinstance(prompt, str):
+            return ReadPrompt(token_ids=tokenized(model, prompt, param=param, rules=rules), text=prompt)
+        return ReadPrompt(token_ids=checked_ids(model, prompt, param=param, rules=rules))
 
-def _read_prompt(
-    model: LoadedModel, prompt: str | list[int], suffix: str | None, param: str, rules: PromptRules
-) -> ReadPrompt:
-    if suffix:
-        return ReadPrompt(token_ids=infilled(model, prompt, suffix, param=param))
-    if isinstance(prompt, str):
-        return ReadPrompt(token_ids=tokenized(model, prompt, param=param, rules=rules), text=prompt)
-    return ReadPrompt(token_ids=checked_ids(model, prompt, param=param, rules=rules))
-
-
-def infilled(model: LoadedModel, prompt: str | Sequence[int], suffix: str, *, param: str) -> tuple[int, ...]:
-    """Write the prompt by which the model fills the gap between `prompt`, at `param`, and `suffix`.
-
-    The order is prefix, suffix, middle, as models with tokens for this are trained. Names of special tokens
-    within the texts are just text here.
-    """
-    fill_ids = model.vocab.fill_ids
-    if fill_ids is None:
-        message = "'suffix' is not supported: the model has no tokens for filling in the middle."
-        raise UnsupportedParameterError(message, param="suffix")
-    before = (
-        plain_ids(model, prompt, param=param)
-        if isinstance(prompt, str)
-        else checked_ids(model, prompt, param=param)
-    )
-    after = plain_ids(model, suffix, param="suffix")
-    begin = [model.vocab.bos_id] if model.bos_text and model.vocab.bos_id is not None else []
-    prefix_id, suffix_id, middle_id = fill_ids
-    token_ids = (*begin, prefix_id, *before, suffix_id, *after, middle_id)
-    check_length(model, token_ids, param=param)
-    return token_ids
+    return read
 
 
 def refuse_echo(request: CompletionRequest) -> None:

@@ -196,6 +196,11 @@ class Vocab:
             return None
         return prefix_id, suffix_id, middle_id
 
+    @functools.cached_property
+    def file_ids(self) -> tuple[int | None, int | None]:
+        """The tokens before a repository's name and before a file's, which models for gaps may have."""
+        return self._special(llama_cpp.llama_vocab_fim_rep), self._special(llama_cpp.llama_vocab_fim_sep)
+
     def _special(self, getter: "ctypes._FuncPointer") -> int | None:
         token_id = int(getter(self._pointer))
         return None if token_id == _TOKEN_NULL else token_id

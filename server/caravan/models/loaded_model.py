@@ -102,6 +102,14 @@ class TextVocab(Protocol):
     def fill_ids(self) -> tuple[int, int, int] | None:
         """The tokens before a prefix, before a suffix and before what belongs between; None without them."""
 
+    @property
+    def file_ids(self) -> tuple[int | None, int | None]:
+        """The tokens before a repository's name and before a file's, which models for gaps may have."""
+
+    @property
+    def eos_id(self) -> int | None:
+        """End of text, if the vocabulary has it."""
+
     def token_bytes(self, token_id: int) -> bytes:
         """The bytes that a token adds to the text; empty for control tokens."""
 

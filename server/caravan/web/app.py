@@ -11,6 +11,7 @@ from caravan.api.completions import CompletionService
 from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
+from caravan.api.llama_cpp.service import LlamaCppService
 from caravan.api.messages.service import MessagesService
 from caravan.api.ollama.service import OllamaService
 from caravan.api.params import presets
@@ -43,6 +44,7 @@ from caravan.web.routes import (
     decisions,
     docs,
     embeddings,
+    llama_cpp,
     messages,
     models,
     ollama,
@@ -65,6 +67,7 @@ _ROUTERS = tuple(
         tokenize,
         models,
         ollama,
+        llama_cpp,
         admin,
         ops,
     )
@@ -110,6 +113,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         embeddings=embedding_service,
         responses=ResponseService(registry, chat_service, tokens, _archive(settings)),
         ollama=OllamaService(registry, decoding, chat_service, completion_service, embedding_service),
+        llama_cpp=LlamaCppService(registry, completion_service),
         messages=MessagesService(registry, chat_service, tokens),
         tokens=tokens,
         bodies=BodyReader(settings, registry),

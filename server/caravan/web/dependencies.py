@@ -11,6 +11,7 @@ from caravan.api.context import RequestContext
 from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
+from caravan.api.llama_cpp.service import LlamaCppService
 from caravan.api.messages.service import MessagesService
 from caravan.api.ollama.service import OllamaService
 from caravan.api.params.decoding_plan import DecodingPlanner
@@ -42,6 +43,7 @@ class Services:
     embeddings: EmbeddingService
     responses: ResponseService
     ollama: OllamaService
+    llama_cpp: LlamaCppService
     messages: MessagesService
     tokens: TokenService
     bodies: BodyReader

@@ -1,6 +1,6 @@
 """Where a request that reached no route was probably meant to go."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute, Route
@@ -14,7 +14,6 @@ _LONGEST = 200
 _MOST_PARTS = 12
 # What other servers call what is here.
 _ELSEWHERE = {
-    "/completion": "/v1/completions",
     "/embedding": "/v1/embeddings",
     "/healthz": "/health",
     "/readyz": "/ready",
@@ -47,21 +46,26 @@ def suggested_path(routes: Sequence[BaseRoute], path: str) -> str | None:
     """Find the path that was meant: with `/v1` or without, without a proxy's prefix, or a slip away."""
     if len(path) > _LONGEST:
         return None
-    for candidate in _variants(path):
-        if candidate != path and methods_at(routes, candidate):
-            return candidate
+    parts = [part for part in path.split("/") if part][-_MOST_PARTS:]
     known = {route.path for route in routes if isinstance(route, Route) and "{" not in route.path}
     clean = _joined(path.split("/"))
-    return _ELSEWHERE.get(clean) or nearest(clean, known) or nearest(_API + clean, known)
+    # A slip in the last part leaves a path that is another's end.
+    return (
+        _served(routes, path, parts)
+        or _ELSEWHERE.get(clean)
+        or nearest(clean, known)
+        or nearest(_API + clean, known)
+        or next(filter(None, (_served(routes, path, parts[begin:]) for begin in range(1, len(parts)))), None)
+    )
 
 
-def _variants(path: str) -> Iterator[str]:
-    for written in dict.fromkeys((path, path.lower())):
-        parts = [part for part in written.split("/") if part][-_MOST_PARTS:]
-        for begin in range(len(parts)):
-            rest = _joined(parts[begin:])
-            yield rest
-            yield _API + rest
+def _served(routes: Sequence[BaseRoute], path: str, parts: Sequence[str]) -> str | None:
+    """Find these parts, with `/v1` or without, as another path, which is served."""
+    whole = _joined(parts)
+    for candidate in (whole, _API + whole, whole.lower(), _API + whole.lower()):
+        if candidate != path and methods_at(routes, candidate):
+            return candidate
+    return None
 
 
 def _joined(parts: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.errors import ErrorResponse
+from caravan_schemas.llama_cpp import InfillRequest, LlamaCompletionRequest
 from caravan_schemas.ollama import (
     OllamaChatRequest,
     OllamaEmbeddingsRequest,
@@ -56,6 +57,8 @@ _BODIES: tuple[type[Schema], ...] = (
     OllamaEmbedRequest,
     OllamaEmbeddingsRequest,
     OllamaShowRequest,
+    LlamaCompletionRequest,
+    InfillRequest,
     MessagesRequest,
     CountTokensRequest,
 )

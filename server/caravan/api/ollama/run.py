@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 
 from caravan.api.completion_run import wire_reason
@@ -14,42 +13,14 @@ from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.output.parsed_choice import AnswerReader
 from caravan.api.prepared import Prepared
 from caravan.api.run import Run, aside, num_numbers
+from caravan.api.timing import ChoiceTimes
 from caravan.chat.parsing.events import Channel, Delta, Event
-from caravan.engine.outputs import TokenOutput
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
 
 _NANOSECONDS = 1_000_000_000
 
 Prepare = Callable[[LoadedModel], Awaitable[Prepared]]
-
-
-@dataclass
-class Times:
-    """Moments of one run, on the monotonic clock, and the wait of its prompt in the engine's queue."""
-
-    begun: float
-    loaded: float = 0.0
-    submitted: float = 0.0
-    first: float = 0.0
-    last: float = 0.0
-    queued: float = 0.0
-
-    def output(self, output: TokenOutput) -> None:
-        """Note an output of the engine."""
-        self.last = time.monotonic()
-        if not self.first:
-            self.first, self.queued = self.last, output.queue_seconds or 0.0
-
-    def told(self, arrived: float) -> dict[str, int]:
-        """Write them as durations; the whole is since the request has arrived."""
-        durations = {
-            "total_duration": time.monotonic() - arrived,
-            "load_duration": self.loaded - self.begun,
-            "prompt_eval_duration": max(0.0, self.first - self.submitted - self.queued),
-            "eval_duration": self.last - self.first,
-        }
-        return {name: nanoseconds(seconds) for name, seconds in durations.items()}
 
 
 def nanoseconds(seconds: float) -> int:
@@ -75,7 +46,8 @@ class OllamaRun(Run):
         self._prepare_request = prepare
         self._writer = writer
         self._tells_logprobs = tells_logprobs
-        self._times = Times(time.monotonic())
+        self._begun = self._loaded = time.monotonic()
+        self._times = ChoiceTimes()
         self._reason = ""
 
     async def whole(self) -> bytes:
@@ -94,7 +66,7 @@ class OllamaRun(Run):
         yield [await self._written(Piece(), is_last=True)]
 
     async def _prepare_timed(self, model: LoadedModel) -> Prepared:
-        self._times.loaded = time.monotonic()
+        self._loaded = time.monotonic()
         prepared = await self._prepare_request(model)
         self._times.submitted = time.monotonic()
         return prepared
@@ -121,11 +93,21 @@ class OllamaRun(Run):
                 "done_reason": self._reason,
                 "prompt_eval_count": usage.prompt_tokens,
                 "eval_count": usage.completion_tokens,
-                **self._times.told(self.context.metrics.arrived),
+                **self._durations(),
             }
         size = num_numbers(piece.logprobs) + len(piece.content)
         line = partial(self._writer.line, piece, logprobs, last)
         return await aside(size, lambda: to_event(line()))
+
+    def _durations(self) -> dict[str, int]:
+        """Write the times; the whole is since the request has arrived."""
+        durations = {
+            "total_duration": time.monotonic() - self.context.metrics.arrived,
+            "load_duration": self._loaded - self._begun,
+            "prompt_eval_duration": self._times.prompt_seconds,
+            "eval_duration": self._times.answer_seconds,
+        }
+        return {name: nanoseconds(seconds) for name, seconds in durations.items()}
 
 
 def _text(events: Sequence[Event], channel: Channel) -> str:

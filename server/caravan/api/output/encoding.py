@@ -27,18 +27,23 @@ def to_json(document: Schema) -> bytes:
 
 def to_event(document: Schema) -> bytes:
     """Write a document as JSON with the wire's names, in one line for any reader of lines."""
-    encoded = document.model_dump_json(exclude_unset=True, by_alias=True)
-    if not encoded.isascii() and _LINE_BREAKS.search(encoded):
-        encoded = _LINE_BREAKS.sub(_escape, encoded)
-    return encoded.encode()
+    return _in_one_line(document.model_dump_json(exclude_unset=True, by_alias=True).encode())
+
+
+def plain_event(document: object) -> bytes:
+    """Write what is no schema as JSON, in one line for any reader of lines."""
+    return _in_one_line(msgspec.json.encode(document))
 
 
 def json_string(text: str) -> bytes:
     """Write a text as a JSON string that any reader of lines leaves in one piece."""
-    encoded = msgspec.json.encode(text)
-    if text.isascii() or not _LINE_BREAKS.search(text):
+    return _in_one_line(msgspec.json.encode(text))
+
+
+def _in_one_line(encoded: bytes) -> bytes:
+    if encoded.isascii() or not _LINE_BREAKS.search(text := encoded.decode()):
         return encoded
-    return _LINE_BREAKS.sub(_escape, encoded.decode()).encode()
+    return _LINE_BREAKS.sub(_escape, text).encode()
 
 
 def _escape(found: re.Match[str]) -> str:

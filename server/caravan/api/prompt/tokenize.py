@@ -119,6 +119,11 @@ def check_ids(model: LoadedModel, token_ids: Sequence[int], *, param: str) -> No
             raise InvalidValueError(where, f"must be from 0 to {model.vocab.size - 1}, the model's token ids")
 
 
+def check_pieces(model: LoadedModel, pieces: Sequence[str | int], *, param: str) -> None:
+    """Refuse ids outside of the vocabulary, among texts."""
+    check_ids(model, [0 if isinstance(piece, str) else piece for piece in pieces], param=param)
+
+
 def _refuse_hopeless(model: LoadedModel, text: str, param: str) -> None:
     """Refuse a text that cannot fit before all of it is tokenized."""
     smallest_count = len(text.encode()) // max(model.vocab.longest_token, LEAST_LONGEST)

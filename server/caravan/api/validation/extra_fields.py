@@ -15,6 +15,7 @@ from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
+from caravan_schemas.llama_cpp import InfillRequest, LlamaCompletionRequest
 from caravan_schemas.rank import RerankRequest, ScoreRequest
 from caravan_schemas.responses import ResponseRequest
 from caravan_schemas.tokenize import DetokenizeRequest
@@ -39,6 +40,8 @@ _ROUTES: dict[str, type[Schema]] = {
     "rerank": RerankRequest,
     "score": ScoreRequest,
     "messages": MessagesRequest,
+    "llama.cpp's completions": LlamaCompletionRequest,
+    "infill": InfillRequest,
 }
 # Not those that show what a chat begins with, whatever follows: bodies of chats are theirs, too.
 _APART = {*_ROUTES.values(), DetokenizeRequest}

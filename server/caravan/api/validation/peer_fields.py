@@ -7,6 +7,7 @@ others have for fields of this server are here, too, so that nothing they ask fo
 from caravan_schemas.ollama_options import WITHOUT_EFFECT
 
 from caravan.api.validation.neutral_values import (
+    ARRAY,
     BOOLEAN,
     EMPTY,
     FALSE,
@@ -52,8 +53,9 @@ _LLAMA_CPP = {
     "chat_template": Rule(NULL, "The template is the model's, or the operator's choice."),
     "grammar_lazy": Rule(FALSE, "`tools` constrain calls from their marker on by themselves."),
     "grammar_triggers": Rule(EMPTY, "`tools` constrain calls from their marker on by themselves."),
-    "id_slot": Rule(one_of("-1", -1), "There are no slots: sequences share one memory."),
+    "id_slot": Rule(one_of("-1", -1), "There are no slots: sequences share one memory.", reported=INTEGER),
     "image_data": Rule(EMPTY, _PARTS),
+    **_all(("prompt.multimodal_data", "prompt[].multimodal_data"), EMPTY, _PARTS),
     "lora": Rule(EMPTY, "Adapters are not loaded."),
     "n_cache_reuse": Rule(INTEGER, "Prefixes are cached without being told."),
     "n_discard": Rule(ZERO, _SHIFT),
@@ -64,10 +66,11 @@ _LLAMA_CPP = {
     "preserved_tokens": Rule(EMPTY, "Control tokens are written out where tools or thoughts need them."),
     "reasoning_budget_tokens": Rule(one_of("-1", -1), _says("`thinking_budget_tokens`")),
     "reasoning_control": Rule(FALSE, "A thought ends by itself or by its budget.", reported=TRUE),
-    "response_fields": Rule(EMPTY, "Answers have OpenAI's fields."),
+    "response_fields": Rule(EMPTY, "Answers have OpenAI's fields.", reported=ARRAY),
     "return_progress": Rule(FALSE, "Comments keep a stream alive until its first token.", reported=TRUE),
     "return_tokens": Rule(FALSE, _says("`return_token_ids`")),
     "sse_ping_interval": Rule(OFF, _OPERATOR, reported=INTEGER),
+    "t_max_prompt_ms": Rule(INTEGER, "It has no effect in llama.cpp either."),
     "tfs_z": Rule(ONE, _NO_SUCH_SAMPLER),
     "timings_per_token": Rule(FALSE, "`/metrics` has times.", reported=TRUE),
     "verbose": Rule(FALSE, "`debug` says what to tell.", reported=TRUE),

@@ -1,0 +1,148 @@
+"""Requests of llama.cpp's own API: `/completion`, `/infill`, and what both have."""
+
+from typing import Annotated
+
+from pydantic import Discriminator, Field, JsonValue, StringConstraints, Tag
+
+from caravan_schemas.base import Schema, by_json_type, string_or_array
+from caravan_schemas.common import ModelFields
+from caravan_schemas.completions import MAX_PROMPTS, TokenIds
+from caravan_schemas.logprobs import MAX_LOGPROBS
+from caravan_schemas.sampling import AnswerFields, CacheFields, Choices, TokenId
+from caravan_schemas.structured import PeersConstraintFields
+
+# Limits on the work that one body can cause.
+MAX_PIECES = 65_536
+MAX_EXTRAS = 1024
+MAX_RESPONSE_FIELDS = 64
+
+_KINDS = "must be a text, token ids, an array of both, an object with 'prompt_string', or an array of these"
+
+
+def _prompt_kind(value: object) -> str:
+    if isinstance(value, str):
+        return "<string>"
+    if isinstance(value, dict | ObjectPrompt):
+        return "<object>"
+    if not isinstance(value, list):
+        return "<other>"
+    kinds = set(map(type, value))
+    if int in kinds:
+        return "<ids>" if len(kinds) == 1 else "<pieces>"
+    return "<prompts>"
+
+
+_ByKind = Discriminator(_prompt_kind, custom_error_type="prompt_kind", custom_error_message=_KINDS)
+# A text, or texts and token ids that follow each other.
+Pieces = Annotated[
+    list[
+        Annotated[
+            Annotated[str, Tag("<string>")] | Annotated[TokenId, Tag("<number>")],
+            by_json_type("piece_kind", "must be a text or a token id"),
+        ]
+    ],
+    Field(min_length=1, max_length=MAX_PIECES, fail_fast=True),
+]
+
+TextOrPieces = Annotated[
+    Annotated[str, Tag("<string>")] | Annotated[Pieces, Tag("<array>")],
+    string_or_array("text_kind", "texts and token ids"),
+]
+
+
+class ObjectPrompt(Schema):
+    """A prompt with a name. llama.cpp has images beside it."""
+
+    prompt_string: str
+
+
+LlamaPrompt = Annotated[
+    Annotated[str, Tag("<string>")]
+    | Annotated[TokenIds, Tag("<ids>")]
+    | Annotated[Pieces, Tag("<pieces>")]
+    | Annotated[ObjectPrompt, Tag("<object>")],
+    _ByKind,
+]
+LlamaPrompts = Annotated[
+    Annotated[str, Tag("<string>")]
+    | Annotated[TokenIds, Tag("<ids>")]
+    | Annotated[Pieces, Tag("<pieces>")]
+    | Annotated[ObjectPrompt, Tag("<object>")]
+    | Annotated[
+        Annotated[list[LlamaPrompt], Field(min_length=1, max_length=MAX_PROMPTS, fail_fast=True)],
+        Tag("<prompts>"),
+    ],
+    _ByKind,
+]
+
+
+class LlamaFields(AnswerFields, CacheFields, PeersConstraintFields, ModelFields):
+    """What all requests for text have."""
+
+    n: Choices = Field(default=None, description="Another name of `n_cmpl`.")
+    n_cmpl: Choices = Field(
+        default=None, description="How many texts to generate for each prompt. `--max-choices` limits it."
+    )
+    n_probs: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_LOGPROBS,
+        description="Above 0: tell the log probability of each token, and this many of the likeliest tokens "
+        "for its place, after bias, bans and penalties. Default 0.",
+    )
+    post_sampling_probs: bool | None = Field(
+        default=None,
+        description="True: `n_probs` tells the probabilities that all samplers have left for the draw. "
+        "Default false.",
+    )
+    return_tokens: bool | None = Field(
+        default=None,
+        description="True: return the ids of the generated `tokens`. Streams always do. Default false.",
+    )
+    timings_per_token: bool | None = Field(
+        default=None, description="True: every event of a stream has `timings`. Default false."
+    )
+    response_fields: list[Annotated[str, StringConstraints(max_length=100)]] | None = Field(
+        default=None,
+        max_length=MAX_RESPONSE_FIELDS,
+        fail_fast=True,
+        description="The only fields of the answer that are wanted. `a/b` is the field `b` of `a`, which is "
+        "then told under that whole name. One that there is not is left out. All by default.",
+    )
+
+
+class LlamaCompletionRequest(LlamaFields):
+    """Body of `POST /completion`."""
+
+    prompt: LlamaPrompts = Field(
+        description='What to continue: a text, token ids, an array of both, `{"prompt_string": ...}`, or an '
+        "array of these, for as many answers."
+    )
+
+
+class ExtraText(Schema):
+    """A piece of another file. `time` is a note of the editor's own, without effect."""
+
+    text: str
+    filename: str = "tmp"
+    time: JsonValue = None
+
+
+class InfillRequest(LlamaFields):
+    """Body of `POST /infill`."""
+
+    input_prefix: TextOrPieces = Field(
+        description="What stands before the gap. Its end is read, as much as fits."
+    )
+    input_suffix: TextOrPieces = Field(
+        description="What stands after the gap. Its beginning is read, as much as fits."
+    )
+    input_extra: list[ExtraText] | None = Field(
+        default=None,
+        max_length=MAX_EXTRAS,
+        fail_fast=True,
+        description="Pieces of other files, which come first. The last of them are read, as much as fits.",
+    )
+    prompt: str | None = Field(
+        default=None, description="What follows `input_prefix`: the beginning of the line that is written."
+    )
