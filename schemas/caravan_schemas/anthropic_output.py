@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import JsonValue
+
 from caravan_schemas.base import Schema
 from caravan_schemas.common import Debug
 
@@ -208,7 +210,10 @@ class TokenCount(Schema):
 
 
 class MessagesModel(Schema):
-    """One model that requests can name. A prompt and its answer have `max_input_tokens` together."""
+    """One model that requests can name. A prompt and its answer have `max_input_tokens` together.
+
+    Each of the `capabilities` says whether it is `supported`, and what of it.
+    """
 
     id: str
     type: Literal["model"] = "model"
@@ -217,6 +222,7 @@ class MessagesModel(Schema):
     lifecycle: Literal["active"] = "active"
     max_input_tokens: int | None
     max_tokens: int | None
+    capabilities: dict[str, JsonValue]
 
 
 class MessagesModelList(Schema):

@@ -18,7 +18,7 @@ from caravan.api.store import StorageBusyError
 from caravan.auth.principal import Principal
 from caravan.errors import MemoryShortError
 from caravan.observability.request_metrics import RequestMetrics
-from caravan.runtime.threads import in_thread, to_the_end
+from caravan.runtime.threads import in_busy_thread, in_thread, to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class UsageBook:
         if self._path is None:
             return []
         await to_the_end(self._write())
-        rows = await in_thread(read, self._path, num_days)
+        rows = await in_busy_thread(read, self._path, num_days)
         return rows + [row.model_copy() for row in self._pending.values()]
 
     async def aclose(self) -> None:

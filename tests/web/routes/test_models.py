@@ -119,6 +119,7 @@ def test_a_model_tells_what_it_can_do_loaded_or_not(
             client.portal.call(registry.start)
         [card] = client.get("/v1/models").json()["data"]
         shown = client.get("/v1/models/fake").json()
+        anthropics = client.get("/v1/models/fake", headers=ANTHROPICS).json()["capabilities"]
         capabilities = client.post("/api/show", json={"model": "fake"}).json()["capabilities"]
         assert bool(engine.num_starts) is is_loaded
     assert card["capabilities"] == shown["capabilities"] == told
@@ -130,6 +131,11 @@ def test_a_model_tells_what_it_can_do_loaded_or_not(
     assert ("temperature" in card["supported_parameters"]) is facts.can_generate
     common = ("structured_output", "embedding", "rerank") if facts.can_generate else ()
     assert capabilities == [ability for ability in told if ability not in common]
+    assert anthropics["structured_outputs"]["supported"] is facts.can_generate
+    assert anthropics["thinking"]["supported"] is facts.thinks
+    assert anthropics["thinking"]["types"]["enabled"]["supported"] is facts.thinks
+    assert anthropics["effort"]["high"]["supported"] is facts.thinks
+    assert not anthropics["image_input"]["supported"]
 
 
 def test_one_model_shows_its_effective_defaults_and_the_presets() -> None:
@@ -153,6 +159,7 @@ def test_anthropics_clients_get_models_in_their_shape(client: TestClient) -> Non
         "lifecycle": "active",
         "max_input_tokens": 512,
         "max_tokens": 512,
+        "capabilities": client.get("/v1/models/fake", headers=ANTHROPICS).json()["capabilities"],
     }
     page = {"data": [info], "first_id": "fake", "last_id": "fake", "has_more": False}
     assert client.get("/v1/models", headers=ANTHROPICS).json() == page

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from caravan_schemas.anthropic_output import MessagesModel, MessagesModelList
 from caravan_schemas.models import ModelCard
 from caravan_schemas.queries import ModelsQuery
+from pydantic import JsonValue
 
 from caravan.errors import InvalidValueError
 
 _PAGE = 20
+_EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
 
 def model_page(cards: Sequence[ModelCard], query: ModelsQuery) -> MessagesModelList:
@@ -41,7 +43,26 @@ def model_info(card: ModelCard) -> MessagesModel:
         created_at=datetime.fromtimestamp(card.created, UTC),
         max_input_tokens=card.context_length,
         max_tokens=card.context_length,
+        capabilities=_capabilities(card),
     )
+
+
+def _capabilities(card: ModelCard) -> dict[str, JsonValue]:
+    """Say in Anthropic's words what a model can do, and that it cannot do what is done by services alone."""
+
+    def where(is_supported: bool, **parts: JsonValue) -> dict[str, JsonValue]:
+        return {"supported": is_supported, **parts}
+
+    thinks, writes = "thinking" in card.capabilities, "structured_output" in card.capabilities
+    types = {"enabled": where(thinks), "adaptive": where(thinks), "disabled": where(True)}
+    absent = ("batch", "citations", "code_execution", "context_management", "image_input", "pdf_input")
+    return {
+        **{name: where(False) for name in absent},
+        "server_tools": where(False, web_search=where(False), code_execution=where(False)),
+        "structured_outputs": where(writes),
+        "thinking": where(thinks, types={**types, "between_tools": where(False)}),
+        "effort": where(thinks, **{level: where(thinks) for level in _EFFORTS}),
+    }
 
 
 def _place(cards: Sequence[ModelCard], name: str, model_id: str) -> int:

@@ -108,6 +108,7 @@ def usage(
     """Show what each key has used of each model, day by day (UTC)."""
     from caravan_schemas.ops import UsageList
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from caravan.api.store import StorageBusyError
@@ -131,7 +132,7 @@ def usage(
         table.add_column(heading, justify="right")
     for row in rows:
         numbers = (row.num_model_requests, row.input_tokens, row.input_cached_tokens, row.output_tokens)
-        table.add_row(row.day, row.key, row.model, *map(str, numbers))
+        table.add_row(row.day, row.key, escape(row.model), *map(str, numbers))
     Console().print(table)
 
 
