@@ -26,8 +26,8 @@ class ThinkingOptions(Schema):
     )
     display: Literal["summarized", "omitted"] | None = Field(
         default=None,
-        description="`omitted`: the answer has thinking blocks without their text. Thoughts are never summed"
-        " up: by default, and with `summarized`, they are as they are.",
+        description="`omitted`: the answer has thinking blocks without their text, whose signatures hold it. "
+        "Thoughts are never summed up: by default, and with `summarized`, they are as they are.",
     )
 
 

@@ -31,7 +31,9 @@ class ThoughtBlock(Schema):
 
     type: Literal["thinking"]
     thinking: str
-    signature: str | None = Field(default=None, description="Not read.")
+    signature: str | None = Field(
+        default=None, description="With an empty `thinking`, it has the thought that was not shown."
+    )
 
 
 class HiddenThoughtBlock(Schema):

@@ -30,7 +30,7 @@ class TextContentBlock(Schema):
 
 
 class ThinkingContentBlock(Schema):
-    """A thought of the model. The signature is a digest of it; nothing here asks for one."""
+    """A thought of the model. The signature is a digest of it; without its text, it holds it."""
 
     type: Literal["thinking"]
     thinking: str
@@ -112,7 +112,7 @@ class ThinkingBlockDelta(Schema):
 
 
 class SignatureDelta(Schema):
-    """The digest of a thought, when it has ended."""
+    """What stands for a thought, when it has ended."""
 
     type: Literal["signature_delta"]
     signature: str

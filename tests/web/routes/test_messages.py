@@ -185,6 +185,19 @@ def test_a_thought_can_be_left_out(client: TestClient, engine: ScriptedEngine) -
     assert without_ids(folded(events)) == without_ids(whole)
 
 
+def test_the_model_sees_again_what_it_thought(client: TestClient, engine: ScriptedEngine) -> None:
+    say(engine, "<think>\nHm: ü.\n</think>\n\n", CALL)
+    for display in ("omitted", "summarized"):
+        fields = {"thinking": {"type": "adaptive", "display": display}, "tools": [WEATHER]}
+        thought, call = ask(client, **fields)["content"]
+        result = {"type": "tool_result", "tool_use_id": call["id"], "content": "21"}
+        ask(client, **fields, **talk("Hi", [thought, call], [result]))
+        assert "<think>Hm: ü.</think>" in prompt(engine), display
+    foreign = {"type": "thinking", "thinking": "", "signature": "thought.x"}
+    ask(client, **fields, **talk("Hi", [foreign, call], [result]))
+    assert "<think>" not in prompt(engine)
+
+
 def test_an_answer_goes_on_with_what_was_begun(client: TestClient, engine: ScriptedEngine) -> None:
     ask(client, messages=[*HI["messages"], {"role": "assistant", "content": "Hel"}])
     assert prompt(engine).endswith("assistant\nHel")

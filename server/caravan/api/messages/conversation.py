@@ -20,6 +20,7 @@ from caravan_schemas.tools import PastFunction, PastFunctionCall
 from pydantic_core import to_json
 
 from caravan.api.messages.present_tools import PresentTools
+from caravan.api.messages.signatures import thought_of
 from caravan.api.messages.system import PARAGRAPH, SystemPrompt, system_prompt
 from caravan.errors import InvalidValueError
 
@@ -102,14 +103,14 @@ def _add_answer(found: Conversation, blocks: Sequence[_Placed]) -> None:
         match placed.block:
             case TextBlock(text=text):
                 texts.append(text)
-            case ThoughtBlock(thinking=thought):
-                thoughts.append(thought)
+            case ThoughtBlock() as block:
+                thoughts.append(thought_of(block))
             case PastToolUse() as use:
                 found.places[f"messages[{len(found.messages)}].tool_calls[{len(calls)}]"] = placed.path
                 function = PastFunction(name=use.name, arguments=to_json(use.input).decode())
                 calls.append(PastFunctionCall(id=use.id, type="function", function=function))
-            case ToolResult() | ToolChange() as block:
-                raise _misplaced(placed.path, block.type, "assistant")
+            case ToolResult() | ToolChange() as other:
+                raise _misplaced(placed.path, other.type, "assistant")
     message = AssistantMessage(role="assistant", content="".join(texts) if texts or not calls else None)
     message.reasoning_content = "\n".join(filter(None, thoughts)) or None
     message.tool_calls = [*calls] or None

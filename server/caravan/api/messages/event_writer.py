@@ -1,6 +1,5 @@
 """The text of a model into the events of a message; the message itself is what they add up to."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -28,6 +27,7 @@ from caravan_schemas.anthropic_output import (
 )
 from caravan_schemas.common import Debug
 
+from caravan.api.messages.signatures import signature
 from caravan.api.output.parsed_choice import AnswerReader, OutputFormat
 from caravan.chat.messages import past_arguments
 from caravan.chat.parsing.events import CallArguments, CallStart, Channel, Delta, Event
@@ -62,7 +62,8 @@ class _OpenBlock:
     def end(self) -> Iterator[MessagesEvent]:
         """Tell that it is complete."""
         if isinstance(self.block, ThinkingContentBlock):
-            delta = SignatureDelta(type="signature_delta", signature=_signature(self.pieces))
+            signed = signature("".join(self.pieces), is_shown=self.is_shown)
+            delta = SignatureDelta(type="signature_delta", signature=signed)
             yield BlockDeltaEvent(type="content_block_delta", index=self.index, delta=delta)
         yield BlockStopEvent(type="content_block_stop", index=self.index)
 
@@ -74,9 +75,8 @@ class _OpenBlock:
                 return TextContentBlock(type="text", text=text)
             case ThinkingContentBlock():
                 shown = text if self.is_shown else ""
-                return ThinkingContentBlock(
-                    type="thinking", thinking=shown, signature=_signature(self.pieces)
-                )
+                signed = signature(text, is_shown=self.is_shown)
+                return ThinkingContentBlock(type="thinking", thinking=shown, signature=signed)
             case ToolUseContentBlock(id=call_id, name=name):
                 # A limit may have cut it off.
                 value = past_arguments(text)
@@ -199,8 +199,3 @@ def _call(call_id: str, name: str) -> ToolUseContentBlock:
     if call_id.startswith(_OUR_CALLS):
         call_id = _THEIR_CALLS + call_id.removeprefix(_OUR_CALLS)
     return ToolUseContentBlock(type="tool_use", id=call_id, name=name, input={})
-
-
-def _signature(thought: Iterable[str]) -> str:
-    """A digest: clients want a text that stands for the thought, and nobody here reads it."""
-    return hashlib.sha256("".join(thought).encode("utf-8", "replace")).hexdigest()
