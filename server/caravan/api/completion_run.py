@@ -1,5 +1,6 @@
 """Completions and chat completions: a run told in the shape of its route, whole or as a stream."""
 
+import math
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from functools import partial
 
@@ -8,6 +9,7 @@ from caravan_schemas.common import FinishReason
 from caravan.api.output.answer_format import NOTHING, ChoiceStream, FinishedChoice, TokenDetails
 from caravan.api.output.encoding import padded_chunk, to_json
 from caravan.api.output.whole_answer import whole_answer
+from caravan.api.params.decoding_plan import DecodingPlan
 from caravan.api.prepared import Prepared
 from caravan.api.run import SMALL, Run, aside, num_numbers
 from caravan.api.structured.checker import ParsedAnswer
@@ -110,7 +112,7 @@ class CompletionRun(Run):
         parsed: Sequence[ParsedAnswer],
     ) -> list[bytes]:
         plan = prepared.plan
-        kept = plan.kept([news[-1] for news in outputs])
+        kept = _best(plan, [news[-1] for news in outputs])
         choices = [
             FinishedChoice(
                 parsed=parsed[output.index],
@@ -150,3 +152,24 @@ async def _padded(chunks: list[bytes]) -> list[bytes]:
 def wire_reason(reason: EngineFinishReason | None) -> FinishReason:
     """Say in OpenAI's words why a choice ended."""
     return "length" if reason is EngineFinishReason.LENGTH else "stop"
+
+
+def _best(plan: DecodingPlan, last: Sequence[TokenOutput]) -> list[TokenOutput]:
+    """Choose, of the last outputs of all choices, those to answer with, each prompt's best first.
+
+    Without a score all are kept, in the engine's order.
+    """
+    if not plan.params.score:
+        return list(last)
+    prompts = [last[start : start + plan.num_drawn] for start in range(0, len(last), plan.num_drawn)]
+    return [
+        output
+        for choices in prompts
+        for output in sorted(choices, key=_mean_logprob, reverse=True)[: plan.num_choices]
+    ]
+
+
+def _mean_logprob(output: TokenOutput) -> float:
+    if output.sum_logprob is None:
+        return -math.inf
+    return output.sum_logprob / max(output.num_completion_tokens, 1)

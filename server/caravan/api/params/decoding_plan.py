@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from functools import cached_property, partial
 from weakref import WeakKeyDictionary
@@ -75,20 +74,6 @@ class DecodingPlan:
     num_choices: int
     num_drawn: int
     chain: list[DecodingStage] | None = None
-
-    def kept(self, last: Sequence[TokenOutput]) -> list[TokenOutput]:
-        """Choose, of the last outputs of all choices, those to answer with, each prompt's best first.
-
-        Without a score all are kept, in the engine's order.
-        """
-        if not self.params.score:
-            return list(last)
-        prompts = [last[start : start + self.num_drawn] for start in range(0, len(last), self.num_drawn)]
-        return [
-            output
-            for choices in prompts
-            for output in sorted(choices, key=_mean_logprob, reverse=True)[: self.num_choices]
-        ]
 
     @cached_property
     def debug_size(self) -> int:
@@ -292,9 +277,3 @@ class DecodingPlanner:
 
 def _list(value: object) -> list[object]:
     return list(value) if isinstance(value, list | tuple) else []
-
-
-def _mean_logprob(output: TokenOutput) -> float:
-    if output.sum_logprob is None:
-        return -math.inf
-    return output.sum_logprob / max(output.num_completion_tokens, 1)
