@@ -1,25 +1,33 @@
 """Every option of the server, declared once: flag, variable, key of the file and help come from here."""
 
-import json
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     ByteSize,
     ConfigDict,
     Field,
     NonNegativeInt,
     PositiveInt,
-    SecretStr,
     model_validator,
 )
 
 from caravan.config.model_settings import FilePath, ModelOptions, ModelSettings
-from caravan.config.network_names import checked_hosts, checked_origins, is_loopback
-from caravan.config.paths import default_data_dir, folder_path
+from caravan.config.network_names import is_loopback
+from caravan.config.option_types import (
+    FolderPath,
+    Hosts,
+    Names,
+    Origins,
+    Pairs,
+    Place,
+    Seconds,
+    SecondsOrNone,
+    Secret,
+    items,
+)
+from caravan.config.paths import default_data_dir
 
 # The help shows options under headings: each holds from the option named here to the next one named.
 SECTIONS = {
@@ -33,47 +41,7 @@ SECTIONS = {
     "sse_ping_seconds": "Operation",
 }
 
-
-def _items(value: object) -> object:
-    """A list that came as text: JSON, or words with commas between."""
-    if not isinstance(value, str):
-        return value
-    return (
-        json.loads(value) if value.lstrip().startswith("[") else [item.strip() for item in value.split(",")]
-    )
-
-
-def _pairs(value: object) -> object:
-    """A table that came as text: JSON, or `name=value` pairs with commas between."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("{"):
-        return json.loads(value)
-    pairs = [item.partition("=") for item in value.split(",")]
-    if not all(equals for _, equals, _ in pairs):
-        raise ValueError("should be JSON or name=value pairs with commas between")
-    return {name.strip(): text.strip() for name, _, text in pairs}
-
-
-def _sendable(secret: SecretStr) -> SecretStr:
-    """A key that a client can put into a header, without the white space that files and terminals add."""
-    text = secret.get_secret_value().strip()
-    if not re.fullmatch(r"[!-~]+", text):
-        raise ValueError("a key has letters, digits and signs of ASCII alone, and no spaces within")
-    return SecretStr(text)
-
-
-Place = Annotated[Path, AfterValidator(Path.expanduser)]
-FolderPath = Annotated[Path, AfterValidator(folder_path)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Items = Annotated[list[str], BeforeValidator(_items)]
-Names = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_items)]
-Hosts = Annotated[Items, AfterValidator(checked_hosts)]
-Origins = Annotated[Items, AfterValidator(checked_origins)]
-Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
-Secret = Annotated[SecretStr, AfterValidator(_sendable)]
-Tables = Annotated[list[ModelSettings], BeforeValidator(_items)]
+Tables = Annotated[list[ModelSettings], BeforeValidator(items)]
 
 # When a caller needs no key.
 Anonymous = Literal["never", "before keys", "always"]

@@ -1,0 +1,52 @@
+"""What options are: their types, and how the texts of flags and variables are read as them."""
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from caravan.config.network_names import checked_hosts, checked_origins
+from caravan.config.paths import folder_path
+
+
+def items(value: object) -> object:
+    """A list that came as text: JSON, or words with commas between."""
+    if not isinstance(value, str):
+        return value
+    return (
+        json.loads(value) if value.lstrip().startswith("[") else [item.strip() for item in value.split(",")]
+    )
+
+
+def _pairs(value: object) -> object:
+    """A table that came as text: JSON, or `name=value` pairs with commas between."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("{"):
+        return json.loads(value)
+    pairs = [item.partition("=") for item in value.split(",")]
+    if not all(equals for _, equals, _ in pairs):
+        raise ValueError("should be JSON or name=value pairs with commas between")
+    return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+def _sendable(secret: SecretStr) -> SecretStr:
+    """A key that a client can put into a header, without the white space that files and terminals add."""
+    text = secret.get_secret_value().strip()
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError("a key has letters, digits and signs of ASCII alone, and no spaces within")
+    return SecretStr(text)
+
+
+Place = Annotated[Path, AfterValidator(Path.expanduser)]
+FolderPath = Annotated[Path, AfterValidator(folder_path)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Items = Annotated[list[str], BeforeValidator(items)]
+Names = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(items)]
+Hosts = Annotated[Items, AfterValidator(checked_hosts)]
+Origins = Annotated[Items, AfterValidator(checked_origins)]
+Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
+Secret = Annotated[SecretStr, AfterValidator(_sendable)]
