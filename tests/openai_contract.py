@@ -12,6 +12,9 @@ from pydantic import BaseModel
 LEFT_OUT: Mapping[str, frozenset[str]] = {
     "chat_completion.ChatCompletion": frozenset({"metadata", "moderation"}),
     "chat_completion_message.ChatCompletionMessage": frozenset({"audio", "function_call", "tool_calls"}),
+    "chat_completion_store_message.ChatCompletionStoreMessage": frozenset(
+        {"annotations", "audio", "function_call", "tool_calls"}
+    ),
     "chat_completion_chunk.ChatCompletionChunk": frozenset({"moderation", "obfuscation", "usage"}),
     # A delta has what is new.
     "chat_completion_chunk.ChoiceDelta": frozenset(
@@ -29,6 +32,7 @@ LEFT_OUT: Mapping[str, frozenset[str]] = {
     "response_error.ResponseError": frozenset({"misalignment", "param", "type"}),
     "response_usage.InputTokensDetails": frozenset({"cache_write_tokens_details"}),
     "response_output_message.ResponseOutputMessage": frozenset({"phase"}),
+    "message.Message": frozenset({"phase"}),
     "response_reasoning_item.ResponseReasoningItem": frozenset({"encrypted_content"}),
     "response_function_tool_call.ResponseFunctionToolCall": frozenset({"async_", "caller", "namespace"}),
     "response_function_tool_call_item.ResponseFunctionToolCallItem": frozenset(
@@ -47,6 +51,7 @@ LEFT_OUT: Mapping[str, frozenset[str]] = {
     "response_compaction_item.ResponseCompactionItem": frozenset({"created_by"}),
     "response_reasoning_summary_part_done_event.ResponseReasoningSummaryPartDoneEvent": frozenset({"status"}),
     "response_input_text.ResponseInputText": frozenset({"prompt_cache_breakpoint"}),
+    "chat_completion_content_part_text.ChatCompletionContentPartText": frozenset({"prompt_cache_breakpoint"}),
     "reasoning.Reasoning": frozenset({"context", "generate_summary", "mode"}),
     "function_tool.FunctionTool": frozenset({"allowed_callers", "async_", "defer_loading", "output_schema"}),
     "custom_tool.CustomTool": frozenset({"allowed_callers", "async_", "defer_loading"}),
@@ -58,6 +63,9 @@ NULL: Mapping[str, frozenset[str]] = {
     "chat_completion.Choice": frozenset({"logprobs"}),
     "chat_completion.ChoiceLogprobs": frozenset({"refusal"}),
     "chat_completion_message.ChatCompletionMessage": frozenset({"content", "refusal"}),
+    "chat_completion_store_message.ChatCompletionStoreMessage": frozenset(
+        {"content", "content_parts", "refusal"}
+    ),
     "chat_completion_token_logprob.ChatCompletionTokenLogprob": frozenset({"bytes"}),
     "chat_completion_token_logprob.TopLogprob": frozenset({"bytes"}),
     "chat_completion_chunk.ChatCompletionChunk": frozenset({"usage"}),

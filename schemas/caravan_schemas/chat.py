@@ -9,6 +9,7 @@ from caravan_schemas.common import Debug, ModelFields, Usage
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.logprobs import MAX_LOGPROBS, ChatLogprobs, PromptLogprobs
 from caravan_schemas.messages import MAX_MESSAGES, Message
+from caravan_schemas.metadata import Metadata
 from caravan_schemas.sampling import SamplingFields
 from caravan_schemas.structured import ConstraintFields
 from caravan_schemas.token_fields import TokenFields
@@ -131,6 +132,16 @@ class ChatCompletionRequest(
         description="How many of the likeliest tokens to return for each position. Only with `logprobs`. "
         "Default 0.",
     )
+    store: bool | None = Field(
+        default=None,
+        description="True: keep the answer and the messages, so that they can be listed. Not with "
+        "`prompt_logprobs`. Default false.",
+    )
+    metadata: Metadata = Field(
+        default=None,
+        description="Up to 16 texts of the caller's own, by their names, kept with what is stored. Without "
+        "`store` there is nothing to keep them with.",
+    )
 
 
 class AssistantReply(Schema):
@@ -169,9 +180,18 @@ class ChatCompletion(Schema):
     system_fingerprint: str
     choices: list[ChatChoice]
     usage: Usage
+    metadata: dict[str, str] | None = Field(default=None, description="Of one that is stored.")
     prompt_logprobs: PromptLogprobs | None = None
     prompt_token_ids: list[int] | None = None
     debug: Debug | None = None
+
+
+class DeletedChat(Schema):
+    """The answer to the deletion of a stored chat completion."""
+
+    id: str
+    object: Literal["chat.completion.deleted"]
+    deleted: Literal[True]
 
 
 class ChatDelta(Schema):

@@ -1,6 +1,6 @@
 """Shapes that several routes share."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -98,6 +98,16 @@ class DecodingStage(Schema):
     stage: str
     values: dict[str, object]
     mu: dict[str, float] | None = None
+
+
+class ObjectList(Schema):
+    """A page of a list. Where `has_more`, the next one is `after` the last id."""
+
+    object: Literal["list"]
+    data: list[dict[str, Any]]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
 
 
 class Debug(Schema):

@@ -7,7 +7,8 @@ from pydantic import Field
 from caravan_schemas.base import Schema
 from caravan_schemas.common import OBFUSCATION
 from caravan_schemas.decoding import MAX_COUNT
-from caravan_schemas.responses import MAX_METADATA, Includable
+from caravan_schemas.metadata import MAX_METADATA, Metadata
+from caravan_schemas.responses import Includable
 
 MAX_PAGE = 100
 MAX_MODELS_PAGE = 1000
@@ -40,15 +41,41 @@ class RetrievalQuery(IncludeQuery):
     include_obfuscation: bool | None = Field(default=None, description=OBFUSCATION)
 
 
-class InputItemsQuery(IncludeQuery):
-    """Of `GET /v1/responses/{response_id}/input_items`."""
+class PageQuery(Schema):
+    """Which page of a list."""
 
-    after: str | None = Field(default=None, description="Only the items after the one of this id.")
+    after: str | None = Field(default=None, description="Only what comes after the one of this id.")
     limit: int | None = Field(
-        default=None, ge=1, le=MAX_PAGE, description="The most items of the page. Default 20."
+        default=None,
+        ge=1,
+        le=MAX_PAGE,
+        description="The most that the page has. It has less if that is long. Default 20.",
     )
+
+
+class ItemsQuery(IncludeQuery, PageQuery):
+    """Of `GET /v1/responses/{response_id}/input_items`, and of the same of a conversation's items."""
+
     order: Literal["asc", "desc"] | None = Field(
         default=None, description="`desc` (the default) has the newest first, `asc` the oldest."
+    )
+
+
+class MessagesQuery(PageQuery):
+    """Of `GET /v1/chat/completions/{completion_id}/messages`."""
+
+    order: Literal["asc", "desc"] | None = Field(
+        default=None, description="`asc` (the default) has the oldest first, `desc` the newest."
+    )
+
+
+class ChatsQuery(MessagesQuery):
+    """Of `GET /v1/chat/completions`."""
+
+    model: str | None = Field(default=None, description="Only those of the model of this name.")
+    metadata: Metadata = Field(
+        default=None,
+        description="Only those that have all of this metadata, written as `metadata[name]=value`.",
     )
 
 

@@ -2,13 +2,13 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import MaxLen
 from pydantic import Field, JsonValue, StringConstraints
 
 from caravan_schemas.base import Schema
 from caravan_schemas.common import OBFUSCATION
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.logprobs import MAX_LOGPROBS
+from caravan_schemas.metadata import MAX_METADATA, Metadata
 from caravan_schemas.responses_input import (
     ConversationInput,
 )
@@ -16,9 +16,6 @@ from caravan_schemas.responses_items import Input
 from caravan_schemas.sampling import AnswerFields
 from caravan_schemas.structured import PeersConstraintFields
 
-MAX_METADATA = 16
-MetadataKey = Annotated[str, StringConstraints(max_length=64)]
-MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 Label = Annotated[str, StringConstraints(max_length=512)]
 Retention = Literal["in_memory", "24h"]
 ServiceTier = Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]
@@ -89,7 +86,7 @@ class ResponseRequest(AnswerFields, PeersConstraintFields, ConversationInput):
         description="How many of the likeliest tokens to return for each position. Only with "
         "`message.output_text.logprobs` in `include`. Default 0.",
     )
-    metadata: Annotated[dict[MetadataKey, MetadataValue] | None, MaxLen(MAX_METADATA)] = Field(
+    metadata: Metadata = Field(
         default=None,
         description="Up to 16 texts of the caller's own, by their names, given back with the response.",
     )

@@ -6,7 +6,13 @@ from caravan_schemas.base import Schema
 from caravan_schemas.chat import ReasoningEffort
 from caravan_schemas.common import Debug
 from caravan_schemas.responses import Retention
-from caravan_schemas.responses_input import Summary, TextFormats, Truncation, Verbosity
+from caravan_schemas.responses_input import (
+    ConversationReference,
+    Summary,
+    TextFormats,
+    Truncation,
+    Verbosity,
+)
 from caravan_schemas.responses_output import OutputItem
 from caravan_schemas.responses_tools import FlatTool, FlatToolChoice
 
@@ -98,7 +104,7 @@ class Response(Schema):
     usage: ResponseUsage | None
     user: str | None
     access_programs: None
-    conversation: None
+    conversation: ConversationReference | None
     image: None
     input_transformations: None
     moderation: None
@@ -107,16 +113,6 @@ class Response(Schema):
     prompt_cache_options: None
     tool_usage: None
     debug: Debug | None = None
-
-
-class InputItemList(Schema):
-    """A page of the items that were a response's input."""
-
-    object: Literal["list"]
-    data: list[dict[str, Any]]
-    first_id: str | None
-    last_id: str | None
-    has_more: bool
 
 
 class InputTokens(Schema):

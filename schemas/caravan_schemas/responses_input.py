@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, Tag
 
-from caravan_schemas.base import Schema, by_type
+from caravan_schemas.base import Schema, by_json_type, by_type
 from caravan_schemas.chat import ReasoningEffort
 from caravan_schemas.common import ModelFields
 from caravan_schemas.responses_items import Input
@@ -72,6 +72,18 @@ class ReasoningOptions(Schema):
     )
 
 
+class ConversationReference(Schema):
+    """A conversation."""
+
+    id: str
+
+
+ConversationName = Annotated[
+    Annotated[str, Tag("<string>")] | Annotated[ConversationReference, Tag("<object>")],
+    by_json_type("conversation_kind", "must be the id of a conversation, or an object with it"),
+]
+
+
 class ConversationInput(ModelFields):
     """What a response is an answer to. Body of `POST /v1/responses/input_tokens`."""
 
@@ -85,6 +97,11 @@ class ConversationInput(ModelFields):
     )
     previous_response_id: str | None = Field(
         default=None, description="The id of a stored response. This one goes on with its conversation."
+    )
+    conversation: ConversationName | None = Field(
+        default=None,
+        description="A stored conversation, by its id or as an object with the `id`. Its items come before "
+        "the input, and the input and the output are added to it. Not with `previous_response_id`.",
     )
     tools: list[FlatTool] | None = Field(
         default=None,

@@ -79,8 +79,9 @@ def test_who_is_far_off_is_told_where_the_map_is(client: TestClient, path: str) 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("GET", CHAT, "POST"),
-        ("HEAD", CHAT, "POST"),
+        ("GET", "/v1/completions", "POST"),
+        ("HEAD", "/v1/completions", "POST"),
+        ("PUT", CHAT, "GET, HEAD, POST"),
         ("POST", "/v1/models", "GET, HEAD"),
         ("POST", "/v1/responses/resp_1", "DELETE, GET, HEAD"),
         ("BREW", "/v1/responses/resp_1/cancel", "POST"),
@@ -101,8 +102,13 @@ def test_head_has_the_head_of_get_on_every_route(client: TestClient) -> None:
     paths = [path for path, operations in documented.items() if "get" in operations]
     assert {"/v1/models", "/v1/models/{model_id}", "/health", "/ready", "/metrics", "/status"} <= set(paths)
     kept = client.post("/v1/responses", json={"model": "fake", "input": "Hi"}).json()["id"]
+    asked = {"model": "fake", "messages": [{"role": "user", "content": "Hi"}], "store": True}
+    chat = client.post(CHAT, json=asked).json()["id"]
+    items = [{"role": "user", "content": "Hi", "id": "msg_1"}]
+    conversation = client.post("/v1/conversations", json={"items": items}).json()["id"]
+    ids = {"completion_id": chat, "conversation_id": conversation, "item_id": "msg_1"}
     for path in [*paths, "/docs", "/openapi.json"]:
-        path = path.format(response_id=kept, model_id="fake")
+        path = path.format(response_id=kept, model_id="fake", **ids)
         get, head = client.get(path), client.head(path)
         assert (head.status_code, head.content) == (get.status_code, b""), path
         for name in ("content-type", "content-length"):

@@ -5,6 +5,7 @@ import asyncio
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
+from caravan.api.conversations import ConversationService
 from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
@@ -16,6 +17,7 @@ from caravan.api.responses.service import ResponseService
 from caravan.api.status import StatusService
 from caravan.api.store import Limits
 from caravan.api.store.async_store import AsyncStore
+from caravan.api.stored_chats import StoredChatService
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
 from caravan.api.usage import UsageBook
@@ -54,22 +56,22 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
         completions = CompletionService(registry, decoding, constraints)
         embeddings = EmbeddingService(registry)
         tokens = TokenService(registry)
+        archive = AsyncStore(None, Limits(max_seconds=1, max_bytes=1))
         services = Services(
             registry=registry,
             metrics=Metrics(),
             status=StatusService(registry),
             usage=UsageBook(None),
             decoding=decoding,
-            chat=chat,
+            chats=StoredChatService(chat, archive),
             completions=completions,
             decisions=DecisionService(registry),
             rank=RankService(registry),
             embeddings=embeddings,
             llama_cpp=LlamaCppService(registry, completions),
             ollama=OllamaService(registry, decoding, chat, completions, embeddings),
-            responses=ResponseService(
-                registry, chat, tokens, AsyncStore(None, Limits(max_seconds=1, max_bytes=1))
-            ),
+            responses=ResponseService(registry, chat, tokens, archive),
+            conversations=ConversationService(archive),
             messages=MessagesService(registry, chat, tokens),
             tokens=tokens,
             bodies=BodyReader(Settings(), registry),

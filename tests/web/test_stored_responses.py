@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from caravan.api.responses import service
-from caravan.api.store import store as store_module
+from caravan.api.store import records as records_module
 from caravan.auth import keys_file
 from caravan.config.settings import Settings
 from fastapi.testclient import TestClient
@@ -52,7 +52,7 @@ def test_hidden_thoughts_do_not_add_up_without_an_end(
 ) -> None:
     """The template shows none of them, so that the context never fills up."""
     monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
-    monkeypatch.setattr(store_module, "MAX_HISTORY_BYTES", 100_000)
+    monkeypatch.setattr(records_module, "MAX_HISTORY_BYTES", 100_000)
     thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "x" * 30_000}]}
     items = [thought, {"role": "user", "content": "Hi"}]
     plain = "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ bos_token }}\n{% endfor %}"

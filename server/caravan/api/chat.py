@@ -1,5 +1,6 @@
 """Chat completions: messages into a prompt, and the prompt into an answer."""
 
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,7 +52,9 @@ class ChatService:
 
     def run(self, request: ChatCompletionRequest, context: RequestContext) -> CompletionRun:
         """Make the run of a request; nothing has happened yet."""
-        prepare = partial(self.prepare, request, f"chatcmpl-{uuid.uuid4().hex}", context)
+        # What is stored is listed in the order of its ids, so they begin with the time, in microseconds.
+        request_id = f"chatcmpl-{time.time_ns() // 1000:014x}{uuid.uuid4().hex[14:]}"
+        prepare = partial(self.prepare, request, request_id, context)
         return CompletionRun(self._registry, request.model, prepare, context, stream=bool(request.stream))
 
     async def prepare(
@@ -127,6 +130,8 @@ class ChatService:
     def _read(self, model: LoadedModel, request: ChatCompletionRequest, principal: Principal) -> _ReadChat:
         check_generates(model)
         refuse_streamed_scores(request)
+        if request.store and request.prompt_logprobs is not None:
+            raise InvalidValueError("store", "and 'prompt_logprobs' do not go together")
         plan = self._decoding.plan(
             request,
             model,

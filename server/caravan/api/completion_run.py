@@ -3,6 +3,7 @@
 import math
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from functools import partial
+from typing import Protocol
 
 from caravan_schemas.common import FinishReason
 
@@ -20,8 +21,23 @@ from caravan.runtime.threads import in_busy_thread
 DONE = b"[DONE]"
 
 
+class Keeper(Protocol):
+    """Stores an answer that is to be kept."""
+
+    async def check(self) -> None:
+        """Raise a CaravanError where nothing can be stored now."""
+
+    async def keep(self, name: str, document: Sequence[bytes]) -> None:
+        """Store the answer of this id, whose JSON comes in pieces."""
+
+
 class CompletionRun(Run):
-    """A run of either completion route."""
+    """A run of either completion route.
+
+    What a `keeper` is to store is stored before the client is told of the end.
+    """
+
+    keeper: Keeper | None = None
 
     async def whole(self) -> list[bytes]:
         """Write the complete answer as JSON, in pieces."""
@@ -31,11 +47,10 @@ class CompletionRun(Run):
         async for output in self:
             outputs[output.index].append(output)
         texts = ["".join(output.text for output in news) for news in outputs]
-        size = sum(map(len, texts)) + sum(map(self._num_told, outputs)) + prepared.plan.debug_size
-        parsed = await aside(size, lambda: list(map(prepared.format.parse, texts)))
+        parsed = await aside(sum(map(len, texts)), lambda: list(map(prepared.format.parse, texts)))
         for choice, news in zip(parsed, outputs, strict=True):
             await self.check(choice, news[-1])
-        return await aside(size, lambda: self._written(prepared, outputs, parsed))
+        return await self._complete(prepared, outputs, parsed)
 
     async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
         """Yield the data of the events, `[DONE]` included. `start` must have been called.
@@ -49,8 +64,11 @@ class CompletionRun(Run):
         if not self.has_output:
             yield await _padded(ready) if is_padded else ready
             ready = []
+        outputs: list[list[TokenOutput]] = [[] for _ in streams]
         num_ended = 0
         async for output in self:
+            if self.keeper is not None:
+                outputs[output.index].append(output)
             stream, has_ended = streams[output.index], output.finish_reason is not None
             size = num_numbers(output.logprobs) + (prepared.plan.debug_size if has_ended else 0)
             news = partial(_news, prepared, stream, output)
@@ -66,6 +84,8 @@ class CompletionRun(Run):
         if prepared.format.envelope.with_usage:
             ready.append(to_json(prepared.format.usage_chunk(self.usage())))
         await self.aclose()
+        if self.keeper is not None:
+            await self._complete(prepared, outputs, [stream.said for stream in streams])
         yield [*(await _padded(ready) if is_padded else ready), DONE]
 
     def _openings(self, prepared: Prepared) -> Iterator[bytes]:
@@ -82,6 +102,23 @@ class CompletionRun(Run):
         usage = b'"usage":' + to_json(self.usage())
         # No text can hold this, since quotes inside of texts are escaped.
         return [data.replace(b'"usage":null', usage, 1) for data in chunks]
+
+    async def _prepared(self, *, is_patient: bool) -> Prepared:
+        prepared = await super()._prepared(is_patient=is_patient)
+        if self.keeper is not None:
+            await self.keeper.check()
+        return prepared
+
+    async def _complete(
+        self, prepared: Prepared, outputs: list[list[TokenOutput]], parsed: Sequence[ParsedAnswer]
+    ) -> list[bytes]:
+        """Write the whole answer, and have it stored if it is to be kept."""
+        size = sum(len(output.text) for news in outputs for output in news)
+        size += sum(map(self._num_told, outputs)) + prepared.plan.debug_size
+        document = await aside(size, lambda: self._written(prepared, outputs, parsed))
+        if self.keeper is not None:
+            await self.keeper.keep(prepared.requests[0].id, document)
+        return document
 
     def _num_told(self, outputs: Sequence[TokenOutput]) -> int:
         """Count the log probabilities of one choice."""

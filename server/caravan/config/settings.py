@@ -76,7 +76,8 @@ class Settings(ModelOptions):
     )
     data_dir: FolderPath = Field(
         default_factory=default_data_dir,
-        description="Folder for pulled models, keys, stored responses and the history of chats.",
+        description="Folder for pulled models, keys, stored responses and conversations, and the history "
+        "of chats.",
     )
     max_loaded: NonNegativeInt = Field(
         default=0,
@@ -198,15 +199,16 @@ class Settings(ModelOptions):
     )
     responses_db: Place | None = Field(
         default=None,
-        description="File of stored responses; `memory` stores them until the server ends. "
-        "Default: responses.db in the data folder.",
+        description="File of stored responses, chats and conversations; `memory` keeps them until the server "
+        "ends. Default: responses.db in the data folder.",
     )
     responses_days: Seconds = Field(
-        default=30.0, description="How many days a response is stored after it was last used."
+        default=30.0,
+        description="How many days a response, chat or conversation is stored after it was last used.",
     )
     responses_bytes: ByteSize = Field(
         default=ByteSize(1024**3),
-        description="Most space for stored responses, such as 1GiB. Beyond it, the least recently used are "
+        description="Most space for all that is stored, such as 1GiB. Beyond it, the least recently used are "
         "deleted.",
     )
     sse_ping_seconds: Seconds = Field(

@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute
 
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
+from caravan.api.conversations import ConversationService
 from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
@@ -19,6 +20,7 @@ from caravan.api.params.decoding_plan import DecodingPlanner, RequestLimits
 from caravan.api.responses.service import ResponseService
 from caravan.api.status import StatusService
 from caravan.api.store import AsyncStore, Limits, check_place
+from caravan.api.stored_chats import StoredChatService
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
 from caravan.api.usage import UsageBook
@@ -41,6 +43,7 @@ from caravan.web.routes import (
     admin,
     chat,
     completions,
+    conversations,
     decisions,
     docs,
     embeddings,
@@ -60,6 +63,7 @@ _ROUTERS = tuple(
         chat,
         completions,
         responses,
+        conversations,
         messages,
         decisions,
         rank,
@@ -92,6 +96,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
     )
     decoding = _decoding(settings, registry)
     constraints = ConstraintCompiler()
+    archive = _archive(settings)
     chat_service = ChatService(registry, decoding, constraints)
     completion_service = CompletionService(registry, decoding, constraints)
     embedding_service = EmbeddingService(registry)
@@ -106,12 +111,13 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         status=StatusService(registry),
         usage=usage,
         decoding=decoding,
-        chat=chat_service,
+        chats=StoredChatService(chat_service, archive),
         completions=completion_service,
         decisions=DecisionService(registry),
         rank=RankService(registry),
         embeddings=embedding_service,
-        responses=ResponseService(registry, chat_service, tokens, _archive(settings)),
+        responses=ResponseService(registry, chat_service, tokens, archive),
+        conversations=ConversationService(archive),
         ollama=OllamaService(registry, decoding, chat_service, completion_service, embedding_service),
         llama_cpp=LlamaCppService(registry, completion_service),
         messages=MessagesService(registry, chat_service, tokens),

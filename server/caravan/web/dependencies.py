@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
+from caravan.api.conversations import ConversationService
 from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
@@ -17,6 +17,7 @@ from caravan.api.ollama.service import OllamaService
 from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.api.responses.service import ResponseService
 from caravan.api.status import StatusService
+from caravan.api.stored_chats import StoredChatService
 from caravan.api.tokenize import TokenService
 from caravan.api.usage import UsageBook
 from caravan.errors import PermissionDeniedError
@@ -36,12 +37,13 @@ class Services:
     status: StatusService
     usage: UsageBook
     decoding: DecodingPlanner
-    chat: ChatService
+    chats: StoredChatService
     completions: CompletionService
     decisions: DecisionService
     rank: RankService
     embeddings: EmbeddingService
     responses: ResponseService
+    conversations: ConversationService
     ollama: OllamaService
     llama_cpp: LlamaCppService
     messages: MessagesService

@@ -10,10 +10,12 @@ from caravan_schemas.anthropic_output import MessagesError, MessagesEvent
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
+from caravan_schemas.conversations import ConversationRequest, ItemsRequest
 from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.errors import ErrorResponse
 from caravan_schemas.llama_cpp import InfillRequest, LlamaCompletionRequest
+from caravan_schemas.metadata import MetadataRequest
 from caravan_schemas.ollama import (
     OllamaChatRequest,
     OllamaEmbeddingsRequest,
@@ -52,6 +54,9 @@ _BODIES: tuple[type[Schema], ...] = (
     ResponseRequest,
     ConversationInput,
     CompactRequest,
+    MetadataRequest,
+    ConversationRequest,
+    ItemsRequest,
     OllamaChatRequest,
     OllamaGenerateRequest,
     OllamaEmbedRequest,
@@ -99,7 +104,8 @@ def describe_query(schema: type[Schema]) -> dict[str, Any]:
 def _parameter(name: str, shape: dict[str, Any]) -> dict[str, Any]:
     """A parameter; an address has no null, so the one that it may be in Python is left out."""
     (kind,) = (member for member in shape["anyOf"] if member != {"type": "null"})
-    return {"name": name, "in": "query", "description": shape["description"], "schema": kind}
+    parameter = {"name": name, "in": "query", "description": shape["description"], "schema": kind}
+    return parameter | ({"style": "deepObject", "explode": True} if kind["type"] == "object" else {})
 
 
 def describe_bodies(app: FastAPI, *, strict: bool) -> None:

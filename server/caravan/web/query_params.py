@@ -23,20 +23,30 @@ def read_query(request: Request, schema: type[Q], *, strict: bool) -> Q:
 
     Raises InvalidRequestError about the first fault.
     """
-    values: dict[str, list[str]] = {}
-    for written, value in request.query_params.multi_items():
-        name = written.partition("[")[0]
-        values.setdefault(name if name in schema.model_fields else written, []).append(value)
     known = schema.model_fields
+    values: dict[str, list[str]] = {}
+    objects: dict[str, dict[str, str]] = {}
+    for written, value in request.query_params.multi_items():
+        name, bracket, key = written.partition("[")
+        if bracket and name in known and _kind(known[name]) is dict:
+            objects.setdefault(name, {})[key.removesuffix("]")] = value
+        else:
+            values.setdefault(name if name in known else written, []).append(value)
     body = {name: _json(known[name], given) if name in known else given for name, given in values.items()}
+    body |= objects
     return report_ignored(parse(schema, msgspec.json.encode(body), strict=strict), context_of(request.scope))
+
+
+def _kind(field: FieldInfo) -> object:
+    """The type of a parameter, which may also be left out."""
+    (kind,) = (member for member in get_args(field.annotation) if member is not NoneType)
+    return get_origin(kind) or kind
 
 
 def _json(field: FieldInfo, values: list[str]) -> object:
     """What stands in the address as JSON would have it; what cannot be that stays a text, and is refused."""
-    (kind,) = (member for member in get_args(field.annotation) if member is not NoneType)
-    value = values[-1]
-    if get_origin(kind) is list:
+    kind, value = _kind(field), values[-1]
+    if kind is list:
         return values
     if kind is bool and value in ("true", "false"):
         return value == "true"

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from caravan.api.store import Limits, Row, Store
 from caravan.api.store import async_store as archive_module
-from caravan.api.store.async_store import AsyncStore, Outcome, Outcomes, StorageBusyError
+from caravan.api.store import outcomes as outcomes_module
+from caravan.api.store.async_store import AsyncStore
+from caravan.api.store.errors import StorageBusyError
+from caravan.api.store.outcomes import Outcome, Outcomes
 
 from tests.waiting import PATIENCE
 
@@ -33,7 +36,7 @@ async def opened(path: Path) -> AsyncGenerator[tuple[AsyncStore, sqlite3.Connect
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive_module, "_LOCKED_SECONDS", 0.5)
-    monkeypatch.setattr(archive_module, "_FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(outcomes_module, "_FIRST_SECONDS", 0.05)
 
 
 def test_many_that_find_it_locked_wait_together(tmp_path: Path) -> None:
@@ -88,7 +91,7 @@ def test_what_cannot_be_stored_now_is_held_and_stored_later(tmp_path: Path) -> N
             other.execute("BEGIN IMMEDIATE")
             await outcomes.keep(outcome("a"))
             held = outcomes.find("me", "a")
-            assert held is not None
+            assert isinstance(held, Outcome)
             assert held.response["status"] == "completed"
             assert outcomes.find("you", "a") is None
             assert (await archive.do(lambda store: store.get("me", "a"), "me"))["status"] == "in_progress"
@@ -107,7 +110,7 @@ def test_what_cannot_be_stored_now_is_held_and_stored_later(tmp_path: Path) -> N
 def test_what_is_held_has_a_limit_beyond_which_it_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_module, "_MAX_BYTES", 150)
+    monkeypatch.setattr(outcomes_module, "_MAX_BYTES", 150)
 
     async def main() -> None:
         async with opened(tmp_path / "r.db") as (archive, other):
@@ -117,8 +120,8 @@ def test_what_is_held_has_a_limit_beyond_which_it_failed(
             for name in ("a", "b"):
                 await outcomes.keep(outcome(name))
             first, second = outcomes.find("me", "a"), outcomes.find("me", "b")
-            assert first is not None
-            assert second is not None
+            assert isinstance(first, Outcome)
+            assert isinstance(second, Outcome)
             assert (first.response["status"], second.response["status"]) == ("completed", "failed")
             assert second.response["error"]["code"] == "server_error"
             other.execute("ROLLBACK")

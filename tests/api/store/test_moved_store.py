@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from caravan.api.store import Limits, MissingError, Row, Store
-from caravan.api.store.async_store import AsyncStore, StorageError
+from caravan.api.store.async_store import AsyncStore
+from caravan.api.store.errors import StorageError
 from caravan.api.store.files import PlaceError, check_place
 
 LIMITS = Limits(max_seconds=1000, max_bytes=2**30)
@@ -78,9 +79,8 @@ def test_a_file_that_is_gone_is_followed_by_another(
             await archive.do(partial(end, name=name), "me")
             stored = await archive.do(partial(Store.get, owner="me", response_id=name), "me")
             assert stored["status"] == "completed"
-        assert await archive.do(lambda store: store.input_items("me", "running"), "me") == [
-            {"id": "in running"}
-        ]
+        found = partial(Store.history, owner="me", response_id="running")
+        assert await archive.do(found, "me") == [{"id": "in running"}, {"id": "out running"}]
         await archive.aclose()
 
     asyncio.run(main())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from caravan.api.store import Limits, LongHistoryError, MissingError, Store
 from caravan.api.store import database as store_clock
-from caravan.api.store import store as store_module
+from caravan.api.store import records as records_module
 from caravan.api.store.database import is_locked
 
 LIMITS = Limits(max_seconds=1000, max_bytes=2**30)
@@ -48,11 +48,11 @@ def test_a_conversation_is_bounded_in_bytes_and_items(
     store = Store(tmp_path / "r.db", LIMITS)
     for name, previous in (("a", None), ("b", "a"), ("c", "b")):
         add(store, name, previous, text="é" * 1000)
-    monkeypatch.setattr(store_module, "MAX_HISTORY_BYTES", 15_000)
+    monkeypatch.setattr(records_module, "MAX_HISTORY_BYTES", 15_000)
     assert len(store.history("me", "b")) == 4
     with pytest.raises(LongHistoryError, match="6 items of 18"):
         store.history("me", "c")
-    monkeypatch.setattr(store_module, "MAX_HISTORY_ITEMS", 3)
+    monkeypatch.setattr(records_module, "MAX_HISTORY_ITEMS", 3)
     assert len(store.history("me", "a")) == 2
     with pytest.raises(LongHistoryError, match="4 items"):
         store.history("me", "b")
@@ -65,7 +65,7 @@ def test_items_that_are_named_again_and_again_count_each_time(
     add(store, "a", text="x" * 1000)
     found = store.items("me", ["in a", "none", "in a"])
     assert [row and row["id"] for row in found] == ["in a", None, "in a"]
-    monkeypatch.setattr(store_module, "MAX_HISTORY_BYTES", 3000)
+    monkeypatch.setattr(records_module, "MAX_HISTORY_BYTES", 3000)
     with pytest.raises(LongHistoryError):
         store.items("me", ["in a"] * 3)
 
@@ -73,7 +73,7 @@ def test_items_that_are_named_again_and_again_count_each_time(
 def test_others_see_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "r.db", LIMITS)
     add(store, "a")
-    asks = (store.get, store.history, store.input_items, store.events, store.delete)
+    asks = (store.get, store.history, store.events, store.delete)
     for ask in asks:
         with pytest.raises(MissingError):
             ask("you", "a")

@@ -230,8 +230,6 @@ def test_bodies_of_chats_are_those_of_tokenizers_too() -> None:
             [{}, "x", {"type": "other", "content": "x"}, {"type": "content", "content": [{"type": "text"}]}],
         ),
         ("length_penalty", [None, 1, 1.0], [2, True]),
-        ("metadata", [None, {}, {"a": "b"}], [{"a": 1}, "a", ["a"]]),
-        ("store", [None, True, False], [1, "true"]),
         ("safety_identifier", [None, "", "someone"], [5, ["a"]]),
         ("prompt_cache_key", [None, "", "chat"], [5, {}]),
         ("prompt_cache_retention", [None, "24h"], ["1h", 24]),

@@ -56,7 +56,7 @@ def test_a_protocol_has_no_names_that_are_another_ones_alone() -> None:
         ("speed", [False, False, True]),
         ("mcp_servers", [False, False, True]),
         ("modalities", [True, True, False]),
-        ("conversation", [False, True, False]),
+        ("context_management", [False, True, False]),
         ("cache_control", [True, True, True]),
         ("min_new_tokens", [True, True, True]),
     ):

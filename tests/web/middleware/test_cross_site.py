@@ -229,4 +229,4 @@ def test_a_list_of_origins_changes_nothing_for_this_servers_own_pages() -> None:
             answer = preflight(client, "http://localhost:8000")
             answers.append((answer.status, answer.headers["allow"]))
             assert code(client, CHAT, "POST", origin="http://localhost:8000") is None
-    assert answers[0] == answers[1] == (204, "POST")
+    assert answers[0] == answers[1] == (204, "GET, HEAD, POST")

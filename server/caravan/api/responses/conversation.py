@@ -31,8 +31,10 @@ from caravan_schemas.tools import CustomCall, PastCall, PastCustomCall, PastFunc
 from caravan.api.responses.compaction import summary_in
 from caravan.errors import InvalidValueError, UnsupportedParameterError
 
-# Where an item is that came with an earlier response.
+# Where an item is that came with an earlier response, or is one of a conversation.
 HISTORY = "previous_response_id"
+CONVERSATION = "conversation"
+_EARLIER = (HISTORY, CONVERSATION)
 _SUMMARY = "Summary of the conversation before:"
 
 
@@ -171,7 +173,7 @@ class _Writer:
         result = self._results.pop(call.id, None)
         if result is None:
             name = call.function.name if isinstance(call, PastFunctionCall) else call.custom.name
-            where = "input" if path == HISTORY else path
+            where = "input" if path in _EARLIER else path
             raise InvalidValueError(
                 where, f"has no result for the call '{call.id}' of '{name}': 'input' must have it"
             )

@@ -17,13 +17,14 @@ from caravan_schemas.responses_items import (
 from caravan_schemas.responses_output import OutputItem
 from pydantic import TypeAdapter
 
-from caravan.api.responses.conversation import HISTORY, Placed
-from caravan.api.responses.snapshot import new_id
-from caravan.api.store import AsyncStore, LongHistoryError, MissingError, Row
+from caravan.api.responses.conversation import CONVERSATION, HISTORY, Placed
+from caravan.api.responses.snapshot import conversation_of, new_id
+from caravan.api.store import AsyncStore, LongHistoryError, MissingError, Row, Shelf, StorageBusyError
+from caravan.auth.principal import Principal
 from caravan.errors import InvalidRequestError, InvalidValueError
 from caravan.runtime.threads import in_busy_thread
 
-_TOO_LONG = "conversation_too_long"
+TOO_LONG = "conversation_too_long"
 _ITEM: TypeAdapter[Item] = TypeAdapter(Item)
 _PREFIXES = {
     "message": "msg",
@@ -37,10 +38,18 @@ _PREFIXES = {
 }
 
 
-async def earlier_rows(archive: AsyncStore, owner: str, previous: str | None) -> list[Row]:
-    """The items of the responses before, as they are stored; raises InvalidRequestError."""
+async def earlier_rows(archive: AsyncStore, principal: Principal, request: ConversationInput) -> list[Row]:
+    """The items of the conversation or of the responses before, as they are stored.
+
+    Raises InvalidRequestError, and StorageBusyError for what is not stored yet.
+    """
+    owner, previous = principal.id, request.previous_response_id
+    if (conversation := conversation_of(request)) is not None:
+        return await _conversation_rows(archive, principal, conversation)
     if previous is None:
         return []
+    if archive.outcomes.find(owner, previous) is not None:
+        raise StorageBusyError(f"The response '{previous}' is not stored yet.")
     try:
         status = (await archive.do(lambda store: store.get(owner, previous), owner))["status"]
         rows = await archive.do(lambda store: store.history(owner, previous), owner)
@@ -52,13 +61,43 @@ async def earlier_rows(archive: AsyncStore, owner: str, previous: str | None) ->
         ) from error
     except LongHistoryError as error:
         message = f"'{HISTORY}' names the end of a conversation with {error}."
-        raise InvalidRequestError(message, param=HISTORY, code=_TOO_LONG) from error
+        raise InvalidRequestError(message, param=HISTORY, code=TOO_LONG) from error
     if status in ("queued", "in_progress"):
         raise InvalidValueError(HISTORY, "names a response that is still being made")
     return rows
 
 
-async def own_items(archive: AsyncStore, owner: str, given: Input | None) -> list[Item]:
+async def _conversation_rows(archive: AsyncStore, principal: Principal, name: str) -> list[Row]:
+    """The items of a conversation; raises InvalidRequestError."""
+    if archive.outcomes.has_for(principal.id, name):
+        raise StorageBusyError(f"What was said last in '{name}' is not stored yet.")
+    try:
+        shelf = Shelf(archive, "conversation")
+        return await shelf.find(name, principal, lambda s, o: s.history(o, name, "conversation"))
+    except LongHistoryError as error:
+        message = f"'{CONVERSATION}' names one of {error}."
+        raise InvalidRequestError(message, param=CONVERSATION, code=TOO_LONG) from error
+    except InvalidRequestError as error:
+        error.param = CONVERSATION
+        raise
+
+
+def duplicate(item_id: str, param: str) -> InvalidRequestError:
+    """The error about an item that would be twice in a conversation."""
+    message = f"'{param}' has the item '{item_id}', which would be twice in the conversation."
+    return InvalidRequestError(message, param=param, code="duplicate_item")
+
+
+def check_once(history: Sequence[Row], own: Sequence[Item]) -> None:
+    """Refuse items that a conversation would have twice."""
+    known = {row["id"] for row in history}
+    for item in own:
+        if item.id is not None and item.id in known:
+            raise duplicate(item.id, "input")
+        known.add(item.id)
+
+
+async def own_items(archive: AsyncStore, owner: str, given: Input | None, param: str = "input") -> list[Item]:
     """The items of a request, references resolved; raises InvalidRequestError."""
     if given is None:
         return []
@@ -67,11 +106,11 @@ async def own_items(archive: AsyncStore, owner: str, given: Input | None) -> lis
     references = {index: item for index, item in enumerate(given) if isinstance(item, ItemReference)}
     if not references:
         return given
-    rows = await _referenced(archive, owner, [item.id for item in references.values()])
+    rows = await _referenced(archive, owner, [item.id for item in references.values()], param)
     for (index, item), row in zip(references.items(), rows, strict=True):
         if row is None:
             raise InvalidRequestError(
-                f"Item with id '{item.id}' not found.", param=f"input[{index}].id", code="item_not_found"
+                f"Item with id '{item.id}' not found.", param=f"{param}[{index}].id", code="item_not_found"
             )
     found = await in_busy_thread(read_rows, [row for row in rows if row is not None])
     resolved = dict(zip(references, found, strict=True))
@@ -80,18 +119,21 @@ async def own_items(archive: AsyncStore, owner: str, given: Input | None) -> lis
 
 def placed(history: Sequence[Row], request: ConversationInput, own: Sequence[Item]) -> list[Placed]:
     """All items in order, each with the path that errors call it by."""
-    earlier = [Placed(HISTORY, item) for item in read_rows(history)]
+    path = HISTORY if request.conversation is None else CONVERSATION
+    earlier = [Placed(path, item) for item in read_rows(history)]
     if isinstance(request.input, str):
         return earlier + [Placed("input", item) for item in own]
     return earlier + [Placed(f"input[{index}]", item) for index, item in enumerate(own)]
 
 
-async def _referenced(archive: AsyncStore, owner: str, item_ids: Sequence[str]) -> list[Row | None]:
+async def _referenced(
+    archive: AsyncStore, owner: str, item_ids: Sequence[str], param: str
+) -> list[Row | None]:
     try:
         return await archive.do(lambda store: store.items(owner, item_ids), owner)
     except LongHistoryError as error:
-        message = f"'input' refers to {error}."
-        raise InvalidRequestError(message, param="input", code=_TOO_LONG) from error
+        message = f"'{param}' refers to {error}."
+        raise InvalidRequestError(message, param=param, code=TOO_LONG) from error
 
 
 def rows_of(items: Sequence[Item]) -> list[Row]:

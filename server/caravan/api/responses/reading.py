@@ -10,10 +10,10 @@ from caravan_schemas.responses_items import Item
 from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
 from caravan.api.responses.conversation import Placed
-from caravan.api.responses.inputs import earlier_rows, own_items, placed
+from caravan.api.responses.inputs import check_once, earlier_rows, own_items, placed
 from caravan.api.responses.to_chat import Translation, check, translate, without_effect
 from caravan.api.responses.truncation import fitting, tell_truncated
-from caravan.api.store import AsyncStore, Outcomes, StorageBusyError
+from caravan.api.store import AsyncStore
 from caravan.errors import InvalidRequestError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
@@ -50,18 +50,17 @@ async def read(
     context: RequestContext,
     registry: ModelRegistry,
     archive: AsyncStore,
-    outcomes: Outcomes,
 ) -> Reading:
     """Read a request and its history; refuse what can be refused without the model."""
     check(request)
-    owner, previous = context.principal.id, request.previous_response_id
-    if request.input is None and previous is None:
-        message = "'input' is required where there is no 'previous_response_id'."
+    owner = context.principal.id
+    if request.input is None and request.previous_response_id is None and request.conversation is None:
+        message = "'input' is required where there is no 'previous_response_id' and no 'conversation'."
         raise InvalidRequestError(message, param="input", code="missing_required_parameter")
-    if previous is not None and outcomes.find(owner, previous) is not None:
-        raise StorageBusyError(f"The response '{previous}' is not stored yet.")
-    history = await earlier_rows(archive, owner, previous)
+    history = await earlier_rows(archive, context.principal, request)
     own = await own_items(archive, owner, request.input)
+    if request.conversation is not None:
+        check_once(history, own)
     registry.find(request.model, context.principal)
     context.metrics.requested_model = request.model
 

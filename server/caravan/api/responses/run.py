@@ -18,10 +18,10 @@ from caravan.api.prepared import Prepared
 from caravan.api.responses.event_writer import ResponseWriter
 from caravan.api.responses.inputs import row_of_output, rows_of
 from caravan.api.responses.reading import Reading, read
-from caravan.api.responses.snapshot import new_id, snapshot, usage
+from caravan.api.responses.snapshot import conversation_of, new_id, snapshot, usage
 from caravan.api.responses.to_chat import Translation
 from caravan.api.run import Run
-from caravan.api.store import AsyncStore, Outcome, Outcomes, Row
+from caravan.api.store import AsyncStore, Outcome, Row
 from caravan.api.structured.compiler import UNENFORCED
 from caravan.engine.outputs import TokenOutput
 from caravan.errors import CaravanError, InvalidRequestError, failed_writing
@@ -52,7 +52,6 @@ class ResponseRun(Run):
         registry: ModelRegistry,
         chat: ChatService,
         archive: AsyncStore,
-        outcomes: Outcomes,
         request: ResponseRequest,
         context: RequestContext,
         detach: Callable[["ResponseRun"], Callable[[int], Events]],
@@ -67,11 +66,12 @@ class ResponseRun(Run):
         self.place: Place | None = None
         self._chat = chat
         self._archive = archive
-        self._outcomes = outcomes
         self._detach = detach
         self._follow: Callable[[int], Events] | None = None
         self._beginning: asyncio.Task[None] | None = None
         self._is_stored = request.store is not False
+        self._conversation = conversation_of(request)
+        self._input: list[Row] = []
         self._reading: Reading | None = None
         self._translation: Translation | None = None
         self._writer: ResponseWriter | None = None
@@ -124,7 +124,7 @@ class ResponseRun(Run):
     async def _begin(self, seconds: float | None) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (seconds or 0.0)
-        self._reading = await read(self.request, self.context, self._registry, self._archive, self._outcomes)
+        self._reading = await read(self.request, self.context, self._registry, self._archive)
         self._translation = self._reading.translation
         if self.request.background:
             await self._enqueue()
@@ -161,10 +161,12 @@ class ResponseRun(Run):
 
     async def _keep(self) -> None:
         """Store the response as running, unless the request forbids it."""
+        assert self._reading is not None
+        if self._is_stored or self._conversation is not None:
+            self._input = await in_thread(rows_of, self._reading.own)
         if self._is_stored:
-            assert self._reading is not None
-            body, rows = _row(self.response), await in_thread(rows_of, self._reading.own)
-            await self._archive.do(lambda store: store.begin(self.owner, body, rows), self.owner)
+            body = _row(self.response)
+            await self._archive.do(lambda store: store.begin(self.owner, body, self._input), self.owner)
             self._is_kept = True
 
     async def made(self) -> Events:
@@ -252,16 +254,19 @@ class ResponseRun(Run):
         return sent
 
     async def _keep_outcome(self) -> None:
-        if not self._is_kept:
+        items = [row_of_output(item) for item in self.response.output]
+        is_added = self._conversation is not None and self.response.status in ("completed", "incomplete")
+        if not self._is_kept and not is_added:
             return
         outcome = Outcome(
             owner=self.owner,
             response=_row(self.response),
-            items=[row_of_output(item) for item in self.response.output],
+            items=items,
             events=self.log if self.stream and self.request.background else None,
+            added=[*self._input, *items] if is_added else (),
         )
         # The client gets its answer, whether or not the store takes it now.
-        await self._outcomes.keep(outcome)
+        await self._archive.outcomes.keep(outcome)
 
 
 def _row(response: Response) -> Row:

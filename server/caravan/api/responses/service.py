@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
+from caravan_schemas.queries import ItemsQuery
 from caravan_schemas.responses import CompactRequest, ResponseRequest
-from caravan_schemas.responses_answers import DeletedResponse, InputItemList, InputTokens
+from caravan_schemas.responses_answers import DeletedResponse, InputTokens
 from caravan_schemas.responses_input import ConversationInput
 
 from caravan.api.chat import ChatService
@@ -16,14 +17,7 @@ from caravan.api.output.encoding import to_event
 from caravan.api.responses.compaction_run import CompactionRun
 from caravan.api.responses.reading import read
 from caravan.api.responses.run import Events, ResponseRun, in_turns
-from caravan.api.store import (
-    AsyncStore,
-    MissingError,
-    Outcome,
-    Outcomes,
-    Row,
-    Store,
-)
+from caravan.api.store import AsyncStore, Outcome, Row, Shelf
 from caravan.api.tokenize import TokenService
 from caravan.auth.principal import Principal
 from caravan.errors import CaravanError, InvalidRequestError, OverloadedError, ServerError
@@ -38,14 +32,7 @@ _RUNNING = ("queued", "in_progress")
 _MAX_BACKGROUND = 1024
 _RETRY_SECONDS = 30
 # The fields that say what is to be summed up.
-_CONVERSATION = {"model", "input", "instructions", "previous_response_id"}
-
-
-class ResponseNotFoundError(InvalidRequestError):
-    """No such response is stored, or it is another owner's."""
-
-    status = 404
-    code = "response_not_found"
+_CONVERSATION = {"model", "input", "instructions", "previous_response_id", "conversation"}
 
 
 class Background:
@@ -127,7 +114,7 @@ class ResponseService:
         self._chat = chat
         self._tokens = tokens
         self._archive = archive
-        self._outcomes = Outcomes(archive)
+        self._shelf = Shelf(archive, "response")
         self._places = SharedLimit(_MAX_BACKGROUND)
         self._giving_way: set[asyncio.Task[None]] = set()
         self._running: dict[str, Background] = {}
@@ -139,9 +126,7 @@ class ResponseService:
     def run(self, request: ResponseRequest, context: RequestContext) -> ResponseRun:
         """The run of a request. It begins when the route starts it."""
         who = context.principal
-        run = ResponseRun(
-            self._registry, self._chat, self._archive, self._outcomes, request, context, self._detach
-        )
+        run = ResponseRun(self._registry, self._chat, self._archive, request, context, self._detach)
         if request.background:
             run.place = self._places.enter(who.id, lambda: self._give_way(run.id), weight=who.weight)
             if run.place is None:
@@ -150,7 +135,7 @@ class ResponseService:
 
     async def count(self, request: ConversationInput, context: RequestContext) -> bytes:
         """Count the tokens of the prompt that a response would answer, of any length."""
-        reading = await read(request, context, self._registry, self._archive, self._outcomes)
+        reading = await read(request, context, self._registry, self._archive)
         async with self._registry.holding(request.model, context.principal) as model:
             context.metrics.model = model.id
             translation = await reading.for_model(request, self._chat, context, model)
@@ -162,7 +147,7 @@ class ResponseService:
         """Have the model sum up a conversation; the answer goes on as the input of the next request."""
         others = CompactRequest.model_fields.keys() - _CONVERSATION
         context.metrics.ignore(sorted(request.model_fields_set & others))
-        reading = await read(request, context, self._registry, self._archive, self._outcomes)
+        reading = await read(request, context, self._registry, self._archive)
         async with CompactionRun(self._registry, self._chat, request, reading.items, context) as run:
             return await run.whole()
 
@@ -181,7 +166,7 @@ class ResponseService:
         elif held := self._held(response_id, principal):
             kept = held.events
         else:
-            kept = await self._found(response_id, principal, lambda s, o: s.events(o, response_id))
+            kept = await self._shelf.find(response_id, principal, lambda s, o: s.events(o, response_id))
         if kept is None:
             raise InvalidRequestError(
                 "Only a response that was made with 'background' and 'stream' can be streamed again.",
@@ -207,36 +192,14 @@ class ResponseService:
         """Delete a response with its items. One that is running in the background is cancelled first."""
         if running := self._mine(response_id, principal):
             await running.end()
-        await self._found(response_id, principal, lambda s, o: s.delete(o, response_id))
-        self._outcomes.forget(response_id)
+        await self._shelf.delete(response_id, principal)
+        self._archive.outcomes.forget(response_id)
         return DeletedResponse(id=response_id, object="response", deleted=True)
 
-    async def input_items(
-        self,
-        response_id: str,
-        after: str | None,
-        limit: int,
-        order: Literal["asc", "desc"],
-        principal: Principal,
-    ) -> InputItemList:
+    async def input_items(self, response_id: str, query: ItemsQuery, principal: Principal) -> bytes:
         """A page of the request's own input items, without those of earlier responses."""
-        rows = await self._found(response_id, principal, lambda s, o: s.input_items(o, response_id))
-        if order == "desc":
-            rows.reverse()
-        if after is not None:
-            ids = [row["id"] for row in rows]
-            if after not in ids:
-                message = f"Item with id '{after}' not found."
-                raise InvalidRequestError(message, param="after", code="item_not_found")
-            rows = rows[ids.index(after) + 1 :]
-        page = rows[:limit]
-        return InputItemList(
-            object="list",
-            data=page,
-            first_id=page[0]["id"] if page else None,
-            last_id=page[-1]["id"] if page else None,
-            has_more=len(rows) > limit,
-        )
+        order = query.order or "desc"
+        return await self._shelf.items(response_id, query.after, query.limit, order, principal)
 
     async def settle(self) -> None:
         """Wait until no response is running in the background any more."""
@@ -247,7 +210,6 @@ class ResponseService:
         """Fail the responses that are running in the background, and close the store."""
         fault = ServerError("The server ended before the response was complete.")
         await asyncio.gather(*(running.end(fault) for running in self._running.values()))
-        await self._outcomes.aclose()
         await self._archive.aclose()
 
     def _detach(self, run: ResponseRun) -> Callable[[int], Events]:
@@ -260,13 +222,14 @@ class ResponseService:
         return None if running is None or running.run.owner != principal.id else running
 
     def _held(self, response_id: str, principal: Principal) -> Outcome | None:
-        return self._outcomes.find(principal.id, response_id)
+        held = self._archive.outcomes.find(principal.id, response_id)
+        return held if isinstance(held, Outcome) else None
 
     async def _row(self, response_id: str, principal: Principal) -> Row:
         """A response that is not running here."""
         if held := self._held(response_id, principal):
             return held.response
-        return await self._found(response_id, principal, lambda s, o: s.get(o, response_id))
+        return await self._shelf.find(response_id, principal, lambda s, o: s.get(o, response_id))
 
     def _give_way(self, response_id: str) -> None:
         """Fail a response that has not begun yet, to make room for another key's."""
@@ -274,12 +237,6 @@ class ResponseService:
             task = asyncio.create_task(running.end(_overloaded()))
             self._giving_way.add(task)
             task.add_done_callback(self._giving_way.discard)
-
-    async def _found(self, response_id: str, principal: Principal, work: Callable[[Store, str], T]) -> T:
-        try:
-            return await self._archive.do(lambda store: work(store, principal.id), principal.id)
-        except MissingError as error:
-            raise ResponseNotFoundError(f"Response with id '{response_id}' not found.") from error
 
 
 def _overloaded() -> OverloadedError:

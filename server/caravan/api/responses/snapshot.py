@@ -15,7 +15,7 @@ from caravan_schemas.responses_answers import (
     ShownReasoning,
     ShownText,
 )
-from caravan_schemas.responses_input import FlatSchemaFormat
+from caravan_schemas.responses_input import ConversationInput, ConversationReference, FlatSchemaFormat
 from caravan_schemas.responses_tools import FlatCustom, FlatFunction, FlatTool, Namespace
 from caravan_schemas.structured import TextFormat
 from caravan_schemas.tools import TextInput
@@ -25,7 +25,6 @@ _NOTHING_YET: dict[str, Any] = dict.fromkeys(("completed_at", "error", "incomple
 _NOT_HERE: dict[str, Any] = dict.fromkeys(
     (
         "access_programs",
-        "conversation",
         "image",
         "input_transformations",
         "moderation",
@@ -42,6 +41,12 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{uuid.uuid4().hex}"
 
 
+def conversation_of(request: ConversationInput) -> str | None:
+    """The id of the conversation that a request is a part of."""
+    named = request.conversation
+    return named.id if isinstance(named, ConversationReference) else named
+
+
 def snapshot(
     request: ResponseRequest, response_id: str, *, temperature: float, top_p: float, limit: int | None
 ) -> Response:
@@ -52,6 +57,7 @@ def snapshot(
         # With what holds where the request does not say, as OpenAI shows it.
         known = {"description": asked.description, "strict": bool(asked.strict)}
         asked = FlatSchemaFormat.model_validate({**asked.model_dump(by_alias=True), **known})
+    conversation = conversation_of(request)
     summary = None if reasoning is None else reasoning.summary or reasoning.generate_summary
     return Response(
         id=response_id,
@@ -59,6 +65,7 @@ def snapshot(
         created_at=int(time.time()),
         status="queued" if request.background else "in_progress",
         background=bool(request.background),
+        conversation=None if conversation is None else ConversationReference(id=conversation),
         instructions=request.instructions,
         max_output_tokens=limit,
         max_tool_calls=request.max_tool_calls,

@@ -63,6 +63,8 @@ def check(request: ConversationInput) -> None:
             shown = " or ".join(f"'{each}'" for each in served)
             message = f"'{param}' '{value}' is not supported; only {shown} is."
             raise UnsupportedParameterError(message, param=param)
+    if request.conversation is not None and request.previous_response_id is not None:
+        raise InvalidValueError("conversation", "and 'previous_response_id' do not go together")
     if isinstance(request, ResponseRequest):
         _check_answer(request)
 

@@ -1,19 +1,18 @@
-"""The store of responses beside the event loop: in a thread of its own, and what it does not take held."""
+"""The store beside the event loop: in a thread of its own, and what it does not take held."""
 
 import asyncio
-import json
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from caravan.api.store.database import is_full, is_locked
+from caravan.api.store.errors import StorageBusyError, StorageError
 from caravan.api.store.files import PlaceError, reason
-from caravan.api.store.store import Limits, Row, Store, Unfinished
-from caravan.errors import ServerError
+from caravan.api.store.outcomes import Outcomes
+from caravan.api.store.store import Limits, Store, Unfinished
 from caravan.runtime.fair_queue import FairThread
 
 T = TypeVar("T")
@@ -26,31 +25,12 @@ _SILENT_SECONDS = 60.0
 _RETRY_SECONDS = 0.1
 # A store that fails is in the log so often.
 _QUIET_SECONDS = 10.0
-# As much as all that wait for the store may take; of later ones it is kept that they failed.
-_MAX_BYTES = 64 * 1024 * 1024
-_FIRST_SECONDS = 1.0
-_LONGEST_SECONDS = 30.0
-_FAULT = {"code": "server_error", "message": "The server could not store the response: storage_failed."}
-
-
-class StorageError(ServerError):
-    """The store cannot be read or written; the log says why."""
-
-    code = "storage_failed"
-
-
-class StorageBusyError(StorageError):
-    """The store cannot be used now, and may be soon: locked, on a full disk, or to be mended."""
-
-    status = 503
-    code = "storage_unavailable"
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, retry_after=5)
 
 
 class AsyncStore:
-    """Runs work on the store in its thread. Without a path, responses are kept in memory.
+    """Runs work on the store in its thread. Without a path, all is kept in memory.
+
+    `outcomes` is what it is to take as soon as it can.
 
     Each key has a share of the thread's time. Nobody waits in its line for a lock of another program: what
     finds the store locked comes again a little later, for some seconds.
@@ -61,6 +41,7 @@ class AsyncStore:
         self._limits = limits
         self._thread = FairThread("responses")
         self._store: Store | None = None
+        self.outcomes = Outcomes(self)
         # Of a file that is gone, until there is another.
         self._unfinished: list[Unfinished] = []
         self._tasks: set[asyncio.Task[object]] = set()
@@ -97,6 +78,7 @@ class AsyncStore:
 
     async def aclose(self) -> None:
         """Close the store, if it was ever opened, after what is to be done with it."""
+        await self.outcomes.aclose()
         if self._tasks:
             await asyncio.wait(set(self._tasks), timeout=_SILENT_SECONDS)
         await asyncio.wrap_future(self._thread.submit(self._close))
@@ -151,103 +133,3 @@ class AsyncStore:
         if self._store is not None:
             self._store.close()
             self._store = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """A response that has ended, what it says, and its events if they are kept."""
-
-    owner: str
-    response: Row
-    items: Sequence[Row]
-    events: Sequence[bytes] | None = None
-
-    @cached_property
-    def num_bytes(self) -> int:
-        """About how much memory it takes."""
-        return len(json.dumps([self.response, self.items])) + sum(map(len, self.events or ()))
-
-    def keep(self, store: Store) -> None:
-        """Store it."""
-        store.end(self.response, self.items, self.events)
-
-
-class Outcomes:
-    """Stores outcomes. What the store does not take now is held, can be asked for, and is tried again until
-    it is taken or the server ends. Belongs to one event loop.
-    """
-
-    def __init__(self, archive: AsyncStore) -> None:
-        self._archive = archive
-        self._held: dict[str, Outcome] = {}
-        self._num_bytes = 0
-        self._keeping: set[asyncio.Task[None]] = set()
-        self._trying: asyncio.Task[None] | None = None
-
-    async def keep(self, outcome: Outcome) -> None:
-        """Store an outcome, now or later, even if nobody waits for that."""
-        task = asyncio.create_task(self._keep(outcome))
-        self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
-        await asyncio.shield(task)
-
-    async def _keep(self, outcome: Outcome) -> None:
-        try:
-            await self._archive.do(outcome.keep, outcome.owner)
-        except StorageError:
-            self._hold(outcome)
-
-    def find(self, owner: str, response_id: str) -> Outcome | None:
-        """An outcome that is not stored yet."""
-        outcome = self._held.get(response_id)
-        return None if outcome is None or outcome.owner != owner else outcome
-
-    def forget(self, response_id: str) -> None:
-        """Give up storing one, because it has been deleted."""
-        outcome = self._held.pop(response_id, None)
-        if outcome is not None:
-            self._num_bytes -= outcome.num_bytes
-
-    async def aclose(self) -> None:
-        """Try once more. Outcomes that are lost now show as failed after the next start."""
-        if self._keeping:
-            await asyncio.wait(set(self._keeping))
-        if self._trying is not None:
-            self._trying.cancel()
-            await asyncio.wait([self._trying])
-        held = list(self._held.values())
-        results = await asyncio.gather(
-            *(self._archive.do(outcome.keep, outcome.owner) for outcome in held), return_exceptions=True
-        )
-        for outcome, result in zip(held, results, strict=True):
-            if isinstance(result, Exception):
-                log.error("response %s is lost: it could not be stored", outcome.response["id"])
-
-    def _hold(self, outcome: Outcome) -> None:
-        response_id = outcome.response["id"]
-        if self._num_bytes + outcome.num_bytes > _MAX_BYTES:
-            log.error("response %s is kept as failed: too many wait to be stored", response_id)
-            failed = outcome.response | {"status": "failed", "error": _FAULT, "output": []}
-            outcome = replace(outcome, response=failed, items=(), events=None)
-        else:
-            log.warning("response %s is not stored yet", response_id)
-        self._held[response_id] = outcome
-        self._num_bytes += outcome.num_bytes
-        if self._trying is None or self._trying.done():
-            self._trying = asyncio.create_task(self._try_again())
-
-    async def _try_again(self) -> None:
-        seconds = _FIRST_SECONDS
-        while self._held:
-            await asyncio.sleep(seconds)
-            response_id, outcome = next(iter(self._held.items()), ("", None))
-            if outcome is None:
-                return
-            try:
-                await self._archive.do(outcome.keep, outcome.owner)
-            except StorageError:
-                seconds = min(2 * seconds, _LONGEST_SECONDS)
-            else:
-                log.info("response %s is stored now", response_id)
-                self.forget(response_id)
-                seconds = 0.0

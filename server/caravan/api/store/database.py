@@ -1,5 +1,5 @@
-"""The SQLite file of stored responses: its tables, what its errors mean, what is deleted when it is full, and
-the time by which responses age.
+"""The SQLite file of what is stored: its tables, what its errors mean, what is deleted when it is full, and
+the time by which all of it ages.
 """
 
 import contextlib
@@ -13,12 +13,15 @@ from typing import NamedTuple
 
 log = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
+# Also of chat completions and conversations. It keeps its first name: servers of earlier versions that have
+# the file open go on using it. What lists are searched by stands before what may be long.
 _SCHEMA = """
 CREATE TABLE responses (
     id TEXT PRIMARY KEY, owner TEXT NOT NULL, place INTEGER NOT NULL, previous_id TEXT,
-    is_running INTEGER NOT NULL, used_at REAL NOT NULL, body TEXT NOT NULL, events BLOB,
-    num_bytes INTEGER NOT NULL DEFAULT 0);
+    is_running INTEGER NOT NULL, used_at REAL NOT NULL, kind TEXT NOT NULL DEFAULT 'response', model TEXT,
+    metadata TEXT, body TEXT NOT NULL, events BLOB, num_bytes INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX chats ON responses (owner, id) WHERE kind = 'chat';
 CREATE INDEX by_use ON responses (used_at);
 CREATE INDEX by_owner ON responses (owner, is_running, num_bytes);
 CREATE INDEX running ON responses (place) WHERE is_running;
@@ -33,13 +36,22 @@ _CLOCK = """
 CREATE TABLE IF NOT EXISTS clock (
     only INTEGER PRIMARY KEY CHECK (only = 0), boot TEXT NOT NULL, uptime REAL NOT NULL, wall REAL NOT NULL,
     time REAL NOT NULL)"""
-# From the first version: nobody knew how much is whose.
-_UPGRADE = """
+# By the version before: in the first one nobody knew how much is whose, in the second were only responses.
+_UPGRADES = (
+    _SCHEMA,
+    """
 ALTER TABLE responses ADD COLUMN num_bytes INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX by_owner ON responses (owner, is_running, num_bytes);
 UPDATE responses SET num_bytes = length(body) + coalesce(length(events), 0)
     + (SELECT coalesce(sum(length(body)), 0) FROM items WHERE response_id = responses.id);
-"""
+""",
+    """
+ALTER TABLE responses ADD COLUMN kind TEXT NOT NULL DEFAULT 'response';
+ALTER TABLE responses ADD COLUMN model TEXT;
+ALTER TABLE responses ADD COLUMN metadata TEXT;
+CREATE INDEX chats ON responses (owner, id) WHERE kind = 'chat';
+""",
+)
 # A response and those that it goes on from, to the first. No value of a request is a part of these texts.
 _CHAIN = """
 WITH RECURSIVE chain (id, previous_id, depth) AS (
@@ -105,8 +117,9 @@ def _set_up(db: sqlite3.Connection) -> None:
             raise sqlite3.DatabaseError(f"the file has version {version}, not {VERSION}")
         if version == VERSION:
             return
-        for statement in (_UPGRADE if version else _SCHEMA).split(";\n"):
-            db.execute(statement)
+        for upgrade in _UPGRADES[version:] if version else _UPGRADES[:1]:
+            for statement in upgrade.split(";\n"):
+                db.execute(statement)
         db.execute(f"PRAGMA user_version = {VERSION}")
 
 

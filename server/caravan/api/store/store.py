@@ -1,4 +1,7 @@
-"""Stored responses in SQLite: one file, bounded by age and size. Blocking; all calls come from one thread."""
+"""What is stored in SQLite: one file, bounded by age and size. Blocking; all calls come from one thread.
+
+Responses are here, which are stored while they are made; what is stored when it is complete is in `records`.
+"""
 
 import json
 import logging
@@ -7,8 +10,9 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, ParamSpec
+from typing import NamedTuple, ParamSpec
 
 from caravan.api.store import database
 from caravan.api.store.database import (
@@ -19,27 +23,16 @@ from caravan.api.store.database import (
     opened,
     transaction,
 )
+from caravan.api.store.errors import MissingError
 from caravan.api.store.files import Fate, Marks, Reserve, ServerLock
+from caravan.api.store.records import Kind, Records, Row, check_size
 
 P = ParamSpec("P")
-
-Row = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
 MAX_CHAIN = 4096
-# Of a whole conversation. What the model does not see again, such as thoughts, is in no context's count.
-MAX_HISTORY_ITEMS = 32_768
-MAX_HISTORY_BYTES = 16 * 1024 * 1024
 _FAULT = {"code": "server_error", "message": "The server ended before the response was complete."}
-
-
-class MissingError(Exception):
-    """A response that is not stored, or is somebody else's. The message is its id."""
-
-
-class LongHistoryError(Exception):
-    """A conversation that is too long to go on with; the message says how long."""
 
 
 class Unfinished(NamedTuple):
@@ -52,18 +45,18 @@ class Unfinished(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Responses go when nobody has used them for `max_seconds`, or all together need over `max_bytes`."""
+    """What nobody has used for `max_seconds` goes, and more if all together needs over `max_bytes`."""
 
     max_seconds: float
     max_bytes: int
 
 
 class Store:
-    """Opens or makes the file at `path`; without one, responses end with the process.
+    """Opens or makes the file at `path`; without one, what is stored ends with the process.
 
     Responses that a dead server was making become failed. Where the file is full, each owner has an equal
-    share of it: the responses that go are of who has the most. Nothing waits for a lock of another program.
-    Raises sqlite3.Error and OSError.
+    share of it: what goes is of who has the most. Nothing waits for a lock of another program. Raises
+    sqlite3.Error and OSError.
     """
 
     def __init__(self, path: Path | None, limits: Limits) -> None:
@@ -82,6 +75,7 @@ class Store:
             self._servers.close()
             raise
         self._clock = StoreClock(self._db, limits.max_seconds)
+        self.records = Records(self._db, self._make_room)
         self._marks = None if path is None else Marks.of(path)
         if self._reserve is not None:
             self._reserve.fill()
@@ -101,20 +95,24 @@ class Store:
     def begin(self, owner: str, response: Row, items: Sequence[Row]) -> None:
         """Store a running response and its input items."""
         with transaction(self._db):
-            now, limits = self._clock.note(), self._limits
-            make_room(self._db, oldest=now - limits.max_seconds, max_bytes=limits.max_bytes)
+            now = self._make_room()
             place, previous = self._servers.place, response["previous_response_id"]
             self._db.execute(
                 "INSERT INTO responses (id, owner, place, previous_id, is_running, used_at, body) "
                 "VALUES (?, ?, ?, ?, 1, ?, ?)",
                 (response["id"], owner, place, previous, now, json.dumps(response)),
             )
-            self._insert(response["id"], items, is_output=False)
-            self._measure(response["id"])
+            self.records.insert(response["id"], items)
         self._own[response["id"]] = response["status"]
 
-    def end(self, response: Row, items: Sequence[Row], events: Sequence[bytes] | None) -> None:
-        """Store its outcome, unless it has been deleted meanwhile."""
+    def end(
+        self,
+        response: Row,
+        items: Sequence[Row],
+        events: Sequence[bytes] | None,
+        added: Sequence[Row] = (),
+    ) -> None:
+        """Store its outcome, unless it has been deleted meanwhile, and add items to its conversation."""
         packed = None if events is None else zlib.compress(b"\n".join(events), 1)
         with transaction(self._db):
             done = self._db.execute(
@@ -122,8 +120,9 @@ class Store:
                 (json.dumps(response), packed, response["id"]),
             )
             if done.rowcount:
-                self._insert(response["id"], items, is_output=True)
-                self._measure(response["id"])
+                self.records.insert(response["id"], items, is_output=True)
+            if added:
+                self.records.extend(response["conversation"]["id"], added, self._clock.note())
         self._own.pop(response["id"], None)
 
     def get(self, owner: str, response_id: str) -> Row:
@@ -141,58 +140,58 @@ class Store:
         packed = self._row(owner, response_id)["events"]
         return None if packed is None else zlib.decompress(packed).split(b"\n")
 
-    def delete(self, owner: str, response_id: str) -> None:
-        """Forget a response and its items; raises MissingError."""
-        self._row(owner, response_id)
-        try:
-            self._db.execute("DELETE FROM responses WHERE id = ?", (response_id,))
-        except sqlite3.OperationalError as error:
-            if self._reserve is None or not is_full(error):
-                raise
-            self._reserve.release()
-            try:
-                delete_bit_by_bit(self._db, response_id)
-            finally:
-                self._reserve.fill()
-        self._own.pop(response_id, None)
+    def delete(self, owner: str, name: str, kind: Kind = "response") -> None:
+        """Forget something and its items; raises MissingError."""
+        self.records.row(owner, kind, name)
+        delete = partial(self._db.execute, "DELETE FROM responses WHERE id = ?", (name,))
+        self._free(delete, partial(delete_bit_by_bit, self._db, name))
+        self._own.pop(name, None)
 
-    def input_items(self, owner: str, response_id: str) -> list[Row]:
-        """The input items of a response, in order; raises MissingError."""
-        self._row(owner, response_id)
-        return self._input(response_id)
+    def delete_item(self, owner: str, conversation: str, item_id: str) -> str:
+        """Take an item out of a conversation, and return its JSON.
+
+        Raises MissingError and MissingItemError.
+        """
+        delete = partial(self.records.remove, owner, conversation, item_id)
+        self._free(delete, delete)
+        return self.records.text(owner, "conversation", conversation)
+
+    def check(self) -> None:
+        """Fail where nothing can be stored now."""
+        with transaction(self._db):
+            self._make_room()
 
     def items(self, owner: str, item_ids: Sequence[str]) -> list[Row | None]:
-        """Items of any responses of this owner, each as often as it is named; raises LongHistoryError."""
+        """Items of any responses and conversations of this owner, each as often as it is named.
+
+        Raises LongHistoryError.
+        """
         texts: dict[str, str | None] = {}
         num_bytes = 0
         for item_id in item_ids:
             if item_id not in texts:
                 row = self._db.execute(
                     "SELECT i.body FROM items i JOIN responses r ON r.id = i.response_id "
-                    "WHERE i.id = ? AND r.owner = ? LIMIT 1",
+                    "WHERE i.id = ? AND r.owner = ? AND r.kind != 'chat' LIMIT 1",
                     (item_id, owner),
                 ).fetchone()
                 texts[item_id] = None if row is None else row["body"]
             num_bytes += len(texts[item_id] or "")
-            if num_bytes > MAX_HISTORY_BYTES:
-                raise LongHistoryError(f"items of more than {MAX_HISTORY_BYTES} bytes")
+            check_size(len(item_ids), num_bytes)
         return [None if (text := texts[name]) is None else json.loads(text) for name in item_ids]
 
-    def history(self, owner: str, response_id: str) -> list[Row]:
-        """All items up to the end of a response, oldest first; they count as used.
+    def history(self, owner: str, response_id: str, kind: Kind = "response") -> list[Row]:
+        """All items up to the end of a response, or of a conversation, oldest first; they count as used.
 
         Raises MissingError for the first one that is not there, and LongHistoryError.
         """
+        self.records.row(owner, kind, response_id)
         names = {"id": response_id, "owner": owner, "deepest": MAX_CHAIN, "now": self._clock.now()}
         chain = self._db.execute(database.ANCESTORS, names).fetchall()
         if not chain or chain[0]["previous_id"] is not None:
             raise MissingError(chain[0]["previous_id"] if chain else response_id)
         size = self._db.execute(database.SIZE, names).fetchone()
-        if size["items"] > MAX_HISTORY_ITEMS or (size["bytes"] or 0) > MAX_HISTORY_BYTES:
-            raise LongHistoryError(
-                f"{size['items']} items of {size['bytes']} bytes; at most {MAX_HISTORY_ITEMS} items and "
-                f"{MAX_HISTORY_BYTES} bytes are read"
-            )
+        check_size(size["items"], size["bytes"] or 0)
         # What can be read is read, be it that nothing can be written.
         self._try(self._db.execute, database.TOUCH, names)
         return [json.loads(row["body"]) for row in self._db.execute(database.HISTORY, names)]
@@ -244,13 +243,27 @@ class Store:
         self._db.close()
         self._servers.close()
 
+    def _make_room(self) -> float:
+        """Delete what is too old or too much, as a part of the caller's transaction; returns the time."""
+        now, limits = self._clock.note(), self._limits
+        make_room(self._db, oldest=now - limits.max_seconds, max_bytes=limits.max_bytes)
+        return now
+
+    def _free(self, delete: Callable[[], object], delete_in_little_room: Callable[[], object]) -> None:
+        """Delete something; on a full disk in another way, with the space that is set aside for it."""
+        try:
+            delete()
+        except sqlite3.OperationalError as error:
+            if self._reserve is None or not is_full(error):
+                raise
+            self._reserve.release()
+            try:
+                delete_in_little_room()
+            finally:
+                self._reserve.fill()
+
     def _row(self, owner: str, response_id: str) -> sqlite3.Row:
-        row: sqlite3.Row | None = self._db.execute(
-            "SELECT * FROM responses WHERE id = ? AND owner = ?", (response_id, owner)
-        ).fetchone()
-        if row is None:
-            raise MissingError(response_id)
-        return row
+        return self.records.row(owner, "response", response_id)
 
     def _unfinished(self, response_id: str) -> Unfinished | None:
         row = self._db.execute("SELECT owner, body FROM responses WHERE id = ?", (response_id,)).fetchone()
@@ -259,22 +272,6 @@ class Store:
     def _input(self, response_id: str) -> list[Row]:
         sql = "SELECT body FROM items WHERE response_id = ? AND NOT is_output ORDER BY position"
         return [json.loads(row["body"]) for row in self._db.execute(sql, (response_id,))]
-
-    def _insert(self, response_id: str, items: Sequence[Row], *, is_output: bool) -> None:
-        self._db.executemany(
-            "INSERT INTO items VALUES (?, ?, ?, ?, ?)",
-            [
-                (response_id, is_output, position, item["id"], json.dumps(item))
-                for position, item in enumerate(items)
-            ],
-        )
-
-    def _measure(self, response_id: str) -> None:
-        self._db.execute(
-            "UPDATE responses SET num_bytes = length(body) + coalesce(length(events), 0) "
-            "+ (SELECT coalesce(sum(length(body)), 0) FROM items WHERE response_id = ?1) WHERE id = ?1",
-            (response_id,),
-        )
 
     def _is_being_made(self, row: sqlite3.Row) -> bool:
         if row["place"] == self._servers.place:

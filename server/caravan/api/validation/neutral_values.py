@@ -87,7 +87,6 @@ NUMBER = Passing("any number, true, false", lambda value: isinstance(value, int 
 OBJECT = Passing("any object", lambda value: isinstance(value, dict))
 ARRAY = Passing("any array", lambda value: isinstance(value, list))
 TEXT = Passing("any text", lambda value: isinstance(value, str))
-LABELS = Passing("an object of texts", _is_labels)
 PREDICTION = Passing("a `content` prediction", _is_prediction)
 NOTES = Passing("an object without a refusal", _refuses_nothing)
 PLAIN_REASONING = Passing('`{}`, `{"enabled": true}`, `{"exclude": false}`', _is_plain_reasoning)

@@ -16,7 +16,6 @@ from caravan.api.validation.neutral_values import (
     CACHE_CONTROL,
     EMPTY,
     FALSE,
-    LABELS,
     NOTES,
     NULL,
     OBJECT,
@@ -84,7 +83,6 @@ _OPENAI = {
 _RESPONSES = {
     "access_programs": Rule(NULL, "It belongs to OpenAI's own service."),
     "context_management": Rule(EMPTY, "Nothing is left out of a conversation."),
-    "conversation": Rule(NULL, "`previous_response_id` goes on with a conversation."),
     "image": Rule(NULL, _ONLY_TEXT),
     "input[].async": Rule(FALSE, _TOOLS),
     "input[].caller": Rule(one_of('`{"type": "direct"}`', {"type": "direct"}), _TOOLS),
@@ -133,7 +131,6 @@ _CACHE = {
 _LABELS = {
     "client_metadata": Rule(OBJECT, "Labels of the client's own, such as Codex's."),
     "prompt_cache_options": Rule(OBJECT, _CACHED),
-    "metadata": Rule(LABELS, "A label for OpenAI's store of completions; nothing is stored."),
     "prediction": Rule(PREDICTION, "By definition it changes speed alone; usage counts no accepted tokens."),
     "prompt_cache_key": Rule(TEXT, "A hint for OpenAI's caches. Prefixes are cached without being told."),
     "prompt_cache_retention": Rule(
@@ -141,7 +138,6 @@ _LABELS = {
         "A hint for OpenAI's caches.",
     ),
     "safety_identifier": Rule(TEXT, "A label of the caller's own user."),
-    "store": Rule(BOOLEAN, "Chat completions are not stored."),
 }
 
 _FALLBACKS = Passing("any array, `default`", lambda value: isinstance(value, list) or value == "default")

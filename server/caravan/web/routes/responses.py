@@ -3,9 +3,10 @@
 import re
 from typing import get_args
 
-from caravan_schemas.queries import InputItemsQuery, RetrievalQuery
+from caravan_schemas.common import ObjectList
+from caravan_schemas.queries import ItemsQuery, RetrievalQuery
 from caravan_schemas.responses import CompactRequest, ResponseRequest
-from caravan_schemas.responses_answers import CompactedResponse, DeletedResponse, InputItemList, InputTokens
+from caravan_schemas.responses_answers import CompactedResponse, DeletedResponse, InputTokens
 from caravan_schemas.responses_answers import Response as ResponseObject
 from caravan_schemas.responses_events import Event
 from caravan_schemas.responses_input import ConversationInput
@@ -21,7 +22,6 @@ from caravan.web.sse import RunResponse, respond_whole
 router = APIRouter(tags=["responses"])
 
 _TYPE = re.compile(rb'{"type":"([a-z_.]+)"')
-_PAGE = 20
 _EVENTS = describe_events(*get_args(Event))
 
 
@@ -102,18 +102,21 @@ async def cancel_response(response_id: str, services: UseServices, context: UseC
     return JsonResponse(await services.responses.cancel(response_id, context.principal))
 
 
-@router.get("/v1/responses/{response_id}/input_items", openapi_extra=describe_query(InputItemsQuery))
+@router.get(
+    "/v1/responses/{response_id}/input_items",
+    response_model=ObjectList,
+    openapi_extra=describe_query(ItemsQuery),
+)
 async def list_input_items(
     response_id: str, request: Request, services: UseServices, context: UseContext
-) -> InputItemList:
+) -> Response:
     """What a response answers, the newest first unless `order` is `asc`, in pages of `limit`.
 
     The items of the responses before it are in lists of their own.
     """
-    query = read_query(request, InputItemsQuery, strict=services.strict_fields)
+    query = read_query(request, ItemsQuery, strict=services.strict_fields)
     check_include(query.include or ())
-    limit, order = query.limit or _PAGE, query.order or "desc"
-    return await services.responses.input_items(response_id, query.after, limit, order, context.principal)
+    return JsonResponse(await services.responses.input_items(response_id, query, context.principal))
 
 
 def framed(data: bytes) -> bytes:
