@@ -1,4 +1,4 @@
-"""The clients that talk to a live server, each with how to run it and where its version stands."""
+"""A client that talks to a live server: how it is run, and where its version stands."""
 
 import json
 import subprocess
@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.clients.conversation import REPORT, WEATHER
 from tests.waiting import PATIENCE
-from tests.web.chat_models import hermes
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -86,40 +84,6 @@ class Program:
         row.others = [f"{outcome} {name}" for outcome, name in found if outcome != "ok"]
         assert row.passed, printed
         assert not [name for outcome, name in found if outcome == "failed"], printed
-
-
-def _program(
-    name: str, environment: str, package: str, module: str, turns: Mapping[str, str] | None = None
-) -> Program:
-    return Program(name=name, environment=environment, package=package, module=module, turns=turns)
-
-
-_SMOLAGENTS = {
-    WEATHER: hermes("get_weather", '{"city": "Paris"}'),
-    REPORT: hermes("final_answer", '{"answer": "It is 21 degrees."}'),
-    "Compute how warm Rome is.": 'I ask.\n<code>\nfinal_answer(get_weather("Rome"))\n</code>',
-}
-
-
-PROGRAMS = (
-    _program("openai (Python)", "openai-3", "openai", "openai_python"),
-    _program("openai (Python), older", "openai-2", "openai", "openai_python"),
-    _program("openai (Node)", "node", "openai", "conversation"),
-    _program("LangChain, langchain-openai", "openai-3", "langchain-openai", "langchain"),
-    _program("LlamaIndex, llms-openai-like", "openai-2", "llama-index-llms-openai-like", "llama_index"),
-    _program("LiteLLM", "openai-2", "litellm", "litellm"),
-    _program("instructor", "openai-2", "instructor", "instructor"),
-    _program("pydantic-ai", "openai-3", "pydantic-ai-slim", "pydantic_ai"),
-    _program("anthropic (Python)", "anthropic", "anthropic", "anthropic_python"),
-    _program("llm, the command", "openai-3", "llm", "llm_command"),
-    _program("ollama (Python)", "ollama", "ollama", "ollama_python"),
-    _program("ollama (Node)", "node", "ollama", "ollama"),
-    _program("OpenAI's Agents SDK", "openai-agents", "openai-agents", "openai_agents"),
-    _program("Haystack", "haystack", "haystack-ai", "haystack"),
-    _program("smolagents", "smolagents", "smolagents", "smolagents", _SMOLAGENTS),
-    _program("outlines", "outlines", "outlines", "outlines"),
-    _program("guidance", "guidance", "guidance", "guidance"),
-)
 
 
 def steps(program: Program, url: str, model: str) -> tuple[list[tuple[str, str]], str]:

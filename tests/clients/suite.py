@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from caravan.models.resident import model_path
 
-from tests.clients.programs import HERE, MODEL, PROGRAMS, ROOT, Program, Row
+from tests.clients.programs import HERE, MODEL, ROOT, Program, Row
+from tests.clients.quick import PROGRAMS
 from tests.faults.process import ServerProcess
 from tests.waiting import PATIENCE
 

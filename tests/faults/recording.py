@@ -14,7 +14,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.clients.programs import MODEL, PROGRAMS, ROOT
+from tests.clients.programs import MODEL, ROOT
+from tests.clients.quick import PROGRAMS
 from tests.faults.process import server_process
 
 RECORDED = Path(__file__).parent / "data" / "recorded.jsonl"
