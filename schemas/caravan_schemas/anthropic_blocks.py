@@ -11,7 +11,7 @@ from caravan_schemas.messages import MAX_PARTS
 # What Anthropic has besides. Images and files are not looked at here, and servers' tools do not run here.
 _OTHERS = frozenset(
     {
-        *("image", "document", "search_result", "container_upload", "browser_state"),
+        *("image", "container_upload", "browser_state"),
         *("server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "tool_search_tool_result"),
         *("code_execution_tool_result", "bash_code_execution_tool_result"),
         *("text_editor_code_execution_tool_result", "mcp_tool_use", "mcp_tool_result"),
@@ -68,6 +68,43 @@ TextContent = Annotated[
 ]
 
 
+class PlainSource(Schema):
+    """A document as one text."""
+
+    type: Literal["text"]
+    media_type: Literal["text/plain"]
+    data: str
+
+
+class BlocksSource(Schema):
+    """A document as blocks of text."""
+
+    type: Literal["content"]
+    content: TextContent
+
+
+class DocumentBlock(Schema):
+    """A document of text, which the model reads between `<document>` and `</document>`."""
+
+    type: Literal["document"]
+    source: Annotated[
+        Annotated[PlainSource, Tag("<text>")] | Annotated[BlocksSource, Tag("<content>")],
+        by_type("source_kind", "text", "content"),
+        without(frozenset({"base64", "url", "file"}), "texts and blocks are"),
+    ]
+    title: str | None = None
+    context: str | None = Field(default=None, description="What to know of it; read before its text.")
+
+
+class SearchResultBlock(Schema):
+    """What a search has found, which the model reads as a document."""
+
+    type: Literal["search_result"]
+    source: str
+    title: str
+    content: TextBlocks
+
+
 class FoundTool(Schema):
     """A tool of the request that a search for tools has found. The model sees its definition here."""
 
@@ -81,9 +118,12 @@ ResultContent = Annotated[
         Annotated[
             list[
                 Annotated[
-                    Annotated[TextBlock, Tag("<text>")] | Annotated[FoundTool, Tag("<tool_reference>")],
-                    by_type("block_kind", "text", "tool_reference"),
-                    without(_OTHERS, "text and tool_reference blocks are"),
+                    Annotated[TextBlock, Tag("<text>")]
+                    | Annotated[DocumentBlock, Tag("<document>")]
+                    | Annotated[SearchResultBlock, Tag("<search_result>")]
+                    | Annotated[FoundTool, Tag("<tool_reference>")],
+                    by_type("block_kind", "text", "document", "search_result", "tool_reference"),
+                    without(_OTHERS, "text, document, search_result and tool_reference blocks are"),
                 ]
             ],
             Field(max_length=MAX_PARTS, fail_fast=True),
@@ -121,6 +161,8 @@ class ToolChange(Schema):
 
 Block = Annotated[
     Annotated[TextBlock, Tag("<text>")]
+    | Annotated[DocumentBlock, Tag("<document>")]
+    | Annotated[SearchResultBlock, Tag("<search_result>")]
     | Annotated[ThoughtBlock, Tag("<thinking>")]
     | Annotated[HiddenThoughtBlock, Tag("<redacted_thinking>")]
     | Annotated[PastToolUse, Tag("<tool_use>")]
@@ -129,9 +171,9 @@ Block = Annotated[
     | Annotated[ToolChange, Tag("<tool_removal>")],
     by_type(
         *("block_kind", "text", "thinking", "redacted_thinking", "tool_use", "tool_result"),
-        *("tool_addition", "tool_removal"),
+        *("document", "search_result", "tool_addition", "tool_removal"),
     ),
-    without(_OTHERS, "text, thinking, tool_use and tool_result blocks are"),
+    without(_OTHERS, "text, document, search_result, thinking, tool_use and tool_result blocks are"),
 ]
 Blocks = Annotated[
     Annotated[str, Tag("<string>")]

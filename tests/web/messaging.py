@@ -17,6 +17,8 @@ WEATHER = {
     "description": "Get the weather of a city.",
     "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
+USE = {"type": "tool_use", "id": "a", "name": "get_weather", "input": {}}
+RESULT = {"type": "tool_result", "tool_use_id": "a", "content": "x"}
 _EVENT: TypeAdapter[MessagesEvent] = TypeAdapter(MessagesEvent)
 
 
@@ -85,6 +87,13 @@ def folded(events: list[dict[str, Any]]) -> dict[str, Any]:
                 message |= event["delta"]
                 message["usage"] = event["usage"]
     return message
+
+
+def talk(*turns: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Messages of the user and the assistant in turns."""
+    return {
+        "messages": [{"role": ("user", "assistant")[i % 2], "content": turn} for i, turn in enumerate(turns)]
+    }
 
 
 def prompt(engine: ScriptedEngine) -> str:

@@ -10,7 +10,22 @@ from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine
 from tests.web.chat_models import app_over, hermes
-from tests.web.messaging import COUNT, HI, URL, WEATHER, ask, error_of, events_of, folded, prompt, say, stream
+from tests.web.messaging import (
+    COUNT,
+    HI,
+    RESULT,
+    URL,
+    USE,
+    WEATHER,
+    ask,
+    error_of,
+    events_of,
+    folded,
+    prompt,
+    say,
+    stream,
+    talk,
+)
 
 CALL = hermes("get_weather", '{"city": "Paris"}')
 THINK = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
@@ -108,6 +123,31 @@ def test_a_whole_round_of_a_call_is_shown_to_the_model(client: TestClient, engin
         f"<|im_start|>assistant\n<think>Hm.</think>I look.<tool_call>{call}</tool_call><|im_end|>\n"
         "<|im_start|>tool\n21<|im_end|>\n<|im_start|>user\nWell?<|im_end|>\n<|im_start|>assistant\n"
     )
+
+
+def test_what_the_system_says_before_a_result_follows_it(client: TestClient, engine: ScriptedEngine) -> None:
+    call, result = {"role": "assistant", "content": [USE]}, {"role": "user", "content": [RESULT]}
+    told = {"role": "system", "content": "Be brief."}
+    ask(client, messages=[*HI["messages"], call, told, result], tools=[WEATHER])
+    assert "tool\nx<|im_end|>\n<|im_start|>system\nBe brief.<|im_end|>\n" in prompt(engine)
+
+
+def test_documents_of_text_are_read(client: TestClient, engine: ScriptedEngine) -> None:
+    text = {"type": "text", "text": "It is 21."}
+    plain = {"type": "text", "media_type": "text/plain", "data": "It is 21."}
+    found = {"type": "search_result", "source": "a.b", "title": "Weather", "content": [text]}
+    asked = [
+        {"type": "document", "source": plain, "title": "Weather", "citations": {"enabled": False}},
+        {"type": "document", "source": {"type": "content", "content": [text]}, "context": "Of today."},
+        found,
+        {"type": "text", "text": "Well?"},
+    ]
+    ask(client, messages=talk(asked, [USE], [{**RESULT, "content": [found]}])["messages"], tools=[WEATHER])
+    above = ("Weather", "Of today.", "Weather\n\na.b")
+    documents = [f"<document>\n{title}\n\nIt is 21.\n</document>" for title in above]
+    shown = "\n\n".join([*documents, "Well?"])
+    assert f"user\n{shown}<|im_end|>" in prompt(engine)
+    assert f"tool\n{documents[-1]}<|im_end|>" in prompt(engine)
 
 
 def test_a_failed_tool_is_shown_as_that(client: TestClient, engine: ScriptedEngine) -> None:
@@ -283,73 +323,6 @@ def test_a_model_that_cannot_think_answers_without(engine: ScriptedEngine) -> No
         answer = client.post(URL, json={**HI, **THINK})
     assert answer.status_code == 200, answer.text
     assert answer.headers["x-caravan-ignored"] == "thinking"
-
-
-IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "x"}}
-USE = {"type": "tool_use", "id": "a", "name": "get_weather", "input": {}}
-RESULT = {"type": "tool_result", "tool_use_id": "a", "content": "x"}
-
-
-def talk(*turns: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Messages of the user and the assistant in turns."""
-    return {
-        "messages": [{"role": ("user", "assistant")[i % 2], "content": turn} for i, turn in enumerate(turns)]
-    }
-
-
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        (talk([IMAGE]), "messages[0].content[0]"),
-        (talk("a", [USE], [{**RESULT, "content": [IMAGE]}]), "messages[2].content[0].content[0]"),
-        (talk([{"type": "what"}]), "messages[0].content[0]"),
-        (talk([RESULT]), "messages[0].content[0].tool_use_id"),
-        (talk("a", [{"type": "text", "text": "b"}, USE], "c"), "messages[1].content[1]"),
-        (talk("a", [RESULT]), "messages[1].content[0]"),
-        (talk([USE]), "messages[0].content[0]"),
-        ({"messages": []}, "messages"),
-        ({"max_tokens": None}, "max_tokens"),
-        ({"temperature": 900}, "temperature"),
-        ({"stop_sequences": ["a"], "stop": ["b"]}, "stop_sequences"),
-        ({"tool_choice": {"type": "any"}}, "tool_choice"),
-        ({"tool_choice": {"type": "tool"}, "tools": [WEATHER]}, "tool_choice.name"),
-        ({"tool_choice": {"type": "tool", "name": "x"}, "tools": [WEATHER]}, "tool_choice.name"),
-        ({"tools": [{**WEATHER, "input_schema": {"type": "array"}}]}, "tools[0].input_schema.type"),
-        ({"tools": [WEATHER, WEATHER]}, "tools[1].name"),
-        ({"thinking": {"type": "adaptive", "budget_tokens": 5}}, "thinking.budget_tokens"),
-        ({**talk("a", "b"), **THINK}, "thinking.budget_tokens"),
-        ({"frequency_penalty": 90}, "frequency_penalty"),
-        ({"logprobs": True}, "logprobs"),
-        ({"temprature": 1}, "temprature"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_refusals_name_the_field_in_anthropics_envelope(
-    client: TestClient, engine: ScriptedEngine, fields: dict[str, Any], param: str
-) -> None:
-    for stream_too in ({}, {"stream": True}):
-        answer = client.post(URL, json={**HI, **fields, **stream_too})
-        assert error_of(answer) == (400, "invalid_request_error", param), answer.text
-        assert f"'{param}" in answer.json()["error"]["message"]
-    assert not engine.requests
-
-
-def test_failures_have_anthropics_types(client: TestClient, engine: ScriptedEngine) -> None:
-    assert error_of(client.post(URL, json={**HI, "model": "none"})) == (404, "not_found_error", "model")
-    assert error_of(client.get(URL))[:2] == (405, "invalid_request_error")
-    assert error_of(client.get(f"{URL}/x"))[:2] == (404, "not_found_error")
-    assert error_of(client.post(URL, content=b"{"))[:2] == (400, "invalid_request_error")
-    long = client.post(URL, json={**HI, **talk("x" * 9000)})
-    assert error_of(long)[:2] == (400, "invalid_request_error")
-    assert long.json()["error"]["message"].startswith("prompt is too long: ")
-    engine.failure = EngineFailedError("It failed.")
-    assert error_of(client.post(URL, json=HI))[:2] == (500, "api_error")
-
-
-def test_a_thread_is_refused_as_the_sdk_reads_it(client: TestClient) -> None:
-    refused = client.post(URL, json={**HI, "thread": {"type": "create"}})
-    assert error_of(refused) == (400, "invalid_request_error", "thread")
-    assert refused.json()["error"]["details"]["error_code"] == "thread_unsupported_request"
 
 
 def test_a_later_failure_is_an_error_event(client: TestClient, engine: ScriptedEngine) -> None:

@@ -7,10 +7,14 @@ from itertools import groupby
 from caravan_schemas.anthropic import MessagesConversation
 from caravan_schemas.anthropic_blocks import (
     Block,
+    DocumentBlock,
     FoundTool,
     PastToolUse,
+    PlainSource,
     Said,
+    SearchResultBlock,
     TextBlock,
+    TextContent,
     ThoughtBlock,
     ToolChange,
     ToolResult,
@@ -25,6 +29,7 @@ from caravan.api.messages.system import PARAGRAPH, SystemPrompt, system_prompt
 from caravan.errors import InvalidValueError
 
 _FAILED = "Error: "
+_READ = (TextBlock, DocumentBlock, SearchResultBlock)
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ class _Placed:
 class Conversation:
     """The messages of a chat. `places` maps paths in them, such as `messages[2]`, to paths in the request.
 
-    With `is_open`, the answer continues the last message.
+    With `is_open`, the answer continues the last message. `held` is what the system said between calls and
+    their results, which comes after these.
     """
 
     system: SystemPrompt
@@ -47,11 +53,25 @@ class Conversation:
     messages: list[Message] = field(default_factory=list)
     places: dict[str, str] = field(default_factory=dict)
     is_open: bool = False
+    held: Sequence[_Placed] = ()
 
     def add(self, path: str, message: Message) -> None:
         """Append a message that comes from a place in the request."""
         self.places[f"messages[{len(self.messages)}]"] = path
         self.messages.append(message)
+
+    def add_held(self) -> None:
+        """Append what is held, if there is something."""
+        if self.held:
+            text = _told(self.tools, self.held)
+            self.add(self.held[0].path, SystemMessage(role="system", content=text))
+        self.held = ()
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether the last message has calls, whose results are to follow."""
+        last = self.messages[-1] if self.messages else None
+        return isinstance(last, AssistantMessage) and bool(last.tool_calls)
 
 
 def conversation(request: MessagesConversation) -> Conversation:
@@ -66,11 +86,13 @@ def conversation(request: MessagesConversation) -> Conversation:
                 _add_answer(found, blocks)
             case "system":
                 _refuse_others(blocks, "system", TextBlock, ToolChange)
-                found.add(blocks[0].path, SystemMessage(role="system", content=_told(found.tools, blocks)))
+                found.held = blocks
+                if not found.has_calls:
+                    found.add_held()
             case "user":
                 _add_user(found, blocks)
-    last = found.messages[-1]
-    found.is_open = isinstance(last, AssistantMessage) and not last.tool_calls
+    found.add_held()
+    found.is_open = isinstance(found.messages[-1], AssistantMessage) and not found.has_calls
     _add_dates(found)
     return found
 
@@ -119,17 +141,19 @@ def _add_answer(found: Conversation, blocks: Sequence[_Placed]) -> None:
 
 def _add_user(found: Conversation, blocks: Sequence[_Placed]) -> None:
     """Add the user's turn: results follow their calls, and what the user says comes after them."""
-    _refuse_others(blocks, "user", TextBlock, ToolResult)
+    _refuse_others(blocks, "user", ToolResult, *_READ)
     for placed in blocks:
         if isinstance(placed.block, ToolResult):
             result = placed.block
-            text = _joined(found.tools, placed.path, result)
+            text = _returned(found.tools, placed.path, result)
             content = f"{_FAILED}{text}" if result.is_error else text
             message = ToolMessage(role="tool", content=content, tool_call_id=result.tool_use_id)
             found.add(placed.path, message)
-    texts = [placed for placed in blocks if isinstance(placed.block, TextBlock)]
-    if texts:
-        found.add(texts[0].path, UserMessage(role="user", content=_text(texts)))
+    found.add_held()
+    said = [placed for placed in blocks if isinstance(placed.block, _READ)]
+    if said:
+        content = PARAGRAPH.join(map(_read, (placed.block for placed in said)))
+        found.add(said[0].path, UserMessage(role="user", content=content))
 
 
 def _refuse_others(blocks: Sequence[_Placed], role: str, *kinds: type[Block]) -> None:
@@ -142,8 +166,25 @@ def _misplaced(path: str, kind: str, role: str) -> InvalidValueError:
     return InvalidValueError(path, f"is of the type '{kind}', which the role '{role}' cannot have")
 
 
-def _text(blocks: Sequence[_Placed]) -> str:
-    return PARAGRAPH.join(placed.block.text for placed in blocks if isinstance(placed.block, TextBlock))
+def _read(block: object) -> str:
+    """Write a block that is read as it is."""
+    match block:
+        case TextBlock(text=text):
+            return text
+        case DocumentBlock(source=source, title=title, context=context):
+            text = source.data if isinstance(source, PlainSource) else _joined(source.content)
+            return _document(title, context, text)
+        case SearchResultBlock(title=title, source=address, content=content):
+            return _document(title, address, _joined(content))
+    raise AssertionError(block)
+
+
+def _document(*parts: str | None) -> str:
+    return f"<document>\n{PARAGRAPH.join(filter(None, parts))}\n</document>"
+
+
+def _joined(content: TextContent) -> str:
+    return content if isinstance(content, str) else PARAGRAPH.join(block.text for block in content)
 
 
 def _told(tools: PresentTools, blocks: Sequence[_Placed]) -> str:
@@ -160,11 +201,11 @@ def _told(tools: PresentTools, blocks: Sequence[_Placed]) -> str:
     return PARAGRAPH.join(texts)
 
 
-def _joined(tools: PresentTools, path: str, result: ToolResult) -> str:
+def _returned(tools: PresentTools, path: str, result: ToolResult) -> str:
     content = result.content or ""
     if isinstance(content, str):
         return content
-    texts = [block.text for block in content if isinstance(block, TextBlock)]
+    texts = [_read(block) for block in content if isinstance(block, _READ)]
     names = [
         (f"{path}.content[{index}].tool_name", block.tool_name)
         for index, block in enumerate(content)

@@ -140,12 +140,13 @@ _LABELS = {
     "safety_identifier": Rule(TEXT, "A label of the caller's own user."),
 }
 
+_UNCITED = one_of('empty, `{"enabled": false}`', [], {}, {"enabled": False})
 _FALLBACKS = Passing("any array, `default`", lambda value: isinstance(value, list) or value == "default")
 
 # Of Anthropic's, which its SDK sends back with what it was answered.
 _MESSAGES = {
     **{
-        f"{place}.citations": Rule(EMPTY, "Texts cite nothing.")
+        f"{place}.citations": Rule(_UNCITED, "Texts cite nothing.")
         for place in ("system[]", "messages[].content[]", "messages[].content[].content[]")
     },
     "messages[].content[].caller": Rule(one_of('`{"type": "direct"}`', {"type": "direct"}), _TOOLS),
