@@ -42,6 +42,12 @@ class RerankRequest(RankFields):
     top_n: int | None = Field(
         default=None, ge=1, description="Return no more than so many, the best. All by default."
     )
+    max_tokens_per_doc: int | None = Field(
+        default=None,
+        ge=1,
+        description="As with Cohere: read no more than so many tokens of a document, the first. By default, "
+        "one that does not fit is refused.",
+    )
     return_documents: bool | None = Field(
         default=None, description="True: results have the documents, too. Default false."
     )

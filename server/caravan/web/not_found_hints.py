@@ -15,6 +15,7 @@ _MOST_PARTS = 12
 # What other servers call what is here.
 _ELSEWHERE = {
     "/embedding": "/v1/embeddings",
+    "/v1/moderations": "/v1/decisions",
     "/healthz": "/health",
     "/readyz": "/ready",
     "/slots": "/status",

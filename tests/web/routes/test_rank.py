@@ -65,6 +65,15 @@ def test_no_more_than_asked_for_with_their_texts(client: TestClient) -> None:
     assert len(rerank(client, top_n=9)["results"]) == 4
 
 
+def test_no_more_of_a_document_is_read_than_asked_for(client: TestClient, engine: ScriptedEngine) -> None:
+    """A character that is cut goes whole."""
+    given = ["A 1 and more", "B 2\u00e9"]
+    answer = rerank(client, documents=given, max_tokens_per_doc=4, return_documents=True)
+    asked = [bytes(each for each in one.token_ids if each < 256).decode() for one in engine.requests]
+    assert {text.rpartition("<Document>: ")[2].split("\n")[0][:4] for text in asked} == {"A 1 ", "B 2"}
+    assert {each["document"]["text"] for each in answer["results"]} == set(given)
+
+
 @pytest.mark.parametrize(
     ("first", "second", "scores"),
     [

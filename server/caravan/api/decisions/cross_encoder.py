@@ -3,12 +3,13 @@ together.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 import numpy as np
 
 from caravan.api.context import RequestContext
+from caravan.api.decisions.pairs import Pair
 from caravan.api.embeddings import MAX_TOKENS, vectors_of
 from caravan.api.prompt.tokenize import bare_ids, check_fits
 from caravan.auth.principal import Principal
@@ -22,12 +23,14 @@ _QUERY, _DOCUMENT = "{query}", "{document}"
 # llama.cpp makes probabilities of yes and of no of what the heads of these say, and leaves others alone.
 _YES_OR_NO = ("qwen3", "qwen3vl")
 
-# A query and a document, and the path of each document.
-Pair = tuple[str, str, str]
-
 
 async def relevance(
-    model: LoadedModel, pairs: Sequence[Pair], context: RequestContext, who: Principal, *, is_much: bool
+    model: LoadedModel,
+    pairs: Callable[[LoadedModel], Sequence[Pair]],
+    context: RequestContext,
+    who: Principal,
+    *,
+    is_much: bool,
 ) -> tuple[list[float], int]:
     """Return how well each pair goes together, from 0 to 1, and the tokens of all.
 
@@ -38,7 +41,7 @@ async def relevance(
         raise InvalidRequestError(message, param="model", code="invalid_value")
     read = in_busy_thread if is_much else in_thread
     async with (model.long_threads if is_much else model.threads).held(who.id, who.weight):
-        inputs = await read(_inputs, model, pairs)
+        inputs = await read(lambda: _inputs(model, pairs(model)))
     vectors = await vectors_of(model, inputs, Pooling.RANK, context, who)
     numbers = [float(np.frombuffer(vector, "<f4")[0]) for vector in vectors]
     return numbers if _says_yes_or_no(model) else list(map(_sigmoid, numbers)), sum(map(len, inputs))

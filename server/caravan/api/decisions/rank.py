@@ -6,7 +6,7 @@ The words are those of Qwen3-Reranker, which was trained on them; other chat mod
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,8 +26,9 @@ from caravan_schemas.rank import (
 )
 
 from caravan.api.context import RequestContext
-from caravan.api.decisions.cross_encoder import Pair, relevance
+from caravan.api.decisions.cross_encoder import relevance
 from caravan.api.decisions.label_tokens import Labelled
+from caravan.api.decisions.pairs import Pair, with_first_tokens
 from caravan.api.decisions.probabilities import shares
 from caravan.api.decisions.prompts import all_of, written
 from caravan.api.decisions.scoring import Scoring
@@ -73,7 +74,7 @@ class RankService:
         """Write the answer as JSON. Cancelling it aborts the work in the engine."""
         texts = [each if isinstance(each, str) else each.text for each in request.documents]
         pairs = [(request.query, text, f"documents[{index}]") for index, text in enumerate(texts)]
-        found = await self._ranked(request, pairs, context)
+        found = await self._ranked(request, pairs, context, request.max_tokens_per_doc)
         relevance = found.relevance
         order = sorted(range(len(texts)), key=lambda index: -relevance[index])[: request.top_n]
         results = [RankedDocument(index=index, relevance_score=relevance[index]) for index in order]
@@ -108,9 +109,14 @@ class RankService:
             )
         )
 
-    async def _ranked(self, request: RankFields, pairs: Sequence[Pair], context: RequestContext) -> _Ranked:
+    async def _ranked(
+        self, request: RankFields, given: Sequence[Pair], context: RequestContext, limit: int | None = None
+    ) -> _Ranked:
+        def pairs(model: LoadedModel) -> Sequence[Pair]:
+            return with_first_tokens(model, given, limit)
+
         who = context.principal.asking(request.priority)
-        is_much = len(pairs) > _FEW
+        is_much = len(given) > _FEW
         async with self._registry.holding(request.model, context.principal) as model:
             if model.engine.traits.pooling is Pooling.RANK:
                 if request.instruction is not None:
@@ -139,10 +145,16 @@ def _pairs(request: ScoreRequest) -> list[Pair]:
     ]
 
 
-def _scoring(pairs: Sequence[Pair], instruction: str, model: LoadedModel, principal: Principal) -> Scoring:
+def _scoring(
+    pairs: Callable[[LoadedModel], Sequence[Pair]],
+    instruction: str,
+    model: LoadedModel,
+    principal: Principal,
+) -> Scoring:
     """Read the pairs; whatever can refuse a request does so here. Raises InvalidRequestError."""
     check_generates(model)
-    prompts = all_of(_prompts(pairs, instruction, model, principal), pairs[0][2].partition("[")[0])
+    read = pairs(model)
+    prompts = all_of(_prompts(read, instruction, model, principal), read[0][2].partition("[")[0])
     # As the reference has it, only the words count, and not whether the answer ends with them.
     return Scoring(model, prompts, (), f"rank-{uuid.uuid4().hex}", principal)
 
