@@ -43,6 +43,8 @@ ask 'tool call' 200 '"name":"get_weather"' /v1/chat/completions "{\"model\":\"$m
   \"properties\":{\"city\":{\"type\":\"string\",\"maxLength\":20}},\"required\":[\"city\"]}}}],\"max_tokens\":100}"
 ask 'response' 200 '"object":"response"' /v1/responses \
   "{\"model\":\"$model\",\"input\":\"What is the capital of France?\",\"max_output_tokens\":16}"
+ask 'response, counted' 200 '"input_tokens":' /v1/responses/input_tokens "{\"model\":\"$model\",\"input\":\"Hello.\"}"
+ask 'response, summed up' 200 '"type":"compaction"' /v1/responses/compact "{\"model\":\"$model\",\"input\":\"Hello.\"}"
 ask decision 200 '"probability":' /v1/decisions "{\"model\":\"$model\",\"input\":\"It snows.\",
   \"questions\":[{\"type\":\"predicate\",\"instructions\":\"It is cold.\"}]}"
 ask rerank 200 '"relevance_score":' /v1/rerank \

@@ -148,6 +148,40 @@ SHAPES: dict[str, Hostile] = {
         b",%b]}" % _USER,
     ),
     "references": Hostile(_RESPONSES, b'{"model":"tiny","input":[', b'{"id":"msg_1"}', b"]}"),
+    "a conversation to cut": Hostile(
+        _RESPONSES,
+        b'{"model":"tiny","max_output_tokens":1,"truncation":"auto","input":[',
+        b'{"role":"user","content":"%b"}' % (b"a " * 100),
+        b"]}",
+    ),
+    "a conversation of one letters to cut": Hostile(
+        _RESPONSES,
+        b'{"model":"tiny","max_output_tokens":1,"truncation":"auto","input":[',
+        b'{"role":"user","content":"a"}',
+        b"]}",
+    ),
+    "a conversation to sum up": Hostile(
+        f"{_RESPONSES}/compact",
+        b'{"model":"tiny","input":[',
+        b'{"role":"user","content":"%b"}' % (b"a " * 100),
+        b"]}",
+    ),
+    "items that bring tools": Hostile(
+        _RESPONSES,
+        b'{"model":"tiny","max_output_tokens":1,"input":[',
+        b'{"type":"additional_tools","role":"developer","tools":[{"type":"function","name":"f"}]}',
+        b",%b]}" % _USER,
+    ),
+    "namespaces of tools": Hostile(
+        _RESPONSES,
+        b'{"model":"tiny","max_output_tokens":1,"input":"Hi","tools":[',
+        lambda n: (
+            b'{"type":"namespace","name":"n%d","tools":[%b]}'
+            % (n, b",".join(b'{"type":"function","name":"f%d"}' % inner for inner in range(128)))
+        ),
+        b"]}",
+        most=128,
+    ),
     "properties of a response's tool": Hostile(
         _RESPONSES,
         b'{"model":"tiny","max_output_tokens":1,"input":"Hi","tools":[{"type":"function","name":"f",'

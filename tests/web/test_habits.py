@@ -209,16 +209,23 @@ VLLM_HABITS: Json = {
     "logit_bias": {},
     "frequency_penalty": 0.0,
 }
+SPACE = {"type": "namespace", "name": "n", "description": "d", "tools": [{"type": "function", **FUNCTION}]}
 # A coding agent on Responses.
 CODER: Json = {
     "model": "fake",
     "instructions": "i",
     "input": [
+        {"type": "additional_tools", "role": "developer", "tools": [SPACE]},
         {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "d"}]},
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x"}]},
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "t"}], "encrypted_content": None},
+        {"type": "function_call", "call_id": "c", "namespace": "n", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "o"},
+        {"type": "function_call_output", "call_id": "gone", "output": "o"},
     ],
     "tools": [
         {"type": "function", "strict": False, **FUNCTION},
+        {**SPACE, "name": "m"},
         {"type": "local_shell"},
         {"type": "web_search", "external_web_access": False},
     ],
@@ -230,7 +237,11 @@ CODER: Json = {
     "prompt_cache_key": "k",
     "client_metadata": {"x-installation-id": "i"},
     "max_output_tokens": -1,
+    "reasoning": {"summary": "concise", "context": "current_turn"},
+    "text": {"verbosity": "medium"},
+    "truncation": "auto",
 }
+CONVERSATION = {name: CODER[name] for name in ("model", "instructions", "input")}
 BODIES: list[tuple[str, str, Json, set[str]]] = [
     (
         "llama.cpp's page",
@@ -251,6 +262,8 @@ BODIES: list[tuple[str, str, Json, set[str]]] = [
             "include[].web_search_call.action.sources",
         },
     ),
+    ("what it counts", f"{RESPONSES}/input_tokens", {**CONVERSATION, "tools": CODER["tools"][:2]}, set()),
+    ("what it has summed up", f"{RESPONSES}/compact", CONVERSATION, set()),
 ]
 
 

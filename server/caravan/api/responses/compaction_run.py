@@ -84,6 +84,7 @@ class CompactionRun(Run):
             input=_PROMPT,
             instructions=self._request.instructions,
             max_output_tokens=min(_MAX_TOKENS, max(1, model.context_size // _SUMMARY_PART)),
+            min_tokens=1,
             temperature=0,
             reasoning=ReasoningOptions(effort="none"),
         )

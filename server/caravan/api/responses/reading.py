@@ -1,8 +1,9 @@
 """What a request is an answer to, read: its items, those before it, and the chat that they make."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from caravan_schemas.responses_input import ConversationInput
 from caravan_schemas.responses_items import Item
@@ -10,14 +11,16 @@ from caravan_schemas.responses_items import Item
 from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
 from caravan.api.responses.conversation import Placed
-from caravan.api.responses.inputs import check_once, earlier_rows, own_items, placed
+from caravan.api.responses.inputs import check_once, earlier_rows, own_items, placed, rows_of
 from caravan.api.responses.to_chat import Translation, check, translate, without_effect
 from caravan.api.responses.truncation import fitting, tell_truncated
-from caravan.api.store import AsyncStore
+from caravan.api.store import AsyncStore, Row
 from caravan.errors import InvalidRequestError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_busy_thread, in_thread
+
+T = TypeVar("T")
 
 # Items that are read in a few milliseconds.
 _FEW = 256
@@ -30,6 +33,10 @@ class Reading:
     own: Sequence[Item]
     items: Sequence[Placed]
     translation: Translation
+
+    async def rows(self) -> list[Row]:
+        """Make of its items what is stored."""
+        return await _run(len(self.own), partial(rows_of, self.own))
 
     async def for_model(
         self, request: ConversationInput, chat: ChatService, context: RequestContext, model: LoadedModel
@@ -68,4 +75,9 @@ async def read(
         items = placed(history, request, own)
         return Reading(own, items, translate(request, items, owner))
 
-    return await (in_thread if len(history) + len(own) <= _FEW else in_busy_thread)(work)
+    return await _run(len(history) + len(own), work)
+
+
+async def _run(num_items: int, work: Callable[[], T]) -> T:
+    """Do what takes time that grows with so many items."""
+    return await (in_thread if num_items <= _FEW else in_busy_thread)(work)

@@ -16,7 +16,7 @@ from caravan.api.output.encoding import padded_event, to_event
 from caravan.api.output.logprobs import LogprobWriter
 from caravan.api.prepared import Prepared
 from caravan.api.responses.event_writer import ResponseWriter
-from caravan.api.responses.inputs import row_of_output, rows_of
+from caravan.api.responses.inputs import row_of_output
 from caravan.api.responses.reading import Reading, read
 from caravan.api.responses.snapshot import conversation_of, new_id, snapshot, usage
 from caravan.api.responses.to_chat import Translation
@@ -28,7 +28,7 @@ from caravan.errors import CaravanError, InvalidRequestError, failed_writing
 from caravan.models import ModelRegistry, Status
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.shared_limit import Place
-from caravan.runtime.threads import cancel_and_wait, in_thread, to_the_end
+from caravan.runtime.threads import cancel_and_wait, to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ class ResponseRun(Run):
         """Store the response as running, unless the request forbids it."""
         assert self._reading is not None
         if self._is_stored or self._conversation is not None:
-            self._input = await in_thread(rows_of, self._reading.own)
+            self._input = await self._reading.rows()
         if self._is_stored:
             body = _row(self.response)
             await self._archive.do(lambda store: store.begin(self.owner, body, self._input), self.owner)

@@ -21,6 +21,7 @@ from caravan_schemas.responses_items import (
 
 from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
+from caravan.api.prompt.tokenize import LEAST_LONGEST
 from caravan.api.responses.conversation import Placed, is_of_user, text_of
 from caravan.api.responses.to_chat import Translation
 from caravan.errors import ContextLengthError
@@ -33,6 +34,8 @@ _USUAL_ROOM = 8
 _MOST_ROOM = 2
 # Texts have some bytes a token, so that a step is an eighth of the context, about.
 _STEPS = 2
+# What chat templates write around a message, in bytes, about.
+_FRAME = 16
 
 Translate = Callable[[Sequence[Placed]], Translation]
 
@@ -49,8 +52,7 @@ async def fitting(
     Returns these, too. Instructions, tools and the last that the user says stay, however long they are.
     """
     size = model.context_size
-    oldest = _oldest(items)
-    cuts = _cuts([_size(items[index].item) for index in oldest], step=max(1, size // _STEPS))
+    oldest, cuts = await in_busy_thread(_cuts, items, model)
 
     async def cut(place: int) -> tuple[Translation, Sequence[Placed]]:
         rest = await in_busy_thread(_without, items, oldest[: cuts[place]])
@@ -66,9 +68,10 @@ async def fitting(
         except ContextLengthError:
             return False
 
+    # Most often, nothing has to go.
     if await fits(0):
         return await cut(0)
-    return await cut(await _first(1, len(cuts) - 1, fits))
+    return await cut(await _first(min(1, len(cuts) - 1), len(cuts) - 1, fits))
 
 
 def tell_truncated(context: RequestContext, num_items: int) -> None:
@@ -103,11 +106,25 @@ def _is_instruction(item: Item) -> bool:
     return is_told or isinstance(item, AdditionalTools)
 
 
-def _cuts(sizes: Sequence[int], *, step: int) -> list[int]:
-    """None, after how many items each multiple of `step` bytes is passed, and the number of all."""
-    ends = itertools.pairwise(itertools.accumulate(sizes, initial=0))
-    cuts = [count for count, (before, end) in enumerate(ends, 1) if end // step > before // step]
-    return list(dict.fromkeys([0, *cuts, len(sizes)]))
+def _cuts(items: Sequence[Placed], model: LoadedModel) -> tuple[list[int], list[int]]:
+    """The indexes of what may go, and how many of them to try to leave out: those with which a multiple of
+    some bytes is passed, unless it is plain that what is left is too much, and all of them.
+    """
+    oldest = _oldest(items)
+    step = max(1, model.context_size // _STEPS)
+    gone = list(itertools.accumulate((_FRAME + _size(items[index].item) for index in oldest), initial=0))
+    cuts = [place for place in range(1, len(gone)) if gone[place] // step > gone[place - 1] // step]
+    # Any template shows what the user says, and has a token for it at the least.
+    said = [len(_said(items[index].item)) for index in oldest]
+    num_said = list(itertools.accumulate(map(bool, said), initial=0))
+    size_said = list(itertools.accumulate(said, initial=0))
+    longest = max(model.vocab.longest_token, LEAST_LONGEST)
+
+    def can_fit(cut: int) -> bool:
+        least = max(num_said[-1] - num_said[cut], (size_said[-1] - size_said[cut]) // longest)
+        return least < model.context_size
+
+    return oldest, [cut for cut in dict.fromkeys([0, *cuts]) if can_fit(cut)] + [len(oldest)]
 
 
 def _without(items: Sequence[Placed], gone: Sequence[int]) -> list[Placed]:
@@ -115,6 +132,11 @@ def _without(items: Sequence[Placed], gone: Sequence[int]) -> list[Placed]:
     calls = {_call_id(items[index].item) for index in gone} - {None}
     left = set(range(len(items))).difference(gone)
     return [items[index] for index in sorted(left) if _call_id(items[index].item) not in calls]
+
+
+def _said(item: Item) -> str:
+    """The text of what the user says."""
+    return text_of(item.content).strip() if isinstance(item, InputMessage) and item.role == "user" else ""
 
 
 def _call_id(item: Item) -> str | None:
