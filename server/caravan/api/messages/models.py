@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from caravan.errors import InvalidValueError
 
 _PAGE = 20
+_EDITS = ("clear_thinking_20251015", "clear_tool_uses_20250919", "compact_20260112")
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
 
@@ -55,9 +56,10 @@ def _capabilities(card: ModelCard) -> dict[str, JsonValue]:
 
     thinks, writes = "thinking" in card.capabilities, "structured_output" in card.capabilities
     types = {"enabled": where(thinks), "adaptive": where(thinks), "disabled": where(True)}
-    absent = ("batch", "citations", "code_execution", "context_management", "image_input", "pdf_input")
+    absent = ("batch", "citations", "code_execution", "image_input", "pdf_input")
     return {
         **{name: where(False) for name in absent},
+        "context_management": where(False, **{edit: where(False) for edit in _EDITS}),
         "server_tools": where(False, web_search=where(False), code_execution=where(False)),
         "structured_outputs": where(writes),
         "thinking": where(thinks, types={**types, "between_tools": where(False)}),
