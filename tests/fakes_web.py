@@ -81,6 +81,7 @@ class ScriptedEngine:
         self.fail_after = 0
         self.num_reasoning_tokens = 0
         self.requests: list[GenerationRequest] = []
+        self.embedded: list[EmbedRequest] = []
         self.running: set[str] = set()
         self.aborted: list[str] = []
         self.start_failure: Exception | None = None
@@ -139,6 +140,7 @@ class ScriptedEngine:
 
     async def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
         """Vectors that tell the pooling, and the number, the first and the last of the tokens."""
+        self.embedded.append(request)
         self.running.add(request.id)
         ended = False
         try:

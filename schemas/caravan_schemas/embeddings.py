@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from caravan_schemas.base import Schema
-from caravan_schemas.common import ModelFields
+from caravan_schemas.common import ModelFields, PriorityFields
 from caravan_schemas.completions import Prompt
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.token_fields import TruncationFields
@@ -14,7 +14,7 @@ Dimensions = Annotated[int | None, Field(ge=1, le=MAX_COUNT)]
 OutputType = Literal["float", "int8", "uint8", "binary", "ubinary"]
 
 
-class EmbeddingRequest(TruncationFields, ModelFields):
+class EmbeddingRequest(PriorityFields, TruncationFields, ModelFields):
     """Body of `POST /v1/embeddings`."""
 
     input: Prompt = Field(

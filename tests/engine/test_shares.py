@@ -220,3 +220,17 @@ def test_embeddings_take_turns_by_owner(tiny_models: TinyModels) -> None:
         for number in range(20):
             opened.embedder.abort(f"a{number}")
         assert not opened.embedder.has_work
+
+
+def test_embeddings_take_turns_by_priority_and_the_lowest_has_every_ninth(tiny_models: TinyModels) -> None:
+    """One text at a time, of the longest that there may be; within one owner and between two."""
+    with Opened(tiny_models["llama"]) as opened:
+        for name, owner, priority, count in (("low", "a", -2, 2), ("usual", "a", 0, 8), ("high", "b", 3, 6)):
+            inputs = texts(count, *[640] * count)
+            opened.embedder.add(
+                EmbedRequest(id=name, inputs=inputs, pooling=Pooling.MEAN, owner=owner, priority=priority)
+            )
+        while opened.embedder.has_work:
+            opened.embedder.step(is_beside=False)
+    order = [output.request_id for output in opened.outputs]
+    assert order == [*["high"] * 6, *["usual"] * 2, "low", *["usual"] * 6, "low"]

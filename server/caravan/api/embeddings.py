@@ -55,7 +55,7 @@ class EmbeddingService:
 
     async def embed(self, request: EmbeddingRequest, context: RequestContext) -> Embedded:
         """Make the vectors. Cancelling it aborts the work in the engine."""
-        who, begun = context.principal, time.monotonic()
+        who, begun = context.principal.asking(request.priority), time.monotonic()
         async with self._registry.holding(request.model, who) as model:
             load_seconds = time.monotonic() - begun
             pooling = _pooling(request, model.engine.traits)
@@ -81,7 +81,12 @@ async def vectors_of(
     entry.model = model.id
     entry.num_prompt_tokens += num_tokens
     wanted = EmbedRequest(
-        id=f"embd-{uuid.uuid4().hex}", inputs=inputs, pooling=pooling, owner=who.id, weight=who.weight
+        id=f"embd-{uuid.uuid4().hex}",
+        inputs=inputs,
+        pooling=pooling,
+        owner=who.id,
+        weight=who.weight,
+        priority=who.priority,
     )
     vectors = [b""] * len(inputs)
     try:

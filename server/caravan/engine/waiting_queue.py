@@ -11,7 +11,7 @@ from caravan.runtime.fair_queue import FairOrder
 
 # So many turns of a higher priority pass by those of lower ones before one of these has its turn, so that
 # nobody waits for ever.
-_MAX_PASSED = 8
+MAX_PASSED = 8
 
 
 @dataclass
@@ -108,7 +108,7 @@ class WaitingQueue:
         self._settle()
         self._let_requests_take_turns()
         waiting = list(self._sequences)
-        if self._num_passed < _MAX_PASSED or not waiting:
+        if self._num_passed < MAX_PASSED or not waiting:
             return waiting
         first = turn_of(waiting[0])[0]
         lower = [sequence for sequence in waiting if turn_of(sequence)[0] > first]

@@ -347,21 +347,14 @@ def test_a_request_asks_for_a_priority_within_what_its_key_may(
     for headers, asked, given in ((plain, 0, 5), (plain, 9, -4), (urgent, -2, 7), (urgent, None, 5)):
         response = guarded.post(url, json={**body, "priority": asked}, headers=headers)
         assert response.status_code == 200, response.text
-        assert engine.requests[-1].priority == given
-    before = len(engine.requests)
+        last = engine.embedded[-1] if engine.embedded else engine.requests[-1]
+        assert last.priority == given
+    before = len(engine.requests + engine.embedded)
     for headers, asked in ((plain, -1), (urgent, -3)):
         refused = guarded.post(url, json={**body, "priority": asked}, headers=headers)
         assert refused.status_code == 400
         assert "'priority' must be at least" in refused.json()["error"]["message"]
-    assert len(engine.requests) == before
-
-
-def test_embeddings_have_no_priorities(guarded: TestClient, bearer: Bearer) -> None:
-    body = {"model": "fake", "input": "Hi"}
-    alice = bearer("alice", priority=5)
-    assert guarded.post("/v1/embeddings", json={**body, "priority": 0}, headers=alice).status_code == 200
-    refused = guarded.post("/v1/embeddings", json={**body, "priority": 1}, headers=alice)
-    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "priority")
+    assert len(engine.requests + engine.embedded) == before
 
 
 @pytest.mark.parametrize("limit", [0, 3])

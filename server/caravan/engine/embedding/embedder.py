@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, Pooling
 from caravan.engine.prefill_budget import PrefillBudget
+from caravan.engine.waiting_queue import MAX_PASSED
 from caravan.llama.batch import Batch
 from caravan.llama.context import EmbeddingContext
 from caravan.llama.model_file import LookAtWeights, Weights, WeightsChangedError, always_sound
@@ -75,8 +76,8 @@ class _Text:
 
 
 class Embedder:
-    """Owners take turns by tokens, and the requests of each, text by text; the pieces of a text follow each
-    other, and batches are packed.
+    """Higher priorities come first, but for every ninth text. Among equals, owners take turns by tokens, and
+    the requests of each, text by text; the pieces of a text follow each other, and batches are packed.
 
     `make_context` gets the cells that the longest text needs, and raises NoMemoryError; the context is made
     when the first text comes, and again for longer ones. With `is_whole`, a text is never cut: the model
@@ -102,9 +103,10 @@ class Embedder:
         self._context: EmbeddingContext | None = None
         self._batch = Batch(1)
         self._order = FairOrder()
-        # By owner, then by request; the one whose turn was the longest ago comes first.
-        self._waiting: dict[str, dict[str, deque[_Text]]] = {}
+        # By priority, by owner, then by request; the one whose turn was the longest ago comes first.
+        self._waiting: dict[int, dict[str, dict[str, deque[_Text]]]] = {}
         self._running: list[_Text] = []
+        self._num_passed = 0
 
     @property
     def has_work(self) -> bool:
@@ -114,12 +116,13 @@ class Embedder:
     def add(self, request: EmbedRequest) -> None:
         """Queue a request."""
         texts = deque(_Text(request, index) for index in range(len(request.inputs)))
-        self._waiting.setdefault(request.owner, {})[request.id] = texts
+        self._put(request, texts)
 
     def abort(self, request_id: str) -> None:
         """Forget a request; unknown ids are ignored."""
-        for owner in [owner for owner, requests in self._waiting.items() if request_id in requests]:
-            self._take_out(owner, request_id)
+        owned = [requests for owners in self._waiting.values() for requests in owners.values()]
+        for request in [requests[request_id][0].request for requests in owned if request_id in requests]:
+            self._take_out(request)
         for text in [text for text in self._running if text.request.id == request_id]:
             self._release(text)
 
@@ -209,10 +212,14 @@ class Embedder:
         if self._is_whole and len(text.token_ids) > budget:
             return None
         request = text.request
-        texts = self._take_out(request.owner, request.id)
+        if request.priority < max(self._waiting):
+            self._num_passed = 0
+        elif len(self._waiting) > 1:
+            self._num_passed += 1
+        texts = self._take_out(request)
         texts.popleft()
         if texts:
-            self._waiting.setdefault(request.owner, {})[request.id] = texts
+            self._put(request, texts)
         self._order.begin(self._order.place(request.owner, request.weight, len(text.token_ids)))
         taken = {other.seq_id for other in self._running}
         text.seq_id = next(i for i in range(context.max_sequences) if i not in taken)
@@ -223,13 +230,27 @@ class Embedder:
     def _next(self) -> _Text | None:
         if not self._waiting:
             return None
-        owner = min(self._waiting, key=self._order.start)
-        return next(iter(self._waiting[owner].values()))[0]
+        top = max(self._waiting)
+        classes = [self._waiting[top]]
+        if self._num_passed >= MAX_PASSED and len(self._waiting) > 1:
+            classes = [owners for priority, owners in self._waiting.items() if priority < top]
+        chosen = min(
+            (item for owners in classes for item in owners.items()),
+            key=lambda item: self._order.start(item[0]),
+        )
+        return next(iter(chosen[1].values()))[0]
 
-    def _take_out(self, owner: str, request_id: str) -> deque[_Text]:
-        texts = self._waiting[owner].pop(request_id)
-        if not self._waiting[owner]:
-            del self._waiting[owner]
+    def _put(self, request: EmbedRequest, texts: deque[_Text]) -> None:
+        owners = self._waiting.setdefault(request.priority, {})
+        owners.setdefault(request.owner, {})[request.id] = texts
+
+    def _take_out(self, request: EmbedRequest) -> deque[_Text]:
+        owners = self._waiting[request.priority]
+        texts = owners[request.owner].pop(request.id)
+        if not owners[request.owner]:
+            del owners[request.owner]
+        if not owners:
+            del self._waiting[request.priority]
         return texts
 
     def _fitting_context(self) -> EmbeddingContext:

@@ -31,7 +31,8 @@ class ModelTraits(msgspec.Struct, frozen=True, kw_only=True):
 class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Texts to be embedded. No input is empty or longer than the context, and every id is in the vocabulary.
 
-    `id` is unique among the requests an engine knows. Each `owner` has a share by its `weight`.
+    `id` is unique among the requests an engine knows. A higher `priority` has its turns first, and among
+    equals each `owner` has a share by its `weight`.
     """
 
     id: str
@@ -39,6 +40,7 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     pooling: Pooling
     owner: str = ""
     weight: float = 1.0
+    priority: int = 0
 
 
 class EmbedOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
