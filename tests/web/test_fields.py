@@ -43,7 +43,13 @@ def test_n_predict_is_a_name_of_max_tokens(
 
 @pytest.mark.parametrize(("url", "body"), ROUTES)
 def test_what_is_the_operators_choice_is_told(client: TestClient, url: str, body: dict[str, object]) -> None:
-    asked = {"num_ctx": 4096, "num_thread": 4, "num_batch": 512, "guided_decoding_backend": "xgrammar"}
+    asked = {
+        "num_ctx": 4096,
+        "num_thread": 4,
+        "num_batch": 512,
+        "keep_alive": "5m",
+        "guided_decoding_backend": "xgrammar",
+    }
     answer = client.post(url, json={**body, **asked})
     assert answer.status_code == 200
     assert set(answer.headers["x-caravan-ignored"].split(", ")) == set(asked)

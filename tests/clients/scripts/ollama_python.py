@@ -5,8 +5,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import ollama
 
+from tests.clients import ollama_contract as contract
 from tests.clients.conversation import (
     ANSWER,
     BASE_URL,
@@ -16,8 +18,10 @@ from tests.clients.conversation import (
     QUESTION,
     REPORT,
     WEATHER,
+    WEATHER_TOOL,
     run,
 )
+from tests.waiting import PATIENCE
 
 ADDRESS = BASE_URL.removesuffix("/v1")
 client = ollama.Client(host=ADDRESS)
@@ -145,6 +149,28 @@ def check_what_changes_models_is_refused() -> None:
         lambda: client.create("other", from_=MODEL),
     ):
         assert _refusal(act).status_code == 403
+
+
+def check_the_contract() -> None:
+    with httpx.Client(base_url=f"{ADDRESS}/api", timeout=PATIENCE) as raw:
+
+        def sent(path: str, body: dict[str, Any] | None = None) -> str:
+            answer = raw.get(path) if body is None else raw.post(path, json={"model": MODEL, **body})
+            assert answer.status_code == 200, answer.text
+            return answer.text
+
+        short = {"temperature": 0, "num_predict": 20}
+        chat = {"messages": [{"role": "user", "content": WEATHER}], "options": short}
+        text = {"prompt": "Once upon a time", "options": short, "logprobs": True, "top_logprobs": 1}
+        for more in ({"tools": [WEATHER_TOOL]}, {"think": True}, {"logprobs": True, "top_logprobs": 1}):
+            contract.check(ollama.ChatResponse, sent("/chat", {**chat, **more, "stream": False}))
+            contract.check_lines(ollama.ChatResponse, sent("/chat", {**chat, **more}))
+        contract.check(ollama.GenerateResponse, sent("/generate", {**text, "stream": False}))
+        contract.check_lines(ollama.GenerateResponse, sent("/generate", text))
+        contract.check(ollama.EmbedResponse, sent("/embed", {"input": ["the wind"]}))
+        contract.check(ollama.ListResponse, sent("/tags"))
+        contract.check(ollama.ShowResponse, sent("/show", {}))
+        contract.check(ollama.ProcessResponse, sent("/ps"))
 
 
 def check_errors() -> None:
