@@ -11,7 +11,14 @@ from caravan.chat.families import recognise
 from caravan.chat.rendering.local import LocalTemplate
 from caravan.chat.rendering.prompt_template import CHATML
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
-from caravan.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput, packed_top
+from caravan.engine.outputs import (
+    EngineStats,
+    FinishReason,
+    PromptProgress,
+    TokenLogprob,
+    TokenOutput,
+    packed_top,
+)
 from caravan.engine.params import GenerationRequest
 from caravan.llama.model_file import FileChange
 from caravan.models import ModelRegistry, ModelSpec
@@ -161,6 +168,8 @@ class ScriptedEngine:
             return [self._probed(request)]
         limit = request.params.max_tokens
         turns: list[tuple[int, TokenOutput]] = []
+        if request.tells_progress:
+            turns += [(-1, _progress(request, parts)) for parts in range(3)]
         for index in range(request.n):
             pieces = self.script(request, index)
             kept = pieces[:limit]
@@ -202,6 +211,15 @@ class ScriptedEngine:
             num_cached_tokens=len(request.token_ids) // 2,
             prompt_logprobs=entries,
         )
+
+
+def _progress(request: GenerationRequest, parts: int) -> TokenOutput:
+    """Half of the prompt was there; the rest is computed in two parts."""
+    num_cached = len(request.token_ids) // 2
+    num_computed = num_cached + (len(request.token_ids) - num_cached) * parts // 2
+    return TokenOutput(
+        request_id=request.id, num_cached_tokens=num_cached, progress=PromptProgress(num_computed, parts / 8)
+    )
 
 
 def _entries(token_ids: Sequence[int], num_top: int | None, offset: int = 0) -> tuple[TokenLogprob, ...]:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from caravan_schemas.base import Schema
-from caravan_schemas.common import Debug, ModelFields, Usage
+from caravan_schemas.common import Debug, ModelFields, PromptProgress, Usage
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.logprobs import MAX_LOGPROBS, ChatLogprobs, PromptLogprobs
 from caravan_schemas.messages import MAX_MESSAGES, Message
@@ -233,4 +233,5 @@ class ChatCompletionChunk(Schema):
     usage: Usage | None = None
     prompt_token_ids: list[int] | None = None
     obfuscation: str | None = None
+    prompt_progress: PromptProgress | None = None
     debug: Debug | None = None

@@ -79,6 +79,15 @@ class CompletionTokensDetails(Schema):
     rejected_prediction_tokens: Literal[0]
 
 
+class PromptProgress(Schema):
+    """How much of a prompt's `total` tokens is `processed`, the `cache` included, since its turn has come."""
+
+    total: int
+    cache: int
+    processed: int
+    time_ms: int
+
+
 class Usage(Schema):
     """Exact token counts. A prompt counts once, however many choices are drawn from it."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from caravan_schemas.base import Schema
-from caravan_schemas.common import Debug, FinishReason, ModelFields, Usage
+from caravan_schemas.common import Debug, FinishReason, ModelFields, PromptProgress, Usage
 from caravan_schemas.logprobs import MAX_LOGPROBS, PromptLogprobs, TextLogprobs
 from caravan_schemas.sampling import MaxTokens, SamplingFields, TokenId
 from caravan_schemas.structured import ConstraintFields
@@ -108,3 +108,4 @@ class Completion(Schema):
     usage: Usage | None = None
     debug: Debug | None = None
     obfuscation: str | None = None
+    prompt_progress: PromptProgress | None = None

@@ -99,6 +99,11 @@ class LlamaFields(AnswerFields, CacheFields, PeersConstraintFields, ModelFields)
         default=None,
         description="True: return the ids of the generated `tokens`. Streams always do. Default false.",
     )
+    return_progress: bool | None = Field(
+        default=None,
+        description="True: while the prompt is computed, events of a stream have `prompt_progress`. Default "
+        "false.",
+    )
     timings_per_token: bool | None = Field(
         default=None, description="True: every event of a stream has `timings`. Default false."
     )

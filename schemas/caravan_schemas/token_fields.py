@@ -41,6 +41,12 @@ class TokenFields(TruncationFields):
         "that were drawn, with the one that ended the text. A chunk has those that are new; the "
         "first chunk of a choice has those of the prompt. Default false.",
     )
+    return_progress: bool | None = Field(
+        default=None,
+        description="True: while the prompt is computed, events of a stream have `prompt_progress`, as with "
+        "llama.cpp: how many tokens it has (`total`), how many of them were in the cache before (`cache`) "
+        "and are in memory now (`processed`), and after how much time (`time_ms`). Default false.",
+    )
     n_probs: int | None = Field(
         default=None,
         ge=0,

@@ -51,7 +51,7 @@ def test_a_constraint_that_there_is_no_memory_for_ends_its_request(monkeypatch: 
 
 def test_a_request_that_there_is_no_memory_for_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     harness = Harness()
-    monkeypatch.setattr(SequenceFactory, "sequences", out_of_memory)
+    monkeypatch.setattr(SequenceFactory, "_sequence", out_of_memory)
     harness.run([request("a", range(40))])
     (output,) = harness.outputs
     assert output.finish_reason is FinishReason.NO_MEMORY

@@ -7,7 +7,13 @@ from typing import Protocol
 
 from caravan_schemas.common import FinishReason
 
-from caravan.api.output.answer_format import NOTHING, ChoiceStream, FinishedChoice, TokenDetails
+from caravan.api.output.answer_format import (
+    NOTHING,
+    ChoiceStream,
+    FinishedChoice,
+    TokenDetails,
+    told_progress,
+)
 from caravan.api.output.encoding import padded_chunk, to_json
 from caravan.api.output.whole_answer import whole_answer
 from caravan.api.params.decoding_plan import DecodingPlan
@@ -166,6 +172,9 @@ class CompletionRun(Run):
 def _news(prepared: Prepared, stream: ChoiceStream, output: TokenOutput) -> list[bytes]:
     """Write what an output brings to its choice."""
     news: list[bytes] = []
+    if output.progress is not None:
+        prompt = prepared.requests[output.index // prepared.plan.num_drawn].token_ids
+        news.append(to_json(prepared.format.progress_chunk(output.index, told_progress(output, prompt))))
     if output.text:
         news += stream.feed(output.text, TokenDetails.of(output))
     if output.finish_reason is not None:

@@ -79,6 +79,7 @@ def generation_requests(
             layout=layout,
             num_prompt_logprobs=num_prompt_logprobs,
             tells_token_ids=bool(request.return_token_ids),
+            tells_progress=bool(request.stream and request.return_progress),
         )
         for index, prompt in enumerate(prompts)
     ]

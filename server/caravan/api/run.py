@@ -127,6 +127,8 @@ class Run:
         else:
             output = await self._first
             self._first = None
+        if output.progress is not None:
+            return output
         metrics = self.metrics
         metrics.output(output)
         if (allowance := self.context.principal.allowance) is not None:

@@ -2,13 +2,11 @@
 
 import logging
 import queue
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.batch_runner import BatchRunner
-from caravan.engine.constraints.token_mask import ConstraintError
 from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.values import EmbedRequest
 from caravan.engine.heartbeat import HeartbeatClock
@@ -20,7 +18,7 @@ from caravan.engine.row_sampler import RowSampler
 from caravan.engine.sampling.sampler import TokenSpace
 from caravan.engine.scheduler import Scheduler
 from caravan.engine.sequence import Sequence, slices_of_scores
-from caravan.engine.sequence_factory import Masks, SequenceFactory
+from caravan.engine.sequence_factory import Masks, RefusedError, SequenceFactory
 from caravan.grammars.token_table import TokenTable
 from caravan.llama.model_file import LookAtWeights, WeightsChangedError, always_sound
 
@@ -36,7 +34,7 @@ class Engine:
 
     Every submission ends in exactly one output with a finish reason per choice, whatever happens. `publish`
     is called from the engine's thread with outputs and the books: once at the end of each step, even if there
-    are none, and once in the middle of the draws if there are many.
+    are none, in the middle of the draws if there are many, and where there is progress to be told.
     """
 
     def __init__(
@@ -142,9 +140,11 @@ class Engine:
         """Schedule, decode, sample, publish."""
         self._expire()
         work = self._scheduler.schedule()
+        self._tell_progress()
         if work:
             self._kv_cache.offload_idle()
         done = self._batch_runner.decode(work)
+        self._tell_progress()
         if done:
             self._row_sampler.sample(done, self._context.logits())
         self._outputs += slices_of_scores(self._scheduler.running)
@@ -208,16 +208,11 @@ class Engine:
                 raise
 
     def _add(self, request: GenerationRequest) -> None:
-        fault = self._sequence_factory.fault_of(request, is_taken=bool(self._scheduler.find(request.id)))
-        if fault is not None:
-            self._outputs += refusal(request, fault)
-            return
+        is_taken = bool(self._scheduler.find(request.id))
         try:
-            sequences = self._sequence_factory.sequences(request)
-        except Exception as error:
-            log.exception("a request could not be taken in")
-            fault = f"the engine cannot take this request: {error}"
-            self._outputs += refusal(request, fault, reason_for(error))
+            sequences = self._sequence_factory.sequences(request, is_taken=is_taken)
+        except RefusedError as error:
+            self._outputs += refusal(request, str(error), error.reason)
             return
         self._num_prompt_tokens += len(request.token_ids)
         for sequence in sequences:
@@ -230,10 +225,8 @@ class Engine:
         for sequence in sequences:
             if not sequence.is_unfinished:
                 continue
-            if isinstance(masks, ConstraintError):
-                self._finish(sequence, FinishReason.UNSATISFIABLE, str(masks))
-            elif isinstance(masks, MemoryError):
-                self._finish(sequence, FinishReason.NO_MEMORY, "no memory for its constraint")
+            if isinstance(masks, RefusedError):
+                self._finish(sequence, masks.reason, str(masks))
             else:
                 self._sequence_factory.bind(sequence, masks[sequence.index])
                 self._scheduler.waiting.make_ready(sequence)
@@ -248,12 +241,9 @@ class Engine:
 
     def _expire(self) -> None:
         """End what has used up its time, in the queue and in the prompt too."""
-        now, limit = time.monotonic(), self._config.queue_seconds
         for sequence in self._scheduler.unfinished:
-            if sequence.deadline is not None and sequence.deadline <= now:
-                self._finish(sequence, FinishReason.LENGTH)
-            elif limit and sequence.has_waited_over(limit):
-                self._finish(sequence, FinishReason.EXPIRED)
+            if (reason := sequence.overdue(self._config.queue_seconds)) is not None:
+                self._finish(sequence, reason)
 
     def _append(self, sequence: Sequence, token_id: int) -> bool:
         """Add a token to its sequence and tell the client, or end the sequence; whether it goes on."""
@@ -291,6 +281,13 @@ class Engine:
     ) -> None:
         for sequence in list(sequences):
             self._finish(sequence, reason, error)
+
+    def _tell_progress(self) -> None:
+        """Tell at once how far prompts are: it may take seconds until this step has ended."""
+        news = [told for sequence in self._scheduler.running if (told := sequence.tell_progress())]
+        if news:
+            self._outputs += news
+            self._flush()
 
     def _flush(self) -> None:
         """Hand over the outputs of this step, all at once."""

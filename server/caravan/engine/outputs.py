@@ -83,6 +83,13 @@ def packed_top(ids: Sequence[int], logprobs: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(ids)}i{len(logprobs)}d", *ids, *logprobs)
 
 
+class PromptProgress(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How many tokens of a prompt are in memory, so many seconds after its turn has come."""
+
+    num_computed_tokens: int
+    seconds: float
+
+
 class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """News of one choice: `text` to append, and totals so far.
 
@@ -101,7 +108,8 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     before its prompt was computed. What `is_slice` comes before that first output, with some of them and
     nothing else; `OutputQueue` puts them together. `token_ids`, if it asked for them, are all tokens since
     the last output, whether or not their text is out. `queue_seconds` is how long the choice waited for its
-    prompt to be begun, told with its first output alone.
+    prompt to be begun, told with its first output alone. What has `progress` comes
+    before that, of the first choice, if the request asked for it; it tells nothing else.
     """
 
     request_id: str
@@ -119,6 +127,7 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     is_slice: bool = False
     token_ids: tuple[int, ...] = ()
     queue_seconds: float | None = None
+    progress: PromptProgress | None = None
     error: str | None = None
 
 

@@ -111,10 +111,11 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     `token_ids` is not empty, every id is in the vocabulary, and it is shorter than the context.
     `num_prompt_logprobs` asks for `TokenOutput.prompt_logprobs`, with so many of the likeliest tokens,
-    `tells_token_ids` for `TokenOutput.token_ids`. `probes` are tokens for each of the last so many places of
-    the prompt: `prompt_logprobs` tell how likely each is to come after it, and nothing else. They go with
-    `max_tokens` 0. `cost` is what a fair share of the queue is charged, where it is not prompt and answer.
-    `n` choices are drawn from the one prompt, which is computed once where memory can be cut. `cache_salt`
+    `tells_token_ids` for `TokenOutput.token_ids`, `tells_progress` for `TokenOutput.progress`.
+    `probes` are tokens for each of the last so many places of the prompt: `prompt_logprobs` tell how likely
+    each is to come after it, and nothing else. They go with `max_tokens` 0. `cost` is what a fair share of
+    the queue is charged, where it is not prompt and answer. `n` choices are drawn from the one prompt, which
+    is computed once where memory can be cut. `cache_salt`
     separates prefix caches: a prefix is only ever shared among requests with an equal salt, but for the first
     `num_public_tokens` of a prompt, which every request may share that begins with them. Those of a higher
     `priority` have their turns first, and among equals each `owner` a share by its `weight`; in it, those of
@@ -138,6 +139,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     probes: tuple[tuple[int, ...], ...] = ()
     cost: int | None = None
     tells_token_ids: bool = False
+    tells_progress: bool = False
     constraint: Constraint | None = None
     reasoning: Reasoning | None = None
     shown_token_ids: tuple[int, ...] = ()

@@ -8,6 +8,7 @@ from enum import Enum
 from caravan.engine.kv.radix_tree import CacheScope
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PendingLogprobs, PromptScores
+from caravan.engine.output.progress import ProgressTeller
 from caravan.engine.output.token_probes import TokenProbes
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
@@ -66,7 +67,7 @@ class Sequence:
         self.rank = 0.0
         # The time of the fair order when it came, before which it has no claim.
         self.virtual_arrival = 0.0
-        self.deadline = _deadline(request.params)
+        self._deadline = _deadline(request.params)
         self._began_text: float | None = None
         self._arrived = time.monotonic()
         self._queue_seconds: float | None = None
@@ -79,6 +80,8 @@ class Sequence:
         self.scores = scores
         self._num_told_scores = 0
         self._num_told = self.num_prompt_tokens if request.tells_token_ids else None
+        # The other choices of a prompt wait for the first.
+        self._progress = ProgressTeller(request) if request.tells_progress and not index else None
 
     @property
     def has_begun(self) -> bool:
@@ -181,9 +184,13 @@ class Sequence:
             return self.request.cost
         return self.num_prompt_tokens + (self.params.max_tokens or _USUAL_ANSWER)
 
-    def has_waited_over(self, seconds: float) -> bool:
-        """Tell whether it has waited longer than that and was never begun."""
-        return not self.has_begun and time.monotonic() - self._arrived > seconds
+    def overdue(self, queue_seconds: float) -> FinishReason | None:
+        """Tell how it ends now, its own time being over, or that of the queue, if there is one."""
+        now = time.monotonic()
+        if self._deadline is not None and self._deadline <= now:
+            return FinishReason.LENGTH
+        is_late = queue_seconds and not self.has_begun and now - self._arrived > queue_seconds
+        return FinishReason.EXPIRED if is_late else None
 
     def begin(self, num_cached_tokens: int) -> None:
         """Note that memory was found, with so much of the prompt in it; a preempted one has begun before."""
@@ -219,6 +226,12 @@ class Sequence:
         """Tell the next log probabilities of the prompt, at most so many, ahead of the first output."""
         told = self._tell_scores(most)
         return TokenOutput(request_id=self.request.id, index=self.index, prompt_logprobs=told, is_slice=True)
+
+    def tell_progress(self) -> TokenOutput | None:
+        """Tell how much of the prompt is computed, while it is, where that is asked for and news."""
+        if self._progress is None or self.is_streaming:
+            return None
+        return self._progress.news(self.num_computed_tokens, self.num_cached_tokens or 0)
 
     def _tell_logprobs(self, text: str, *, is_last: bool) -> tuple[TokenLogprob, ...]:
         if self._logprobs is None:

@@ -1,6 +1,7 @@
 """Requests into sequences, and the masks that constrained ones wait for."""
 
 import itertools
+import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -11,15 +12,27 @@ from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, 
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PromptLogprobBuffer, PromptScores
 from caravan.engine.output.token_probes import TokenProbes
+from caravan.engine.outputs import FinishReason, reason_for
 from caravan.engine.params import GenerationRequest, Reasoning
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from caravan.engine.sequence import Sequence
 from caravan.grammars.token_table import TokenTable
 from caravan.runtime.fair_queue import FairThread
 
+log = logging.getLogger(__name__)
+
 _NONE = np.empty(0, np.int32)
 
-Masks = list[TokenMask] | ConstraintError | MemoryError
+
+class RefusedError(Exception):
+    """A request cannot be taken in; its choices end for this `reason`."""
+
+    def __init__(self, fault: str, reason: FinishReason) -> None:
+        super().__init__(fault)
+        self.reason = reason
+
+
+Masks = list[TokenMask] | RefusedError
 
 
 class SequenceFactory:
@@ -45,11 +58,8 @@ class SequenceFactory:
         self._scores = PromptLogprobBuffer()
         self._thread = FairThread("masks")
 
-    def fault_of(self, request: GenerationRequest, *, is_taken: bool) -> str | None:
-        """Tell why the engine cannot take a request, whose id is taken or not.
-
-        Callers check before; this guards the process.
-        """
+    def _fault_of(self, request: GenerationRequest, *, is_taken: bool) -> str | None:
+        """Tell why the engine cannot take a request. Callers check before; this guards the process."""
         if not 0 < len(request.token_ids) < self._context_size:
             return f"{len(request.token_ids)} prompt tokens do not fit {self._context_size}"
         if min(request.token_ids) < 0 or max(request.token_ids) >= len(self._token_space.ids):
@@ -70,19 +80,20 @@ class SequenceFactory:
             return "a marker is empty"
         return None
 
-    def sequences(self, request: GenerationRequest) -> list[Sequence]:
-        """Make the choices of a request. Those of a constrained one wait for what `make_masks` delivers."""
-        made = []
-        for index in range(request.n):
-            self._num_arrivals += 1
-            guide = self._guide(request, None) if request.constraint is None and request.reasoning else None
-            sampler = Sampler(request.params, request.token_ids, index, self._token_space, guide)
-            detokenizer = Detokenizer(
-                self._tokens, request.params, request.shown_token_ids, request.reasoning, request.layout
-            )
-            scores = self._prompt_scores(request)
-            made.append(Sequence(request, index, self._num_arrivals, sampler, detokenizer, scores))
-        return made
+    def sequences(self, request: GenerationRequest, *, is_taken: bool) -> list[Sequence]:
+        """Make the choices of a request, whose id is taken or not. Raises RefusedError.
+
+        Those of a constrained one wait for what `make_masks` delivers.
+        """
+        fault = self._fault_of(request, is_taken=is_taken)
+        if fault is not None:
+            raise RefusedError(fault, FinishReason.ERROR)
+        try:
+            return [self._sequence(request, index) for index in range(request.n)]
+        except Exception as error:
+            log.exception("a request could not be taken in")
+            fault = f"the engine cannot take this request: {error}"
+            raise RefusedError(fault, reason_for(error)) from error
 
     def make_masks(self, request: GenerationRequest, sequences: list[Sequence]) -> None:
         """Begin to make the masks of a constrained request's choices, which are delivered."""
@@ -95,6 +106,16 @@ class SequenceFactory:
     def close(self) -> None:
         """Make no more masks."""
         self._thread.close(wait=False)
+
+    def _sequence(self, request: GenerationRequest, index: int) -> Sequence:
+        self._num_arrivals += 1
+        guide = self._guide(request, None) if request.constraint is None and request.reasoning else None
+        sampler = Sampler(request.params, request.token_ids, index, self._token_space, guide)
+        detokenizer = Detokenizer(
+            self._tokens, request.params, request.shown_token_ids, request.reasoning, request.layout
+        )
+        scores = self._prompt_scores(request)
+        return Sequence(request, index, self._num_arrivals, sampler, detokenizer, scores)
 
     def _prompt_scores(self, request: GenerationRequest) -> PromptScores | TokenProbes | None:
         if request.probes:
@@ -115,11 +136,13 @@ class SequenceFactory:
             return
         try:
             masks: Masks = self._factory.make(request.constraint, request.n)
-        except (ConstraintError, MemoryError) as error:
-            masks = error
+        except ConstraintError as error:
+            masks = RefusedError(str(error), FinishReason.UNSATISFIABLE)
+        except MemoryError:
+            masks = RefusedError("no memory for its constraint", FinishReason.NO_MEMORY)
         # Nothing may keep the request from being told, not even what is no Exception.
         except BaseException as error:
-            masks = ConstraintError(f"it could not be prepared: {error}")
+            masks = RefusedError(f"it could not be prepared: {error}", FinishReason.UNSATISFIABLE)
         self._deliver(sequences, masks)
 
 

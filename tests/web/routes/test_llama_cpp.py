@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from caravan.engine.params import GenerationRequest
+from caravan_schemas.chat import ChatCompletionChunk
+from caravan_schemas.completions import Completion
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import FakeVocab, ScriptedEngine, loaded_model
@@ -200,6 +202,52 @@ def test_probabilities_of_tokens(client: TestClient, engine: ScriptedEngine) -> 
     for other in ({"mirostat": 2}, {"adaptive_target": 0.5}):
         error = refused(client, COMPLETION, prompt="a", n_probs=1, post_sampling_probs=True, **other)
         assert error["param"] == "post_sampling_probs"
+
+
+def test_the_progress_of_prompts_is_told_in_streams(client: TestClient, engine: ScriptedEngine) -> None:
+    told = [
+        {"total": 6, "cache": 3, "processed": 3, "time_ms": 0},
+        {"total": 6, "cache": 3, "processed": 4, "time_ms": 125},
+        {"total": 6, "cache": 3, "processed": 6, "time_ms": 250},
+    ]
+    for body in ({"prompt": "abcdef"}, {"prompt": "abcdef", "n_cmpl": 2}):
+        *_, last = found = events(client, COMPLETION, **body, return_progress=True)
+        assert [event.get("prompt_progress") for event in found[:4]] == [*told, None]
+        assert all(
+            (event["content"], event["tokens"], event["stop"]) == ("", [], False) for event in found[:3]
+        )
+        assert found[0]["tokens_predicted"] == 0
+        assert last["stop"]
+    whole(client, COMPLETION, prompt="abcdef", return_progress=True)
+    assert not engine.requests[-1].tells_progress
+    silent = events(client, COMPLETION, prompt="abcdef")
+    assert not any("prompt_progress" in event for event in silent)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", {"prompt": "abcdef"}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "abcdef"}]}),
+    ],
+)
+def test_it_is_told_on_openais_routes(client: TestClient, path: str, body: Json) -> None:
+    answer = client.post(path, json={**body, "stream": True, "return_progress": True})
+    assert IGNORED not in answer.headers
+    lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line]
+    assert lines.pop() == "[DONE]"
+    chunks = [json.loads(line) for line in lines]
+    told = [chunk.pop("prompt_progress") for chunk in chunks if "prompt_progress" in chunk]
+    total = told[0]["total"]
+    assert [one["processed"] for one in told] == [total // 2, total // 2 + (total - total // 2) // 2, total]
+    schema = ChatCompletionChunk if "messages" in body else Completion
+    for chunk in chunks:
+        schema.model_validate_json(json.dumps(chunk))
+    texts = [
+        chunk["choices"][0].get("text") or chunk["choices"][0].get("delta", {}).get("content")
+        for chunk in chunks
+    ]
+    assert "".join(filter(None, texts)).startswith("prompt of")
 
 
 def test_only_the_fields_that_are_wanted_are_told(client: TestClient) -> None:

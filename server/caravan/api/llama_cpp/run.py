@@ -51,6 +51,9 @@ class LlamaCppRun(Run):
         num_ended = 0
         async for output in self:
             answer = answers[output.index]
+            if output.progress is not None:
+                yield [plain_event(writer.progress(answer, output))]
+                continue
             answer.add(output)
             ready = []
             if output.text or output.token_ids:

@@ -8,6 +8,7 @@ import msgspec
 from caravan_schemas.llama_cpp import LlamaFields
 
 from caravan.api.llama_cpp.settings import generation_settings
+from caravan.api.output.answer_format import told_progress
 from caravan.api.run import num_numbers
 from caravan.api.timing import ChoiceTimes
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
@@ -72,6 +73,11 @@ class AnswerWriter:
             document["timings"] = _timings(answer)
         return document
 
+    def progress(self, answer: Answer, output: TokenOutput) -> Document:
+        """Write how much of a prompt is computed."""
+        told = told_progress(output, answer.prompt).model_dump()
+        return self._begun(answer, "", is_last=False) | {"prompt_progress": told}
+
     def whole(self, answer: Answer) -> Document:
         """Write the document of an answer that has ended; in a stream, without what events have told."""
         last, prompt = answer.last, answer.prompt
@@ -102,7 +108,7 @@ class AnswerWriter:
             "tokens": tokens,
             "id_slot": _NO_SLOT,
             "stop": is_last,
-            "tokens_predicted": answer.last.num_completion_tokens,
+            "tokens_predicted": answer.outputs[-1].num_completion_tokens if answer.outputs else 0,
             "tokens_evaluated": len(answer.prompt),
         }
         entries = [entry for output in answer.outputs for entry in output.logprobs] if is_told else []

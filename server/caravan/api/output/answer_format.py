@@ -7,7 +7,7 @@ from typing import Protocol
 
 from caravan_schemas.base import Schema
 from caravan_schemas.chat import ChatCompletionRequest
-from caravan_schemas.common import Debug, FinishReason, Usage
+from caravan_schemas.common import Debug, FinishReason, PromptProgress, Usage
 from caravan_schemas.completions import CompletionRequest
 
 from caravan.api.output.encoding import head_and_tail, json_string, to_json
@@ -104,6 +104,17 @@ class Envelope:
         )
 
 
+def told_progress(output: TokenOutput, prompt: Sequence[int]) -> PromptProgress:
+    """Write the progress that an output tells of its prompt."""
+    assert output.progress is not None
+    return PromptProgress(
+        total=len(prompt),
+        cache=output.num_cached_tokens,
+        processed=output.progress.num_computed_tokens,
+        time_ms=round(output.progress.seconds * 1000),
+    )
+
+
 class ChoiceStream(Protocol):
     """Makes the chunks of one choice after its opening."""
 
@@ -132,6 +143,9 @@ class AnswerFormat(Protocol):
 
     def parse(self, text: str) -> ParsedAnswer:
         """Read the complete text of a choice."""
+
+    def progress_chunk(self, index: int, progress: PromptProgress) -> Schema:
+        """Make a chunk that tells how much of a choice's prompt is computed, and nothing else."""
 
     def usage_chunk(self, usage: Usage) -> Schema:
         """Make the chunk after the last choice has ended, with the usage and no choices."""

@@ -13,7 +13,7 @@ from caravan_schemas.chat import (
     ChatDelta,
     ChatFinishReason,
 )
-from caravan_schemas.common import Debug, FinishReason, Usage
+from caravan_schemas.common import Debug, FinishReason, PromptProgress, Usage
 from caravan_schemas.tools import (
     CustomCall,
     CustomCallDelta,
@@ -81,6 +81,12 @@ class ChatFormat:
         parser.feed(text)
         parser.finish()
         return parser.said
+
+    def progress_chunk(self, index: int, progress: PromptProgress) -> Schema:
+        """Make a chunk with the role alone, and the progress."""
+        chunk = self._chunk(index, ChatDelta(role="assistant", content=None))
+        chunk.prompt_progress = progress
+        return chunk
 
     def usage_chunk(self, usage: Usage) -> Schema:
         """Make a chunk with the usage and no choices."""

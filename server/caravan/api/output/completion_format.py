@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from caravan_schemas.base import Schema
-from caravan_schemas.common import Debug, FinishReason, Usage
+from caravan_schemas.common import Debug, FinishReason, PromptProgress, Usage
 from caravan_schemas.completions import Completion, CompletionChoice
 
 from caravan.api.output.answer_format import (
@@ -46,6 +46,12 @@ class CompletionFormat:
     def parse(self, text: str) -> ParsedAnswer:
         """Take all text as content."""
         return ParsedAnswer(text)
+
+    def progress_chunk(self, index: int, progress: PromptProgress) -> Schema:
+        """Make a chunk with an empty text, and the progress."""
+        chunk = self._chunk(index, "", None)
+        chunk.prompt_progress = progress
+        return chunk
 
     def usage_chunk(self, usage: Usage) -> Schema:
         """Make a chunk with the usage and no choices."""

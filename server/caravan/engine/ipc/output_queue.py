@@ -44,7 +44,7 @@ class OutputQueue:
             if item.is_slice:
                 self._slices.setdefault(item.index, []).extend(item.prompt_logprobs)
                 return
-            if item.index in self._slices:
+            if item.index in self._slices and item.progress is None:
                 item = self._joined(item)
         self._items.append(item)
         if self._waiter is not None and not self._waiter.done():
