@@ -26,8 +26,9 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 # The inner loop: folders whose tests start no server. Left out is what takes long, or processes of its own.
 UNIT := $(addprefix tests/,api auth chat config grammars models runtime sizing) \
 	$(addprefix tests/engine/,constraints embedding kv output) \
-	$(addprefix --ignore=tests/,chat/test_quoted_input.py chat/test_stream_parsers.py chat/rendering/test_client.py \
-	grammars/gbnf)
+	$(addprefix --ignore=tests/,api/test_usage.py chat/test_quoted_input.py chat/test_stream_parsers.py \
+	$(addprefix chat/rendering/,test_client.py test_lanes.py) engine/constraints/test_cpu_budget.py grammars/gbnf \
+	models/hub/test_command.py models/test_templates.py)
 
 # pip builds our own package with the setuptools of the environment, whose version the constraints say.
 EDITABLE := --no-build-isolation --editable
