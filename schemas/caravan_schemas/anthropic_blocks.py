@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag
+from pydantic import Field
 
 from caravan_schemas.anthropic_tools import ToolUseName
 from caravan_schemas.base import Schema, by_type, string_or_array, without
@@ -55,15 +55,15 @@ class PastToolUse(Schema):
 TextBlocks = Annotated[
     list[
         Annotated[
-            Annotated[TextBlock, Tag("<text>")],
-            by_type("block_kind", "text"),
+            TextBlock,
+            by_type("block_kind"),
             without(_OTHERS, "text blocks are"),
         ]
     ],
     Field(max_length=MAX_PARTS, fail_fast=True),
 ]
 TextContent = Annotated[
-    Annotated[str, Tag("<string>")] | Annotated[TextBlocks, Tag("<array>")],
+    str | TextBlocks,
     string_or_array("content_kind", "blocks"),
 ]
 
@@ -88,8 +88,8 @@ class DocumentBlock(Schema):
 
     type: Literal["document"]
     source: Annotated[
-        Annotated[PlainSource, Tag("<text>")] | Annotated[BlocksSource, Tag("<content>")],
-        by_type("source_kind", "text", "content"),
+        PlainSource | BlocksSource,
+        by_type("source_kind"),
         without(frozenset({"base64", "url", "file"}), "texts and blocks are"),
     ]
     title: str | None = None
@@ -113,22 +113,16 @@ class FoundTool(Schema):
 
 
 ResultContent = Annotated[
-    Annotated[str, Tag("<string>")]
+    str
     | Annotated[
-        Annotated[
-            list[
-                Annotated[
-                    Annotated[TextBlock, Tag("<text>")]
-                    | Annotated[DocumentBlock, Tag("<document>")]
-                    | Annotated[SearchResultBlock, Tag("<search_result>")]
-                    | Annotated[FoundTool, Tag("<tool_reference>")],
-                    by_type("block_kind", "text", "document", "search_result", "tool_reference"),
-                    without(_OTHERS, "text, document, search_result and tool_reference blocks are"),
-                ]
-            ],
-            Field(max_length=MAX_PARTS, fail_fast=True),
+        list[
+            Annotated[
+                TextBlock | DocumentBlock | SearchResultBlock | FoundTool,
+                by_type("block_kind"),
+                without(_OTHERS, "text, document, search_result and tool_reference blocks are"),
+            ]
         ],
-        Tag("<array>"),
+        Field(max_length=MAX_PARTS, fail_fast=True),
     ],
     string_or_array("content_kind", "blocks"),
 ]
@@ -160,24 +154,19 @@ class ToolChange(Schema):
 
 
 Block = Annotated[
-    Annotated[TextBlock, Tag("<text>")]
-    | Annotated[DocumentBlock, Tag("<document>")]
-    | Annotated[SearchResultBlock, Tag("<search_result>")]
-    | Annotated[ThoughtBlock, Tag("<thinking>")]
-    | Annotated[HiddenThoughtBlock, Tag("<redacted_thinking>")]
-    | Annotated[PastToolUse, Tag("<tool_use>")]
-    | Annotated[ToolResult, Tag("<tool_result>")]
-    | Annotated[ToolChange, Tag("<tool_addition>")]
-    | Annotated[ToolChange, Tag("<tool_removal>")],
-    by_type(
-        *("block_kind", "text", "thinking", "redacted_thinking", "tool_use", "tool_result"),
-        *("document", "search_result", "tool_addition", "tool_removal"),
-    ),
+    TextBlock
+    | DocumentBlock
+    | SearchResultBlock
+    | ThoughtBlock
+    | HiddenThoughtBlock
+    | PastToolUse
+    | ToolResult
+    | ToolChange,
+    by_type("block_kind"),
     without(_OTHERS, "text, document, search_result, thinking, tool_use and tool_result blocks are"),
 ]
 Blocks = Annotated[
-    Annotated[str, Tag("<string>")]
-    | Annotated[Annotated[list[Block], Field(max_length=MAX_PARTS, fail_fast=True)], Tag("<array>")],
+    str | Annotated[list[Block], Field(max_length=MAX_PARTS, fail_fast=True)],
     string_or_array("content_kind", "blocks"),
 ]
 

@@ -35,8 +35,8 @@ def _tool_tag(value: object) -> str:
 
 
 MessagesTool = Annotated[
-    Annotated[ClientTool, Tag("<custom>")] | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
-    by_type("tool_kind", "custom", tag=_tool_tag),
+    ClientTool | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
+    by_type("tool_kind", tag=_tool_tag),
     without(GROUPS, "tools of the type 'custom' are"),
 ]
 

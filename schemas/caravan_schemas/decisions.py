@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag
+from pydantic import Field
 
 from caravan_schemas.base import Schema, by_json_type, by_type, string_or_array, type_of, type_tag, without
 from caravan_schemas.common import ModelFields, PriorityFields
@@ -39,16 +39,12 @@ class InputJson(Schema):
 
 
 DecisionPart = Annotated[
-    Annotated[InputText, Tag("<input_text>")]
-    | Annotated[InputJson, Tag("<input_json>")]
-    | Annotated[PastText, Tag("<output_text>")]
-    | Annotated[PastRefusal, Tag("<refusal>")],
-    by_type("part_kind", "input_text", "input_json", "output_text", "refusal"),
+    InputText | InputJson | PastText | PastRefusal,
+    by_type("part_kind"),
     _NO_IMAGES,
 ]
 DecisionContent = Annotated[
-    Annotated[str, Tag("<string>")]
-    | Annotated[list[DecisionPart], Field(max_length=MAX_PARTS, fail_fast=True), Tag("<array>")],
+    str | Annotated[list[DecisionPart], Field(max_length=MAX_PARTS, fail_fast=True)],
     string_or_array("content_kind", "text and JSON parts"),
 ]
 
@@ -70,38 +66,20 @@ def _item_tag(value: object) -> str:
 
 
 DecisionItem = Annotated[
-    Annotated[DecisionMessage, Tag("<message>")]
-    | Annotated[PastFlatCall, Tag("<function_call>")]
-    | Annotated[FlatCallOutput, Tag("<function_call_output>")]
-    | Annotated[PastFlatCustomCall, Tag("<custom_tool_call>")]
-    | Annotated[FlatCustomCallOutput, Tag("<custom_tool_call_output>")],
-    by_type(
-        "item_kind",
-        "message",
-        "function_call",
-        "function_call_output",
-        "custom_tool_call",
-        "custom_tool_call_output",
-        tag=_item_tag,
-    ),
+    DecisionMessage | PastFlatCall | FlatCallOutput | PastFlatCustomCall | FlatCustomCallOutput,
+    by_type("item_kind", tag=_item_tag),
 ]
 DecisionInput = Annotated[
-    Annotated[str, Tag("<string>")]
-    | Annotated[
-        list[DecisionItem], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True), Tag("<array>")
-    ],
+    str | Annotated[list[DecisionItem], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)],
     string_or_array("input_kind", "items"),
 ]
 InstructionPart = Annotated[
-    Annotated[InputText, Tag("<input_text>")] | Annotated[InputJson, Tag("<input_json>")],
-    by_type("part_kind", "input_text", "input_json"),
+    InputText | InputJson,
+    by_type("part_kind"),
     _NO_IMAGES,
 ]
 Instructions = Annotated[
-    Annotated[str, Tag("<string>")]
-    | Annotated[
-        list[InstructionPart], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True), Tag("<array>")
-    ],
+    str | Annotated[list[InstructionPart], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True)],
     string_or_array("content_kind", "text and JSON parts"),
 ]
 
@@ -122,8 +100,7 @@ class PredicateQuestion(QuestionFields):
 
 
 ChoiceValue = Annotated[
-    Annotated[str, Field(min_length=1, max_length=_LONGEST_LABEL), Tag("<string>")]
-    | Annotated[bool, Tag("<boolean>")],
+    Annotated[str, Field(min_length=1, max_length=_LONGEST_LABEL)] | bool,
     by_json_type("value_kind", "must be a string or a boolean"),
 ]
 
@@ -161,10 +138,8 @@ class ScoreQuestion(QuestionFields):
 
 
 Question = Annotated[
-    Annotated[PredicateQuestion, Tag("<predicate>")]
-    | Annotated[ChoiceQuestion, Tag("<choice>")]
-    | Annotated[ScoreQuestion, Tag("<score>")],
-    by_type("question_kind", "predicate", "choice", "score"),
+    PredicateQuestion | ChoiceQuestion | ScoreQuestion,
+    by_type("question_kind"),
 ]
 
 

@@ -37,7 +37,7 @@ _ByKind = Discriminator(_prompt_kind, custom_error_type="prompt_kind", custom_er
 Pieces = Annotated[
     list[
         Annotated[
-            Annotated[str, Tag("<string>")] | Annotated[TokenId, Tag("<number>")],
+            str | TokenId,
             by_json_type("piece_kind", "must be a text or a token id"),
         ]
     ],
@@ -45,7 +45,7 @@ Pieces = Annotated[
 ]
 
 TextOrPieces = Annotated[
-    Annotated[str, Tag("<string>")] | Annotated[Pieces, Tag("<array>")],
+    str | Pieces,
     string_or_array("text_kind", "texts and token ids"),
 ]
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from caravan_schemas.base import Schema, string_or_array
+from caravan_schemas.base import Schema, by_type, string_or_array
 from caravan_schemas.reasoning import ThinkingPart, ThoughtFields
 from caravan_schemas.tools import MAX_CALLS, PastCall, PastFunction
 
@@ -21,10 +21,7 @@ class TextPart(Schema):
 
 
 Content = Annotated[
-    Annotated[str, Tag("<string>")]
-    | Annotated[
-        Annotated[list[TextPart], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True)], Tag("<array>")
-    ],
+    str | Annotated[list[TextPart], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True)],
     string_or_array("content_kind", "text parts"),
 ]
 
@@ -79,11 +76,7 @@ AssistantPart = Annotated[
     Discriminator(_part),
 ]
 AssistantContent = Annotated[
-    Annotated[str, Tag("<string>")]
-    | Annotated[
-        Annotated[list[AssistantPart], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True)],
-        Tag("<array>"),
-    ],
+    str | Annotated[list[AssistantPart], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True)],
     string_or_array("content_kind", "text parts"),
 ]
 
@@ -124,24 +117,7 @@ class FunctionMessage(Schema):
     name: str
 
 
-def _role(value: object) -> str:
-    role = value.get("role") if isinstance(value, dict) else getattr(value, "role", None)
-    return f"<{role}>" if isinstance(role, str) else "<other>"
-
-
 Message = Annotated[
-    Annotated[SystemMessage, Tag("<system>")]
-    | Annotated[DeveloperMessage, Tag("<developer>")]
-    | Annotated[UserMessage, Tag("<user>")]
-    | Annotated[AssistantMessage, Tag("<assistant>")]
-    | Annotated[ToolMessage, Tag("<tool>")]
-    | Annotated[FunctionMessage, Tag("<function>")],
-    Discriminator(
-        _role,
-        custom_error_type="message_role",
-        custom_error_message=(
-            "must be an object whose 'role' is one of 'system', 'developer', 'user', 'assistant', 'tool', "
-            "'function'"
-        ),
-    ),
+    SystemMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage,
+    by_type("message_role", key="role"),
 ]

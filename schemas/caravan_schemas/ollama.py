@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag
+from pydantic import Field
 
 from caravan_schemas.base import Schema, by_json_type
 from caravan_schemas.completions import MAX_PROMPTS
@@ -13,12 +13,11 @@ from caravan_schemas.ollama_options import OllamaFields, Whole
 from caravan_schemas.tools import MAX_CALLS, MAX_TOOLS, FunctionDefinition
 
 AnswerShape = Annotated[
-    Annotated[Literal["", "json"], Tag("<string>")] | Annotated[dict[str, Any], Tag("<object>")],
+    Literal["", "json"] | dict[str, Any],
     by_json_type("format_kind", "must be 'json' or a JSON schema"),
 ]
 Inputs = Annotated[
-    Annotated[str, Tag("<string>")]
-    | Annotated[Annotated[list[str], Field(max_length=MAX_PROMPTS, fail_fast=True)], Tag("<array>")],
+    str | Annotated[list[str], Field(max_length=MAX_PROMPTS, fail_fast=True)],
     by_json_type("input_kind", "must be a text or an array of texts"),
 ]
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, Tag
+from pydantic import BeforeValidator, Field
 
 from caravan_schemas.base import Schema, by_json_type, string_or_array
 from caravan_schemas.common import ModelFields
@@ -15,7 +15,7 @@ def _whole(value: object) -> object:
 
 Whole = Annotated[int | None, BeforeValidator(_whole)]
 _Stop = Annotated[
-    Annotated[str, Tag("<string>")] | Annotated[list[str], Tag("<array>")],
+    str | list[str],
     string_or_array("stop_kind", "strings"),
 ]
 
@@ -91,7 +91,7 @@ WITHOUT_EFFECT = tuple(
 
 
 KeepAlive = Annotated[
-    Annotated[str, Tag("<string>")] | Annotated[float, Tag("<number>")],
+    str | float,
     by_json_type("keep_alive_kind", "must be a duration: seconds, or a text such as '5m'"),
 ]
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, Tag
+from pydantic import Field
 
 from caravan_schemas.base import Schema, by_json_type, string_or_array
 from caravan_schemas.common import ModelFields, PriorityFields
@@ -17,7 +17,7 @@ class TextDocument(Schema):
 
 
 Document = Annotated[
-    Annotated[str, Tag("<string>")] | Annotated[TextDocument, Tag("<object>")],
+    str | TextDocument,
     by_json_type("document_kind", "must be a string or an object with a text"),
 ]
 
@@ -92,8 +92,7 @@ class Reranking(Schema):
 
 
 Texts = Annotated[
-    Annotated[str, Tag("<string>")]
-    | Annotated[list[str], Field(min_length=1, max_length=MAX_DOCUMENTS, fail_fast=True), Tag("<array>")],
+    str | Annotated[list[str], Field(min_length=1, max_length=MAX_DOCUMENTS, fail_fast=True)],
     string_or_array("texts_kind", "strings"),
 ]
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag
+from pydantic import Field
 
 from caravan_schemas.base import Schema, by_json_type, by_type
 from caravan_schemas.chat import ReasoningEffort
@@ -28,10 +28,8 @@ class FlatSchemaFormat(Schema):
 
 
 TextFormats = Annotated[
-    Annotated[TextFormat, Tag("<text>")]
-    | Annotated[JsonObjectFormat, Tag("<json_object>")]
-    | Annotated[FlatSchemaFormat, Tag("<json_schema>")],
-    by_type("format_kind", "text", "json_object", "json_schema"),
+    TextFormat | JsonObjectFormat | FlatSchemaFormat,
+    by_type("format_kind"),
 ]
 
 
@@ -79,7 +77,7 @@ class ConversationReference(Schema):
 
 
 ConversationName = Annotated[
-    Annotated[str, Tag("<string>")] | Annotated[ConversationReference, Tag("<object>")],
+    str | ConversationReference,
     by_json_type("conversation_kind", "must be the id of a conversation, or an object with it"),
 ]
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Tag
+from pydantic import Field
 
 from caravan_schemas.base import Schema, by_type, string_or_array, type_of, type_tag, without
 from caravan_schemas.responses_tools import FlatTool
@@ -71,22 +71,16 @@ class PastRefusal(Schema):
 
 
 InputPart = Annotated[
-    Annotated[InputText, Tag("<input_text>")]
-    | Annotated[PastText, Tag("<output_text>")]
-    | Annotated[PastRefusal, Tag("<refusal>")],
-    by_type("part_kind", "input_text", "output_text", "refusal"),
+    InputText | PastText | PastRefusal,
+    by_type("part_kind"),
     _TEXT_ONLY,
 ]
 MessageContent = Annotated[
-    Annotated[str, Tag("<string>")]
-    | Annotated[list[InputPart], Field(max_length=MAX_PARTS, fail_fast=True), Tag("<array>")],
+    str | Annotated[list[InputPart], Field(max_length=MAX_PARTS, fail_fast=True)],
     string_or_array("content_kind", "text parts"),
 ]
 CallOutput = Annotated[
-    Annotated[str, Tag("<string>")]
-    | Annotated[
-        list[Annotated[InputText, _TEXT_ONLY]], Field(max_length=MAX_PARTS, fail_fast=True), Tag("<array>")
-    ],
+    str | Annotated[list[Annotated[InputText, _TEXT_ONLY]], Field(max_length=MAX_PARTS, fail_fast=True)],
     string_or_array("content_kind", "text parts"),
 ]
 
@@ -205,32 +199,19 @@ def _item_tag(value: object) -> str:
 
 
 Item = Annotated[
-    Annotated[InputMessage, Tag("<message>")]
-    | Annotated[PastReasoning, Tag("<reasoning>")]
-    | Annotated[PastFlatCall, Tag("<function_call>")]
-    | Annotated[FlatCallOutput, Tag("<function_call_output>")]
-    | Annotated[PastFlatCustomCall, Tag("<custom_tool_call>")]
-    | Annotated[FlatCustomCallOutput, Tag("<custom_tool_call_output>")]
-    | Annotated[AdditionalTools, Tag("<additional_tools>")]
-    | Annotated[Compaction, Tag("<compaction>")]
-    | Annotated[ItemReference, Tag("<item_reference>")],
-    by_type(
-        "item_kind",
-        "message",
-        "reasoning",
-        "function_call",
-        "function_call_output",
-        "custom_tool_call",
-        "custom_tool_call_output",
-        "additional_tools",
-        "compaction",
-        "item_reference",
-        tag=_item_tag,
-    ),
+    InputMessage
+    | PastReasoning
+    | PastFlatCall
+    | FlatCallOutput
+    | PastFlatCustomCall
+    | FlatCustomCallOutput
+    | AdditionalTools
+    | Compaction
+    | ItemReference,
+    by_type("item_kind", tag=_item_tag),
     without(_OTHER_ITEMS, "messages, reasoning, and calls of functions and custom tools are"),
 ]
 Input = Annotated[
-    Annotated[str, Tag("<string>")]
-    | Annotated[list[Item], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True), Tag("<array>")],
+    str | Annotated[list[Item], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)],
     string_or_array("input_kind", "items"),
 ]

@@ -7,7 +7,6 @@ from pydantic import Field, StringConstraints, Tag
 from caravan_schemas.base import Schema, by_type, without
 from caravan_schemas.built_in_tools import BUILT_IN, BUILT_IN_TAG, BuiltInTool, tool_tag
 from caravan_schemas.tools import (
-    BY_CHOICE,
     MAX_DEFINITION,
     MAX_TOOLS,
     OWN_TOOLS,
@@ -35,8 +34,8 @@ class FlatGrammar(Schema):
 
 
 FlatInputFormat = Annotated[
-    Annotated[TextInput, Tag("<text>")] | Annotated[FlatGrammar, Tag("<grammar>")],
-    by_type("input_format_kind", "text", "grammar"),
+    TextInput | FlatGrammar,
+    by_type("input_format_kind"),
 ]
 
 
@@ -63,19 +62,16 @@ class Namespace(Schema):
     )
     tools: list[
         Annotated[
-            Annotated[FlatFunction, Tag("<function>")] | Annotated[FlatCustom, Tag("<custom>")],
-            by_type("tool_kind", "function", "custom"),
+            FlatFunction | FlatCustom,
+            by_type("tool_kind"),
             without(BUILT_IN, OWN_TOOLS),
         ]
     ] = Field(max_length=MAX_TOOLS, fail_fast=True)
 
 
 FlatTool = Annotated[
-    Annotated[FlatFunction, Tag("<function>")]
-    | Annotated[FlatCustom, Tag("<custom>")]
-    | Annotated[Namespace, Tag("<namespace>")]
-    | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
-    by_type("tool_kind", "function", "custom", "namespace", tag=tool_tag),
+    FlatFunction | FlatCustom | Namespace | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
+    by_type("tool_kind", tag=tool_tag),
 ]
 
 
@@ -93,19 +89,14 @@ class FlatAllowedTools(Schema):
     mode: Literal["auto", "required"]
     tools: list[
         Annotated[
-            Annotated[FlatChoice, Tag("<function>")]
-            | Annotated[FlatChoice, Tag("<custom>")]
-            | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
-            by_type("tool_kind", "function", "custom", tag=tool_tag),
+            FlatChoice | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
+            by_type("tool_kind", tag=tool_tag),
         ]
     ] = Field(min_length=1, max_length=MAX_TOOLS, fail_fast=True)
 
 
 FlatToolChoice = Annotated[
-    Annotated[ToolMode, Tag("<mode>")]
-    | Annotated[FlatChoice, Tag("<function>")]
-    | Annotated[FlatChoice, Tag("<custom>")]
-    | Annotated[FlatAllowedTools, Tag("<allowed_tools>")],
-    BY_CHOICE,
+    ToolMode | FlatChoice | FlatAllowedTools,
+    by_type("tool_choice_kind"),
     without(BUILT_IN, OWN_TOOLS),
 ]

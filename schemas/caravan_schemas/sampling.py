@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
-from pydantic import Field, StringConstraints, Tag
+from pydantic import Field, StringConstraints
 
 from caravan_schemas.base import Schema, string_or_array
 from caravan_schemas.common import PriorityFields, StreamOptions
@@ -23,11 +23,7 @@ MAX_SALT = 1024
 
 StopString = Annotated[str, Field(max_length=MAX_STOP_LENGTH)]
 Stop = Annotated[
-    Annotated[StopString, Tag("<string>")]
-    | Annotated[
-        Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)],
-        Tag("<array>"),
-    ],
+    StopString | Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS, fail_fast=True)],
     string_or_array("stop_kind", "strings"),
 ]
 TokenId = Annotated[int, Field(ge=0, le=MAX_COUNT)]

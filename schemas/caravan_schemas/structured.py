@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, Tag
+from pydantic import Field, StringConstraints
 
 from caravan_schemas.base import Schema, by_json_type, by_type
 
@@ -18,7 +18,7 @@ _Gbnf = Annotated[str, StringConstraints(max_length=MAX_GRAMMAR)]
 
 
 SchemaSource = Annotated[
-    Annotated[dict[str, Any], Tag("<object>")] | Annotated[str, Tag("<string>")],
+    dict[str, Any] | str,
     by_json_type("schema_kind", "must be a JSON schema: an object, or a string that holds one"),
 ]
 
@@ -56,10 +56,8 @@ class JsonSchemaFormat(Schema):
 
 
 ResponseFormat = Annotated[
-    Annotated[TextFormat, Tag("<text>")]
-    | Annotated[JsonObjectFormat, Tag("<json_object>")]
-    | Annotated[JsonSchemaFormat, Tag("<json_schema>")],
-    by_type("format_kind", "text", "json_object", "json_schema"),
+    TextFormat | JsonObjectFormat | JsonSchemaFormat,
+    by_type("format_kind"),
 ]
 
 

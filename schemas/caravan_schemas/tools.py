@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, Tag
 
-from caravan_schemas.base import Schema, by_json_type, by_type, type_tag, without
+from caravan_schemas.base import Schema, by_json_type, by_type, without
 from caravan_schemas.built_in_tools import BUILT_IN, BUILT_IN_TAG, GROUPS, BuiltInTool, tool_tag
 
 # OpenAI's own limits.
@@ -74,8 +74,8 @@ class GrammarInput(Schema):
 
 
 InputFormat = Annotated[
-    Annotated[TextInput, Tag("<text>")] | Annotated[GrammarInput, Tag("<grammar>")],
-    by_type("input_format_kind", "text", "grammar"),
+    TextInput | GrammarInput,
+    by_type("input_format_kind"),
 ]
 
 
@@ -100,10 +100,8 @@ class CustomTool(Schema):
 
 OWN_TOOLS = "tools of the types 'function' and 'custom' are"
 Tool = Annotated[
-    Annotated[FunctionTool, Tag("<function>")]
-    | Annotated[CustomTool, Tag("<custom>")]
-    | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
-    by_type("tool_kind", "function", "custom", tag=tool_tag),
+    FunctionTool | CustomTool | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
+    by_type("tool_kind", tag=tool_tag),
     without(GROUPS, OWN_TOOLS),
 ]
 
@@ -134,10 +132,8 @@ class AllowedTools(Schema):
     mode: Literal["auto", "required"]
     tools: list[
         Annotated[
-            Annotated[FunctionChoice, Tag("<function>")]
-            | Annotated[CustomChoice, Tag("<custom>")]
-            | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
-            by_type("tool_kind", "function", "custom", tag=tool_tag),
+            FunctionChoice | CustomChoice | Annotated[BuiltInTool, Tag(BUILT_IN_TAG)],
+            by_type("tool_kind", tag=tool_tag),
         ]
     ] = Field(min_length=1, max_length=MAX_TOOLS, fail_fast=True)
 
@@ -152,32 +148,15 @@ class AllowedToolsChoice(Schema):
 ToolMode = Literal["none", "auto", "required"]
 
 
-def _choice_tag(value: object) -> str:
-    return "<mode>" if isinstance(value, str) else type_tag(value)
-
-
-BY_CHOICE = by_type(
-    "tool_choice_kind",
-    "function",
-    "custom",
-    "allowed_tools",
-    tag=_choice_tag,
-    or_one_of="'none', 'auto', 'required'",
-)
-
-
 ToolChoice = Annotated[
-    Annotated[ToolMode, Tag("<mode>")]
-    | Annotated[FunctionChoice, Tag("<function>")]
-    | Annotated[CustomChoice, Tag("<custom>")]
-    | Annotated[AllowedToolsChoice, Tag("<allowed_tools>")],
-    BY_CHOICE,
+    ToolMode | FunctionChoice | CustomChoice | AllowedToolsChoice,
+    by_type("tool_choice_kind"),
     without(BUILT_IN, OWN_TOOLS),
 ]
 
 
 LegacyChoice = Annotated[
-    Annotated[Literal["none", "auto"], Tag("<string>")] | Annotated[ToolReference, Tag("<object>")],
+    Literal["none", "auto"] | ToolReference,
     by_json_type("function_call_kind", "must be 'none', 'auto', or an object with the name of a function"),
 ]
 
@@ -235,8 +214,8 @@ class PastCustomCall(CustomToolCall):
 
 
 PastCall = Annotated[
-    Annotated[PastFunctionCall, Tag("<function>")] | Annotated[PastCustomCall, Tag("<custom>")],
-    by_type("tool_kind", "function", "custom"),
+    PastFunctionCall | PastCustomCall,
+    by_type("tool_kind"),
 ]
 
 
