@@ -166,15 +166,14 @@ def _num_bytes(db: sqlite3.Connection) -> int:
 
 def delete_bit_by_bit(db: sqlite3.Connection, response_id: str) -> None:
     """Delete a response on a disk that is almost full: each deletion is first written to a log."""
-    _empty_log(db)
     for row in db.execute("SELECT rowid FROM items WHERE response_id = ?", (response_id,)).fetchall():
         db.execute("DELETE FROM items WHERE rowid = ?", (row["rowid"],))
-        _empty_log(db)
+        empty_log(db)
     db.execute("DELETE FROM responses WHERE id = ?", (response_id,))
-    _empty_log(db)
+    empty_log(db)
 
 
-def _empty_log(db: sqlite3.Connection) -> None:
+def empty_log(db: sqlite3.Connection) -> None:
     """Apply SQLite's log of changes, and give its space back."""
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 

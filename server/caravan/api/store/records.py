@@ -183,8 +183,11 @@ class Records:
         Raises MissingError, KnownItemError and LongHistoryError.
         """
         with transaction(self._db):
-            now = self._make_room()
             self.row(owner, "conversation", name)
+            # It is in use, and nothing that makes room for it.
+            newest = "UPDATE responses SET used_at = (SELECT max(used_at) FROM responses) WHERE id = ?"
+            self._db.execute(newest, (name,))
+            now = self._make_room()
             if known := self._known(name, items):
                 raise KnownItemError(min(known))
             self.extend(name, items, now)

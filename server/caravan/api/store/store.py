@@ -18,6 +18,7 @@ from caravan.api.store import database
 from caravan.api.store.database import (
     StoreClock,
     delete_bit_by_bit,
+    empty_log,
     is_full,
     make_room,
     opened,
@@ -258,6 +259,7 @@ class Store:
                 raise
             self._reserve.release()
             try:
+                empty_log(self._db)
                 delete_in_little_room()
             finally:
                 self._reserve.fill()
