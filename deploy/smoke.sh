@@ -45,6 +45,9 @@ ask 'response' 200 '"object":"response"' /v1/responses \
   "{\"model\":\"$model\",\"input\":\"What is the capital of France?\",\"max_output_tokens\":16}"
 ask 'response, counted' 200 '"input_tokens":' /v1/responses/input_tokens "{\"model\":\"$model\",\"input\":\"Hello.\"}"
 ask 'response, summed up' 200 '"type":"compaction"' /v1/responses/compact "{\"model\":\"$model\",\"input\":\"Hello.\"}"
+ask 'stored chats' 200 '"object":"list"' /v1/chat/completions
+ask 'conversation' 200 '"object":"conversation"' /v1/conversations \
+  '{"items":[{"role":"user","content":"What is the capital of France?"}]}'
 ask decision 200 '"probability":' /v1/decisions "{\"model\":\"$model\",\"input\":\"It snows.\",
   \"questions\":[{\"type\":\"predicate\",\"instructions\":\"It is cold.\"}]}"
 ask rerank 200 '"relevance_score":' /v1/rerank \

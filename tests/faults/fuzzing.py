@@ -46,12 +46,15 @@ _NAMES = (
     "guided_regex", "user", "role", "content", "type", "function", "name", "parameters", "background",
     "questions", "documents", "query", "options", "format", "system", "thinking", "think",
     "previous_response_id", "include", "dimensions", "encoding_format", "suffix", "echo", "best_of", "store",
-    "input_prefix", "input_suffix", "input_extra", "n_probs", "n_cmpl", "response_fields", "prompt_string",
-    "n_indent", "nonsense",
+    "metadata", "conversation", "items", "input_prefix", "input_suffix", "input_extra", "n_probs", "n_cmpl",
+    "response_fields", "prompt_string", "n_indent", "nonsense",
 )  # fmt: skip
 _PATHS = (
     "/", "/v1", "/v1/models", "/v1/models/tiny", "/v1/models/../../etc/passwd", "/v1/responses/resp_0",
-    "/v1/responses/resp_0/input_items", "/v1/chat/completions", "/metrics", "/status", "/props", "/slots",
+    "/v1/responses/resp_0/input_items", "/v1/chat/completions", "/v1/chat/completions?limit=1&metadata[a]=b",
+    "/v1/chat/completions/chatcmpl-0", "/v1/chat/completions/chatcmpl-0/messages", "/v1/conversations/conv_0",
+    "/v1/conversations/conv_0/items?after=x", "/v1/conversations/conv_0/items/msg_0",
+    "/metrics", "/status", "/props", "/slots",
     "/health", "/ready", "/openapi.json", "/docs", "/v1/files", "/api/generate", "/admin/models", "/%00",
     "/%0a",
 )  # fmt: skip

@@ -10,6 +10,7 @@ MAX_BYTES = 4 * 1024 * 1024
 _CHAT = "/v1/chat/completions"
 _TEXT = "/v1/completions"
 _RESPONSES = "/v1/responses"
+_CONVERSATIONS = "/v1/conversations"
 _EMBEDDINGS = "/v1/embeddings"
 _DECISIONS = "/v1/decisions"
 _QUESTION = b'{"type":"predicate","instructions":"x"}'
@@ -146,6 +147,13 @@ SHAPES: dict[str, Hostile] = {
         b'{"model":"tiny","max_output_tokens":1,"input":[',
         b'{"type":"reasoning","summary":[{"type":"summary_text","text":"%b"}]}' % (b"x" * 100),
         b",%b]}" % _USER,
+    ),
+    "conversation": Hostile(_CONVERSATIONS, b'{"items":[', _USER, b"]}"),
+    "conversation parts": Hostile(
+        _CONVERSATIONS,
+        b'{"items":[{"role":"user","content":[',
+        b'{"type":"input_text","text":"a"}',
+        b"]}]}",
     ),
     "references": Hostile(_RESPONSES, b'{"model":"tiny","input":[', b'{"id":"msg_1"}', b"]}"),
     "a conversation to cut": Hostile(

@@ -64,6 +64,10 @@ def test_a_key_learns_nothing_of_another(tiny_options: tuple[str, ...], tmp_path
     body = {"model": MODEL, "input": f"Say {CANARY}.", "instructions": system, "max_output_tokens": 8}
     messages = [{"role": "system", "content": system}, {"role": "user", "content": f"Say {CANARY}."}]
     chat = {"model": MODEL, "max_tokens": 8, "messages": messages}
+    talk = {
+        "items": [{"role": "user", "content": f"Say {CANARY}.", "id": "msg_1"}],
+        "metadata": {"a": CANARY},
+    }
 
     with server_process(*tiny_options, "--data-dir", str(tmp_path)) as server:
 
@@ -77,8 +81,11 @@ def test_a_key_learns_nothing_of_another(tiny_options: tuple[str, ...], tmp_path
 
         made = ask(alice, "POST", "/v1/responses", {**body, f"{CANARY}_field": 1}).json()["id"]
         item = ask(alice, "GET", f"/v1/responses/{made}/input_items").json()["data"][0]["id"]
+        conversation = ask(alice, "POST", "/v1/conversations", talk).json()["id"]
         cached(alice)
         assert cached(alice) > 0
+        chat_id = ask(alice, "POST", CHAT, {**chat, "store": True, "metadata": {"a": CANARY}}).json()["id"]
+        assert ask(alice, "GET", f"{CHAT}/{chat_id}").json()["metadata"] == {"a": CANARY}
         assert cached(bob) == 0
         ask(alice, "POST", CHAT, {**chat, "model": CANARY})
         ask(alice, "GET", f"/{CANARY}%0a2026%20INFO%20x")
@@ -89,12 +96,21 @@ def test_a_key_learns_nothing_of_another(tiny_options: tuple[str, ...], tmp_path
             refused = [ask(token, method, f"/v1/responses/{made}") for method in ("GET", "DELETE")]
             refused.append(ask(token, "POST", f"/v1/responses/{made}/cancel"))
             refused.append(ask(token, "GET", f"/v1/responses/{made}/input_items"))
-            assert [answer.status_code for answer in refused] == [404] * 4
+            kept = [f"{CHAT}/{chat_id}", f"/v1/conversations/{conversation}"]
+            items = [f"{kept[0]}/messages", f"{kept[1]}/items", f"{kept[1]}/items/msg_1"]
+            refused += [ask(token, "GET", path) for path in (*kept, *items)]
+            refused += [ask(token, "POST", path, {"metadata": {}}) for path in kept]
+            refused += [ask(token, "DELETE", path) for path in (*kept, items[-1])]
+            within = {"model": MODEL, "input": "And?", "conversation": conversation}
+            refused.append(ask(token, "POST", "/v1/responses", within))
+            assert [answer.status_code for answer in refused] == [404] * 15
             on_it = {"model": MODEL, "input": "And?", "previous_response_id": made}
-            by_item = {"model": MODEL, "input": [{"type": "item_reference", "id": item}]}
-            refused += [ask(token, "POST", "/v1/responses", wrong) for wrong in (on_it, by_item)]
-            assert [answer.status_code for answer in refused[4:]] == [400, 400]
-            seen = [*refused, *(ask(token, "GET", path) for path in ("/metrics", "/v1/models", "/status"))]
+            references = [{"type": "item_reference", "id": name} for name in (item, "msg_1")]
+            by_item = [{"model": MODEL, "input": [reference]} for reference in references]
+            refused += [ask(token, "POST", "/v1/responses", wrong) for wrong in (on_it, *by_item)]
+            assert [answer.status_code for answer in refused[15:]] == [400] * 3
+            shown = ("/metrics", "/v1/models", "/status", CHAT)
+            seen = [*refused, *(ask(token, "GET", path) for path in shown)]
             seen.append(ask(token, "GET", f"/v1/models/{MODEL}"))
             assert [answer.request.url.path for answer in seen if CANARY in answer.text] == []
         assert cached(second) == 0, "a new key of the old name"

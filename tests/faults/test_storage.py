@@ -20,6 +20,8 @@ from tests.waiting import PATIENCE, wait_until
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts a disk of its own")
 
 URL = "/v1/responses"
+CHAT = "/v1/chat/completions"
+HI = [{"role": "user", "content": "Hi"}]
 # The model babbles on to its limit.
 ENDED = "incomplete"
 ENDLESS_RESPONSE: dict[str, Any] = {"max_output_tokens": ENDLESS["max_tokens"], "ignore_eos": True}
@@ -28,7 +30,8 @@ _MEGABYTE = 2**20
 
 
 def ask(server: ServerProcess, method: str, path: str = URL, **fields: object) -> httpx.Response:
-    body = {"model": MODEL, "input": "Hi", "max_output_tokens": 4, "temperature": 0, **fields}
+    asked = {"input": "Hi", "max_output_tokens": 4} if path == URL else {"max_tokens": 4}
+    body = {"model": MODEL, "temperature": 0, **asked, **fields}
     return httpx.request(
         method, server.address + path, json=body if method == "POST" else None, timeout=PATIENCE
     )
@@ -52,6 +55,11 @@ def test_a_locked_store_costs_nobody_their_answer(tiny_options: tuple[str, ...],
                 assert int(refused.headers["retry-after"]) >= 1
                 assert ask(server, "POST", store=False).status_code == 200
                 assert ask(server, "DELETE", f"{URL}/{kept}").status_code == 503
+                refused = ask(server, "POST", CHAT, messages=HI, store=True)
+                assert (refused.status_code, refused.json()["error"]["code"]) == (503, "storage_unavailable")
+                assert ask(server, "POST", CHAT, messages=HI).status_code == 200
+                begun = httpx.post(f"{server.address}/v1/conversations", json={}, timeout=PATIENCE)
+                assert begun.status_code == 503
                 # What ends now cannot be stored, and is not in progress for ever all the same.
                 wait_until(lambda: status(server, running) == ENDED)
                 assert status(server, kept) == ENDED

@@ -133,8 +133,6 @@ def check_fields_without_effect() -> None:
         messages=ASKED,
         temperature=0,
         service_tier="auto",
-        store=True,
-        metadata={"purpose": "a test"},
         user="somebody",
         prompt_cache_key="key",
         safety_identifier="id",
@@ -144,6 +142,39 @@ def check_fields_without_effect() -> None:
     assert ANSWER in answer.choices[0].message.content
     assert answer.service_tier == "default"
     assert answer.usage.completion_tokens_details.accepted_prediction_tokens == 0
+
+
+def check_stored_chats() -> None:
+    options = {
+        "model": MODEL,
+        "messages": ASKED,
+        "temperature": 0,
+        "store": True,
+        "metadata": {"of": "a test"},
+    }
+    made = client.chat.completions.create(**options)
+    streamed = "".join(
+        chunk.choices[0].delta.content or ""
+        for chunk in client.chat.completions.create(**options, stream=True)
+    )
+    kept = list(client.chat.completions.list(metadata={"of": "a test"}, limit=1))
+    assert [chat.choices[0].message.content for chat in kept] == [made.choices[0].message.content, streamed]
+    assert [message.content for message in client.chat.completions.messages.list(made.id)] == [QUESTION]
+    for chat in kept:
+        client.chat.completions.update(chat.id, metadata={"of": "the past"})
+        assert client.chat.completions.retrieve(chat.id).metadata == {"of": "the past"}
+        assert client.chat.completions.delete(chat.id).deleted
+
+
+def check_conversations() -> None:
+    needs("conversations")
+    conversation = client.conversations.create(metadata={"of": "a test"})
+    made = client.responses.create(model=MODEL, input=QUESTION, conversation=conversation.id, temperature=0)
+    assert made.conversation.id == conversation.id
+    items = list(client.conversations.items.list(conversation.id, limit=1, order="asc"))
+    assert [item.content[0].text for item in items] == [QUESTION, made.output_text]
+    client.conversations.items.delete(items[0].id, conversation_id=conversation.id)
+    assert client.conversations.delete(conversation.id).deleted
 
 
 def check_models_and_errors() -> None:
