@@ -36,6 +36,7 @@ AGENTS: tuple[Program, ...] = (
             "Read note.txt": "<think>\nI look at the file.\n</think>\n\n"
             + hermes(_SHELL, json.dumps({"cmd": "cat note.txt"})),
             REPORT: "<think>\nThat is all.\n</think>\n\nIt says 21 degrees.",
+            "Tell it in JSON": '{"degrees": 21}',
             "Read long.txt": hermes(_SHELL, json.dumps({"cmd": "cat long.txt"})),
             "CONTEXT CHECKPOINT COMPACTION": "The file long.txt has been read.",
             "The file long.txt has been read.": "It is long.",

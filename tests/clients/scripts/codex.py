@@ -26,6 +26,12 @@ name = "Caravan"
 base_url = "{BASE_URL}"
 wire_api = "responses"
 """
+SCHEMA = {
+    "type": "object",
+    "properties": {"degrees": {"type": "integer"}},
+    "required": ["degrees"],
+    "additionalProperties": False,
+}
 # It is deleted when this ends.
 FOLDER = tempfile.TemporaryDirectory(prefix="codex")
 HOME = Path(FOLDER.name) / "home"
@@ -67,6 +73,12 @@ def check_thoughts_as_summaries() -> None:
 
 def check_tools_of_a_namespace() -> None:
     assert _texts(_items("Close the agent"), "agent_message") == ["There is no such agent."]
+
+
+def check_schema() -> None:
+    (HOME / "schema.json").write_text(json.dumps(SCHEMA))
+    items = _items("Read note.txt. Tell it in JSON", "--output-schema", str(HOME / "schema.json"))
+    assert json.loads(_texts(items, "agent_message")[-1]) == {"degrees": 21}
 
 
 def check_going_on() -> None:

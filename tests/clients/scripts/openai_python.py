@@ -203,6 +203,22 @@ def check_streamed_responses() -> None:
     assert ANSWER in text
 
 
+def check_summed_up_responses() -> None:
+    needs("responses/compact")
+    if not hasattr(client.responses, "compact"):
+        raise SkippedError("this release cannot ask for it")
+    said: Any = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+    compacted = client.responses.compact(model=MODEL, input=said)
+    kinds = [item.type for item in compacted.output]
+    assert (compacted.object, kinds) == ("response.compaction", ["message", "compaction"])
+    going_on: Any = [item.to_dict(warnings=False) for item in compacted.output]
+    going_on.append({"role": "user", "content": "And of Spain?"})
+    counted = client.responses.input_tokens.count(model=MODEL, input=going_on)
+    answer = client.responses.create(model=MODEL, input=going_on, max_output_tokens=16)
+    assert answer.usage is not None
+    assert answer.usage.input_tokens == counted.input_tokens
+
+
 def check_embeddings() -> None:
     needs("embeddings")
     answer = client.embeddings.create(model=MODEL, input=["the wind", "the trees"])

@@ -132,7 +132,7 @@ class Translation:
             flat = {".tool_call_id": ".call_id", ".function.arguments": ".arguments"}.get(rest, rest)
             return place + flat if place.startswith("input[") else place
         if found := _TOOL.fullmatch(path):
-            return self.places[found[1]] + (found[2] or "") + found[3]
+            return self.places.get(found[1], found[1]) + (found[2] or "") + found[3]
         for pattern, name in _RENAMED:
             if found := pattern.match(path):
                 path = found.expand(name) + path[found.end() :]
