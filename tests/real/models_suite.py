@@ -17,7 +17,26 @@ PLACE = {
     "additionalProperties": False,
 }
 
-CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": description,
+            "parameters": {
+                "type": "object",
+                "properties": {field: {"type": kind}},
+                "required": [field],
+                "additionalProperties": False,
+            },
+        },
+    }
+    for name, description, field, kind in (
+        ("get_weather", "Get the current weather of a city.", "city", "string"),
+        ("set_timer", "Start a timer.", "minutes", "integer"),
+        ("read_file", "Read a file of the project.", "path", "string"),
+    )
+]
 
 
 @pytest.fixture(scope="module", params=["smollm2", "gemma"])
@@ -166,20 +185,23 @@ def test_a_named_tool_is_called_with_arguments_of_its_schema(smollm2: RealServer
 
 def test_a_model_that_knows_no_tools_chooses_between_calls_and_text(smollm2: RealServer) -> None:
     assert "by a general prompt, called as 'generic'" in smollm2.output
-    tool = {"type": "function", "function": {"name": "get_weather", "parameters": CITY}}
     asked: list[dict[str, Any]] = [{"role": "user", "content": "What is the weather in Paris?"}]
-    whole = _chat(smollm2, messages=asked, tools=[tool]).choices[0]
+    fields = {"tools": TOOLS, "parallel_tool_calls": False, "max_tokens": 40}
+    whole = _chat(smollm2, messages=asked, **fields).choices[0]
     [call] = whole.message.tool_calls
-    assert (whole.finish_reason, json.loads(call.function.arguments)) == ("tool_calls", {"city": "Paris"})
-    deltas = [chunk.choices[0].delta for chunk in _chat(smollm2, messages=asked, tools=[tool], stream=True)]
+    assert (call.function.name, json.loads(call.function.arguments)) == ("get_weather", {"city": "Paris"})
+    assert (whole.finish_reason, whole.message.content) == ("tool_calls", None)
+    deltas = [chunk.choices[0].delta for chunk in _chat(smollm2, messages=asked, stream=True, **fields)]
     pieces = [part.function.arguments for delta in deltas for part in delta.tool_calls or ()]
     assert "".join(pieces) == call.function.arguments
     assert not any(delta.content for delta in deltas)
     asked += [whole.message, {"role": "tool", "tool_call_id": call.id, "content": "21 degrees and sunny"}]
-    last = _chat(smollm2, messages=asked, tools=[tool]).choices[0].message
+    last = _chat(smollm2, messages=asked, **fields).choices[0].message
     assert last.tool_calls or (last.content and "tool_calls" not in last.content)
-    plain = _chat(smollm2, tools=[tool]).choices[0].message
-    assert plain.tool_calls or "response" not in plain.content
+    simple = [{"role": "user", "content": "What is the capital of France?"}]
+    plain = _chat(smollm2, messages=simple, **fields).choices[0].message
+    assert plain.tool_calls is None
+    assert "Paris" in plain.content
 
 
 def test_responses_are_answered_streamed_and_gone_on_with(smollm2: RealServer) -> None:
