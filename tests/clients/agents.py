@@ -61,4 +61,21 @@ AGENTS: tuple[Program, ...] = (
             "No task found": "There is no such task.",
         },
     ),
+    Program(
+        name="opencode",
+        environment="opencode",
+        package="opencode-ai",
+        module="opencode",
+        turns={
+            "": "A title.",
+            "Read note.txt": "<think>\nI look at the file.\n</think>\n\n"
+            + hermes("read", json.dumps({"filePath": "note.txt"})),
+            REPORT: "It says 21 degrees.",
+            "Count its words": hermes(
+                "bash",
+                json.dumps({"command": "wc -w < note.txt && echo counted", "description": "Count words"}),
+            ),
+            "4\ncounted": "It has four words.",
+        },
+    ),
 )

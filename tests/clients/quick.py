@@ -33,6 +33,8 @@ PROGRAMS = (
     _program("llm, the command", "openai-3", "llm", "llm_command"),
     _program("ollama (Python)", "ollama", "ollama", "ollama_python"),
     _program("ollama (Node)", "node", "ollama", "ollama"),
+    _program("AI SDK (Node), @ai-sdk/openai-compatible and @ai-sdk/openai", "node", "ai", "ai_sdk"),
+    _program("LangChain (Node), @langchain/openai", "node", "@langchain/openai", "langchain_js"),
     _program("OpenAI's Agents SDK", "openai-agents", "openai-agents", "openai_agents"),
     _program("Haystack", "haystack", "haystack-ai", "haystack"),
     _program("smolagents", "smolagents", "smolagents", "smolagents", _SMOLAGENTS),

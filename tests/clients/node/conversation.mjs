@@ -1,24 +1,13 @@
-// OpenAI's client for Node: `node conversation.mjs BASE_URL MODEL`. Its lines are those of ../conversation.py.
-import assert from "node:assert/strict";
+// OpenAI's client for Node: `node conversation.mjs BASE_URL MODEL`.
 import OpenAI from "openai";
+import { assert, baseURL, model, person, question, report, run, tools, weather } from "./steps.mjs";
 
-const [baseURL, model] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey: "none", maxRetries: 0 });
-const messages = [{ role: "user", content: "What is the capital of France?" }];
-const tools = [
-  {
-    type: "function",
-    function: {
-      name: "get_weather",
-      description: "Get the weather of a city.",
-      parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
-    },
-  },
-];
-const weather = { role: "user", content: "What is the weather in Paris?" };
+const messages = [{ role: "user", content: question }];
+const asked = [{ role: "user", content: weather }];
 const documented = await (await fetch(new URL("/openapi.json", baseURL))).json();
 
-const steps = {
+await run({
   async chat() {
     const answer = await client.chat.completions.create({ model, messages, temperature: 0 });
     assert.match(answer.choices[0].message.content, /Paris/);
@@ -30,34 +19,28 @@ const steps = {
     assert.match(text, /Paris/);
   },
   async parse() {
-    const schema = {
-      type: "object",
-      properties: { name: { type: "string", maxLength: 20 }, age: { type: "integer", minimum: 0, maximum: 150 } },
-      required: ["name", "age"],
-      additionalProperties: false,
-    };
     const answer = await client.chat.completions.parse({
       model,
       messages: [{ role: "user", content: "Invent a person." }],
-      response_format: { type: "json_schema", json_schema: { name: "person", schema, strict: false } },
+      response_format: { type: "json_schema", json_schema: { name: "person", schema: person, strict: false } },
       temperature: 0,
     });
     assert.equal(typeof JSON.parse(answer.choices[0].message.content).age, "number");
   },
   async "stream helper"() {
-    const stream = client.chat.completions.stream({ model, messages: [weather], tools, temperature: 0 });
+    const stream = client.chat.completions.stream({ model, messages: asked, tools, temperature: 0 });
     const answer = await stream.finalChatCompletion();
     assert.deepEqual(JSON.parse(answer.choices[0].message.tool_calls[0].function.arguments), { city: "Paris" });
   },
   async "tools run by the client"() {
-    const asked = [];
+    const cities = [];
     const runnable = { ...tools[0], function: { ...tools[0].function, parse: JSON.parse, function: ({ city }) => {
-      asked.push(city);
-      return "21 degrees and sunny";
+      cities.push(city);
+      return report;
     } } };
-    const runner = client.chat.completions.runTools({ model, messages: [weather], tools: [runnable], temperature: 0 });
+    const runner = client.chat.completions.runTools({ model, messages: asked, tools: [runnable], temperature: 0 });
     assert.match(await runner.finalContent(), /21/);
-    assert.deepEqual(asked, ["Paris"]);
+    assert.deepEqual(cities, ["Paris"]);
   },
   async completions() {
     const answer = await client.completions.create({ model, prompt: "Once upon a time", max_tokens: 10 });
@@ -79,15 +62,4 @@ const steps = {
     assert.equal(answer.data.length, 2);
     assert.equal(typeof answer.data[0].embedding[0], "number");
   },
-};
-
-for (const [name, step] of Object.entries(steps)) {
-  try {
-    const reason = await step();
-    console.log(reason ? `skipped ${name}: ${reason}` : `ok ${name}`);
-  } catch (error) {
-    process.exitCode = 1;
-    console.log(`failed ${name}`);
-    console.error(error);
-  }
-}
+});

@@ -1,23 +1,12 @@
-// Ollama's client for Node: `node ollama.mjs BASE_URL MODEL`. Its lines are those of ../conversation.py.
-import assert from "node:assert/strict";
+// Ollama's client for Node: `node ollama.mjs BASE_URL MODEL`.
 import { Ollama } from "ollama";
+import { assert, baseURL, model, question, report, run, tools, weather } from "./steps.mjs";
 
-const [baseURL, model] = process.argv.slice(2);
 const client = new Ollama({ host: new URL(baseURL).origin });
-const messages = [{ role: "user", content: "What is the capital of France?" }];
+const messages = [{ role: "user", content: question }];
 const options = { temperature: 0 };
-const tools = [
-  {
-    type: "function",
-    function: {
-      name: "get_weather",
-      description: "Get the weather of a city.",
-      parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
-    },
-  },
-];
 
-const steps = {
+await run({
   async chat() {
     const answer = await client.chat({ model, messages, options });
     assert.match(answer.message.content, /Paris/);
@@ -39,11 +28,11 @@ const steps = {
     }, { name: "AbortError" });
   },
   async tools() {
-    const asked = [{ role: "user", content: "What is the weather in Paris?" }];
+    const asked = [{ role: "user", content: weather }];
     const { message } = await client.chat({ model, messages: asked, tools, options });
     const [call] = message.tool_calls;
     assert.deepEqual(call.function.arguments, { city: "Paris" });
-    const result = { role: "tool", tool_name: call.function.name, content: "21 degrees and sunny" };
+    const result = { role: "tool", tool_name: call.function.name, content: report };
     const again = await client.chat({ model, messages: [...asked, message, result], tools, options });
     assert.match(again.message.content, /21/);
   },
@@ -69,15 +58,4 @@ const steps = {
     await assert.rejects(client.chat({ model, messages, options: { temperature: 900 } }), /options\.temperature/);
     await assert.rejects(client.pull({ model }), /caravan pull/);
   },
-};
-
-for (const [name, step] of Object.entries(steps)) {
-  try {
-    await step();
-    console.log(`ok ${name}`);
-  } catch (error) {
-    process.exitCode = 1;
-    console.log(`failed ${name}`);
-    console.error(error);
-  }
-}
+});
