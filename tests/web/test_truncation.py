@@ -237,7 +237,7 @@ def test_what_a_summary_has_no_use_for_is_told(client: TestClient, engine: Scrip
 def test_a_model_that_writes_nothing_is_an_error(client: TestClient, engine: ScriptedEngine) -> None:
     say(engine, " \n")
     answer = client.post(COMPACT, json={"model": "fake", "input": "Hi"})
-    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "server_error")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "no_summary")
     assert engine.running == set()
 
 

@@ -83,9 +83,9 @@ def describe_body(schema: type[Schema]) -> dict[str, Any]:
 
 
 def describe_events(*events: type[Schema]) -> dict[int | str, dict[str, Any]]:
-    """Describe one event of an operation's stream."""
+    """Describe one event of an operation's stream: one of `events`, or any JSON where there are none."""
     references = [{"$ref": f"#/components/schemas/{event.__name__}"} for event in events]
-    content = references[0] if len(references) == 1 else {"anyOf": references}
+    content = references[0] if len(references) == 1 else {"anyOf": references or [{}]}
     written = {"type": "string", "contentMediaType": "application/json", "contentSchema": content}
     event = {
         "type": "object",

@@ -21,7 +21,7 @@ from caravan.api.responses.snapshot import new_id, usage
 from caravan.api.responses.to_chat import translate
 from caravan.api.responses.truncation import fitting, tell_truncated
 from caravan.api.run import Run
-from caravan.errors import ContextLengthError, ServerError
+from caravan.errors import ContextLengthError, InvalidRequestError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_busy_thread
@@ -63,7 +63,8 @@ class CompactionRun(Run):
         text = "".join([output.text async for output in self])
         summary = (prepared.format.parse(text).content or "").strip()
         if not summary:
-            raise ServerError("The model wrote no summary.")
+            message = "The model wrote no summary of this conversation."
+            raise InvalidRequestError(message, param="input", code="no_summary")
         content = sealed(summary, self.context.principal.id)
         said = await in_busy_thread(rows_of, [placed.item for placed in self._said])
         item = row_of_input(Compaction(type="compaction", encrypted_content=content))
