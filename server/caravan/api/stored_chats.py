@@ -9,9 +9,7 @@ from caravan_schemas.chat import ChatCompletionRequest, DeletedChat
 from caravan_schemas.messages import Message
 from caravan_schemas.queries import ChatsQuery, MessagesQuery
 
-from caravan.api.chat import ChatService
 from caravan.api.completion_run import CompletionRun
-from caravan.api.context import RequestContext
 from caravan.api.store import AsyncStore, Page, Record, Row, Store
 from caravan.api.store.records import MAX_HISTORY_BYTES, MAX_PAGE_BYTES, Found
 from caravan.api.store.shelf import PAGE, Shelf, list_of
@@ -24,17 +22,13 @@ log = logging.getLogger(__name__)
 class StoredChatService:
     """Serves `/v1/chat/completions` and what is below it. Callers see their own key's chats alone."""
 
-    def __init__(self, chat: ChatService, archive: AsyncStore) -> None:
-        self._chat = chat
+    def __init__(self, archive: AsyncStore) -> None:
         self._archive = archive
         self._shelf = Shelf(archive, "chat")
 
-    def run(self, request: ChatCompletionRequest, context: RequestContext) -> CompletionRun:
-        """Make the run of a request, which is stored at its end if the request says so."""
-        run = self._chat.run(request, context)
-        if request.store:
-            run.keeper = ChatKeeper(self._archive, request, context.principal.id)
-        return run
+    def keep(self, run: CompletionRun, request: ChatCompletionRequest) -> None:
+        """Have the run of a request stored at its end."""
+        run.keeper = ChatKeeper(self._archive, request, run.context.principal.id)
 
     async def list(self, query: ChatsQuery, principal: Principal) -> bytes:
         """Return a page of the chats that the query asks for."""

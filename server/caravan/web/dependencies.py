@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
 from caravan.api.conversations import ConversationService
@@ -37,6 +38,7 @@ class Services:
     status: StatusService
     usage: UsageBook
     decoding: DecodingPlanner
+    chat: ChatService
     chats: StoredChatService
     completions: CompletionService
     decisions: DecisionService

@@ -1,8 +1,9 @@
-"""How the routes of each protocol tell of errors, whoever finds them: routes, middleware or the framework.
+"""What answers have whoever makes them: headers, and each protocol's way to tell of an error.
 
 OpenAI's envelope is everybody's that has no other.
 """
 
+from collections.abc import Iterable
 from http import HTTPStatus
 
 from caravan_schemas.anthropic_output import (
@@ -40,6 +41,17 @@ _TYPES: dict[int, MessagesErrorType] = {
 }
 
 
+# Take an answer for what it says it is, show it in no frame, run and load nothing for it, keep no copy, and
+# tell other sites nothing of where it was.
+_FOR_BROWSERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    # Nearly all have words of users, and the others are small.
+    (b"cache-control", b"no-store"),
+)
+
+
 def is_anthropics(scope: Scope) -> bool:
     """Whether a request is one of Anthropic's API, by its path or, where two APIs have it, by a header."""
     path = f"{scope['path']}/"
@@ -56,6 +68,13 @@ def is_ollamas(path: str) -> bool:
 def id_headers(scope: Scope) -> tuple[str, ...]:
     """List the headers that tell the id of a request."""
     return ("x-request-id", "request-id") if is_anthropics(scope) else ("x-request-id",)
+
+
+def with_security_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Add to an answer's raw headers, whose names are in small letters, those that it has not set itself."""
+    given = list(headers)
+    names = {name for name, _ in given}
+    return given + [pair for pair in _FOR_BROWSERS if pair[0] not in names]
 
 
 def envelope(error: CaravanError, scope: Scope, request_id: str, status: int | None = None) -> Schema:

@@ -25,9 +25,8 @@ from caravan.observability.metrics import Metrics
 from caravan.observability.request_metrics import RequestMetrics
 from caravan.observability.tracing import EndedRequest, Tracing
 from caravan.runtime.panics import contained, is_panic
-from caravan.web.envelopes import id_headers
+from caravan.web.envelopes import id_headers, with_security_headers
 from caravan.web.error_response import LINES, error_event, error_line, error_response, fault_response
-from caravan.web.middleware.security_headers import with_security_headers
 from caravan.web.not_found_hints import shortened
 from caravan.web.request_context import use_context
 

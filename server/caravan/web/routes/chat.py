@@ -29,7 +29,10 @@ async def create_chat_completion(request: Request, services: UseServices, contex
     for again.
     """
     body = await services.bodies.read(request, ChatCompletionRequest)
-    return RunResponse(services.chats.run(body, context), services)
+    run = services.chat.run(body, context)
+    if body.store:
+        services.chats.keep(run, body)
+    return RunResponse(run, services)
 
 
 @router.get("/v1/chat/completions", response_model=ObjectList, openapi_extra=describe_query(ChatsQuery))

@@ -22,8 +22,7 @@ from caravan.errors import (
     OverloadedError,
     RequestTimeoutError,
 )
-from caravan.web.envelopes import openais_envelope
-from caravan.web.middleware.security_headers import with_security_headers
+from caravan.web.envelopes import openais_envelope, with_security_headers
 from caravan.web.uvicorn.connection_limit import ConnectionLimiter, State
 from caravan.web.uvicorn.half_close import HalfCloseWatch
 from caravan.web.uvicorn.parser import MAX_HEADERS, Parser, in_words
