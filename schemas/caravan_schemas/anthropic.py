@@ -24,10 +24,10 @@ class ThinkingOptions(Schema):
     budget_tokens: Annotated[int | None, Field(ge=1, le=MAX_COUNT)] = Field(
         default=None, description="The most tokens of thought, with `enabled`. No limit by default."
     )
-    display: Literal["summarized", "omitted"] | None = Field(
+    display: Literal["summarized", "omitted", "updates"] | None = Field(
         default=None,
         description="`omitted`: the answer has thinking blocks without their text, whose signatures hold it. "
-        "Thoughts are never summed up: by default, and with `summarized`, they are as they are.",
+        "Thoughts are never summed up: otherwise they are as they are.",
     )
 
 

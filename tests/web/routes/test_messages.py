@@ -227,7 +227,7 @@ def test_a_thought_can_be_left_out(client: TestClient, engine: ScriptedEngine) -
 
 def test_the_model_sees_again_what_it_thought(client: TestClient, engine: ScriptedEngine) -> None:
     say(engine, "<think>\nHm: ü.\n</think>\n\n", CALL)
-    for display in ("omitted", "summarized"):
+    for display in ("omitted", "summarized", "updates"):
         fields = {"thinking": {"type": "adaptive", "display": display}, "tools": [WEATHER]}
         thought, call = ask(client, **fields)["content"]
         result = {"type": "tool_result", "tool_use_id": call["id"], "content": "21"}
@@ -347,4 +347,6 @@ def test_tokens_are_counted_as_they_are_computed(client: TestClient, engine: Scr
 
 
 def test_the_root_answers_those_who_look_for_a_server(client: TestClient) -> None:
-    assert client.head("/").status_code == 200
+    for path in ("/", "/api/hello"):
+        assert client.head(path).status_code == 200
+        assert client.get(path).text.startswith("Caravan is running.")

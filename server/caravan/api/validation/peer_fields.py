@@ -68,7 +68,6 @@ _LLAMA_CPP = {
     "reasoning_budget_tokens": Rule(one_of("-1", -1), _says("`thinking_budget_tokens`")),
     "reasoning_control": Rule(FALSE, "A thought ends by itself or by its budget.", reported=TRUE),
     "response_fields": Rule(EMPTY, "Answers have OpenAI's fields.", reported=ARRAY),
-    "return_progress": Rule(FALSE, "Comments keep a stream alive until its first token.", reported=TRUE),
     "return_tokens": Rule(FALSE, _says("`return_token_ids`")),
     "sse_ping_interval": Rule(OFF, _OPERATOR, reported=INTEGER),
     "t_max_prompt_ms": Rule(INTEGER, "It has no effect in llama.cpp either."),

@@ -159,6 +159,8 @@ _MESSAGES = {
     "billing_policy": Rule(OBJECT, "Nobody is billed."),
     "fallback_credit_token": Rule(TEXT, "Nobody is billed."),
     "compaction": Rule(NULL, "Conversations are not summed up."),
+    "safeguards": Rule(EMPTY, "Nobody here judges what a tool is called with.", reported=ARRAY),
+    "thinking.block_binding": Rule(OBJECT, "Thoughts that come back are not checked."),
     "diagnostics": Rule(NULL, "`usage` says what was cached.", reported=OBJECT),
     "fallbacks": Rule(_FALLBACKS, "No request is declined for its content, so that none falls back."),
     "user_profile_id": Rule(TEXT, "A label of the caller's own user."),
@@ -168,13 +170,18 @@ _MESSAGES = {
     "speed": Rule(one_of("`standard`", "standard"), "There is one speed."),
 }
 
+# What only chats and completions have.
+_PROGRESS = {
+    "return_progress": Rule(FALSE, "Comments keep a stream alive until its first token.", reported=TRUE)
+}
+
 NO_EFFECT = _CACHE | _LABELS
 
 # By protocol. Routes of no other have the first.
 NEUTRAL_VALUES: dict[str, dict[str, Rule]] = {
     "chat": _MESSAGE | _OPENAI | PEERS | NO_EFFECT,
-    "responses": _OPENAI | PEERS | _RESPONSES | NO_EFFECT,
-    "messages": PEERS | _MESSAGES | _CACHE,
+    "responses": _OPENAI | PEERS | _PROGRESS | _RESPONSES | NO_EFFECT,
+    "messages": PEERS | _PROGRESS | _MESSAGES | _CACHE,
     "embeddings": _OPENAI | PEERS | EMBEDDINGS | NO_EFFECT,
 }
 
