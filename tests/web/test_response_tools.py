@@ -118,6 +118,30 @@ def test_tools_that_come_as_items_are_offered_with_the_others(
     assert told.headers["x-caravan-ignored"] == "input[].tools[].web_search"
 
 
+def test_tools_that_come_later_are_told_there_and_do_not_cost_the_prefix(
+    client: TestClient, engine: ScriptedEngine
+) -> None:
+    say(engine, hermes("read", '{"path": "a.txt"}'))
+    first = ask(client, tools=[READ], input=[USER])
+    begun = prompt(engine)
+    result = {"type": "function_call_output", "call_id": first["output"][0]["call_id"], "output": "x"}
+    write = {"type": "function", "name": "write", "description": "Write a file."}
+    items = [USER, *first["output"], result, added(write, {**FILES, "tools": [READ]}, READ), USER]
+    say(engine, hermes("mcp__files__read", '{"path": "a.txt"}'))
+    (call,) = ask(client, tools=[READ], input=items)["output"]
+    assert (call["namespace"], call["name"]) == ("mcp__files__", "read")
+    shown = prompt(engine)
+    assert shown.startswith(begun)
+    told = shown.removeprefix(begun)
+    assert told.index("x<|im_end|>") < told.index('{"description":"Write a file.","name":"write"}')
+    assert '"name":"mcp__files__read"' in told
+    assert '"name":"read"' not in told
+    for choice in ({"type": "function", "name": "write"}, "required"):
+        say(engine, hermes("write", "{}"))
+        (call,) = ask(client, tools=[READ], input=items, tool_choice=choice)["output"]
+        assert call["name"] == "write"
+
+
 def test_tools_that_are_to_be_found_first_are_shown_and_that_is_told(client: TestClient) -> None:
     tools = [{**READ, "defer_loading": True}, {**FILES, "tools": [{**READ, "defer_loading": True}]}]
     answer = client.post(URL, json={"model": "fake", "input": "Hi", "tools": tools})

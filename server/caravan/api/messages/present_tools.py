@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from caravan_schemas.anthropic import MessagesConversation
 from caravan_schemas.anthropic_tools import ClientTool
 from caravan_schemas.built_in_tools import BuiltInTool
-from pydantic_core import to_json
+from caravan_schemas.tools import FunctionDefinition
 
+from caravan.api.prompt.tools import definitions
 from caravan.errors import InvalidValueError
 
 _SEARCH = "tool_search_tool_"
@@ -32,10 +33,10 @@ class PresentTools:
     def add(self, names: Iterable[tuple[str, str]]) -> str:
         """Let tools be called, given by paths and names; returns their definitions as the model reads them.
 
-        Claude Code's own search for tools promises the model this form. Raises InvalidValueError.
+        Raises InvalidValueError.
         """
-        lines = [_definition(self._named(path, name)) for path, name in names]
-        return "\n".join(["<functions>", *lines, "</functions>"]) if lines else ""
+        added = [definition_of(self._named(path, name)) for path, name in names]
+        return definitions(added) if added else ""
 
     def remove(self, path: str, name: str) -> str:
         """Let a tool be called no longer; returns how the model is told. Raises InvalidValueError."""
@@ -50,6 +51,8 @@ class PresentTools:
         return self._all[name]
 
 
-def _definition(tool: ClientTool) -> str:
-    told = {"description": tool.description, "name": tool.name, "parameters": tool.input_schema}
-    return f"<function>{to_json(told, exclude_none=True).decode()}</function>"
+def definition_of(tool: ClientTool) -> FunctionDefinition:
+    """Make the function that a tool is; names may be longer here than with OpenAI."""
+    return FunctionDefinition.model_construct(
+        name=tool.name, description=tool.description, parameters=tool.input_schema, strict=None
+    )

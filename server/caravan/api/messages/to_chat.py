@@ -13,7 +13,6 @@ from caravan_schemas.sampling import AnswerFields, CacheFields
 from caravan_schemas.structured import JsonSchemaFormat, NamedSchema, PeersConstraintFields
 from caravan_schemas.tools import (
     FunctionChoice,
-    FunctionDefinition,
     FunctionTool,
     MovedTool,
     Tool,
@@ -22,7 +21,7 @@ from caravan_schemas.tools import (
 )
 
 from caravan.api.messages.conversation import conversation
-from caravan.api.messages.present_tools import PresentTools
+from caravan.api.messages.present_tools import PresentTools, definition_of
 from caravan.api.messages.system import BILLING
 from caravan.api.validation.rewording import reword, rewording
 from caravan.errors import InvalidRequestError, InvalidValueError
@@ -135,10 +134,7 @@ def _set_end(values: dict[str, Any], request: MessagesRequest) -> str:
 
 
 def _tool(tool: ClientTool, present: PresentTools) -> Tool:
-    # Names may be longer here than with OpenAI.
-    function = FunctionDefinition.model_construct(
-        name=tool.name, description=tool.description, parameters=tool.input_schema, strict=None
-    )
+    function = definition_of(tool)
     is_listed, is_callable = tool.name in present.listed, tool.name in present.callable
     if is_listed and is_callable:
         return FunctionTool.model_construct(type="function", function=function)

@@ -18,6 +18,7 @@ from caravan_schemas.tools import (
     MovedTool,
     ToolReference,
 )
+from pydantic_core import to_json
 
 from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
 from caravan.engine.params import AnswerLayout
@@ -115,6 +116,20 @@ def tool_request(fields: ToolFields) -> ToolRequest | None:
         is_legacy=False,
     )
     return _chosen(request, fields)
+
+
+def definitions(tools: Sequence[FunctionDefinition]) -> str:
+    """Write tools as text, for a place in the midst of a conversation.
+
+    Claude Code's own search for tools promises the model this form.
+    """
+    lines = [f"<function>{to_json(_told(tool)).decode()}</function>" for tool in tools]
+    return "\n".join(["<functions>", *lines, "</functions>"])
+
+
+def _told(tool: FunctionDefinition) -> dict[str, object]:
+    told = {"description": tool.description, "name": tool.name, "parameters": tool.parameters}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def layout(model: LoadedModel, tools: ToolRequest | None) -> AnswerLayout:

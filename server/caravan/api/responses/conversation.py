@@ -1,6 +1,6 @@
 """Items into the messages of a chat: what belongs to one turn of the model becomes one message."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from caravan_schemas.messages import (
@@ -62,11 +62,12 @@ def joined_name(namespace: str | None, name: str) -> str:
 
 
 def conversation(
-    instructions: str | None, items: Sequence[Placed], owner: str
+    instructions: str | None, items: Sequence[Placed], owner: str, told: Mapping[int, str] | None = None
 ) -> tuple[list[Message], dict[str, str]]:
     """The messages that items stand for, and which item each message, or call in it, comes from, by paths.
 
-    The instructions come first; a system message that the items begin with is joined to them. Results follow
+    The instructions come first; a system message that the items begin with is joined to them. What is `told`
+    beside comes after the items of these indexes. Results follow
     their calls, wherever they came; one whose call is not there is told as the user's. Raises
     InvalidRequestError for a call without a result, a second result of a call, thoughts that only OpenAI can
     read, and a compaction that was not made here for the `owner`.
@@ -75,8 +76,10 @@ def conversation(
     if instructions is not None and not _opens_with_instructions(items):
         writer.add(Placed("instructions", InputMessage(role="system", content=instructions)))
         instructions = None
-    for placed in items:
+    for index, placed in enumerate(items):
         writer.add(placed)
+        if told and index in told:
+            writer.tell(placed.path, told[index])
     writer.end()
     if instructions is not None:
         first = writer.messages[0]
@@ -95,6 +98,12 @@ def without_past_thoughts(items: Sequence[Placed]) -> list[Placed]:
 def is_of_user(item: Item) -> bool:
     """Whether an item is what the user says."""
     return isinstance(item, InputMessage) and item.role == "user"
+
+
+def is_instruction(item: Item) -> bool:
+    """Whether an item may come before the conversation itself."""
+    is_told = isinstance(item, InputMessage) and item.role in ("system", "developer")
+    return is_told or isinstance(item, AdditionalTools)
 
 
 def _opens_with_instructions(items: Sequence[Placed]) -> bool:
@@ -132,6 +141,11 @@ class _Writer:
                 pass  # They are shown with the other tools.
             case ItemReference():
                 raise AssertionError("references have been resolved")
+
+    def tell(self, path: str, text: str) -> None:
+        """Say something as the developer."""
+        self._flush()
+        self._append(path, DeveloperMessage(role="developer", content=text))
 
     def end(self) -> None:
         """There are no more items."""

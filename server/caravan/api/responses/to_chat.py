@@ -16,6 +16,7 @@ from caravan_schemas.responses_input import ConversationInput, FlatSchemaFormat
 from caravan_schemas.sampling import AnswerFields
 from caravan_schemas.structured import JsonSchemaFormat, NamedSchema, PeersConstraintFields, ResponseFormat
 
+from caravan.api.prompt.tools import definitions
 from caravan.api.responses.conversation import Placed, conversation, without_past_thoughts
 from caravan.api.responses.tools import InSpace, toolbox
 from caravan.api.validation.rewording import reword, rewording
@@ -148,8 +149,9 @@ def translate(
     reasoning = request.reasoning
     if reasoning is not None and reasoning.context == "current_turn":
         items = without_past_thoughts(items)
-    messages, places = conversation(request.instructions, items, owner)
     box = toolbox(request.tools or (), items)
+    told = {index: definitions(tools) for index, tools in box.told.items()}
+    messages, places = conversation(request.instructions, items, owner, told)
     values: dict[str, Any] = {
         "model": request.model,
         "messages": messages,

@@ -1,7 +1,7 @@
 """Tools of the Responses API as a chat has them: those of a namespace one by one, under joined names."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from caravan_schemas.built_in_tools import BuiltInTool
@@ -28,12 +28,13 @@ from caravan_schemas.tools import (
     FunctionTool,
     GrammarInput,
     InputGrammar,
+    MovedTool,
     Tool,
     ToolChoice,
     ToolReference,
 )
 
-from caravan.api.responses.conversation import Placed, joined_name
+from caravan.api.responses.conversation import Placed, is_instruction, joined_name
 from caravan.errors import InvalidValueError
 
 
@@ -50,12 +51,14 @@ class Toolbox:
     """The tools of a request.
 
     `places` maps paths in a chat, such as `tools[2]`, to paths in the request. `spaces` has the tools of
-    namespaces by the names that the model calls them by.
+    namespaces by the names that the model calls them by. `told` has the functions that items bring in the
+    midst of the conversation, by the indexes of the items: they are told there, and do not cost the prefix.
     """
 
     tools: list[Tool] = field(default_factory=list)
     places: dict[str, str] = field(default_factory=dict)
     spaces: dict[str, InSpace] = field(default_factory=dict)
+    told: dict[int, list[FunctionDefinition]] = field(default_factory=dict)
 
     def choice(self, choice: FlatToolChoice | None) -> ToolChoice | None:
         """Translate what may be called; a tool of a namespace may be named without it if no other is so."""
@@ -79,11 +82,12 @@ class Toolbox:
 
 @dataclass(frozen=True)
 class _Given:
-    """A tool, where the request has it, and the namespace that it is in."""
+    """A tool, where the request has it, and its namespace. `index` is of the item that tells of it."""
 
     path: str
     tool: FlatFunction | FlatCustom | BuiltInTool
     space: Namespace | None = None
+    index: int | None = None
 
     @property
     def name(self) -> str:
@@ -98,25 +102,38 @@ def toolbox(tools: Sequence[FlatTool], items: Sequence[Placed]) -> Toolbox:
 
     Of a tool that comes as an item, too, the last definition counts.
     """
-    added = {
-        given.name: given
-        for placed in items
-        if isinstance(placed.item, AdditionalTools)
-        for given in _given(placed.item.tools, f"{placed.path}.tools")
-    }
-    every = [given for given in _given(tools, "tools") if given.name not in added]
-    every += added.values()
+    given = list(_given(tools, "tools"))
+    added = _added(items, {each.name for each in given})
+    every = [each for each in given if each.name not in added] + list(added.values())
     if len(every) > MAX_TOOLS:
         raise InvalidValueError(
             "tools", f"must be at most {MAX_TOOLS}, those of namespaces and of 'additional_tools' included"
         )
     found = Toolbox()
-    for index, given in enumerate(every):
-        found.places[f"tools[{index}]"] = given.path
-        if given.space is not None and not isinstance(given.tool, BuiltInTool):
-            found.spaces[given.name] = InSpace(given.space.name, given.tool.name)
-        found.tools.append(_tool(given))
+    for index, each in enumerate(every):
+        found.places[f"tools[{index}]"] = each.path
+        if each.space is not None and not isinstance(each.tool, BuiltInTool):
+            found.spaces[each.name] = InSpace(each.space.name, each.tool.name)
+        tool = _tool(each)
+        if each.index is not None and isinstance(tool, FunctionTool):
+            found.told.setdefault(each.index, []).append(tool.function)
+            tool = MovedTool.model_construct(**dict(tool), is_listed=False, is_callable=True)
+        found.tools.append(tool)
     return found
+
+
+def _added(items: Sequence[Placed], known: Container[str]) -> dict[str, _Given]:
+    """The tools that come as items, by name. What is known from the beginning is listed there."""
+    added: dict[str, _Given] = {}
+    is_begun = False
+    for index, placed in enumerate(items):
+        if isinstance(placed.item, AdditionalTools):
+            for each in _given(placed.item.tools, f"{placed.path}.tools"):
+                before = added.get(each.name)
+                place = index if is_begun and each.name not in known else None
+                added[each.name] = replace(each, index=place if before is None else before.index)
+        is_begun = is_begun or not is_instruction(placed.item)
+    return added
 
 
 def _given(tools: Sequence[FlatTool], place: str) -> Iterator[_Given]:

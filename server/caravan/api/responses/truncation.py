@@ -22,7 +22,7 @@ from caravan_schemas.responses_items import (
 from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
 from caravan.api.prompt.tokenize import LEAST_LONGEST
-from caravan.api.responses.conversation import Placed, is_of_user, text_of
+from caravan.api.responses.conversation import Placed, is_instruction, is_of_user, text_of
 from caravan.api.responses.to_chat import Translation
 from caravan.errors import ContextLengthError
 from caravan.models.loaded_model import LoadedModel
@@ -95,15 +95,10 @@ def _oldest(items: Sequence[Placed]) -> list[int]:
     """The indexes of what may go, the oldest first: not the instructions that come first, tools, and the last
     that the user says.
     """
-    first = next((i for i, placed in enumerate(items) if not _is_instruction(placed.item)), len(items))
+    first = next((i for i, placed in enumerate(items) if not is_instruction(placed.item)), len(items))
     last = max((i for i, placed in enumerate(items) if is_of_user(placed.item)), default=-1)
     lasting = {i for i, placed in enumerate(items) if isinstance(placed.item, AdditionalTools)} | {last}
     return [i for i in range(first, len(items)) if i not in lasting]
-
-
-def _is_instruction(item: Item) -> bool:
-    is_told = isinstance(item, InputMessage) and item.role in ("system", "developer")
-    return is_told or isinstance(item, AdditionalTools)
 
 
 def _cuts(items: Sequence[Placed], model: LoadedModel) -> tuple[list[int], list[int]]:
