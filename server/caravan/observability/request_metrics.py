@@ -120,7 +120,8 @@ class RunMetrics:
         self.ended: float | None = None
         self.finish_reasons: list[str] = []
         self._choices_per_prompt = choices_per_prompt
-        self._last: list[TokenOutput | None] = [None] * self.num_choices
+        # Tokens by choice: generated, cached, thought. Outputs are not kept: they may have much in them.
+        self._counts = [(0, 0, 0)] * self.num_choices
         self._came_at = [0.0] * self.num_choices
         self._num_unfinished = self.num_choices
         metrics = request.metrics
@@ -129,24 +130,27 @@ class RunMetrics:
     @property
     def num_completion_tokens(self) -> int:
         """Tokens of all choices so far."""
-        return sum(last.num_completion_tokens for last in self._last if last is not None)
+        return sum(generated for generated, _, _ in self._counts)
 
     @property
     def num_reasoning_tokens(self) -> int:
         """Those of them that were thought."""
-        return sum(last.num_reasoning_tokens for last in self._last if last is not None)
+        return sum(thought for _, _, thought in self._counts)
 
     @property
     def num_cached_tokens(self) -> int:
         """Tokens of prompts that were cached; the first choice of each prompt speaks for it."""
-        firsts = self._last[:: self._choices_per_prompt]
-        return sum(last.num_cached_tokens for last in firsts if last is not None)
+        return sum(cached for _, cached, _ in self._counts[:: self._choices_per_prompt])
 
     def output(self, output: TokenOutput) -> None:
         """Note an output as it comes from the engine: its numbers are those of its choice so far."""
         now = time.monotonic()
         last, self._came_at[output.index] = self._came_at[output.index], now
-        self._last[output.index] = output
+        self._counts[output.index] = (
+            output.num_completion_tokens,
+            output.num_cached_tokens,
+            output.num_reasoning_tokens,
+        )
         if not last:
             self._first(output, now)
         elif self._inter_token is not None:
@@ -170,7 +174,7 @@ class RunMetrics:
         if metrics is None:
             return
         if self._num_unfinished:
-            if any(self._last):
+            if any(self._came_at):
                 metrics.aborted.labels(self.model).inc()
             return
         metrics.prompt_length.labels(self.model).observe(self.num_prompt_tokens)
