@@ -1,5 +1,6 @@
 """Tools on chat completions as clients see them, over a scripted model."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Generator
@@ -8,11 +9,13 @@ from typing import Any
 
 import openai.types.chat as openai_chat
 import pytest
+from caravan.chat.families import recognise
 from caravan_schemas.chat import ChatCompletion, ChatCompletionChunk
 from fastapi.testclient import TestClient
 
-from tests.fakes_web import ScriptedEngine
-from tests.web.chat_models import SQL, TIME, WEATHER, app_over, hermes
+from tests.chat.test_tool_grammars import accepts
+from tests.fakes_web import ScriptedEngine, loaded_model
+from tests.web.chat_models import HERMES, SQL, TIME, WEATHER, app_over, hermes
 from tests.web.routes.test_chat import URL, body, chunks, events
 
 PARIS = hermes("get_weather", '{"city": "Paris"}')
@@ -267,6 +270,18 @@ def test_a_format_binds_what_is_not_a_call(client: TestClient, engine: ScriptedE
     required = engine.requests[1].constraint
     assert required is not None
     assert len(required.grammar) < len(constraint.grammar)
+
+
+@pytest.mark.parametrize("form", ["hermes", "json", "llama3_json", "generic"])
+def test_an_object_may_begin_as_calls_do(engine: ScriptedEngine, form: str) -> None:
+    model = dataclasses.replace(loaded_model(engine, template=HERMES), family=recognise(HERMES, form))
+    with app_over(engine, model=model) as client:
+        says(engine, "{}")
+        answered(client, offer(response_format={"type": "json_object"}))
+    constraint = engine.requests[0].constraint
+    assert constraint is not None
+    for text in ('{"name": "Anna"}', '{"tool_calls": 0}', '{"name": "get_weather"}'):
+        assert accepts(constraint.grammar, text), text
 
 
 def test_tools_are_shown_as_openai_writes_them(client: TestClient, engine: ScriptedEngine) -> None:

@@ -20,6 +20,7 @@ _IDS = ("id", "tool_call_id")
 # What models put in front of bare calls: a fence, and the type that tools are shown with.
 _FENCES: tuple[tuple[str, ...], ...] = ((), ("```",), ("```json",))
 _NAME = ('"name"', ":")
+_PIECE = re.compile(r'"[^"]*"|\s+|[^"\s]')
 _TYPE = ('"type"', ":", '"function"', ",")
 
 
@@ -96,6 +97,14 @@ class JsonFormat(MarkedFormat):
         # A line that ends need not begin another call.
         end = f"({lark.terminal(SPACE.replace('0', '1'))})?" if parallel else ""
         return f"{either([calls, fenced, *marked])} {end}"
+
+    def literal(self, lark: LarkWriter, text: str) -> str:
+        """Write a text of an example; without a marker, piece by piece as JSON's own rules have it.
+
+        What else the answer may be can begin alike, and the longest literal that might follow is looked for.
+        """
+        is_marked = not self.is_bare and not self.chooses_first
+        return " ".join(map(lark.literal, [text] if is_marked else _PIECE.findall(text)))
 
     def starts(self) -> list[str]:
         """The start, as it is with each of the triggers."""

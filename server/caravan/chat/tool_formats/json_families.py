@@ -170,16 +170,9 @@ class GenericFormat(JsonFormat):
         """With an introduction that tells of both."""
         return super().call_text()._replace(introduction=_INTRODUCTION)
 
-    def rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
-        """The object piece by piece, as JSON's own rules have it: what else may come can begin alike."""
-        start = " ".join(lark.literal(piece) for piece in ("{", '"tool_calls"', ": ["))
-        calls = repeated(self.any_call(lark, tools), lark.literal(self.separator), parallel=parallel)
-        return f"{start} {calls} {lark.literal(self.marks.end)}"
-
     def free_rules(self, lark: LarkWriter, tools: Sequence[ToolSpec], *, parallel: bool) -> str:
         """Calls, or the mark and a text."""
-        mark = " ".join(lark.literal(piece) for piece in ("{", _TEXT[1:], "\n"))
-        text = f"{mark} {lark.terminal('(?s:.+)')}"
+        text = f"{self.literal(lark, _TEXT + chr(10))} {lark.terminal('(?s:.+)')}"
         return f"{self.rules(lark, tools, parallel=parallel)} | {text}"
 
 

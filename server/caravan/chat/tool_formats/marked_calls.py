@@ -197,7 +197,7 @@ class MarkedFormat(ToolFormat):
         call, separator, end = self.any_call(lark, tools), lark.literal(self.separator), self._end(lark)
         parallel = parallel and not self.is_single
         if self.is_section:
-            return f"{lark.literal(start)} {repeated(call, separator, parallel=parallel)} {end}"
+            return f"{self.literal(lark, start)} {repeated(call, separator, parallel=parallel)} {end}"
         if start:
             call = lark.rule(f"{lark.literal(start)} {call} {end}")
         return repeated(call, separator, parallel=parallel)
@@ -225,8 +225,12 @@ class MarkedFormat(ToolFormat):
             elif piece == "{arguments}":
                 written.append(self.arguments.rule(lark, tool))
             else:
-                written.append(lark.literal(piece.replace("{name}", tool.name)))
+                written.append(self.literal(lark, piece.replace("{name}", tool.name)))
         return " ".join(filter(None, written))
+
+    def literal(self, lark: LarkWriter, text: str) -> str:
+        """Write a text of an example."""
+        return lark.literal(text)
 
     def _end(self, lark: LarkWriter) -> str:
         """Write the end, with its leading white space as a literal of its own. A separator may begin with the
