@@ -203,6 +203,10 @@ def test_a_conversation_is_summed_up_and_goes_on(client: TestClient, engine: Scr
         "<|im_start|>user\nSummary of the conversation before:\n\nThe user counts. We are at q1.<|im_end|>\n"
         "<|im_start|>user\nAnd now?<|im_end|>\n<|im_start|>assistant\n"
     )
+    # When more than fits is said after it, it stays.
+    longer = [*made["output"], *turns(16), user("And now?")]
+    assert int(post(client, URL, input=longer, truncation="auto").headers[HEADER]) > 0
+    assert "We are at q1." in prompt(engine)
     # It is stored and read again like any item, and can be summed up in its turn.
     kept = ask(client, input=going_on)
     ask(client, input="Again?", previous_response_id=kept["id"])
@@ -228,6 +232,9 @@ def test_a_conversation_that_is_too_long_is_summed_up_all_the_same(
 
 def test_what_a_summary_has_no_use_for_is_told(client: TestClient, engine: ScriptedEngine) -> None:
     say(engine, "Nothing yet.")
+    added = {"type": "additional_tools", "role": "developer", "tools": [TOOL]}
+    post(client, COMPACT, input=[user("Hi"), added])
+    assert "read" not in prompt(engine)
     more = {"tools": [TOOL], "parallel_tool_calls": True, "prompt_cache_key": "k", "service_tier": "auto"}
     answer = post(client, COMPACT, input="Hi", **more)
     assert answer.headers["x-caravan-ignored"] == "parallel_tool_calls, tools"

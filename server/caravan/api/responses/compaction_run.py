@@ -7,7 +7,7 @@ from functools import partial
 from caravan_schemas.responses import CompactRequest, ResponseRequest
 from caravan_schemas.responses_answers import CompactedResponse
 from caravan_schemas.responses_input import ReasoningOptions
-from caravan_schemas.responses_items import Compaction, InputMessage
+from caravan_schemas.responses_items import AdditionalTools, Compaction, InputMessage
 
 from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
@@ -89,7 +89,9 @@ class CompactionRun(Run):
             temperature=0,
             reasoning=ReasoningOptions(effort="none"),
         )
-        items = [*self._items, Placed("input", InputMessage(role="user", content=_PROMPT))]
+        # Nothing is to be called for a summary.
+        kept = [placed for placed in self._items if not isinstance(placed.item, AdditionalTools)]
+        items = [*kept, Placed("input", InputMessage(role="user", content=_PROMPT))]
         work = partial(translate, asked, owner=self.context.principal.id)
         translation, seen = await fitting(items, work, self._chat, self.context, model)
         left = {id(placed) for placed in (*seen, *self._said)}
@@ -110,5 +112,5 @@ def _newest(items: Sequence[Placed], model: LoadedModel) -> list[Placed]:
                 break
             if left < 0:
                 break
-            found.insert(0, placed)
-    return found
+            found.append(placed)
+    return found[::-1]

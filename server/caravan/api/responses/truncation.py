@@ -49,7 +49,8 @@ async def fitting(
 ) -> tuple[Translation, Sequence[Placed]]:
     """Find the most items that leave room for an answer, without as many of the oldest as need be.
 
-    Returns these, too. Instructions, tools and the last that the user says stay, however long they are.
+    Returns these, too. Instructions, tools, the last summary and the last that the user says stay, however
+    long they are.
     """
     size = model.context_size
     oldest, cuts = await in_busy_thread(_cuts, items, model)
@@ -92,12 +93,14 @@ async def _first(low: int, high: int, fits: Callable[[int], Awaitable[bool]]) ->
 
 
 def _oldest(items: Sequence[Placed]) -> list[int]:
-    """The indexes of what may go, the oldest first: not the instructions that come first, tools, and the last
-    that the user says.
+    """The indexes of what may go, the oldest first: not the instructions that come first, tools, the last
+    summary, and the last that the user says.
     """
     first = next((i for i, placed in enumerate(items) if not is_instruction(placed.item)), len(items))
-    last = max((i for i, placed in enumerate(items) if is_of_user(placed.item)), default=-1)
-    lasting = {i for i, placed in enumerate(items) if isinstance(placed.item, AdditionalTools)} | {last}
+    asked = max((i for i, placed in enumerate(items) if is_of_user(placed.item)), default=-1)
+    summed = max((i for i, placed in enumerate(items) if isinstance(placed.item, Compaction)), default=-1)
+    lasting = {i for i, placed in enumerate(items) if isinstance(placed.item, AdditionalTools)}
+    lasting |= {asked, summed}
     return [i for i in range(first, len(items)) if i not in lasting]
 
 
