@@ -6,7 +6,7 @@ import time
 from caravan_schemas.ops import ModelStatus, ServerStatus
 
 from caravan.auth.principal import Principal
-from caravan.models import ModelRegistry, ModelSpec, may_use
+from caravan.models import ModelRegistry, ModelSpec
 from caravan.observability.metrics import resident_bytes
 from caravan.version import version
 
@@ -24,7 +24,7 @@ class StatusService:
             version=version(),
             uptime_seconds=round(time.monotonic() - self._started, 1),
             memory_bytes=resident_bytes(os.getpid()),
-            models=[self._model(spec) for spec in self._registry.specs if may_use(spec, principal)],
+            models=[self._model(spec) for spec in self._registry.usable(principal)],
         )
 
     def _model(self, spec: ModelSpec) -> ModelStatus:

@@ -2,7 +2,7 @@
 
 from caravan.models.discovery import CatalogError, model_specs, registry_of
 from caravan.models.eviction import Limits, NoRoomError
-from caravan.models.loader import ModelSpec, may_use, usable_ids
+from caravan.models.loader import ModelSpec
 from caravan.models.registry import ModelRegistry
 from caravan.models.slot import Lease, Status
 
@@ -14,8 +14,6 @@ __all__ = [
     "ModelSpec",
     "NoRoomError",
     "Status",
-    "may_use",
     "model_specs",
     "registry_of",
-    "usable_ids",
 ]

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from caravan.auth.principal import Principal
 from caravan.chat.template_summary import TemplateSummary
 from caravan.config.model_settings import ModelSettings
 from caravan.llama import library
@@ -77,18 +76,6 @@ class ModelSpec:
     try_templates: Callable[[], TemplateSummary]
     check_file: Callable[[], object] = lambda: None
     read_facts: Callable[[], FileFacts] = FileFacts
-
-
-def may_use(spec: ModelSpec, principal: Principal) -> bool:
-    """Whether a caller may use a model."""
-    return principal.may_use(spec.id, *spec.aliases)
-
-
-def usable_ids(specs: Iterable[ModelSpec], principal: Principal) -> frozenset[str] | None:
-    """Which of some models a caller may use; None where it may use all."""
-    if principal.models is None:
-        return None
-    return frozenset(spec.id for spec in specs if may_use(spec, principal))
 
 
 async def load(spec: ModelSpec, checks: Iterable[Callable[[LoadedModel], None]] = ()) -> LoadedModel:

@@ -15,7 +15,7 @@ from caravan.errors import (
 )
 from caravan.models.eviction import STAY_SECONDS, Clock, Evictions, Limits, check_together
 from caravan.models.loaded_model import LoadedModel
-from caravan.models.loader import ModelSpec, load, may_use
+from caravan.models.loader import ModelSpec, load
 from caravan.models.slot import Lease, ModelSlot, Status, Users
 from caravan.runtime.threads import in_thread
 
@@ -47,7 +47,7 @@ class ModelRegistry:
         clock: Clock = time.monotonic,
     ) -> None:
         self._slots = [ModelSlot(spec, Users(stay_seconds, clock)) for spec in specs]
-        self._by_name = {name: slot for slot in self._slots for name in (slot.spec.id, *slot.spec.aliases)}
+        self._by_name = {name: slot for slot in self._slots for name in slot.names}
         self._limits = limits or Limits()
         self._evictions = Evictions(self._limits, stay_seconds=stay_seconds, clock=clock)
         self._load_wait_seconds = load_wait_seconds
@@ -61,6 +61,10 @@ class ModelRegistry:
     def specs(self) -> tuple[ModelSpec, ...]:
         """All models, loaded or not."""
         return tuple(slot.spec for slot in self._slots)
+
+    def usable(self, principal: Principal) -> list[ModelSpec]:
+        """All models that a caller may use."""
+        return [slot.spec for slot in self._slots if principal.may_use(*slot.names)]
 
     @property
     def is_ready(self) -> bool:
@@ -87,13 +91,13 @@ class ModelRegistry:
         """
         if name:
             return name
-        usable = [slot.spec.id for slot in self._slots if may_use(slot.spec, principal)]
+        usable = self.usable(principal)
         if not usable:
             raise ModelNotFoundError(_none_usable(principal), param="model")
         if len(usable) != 1:
             message = "'model' is required: this server has several."
             raise InvalidRequestError(message, param="model", code="missing_required_parameter")
-        return usable[0]
+        return usable[0].id
 
     def status(self, name: str) -> Status:
         """Where a model stands, by a name that has been found."""
@@ -197,9 +201,8 @@ class ModelRegistry:
 
     def _find(self, name: str, principal: Principal) -> ModelSlot:
         slot = self._by_name.get(name)
-        if slot is None or not may_use(slot.spec, principal):
-            usable = (known.spec for known in self._slots if may_use(known.spec, principal))
-            served = ", ".join(f"'{spec.id}'" for spec in usable)
+        if slot is None or not principal.may_use(*slot.names):
+            served = ", ".join(f"'{spec.id}'" for spec in self.usable(principal))
             told = f"This server has {served}." if served else _none_usable(principal)
             raise ModelNotFoundError(f"The model '{name[:200]}' does not exist. {told}", param="model")
         return slot

@@ -85,6 +85,7 @@ class ModelSlot:
 
     def __init__(self, spec: ModelSpec, users: Users | None = None) -> None:
         self.spec = spec
+        self.names = (spec.id, *spec.aliases)
         self.users = users or Users()
         self.need = Need()
         self.model: LoadedModel | None = None

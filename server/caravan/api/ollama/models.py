@@ -20,7 +20,7 @@ from caravan.api.ollama.names import find, shown_name
 from caravan.api.ollama.writer import moment
 from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.auth.principal import Principal
-from caravan.models import ModelRegistry, ModelSpec, may_use
+from caravan.models import ModelRegistry, ModelSpec
 from caravan.models.file_facts import FileFacts
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_thread
@@ -40,11 +40,11 @@ class OllamaModels:
 
     async def tags(self, principal: Principal) -> OllamaModelList:
         """List all models."""
-        return OllamaModelList(models=[await _listed(spec) for spec in self._usable(principal)])
+        return OllamaModelList(models=[await _listed(spec) for spec in self._registry.usable(principal)])
 
     async def loaded(self, principal: Principal) -> OllamaLoadedList:
         """List those that are loaded."""
-        models = [(spec, self._registry.loaded(spec.id)) for spec in self._usable(principal)]
+        models = [(spec, self._registry.loaded(spec.id)) for spec in self._registry.usable(principal)]
         return OllamaLoadedList(
             models=[await _running(spec, model) for spec, model in models if model is not None]
         )
@@ -67,9 +67,6 @@ class OllamaModels:
             model_info=dict(facts.metadata),
             capabilities=_capabilities(model or facts),
         )
-
-    def _usable(self, principal: Principal) -> list[ModelSpec]:
-        return [spec for spec in self._registry.specs if may_use(spec, principal)]
 
 
 async def _listed(spec: ModelSpec) -> OllamaModel:

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Request, Response
 
 from caravan.api.model_cards import card
 from caravan.api.output.encoding import to_json
-from caravan.models import usable_ids
 from caravan.runtime.threads import in_busy_thread
 from caravan.web.dependencies import AdminOnly, UseContext, UseServices
 from caravan.web.openapi import describe_query
@@ -45,6 +44,7 @@ async def usage(request: Request, services: UseServices, context: UseContext) ->
     """What each key has used of each model, day by day, as far as `--usage-db` has it."""
     days = read_query(request, UsageQuery, strict=services.strict_fields).days or _USUAL_DAYS
     rows = await services.usage.read(days)
-    seen = usable_ids(services.registry.specs, context.principal)
-    shown = UsageList(object="list", data=[row for row in rows if seen is None or row.model in seen])
+    who, usable = context.principal, {spec.id for spec in services.registry.usable(context.principal)}
+    # Who may use all may see those, too, that are there no longer.
+    shown = UsageList(object="list", data=[row for row in rows if who.models is None or row.model in usable])
     return Response(await in_busy_thread(to_json, shown), media_type="application/json")

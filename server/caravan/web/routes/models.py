@@ -10,7 +10,6 @@ from fastapi import APIRouter, HTTPException, Request
 
 from caravan.api.messages.models import model_info, model_page
 from caravan.api.model_cards import card
-from caravan.models import may_use
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_thread
 from caravan.web.dependencies import UseContext, UseServices
@@ -30,7 +29,7 @@ async def list_models(
     With the header `anthropic-version`, a page of them in Anthropic's shape; the parameters are for this.
     """
     registry = services.registry
-    usable = (spec for spec in registry.specs if may_use(spec, context.principal))
+    usable = registry.usable(context.principal)
     cards = [await card(registry, spec) for spec in usable]
     if not is_anthropics(request.scope):
         return ModelList(data=cards)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from caravan.auth.principal import Principal
-from caravan.models import ModelRegistry, usable_ids
+from caravan.models import ModelRegistry
 from caravan.observability.metrics import View
 from caravan.web.dependencies import AdminOnly, UseContext, UseServices
 
@@ -55,4 +55,5 @@ def _view(who: Principal, registry: ModelRegistry) -> View:
     """What a caller may see: the series of the models that it may use; and those about everybody's requests,
     whose labels have words that clients have chosen, where it is an administrator or there are no keys.
     """
-    return View(models=usable_ids(registry.specs, who), of_server=who.is_admin or not who.id)
+    models = None if who.models is None else frozenset(spec.id for spec in registry.usable(who))
+    return View(models=models, of_server=who.is_admin or not who.id)
