@@ -2,7 +2,7 @@
 
 import json
 
-from tests.clients.conversation import REPORT
+from tests.clients.conversation import REPORT, WEATHER
 from tests.clients.programs import Program
 from tests.web.chat_models import hermes
 
@@ -40,8 +40,7 @@ AGENTS: tuple[Program, ...] = (
             "Read long.txt": hermes(_SHELL, json.dumps({"cmd": "cat long.txt"})),
             "CONTEXT CHECKPOINT COMPACTION": "The file long.txt has been read.",
             "The file long.txt has been read.": "It is long.",
-            "Close the agent": hermes("multi_agent_v1__close_agent", json.dumps({"target": "nobody"})),
-            "invalid agent id": "There is no such agent.",
+            WEATHER: hermes("mcp__weather__get_weather", json.dumps({"city": "Paris"})),
         },
     ),
     Program(

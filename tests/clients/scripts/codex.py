@@ -3,12 +3,13 @@
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.clients.conversation import BASE_URL, MODEL, REPORT, run
-from tests.clients.programs import ENVIRONMENTS
+from tests.clients.conversation import BASE_URL, MODEL, REPORT, WEATHER, run
+from tests.clients.programs import ENVIRONMENTS, ROOT
 
 CODEX = ENVIRONMENTS / "codex" / "node_modules" / ".bin" / "codex"
 CONFIG = f"""
@@ -25,6 +26,11 @@ enabled = false
 name = "Caravan"
 base_url = "{BASE_URL}"
 wire_api = "responses"
+
+[mcp_servers.weather]
+command = "{sys.executable}"
+args = ["-m", "tests.clients.scripts.weather_mcp"]
+cwd = "{ROOT}"
 """
 SCHEMA = {
     "type": "object",
@@ -71,8 +77,12 @@ def check_thoughts_as_summaries() -> None:
     assert _texts(_items("Read note.txt"), "reasoning") == ["I look at the file.", "That is all."]
 
 
-def check_tools_of_a_namespace() -> None:
-    assert _texts(_items("Close the agent"), "agent_message") == ["There is no such agent."]
+def check_tools_by_mcp() -> None:
+    """Codex offers the tools of each such server as a namespace."""
+    items = _items(WEATHER)
+    (call,) = (item for item in items if item["type"] == "mcp_tool_call")
+    assert (call["server"], call["tool"], call["status"]) == ("weather", "get_weather", "completed")
+    assert _texts(items, "agent_message") == ["It says 21 degrees."]
 
 
 def check_schema() -> None:
