@@ -91,6 +91,7 @@ class ScriptedEngine:
         self.embedded: list[EmbedRequest] = []
         self.running: set[str] = set()
         self.aborted: list[str] = []
+        self.ended_thoughts: list[str] = []
         self.start_failure: Exception | None = None
         self.holds_start = False
         self.num_starts = 0
@@ -141,6 +142,13 @@ class ScriptedEngine:
             self.running.discard(request.id)
             if not ended:
                 self.aborted.append(request.id)
+
+    def end_thoughts(self, request_id: str, owner: str) -> bool | None:
+        for request in self.requests:
+            if request.id == request_id in self.running and request.owner == owner:
+                self.ended_thoughts.append(request_id)
+                return request.reasoning is not None and request.reasoning.is_controlled
+        return None
 
     def check_room(self, owner: str, weight: float, num_choices: int) -> None:
         """There is always room."""

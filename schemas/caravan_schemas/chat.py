@@ -108,6 +108,11 @@ class ReasoningFields(Schema):
         description="The most tokens of thought. Then the thought is closed, and the answer begins. No limit "
         "by default.",
     )
+    reasoning_control: bool | None = Field(
+        default=None,
+        description="True: `POST /v1/chat/completions/control` may end the thought early, as with llama.cpp. "
+        "Default false.",
+    )
     reasoning_format: str | None = Field(
         default=None,
         description="Where the thought is returned: as `reasoning_content` (`auto`, the default, and "

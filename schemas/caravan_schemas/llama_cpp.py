@@ -1,6 +1,6 @@
 """Requests of llama.cpp's own API: `/completion`, `/infill`, and what both have."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, JsonValue, StringConstraints, Tag
 
@@ -123,6 +123,27 @@ class LlamaCompletionRequest(LlamaFields):
         description='What to continue: a text, token ids, an array of both, `{"prompt_string": ...}`, or an '
         "array of these, for as many answers."
     )
+
+
+class ControlRequest(Schema):
+    """Body of `POST /v1/chat/completions/control`."""
+
+    id: Annotated[str, StringConstraints(min_length=1)] = Field(
+        description="The id of the chat completion that is running, as its chunks have it."
+    )
+    action: Literal["reasoning_end"] = Field(
+        description="`reasoning_end`: the thought ends, and the answer begins."
+    )
+    model: str | None = Field(
+        default=None, description="The model of the completion. By default it is looked for among all models."
+    )
+
+
+class ControlAnswer(Schema):
+    """Whether the action was passed on; else the `message` says why not."""
+
+    success: bool
+    message: str | None = None
 
 
 class ExtraText(Schema):

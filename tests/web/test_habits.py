@@ -247,7 +247,7 @@ BODIES: list[tuple[str, str, Json, set[str]]] = [
         "llama.cpp's page",
         CHAT,
         LLAMA_PAGE,
-        {"sse_ping_interval", "reasoning_control", "timings_per_token"},
+        {"sse_ping_interval", "timings_per_token"},
     ),
     ("all samplers", TEXT, ALL_SAMPLERS, {"dynatemp_low", "dynatemp_high", "truncation_length"}),
     ("an agent", CHAT, AGENT, set()),

@@ -95,6 +95,10 @@ class Engine:
         """End a request wherever it is, queue, prompt or answer; unknown ids are ignored."""
         self._inbox.put(partial(self._abort, request_id))
 
+    def end_thoughts(self, request_id: str) -> None:
+        """Have the choices of a request that are thinking begin to answer; unknown ids are ignored."""
+        self._inbox.put(partial(self._scheduler.end_thoughts, request_id))
+
     def stop(self) -> None:
         """End `run` after the present step; what is unfinished ends with ABORT."""
         self._inbox.put(self._stop)

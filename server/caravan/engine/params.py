@@ -80,7 +80,8 @@ class Reasoning(msgspec.Struct, frozen=True):
     `end` no constraint binds and none of its markers is seen; the white space that follows is not the
     constraint's business either. A constraint that binds at once leaves room for `start_token_ids`.
 
-    `budget` tokens may be spent, both markers not counted; then `end_token_ids` are appended undrawn.
+    `budget` tokens may be spent, both markers not counted; then `end_token_ids` are appended undrawn. So they
+    are when somebody asks for that, if it `is_controlled`.
     """
 
     start: str
@@ -89,6 +90,7 @@ class Reasoning(msgspec.Struct, frozen=True):
     budget: int | None
     end_token_ids: tuple[int, ...]
     start_token_ids: tuple[int, ...]
+    is_controlled: bool = False
 
 
 class AnswerLayout(msgspec.Struct, frozen=True, kw_only=True):

@@ -123,6 +123,11 @@ class Scheduler:
         """Find all unfinished choices of a request."""
         return [s for s in self.unfinished if s.request.id == request_id]
 
+    def end_thoughts(self, request_id: str) -> None:
+        """Have all choices of a request that are thinking begin to answer."""
+        for sequence in self.find(request_id):
+            sequence.sampler.end_thoughts()
+
     def schedule(self) -> list[Work]:
         """Admit whom there is room for, then hand out the budget: fewest missing tokens first, of who has had
         the least of it where there are several owners.

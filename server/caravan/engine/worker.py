@@ -114,6 +114,9 @@ class _Server:
                 engine.embed(message)
             case messages.Abort(request_id):
                 engine.abort(request_id)
+            case messages.EndThoughts(request_id):
+                if isinstance(engine, Engine):
+                    engine.end_thoughts(request_id)
             case _:
                 engine.stop()
 

@@ -35,6 +35,12 @@ class TextEngine(Protocol):
     def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenOutput, None]:
         """Outputs of all choices; closing the generator early aborts the request."""
 
+    def end_thoughts(self, request_id: str, owner: str) -> bool | None:
+        """Have a request begin to answer, if it is thinking; whether it may be controlled.
+
+        None where its owner has no such request.
+        """
+
     def check_room(self, owner: str, weight: float, num_choices: int) -> None:
         """Raise OverloadedError where so many choices would not be taken now."""
 

@@ -60,6 +60,8 @@ from caravan.web.routes import (
 _ROUTERS = tuple(
     part.router
     for part in (
+        # Before the routes of stored chats, one of whose ids could be its name.
+        llama_cpp,
         chat,
         completions,
         responses,
@@ -71,7 +73,6 @@ _ROUTERS = tuple(
         tokenize,
         models,
         ollama,
-        llama_cpp,
         admin,
         ops,
     )

@@ -167,6 +167,25 @@ def test_a_budget_of_thoughts_that_the_model_opens() -> None:
     assert engine.last == (8, 4)
 
 
+def test_a_thought_ends_when_it_is_told_to() -> None:
+    engine = Scripted("1" * 50, CLOSE, "ab!")
+    engine.engine.submit(guided(WORD, thoughts()))
+    while not engine.outputs or engine.last[0] < 5:
+        engine.engine.turn()
+    engine.engine.end_thoughts("others")
+    engine.engine.turn()
+    assert engine.last == (6, 6)
+    engine.engine.end_thoughts("r")
+    assert engine.finish()["r", 0] == "111111</think>ab!"
+
+
+def test_what_has_not_begun_to_think_is_not_told_to_end() -> None:
+    engine = Scripted(OPEN, "11", CLOSE, "ab!")
+    engine.engine.submit(guided(WORD, thoughts(is_open=False)))
+    engine.engine.end_thoughts("r")
+    assert engine.finish()["r", 0] == "<think>11</think>ab!"
+
+
 def test_an_end_that_has_begun_is_not_begun_anew() -> None:
     spelled = msgspec.structs.replace(SPELLED, budget=2)
     assert (

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.engine.ipc.child_process import ChildProcess, EngineStartError
 from caravan.engine.ipc.watchdog import WatchLimits
 from caravan.engine.outputs import FinishReason, TokenOutput
-from caravan.engine.params import GenerationRequest
+from caravan.engine.params import GenerationRequest, Reasoning
 from caravan.errors import (
     EngineFailedError,
     EngineUnavailableError,
@@ -64,6 +64,30 @@ def run(
             await test(engine)
 
     asyncio.run(main())
+
+
+def test_a_thought_is_ended_for_its_owner_alone(tiny_models: TinyModels) -> None:
+    async def test(engine: AsyncEngine) -> None:
+        thought = Reasoning("<think>", "</think>", True, None, (7,), (6,), is_controlled=True)
+        asked = replace(request("r", [1, 2, 3], **ENDLESS), reasoning=thought, owner="a")
+        free = replace(asked, id="free", reasoning=replace(thought, is_controlled=False))
+        async with aclosing(engine.generate(asked)) as outputs, aclosing(engine.generate(free)) as others:
+            await anext(outputs)
+            await anext(others)
+            assert engine.end_thoughts("r", "b") is None
+            assert engine.end_thoughts("other", "a") is None
+            assert engine.end_thoughts("free", "a") is False
+            assert engine.end_thoughts("r", "a") is True
+            async for output in outputs:
+                if output.num_completion_tokens > output.num_reasoning_tokens:
+                    break
+            async for output in others:
+                assert output.num_completion_tokens == output.num_reasoning_tokens
+                if output.num_completion_tokens > 20:
+                    break
+        assert engine.end_thoughts("r", "a") is None
+
+    run(test, tiny_models["llama"])
 
 
 def test_thirty_two_at_once_equal_each_alone(tiny_models: TinyModels) -> None:

@@ -1,6 +1,7 @@
 """llama.cpp's own routes as its clients see them, over a scripted model."""
 
 import json
+import threading
 from collections.abc import Generator
 from typing import Any
 
@@ -11,12 +12,15 @@ from caravan_schemas.completions import Completion
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import FakeVocab, ScriptedEngine, loaded_model
+from tests.waiting import PATIENCE, wait_until
 from tests.web.chat_models import app_over
 from tests.web.llama_clients import BODIES, READ_BY_VIM, VIM_FILLS, VIM_PREPARES, VSCODE_FILLS
+from tests.web.test_reasoning import ALWAYS
 from tests.web.test_tools import says
 
 Json = dict[str, Any]
 COMPLETION, INFILL = "/completion", "/infill"
+CHAT, CONTROL = "/v1/chat/completions", "/v1/chat/completions/control"
 PREFIX, SUFFIX, MIDDLE, REPOSITORY, FILE = 259, 260, 261, 262, 263
 IGNORED = "x-caravan-ignored"
 
@@ -396,3 +400,35 @@ def test_editors_read_what_they_asked_for(client: TestClient, engine: ScriptedEn
     several = whole(client, INFILL, **VSCODE_FILLS)
     assert [one["content"] for one in several] == ["a + b"] * 3
     assert {"tokens_cached", "timings", "generation_settings"} <= several[0].keys()
+
+
+def test_a_thought_is_ended_while_it_is_thought(engine: ScriptedEngine) -> None:
+    asked = {"messages": [{"role": "user", "content": "Hi"}]}
+    ended = {"action": "reasoning_end"}
+    with app_over(engine, ALWAYS) as client:
+        for is_controlled, answer in (
+            (True, {"success": True}),
+            (False, {"success": False, "message": "reasoning control not enabled for this completion"}),
+        ):
+            engine.hold_after = 0
+            kwargs = {"json": {**asked, "reasoning_control": is_controlled}}
+            chatting = threading.Thread(target=client.post, args=(CHAT,), kwargs=kwargs)
+            chatting.start()
+            wait_until(lambda: bool(engine.running))
+            (running,) = engine.running
+            bodies = [{"id": running, **ended, **named} for named in ({}, {"model": "fake"}, {"model": None})]
+            found = [client.post(CONTROL, json=body).json() for body in (*bodies, {"id": "other", **ended})]
+            engine.hold_after = None
+            chatting.join(PATIENCE)
+            unknown = {"success": False, "message": "no active completion for this id"}
+            assert found == [answer, answer, answer, unknown]
+            assert whole(client, CONTROL, id=running, **ended) == unknown
+        assert len(set(engine.ended_thoughts)) == 2
+        for body, param in (
+            ({"id": "x"}, "action"),
+            ({"action": "reasoning_end"}, "id"),
+            ({"id": "", "action": "reasoning_end"}, "id"),
+            ({"id": "x", "action": "stop"}, "action"),
+        ):
+            assert refused(client, CONTROL, **body)["param"] == param
+        assert refused(client, CONTROL, 404, id="x", **ended, model="none")["code"] == "model_not_found"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import msgspec
-from caravan_schemas.llama_cpp import InfillRequest, LlamaCompletionRequest
+from caravan_schemas.llama_cpp import ControlAnswer, ControlRequest, InfillRequest, LlamaCompletionRequest
 
 from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
@@ -13,9 +13,14 @@ from caravan.api.llama_cpp.infill import read_gap
 from caravan.api.llama_cpp.run import LlamaCppRun
 from caravan.api.llama_cpp.to_completion import completion_of, sources_of
 from caravan.api.prepared import Prepared
+from caravan.auth.principal import Principal
 from caravan.errors import InvalidValueError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
+
+# llama.cpp's words.
+_NO_COMPLETION = "no active completion for this id"
+_NO_CONTROL = "reasoning control not enabled for this completion"
 
 
 class LlamaCppService:
@@ -28,6 +33,15 @@ class LlamaCppService:
     def run(self, request: LlamaCompletionRequest | InfillRequest, context: RequestContext) -> LlamaCppRun:
         """Make the run of a request; nothing has happened yet."""
         return LlamaCppRun(self._registry, request, partial(self._prepare, request, context), context)
+
+    def control(self, request: ControlRequest, principal: Principal) -> ControlAnswer:
+        """End the thought of a chat of the caller's. Raises ModelNotFoundError over a model that is named."""
+        specs = [self._registry.find(request.model, principal)] if request.model else self._registry.specs
+        models = filter(None, (self._registry.loaded(spec.id) for spec in specs))
+        found = [model.engine.end_thoughts(request.id, principal.id) for model in models]
+        if any(found):
+            return ControlAnswer(success=True)
+        return ControlAnswer(success=False, message=_NO_CONTROL if False in found else _NO_COMPLETION)
 
     async def _prepare(
         self, request: LlamaCompletionRequest | InfillRequest, context: RequestContext, model: LoadedModel

@@ -166,13 +166,15 @@ def refuse_hopeless(model: LoadedModel, turns: Sequence[Turn]) -> None:
 class Thinking:
     """What a prompt leaves to the model: `is_open` where it ends inside a thought.
 
-    With `is_content`, the thought stays in the content, between its markers.
+    With `is_content`, the thought stays in the content, between its markers. One that `is_controlled` may be
+    ended from outside.
     """
 
     markers: ReasoningMarkers
     is_open: bool
     budget: int | None
     is_content: bool
+    is_controlled: bool
 
     def reasoning(self, model: LoadedModel) -> Reasoning:
         """Describe it for the engine."""
@@ -181,6 +183,7 @@ class Thinking:
             end=self.markers.end,
             is_open=self.is_open,
             budget=self.budget,
+            is_controlled=self.is_controlled,
             start_token_ids=_token_ids(model, self.markers.start),
             end_token_ids=_token_ids(model, _CLOSINGS.get(self.markers.end, self.markers.end)),
         )
@@ -214,7 +217,13 @@ def thinking(request: ChatCompletionRequest, model: LoadedModel, prompt: str) ->
     has_switch = not model.template.variables.isdisjoint({*_SWITCHES, "reasoning_effort"})
     if budget is None and request.reasoning_effort in _OFF and not has_switch:
         budget = 0
-    return Thinking(markers, is_open, budget, is_content=request.reasoning_format == "none")
+    return Thinking(
+        markers,
+        is_open,
+        budget,
+        is_content=request.reasoning_format == "none",
+        is_controlled=bool(request.reasoning_control),
+    )
 
 
 def past_thought(request: ChatCompletionRequest, model: LoadedModel, prompt: str) -> str:

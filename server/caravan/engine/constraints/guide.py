@@ -133,12 +133,18 @@ class Guide:
         With `is_ruled`, other rules may ban tokens, so that a constraint's only way on has to be drawn.
         """
         if self._stage is _Stage.THINKING and self._ending is None and self._num_thoughts >= self._budget:
-            self._ending = deque(self._missing_end())
+            assert self._reasoning is not None
+            self._ending = deque(self._search.missing(self._reasoning.end_token_ids))
         if self._ending:
             return list(self._ending)
         if self._stage is _Stage.BOUND and self._mask is not None and not is_ruled:
             return self._mask.forced()
         return []
+
+    def end_thoughts(self) -> None:
+        """Have a thought that is being thought end with the next token."""
+        if self._stage is _Stage.THINKING:
+            self._budget = 0
 
     def _first_stage(self) -> _Stage:
         if self._reasoning is None:
@@ -156,16 +162,6 @@ class Guide:
     def _begin_thoughts(self) -> None:
         assert self._reasoning is not None
         self._search = MarkerSearch([self._reasoning.end.encode()])
-
-    def _missing_end(self) -> tuple[int, ...]:
-        """The tokens that end the thoughts, less those that the model has just written of itself."""
-        assert self._reasoning is not None
-        end = self._reasoning.end_token_ids
-        recent = self._search.token_ids
-        for length in range(min(len(end) - 1, len(recent)), 0, -1):
-            if recent[-length:] == end[:length]:
-                return end[length:]
-        return end
 
     def _end_thoughts(self, token_id: int) -> bool:
         """Take a token that ends the thoughts by force, whatever it comes to."""

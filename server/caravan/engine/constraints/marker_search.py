@@ -22,8 +22,16 @@ class MarkerSearch:
         self._text = b""
         self._pieces: deque[tuple[int | None, bytes]] = deque()
 
+    def missing(self, token_ids: tuple[int, ...]) -> tuple[int, ...]:
+        """Return these tokens less those at their beginning that were the last to come."""
+        recent = self._token_ids
+        for length in range(min(len(token_ids) - 1, len(recent)), 0, -1):
+            if recent[-length:] == token_ids[:length]:
+                return token_ids[length:]
+        return token_ids
+
     @property
-    def token_ids(self) -> tuple[int, ...]:
+    def _token_ids(self) -> tuple[int, ...]:
         """The newest tokens that are kept, parts of tokens and all before them left out."""
         whole: list[int] = []
         for token_id, _ in self._pieces:

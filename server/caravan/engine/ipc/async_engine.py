@@ -41,6 +41,7 @@ class AsyncEngine:
         self._supervisor = Supervisor(config, watch or WatchLimits(), self._hear, self._fail_all)
         self._stall_seconds = stall_seconds
         self._outputs: dict[str, OutputQueue] = {}
+        self._requests: dict[str, GenerationRequest | EmbedRequest] = {}
         self._stats = EngineStats()
         self._traits = ModelTraits()
         self._sizes: Sizes | None = None
@@ -141,6 +142,20 @@ class AsyncEngine:
                     outputs.num_unfinished -= output.finish_reason is not None
                     yield output
 
+    def end_thoughts(self, request_id: str, owner: str) -> bool | None:
+        """Have a request begin to answer, if it is thinking; whether it may be controlled.
+
+        None where its owner has no such request.
+        """
+        request = self._requests.get(request_id)
+        if not isinstance(request, GenerationRequest) or request.owner != owner:
+            return None
+        if request.reasoning is None or not request.reasoning.is_controlled:
+            return False
+        if (child := self._supervisor.child) is not None:
+            child.send(messages.EndThoughts(request_id))
+        return True
+
     @property
     def num_places(self) -> int:
         """Choices that it takes at once, running and waiting; valid after `start`."""
@@ -186,12 +201,12 @@ class AsyncEngine:
         )
         if place is None:
             raise overloaded()
-        self._outputs[request.id] = outputs
+        self._outputs[request.id], self._requests[request.id] = outputs, request
         try:
             child.send(request)
             yield place
         finally:
-            del self._outputs[request.id]
+            del self._outputs[request.id], self._requests[request.id]
             place.leave()
             if outputs.num_unfinished:
                 child.send(messages.Abort(request.id))

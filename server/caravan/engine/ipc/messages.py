@@ -30,6 +30,12 @@ class Abort(msgspec.Struct, frozen=True, tag=True):
     request_id: str
 
 
+class EndThoughts(msgspec.Struct, frozen=True, tag=True):
+    """Have the choices of a request that are thinking begin to answer."""
+
+    request_id: str
+
+
 class Ping(msgspec.Struct, frozen=True, tag=True):
     """Asks for a sign of life, a Heartbeat."""
 
@@ -98,7 +104,7 @@ class Embedded(msgspec.Struct, frozen=True, tag=True):
     outputs: list[EmbedOutput]
 
 
-ToEngine = Load | GenerationRequest | EmbedRequest | Abort | Ping | Stop
+ToEngine = Load | GenerationRequest | EmbedRequest | Abort | EndThoughts | Ping | Stop
 FromEngine = Opened | Loaded | Ready | StartFailed | FileChanged | Logged | Stepped | Embedded | Heartbeat
 
 _encoder = msgspec.msgpack.Encoder()

@@ -112,6 +112,11 @@ class Sampler:
         """The mask that the next draw will certainly need."""
         return None if self.guide is None or self.is_argmax else self.guide.next_mask
 
+    def end_thoughts(self) -> None:
+        """Have a thought end with the next token."""
+        if self.guide is not None:
+            self.guide.end_thoughts()
+
     def sample(self, logits: Floats) -> int:
         """Draw a token from a row of logits [vocab_size], which is changed on the way, and remember it.
 

@@ -27,7 +27,7 @@ OPEN_PATHS = frozenset({"/health", "/ready"})
 _COUNTED_METHOD = "POST"
 _UNCOUNTED_PATHS = "/admin/"
 # Whoever has too much running must be able to end it.
-_UNCOUNTED_END = "/cancel"
+_UNCOUNTED_ENDS = ("/cancel", "/control")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -179,7 +179,7 @@ def _is_whole(message: Message) -> bool:
 
 def _is_counted(scope: Scope) -> bool:
     path = scope["path"]
-    is_free = path.startswith(_UNCOUNTED_PATHS) or path.endswith(_UNCOUNTED_END)
+    is_free = path.startswith(_UNCOUNTED_PATHS) or path.endswith(_UNCOUNTED_ENDS)
     return bool(scope["method"] == _COUNTED_METHOD and not is_free)
 
 

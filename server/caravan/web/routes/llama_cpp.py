@@ -1,6 +1,6 @@
 """llama.cpp's own routes, as its server has them."""
 
-from caravan_schemas.llama_cpp import InfillRequest, LlamaCompletionRequest
+from caravan_schemas.llama_cpp import ControlAnswer, ControlRequest, InfillRequest, LlamaCompletionRequest
 from fastapi import APIRouter, Request, Response
 
 from caravan.web.dependencies import UseContext, UseServices
@@ -23,3 +23,14 @@ async def llama_infill(request: Request, services: UseServices, context: UseCont
     """Fill the gap between two pieces of code, with pieces of other files at hand."""
     body = await services.bodies.read(request, InfillRequest)
     return RunResponse(services.llama_cpp.run(body, context), services)
+
+
+@router.post(
+    "/v1/chat/completions/control",
+    response_model_exclude_unset=True,
+    openapi_extra=describe_body(ControlRequest),
+)
+async def control_chat(request: Request, services: UseServices, context: UseContext) -> ControlAnswer:
+    """End the thought of a chat of the caller's that is running, if it has `reasoning_control`."""
+    body = await services.bodies.read(request, ControlRequest)
+    return services.llama_cpp.control(body, context.principal)
