@@ -53,7 +53,7 @@ def test_names_are_unique_and_revoked_ones_free(path: Path) -> None:
     [{"name": "a b"}, {"name": ""}, {"name": "a", "weight": 0}, {"name": "a", "requests_per_minute": 0}],
 )
 def test_what_makes_no_sense_is_refused(path: Path, fields: dict[str, object]) -> None:
-    with pytest.raises(KeyFileError):
+    with pytest.raises(KeyFileError, match=r"^(name: up to 64 letters|weight: |requests_per_minute: )"):
         keys_file.add(path, **fields)
     assert not path.exists()
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, T
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Role = Literal["user", "admin"]
 
+_NAMES = "up to 64 letters, digits, '.', '_' and '-', the first a letter or a digit"
 _PREFIX = "sk-caravan-"
 _NUM_SECRET_BYTES = 32
 
@@ -112,7 +113,8 @@ def add(path: Path, **fields: object) -> str:
         key = Key.model_validate({**fields, "hash": digest(token), "created": created})
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        raise KeyFileError(f"{fault['loc'][0]}: {fault['msg']}") from error
+        is_name = fault["type"] == "string_pattern_mismatch"
+        raise KeyFileError(f"{fault['loc'][0]}: {_NAMES if is_name else fault['msg']}") from error
     with _changing(path):
         keys = read(path)
         if any(known.name == key.name for known in keys):

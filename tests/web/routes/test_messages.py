@@ -233,9 +233,10 @@ def test_the_model_sees_again_what_it_thought(client: TestClient, engine: Script
         result = {"type": "tool_result", "tool_use_id": call["id"], "content": "21"}
         ask(client, **fields, **talk("Hi", [thought, call], [result]))
         assert "<think>Hm: ü.</think>" in prompt(engine), display
-    foreign = {"type": "thinking", "thinking": "", "signature": "thought.x"}
-    ask(client, **fields, **talk("Hi", [foreign, call], [result]))
-    assert "<think>" not in prompt(engine)
+    for signature in ("thought.x", "thought.é", "thought.\0", "é"):
+        foreign = {"type": "thinking", "thinking": "", "signature": signature}
+        ask(client, **fields, **talk("Hi", [foreign, call], [result]))
+        assert "<think>" not in prompt(engine), signature
 
 
 def test_an_answer_goes_on_with_what_was_begun(client: TestClient, engine: ScriptedEngine) -> None:

@@ -154,7 +154,7 @@ def test_what_is_the_operators_passes_and_is_told(client: TestClient) -> None:
         (CHAT, {"options": {"temprature": 1}}, "Did you mean 'temperature'?"),
         (CHAT, {"options": 3}, "'options' must be an object"),
         (CHAT, {"keep_alive": []}, "'keep_alive' must be a duration"),
-        (CHAT, {"think": "much"}, "'think' must be"),
+        (CHAT, {"think": "much"}, "'think' must be true, false, 'low', "),
         (CHAT, {"top_logprobs": 2}, "'logprobs'"),
         (CHAT, {"format": "yaml"}, "'format' must be"),
         (CHAT, {"format": {"type": "nothing"}}, "'format'"),

@@ -4,7 +4,6 @@ So a client that shows no thoughts, and sends back what it got, has the model se
 what it thought, and with what is in memory of it.
 """
 
-import binascii
 import hashlib
 from base64 import b64decode, b64encode
 
@@ -25,5 +24,6 @@ def thought_of(block: ThoughtBlock) -> str:
         return block.thinking
     try:
         return b64decode(block.signature.removeprefix(_HELD), validate=True).decode("utf-8", "replace")
-    except binascii.Error:
+    except ValueError:
+        # binascii.Error is one; letters beyond ASCII are another.
         return ""

@@ -109,7 +109,7 @@ def _unknown(schema: type[Schema], path: str) -> InvalidRequestError:
     routes = [route for route, other in _ROUTES.items() if pattern in other.model_fields]
     hint = ""
     if routes:
-        hint = f" It is a field of {' and '.join(routes)}."
+        hint = f" It is a field of {', '.join(routes[:-1])}{' and ' * (len(routes) > 1)}{routes[-1]}."
     elif near := _slip(schema, pattern):
         hint = f" Did you mean '{near}'?"
     return UnknownParameterError(f"Unknown parameter: '{shown}'.{hint}", param=shown)

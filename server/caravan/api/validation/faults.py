@@ -10,6 +10,8 @@ from caravan.errors import InvalidRequestError, InvalidValueError, UnsupportedPa
 
 # Of Pydantic's reader, which does not tell it.
 _MOST_LEVELS = 200
+# Pydantic's step to a name in an object, behind the name.
+_A_NAME = "[key]"
 _TYPES = {
     "bool_type": "a boolean",
     "dict_type": "an object",
@@ -30,7 +32,13 @@ _BOUNDS = {
 
 def translated(schema: type[Schema], fault: ErrorDetails) -> InvalidRequestError:
     """Make the error about a fault that Pydantic has found."""
-    kind, param = fault["type"], joined(steps_of(fault))
+    kind, steps = fault["type"], steps_of(fault)
+    if steps[-1:] == [_A_NAME]:
+        # The name itself is wrong, and may be long.
+        param = joined(steps[:-2])
+        message = f"Each name in '{param}' {_complaint(schema, fault)}."
+        return InvalidRequestError(message, param=param, code="invalid_value")
+    param = joined(steps)
     if kind == "json_invalid" and not fault["input"].strip():
         return InvalidRequestError("The body is empty, and must be a JSON object.", code="invalid_json")
     if kind == "json_invalid" and fault["ctx"]["error"].startswith("recursion limit"):
@@ -76,7 +84,7 @@ def _complaint(schema: type[Schema], fault: ErrorDetails) -> str:
     if kind == "string_pattern_mismatch":
         return f"must match {context['pattern']}"
     if kind == "literal_error":
-        return f"must be {context['expected']}"
+        return f"must be {context['expected'].replace('True', 'true').replace('False', 'false')}"
     return fault["msg"]
 
 

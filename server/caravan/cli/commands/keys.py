@@ -12,7 +12,9 @@ from caravan.auth.keys_file import Key, KeyFileError
 from caravan.cli.errors import CommandError
 from caravan.cli.options import configuration
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Make, list and revoke API keys.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Make, list and revoke API keys, and show what they use."
+)
 
 File = Annotated[
     str | None, typer.Option("--keys-file", metavar="PATH", help="Default: keys.json in the data folder.")
@@ -24,7 +26,10 @@ Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="Limit of th
 def add(
     name: Annotated[str, typer.Argument(help="Name of the key in logs and metrics.")],
     admin: Annotated[
-        bool, typer.Option("--admin", help="Let the key load and unload models, and read /status.")
+        bool,
+        typer.Option(
+            "--admin", help="Let the key load and unload models, and read /status and /admin/usage."
+        ),
     ] = False,
     requests_per_minute: Limit = None,
     tokens_per_minute: Limit = None,
@@ -33,11 +38,17 @@ def add(
         str | None, typer.Option(metavar="A,B", help="Models that the key may use. Default: all.")
     ] = None,
     priority: Annotated[
-        int, typer.Option(help="Requests of a higher priority get 8 of 9 turns in the queue.")
+        int,
+        typer.Option(
+            help="From -100 to 100. Of keys that wait, those of a higher priority get 8 of 9 turns."
+        ),
     ] = 0,
     max_priority: Annotated[
         int | None,
-        typer.Option(help="Highest priority that a request may ask for. Default: that of the key."),
+        typer.Option(
+            help="How high a request of the key may put itself, by a negative `priority`: with 2, one of -2 "
+            "waits as those of a key with the priority 2 do. Default: the key's priority."
+        ),
     ] = None,
     weight: Annotated[
         float, typer.Option(help="Share of the key when several keys want more than there is.")
@@ -100,7 +111,9 @@ def usage(
     days: Annotated[
         int, typer.Option(min=1, max=10_000, metavar="N", help="Of how many days, today among them.")
     ] = 30,
-    as_json: Annotated[bool, typer.Option("--json", help="As /admin/usage has it.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, the same as GET /admin/usage.")
+    ] = False,
     usage_db: Annotated[
         str | None, typer.Option(metavar="PATH", help="Default: usage.db in the data folder.")
     ] = None,
