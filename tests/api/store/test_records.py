@@ -282,3 +282,15 @@ def test_a_chat_for_which_there_is_no_room_is_given_up(
 
     asyncio.run(main())
     assert "a is kept as failed, or not at all" in caplog.text
+
+
+def test_a_search_reads_no_chat_that_it_does_not_find(tmp_path: Path) -> None:
+    """Not in a new file, nor in one that was taken over."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as earlier:
+        earlier.executescript(_SECOND_VERSION)
+    for name in ("new.db", "old.db"):
+        Store(tmp_path / name, LIMITS).close()
+        with contextlib.closing(sqlite3.connect(tmp_path / name)) as db:
+            for search in records_module._CHATS.values():
+                plan = db.execute(f"EXPLAIN QUERY PLAN {search}", ("me", "x", 1)).fetchall()
+                assert ["USING COVERING INDEX chats" in row[3] for row in plan] == [True]

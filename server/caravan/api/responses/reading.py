@@ -66,12 +66,12 @@ async def read(
         raise InvalidRequestError(message, param="input", code="missing_required_parameter")
     history = await earlier_rows(archive, context.principal, request)
     own = await own_items(archive, owner, request.input)
-    if request.conversation is not None:
-        check_once(history, own)
     registry.find(request.model, context.principal)
     context.metrics.requested_model = request.model
 
     def work() -> Reading:
+        if request.conversation is not None:
+            check_once(history, own)
         items = placed(history, request, own)
         return Reading(own, items, translate(request, items, owner))
 

@@ -74,7 +74,7 @@ class AsyncStore:
         try:
             return await asyncio.wait_for(asyncio.shield(task), _SILENT_SECONDS)
         except TimeoutError:
-            raise StorageError("The store of responses does not answer.") from None
+            raise StorageError("The store does not answer.") from None
 
     async def aclose(self) -> None:
         """Close the store, if it was ever opened, after what is to be done with it."""
@@ -121,13 +121,13 @@ class AsyncStore:
         is_new = now - self._told_at >= _QUIET_SECONDS
         self._told_at = now if is_new else self._told_at
         level = logging.ERROR if is_new else logging.DEBUG
-        log.log(level, "the store of responses fails: %s", self._path or "in memory", exc_info=error)
-        advice = "with 'store' false this one would be answered"
+        log.log(level, "the store fails: %s", self._path or "in memory", exc_info=error)
+        advice = "what stores nothing is served"
         if isinstance(error, sqlite3.Error) and is_locked(error):
-            return StorageBusyError(f"The store of responses is locked by another program; {advice}.")
+            return StorageBusyError(f"The store is locked by another program; {advice}.")
         if isinstance(error, sqlite3.Error) and is_full(error):
-            return StorageBusyError(f"The server has no room to store responses; {advice}.")
-        return StorageBusyError(f"The server cannot store responses; {advice}.")
+            return StorageBusyError(f"The server has no room to store anything; {advice}.")
+        return StorageBusyError(f"The server cannot store anything; {advice}.")
 
     def _close(self) -> None:
         if self._store is not None:

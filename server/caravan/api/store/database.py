@@ -15,13 +15,13 @@ log = logging.getLogger(__name__)
 
 VERSION = 3
 # Also of chat completions and conversations. It keeps its first name: servers of earlier versions that have
-# the file open go on using it. What lists are searched by stands before what may be long.
+# the file open go on using it. Chats are searched in their index alone.
 _SCHEMA = """
 CREATE TABLE responses (
     id TEXT PRIMARY KEY, owner TEXT NOT NULL, place INTEGER NOT NULL, previous_id TEXT,
-    is_running INTEGER NOT NULL, used_at REAL NOT NULL, kind TEXT NOT NULL DEFAULT 'response', model TEXT,
-    metadata TEXT, body TEXT NOT NULL, events BLOB, num_bytes INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX chats ON responses (owner, id) WHERE kind = 'chat';
+    is_running INTEGER NOT NULL, used_at REAL NOT NULL, body TEXT NOT NULL, events BLOB,
+    num_bytes INTEGER NOT NULL DEFAULT 0, kind TEXT NOT NULL DEFAULT 'response', model TEXT, metadata TEXT);
+CREATE INDEX chats ON responses (owner, id, kind, model, metadata) WHERE kind = 'chat';
 CREATE INDEX by_use ON responses (used_at);
 CREATE INDEX by_owner ON responses (owner, is_running, num_bytes);
 CREATE INDEX running ON responses (place) WHERE is_running;
@@ -49,7 +49,7 @@ UPDATE responses SET num_bytes = length(body) + coalesce(length(events), 0)
 ALTER TABLE responses ADD COLUMN kind TEXT NOT NULL DEFAULT 'response';
 ALTER TABLE responses ADD COLUMN model TEXT;
 ALTER TABLE responses ADD COLUMN metadata TEXT;
-CREATE INDEX chats ON responses (owner, id) WHERE kind = 'chat';
+CREATE INDEX chats ON responses (owner, id, kind, model, metadata) WHERE kind = 'chat';
 """,
 )
 # A response and those that it goes on from, to the first. No value of a request is a part of these texts.

@@ -1,4 +1,4 @@
-"""The files of a store of responses: the database, the list of servers that share it, space to delete with.
+"""The files of a store: the database, the list of servers that share it, space to delete with.
 
 Whether there can be a store, and whether an open one still has its files.
 """

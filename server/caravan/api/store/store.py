@@ -295,4 +295,4 @@ class Store:
         try:
             change(*args, **kwargs)
         except sqlite3.OperationalError as error:
-            log.warning("the store of responses takes no changes: %s", error)
+            log.warning("the store takes no changes: %s", error)
