@@ -199,7 +199,14 @@ def test_odd_wishes_are_refused(live: str, fields: Json, param: str) -> None:
 
 @pytest.mark.parametrize(
     ("query", "param"),
-    [("limit=0", "limit"), ("limit=101", "limit"), ("order=up", "order"), ("metadata=x", "metadata")],
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("order=up", "order"),
+        ("metadata=x", "metadata"),
+        ("metadata=x&metadata[a]=b", "metadata"),
+        ("&".join(f"metadata[{n}]=x" for n in range(17)), "metadata"),
+    ],
 )
 def test_odd_queries_are_refused(live: str, query: str, param: str) -> None:
     answer = httpx.get(f"{live}{URL}?{query}")

@@ -32,9 +32,10 @@ def read_query(request: Request, schema: type[Q], *, strict: bool) -> Q:
             objects.setdefault(name, {})[key.removesuffix("]")] = value
         else:
             values.setdefault(name if name in known else written, []).append(value)
-    body = {name: _json(known[name], given) if name in known else given for name, given in values.items()}
-    body |= objects
-    return report_ignored(parse(schema, msgspec.json.encode(body), strict=strict), context_of(request.scope))
+    read = {name: _json(known[name], given) if name in known else given for name, given in values.items()}
+    # What is written as a text and as an object is refused as a text.
+    found = parse(schema, msgspec.json.encode(objects | read), strict=strict)
+    return report_ignored(found, context_of(request.scope))
 
 
 def _kind(field: FieldInfo) -> object:
