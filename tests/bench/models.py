@@ -121,9 +121,11 @@ def write_ranker(path: Path, shape: AnswerFormat = _RANKER, seed: int = 0) -> No
     ):
         add(value)
     vocabulary.add_to(writer)
+    writer.add_token_type_count(1)
     weights = _Weights(writer, shape.quantization, np.random.default_rng(seed))
     weights.matrix("token_embd", vocabulary.SIZE, shape.embed, spread=shape.embed**0.5)
-    weights.matrix("position_embd", 512, shape.embed)
+    weights.vector("token_types.weight", np.zeros((1, shape.embed)))
+    weights.vector("position_embd.weight", np.zeros((512, shape.embed)))
     weights.biased_norm("token_embd_norm", shape.embed)
     for index in range(shape.num_layers):
         block = f"blk.{index}"

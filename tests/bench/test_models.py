@@ -5,8 +5,10 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+from caravan.engine.embedding.factory import traits_of
+from caravan.engine.embedding.values import Pooling
 from caravan.llama.batch import Batch
-from caravan.llama.context import Context
+from caravan.llama.context import Context, EmbeddingContext
 from caravan.llama.model import Model
 
 from tests.bench import models, vocabulary
@@ -29,6 +31,27 @@ def test_a_model_of_words(tmp_path: Path) -> None:
         assert len(set(drawn)) > 10
         answer = b"".join(map(model.vocab.token_bytes, drawn)).decode()
         assert model.vocab.tokenize(answer, add_special=False, parse_special=False) == drawn
+    finally:
+        context.close()
+        model.close()
+
+
+def test_a_model_that_ranks(tmp_path: Path) -> None:
+    path = tmp_path / "ranker.gguf"
+    models.write_ranker(path, SHAPE)
+    model = Model(path)
+    assert traits_of(model).pooling is Pooling.RANK
+    context = EmbeddingContext(
+        model, num_cells=64, batch_size=64, max_sequences=1, num_threads=1, exact_attention=True, ranks=True
+    )
+    try:
+        batch = Batch(64)
+        token_ids = model.vocab.tokenize(
+            vocabulary.words(20, random.Random(0)), add_special=True, parse_special=False
+        )
+        batch.add(0, 0, token_ids, wants_logits=True)
+        batch.mark(20)
+        assert context.compute(batch)[0].shape == (1, 1)
     finally:
         context.close()
         model.close()
