@@ -147,8 +147,8 @@ class ResponseService:
         """Have the model sum up a conversation; the answer goes on as the input of the next request."""
         others = CompactRequest.model_fields.keys() - _CONVERSATION
         context.metrics.ignore(sorted(request.model_fields_set & others))
-        reading = await read(request, context, self._registry, self._archive)
-        async with CompactionRun(self._registry, self._chat, request, reading.items, context) as run:
+        items = (await read(request, context, self._registry, self._archive)).items
+        async with CompactionRun(self._registry, self._chat, request, items, context) as run:
             return await run.whole()
 
     async def retrieve(self, response_id: str, principal: Principal) -> bytes:
