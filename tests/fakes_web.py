@@ -139,9 +139,10 @@ class ScriptedEngine:
                 yield output
             ended = True
         finally:
-            self.running.discard(request.id)
             if not ended:
                 self.aborted.append(request.id)
+            # Last, since tests in other threads wait for it.
+            self.running.discard(request.id)
 
     def end_thoughts(self, request_id: str, owner: str) -> bool | None:
         for request in self.requests:
@@ -167,9 +168,10 @@ class ScriptedEngine:
                 yield EmbedOutput(request_id=request.id, index=index, vector=vector.tobytes())
             ended = True
         finally:
-            self.running.discard(request.id)
             if not ended:
                 self.aborted.append(request.id)
+            # Last, since tests in other threads wait for it.
+            self.running.discard(request.id)
 
     def _outputs(self, request: GenerationRequest) -> list[TokenOutput]:
         if request.probes:

@@ -7,7 +7,7 @@ only requests whose every token is decided by a margin far above what is left of
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 
@@ -27,8 +27,23 @@ pytestmark = pytest.mark.usefixtures("exact_numbers", "either_attention")
 
 Setup = Callable[..., tuple[RealHarness, Workload]]
 
+# Tiles make no difference where memory cannot be cut.
+WITHOUT_TILES = ("mamba", "lfm2")
+
+
+def each(architectures: Iterable[str]) -> pytest.MarkDecorator:
+    """Every architecture with every attention that makes a difference to it."""
+    cases = [
+        (name, has_tiles)
+        for name in architectures
+        for has_tiles in ([False] if name in WITHOUT_TILES else [False, True])
+    ]
+    return pytest.mark.parametrize(("architecture", "either_attention"), cases, indirect=["either_attention"])
+
+
+EACH = each(ARCHITECTURES)
 # A model without attention never lacks room, so nothing there is ever preempted.
-WITH_CELLS = [name for name in ARCHITECTURES if name != "mamba"]
+EACH_WITH_CELLS = each(name for name in ARCHITECTURES if name != "mamba")
 
 
 @pytest.fixture
@@ -40,7 +55,7 @@ def setup(tiny_models: TinyModels) -> Iterator[Setup]:
             harness = RealHarness(tiny_models[architecture], **changes)
             stack.callback(harness.close)
             if not (library.has_runs_of_rows() or harness.context.has_tiles):
-                pytest.skip("tiles make no difference where memory cannot be cut")
+                pytest.skip("GPUs have no tiles")
             workload = Workload(tiny_models[architecture], seed)
             stack.callback(workload.close)
             return harness, workload
@@ -53,7 +68,7 @@ def _extended(workload: Workload, prefix: list[int]) -> list[int]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@EACH
 def test_batched_equals_alone(setup: Setup, architecture: str, seed: int) -> None:
     harness, workload = setup(architecture, seed)
     pending = workload.mixed(16)
@@ -68,7 +83,7 @@ def test_batched_equals_alone(setup: Setup, architecture: str, seed: int) -> Non
 
 
 @pytest.mark.parametrize("max_sequences", [2, 8])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@EACH
 def test_warm_equals_cold(setup: Setup, architecture: str, max_sequences: int) -> None:
     harness, workload = setup(architecture, 3, max_sequences=max_sequences)
     for _ in range(3):
@@ -85,7 +100,7 @@ def test_warm_equals_cold(setup: Setup, architecture: str, max_sequences: int) -
     harness.check_cells()
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@EACH
 def test_the_next_turn_of_a_conversation_is_warm(setup: Setup, architecture: str) -> None:
     harness, workload = setup(architecture, 4)
     greedy = partial(SamplingParams, temperature=0, max_tokens=10)
@@ -101,7 +116,7 @@ def test_the_next_turn_of_a_conversation_is_warm(setup: Setup, architecture: str
 
 
 @pytest.mark.parametrize("seed", [5, 6])
-@pytest.mark.parametrize("architecture", WITH_CELLS)
+@EACH_WITH_CELLS
 def test_preempted_equals_undisturbed(setup: Setup, architecture: str, seed: int) -> None:
     harness, workload = setup(architecture, seed, num_cells=256)
     requests = [
@@ -120,7 +135,7 @@ def test_preempted_equals_undisturbed(setup: Setup, architecture: str, seed: int
     harness.check_cells()
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@EACH
 def test_stress(setup: Setup, architecture: str) -> None:
     """Hundreds of short requests, little memory, arrivals and aborts at random moments."""
     harness, workload = setup(architecture, 8, num_cells=256, max_sequences=6)
@@ -147,7 +162,7 @@ def test_stress(setup: Setup, architecture: str) -> None:
     harness.check_cells()
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@EACH
 def test_choices_of_one_prompt(setup: Setup, architecture: str) -> None:
     harness, workload = setup(architecture, 9)
     params = SamplingParams(temperature=1.0, seed=6, max_tokens=16)
@@ -156,7 +171,7 @@ def test_choices_of_one_prompt(setup: Setup, architecture: str) -> None:
     assert len(set(workload.expected.values())) > 3
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@EACH
 def test_after_a_failure_the_memory_is_clean(
     setup: Setup, architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,7 +193,7 @@ def test_after_a_failure_the_memory_is_clean(
     assert {key: texts[key] for key in survivors} == {key: workload.expected[key] for key in survivors}
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@EACH
 def test_threads(setup: Setup, architecture: str) -> None:
     """The engine in a thread of its own, and clients in others; stopping answers whoever is left."""
     harness, workload = setup(architecture, 10)
