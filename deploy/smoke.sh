@@ -60,6 +60,7 @@ ask 'Ollama chat' 200 '"done":true' /api/chat \
   "{\"model\":\"$model\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello\"}],\"options\":{\"num_predict\":4}}"
 ask 'Ollama models' 200 '"models":\[\{' /api/tags
 ask 'llama.cpp completion' 200 '"stop_type":"' /completion "{\"model\":\"$model\",\"prompt\":\"Once\",\"n_predict\":4}"
+ask 'llama.cpp properties' 200 '"n_ctx":' "/props?model=$model"
 ask 'wrong field' 400 '"param":"temperature"' /v1/chat/completions \
   "{\"model\":\"$model\",$chat,\"temperature\":-1}"
 ask 'wrong model' 404 '"code":"model_not_found"' /v1/chat/completions "{\"model\":\"no-such-model\",$chat}"

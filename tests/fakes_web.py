@@ -103,6 +103,7 @@ class ScriptedEngine:
         self.pid: int | None = None
         self.traits = ModelTraits(embedding_size=4)
         self.num_places = 64
+        self.max_running = 4
         self.probe: Callable[[tuple[int, ...], int], float] = lambda _before, token_id: -1 - token_id / 1000
 
     async def start(self) -> None:

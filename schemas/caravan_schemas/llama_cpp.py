@@ -6,7 +6,7 @@ from pydantic import Discriminator, Field, JsonValue, StringConstraints, Tag
 
 from caravan_schemas.base import Schema, by_json_type, string_or_array
 from caravan_schemas.common import ModelFields
-from caravan_schemas.completions import MAX_PROMPTS, TokenIds
+from caravan_schemas.completions import MAX_PROMPTS, Prompt, TokenIds
 from caravan_schemas.logprobs import MAX_LOGPROBS
 from caravan_schemas.sampling import AnswerFields, CacheFields, Choices, TokenId
 from caravan_schemas.structured import PeersConstraintFields
@@ -172,3 +172,62 @@ class InfillRequest(LlamaFields):
     prompt: str | None = Field(
         default=None, description="What follows `input_prefix`: the beginning of the line that is written."
     )
+
+
+class LlamaEmbeddingRequest(ModelFields):
+    """Body of `POST /embedding`."""
+
+    content: Prompt = Field(
+        description="What to embed: a text, an array of texts, an array of token ids, or an array of such "
+        "arrays."
+    )
+
+
+class LlamaEmbedding(Schema):
+    """The vector of one text, of length 1; the only one of its list."""
+
+    index: int
+    embedding: list[list[float]]
+
+
+class LlamaDefaults(Schema):
+    """The decoding where a request says nothing, and how many tokens prompt and answer may have."""
+
+    params: dict[str, object]
+    n_ctx: int
+
+
+class LlamaModalities(Schema):
+    """What a model reads besides text."""
+
+    vision: Literal[False] = False
+    audio: Literal[False] = False
+    video: Literal[False] = False
+
+
+class LlamaProps(Schema):
+    """What a model and its server are like. `total_slots` are the texts that are written at once."""
+
+    default_generation_settings: LlamaDefaults
+    total_slots: int
+    model_alias: str
+    model_ftype: str
+    modalities: LlamaModalities
+    endpoint_slots: Literal[True] = True
+    endpoint_props: Literal[False] = False
+    endpoint_metrics: Literal[True] = True
+    chat_template: str
+    chat_template_caps: dict[str, bool]
+    bos_token: str
+    eos_token: str
+    build_info: str
+    is_sleeping: Literal[False] = False
+
+
+class LlamaSlot(Schema):
+    """A place for a text that is being written. Whose it is and what is in it is not told."""
+
+    id: int
+    n_ctx: int
+    speculative: Literal[False] = False
+    is_processing: bool

@@ -102,3 +102,17 @@ class UsageQuery(Schema):
         le=10_000,
         description="Only what was used in the last so many days, today among them. Default 30.",
     )
+
+
+class LlamaPropsQuery(Schema):
+    """Of llama.cpp's `GET /props` and `GET /slots`."""
+
+    model: str | None = Field(
+        default=None, description="The model. It may be left out where one model is served."
+    )
+    autoload: bool | None = Field(
+        default=None, description="False: refuse to load a model that is not loaded. Default true."
+    )
+    fail_on_no_slot: bool | None = Field(
+        default=None, description="True: `GET /slots` is a 503 where all are in use. Default false."
+    )

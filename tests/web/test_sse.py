@@ -69,7 +69,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             decisions=DecisionService(registry),
             rank=RankService(registry),
             embeddings=embeddings,
-            llama_cpp=LlamaCppService(registry, completions),
+            llama_cpp=LlamaCppService(registry, decoding, completions, embeddings),
             ollama=OllamaService(registry, decoding, chat, completions, embeddings),
             responses=ResponseService(registry, chat, tokens, archive),
             conversations=ConversationService(archive),

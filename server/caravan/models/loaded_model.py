@@ -52,6 +52,10 @@ class TextEngine(Protocol):
         """The vector of each input; closing the generator early aborts the request."""
 
     @property
+    def max_running(self) -> int:
+        """Choices that run at once; valid after `start`."""
+
+    @property
     def traits(self) -> ModelTraits:
         """What the model can do; valid after `start`."""
 

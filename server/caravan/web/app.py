@@ -121,7 +121,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         responses=ResponseService(registry, chat_service, tokens, archive),
         conversations=ConversationService(archive),
         ollama=OllamaService(registry, decoding, chat_service, completion_service, embedding_service),
-        llama_cpp=LlamaCppService(registry, completion_service),
+        llama_cpp=LlamaCppService(registry, decoding, completion_service, embedding_service),
         messages=MessagesService(registry, chat_service, tokens),
         tokens=tokens,
         bodies=BodyReader(settings, registry),

@@ -14,12 +14,9 @@ _LONGEST = 200
 _MOST_PARTS = 12
 # What other servers call what is here.
 _ELSEWHERE = {
-    "/embedding": "/v1/embeddings",
     "/v1/moderations": "/v1/decisions",
     "/healthz": "/health",
     "/readyz": "/ready",
-    "/slots": "/status",
-    "/props": "/v1/models",
 }
 
 

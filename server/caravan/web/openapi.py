@@ -14,7 +14,12 @@ from caravan_schemas.conversations import ConversationRequest, ItemsRequest
 from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.errors import ErrorResponse
-from caravan_schemas.llama_cpp import ControlRequest, InfillRequest, LlamaCompletionRequest
+from caravan_schemas.llama_cpp import (
+    ControlRequest,
+    InfillRequest,
+    LlamaCompletionRequest,
+    LlamaEmbeddingRequest,
+)
 from caravan_schemas.metadata import MetadataRequest
 from caravan_schemas.ollama import (
     OllamaChatRequest,
@@ -65,6 +70,7 @@ _BODIES: tuple[type[Schema], ...] = (
     LlamaCompletionRequest,
     InfillRequest,
     ControlRequest,
+    LlamaEmbeddingRequest,
     MessagesRequest,
     CountTokensRequest,
 )

@@ -6,12 +6,16 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from caravan.config.settings import Settings
 from caravan.engine.params import GenerationRequest
+from caravan.models import ModelRegistry
+from caravan.web.app import create_app
 from caravan_schemas.chat import ChatCompletionChunk
 from caravan_schemas.completions import Completion
+from caravan_schemas.llama_cpp import LlamaProps
 from fastapi.testclient import TestClient
 
-from tests.fakes_web import FakeVocab, ScriptedEngine, loaded_model
+from tests.fakes_web import FakeVocab, ScriptedEngine, loaded_model, spec_of
 from tests.waiting import PATIENCE, wait_until
 from tests.web.chat_models import app_over
 from tests.web.llama_clients import BODIES, READ_BY_VIM, VIM_FILLS, VIM_PREPARES, VSCODE_FILLS
@@ -432,3 +436,62 @@ def test_a_thought_is_ended_while_it_is_thought(engine: ScriptedEngine) -> None:
         ):
             assert refused(client, CONTROL, **body)["param"] == param
         assert refused(client, CONTROL, 404, id="x", **ended, model="none")["code"] == "model_not_found"
+
+
+def test_props_tell_what_a_model_is_like(client: TestClient) -> None:
+    props = client.get("/props").json()
+    LlamaProps.model_validate(props)
+    defaults = props["default_generation_settings"]
+    assert defaults["n_ctx"] == 8192
+    assert (defaults["params"]["temperature"], defaults["params"]["n_predict"]) == (0.8, -1)
+    assert (props["total_slots"], props["model_alias"], props["eos_token"]) == (4, "fake", "<|im_end|>")
+    assert client.get("/props?model=fake&autoload=false").json() == props
+    assert client.get("/props?model=none").status_code == 404
+    assert client.get("/props?autoload=maybe").json()["error"]["param"] == "autoload"
+    for path in ("/props", "/slots/0?action=erase"):
+        assert refused(client, path, 501)["code"] == "not_supported"
+
+
+def test_a_model_is_not_loaded_for_who_says_so() -> None:
+    models = [loaded_model(name=name) for name in ("a", "b")]
+    registry = ModelRegistry([spec_of(model, preload=False) for model in models])
+    with TestClient(create_app(Settings(), registry), base_url="http://localhost") as client:
+        assert client.get("/props").json()["error"]["code"] == "missing_required_parameter"
+        unloaded = client.get("/props?model=a&autoload=false")
+        assert (unloaded.status_code, unloaded.json()["error"]["code"]) == (400, "model_not_loaded")
+        assert registry.loaded("a") is None
+        assert client.get("/slots?model=a").status_code == 200
+        assert registry.loaded("a") is not None
+        assert client.get("/props?model=a&autoload=false").status_code == 200
+
+
+def test_slots_tell_how_busy_a_model_is_and_nothing_of_texts(
+    client: TestClient, engine: ScriptedEngine
+) -> None:
+    assert [slot["is_processing"] for slot in client.get("/slots").json()] == [False] * 4
+    engine.running = {"a", "b"}
+    slots = client.get("/slots").json()
+    assert slots == [
+        {"id": number, "n_ctx": 8192, "speculative": False, "is_processing": number < 2}
+        for number in range(4)
+    ]
+    assert client.get("/slots?fail_on_no_slot=true").json() == slots
+    engine.running = set("abcd")
+    busy = client.get("/slots?fail_on_no_slot=true")
+    assert (busy.status_code, busy.json()["error"]["code"]) == (503, "overloaded")
+    assert "retry-after" in busy.headers
+    assert all(slot["is_processing"] for slot in client.get("/slots").json())
+    engine.running = set()
+
+
+def test_vectors_in_llama_cpps_form(client: TestClient) -> None:
+    one = whole(client, "/embedding", content="abc", embd_normalize=2)
+    several = whole(client, "/embedding", content=["abc", "d"])
+    assert [set(entry) for entry in several] == [{"index", "embedding"}] * 2
+    assert [entry["index"] for entry in several] == [0, 1]
+    assert one == several[:1]
+    (vector,) = one[0]["embedding"]
+    expected = client.post("/v1/embeddings", json={"input": "abc"}).json()["data"][0]["embedding"]
+    assert vector == pytest.approx(expected, abs=1e-6)
+    assert refused(client, "/embedding", content=["a", ""])["param"] == "content[1]"
+    assert refused(client, "/embedding", content="a", embd_normalize=-1)["param"] == "embd_normalize"

@@ -52,6 +52,7 @@ def _named(names: tuple[str, ...], passing: Passing, *same_as: str) -> dict[str,
 _LLAMA_CPP = {
     "backend_sampling": Rule(BOOLEAN, "Tokens are drawn outside of the graph."),
     "chat_template": Rule(NULL, "The template is the model's, or the operator's choice."),
+    "embd_normalize": Rule(one_of("2", 2), "Vectors have length 1."),
     "grammar_lazy": Rule(FALSE, "`tools` constrain calls from their marker on by themselves."),
     "grammar_triggers": Rule(EMPTY, "`tools` constrain calls from their marker on by themselves."),
     "id_slot": Rule(one_of("-1", -1), "There are no slots: sequences share one memory.", reported=INTEGER),

@@ -106,6 +106,11 @@ class AsyncEngine:
         return self.config.context_size
 
     @property
+    def max_running(self) -> int:
+        """Choices that run at once; valid after `start`."""
+        return self.config.max_running
+
+    @property
     def traits(self) -> ModelTraits:
         """What the model can do; valid after `start`."""
         return self._traits

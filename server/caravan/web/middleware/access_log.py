@@ -35,7 +35,7 @@ log = logging.getLogger("caravan.requests")
 # What a client's own id may look like; it goes into logs and headers.
 _REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 # Asked for every few seconds by machines.
-_QUIET = frozenset({"/health", "/ready", "/metrics"})
+_QUIET = frozenset({"/health", "/v1/health", "/ready", "/metrics"})
 _NO_ANSWER = 499
 # What paths and methods are called that this server does not have: each name is a series.
 _OTHER = "other"

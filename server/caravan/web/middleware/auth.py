@@ -23,7 +23,7 @@ from caravan.web.request_body import held_body
 from caravan.web.request_context import context_of, use_context
 
 # Probes have no key, and learn nothing.
-OPEN_PATHS = frozenset({"/health", "/ready"})
+OPEN_PATHS = frozenset({"/health", "/v1/health", "/ready"})
 _COUNTED_METHOD = "POST"
 _UNCOUNTED_PATHS = "/admin/"
 # Whoever has too much running must be able to end it.

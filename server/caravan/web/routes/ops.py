@@ -22,6 +22,7 @@ async def root() -> str:
     return "Caravan is running. /docs lists the routes.\n"
 
 
+@router.get("/v1/health", include_in_schema=False)
 @router.get("/health")
 async def health() -> Health:
     """Whether the process answers at all."""
