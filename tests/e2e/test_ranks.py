@@ -7,6 +7,7 @@ from pathlib import Path
 import gguf
 import httpx
 import pytest
+from caravan.api.decisions import cross_encoder
 from caravan.config.model_settings import ModelSettings
 from caravan.config.settings import Settings
 from caravan.llama.model import Model
@@ -112,3 +113,15 @@ def test_what_it_cannot_do_is_refused(
     answer = client.post(path, json={"model": "ranker", **fields})
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param
+
+
+def test_a_long_query_is_not_read_again_without_end(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cross_encoder, "MAX_TOKENS", 1024)
+    # White space is no token, whatever there is of it.
+    body = {"model": "ranker", "query": " " * 3200, "documents": ["a"] * 5}
+    assert client.post("/v1/rerank", json=body).status_code == 200
+    error = client.post("/v1/rerank", json={**body, "documents": ["a"] * 50}).json()["error"]
+    assert error["param"] == "documents[5]"
+    assert "1024 tokens or 16384 characters" in error["message"]

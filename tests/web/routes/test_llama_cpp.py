@@ -365,6 +365,26 @@ def test_of_long_texts_what_is_near_the_gap_is_taken(client: TestClient, engine:
         assert (error["param"], error["code"]) == ("prompt", "context_length_exceeded")
 
 
+def test_many_pieces_are_read_as_far_as_they_count(
+    client: TestClient, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = FakeVocab.token_array
+    texts_read: list[str] = []
+
+    def counted(self: FakeVocab, text: str, **options: bool) -> Any:  # noqa: ANN401
+        texts_read.append(text)
+        return read(self, text, **options)
+
+    monkeypatch.setattr(FakeVocab, "token_array", counted)
+    error = refused(client, COMPLETION, prompt=["a", 1] * 30_000)
+    assert error["code"] == "context_length_exceeded"
+    assert len(texts_read) == 8192 // 2 + 1
+    texts_read.clear()
+    whole(client, INFILL, input_prefix=[*[""] * 60_000, "p"], input_suffix=["s", *[""] * 60_000])
+    assert texts_read.count("") < 10
+    assert texts(engine.requests[-1])[-5:] == [PREFIX, "p", SUFFIX, "s", MIDDLE]
+
+
 def test_what_a_gap_needs_is_asked_for(client: TestClient) -> None:
     for body, param in (
         ({"input_suffix": "b"}, "input_prefix"),

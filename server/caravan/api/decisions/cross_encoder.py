@@ -11,7 +11,7 @@ import numpy as np
 from caravan.api.context import RequestContext
 from caravan.api.decisions.pairs import Pair
 from caravan.api.embeddings import MAX_TOKENS, vectors_of
-from caravan.api.prompt.tokenize import bare_ids, check_fits
+from caravan.api.prompt.tokenize import LEAST_LONGEST, bare_ids, check_fits
 from caravan.auth.principal import Principal
 from caravan.engine.embedding.values import Pooling
 from caravan.errors import InvalidRequestError, InvalidValueError
@@ -62,9 +62,11 @@ def _inputs(model: LoadedModel, pairs: Sequence[Pair]) -> tuple[tuple[int, ...],
     for query, document, param in pairs:
         inputs.append(tuple(_joined(model, query, document, param)))
         check_fits(model, len(inputs[-1]), param=param)
-        num_tokens += len(inputs[-1])
+        # Very long texts may be few tokens, and a query is read with each document.
+        num_tokens += max(len(inputs[-1]), (len(query) + len(document)) // LEAST_LONGEST)
         if num_tokens > MAX_TOKENS:
-            raise InvalidValueError(param, f"is one too many: all pairs have more than {MAX_TOKENS} tokens")
+            most = f"{MAX_TOKENS} tokens or {MAX_TOKENS * LEAST_LONGEST} characters"
+            raise InvalidValueError(param, f"is one too many: all pairs have more than {most}")
     return tuple(inputs)
 
 

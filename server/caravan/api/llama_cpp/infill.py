@@ -47,7 +47,7 @@ def _ids(
     taken: list[int] = []
     pieces = [given] if isinstance(given, str) else given
     check_pieces(model, pieces, param=param)
-    for piece in reversed(pieces) if is_end else pieces:
+    for piece in filter(lambda each: each != "", reversed(pieces) if is_end else pieces):
         missing = count - len(taken)
         if missing <= 0:
             break

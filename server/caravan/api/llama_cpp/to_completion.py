@@ -21,6 +21,7 @@ from caravan.api.prompt.tokenize import (
     check_pieces,
     read_ids,
     tokenized,
+    too_long,
 )
 from caravan.models.loaded_model import LoadedModel
 
@@ -73,8 +74,11 @@ def _read(prompt: OnePrompt, param: str, model: LoadedModel, rules: PromptRules)
     for index, piece in enumerate(prompt):
         if isinstance(piece, int):
             token_ids.append(piece)
-        else:
+        elif piece or not index:
             read = bare_ids if index else read_ids
             token_ids += read(model, piece, param=f"{param}[{index}]")
+            if len(token_ids) >= model.context_size:
+                # What follows is not read for nothing.
+                raise too_long(model, f"at least {len(token_ids)}", param)
     check_length(model, token_ids, param=param)
     return ReadPrompt(token_ids=tuple(token_ids))
