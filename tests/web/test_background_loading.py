@@ -86,7 +86,6 @@ def test_what_the_model_must_be_asked_about_fails_later_and_all_else_at_once(
     for fields, param in (
         ({"input": "x", "temperature": 0.5, "mirostat_tau": 1.0}, "mirostat_tau"),
         ({"input": "x", "preset": "none"}, "preset"),
-        ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, "input[0].call_id"),
         ({"input": "x", "model": "none"}, "model"),
     ):
         answer = client.post(URL, json={**body, **fields})

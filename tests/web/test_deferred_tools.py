@@ -96,6 +96,18 @@ def test_tools_come_and_go_by_messages_of_the_system(client: TestClient, engine:
     assert "ToolSearch" in prompt(engine).split("no longer")[0]
 
 
+def test_no_tool_is_written_twice_however_often_it_is_found(
+    client: TestClient, engine: ScriptedEngine
+) -> None:
+    calls, results = searched(*[FOUND] * 9)[1:]
+    turns = [calls, results, changed("tool_removal"), changed("tool_addition")]
+    ask(client, tools=TOOLS, messages=[*searched(FOUND), *turns])
+    assert prompt(engine).count("<function>") == 1
+    told = [f"The tool get_weather is {state}available." for state in ("", "no longer ")]
+    assert f"tool\n{chr(10).join([told[0]] * 9)}<|im_end|>" in prompt(engine)
+    assert f"system\n{told[1]}\n\n{told[0]}<|im_end|>" in prompt(engine)
+
+
 def test_deferred_tools_are_listed_where_anthropics_search_was_to_find_them(
     client: TestClient, engine: ScriptedEngine
 ) -> None:

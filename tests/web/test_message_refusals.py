@@ -13,6 +13,7 @@ from tests.web.messaging import HI, RESULT, URL, USE, WEATHER, error_of, talk
 
 THINK = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "x"}}
+FOUND = {"type": "search_result", "source": "a", "title": "b", "content": []}
 PDF = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "x"}}
 
 
@@ -37,6 +38,7 @@ def client(engine: ScriptedEngine) -> Generator[TestClient, None, None]:
         (talk([RESULT]), "messages[0].content[0].tool_use_id"),
         (talk("a", [{"type": "text", "text": "b"}, USE], "c"), "messages[1].content[1]"),
         (talk("a", [RESULT]), "messages[1].content[0]"),
+        (talk("a", [FOUND]), "messages[1].content[0]"),
         (talk([USE]), "messages[0].content[0]"),
         ({"messages": []}, "messages"),
         ({"max_tokens": None}, "max_tokens"),

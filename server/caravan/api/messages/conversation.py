@@ -131,7 +131,7 @@ def _add_answer(found: Conversation, blocks: Sequence[_Placed]) -> None:
                 found.places[f"messages[{len(found.messages)}].tool_calls[{len(calls)}]"] = placed.path
                 function = PastFunction(name=use.name, arguments=to_json(use.input).decode())
                 calls.append(PastFunctionCall(id=use.id, type="function", function=function))
-            case ToolResult() | ToolChange() as other:
+            case ToolResult() | ToolChange() | DocumentBlock() | SearchResultBlock() as other:
                 raise _misplaced(placed.path, other.type, "assistant")
     message = AssistantMessage(role="assistant", content="".join(texts) if texts or not calls else None)
     message.reasoning_content = "\n".join(filter(None, thoughts)) or None

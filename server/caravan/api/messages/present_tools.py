@@ -29,14 +29,24 @@ class PresentTools:
         defers = not any(isinstance(tool, BuiltInTool) and tool.type.startswith(_SEARCH) for tool in tools)
         self.listed = {name for name, tool in self._all.items() if not (defers and tool.defer_loading)}
         self.callable = set(self.listed)
+        self._shown = set(self.listed)
 
     def add(self, names: Iterable[tuple[str, str]]) -> str:
-        """Let tools be called, given by paths and names; returns their definitions as the model reads them.
+        """Let tools be called, given by paths and names; returns what the model is told of them.
 
-        Raises InvalidValueError.
+        That is the definition of each that it has not seen: none is written twice, however often it is
+        found. Raises InvalidValueError.
         """
-        added = [definition_of(self._named(path, name)) for path, name in names]
-        return definitions(added) if added else ""
+        known, new = [], []
+        for path, name in names:
+            tool = self._named(path, name)
+            self.callable.add(name)
+            if name in self._shown:
+                known.append(f"The tool {name} is available.")
+            else:
+                self._shown.add(name)
+                new.append(definition_of(tool))
+        return "\n".join([*known, definitions(new)] if new else known)
 
     def remove(self, path: str, name: str) -> str:
         """Let a tool be called no longer; returns how the model is told. Raises InvalidValueError."""
@@ -47,7 +57,6 @@ class PresentTools:
     def _named(self, path: str, name: str) -> ClientTool:
         if name not in self._all:
             raise InvalidValueError(path, "is the name of no tool of this request")
-        self.callable.add(name)
         return self._all[name]
 
 
