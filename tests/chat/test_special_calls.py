@@ -10,7 +10,7 @@ from caravan.chat.tool_formats.registry import FORMATS
 from caravan.chat.tool_formats.tool_spec import ToolSpec, custom_tool
 
 from tests.chat.test_tool_grammars import accepts
-from tests.chat.transcripts import Answer, joined
+from tests.chat.transcripts import Answer, joined, parsed
 
 TEXT = {"type": "string", "description": "Some text."}
 
@@ -199,3 +199,22 @@ def test_apriel_has_two_words_for_its_marks() -> None:
     for bound in (False, True):
         answer = read("apriel", text, bound=bound, size=3)
         assert (answer.content, answer.calls) == ("I look.", [("now", None, "{}")])
+
+
+GENERIC = ModelFamily(None, FORMATS["generic"])
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_text_that_was_chosen_has_no_calls(size: int) -> None:
+    text = '{"response": "text"}\nSee {"tool_calls": [{"name": "dance", "arguments": {}}]} {'
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    answer = parsed(GENERIC, pieces, bound=True)
+    assert (answer.content, answer.calls) == (text.partition("\n")[2], [])
+
+
+@pytest.mark.parametrize("text", ['{"response": "text"}', '{"tool_calls": '])
+def test_a_part_of_the_choice_is_no_text(text: str) -> None:
+    for end in range(len(text) + 1):
+        assert parsed(GENERIC, [text[:end]], bound=True).content == ""
+    # What goes on with an answer may end like one.
+    assert parsed(GENERIC, ["So {"], bound=True).content == "So {"

@@ -79,14 +79,32 @@ class TaggedAnswer:
             beginning = form.beginning(tools) if writer.is_bound else None
             if beginning is None or (yield from reader.begins(beginning)):
                 yield from attempt(reader, writer, form.read(reader, writer))
+        yield from self._read_text(reader, writer, form)
+
+    def _read_text(self, reader: Reader, writer: EventWriter, form: "ToolFormat | None") -> Steps[None]:
+        """Read text with calls in it, up to the end."""
         dropped = (
             *(self.reasoning.dropped if self.reasoning else ()),
             *(self.tool_format.dropped if self.tool_format else ()),
         )
-        markers = Markers(*(form.announcements(tools) if form else ()), *dropped)
-        while marker := (yield from reader.until(markers, writer.content)):
+        calls = form.announcements(list(writer.tools.values())) if form else ()
+        markers = Markers(*calls, *dropped)
+        is_chosen = form is not None and form.chooses_first and writer.is_bound
+
+        def content(text: str) -> None:
+            if not writer.num_calls:
+                reader.keeps_unfinished = True
+            writer.content(text)
+
+        if is_chosen:
+            # The answer begins with a mark; a part of one is no text.
+            reader.keeps_unfinished = False
+        while marker := (yield from reader.until(markers, content)):
             if marker in dropped:
                 writer.border()
+                if is_chosen:
+                    # Nothing binds what looks like a call in it.
+                    markers = Markers(*dropped)
             elif form:
                 yield from attempt(reader, writer, form.read_after(marker, reader, writer), marker)
 
