@@ -1,4 +1,6 @@
-"""The table of what passed, after the tests; `--write-results` puts its lines into docs/clients.md."""
+"""The table of what passed, after the tests; `--write-results` puts its lines into docs/clients.md, and the
+versions into README.md.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,6 +12,8 @@ from tests.clients.scripted import NAME, scripted_server
 from tests.faults.process import ServerProcess
 
 _PAGE = ROOT / "docs/clients.md"
+_README = ROOT / "README.md"
+_VERSIONS = re.compile(r"(?<=^\| clients: ).*(?= \| \[what each does\])", re.MULTILINE)
 _PLACE = re.compile(r"(?<=<!-- clients -->\n).*?(?=<!-- end of clients -->)", re.DOTALL)
 
 
@@ -43,8 +47,12 @@ def pytest_terminal_summary(
         (table,) = _PLACE.findall(text)
         # The lines of those that did not run stay.
         kept = {line[: line.index("|", 1) + 1]: line[line.index("|", 1) + 1 :] for line in table.splitlines()}
-        written = "".join(f"{name}{rest}\n" for name, rest in (kept | lines).items())
+        kept |= lines
+        written = "".join(f"{name}{rest}\n" for name, rest in kept.items())
         _PAGE.write_text(_PLACE.sub(lambda _: written, text), encoding="utf-8")
+        _, _, *clients = (f"{name.strip('| ')} {rest.split('|')[0].strip()}" for name, rest in kept.items())
+        readme = _VERSIONS.sub(lambda _: "; ".join(clients), _README.read_text(encoding="utf-8"))
+        _README.write_text(readme, encoding="utf-8")
 
 
 @pytest.fixture
