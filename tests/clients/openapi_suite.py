@@ -39,6 +39,8 @@ def test_every_answer_is_one_that_the_document_describes(small_server: ServerPro
             "--generation-deterministic",
             "--no-shrink",
         ),
+        # It and the server take turns otherwise, each on a core of its own.
+        *("--workers", "2"),
         # Ten seconds otherwise.
         *("--request-timeout", str(PATIENCE)),
         *("--checks", ",".join(_CHECKS), "--suppress-health-check", "all", "--continue-on-failure"),
