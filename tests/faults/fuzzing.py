@@ -27,7 +27,7 @@ _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "n_predic
 # Routes that write no text, or have the limit among their `options`.
 _UNLIMITED = frozenset(
     ["/v1/embeddings", "/v1/messages/count_tokens", "/v1/decisions", "/v1/rerank", "/v1/score"]
-    + ["/v1/responses/input_tokens", "/v1/responses/compact"]
+    + ["/v1/responses/input_tokens", "/v1/responses/compact", "/embedding", "/v1/chat/completions/control"]
     + [f"/api/{name}" for name in ("chat", "generate", "embed", "embeddings", "show")]
 )
 # What a server may say of a request: that it is wrong, too much, too many, for others. 500 is its own fault.

@@ -164,5 +164,7 @@ BODIES: list[tuple[str, str, Json, set[str]]] = [
     ("llama.vim prepares an edit", CHAT, VIM_PREPARES_EDIT, {"id_slot", "response_fields"}),
     ("llama.vscode fills a gap", INFILL, VSCODE_FILLS, {"id_slot"}),
     ("llama.vscode prepares", INFILL, VSCODE_PREPARES, {"id_slot"}),
+    ("an embedding", "/embedding", {"content": ["the wind", "the trees"], "embd_normalize": 2}, set()),
+    ("a control", f"{CHAT}/control", {"id": "chatcmpl-0", "action": "reasoning_end"}, set()),
     ("all fields", COMPLETION, ALL_FIELDS, {"repeat_penalty"}),
 ]

@@ -161,6 +161,8 @@ def test_several_texts_of_a_prompt_are_an_array(client: TestClient, engine: Scri
     assert [answer["index"] for answer in answers] == [0, 1, 2, 3]
     assert [answer["prompt"] for answer in answers] == ["ab", "ab", "c", "c"]
     assert [request.n for request in engine.requests] == [2, 2]
+    assert len(whole(client, COMPLETION, prompt="ab", n=2)) == 2
+    assert refused(client, COMPLETION, prompt="ab", n=2, n_cmpl=3)["param"] == "n_cmpl"
     ended = [event for event in events(client, COMPLETION, prompt="ab", n_cmpl=2) if event["stop"]]
     assert sorted(event["index"] for event in ended) == [0, 1]
 

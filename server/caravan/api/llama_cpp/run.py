@@ -42,7 +42,7 @@ class LlamaCppRun(Run):
         document: list[bytes] = []
         for answer in answers:
             await self.check(ParsedAnswer(answer.text), answer.last)
-            document += (b",", await _written(answer, partial(writer.whole, answer)))
+            document += (b",", await _written(answer.size, partial(writer.whole, answer)))
         return document[1:] if len(answers) == 1 else [b"[", *document[1:], b"]"]
 
     async def events(self) -> AsyncGenerator[Sequence[bytes], None]:
@@ -57,11 +57,11 @@ class LlamaCppRun(Run):
             answer.add(output)
             ready = []
             if output.text or output.token_ids:
-                ready.append(await _written(answer, partial(writer.event, answer)))
+                ready.append(await _written(answer.num_untold, partial(writer.event, answer)))
             if output.finish_reason is not None:
                 # Nothing may say that it has ended well unless it has.
                 await self.check(ParsedAnswer(answer.text), output)
-                ready.append(await _written(answer, partial(writer.whole, answer)))
+                ready.append(await _written(answer.size, partial(writer.whole, answer)))
                 num_ended += 1
             if num_ended == len(answers):
                 await self.aclose()
@@ -84,5 +84,5 @@ class LlamaCppRun(Run):
         return answers, AnswerWriter(self._request, prepared.requests[0].params, self.model)
 
 
-async def _written(answer: Answer, document: Callable[[], dict[str, object]]) -> bytes:
-    return await aside(answer.size, lambda: plain_event(document()))
+async def _written(size: int, document: Callable[[], dict[str, object]]) -> bytes:
+    return await aside(size, lambda: plain_event(document()))

@@ -39,7 +39,8 @@ def completion_of(request: LlamaFields, context: RequestContext) -> CompletionRe
     sets for those has no effect then, and its sender is told.
     """
     values = {name: getattr(request, name) for name in _SHARED}
-    values["n"] = request.n_cmpl or request.n
+    # Two names that differ are refused later.
+    values["n"] = request.n or request.n_cmpl
     if request.samplers is not None:
         listed = request.samplers
         for name in chain.from_iterable(on for sampler, on in _SWITCHES.items() if sampler not in listed):

@@ -51,10 +51,14 @@ class Answer:
         return "".join(self.texts)
 
     @property
+    def num_untold(self) -> int:
+        """How many log probabilities no event has told of."""
+        return sum(num_numbers(output.logprobs) for output in self.outputs)
+
+    @property
     def size(self) -> int:
-        """How much is to be written: characters, tokens and log probabilities."""
-        told = sum(num_numbers(output.logprobs) for output in self.outputs)
-        return told + sum(map(len, self.texts)) + len(self.prompt)
+        """How much all of it is: characters, tokens of the prompt, and log probabilities."""
+        return self.num_untold + sum(map(len, self.texts)) + len(self.prompt)
 
 
 class AnswerWriter:
