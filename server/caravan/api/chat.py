@@ -2,7 +2,6 @@
 
 import time
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,10 +19,10 @@ from caravan.api.prepared import Prepared, check_scores, generation_requests, re
 from caravan.api.prompt.chat_prompt import Thinking, rendered, thinking, threads_for
 from caravan.api.prompt.tokenize import PromptRules, check_generates, tokenized
 from caravan.api.prompt.tools import Choice, ToolRequest, layout
+from caravan.api.structured.checker import AnswerChecker
 from caravan.api.structured.compiler import Compiled, ConstraintCompiler, answer_checker
 from caravan.api.structured.tool_calls import BoundCalls, Calls
 from caravan.auth.principal import Principal
-from caravan.chat.tool_formats.tool_spec import ToolSpec
 from caravan.errors import InvalidValueError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
@@ -68,16 +67,12 @@ class ChatService:
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         limiter = threads_for(request, model, model.threads).held(principal.id, principal.weight)
         read = await in_thread(self._read, model, request, principal, limiter=limiter)
-        compiled = None
-        if request.sets_any_of(ConstraintFields):
-            compiled = await self._constraints.compile(request, context, model.vocab)
+        compiled = await self._compiled(request, context, model)
         opens_answer = request.add_generation_prompt is not False and not request.continue_final_message
         calls = await self._bound_calls(model, read.tools, compiled, context, opens_answer=opens_answer)
         grammar = calls or compiled
         bound = None if grammar is None else grammar.constraint
-        output_format = _output_format(
-            model, read, () if calls is None else calls.specs, is_bound=bound is not None
-        )
+        output_format = _output_format(model, read, calls, is_bound=bound is not None)
         is_marked = output_format is not None or read.thinking is not None
         requests = generation_requests(
             request,
@@ -92,20 +87,11 @@ class ChatService:
             shown_token_ids=model.shown_token_ids if is_marked else (),
             num_prompt_logprobs=request.prompt_logprobs,
         )
-        checker = None
-        if bound is not None:
-            checker = answer_checker(
-                # A thought that stays in the content would not stand up to it.
-                None if read.thinking and read.thinking.is_content else compiled,
-                read.plan.params,
-                None if calls is None else calls.checks,
-                is_trimmed=output_format is not None,
-            )
         return Prepared(
             requests=requests,
             plan=read.plan,
             format=ChatFormat(envelope, output_format),
-            checker=checker,
+            checker=_checker(read, compiled, calls, is_trimmed=output_format is not None),
             output_format=output_format,
         )
 
@@ -147,6 +133,13 @@ class ChatService:
         )
         return _ReadChat(plan, token_ids, tools, thought)
 
+    async def _compiled(
+        self, request: ChatCompletionRequest, context: RequestContext, model: LoadedModel
+    ) -> Compiled | None:
+        if not request.sets_any_of(ConstraintFields):
+            return None
+        return await self._constraints.compile(request, context, model.vocab)
+
     async def _bound_calls(
         self,
         model: LoadedModel,
@@ -181,7 +174,7 @@ class ChatService:
 
 
 def _output_format(
-    model: LoadedModel, read: _ReadChat, specs: Sequence[ToolSpec], *, is_bound: bool
+    model: LoadedModel, read: _ReadChat, calls: BoundCalls | None, *, is_bound: bool
 ) -> OutputFormat | None:
     """Say how the answer's text is read; None where all of it is content."""
     tools, thought = read.tools, read.thinking
@@ -192,7 +185,9 @@ def _output_format(
     # As with OpenAI, a call that was asked for by name is no surprise, and the choice just stops.
     is_named = tools is not None and tools.choice is Choice.NAMED
     return OutputFormat(
-        make_parser=partial(model.family.parser, specs, is_open=is_open, bound=is_bound),
+        make_parser=partial(
+            model.family.parser, () if calls is None else calls.specs, is_open=is_open, bound=is_bound
+        ),
         custom_names=frozenset() if tools is None else tools.custom_names,
         call_reason="stop" if is_named else "function_call" if is_legacy else "tool_calls",
         is_parallel=tools is None or tools.is_parallel,
@@ -202,6 +197,18 @@ def _output_format(
         else None,
         is_open=is_open,
     )
+
+
+def _checker(
+    read: _ReadChat, compiled: Compiled | None, calls: BoundCalls | None, *, is_trimmed: bool
+) -> AnswerChecker | None:
+    """Make the check of answers and calls; None where nothing is asked of them."""
+    if compiled is None and calls is None:
+        return None
+    # A thought that stays in the content would not stand up to it.
+    of_content = None if read.thinking and read.thinking.is_content else compiled
+    of_calls = None if calls is None else calls.checks
+    return answer_checker(of_content, read.plan.params, of_calls, is_trimmed=is_trimmed)
 
 
 def _num_logprobs(request: ChatCompletionRequest) -> int | None:
