@@ -23,6 +23,7 @@ class NotStoredError(InvalidRequestError):
     """Nothing of this id is stored, or it is another owner's."""
 
     status = 404
+    code = "not_found"
 
 
 class MissingError(Exception):
