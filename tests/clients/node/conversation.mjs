@@ -55,6 +55,26 @@ await run({
     const answer = await client.responses.create({ model, input: messages[0].content, temperature: 0 });
     assert.match(answer.output_text, /Paris/);
   },
+  async "stored chats"() {
+    const made = await client.chat.completions.create({ model, messages, temperature: 0, store: true, metadata: { of: "node" } });
+    const found = [];
+    for await (const chat of client.chat.completions.list({ metadata: { of: "node" }, limit: 1 })) found.push(chat.id);
+    assert.deepEqual(found, [made.id]);
+    const asked = [];
+    for await (const message of client.chat.completions.messages.list(made.id)) asked.push(message.content);
+    assert.deepEqual(asked, [messages[0].content]);
+    assert.equal((await client.chat.completions.delete(made.id)).deleted, true);
+  },
+  async conversations() {
+    if (!documented.paths["/v1/conversations"]) return "the server has no /v1/conversations";
+    const conversation = (await client.conversations.create({ metadata: { of: "node" } })).id;
+    const answer = await client.responses.create({ model, input: messages[0].content, conversation, temperature: 0 });
+    const said = [];
+    const items = client.conversations.items.list(conversation, { limit: 1, order: "asc" });
+    for await (const item of items) said.push(item.content[0].text);
+    assert.deepEqual(said, [messages[0].content, answer.output_text]);
+    assert.equal((await client.conversations.delete(conversation)).deleted, true);
+  },
   async embeddings() {
     if (!documented.paths["/v1/embeddings"]) return "the server has no /v1/embeddings";
     // The client asks for base64 unless told otherwise, and decodes it.

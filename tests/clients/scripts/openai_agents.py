@@ -7,6 +7,7 @@ from agents import (
     Agent,
     ModelSettings,
     OpenAIChatCompletionsModel,
+    OpenAIConversationsSession,
     OpenAIResponsesModel,
     Runner,
     function_tool,
@@ -65,6 +66,27 @@ def check_tools() -> None:
         ASKED.clear()
         assert "21" in Runner.run_sync(_agent(kind, tools=[get_weather]), WEATHER).final_output
         assert ASKED == ["Paris"]
+
+
+def check_conversations() -> None:
+    """Kept by the SDK, which adds to one, and by the server, whose responses do."""
+
+    async def talk(client: AsyncOpenAI) -> None:
+        agent = _agent(OpenAIResponsesModel, tools=[get_weather])
+        session = OpenAIConversationsSession(openai_client=client)
+        for question, answer in ((QUESTION, ANSWER), (WEATHER, "21")):
+            assert answer in (await Runner.run(agent, question, session=session)).final_output
+        kept = [item["type"] for item in await session.get_items()]
+        await session.clear_session()
+        conversation = (await client.conversations.create()).id
+        for question, answer in ((QUESTION, ANSWER), (WEATHER, "21")):
+            found = await Runner.run(agent, question, conversation_id=conversation)
+            assert answer in found.final_output
+        items = client.conversations.items.list(conversation, order="asc")
+        assert [item.type async for item in items] == kept
+        assert kept.count("function_call") == kept.count("function_call_output") == 1
+
+    asyncio.run(talk(AsyncOpenAI(base_url=BASE_URL, api_key="none", max_retries=0)))
 
 
 def check_structured_output() -> None:
