@@ -30,6 +30,12 @@ def test_what_is_written_is_read_as_the_calls(name: str) -> None:
     assert answer.content.strip() == ""
 
 
+def test_what_a_tool_says_is_shown_as_it_is() -> None:
+    tool = {"name": "f", "description": "Fill {tools} and {example}."}
+    for name in ("generic", "hermes"):
+        assert json.dumps(tool) in FORMATS[name].call_text().introduce([tool])
+
+
 def test_a_template_without_a_place_for_tools_leaves_nothing_to_guess() -> None:
     source = "{{ messages[0].content }}"
     family = with_shown_calls(recognise(source), LocalTemplate(source))

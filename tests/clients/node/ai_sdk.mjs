@@ -66,6 +66,12 @@ await run({
   ...of("compatible", compatible(model)),
   ...of("openai.chat", openai.chat(model)),
   ...of("openai.responses", openai.responses(model)),
+  async thoughts() {
+    const thinking = { model: compatible(model), prompt: question, ...common, providerOptions: { caravan: { reasoningEffort: "low" } } };
+    const { reasoningText, text } = await generateText(thinking);
+    assert.ok(reasoningText);
+    assert.match(text, /Paris/);
+  },
   async completions() {
     const answer = await generateText({ model: compatible.completionModel(model), prompt: "Once upon a time", maxOutputTokens: 10 });
     assert.ok(answer.text);

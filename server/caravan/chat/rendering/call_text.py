@@ -46,7 +46,8 @@ class CallText(NamedTuple):
         """Write a text that tells a model of its tools, and how to call them."""
         shown = "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
         example = self.write([Call("", "NAME", {"PARAMETER": "VALUE"})])
-        return self.introduction.replace("{tools}", shown).replace("{example}", example)
+        before, after = self.introduction.replace("{example}", example).split("{tools}")
+        return f"{before}{shown}{after}"
 
     def _call(self, call: Call) -> str:
         if self.pythonic:
