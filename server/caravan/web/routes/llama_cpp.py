@@ -64,7 +64,7 @@ async def llama_props(request: Request, services: UseServices, context: UseConte
     return await services.llama_cpp.props.props(query, context.principal)
 
 
-@router.post("/props")
+@router.post("/props", include_in_schema=False)
 async def change_props() -> Response:
     """Refused with 501, whoever asks: they are the operator's settings."""
     raise NotServedError("This server's properties are its operator's settings; requests cannot change them.")
@@ -77,7 +77,7 @@ async def llama_slots(request: Request, services: UseServices, context: UseConte
     return await services.llama_cpp.props.slots(query, context.principal)
 
 
-@router.post("/slots/{id_slot}")
+@router.post("/slots/{id_slot}", include_in_schema=False)
 async def change_slot(id_slot: str) -> Response:
     """Refused with 501, whoever asks: there are no slots whose cache could be saved, restored or erased."""
     raise NotServedError(f"Slot '{id_slot[:80]}': sequences share one memory; there are no slots to act on.")
