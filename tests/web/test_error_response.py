@@ -66,6 +66,8 @@ def test_the_documentation_shows_failures_and_streams(client: TestClient) -> Non
         ("post", "/v1/responses"),
         ("post", "/v1/messages"),
         ("get", "/v1/responses/{response_id}"),
+        ("post", "/completion"),
+        ("post", "/infill"),
     }
 
 

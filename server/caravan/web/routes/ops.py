@@ -16,7 +16,7 @@ router = APIRouter(tags=["operations"])
 
 # Ollama's and older Claude Codes ask the first, newer Claude Codes the second.
 @router.get("/", response_class=PlainTextResponse)
-@router.get("/api/hello", response_class=PlainTextResponse)
+@router.get("/api/hello", response_class=PlainTextResponse, include_in_schema=False)
 async def root() -> str:
     """Whether there is a server: some clients ask so, by HEAD, before they begin."""
     return "Caravan is running. /docs lists the routes.\n"
