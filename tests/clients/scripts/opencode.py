@@ -32,8 +32,8 @@ _ALONE = dict.fromkeys(
 )
 
 
-def _parts(kind: str, *arguments: str) -> list[dict[str, Any]]:
-    """What opencode shows of one kind: texts, thoughts, uses of tools."""
+def _turn(*arguments: str) -> list[dict[str, Any]]:
+    """What opencode shows of a turn: texts, thoughts, uses of tools."""
     found = subprocess.run(
         [
             str(OPENCODE),
@@ -63,22 +63,24 @@ def _parts(kind: str, *arguments: str) -> list[dict[str, Any]]:
     assert found.returncode == 0, found.stdout + found.stderr
     events = list(map(json.loads, found.stdout.splitlines()))
     assert not [event for event in events if event["type"] == "error"], found.stdout
-    return [event["part"] for event in events if event["type"] == kind]
+    return [event["part"] for event in events]
 
 
-def check_tools() -> None:
-    (used,) = _parts("tool_use", "Read note.txt")
+def _texts(parts: list[dict[str, Any]], kind: str = "text") -> list[str]:
+    return [part["text"] for part in parts if part["type"] == kind]
+
+
+def check_tools_and_thoughts() -> None:
+    parts = _turn("Read note.txt")
+    (used,) = (part for part in parts if part["type"] == "tool")
     assert used["tool"] == "read"
     assert REPORT in used["state"]["output"]
+    assert _texts(parts, "reasoning") == ["I look at the file."]
+    assert _texts(parts) == ["It says 21 degrees."]
 
 
 def check_going_on() -> None:
-    texts = _parts("text", "--continue", "Count its words")
-    assert [part["text"] for part in texts] == ["It has four words."]
-
-
-def check_thoughts() -> None:
-    assert [part["text"] for part in _parts("reasoning", "Read note.txt")] == ["I look at the file."]
+    assert _texts(_turn("--continue", "Count its words")) == ["It has four words."]
 
 
 if __name__ == "__main__":
