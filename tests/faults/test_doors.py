@@ -88,6 +88,7 @@ def test_a_key_learns_nothing_of_another(tiny_options: tuple[str, ...], tmp_path
         assert ask(alice, "GET", f"{CHAT}/{chat_id}").json()["metadata"] == {"a": CANARY}
         assert cached(bob) == 0
         ask(alice, "POST", CHAT, {**chat, "model": CANARY})
+        ask(alice, "POST", "/completion", {"prompt": CANARY, "n_predict": 4, "stop": [CANARY]})
         ask(alice, "GET", f"/{CANARY}%0a2026%20INFO%20x")
         keys_file.revoke(file, "alice")
         second = keys_file.add(file, name="alice")
@@ -109,7 +110,7 @@ def test_a_key_learns_nothing_of_another(tiny_options: tuple[str, ...], tmp_path
             by_item = [{"model": MODEL, "input": [reference]} for reference in references]
             refused += [ask(token, "POST", "/v1/responses", wrong) for wrong in (on_it, *by_item)]
             assert [answer.status_code for answer in refused[15:]] == [400] * 3
-            shown = ("/metrics", "/v1/models", "/status", CHAT)
+            shown = ("/metrics", "/v1/models", "/status", "/props", "/slots", CHAT)
             seen = [*refused, *(ask(token, "GET", path) for path in shown)]
             seen.append(ask(token, "GET", f"/v1/models/{MODEL}"))
             assert [answer.request.url.path for answer in seen if CANARY in answer.text] == []
