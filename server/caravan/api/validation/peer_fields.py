@@ -67,7 +67,6 @@ _LLAMA_CPP = {
     "post_sampling_probs": Rule(FALSE, "Log probabilities are those before truncation."),
     "preserved_tokens": Rule(EMPTY, "Control tokens are written out where tools or thoughts need them."),
     "reasoning_budget_tokens": Rule(one_of("-1", -1), _says("`thinking_budget_tokens`")),
-    "reasoning_control": Rule(FALSE, "A thought ends by itself or by its budget.", reported=TRUE),
     "response_fields": Rule(EMPTY, "Answers have OpenAI's fields.", reported=ARRAY),
     "return_tokens": Rule(FALSE, _says("`return_token_ids`")),
     "sse_ping_interval": Rule(OFF, _OPERATOR, reported=INTEGER),

@@ -171,8 +171,9 @@ _MESSAGES = {
 }
 
 # What only chats and completions have.
-_PROGRESS = {
-    "return_progress": Rule(FALSE, "Comments keep a stream alive until its first token.", reported=TRUE)
+_OF_CHATS = {
+    "return_progress": Rule(FALSE, "Comments keep a stream alive until its first token.", reported=TRUE),
+    "reasoning_control": Rule(FALSE, "A thought ends by itself or by its budget.", reported=TRUE),
 }
 
 NO_EFFECT = _CACHE | _LABELS
@@ -180,8 +181,8 @@ NO_EFFECT = _CACHE | _LABELS
 # By protocol. Routes of no other have the first.
 NEUTRAL_VALUES: dict[str, dict[str, Rule]] = {
     "chat": _MESSAGE | _OPENAI | PEERS | NO_EFFECT,
-    "responses": _OPENAI | PEERS | _PROGRESS | _RESPONSES | NO_EFFECT,
-    "messages": PEERS | _PROGRESS | _MESSAGES | _CACHE,
+    "responses": _OPENAI | PEERS | _OF_CHATS | _RESPONSES | NO_EFFECT,
+    "messages": PEERS | _OF_CHATS | _MESSAGES | _CACHE,
     "embeddings": _OPENAI | PEERS | EMBEDDINGS | NO_EFFECT,
 }
 
