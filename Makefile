@@ -66,7 +66,7 @@ test-clients-all: $(VENV)/.packages $(ALL_CLIENTS:%=.venv-clients/%/.installed) 
 
 test-models: $(VENV)/.packages  ## fetch real models and chat templates, half a gigabyte, once, and test with them
 	@$(BIN)/python -m tests.real.materials
-	$(BIN)/python -m pytest -p no:cacheprovider tests/real/*_suite.py $(ARGS)
+	$(BIN)/python -m pytest -p no:cacheprovider $(PARALLEL) tests/real/*_suite.py $(ARGS)
 
 test-faults: $(VENV)/.packages  ## the long part of what is done to a running server: 10,000 wrong requests, minutes of mixed traffic
 	$(BIN)/python -m pytest -p no:cacheprovider tests/faults/*_suite.py $(ARGS)
