@@ -2,6 +2,7 @@
 
 import contextlib
 import resource
+import select
 import socket
 import sys
 import time
@@ -26,19 +27,25 @@ def test_where_files_are_short_idle_connections_make_room_and_the_log_is_short(
 ) -> None:
     with server_process(*tiny_options) as server:
         _, most = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-        with bystanders(server.address, MODEL) as crowd, contextlib.ExitStack() as stack:
-            crowd.wait_for(1)
+        with contextlib.ExitStack() as stack:
             # Some for the bystanders, who come again and again.
             resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (open_descriptors(server.pid) + 12, most))
-            for _ in range(60):
-                stack.enter_context(client(server.address))
+            idle = [stack.enter_context(client(server.address)) for _ in range(60)]
             wait_until(lambda: _SHORT in server.output)
-            crowd.wait_for(10)
+            # All have come: the last in the place of others, which have made room.
+            wait_until(lambda: sum(map(_is_closed, idle)) >= 60 - 12)
+            with bystanders(server.address, MODEL) as crowd:
+                crowd.wait_for(10)
         crowd.seen.assert_unharmed()
         assert server.output.count(_SHORT) == 1
         assert "Traceback" not in server.output
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (most, most))
         wait_until(lambda: asks(server.address) == 200)
+
+
+def _is_closed(opened: socket.socket) -> bool:
+    """Whether the server has closed a connection on which it has sent nothing."""
+    return bool(select.select([opened], [], [], 0)[0])
 
 
 def _is_read_to_its_end(opened: socket.socket) -> bool:

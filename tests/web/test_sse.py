@@ -39,12 +39,15 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
     engine = ScriptedEngine()
     engine.hold_after = 1
 
+    is_sending = asyncio.Event()
+
     async def leave() -> Message:
-        while not engine.running:
-            await asyncio.sleep(0.001)
+        await is_sending.wait()
         return {"type": "http.disconnect"}
 
     async def send(_message: Message) -> None:
+        assert engine.running
+        is_sending.set()
         await asyncio.sleep(PATIENCE)
 
     async def test() -> None:
