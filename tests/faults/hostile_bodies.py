@@ -209,10 +209,10 @@ SHAPES: dict[str, Hostile] = {
     ),
     "documents": Hostile("/v1/rerank", b'{"model":"tiny","query":"x","documents":[', b'"y"', b"]}"),
     "documents of a kilobyte": Hostile(
-        "/v1/rerank", b'{"model":"tiny","query":"x","documents":[', b'"%b"' % (b"a " * 512), b"]}", most=4096
+        "/v1/rerank", b'{"model":"tiny","query":"x","documents":[', b'"%b"' % (b"a " * 512), b"]}", most=128
     ),
     "pairs of texts": Hostile(
-        "/v1/score", b'{"model":"tiny","text_1":"x","text_2":[', lambda n: b'"y%d"' % n, b"]}", most=4096
+        "/v1/score", b'{"model":"tiny","text_1":"x","text_2":[', lambda n: b'"y%d"' % n, b"]}", most=128
     ),
     "blocks of a message": Hostile(
         "/v1/messages",
