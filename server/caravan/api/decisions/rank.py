@@ -124,8 +124,8 @@ class RankService:
                     raise UnsupportedParameterError(message, param="instruction")
                 context.metrics.requested_model = request.model
                 return _Ranked(model, *await relevance(model, pairs, context, who, is_much=is_much))
-        read = partial(_scoring, pairs, request.instruction or _SEARCH, principal=who)
-        found = await scored(self._registry, request.model, context, read, is_much=is_much)
+            read = partial(_scoring, pairs, request.instruction or _SEARCH, principal=who)
+            found = await scored(model, request.model, context, read, is_much=is_much)
         shared = [shares(scores, "none", None).probabilities[0] for scores in found.scores]
         return _Ranked(found.model, shared, found.scoring.num_prompt_tokens)
 

@@ -7,7 +7,6 @@ from caravan.api.context import RequestContext
 from caravan.api.decisions.probabilities import LabelScore
 from caravan.api.decisions.scoring import Scoring
 from caravan.errors import CaravanError
-from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_busy_thread, in_thread
 
@@ -22,7 +21,7 @@ class Scored:
 
 
 async def scored(
-    registry: ModelRegistry,
+    model: LoadedModel,
     model_name: str,
     context: RequestContext,
     read: Callable[[LoadedModel], Scoring],
@@ -31,24 +30,23 @@ async def scored(
 ) -> Scored:
     """Read a request in a thread and score its labels. Cancelling it aborts the work in the engine.
 
-    What reading refuses and what the engine raises is raised. One that `is_much` waits for none but its like.
+    The caller holds the model. What reading refuses and what the engine raises is raised. One that `is_much` waits for none but its like.
     """
     who, entry = context.principal, context.metrics
-    async with registry.holding(model_name, who) as model:
-        model.engine.check_room(who.id, who.weight, 1)
-        async with (model.long_threads if is_much else model.threads).held(who.id, who.weight):
-            scoring = await (in_busy_thread(lambda: read(model)) if is_much else in_thread(read, model))
-        num_tokens = scoring.num_prompt_tokens
-        if who.allowance is not None:
-            who.allowance.reserve(num_tokens)
-        entry.requested_model, entry.model = model_name, model.id
-        entry.num_prompt_tokens += num_tokens
-        try:
-            scores = await scoring.run()
-        except CaravanError:
-            entry.waive(num_tokens)
-            raise
-        finally:
-            entry.num_cached_tokens += scoring.num_cached_tokens
-        entry.num_completion_tokens += scoring.num_label_tokens
-        return Scored(model, scoring, scores)
+    model.engine.check_room(who.id, who.weight, 1)
+    async with (model.long_threads if is_much else model.threads).held(who.id, who.weight):
+        scoring = await (in_busy_thread(lambda: read(model)) if is_much else in_thread(read, model))
+    num_tokens = scoring.num_prompt_tokens
+    if who.allowance is not None:
+        who.allowance.reserve(num_tokens)
+    entry.requested_model, entry.model = model_name, model.id
+    entry.num_prompt_tokens += num_tokens
+    try:
+        scores = await scoring.run()
+    except CaravanError:
+        entry.waive(num_tokens)
+        raise
+    finally:
+        entry.num_cached_tokens += scoring.num_cached_tokens
+    entry.num_completion_tokens += scoring.num_label_tokens
+    return Scored(model, scoring, scores)

@@ -40,7 +40,8 @@ class DecisionService:
         """Write the answer as JSON. Cancelling it aborts the work in the engine."""
         read = partial(_scoring, request, principal=context.principal.asking(request.priority))
         is_much = _size(request) > _FEW
-        found = await scored(self._registry, request.model, context, read, is_much=is_much)
+        async with self._registry.holding(request.model, context.principal) as model:
+            found = await scored(model, request.model, context, read, is_much=is_much)
         answers, usage = _answers(request, found.scores), _usage(found.scoring)
         return to_json(Decision(model=found.model.id, answers=answers, usage=usage))
 
