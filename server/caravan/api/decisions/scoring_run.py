@@ -30,7 +30,8 @@ async def scored(
 ) -> Scored:
     """Read a request in a thread and score its labels. Cancelling it aborts the work in the engine.
 
-    The caller holds the model. What reading refuses and what the engine raises is raised. One that `is_much` waits for none but its like.
+    The caller holds the model. What reading refuses and what the engine raises is raised. One that `is_much`
+    waits for none but its like.
     """
     who, entry = context.principal, context.metrics
     model.engine.check_room(who.id, who.weight, 1)
