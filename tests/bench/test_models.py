@@ -42,7 +42,7 @@ def test_a_model_that_ranks(tmp_path: Path) -> None:
     model = Model(path)
     assert traits_of(model).pooling is Pooling.RANK
     context = EmbeddingContext(
-        model, num_cells=64, batch_size=64, max_sequences=1, num_threads=1, exact_attention=True, ranks=True
+        model, num_cells=64, batch_size=64, max_sequences=1, num_threads=1, keeps_pairs=True, ranks=True
     )
     try:
         batch = Batch(64)

@@ -167,6 +167,7 @@ class EmbeddingContext:
 
     With `ranks`, the head of a ranking model is put on each text's first token, or on its last in a model
     whose tokens do not see what comes after them (`LLAMA_POOLING_TYPE_RANK`).
+    With `keeps_pairs`, attention on a processor is not flash attention: it keeps a number for each pair.
     `num_cells` bounds the tokens of all texts in memory together. Calls that would abort the process raise
     instead. One thread only. Close it before its model.
     """
@@ -179,7 +180,7 @@ class EmbeddingContext:
         batch_size: int,
         max_sequences: int,
         num_threads: int,
-        exact_attention: bool,
+        keeps_pairs: bool,
         ranks: bool = False,
     ) -> None:
         params = _params(num_cells, batch_size, max_sequences, num_threads)
@@ -188,9 +189,7 @@ class EmbeddingContext:
             llama_cpp.LLAMA_POOLING_TYPE_RANK if ranks else llama_cpp.LLAMA_POOLING_TYPE_NONE
         )
         params.swa_full = False
-        # Flash attention on a CPU adds up in float16: a vector then depends on its neighbours, by up to
-        # 1e-3. Without it, attention takes memory by the pair.
-        if exact_attention and not llama_cpp.llama_supports_gpu_offload():
+        if keeps_pairs and not llama_cpp.llama_supports_gpu_offload():
             params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._pointer = _made(model, params)
         self._exit = contextlib.ExitStack()

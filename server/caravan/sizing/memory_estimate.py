@@ -15,6 +15,7 @@ from caravan.sizing.kv_bytes import (
     has_windows,
     is_causal,
 )
+from caravan.sizing.vector_attention import keeps_pairs
 
 _FLOAT = 4
 _HALF = 2
@@ -27,8 +28,6 @@ _VOCABULARY_ENTRY = 400
 VECTOR_BATCH = 128
 # Texts in one batch. Recurrent models keep a state for each.
 VECTOR_TEXTS = 16
-# Pairs of a cell and a token of the batch, up to which attention is exact: a number for each in every head.
-MAX_EXACT_PAIRS = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +150,7 @@ def _texts_in_pieces(header: GgufHeader, longest: int) -> int:
     cells = _cells(header, longest, VECTOR_TEXTS)
     step = _step(header, longest, batch_size, batch_size)
     if bytes_per_cell(header):
-        step = max(step, _exact_attention(header, longest, batch_size))
+        step = max(step, _pairs(header, longest, batch_size))
     return cells + kept + step
 
 
@@ -159,13 +158,13 @@ def _whole_texts(header: GgufHeader, longest: int) -> int:
     """The context of an encoder, which looks at all of a text at once."""
     width = header.count("embedding_length")
     masks = longest * longest * _HALF * (2 if has_windows(header) else 1)
-    step = max(_layer(header, longest) + masks, _exact_attention(header, longest, longest))
+    step = max(_layer(header, longest) + masks, _pairs(header, longest, longest))
     return step + longest * width * _FLOAT
 
 
-def _exact_attention(header: GgufHeader, num_cells: int, batch_size: int) -> int:
-    """The buffer of a step without flash attention; 0 where there are too many pairs for that."""
-    if num_cells * batch_size > MAX_EXACT_PAIRS:
+def _pairs(header: GgufHeader, num_cells: int, batch_size: int) -> int:
+    """The buffer of a step without flash attention; 0 where it is on."""
+    if not keeps_pairs(header, num_cells, batch_size):
         return 0
     num_layers = header.count("block_count")
     heads = max((*header.per_layer("attention.head_count", num_layers), 0))

@@ -16,7 +16,8 @@ from caravan.llama.model import Model
 from caravan.llama.model_file import LookAtWeights, always_sound
 from caravan.runtime.machine import available_memory
 from caravan.sizing.gpu_placement import texts_of_layers
-from caravan.sizing.memory_estimate import MAX_EXACT_PAIRS, VECTOR_BATCH, VECTOR_TEXTS, bytes_of_vectors
+from caravan.sizing.memory_estimate import VECTOR_BATCH, VECTOR_TEXTS, bytes_of_vectors
+from caravan.sizing.vector_attention import keeps_pairs
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def make_embedder(
                 batch_size=batch_size,
                 max_sequences=VECTOR_TEXTS,
                 num_threads=config.num_threads,
-                exact_attention=num_cells * batch_size <= MAX_EXACT_PAIRS,
+                keeps_pairs=keeps_pairs(_header(config.model_path), num_cells, batch_size),
                 ranks=traits_of(model).pooling is Pooling.RANK,
             )
         except ContextError as error:
