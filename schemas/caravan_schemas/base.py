@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, GetCoreSchemaHandler, Tag
 from pydantic_core import CoreSchema, PydanticCustomError
 
+from caravan_schemas.glossary import meaning_of
+
 # The type of the error about a member that others have and this server does not.
 UNSUPPORTED = "unsupported_kind"
 
@@ -25,13 +27,20 @@ _TAGS: dict[object, str] = {
 }
 
 
+def _describe(document: dict[str, Any], shape: type[BaseModel]) -> None:
+    """Say in a shape's JSON schema what those fields mean that have no description of their own."""
+    for name, field in document.get("properties", {}).items():
+        if "description" not in field and (meaning := meaning_of(shape, name)) is not None:
+            field["description"] = meaning
+
+
 class Schema(BaseModel):
     """Strict in what it reads: no coercion, no unknown fields, no NaN or infinity.
 
     Responses are written with `exclude_unset`, so a null that OpenAI sends is a null that the builder set.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, json_schema_extra=_describe)
 
     def sets_any_of(self, part: type[BaseModel]) -> bool:
         """Say whether the sender has set any field of a class that this one is made of."""

@@ -60,7 +60,7 @@ class PastText(Schema):
     text: str
     annotations: list[Any] | None = None
     logprobs: list[Any] | None = None
-    parsed: Any = Field(default=None, description="What OpenAI's SDK made of the text; not read.")
+    parsed: Any = Field(default=None, description="Not read: what OpenAI's SDK made of the content.")
 
 
 class PastRefusal(Schema):
@@ -135,9 +135,7 @@ class PastFlatCall(InputItem):
     name: str
     namespace: str | None = None
     arguments: str
-    parsed_arguments: Any = Field(
-        default=None, description="What OpenAI's SDK made of the arguments; not read."
-    )
+    parsed_arguments: Any = Field(default=None, description="Not read: `arguments` has the same.")
 
 
 class FlatCallOutput(InputItem):

@@ -2,6 +2,7 @@
 write bytes.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -36,6 +37,8 @@ from caravan_schemas.responses_input import ConversationInput
 from caravan_schemas.tokenize import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
+
+from caravan.web.examples.document import add_examples
 
 
 # As content, since FastAPI would give a "model" the media type of the route's answer: text for `/metrics`.
@@ -119,6 +122,7 @@ def describe_bodies(app: FastAPI, *, strict: bool) -> None:
     """Put these schemas into the document of `app`; bodies may have more fields, unless it is strict."""
     infer = app.openapi
 
+    @functools.cache
     def openapi() -> dict[str, Any]:
         document = infer()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
@@ -126,6 +130,7 @@ def describe_bodies(app: FastAPI, *, strict: bool) -> None:
             schemas.setdefault(name, schema)
         for name in () if strict else _definitions(_BODIES):
             schemas[name].pop("additionalProperties", None)
+        add_examples(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
