@@ -92,6 +92,8 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         version=version(),
         lifespan=_lifespan,
         redirect_slashes=False,
+        # The routes of `docs` have it.
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
@@ -155,6 +157,7 @@ def _add_middleware(
         share_prefixes=settings.share_prefixes,
         max_priority=settings.max_priority,
         cors_origins=settings.cors_origins,
+        is_public=docs.is_public,
     )
     app.add_middleware(AccessLogMiddleware, metrics=metrics, tracing=tracing, routes=routes)
 

@@ -39,6 +39,7 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from caravan.web.examples.document import add_examples
+from caravan.web.openapi_overview import add_overview
 
 
 # As content, since FastAPI would give a "model" the media type of the route's answer: text for `/metrics`.
@@ -131,6 +132,7 @@ def describe_bodies(app: FastAPI, *, strict: bool) -> None:
         for name in () if strict else _definitions(_BODIES):
             schemas[name].pop("additionalProperties", None)
         add_examples(document)
+        add_overview(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

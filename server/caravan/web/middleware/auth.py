@@ -40,7 +40,7 @@ class AuthMiddleware:
     """ASGI middleware. Where no key is needed, everybody is anonymous and unlimited.
 
     Pages of `cors_origins` are told that they may call. Without keys, requests may ask for a priority up to
-    `max_priority`.
+    `max_priority`. Paths that `is_public` names ask nobody for a key.
     """
 
     def __init__(
@@ -54,12 +54,14 @@ class AuthMiddleware:
         share_prefixes: bool,
         max_priority: int = 0,
         cors_origins: Sequence[str] = (),
+        is_public: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._app = app
         self._keys = keys
         self._quotas = quotas
         self._usage = usage
         self._sites = sites
+        self._is_public = is_public
         self._share_prefixes = share_prefixes
         self._anonymous = Principal(max_priority=max_priority)
         has_cors = bool(cors_origins)
@@ -85,7 +87,8 @@ class AuthMiddleware:
     async def _identify(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Find out whose request it is, and whether its key allows one more (ASGI)."""
         context = context_of(scope)
-        if scope["path"] in OPEN_PATHS or self._keys.is_open():
+        path = scope["path"]
+        if path in OPEN_PATHS or self._keys.is_open() or self._is_public(path):
             use_context(scope, replace(context, principal=self._anonymous))
             await self._serve(None, scope, receive, send)
             return
