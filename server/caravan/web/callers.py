@@ -186,6 +186,18 @@ def is_same_place(origin: str, host: str) -> bool:
     return own is not None and own == _place_of(place, scheme)
 
 
+def is_page_of_another(headers: Headers) -> bool:
+    """Say whether a request is a page's that this server has not given to a browser on its own machine.
+
+    Names can be made to point here, so the page must have been called by a name that always means the machine
+    itself.
+    """
+    origins, host = headers.getlist("origin"), headers.get("host", "")
+    found = _HOST.fullmatch(host)
+    is_machine = found is not None and (_name(found[1]) == "localhost" or is_loopback(_name(found[1])))
+    return not all(is_machine and is_same_place(origin, host) for origin in origins)
+
+
 def _name(host: str) -> str:
     return host.strip().lower().strip("[]").removesuffix(".")
 

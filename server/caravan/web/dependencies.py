@@ -24,7 +24,7 @@ from caravan.api.usage import UsageBook
 from caravan.errors import PermissionDeniedError
 from caravan.models import ModelRegistry
 from caravan.observability.metrics import Metrics
-from caravan.web.callers import is_local
+from caravan.web.callers import is_local, is_page_of_another
 from caravan.web.request_body import BodyReader
 from caravan.web.request_context import context_of
 
@@ -77,14 +77,14 @@ UseContext = Annotated[RequestContext, Depends(get_context)]
 async def require_admin(request: Request) -> None:
     """Let administrators' keys pass and, without keys, callers on this machine; raises PermissionDeniedError.
 
-    A web page in a browser on this machine is a caller too, but its requests have an origin.
+    A web page in a browser on this machine is a caller too. This server's own may pass.
     """
     who = context_of(request.scope).principal
     if who.id:
         if not who.is_admin:
             raise PermissionDeniedError(f"The key '{who.name}' is not an administrator's.")
         return
-    if not is_local(request) or "origin" in request.headers:
+    if not is_local(request) or is_page_of_another(request.headers):
         raise PermissionDeniedError("Without keys, this is for callers on the server's own machine.")
 
 

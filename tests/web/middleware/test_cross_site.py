@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 from caravan.auth import keys_file
 from caravan.config.settings import Settings
@@ -14,6 +15,7 @@ from caravan_schemas.errors import ErrorResponse
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
+from tests.live_server import live_server
 
 CHAT = "/v1/chat/completions"
 BODY = json.dumps({"model": "fake", "messages": [{"role": "user", "content": "Hi"}]})
@@ -230,3 +232,38 @@ def test_a_list_of_origins_changes_nothing_for_this_servers_own_pages() -> None:
             answers.append((answer.status, answer.headers["allow"]))
             assert code(client, CHAT, "POST", origin="http://localhost:8000") is None
     assert answers[0] == answers[1] == (204, "GET, HEAD, POST")
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "is_let_in"),
+    [
+        ("localhost:{port}", None, True),
+        ("localhost:{port}", "http://localhost:{port}", True),
+        ("127.0.0.1:{port}", "http://127.0.0.1:{port}", True),
+        ("[::1]:{port}", "http://[::1]:{port}", True),
+        ("localhost:{port}", "http://127.0.0.1:{port}", False),
+        ("localhost:{port}", "http://localhost:1", False),
+        ("llm.example.org", "http://llm.example.org", False),
+        ("localhost.example.org", "http://localhost.example.org", False),
+        ("localhost:{port}", "https://chat.example.org", False),
+        ("localhost:{port}", "null", False),
+    ],
+)
+def test_without_keys_this_servers_own_page_on_this_machine_is_an_administrator(
+    engine: ScriptedEngine, host: str, origin: str | None, *, is_let_in: bool
+) -> None:
+    """By a name that cannot be made to point here; not even pages that may call become one."""
+    settings = Settings(
+        allowed_hosts=["*"], cors_origins=["https://chat.example.org", "null"], shutdown_seconds=0
+    )
+    with live_server(registry_over(loaded_model(engine)), settings) as address:
+        port = address.rpartition(":")[2]
+        headers = {"host": host.format(port=port)}
+        if origin is not None:
+            headers["origin"] = origin.format(port=port)
+        answers = [
+            httpx.get(f"{address}/status", headers=headers),
+            httpx.post(f"{address}/admin/models/fake/load", headers=headers),
+        ]
+        assert [answer.is_success for answer in answers] == [is_let_in, is_let_in]
+        assert all(answer.status_code in (200, 403) for answer in answers)
