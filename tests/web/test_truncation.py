@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from caravan.api.chat import ChatService
 from caravan.auth import keys_file
 from caravan.config.settings import Settings
+from caravan_schemas.chat import ChatCompletionRequest
 from fastapi.testclient import TestClient
 from openai.types.responses import ResponseCompactionItem, ResponseInputMessageItem
 from openai.types.responses.compacted_response import CompactedResponse
@@ -137,6 +139,28 @@ def test_what_was_said_in_earlier_responses_goes_first(client: TestClient, engin
     assert "a1 " in prompt(engine)
 
 
+def test_conversations_of_thousands_of_items_are_tried_from_their_end(
+    client: TestClient, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is tried is in proportion to what fits, whatever was said before, and by whom."""
+    say(engine, "Fine.")
+    tried: list[int] = []
+    count = ChatService.num_prompt_tokens
+
+    async def noted(self: ChatService, request: ChatCompletionRequest, *rest: Any) -> int:  # noqa: ANN401
+        tried.append(len(request.messages))
+        return await count(self, request, *rest)
+
+    monkeypatch.setattr(ChatService, "num_prompt_tokens", noted)
+    num_items = 2 * SIZE
+    for role in ("assistant", "user"):
+        tried.clear()
+        answer = post(client, URL, input=[{"role": role, "content": "b"}] * num_items, truncation="auto")
+        num_left = num_items - int(answer.headers[HEADER])
+        assert 100 < num_left < 400
+        assert sum(tried) < 12 * num_left, tried
+
+
 def test_one_item_that_is_too_long_alone_is_refused(client: TestClient) -> None:
     body = {"model": "fake", "input": [user("x"), user("y" * 5000)], "truncation": "auto"}
     error = client.post(URL, json=body).json()["error"]
@@ -228,6 +252,19 @@ def test_a_conversation_that_is_too_long_is_summed_up_all_the_same(
     assert SIZE // 4 < sum(map(len, texts)) <= SIZE // 2
     going_on = client.post(URL, json={"model": "fake", "input": [*answer.json()["output"], user("On.")]})
     assert going_on.status_code == 200
+
+
+@pytest.mark.parametrize("items", [[], [{"role": "developer", "content": "Be brief."}], [user("")]])
+def test_nothing_is_not_summed_up(
+    client: TestClient, engine: ScriptedEngine, items: list[dict[str, Any]]
+) -> None:
+    say(engine, "The user wants a car.")
+    name = client.post("/v1/conversations", json={"items": items}).json()["id"]
+    for body, param in (({"input": items}, "input"), ({"conversation": name}, "conversation")):
+        answer = client.post(COMPACT, json={"model": "fake", "instructions": "Be kind.", **body})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["param"], error["code"]) == (400, param, "invalid_value")
+    assert not engine.requests
 
 
 def test_what_a_summary_has_no_use_for_is_told(client: TestClient, engine: ScriptedEngine) -> None:

@@ -9,7 +9,7 @@ from caravan_schemas.conversations import ConversationRequest, DeletedConversati
 from caravan_schemas.queries import ItemsQuery
 from caravan_schemas.responses_items import Item
 
-from caravan.api.responses.inputs import TOO_LONG, duplicate, own_items, row_of_input
+from caravan.api.responses.inputs import TOO_LONG, check_item_id, duplicate, own_items, row_of_input
 from caravan.api.responses.snapshot import new_id
 from caravan.api.store import AsyncStore, KnownItemError, LongHistoryError, Page, Record, Row
 from caravan.api.store.shelf import Shelf, list_of
@@ -85,7 +85,8 @@ class ConversationService:
         own = await own_items(self._archive, principal.id, list(items), "items")
         rows = await in_thread(lambda: [row_of_input(item) for item in own])
         ids: set[str] = set()
-        for row in rows:
+        for index, row in enumerate(rows):
+            check_item_id(row["id"], f"items[{index}].id")
             if row["id"] in ids:
                 raise duplicate(row["id"], "items")
             ids.add(row["id"])

@@ -153,13 +153,18 @@ def refuse_hopeless(model: LoadedModel, turns: Sequence[Turn]) -> None:
     num_bytes = num_texts = 0
     for turn in turns:
         text = (turn.content or "").strip()
-        if text and not (turn.role == "assistant" and any(mark in text for mark in _MAYBE_MARKS)):
+        if text and is_shown(turn.role, text):
             num_bytes += len(text.encode("utf-8", "replace"))
             num_texts += 1
     # Templates put words or line ends between texts, so that each has a token of its own.
     least = max(num_texts, num_bytes // max(model.vocab.longest_token, LEAST_LONGEST))
     if least >= model.context_size:
         raise too_long(model, f"at least {least}", "messages")
+
+
+def is_shown(role: str, text: str) -> bool:
+    """Whether any template shows a text: it may leave thoughts out of what the model has said."""
+    return role != "assistant" or not any(mark in text for mark in _MAYBE_MARKS)
 
 
 @dataclass(frozen=True)

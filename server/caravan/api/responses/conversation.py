@@ -106,6 +106,11 @@ def is_instruction(item: Item) -> bool:
     return is_told or isinstance(item, AdditionalTools)
 
 
+def is_said(item: Item) -> bool:
+    """Whether an item is a part of the conversation itself, and has any text where it is a message."""
+    return not is_instruction(item) and (not isinstance(item, InputMessage) or bool(text_of(item.content)))
+
+
 def _opens_with_instructions(items: Sequence[Placed]) -> bool:
     first = items[0].item if items else None
     return isinstance(first, InputMessage) and first.role in ("system", "developer")
@@ -176,9 +181,13 @@ class _Writer:
         for index, (path, _) in enumerate(turn.calls):
             self.places[f"messages[{len(self.messages)}].tool_calls[{index}]"] = path
         content = turn.content if turn.content is not None or turn.calls else ""
-        message = AssistantMessage(role="assistant", content=content)
-        message.reasoning_content = "\n".join(turn.thoughts) or None
-        message.tool_calls = [call for _, call in turn.calls] or None
+        # All of it has been validated in the items.
+        message = AssistantMessage.model_construct(
+            role="assistant",
+            content=content,
+            reasoning_content="\n".join(turn.thoughts) or None,
+            tool_calls=[call for _, call in turn.calls] or None,
+        )
         self._append(turn.path, message)
         for path, call in turn.calls:
             self._answer(path, call)

@@ -1,5 +1,6 @@
 """The items that a response answers, those of earlier responses and of its request: read, and stored."""
 
+import re
 from collections.abc import Sequence
 
 from caravan_schemas.responses_input import ConversationInput
@@ -25,6 +26,8 @@ from caravan.errors import InvalidRequestError, InvalidValueError
 from caravan.runtime.threads import in_busy_thread
 
 TOO_LONG = "conversation_too_long"
+_MAX_ITEM_ID = 256
+_PART_OF_PATH = re.compile(rf"[!-.0-~]{{1,{_MAX_ITEM_ID}}}")
 _ITEM: TypeAdapter[Item] = TypeAdapter(Item)
 _PREFIXES = {
     "message": "msg",
@@ -88,10 +91,19 @@ def duplicate(item_id: str, param: str) -> InvalidRequestError:
     return InvalidRequestError(message, param=param, code="duplicate_item")
 
 
-def check_once(history: Sequence[Row], own: Sequence[Item]) -> None:
-    """Refuse items that a conversation would have twice."""
+def check_item_id(item_id: str, param: str) -> None:
+    """Refuse an id under which an item of a conversation could not be asked for: it is a part of a path."""
+    if not _PART_OF_PATH.fullmatch(item_id) or item_id in (".", ".."):
+        complaint = f"must be 1 to {_MAX_ITEM_ID} letters, digits or signs of ASCII, without spaces and '/'"
+        raise InvalidValueError(param, complaint)
+
+
+def check_new(history: Sequence[Row], own: Sequence[Item]) -> None:
+    """Refuse items that a conversation would have twice, or that could not be asked for in it."""
     known = {row["id"] for row in history}
-    for item in own:
+    for index, item in enumerate(own):
+        if item.id:
+            check_item_id(item.id, f"input[{index}].id")
         if item.id is not None and item.id in known:
             raise duplicate(item.id, "input")
         known.add(item.id)

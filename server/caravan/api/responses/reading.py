@@ -11,7 +11,7 @@ from caravan_schemas.responses_items import Item
 from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
 from caravan.api.responses.conversation import Placed
-from caravan.api.responses.inputs import check_once, earlier_rows, own_items, placed, rows_of
+from caravan.api.responses.inputs import check_new, earlier_rows, own_items, placed, rows_of
 from caravan.api.responses.to_chat import Translation, check, translate, without_effect
 from caravan.api.responses.truncation import fitting, tell_truncated
 from caravan.api.store import AsyncStore, Row
@@ -71,7 +71,7 @@ async def read(
 
     def work() -> Reading:
         if request.conversation is not None:
-            check_once(history, own)
+            check_new(history, own)
         items = placed(history, request, own)
         return Reading(own, items, translate(request, items, owner))
 

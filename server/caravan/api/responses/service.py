@@ -15,12 +15,13 @@ from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
 from caravan.api.output.encoding import to_event
 from caravan.api.responses.compaction_run import CompactionRun
+from caravan.api.responses.conversation import is_said
 from caravan.api.responses.reading import read
 from caravan.api.responses.run import Events, ResponseRun, in_turns
 from caravan.api.store import AsyncStore, Outcome, Row, Shelf
 from caravan.api.tokenize import TokenService
 from caravan.auth.principal import Principal
-from caravan.errors import CaravanError, InvalidRequestError, OverloadedError, ServerError
+from caravan.errors import CaravanError, InvalidRequestError, InvalidValueError, OverloadedError, ServerError
 from caravan.models import ModelRegistry
 from caravan.runtime.shared_limit import SharedLimit
 from caravan.runtime.threads import to_the_end
@@ -148,6 +149,9 @@ class ResponseService:
         others = CompactRequest.model_fields.keys() - _CONVERSATION
         context.metrics.ignore(sorted(request.model_fields_set & others))
         items = (await read(request, context, self._registry, self._archive)).items
+        if not any(is_said(placed.item) for placed in items):
+            param = "input" if request.conversation is None else "conversation"
+            raise InvalidValueError(param, "has nothing that could be summed up")
         async with CompactionRun(self._registry, self._chat, request, items, context) as run:
             return await run.whole()
 

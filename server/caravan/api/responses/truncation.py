@@ -21,6 +21,7 @@ from caravan_schemas.responses_items import (
 
 from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
+from caravan.api.prompt.chat_prompt import is_shown
 from caravan.api.prompt.tokenize import LEAST_LONGEST
 from caravan.api.responses.conversation import Placed, is_instruction, is_of_user, text_of
 from caravan.api.responses.to_chat import Translation
@@ -70,9 +71,10 @@ async def fitting(
             return False
 
     # Most often, nothing has to go.
-    if await fits(0):
+    may_stay = cuts[0] == 0
+    if may_stay and await fits(0):
         return await cut(0)
-    return await cut(await _first(min(1, len(cuts) - 1), len(cuts) - 1, fits))
+    return await cut(await _first(min(int(may_stay), len(cuts) - 1), len(cuts) - 1, fits))
 
 
 def tell_truncated(context: RequestContext, num_items: int) -> None:
@@ -82,13 +84,17 @@ def tell_truncated(context: RequestContext, num_items: int) -> None:
 
 
 async def _first(low: int, high: int, fits: Callable[[int], Awaitable[bool]]) -> int:
-    """Find the first that fits, by halves; the last where none does."""
+    """Find the first that fits; the last where none does.
+
+    It begins at the end, where little is left: what is tried is seldom much longer than what fits.
+    """
+    step, is_far = 1, True
     while low < high:
-        middle = (low + high) // 2
+        middle = max(low, high - step) if is_far else (low + high) // 2
         if await fits(middle):
-            high = middle
+            high, step = middle, 2 * step
         else:
-            low = middle + 1
+            low, is_far = middle + 1, False
     return high
 
 
@@ -112,8 +118,8 @@ def _cuts(items: Sequence[Placed], model: LoadedModel) -> tuple[list[int], list[
     step = max(1, model.context_size // _STEPS)
     gone = list(itertools.accumulate((_FRAME + _size(items[index].item) for index in oldest), initial=0))
     cuts = [place for place in range(1, len(gone)) if gone[place] // step > gone[place - 1] // step]
-    # Any template shows what the user says, and has a token for it at the least.
-    said = [len(_said(items[index].item)) for index in oldest]
+    # Any template shows what is said, and has a token for it at the least.
+    said = [len(_shown(items[index].item)) for index in oldest]
     num_said = list(itertools.accumulate(map(bool, said), initial=0))
     size_said = list(itertools.accumulate(said, initial=0))
     longest = max(model.vocab.longest_token, LEAST_LONGEST)
@@ -128,13 +134,17 @@ def _cuts(items: Sequence[Placed], model: LoadedModel) -> tuple[list[int], list[
 def _without(items: Sequence[Placed], gone: Sequence[int]) -> list[Placed]:
     """The items without some; where a call goes, its result goes, and the other way round."""
     calls = {_call_id(items[index].item) for index in gone} - {None}
-    left = set(range(len(items))).difference(gone)
-    return [items[index] for index in sorted(left) if _call_id(items[index].item) not in calls]
+    absent = set(gone)
+    left = [placed for index, placed in enumerate(items) if index not in absent]
+    return [placed for placed in left if _call_id(placed.item) not in calls] if calls else left
 
 
-def _said(item: Item) -> str:
-    """The text of what the user says."""
-    return text_of(item.content).strip() if isinstance(item, InputMessage) and item.role == "user" else ""
+def _shown(item: Item) -> str:
+    """The text of what is said, without what a template may leave out."""
+    if not isinstance(item, InputMessage) or item.role not in ("user", "assistant"):
+        return ""
+    text = text_of(item.content).strip()
+    return text if is_shown(item.role, text) else ""
 
 
 def _call_id(item: Item) -> str | None:
