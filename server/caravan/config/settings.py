@@ -136,6 +136,10 @@ class Settings(ModelOptions):
         default=True,
         description="Ask for keys once there has been one. --no-auth never asks, whatever keys there are.",
     )
+    page: bool = Field(
+        default=True,
+        description="Serve the page for people at `/`, with its files, to browsers. --no-page leaves it out.",
+    )
     usage_db: Place | None = Field(
         default=None,
         description="File of what each key uses of each model, day by day, see `caravan keys usage`; `none` "

@@ -1,7 +1,7 @@
 """The ASGI application: routes, services, and one place that turns failures into answers."""
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
@@ -38,6 +38,7 @@ from caravan.web.middleware.access_log import AccessLogMiddleware
 from caravan.web.middleware.auth import AuthMiddleware
 from caravan.web.not_found_hints import all_routes
 from caravan.web.openapi import ERRORS, describe_bodies
+from caravan.web.page import routes as page
 from caravan.web.request_body import BodyReader
 from caravan.web.routes import (
     admin,
@@ -105,7 +106,8 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
     embedding_service = EmbeddingService(registry)
     tokens = TokenService(registry)
     metrics = Metrics(lambda: _readings(registry))
-    routes = all_routes(app, [*_ROUTERS, docs.router])
+    of_page = [page.router] if settings.page else []
+    routes = all_routes(app, [*_ROUTERS, docs.router, *of_page])
     usage = UsageBook(settings.usage_path)
     _add_middleware(app, settings, metrics, tracing, usage, routes)
     app.state.services = Services(
@@ -127,12 +129,14 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         messages=MessagesService(registry, chat_service, tokens),
         tokens=tokens,
         bodies=BodyReader(settings, registry),
+        has_page=settings.page,
         strict_fields=settings.strict_fields,
         keep_alive_seconds=settings.sse_ping_seconds,
     )
     for router in _ROUTERS:
         app.include_router(router, responses=ERRORS)
-    app.include_router(docs.router)
+    for router in (docs.router, *of_page):
+        app.include_router(router)
     error_response.install(app, routes)
     describe_bodies(app, strict=settings.strict_fields)
     return app
@@ -157,9 +161,16 @@ def _add_middleware(
         share_prefixes=settings.share_prefixes,
         max_priority=settings.max_priority,
         cors_origins=settings.cors_origins,
-        is_public=docs.is_public,
+        is_public=_is_public(settings),
     )
     app.add_middleware(AccessLogMiddleware, metrics=metrics, tracing=tracing, routes=routes)
+
+
+def _is_public(settings: Settings) -> Callable[[str], bool]:
+    """Which paths need no key: those of the viewer of the API and, where it is served, of the page."""
+    if not settings.page:
+        return docs.is_public
+    return lambda path: docs.is_public(path) or page.is_public(path)
 
 
 def _decoding(settings: Settings, registry: ModelRegistry) -> DecodingPlanner:

@@ -51,6 +51,7 @@ class Services:
     messages: MessagesService
     tokens: TokenService
     bodies: BodyReader
+    has_page: bool
     strict_fields: bool
     keep_alive_seconds: float
 

@@ -128,8 +128,8 @@ def test_every_route_but_the_probes_is_guarded(guarded: TestClient, bearer: Bear
     described = create_app(Settings(), registry_over(loaded_model())).openapi()["paths"]
     paths = sorted({*described, "/docs", "/openapi.json", "/v1/nothing"})
     open_paths = [path for path in paths if guarded.get(path).status_code != 401]
-    # The viewer without what it shows.
-    assert open_paths == ["/docs", "/health", "/ready"]
+    # The page and the viewer, without what they show.
+    assert open_paths == ["/", "/docs", "/health", "/ready"]
 
 
 def test_what_is_for_administrators(guarded: TestClient, bearer: Bearer) -> None:

@@ -10,16 +10,24 @@ from caravan.auth.principal import Principal
 from caravan.models import ModelRegistry
 from caravan.observability.metrics import View
 from caravan.web.dependencies import AdminOnly, UseContext, UseServices
+from caravan.web.page.routes import page_document, wants_page
 
 router = APIRouter(tags=["operations"])
 
 
 # Ollama's and older Claude Codes ask the first, newer Claude Codes the second.
-@router.get("/", response_class=PlainTextResponse)
 @router.get("/api/hello", response_class=PlainTextResponse, include_in_schema=False)
-async def root() -> str:
-    """Whether there is a server: some clients ask so, by HEAD, before they begin."""
+async def hello() -> str:
+    """Whether there is a server."""
     return "Caravan is running. /docs lists the routes.\n"
+
+
+@router.get("/", response_class=PlainTextResponse)
+async def root(request: Request, services: UseServices) -> Response:
+    """Whether there is a server: some clients ask so, by HEAD, before they begin. Browsers get the page."""
+    if services.has_page and wants_page(request.headers):
+        return page_document(request)
+    return PlainTextResponse(await hello(), headers={"vary": "accept"})
 
 
 @router.get("/v1/health", include_in_schema=False)

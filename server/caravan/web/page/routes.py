@@ -1,0 +1,82 @@
+"""`GET /` and the files of the page, which need no key: they are the same for everybody, and hold no data."""
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from starlette.datastructures import Headers
+
+from caravan.web.page.files import PageFile, page_files
+from caravan.web.page.parameters import parameter_document
+
+router = APIRouter(include_in_schema=False)
+
+# Paths that ask for no key: the one, and what is below the other.
+ROOT = "/"
+BELOW = "/page/"
+
+# Nothing inline, nothing from elsewhere; HTML is made of texts by DOMPurify alone.
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types dompurify",
+    )
+)
+_DOCUMENT_HEADERS = {
+    "content-security-policy": _POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    # What `/` answers depends on what is asked for.
+    "vary": "accept, accept-encoding",
+}
+_ASK_AGAIN = "no-cache"
+_FOREVER = "public, max-age=31536000, immutable"
+
+
+def is_public(path: str) -> bool:
+    """Say whether a path is the page's, where nobody needs a key."""
+    return path == ROOT or path.startswith(BELOW)
+
+
+def wants_page(headers: Headers) -> bool:
+    """Say whether a browser asks, and no client of the API."""
+    return "text/html" in headers.get("accept", "").lower()
+
+
+def page_document(request: Request) -> Response:
+    """Answer with the document that loads everything else."""
+    return _answer(request, page_files().index, _DOCUMENT_HEADERS | {"cache-control": _ASK_AGAIN})
+
+
+@router.get("/page/parameters.json")
+async def parameters() -> Response:
+    """What the controls of the decoding parameters are made from."""
+    headers = {"cache-control": _ASK_AGAIN}
+    return Response(parameter_document(), media_type="application/json", headers=headers)
+
+
+# The version in the path makes a file of a new server another file, relative imports included.
+@router.get("/page/{version}/{path:path}")
+async def page_file(version: str, path: str, request: Request) -> Response:
+    """A file of the page. One of an older server's page gets today's, so that it goes on as well as it can."""
+    files = page_files()
+    file = files.files.get(path)
+    if file is None:
+        raise HTTPException(404)
+    cache = _FOREVER if version == files.version else _ASK_AGAIN
+    return _answer(request, file, {"cache-control": cache, "vary": "accept-encoding"})
+
+
+def _answer(request: Request, file: PageFile, headers: dict[str, str]) -> Response:
+    headers = headers | {"etag": file.tag}
+    if file.tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    is_packed = "gzip" in request.headers.get("accept-encoding", "")
+    if is_packed:
+        headers["content-encoding"] = "gzip"
+    return Response(file.packed if is_packed else file.body, media_type=file.kind, headers=headers)

@@ -1,0 +1,59 @@
+// Markdown as elements: cut into blocks, of which only those that have changed are made anew, and made harmless.
+import { lexer, parser } from "../vendor/marked.js";
+import "../vendor/dompurify.js";
+import { html, memo, useMemo, useRef } from "../lib/preact.js";
+
+const purify = /** @type {any} */ (globalThis).DOMPurify;
+
+const RULES = {
+  ALLOWED_TAGS: [
+    ..."p br hr h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code em strong del a table thead tbody tr th td sup sub".split(" "),
+  ],
+  ALLOWED_ATTR: ["href", "start", "align", "rel", "target"],
+  ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
+  RETURN_TRUSTED_TYPE: true,
+};
+
+// Where a link leads is not told of this page, nor may it touch it.
+purify.addHook("afterSanitizeAttributes", (/** @type {Element} */ node) => {
+  if (node.tagName !== "A") return;
+  node.setAttribute("rel", "noopener noreferrer");
+  node.setAttribute("target", "_blank");
+});
+
+// So many blocks at the end may still change when more text comes: a paragraph into a table, a list into a longer one.
+const UNSURE = 3;
+
+/**
+ * @typedef {{ raw: string, type: string }} Block
+ * @typedef {{ text: string, blocks: Block[] }} Cut the beginning that is sure, and its blocks
+ */
+
+/** @param {{ text: string }} props */
+export function Markdown({ text }) {
+  const cut = useRef(/** @type {Cut} */ ({ text: "", blocks: [] }));
+  const blocks = useMemo(() => blocksOf(text, cut.current), [text]);
+  return html`<div class="prose">
+    ${blocks.map((block, place) => html`<${BlockView} key=${place} raw=${block.raw} />`)}
+  </div>`;
+}
+
+/** @param {string} text @param {Cut} cut what is known of a text that this one may go on from @returns {Block[]} */
+function blocksOf(text, cut) {
+  const clean = text.replace(/\r\n?/g, "\n");
+  if (!clean.startsWith(cut.text)) Object.assign(cut, { text: "", blocks: [] });
+  /** @type {Block[]} */
+  const rest = lexer(clean.slice(cut.text.length));
+  const all = [...cut.blocks, ...rest];
+  const sure = rest.slice(0, -UNSURE);
+  if (sure.length > 0) {
+    cut.blocks = [...cut.blocks, ...sure];
+    cut.text = clean.slice(0, cut.text.length + sure.reduce((length, { raw }) => length + raw.length, 0));
+  }
+  return all.filter(({ type }) => type !== "space" && type !== "def");
+}
+
+const BlockView = memo((/** @type {{ raw: string }} */ { raw }) => {
+  const made = useMemo(() => purify.sanitize(parser(lexer(raw)), RULES), [raw]);
+  return html`<div class="block" dangerouslySetInnerHTML=${{ __html: made }} />`;
+});

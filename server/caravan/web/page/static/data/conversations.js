@@ -1,0 +1,76 @@
+// The conversations of this browser, the one that is open, and what is typed but not sent.
+import { createStore } from "../lib/store.js";
+import { allConversations, deleteConversation, putConversation } from "./database.js";
+import { newConversation, titleOf } from "./tree.js";
+
+/** @typedef {import("./tree.js").Conversation} Conversation */
+
+export const conversations = createStore(/** @type {{ all: Conversation[], open: Conversation, draft: string, fault: string }} */ ({ all: [], open: newConversation(), draft: "", fault: "" }));
+
+/** Read those that are kept; the page works without, and says so. */
+export async function readConversations() {
+  await orFault(async () => {
+    const kept = await allConversations();
+    conversations.set({ all: kept.sort((one, other) => other.updated - one.updated) });
+  });
+}
+
+/** Change the open conversation, or another one that is still being written. @param {Conversation} changed */
+export function setConversation(changed) {
+  conversations.set(({ open, all }) => ({
+    open: open.id === changed.id ? changed : open,
+    all: all.map((each) => (each.id === changed.id ? changed : each)),
+  }));
+}
+
+/** The newest state of a conversation. @param {string} id @returns {Conversation | undefined} */
+export function conversation(id) {
+  const { open, all } = conversations.get();
+  return open.id === id ? open : all.find((each) => each.id === id);
+}
+
+/** Keep a conversation, and list it first. @param {string} id */
+export async function keep(id) {
+  const kept = conversation(id);
+  if (!kept) return;
+  conversations.set(({ all }) => ({ all: [kept, ...all.filter((each) => each.id !== id)] }));
+  await orFault(() => putConversation(kept));
+}
+
+/** Begin a new one, with the system prompt of the last. */
+export function begin() {
+  const { open } = conversations.get();
+  conversations.set({ open: newConversation(open.system), draft: "" });
+}
+
+/** Open one of those that are kept. @param {string} id */
+export function openConversation(id) {
+  const found = conversation(id);
+  if (found) conversations.set({ open: found, draft: "" });
+}
+
+/** @param {string} id */
+export async function forget(id) {
+  conversations.set(({ all, open }) => ({
+    all: all.filter((each) => each.id !== id),
+    open: open.id === id ? newConversation(open.system) : open,
+  }));
+  await orFault(() => deleteConversation(id));
+}
+
+/** Those in which a text occurs, in the title or in any message. @param {Conversation[]} all @param {string} text */
+export function found(all, text) {
+  const wanted = text.trim().toLowerCase();
+  if (!wanted) return all;
+  const has = (/** @type {string} */ words) => words.toLowerCase().includes(wanted);
+  return all.filter((each) => has(titleOf(each)) || Object.values(each.messages).some(({ content }) => has(content)));
+}
+
+/** @param {() => Promise<unknown>} act */
+async function orFault(act) {
+  try {
+    await act();
+  } catch (error) {
+    conversations.set({ fault: `This browser keeps no conversations: ${error instanceof Error ? error.message : error}` });
+  }
+}

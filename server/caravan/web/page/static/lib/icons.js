@@ -1,0 +1,22 @@
+// Paths of pictures, on a field of 20 by 20, drawn as lines.
+export const ICONS = {
+  send: "M10 16V4M5 9l5-5 5 5",
+  stop: "M6 6h8v8H6z",
+  plus: "M10 4v12M4 10h12",
+  close: "M5 5l10 10M15 5L5 15",
+  menu: "M3 6h14M3 10h14M3 14h14",
+  sliders: "M3 6h7M14 6h3M3 14h3M10 14h7M12 4v4M8 12v4",
+  copy: "M7 7h9v9H7zM4 13V4h9",
+  edit: "M4 16l1-4 8-8 3 3-8 8zM11 6l3 3",
+  again: "M16 10a6 6 0 1 1-2-4.500M16 3v4h-4",
+  left: "M12 5l-5 5 5 5",
+  right: "M8 5l5 5-5 5",
+  attach: "M14 9l-5 5a2.500 2.500 0 0 1-3.500-3.500l6-6a1.700 1.700 0 0 1 2.500 2.500l-6 6",
+  trash: "M4 6h12M8 6V4h4v2M6 6l1 11h6l1-11",
+  download: "M10 3v9M6 9l4 4 4-4M4 16h12",
+  upload: "M10 13V4M6 8l4-4 4 4M4 16h12",
+  theme: "M10 3a7 7 0 1 0 0 14zM10 3a7 7 0 0 1 0 14",
+  code: "M7 6l-4 4 4 4M13 6l4 4-4 4",
+  down: "M5 8l5 5 5-5",
+  tool: "M12 4a4 4 0 0 0-4 5l-4.500 4.500 2 2L10 11a4 4 0 0 0 5-5l-2 2-2-2z",
+};

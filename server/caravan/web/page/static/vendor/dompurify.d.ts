@@ -1,0 +1,2 @@
+// It sets a global, which `chat/markdown.js` takes from there.
+export {};

@@ -1,0 +1,3 @@
+// Types of what is used of marked.
+export function lexer(text: string): { raw: string; type: string }[];
+export function parser(blocks: { raw: string; type: string }[]): string;

@@ -1,0 +1,11 @@
+// The views, in the order of the bar. One is a module whose `View` is a component; it is loaded when it is shown.
+
+/**
+ * @typedef {{ id: string, title: string, load: () => Promise<{ View: (props: {}) => any }> }} ViewEntry
+ */
+
+/** @type {ViewEntry[]} */
+export const VIEWS = [
+  { id: "chat", title: "Chat", load: () => import("./chat/view.js") },
+  { id: "request", title: "Request", load: () => import("./request/view.js") },
+];
