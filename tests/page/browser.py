@@ -67,7 +67,10 @@ class Seen:
 
     def _on_request(self, request: Request) -> None:
         place = urlsplit(request.url)
-        if place.scheme in ("http", "https", "ws", "wss") and f"{place.scheme}://{place.netloc}" != self.address:
+        if (
+            place.scheme in ("http", "https", "ws", "wss")
+            and f"{place.scheme}://{place.netloc}" != self.address
+        ):
             self.faults.append(f"request to elsewhere: {request.url}")
 
 

@@ -12,9 +12,9 @@ from tests.page.browser import Seen, opened, running_browser
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Generator[Browser, None, None]:
-    """Chromium, started once."""
+    """Chromium. Playwright keeps an event loop running, which is in the way of other modules."""
     with running_browser() as started:
         yield started
 

@@ -79,6 +79,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             messages=MessagesService(registry, chat, tokens),
             tokens=tokens,
             bodies=BodyReader(Settings(), registry),
+            has_page=True,
             strict_fields=False,
             keep_alive_seconds=15,
         )

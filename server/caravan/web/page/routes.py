@@ -3,6 +3,7 @@
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.datastructures import Headers
 
+from caravan.runtime.threads import in_busy_thread
 from caravan.web.page.files import PageFile, page_files
 from caravan.web.page.parameters import parameter_document
 
@@ -48,23 +49,24 @@ def wants_page(headers: Headers) -> bool:
     return "text/html" in headers.get("accept", "").lower()
 
 
-def page_document(request: Request) -> Response:
+async def page_document(request: Request) -> Response:
     """Answer with the document that loads everything else."""
-    return _answer(request, page_files().index, _DOCUMENT_HEADERS | {"cache-control": _ASK_AGAIN})
+    files = await in_busy_thread(page_files)
+    return _answer(request, files.index, _DOCUMENT_HEADERS | {"cache-control": _ASK_AGAIN})
 
 
 @router.get("/page/parameters.json")
 async def parameters() -> Response:
     """What the controls of the decoding parameters are made from."""
     headers = {"cache-control": _ASK_AGAIN}
-    return Response(parameter_document(), media_type="application/json", headers=headers)
+    return Response(await in_busy_thread(parameter_document), media_type="application/json", headers=headers)
 
 
 # The version in the path makes a file of a new server another file, relative imports included.
 @router.get("/page/{version}/{path:path}")
 async def page_file(version: str, path: str, request: Request) -> Response:
-    """A file of the page. One of an older server's page gets today's, so that it goes on as well as it can."""
-    files = page_files()
+    """A file of the page. One of an older server's page gets today's, so that it goes on."""
+    files = await in_busy_thread(page_files)
     file = files.files.get(path)
     if file is None:
         raise HTTPException(404)

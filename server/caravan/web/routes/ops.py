@@ -26,7 +26,7 @@ async def hello() -> str:
 async def root(request: Request, services: UseServices) -> Response:
     """Whether there is a server: some clients ask so, by HEAD, before they begin. Browsers get the page."""
     if services.has_page and wants_page(request.headers):
-        return page_document(request)
+        return await page_document(request)
     return PlainTextResponse(await hello(), headers={"vary": "accept"})
 
 

@@ -1,0 +1,32 @@
+"""What tests do in the Chat, in its own words."""
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.waiting import PATIENCE
+
+# Playwright's assertions wait, too; theirs is a patience of their own.
+expect.set_options(timeout=PATIENCE * 1000)
+
+
+def composer(page: Page) -> Locator:
+    """Where the reader writes."""
+    return page.get_by_label("Message", exact=True)
+
+
+def ask(page: Page, text: str) -> None:
+    """Write a message, send it by the keyboard, and wait until the answer is whole."""
+    count = page.get_by_role("article").count()
+    composer(page).fill(text)
+    composer(page).press("Enter")
+    finished(page, count + 2)
+
+
+def finished(page: Page, count: int) -> None:
+    """Wait until there are so many messages, and none is being written."""
+    expect(page.get_by_role("article")).to_have_count(count)
+    expect(page.locator("article[aria-busy=true]")).to_have_count(0)
+
+
+def last(page: Page) -> Locator:
+    """The last message."""
+    return page.get_by_role("article").last
