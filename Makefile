@@ -104,11 +104,11 @@ distclean: clean  ## remove those of this checkout, too
 # `native` looks for itself whether compiler, processor or BACKEND have changed, so it is asked each time.
 $(VENV)/.packages: pyproject.toml constraints.txt | native
 	@echo 'installing the packages'
-	@PYTHONWARNINGS=ignore $(INSTALL) $(EDITABLE) '.[dev]'
+	@PYTHONWARNINGS=ignore $(INSTALL) $(EDITABLE) '.[dev,tune]'
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.packages
-	@$(INSTALL) $(EDITABLE) '.[dev,bench]'
+	@$(INSTALL) $(EDITABLE) '.[dev,tune,bench]'
 	@touch $@
 
 $(VENV)/.tools: constraints.txt deploy/build/requirements.txt | $(VENV)/.made

@@ -36,7 +36,8 @@ def normal(name: str) -> str:
 
 def declared() -> dict[str, str]:
     """Specifiers of all dependencies but those for development, by name."""
-    lines = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["otel"]]
+    extras = PROJECT["optional-dependencies"]
+    lines = [*PROJECT["dependencies"], *extras["otel"], *extras["tune"]]
     found = [re.fullmatch(r"([A-Za-z0-9._-]+)(.*)", line) for line in lines]
     return {normal(match[1]): match[2] for match in found if match is not None}
 

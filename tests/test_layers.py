@@ -19,7 +19,7 @@ LAYERS = [
     {"caravan.models", "caravan.observability"},
     {"caravan.engine"},
     {"caravan.sizing", "caravan.chat"},
-    {"caravan.llama", "caravan.grammars", "caravan.auth"},
+    {"caravan.llama", "caravan.grammars", "caravan.auth", "caravan.tune"},
     {"caravan.runtime", "caravan.config"},
     {"caravan_schemas", "caravan.errors", "caravan.version"},
 ]
@@ -39,7 +39,7 @@ MESSAGES = "ipc.messages"
 OWNED = {
     "llama_cpp": {"caravan.llama"},
     "jinja2": {"caravan.chat"},
-    "jsonschema": {"caravan.grammars"},
+    "jsonschema": {"caravan.grammars", "caravan.tune"},
     "sqlite3": {"caravan.api"},
     "llguidance": {"caravan.grammars", "caravan.engine"},
     "fastapi": {"caravan.web"},
@@ -50,7 +50,9 @@ OWNED = {
     "typer": {"caravan.cli"},
     "rich": {"caravan.cli"},
     "prompt_toolkit": {"caravan.cli"},
-    "httpx": {"caravan.cli"},
+    "httpx": {"caravan.cli", "caravan.tune"},
+    "matplotlib": {"caravan.tune"},
+    "optuna": {"caravan.tune"},
     "huggingface_hub": {"caravan.models"},
     "opentelemetry": {"caravan.observability"},
     "prometheus_client": {"caravan.observability"},

@@ -10,7 +10,7 @@ from deploy.audit.outcome import Outcome, Verdict, problems, tool
 SUBJECT = "licences"
 # As packages write them: by SPDX, or in the words of the index. MPL binds changes of its own files alone.
 _PERMITTED = re.compile(
-    r"MIT(-0| License)?|(0|3-Clause )?BSD( License)?|BSD-[23]-Clause|Apache(-2\.0| Software License)?"
+    r"MIT(-0|-CMU| License)?|(0|3-Clause )?BSD( License)?|BSD-[23]-Clause|Apache(-2\.0| Software License)?"
     r"|ISC( License \(ISCL\))?|PSF-2\.0|Python Software Foundation License|Zlib|CC0-1\.0|Unlicense"
     r"|MPL-2\.0|Mozilla Public License 2\.0 \(MPL 2\.0\)"
 )

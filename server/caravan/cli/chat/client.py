@@ -32,7 +32,7 @@ class ChatClient:
         self._http = httpx.Client(
             base_url=f"{url.rstrip('/').removesuffix('/v1')}/v1",
             headers=headers,
-            verify=True if certificate is None else _trusting(certificate),
+            verify=True if certificate is None else trusting(certificate),
         )
 
     def __enter__(self) -> "ChatClient":
@@ -66,7 +66,7 @@ class ChatClient:
             raise CommandError(f"the connection failed: {error or type(error).__name__}") from error
 
 
-def _trusting(certificate: Path) -> ssl.SSLContext:
+def trusting(certificate: Path) -> ssl.SSLContext:
     """Trust in one server's certificate, whatever name it is for."""
     context = ssl.create_default_context(cafile=certificate)
     context.check_hostname = False

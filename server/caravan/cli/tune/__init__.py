@@ -1,0 +1,1 @@
+"""`caravan tune`: a search for decoding parameters, shown as it goes."""

@@ -1,0 +1,1 @@
+"""What a search leaves in its folder: a page, tables, charts and presets."""
