@@ -142,8 +142,8 @@ class DebugOptions(Schema):
     )
 
 
-class AnswerFields(PriorityFields, DecodingFields):
-    """Fields of every route that answers with text; null means the default."""
+class DrawnFields(DecodingFields):
+    """All that decides how an answer is drawn; null means the default."""
 
     seed: Annotated[int | None, Ge(-(2**63)), Le(2**63 - 1), Parameter(stage=Stage.DRAW, source=OPENAI)] = (
         Field(
@@ -158,6 +158,11 @@ class AnswerFields(PriorityFields, DecodingFields):
         default=None,
         description="The name of a set of decoding values. What the request itself sets comes before them.",
     )
+
+
+class AnswerFields(PriorityFields, DrawnFields):
+    """Fields of every route that answers with text; null means the default."""
+
     stream: bool | None = Field(
         default=None, description="True: answer with server-sent events. Default false."
     )

@@ -9,6 +9,7 @@ from caravan.api.conversations import ConversationService
 from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
+from caravan.api.explain.service import ExplainService
 from caravan.api.llama_cpp.service import LlamaCppService
 from caravan.api.messages.service import MessagesService
 from caravan.api.ollama.service import OllamaService
@@ -72,6 +73,7 @@ def test_a_client_that_leaves_before_the_head_is_sent_frees_its_sequence() -> No
             decisions=DecisionService(registry),
             rank=RankService(registry),
             embeddings=embeddings,
+            explanations=ExplainService(registry, decoding, chat, completions),
             llama_cpp=LlamaCppService(registry, decoding, completions, embeddings),
             ollama=OllamaService(registry, decoding, chat, completions, embeddings),
             responses=ResponseService(registry, chat, tokens, archive),

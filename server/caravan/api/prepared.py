@@ -29,7 +29,8 @@ _MAX_STREAMED_SCORES = 65_536
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """`requests` are the engine's, one for each prompt and alike but for it.
+    """`requests` are the engine's, one for each prompt and alike but for it. If it `shares_prompt`, all have
+    the same one, which counts once.
 
     `checker` is held against each answer that ends by itself, `echo` puts prompts in front of texts, and
     `output_format` reads the text of a chat; without one, all of it is content. `format` writes completions.
@@ -41,6 +42,28 @@ class Prepared:
     checker: AnswerChecker | None = None
     echo: Echo | None = None
     output_format: OutputFormat | None = None
+    shares_prompt: bool = False
+
+    @property
+    def prompt_lengths(self) -> list[int]:
+        """How many tokens each prompt has."""
+        prompts = self.requests[:1] if self.shares_prompt else self.requests
+        return [len(request.token_ids) for request in prompts]
+
+    @property
+    def choices_per_prompt(self) -> int:
+        """How many choices each prompt has."""
+        return len(self.requests) if self.shares_prompt else self.requests[0].n
+
+    def expected_tokens(self, context_size: int) -> int:
+        """Estimate how many tokens prompts and answers come to, for their caller's limit."""
+        total = sum(self.prompt_lengths)
+        for request in self.requests:
+            room = context_size - len(request.token_ids)
+            limit = request.params.max_tokens
+            usual = max(_USUAL_ANSWER, room // _USUAL_SHARE)
+            total += request.n * min(room, usual if limit is None else limit)
+        return total
 
 
 def generation_requests(
@@ -83,17 +106,6 @@ def generation_requests(
         )
         for index, prompt in enumerate(prompts)
     ]
-
-
-def expected_tokens(requests: Sequence[GenerationRequest], context_size: int) -> int:
-    """Estimate how many tokens requests come to, prompts and answers together, for their caller's limit."""
-    total = 0
-    for request in requests:
-        room = context_size - len(request.token_ids)
-        limit = request.params.max_tokens
-        usual = max(_USUAL_ANSWER, room // _USUAL_SHARE)
-        total += len(request.token_ids) + request.n * min(room, usual if limit is None else limit)
-    return total
 
 
 def check_scores(

@@ -13,7 +13,7 @@ from caravan_schemas.common import CompletionTokensDetails, PromptTokensDetails,
 
 from caravan.api.context import RequestContext
 from caravan.api.output.parsed_choice import AnswerReader
-from caravan.api.prepared import Prepared, expected_tokens
+from caravan.api.prepared import Prepared
 from caravan.api.structured.checker import Call, ParsedAnswer
 from caravan.chat.parsing.events import Event
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
@@ -202,10 +202,10 @@ class Run:
         model = self._lease.model
         prepared = await self._prepare(model)
         if principal.allowance is not None:
-            principal.allowance.reserve(expected_tokens(prepared.requests, model.context_size))
+            principal.allowance.reserve(prepared.expected_tokens(model.context_size))
         requests = prepared.requests
-        lengths, num_choices = [len(request.token_ids) for request in requests], requests[0].n
-        self._outputs = _merged([model.engine.generate(request) for request in requests], num_choices)
+        self._outputs = _merged([model.engine.generate(request) for request in requests], requests[0].n)
+        lengths, num_choices = prepared.prompt_lengths, prepared.choices_per_prompt
         self._metrics = self.context.metrics.run(model.id, lengths, num_choices, prepared.plan.params)
         self.prompt_logprobs = [()] * self._metrics.num_choices
         return prepared

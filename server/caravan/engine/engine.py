@@ -18,7 +18,7 @@ from caravan.engine.row_sampler import RowSampler
 from caravan.engine.sampling.sampler import TokenSpace
 from caravan.engine.scheduler import Scheduler
 from caravan.engine.sequence import Sequence, slices_of_scores
-from caravan.engine.sequence_factory import Masks, RefusedError, SequenceFactory
+from caravan.engine.sequence_factory import Guides, RefusedError, SequenceFactory
 from caravan.grammars.token_table import TokenTable
 from caravan.llama.model_file import LookAtWeights, WeightsChangedError, always_sound
 
@@ -58,7 +58,7 @@ class Engine:
             tokens,
             self._token_space,
             config.context_size,
-            lambda sequences, masks: self._inbox.put(partial(self._constrain, sequences, masks)),
+            lambda sequences, guides: self._inbox.put(partial(self._constrain, sequences, guides)),
         )
         self._kv_cache = KVCache(context, config.num_host_cache_tokens)
         self._scheduler = Scheduler(config, self._kv_cache, has_tiles=context.has_tiles)
@@ -224,15 +224,15 @@ class Engine:
         if request.constraint is not None:
             self._sequence_factory.make_masks(request, sequences)
 
-    def _constrain(self, sequences: list[Sequence], masks: Masks) -> None:
+    def _constrain(self, sequences: list[Sequence], guides: Guides) -> None:
         """Go on with choices whose masks are made, unless they have ended meanwhile."""
         for sequence in sequences:
             if not sequence.is_unfinished:
                 continue
-            if isinstance(masks, RefusedError):
-                self._finish(sequence, masks.reason, str(masks))
+            if isinstance(guides, RefusedError):
+                self._finish(sequence, guides.reason, str(guides))
             else:
-                self._sequence_factory.bind(sequence, masks[sequence.index])
+                self._sequence_factory.bind(sequence, guides[sequence.index])
                 self._scheduler.waiting.make_ready(sequence)
 
     def _abort(self, request_id: str) -> None:

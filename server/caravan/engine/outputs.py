@@ -13,7 +13,8 @@ class FinishReason(StrEnum):
     """Why a choice ended: the first two are OpenAI's words, the others become errors or nothing.
 
     EXPIRED is the end of one that waited too long for its turn, UNSATISFIABLE of one whose constraint cannot
-    be kept to any further, NO_MEMORY of one that there was too little memory for.
+    be kept to any further, CONTRADICTED of one whose tokens that stand already could not have been drawn,
+    NO_MEMORY of one that there was too little memory for.
     """
 
     STOP = "stop"
@@ -22,6 +23,7 @@ class FinishReason(StrEnum):
     ERROR = "error"
     EXPIRED = "expired"
     UNSATISFIABLE = "unsatisfiable"
+    CONTRADICTED = "contradicted"
     NO_MEMORY = "no_memory"
 
 
@@ -61,13 +63,12 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def top_ids(self) -> tuple[int, ...]:
         """The likeliest tokens, the likeliest first."""
-        return struct.unpack_from(f"<{self.num_top}i", self.top)
+        return unpacked_top(self.top)[0]
 
     @property
     def top_logprobs(self) -> tuple[float, ...]:
         """Their log probabilities, to the last bit."""
-        count = self.num_top
-        return struct.unpack_from(f"<{count}d", self.top, count * _ID_BYTES)
+        return unpacked_top(self.top)[1]
 
     def with_top(self, count: int) -> "TokenLogprob":
         """Return the same with no more than so many of the likeliest."""
@@ -83,6 +84,12 @@ def packed_top(ids: Sequence[int], logprobs: Sequence[float]) -> bytes:
     return struct.pack(f"<{len(ids)}i{len(logprobs)}d", *ids, *logprobs)
 
 
+def unpacked_top(top: bytes) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Return the tokens and the numbers that `packed_top` has packed."""
+    count = len(top) // _TOP_BYTES
+    return struct.unpack_from(f"<{count}i", top), struct.unpack_from(f"<{count}d", top, count * _ID_BYTES)
+
+
 class PromptProgress(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How many tokens of a prompt are in memory, so many seconds after its turn has come."""
 
@@ -90,12 +97,46 @@ class PromptProgress(msgspec.Struct, frozen=True, array_like=True, gc=False):
     seconds: float
 
 
+class StageTrace(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a stage of a draw has left: so many tokens, of which `top` are the likeliest, as `packed_top` has
+    them, with their logits in this stage.
+
+    `log_total` is the logarithm of the sum of all their exponentials, so that a probability is `exp(logit -
+    log_total)`. `entropy` is in nats. `cut_mass` is how likely the `num_cut` tokens were together, by the
+    stage before, that this one has left out.
+    """
+
+    name: str
+    num_left: int
+    num_cut: int
+    cut_mass: float
+    entropy: float
+    log_total: float
+    top: bytes
+
+
+class StepTrace(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How a token was drawn: the stages in which that was decided, in the order in which they acted.
+
+    `probability` is that of the token among those it was drawn from, `logprob` the natural logarithm of the
+    one it has in the row as the model gave it. One that `is_forced` was not drawn. `mu` is mirostat's limit
+    before and after the draw.
+    """
+
+    token_id: int
+    is_forced: bool
+    probability: float
+    logprob: float
+    stages: tuple[StageTrace, ...]
+    mu: tuple[float, float] | None = None
+
+
 class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """News of one choice: `text` to append, and totals so far.
 
     The last output of a choice has a `finish_reason`, and nothing follows it. `text` never ends inside a
     character, nor inside what may still become a stop string. `error` is set with FinishReason.ERROR,
-    UNSATISFIABLE and NO_MEMORY alone. `stop_string` is the one that ended the text.
+    UNSATISFIABLE, CONTRADICTED and NO_MEMORY alone. `stop_string` is the one that ended the text.
     `num_completion_tokens` counts every token drawn or forced, the end-of-generation token included;
     `num_reasoning_tokens` those of them that were thinking, its markers included. `mirostat_mu` is
     mirostat's state after them, where it draws. `sum_logprob` adds up the log probabilities of the tokens
@@ -108,7 +149,8 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     before its prompt was computed. What `is_slice` comes before that first output, with some of them and
     nothing else; `OutputQueue` puts them together. `token_ids`, if it asked for them, are all tokens since
     the last output, whether or not their text is out. `queue_seconds` is how long the choice waited for its
-    prompt to be begun, told with its first output alone. What has `progress` comes
+    prompt to be begun, told with its first output alone. `traces`, if it asked for them, are those of all
+    tokens since the last output. What has `progress` comes
     before that, of the first choice, if the request asked for it; it tells nothing else.
     """
 
@@ -127,6 +169,7 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     is_slice: bool = False
     token_ids: tuple[int, ...] = ()
     queue_seconds: float | None = None
+    traces: tuple[StepTrace, ...] = ()
     progress: PromptProgress | None = None
     error: str | None = None
 

@@ -113,7 +113,10 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     `token_ids` is not empty, every id is in the vocabulary, and it is shorter than the context.
     `num_prompt_logprobs` asks for `TokenOutput.prompt_logprobs`, with so many of the likeliest tokens,
-    `tells_token_ids` for `TokenOutput.token_ids`, `tells_progress` for `TokenOutput.progress`.
+    `tells_token_ids` for `TokenOutput.token_ids`, `tells_progress` for `TokenOutput.progress`, `num_traced`
+    for `TokenOutput.traces`, with so many of the likeliest tokens of each stage. The last
+    `num_continued` of `token_ids` are tokens of the answer, as if they had been drawn, and the limits of
+    `params` count them; they go with `num_traced`.
     `probes` are tokens for each of the last so many places of the prompt: `prompt_logprobs` tell how likely
     each is to come after it, and nothing else. They go with `max_tokens` 0. `cost` is what a fair share of
     the queue is charged, where it is not prompt and answer. `n` choices are drawn from the one prompt, which
@@ -142,6 +145,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     cost: int | None = None
     tells_token_ids: bool = False
     tells_progress: bool = False
+    num_traced: int | None = None
+    num_continued: int = 0
     constraint: Constraint | None = None
     reasoning: Reasoning | None = None
     shown_token_ids: tuple[int, ...] = ()

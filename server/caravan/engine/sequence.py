@@ -13,6 +13,7 @@ from caravan.engine.output.token_probes import TokenProbes
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.engine.sampling.sampler import Sampler
+from caravan.engine.sampling.trace import TracedSampler
 
 _USUAL_ANSWER = 256
 # Log probabilities of prompts: so many may come with a sequence's first output, as a step finds as many anew;
@@ -77,6 +78,7 @@ class Sequence:
         self.sampler = sampler
         self.detokenizer = detokenizer
         self._logprobs = None if request.params.num_logprobs is None else PendingLogprobs()
+        self._tracer = sampler if isinstance(sampler, TracedSampler) else None
         self.scores = scores
         self._num_told_scores = 0
         self._num_told = self.num_prompt_tokens if request.tells_token_ids else None
@@ -219,6 +221,7 @@ class Sequence:
             queue_seconds=queue_seconds,
             prompt_logprobs=self._tell_scores() if self._has_computed_prompt else (),
             token_ids=self._tell_tokens(),
+            traces=() if self._tracer is None else self._tracer.tell(),
             error=error,
         )
 

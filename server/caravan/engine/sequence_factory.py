@@ -9,12 +9,20 @@ import numpy as np
 
 from caravan.engine.constraints.guide import Guide
 from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, TokenMask
+from caravan.engine.continuation import (
+    ContinuationError,
+    ContinuedDetokenizer,
+    continued,
+    lead,
+    remaining,
+)
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PromptLogprobBuffer, PromptScores
 from caravan.engine.output.token_probes import TokenProbes
 from caravan.engine.outputs import FinishReason, reason_for
 from caravan.engine.params import GenerationRequest, Reasoning
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
+from caravan.engine.sampling.trace import TracedSampler
 from caravan.engine.sequence import Sequence
 from caravan.grammars.token_table import TokenTable
 from caravan.runtime.fair_queue import FairThread
@@ -32,7 +40,7 @@ class RefusedError(Exception):
         self.reason = reason
 
 
-Masks = list[TokenMask] | RefusedError
+Guides = list[Guide] | RefusedError
 
 
 class SequenceFactory:
@@ -47,7 +55,7 @@ class SequenceFactory:
         tokens: TokenTable,
         token_space: TokenSpace,
         context_size: int,
-        deliver: Callable[[list[Sequence], Masks], None],
+        deliver: Callable[[list[Sequence], Guides], None],
     ) -> None:
         self._tokens = tokens
         self._token_space = token_space
@@ -78,6 +86,10 @@ class SequenceFactory:
             return "the end of reasoning is empty"
         if request.constraint and not all(request.constraint.after):
             return "a marker is empty"
+        if request.num_continued and not 0 < request.num_continued < len(request.token_ids):
+            return "nothing is continued"
+        if request.num_continued and request.num_traced is None:
+            return "nothing tells how it is continued"
         return None
 
     def sequences(self, request: GenerationRequest, *, is_taken: bool) -> list[Sequence]:
@@ -90,6 +102,8 @@ class SequenceFactory:
             raise RefusedError(fault, FinishReason.ERROR)
         try:
             return [self._sequence(request, index) for index in range(request.n)]
+        except ContinuationError as error:
+            raise RefusedError(str(error), FinishReason.CONTRADICTED) from error
         except Exception as error:
             log.exception("a request could not be taken in")
             fault = f"the engine cannot take this request: {error}"
@@ -99,9 +113,9 @@ class SequenceFactory:
         """Begin to make the masks of a constrained request's choices, which are delivered."""
         self._thread.submit(partial(self._make, request, sequences), request.owner, request.weight)
 
-    def bind(self, sequence: Sequence, mask: TokenMask) -> None:
-        """Let a mask bind the choice that has waited for it."""
-        sequence.sampler.guide = self._guide(sequence.request, mask)
+    def bind(self, sequence: Sequence, guide: Guide) -> None:
+        """Let the guide bind the choice that has waited for it."""
+        sequence.sampler.guide = guide
 
     def close(self) -> None:
         """Make no more masks."""
@@ -110,12 +124,23 @@ class SequenceFactory:
     def _sequence(self, request: GenerationRequest, index: int) -> Sequence:
         self._num_arrivals += 1
         guide = self._guide(request, None) if request.constraint is None and request.reasoning else None
-        sampler = Sampler(request.params, request.token_ids, index, self._token_space, guide)
-        detokenizer = Detokenizer(
-            self._tokens, request.params, request.shown_token_ids, request.reasoning, request.layout
-        )
+        detokenizer = self._detokenizer(request)
+        request = remaining(request)
+        sampler = self._sampler(request, index, guide)
         scores = self._prompt_scores(request)
         return Sequence(request, index, self._num_arrivals, sampler, detokenizer, scores)
+
+    def _detokenizer(self, request: GenerationRequest) -> Detokenizer:
+        known = self._tokens, request.params, request.shown_token_ids, request.reasoning, request.layout
+        if not request.num_continued:
+            return Detokenizer(*known)
+        return ContinuedDetokenizer(continued(request), *known)
+
+    def _sampler(self, request: GenerationRequest, index: int, guide: Guide | None) -> Sampler:
+        known = request.params, request.token_ids, index, self._token_space, guide
+        if request.num_traced is None:
+            return Sampler(*known)
+        return TracedSampler(*known, num_candidates=request.num_traced)
 
     def _prompt_scores(self, request: GenerationRequest) -> PromptScores | TokenProbes | None:
         if request.probes:
@@ -126,24 +151,29 @@ class SequenceFactory:
 
     def _guide(self, request: GenerationRequest, mask: TokenMask | None) -> Guide:
         space_ids = _NONE if mask is None else self._factory.space_ids
-        return Guide(
+        guide = Guide(
             self._tokens, space_ids, mask, request.constraint, request.reasoning, request.shown_token_ids
         )
+        lead(guide, continued(request))
+        return guide
 
     def _make(self, request: GenerationRequest, sequences: list[Sequence]) -> None:
         assert request.constraint is not None
         if not any(sequence.is_unfinished for sequence in sequences):
             return
         try:
-            masks: Masks = self._factory.make(request.constraint, request.n)
+            masks = self._factory.make(request.constraint, request.n)
+            guides: Guides = [self._guide(request, mask) for mask in masks]
+        except ContinuationError as error:
+            guides = RefusedError(str(error), FinishReason.CONTRADICTED)
         except ConstraintError as error:
-            masks = RefusedError(str(error), FinishReason.UNSATISFIABLE)
+            guides = RefusedError(str(error), FinishReason.UNSATISFIABLE)
         except MemoryError:
-            masks = RefusedError("no memory for its constraint", FinishReason.NO_MEMORY)
+            guides = RefusedError("no memory for its constraint", FinishReason.NO_MEMORY)
         # Nothing may keep the request from being told, not even what is no Exception.
         except BaseException as error:
-            masks = RefusedError(f"it could not be prepared: {error}", FinishReason.UNSATISFIABLE)
-        self._deliver(sequences, masks)
+            guides = RefusedError(f"it could not be prepared: {error}", FinishReason.UNSATISFIABLE)
+        self._deliver(sequences, guides)
 
 
 def _reasoning_ids(reasoning: Reasoning | None) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from caravan.api.conversations import ConversationService
 from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
+from caravan.api.explain.service import ExplainService
 from caravan.api.llama_cpp.service import LlamaCppService
 from caravan.api.messages.service import MessagesService
 from caravan.api.ollama.service import OllamaService
@@ -48,6 +49,7 @@ from caravan.web.routes import (
     decisions,
     docs,
     embeddings,
+    explain,
     llama_cpp,
     messages,
     models,
@@ -70,6 +72,7 @@ _ROUTERS = tuple(
         messages,
         decisions,
         rank,
+        explain,
         embeddings,
         tokenize,
         models,
@@ -122,6 +125,7 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         decisions=DecisionService(registry),
         rank=RankService(registry),
         embeddings=embedding_service,
+        explanations=ExplainService(registry, decoding, chat_service, completion_service),
         responses=ResponseService(registry, chat_service, tokens, archive),
         conversations=ConversationService(archive),
         ollama=OllamaService(registry, decoding, chat_service, completion_service, embedding_service),

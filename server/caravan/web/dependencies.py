@@ -12,6 +12,7 @@ from caravan.api.conversations import ConversationService
 from caravan.api.decisions.rank import RankService
 from caravan.api.decisions.service import DecisionService
 from caravan.api.embeddings import EmbeddingService
+from caravan.api.explain.service import ExplainService
 from caravan.api.llama_cpp.service import LlamaCppService
 from caravan.api.messages.service import MessagesService
 from caravan.api.ollama.service import OllamaService
@@ -44,6 +45,7 @@ class Services:
     decisions: DecisionService
     rank: RankService
     embeddings: EmbeddingService
+    explanations: ExplainService
     responses: ResponseService
     conversations: ConversationService
     ollama: OllamaService

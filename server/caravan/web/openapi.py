@@ -15,6 +15,7 @@ from caravan_schemas.conversations import ConversationRequest, ItemsRequest
 from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.errors import ErrorResponse
+from caravan_schemas.explanations import ExplainRequest
 from caravan_schemas.llama_cpp import (
     ControlRequest,
     InfillRequest,
@@ -56,6 +57,7 @@ _BODIES: tuple[type[Schema], ...] = (
     DecisionRequest,
     RerankRequest,
     ScoreRequest,
+    ExplainRequest,
     EmbeddingRequest,
     TokenizeRequest,
     DetokenizeRequest,

@@ -15,6 +15,7 @@ from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
+from caravan_schemas.explanations import ExplainRequest
 from caravan_schemas.llama_cpp import InfillRequest, LlamaCompletionRequest
 from caravan_schemas.rank import RerankRequest, ScoreRequest
 from caravan_schemas.responses import ResponseRequest
@@ -39,6 +40,7 @@ _ROUTES: dict[str, type[Schema]] = {
     "embeddings": EmbeddingRequest,
     "rerank": RerankRequest,
     "score": ScoreRequest,
+    "explanations": ExplainRequest,
     "messages": MessagesRequest,
     "llama.cpp's completions": LlamaCompletionRequest,
     "infill": InfillRequest,
@@ -46,6 +48,8 @@ _ROUTES: dict[str, type[Schema]] = {
 # Not those that show what a chat begins with, whatever follows: bodies of chats are theirs, too.
 _APART = {*_ROUTES.values(), DetokenizeRequest}
 _EMPTY: tuple[object, ...] = (None, False, "", [], {})
+# Objects of fields that could stand in the request itself.
+_LAID_OVER = "variants[]"
 _SINGLE = ("n", "n_cmpl", "best_of")
 
 Extra = tuple[str, object]
@@ -118,7 +122,7 @@ def _unknown(schema: type[Schema], path: str) -> InvalidRequestError:
 def _is_of_others(schema: type[Schema], pattern: str) -> bool:
     """Whether a field means something elsewhere: on another route, or in another object of the same place."""
     parent, _, name = pattern.rpartition(".")
-    if parent:
+    if parent and parent != _LAID_OVER:
         return name in names_at(schema, parent)
     return schema in _APART and any(name in other.model_fields for other in _ROUTES.values())
 

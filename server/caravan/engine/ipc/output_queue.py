@@ -11,6 +11,7 @@ from caravan.errors import (
     CaravanError,
     ConstraintFailedError,
     EngineFailedError,
+    InvalidValueError,
     MemoryShortError,
     OverloadedError,
 )
@@ -78,6 +79,8 @@ def checked(item: Item, request: GenerationRequest) -> TokenOutput:
     if item.finish_reason is FinishReason.UNSATISFIABLE and request.constraint is not None:
         param = request.constraint.param
         raise ConstraintFailedError(f"'{param}' cannot be kept to: {item.error}.", param=param or None)
+    if item.finish_reason is FinishReason.CONTRADICTED:
+        raise InvalidValueError("continue_from", f"cannot be continued: {item.error}")
     if item.finish_reason is FinishReason.EXPIRED:
         message = "The request has waited too long for its turn."
         raise OverloadedError(message, retry_after=_BUSY_RETRY_SECONDS)

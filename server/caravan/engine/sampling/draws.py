@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caravan.engine.params import SamplingParams
-from caravan.engine.sampling.candidates import Candidates
+from caravan.engine.sampling.candidates import Candidates, Floats
 
 _BIT = math.log(2)
 _MIROSTAT_M = 100
@@ -43,6 +43,11 @@ def draw_stage(params: SamplingParams, vocab_size: int) -> Draw:
     if params.adaptive_target >= 0:
         return AdaptiveP(params.adaptive_target, params.adaptive_decay)
     return plain
+
+
+def choices(draw: Draw, candidates: Candidates) -> Candidates:
+    """Tell by which softmax a draw takes its next token of these candidates; nothing is drawn."""
+    return draw.choices(candidates) if isinstance(draw, Mirostat | AdaptiveP) else candidates
 
 
 def pick(weights: NDArray[np.floating], rng: random.Random) -> int:
@@ -92,11 +97,15 @@ class Mirostat:
 
     def __call__(self, candidates: Candidates, rng: random.Random) -> int:
         """Draw and learn."""
-        kept = self._cut(candidates, self.mu)
+        kept = self.choices(candidates)
         probabilities = kept.probabilities()
         place = pick(probabilities, rng)
         self.mu -= self._eta * (float(-np.log2(probabilities[place])) - self._tau)
         return int(kept.ids[place])
+
+    def choices(self, candidates: Candidates) -> Candidates:
+        """Keep those that the next draw may take."""
+        return self._cut(candidates, self.mu)
 
 
 def cut_by_rank(candidates: Candidates, mu: float, vocab_size: int) -> Candidates:
@@ -137,15 +146,28 @@ class AdaptiveP:
 
     def __call__(self, candidates: Candidates, rng: random.Random) -> int:
         """Draw and remember how likely the drawn token was."""
-        probabilities = candidates.weights()
-        probabilities /= probabilities.sum(dtype=np.float64)
-        goal = min(max(2 * self._target - self._sum / self._weight, 0.0), 1.0)
-        distance = np.abs(probabilities - np.float32(goal)) / np.float32(_WIDTH)
-        logits = -_SHARPNESS * distance * distance / (1 + distance)
-        place = pick(np.exp(logits), rng)
+        probabilities = _shares(candidates)
+        place = pick(np.exp(self._logits(probabilities)), rng)
         self._sum = float(probabilities[place]) + self._decay * self._sum
         self._weight = 1 + self._decay * self._weight
         return int(candidates.ids[place])
+
+    def choices(self, candidates: Candidates) -> Candidates:
+        """Weigh the candidates as the next draw does."""
+        return Candidates(candidates.ids, self._logits(_shares(candidates)))
+
+    def _logits(self, probabilities: Floats) -> Floats:
+        """Make logits that are the higher, the nearer a probability is to where the target is now."""
+        goal = min(max(2 * self._target - self._sum / self._weight, 0.0), 1.0)
+        distance = np.abs(probabilities - np.float32(goal)) / np.float32(_WIDTH)
+        logits: Floats = -_SHARPNESS * distance * distance / (1 + distance)
+        return logits
+
+
+def _shares(candidates: Candidates) -> Floats:
+    shares = candidates.weights()
+    shares /= shares.sum(dtype=np.float64)
+    return shares
 
 
 def _zipf_sum(exponent: float, vocab_size: int) -> float:

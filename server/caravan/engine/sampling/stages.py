@@ -32,8 +32,12 @@ def ordered_stages(params: SamplingParams, rng: random.Random, infill: Stage) ->
         "infill": infill,
         "temperature": temperature_stage(params),
     }
-    last = [] if "temperature" in params.samplers else [stages["temperature"]]
-    return [stages[name] for name in _active(params)] + last
+    return [stages[name] for name in stage_names(params)]
+
+
+def stage_names(params: SamplingParams) -> list[str]:
+    """Name the samplers that have an effect, in order, and the temperature."""
+    return _active(params) + ([] if "temperature" in params.samplers else ["temperature"])
 
 
 def leading_top_k(params: SamplingParams) -> int | None:

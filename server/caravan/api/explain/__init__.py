@@ -1,0 +1,1 @@
+"""Decoding explained: `POST /v1/decoding/explain`."""

@@ -1,0 +1,123 @@
+"""What a request for an explanation comes to: requests to the engine, alike but for their parameters."""
+
+import time
+import uuid
+from dataclasses import dataclass, replace
+from functools import partial
+
+import msgspec
+from caravan_schemas.chat import (
+    ChatCompletionRequest,
+    PromptFields,
+    ReasoningFields,
+    ToolFields,
+)
+from caravan_schemas.completions import CompletionRequest
+from caravan_schemas.explanations import ExplainRequest
+
+from caravan.api.chat import ChatService
+from caravan.api.completions import CompletionService
+from caravan.api.context import RequestContext
+from caravan.api.explain.run import Explained, ExplainRun
+from caravan.api.explain.variants import Body, PlannedVariant, num_told, planned
+from caravan.api.params.decoding_plan import DecodingPlanner
+from caravan.api.prepared import Prepared
+from caravan.api.prompt.tokenize import check_length
+from caravan.engine.params import GenerationRequest
+from caravan.errors import InvalidValueError
+from caravan.models import ModelRegistry
+from caravan.models.loaded_model import LoadedModel
+from caravan.runtime.threads import in_thread
+
+# Fields that a chat template is told, or that are about its answer.
+_OF_CHATS = frozenset(
+    name for part in (ToolFields, PromptFields, ReasoningFields) for name in part.model_fields
+)
+
+
+@dataclass(frozen=True)
+class ExplainService:
+    """Serves `POST /v1/decoding/explain` for all models of a registry."""
+
+    registry: ModelRegistry
+    decoding: DecodingPlanner
+    chat: ChatService
+    completions: CompletionService
+
+    def run(self, request: ExplainRequest, context: RequestContext) -> ExplainRun:
+        """Make the run of a request; nothing has happened yet."""
+        prepare = partial(self._prepare, request, context)
+        return ExplainRun(self.registry, request.model, prepare, context)
+
+    async def _prepare(
+        self, request: ExplainRequest, context: RequestContext, model: LoadedModel
+    ) -> Explained:
+        """Do everything that can refuse the request; nothing reaches the engine here."""
+        body, principal = _body(request), context.principal
+        _check_places(request, model)
+        model.engine.check_room(principal.id, principal.weight, 1 + len(request.variants or ()))
+        request_id = f"explain-{uuid.uuid4().hex}"
+        prepared = await self._answer(body, request_id, context, model)
+        plan = partial(self._variants, request, body, prepared, model)
+        limiter = model.threads.held(principal.id, principal.weight)
+        requests, variants = await in_thread(plan, limiter=limiter)
+        return Explained(
+            prepared=replace(prepared, requests=requests, shares_prompt=True),
+            variants=variants,
+            created=int(time.time()),
+        )
+
+    async def _answer(
+        self, body: Body, request_id: str, context: RequestContext, model: LoadedModel
+    ) -> Prepared:
+        """Prepare the answer of the request's own parameters, as the completion routes do."""
+        if isinstance(body, ChatCompletionRequest):
+            return await self.chat.prepare(body, request_id, context, model)
+        return await self.completions.prepare(body, request_id, context, model, default_max_tokens=None)
+
+    def _variants(
+        self, request: ExplainRequest, body: Body, prepared: Prepared, model: LoadedModel
+    ) -> tuple[list[GenerationRequest], list[PlannedVariant]]:
+        (own,) = prepared.requests
+        continued = tuple(request.continue_from or ())
+        is_guided = own.constraint is not None or own.reasoning is not None
+        variants = planned(request, body, model, self.decoding, is_guided=is_guided)
+        token_ids = own.token_ids + continued
+        check_length(model, token_ids, param="continue_from" if continued else "prompt")
+        requests = [
+            msgspec.structs.replace(
+                own,
+                id=f"{own.id}-{index}" if index else own.id,
+                token_ids=token_ids,
+                num_continued=len(continued),
+                params=variant.params,
+                num_traced=num_told(request, model),
+                # The prompt is computed once.
+                cost=variant.num_steps if index else None,
+            )
+            for index, variant in enumerate(variants)
+        ]
+        return requests, variants
+
+
+def _body(request: ExplainRequest) -> Body:
+    """Make the completion or chat whose decoding is to be explained. Raises InvalidRequestError."""
+    if (request.prompt is None) == (request.messages is None):
+        raise InvalidValueError("prompt", "must be given, or else 'messages', and only one of them")
+    form: type[Body] = ChatCompletionRequest
+    if request.messages is None:
+        form = CompletionRequest
+        unused = [name for name in request.model_fields_set & _OF_CHATS if getattr(request, name) is not None]
+        if unused:
+            raise InvalidValueError(min(unused), "is only allowed with 'messages'")
+    # Fields that nobody declares are counted as set, too.
+    shared = request.model_fields_set & type(request).model_fields.keys() & form.model_fields.keys()
+    # Every value has been validated as a part of the request.
+    return form.model_construct(**{name: getattr(request, name) for name in shared})
+
+
+def _check_places(request: ExplainRequest, model: LoadedModel) -> None:
+    num_variants = 1 + len(request.variants or ())
+    if num_variants > (most := model.engine.num_places):
+        message = f"has too many: the server takes {most} at once, with the request's own"
+        raise InvalidValueError("variants", message)
