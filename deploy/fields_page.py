@@ -17,6 +17,7 @@ from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.embeddings import EmbeddingRequest
+from caravan_schemas.explanations import ExplainRequest
 from caravan_schemas.llama_cpp import InfillRequest, LlamaCompletionRequest
 from caravan_schemas.parameters import Parameter
 from caravan_schemas.rank import RerankRequest, ScoreRequest
@@ -33,6 +34,7 @@ ROUTES: dict[str, type[Schema]] = {
     "decisions": DecisionRequest,
     "rerank": RerankRequest,
     "score": ScoreRequest,
+    "explain": ExplainRequest,
     "messages": MessagesRequest,
     "completion": LlamaCompletionRequest,
     "infill": InfillRequest,
