@@ -50,6 +50,8 @@ ask 'conversation' 200 '"object":"conversation"' /v1/conversations \
   '{"items":[{"role":"user","content":"What is the capital of France?"}]}'
 ask decision 200 '"probability":' /v1/decisions "{\"model\":\"$model\",\"input\":\"It snows.\",
   \"questions\":[{\"type\":\"predicate\",\"instructions\":\"It is cold.\"}]}"
+ask explanation 200 '"object":"decoding.explanation"' /v1/decoding/explain \
+  "{\"model\":\"$model\",\"prompt\":\"Once upon a time\",\"steps\":2}"
 ask rerank 200 '"relevance_score":' /v1/rerank \
   "{\"model\":\"$model\",\"query\":\"weather\",\"documents\":[\"It snows.\",\"A cat.\"]}"
 ask 'message' 200 '"type":"message"' /v1/messages \

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from caravan_schemas.base import Schema, string_or_array
 from caravan_schemas.chat import PromptFields, ReasoningFields, ToolFields
@@ -19,16 +19,6 @@ MAX_VARIANTS = 8
 MAX_CONTINUED = 1024
 DEFAULT_STEPS = 16
 DEFAULT_CANDIDATES = 10
-
-_EXAMPLE: dict[str, JsonValue] = {
-    "prompt": "Once upon a time",
-    "steps": 4,
-    "candidates": 5,
-    "temperature": 0.9,
-    "top_p": 0.9,
-    "seed": 1,
-    "variants": [{"temperature": 0.2}, {"top_p": None, "mirostat": 2}],
-}
 
 
 class Variant(DrawnFields):
@@ -47,8 +37,6 @@ class ExplainRequest(
     ModelFields,
 ):
     """Body of `POST /v1/decoding/explain`: `prompt` or `messages`, and how to go on from there."""
-
-    model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE})
 
     prompt: Annotated[str | TokenIds, string_or_array("text_or_ids", "token ids")] | None = Field(
         default=None, description="What to continue: a text, or an array of token ids."
@@ -89,11 +77,14 @@ class ExplainRequest(
     user: str | None = Field(default=None, description="A label of the caller's own. It has no effect.")
 
 
+_ENTROPY = "How undecided the draw is, in bits: the mean surprise of what it may take."
+
+
 class ExplainedToken(Schema):
-    """A token: `text` has U+FFFD where its bytes are a part of a character, `bytes` has them all."""
+    """The token that came."""
 
     id: int
-    text: str
+    text: str = Field(description="The token's text; U+FFFD stands for bytes that are a part of a character.")
     bytes: list[int]
 
 
@@ -102,76 +93,80 @@ class Candidate(Schema):
 
     id: int
     text: str
-    logit: float
-    probability: float
+    logit: float = Field(description="The token's logit as the stage has left it.")
+    probability: float = Field(description="How likely it is among all that are left.")
 
 
 class MirostatMu(Schema):
-    """Mirostat's limit on surprise, in bits."""
+    """Mirostat's limit on surprise."""
 
-    before: float
-    after: float
+    before: float = Field(description="The limit that the draw kept to, in bits.")
+    after: float = Field(description="The limit of the next draw, in bits.")
 
 
 class ExplainedStage(Schema):
-    """What a stage has left: `left` tokens, of which `candidates` are the likeliest, the likeliest first.
+    """What a stage of decoding has left of the tokens."""
 
-    `cut` tokens were left out here, which together were as likely as `cut_probability` by the stage before.
-    `entropy` is in bits. A probability is `exp(logit - log_sum_exp)`.
-    """
-
-    name: str
-    left: int
-    cut: int
-    cut_probability: float
-    entropy: float
-    log_sum_exp: float
-    candidates: list[Candidate]
-    mu: MirostatMu | None = None
+    name: str = Field(description="The name of the stage.")
+    left: int = Field(description="How many tokens are left.")
+    cut: int = Field(description="How many tokens this stage has left out.")
+    cut_probability: float = Field(
+        description="How likely those were together, by the stage before this one."
+    )
+    entropy: float = Field(description=_ENTROPY)
+    log_sum_exp: float = Field(
+        description="Of all tokens that are left: a probability is `exp(logit - log_sum_exp)`."
+    )
+    candidates: list[Candidate] = Field(
+        description="The likeliest tokens that are left, the likeliest first."
+    )
+    mu: MirostatMu | None = Field(default=None, description="Mirostat's limit, at the draw.")
 
 
 class ExplainedStep(Schema):
-    """One draw. `position` is the place of its token in the context.
+    """One token, and how it came."""
 
-    `probability` is that of the token where it was drawn, in the last stage; `logprob` (natural), `surprise`
-    and `entropy` (bits) are those of the logits as the model gave them. With `forced` the token was the only
-    one that the constraint allowed, or ended a thought whose budget was spent, and nothing was drawn.
-    """
-
-    position: int
-    token: ExplainedToken
-    probability: float
-    logprob: float
-    surprise: float
-    entropy: float
-    forced: bool
-    stages: list[ExplainedStage]
+    position: int = Field(description="The place of the token in the context, from 0, the prompt counted.")
+    token: ExplainedToken = Field(description="The token that was drawn.")
+    probability: float = Field(description="How likely the token was where it was drawn, in the last stage.")
+    logprob: float = Field(
+        description="The natural logarithm of the token's probability by the logits as the model gave them."
+    )
+    surprise: float = Field(description="The same in bits, without the sign.")
+    entropy: float = Field(description=_ENTROPY)
+    forced: bool = Field(
+        description="True: nothing was drawn. The constraint allowed only this token, or the budget of a "
+        "thought was spent."
+    )
+    stages: list[ExplainedStage] = Field(description="The stages that acted, in their order.")
 
 
 class ExplainedVariant(Schema):
-    """The text that one set of parameters leads to, and how.
+    """The text that one set of parameters leads to, and how."""
 
-    The request's own has the index 0. `stages` are those that acted in any step, in their order;
-    `finish_reason` is null where the steps were used up.
-    """
-
-    index: int
-    parameters: dict[str, JsonValue]
-    stages: list[str]
-    text: str
-    finish_reason: FinishReason | None
-    steps: list[ExplainedStep]
+    index: int = Field(description="0 is the request's own set; then come the `variants` in their order.")
+    parameters: dict[str, JsonValue] = Field(
+        description="Every decoding parameter in force, whoever has set it; null where there is none."
+    )
+    stages: list[str] = Field(description="The names of the stages that acted in any step, in their order.")
+    text: str = Field(description="The text that was drawn, thoughts and calls as the model writes them.")
+    finish_reason: FinishReason | None = Field(
+        description="Why the text ended; null: the steps were used up."
+    )
+    steps: list[ExplainedStep] = Field(description="The tokens in their order.")
 
 
 class Explanation(Schema):
-    """The answer. `cached_tokens` of the prompt and of what it was continued with were in memory already."""
+    """How the tokens of an answer were drawn, by the parameters of the request and by its variants."""
 
     id: str
     object: Literal["decoding.explanation"]
     created: int
     model: str
-    prompt_tokens: int
+    prompt_tokens: int = Field(description="How many tokens the prompt has, `continue_from` not counted.")
     cached_tokens: int
-    continued_tokens: int
-    variants: list[ExplainedVariant]
+    continued_tokens: int = Field(description="How many tokens `continue_from` has.")
+    variants: list[ExplainedVariant] = Field(
+        description="What each set of parameters leads to, the request's own first."
+    )
     usage: Usage

@@ -34,6 +34,8 @@ SEVERAL = {
     ),
     "memory_bytes": "of a model, and of all",
     "message": "Anthropic's event begins a message, its error has one",
+    "prompt_tokens": "of an explanation without what its answer is continued from",
+    "stages": "of a text by their names, of a draw with what each has left",
     "probability": "of a statement, or of one of several answers",
     "value": "of a choice, or of a level",
 }

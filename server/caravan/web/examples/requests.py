@@ -128,6 +128,17 @@ _OPENAI_LIKE = (
         for path in ("/rerank", "/v1/rerank", "/v2/rerank")
     ),
     _post("/v1/score", {"model": MODEL, "text_1": "weather", "text_2": ["It snows.", "A cat sleeps."]}),
+    _post(
+        "/v1/decoding/explain",
+        {
+            "model": MODEL,
+            "prompt": "Once upon a time",
+            "steps": 2,
+            "candidates": 2,
+            "seed": 1,
+            "variants": [{"mirostat": 2}],
+        },
+    ),
     _post("/v1/embeddings", {"model": MODEL, "input": ["the wind in the trees", "the sea"], "dimensions": 8}),
     _post("/tokenize", {"model": MODEL, "prompt": "the sea", "return_token_strs": True}),
     _post("/detokenize", {"model": MODEL, "tokens": [300, 301, 302]}),
