@@ -30,6 +30,8 @@ UNIT := $(addprefix tests/,api auth chat config grammars models runtime sizing) 
 	$(addprefix chat/rendering/,test_client.py test_lanes.py) engine/constraints/test_cpu_budget.py grammars/gbnf \
 	models/hub/test_command.py models/test_templates.py)
 
+TYPESCRIPT := 7.0.2
+
 # pip builds our own package with the setuptools of the environment, whose version the constraints say.
 EDITABLE := --no-build-isolation --editable
 
@@ -39,7 +41,7 @@ CLIENTS := openai-2 openai-3 anthropic ollama openai-agents haystack smolagents 
 ALL_CLIENTS := $(sort $(CLIENTS) $(basename $(notdir $(filter %.txt %.json,$(wildcard tests/clients/requirements/*)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-unit test-clients test-clients-all test-models test-faults audit bench lint types format resident native clean distclean
+.PHONY: help serve test test-unit test-clients test-clients-all test-models test-faults audit bench lint types page-types chromium format resident native clean distclean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +85,17 @@ lint: $(VENV)/.packages  ## check style and formatting
 
 types: $(VENV)/.packages  ## check types
 	$(BIN)/mypy
+
+page-types:  ## check the types of the page's scripts; needs npm
+	npx --yes --package typescript@$(TYPESCRIPT) tsc --project server/caravan/web/page/jsconfig.json
+
+chromium:  ## install the browser that tests of the page run in, where that is missing and can be done
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && apt-get install --yes -qq --no-install-recommends chromium >/dev/null; \
+		else \
+			echo 'no Chromium here, and no way to install it: tests of the page need one'; \
+		fi
 
 format: $(VENV)/.packages  ## reformat, and fix what can be fixed by itself
 	$(BIN)/ruff check --fix-only .

@@ -52,7 +52,7 @@ function useSiblings(open) {
 function Empty() {
   return html`
     <div class="messages is-empty">
-      <h1 class="welcome">What shall we try?</h1>
+      <p class="welcome">What shall we try?</p>
       <p class="quiet">Answers come from this server. Conversations stay in this browser.</p>
     </div>
   `;

@@ -1,6 +1,6 @@
 // The Chat: conversations at one side, messages in the middle, what requests are made with at the other.
 import { conversations, readConversations } from "../data/conversations.js";
-import { classes, html, useEffect, useState, useStore, Icon } from "../lib/preact.js";
+import { classes, html, useEffect, useRef, useState, useStore, Icon } from "../lib/preact.js";
 import { ICONS } from "../lib/icons.js";
 import { ParameterPanel } from "../params/panel.js";
 import { running } from "./actions.js";
@@ -19,15 +19,24 @@ export function View() {
     if (!isRead) readConversations();
     isRead = true;
   }, []);
-  const close = () => setDrawer("");
+  const root = useRef(/** @type {HTMLElement | null} */ (null));
+  const close = () => {
+    setDrawer("");
+    if (drawer) /** @type {HTMLElement | null} */ (root.current?.querySelector(`[data-drawer=${drawer}]`))?.focus();
+  };
+  useEffect(() => {
+    const inner = root.current?.querySelector("aside.is-open :is(button, input, select)");
+    /** @type {HTMLElement | null | undefined} */ (inner)?.focus();
+  }, [drawer]);
   const onKey = (/** @type {KeyboardEvent} */ event) => {
     if (event.key === "Escape" && drawer) close();
   };
   const toggle = (/** @type {"side" | "params"} */ name, /** @type {string} */ label, /** @type {string} */ path) => html`
     <button type="button" class="icon-button drawer-toggle" aria-expanded=${drawer === name} aria-label=${label}
-      title=${label} onClick=${() => setDrawer(drawer === name ? "" : name)}><${Icon} path=${path} /></button>`;
+      title=${label} data-drawer=${name} onClick=${() => setDrawer(drawer === name ? "" : name)}><${Icon} path=${path} /></button>`;
   return html`
-    <div class="chat" onKeyDown=${onKey}>
+    <div class="chat" ref=${root} onKeyDown=${onKey}>
+      <h1 class="heard-only">Chat</h1>
       <aside class=${classes("side", drawer === "side" && "is-open")} aria-label="Conversations">
         <${Sidebar} onChosen=${close} />
       </aside>

@@ -79,7 +79,7 @@ function Presets() {
   const details = useStore(modelStore, (state) => state.details);
   const names = Object.keys(details?.presets ?? {});
   return html`
-    <div class="row" role="group" aria-label="Preset">
+    <div class="row is-tall" role="group" aria-label="Preset">
       <span class="row-label">Preset</span>
       <div class="choices">
         ${["", ...names].map((name) => html`
@@ -95,7 +95,7 @@ function Thinking() {
   const details = useStore(modelStore, (state) => state.details);
   if (!details?.capabilities.includes("thinking")) return null;
   return html`
-    <div class="row" role="group" aria-label="Thinking">
+    <div class="row is-tall" role="group" aria-label="Thinking">
       <span class="row-label">Thinking</span>
       <div class="choices">
         ${/** @type {const} */ (["", "on", "off"]).map((value) => html`
