@@ -111,7 +111,7 @@ class LlamaPropsQuery(Schema):
         default=None, description="The model. It may be left out where one model is served."
     )
     autoload: bool | None = Field(
-        default=None, description="False: refuse to load a model that is not loaded. Default true."
+        default=None, description="True: load a model that is not loaded, instead of a 400. Default false."
     )
     fail_on_no_slot: bool | None = Field(
         default=None, description="True: `GET /slots` is a 503 where all are in use. Default false."

@@ -141,8 +141,10 @@ def test_whose_fault_it_was(
     client.post(PATH, json=BODY)
     engine.failure, engine.fail_after = EngineFailedError("it fell"), 1
     client.post(PATH, json={**BODY, "stream": True})
+    client.post("/props", json={})
     spans = [span for span in exporter.get_finished_spans() if span.kind.name == "SERVER"]
-    assert [span.status.status_code.name for span in spans] == ["UNSET", "ERROR", "ERROR"]
+    assert [span.status.status_code.name for span in spans] == ["UNSET", "ERROR", "ERROR", "UNSET"]
+    assert attributes(spans[3])["http.response.status_code"] == 501
     assert attributes(spans[0])["error.type"] == "model_not_found"
     assert attributes(spans[2])["http.response.status_code"] == 200
     assert attributes(spans[2])["error.type"] == "engine_error"

@@ -134,6 +134,12 @@ def test_they_are_listed_in_pages_and_by_what_they_are(client: openai.OpenAI, li
     for each in completions.list(limit=2):
         completions.delete(each.id)
     assert names(completions.list()) == []
+    with pytest.raises(openai.BadRequestError) as caught:
+        completions.list(after="zzz")
+    assert (caught.value.param, caught.value.code) == ("after", "chat_completion_not_found")
+    for twice in ("order=asc&order=desc", "limit=1&limit=1", "metadata[n]=0&metadata[n]=1"):
+        error = httpx.get(f"{live}{URL}?{twice}").json()["error"]
+        assert (error["param"], error["code"]) == (twice.partition("=")[0], "invalid_value")
 
 
 def test_a_search_takes_turns_and_pages_end_where_they_are_long(

@@ -1,6 +1,7 @@
 """Chat completions that are stored: made, listed, labelled, deleted, and the messages that they answer."""
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +15,13 @@ from caravan.api.store import AsyncStore, Page, Record, Row, Store
 from caravan.api.store.records import MAX_HISTORY_BYTES, MAX_PAGE_BYTES, Found
 from caravan.api.store.shelf import PAGE, Shelf, list_of
 from caravan.auth.principal import Principal
+from caravan.errors import InvalidRequestError
 from caravan.runtime.threads import in_busy_thread
 
 log = logging.getLogger(__name__)
+
+_ID = re.compile(r"chatcmpl-[0-9a-f]{32}")
+_SHOWN = 80
 
 
 class StoredChatService:
@@ -32,6 +37,10 @@ class StoredChatService:
 
     async def list(self, query: ChatsQuery, principal: Principal) -> bytes:
         """Return a page of the chats that the query asks for."""
+        # One that is deleted by now is a place all the same.
+        if query.after is not None and not _ID.fullmatch(query.after):
+            message = f"Chat completion with id '{query.after[:_SHOWN]}' not found."
+            raise InvalidRequestError(message, param="after", code="chat_completion_not_found")
         limit = query.limit or PAGE
         ids: list[str] = []
         texts: list[str] = []

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from caravan.observability.request_metrics import RequestMetrics, RunMetrics
@@ -175,4 +176,5 @@ def _is_our_fault(ended: EndedRequest) -> bool:
     """Whether the span is one of an error: a refusal is the client's, an error in a stream is ours."""
     if ended.status is None or ended.status < 400:
         return ended.record.error_code is not None
-    return ended.status >= 500
+    # 501 says that there is no such thing here, whoever asks.
+    return ended.status >= HTTPStatus.INTERNAL_SERVER_ERROR and ended.status != HTTPStatus.NOT_IMPLEMENTED

@@ -474,17 +474,18 @@ def test_props_tell_what_a_model_is_like(client: TestClient) -> None:
         assert refused(client, path, 501)["code"] == "not_supported"
 
 
-def test_a_model_is_not_loaded_for_who_says_so() -> None:
+def test_to_look_at_a_model_does_not_load_it() -> None:
     models = [loaded_model(name=name) for name in ("a", "b")]
     registry = ModelRegistry([spec_of(model, preload=False) for model in models])
     with TestClient(create_app(Settings(), registry), base_url="http://localhost") as client:
         assert client.get("/props").json()["error"]["code"] == "missing_required_parameter"
-        unloaded = client.get("/props?model=a&autoload=false")
-        assert (unloaded.status_code, unloaded.json()["error"]["code"]) == (400, "model_not_loaded")
+        for path in ("/props?model=a", "/slots?model=a", "/slots?model=a&autoload=false"):
+            unloaded = client.get(path)
+            assert (unloaded.status_code, unloaded.json()["error"]["code"]) == (400, "model_not_loaded")
         assert registry.loaded("a") is None
-        assert client.get("/slots?model=a").status_code == 200
+        assert client.get("/slots?model=a&autoload=true").status_code == 200
         assert registry.loaded("a") is not None
-        assert client.get("/props?model=a&autoload=false").status_code == 200
+        assert client.get("/props?model=a").status_code == 200
 
 
 def test_slots_tell_how_busy_a_model_is_and_nothing_of_texts(

@@ -13,6 +13,7 @@ from caravan.auth.principal import Principal
 from caravan.errors import InvalidRequestError, OverloadedError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
+from caravan.models.slot import Status
 from caravan.runtime.threads import in_thread
 from caravan.version import version
 
@@ -67,8 +68,13 @@ class LlamaCppProps:
     async def _held(self, query: LlamaPropsQuery, principal: Principal) -> AsyncGenerator[LoadedModel, None]:
         registry = self._registry
         name = registry.find(registry.name_of(query.model or "", principal), principal).id
-        if query.autoload is False and registry.loaded(name) is None:
-            message = f"The model '{name}' is not loaded."
+        # What is asked again and again, by editors and monitors, keeps no model in memory.
+        if not query.autoload and registry.status(name) in (
+            Status.AVAILABLE,
+            Status.FAILED,
+            Status.UNLOADING,
+        ):
+            message = f"The model '{name}' is not loaded. 'autoload=true' loads it."
             raise InvalidRequestError(message, param="model", code="model_not_loaded")
         async with registry.holding(name, principal) as model:
             yield model
