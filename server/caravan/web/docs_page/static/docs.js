@@ -28,7 +28,8 @@ async function start() {
 
 /** @param {Record<string, any>} spec */
 function show(spec) {
-  const ui = window.SwaggerUIBundle({
+  // The other script's.
+  const ui = /** @type {any} */ (window).SwaggerUIBundle({
     spec,
     domNode: document.getElementById("viewer"),
     plugins: [searching(spec), authorized],

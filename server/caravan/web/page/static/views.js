@@ -8,4 +8,5 @@
 export const VIEWS = [
   { id: "chat", title: "Chat", load: () => import("./chat/view.js") },
   { id: "request", title: "Request", load: () => import("./request/view.js") },
+  { id: "server", title: "Server", load: () => import("./server/view.js") },
 ];
