@@ -17,7 +17,7 @@ from caravan.api.prompt import tokenize
 from caravan.api.prompt.tokenize import PromptRules
 from caravan.auth.principal import Principal
 from caravan.engine.embedding.values import EmbedRequest, ModelTraits, Pooling
-from caravan.errors import CaravanError, InvalidRequestError, InvalidValueError, UnsupportedParameterError
+from caravan.errors import InvalidRequestError, InvalidValueError, UnsupportedParameterError
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_busy_thread, in_thread
@@ -74,12 +74,6 @@ async def vectors_of(
     who: Principal,
 ) -> list[bytes]:
     """Compute the vector of each input, charged and counted. Cancelling it aborts the work in the engine."""
-    num_tokens = sum(map(len, inputs))
-    if who.allowance is not None:
-        who.allowance.reserve(num_tokens)
-    entry = context.metrics
-    entry.model = model.id
-    entry.num_prompt_tokens += num_tokens
     wanted = EmbedRequest(
         id=f"embd-{uuid.uuid4().hex}",
         inputs=inputs,
@@ -89,13 +83,10 @@ async def vectors_of(
         priority=who.priority,
     )
     vectors = [b""] * len(inputs)
-    try:
+    with context.charged(model.id, sum(map(len, inputs))):
         async with contextlib.aclosing(model.engine.embed(wanted)) as outputs:
             async for output in outputs:
                 vectors[output.index] = output.vector
-    except CaravanError:
-        entry.waive(num_tokens)
-        raise
     return vectors
 
 

@@ -117,7 +117,7 @@ class RankService:
 
         who = context.principal.asking(request.priority)
         is_much = len(given) > _FEW
-        async with self._registry.holding(request.model, context.principal) as model:
+        async with self._registry.holding(request.model, who) as model:
             if model.engine.traits.pooling is Pooling.RANK:
                 if request.instruction is not None:
                     message = f"'{model.id}' was made for one task; 'instruction' changes nothing in it."
@@ -125,7 +125,7 @@ class RankService:
                 context.metrics.requested_model = request.model
                 return _Ranked(model, *await relevance(model, pairs, context, who, is_much=is_much))
             read = partial(_scoring, pairs, request.instruction or _SEARCH, principal=who)
-            found = await scored(model, request.model, context, read, is_much=is_much)
+            found = await scored(model, request.model, context, who, read, is_much=is_much)
         shared = [shares(scores, "none", None).probabilities[0] for scores in found.scores]
         return _Ranked(found.model, shared, found.scoring.num_prompt_tokens)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from caravan.api.context import RequestContext
 from caravan.api.decisions.probabilities import LabelScore
 from caravan.api.decisions.scoring import Scoring
-from caravan.errors import CaravanError
+from caravan.auth.principal import Principal
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_busy_thread, in_thread
 
@@ -24,6 +24,7 @@ async def scored(
     model: LoadedModel,
     model_name: str,
     context: RequestContext,
+    who: Principal,
     read: Callable[[LoadedModel], Scoring],
     *,
     is_much: bool,
@@ -33,21 +34,15 @@ async def scored(
     The caller holds the model. What reading refuses and what the engine raises is raised. One that `is_much`
     waits for none but its like.
     """
-    who, entry = context.principal, context.metrics
+    entry = context.metrics
     model.engine.check_room(who.id, who.weight, 1)
     async with (model.long_threads if is_much else model.threads).held(who.id, who.weight):
         scoring = await (in_busy_thread(lambda: read(model)) if is_much else in_thread(read, model))
-    num_tokens = scoring.num_prompt_tokens
-    if who.allowance is not None:
-        who.allowance.reserve(num_tokens)
-    entry.requested_model, entry.model = model_name, model.id
-    entry.num_prompt_tokens += num_tokens
-    try:
-        scores = await scoring.run()
-    except CaravanError:
-        entry.waive(num_tokens)
-        raise
-    finally:
-        entry.num_cached_tokens += scoring.num_cached_tokens
+    entry.requested_model = model_name
+    with context.charged(model.id, scoring.num_prompt_tokens):
+        try:
+            scores = await scoring.run()
+        finally:
+            entry.num_cached_tokens += scoring.num_cached_tokens
     entry.num_completion_tokens += scoring.num_label_tokens
     return Scored(model, scoring, scores)

@@ -38,10 +38,11 @@ class DecisionService:
 
     async def create(self, request: DecisionRequest, context: RequestContext) -> bytes:
         """Write the answer as JSON. Cancelling it aborts the work in the engine."""
-        read = partial(_scoring, request, principal=context.principal.asking(request.priority))
+        who = context.principal.asking(request.priority)
+        read = partial(_scoring, request, principal=who)
         is_much = _size(request) > _FEW
-        async with self._registry.holding(request.model, context.principal) as model:
-            found = await scored(model, request.model, context, read, is_much=is_much)
+        async with self._registry.holding(request.model, who) as model:
+            found = await scored(model, request.model, context, who, read, is_much=is_much)
         answers, usage = _answers(request, found.scores), _usage(found.scoring)
         return to_json(Decision(model=found.model.id, answers=answers, usage=usage))
 
