@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, JsonValue, StringConstraints, Tag
 
 from caravan_schemas.base import Schema, by_json_type, string_or_array
-from caravan_schemas.common import ModelFields
+from caravan_schemas.common import ModelFields, PriorityFields
 from caravan_schemas.completions import MAX_PROMPTS, Prompt, TokenIds
 from caravan_schemas.logprobs import MAX_LOGPROBS
 from caravan_schemas.sampling import AnswerFields, CacheFields, Choices, TokenId
@@ -174,7 +174,7 @@ class InfillRequest(LlamaFields):
     )
 
 
-class LlamaEmbeddingRequest(ModelFields):
+class LlamaEmbeddingRequest(PriorityFields, ModelFields):
     """Body of `POST /embedding`."""
 
     content: Prompt = Field(

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from caravan_schemas.base import Schema, by_json_type
+from caravan_schemas.common import PriorityFields
 from caravan_schemas.completions import MAX_PROMPTS
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.logprobs import MAX_LOGPROBS
@@ -62,7 +63,7 @@ class OllamaTool(Schema):
     function: FunctionDefinition
 
 
-class OllamaAnswerFields(OllamaFields):
+class OllamaAnswerFields(PriorityFields, OllamaFields):
     """What both routes that answer with text have."""
 
     stream: bool | None = Field(
@@ -120,7 +121,7 @@ class OllamaGenerateRequest(OllamaAnswerFields):
     )
 
 
-class OllamaEmbedRequest(OllamaFields):
+class OllamaEmbedRequest(PriorityFields, OllamaFields):
     """Body of `POST /api/embed`. Without a text it only loads the model."""
 
     input: Inputs = Field(description="What to embed: a text or an array of texts.")
@@ -136,7 +137,7 @@ class OllamaEmbedRequest(OllamaFields):
     )
 
 
-class OllamaEmbeddingsRequest(OllamaFields):
+class OllamaEmbeddingsRequest(PriorityFields, OllamaFields):
     """Body of `POST /api/embeddings`, the older form of `/api/embed`."""
 
     prompt: str | None = Field(default=None, description="The text to embed.")

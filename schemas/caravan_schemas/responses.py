@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, StringConstraints
 
 from caravan_schemas.base import Schema
-from caravan_schemas.common import OBFUSCATION
+from caravan_schemas.common import OBFUSCATION, PriorityFields
 from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.logprobs import MAX_LOGPROBS
 from caravan_schemas.metadata import MAX_METADATA, Metadata
@@ -44,7 +44,7 @@ class ResponseStreamOptions(Schema):
     include_obfuscation: bool | None = Field(default=None, description=OBFUSCATION)
 
 
-class CompactRequest(ConversationInput):
+class CompactRequest(PriorityFields, ConversationInput):
     """Body of `POST /v1/responses/compact`. Fields that are not the conversation have no effect."""
 
 

@@ -325,7 +325,15 @@ ASKED = [
     (CHAT, BODY),
     ("/v1/completions", {"model": "fake", "prompt": "Hi"}),
     ("/v1/responses", {"model": "fake", "input": "Hi"}),
+    ("/v1/responses/compact", {"model": "fake", "input": "Hi"}),
     ("/v1/messages", {**BODY, "max_tokens": 9}),
+    ("/v1/embeddings", {"model": "fake", "input": "Hi"}),
+    ("/embedding", {"model": "fake", "content": "Hi"}),
+    ("/api/chat", BODY),
+    ("/api/generate", {"model": "fake", "prompt": "Hi"}),
+    ("/api/generate", {"model": "fake", "prompt": "Hi", "raw": True}),
+    ("/api/embed", {"model": "fake", "input": "Hi"}),
+    ("/api/embeddings", {"model": "fake", "prompt": "Hi"}),
     ("/v1/rerank", {"model": "fake", "query": "x", "documents": ["y"]}),
     ("/v1/score", {"model": "fake", "text_1": "x", "text_2": "y"}),
     (
@@ -339,7 +347,7 @@ ASKED = [
 ]
 
 
-@pytest.mark.parametrize(("url", "body"), ASKED, ids=[url for url, _ in ASKED])
+@pytest.mark.parametrize(("url", "body"), ASKED, ids=lambda each: each if isinstance(each, str) else "")
 def test_a_request_asks_for_a_priority_within_what_its_key_may(
     guarded: TestClient, bearer: Bearer, engine: ScriptedEngine, url: str, body: dict[str, object]
 ) -> None:
@@ -354,7 +362,7 @@ def test_a_request_asks_for_a_priority_within_what_its_key_may(
     for headers, asked in ((plain, -1), (urgent, -3)):
         refused = guarded.post(url, json={**body, "priority": asked}, headers=headers)
         assert refused.status_code == 400
-        assert "'priority' must be at least" in refused.json()["error"]["message"]
+        assert "'priority' must be at least" in refused.text
     assert len(engine.requests + engine.embedded) == before
 
 

@@ -67,7 +67,9 @@ class LlamaCppService:
 
     async def embed(self, request: LlamaEmbeddingRequest, context: RequestContext) -> list[bytes]:
         """Write the vectors of texts as JSON, in pieces."""
-        asked = EmbeddingRequest.model_construct(model=request.model, input=request.content)
+        asked = EmbeddingRequest.model_construct(
+            model=request.model, input=request.content, priority=request.priority
+        )
         with rewording(lambda path: re.sub(r"^input\b", "content", path)):
             found = await self._embeddings.embed(asked, context)
         return await in_busy_thread(_vectors, found.vectors)

@@ -27,7 +27,7 @@ class OllamaEmbeddings:
         """Write the vectors of all inputs as JSON, in pieces."""
         report_unused(request, context, all_options=True)
         context.metrics.ignore(["truncate"] if request.truncate else [])
-        found = await self._made(request.model, request.input, request.dimensions, context)
+        found = await self._made(request, request.input, request.dimensions, context)
         run = in_thread if len(found.vectors) <= FEW else in_busy_thread
         rows = await run(_rows, found, request.dimensions)
         told = {
@@ -42,15 +42,21 @@ class OllamaEmbeddings:
         """Write the vector of the prompt as JSON."""
         report_unused(request, context, all_options=True)
         with rewording(lambda path: "prompt" if path == "input" else path):
-            found = await self._made(request.model, request.prompt or "", None, context)
+            found = await self._made(request, request.prompt or "", None, context)
         return b'{"embedding":%b}' % (b"".join(_rows(found, None)) or b"[]")
 
     async def _made(
-        self, name: str, given: str | list[str], dimensions: int | None, context: RequestContext
+        self,
+        request: OllamaEmbedRequest | OllamaEmbeddingsRequest,
+        given: str | list[str],
+        dimensions: int | None,
+        context: RequestContext,
     ) -> Embedded:
-        model = find(self._registry, name, context.principal).id
+        model = find(self._registry, request.model, context.principal).id
         if given:
-            asked = EmbeddingRequest(model=model, input=given, dimensions=dimensions)
+            asked = EmbeddingRequest(
+                model=model, input=given, dimensions=dimensions, priority=request.priority
+            )
             return await self._embeddings.embed(asked, context)
         begun = time.monotonic()
         async with self._registry.holding(model, context.principal):

@@ -89,7 +89,7 @@ def _common(request: OllamaAnswerFields, model: str) -> dict[str, Any]:
     """Collect what both kinds have. A model of this server is not asked for by Ollama's name."""
     decoded = decoding(request.options)
     values: dict[str, Any] = {name: getattr(decoded, name) for name in AnswerFields.model_fields}
-    values["model"] = model
+    values |= {"model": model, "priority": request.priority}
     if request.format == "json":
         values["response_format"] = JsonObjectFormat(type="json_object")
     elif request.format:

@@ -87,6 +87,7 @@ class CompactionRun(Run):
             max_output_tokens=min(_MAX_TOKENS, max(1, model.context_size // _SUMMARY_PART)),
             min_tokens=1,
             temperature=0,
+            priority=self._request.priority,
             reasoning=ReasoningOptions(effort="none"),
         )
         # Nothing is to be called for a summary.

@@ -32,8 +32,8 @@ _RUNNING = ("queued", "in_progress")
 # They take turns in the engine; more than this is no use to anybody. Each key has a share of it.
 _MAX_BACKGROUND = 1024
 _RETRY_SECONDS = 30
-# The fields that say what is to be summed up.
-_CONVERSATION = {"model", "input", "instructions", "previous_response_id", "conversation"}
+# The fields that say what is to be summed up, and when.
+_CONVERSATION = {"model", "input", "instructions", "previous_response_id", "conversation", "priority"}
 
 
 class Background:
