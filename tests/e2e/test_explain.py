@@ -134,3 +134,26 @@ def test_a_continuation_goes_on_from_its_tokens_and_costs_only_new_ones(http: ht
 def _prompt_ids(http: httpx.Client) -> list[int]:
     tokens: list[int] = http.post("/tokenize", json={"model": "tiny", "prompt": PROMPT}).json()["tokens"]
     return tokens
+
+
+SEEDED = [settings for settings in SETTINGS if settings.get("temperature") != 0]
+
+
+@pytest.mark.parametrize("settings", SEEDED, ids=str)
+@pytest.mark.parametrize("count", [1, 5, 9])
+def test_a_seeded_text_goes_on_as_if_it_had_not_been_interrupted(
+    http: httpx.Client, settings: Json, count: int
+) -> None:
+    asked = {"prompt": PROMPT, "seed": 11, **settings}
+    (whole,) = explained(http, steps=12, **asked)["variants"]
+    token_ids = drawn(whole)
+    count = min(count, len(token_ids) - 1)
+    told = explained(http, steps=12 - count, continue_from=token_ids[:count], **asked)
+    (rest,) = told["variants"]
+    assert drawn(rest) == token_ids[count:]
+    assert whole["text"].endswith(rest["text"])
+    assert rest["finish_reason"] == whole["finish_reason"]
+    for left, right in zip(rest["steps"], whole["steps"][count:], strict=True):
+        mu = [step["stages"][-1].get("mu", {}) for step in (left, right)]
+        assert mu[0] == pytest.approx(mu[1], rel=1e-4)
+        assert left["probability"] == pytest.approx(right["probability"], rel=1e-3)

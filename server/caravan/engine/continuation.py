@@ -19,6 +19,18 @@ def continued(request: GenerationRequest) -> tuple[int, ...]:
     return request.token_ids[len(request.token_ids) - request.num_continued :]
 
 
+def is_replayed(request: GenerationRequest) -> bool:
+    """Tell whether the next draw depends on how the tokens that stand were drawn: by a stream of chance that
+    can be repeated, or by what mirostat or adaptive-p have learnt. Their rows of logits are needed then.
+    """
+    params = request.params
+    if not request.num_continued:
+        return False
+    is_random = params.temperature > 0 or params.dynatemp_range > 0 or params.xtc_probability > 0
+    has_memory = params.mirostat > 0 or params.adaptive_target >= 0
+    return has_memory or (is_random and params.seed is not None)
+
+
 def remaining(request: GenerationRequest) -> GenerationRequest:
     """The same request with limits that count from where the answer is continued."""
     count, params = request.num_continued, request.params

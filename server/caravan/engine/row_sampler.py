@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from caravan.engine.constraints.mask_prefetcher import MaskPrefetcher
 from caravan.engine.constraints.token_mask import ConstraintError
+from caravan.engine.continuation import ContinuationError
 from caravan.engine.output.token_probes import TokenProbes
 from caravan.engine.outputs import FinishReason, reason_for
 from caravan.engine.sampling.candidates import Floats
@@ -88,6 +89,8 @@ class RowSampler:
             for token_id in sequence.sampler.next_tokens(logits[-1]) if drawn is None else [drawn]:
                 if not self._append(sequence, token_id):
                     break
+        except ContinuationError as error:
+            self._finish(sequence, FinishReason.CONTRADICTED, str(error))
         except ConstraintError as error:
             self._finish(sequence, FinishReason.UNSATISFIABLE, str(error))
         except (KeyboardInterrupt, SystemExit):
@@ -112,7 +115,8 @@ class RowSampler:
         plain = [
             (work.sequence, logits[-1])
             for work, logits in rows
-            if work.completes and work.sequence.sampler.is_plain and work.sequence.params.max_tokens != 0
+            if work.completes and not work.num_scored and work.sequence.sampler.is_plain
+            if work.sequence.params.max_tokens != 0
         ]
 
         def draw(share: list[tuple[Sequence, Floats]]) -> None:

@@ -9,6 +9,7 @@ from caravan.engine.kv.radix_tree import CacheScope
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PendingLogprobs, PromptScores
 from caravan.engine.output.progress import ProgressTeller
+from caravan.engine.output.replay import Replay
 from caravan.engine.output.token_probes import TokenProbes
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
@@ -21,6 +22,7 @@ _USUAL_ANSWER = 256
 _FEW_SCORES = 64
 _MOST_SCORES = 16_384
 
+Scores = PromptScores | TokenProbes | Replay | None
 # Its place among those that wait, lower first: priority negated, place in the fair order, number of arrival.
 Turn = tuple[int, float, int]
 
@@ -50,7 +52,7 @@ class Sequence:
         arrival: int,
         sampler: Sampler,
         detokenizer: Detokenizer,
-        scores: PromptScores | TokenProbes | None = None,
+        scores: Scores = None,
     ) -> None:
         self.request = request
         self.index = index
@@ -159,12 +161,13 @@ class Sequence:
 
         One that wants the log probabilities of its whole prompt has use only for those that the other finds.
         """
-        return bool(self.request.probes) or not self.wants_scores or other.wants_scores
+        is_whole = isinstance(self.scores, PromptScores)
+        return not is_whole or not self.wants_scores or other.wants_scores
 
     @property
     def num_sparable_tokens(self) -> int:
         """Tokens of the prompt that need not be computed if another does: all but those that give logits."""
-        return self.num_tokens - max(1, len(self.request.probes))
+        return self.num_tokens - (1 if self.scores is None else self.scores.num_last_rows)
 
     @property
     def _has_computed_prompt(self) -> bool:

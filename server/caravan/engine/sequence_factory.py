@@ -13,17 +13,19 @@ from caravan.engine.continuation import (
     ContinuationError,
     ContinuedDetokenizer,
     continued,
+    is_replayed,
     lead,
     remaining,
 )
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PromptLogprobBuffer, PromptScores
+from caravan.engine.output.replay import Replay
 from caravan.engine.output.token_probes import TokenProbes
 from caravan.engine.outputs import FinishReason, reason_for
 from caravan.engine.params import GenerationRequest, Reasoning
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from caravan.engine.sampling.trace import TracedSampler
-from caravan.engine.sequence import Sequence
+from caravan.engine.sequence import Scores, Sequence
 from caravan.grammars.token_table import TokenTable
 from caravan.runtime.fair_queue import FairThread
 
@@ -86,11 +88,7 @@ class SequenceFactory:
             return "the end of reasoning is empty"
         if request.constraint and not all(request.constraint.after):
             return "a marker is empty"
-        if request.num_continued and not 0 < request.num_continued < len(request.token_ids):
-            return "nothing is continued"
-        if request.num_continued and request.num_traced is None:
-            return "nothing tells how it is continued"
-        return None
+        return _fault_of_trace(request)
 
     def sequences(self, request: GenerationRequest, *, is_taken: bool) -> list[Sequence]:
         """Make the choices of a request, whose id is taken or not. Raises RefusedError.
@@ -125,10 +123,26 @@ class SequenceFactory:
         self._num_arrivals += 1
         guide = self._guide(request, None) if request.constraint is None and request.reasoning else None
         detokenizer = self._detokenizer(request)
-        request = remaining(request)
-        sampler = self._sampler(request, index, guide)
-        scores = self._prompt_scores(request)
-        return Sequence(request, index, self._num_arrivals, sampler, detokenizer, scores)
+        if request.num_traced is None:
+            sampler = Sampler(request.params, request.token_ids, index, self._token_space, guide)
+            scores = self._prompt_scores(request)
+        else:
+            sampler, scores = self._traced(request, index, guide, request.num_traced)
+        return Sequence(remaining(request), index, self._num_arrivals, sampler, detokenizer, scores)
+
+    def _traced(
+        self, request: GenerationRequest, index: int, guide: Guide | None, num_candidates: int
+    ) -> tuple[Sampler, Scores]:
+        """Make a sampler that tells its draws; one that has to see rows of what stands already gets them."""
+        standing = continued(request)
+        prompt = request.token_ids[: len(request.token_ids) - len(standing)]
+        sampler = TracedSampler(
+            request.params, prompt, index, self._token_space, guide, num_candidates=num_candidates
+        )
+        if is_replayed(request):
+            return sampler, Replay(request.token_ids, len(standing), sampler.follow)
+        sampler.stand(standing)
+        return sampler, None
 
     def _detokenizer(self, request: GenerationRequest) -> Detokenizer:
         known = self._tokens, request.params, request.shown_token_ids, request.reasoning, request.layout
@@ -136,13 +150,7 @@ class SequenceFactory:
             return Detokenizer(*known)
         return ContinuedDetokenizer(continued(request), *known)
 
-    def _sampler(self, request: GenerationRequest, index: int, guide: Guide | None) -> Sampler:
-        known = request.params, request.token_ids, index, self._token_space, guide
-        if request.num_traced is None:
-            return Sampler(*known)
-        return TracedSampler(*known, num_candidates=request.num_traced)
-
-    def _prompt_scores(self, request: GenerationRequest) -> PromptScores | TokenProbes | None:
+    def _prompt_scores(self, request: GenerationRequest) -> Scores:
         if request.probes:
             return TokenProbes(request.token_ids, request.probes)
         if request.num_prompt_logprobs is None:
@@ -154,7 +162,8 @@ class SequenceFactory:
         guide = Guide(
             self._tokens, space_ids, mask, request.constraint, request.reasoning, request.shown_token_ids
         )
-        lead(guide, continued(request))
+        if not is_replayed(request):
+            lead(guide, continued(request))
         return guide
 
     def _make(self, request: GenerationRequest, sequences: list[Sequence]) -> None:
@@ -174,6 +183,17 @@ class SequenceFactory:
         except BaseException as error:
             guides = RefusedError(f"it could not be prepared: {error}", FinishReason.UNSATISFIABLE)
         self._deliver(sequences, guides)
+
+
+def _fault_of_trace(request: GenerationRequest) -> str | None:
+    """Tell why a request cannot be traced, or continued, as it says."""
+    if request.num_traced is None:
+        return "nothing tells how it is continued" if request.num_continued else None
+    if request.num_traced < 1 or not 0 <= request.num_continued < len(request.token_ids):
+        return "nothing is traced or continued"
+    if request.probes or request.num_prompt_logprobs is not None:
+        return "its prompt and its draws cannot both be told"
+    return None
 
 
 def _reasoning_ids(reasoning: Reasoning | None) -> tuple[int, ...]:

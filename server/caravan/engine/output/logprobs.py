@@ -100,8 +100,11 @@ class PromptLogprobBuffer:
 class PromptScores:
     """The log probabilities of one prompt, each with the `num_top` likeliest tokens, as they become known.
 
-    `entries` begins with the second token; the first has nothing before it.
+    `entries` begins with the second token; the first has nothing before it. `num_last_rows` is how many rows
+    of logits are wanted at the prompt's end whatever others have found.
     """
+
+    num_last_rows = 1
 
     def __init__(self, book: PromptLogprobBuffer, token_ids: Sequence[int], salt: str, num_top: int) -> None:
         self._book = book

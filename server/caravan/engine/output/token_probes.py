@@ -20,6 +20,7 @@ class TokenProbes:
         self._num_tokens = len(token_ids)
         self._probes = probes
         self._num_taken = 0
+        self.num_last_rows = len(probes)
         self.entries: list[TokenLogprob] = []
 
     @property

@@ -53,6 +53,11 @@ class Candidates:
         total = float(weights.sum())
         return math.log(total) - mean_product(weights, below.astype(np.float64)) * self.size / total
 
+    def place_of(self, token_id: int) -> int | None:
+        """Find where a token stands, if it is among them."""
+        place = int(self.ids.searchsorted(np.int32(token_id)))
+        return place if place < self.size and self.ids[place] == token_id else None
+
     def take(self, places: NDArray[np.intp]) -> "Candidates":
         """Keep the candidates at these places, which ascend."""
         return Candidates(self.ids[places], self.logits[places])

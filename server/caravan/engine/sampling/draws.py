@@ -50,6 +50,18 @@ def choices(draw: Draw, candidates: Candidates) -> Candidates:
     return draw.choices(candidates) if isinstance(draw, Mirostat | AdaptiveP) else candidates
 
 
+def follow(draw: Draw, candidates: Candidates, token_id: int, rng: random.Random) -> None:
+    """Have chance and the draw's state go on as if a draw from these candidates had taken a token.
+
+    One that is not among them, and could not have been taken, teaches the draw nothing.
+    """
+    if isinstance(draw, Mirostat | AdaptiveP):
+        rng.random()
+        draw.learn(candidates, token_id)
+    elif candidates.size > 1:
+        rng.random()
+
+
 def pick(weights: NDArray[np.floating], rng: random.Random) -> int:
     """Pick a place, each with a chance by its weight: where the running sum passes a random share.
 
@@ -100,8 +112,17 @@ class Mirostat:
         kept = self.choices(candidates)
         probabilities = kept.probabilities()
         place = pick(probabilities, rng)
-        self.mu -= self._eta * (float(-np.log2(probabilities[place])) - self._tau)
+        self._learn(probabilities[place])
         return int(kept.ids[place])
+
+    def learn(self, candidates: Candidates, token_id: int) -> None:
+        """Learn from a token that was taken otherwise."""
+        kept = self.choices(candidates)
+        if (place := kept.place_of(token_id)) is not None:
+            self._learn(kept.probabilities()[place])
+
+    def _learn(self, probability: np.floating) -> None:
+        self.mu -= self._eta * (float(-np.log2(probability)) - self._tau)
 
     def choices(self, candidates: Candidates) -> Candidates:
         """Keep those that the next draw may take."""
@@ -148,9 +169,17 @@ class AdaptiveP:
         """Draw and remember how likely the drawn token was."""
         probabilities = _shares(candidates)
         place = pick(np.exp(self._logits(probabilities)), rng)
-        self._sum = float(probabilities[place]) + self._decay * self._sum
-        self._weight = 1 + self._decay * self._weight
+        self._learn(probabilities[place])
         return int(candidates.ids[place])
+
+    def learn(self, candidates: Candidates, token_id: int) -> None:
+        """Learn from a token that was taken otherwise."""
+        if (place := candidates.place_of(token_id)) is not None:
+            self._learn(_shares(candidates)[place])
+
+    def _learn(self, probability: np.floating) -> None:
+        self._sum = float(probability) + self._decay * self._sum
+        self._weight = 1 + self._decay * self._weight
 
     def choices(self, candidates: Candidates) -> Candidates:
         """Weigh the candidates as the next draw does."""

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from caravan.engine.constraints.guide import Guide
+from caravan.engine.continuation import ContinuationError
 from caravan.engine.outputs import StageTrace, StepTrace, packed_top
 from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.candidates import Candidates, Floats, Ids
-from caravan.engine.sampling.draws import choices
+from caravan.engine.sampling.draws import choices, follow
 from caravan.engine.sampling.logits_processors import Dry, LogitsProcessor, RepetitionPenalties
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from caravan.engine.sampling.stages import Stage, stage_names
@@ -71,6 +72,7 @@ class _Recorder:
     def __init__(self, num_candidates: int, ids: Ids) -> None:
         self._num_candidates = num_candidates
         self._ids = ids
+        self.is_on = True
         self._stages: list[tuple[StageTrace, _Level]] = []
         self._num_weighed = 0
 
@@ -86,7 +88,12 @@ class _Recorder:
         self._num_weighed = len(self._stages)
 
     def note(self, name: str, ids: Ids, logits: Floats) -> None:
-        """Tell which tokens a stage has left; `ids` ascend, banned ones (minus infinity) are none of them."""
+        """Tell which tokens a stage has left; `ids` ascend, banned ones (minus infinity) are none of them.
+
+        Nothing is told while it is not on.
+        """
+        if not self.is_on:
+            return
         level = _Level(ids, logits)
         before = self.last if self._stages else level
         num_cut = before.size - level.size
@@ -195,6 +202,25 @@ class TracedSampler(Sampler):
         self._traces.append(trace)
         return token_id
 
+    def stand(self, token_ids: Iterable[int]) -> None:
+        """Take tokens that stand in the text already; whatever binds the draw has been led over them."""
+        for processor in self._processors:
+            processor.accept(token_ids)
+
+    def follow(self, logits: Floats, token_id: int) -> None:
+        """Take a token that stands as if it had been drawn from this row [vocab_size], which is changed.
+
+        Chance and the state of the draw go on by as much. Raises ContinuationError.
+        """
+        self._recorder.is_on = False
+        is_forced = self.guide is not None and bool(self.guide.forced(is_ruled=self._is_ruled))
+        if not is_forced and not self.is_argmax:
+            follow(self._draw, self.candidates(logits), token_id, self._rng)
+        if self.guide is not None and not self.guide.admits(token_id):
+            raise ContinuationError("the constraint does not allow one of its tokens where it stands")
+        self._remember(token_id)
+        self._recorder.is_on = True
+
     def next_tokens(self, logits: Floats) -> Iterator[int]:
         """Draw one: each token has a row of its own, also those that are forced."""
         yield self.sample(logits)
@@ -206,14 +232,15 @@ class TracedSampler(Sampler):
     def _staged(self, logits: Floats) -> Candidates:
         self._recorder.rewind()
         left = super()._staged(logits)
-        chosen = choices(self._draw, left)
-        self._recorder.note("draw", chosen.ids, chosen.logits)
+        if self._recorder.is_on:
+            chosen = choices(self._draw, left)
+            self._recorder.note("draw", chosen.ids, chosen.logits)
         return left
 
     def _possible(self, logits: Floats) -> Candidates:
         has_mask = self.next_mask is not None
         left = super()._possible(logits)
-        if self.guide is not None:
+        if self.guide is not None and self._recorder.is_on:
             num_left = int(np.count_nonzero(logits > -np.inf))
             if has_mask or num_left < self._recorder.last.size:
                 self._recorder.note("mask", self._tokens.ids, logits)
