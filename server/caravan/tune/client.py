@@ -14,8 +14,8 @@ from caravan.tune.task import Prompt, Task
 
 # Until an answer is there, which a long queue may delay.
 _PATIENCE = httpx.Timeout(20, read=900)
-_ATTEMPTS = 4
-_LONGEST_WAIT = 30.0
+_ATTEMPTS = 5
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 # What a server answers that is busy or starts again, and what it answers to nobody with this key or name.
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _HOPELESS = {401, 403, 404}
@@ -106,7 +106,7 @@ async def names_of_models(http: httpx.AsyncClient) -> list[str]:
 
 async def _patiently(ask: Callable[[], Awaitable[httpx.Response]]) -> Any:  # noqa: ANN401 (JSON)
     for attempt in range(_ATTEMPTS):
-        wait = min(2.0**attempt, _LONGEST_WAIT)
+        wait = min(_FIRST_WAIT * 2**attempt, _LONGEST_WAIT)
         try:
             response = await ask()
         except httpx.HTTPError as error:

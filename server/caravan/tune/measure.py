@@ -1,6 +1,5 @@
 """Scores one set of parameters: asks all prompts as often as the task says, and rates the answers."""
 
-import asyncio
 import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from caravan.tune.client import Answer, Client
+from caravan.tune.concurrency import together
 from caravan.tune.objectives import needs_answers, scores_each_answer
 from caravan.tune.scorers.scorer import Case, Scorer
 from caravan.tune.space import Parameters
@@ -66,7 +66,7 @@ class Meter:
         size = max(size, min(self.task.search.parallel, len(units)))
         for number, start in enumerate(range(0, len(units), size)):
             chunk = units[start : start + size]
-            for row, answer, rated in await _together([self._unit(parameters, *unit) for unit in chunk]):
+            for row, answer, rated in await together([self._unit(parameters, *unit) for unit in chunk]):
                 answers[row].append(answer)
                 for index, value in rated.items():
                     scores[index][row].append(value)
@@ -105,15 +105,4 @@ class Meter:
                     Case(prompt, parameters, given)
                     for prompt, given in zip(self.prompts, answers, strict=True)
                 ]
-                scores[index][:] = await _together([scorer.score(self.client, case) for case in cases])
-
-
-async def _together(calls: Sequence[Any]) -> list[Any]:
-    """The results in their order. The first failure ends the others, and is raised as it is."""
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+                scores[index][:] = await together([scorer.score(self.client, case) for case in cases])

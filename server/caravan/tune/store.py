@@ -41,16 +41,16 @@ class Store:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         folder.mkdir(parents=True, exist_ok=True)
         self._task = task
-        self._url = f"sqlite:///{(folder / DATABASE).resolve()}"
+        storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / DATABASE).resolve()}")
         directions = [objective.direction for objective in task.objectives]
         # Without a sampler of its own this one would draw, and a grid's refuses what others have begun.
         study = optuna.create_study(
-            storage=self._url, study_name=_STUDY, directions=directions, load_if_exists=True
+            storage=storage, study_name=_STUDY, directions=directions, load_if_exists=True
         )
         _hold_against(study, task, model)
         _retry_unfinished(study)
         self.study = optuna.load_study(
-            storage=self._url,
+            storage=storage,
             study_name=_STUDY,
             sampler=_sampler(task, len(study.trials)),
             pruner=_pruner(task),

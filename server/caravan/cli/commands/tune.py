@@ -28,11 +28,14 @@ def command(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the study in that folder.")] = False,
 ) -> None:
-    """Look for the decoding parameters that suit a task best.
+    r"""Look for the decoding parameters that suit a task best.
 
-    Tries parameters on the task's prompts, scores the answers, and writes a report, charts and a file for
-    --presets. docs/tune.md has the form of the task and an example. Ctrl-C ends the search and writes what is
-    known; --resume goes on. Needs the extra `tune`: pip install 'llama-caravan[tune]'.
+    Tries parameters on the task's prompts, scores the answers, and writes a report with charts, and a file of
+    presets that `caravan serve` takes. docs/tune.md has the form of a task, and examples.
+
+    Ctrl-C ends the search and writes what is known so far; with --resume it goes on.
+
+    Needs the extra `tune`: pip install 'llama-caravan\[tune]'.
     """
     missing = [name for name in ("optuna", "matplotlib") if importlib.util.find_spec(name) is None]
     if missing:
