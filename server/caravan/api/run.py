@@ -227,6 +227,7 @@ class Run:
         for task in (self._first, self._preparing):
             if task is not None:
                 await cancel_and_wait(task)
+        self._let_go()
         if self._outputs is not None:
             await self._outputs.aclose()
         if self._metrics is not None:
@@ -235,6 +236,20 @@ class Run:
             self._lease.release()
         if (allowance := self.context.principal.allowance) is not None:
             allowance.leave(self.context.metrics.num_used_tokens)
+
+    def _let_go(self) -> None:
+        """Drop what refers back to the run, so that a large request is freed at once, bit by bit.
+
+        As a cycle it would be the garbage collector's, which stops all threads until it has freed the whole.
+        """
+        self._prepare = _ended
+        self._first = None
+        if self._preparing is not None and (self._preparing.cancelled() or self._preparing.exception()):
+            self._preparing = None
+
+
+async def _ended(_: LoadedModel) -> Prepared:
+    raise AssertionError("a run is prepared before its end")
 
 
 def _merged(streams: Sequence[Outputs], num_choices: int) -> Outputs:

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
-from caravan.runtime.panics import settle
+from caravan.runtime.panics import settle_held
 
 T = TypeVar("T")
 
@@ -41,10 +41,13 @@ class DeepStack:
         outcome: Future[T] = Future()
         with self._lock:
             thread = _start(
-                partial(settle, outcome, function), (run * _BYTES_PER_CHARACTER + 2**21) & ~0xFFFF
+                partial(settle_held, [(outcome, function)]), (run * _BYTES_PER_CHARACTER + 2**21) & ~0xFFFF
             )
             thread.join()
-        return outcome.result()
+        try:
+            return outcome.result()
+        finally:
+            del outcome
 
 
 def _start(work: Callable[[], None], stack_size: int) -> threading.Thread:

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from caravan.runtime.panics import settle
+from caravan.runtime.panics import settle_held
 
 T = TypeVar("T")
 
@@ -128,10 +128,11 @@ class FairLock:
 
 @dataclass(frozen=True, eq=False)
 class _Task(Generic[T]):
-    work: Callable[[], T]
+    """`held` is what `settle_held` takes; the future keeps its callbacks, and they this, so it is emptied."""
+
+    held: list[tuple[Future[T], Callable[[], T]]]
     owner: str
     weight: float
-    future: Future[T]
 
 
 class FairThread:
@@ -147,24 +148,26 @@ class FairThread:
 
         Raises MemoryError where no thread can be started.
         """
-        task = _Task(work, owner, weight, Future())
+        outcome: Future[T] = Future()
+        task = _Task([(outcome, work)], owner, weight)
         with self._lock:
             self._queue.push(owner, task)
-        task.future.add_done_callback(lambda future: self._forget(task) if future.cancelled() else None)
+        outcome.add_done_callback(lambda future: self._forget(task) if future.cancelled() else None)
         try:
             self._thread.submit(self._run_next)
         except RuntimeError as error:
-            task.future.cancel()
+            outcome.cancel()
             if "start" not in str(error):
                 raise
             raise MemoryError("no memory for a thread") from error
-        return task.future
+        return outcome
 
     def close(self, *, wait: bool) -> None:
         """Do nothing more of what waits; with `wait`, return when the last has ended."""
         self._thread.shutdown(wait=wait, cancel_futures=True)
         while (task := self._next()) is not None:
-            task.future.cancel()
+            for outcome, _ in task.held:
+                outcome.cancel()
 
     def _next(self) -> _Task[Any] | None:
         with self._lock:
@@ -172,7 +175,8 @@ class FairThread:
 
     def _forget(self, task: _Task[Any]) -> None:
         with self._lock:
-            self._queue.remove(task.owner, task)
+            if self._queue.remove(task.owner, task):
+                task.held.clear()
 
     def _run_next(self) -> None:
         task = self._next()
@@ -180,6 +184,6 @@ class FairThread:
             # What was to be done has been cancelled.
             return
         begun = time.monotonic()
-        settle(task.future, task.work)
+        settle_held(task.held)
         with self._lock:
             self._queue.charge(task.owner, time.monotonic() - begun, task.weight)

@@ -52,3 +52,15 @@ def settle(outcome: "Future[T]", call: Callable[[], T]) -> None:
         outcome.set_exception(RuntimeError(f"a call in a thread raised {error!r}"))
     except BaseException as error:
         outcome.set_exception(contained(error))
+    finally:
+        # What was raised refers to this frame, and the outcome to what was raised: a cycle, in which all that
+        # the call worked with would wait for the garbage collector, which stops every thread to free it.
+        del outcome, call
+
+
+def settle_held(held: "list[tuple[Future[T], Callable[[], T]]]") -> None:
+    """Settle the one pair in `held`, and take it out first.
+
+    For thread pools, whose frames refer to a call's arguments until it has ended: the same cycle.
+    """
+    settle(*held.pop())

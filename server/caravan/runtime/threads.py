@@ -21,7 +21,7 @@ from anyio.lowlevel import RunVar
 
 from caravan.errors import MemoryShortError
 from caravan.runtime.fair_queue import FairQueue
-from caravan.runtime.panics import settle
+from caravan.runtime.panics import settle_held
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -130,7 +130,11 @@ async def to_the_end(work: Awaitable[T]) -> T:
         if not task.cancelled():
             task.exception()
         raise cancellation
-    return task.result()
+    try:
+        return task.result()
+    finally:
+        # What is raised refers to this frame, and the task to what it raised.
+        del task, work
 
 
 def in_lasting_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
@@ -138,14 +142,19 @@ def in_lasting_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
 
     For what the system binds to the thread that did it. Raises OSError where no thread can be had.
     """
+    call: Callable[[], T] = partial(function, *args)
     outcome: Future[T] = Future()
     try:
-        _lasting().submit(settle, outcome, partial(function, *args))
+        _lasting().submit(settle_held, [(outcome, call)])
     except RuntimeError as error:
         # As in `_begun`: it is in the queue, where it must not be found.
         if outcome.cancel():
             raise OSError(errno.EAGAIN, "no thread can be started") from error
-    return outcome.result()
+    try:
+        return outcome.result()
+    finally:
+        # As in `to_the_end`.
+        del outcome, call
 
 
 @functools.cache
@@ -165,7 +174,7 @@ def _begun(call: Callable[[], T]) -> asyncio.Future[T]:
     """A call that a thread makes."""
     outcome: Future[T] = Future()
     try:
-        _threads().submit(settle, outcome, call)
+        _threads().submit(settle_held, [(outcome, call)])
     except RuntimeError as error:
         # The call waits in the pool's queue all the same, where a thread that becomes free would find it.
         if outcome.cancel():

@@ -27,6 +27,7 @@ from caravan.errors import (
     UnsupportedEncodingError,
 )
 from caravan.models import ModelRegistry
+from caravan.runtime.gc_tuning import OlderSpared
 from caravan.runtime.json_size import JsonSize, checked_size
 from caravan.runtime.machine import require_memory
 from caravan.runtime.threads import FairLimiter, in_thread
@@ -50,6 +51,8 @@ _TIMES_FREE = 3
 _GZIP = 16 + zlib.MAX_WBITS
 _OTHERS_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _HELD = "caravan.held_body"
+# Of so many bytes of requests, a collection of garbage takes long to look through the objects.
+_MUCH = 8_388_608
 
 
 class BodyBudget:
@@ -60,6 +63,7 @@ class BodyBudget:
         self._held: dict[HeldBody, None] = {}
         self._owned: Counter[str] = Counter()
         self.num_bytes = 0
+        self._older = OlderSpared()
 
     def hold(self, body: "HeldBody", num_bytes: int) -> None:
         """Take so many bytes more; slow senders make room. Raises OverloadedError."""
@@ -82,6 +86,7 @@ class BodyBudget:
         body.num_bytes += num_bytes
         self.num_bytes += num_bytes
         self._owned[body.owner] += num_bytes
+        self._older.update(is_much=self.num_bytes > _MUCH)
 
     def release(self, body: "HeldBody") -> None:
         """Give back what a request has taken, for good."""
@@ -92,6 +97,7 @@ class BodyBudget:
             self._owned[body.owner] -= body.num_bytes
             if not self._owned[body.owner]:
                 del self._owned[body.owner]
+            self._older.update(is_much=self.num_bytes > _MUCH)
 
     def _is_too_much(self, body: "HeldBody", num_bytes: int) -> bool:
         """Whether a key that has other bodies here would take what is there for other keys."""

@@ -213,6 +213,8 @@ class ResponseRun(Run):
     async def _close(self) -> None:
         if self._beginning is not None:
             await cancel_and_wait(self._beginning)
+            # A failure refers to what it came through, and that is this run.
+            self._beginning = None
         if self._follow is None:
             await self.end()
 

@@ -72,9 +72,13 @@ class AsyncStore:
         # Whoever asked may be gone when it fails.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            return await asyncio.wait_for(asyncio.shield(task), _SILENT_SECONDS)
+            async with asyncio.timeout(_SILENT_SECONDS):
+                return await asyncio.shield(task)
         except TimeoutError:
             raise StorageError("The store does not answer.") from None
+        finally:
+            # What it raises refers to this frame.
+            del task
 
     async def aclose(self) -> None:
         """Close the store, if it was ever opened, after what is to be done with it."""

@@ -2,8 +2,9 @@
 
 import asyncio
 import concurrent.futures
+import copy
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from caravan.auth.principal import Principal
 from caravan.grammars.compiler import GrammarCompiler
@@ -27,7 +28,7 @@ class Compiling(Generic[T]):
         self._begun = begun
         self._num_waiting = 0
         # Nobody may be waiting for it any more when it fails; asyncio would complain.
-        self._future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._future.add_done_callback(_forget_frames)
 
     @property
     def has_begun(self) -> bool:
@@ -47,7 +48,12 @@ class Compiling(Generic[T]):
         self._num_waiting += 1
         try:
             await self._begun.wait()
-            return await asyncio.wait_for(asyncio.shield(self._future), seconds)
+            async with asyncio.timeout(seconds):
+                await asyncio.wait([self._future])
+            if (error := self._future.exception()) is not None:
+                # Each gets one of their own: an error refers to all that it came through, and this is kept.
+                raise copy.copy(error)
+            return self._future.result()
         finally:
             self._num_waiting -= 1
             if not self._num_waiting:
@@ -77,3 +83,11 @@ class CompileThread:
             return work(self._grammars)
 
         return Compiling(self._thread.submit(run, principal.id, principal.weight), begun)
+
+
+def _forget_frames(done: asyncio.Future[Any]) -> None:
+    """Let an error, and those it came of, refer to no frame, and so to nothing of a request."""
+    error = None if done.cancelled() else done.exception()
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
