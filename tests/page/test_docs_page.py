@@ -8,6 +8,7 @@ from caravan.auth import keys_file
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.faults.process import ServerProcess
+from tests.page.axe import violations
 from tests.page.browser import NARROW, Seen, opened
 from tests.page.conftest import Open
 from tests.page.prefix_proxy import prefix_proxy
@@ -139,3 +140,10 @@ def test_the_keyboard_is_enough(docs: Page) -> None:
         docs.keyboard.press("Tab")
     docs.keyboard.press("Enter")
     expect(block.get_by_role("button", name="Execute")).to_be_visible()
+
+
+def test_what_keeps_people_out_is_the_viewers_own_and_known(docs: Page) -> None:
+    """It puts links into buttons, leaves out a level of headings, and has its title in no landmark."""
+    found = violations(docs)
+    assert {violation["id"] for violation in found} <= {"heading-order", "nested-interactive", "region"}
+    assert "search" not in str([node["target"] for violation in found for node in violation["nodes"]])

@@ -13,6 +13,7 @@ TAGS = {
     "embeddings": "Texts as vectors",
     "rank": "Documents by how well they meet a query",
     "decisions": "Questions with given answers, and how likely each is",
+    "decoding": "How an answer is drawn: what each stage leaves of the candidates",
     "models": "What there is, and what it can do",
     "tokens": "Texts and conversations as tokens",
     "ollama": "Ollama's own API",
