@@ -11,7 +11,7 @@ from caravan_schemas.responses_items import Item
 
 from caravan.api.responses.inputs import TOO_LONG, check_item_id, duplicate, own_items, row_of_input
 from caravan.api.responses.snapshot import new_id
-from caravan.api.store import AsyncStore, KnownItemError, LongHistoryError, Page, Record, Row
+from caravan.api.store import AsyncStore, KnownItemError, LongHistoryError, Page, Row
 from caravan.api.store.shelf import Shelf, list_of
 from caravan.auth.principal import Principal
 from caravan.errors import InvalidRequestError
@@ -30,14 +30,7 @@ class ConversationService:
         items = await self._rows(request.items or [], principal)
         name = new_id("conv")
         body = msgspec.json.encode({"id": name, "object": "conversation", "created_at": int(time.time())})
-        record = Record(
-            id=name,
-            owner=principal.id,
-            kind="conversation",
-            body=body.decode(),
-            metadata=request.metadata or {},
-            items=items,
-        )
+        record = self._shelf.record(name, principal.id, body, request.metadata, items)
         await self._archive.do(record.keep, principal.id)
         return await self.retrieve(name, principal)
 
@@ -47,7 +40,7 @@ class ConversationService:
 
     async def update(self, name: str, metadata: dict[str, str] | None, principal: Principal) -> bytes:
         """Give a conversation other metadata, and return it."""
-        return await self._shelf.label(name, metadata or {}, principal)
+        return await self._shelf.label(name, metadata, principal)
 
     async def delete(self, name: str, principal: Principal) -> DeletedConversation:
         """Forget a conversation with its items. Responses that were made in it stay."""

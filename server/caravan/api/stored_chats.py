@@ -33,7 +33,7 @@ class StoredChatService:
 
     def keep(self, run: CompletionRun, request: ChatCompletionRequest) -> None:
         """Have the run of a request stored at its end."""
-        run.keeper = ChatKeeper(self._archive, request, run.context.principal.id)
+        run.keeper = ChatKeeper(self._shelf, request, run.context.principal.id)
 
     async def list(self, query: ChatsQuery, principal: Principal) -> bytes:
         """Return a page of the chats that the query asks for."""
@@ -62,7 +62,7 @@ class StoredChatService:
 
     async def update(self, name: str, metadata: dict[str, str] | None, principal: Principal) -> bytes:
         """Give a chat other metadata, and return it."""
-        return await self._shelf.label(name, metadata or {}, principal)
+        return await self._shelf.label(name, metadata, principal)
 
     async def delete(self, name: str, principal: Principal) -> DeletedChat:
         """Forget a chat and its messages."""
@@ -84,31 +84,28 @@ class StoredChatService:
 class ChatKeeper:
     """Stores one chat when it is complete."""
 
-    archive: AsyncStore
+    shelf: Shelf
     request: ChatCompletionRequest
     owner: str
 
     async def check(self) -> None:
         """Raise StorageError where nothing can be stored now."""
-        await self.archive.do(Store.check, self.owner)
+        await self.shelf.archive.do(Store.check, self.owner)
 
     async def keep(self, name: str, document: Sequence[bytes]) -> None:
         """Store an answer, now or as soon as the store takes it."""
         if sum(map(len, document)) > MAX_HISTORY_BYTES:
             log.warning("%s is not stored: it has more than %d bytes", name, MAX_HISTORY_BYTES)
             return
-        await self.archive.outcomes.keep(await in_busy_thread(self._record, name, document))
+        await self.shelf.archive.outcomes.keep(await in_busy_thread(self._record, name, document))
 
     def _record(self, name: str, document: Sequence[bytes]) -> Record:
-        messages = enumerate(self.request.messages)
-        return Record(
-            id=name,
-            owner=self.owner,
-            kind="chat",
-            body=b"".join(document).decode(),
-            metadata=self.request.metadata or {},
-            model=self.request.model,
-            items=[_stored(message, f"{name}-{index}") for index, message in messages],
+        messages = [
+            _stored(message, f"{name}-{index}") for index, message in enumerate(self.request.messages)
+        ]
+        body = b"".join(document)
+        return self.shelf.record(
+            name, self.owner, body, self.request.metadata, messages, model=self.request.model
         )
 
 

@@ -87,7 +87,7 @@ def outcome(name: str) -> Outcome:
 def test_what_cannot_be_stored_now_is_held_and_stored_later(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path / "r.db") as (archive, other):
-            outcomes = Outcomes(archive)
+            outcomes = Outcomes(archive.do)
             other.execute("BEGIN IMMEDIATE")
             await outcomes.keep(outcome("a"))
             held = outcomes.find("me", "a")
@@ -115,7 +115,7 @@ def test_what_is_held_has_a_limit_beyond_which_it_failed(
     async def main() -> None:
         async with opened(tmp_path / "r.db") as (archive, other):
             await archive.do(lambda store: store.begin("me", row("b"), []), "me")
-            outcomes = Outcomes(archive)
+            outcomes = Outcomes(archive.do)
             other.execute("BEGIN IMMEDIATE")
             for name in ("a", "b"):
                 await outcomes.keep(outcome(name))

@@ -41,7 +41,7 @@ class AsyncStore:
         self._limits = limits
         self._thread = FairThread("responses")
         self._store: Store | None = None
-        self.outcomes = Outcomes(self)
+        self.outcomes = Outcomes(self.do)
         # Of a file that is gone, until there is another.
         self._unfinished: list[Unfinished] = []
         self._tasks: set[asyncio.Task[object]] = set()

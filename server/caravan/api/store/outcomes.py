@@ -3,17 +3,17 @@
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from caravan.api.store.errors import StorageError
 from caravan.api.store.records import Row
 from caravan.api.store.store import Store
 
-if TYPE_CHECKING:
-    from caravan.api.store.async_store import AsyncStore
+# Has work done on the store, in the turn of an owner. Raises StorageError.
+Do = Callable[[Callable[[Store], None], str], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +90,8 @@ class Outcomes:
     it is taken or the server ends. Belongs to one event loop.
     """
 
-    def __init__(self, archive: "AsyncStore") -> None:
-        self._archive = archive
+    def __init__(self, do: Do) -> None:
+        self._do = do
         self._held: dict[str, Kept] = {}
         self._num_bytes = 0
         self._keeping: set[asyncio.Task[None]] = set()
@@ -106,7 +106,7 @@ class Outcomes:
 
     async def _keep(self, outcome: Kept) -> None:
         try:
-            await self._archive.do(outcome.keep, outcome.owner)
+            await self._do(outcome.keep, outcome.owner)
         except StorageError:
             self._hold(outcome)
 
@@ -134,7 +134,7 @@ class Outcomes:
             await asyncio.wait([self._trying])
         held = list(self._held.values())
         results = await asyncio.gather(
-            *(self._archive.do(outcome.keep, outcome.owner) for outcome in held), return_exceptions=True
+            *(self._do(outcome.keep, outcome.owner) for outcome in held), return_exceptions=True
         )
         for outcome, result in zip(held, results, strict=True):
             if isinstance(result, Exception):
@@ -162,7 +162,7 @@ class Outcomes:
             if outcome is None:
                 return
             try:
-                await self._archive.do(outcome.keep, outcome.owner)
+                await self._do(outcome.keep, outcome.owner)
             except StorageError:
                 seconds = min(2 * seconds, _LONGEST_SECONDS)
             else:

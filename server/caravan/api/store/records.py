@@ -4,13 +4,10 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from caravan.api.store.database import transaction
 from caravan.api.store.errors import KnownItemError, LongHistoryError, MissingError, MissingItemError
-
-if TYPE_CHECKING:
-    from caravan.api.store.store import Store
 
 Row = dict[str, Any]
 Kind = Literal["response", "chat", "conversation"]
@@ -50,6 +47,13 @@ def check_size(num_items: int, num_bytes: int) -> None:
         )
 
 
+class HasRecords(Protocol):
+    """A store."""
+
+    @property
+    def records(self) -> "Records": ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """A chat completion with its messages, or a conversation with its items.
@@ -72,7 +76,7 @@ class Record:
         """About how much memory it takes."""
         return len(self.body) + len(json.dumps(self.items))
 
-    def keep(self, store: "Store") -> None:
+    def keep(self, store: HasRecords) -> None:
         """Store it."""
         store.records.add(self)
 

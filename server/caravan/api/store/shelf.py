@@ -1,6 +1,6 @@
 """One kind of what is stored, as its owners ask for it: errors in the words of the wire, lists as JSON."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -8,7 +8,7 @@ import msgspec
 
 from caravan.api.store.async_store import AsyncStore
 from caravan.api.store.errors import MissingError, MissingItemError, NotStoredError, StorageBusyError
-from caravan.api.store.records import Kind, Order, Page
+from caravan.api.store.records import Kind, Order, Page, Record, Row
 from caravan.api.store.store import Store
 from caravan.auth.principal import Principal
 from caravan.errors import InvalidRequestError
@@ -40,14 +40,35 @@ class Shelf:
         except MissingItemError as error:
             raise NotStoredError(f"Item with id '{error}' not found.", code="item_not_found") from error
 
+    def record(
+        self,
+        name: str,
+        owner: str,
+        body: bytes,
+        metadata: Mapping[str, str] | None,
+        items: Sequence[Row],
+        model: str | None = None,
+    ) -> Record:
+        """Make something new, which is not stored yet; `body` is its JSON."""
+        return Record(
+            id=name,
+            owner=owner,
+            kind=self.kind,
+            body=body.decode(),
+            metadata=metadata or {},
+            model=model,
+            items=items,
+        )
+
     async def text(self, name: str, principal: Principal) -> bytes:
         """Return something as JSON."""
         return (await self.find(name, principal, lambda s, o: s.records.text(o, self.kind, name))).encode()
 
-    async def label(self, name: str, metadata: Mapping[str, str], principal: Principal) -> bytes:
+    async def label(self, name: str, metadata: Mapping[str, str] | None, principal: Principal) -> bytes:
         """Give something other metadata, and return it as JSON."""
-        change = await self.find(name, principal, lambda s, o: s.records.label(o, self.kind, name, metadata))
-        return change.encode()
+        given = metadata or {}
+        changed = await self.find(name, principal, lambda s, o: s.records.label(o, self.kind, name, given))
+        return changed.encode()
 
     async def delete(self, name: str, principal: Principal) -> None:
         """Forget something with its items."""
