@@ -1,0 +1,96 @@
+"""Makes what serves the routes of one application, each by what it needs of the others."""
+
+from caravan.api.chat import ChatService
+from caravan.api.completions import CompletionService
+from caravan.api.conversations import ConversationService
+from caravan.api.decisions.rank import RankService
+from caravan.api.decisions.service import DecisionService
+from caravan.api.embeddings import EmbeddingService
+from caravan.api.explain.service import ExplainService
+from caravan.api.llama_cpp.service import LlamaCppService
+from caravan.api.messages.service import MessagesService
+from caravan.api.ollama.service import OllamaService
+from caravan.api.params import presets
+from caravan.api.params.decoding_plan import DecodingPlanner, RequestLimits
+from caravan.api.responses.service import ResponseService
+from caravan.api.status import StatusService
+from caravan.api.store import AsyncStore, Limits, check_place
+from caravan.api.stored_chats import StoredChatService
+from caravan.api.structured.compiler import ConstraintCompiler
+from caravan.api.tokenize import TokenService
+from caravan.api.usage import UsageBook
+from caravan.config.settings import Settings
+from caravan.models import ModelRegistry
+from caravan.observability.metrics import EngineReading, Metrics
+from caravan.web.dependencies import Services
+from caravan.web.request_body import BodyReader
+
+
+def make_services(settings: Settings, registry: ModelRegistry) -> Services:
+    """Make all services over `registry`. Raises PresetError and PlaceError."""
+    decoding = _decoding(settings, registry)
+    constraints = ConstraintCompiler()
+    archive = _archive(settings)
+    chat = ChatService(registry, decoding, constraints)
+    completions = CompletionService(registry, decoding, constraints)
+    embeddings = EmbeddingService(registry)
+    tokens = TokenService(registry)
+    return Services(
+        registry=registry,
+        metrics=Metrics(lambda: _readings(registry)),
+        status=StatusService(registry),
+        usage=UsageBook(settings.usage_path),
+        decoding=decoding,
+        chat=chat,
+        chats=StoredChatService(archive),
+        completions=completions,
+        decisions=DecisionService(registry),
+        rank=RankService(registry),
+        embeddings=embeddings,
+        explanations=ExplainService(registry, decoding, chat, completions),
+        responses=ResponseService(registry, chat, tokens, archive),
+        conversations=ConversationService(archive),
+        ollama=OllamaService(registry, decoding, chat, completions, embeddings),
+        llama_cpp=LlamaCppService(registry, decoding, completions, embeddings),
+        messages=MessagesService(registry, chat, tokens),
+        tokens=tokens,
+        bodies=BodyReader(settings, registry),
+        has_page=settings.page,
+        strict_fields=settings.strict_fields,
+        keep_alive_seconds=settings.sse_ping_seconds,
+    )
+
+
+def _decoding(settings: Settings, registry: ModelRegistry) -> DecodingPlanner:
+    decoding = DecodingPlanner(
+        limits=RequestLimits(max_choices=settings.max_choices, max_prompts=settings.max_prompts),
+        presets=presets.load(settings.presets),
+        operator=presets.operator_defaults(settings.defaults),
+    )
+    for spec in registry.specs:
+        presets.operator_defaults(spec.operator_defaults, f"defaults of the model '{spec.id}'")
+    registry.add_check(decoding.check)
+    return decoding
+
+
+def _archive(settings: Settings) -> AsyncStore:
+    path = settings.responses_path
+    # Where nobody asked for responses to be kept, those who do not need that are served.
+    if settings.responses_db is not None and path is not None:
+        check_place(path)
+    return AsyncStore(
+        path, Limits(max_seconds=settings.responses_days * 86400, max_bytes=settings.responses_bytes)
+    )
+
+
+def _readings(registry: ModelRegistry) -> list[EngineReading]:
+    models = [model for spec in registry.specs if (model := registry.loaded(spec.id))]
+    return [
+        EngineReading(
+            model=model.id,
+            stats=model.engine.stats(),
+            num_restarts=model.engine.num_restarts,
+            pid=model.engine.pid,
+        )
+        for model in models
+    ]
