@@ -1,0 +1,49 @@
+// Compare: one prompt, answered with different parameters or models side by side, or with one parameter's values.
+import { html, useStore } from "../lib/preact.js";
+import { addColumn, compare, comparison, MOST, outcomes, stopComparison } from "./comparison.js";
+import { CompareColumn } from "./compare_column.js";
+import { askedOf, PromptInput } from "./prompt_input.js";
+import { session } from "./session.js";
+import { SweepSection } from "./sweep_section.js";
+
+export function View() {
+  const { columns, maxTokens, isInTurn } = useStore(comparison, (state) => state);
+  const { outcomes: all, seed } = useStore(outcomes, (state) => state);
+  const prompt = useStore(session, (state) => state.prompt);
+  const isRunning = Object.values(all).some((outcome) => outcome.isRunning);
+  const asked = askedOf(prompt);
+  const submit = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    if (asked) compare(asked);
+  };
+  return html`
+    <div class="lab">
+      <h1>Compare</h1>
+      <p class="lab-lead">One prompt, two to four answers side by side. All draw from the same seed.</p>
+      <form class="lab-form" onSubmit=${submit}>
+        <${PromptInput} onSubmit=${submit} onStop=${isRunning ? stopComparison : null} />
+        <div class="lab-form-end">
+          <label class="lab-steps"><span>tokens at most</span>
+            <input type="number" class="input" min="1" max="4096" required value=${maxTokens}
+              onInput=${(/** @type {any} */ event) => comparison.set({ maxTokens: event.currentTarget.valueAsNumber || 1 })} />
+          </label>
+          <label class="lab-check"><input type="checkbox" checked=${isInTurn}
+            onChange=${(/** @type {any} */ event) => comparison.set({ isInTurn: event.currentTarget.checked })} />
+            one after another, for speeds that can be compared</label>
+          ${seed !== null && html`<span class="quiet">seed ${seed}</span>`}
+          ${isRunning
+            ? html`<button type="button" class="button" onClick=${stopComparison}>Stop</button>`
+            : html`<button type="submit" class="button is-first" disabled=${!asked}>Compare</button>`}
+        </div>
+      </form>
+      <div class=${`lab-columns has-${columns.length}`}>
+        ${columns.map((column, place) => html`
+          <${CompareColumn} key=${column.id} column=${column} place=${place} outcome=${all[column.id] ?? null}
+            isOnly=${columns.length <= 2} />`)}
+      </div>
+      ${columns.length < MOST && html`
+        <button type="button" class="button" onClick=${addColumn}>Add a column</button>`}
+      <${SweepSection} asked=${asked} />
+    </div>
+  `;
+}

@@ -1,0 +1,164 @@
+// The text that the Tokens and What if views look at: a prompt, how the model goes on with it, and its branches.
+import { requestJson } from "../api/client.js";
+import { announce } from "../lib/announce.js";
+import { createStore } from "../lib/store.js";
+import { settings } from "../params/settings.js";
+import { find, line, nextId, picked, prefix } from "./branches.js";
+import { drawn } from "./drawn.js";
+import { ranOut } from "./words.js";
+
+/**
+ * @typedef {import("./branches.js").Branch} Branch
+ * @typedef {import("./branches.js").Step} Step
+ * @typedef {import("./rank.js").Parameters} Parameters
+ * @typedef {{ kind: "text" | "message" | "chat", text: string }} Prompt
+ * @typedef {{ message: string, param: string | null }} Fault
+ * `asked` is the prompt as the tree's steps follow it; `numTokens` how many tokens it has.
+ * @typedef {{
+ *   prompt: Prompt, steps: number, asked: Record<string, unknown> | null, numTokens: number,
+ *   tree: Branch[], branch: number, step: number, isBusy: boolean, fault: Fault | null,
+ * }} Session
+ */
+
+// As many as the route tells, so that a step can be ranked anew.
+const CANDIDATES = 200;
+
+/** @type {import("../lib/store.js").Store<Session>} */
+export const session = createStore({
+  prompt: { kind: "text", text: "Once upon a time, there was a" },
+  steps: 24,
+  asked: null,
+  numTokens: 0,
+  tree: [],
+  branch: 0,
+  step: 0,
+  isBusy: false,
+  fault: null,
+});
+
+/** @type {AbortController | null} */
+let running = null;
+
+/** Go on with the prompt, as a new text. @param {Record<string, unknown>} asked its `prompt` or `messages` */
+export async function begin(asked) {
+  session.set({ asked });
+  const told = await explain({}, []);
+  if (!told) return;
+  /** @type {Branch} */
+  const first = { id: 1, parent: null, at: 0, label: "first", changes: {}, ...of(told) };
+  session.set({ tree: [first], branch: 1, step: 0, numTokens: told.prompt_tokens });
+  announce(`${first.steps.length} tokens: ${written(first.steps)}`);
+}
+
+/** Have a step say another token, and the text go on from there. @param {{ id: number, text: string }} token */
+export async function pick(token) {
+  const { branch, step } = session.get();
+  const steps = current();
+  const chosen = picked(steps[step], token);
+  const { changes } = find(session.get().tree, branch);
+  const told = await explain(changes, [...prefix(steps, step), token.id]);
+  if (told) add({ at: step, label: `“${token.text}”`, changes, ...of(told) }, chosen);
+}
+
+/** Go on from the chosen step, which is drawn anew, with other parameters. @param {Parameters} changes */
+export async function runFromHere(changes) {
+  const { branch, step } = session.get();
+  const all = { ...find(session.get().tree, branch).changes, ...changes };
+  const told = await explain(all, prefix(current(), step));
+  if (told) add({ at: step, label: ranOut(changes), changes: all, ...of(told) }, null);
+}
+
+/** Go on where the text was cut off. */
+export async function goOn() {
+  const { branch } = session.get();
+  const steps = current();
+  const { changes } = find(session.get().tree, branch);
+  const told = await explain(changes, prefix(steps, steps.length));
+  if (!told) return;
+  const { steps: more, finish_reason } = of(told);
+  session.set(({ tree }) => ({
+    tree: tree.map((one) => (one.id === branch ? { ...one, steps: [...one.steps, ...more], finish_reason } : one)),
+    step: steps.length,
+  }));
+  announce(written(more));
+}
+
+/** The steps of the branch that is shown. @returns {Step[]} */
+export function current() {
+  return lineOf(session.get());
+}
+
+/** @param {Session} state @returns {Step[]} */
+export function lineOf({ tree, branch }) {
+  return tree.length ? line(tree, branch) : [];
+}
+
+/** Show another branch. @param {number} branch */
+export function show(branch) {
+  const { tree, step } = session.get();
+  session.set({ branch, step: Math.min(step, line(tree, branch).length - 1) });
+}
+
+export function stop() {
+  running?.abort();
+}
+
+/** The token ids of the prompt, as the server makes them: penalties look at them. */
+export async function promptIds() {
+  const { asked } = session.get();
+  if (!asked) return [];
+  const { tokens } = await requestJson("tokenize", { body: { model: settings.get().model, ...asked } });
+  return tokens;
+}
+
+/**
+ * @param {Parameters} changes
+ * @param {number[]} continued
+ */
+async function explain(changes, continued) {
+  running?.abort();
+  running = new AbortController();
+  const { signal } = running;
+  const { asked, steps } = session.get();
+  session.set({ isBusy: true, fault: null });
+  const body = {
+    ...drawn(settings.get()), ...changes, ...asked, steps, candidates: CANDIDATES,
+    ...(continued.length ? { continue_from: continued } : {}),
+  };
+  try {
+    return await requestJson("v1/decoding/explain", { body, signal });
+  } catch (error) {
+    if (!signal.aborted) session.set({ fault: faultOf(error) });
+    return null;
+  } finally {
+    if (running.signal === signal) session.set({ isBusy: false });
+  }
+}
+
+/** @param {any} told as the route's schema says it @returns {Pick<Branch, "steps" | "finish_reason" | "parameters">} */
+function of({ variants: [{ steps, finish_reason, parameters }] }) {
+  return { steps, finish_reason, parameters };
+}
+
+/**
+ * @param {Omit<Branch, "id" | "parent">} branch
+ * @param {Step | null} first a step that was picked, before those that followed
+ */
+function add(branch, first) {
+  const { tree, branch: parent } = session.get();
+  const id = nextId(tree);
+  const steps = first ? [first, ...branch.steps] : branch.steps;
+  session.set({ tree: [...tree, { ...branch, id, parent, steps }], branch: id });
+  announce(`Branch ${id}: ${written(steps)}`);
+}
+
+/** @param {Step[]} steps */
+function written(steps) {
+  return steps.map(({ token }) => token.text).join("");
+}
+
+/** @param {unknown} error @returns {Fault} */
+export function faultOf(error) {
+  const { message, param = null } = /** @type {Error & { param?: string | null }} */ (error);
+  return { message, param };
+}
