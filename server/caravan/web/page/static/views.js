@@ -7,6 +7,9 @@
 /** @type {ViewEntry[]} */
 export const VIEWS = [
   { id: "chat", title: "Chat", load: () => import("./chat/view.js") },
+  { id: "tokens", title: "Tokens", load: () => import("./lab/tokens_view.js") },
+  { id: "whatif", title: "What if", load: () => import("./lab/what_if_view.js") },
+  { id: "compare", title: "Compare", load: () => import("./lab/compare_view.js") },
   { id: "request", title: "Request", load: () => import("./request/view.js") },
   { id: "server", title: "Server", load: () => import("./server/view.js") },
 ];

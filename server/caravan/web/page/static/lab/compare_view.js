@@ -42,7 +42,7 @@ export function View() {
             isOnly=${columns.length <= 2} />`)}
       </div>
       ${columns.length < MOST && html`
-        <button type="button" class="button" onClick=${addColumn}>Add a column</button>`}
+        <button type="button" class="button lab-add-column" onClick=${addColumn}>Add a column</button>`}
       <${SweepSection} asked=${asked} />
     </div>
   `;

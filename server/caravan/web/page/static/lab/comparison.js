@@ -15,18 +15,19 @@ import { faultOf } from "./session.js";
 export const FEWEST = 2;
 export const MOST = 4;
 
-/** @type {import("../lib/store.js").Store<{ columns: Column[], maxTokens: number, isInTurn: boolean }>} */
-export const comparison = createKeptStore("comparison", {
+/** @type {{ columns: Column[], maxTokens: number, isInTurn: boolean }} */
+const BEGINNING = {
   columns: [
     { id: 1, model: "", changes: { temperature: 0.2 } },
     { id: 2, model: "", changes: { temperature: 1.2 } },
   ],
   maxTokens: 96,
   isInTurn: false,
-});
+};
 
-/** @type {import("../lib/store.js").Store<{ outcomes: Record<number, Outcome>, seed: number | null }>} */
-export const outcomes = createStore({ outcomes: {}, seed: null });
+export const comparison = createKeptStore("comparison", BEGINNING);
+
+export const outcomes = createStore(/** @type {{ outcomes: Record<number, Outcome>, seed: number | null }} */ ({ outcomes: {}, seed: null }));
 
 /** @type {AbortController | null} */
 let running = null;

@@ -23,8 +23,8 @@ import { ranOut } from "./words.js";
 // As many as the route tells, so that a step can be ranked anew.
 const CANDIDATES = 200;
 
-/** @type {import("../lib/store.js").Store<Session>} */
-export const session = createStore({
+/** @type {Session} */
+const EMPTY = {
   prompt: { kind: "text", text: "Once upon a time, there was a" },
   steps: 24,
   asked: null,
@@ -34,7 +34,9 @@ export const session = createStore({
   step: 0,
   isBusy: false,
   fault: null,
-});
+};
+
+export const session = createStore(EMPTY);
 
 /** @type {AbortController | null} */
 let running = null;

@@ -21,7 +21,7 @@ const FEW = 10;
 export function StageTable({ stages, parameters, drawnId, textOf, caption, onPick, isBusy = false }) {
   const [most, setMost] = useState(FEW);
   const cols = columns(stages);
-  const rows = candidateRows(stages, drawnId, most, textOf);
+  const { rows, below } = candidateRows(stages, drawnId, most, textOf);
   const top = Math.max(...stages.flatMap(({ candidates }) => candidates.slice(0, 1).map(({ probability }) => probability)));
   const isMore = stages[0].candidates.length > most;
   return html`
@@ -44,8 +44,10 @@ export function StageTable({ stages, parameters, drawnId, textOf, caption, onPic
         </thead>
         <tbody>
           ${rows.map((row) => html`
+            ${row.skipped > 0 && html`<${Gap} key=${`before-${row.id}`} skipped=${row.skipped} span=${cols.length} />`}
             <${Candidate} key=${row.id} row=${row} stages=${stages} top=${top} onPick=${onPick} isBusy=${isBusy} />
           `)}
+          ${below > 0 && html`<${Gap} key="below" skipped=${below} span=${cols.length} />`}
         </tbody>
       </table>
     </div>
@@ -75,10 +77,10 @@ function Mass({ column, isLast }) {
   return html`
     <td class="lab-mass-cell">
       <svg class="lab-mass-drawing" viewBox=${`0 0 ${WIDTH} ${MASS_HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
-        <rect class="lab-left" x="14" width="72" y=${y(to)} height=${MASS_HEIGHT * to} />
-        ${from - to > 0.0005 && html`<rect class="lab-cut" x="14" width="72" y=${y(from)} height=${MASS_HEIGHT * (from - to)} />`}
-        ${!isLast && html`<path class="lab-level" d=${`M86 ${y(to)}H${WIDTH}`} />`}
-        ${name !== "raw" && html`<path class="lab-level" d=${`M0 ${y(from)}H14`} />`}
+        <rect class="lab-left" x="8" width="76" y=${y(to)} height=${MASS_HEIGHT * to} />
+        ${from - to > 0.0005 && html`<rect class="lab-cut" x="8" width="76" y=${y(from)} height=${MASS_HEIGHT * (from - to)} />`}
+        ${!isLast && html`<path class="lab-level" d=${`M84 ${y(to)}H${WIDTH}`} />`}
+        ${name !== "raw" && html`<path class="lab-level" d=${`M0 ${y(from)}H8`} />`}
       </svg>
       <span class="lab-mass-text">
         ${doubt ? "≈ " : ""}${share(to)}
@@ -122,6 +124,11 @@ function Candidate({ row, stages, top, onPick, isBusy }) {
   `;
 }
 
+/** Candidates that have no row. @param {{ skipped: number, span: number }} props */
+function Gap({ skipped, span }) {
+  return html`<tr class="lab-gap"><th scope="row" class="lab-name">⋮ ${count(skipped)} more</th><td colspan=${span}></td></tr>`;
+}
+
 /** @param {{ cell: import("./waterfall.js").Cell, name: string, top: number }} props */
 function Cell({ cell: { kind, probability, most }, name, top }) {
   if (kind === "cut") {
@@ -131,12 +138,12 @@ function Cell({ cell: { kind, probability, most }, name, top }) {
   if (kind === "unlisted") return html`<td class="lab-cell is-unlisted"><span aria-label="not listed">…</span></td>`;
   const isOpen = most - probability > 0.0005;
   return html`
-    <td class="lab-cell">
+    <td class="lab-cell"><div class="lab-cell-parts">
       <svg class="lab-bar" viewBox=${`0 0 ${WIDTH} 10`} preserveAspectRatio="none" aria-hidden="true">
         ${isOpen && html`<rect class="lab-bar-open" width=${(WIDTH * most) / top} height="10" />`}
         <rect class="lab-bar-full" width=${(WIDTH * probability) / top} height="10" />
       </svg>
       <span class="lab-number">${isOpen ? `${share(probability)} to ${share(most)}` : share(probability)}</span>
-    </td>
+    </div></td>
   `;
 }

@@ -21,20 +21,22 @@ export const MOST = 9;
 export const MOST_STEPS = 64;
 
 /**
- * @type {import("../lib/store.js").Store<{
+ * @type {{
  *   name: string, values: string, steps: number, swept: string, trials: Trial[], isBusy: boolean,
  *   fault: import("./session.js").Fault | null,
- * }>}
+ * }}
  */
-export const sweep = createStore({
+const BEGINNING = {
   name: "temperature",
   values: "0, 0.3, 0.6, 0.9, 1.2, 1.5",
   steps: 32,
   swept: "",
-  trials: /** @type {Trial[]} */ ([]),
+  trials: [],
   isBusy: false,
   fault: null,
-});
+};
+
+export const sweep = createStore(BEGINNING);
 
 /** @type {AbortController | null} */
 let running = null;

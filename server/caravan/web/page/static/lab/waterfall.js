@@ -23,7 +23,10 @@
 
 /** What there is to say of a candidate at a stage. @typedef {"left" | "cut" | "gone" | "unlisted"} CellKind */
 /** @typedef {{kind: CellKind, probability: number, most: number}} Cell */
-/** @typedef {{id: number, text: string, cells: Cell[], cutBy: string | null, isDrawn: boolean}} CandidateRow */
+/**
+ * `skipped` tokens of the first stage stand between the row before and this one.
+ * @typedef {{id: number, text: string, cells: Cell[], cutBy: string | null, isDrawn: boolean, skipped: number}} CandidateRow
+ */
 
 // These change logits and leave out few tokens or none, so what is not listed after them has merely sunk.
 const CHANGING = new Set(["raw", "bias", "penalties", "dry", "temperature"]);
@@ -38,26 +41,37 @@ export function columns(stages) {
   });
 }
 
+// Of what a stage has cut, so many of the likeliest are shown.
+const SHOWN_CUT = 2;
+
 /**
- * The likeliest candidates and the one drawn, in the order of the first stage.
+ * The likeliest candidates, the one drawn, and the likeliest that each stage has cut, in the order of the first stage.
  * @param {readonly Stage[]} stages
  * @param {number | null} drawnId
  * @param {number} count
  * @param {(id: number) => string} textOf for stages that were ranked anew and have no texts
- * @returns {CandidateRow[]}
+ * @returns {{rows: CandidateRow[], below: number}} and how many tokens come after the last row
  */
 export function candidateRows(stages, drawnId, count, textOf) {
   const listed = stages.map((stage) => new Map(stage.candidates.map((candidate) => [candidate.id, candidate])));
-  const ids = stages[0].candidates.slice(0, count).map(({ id }) => id);
-  const last = stages[stages.length - 1].candidates.slice(0, count).map(({ id }) => id);
-  const others = [...last, ...(drawnId === null ? [] : [drawnId])].filter((id) => !ids.includes(id));
-  return [...ids, ...new Set(others)].map((id) => {
+  const all = stages[0].candidates.map(({ id }) => id);
+  const others = [drawnId, ...stages[stages.length - 1].candidates.map(({ id }) => id)];
+  const late = [...new Set(others)].filter((id) => id !== null && !listed[0].has(id));
+  const known = [...all, .../** @type {number[]} */ (late)].map((id, place) => {
     /** @type {Cell[]} */
     const cells = [];
-    for (const place of stages.keys()) cells.push(cell(stages, listed, place, id, cells[place - 1]));
+    for (const at of stages.keys()) cells.push(cell(stages, listed, at, id, cells[at - 1]));
     const cutAt = cells.findIndex(({ kind }) => kind === "cut");
-    return { id, text: textOf(id), cells, cutBy: cutAt < 0 ? null : stages[cutAt].name, isDrawn: id === drawnId };
+    return { id, text: textOf(id), cells, cutBy: cutAt < 0 ? null : stages[cutAt].name, isDrawn: id === drawnId, place };
   });
+  const last = new Set(stages[stages.length - 1].candidates.slice(0, count).map(({ id }) => id));
+  const cuts = stages.flatMap(({ name }) => known.filter(({ cutBy }) => cutBy === name).slice(0, SHOWN_CUT));
+  const rows = known.filter((row) => row.place < count || row.isDrawn || last.has(row.id) || cuts.includes(row));
+  const end = rows.length ? rows[rows.length - 1].place + 1 : 0;
+  return {
+    rows: rows.map(({ place, ...row }, at) => ({ ...row, skipped: place - (at ? rows[at - 1].place + 1 : 0) })),
+    below: Math.max(stages[0].left - end, 0),
+  };
 }
 
 /**
