@@ -114,6 +114,7 @@ class ExplainedStage(Schema):
         description="How likely those were together, by the stage before this one."
     )
     entropy: float = Field(description=_ENTROPY)
+    deviation: float = Field(description="The standard deviation of the logits of all tokens that are left.")
     log_sum_exp: float = Field(
         description="Of all tokens that are left: a probability is `exp(logit - log_sum_exp)`."
     )

@@ -1,6 +1,7 @@
 """`POST /v1/decoding/explain` over real decoding: what it tells is what the completion routes do."""
 
 import math
+import statistics
 from typing import Any
 
 import httpx
@@ -87,6 +88,7 @@ def test_what_is_told_of_a_stage_adds_up(http: httpx.Client, settings: Json) -> 
                 assert sum(probabilities) == pytest.approx(1, abs=1e-5)
                 entropy = -sum(p * math.log2(p) for p in probabilities if p)
                 assert stage["entropy"] == pytest.approx(entropy, abs=1e-4)
+                assert stage["deviation"] == pytest.approx(statistics.pstdev(logits), rel=1e-4, abs=1e-4)
         last = {one["id"]: one["probability"] for one in step["stages"][-1]["candidates"]}
         if not step["forced"] and step["token"]["id"] in last:
             assert step["probability"] == pytest.approx(last[step["token"]["id"]], rel=1e-6)

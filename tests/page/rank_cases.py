@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from tests.engine.sampling.rows import NEUTRAL
 
+# Parameters by which the page ranks.
 _NAMES = (
-    "temperature dynatemp_range dynatemp_exponent top_k top_p min_p typical_p top_n_sigma xtc_probability"
-    " xtc_threshold min_keep samplers mirostat adaptive_target repeat_penalty presence_penalty"
-    " frequency_penalty repeat_last_n"
-).split()
+    *("temperature", "dynatemp_range", "dynatemp_exponent", "top_k", "top_p", "min_p", "typical_p"),
+    *("top_n_sigma", "xtc_probability", "xtc_threshold", "min_keep", "samplers", "mirostat"),
+    *("adaptive_target", "repeat_penalty", "presence_penalty", "frequency_penalty", "repeat_last_n"),
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Case:
     @property
     def params(self) -> SamplingParams:
         """The parameters as the engine has them."""
-        return SamplingParams(**{**NEUTRAL, **self.changes})  # type: ignore[arg-type]  # Fields by their names.
+        return SamplingParams(**{**NEUTRAL, **self.changes})
 
     def told(self) -> dict[str, object]:
         """The case as the page has it."""

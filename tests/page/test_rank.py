@@ -1,4 +1,4 @@
-"""Logits ranked anew in the browser, held against the stages of the engine, on real rows and on nasty ones."""
+"""Logits ranked anew in the browser, held against the engine's stages, on real rows and on nasty ones."""
 
 import random
 from collections.abc import Sequence
@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 from playwright.sync_api import Page
-from tests.engine.sampling.rows import Logits, adversarial_rows, resident_rows
 
+from tests.engine.sampling.rows import Logits, adversarial_rows, resident_rows
 from tests.page.conftest import Open
 from tests.page.rank_cases import Case
 
 # The page's paths are those of any version.
 _RANKED = """async (cases) => {
   const [{ rank, verdict }, { rowOf }] = await Promise.all([
-    import(new URL("page/test/lab/rank.js", location.href)), import(new URL("page/test/lab/row.js", location.href)),
+    import(new URL("page/test/lab/rank.js", location.href)),
+    import(new URL("page/test/lab/row.js", location.href)),
   ]);
   return cases.map(({ stage, parameters, circumstances }) => {
     const ranked = rank(rowOf(stage), parameters, circumstances);

@@ -102,8 +102,8 @@ class StageTrace(msgspec.Struct, frozen=True, array_like=True, gc=False):
     them, with their logits in this stage.
 
     `log_total` is the logarithm of the sum of all their exponentials, so that a probability is `exp(logit -
-    log_total)`. `entropy` is in nats. `cut_mass` is how likely the `num_cut` tokens were together, by the
-    stage before, that this one has left out.
+    log_total)`. `entropy` is in nats, `deviation` the standard deviation of all their logits. `cut_mass` is
+    how likely the `num_cut` tokens were together, by the stage before, that this one has left out.
     """
 
     name: str
@@ -111,6 +111,7 @@ class StageTrace(msgspec.Struct, frozen=True, array_like=True, gc=False):
     num_cut: int
     cut_mass: float
     entropy: float
+    deviation: float
     log_total: float
     top: bytes
 

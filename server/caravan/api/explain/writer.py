@@ -126,6 +126,7 @@ class ExplanationWriter:
             "cut": stage.num_cut,
             "cut_probability": stage.cut_mass,
             "entropy": stage.entropy / _BIT,
+            "deviation": stage.deviation,
             "log_sum_exp": stage.log_total,
             "candidates": [
                 _Candidate(token_id, self._texts[token_id], logit, math.exp(logit - stage.log_total))

@@ -31,7 +31,7 @@ class _Level:
         places = slice(None) if possible.all() else possible.nonzero()[0]
         # A row is changed in place by what comes next.
         self.ids, self.logits = ids[places], logits[places].copy()
-        self.log_total = self.entropy = 0.0
+        self.log_total = self.entropy = self.deviation = 0.0
         if len(self.ids):
             peak = float(self.logits.max())
             below = self.logits - np.float32(peak)
@@ -41,6 +41,7 @@ class _Level:
             # Of one thread's making: BLAS would wait for a core that llama.cpp keeps busy.
             mean = float(np.einsum("i,i->", weights, below.astype(np.float64))) / total if total else math.nan
             self.entropy = max(0.0, math.log(total) - mean) if total > 0 else math.nan
+            self.deviation = float(below.std(dtype=np.float64))
 
     @property
     def size(self) -> int:
@@ -104,6 +105,7 @@ class _Recorder:
             num_cut=num_cut,
             cut_mass=min(max(1.0 - kept, 0.0), 1.0),
             entropy=level.entropy,
+            deviation=level.deviation,
             log_total=level.log_total,
             top=level.likeliest(self._num_candidates) if level.size else b"",
         )
