@@ -29,6 +29,7 @@ from caravan.api.store import outcomes as outcomes_module
 from caravan.api.store import records as records_module
 from caravan.auth.principal import Principal
 
+from tests.api.store import old_versions
 from tests.api.store.test_store import LIMITS, add, response
 from tests.waiting import until
 
@@ -134,30 +135,10 @@ def test_a_conversation_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert ids(store, "c") == ["first of c", "b"]
 
 
-_SECOND_VERSION = """
-CREATE TABLE responses (
-    id TEXT PRIMARY KEY, owner TEXT NOT NULL, place INTEGER NOT NULL, previous_id TEXT,
-    is_running INTEGER NOT NULL, used_at REAL NOT NULL, body TEXT NOT NULL, events BLOB,
-    num_bytes INTEGER NOT NULL DEFAULT 0);
-CREATE INDEX by_use ON responses (used_at);
-CREATE INDEX by_owner ON responses (owner, is_running, num_bytes);
-CREATE INDEX running ON responses (place) WHERE is_running;
-CREATE TABLE items (
-    response_id TEXT NOT NULL REFERENCES responses (id) ON DELETE CASCADE,
-    is_output INTEGER NOT NULL, position INTEGER NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY (response_id, is_output, position));
-CREATE INDEX by_id ON items (id);
-INSERT INTO responses
-VALUES ('old', 'me', 0, NULL, 0, unixepoch(), '{"id": "old", "status": "completed"}', NULL, 36);
-INSERT INTO items VALUES ('old', 0, 0, 'item', '{"id": "item", "text": "what was said"}');
-PRAGMA user_version = 2;
-"""
-
-
 def test_a_file_of_the_second_version_is_taken_over_also_while_it_is_in_use(tmp_path: Path) -> None:
     path = tmp_path / "r.db"
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as earlier:
-        earlier.executescript(_SECOND_VERSION)
+        earlier.executescript(old_versions.SECOND)
         store = Store(path, LIMITS)
         assert store.history("me", "old") == [{"id": "item", "text": "what was said"}]
         begin(store, "c")
@@ -287,7 +268,7 @@ def test_a_chat_for_which_there_is_no_room_is_given_up(
 def test_a_search_reads_no_chat_that_it_does_not_find(tmp_path: Path) -> None:
     """Not in a new file, nor in one that was taken over."""
     with contextlib.closing(sqlite3.connect(tmp_path / "old.db", isolation_level=None)) as earlier:
-        earlier.executescript(_SECOND_VERSION)
+        earlier.executescript(old_versions.SECOND)
     for name in ("new.db", "old.db"):
         Store(tmp_path / name, LIMITS).close()
         with contextlib.closing(sqlite3.connect(tmp_path / name)) as db:

@@ -14,6 +14,8 @@ from caravan.api.store import database as store_clock
 from caravan.api.store import records as records_module
 from caravan.api.store.database import is_locked
 
+from tests.api.store import old_versions
+
 LIMITS = Limits(max_seconds=1000, max_bytes=2**30)
 
 
@@ -215,28 +217,10 @@ def test_who_is_alone_may_use_all_of_the_space_and_makes_room_for_others(tmp_pat
     assert 0.4 * alone < kept("b", 60) < 0.7 * alone
 
 
-_FIRST_VERSION = """
-CREATE TABLE responses (
-    id TEXT PRIMARY KEY, owner TEXT NOT NULL, place INTEGER NOT NULL, previous_id TEXT,
-    is_running INTEGER NOT NULL, used_at REAL NOT NULL, body TEXT NOT NULL, events BLOB);
-CREATE INDEX by_use ON responses (used_at);
-CREATE INDEX running ON responses (place) WHERE is_running;
-CREATE TABLE items (
-    response_id TEXT NOT NULL REFERENCES responses (id) ON DELETE CASCADE,
-    is_output INTEGER NOT NULL, position INTEGER NOT NULL, id TEXT NOT NULL, body TEXT NOT NULL,
-    PRIMARY KEY (response_id, is_output, position));
-CREATE INDEX by_id ON items (id);
-INSERT INTO responses
-VALUES ('old', 'me', 0, NULL, 0, unixepoch(), '{"id": "old", "status": "completed"}', NULL);
-INSERT INTO items VALUES ('old', 0, 0, 'item', '{"id": "item", "text": "what was said"}');
-PRAGMA user_version = 1;
-"""
-
-
 def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "r.db"
     with contextlib.closing(sqlite3.connect(path)) as first:
-        first.executescript(_FIRST_VERSION)
+        first.executescript(old_versions.FIRST)
     store = Store(path, LIMITS)
     assert store.get("me", "old")["status"] == "completed"
     assert store.history("me", "old") == [{"id": "item", "text": "what was said"}]

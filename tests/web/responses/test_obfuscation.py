@@ -1,14 +1,13 @@
 """Padded streams: by the size of an event nobody learns how long its text is."""
 
 import json
-from collections.abc import Generator
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine
-from tests.web.chat_models import WEATHER, app_over, hermes
+from tests.web.chat_models import WEATHER, hermes
 from tests.web.responding import URL as RESPONSES
 from tests.web.routes.test_chat import events
 
@@ -21,13 +20,6 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 # Of 1 to 12 bytes as JSON has them, which is what goes over the wire.
 PIECES = ["a", " word", "twelve chars", '"', "\t.", "é中", "👩", "\\"]
-
-
-@pytest.fixture
-def client(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Generator[TestClient, None, None]:
-    monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
-    with app_over(engine) as made:
-        yield made
 
 
 def sent(client: TestClient, path: str, *, is_padded: bool = True, **fields: Any) -> list[str]:  # noqa: ANN401

@@ -1,7 +1,6 @@
 """Requests that Codex 0.171 has sent, long texts cut, over a scripted model that calls its tools."""
 
 import json
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,11 @@ from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine
 from tests.responses_contract import events_of, folded
-from tests.web.chat_models import app_over, hermes
+from tests.web.chat_models import hermes
 from tests.web.responding import URL, prompt, say
 
 SENT: list[dict[str, Any]] = [
-    json.loads(line) for line in (Path(__file__).parent / "data" / "codex.jsonl").read_text().splitlines()
+    json.loads(line) for line in (Path(__file__).parents[1] / "data" / "codex.jsonl").read_text().splitlines()
 ]
 FIRST, SUMMING_UP, WITH_NAMESPACE, WITH_ADDED_TOOLS, WITH_ADDED_TOOLS_AND_A_RESULT = SENT
 THOUGHT = "<think>\nI look.\n</think>\n\n"
@@ -23,13 +22,6 @@ THOUGHT = "<think>\nI look.\n</think>\n\n"
 @pytest.fixture
 def engine() -> ScriptedEngine:
     return ScriptedEngine(context_size=65_536)
-
-
-@pytest.fixture
-def client(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Generator[TestClient, None, None]:
-    monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
-    with app_over(engine) as made:
-        yield made
 
 
 def answered(client: TestClient, body: dict[str, Any], ignored: str | None) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """Chats that are stored: what OpenAI's own client sends about them and reads, over a scripted model."""
 
 import json
-from collections.abc import Generator
 from typing import Any
 
 import httpx
@@ -17,30 +16,12 @@ from openai.types.chat.chat_completion_store_message import ChatCompletionStoreM
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 from tests.live_server import live_server
 from tests.openai_contract import check
-from tests.web.chat_models import HERMES, WEATHER, hermes
+from tests.web.chat_models import WEATHER, hermes
 from tests.web.responding import say
 
 URL = "/v1/chat/completions"
 Json = dict[str, Any]
 HI: Any = [{"role": "user", "content": "Hi"}]
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine(context_size=4096)
-
-
-@pytest.fixture
-def live(engine: ScriptedEngine) -> Generator[str, None, None]:
-    registry = registry_over(loaded_model(engine, template=HERMES))
-    with live_server(registry, Settings.model_validate({"responses_db": "memory"})) as address:
-        yield address
-
-
-@pytest.fixture
-def client(live: str) -> Generator[Any, None, None]:
-    with openai.OpenAI(base_url=f"{live}/v1", api_key="none", max_retries=0) as made:
-        yield made
 
 
 def kept(live: str, name: str) -> Json:

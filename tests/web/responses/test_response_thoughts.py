@@ -1,6 +1,5 @@
 """Thoughts on `/v1/responses`: given as summaries, shown to the model again or not, and `text.verbosity`."""
 
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -24,18 +23,6 @@ def user(text: str) -> dict[str, Any]:
 def thought(text: str) -> dict[str, Any]:
     """What the model thought."""
     return {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": text}]}
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine(context_size=4096)
-
-
-@pytest.fixture
-def client(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Generator[TestClient, None, None]:
-    monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
-    with app_over(engine) as made:
-        yield made
 
 
 @pytest.mark.parametrize(

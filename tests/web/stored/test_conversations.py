@@ -1,7 +1,6 @@
 """Conversations, and responses in them: what OpenAI's own client sends and reads, over a scripted model."""
 
 import threading
-from collections.abc import Generator
 from typing import Any
 
 import httpx
@@ -18,31 +17,13 @@ from tests.live_server import live_server
 from tests.openai_contract import check
 from tests.responses_contract import checked_response
 from tests.waiting import PATIENCE, wait_until
-from tests.web.chat_models import HERMES, hermes
+from tests.web.chat_models import hermes
 from tests.web.responding import prompt, say
 
 URL = "/v1/conversations"
 Json = dict[str, Any]
 FLAT = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
 USER: Any = {"type": "message", "role": "user", "content": "One?"}
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine(context_size=4096)
-
-
-@pytest.fixture
-def live(engine: ScriptedEngine) -> Generator[str, None, None]:
-    registry = registry_over(loaded_model(engine, template=HERMES))
-    with live_server(registry, Settings.model_validate({"responses_db": "memory"})) as address:
-        yield address
-
-
-@pytest.fixture
-def client(live: str) -> Generator[Any, None, None]:
-    with openai.OpenAI(base_url=f"{live}/v1", api_key="none", max_retries=0) as made:
-        yield made
 
 
 def listed(live: str, name: str, **params: Any) -> list[Json]:  # noqa: ANN401

@@ -1,6 +1,5 @@
 """Conversations that are too long on `/v1/responses`: cut with `truncation`, counted, and summed up."""
 
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,6 @@ COMPACT = f"{URL}/compact"
 SIZE = 4096
 HEADER = "x-caravan-truncated"
 TOOL = {"type": "function", "name": "read", "parameters": {"type": "object", "properties": {}}}
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    """A model whose tokens are bytes."""
-    return ScriptedEngine(context_size=SIZE)
-
-
-@pytest.fixture
-def client(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Generator[TestClient, None, None]:
-    monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
-    with app_over(engine) as made:
-        yield made
 
 
 def user(text: str) -> dict[str, Any]:

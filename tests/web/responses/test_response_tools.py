@@ -1,6 +1,5 @@
 """Tools of namespaces and tools that come as items, on `/v1/responses` over a scripted model."""
 
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine
 from tests.responses_contract import folded
-from tests.web.chat_models import app_over, hermes
+from tests.web.chat_models import hermes
 from tests.web.responding import URL, ask, prompt, say, stream
 
 READ: dict[str, Any] = {
@@ -27,13 +26,6 @@ USER = {"role": "user", "content": "Hi"}
 @pytest.fixture
 def engine() -> ScriptedEngine:
     return ScriptedEngine(context_size=8192)
-
-
-@pytest.fixture
-def client(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Generator[TestClient, None, None]:
-    monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
-    with app_over(engine) as made:
-        yield made
 
 
 def added(*tools: dict[str, Any]) -> dict[str, Any]:

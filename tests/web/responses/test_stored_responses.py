@@ -1,7 +1,6 @@
 """Responses that are kept, gone on with, or made in the background, over a scripted model."""
 
 import json
-from collections.abc import Generator
 from pathlib import Path
 
 import httpx
@@ -18,18 +17,6 @@ from tests.responses_contract import checked_response, events_of
 from tests.waiting import wait_until
 from tests.web.chat_models import app_over
 from tests.web.responding import URL, ask, prompt, say, stream
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine(context_size=4096)
-
-
-@pytest.fixture
-def client(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Generator[TestClient, None, None]:
-    monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
-    with app_over(engine) as made:
-        yield made
 
 
 def test_a_conversation_goes_on(client: TestClient, engine: ScriptedEngine) -> None:
