@@ -8,11 +8,14 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
+from caravan.auth import keys_file
 from caravan.web.examples.document import ANSWERS
 from caravan.web.examples.requests import MODEL, REQUESTS, STREAMED, STREAMED_AGAIN, ExampleRequest
 from pydantic import JsonValue
@@ -85,12 +88,22 @@ def shortened(value: JsonValue) -> JsonValue:
     return value
 
 
+def options_in(folder: Path) -> tuple[str, ...]:
+    """The options of a server that keeps what it keeps in `folder`, what its keys have used among it."""
+    kept = ("--data-dir", str(folder), "--usage-db", str(folder / "usage.db"), "--responses-db", "memory")
+    return ("--threads", "1", *kept)
+
+
+def administrator_in(folder: Path) -> dict[str, str]:
+    """Make a key for such a server; the header that shows it."""
+    return {"authorization": f"Bearer {keys_file.add(folder / 'keys.json', name='root', role='admin')}"}
+
+
 @contextmanager
-def _served() -> Iterator[str]:
-    """A server of the model that ships, which keeps nothing."""
-    command = [sys.executable, "-m", "caravan", "serve", "--port", "0", "--threads", "1"]
-    options = ("--responses-db", "memory", "--usage-db", "none", "--log-level", "error")
-    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)  # noqa: S603
+def _served(folder: Path) -> Iterator[str]:
+    """A server of the model that ships."""
+    command = [sys.executable, "-m", "caravan", "serve", "--port", "0", "--log-level", "error"]
+    process = subprocess.Popen([*command, *options_in(folder)], stdout=subprocess.PIPE, text=True)  # noqa: S603
     try:
         assert process.stdout is not None
         yield next(found[1] for line in process.stdout if (found := _BASE_URL.search(line)))
@@ -99,10 +112,17 @@ def _served() -> Iterator[str]:
         process.communicate()
 
 
+def _client(address: str, headers: dict[str, str]) -> httpx.Client:
+    return httpx.Client(base_url=address, timeout=_PATIENCE, headers=headers)
+
+
 def main() -> None:
     """Write the file."""
-    with _served() as address, httpx.Client(base_url=address, timeout=_PATIENCE) as client:
-        answers = answers_of(client)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        headers = administrator_in(folder)
+        with _served(folder) as address, _client(address, headers) as client:
+            answers = answers_of(client)
     ANSWERS.write_text(json.dumps(answers, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from caravan.web.examples.document import ANSWERS
 from pydantic import JsonValue
 
-from deploy.examples import answers_of
+from deploy.examples import administrator_in, answers_of, options_in
 from tests.faults.process import ServerProcess
 from tests.waiting import PATIENCE
 
@@ -33,18 +34,19 @@ def differences(shown: JsonValue, given: JsonValue, place: str = "") -> list[str
     return [] if numbers or type(shown) is type(given) else [f"{place}: {given!r}"]
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """A server of its own: one example unloads the model."""
-    server = ServerProcess("--threads", "1", "--responses-db", "memory", "--usage-db", "none")
-    yield server.address
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[httpx.Client]:
+    """A client, who is an administrator, of a server of its own: one example unloads the model."""
+    headers = administrator_in(tmp_path)
+    server = ServerProcess(*options_in(tmp_path))
+    with httpx.Client(base_url=server.address, timeout=PATIENCE, headers=headers) as client:
+        yield client
     assert server.stop() == 0, server.output
 
 
-def test_each_request_gets_the_answer_that_is_shown(address: str) -> None:
+def test_each_request_gets_the_answer_that_is_shown(client: httpx.Client) -> None:
     shown = json.loads(ANSWERS.read_text(encoding="utf-8"))
-    with httpx.Client(base_url=address, timeout=PATIENCE) as client:
-        given = answers_of(client)
+    given = answers_of(client)
     assert list(given) == list(shown), "python -m deploy.examples writes them anew"
     for route, example in shown.items():
         assert given[route]["content"].keys() == example["content"].keys(), route
