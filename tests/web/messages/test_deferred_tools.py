@@ -1,13 +1,12 @@
 """Tools of `/v1/messages` that come and go in the midst of a conversation."""
 
-from collections.abc import Generator
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine
-from tests.web.chat_models import app_over, hermes
+from tests.web.chat_models import hermes
 from tests.web.messaging import HI, URL, WEATHER, ask, error_of, prompt, say
 
 SEARCH = {"name": "ToolSearch", "input_schema": {"type": "object", "properties": {"query": {}}}}
@@ -37,17 +36,6 @@ def searched(*content: Any) -> list[dict[str, Any]]:  # noqa: ANN401
 def changed(kind: str, name: str = "get_weather") -> dict[str, Any]:
     """A message of the system by which a tool comes or goes."""
     return {"role": "system", "content": [{"type": kind, "tool": {"type": "tool_reference", "name": name}}]}
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine(context_size=8192)
-
-
-@pytest.fixture
-def client(engine: ScriptedEngine) -> Generator[TestClient, None, None]:
-    with app_over(engine) as made:
-        yield made
 
 
 def test_a_tool_is_shown_where_it_was_found_and_costs_no_prefix(

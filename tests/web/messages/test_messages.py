@@ -1,7 +1,6 @@
 """`/v1/messages` over a scripted model that thinks and calls tools: what it answers, to the letter."""
 
 import json
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -29,17 +28,6 @@ from tests.web.messaging import (
 
 CALL = hermes("get_weather", '{"city": "Paris"}')
 THINK = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine(context_size=4096)
-
-
-@pytest.fixture
-def client(engine: ScriptedEngine) -> Generator[TestClient, None, None]:
-    with app_over(engine) as made:
-        yield made
 
 
 def without_ids(message: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What `/v1/messages` refuses, and how it tells of what fails: in Anthropic's envelope."""
 
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -8,24 +7,12 @@ from caravan.errors import EngineFailedError
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import ScriptedEngine
-from tests.web.chat_models import app_over
 from tests.web.messaging import HI, RESULT, URL, USE, WEATHER, error_of, talk
 
 THINK = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "x"}}
 FOUND = {"type": "search_result", "source": "a", "title": "b", "content": []}
 PDF = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "x"}}
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine(context_size=4096)
-
-
-@pytest.fixture
-def client(engine: ScriptedEngine) -> Generator[TestClient, None, None]:
-    with app_over(engine) as made:
-        yield made
 
 
 @pytest.mark.parametrize(
