@@ -166,7 +166,9 @@ class _Search:
         if not complete:
             return []
         best = {trial.number for trial in self._store.study.best_trials}
-        return ranked(self._task, [record for record in complete if record.number in best])
+        found = ranked(self._task, [record for record in complete if record.number in best])
+        # Of trials that score alike to the last bit, the first is enough.
+        return list({tuple(record.values): record for record in reversed(found)}.values())[::-1]
 
     def _measure_defaults(self) -> None:
         """What the server does by itself is what the search has to beat, and tells what a trial takes."""
