@@ -90,7 +90,7 @@ page-types:  ## check the types of the page's scripts; needs npm
 	npx --yes --package typescript@$(TYPESCRIPT) tsc --project server/caravan/web/page/jsconfig.json
 
 chromium:  ## install the browser that tests of the page run in, where that is missing and can be done
-	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			apt-get update -qq && apt-get install --yes -qq --no-install-recommends chromium >/dev/null; \
 		else \

@@ -1,7 +1,10 @@
 """What tests do in the Chat, in its own words."""
 
+import json
+
 from playwright.sync_api import Locator, Page, expect
 
+from tests.page.conftest import Open
 from tests.waiting import PATIENCE
 
 # Playwright's assertions wait, too; theirs is a patience of their own.
@@ -30,3 +33,21 @@ def finished(page: Page, count: int) -> None:
 def last(page: Page) -> Locator:
     """The last message."""
     return page.get_by_role("article").last
+
+
+def open_with(open_page: Open, settings: dict[str, object], **options: object) -> Page:
+    """Open the page as if these settings had been made before."""
+    page = open_page(**options)
+    page.evaluate("kept => localStorage.setItem('caravan.settings', JSON.stringify(kept))", settings)
+    page.reload()
+    expect(composer(page)).to_be_visible()
+    return page
+
+
+def sent_body(page: Page) -> dict[str, object]:
+    """What the Request view says would be sent."""
+    page.get_by_role("link", name="Request").click()
+    page.get_by_role("button", name="JSON").click()
+    body: dict[str, object] = json.loads(page.locator("pre.code").inner_text())
+    page.get_by_role("link", name="Chat").click()
+    return body

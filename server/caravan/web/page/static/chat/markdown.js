@@ -1,5 +1,5 @@
 // Markdown as elements: cut into blocks, of which only those that have changed are made anew, and made harmless.
-import { lexer, parser } from "../vendor/marked.js";
+import { lexer, parser, use } from "../vendor/marked.js";
 import "../vendor/dompurify.js";
 import { html, memo, useMemo, useRef } from "../lib/preact.js";
 
@@ -13,6 +13,22 @@ const RULES = {
   ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
   RETURN_TRUSTED_TYPE: true,
 };
+
+/** @type {Record<string, string>} */
+const WRITTEN = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
+
+/** @param {string} text */
+function escaped(text) {
+  return text.replace(/[&<>"]/g, (sign) => WRITTEN[sign]);
+}
+
+// HTML is shown as it was written, and pictures, which would be asked of others, as links.
+use({
+  renderer: {
+    html: ({ text }) => escaped(text),
+    image: ({ href, text }) => `<a href="${escaped(href)}">${escaped(text || href)}</a>`,
+  },
+});
 
 // Where a link leads is not told of this page, nor may it touch it.
 purify.addHook("afterSanitizeAttributes", (/** @type {Element} */ node) => {

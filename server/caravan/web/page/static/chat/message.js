@@ -1,5 +1,5 @@
 // One message: who says it, its words, its thought, its calls, and what can be done with it.
-import { html, memo, useState, classes, Icon } from "../lib/preact.js";
+import { classes, html, Icon, memo, useEffect, useRef, useState } from "../lib/preact.js";
 import { ICONS } from "../lib/icons.js";
 import { askAgain, editMessage, show } from "./actions.js";
 import { Calls } from "./calls.js";
@@ -95,6 +95,8 @@ function Siblings({ id, siblings }) {
 /** @param {{ message: import("../data/tree.js").Message, onDone: () => void }} props */
 function Editor({ message, onDone }) {
   const [text, setText] = useState(message.content);
+  const area = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
+  useEffect(() => area.current?.focus(), []);
   const send = (/** @type {Event} */ event) => {
     event.preventDefault();
     onDone();
@@ -107,7 +109,7 @@ function Editor({ message, onDone }) {
   return html`
     <form class="editor" onSubmit=${send}>
       <textarea class="input" aria-label="Edited message" rows="4" value=${text} onKeyDown=${onKey}
-        ref=${(/** @type {HTMLElement | null} */ element) => element?.focus()}
+        ref=${area}
         onInput=${(/** @type {any} */ event) => setText(event.currentTarget.value)} />
       <div class="editor-end">
         <button type="button" class="button" onClick=${onDone}>Cancel</button>

@@ -59,8 +59,9 @@ async function check() {
   }
   const { stream: _, stream_options: __, ...whole } = body;
   try {
-    await request("v1/chat/completions", { body: { ...whole, messages: [{ role: "user", content: "." }], n_predict: 0 } });
-    return "The server can hold answers to it.";
+    const response = await request("v1/chat/completions", { body: { ...whole, messages: [{ role: "user", content: "." }], n_predict: 0 } });
+    const unheld = response.headers.get("x-caravan-unenforced");
+    return unheld ? `The server holds answers to it, but for ${unheld}.` : "The server can hold answers to it.";
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     showFaults([{ field: (error instanceof ApiError && error.param) || "constraint", message }]);

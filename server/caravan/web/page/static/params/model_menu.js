@@ -14,9 +14,8 @@ export function ModelMenu() {
   const choose = (/** @type {{ currentTarget: HTMLSelectElement }} */ event) =>
     chooseModel(event.currentTarget.value);
   return html`
-    <label class="model-menu">
-      <span class="heard-only">Model</span>
-      <select class="select" value=${model} onChange=${choose}>
+    <div class="model-menu">
+      <select class="select" aria-label="Model" value=${model} onChange=${choose}>
         ${usable(models).map(
           ({ id, status }) => html`
             <option key=${id} value=${id} selected=${id === model}>
@@ -25,6 +24,6 @@ export function ModelMenu() {
           `,
         )}
       </select>
-    </label>
+    </div>
   `;
 }

@@ -28,7 +28,7 @@ export function effectiveDefault(spec, { preset }, details) {
 
 /** The first sentence of a description. @param {string} text */
 export function meaning(text) {
-  return /^.*?[.:](?=\s|$)/s.exec(text)?.[0].replace(/:$/, ".") ?? text;
+  return /^.*?\.(?=\s|$)/s.exec(text)?.[0] ?? text;
 }
 
 /** @typedef {"number" | "boolean" | "choice" | "texts" | "numbers" | "json"} Kind */

@@ -72,7 +72,7 @@ function constraintOf({ kind, text }, faults) {
   if (kind === "choice") return { structured_outputs: { choice: text.split("\n").filter((line) => line.trim()) } };
   const schema = parsed(text, "constraint", faults);
   if (schema === undefined) return {};
-  return { response_format: { type: "json_schema", json_schema: { name: "answer", schema, strict: true } } };
+  return { response_format: { type: "json_schema", json_schema: { name: "answer", schema } } };
 }
 
 /** @param {string} text @param {string} field @param {Fault[]} faults @returns {any} */
