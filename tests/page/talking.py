@@ -1,6 +1,7 @@
 """What tests do in the Chat, in its own words."""
 
 import json
+from collections.abc import Mapping
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -35,7 +36,7 @@ def last(page: Page) -> Locator:
     return page.get_by_role("article").last
 
 
-def open_with(open_page: Open, settings: dict[str, object], **options: object) -> Page:
+def open_with(open_page: Open, settings: Mapping[str, object], **options: object) -> Page:
     """Open the page as if these settings had been made before."""
     page = open_page(**options)
     page.evaluate("kept => localStorage.setItem('caravan.settings', JSON.stringify(kept))", settings)
