@@ -49,7 +49,7 @@ def test_a_message_is_answered_too_and_columns_come_and_go(open_page: Open) -> N
 
 def test_a_sweep_is_small_multiples_of_one_scale_and_a_table(open_page: Open) -> None:
     page = open_page("/#/compare")
-    page.get_by_label("parameter", exact=True).select_option("top_k")
+    page.get_by_role("combobox", name="parameter", exact=True).select_option("top_k")
     page.get_by_label("values, up to 9").fill("1, 5, 40")
     with page.expect_response(EXPLAIN) as answered:
         page.get_by_role("button", name="Sweep", exact=True).click()
