@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from playwright.sync_api import Locator, Page, Response, expect
+from playwright.sync_api import Locator, Page, Request, Response, expect
 
 from tests.waiting import PATIENCE
 
@@ -29,6 +29,13 @@ def go_on(page: Page, num_tokens: int = 8) -> Json:
 def variant(response: Response) -> Json:
     """The first set of steps of an answer."""
     found: Json = response.json()["variants"][0]
+    return found
+
+
+def body(request: Request) -> Json:
+    """What a request was made with."""
+    found = request.post_data_json
+    assert isinstance(found, dict)
     return found
 
 

@@ -6,7 +6,7 @@ from playwright.sync_api import Page, Request, expect
 from tests.page.axe import check_accessible
 from tests.page.browser import NARROW, WIDE
 from tests.page.conftest import Open
-from tests.page.lab import EXPLAIN, Json, fits
+from tests.page.lab import EXPLAIN, Json, body, fits
 
 
 def test_columns_answer_one_prompt_side_by_side(open_page: Open) -> None:
@@ -15,8 +15,8 @@ def test_columns_answer_one_prompt_side_by_side(open_page: Open) -> None:
     page.get_by_label("temperature", exact=True).first.press("Enter")
     bodies = _bodies(page)
     _compare(page)
-    assert [body["temperature"] for body in bodies] == [0, 1.2]
-    assert len({body["seed"] for body in bodies}) == 1
+    assert [one["temperature"] for one in bodies] == [0, 1.2]
+    assert len({one["seed"] for one in bodies}) == 1
     for column in page.locator(".lab-column").all():
         assert len(column.locator(".lab-answer").inner_text()) > 10
         facts = dict(
@@ -104,7 +104,7 @@ def _bodies(page: Page) -> list[Json]:
 
     def note(request: Request) -> None:
         if request.url.endswith("/completions"):
-            bodies.append(request.post_data_json)
+            bodies.append(body(request))
 
     page.on("request", note)
     return bodies

@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 from tests.page.axe import check_accessible
 from tests.page.browser import NARROW, WIDE, Seen
 from tests.page.conftest import Open
-from tests.page.lab import EXPLAIN, fits, go_on, percent, tokens, variant
+from tests.page.lab import EXPLAIN, body, fits, go_on, percent, tokens, variant
 
 _TITLES = {"raw": "model", "top_k": "top-k", "top_p": "top-p", "min_p": "min-p"}
 
@@ -38,7 +38,7 @@ def test_another_candidate_sends_the_text_another_way_in_a_branch(open_page: Ope
     with page.expect_response(EXPLAIN) as answered:
         page.locator("button.lab-pick", has_text=chosen["text"].strip()).first.click()
     ids = [step["token"]["id"] for step in told["steps"]]
-    [*first, last] = answered.value.request.post_data_json["continue_from"]
+    [*first, last] = body(answered.value.request)["continue_from"]
     assert first == ids[:2]
     assert last in [one["id"] for one in told["steps"][2]["stages"][0]["candidates"]]
     more = variant(answered.value)["steps"]
@@ -69,7 +69,7 @@ def test_further_tokens_follow_those_that_stand(open_page: Open) -> None:
     told = go_on(page, 3)
     with page.expect_response(EXPLAIN) as answered:
         page.get_by_role("button", name="Further tokens").click()
-    asked = answered.value.request.post_data_json["continue_from"]
+    asked = body(answered.value.request)["continue_from"]
     assert asked == [step["token"]["id"] for step in told["steps"]]
     expect(tokens(page)).to_have_count(3 + len(variant(answered.value)["steps"]))
 
