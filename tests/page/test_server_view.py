@@ -142,6 +142,19 @@ def test_who_is_no_administrator_is_told_so(
         check_accessible(page)
 
 
+def test_who_gives_no_key_is_not_asked_again_and_again(browser: Browser, keyed: tuple[str, str, str]) -> None:
+    with opened(browser, keyed[0], path="/#/server", wait=False) as (page, seen):
+        seen.expected.append("401")
+        asked: list[str] = []
+        page.clock.install()
+        page.get_by_role("button", name="Not now").click()
+        expect(page.get_by_role("alert")).to_contain_text("This server asks for a key")
+        page.on("request", lambda request: asked.append(request.url))
+        page.clock.run_for(10_000)
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        assert [url for url in asked if "metrics" in url] == []
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("viewport", [NARROW, WIDE], ids=["narrow", "wide"])
 def test_everybody_can_use_it(open_page: Open, viewport: ViewportSize, *, dark: bool) -> None:

@@ -1,5 +1,5 @@
 // What the server says of itself, asked for again and again while the view is shown.
-import { ApiError, request, requestJson } from "../api/client.js";
+import { ApiError, keyStore, request, requestJson } from "../api/client.js";
 import { createStore } from "../lib/store.js";
 import { parseMetrics, total } from "./metrics.js";
 
@@ -38,12 +38,13 @@ const NOTHING = {
 };
 export const readings = createStore(NOTHING);
 
-/** Ask until the returned function is called; not while the page is hidden. */
+/** Ask until the returned function is called; not while the page is hidden, nor again for a key that was not given. */
 export function follow() {
   const ended = new AbortController();
   const run = async () => {
+    let mayAsk = true;
     while (!ended.signal.aborted) {
-      if (!document.hidden) await read(ended.signal);
+      if (!document.hidden && (mayAsk || keyStore.get().key)) mayAsk = await read(ended.signal);
       await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }
   };
@@ -51,15 +52,21 @@ export function follow() {
   return () => ended.abort();
 }
 
-/** @param {AbortSignal} [signal] */
+/**
+ * Ask once.
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<boolean>} false: only with a key
+ */
 export async function read(signal) {
   try {
     const text = await (await request("metrics", { signal })).text();
     await readStatus(signal);
     add(parseMetrics(text));
     readings.set({ error: "" });
+    return true;
   } catch (error) {
     if (!signal?.aborted) readings.set({ error: String(error instanceof Error ? error.message : error) });
+    return !(error instanceof ApiError && error.status === 401);
   }
 }
 
