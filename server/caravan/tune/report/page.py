@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from caravan.tune.numbers import Estimate, gain
+from caravan.tune.objectives import needs_answers
 from caravan.tune.records import Findings, Record, State, ranked, sign_of
 from caravan.tune.report.presets import named, one_line
 
@@ -27,7 +28,8 @@ def _head(findings: Findings) -> Iterator[str]:
     yield f"- Search: {task.search.method}; trials: {counts or 'none'}; the end: {findings.ending.value}"
     if findings.message:
         yield f"- {findings.message}"
-    yield f"- Each trial: {task.search.repeats} repeats of each prompt, with the same seeds for all trials"
+    if any(map(needs_answers, task.objectives)):
+        yield f"- Each trial asks each prompt {task.search.repeats} times, with the same seeds for all trials"
     yield (
         f"- Spent: {findings.num_requests} requests, {findings.num_tokens} tokens of prompts and answers, "
         f"{findings.seconds:.0f} seconds"
@@ -54,6 +56,16 @@ def _winner(findings: Findings) -> Iterator[str]:
     yield "caravan serve --presets presets.json"
     yield "```"
     yield ""
+    if any(estimate.half is None for estimate in winner.estimates):
+        yield "A trial has one score alone, so nothing tells how sure it is: more prompts or repeats would."
+        yield ""
+    else:
+        yield from _alike(findings, winner)
+    if len(findings.task.objectives) > 1:
+        yield from _front(findings)
+
+
+def _alike(findings: Findings, winner: Record) -> Iterator[str]:
     alike = [one for one in findings.complete if one.number != winner.number and findings.is_as_good(one)]
     others = len(findings.complete) - 1
     yield (
@@ -61,8 +73,6 @@ def _winner(findings: Findings) -> Iterator[str]:
         "matters, what they differ in does not."
     )
     yield ""
-    if len(findings.task.objectives) > 1:
-        yield from _front(findings)
 
 
 def _front(findings: Findings) -> Iterator[str]:
