@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from tests.e2e.asking import CHAT, PROMPT, TEXT
+from tests.e2e.conftest import Served
+from tests.waiting import wait_until
 
 EXPLAIN = "/v1/decoding/explain"
 MESSAGES = [{"role": "user", "content": PROMPT}]
@@ -96,9 +98,14 @@ def test_what_is_told_of_a_stage_adds_up(http: httpx.Client, settings: Json) -> 
         assert step["entropy"] == step["stages"][0]["entropy"]
 
 
-def test_variants_share_the_prompt_and_are_what_they_are_alone(http: httpx.Client) -> None:
+def test_variants_share_the_prompt_and_are_what_they_are_alone(http: httpx.Client, served: Served) -> None:
     prompt, variants = "what is computed once for all of them " * 6, [{"temperature": 0}, {"top_k": 3}]
+    before = served.engine.stats()
     told = explained(http, prompt=prompt, steps=5, seed=9, cache_salt="fresh", variants=variants)
+    wait_until(lambda: served.engine.stats().num_completion_tokens == before.num_completion_tokens + 15)
+    after = served.engine.stats()
+    # Of the others, only the last token, whose row of logits is wanted.
+    assert after.num_cached_tokens - before.num_cached_tokens == 2 * (told["prompt_tokens"] - 1)
     assert told["cached_tokens"] == 0
     assert told["usage"]["prompt_tokens"] == told["prompt_tokens"]
     assert told["usage"]["completion_tokens"] == 15

@@ -26,7 +26,14 @@ _MOST_TOKENS = 24
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict", "max_new_tokens")
 # Routes that write no text, or have the limit among their `options`.
 _UNLIMITED = frozenset(
-    ["/v1/embeddings", "/v1/messages/count_tokens", "/v1/decisions", "/v1/rerank", "/v1/score"]
+    [
+        "/v1/embeddings",
+        "/v1/messages/count_tokens",
+        "/v1/decisions",
+        "/v1/rerank",
+        "/v1/score",
+        "/v1/decoding/explain",
+    ]
     + ["/v1/responses/input_tokens", "/v1/responses/compact", "/embedding", "/v1/chat/completions/control"]
     + [f"/api/{name}" for name in ("chat", "generate", "embed", "embeddings", "show")]
 )
@@ -47,7 +54,8 @@ _NAMES = (
     "questions", "documents", "query", "options", "format", "system", "thinking", "think",
     "previous_response_id", "include", "dimensions", "encoding_format", "suffix", "echo", "best_of", "store",
     "metadata", "conversation", "items", "input_prefix", "input_suffix", "input_extra", "n_probs", "n_cmpl",
-    "response_fields", "prompt_string", "n_indent", "nonsense",
+    "response_fields", "prompt_string", "n_indent", "steps", "candidates", "variants", "continue_from",
+    "nonsense",
 )  # fmt: skip
 _PATHS = (
     "/", "/v1", "/v1/models", "/v1/models/tiny", "/v1/models/../../etc/passwd", "/v1/responses/resp_0",

@@ -13,6 +13,7 @@ _RESPONSES = "/v1/responses"
 _CONVERSATIONS = "/v1/conversations"
 _EMBEDDINGS = "/v1/embeddings"
 _DECISIONS = "/v1/decisions"
+_EXPLAIN = "/v1/decoding/explain"
 _QUESTION = b'{"type":"predicate","instructions":"x"}'
 _USER = b'{"role":"user","content":"Hi"}'
 
@@ -206,6 +207,31 @@ SHAPES: dict[str, Hostile] = {
         b'{"model":"tiny","input":"Hi","questions":[{"type":"choice","instructions":"x","choices":[',
         lambda n: b'{"value":"v%d"}' % n,
         b"]}]}",
+    ),
+    "variants": Hostile(_EXPLAIN, b'{"model":"tiny","prompt":"Hi","variants":[', b'{"top_k":1}', b"]}"),
+    "variants that are admitted": Hostile(
+        _EXPLAIN,
+        b'{"model":"tiny","prompt":"Hi","steps":64,"candidates":25,"ignore_eos":true,"variants":[',
+        lambda n: b'{"temperature":%d,"logit_bias":{"65":%d},"repeat_penalty":1.1}' % (n + 1, n),
+        b"]}",
+        most=8,
+    ),
+    "biases of variants": Hostile(
+        _EXPLAIN,
+        b'{"model":"tiny","prompt":"Hi","steps":64,"variants":[{},{"logit_bias":{',
+        lambda n: b'"word %d":1' % n,
+        b"}}]}",
+        most=16_000,
+    ),
+    "tokens to continue": Hostile(
+        _EXPLAIN, b'{"model":"tiny","prompt":"Hi","seed":1,"steps":1,"continue_from":[', b"97", b"]}"
+    ),
+    "tokens to continue that are admitted": Hostile(
+        _EXPLAIN,
+        b'{"model":"tiny","prompt":"Hi","seed":1,"steps":1,"continue_from":[',
+        b"97",
+        b"]}",
+        most=1024,
     ),
     "documents": Hostile("/v1/rerank", b'{"model":"tiny","query":"x","documents":[', b'"y"', b"]}"),
     "documents of a kilobyte": Hostile(

@@ -372,6 +372,7 @@ WITHOUT_A_MODEL: list[tuple[str, Json]] = [
     (RESPONSES, {"input": "x"}),
     ("/v1/embeddings", {"input": "x"}),
     ("/v1/decisions", {"input": "x", "questions": [{"type": "predicate", "instructions": "y"}]}),
+    ("/v1/decoding/explain", {"prompt": "x"}),
     ("/tokenize", {"content": "x"}),
     ("/detokenize", {"tokens": [65]}),
     ("/apply-template", {"messages": [USER]}),

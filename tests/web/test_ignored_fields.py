@@ -26,6 +26,7 @@ BODIES: list[tuple[str, Json]] = [
         "/v1/decisions",
         {"model": "fake", "input": "x", "questions": [{"type": "predicate", "instructions": "y"}]},
     ),
+    ("/v1/decoding/explain", {"model": "fake", "prompt": "x"}),
     ("/tokenize", {"model": "fake", "prompt": "x"}),
     ("/v1/tokenize", CHAT),
     ("/detokenize", {"model": "fake", "tokens": [65]}),

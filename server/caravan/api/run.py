@@ -204,7 +204,8 @@ class Run:
         if principal.allowance is not None:
             principal.allowance.reserve(prepared.expected_tokens(model.context_size))
         requests = prepared.requests
-        self._outputs = _merged([model.engine.generate(request) for request in requests], requests[0].n)
+        streams = [model.engine.generate(request) for request in requests]
+        self._outputs = _merged(streams, requests[0].n, shares_prompt=prepared.shares_prompt)
         lengths, num_choices = prepared.prompt_lengths, prepared.choices_per_prompt
         self._metrics = self.context.metrics.run(model.id, lengths, num_choices, prepared.plan.params)
         self.prompt_logprobs = [()] * self._metrics.num_choices
@@ -252,21 +253,28 @@ async def _ended(_: LoadedModel) -> Prepared:
     raise AssertionError("a run is prepared before its end")
 
 
-def _merged(streams: Sequence[Outputs], num_choices: int) -> Outputs:
+def _merged(streams: Sequence[Outputs], num_choices: int, *, shares_prompt: bool) -> Outputs:
     """Merge the outputs as they come; choices are numbered through all prompts.
 
-    The first failure ends all. Nothing is begun before the first output is asked for.
+    The first failure ends all. Nothing is begun before the first output is asked for. Where all have one
+    prompt, the others begin when the first has computed it.
     """
-    return streams[0] if len(streams) == 1 else _pumped(streams, num_choices)
+    if len(streams) == 1:
+        return streams[0]
+    return _pumped(streams, num_choices, shares_prompt=shares_prompt)
 
 
-async def _pumped(streams: Sequence[Outputs], num_choices: int) -> Outputs:
+async def _pumped(streams: Sequence[Outputs], num_choices: int, *, shares_prompt: bool) -> Outputs:
     queue: asyncio.Queue[TokenOutput | Exception | None] = asyncio.Queue()
+    is_computed = asyncio.Event()
 
     async def pump(stream: Outputs, base: int) -> None:
         try:
             async with contextlib.aclosing(stream):
+                if shares_prompt and base:
+                    await is_computed.wait()
                 async for output in stream:
+                    is_computed.set()
                     queue.put_nowait(msgspec.structs.replace(output, index=base + output.index))
             queue.put_nowait(None)
         except Exception as error:

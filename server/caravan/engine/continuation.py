@@ -50,13 +50,21 @@ def lead(guide: Guide, token_ids: Sequence[int]) -> None:
 
     Raises ContinuationError and ConstraintError.
     """
-    for index, token_id in enumerate(token_ids):
+    for token_id in token_ids:
         # A spent budget of thought shows here. What a mask forces is no matter: other tokens may spell it.
         guide.forced(is_ruled=True)
-        if not guide.admits(token_id):
-            raise ContinuationError(f"its constraint does not allow the token at place {index}")
+        admit(guide, token_id)
+
+
+def admit(guide: Guide, token_id: int) -> None:
+    """Have a constraint, or a thought, note a token that stands and that something is to follow.
+
+    Raises ContinuationError and ConstraintError.
+    """
+    if not guide.admits(token_id):
+        raise ContinuationError(f"its constraint does not allow the token {token_id} where it stands")
     if guide.is_complete:
-        raise ContinuationError("its constraint is satisfied, and nothing can follow")
+        raise ContinuationError(f"its constraint is satisfied with the token {token_id}, and complete")
 
 
 class ContinuedDetokenizer(Detokenizer):

@@ -334,6 +334,7 @@ ASKED = [
     ("/api/generate", {"model": "fake", "prompt": "Hi", "raw": True}),
     ("/api/embed", {"model": "fake", "input": "Hi"}),
     ("/api/embeddings", {"model": "fake", "prompt": "Hi"}),
+    ("/v1/decoding/explain", {"model": "fake", "prompt": "Hi"}),
     ("/v1/rerank", {"model": "fake", "query": "x", "documents": ["y"]}),
     ("/v1/score", {"model": "fake", "text_1": "x", "text_2": "y"}),
     (

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from caravan.engine.constraints.guide import Guide
-from caravan.engine.continuation import ContinuationError
+from caravan.engine.continuation import admit
 from caravan.engine.outputs import StageTrace, StepTrace, packed_top
 from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.candidates import Candidates, Floats, Ids
@@ -212,14 +212,14 @@ class TracedSampler(Sampler):
     def follow(self, logits: Floats, token_id: int) -> None:
         """Take a token that stands as if it had been drawn from this row [vocab_size], which is changed.
 
-        Chance and the state of the draw go on by as much. Raises ContinuationError.
+        Chance and the state of the draw go on by as much. Raises ContinuationError and ConstraintError.
         """
         self._recorder.is_on = False
         is_forced = self.guide is not None and bool(self.guide.forced(is_ruled=self._is_ruled))
         if not is_forced and not self.is_argmax:
             follow(self._draw, self.candidates(logits), token_id, self._rng)
-        if self.guide is not None and not self.guide.admits(token_id):
-            raise ContinuationError("the constraint does not allow one of its tokens where it stands")
+        if self.guide is not None:
+            admit(self.guide, token_id)
         self._remember(token_id)
         self._recorder.is_on = True
 
