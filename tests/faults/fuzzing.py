@@ -237,6 +237,8 @@ def _fault(shot: Shot, answer: httpx.Response, received: bytes) -> str | None:
         return "a 503 without advice"
     if shot.method == "HEAD":
         return None
+    if answer.headers.get("content-encoding") == "gzip":
+        received = gzip.decompress(received)
     if answer.status_code >= 400:
         return _fault_of_error(shot, received)
     kind = answer.headers.get("content-type", "")

@@ -223,10 +223,10 @@ SHAPES: dict[str, Hostile] = {
         b"}}]}",
         most=16_000,
     ),
-    "tokens to continue": Hostile(
+    "tokens to go on from": Hostile(
         _EXPLAIN, b'{"model":"tiny","prompt":"Hi","seed":1,"steps":1,"continue_from":[', b"97", b"]}"
     ),
-    "tokens to continue that are admitted": Hostile(
+    "tokens to go on from that are admitted": Hostile(
         _EXPLAIN,
         b'{"model":"tiny","prompt":"Hi","seed":1,"steps":1,"continue_from":[',
         b"97",
