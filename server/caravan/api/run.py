@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 # Characters and log probabilities together that are read or written in a few milliseconds.
 SMALL = 8192
 
+# Requests about one prompt that one run has in the engine at a time: others find places there, too.
+_FEW = 3
+
 Outputs = AsyncGenerator[TokenOutput, None]
 
 
@@ -257,7 +260,7 @@ def _merged(streams: Sequence[Outputs], num_choices: int, *, shares_prompt: bool
     """Merge the outputs as they come; choices are numbered through all prompts.
 
     The first failure ends all. Nothing is begun before the first output is asked for. Where all have one
-    prompt, the others begin when the first has computed it.
+    prompt, the others begin when the first has computed it, a few at a time.
     """
     if len(streams) == 1:
         return streams[0]
@@ -267,10 +270,11 @@ def _merged(streams: Sequence[Outputs], num_choices: int, *, shares_prompt: bool
 async def _pumped(streams: Sequence[Outputs], num_choices: int, *, shares_prompt: bool) -> Outputs:
     queue: asyncio.Queue[TokenOutput | Exception | None] = asyncio.Queue()
     is_computed = asyncio.Event()
+    places = asyncio.Semaphore(_FEW if shares_prompt else len(streams))
 
     async def pump(stream: Outputs, base: int) -> None:
         try:
-            async with contextlib.aclosing(stream):
+            async with contextlib.aclosing(stream), places:
                 if shares_prompt and base:
                     await is_computed.wait()
                 async for output in stream:

@@ -54,8 +54,7 @@ class ExplainService:
     ) -> Explained:
         """Do everything that can refuse the request; nothing reaches the engine here."""
         body, principal = _body(request), context.principal
-        _check_places(request, model)
-        model.engine.check_room(principal.id, principal.weight, 1 + len(request.variants or ()))
+        model.engine.check_room(principal.id, principal.weight, 1)
         request_id = f"explain-{uuid.uuid4().hex}"
         prepared = await self._answer(body, request_id, context, model)
         plan = partial(self._variants, request, body, prepared, model)
@@ -114,10 +113,3 @@ def _body(request: ExplainRequest) -> Body:
     shared = request.model_fields_set & type(request).model_fields.keys() & form.model_fields.keys()
     # Every value has been validated as a part of the request.
     return form.model_construct(**{name: getattr(request, name) for name in shared})
-
-
-def _check_places(request: ExplainRequest, model: LoadedModel) -> None:
-    num_variants = 1 + len(request.variants or ())
-    if num_variants > (most := model.engine.num_places):
-        message = f"has too many: the server takes {most} at once, with the request's own"
-        raise InvalidValueError("variants", message)

@@ -27,21 +27,27 @@ class _Level:
     """The tokens that a stage has left, with what their probabilities are taken from."""
 
     def __init__(self, ids: Ids, logits: Floats) -> None:
-        possible = logits > -np.inf
-        places = slice(None) if possible.all() else possible.nonzero()[0]
+        is_whole = logits.min(initial=np.inf) > -np.inf
+        places = slice(None) if is_whole else (logits > -np.inf).nonzero()[0]
         # A row is changed in place by what comes next.
-        self.ids, self.logits = ids[places], logits[places].copy()
+        self.ids, self.logits = ids[places], logits[places].copy() if is_whole else logits[places]
         self.log_total = self.entropy = self.deviation = 0.0
         if len(self.ids):
-            peak = float(self.logits.max())
-            below = self.logits - np.float32(peak)
-            weights = np.exp(below).astype(np.float64)
-            total = float(weights.sum())
-            self.log_total = peak + math.log(total) if total > 0 else math.nan
-            # Of one thread's making: BLAS would wait for a core that llama.cpp keeps busy.
-            mean = float(np.einsum("i,i->", weights, below.astype(np.float64))) / total if total else math.nan
-            self.entropy = max(0.0, math.log(total) - mean) if total > 0 else math.nan
-            self.deviation = float(below.std(dtype=np.float64))
+            self._weigh()
+
+    def _weigh(self) -> None:
+        """Take the softmax; of a row that is refused as no numbers, what comes of it is told to nobody."""
+        peak = self.logits.max()
+        if not np.isfinite(peak):
+            return
+        below = self.logits - peak
+        weights = np.exp(below)
+        total = float(weights.sum(dtype=np.float64))
+        self.deviation = float(below.std(dtype=np.float64))
+        np.multiply(weights, below, out=below)
+        if total > 0:
+            self.log_total = float(peak) + math.log(total)
+            self.entropy = max(0.0, math.log(total) - float(below.sum(dtype=np.float64)) / total)
 
     @property
     def size(self) -> int:
