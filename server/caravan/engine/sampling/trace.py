@@ -13,7 +13,7 @@ from caravan.engine.constraints.guide import Guide
 from caravan.engine.continuation import admit
 from caravan.engine.outputs import StageTrace, StepTrace, packed_top
 from caravan.engine.params import SamplingParams
-from caravan.engine.sampling.candidates import Candidates, Floats, Ids
+from caravan.engine.sampling.candidates import Candidates, Floats, Ids, mean_product
 from caravan.engine.sampling.draws import choices, follow
 from caravan.engine.sampling.logits_processors import Dry, LogitsProcessor, RepetitionPenalties
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
@@ -43,7 +43,7 @@ class _Level:
         below = self.logits - peak
         weights = np.exp(below)
         total = float(weights.sum(dtype=np.float64))
-        self.deviation = float(below.std(dtype=np.float64))
+        self.deviation = _deviation(below)
         np.multiply(weights, below, out=below)
         if total > 0:
             self.log_total = float(peak) + math.log(total)
@@ -71,6 +71,12 @@ class _Level:
         top = Candidates(self.ids, self.logits).top(count)
         order = np.argsort(-top.logits, kind="stable")
         return packed_top(top.ids[order].tolist(), top.logits[order].tolist())
+
+
+def _deviation(values: Floats) -> float:
+    """Standard deviation, as `top_n_sigma` takes it; `np.std` takes three times as long."""
+    exact = values.astype(np.float64)
+    return math.sqrt(max(0.0, mean_product(exact, exact) - float(exact.mean()) ** 2))
 
 
 class _Recorder:
