@@ -37,8 +37,10 @@ def _png(figure: Figure | None) -> bytes | None:
     return image.getvalue()
 
 
-def _axes(count: int, width: float = _WIDTH, height: float = _HEIGHT) -> tuple[Figure, list[Axes]]:
-    columns = min(count, _MOST_COLUMNS)
+def _axes(
+    count: int, width: float = _WIDTH, height: float = _HEIGHT, columns: int = _MOST_COLUMNS
+) -> tuple[Figure, list[Axes]]:
+    columns = min(count, columns, _MOST_COLUMNS)
     rows = math.ceil(count / columns)
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
@@ -49,6 +51,12 @@ def _axes(count: int, width: float = _WIDTH, height: float = _HEIGHT) -> tuple[F
     for one in axes[count:]:
         one.set_visible(False)
     return figure, axes[:count]
+
+
+def _legend(figure: Figure, one: Axes) -> None:
+    """Above all charts, where it hides nothing."""
+    handles, labels = one.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), frameon=False, fontsize=8)
 
 
 def _history(findings: Findings) -> Figure:
@@ -66,7 +74,7 @@ def _history(findings: Findings) -> Figure:
         one.set_xlabel("trial")
         one.set_ylabel(findings.task.objectives[index].title)
         one.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0].legend(frameon=False, fontsize=8)
+    _legend(figure, axes[0])
     return figure
 
 
@@ -97,7 +105,7 @@ def _points(one: Axes, findings: Findings, index: int, places: Sequence[float]) 
 def _slices(findings: Findings) -> Figure:
     """Each objective over each parameter."""
     pairs = [(index, name) for index in range(len(findings.task.objectives)) for name in findings.task.space]
-    figure, axes = _axes(len(pairs))
+    figure, axes = _axes(len(pairs), columns=len(findings.task.space))
     for one, (index, name) in zip(axes, pairs, strict=True):
         dimension = findings.task.space[name]
         if dimension.choices is None:
@@ -113,7 +121,7 @@ def _slices(findings: Findings) -> Figure:
         _points(one, findings, index, places)
         one.set_xlabel(name)
         one.set_ylabel(findings.task.objectives[index].title)
-    axes[0].legend(frameon=False, fontsize=8)
+    _legend(figure, axes[0])
     return figure
 
 
@@ -149,7 +157,7 @@ def _pareto(findings: Findings) -> Figure | None:
         for label, place in ((one.set_xlabel, first), (one.set_ylabel, second)):
             objective = findings.task.objectives[place]
             label(f"{objective.title} ({'more' if sign_of(findings.task, place) > 0 else 'less'} is better)")
-    axes[0].legend(frameon=False, fontsize=8)
+    _legend(figure, axes[0])
     return figure
 
 
