@@ -41,7 +41,8 @@ def body(request: Request) -> Json:
 
 def fits(page: Page) -> bool:
     """Whether nothing of the page is wider than the window."""
-    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+    frames = "[document.documentElement, document.querySelector('main')]"
+    return bool(page.evaluate(f"{frames}.every((one) => one.scrollWidth <= one.clientWidth)"))
 
 
 def percent(text: str) -> float:

@@ -13,9 +13,9 @@ import { ranOut } from "./words.js";
  * @typedef {import("./rank.js").Parameters} Parameters
  * @typedef {{ kind: "text" | "message" | "chat", text: string }} Prompt
  * @typedef {{ message: string, param: string | null }} Fault
- * `asked` is the prompt as the tree's steps follow it; `numTokens` how many tokens it has.
+ * `asked` is the prompt that the tree's steps follow, `base` what was set when it was begun: branches keep to both.
  * @typedef {{
- *   prompt: Prompt, steps: number, asked: Record<string, unknown> | null, numTokens: number,
+ *   prompt: Prompt, steps: number, asked: Record<string, unknown> | null, base: Record<string, unknown>,
  *   tree: Branch[], branch: number, step: number, isBusy: boolean, fault: Fault | null,
  * }} Session
  */
@@ -28,7 +28,7 @@ const EMPTY = {
   prompt: { kind: "text", text: "Once upon a time, there was a" },
   steps: 24,
   asked: null,
-  numTokens: 0,
+  base: {},
   tree: [],
   branch: 0,
   step: 0,
@@ -43,12 +43,12 @@ let running = null;
 
 /** Go on with the prompt, as a new text. @param {Record<string, unknown>} asked its `prompt` or `messages` */
 export async function begin(asked) {
-  session.set({ asked });
-  const told = await explain({}, []);
+  const base = drawn(settings.get());
+  const told = await explain({}, [], { base, asked });
   if (!told) return;
   /** @type {Branch} */
   const first = { id: 1, parent: null, at: 0, label: "first", changes: {}, ...of(told) };
-  session.set({ tree: [first], branch: 1, step: 0, numTokens: told.prompt_tokens });
+  session.set({ asked, base, tree: [first], branch: 1, step: 0 });
   announce(`${first.steps.length} tokens: ${written(first.steps)}`);
 }
 
@@ -107,24 +107,27 @@ export function stop() {
 
 /** The token ids of the prompt, as the server makes them: penalties look at them. */
 export async function promptIds() {
-  const { asked } = session.get();
+  const { asked, base } = session.get();
   if (!asked) return [];
-  const { tokens } = await requestJson("tokenize", { body: { model: settings.get().model, ...asked } });
+  const { prompt, messages, tools, chat_template_kwargs } = asked;
+  const body = { model: base.model, prompt, messages, tools, chat_template_kwargs };
+  const { tokens } = await requestJson("tokenize", { body });
   return tokens;
 }
 
 /**
  * @param {Parameters} changes
  * @param {number[]} continued
+ * @param {{ base: Record<string, unknown>, asked: Record<string, unknown> | null }} [from]
  */
-async function explain(changes, continued) {
+async function explain(changes, continued, { base, asked } = session.get()) {
   running?.abort();
   running = new AbortController();
   const { signal } = running;
-  const { asked, steps } = session.get();
+  const { steps } = session.get();
   session.set({ isBusy: true, fault: null });
   const body = {
-    ...drawn(settings.get()), ...changes, ...asked, steps, candidates: CANDIDATES,
+    ...base, ...changes, ...asked, steps, candidates: CANDIDATES,
     ...(continued.length ? { continue_from: continued } : {}),
   };
   try {

@@ -32,6 +32,8 @@ function Step({ state }) {
   const [changes, setChanges] = useState(/** @type {Parameters} */ ({}));
   const [acts, setActs] = useState(true);
   const prompt = usePromptIds(state.asked);
+  // A branch has its parameters; what was tried before it is either in them or done with.
+  useEffect(() => setChanges({}), [branch]);
   const steps = lineOf(state);
   const step = steps[place];
   const before = find(tree, branch).parameters;
@@ -47,9 +49,9 @@ function Step({ state }) {
   const doubt = verdict(ranked.after);
   return html`
     <section class="lab-step lab-what-if" aria-label="This step with other parameters">
+      <${StepHead} steps=${steps} place=${place} />
       <${Knobs} before=${before} changes=${changes} onChange=${setChanges} acts=${acts} onActs=${setActs} />
       <div class="lab-what-if-main">
-        <${StepHead} steps=${steps} place=${place} />
         <${Chances} before=${ranked.before} after=${ranked.after} textOf=${textOf} />
         ${doubt && html`<p class="lab-doubt" role="status"><strong>Not known exactly here.</strong> ${doubt}.</p>`}
         <div class="lab-run">
