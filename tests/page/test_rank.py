@@ -23,7 +23,7 @@ _RANKED = """async (cases) => {
     return { last: ranked[ranked.length - 1], verdict: verdict(ranked) };
   });
 }"""
-_NUM_CASES = 1500
+_NUM_CASES = 600
 _PLAIN = ("top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc")
 # Beside rounding, where a value stands right at a limit.
 _CLOSE = 2e-4
