@@ -25,6 +25,13 @@ def test_the_address_is_one_to_call(host: str, base: str, *, is_tls: bool) -> No
     assert "Bearer" not in shown
 
 
+def test_the_page_is_named_where_it_is_served() -> None:
+    registry, place = registry_over(loaded_model()), ("127.0.0.1", 80)
+    shown = startup_message(registry, place, num_keys=0, is_tls=False)
+    assert "page:     http://127.0.0.1:80/\n" in shown
+    assert "page:" not in startup_message(registry, place, num_keys=0, is_tls=False, has_page=False)
+
+
 def test_layers_on_gpus_are_told_of_where_there_are_any() -> None:
     config, gpu = EngineConfig(model_path=""), Gpu(free=8 << 30, total=8 << 30)
     sizes = settle(config, LAYERED, Resources(memory=64 << 30, cores=2, gpus=(gpu,)))

@@ -49,7 +49,10 @@ async def serve(settings: Settings, *, make_registry: MakeRegistry = registry_of
 
         def announce() -> None:
             try:
-                print(startup_message(registry, address, num_keys=num_keys, is_tls=is_tls), flush=True)
+                message = startup_message(
+                    registry, address, num_keys=num_keys, is_tls=is_tls, has_page=settings.page
+                )
+                print(message, flush=True)
             except OSError as error:
                 log.warning("what is served cannot be told on standard output: %s", error)
 

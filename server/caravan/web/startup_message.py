@@ -17,7 +17,14 @@ class StartError(Exception):
 _NUM_LISTED = 8
 
 
-def startup_message(registry: ModelRegistry, address: tuple[str, int], *, num_keys: int, is_tls: bool) -> str:
+def startup_message(
+    registry: ModelRegistry,
+    address: tuple[str, int],
+    *,
+    num_keys: int,
+    is_tls: bool,
+    has_page: bool = True,
+) -> str:
     """Tell what is served, where, for whom, how to try it and how to name another model."""
     base = f"{base_url(address, is_tls=is_tls)}/v1"
     request = {
@@ -29,6 +36,7 @@ def startup_message(registry: ModelRegistry, address: tuple[str, int], *, num_ke
         *_sizes(registry),
         *_tools(registry),
         f"  base URL: {base}",
+        *([f"  page:     {base.removesuffix('/v1')}/"] if has_page else []),
         f"  docs:     {base.removesuffix('/v1')}/docs",
         f"  keys:     {describe_keys(num_keys)}",
         "  try it:",
