@@ -7,7 +7,9 @@ import { ICONS } from "../lib/icons.js";
 
 /** @param {{ onChosen: () => void }} props */
 export function Sidebar({ onChosen }) {
-  const { all, open, fault } = useStore(conversations, (state) => state);
+  const all = useStore(conversations, (state) => state.all);
+  const open = useStore(conversations, (state) => state.open.id);
+  const fault = useStore(conversations, (state) => state.fault);
   const [wanted, setWanted] = useState("");
   const shown = found(all, wanted);
   return html`
@@ -21,8 +23,8 @@ export function Sidebar({ onChosen }) {
     <ul class="conversations">
       ${shown.map(
         (each) => html`
-          <li key=${each.id} class=${classes("conversation", each.id === open.id && "is-current")}>
-            <button type="button" class="conversation-open" aria-current=${each.id === open.id ? "true" : undefined}
+          <li key=${each.id} class=${classes("conversation", each.id === open && "is-current")}>
+            <button type="button" class="conversation-open" aria-current=${each.id === open ? "true" : undefined}
               onClick=${() => (openConversation(each.id), onChosen())}>${titleOf(each)}</button>
             <button type="button" class="icon-button is-small" aria-label=${`Delete ${titleOf(each)}`} title="Delete"
               onClick=${() => forget(each.id)}><${Icon} path=${ICONS.trash} /></button>

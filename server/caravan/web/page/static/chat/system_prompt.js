@@ -3,14 +3,18 @@ import { conversations, keep, setConversation } from "../data/conversations.js";
 import { html, useStore } from "../lib/preact.js";
 
 export function SystemPrompt() {
-  const open = useStore(conversations, (state) => state.open);
-  const change = (/** @type {any} */ event) => setConversation({ ...open, system: event.currentTarget.value });
-  const isKept = Object.keys(open.messages).length > 0;
+  const system = useStore(conversations, (state) => state.open.system);
+  const change = (/** @type {any} */ event) =>
+    setConversation({ ...conversations.get().open, system: event.currentTarget.value });
+  const store = () => {
+    const { open } = conversations.get();
+    if (open.first) keep(open.id);
+  };
   return html`
     <details class="system">
-      <summary>System prompt${open.system.trim() ? html`<span class="system-begin">${open.system}</span>` : ""}</summary>
-      <textarea class="input" rows="4" aria-label="System prompt" placeholder="None" value=${open.system}
-        onInput=${change} onChange=${() => isKept && keep(open.id)} />
+      <summary>System prompt${system.trim() ? html`<span class="system-begin">${system}</span>` : ""}</summary>
+      <textarea class="input" rows="4" aria-label="System prompt" placeholder="None" value=${system}
+        onInput=${change} onChange=${store} />
     </details>
   `;
 }

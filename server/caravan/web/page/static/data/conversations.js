@@ -15,12 +15,23 @@ export async function readConversations() {
   });
 }
 
-/** Change the open conversation, or another one that is still being written. @param {Conversation} changed */
+/**
+ * Change the open conversation, or another one that is still being written. The list gets the open one when
+ * it is kept or left: an answer changes it many times a second.
+ * @param {Conversation} changed
+ */
 export function setConversation(changed) {
-  conversations.set(({ open, all }) => ({
-    open: open.id === changed.id ? changed : open,
-    all: all.map((each) => (each.id === changed.id ? changed : each)),
-  }));
+  conversations.set(({ open, all }) =>
+    open.id === changed.id
+      ? { open: changed }
+      : { all: all.map((each) => (each.id === changed.id ? changed : each)) },
+  );
+}
+
+/** The list, in which the open conversation is as it is now. */
+function listed() {
+  const { all, open } = conversations.get();
+  return all.map((each) => (each.id === open.id ? open : each));
 }
 
 /** The newest state of a conversation. @param {string} id @returns {Conversation | undefined} */
@@ -40,13 +51,13 @@ export async function keep(id) {
 /** Begin a new one, with the system prompt of the last. */
 export function begin() {
   const { open } = conversations.get();
-  conversations.set({ open: newConversation(open.system), draft: "" });
+  conversations.set({ all: listed(), open: newConversation(open.system), draft: "" });
 }
 
 /** Open one of those that are kept. @param {string} id */
 export function openConversation(id) {
   const found = conversation(id);
-  if (found) conversations.set({ open: found, draft: "" });
+  if (found) conversations.set({ all: listed(), open: found, draft: "" });
 }
 
 /** @param {string} id */
