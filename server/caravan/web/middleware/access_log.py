@@ -34,8 +34,8 @@ log = logging.getLogger("caravan.requests")
 
 # What a client's own id may look like; it goes into logs and headers.
 _REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
-# Asked for every few seconds by machines.
-_QUIET = frozenset({"/health", "/v1/health", "/ready", "/metrics"})
+# Asked for every few seconds by machines; and the files of pages, some fifty each time.
+_QUIET = re.compile(r"/(v1/)?health|/ready|/metrics|/page/.*|/docs/.*")
 _NO_ANSWER = 499
 # What paths and methods are called that this server does not have: each name is a series.
 _OTHER = "other"
@@ -99,11 +99,12 @@ class AccessLogMiddleware:
         route = self._route(scope)
         method = scope["method"] if scope["method"] in _METHODS else _OTHER
         self._metrics.http_requests.labels(method, route, status).inc()
-        level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
+        is_quiet = _QUIET.fullmatch(scope["path"]) is not None
+        level = logging.DEBUG if is_quiet else logging.INFO
         if log.isEnabledFor(level):
             fields = _fields(scope, entry, status)
             log.log(level, "%s", _line(fields), extra={"fields": fields})
-        if self._tracing is not None and scope["path"] not in _QUIET:
+        if self._tracing is not None and not is_quiet:
             ended = EndedRequest(
                 method=scope["method"],
                 path=scope["path"],

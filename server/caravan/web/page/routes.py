@@ -3,8 +3,8 @@
 from fastapi import APIRouter, HTTPException, Request, Response
 from starlette.datastructures import Headers
 
-from caravan.runtime.threads import in_busy_thread
-from caravan.web.page.files import PageFile, page_files
+from caravan.web.packed_file import made_once
+from caravan.web.page.files import page_files
 from caravan.web.page.parameters import parameter_document
 
 router = APIRouter(include_in_schema=False)
@@ -51,34 +51,24 @@ def wants_page(headers: Headers) -> bool:
 
 async def page_document(request: Request) -> Response:
     """Answer with the document that loads everything else."""
-    files = await in_busy_thread(page_files)
-    return _answer(request, files.index, _DOCUMENT_HEADERS | {"cache-control": _ASK_AGAIN})
+    files = await made_once(page_files)
+    return files.index.answer(request, _DOCUMENT_HEADERS | {"cache-control": _ASK_AGAIN})
 
 
 @router.get("/page/parameters.json")
 async def parameters() -> Response:
     """What the controls of the decoding parameters are made from."""
     headers = {"cache-control": _ASK_AGAIN}
-    return Response(await in_busy_thread(parameter_document), media_type="application/json", headers=headers)
+    return Response(await made_once(parameter_document), media_type="application/json", headers=headers)
 
 
 # The version in the path makes a file of a new server another file, relative imports included.
 @router.get("/page/{version}/{path:path}")
 async def page_file(version: str, path: str, request: Request) -> Response:
     """A file of the page. One of an older server's page gets today's, so that it goes on."""
-    files = await in_busy_thread(page_files)
+    files = await made_once(page_files)
     file = files.files.get(path)
     if file is None:
         raise HTTPException(404)
     cache = _FOREVER if version == files.version else _ASK_AGAIN
-    return _answer(request, file, {"cache-control": cache, "vary": "accept-encoding"})
-
-
-def _answer(request: Request, file: PageFile, headers: dict[str, str]) -> Response:
-    headers = headers | {"etag": file.tag}
-    if file.tag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    is_packed = "gzip" in request.headers.get("accept-encoding", "")
-    if is_packed:
-        headers["content-encoding"] = "gzip"
-    return Response(file.packed if is_packed else file.body, media_type=file.kind, headers=headers)
+    return file.answer(request, {"cache-control": cache})

@@ -11,7 +11,8 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from caravan.runtime.threads import in_busy_thread
-from caravan.web.docs_page.files import INDEX, DocsFile, docs_files, packed
+from caravan.web.docs_page.files import INDEX, docs_files
+from caravan.web.packed_file import KINDS, PackedFile, made_once, packed_file
 
 router = APIRouter(include_in_schema=False)
 
@@ -51,26 +52,16 @@ async def docs_file(name: str, request: Request) -> Response:
 @router.get("/openapi.json")
 async def openapi(request: Request) -> Response:
     """The OpenAPI document. The first time takes most of a second."""
-    return _sent(request, await in_busy_thread(_document, request.app.openapi), {})
+    return (await in_busy_thread(_document, request.app.openapi)).answer(request, {})
 
 
 @functools.cache
-def _document(make: Callable[[], dict[str, Any]]) -> DocsFile:
-    return packed(json.dumps(make(), ensure_ascii=False).encode(), "application/json")
+def _document(make: Callable[[], dict[str, Any]]) -> PackedFile:
+    return packed_file(json.dumps(make(), ensure_ascii=False).encode(), KINDS[".json"])
 
 
 async def _answer(request: Request, name: str) -> Response:
-    file = (await in_busy_thread(docs_files)).get(name)
+    file = (await made_once(docs_files)).get(name)
     if file is None:
         raise HTTPException(404)
-    return _sent(request, file, {"content-security-policy": _POLICY, "cache-control": "no-cache"})
-
-
-def _sent(request: Request, file: DocsFile, headers: dict[str, str]) -> Response:
-    headers |= {"etag": file.tag, "vary": "accept-encoding"}
-    if file.tag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    is_packed = "gzip" in request.headers.get("accept-encoding", "")
-    if is_packed:
-        headers["content-encoding"] = "gzip"
-    return Response(file.packed if is_packed else file.body, media_type=file.kind, headers=headers)
+    return file.answer(request, {"content-security-policy": _POLICY, "cache-control": "no-cache"})
