@@ -14,9 +14,9 @@ export function ModelsTable({ models }) {
       <table class="models">
         <thead>
           <tr>
-            <th scope="col">Model</th><th scope="col">State</th><th scope="col">Running</th>
+            <th scope="col">Model</th><th scope="col">State</th><th scope="col">Change</th><th scope="col">Running</th>
             <th scope="col">Waiting</th><th scope="col">Cells</th><th scope="col">From memory</th>
-            <th scope="col">Written</th><th scope="col">Memory</th><th scope="col">Restarts</th><th scope="col">Change</th>
+            <th scope="col">Written</th><th scope="col">Memory</th><th scope="col">Restarts</th>
           </tr>
         </thead>
         <tbody>${models.map((model) => html`<${Row} key=${model.id} model=${model} />`)}</tbody>
@@ -32,6 +32,7 @@ function Row({ model }) {
     <tr>
       <th scope="row">${id}</th>
       <td><span class=${`state is-${status}`}>${status}</span></td>
+      <td><${Change} model=${model} /></td>
       <td>${shown(running)}</td>
       <td>${shown(waiting)}</td>
       <td>${cells ? `${percent((used ?? 0) / cells)} of ${whole(cells)}` : "–"}</td>
@@ -39,7 +40,6 @@ function Row({ model }) {
       <td>${shown(model.generated_tokens)}</td>
       <td>${model.memory_bytes ? size(model.memory_bytes) : "–"}</td>
       <td>${shown(model.restarts)}</td>
-      <td><${Change} model=${model} /></td>
     </tr>
   `;
 }
