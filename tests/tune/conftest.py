@@ -73,11 +73,16 @@ class Study:
         self.path.write_text(text, encoding="utf-8")
 
     def find(
-        self, watched: Watched | None = None, http: Callable[[], httpx.AsyncClient] | None = None
+        self,
+        watched: Watched | None = None,
+        http: Callable[[], httpx.AsyncClient] | None = None,
+        *,
+        is_own: bool = False,
     ) -> Findings:
         """Search, or go on."""
         task = read_task(self.path)
-        return find(task, self.folder, self.path.parent, http or self._http, watched or Watched())
+        shown = watched or Watched()
+        return find(task, self.folder, self.path.parent, http or self._http, shown, is_own=is_own)
 
 
 @pytest.fixture
@@ -136,6 +141,24 @@ method = "{method}"
 repeats = 2
 {search}
 """
+
+
+# Many a's and many b's at once there cannot be: every temperature is on the front, up to the noise.
+LETTERS = """
+def much_a(text, references):
+    return text.count("a") / len(text)
+
+def much_b(text, references):
+    return text.count("b") / len(text)
+"""
+
+
+def letters_task(method: str, **more: object) -> str:
+    """Wants much of each letter, by the functions of LETTERS."""
+    one = '[[objectives]]\nname = "share"\nscorer = "function"\nfunction = "share:share"\n'
+    two = one.replace("share:share", "letters:much_a").replace('"share"', '"much a"')
+    two += two.replace("much_a", "much_b").replace("much a", "much b")
+    return share_task(method, **more).replace(one, two)
 
 
 SHARE = '''

@@ -91,6 +91,30 @@ def test_failures_without_end_end_the_search_and_keep_it(study: Study, url: str)
     assert findings.winner is not None
 
 
+def test_another_model_is_not_taken_for_the_one_that_was_named(study: Study, url: str) -> None:
+    named = likelihood_task("random", trials=1).replace('route = "text"', 'route = "text"\nmodel = "stedy"')
+    study.write(named)
+    with pytest.raises(SearchError, match="the server has no model 'stedy'; it has steady"):
+        study.find()
+    # A server that was started for the task has what it was started with, by whatever name.
+    assert study.find(is_own=True).model == "steady"
+    study.write(likelihood_task("random", trials=1))
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": []}))
+    with pytest.raises(SearchError, match="the server has no model; it has none"):
+        study.find(http=lambda: httpx.AsyncClient(base_url=url, transport=transport))
+
+
+@pytest.mark.parametrize("document", [{}, {"choices": []}, {"choices": [{"text": "a"}]}, []], ids=str)
+def test_an_answer_of_another_kind_ends_the_search_in_one_line(
+    study: Study, url: str, document: object
+) -> None:
+    (study.path.parent / "share.py").write_text(SHARE)
+    study.write(share_task("random", trials=2))
+    transport = Faulty([httpx.Response(200, json=document)], after=1)
+    with pytest.raises(SearchError, match="has no text, or does not count its tokens"):
+        study.find(http=lambda: httpx.AsyncClient(base_url=url, transport=transport))
+
+
 def test_a_server_that_is_none_is_one_line(study: Study, tmp_path: Path) -> None:
     study.write(likelihood_task("random"))
     transport = httpx.MockTransport(lambda _: httpx.Response(401, json={"error": {"message": "no key"}}))

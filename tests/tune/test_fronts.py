@@ -7,16 +7,8 @@ from caravan.api.params import presets
 from caravan.tune.records import Findings, Record, State
 from caravan.tune.report.write import write
 
-from tests.tune.conftest import SHARE, Study, share_task
+from tests.tune.conftest import LETTERS, SHARE, Study, letters_task, share_task
 
-# Many a's and many b's at once there cannot be: every temperature is on the front, up to the noise.
-LETTERS = """
-def much_a(text, references):
-    return text.count("a") / len(text)
-
-def much_b(text, references):
-    return text.count("b") / len(text)
-"""
 PNG = b"\x89PNG"
 
 
@@ -31,10 +23,7 @@ def is_dominated(record: Record, findings: Findings) -> bool:
 
 def test_the_front_is_what_no_trial_is_better_than_in_everything(study: Study) -> None:
     (study.path.parent / "letters.py").write_text(LETTERS)
-    one = '[[objectives]]\nname = "share"\nscorer = "function"\nfunction = "share:share"\n'
-    two = one.replace("share:share", "letters:much_a").replace('"share"', '"much a"')
-    two += two.replace("much_a", "much_b").replace("much a", "much b")
-    task = share_task("bayesian", trials=13).replace(one, two)
+    task = letters_task("bayesian", trials=13)
     study.write(task.replace("[space]", "[space]\nrepeat_penalty = { choices = [1.0, 1.05] }"))
     findings = study.find()
     wanted = {tuple(record.values) for record in findings.complete if not is_dominated(record, findings)}

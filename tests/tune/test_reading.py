@@ -100,6 +100,15 @@ def test_a_fault_is_told_with_its_line(tmp_path: Path, old: str, new: str, told:
     assert told in str(read(tmp_path, TASK.replace(old, new, 1)))
 
 
+def test_references_that_are_to_be_patterns_are_some(tmp_path: Path) -> None:
+    prompts = '[{ prompt = "one", references = ["(("] }, { prompt = "two", references = ["2", "[3"] }]'
+    lines = TASK.replace('"distinct"', '"regex"').splitlines()
+    told = str(read(tmp_path, "\n".join([lines[0], f"prompts = {prompts}", *lines[2:]]))).splitlines()
+    assert len(told) == 2
+    assert ":2: prompts.0.references: '((' is no pattern: missing )" in told[0]
+    assert ":2: prompts.1.references: '[3' is no pattern: unterminated" in told[1]
+
+
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     text = TASK.replace("temperature", "temprature").replace(
         "[space]", "[request]\nn = 2\n[space]\ntop_q = {choices=[1]}"

@@ -9,7 +9,7 @@ import pytest
 from caravan.tune.errors import TaskError
 from caravan.tune.records import Ending, Record, State
 
-from tests.tune.conftest import SHARE, Study, Watched, likelihood_task, share_task
+from tests.tune.conftest import LETTERS, SHARE, Study, Watched, letters_task, likelihood_task, share_task
 from tests.waiting import PATIENCE
 
 NUM_POINTS = 11
@@ -102,6 +102,17 @@ def test_a_budget_of_requests_is_kept_with_what_held_out_prompts_take(study: Stu
     assert findings.num_requests == 12 + 3 * 12 + 4 * 6
     assert findings.held_out is not None
     assert len(findings.held_out.finalists) == 3
+
+
+def test_a_budget_has_room_for_a_whole_front(study: Study) -> None:
+    (study.path.parent / "letters.py").write_text(LETTERS)
+    task = letters_task("random", trials=50)
+    study.write(f"{task}\n[budget]\nrequests = 160\n")
+    findings = study.find()
+    assert findings.ending is Ending.BUDGET
+    assert findings.held_out is not None
+    assert len(findings.held_out.finalists) > 3
+    assert findings.num_requests <= 160
 
 
 def test_a_budget_of_minutes_ends_a_trial_that_is_done_again_later(study: Study) -> None:

@@ -62,7 +62,9 @@ class Prepared:
             room = context_size - len(request.token_ids)
             limit = request.params.max_tokens
             usual = max(_USUAL_ANSWER, room // _USUAL_SHARE)
-            total += request.n * min(room, usual if limit is None else limit)
+            # What stands already is a part of the prompt here, and of the limit.
+            drawn = usual if limit is None else limit - request.num_continued
+            total += request.n * min(room, drawn)
         return total
 
 

@@ -60,25 +60,25 @@ class Client:
         else:
             messages = conversation(self.task, prompt)
             document = await self.post("v1/chat/completions", {**body, "messages": messages})
-        choice, usage = document["choices"][0], document["usage"]
-        text = choice["text"] if "text" in choice else choice["message"]["content"]
-        self.spent.tokens += usage["prompt_tokens"] + usage["completion_tokens"]
-        return Answer(
-            text or "",
-            choice["finish_reason"],
-            usage["prompt_tokens"],
-            usage["completion_tokens"],
-            time.monotonic() - begun,
-        )
+        answer = _answer(document, time.monotonic() - begun)
+        self.spent.tokens += answer.prompt_tokens + answer.completion_tokens
+        return answer
 
     async def post(self, route: str, body: Mapping[str, Any], url: str | None = None) -> Any:  # noqa: ANN401 (JSON)
         """Ask, and ask again where that may help. Raises TrialError, SearchError."""
-        address = route if url is None else f"{base_of(url)}{route}"
         async with self.limit:
-            document = await _patiently(lambda: self.http.post(address, json=body, timeout=_PATIENCE))
+            document = await _patiently(lambda: self.http.send(self._request(route, body, url)))
         self.spent.requests += 1
         self.answered()
         return document
+
+    def _request(self, route: str, body: Mapping[str, Any], url: str | None) -> httpx.Request:
+        """Make a request. The key is its own server's, so one to another has none."""
+        address = route if url is None else f"{base_of(url)}{route}"
+        request = self.http.build_request("POST", address, json=body, timeout=_PATIENCE)
+        if _place(request.url) != _place(self.http.base_url):
+            request.headers.pop("authorization", None)
+        return request
 
 
 def base_of(url: str) -> str:
@@ -102,6 +102,20 @@ async def names_of_models(http: httpx.AsyncClient) -> list[str]:
         raise SearchError(f"{http.base_url}: {error}") from error
     except (KeyError, TypeError) as error:
         raise SearchError(f"{http.base_url} is not a server of the OpenAI kind") from error
+
+
+def _answer(document: Any, seconds: float) -> Answer:  # noqa: ANN401 (JSON)
+    try:
+        choice, usage = document["choices"][0], document["usage"]
+        text = choice["text"] if "text" in choice else choice["message"]["content"]
+        counts = usage["prompt_tokens"], usage["completion_tokens"]
+        return Answer(text or "", choice["finish_reason"], *counts, seconds)
+    except (KeyError, IndexError, TypeError) as error:
+        raise SearchError("the server's answer has no text, or does not count its tokens") from error
+
+
+def _place(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 async def _patiently(ask: Callable[[], Awaitable[httpx.Response]]) -> Any:  # noqa: ANN401 (JSON)

@@ -22,6 +22,11 @@ def key_of(number: int | None) -> str:
     return _DEFAULTS if number is None else f"held out: {number}"
 
 
+def most_finalists(task: Task) -> int:
+    """How many there are at most."""
+    return task.search.finalists if len(task.objectives) == 1 else _MOST_OF_A_FRONT
+
+
 def finalists(task: Task, front: Sequence[Record], complete: Sequence[Record]) -> list[Record]:
     """The best trials by one objective; by several, the front, or some spread evenly along it."""
     if len(task.objectives) == 1:

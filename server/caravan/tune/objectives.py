@@ -74,7 +74,7 @@ class Judge(_Scored):
     question: str = Field(min_length=1)
     levels: list[str] | None = Field(default=None, min_length=2, max_length=10)
     model: str | None = None
-    url: str | None = None
+    url: str | None = Field(default=None, pattern=r"^https?://\S+$")
 
 
 class Function(_Scored):

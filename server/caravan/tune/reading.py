@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from caravan_schemas.sampling import DecodingFields
 from pydantic import ValidationError
 
 from caravan.tune.errors import TaskError
-from caravan.tune.objectives import needs_references, scores_each_answer
+from caravan.tune.objectives import Regex, needs_references, scores_each_answer
 from caravan.tune.space import fault_of, first_name
 from caravan.tune.task import Prompt, Task
 from caravan.tune.toml_lines import line_of
@@ -195,8 +196,18 @@ def _prompt_faults(task: Task) -> Iterator[Fault]:
             yield Fault(
                 place, f"'{wants[0]}' needs 'references', and this prompt has none: {prompt.text[:40]!r}"
             )
+        if any(isinstance(one, Regex) and one.pattern is None for one in task.objectives):
+            yield from _pattern_faults(prompt, place)
         if prompt.messages is not None:
             yield from _message_faults(task, prompt, place)
+
+
+def _pattern_faults(prompt: Prompt, place: tuple[str | int, ...]) -> Iterator[Fault]:
+    for reference in prompt.references:
+        try:
+            re.compile(reference)
+        except re.error as error:
+            yield Fault((*place, "references"), f"{reference[:40]!r} is no pattern: {error}")
 
 
 def _message_faults(task: Task, prompt: Prompt, place: tuple[str | int, ...]) -> Iterator[Fault]:

@@ -9,7 +9,6 @@ import json
 import random
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,14 +38,6 @@ _HELD_OUT_SEEDS = 1_000_000_000
 _SEEDS_OF_A_SEARCH = 10_000_019
 
 
-@dataclass(frozen=True)
-class Server:
-    """Where to ask; `http` knows the address and the key."""
-
-    url: str
-    http: Callable[[], httpx.AsyncClient]
-
-
 def http_of(url: str, key: str | None, verify: Any = True) -> Callable[[], httpx.AsyncClient]:  # noqa: ANN401 (httpx's)
     """Make a client of `url`, once there is an event loop for it."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -55,30 +46,39 @@ def http_of(url: str, key: str | None, verify: Any = True) -> Callable[[], httpx
 
 
 def find(
-    task: Task, folder: Path, source: Path, http: Callable[[], httpx.AsyncClient], progress: Progress
+    task: Task,
+    folder: Path,
+    source: Path,
+    http: Callable[[], httpx.AsyncClient],
+    progress: Progress,
+    *,
+    is_own: bool = False,
 ) -> Findings:
     """Search to the end, or go on with what `folder` has of a search; `source` is the task's folder.
 
-    Ctrl-C ends it in order. Raises TaskError, and SearchError where there is nothing to tell yet.
+    A server that `is_own` was started with the task's model. Ctrl-C ends the search in order. Raises
+    TaskError, and SearchError where there is nothing to tell yet.
     """
     scorers = scorers_of(task, source)
     with asyncio.Runner() as runner:
         client = http()
         try:
             names = runner.run(names_of_models(client))
-            model = _model(task, names)
+            model = _model(task, names, is_own=is_own)
             search = _Search(task, folder, model, scorers, client, runner, progress)
             return search.findings(*search.run())
         finally:
             runner.run(client.aclose())
 
 
-def _model(task: Task, names: Sequence[str]) -> str:
+def _model(task: Task, names: Sequence[str], *, is_own: bool) -> str:
     if task.model in names:
         return str(task.model)
-    if task.model is None or len(names) == 1:
+    # What `caravan serve --model` takes is a path, for example, and the server calls the model otherwise.
+    if names and (task.model is None or (is_own and len(names) == 1)):
         return names[0]
-    raise SearchError(f"the server has no model '{task.model}'; it has {', '.join(names)}")
+    wanted = "" if task.model is None else f" '{task.model}'"
+    raise SearchError(f"the server has no model{wanted}; it has {', '.join(names) or 'none'}")
 
 
 def split(task: Task) -> tuple[list[Prompt], list[Prompt]]:
@@ -264,8 +264,8 @@ class _Search:
         budget = self._task.budget
         if budget.minutes is not None and self._seconds() >= budget.minutes * 60:
             raise BudgetSpent
-        num_finals = (1 + self._task.search.finalists) if self._held_out.prompts else 0
-        reserved = num_finals * self._num_answers(self._held_out)
+        num_finals = 1 + min(finals.most_finalists(self._task), self._store.num_ended() + 1)
+        reserved = num_finals * self._num_answers(self._held_out) if self._held_out.prompts else 0
         if (
             budget.requests is not None
             and self._spent.requests + self._per_trial + reserved > budget.requests

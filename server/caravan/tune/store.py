@@ -1,7 +1,6 @@
 """The study on disk: Optuna's SQLite file, which knows every trial from the moment that it has ended."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -217,8 +216,3 @@ def _again(trial: FrozenTrial) -> FrozenTrial:
         distributions=trial.distributions,
         system_attrs={**trial.system_attrs, "fixed_params": trial.params},
     )
-
-
-def numbers_of_front(study: optuna.Study) -> Sequence[int]:
-    """The trials that no other is better than in everything."""
-    return [trial.number for trial in study.best_trials]

@@ -3,6 +3,7 @@ write bytes.
 """
 
 import functools
+import threading
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -123,10 +124,10 @@ def _parameter(name: str, shape: dict[str, Any]) -> dict[str, Any]:
 
 def describe_bodies(app: FastAPI, *, strict: bool) -> None:
     """Put these schemas into the document of `app`; bodies may have more fields, unless it is strict."""
-    infer = app.openapi
+    infer, lock = app.openapi, threading.Lock()
 
     @functools.cache
-    def openapi() -> dict[str, Any]:
+    def made() -> dict[str, Any]:
         document = infer()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for name, schema in _definitions(_ANSWERS + _BODIES).items():
@@ -136,6 +137,11 @@ def describe_bodies(app: FastAPI, *, strict: bool) -> None:
         add_examples(document)
         add_overview(document)
         return document
+
+    def openapi() -> dict[str, Any]:
+        # It is made on threads; two that began at once would change one document together.
+        with lock:
+            return made()
 
     app.openapi = openapi  # type: ignore[method-assign]
 

@@ -91,8 +91,8 @@ class ExplainService:
                 num_continued=len(continued),
                 params=variant.params,
                 num_traced=num_told(request, model),
-                # The prompt is computed once.
-                cost=variant.num_steps if index else None,
+                # The prompt is computed once; what stands may have to be computed for each.
+                cost=len(continued) + variant.num_steps if index else None,
             )
             for index, variant in enumerate(variants)
         ]

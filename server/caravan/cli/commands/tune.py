@@ -59,7 +59,7 @@ def _run(path: Path, url: str | None, key: str | None, folder: Path, *, is_resum
         _check_folder(folder, is_resumed=is_resumed)
         titles = [objective.title for objective in task.objectives]
         with _served(task.model, url, key) as http, Screen(titles) as screen:
-            findings = find(task, folder, path.parent, http, screen)
+            findings = find(task, folder, path.parent, http, screen, is_own=url is None)
     except TaskError as error:
         raise CommandError(str(error), WRONG_USAGE) from error
     except SearchError as error:

@@ -8,6 +8,10 @@ from caravan.engine.sampling.candidates import Floats, Ids
 # Takes a row [vocab_size], which it may change, and the token that follows it.
 Follow = Callable[[Floats, int], None]
 
+# Rows that one step takes at most. Each is as much work as a draw, up to some milliseconds where nothing
+# truncates a large vocabulary, and everybody's next token waits for it.
+_MOST_ROWS = 16
+
 
 class Replay:
     """Hands the rows before the last `num_standing` tokens to `follow`, one after the other, as they become
@@ -42,7 +46,7 @@ class Replay:
 
     def num_fitting(self, start: int, num_rows: int) -> int | None:
         """Tell how many tokens from `start` on want no more rows than this; None for any number."""
-        end = max(start, self.next_position - 1) + num_rows
+        end = max(start, self.next_position - 1) + min(num_rows, _MOST_ROWS)
         return None if end >= len(self._token_ids) - 1 else end - start
 
     def take(self, rows: Floats, _ids: Ids) -> None:

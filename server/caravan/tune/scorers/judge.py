@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from caravan.tune.client import Answer, Client, conversation
+from caravan.tune.errors import SearchError
 from caravan.tune.objectives import Judge
 from caravan.tune.scorers.scorer import Case
 
@@ -20,7 +21,8 @@ class JudgeScorer:
 
     async def _decide(self, client: Client, case: Case, answer: Answer) -> float:
         turns = [
-            {"role": turn["role"], "content": turn["content"]}
+            # What calls tools may have no text.
+            {"role": turn["role"], "content": turn.get("content") or ""}
             for turn in conversation(client.task, case.prompt)
         ]
         body = {
@@ -29,10 +31,13 @@ class JudgeScorer:
             "questions": [self._question(case)],
         }
         document = await client.post("v1/decisions", body, self.objective.url)
-        answered = document["answers"][0]
-        if self.objective.levels is None:
-            return float(answered["probability"])
-        return float(answered["score"]) / (len(self.objective.levels) - 1)
+        try:
+            answered = document["answers"][0]
+            if self.objective.levels is None:
+                return float(answered["probability"])
+            return float(answered["score"]) / (len(self.objective.levels) - 1)
+        except (KeyError, IndexError, TypeError) as error:
+            raise SearchError("the judge's answer has no decision") from error
 
     def _question(self, case: Case) -> dict[str, Any]:
         """`{reference}` in the question stands for the prompt's first reference."""
