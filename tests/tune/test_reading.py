@@ -141,6 +141,9 @@ def test_prompts_come_from_files(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("more.jsonl", "more.txt"))
     (tmp_path / "more.txt").write_text("five\nsix\n")
     assert [prompt.text for prompt in read_task(path).prompts] == ["one", "two", "five", "six"]
+    # Only a line end ends a line.
+    (tmp_path / "more.txt").write_bytes("five\u2028and\x85six\r\nseven".encode())
+    assert [prompt.text for prompt in read_task(path).prompts[2:]] == ["five\u2028and\x85six", "seven"]
 
 
 def test_the_split_leaves_nothing_out_and_is_always_the_same(tmp_path: Path) -> None:
@@ -179,3 +182,4 @@ def test_lines_are_found_by_headers_and_keys() -> None:
     assert {path: line_of(text, path) for path in places} == places
     assert line_of(text, ("z", 1, "deep", "q", 0)) == 9
     assert line_of(text, ("nothing",)) is None
+    assert line_of('a = "\u2028"\nb = 1\n', ("b",)) == 2

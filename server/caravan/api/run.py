@@ -1,17 +1,16 @@
 """One request's life on the web side: its model held, its choices drawn and checked, its tokens counted."""
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
-import msgspec
 from caravan_schemas.common import CompletionTokensDetails, PromptTokensDetails, Usage
 
 from caravan.api.context import RequestContext
+from caravan.api.merged_outputs import Outputs, merged
 from caravan.api.output.parsed_choice import AnswerReader
 from caravan.api.prepared import Prepared
 from caravan.api.structured.checker import Call, ParsedAnswer
@@ -29,11 +28,6 @@ log = logging.getLogger(__name__)
 
 # Characters and log probabilities together that are read or written in a few milliseconds.
 SMALL = 8192
-
-# Requests about one prompt that one run has in the engine at a time: others find places there, too.
-_FEW = 3
-
-Outputs = AsyncGenerator[TokenOutput, None]
 
 
 class Run:
@@ -208,7 +202,7 @@ class Run:
             principal.allowance.reserve(prepared.expected_tokens(model.context_size))
         requests = prepared.requests
         streams = [model.engine.generate(request) for request in requests]
-        self._outputs = _merged(streams, requests[0].n, shares_prompt=prepared.shares_prompt)
+        self._outputs = merged(streams, requests[0].n, shares_prompt=prepared.shares_prompt)
         lengths, num_choices = prepared.prompt_lengths, prepared.choices_per_prompt
         self._metrics = self.context.metrics.run(model.id, lengths, num_choices, prepared.plan.params)
         self.prompt_logprobs = [()] * self._metrics.num_choices
@@ -254,51 +248,6 @@ class Run:
 
 async def _ended(_: LoadedModel) -> Prepared:
     raise AssertionError("a run is prepared before its end")
-
-
-def _merged(streams: Sequence[Outputs], num_choices: int, *, shares_prompt: bool) -> Outputs:
-    """Merge the outputs as they come; choices are numbered through all prompts.
-
-    The first failure ends all. Nothing is begun before the first output is asked for. Where all have one
-    prompt, the others begin when the first has computed it, a few at a time.
-    """
-    if len(streams) == 1:
-        return streams[0]
-    return _pumped(streams, num_choices, shares_prompt=shares_prompt)
-
-
-async def _pumped(streams: Sequence[Outputs], num_choices: int, *, shares_prompt: bool) -> Outputs:
-    queue: asyncio.Queue[TokenOutput | Exception | None] = asyncio.Queue()
-    is_computed = asyncio.Event()
-    places = asyncio.Semaphore(_FEW if shares_prompt else len(streams))
-
-    async def pump(stream: Outputs, base: int) -> None:
-        try:
-            async with contextlib.aclosing(stream), places:
-                if shares_prompt and base:
-                    await is_computed.wait()
-                async for output in stream:
-                    is_computed.set()
-                    queue.put_nowait(msgspec.structs.replace(output, index=base + output.index))
-            queue.put_nowait(None)
-        except Exception as error:
-            queue.put_nowait(error)
-
-    pumps = [asyncio.create_task(pump(s, i * num_choices)) for i, s in enumerate(streams)]
-    running = len(pumps)
-    try:
-        while running:
-            item = await queue.get()
-            if isinstance(item, Exception):
-                raise item
-            if item is None:
-                running -= 1
-            else:
-                yield item
-    finally:
-        for task in pumps:
-            task.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
 
 
 async def aside(size: int, work: Callable[[], T]) -> T:

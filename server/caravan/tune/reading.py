@@ -162,7 +162,8 @@ def _from_file(path: Path, text: str, task: Task) -> list[Prompt]:
         return []
     place = path.parent / task.prompts_file
     try:
-        lines = place.read_text(encoding="utf-8").splitlines()
+        # `splitlines` would also end a line at characters that a prompt may have, such as U+2028.
+        lines = place.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeError) as error:
         raise _told(path, text, [Fault(("prompts_file",), f"{place} cannot be read: {error}")]) from error
     is_json = place.suffix in (".jsonl", ".ndjson", ".json")

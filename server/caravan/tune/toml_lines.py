@@ -26,7 +26,7 @@ def _places(text: str) -> list[tuple[tuple[str | int, ...], int]]:
     found: list[tuple[tuple[str | int, ...], int]] = []
     table: tuple[str | int, ...] = ()
     counts: dict[tuple[str, ...], int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if header := _HEADER.fullmatch(line):
             names = tuple(_parts(header[2]))
             table = names
