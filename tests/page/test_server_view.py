@@ -91,7 +91,7 @@ def writing(address: str) -> Generator[None, None, None]:
 
 def test_numbers_move_while_the_model_writes(view: Page, server: ServerProcess) -> None:
     expect(number(view, "Running")).to_have_text("0")
-    view.get_by_role("button", name="Since this page was opened").click()
+    view.get_by_role("button", name="Since this view was first opened").click()
     waits = view.get_by_role("region", name="How long people wait")
     expect(waits.get_by_text("nothing yet")).to_have_count(4)
     with writing(server.address):

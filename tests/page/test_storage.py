@@ -59,14 +59,42 @@ def test_files_that_are_none_are_refused_in_words(open_page: Open, tmp_path: Pat
     page = open_page()
     path = tmp_path / "kept.json"
     broken = {"format": "caravan-conversations", "conversations": [{"id": "a"}]}
+    message = {"role": "user", "content": "", "created": 1}
+    circle = {"a": {**message, "id": "a", "parent": "b"}, "b": {**message, "id": "b", "parent": "a"}}
+    strange = {"a": {**message, "id": "a", "parent": None, "calls": 5}}
+    whole = {"id": "a", "title": "", "system": "", "created": 1, "updated": 1}
     for text, told in (
         ("{", "This file is no JSON."),
         ("[]", "has no conversations that were exported here"),
         (json.dumps(broken), "A conversation in this file is broken."),
+        (
+            json.dumps({**broken, "conversations": [{**whole, "first": None, "messages": circle}]}),
+            "is broken",
+        ),
+        (
+            json.dumps({**broken, "conversations": [{**whole, "first": "a", "messages": strange}]}),
+            "is broken",
+        ),
     ):
         path.write_text(text)
         page.locator("input.import-input").set_input_files(path)
         expect(page.get_by_text(told)).to_be_visible()
+
+
+def test_what_is_nested_too_deep_is_shown_as_it_was_written(open_page: Open, tmp_path: Path) -> None:
+    content = "Well.\n\n" + ">" * 5000 + " deep"
+    message = {"id": "m", "parent": None, "role": "assistant", "content": content, "created": 1}
+    one = {"id": "c", "title": "Deep", "system": "", "created": 1, "updated": 1, "first": "m"}
+    document = {"format": "caravan-conversations", "version": 1}
+    path = tmp_path / "kept.json"
+    path.write_text(json.dumps({**document, "conversations": [{**one, "messages": {"m": message}}]}))
+    page = open_page()
+    page.locator("input.import-input").set_input_files(path)
+    page.get_by_role("button", name="Deep", exact=True).click()
+    expect(last(page).locator(".prose")).to_contain_text("> deep")
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    last(page).get_by_role("button", name="Copy").click()
+    expect(last(page).get_by_role("button", name="Copied")).to_be_visible()
 
 
 def test_what_an_answer_has_of_html_does_nothing(open_page: Open, tmp_path: Path) -> None:

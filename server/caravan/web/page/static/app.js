@@ -2,6 +2,7 @@
 import { loadModels } from "./api/models.js";
 import { KeyDialog } from "./lib/key_dialog.js";
 import { announcements } from "./lib/announce.js";
+import { Guard } from "./lib/guard.js";
 import { classes, html, render, useEffect, useState, useStore, Icon } from "./lib/preact.js";
 import { ICONS } from "./lib/icons.js";
 import { route } from "./lib/router.js";
@@ -63,7 +64,7 @@ function Shown({ entry }) {
     );
   }, [entry]);
   if (state.error) return html`<p class="notice is-error" role="alert">This view cannot be loaded. ${state.error}</p>`;
-  return state.View ? html`<${state.View} />` : null;
+  return state.View ? html`<${Guard}><${state.View} /><//>` : null;
 }
 
 function Announced() {
@@ -86,5 +87,5 @@ if (place) {
   place.textContent = "";
   render(html`<${App} />`, place);
 }
-loadSpecs().catch(() => {});
+loadSpecs();
 loadModels();

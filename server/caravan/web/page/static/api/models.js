@@ -12,10 +12,11 @@ import { requestJson } from "./client.js";
  *   presets: Record<string, Record<string, unknown>>,
  *   capabilities: string[],
  * }} Details
- * @typedef {{ models: Model[], details: Details | null, error: string }} ModelState
+ * `fault` is why there are no details of the model that is chosen.
+ * @typedef {{ models: Model[], details: Details | null, error: string, fault: string }} ModelState
  */
 
-export const modelStore = createStore(/** @type {ModelState} */ ({ models: [], details: null, error: "" }));
+export const modelStore = createStore(/** @type {ModelState} */ ({ models: [], details: null, error: "", fault: "" }));
 
 /** Ask for the models, and choose the first that can chat if none, or one that is gone, was chosen. */
 export async function loadModels() {
@@ -39,8 +40,18 @@ export function usable(models) {
 /** @param {string} id */
 export async function chooseModel(id) {
   settings.set({ model: id });
-  modelStore.set({ details: null });
+  modelStore.set({ details: null, fault: "" });
   if (!id) return;
-  const details = await requestJson(`v1/models/${id.split("/").map(encodeURIComponent).join("/")}`);
-  if (settings.get().model === id) modelStore.set({ details });
+  try {
+    const details = await requestJson(`v1/models/${pathPart(id)}`);
+    if (settings.get().model === id) modelStore.set({ details });
+  } catch (error) {
+    const fault = error instanceof Error ? error.message : String(error);
+    if (settings.get().model === id) modelStore.set({ fault });
+  }
+}
+
+/** A model's name within a path. @param {string} id */
+export function pathPart(id) {
+  return id.split("/").map(encodeURIComponent).join("/");
 }

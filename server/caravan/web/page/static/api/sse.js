@@ -2,7 +2,7 @@
 import { ApiError } from "./client.js";
 
 /**
- * Read the JSON of each event until `[DONE]` or the end. Raises ApiError for an error within the stream.
+ * Read the JSON of each event until `[DONE]`. Raises ApiError for an error within the stream, and where it ends before.
  * @param {Response} response
  * @returns {AsyncGenerator<any, void, void>} what the route's schema of a chunk says
  */
@@ -12,8 +12,8 @@ export async function* events(response) {
   let rest = "";
   try {
     for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
+      const { done, value } = await reader.read().catch(cutOff);
+      if (done) cutOff();
       const parts = (rest + value).split("\n\n");
       rest = parts.pop() ?? "";
       for (const part of parts) {
@@ -25,6 +25,12 @@ export async function* events(response) {
   } finally {
     await reader.cancel().catch(() => {});
   }
+}
+
+/** @param {unknown} [error] @returns {never} */
+function cutOff(error) {
+  if (error instanceof DOMException && error.name === "AbortError") throw error;
+  throw new ApiError("The connection to the server broke off before the answer was whole.");
 }
 
 /** @param {string} event */

@@ -1,8 +1,9 @@
 // What the reader can do in a conversation: send, stop, ask again, edit, answer calls.
 import { ApiError } from "../api/client.js";
-import { conversation, conversations, keep, setConversation } from "../data/conversations.js";
+import { conversation, conversations, forget, keep, setConversation, store } from "../data/conversations.js";
 import { chosen, pathOf, pathTo, withMessage, withPart } from "../data/tree.js";
 import { announce, sentenceReader } from "../lib/announce.js";
+import { perFrame } from "../lib/per_frame.js";
 import { createStore } from "../lib/store.js";
 import { settings } from "../params/settings.js";
 import { buildBody } from "../request/body.js";
@@ -12,6 +13,9 @@ import { streamAnswer } from "./stream.js";
 /**
  * Answers that are being written, by the conversations that they are in. */
 export const running = createStore(/** @type {{ byConversation: Record<string, { id: string, abort: AbortController }> }} */ ({ byConversation: {} }));
+
+// Milliseconds of an answer that may be lost with the page.
+const STORE_EVERY = 3000;
 
 /** Send what is typed. @returns {Promise<void>} */
 export async function sendDraft() {
@@ -61,6 +65,12 @@ export function stop() {
   running.get().byConversation[conversations.get().open.id]?.abort.abort();
 }
 
+/** Delete a conversation; an answer that is being written in it ends. @param {string} id */
+export function remove(id) {
+  running.get().byConversation[id]?.abort.abort();
+  forget(id);
+}
+
 /** @param {string} id */
 function isRunning(id) {
   return id in running.get().byConversation;
@@ -99,9 +109,14 @@ async function write(open, parent, isDraft = false) {
  * @param {AbortSignal} signal
  */
 async function run(conversationId, id, body, signal) {
+  let stored = performance.now();
   const draw = perFrame((/** @type {Partial<import("../data/tree.js").Message>} */ part) => {
     const now = conversation(conversationId);
-    if (now?.messages[id]) setConversation(withPart(now, id, part));
+    if (!now?.messages[id]) return;
+    setConversation(withPart(now, id, part));
+    if (performance.now() - stored < STORE_EVERY) return;
+    stored = performance.now();
+    store(conversationId);
   });
   const voice = sentenceReader();
   let said = 0;
@@ -127,33 +142,6 @@ async function run(conversationId, id, body, signal) {
 function failed(error) {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof ApiError && error.param) showFaults([{ field: error.param, message }]);
-  announce(`The server refused: ${message}`);
+  announce(`This went wrong: ${message}`);
   return { error: message };
-}
-
-/**
- * Do something with the newest value, once a frame at most.
- * @template {object} T
- * @param {(value: T) => void} act
- */
-function perFrame(act) {
-  /** @type {T | null} */
-  let waiting = null;
-  let frame = 0;
-  const now = () => {
-    frame = 0;
-    if (waiting) act(waiting);
-    waiting = null;
-  };
-  return {
-    /** @param {T} value */
-    next(value) {
-      waiting = { ...waiting, ...value };
-      // A page in the background has no frames.
-      frame ||= document.hidden ? setTimeout(now, 100) : requestAnimationFrame(now);
-    },
-    end() {
-      now();
-    },
-  };
 }

@@ -34,9 +34,9 @@ export function Composer({ isBusy }) {
           value=${draft} onKeyDown=${onKey}
           onInput=${(/** @type {any} */ event) => conversations.set({ draft: event.currentTarget.value })} />
         ${isBusy
-          ? html`<button type="button" class="round-button" onClick=${stop} aria-label="Stop" title="Stop (Escape)">
+          ? html`<button key="stop" type="button" class="round-button" onClick=${stop} aria-label="Stop" title="Stop (Escape)">
               <${Icon} path=${ICONS.stop} /></button>`
-          : html`<button type="submit" class="round-button" disabled=${!draft.trim()} aria-label="Send" title="Send (Enter)">
+          : html`<button key="send" type="submit" class="round-button" disabled=${!draft.trim()} aria-label="Send" title="Send (Enter)">
               <${Icon} path=${ICONS.send} /></button>`}
       </div>
     </form>

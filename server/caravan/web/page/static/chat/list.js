@@ -38,7 +38,7 @@ export function MessageList({ writing }) {
 
 /** The ids of each message's siblings, with spaces between. @param {import("../data/tree.js").Conversation} open */
 function useSiblings(open) {
-  const count = Object.keys(open.messages).length;
+  const ids = Object.keys(open.messages).join(" ");
   return useMemo(() => {
     /** @type {Record<string, string>} */
     const found = {};
@@ -46,7 +46,7 @@ function useSiblings(open) {
       found[id] ??= childrenOf(open, parent).map((each) => each.id).join(" ");
     }
     return found;
-  }, [open.id, count]);
+  }, [open.id, ids]);
 }
 
 function Empty() {

@@ -58,8 +58,7 @@ export function Markdown({ text }) {
 function blocksOf(text, cut) {
   const clean = text.replace(/\r\n?/g, "\n");
   if (!clean.startsWith(cut.text)) Object.assign(cut, { text: "", blocks: [] });
-  /** @type {Block[]} */
-  const rest = lexer(clean.slice(cut.text.length));
+  const rest = lexed(clean.slice(cut.text.length));
   const all = [...cut.blocks, ...rest];
   const sure = rest.slice(0, -UNSURE);
   if (sure.length > 0) {
@@ -69,7 +68,25 @@ function blocksOf(text, cut) {
   return all.filter(({ type }) => type !== "space" && type !== "def");
 }
 
+/** What is nested deeper than the parser can go is one block, a text. @param {string} text @returns {Block[]} */
+function lexed(text) {
+  try {
+    return lexer(text);
+  } catch {
+    return [{ raw: text, type: "text" }];
+  }
+}
+
 const BlockView = memo((/** @type {{ raw: string }} */ { raw }) => {
-  const made = useMemo(() => purify.sanitize(parser(lexer(raw)), RULES), [raw]);
+  const made = useMemo(() => purify.sanitize(written(raw), RULES), [raw]);
   return html`<div class="block" dangerouslySetInnerHTML=${{ __html: made }} />`;
 });
+
+/** A block as HTML, not yet made harmless. @param {string} raw */
+function written(raw) {
+  try {
+    return parser(lexer(raw));
+  } catch {
+    return `<pre>${escaped(raw)}</pre>`;
+  }
+}

@@ -1,5 +1,6 @@
 // One message: who says it, its words, its thought, its calls, and what can be done with it.
 import { classes, html, Icon, memo, useEffect, useRef, useState } from "../lib/preact.js";
+import { useCopy } from "../lib/copy.js";
 import { ICONS } from "../lib/icons.js";
 import { askAgain, editMessage, show } from "./actions.js";
 import { Calls } from "./calls.js";
@@ -21,7 +22,7 @@ export const MessageView = memo((/** @type {MessageProps} */ props) => {
     <article class=${classes("message", `is-${message.role}`)} aria-label=${who} aria-busy=${isWriting}>
       <h2 class="message-who">${who}</h2>
       ${isEdited
-        ? html`<${Editor} message=${message} onDone=${() => setEdited(false)} />`
+        ? html`<${Editor} message=${message} isBusy=${props.isBusy} onDone=${() => setEdited(false)} />`
         : html`<${Words} ...${props} />`}
       ${!isEdited && html`<${Foot} ...${props} onEdit=${() => setEdited(true)} />`}
     </article>
@@ -55,15 +56,14 @@ function Thought({ text, isWriting }) {
 
 /** @param {MessageProps & { onEdit: () => void }} props */
 function Foot({ message, siblings, isWriting, isBusy, onEdit }) {
-  const [isCopied, setCopied] = useState(false);
-  const copy = () => navigator.clipboard.writeText(message.content).then(() => setCopied(true));
+  const { told, copy } = useCopy(message.content);
   const { role, id } = message;
   return html`
     <footer class="message-foot">
       <${Siblings} id=${id} siblings=${siblings} />
       ${!isWriting && html`
-        <button type="button" class="icon-button is-small" onClick=${copy} aria-label=${isCopied ? "Copied" : "Copy"}
-          title=${isCopied ? "Copied" : "Copy"}><${Icon} path=${ICONS.copy} /></button>
+        <button type="button" class="icon-button is-small" onClick=${copy} aria-label=${told}
+          title=${told}><${Icon} path=${ICONS.copy} /></button>
         ${role === "user" && html`<button type="button" class="icon-button is-small" disabled=${isBusy} onClick=${onEdit}
           aria-label="Edit" title="Edit, in a branch"><${Icon} path=${ICONS.edit} /></button>`}
         ${role === "assistant" && html`<button type="button" class="icon-button is-small" disabled=${isBusy}
@@ -92,14 +92,16 @@ function Siblings({ id, siblings }) {
   `;
 }
 
-/** @param {{ message: import("../data/tree.js").Message, onDone: () => void }} props */
-function Editor({ message, onDone }) {
+/**
+ * Gone once its text is sent, since then another branch is shown; a text that cannot be sent stays.
+ * @param {{ message: import("../data/tree.js").Message, isBusy: boolean, onDone: () => void }} props
+ */
+function Editor({ message, isBusy, onDone }) {
   const [text, setText] = useState(message.content);
   const area = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
   useEffect(() => area.current?.focus(), []);
   const send = (/** @type {Event} */ event) => {
     event.preventDefault();
-    onDone();
     editMessage(message.id, text);
   };
   const onKey = (/** @type {KeyboardEvent} */ event) => {
@@ -113,7 +115,7 @@ function Editor({ message, onDone }) {
         onInput=${(/** @type {any} */ event) => setText(event.currentTarget.value)} />
       <div class="editor-end">
         <button type="button" class="button" onClick=${onDone}>Cancel</button>
-        <button type="submit" class="button is-first" disabled=${!text.trim()}>Send in a branch</button>
+        <button type="submit" class="button is-first" disabled=${isBusy || !text.trim()}>Send in a branch</button>
       </div>
     </form>
   `;

@@ -1,9 +1,10 @@
 // The conversations that this browser keeps: searched, opened, deleted, exported and imported.
-import { begin, conversations, forget, found, openConversation } from "../data/conversations.js";
+import { begin, conversations, found, listed, openConversation } from "../data/conversations.js";
 import { download, exported, imported } from "../data/transfer.js";
 import { titleOf } from "../data/tree.js";
 import { classes, html, useRef, useState, useStore, Icon } from "../lib/preact.js";
 import { ICONS } from "../lib/icons.js";
+import { remove } from "./actions.js";
 
 /** @param {{ onChosen: () => void }} props */
 export function Sidebar({ onChosen }) {
@@ -27,7 +28,7 @@ export function Sidebar({ onChosen }) {
             <button type="button" class="conversation-open" aria-current=${each.id === open ? "true" : undefined}
               onClick=${() => (openConversation(each.id), onChosen())}>${titleOf(each)}</button>
             <button type="button" class="icon-button is-small" aria-label=${`Delete ${titleOf(each)}`} title="Delete"
-              onClick=${() => forget(each.id)}><${Icon} path=${ICONS.trash} /></button>
+              onClick=${() => remove(each.id)}><${Icon} path=${ICONS.trash} /></button>
           </li>
         `,
       )}
@@ -52,7 +53,7 @@ function Transfer() {
     }
     if (input.current) input.current.value = "";
   };
-  const write = () => download("caravan-conversations.json", exported(conversations.get().all));
+  const write = () => download("caravan-conversations.json", exported(listed()));
   return html`
     <div class="side-foot">
       <button type="button" class="button is-quiet" onClick=${write}><${Icon} path=${ICONS.download} /> Export</button>

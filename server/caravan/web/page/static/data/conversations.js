@@ -11,7 +11,12 @@ export const conversations = createStore(/** @type {{ all: Conversation[], open:
 export async function readConversations() {
   await orFault(async () => {
     const kept = await allConversations();
-    conversations.set({ all: kept.sort((one, other) => other.updated - one.updated) });
+    // What has been kept since the question was asked is newer.
+    conversations.set(({ all }) => {
+      const here = new Set(all.map(({ id }) => id));
+      const others = kept.filter(({ id }) => !here.has(id));
+      return { all: [...all, ...others.sort((one, other) => other.updated - one.updated)] };
+    });
   });
 }
 
@@ -29,7 +34,7 @@ export function setConversation(changed) {
 }
 
 /** The list, in which the open conversation is as it is now. */
-function listed() {
+export function listed() {
   const { all, open } = conversations.get();
   return all.map((each) => (each.id === open.id ? open : each));
 }
@@ -45,19 +50,25 @@ export async function keep(id) {
   const kept = conversation(id);
   if (!kept) return;
   conversations.set(({ all }) => ({ all: [kept, ...all.filter((each) => each.id !== id)] }));
-  await orFault(() => putConversation(kept));
+  await store(id);
 }
 
-/** Begin a new one, with the system prompt of the last. */
+/** Keep a conversation, and leave the list as it is. @param {string} id */
+export async function store(id) {
+  const kept = conversation(id);
+  if (kept) await orFault(() => putConversation(kept));
+}
+
+/** Begin a new one, with the system prompt of the last. What is typed stays, as when another is opened. */
 export function begin() {
   const { open } = conversations.get();
-  conversations.set({ all: listed(), open: newConversation(open.system), draft: "" });
+  conversations.set({ all: listed(), open: newConversation(open.system) });
 }
 
 /** Open one of those that are kept. @param {string} id */
 export function openConversation(id) {
   const found = conversation(id);
-  if (found) conversations.set({ all: listed(), open: found, draft: "" });
+  if (found) conversations.set({ all: listed(), open: found });
 }
 
 /** @param {string} id */

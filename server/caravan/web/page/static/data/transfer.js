@@ -44,15 +44,49 @@ function conversationsOf(text) {
 function isConversation(read) {
   const texts = [read?.id, read?.title, read?.system];
   if (!texts.every((text) => typeof text === "string") || typeof read.messages !== "object" || !read.messages) return false;
+  const { messages, first } = read;
   const isNumbered = Number.isFinite(read.updated) && Number.isFinite(read.created);
-  return isNumbered && Object.entries(read.messages).every(([id, message]) => isMessage(id, message, read.messages));
+  const isBegun = first === null || (Object.hasOwn(messages, first) && messages[first]?.parent === null);
+  const isWhole = Object.entries(messages).every(([id, message]) => isMessage(id, message, messages));
+  return isNumbered && isBegun && isWhole && hasNoCircle(messages);
 }
 
-/** @param {string} id @param {any} message @param {Record<string, unknown>} all */
+/** Whether each message comes, over its parents, from a first one. @param {Record<string, { parent: string | null }>} messages */
+function hasNoCircle(messages) {
+  /** @type {Set<string>} */
+  const sure = new Set();
+  for (const id of Object.keys(messages)) {
+    /** @type {Set<string>} */
+    const passed = new Set();
+    for (let at = /** @type {string | null} */ (id); at !== null && !sure.has(at); at = messages[at].parent) {
+      if (passed.has(at)) return false;
+      passed.add(at);
+    }
+    for (const each of passed) sure.add(each);
+  }
+  return true;
+}
+
+/** @param {string} id @param {any} message @param {Record<string, any>} all */
 function isMessage(id, message, all) {
   const isKnown = ["user", "assistant", "tool"].includes(message?.role) && typeof message.content === "string";
-  const isPlaced = message?.id === id && (message.parent === null || message.parent in all);
-  return isKnown && isPlaced && Number.isFinite(message.created);
+  const isPlaced = message?.id === id && (message.parent === null || Object.hasOwn(all, message.parent));
+  const { chosen, calls = [], facts = {} } = message ?? {};
+  const isLed = chosen === undefined || (Object.hasOwn(all, chosen) && all[chosen]?.parent === id);
+  const areTexts = isText(message, "model", "reasoning", "callId", "error");
+  const areCalls = Array.isArray(calls) && calls.every(isCall);
+  const areFacts = Object(facts) === facts && Object.values(facts).every((fact) => ["number", "string"].includes(typeof fact));
+  return isKnown && isPlaced && isLed && areTexts && areCalls && areFacts && Number.isFinite(message.created);
+}
+
+/** What is not there may be missing. @param {any} object @param {...string} names */
+function isText(object, ...names) {
+  return names.every((name) => object?.[name] === undefined || typeof object[name] === "string");
+}
+
+/** @param {any} call */
+function isCall(call) {
+  return ["id", "name", "arguments"].every((name) => typeof call?.[name] === "string");
 }
 
 /** Have the browser save a text. @param {string} name @param {string} text */

@@ -85,21 +85,6 @@ export function chosen(conversation, id) {
   return { ...conversation, messages: { ...conversation.messages, [parent]: above } };
 }
 
-/** Take a message out, with all that came after it. @param {Conversation} conversation @param {string} id */
-export function without(conversation, id) {
-  const { parent } = conversation.messages[id];
-  const gone = new Set([id]);
-  const messages = { ...conversation.messages };
-  const sorted = Object.values(messages).sort((one, other) => one.created - other.created);
-  for (const message of sorted) if (message.parent && gone.has(message.parent)) gone.add(message.id);
-  for (const each of gone) delete messages[each];
-  const left = childrenOf({ ...conversation, messages }, parent).at(-1)?.id;
-  const cut = { ...conversation, messages, updated: Date.now() };
-  if (parent === null) return { ...cut, first: left ?? null };
-  cut.messages[parent] = { ...cut.messages[parent], chosen: left };
-  return cut;
-}
-
 /** What a conversation is called: its title, or how it begins. @param {Conversation} conversation */
 export function titleOf(conversation) {
   const begin = pathOf(conversation).find(({ role }) => role === "user")?.content ?? "";

@@ -1,6 +1,6 @@
 // Compare: one prompt, answered with different parameters or models side by side, or with one parameter's values.
 import { html, useStore } from "../lib/preact.js";
-import { addColumn, compare, comparison, MOST, outcomes, stopComparison } from "./comparison.js";
+import { addColumn, compare, comparison, FEWEST, MOST, outcomes, stopComparison } from "./comparison.js";
 import { CompareColumn } from "./compare_column.js";
 import { askedOf, PromptInput } from "./prompt_input.js";
 import { session } from "./session.js";
@@ -32,14 +32,14 @@ export function View() {
             one after another, for speeds that can be compared</label>
           ${seed !== null && html`<span class="quiet">seed ${seed}</span>`}
           ${isRunning
-            ? html`<button type="button" class="button" onClick=${stopComparison}>Stop</button>`
-            : html`<button type="submit" class="button is-first" disabled=${!asked}>Compare</button>`}
+            ? html`<button key="stop" type="button" class="button" onClick=${stopComparison}>Stop</button>`
+            : html`<button key="go" type="submit" class="button is-first" disabled=${!asked}>Compare</button>`}
         </div>
       </form>
       <div class=${`lab-columns has-${columns.length}`}>
         ${columns.map((column, place) => html`
           <${CompareColumn} key=${column.id} column=${column} place=${place} outcome=${all[column.id] ?? null}
-            isOnly=${columns.length <= 2} />`)}
+            isOnly=${columns.length <= FEWEST} />`)}
       </div>
       ${columns.length < MOST && html`
         <button type="button" class="button lab-add-column" onClick=${addColumn}>Add a column</button>`}

@@ -1,5 +1,6 @@
 // The columns that are compared: their models and parameters, and the answers that they give to one prompt.
 import { announce } from "../lib/announce.js";
+import { perFrame } from "../lib/per_frame.js";
 import { createKeptStore, createStore } from "../lib/store.js";
 import { settings } from "../params/settings.js";
 import { newAnswer, runColumn } from "./column_run.js";
@@ -83,16 +84,19 @@ export function seedOf() {
 async function run({ id, model, changes }, asked, seed, signal) {
   const { maxTokens } = comparison.get();
   const body = { ...drawn(settings.get()), seed, ...changes, ...asked, max_tokens: maxTokens, ...(model ? { model } : {}) };
+  const draw = perFrame((/** @type {import("./column_run.js").Answer} */ answer) => note(id, { answer }, signal));
   try {
-    if (!signal.aborted) await runColumn(body, signal, (answer) => note(id, { answer }));
+    if (!signal.aborted) await runColumn(body, signal, draw.next);
   } catch (error) {
-    if (!signal.aborted) note(id, { fault: faultOf(error) });
+    if (!signal.aborted) note(id, { fault: faultOf(error) }, signal);
   } finally {
-    note(id, { isRunning: false });
+    draw.end();
+    note(id, { isRunning: false }, signal);
   }
 }
 
-/** @param {number} id @param {Partial<Outcome>} part */
-function note(id, part) {
+/** @param {number} id @param {Partial<Outcome>} part @param {AbortSignal} signal of the comparison, which may be over */
+function note(id, part, signal) {
+  if (running?.signal !== signal) return;
   outcomes.set(({ outcomes: all }) => (all[id] ? { outcomes: { ...all, [id]: { ...all[id], ...part } } } : {}));
 }

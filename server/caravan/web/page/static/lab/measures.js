@@ -22,12 +22,6 @@ export function mean(values) {
   return values.length ? values.reduce((total, value) => total + value, 0) / values.length : null;
 }
 
-/** Where two lists begin to differ. @param {readonly unknown[]} one @param {readonly unknown[]} other */
-export function fork(one, other) {
-  const place = one.findIndex((value, index) => value !== other[index]);
-  return place < 0 ? one.length : place;
-}
-
 /** A measure as it is shown. @param {number | null} value @param {number} digits @param {string} [unit] */
 export function measure(value, digits, unit = "") {
   return value === null || !Number.isFinite(value) ? "–" : `${value.toFixed(digits)}${unit && `\u202f${unit}`}`;

@@ -20,8 +20,8 @@ export function PromptForm() {
             onInput=${(/** @type {any} */ event) => session.set({ steps: event.currentTarget.valueAsNumber || 1 })} />
         </label>
         ${isBusy
-          ? html`<button type="button" class="button" onClick=${stop}>Stop</button>`
-          : html`<button type="submit" class="button is-first" disabled=${!asked}>Go on</button>`}
+          ? html`<button key="stop" type="button" class="button" onClick=${stop}>Stop</button>`
+          : html`<button key="go" type="submit" class="button is-first" disabled=${!asked}>Go on</button>`}
       </div>
       ${fault && html`<p class="field-error" role="alert">${fault.message}</p>`}
     </form>

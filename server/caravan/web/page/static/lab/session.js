@@ -59,7 +59,7 @@ export async function pick(token) {
   const chosen = picked(steps[step], token);
   const { changes } = find(session.get().tree, branch);
   const told = await explain(changes, [...prefix(steps, step), token.id]);
-  if (told) add({ at: step, label: `“${token.text}”`, changes, ...of(told) }, chosen);
+  if (told) add({ parent: branch, at: step, label: `“${token.text}”`, changes, ...of(told) }, chosen);
 }
 
 /** Go on from the chosen step, which is drawn anew, with other parameters. @param {Parameters} changes */
@@ -67,7 +67,7 @@ export async function runFromHere(changes) {
   const { branch, step } = session.get();
   const all = { ...find(session.get().tree, branch).changes, ...changes };
   const told = await explain(all, prefix(current(), step));
-  if (told) add({ at: step, label: ranOut(changes), changes: all, ...of(told) }, null);
+  if (told) add({ parent: branch, at: step, label: ranOut(changes), changes: all, ...of(told) }, null);
 }
 
 /** Go on where the text was cut off. */
@@ -80,8 +80,9 @@ export async function goOn() {
   const { steps: more, finish_reason } = of(told);
   session.set(({ tree }) => ({
     tree: tree.map((one) => (one.id === branch ? { ...one, steps: [...one.steps, ...more], finish_reason } : one)),
-    step: steps.length,
   }));
+  // Another branch may have been shown meanwhile.
+  if (session.get().branch === branch) show(branch, steps.length);
   announce(written(more));
 }
 
@@ -95,10 +96,10 @@ export function lineOf({ tree, branch }) {
   return tree.length ? line(tree, branch) : [];
 }
 
-/** Show another branch. @param {number} branch */
-export function show(branch) {
-  const { tree, step } = session.get();
-  session.set({ branch, step: Math.min(step, line(tree, branch).length - 1) });
+/** Show a branch, at a step if it has so many. @param {number} branch @param {number} [step] */
+export function show(branch, step = session.get().step) {
+  const { length } = line(session.get().tree, branch);
+  session.set({ branch, step: Math.max(Math.min(step, length - 1), 0) });
 }
 
 export function stop() {
@@ -146,14 +147,15 @@ function of({ variants: [{ steps, finish_reason, parameters }] }) {
 }
 
 /**
- * @param {Omit<Branch, "id" | "parent">} branch
+ * @param {Omit<Branch, "id">} branch
  * @param {Step | null} first a step that was picked, before those that followed
  */
 function add(branch, first) {
-  const { tree, branch: parent } = session.get();
+  const { tree } = session.get();
   const id = nextId(tree);
   const steps = first ? [first, ...branch.steps] : branch.steps;
-  session.set({ tree: [...tree, { ...branch, id, parent, steps }], branch: id });
+  session.set({ tree: [...tree, { ...branch, id, steps }] });
+  show(id, branch.at);
   announce(`Branch ${id}: ${written(steps)}`);
 }
 

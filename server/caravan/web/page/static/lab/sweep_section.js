@@ -47,8 +47,8 @@ export function SweepSection({ asked }) {
           <input type="number" class="input" min="1" max=${MOST_STEPS} required value=${steps}
             onInput=${(/** @type {any} */ event) => sweep.set({ steps: event.currentTarget.valueAsNumber || 1 })} /></label>
         ${isBusy
-          ? html`<button type="button" class="button" onClick=${stopSweep}>Stop</button>`
-          : html`<button type="submit" class="button is-first" disabled=${!asked || !read}>Sweep</button>`}
+          ? html`<button key="stop" type="button" class="button" onClick=${stopSweep}>Stop</button>`
+          : html`<button key="go" type="submit" class="button is-first" disabled=${!asked || !read}>Sweep</button>`}
       </form>
       ${read === null && html`<p class="field-error" id="sweep-fault">Write one to ${MOST} numbers, with commas between them.</p>`}
       ${fault && html`<p class="field-error" role="alert">${fault.message}</p>`}

@@ -5,8 +5,6 @@ const BOUNDS = [0.5, 1, 2, 3.5, 5, 7, 10];
 
 const WORDS = ["expected", "expected", "likely", "open", "open", "surprising", "surprising", "very surprising"];
 
-export const NUM_TINTS = BOUNDS.length + 1;
-
 /** The step, 0 to 7. @param {number} surprise in bits */
 export function tint(surprise) {
   const step = BOUNDS.findIndex((bound) => surprise < bound);

@@ -5,7 +5,6 @@ export {
   Component,
   html,
   render,
-  useCallback,
   useEffect,
   useLayoutEffect,
   useMemo,

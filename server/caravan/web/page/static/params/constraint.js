@@ -28,7 +28,14 @@ export function ConstraintEditor() {
     clearFaults();
     setTold("");
   };
-  const look = async () => setTold(await check());
+  const look = async () => {
+    const asked = settings.get().constraint;
+    const answer = await check();
+    // What has been written since was not looked at.
+    if (settings.get().constraint !== asked) return;
+    setTold(answer.told);
+    if (answer.faults.length) showFaults(answer.faults);
+  };
   return html`
     <div class="row is-tall">
       <label class="row-label" for="constraint-kind">Answer is</label>
@@ -48,23 +55,23 @@ export function ConstraintEditor() {
   `;
 }
 
-/** Have the server compile it, and write nothing. @returns {Promise<string>} what to tell the reader */
+/**
+ * Have the server compile it, and write nothing.
+ * @returns {Promise<{ told: string, faults: import("../request/body.js").Fault[] }>} what to tell the reader
+ */
 async function check() {
   const { model, constraint } = settings.get();
   const alone = { model, constraint, preset: "", parameters: {}, thinking: /** @type {const} */ (""), tools: "", toolChoice: "" };
   const { body, faults: found } = buildBody({ system: "", path: [], settings: alone });
-  if (found.length) {
-    showFaults(found);
-    return "";
-  }
+  if (found.length) return { told: "", faults: found };
   const { stream: _, stream_options: __, ...whole } = body;
   try {
     const response = await request("v1/chat/completions", { body: { ...whole, messages: [{ role: "user", content: "." }], n_predict: 0 } });
     const unheld = response.headers.get("x-caravan-unenforced");
-    return unheld ? `The server holds answers to it, but for ${unheld}.` : "The server can hold answers to it.";
+    const told = unheld ? `The server holds answers to it, but for ${unheld}.` : "The server can hold answers to it.";
+    return { told, faults: [] };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    showFaults([{ field: (error instanceof ApiError && error.param) || "constraint", message }]);
-    return "";
+    return { told: "", faults: [{ field: (error instanceof ApiError && error.param) || "constraint", message }] };
   }
 }

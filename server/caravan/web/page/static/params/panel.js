@@ -1,11 +1,11 @@
 // Everything that a request is made with besides its messages.
-import { modelStore } from "../api/models.js";
+import { chooseModel, modelStore } from "../api/models.js";
 import { faults } from "../chat/faults.js";
 import { html, useState, useStore } from "../lib/preact.js";
 import { ConstraintEditor } from "./constraint.js";
 import { Control } from "./control.js";
 import { settings } from "./settings.js";
-import { effectiveDefault, specStore } from "./specs.js";
+import { effectiveDefault, loadSpecs, specStore } from "./specs.js";
 import { ToolsEditor } from "./tools.js";
 
 // Stages that are open at first: what people change most.
@@ -24,7 +24,8 @@ const TITLES = {
 /** @typedef {import("./specs.js").Spec} Spec */
 
 export function ParameterPanel() {
-  const specs = useStore(specStore, (state) => state.specs);
+  const { specs, error } = useStore(specStore, (state) => state);
+  const fault = useStore(modelStore, (state) => state.fault);
   const chosen = useStore(settings, (state) => state);
   const [wanted, setWanted] = useState("");
   const stages = [...new Set(specs.map(({ stage }) => stage))];
@@ -32,6 +33,8 @@ export function ParameterPanel() {
   const count = Object.keys(chosen.parameters).length;
   return html`
     <div class="panel-body">
+      ${error && html`<${Missing} what="The parameters" error=${error} onAgain=${loadSpecs} />`}
+      ${fault && html`<${Missing} what="This model’s defaults and presets" error=${fault} onAgain=${() => chooseModel(chosen.model)} />`}
       <${Presets} />
       <${Thinking} />
       <${ConstraintEditor} />
@@ -44,6 +47,16 @@ export function ParameterPanel() {
       </div>
       ${stages.map((stage) => html`<${Stage} key=${stage} stage=${stage} isFound=${wanted !== ""}
         specs=${shown.filter((spec) => spec.stage === stage)} />`)}
+    </div>
+  `;
+}
+
+/** @param {{ what: string, error: string, onAgain: () => void }} props */
+function Missing({ what, error, onAgain }) {
+  return html`
+    <div class="notice is-error" role="alert">
+      <p>${what} are missing. ${error}</p>
+      <button type="button" class="button" onClick=${onAgain}>Try again</button>
     </div>
   `;
 }

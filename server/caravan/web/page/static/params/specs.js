@@ -9,11 +9,15 @@ import { requestJson } from "../api/client.js";
  * }} Spec
  */
 
-export const specStore = createStore(/** @type {{ specs: Spec[] }} */ ({ specs: [] }));
+export const specStore = createStore(/** @type {{ specs: Spec[], error: string }} */ ({ specs: [], error: "" }));
 
 export async function loadSpecs() {
-  const { parameters } = await requestJson("page/parameters.json");
-  specStore.set({ specs: parameters });
+  try {
+    const { parameters } = await requestJson("page/parameters.json");
+    specStore.set({ specs: parameters, error: "" });
+  } catch (error) {
+    specStore.set({ error: error instanceof Error ? error.message : String(error) });
+  }
 }
 
 /**

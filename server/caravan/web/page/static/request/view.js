@@ -1,5 +1,6 @@
 // The request that the Chat would send now, in four languages.
 import { address, keyStore } from "../api/client.js";
+import { useCopy } from "../lib/copy.js";
 import { html, useState, useStore, Icon } from "../lib/preact.js";
 import { ICONS } from "../lib/icons.js";
 import { asCurl, asJavaScript, asJson, asPython } from "./code.js";
@@ -37,7 +38,6 @@ export function View() {
 
 /** @param {{ code: string }} props */
 function Copy({ code }) {
-  const [isCopied, setCopied] = useState(false);
-  const copy = () => navigator.clipboard.writeText(code).then(() => setCopied(true));
-  return html`<button type="button" class="button" onClick=${copy}><${Icon} path=${ICONS.copy} /> ${isCopied ? "Copied" : "Copy"}</button>`;
+  const { told, copy } = useCopy(code);
+  return html`<button type="button" class="button" onClick=${copy}><${Icon} path=${ICONS.copy} /> ${told}</button>`;
 }

@@ -1,5 +1,6 @@
 // The models, with their numbers, and buttons that load and unload them.
 import { request } from "../api/client.js";
+import { loadModels, pathPart } from "../api/models.js";
 import { announce } from "../lib/announce.js";
 import { html, useState } from "../lib/preact.js";
 import { read } from "./readings.js";
@@ -51,8 +52,8 @@ function Change({ model: { id, status } }) {
   const change = async () => {
     setState({ isBusy: true, error: "" });
     try {
-      await request(`admin/models/${id.split("/").map(encodeURIComponent).join("/")}/${act}`, { method: "POST" });
-      await read();
+      await request(`admin/models/${pathPart(id)}/${act}`, { method: "POST" });
+      await Promise.all([read(), loadModels()]);
       announce(`${id} is ${act}ed.`);
       setState({ isBusy: false, error: "" });
     } catch (error) {

@@ -96,7 +96,7 @@ function Waits() {
     <div class="code-head">
       <h2>How long people wait</h2>
       <div class="choices" role="group" aria-label="Since when">
-        ${choice(true, "Since the start")}${choice(false, "Since this page was opened")}
+        ${choice(true, "Since the start")}${choice(false, "Since this view was first opened")}
       </div>
     </div>
     <section class="charts is-pairs" aria-label="How long people wait">
