@@ -60,6 +60,17 @@ def read(folder: Path, text: str) -> TaskError:
             ":8: space.stop: has no range",
         ),
         (
+            "high = 1.5",
+            "high = 1.5, step = 1e-9",
+            ":8: space.temperature: 'step' makes more than 100000 values",
+        ),
+        (
+            "trials = 5",
+            'method = "grid"\n[space.top_p]\nlow = 0.1\nhigh = 1.0\npoints = 400\n[space.min_p]\n'
+            "low = 0.0\nhigh = 1.0\npoints = 300",
+            ":11: search.method: a grid has at most 100000 combinations, and these are 600000",
+        ),
+        (
             "[space]",
             "[space]\ntyp_p = { choices = [1.0] }\ntypical = { choices = [1.0] }",
             "another name of 'typ_p'",

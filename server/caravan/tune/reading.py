@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from caravan.tune.errors import TaskError
 from caravan.tune.objectives import Regex, needs_references, scores_each_answer
-from caravan.tune.space import fault_of, first_name
+from caravan.tune.space import MOST_POINTS, fault_of, first_name, num_points
 from caravan.tune.task import Prompt, Task
 from caravan.tune.toml_lines import line_of
 
@@ -138,6 +138,10 @@ def _space_faults(task: Task) -> Iterator[Fault]:
         seen[first] = name
         if (message := fault_of(name, dimension)) is not None:
             yield Fault(place, message)
+    are_known = task.space.keys() <= DecodingFields.model_fields.keys()
+    if task.search.method == "grid" and are_known and (count := num_points(task.space)) > MOST_POINTS:
+        told = f"a grid has at most {MOST_POINTS} combinations, and these are {count}"
+        yield Fault(("search", "method"), told)
 
 
 def _request_faults(task: Task) -> Iterator[Fault]:

@@ -12,6 +12,8 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 # A grid takes this many values of a range that says nothing else.
 DEFAULT_POINTS = 5
+# Of one parameter by its steps, and of a grid: they are listed, and nobody waits for more trials.
+MOST_POINTS = 100_000
 
 Parameters = Mapping[str, Any]
 
@@ -44,6 +46,10 @@ class Dimension(Schema):
             raise ValueError("'low' must be less than 'high'")
         if self.log and (self.low <= 0 or self.step is not None):
             raise ValueError("'log' needs a 'low' above 0, and goes without 'step'")
+        if self.step is not None and (self.high - self.low) / self.step >= MOST_POINTS:
+            raise ValueError(
+                f"'step' makes more than {MOST_POINTS} values of it; without one, any may be tried"
+            )
         return self
 
     def values(self, *, is_whole: bool) -> list[Any]:
@@ -79,6 +85,11 @@ def choice_text(choice: object) -> str:
 def is_whole(name: str) -> bool:
     """Whether the values of a parameter are whole numbers."""
     return float not in get_args(DecodingFields.model_fields[name].annotation)
+
+
+def num_points(space: Mapping[str, Dimension]) -> int:
+    """Count the combinations of a grid."""
+    return math.prod(len(dimension.values(is_whole=is_whole(name))) for name, dimension in space.items())
 
 
 def fault_of(name: str, dimension: Dimension) -> str | None:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from caravan.tune.errors import TaskError
 from caravan.tune.measure import Measured
 from caravan.tune.records import Record, State
-from caravan.tune.space import Dimension, choice_text, is_whole
+from caravan.tune.space import Dimension, choice_text, is_whole, num_points
 from caravan.tune.task import Task
 
 DATABASE = "study.db"
@@ -85,11 +85,9 @@ class Store:
 
     def num_trials(self) -> int:
         """How many trials the search is to have; of a grid, all its points."""
-        points = 1
-        for values in grid(self._task).values():
-            points *= len(values)
         wanted = self._task.search.trials
         if self._task.search.method == "grid":
+            points = num_points(self._task.space)
             return min(points, wanted or points)
         return wanted or 50
 
