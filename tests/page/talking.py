@@ -39,7 +39,12 @@ def last(page: Page) -> Locator:
 def open_with(open_page: Open, settings: Mapping[str, object], **options: object) -> Page:
     """Open the page as if these settings had been made before."""
     page = open_page(**options)
-    page.evaluate("kept => localStorage.setItem('caravan.settings', JSON.stringify(kept))", settings)
+    # By the next document itself, once: what the first one still has to write would come after a script here.
+    kept = json.dumps(json.dumps(settings))
+    page.add_init_script(
+        "if (!sessionStorage.getItem('begun')) {"
+        f" sessionStorage.setItem('begun', 'yes'); localStorage.setItem('caravan.settings', {kept}); }}"
+    )
     page.reload()
     expect(composer(page)).to_be_visible()
     return page
