@@ -28,8 +28,9 @@ TEMPLATE, ENGINE = "caravan.chat.rendering.process", "caravan.engine.worker"
 
 
 def own_group() -> None:
-    """So that a test can send a signal to the server's group, as a terminal does."""
+    """So that a test can send a signal to the server's group, as a terminal does; under nohup, too."""
     os.setpgid(0, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def as_nohup_does() -> None:
