@@ -1,6 +1,5 @@
 """`/v1/responses` over a scripted model that thinks and calls tools: what it answers, to the letter."""
 
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from fastapi.testclient import TestClient
 from tests.fakes_web import ScriptedEngine
 from tests.responses_contract import folded
 from tests.waiting import wait_until
-from tests.web.chat_models import app_over, hermes
+from tests.web.chat_models import hermes
 from tests.web.responding import URL, ask, prompt, say, stream
 
 WEATHER = {
@@ -25,18 +24,6 @@ WEATHER = {
     },
 }
 SQL = {"type": "custom", "name": "sql", "description": "Run SQL."}
-
-
-@pytest.fixture
-def engine() -> ScriptedEngine:
-    return ScriptedEngine(context_size=4096)
-
-
-@pytest.fixture
-def client(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch) -> Generator[TestClient, None, None]:
-    monkeypatch.setenv("CARAVAN_RESPONSES_DB", "memory")
-    with app_over(engine) as made:
-        yield made
 
 
 def without_ids(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
