@@ -3,14 +3,14 @@
 import gzip
 import hashlib
 from dataclasses import dataclass
-from functools import _lru_cache_wrapper
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from fastapi import Request, Response
 
 from caravan.runtime.threads import in_busy_thread
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 KINDS = {
     ".css": "text/css; charset=utf-8",
@@ -52,6 +52,21 @@ def digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()[:16]
 
 
-async def made_once(make: "_lru_cache_wrapper[T]") -> T:
+class _Filled(Protocol):
+    @property
+    def currsize(self) -> int: ...
+
+
+class Remembering(Protocol[T_co]):
+    """A function without arguments, under `functools.cache`."""
+
+    def __call__(self) -> T_co:
+        """Make the result, or return it again."""
+
+    def cache_info(self) -> _Filled:
+        """Tell whether it has been made."""
+
+
+async def made_once(make: Remembering[T]) -> T:
     """Call what remembers its only result: on a thread the first time, and here from then on."""
     return make() if make.cache_info().currsize else await in_busy_thread(make)
