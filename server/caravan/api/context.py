@@ -1,7 +1,7 @@
 """Who asks, and where it is counted what they get."""
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from caravan.auth.principal import ANONYMOUS, Principal
@@ -16,14 +16,14 @@ class RequestContext:
     principal: Principal = ANONYMOUS
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
 
-    @contextmanager
-    def charged(self, model: str, num_prompt_tokens: int) -> Generator[None, None, None]:
+    @asynccontextmanager
+    async def charged(self, model: str, num_prompt_tokens: int) -> AsyncGenerator[None, None]:
         """Charge and count prompts that are computed in this block, but for those that the server fails.
 
         Raises RateLimitError where the key has too few tokens left.
         """
         if self.principal.allowance is not None:
-            self.principal.allowance.reserve(num_prompt_tokens)
+            await self.principal.allowance.reserve(num_prompt_tokens)
         self.metrics.model = model
         self.metrics.num_prompt_tokens += num_prompt_tokens
         try:

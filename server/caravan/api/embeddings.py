@@ -83,10 +83,10 @@ async def vectors_of(
         priority=who.priority,
     )
     vectors = [b""] * len(inputs)
-    with context.charged(model.id, sum(map(len, inputs))):
-        async with contextlib.aclosing(model.engine.embed(wanted)) as outputs:
-            async for output in outputs:
-                vectors[output.index] = output.vector
+    charge = context.charged(model.id, sum(map(len, inputs)))
+    async with charge, contextlib.aclosing(model.engine.embed(wanted)) as outputs:
+        async for output in outputs:
+            vectors[output.index] = output.vector
     return vectors
 
 

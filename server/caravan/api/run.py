@@ -199,7 +199,7 @@ class Run:
         model = self._lease.model
         prepared = await self._prepare(model)
         if principal.allowance is not None:
-            principal.allowance.reserve(prepared.expected_tokens(model.context_size))
+            await principal.allowance.reserve(prepared.expected_tokens(model.context_size))
         requests = prepared.requests
         streams = [model.engine.generate(request) for request in requests]
         self._outputs = merged(streams, requests[0].n, shares_prompt=prepared.shares_prompt)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 from caravan.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from caravan.auth.rate_limit import Admission
+    from caravan.auth.ledger import Allowance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Principal:
     priority: int = 0
     max_priority: int = 0
     weight: float = 1.0
-    allowance: "Admission | None" = None
+    allowance: "Allowance | None" = None
 
     def may_use(self, *names: str) -> bool:
         """Say whether a model that has any of these names may be used."""

@@ -14,17 +14,23 @@ class ContinuationError(Exception):
     """What stands could not have been drawn, or the text has ended in it."""
 
 
-def continued(request: GenerationRequest) -> tuple[int, ...]:
-    """The tokens of the answer that stand already."""
-    return request.token_ids[len(request.token_ids) - request.num_continued :]
+def split_prompt(request: GenerationRequest) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The prompt, and behind it the tokens that the answer is continued from."""
+    length = len(request.token_ids) - request.num_continued
+    return request.token_ids[:length], request.token_ids[length:]
 
 
-def is_replayed(request: GenerationRequest) -> bool:
+def standing(request: GenerationRequest, index: int) -> tuple[int, ...]:
+    """The tokens of a choice that stand already: in what it is continued from, or drawn by another engine."""
+    return (request.drawn[index] or ()) if request.drawn else split_prompt(request)[1]
+
+
+def is_replayed(request: GenerationRequest, index: int) -> bool:
     """Tell whether the next draw depends on how the tokens that stand were drawn: by a stream of chance that
     can be repeated, or by what mirostat or adaptive-p have learnt. Their rows of logits are needed then.
     """
     params = request.params
-    if not request.num_continued:
+    if not standing(request, index):
         return False
     is_random = params.temperature > 0 or params.dynatemp_range > 0 or params.xtc_probability > 0
     has_memory = params.mirostat > 0 or params.adaptive_target >= 0
@@ -67,6 +73,19 @@ def admit(guide: Guide, token_id: int) -> None:
         raise ContinuationError(f"its constraint is satisfied with the token {token_id}, and complete")
 
 
+def read_over(detokenizer: Detokenizer, token_ids: Sequence[int], min_tokens: int) -> int:
+    """Have a detokenizer take tokens that stand; how many characters of them it has let go.
+
+    Raises ContinuationError where the text ends in them.
+    """
+    num_told = 0
+    for count, token_id in enumerate(token_ids, 1):
+        num_told += len(detokenizer.push(token_id, may_stop=count >= min_tokens))
+        if detokenizer.is_cut:
+            raise ContinuationError(f"the text ends with the token at place {count - 1}")
+    return num_told
+
+
 class ContinuedDetokenizer(Detokenizer):
     """A detokenizer of a text of which `token_ids` stand already; only what follows is told.
 
@@ -85,11 +104,7 @@ class ContinuedDetokenizer(Detokenizer):
     ) -> None:
         super().__init__(table, params, shown_token_ids, reasoning, layout)
         self._num_standing = 0
-        num_told = 0
-        for count, token_id in enumerate(token_ids, 1):
-            num_told += len(super().push(token_id, may_stop=count >= params.min_tokens))
-            if self.is_cut:
-                raise ContinuationError(f"the text ends with the token at place {count - 1}")
+        num_told = read_over(self, token_ids, params.min_tokens)
         self._num_standing = self.num_decoded - num_told
 
     def push(self, token_id: int, *, may_stop: bool = True) -> str:

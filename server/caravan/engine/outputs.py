@@ -181,7 +181,7 @@ def refusal(
     """Make the one output of each choice of a request that never began."""
     return [
         TokenOutput(request_id=request.id, index=index, finish_reason=reason, error=fault)
-        for index in range(request.n)
+        for index in request.indexes
     ]
 
 

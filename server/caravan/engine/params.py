@@ -117,6 +117,9 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     for `TokenOutput.traces`, with so many of the likeliest tokens of each stage. The last
     `num_continued` of `token_ids` are tokens of the answer, as if they had been drawn, and the limits of
     `params` count them; they go with `num_traced`.
+    `drawn` are, for each choice, the tokens that another engine has drawn of it, and None for one that has
+    ended there: each goes on as one that was preempted, and tells only what comes next. They go with nothing
+    that is told of single tokens.
     `probes` are tokens for each of the last so many places of the prompt: `prompt_logprobs` tell how likely
     each is to come after it, and nothing else. They go with `max_tokens` 0. `cost` is what a fair share of
     the queue is charged, where it is not prompt and answer. `n` choices are drawn from the one prompt, which
@@ -147,10 +150,16 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     tells_progress: bool = False
     num_traced: int | None = None
     num_continued: int = 0
+    drawn: tuple[tuple[int, ...] | None, ...] = ()
     constraint: Constraint | None = None
     reasoning: Reasoning | None = None
     shown_token_ids: tuple[int, ...] = ()
     layout: AnswerLayout | None = None
+
+    @property
+    def indexes(self) -> tuple[int, ...]:
+        """The choices that are to be drawn: all but those that have ended elsewhere."""
+        return tuple(index for index in range(self.n) if self.drawn[index : index + 1] != (None,))
 
     @property
     def num_scores(self) -> int:

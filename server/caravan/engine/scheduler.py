@@ -281,7 +281,7 @@ def _forced_runs(prompts: list[Sequence], budget: int) -> tuple[list[Work], list
     runs: list[Work] = []
     for sequence in prompts:
         count = sequence.num_missing_tokens
-        if count > _MAX_RUN or count > budget or not sequence.is_streaming:
+        if count > _MAX_RUN or count > budget or not sequence.is_streaming or sequence.wants_scores:
             continue
         runs.append(Work(sequence, count, completes=True))
         budget -= count

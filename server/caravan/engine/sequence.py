@@ -70,9 +70,10 @@ class Sequence:
         self.rank = 0.0
         # The time of the fair order when it came, before which it has no claim.
         self.virtual_arrival = 0.0
-        self._deadline = _deadline(request.params)
-        self._began_text: float | None = None
         self._arrived = time.monotonic()
+        limit = self.params.max_seconds
+        self._deadline = None if limit is None else self._arrived + limit
+        self._began_text: float | None = None
         self._queue_seconds: float | None = None
         self.seq_id: int | None = None
         is_bound = request.constraint is not None
@@ -194,8 +195,14 @@ class Sequence:
         now = time.monotonic()
         if self._deadline is not None and self._deadline <= now:
             return FinishReason.LENGTH
-        is_late = queue_seconds and not self.has_begun and now - self._arrived > queue_seconds
-        return FinishReason.EXPIRED if is_late else None
+        if not queue_seconds or self.has_begun or self.is_streaming:
+            return None
+        return FinishReason.EXPIRED if now - self._arrived > queue_seconds else None
+
+    def take_over(self, token_ids: Iterable[int]) -> None:
+        """Go on from tokens that another engine has drawn and told, as if this one had been preempted."""
+        self.token_ids += token_ids
+        self._num_told = None if self._num_told is None else len(self.token_ids)
 
     def begin(self, num_cached_tokens: int) -> None:
         """Note that memory was found, with so much of the prompt in it; a preempted one has begun before."""
@@ -290,8 +297,3 @@ def slices_of_scores(running: Iterable[Sequence]) -> list[TokenOutput]:
     telling = [sequence for sequence in running if sequence.has_many_untold_scores]
     share = max(_FEW_SCORES, _MOST_SCORES // max(1, len(telling)))
     return [sequence.slice_of_scores(share) for sequence in telling]
-
-
-def _deadline(params: SamplingParams) -> float | None:
-    """When the time of a request that has just arrived is over, on the monotonic clock."""
-    return None if params.max_seconds is None else time.monotonic() + params.max_seconds

@@ -12,10 +12,12 @@ from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, 
 from caravan.engine.continuation import (
     ContinuationError,
     ContinuedDetokenizer,
-    continued,
     is_replayed,
     lead,
+    read_over,
     remaining,
+    split_prompt,
+    standing,
 )
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PromptLogprobBuffer, PromptScores
@@ -88,6 +90,8 @@ class SequenceFactory:
             return "the end of reasoning is empty"
         if request.constraint and not all(request.constraint.after):
             return "a marker is empty"
+        if request.drawn:
+            return _fault_of_drawn(request, self._context_size, len(self._token_space.ids))
         return _fault_of_trace(request)
 
     def sequences(self, request: GenerationRequest, *, is_taken: bool) -> list[Sequence]:
@@ -99,7 +103,7 @@ class SequenceFactory:
         if fault is not None:
             raise RefusedError(fault, FinishReason.ERROR)
         try:
-            return [self._sequence(request, index) for index in range(request.n)]
+            return [self._sequence(request, index) for index in request.indexes]
         except ContinuationError as error:
             raise RefusedError(str(error), FinishReason.CONTRADICTED) from error
         except Exception as error:
@@ -121,34 +125,37 @@ class SequenceFactory:
 
     def _sequence(self, request: GenerationRequest, index: int) -> Sequence:
         self._num_arrivals += 1
-        guide = self._guide(request, None) if request.constraint is None and request.reasoning else None
-        detokenizer = self._detokenizer(request)
-        if request.num_traced is None:
-            sampler = Sampler(request.params, request.token_ids, index, self._token_space, guide)
-            scores = self._prompt_scores(request)
-        else:
-            sampler, scores = self._traced(request, index, guide, request.num_traced)
-        return Sequence(remaining(request), index, self._num_arrivals, sampler, detokenizer, scores)
+        is_led = request.constraint is None and request.reasoning is not None
+        guide = self._guide(request, index, None) if is_led else None
+        detokenizer = self._detokenizer(request, index)
+        sampler, scores = self._sampler(request, index, guide)
+        sequence = Sequence(remaining(request), index, self._num_arrivals, sampler, detokenizer, scores)
+        if request.drawn:
+            sequence.take_over(standing(request, index))
+        return sequence
 
-    def _traced(
-        self, request: GenerationRequest, index: int, guide: Guide | None, num_candidates: int
-    ) -> tuple[Sampler, Scores]:
-        """Make a sampler that tells its draws; one that has to see rows of what stands already gets them."""
-        standing = continued(request)
-        prompt = request.token_ids[: len(request.token_ids) - len(standing)]
-        sampler = TracedSampler(
-            request.params, prompt, index, self._token_space, guide, num_candidates=num_candidates
-        )
-        if is_replayed(request):
-            return sampler, Replay(request.token_ids, len(standing), sampler.follow)
-        sampler.stand(standing)
+    def _sampler(self, request: GenerationRequest, index: int, guide: Guide | None) -> tuple[Sampler, Scores]:
+        """Make a sampler; one that has to see the rows of what stands already gets them."""
+        prompt, token_ids = split_prompt(request)[0], standing(request, index)
+        known = request.params, prompt, index, self._token_space, guide
+        if request.num_traced is None:
+            sampler = Sampler(*known)
+        else:
+            sampler = TracedSampler(*known, num_candidates=request.num_traced)
+        if not token_ids:
+            return sampler, self._prompt_scores(request)
+        if is_replayed(request, index):
+            return sampler, Replay([*prompt, *token_ids], len(token_ids), sampler.follow)
+        sampler.stand(token_ids)
         return sampler, None
 
-    def _detokenizer(self, request: GenerationRequest) -> Detokenizer:
+    def _detokenizer(self, request: GenerationRequest, index: int) -> Detokenizer:
         known = self._tokens, request.params, request.shown_token_ids, request.reasoning, request.layout
-        if not request.num_continued:
-            return Detokenizer(*known)
-        return ContinuedDetokenizer(continued(request), *known)
+        if request.num_continued:
+            return ContinuedDetokenizer(standing(request, index), *known)
+        detokenizer = Detokenizer(*known)
+        read_over(detokenizer, standing(request, index), request.params.min_tokens)
+        return detokenizer
 
     def _prompt_scores(self, request: GenerationRequest) -> Scores:
         if request.probes:
@@ -157,13 +164,13 @@ class SequenceFactory:
             return None
         return PromptScores(self._scores, request.token_ids, request.cache_salt, request.num_prompt_logprobs)
 
-    def _guide(self, request: GenerationRequest, mask: TokenMask | None) -> Guide:
+    def _guide(self, request: GenerationRequest, index: int, mask: TokenMask | None) -> Guide:
         space_ids = _NONE if mask is None else self._factory.space_ids
         guide = Guide(
             self._tokens, space_ids, mask, request.constraint, request.reasoning, request.shown_token_ids
         )
-        if not is_replayed(request):
-            lead(guide, continued(request))
+        if not is_replayed(request, index):
+            lead(guide, standing(request, index))
         return guide
 
     def _make(self, request: GenerationRequest, sequences: list[Sequence]) -> None:
@@ -172,7 +179,7 @@ class SequenceFactory:
             return
         try:
             masks = self._factory.make(request.constraint, request.n)
-            guides: Guides = [self._guide(request, mask) for mask in masks]
+            guides: Guides = [self._guide(request, index, mask) for index, mask in enumerate(masks)]
         except ContinuationError as error:
             guides = RefusedError(str(error), FinishReason.CONTRADICTED)
         except ConstraintError as error:
@@ -183,6 +190,21 @@ class SequenceFactory:
         except BaseException as error:
             guides = RefusedError(f"it could not be prepared: {error}", FinishReason.UNSATISFIABLE)
         self._deliver(sequences, guides)
+
+
+def _fault_of_drawn(request: GenerationRequest, context_size: int, vocab_size: int) -> str | None:
+    """Tell why choices of a request cannot go on from what another engine has drawn of them."""
+    tells_tokens = request.num_traced is not None or request.params.num_logprobs is not None
+    tells_prompt = request.num_prompt_logprobs is not None or bool(request.probes)
+    if tells_tokens or tells_prompt or request.params.score or request.num_continued:
+        return "what it tells of its tokens is with another engine"
+    if len(request.drawn) != request.n or not request.indexes:
+        return "no choice of it is to go on"
+    ids = [token_id for token_ids in request.drawn for token_id in token_ids or ()]
+    if ids and not 0 <= min(ids) <= max(ids) < vocab_size:
+        return "a token that was drawn is outside the vocabulary"
+    longest = max(len(token_ids or ()) for token_ids in request.drawn)
+    return None if len(request.token_ids) + longest < context_size else "what was drawn fills the context"
 
 
 def _fault_of_trace(request: GenerationRequest) -> str | None:

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
+from caravan.api.store import AsyncStore
 from caravan.auth.key_store import open_key_store
-from caravan.auth.rate_limit import Quotas
+from caravan.auth.ledger import Ledger, LocalLedger
 from caravan.config.settings import Settings
 from caravan.models import ModelRegistry
 from caravan.observability.tracing import Tracing
@@ -63,8 +64,16 @@ _ROUTERS = tuple(
 )
 
 
-def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    registry: ModelRegistry,
+    tracing: Tracing | None = None,
+    *,
+    ledger: Ledger | None = None,
+    archive: AsyncStore | None = None,
+) -> FastAPI:
     """The application over `registry`, which it closes when it ends; starting the models is the caller's.
+    `ledger` and `archive` are those of others where several applications share them.
 
     Raises KeyFileError over the file of keys, PresetError when the operator's presets or defaults are no
     such, and PlaceError over a file of responses that was named. Each model must be able to use presets and
@@ -81,10 +90,10 @@ def create_app(settings: Settings, registry: ModelRegistry, tracing: Tracing | N
         docs_url=None,
         redoc_url=None,
     )
-    services = app.state.services = make_services(settings, registry)
+    services = app.state.services = make_services(settings, registry, archive)
     of_page = [page.router] if settings.page else []
     routes = all_routes(app, [*_ROUTERS, docs.router, *of_page])
-    _add_middleware(app, settings, services, tracing, routes)
+    _add_middleware(app, settings, services, ledger or LocalLedger(), tracing, routes)
     for router in _ROUTERS:
         app.include_router(router, responses=ERRORS)
     for router in (docs.router, *of_page):
@@ -98,6 +107,7 @@ def _add_middleware(
     app: FastAPI,
     settings: Settings,
     services: Services,
+    ledger: Ledger,
     tracing: Tracing | None,
     routes: Sequence[BaseRoute],
 ) -> None:
@@ -106,7 +116,7 @@ def _add_middleware(
     app.add_middleware(
         AuthMiddleware,
         keys=keys,
-        quotas=Quotas(),
+        ledger=ledger,
         usage=services.usage,
         sites=SiteRules(settings.cors_origins, hosts, keys.is_open),
         share_prefixes=settings.share_prefixes,

@@ -26,11 +26,14 @@ from caravan.web.dependencies import Services
 from caravan.web.request_body import BodyReader
 
 
-def make_services(settings: Settings, registry: ModelRegistry) -> Services:
-    """Make all services over `registry`. Raises PresetError and PlaceError."""
+def make_services(settings: Settings, registry: ModelRegistry, archive: AsyncStore | None = None) -> Services:
+    """Make all services over `registry`, and over another `archive` than the settings name.
+
+    Raises PresetError and PlaceError.
+    """
     decoding = _decoding(settings, registry)
     constraints = ConstraintCompiler()
-    archive = _archive(settings)
+    archive = archive or _archive(settings)
     chat = ChatService(registry, decoding, constraints)
     completions = CompletionService(registry, decoding, constraints)
     embeddings = EmbeddingService(registry)
@@ -78,9 +81,12 @@ def _archive(settings: Settings) -> AsyncStore:
     # Where nobody asked for responses to be kept, those who do not need that are served.
     if settings.responses_db is not None and path is not None:
         check_place(path)
-    return AsyncStore(
-        path, Limits(max_seconds=settings.responses_days * 86400, max_bytes=settings.responses_bytes)
-    )
+    return AsyncStore(path, archive_limits(settings))
+
+
+def archive_limits(settings: Settings) -> Limits:
+    """How long what is stored is kept, and how much."""
+    return Limits(max_seconds=settings.responses_days * 86400, max_bytes=settings.responses_bytes)
 
 
 def _readings(registry: ModelRegistry) -> list[EngineReading]:

@@ -39,7 +39,7 @@ async def scored(
     async with (model.long_threads if is_much else model.threads).held(who.id, who.weight):
         scoring = await (in_busy_thread(lambda: read(model)) if is_much else in_thread(read, model))
     entry.requested_model = model_name
-    with context.charged(model.id, scoring.num_prompt_tokens):
+    async with context.charged(model.id, scoring.num_prompt_tokens):
         try:
             scores = await scoring.run()
         finally:

@@ -138,8 +138,12 @@ class AsyncEngine:
         give way to an owner with less of the queue, ConstraintFailedError when its constraint leaves no way
         on, MemoryShortError, and EngineFailedError when the engine fails it.
         """
-        outputs = OutputQueue(request.n, request.num_scores)
-        with self._sent(request, outputs, self._queue, amount=request.n) as place:
+        outputs = OutputQueue(len(request.indexes), request.num_scores)
+        # One that is under way has had its place, in another engine.
+        amount = 0 if request.drawn else request.n
+        with self._sent(request, outputs, self._queue, amount=amount) as place:
+            if request.drawn:
+                place.settle()
             while outputs.num_unfinished:
                 for item in await outputs.take():
                     output = checked(item, request)

@@ -1,7 +1,7 @@
 """What changes a row of logits before any token is left out: rules of single tokens, penalties, DRY."""
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -190,6 +190,18 @@ def longest_repeats(recent: list[int], limit: int) -> dict[int, int]:
             follower = text[place - 1]
             repeats[follower] = max(repeats.get(follower, 0), min(length, limit))
     return repeats
+
+
+def repetition_penalties(params: SamplingParams) -> Iterator[RepetitionPenalties]:
+    """Make the penalties that have an effect, if any."""
+    strengths = (params.repeat_penalty - 1, params.presence_penalty, params.frequency_penalty)
+    if params.repeat_last_n != 0 and any(strengths):
+        yield RepetitionPenalties(
+            repeat=params.repeat_penalty,
+            presence=params.presence_penalty,
+            frequency=params.frequency_penalty,
+            window=params.repeat_last_n,
+        )
 
 
 def _z_function(text: list[int]) -> list[int]:

@@ -3,24 +3,25 @@
 import copy
 import random
 import secrets
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from caravan.engine.constraints.guide import Guide
 from caravan.engine.constraints.token_mask import ConstraintError
+from caravan.engine.continuation import admit
 from caravan.engine.interfaces import Mask
 from caravan.engine.outputs import TokenLogprob
 from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.candidates import Candidates, Floats, Ids, LogSoftmax, from_row
-from caravan.engine.sampling.draws import Mirostat, draw_stage
+from caravan.engine.sampling.draws import Mirostat, draw_stage, follow
 from caravan.engine.sampling.infill import Infill
 from caravan.engine.sampling.logits_processors import (
     Breakers,
     Dry,
     LogitsProcessor,
-    RepetitionPenalties,
     VocabularyRules,
+    repetition_penalties,
 )
 from caravan.engine.sampling.stages import leading_top_k, ordered_stages
 
@@ -74,7 +75,7 @@ class Sampler:
         self._is_ruled = not rules.is_neutral
         self._processors: list[LogitsProcessor] = [
             *([rules] if self._is_ruled else ()),
-            *_penalties(params),
+            *repetition_penalties(params),
             *_dry(params, tokens),
         ]
         for processor in self._processors:
@@ -134,6 +135,23 @@ class Sampler:
         self._note(token_id)
         self._remember(token_id)
         return token_id
+
+    def stand(self, token_ids: Iterable[int]) -> None:
+        """Take tokens that stand in the text already; whatever binds the draw has been led over them."""
+        for processor in self._processors:
+            processor.accept(token_ids)
+
+    def follow(self, logits: Floats, token_id: int) -> None:
+        """Take a token that stands as if it had been drawn from this row [vocab_size], which is changed.
+
+        Chance and the state of the draw go on by as much. Raises ContinuationError and ConstraintError.
+        """
+        is_forced = self.guide is not None and bool(self.guide.forced(is_ruled=self._is_ruled))
+        if not is_forced and not self.is_argmax:
+            follow(self._draw, self.candidates(logits), token_id, self._rng)
+        if self.guide is not None:
+            admit(self.guide, token_id)
+        self._remember(token_id)
 
     @property
     def is_plain(self) -> bool:
@@ -258,17 +276,6 @@ def _argmax(logits: Floats) -> int:
     if not np.isfinite(logits[token_id]):
         raise ValueError("a logit is not a number")
     return token_id
-
-
-def _penalties(params: SamplingParams) -> Iterator[RepetitionPenalties]:
-    strengths = (params.repeat_penalty - 1, params.presence_penalty, params.frequency_penalty)
-    if params.repeat_last_n != 0 and any(strengths):
-        yield RepetitionPenalties(
-            repeat=params.repeat_penalty,
-            presence=params.presence_penalty,
-            frequency=params.frequency_penalty,
-            window=params.repeat_last_n,
-        )
 
 
 def _dry(params: SamplingParams, tokens: TokenSpace) -> Iterator[Dry]:

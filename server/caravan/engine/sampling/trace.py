@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from caravan.engine.constraints.guide import Guide
-from caravan.engine.continuation import admit
 from caravan.engine.outputs import StageTrace, StepTrace, packed_top
 from caravan.engine.params import SamplingParams
 from caravan.engine.sampling.candidates import Candidates, Floats, Ids, mean_product
-from caravan.engine.sampling.draws import choices, follow
+from caravan.engine.sampling.draws import choices
 from caravan.engine.sampling.logits_processors import Dry, LogitsProcessor, RepetitionPenalties
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from caravan.engine.sampling.stages import Stage, stage_names
@@ -216,23 +215,10 @@ class TracedSampler(Sampler):
         self._traces.append(trace)
         return token_id
 
-    def stand(self, token_ids: Iterable[int]) -> None:
-        """Take tokens that stand in the text already; whatever binds the draw has been led over them."""
-        for processor in self._processors:
-            processor.accept(token_ids)
-
     def follow(self, logits: Floats, token_id: int) -> None:
-        """Take a token that stands as if it had been drawn from this row [vocab_size], which is changed.
-
-        Chance and the state of the draw go on by as much. Raises ContinuationError and ConstraintError.
-        """
+        """Take a token that stands as `Sampler.follow` does; nothing is told of it."""
         self._recorder.is_on = False
-        is_forced = self.guide is not None and bool(self.guide.forced(is_ruled=self._is_ruled))
-        if not is_forced and not self.is_argmax:
-            follow(self._draw, self.candidates(logits), token_id, self._rng)
-        if self.guide is not None:
-            admit(self.guide, token_id)
-        self._remember(token_id)
+        super().follow(logits, token_id)
         self._recorder.is_on = True
 
     def next_tokens(self, logits: Floats) -> Iterator[int]:

@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from caravan.api.usage import UsageBook
 from caravan.auth.key_store import KeyStore
 from caravan.auth.keys_file import Key
+from caravan.auth.ledger import Allowance, Ledger
 from caravan.auth.principal import Principal
-from caravan.auth.rate_limit import Admission, Quotas
 from caravan.errors import AuthenticationError, InvalidRequestError, RateLimitError
 from caravan.observability.request_metrics import RequestMetrics
 from caravan.web.callers import SiteRules
@@ -48,7 +48,7 @@ class AuthMiddleware:
         app: ASGIApp,
         *,
         keys: KeyStore,
-        quotas: Quotas,
+        ledger: Ledger,
         usage: UsageBook,
         sites: SiteRules,
         share_prefixes: bool,
@@ -58,7 +58,7 @@ class AuthMiddleware:
     ) -> None:
         self._app = app
         self._keys = keys
-        self._quotas = quotas
+        self._ledger = ledger
         self._usage = usage
         self._sites = sites
         self._is_public = is_public
@@ -99,17 +99,17 @@ class AuthMiddleware:
             return
         context.metrics.key = key.name
         try:
-            admission = self._quotas.enter(key) if _is_counted(scope) else None
+            admission = await self._ledger.enter(key) if _is_counted(scope) else None
         except RateLimitError as error:
             response = error_response(error)
-            response.headers.update(self._quotas.headers(key))
+            response.headers.update(await self._ledger.headers(key))
             await response(scope, receive, send)
             return
         cache_group = "" if self._share_prefixes else _cache_group(key)
         use_context(scope, replace(context, principal=_principal(key, cache_group, admission)))
         await self._serve(admission, scope, receive, send)
 
-    async def _serve(self, admission: Admission | None, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, admission: Allowance | None, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in, and give back at its end what it had (ASGI)."""
         entry, who = context_of(scope).metrics, context_of(scope).principal
         is_head = scope["method"] == "HEAD"
@@ -151,7 +151,7 @@ def _at_the_end(entry: RequestMetrics, act: Callable[[], None]) -> None:
         entry.continuing.add_done_callback(lambda _: act())
 
 
-def _telling(admission: Admission, entry: RequestMetrics, send: Send) -> Send:
+def _telling(admission: Allowance, entry: RequestMetrics, send: Send) -> Send:
     """Tell what is left of the key's limits. Who has read all of an answer finds that it counts no longer."""
 
     async def tell(message: Message) -> None:
@@ -191,7 +191,7 @@ def _cache_group(key: Key) -> str:
     return key.id if key.cache_group is None else f"group {key.cache_group}"
 
 
-def _principal(key: Key, cache_group: str, admission: Admission | None) -> Principal:
+def _principal(key: Key, cache_group: str, admission: Allowance | None) -> Principal:
     return Principal(
         id=key.id,
         name=key.name,
