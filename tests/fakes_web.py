@@ -10,6 +10,7 @@ import numpy as np
 from caravan.chat.families import recognise
 from caravan.chat.rendering.local import LocalTemplate
 from caravan.chat.rendering.prompt_template import CHATML
+from caravan.engine.block_events import BlockEvent
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
 from caravan.engine.outputs import (
     EngineStats,
@@ -92,6 +93,7 @@ class ScriptedEngine:
         self.running: set[str] = set()
         self.aborted: list[str] = []
         self.ended_thoughts: list[str] = []
+        self.block_listeners: list[tuple[Callable[[Sequence[BlockEvent]], None], bytes]] = []
         self.start_failure: Exception | None = None
         self.holds_start = False
         self.num_starts = 0
@@ -154,6 +156,12 @@ class ScriptedEngine:
 
     def check_room(self, owner: str, weight: float, num_choices: int) -> None:
         """There is always room."""
+
+    def subscribe_blocks(
+        self, listener: Callable[[Sequence[BlockEvent]], None], root: bytes = b""
+    ) -> Callable[[], None]:
+        self.block_listeners.append((listener, root))
+        return lambda: self.block_listeners.remove((listener, root))
 
     async def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
         """Vectors that tell the pooling, and the number, the first and the last of the tokens."""

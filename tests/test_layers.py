@@ -33,7 +33,7 @@ PUBLIC_ENGINE = {
 # `engine/ipc` is the border: it runs in the server's process, and what else is in the engine in the child's.
 # What crosses it is known on both sides.
 BORDER = "caravan.engine.ipc."
-OF_BOTH_SIDES = {"embedding.values", "outputs", "params"}
+OF_BOTH_SIDES = {"block_books", "block_events", "embedding.values", "outputs", "params"}
 MESSAGES = "ipc.messages"
 # Libraries that belong to one part.
 OWNED = {

@@ -11,6 +11,7 @@ from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.values import EmbedRequest
 from caravan.engine.heartbeat import HeartbeatClock
 from caravan.engine.interfaces import DecodingContext
+from caravan.engine.kv.block_tracker import BlockWatch, Tell
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput, reason_for, refusal
 from caravan.engine.params import GenerationRequest
@@ -19,6 +20,7 @@ from caravan.engine.sampling.sampler import TokenSpace
 from caravan.engine.scheduler import Scheduler
 from caravan.engine.sequence import Sequence, slices_of_scores
 from caravan.engine.sequence_factory import Guides, RefusedError, SequenceFactory
+from caravan.engine.totals import Totals
 from caravan.grammars.token_table import TokenTable
 from caravan.llama.model_file import LookAtWeights, WeightsChangedError, always_sound
 
@@ -74,10 +76,8 @@ class Engine:
             self._token_space, config.num_sampling_threads, self._append, self._finish, self._flush
         )
         self._outputs: list[TokenOutput] = []
-        self._num_prompt_tokens = 0
-        self._num_cached_tokens = 0
-        self._num_completion_tokens = 0
-        self._num_steps = 0
+        self._totals = Totals()
+        self._block_watch = BlockWatch(self._kv_cache.trees)
         self._stopping = False
         self._num_failed_steps = 0
 
@@ -98,6 +98,14 @@ class Engine:
     def end_thoughts(self, request_id: str) -> None:
         """Have the choices of a request that are thinking begin to answer; unknown ids are ignored."""
         self._inbox.put(partial(self._scheduler.end_thoughts, request_id))
+
+    def watch_blocks(self, root: bytes, block_size: int, tell: Tell) -> None:
+        """Have `tell` called before `publish` with the whole blocks that can be reused, and what changes."""
+        self._inbox.put(partial(self._block_watch.start, root, block_size, tell))
+
+    def unwatch_blocks(self) -> None:
+        """Tell no more of blocks."""
+        self._inbox.put(self._block_watch.stop)
 
     def stop(self) -> None:
         """End `run` after the present step; what is unfinished ends with ABORT."""
@@ -152,25 +160,12 @@ class Engine:
         if done:
             self._row_sampler.sample(done, self._context.logits())
         self._outputs += slices_of_scores(self._scheduler.running)
-        self._num_steps += bool(work)
+        self._totals.num_steps += bool(work)
         self._flush()
 
     def stats(self) -> EngineStats:
         """Tell how many of everything there are; exact between steps only."""
-        return EngineStats(
-            num_waiting=len(self._scheduler.waiting),
-            num_running=len(self._scheduler.running),
-            num_idle_sequences=self._kv_cache.num_idle,
-            num_cells=self._context.num_cells,
-            num_cells_used=self._kv_cache.num_cells_used,
-            num_offloaded_tokens=self._kv_cache.num_offloaded_tokens,
-            num_prompt_tokens=self._num_prompt_tokens,
-            num_cached_tokens=self._num_cached_tokens,
-            num_completion_tokens=self._num_completion_tokens,
-            num_preemptions=self._scheduler.num_preemptions,
-            num_evictions=self._kv_cache.num_evictions,
-            num_steps=self._num_steps,
-        )
+        return self._totals.stats(self._context, self._kv_cache, self._scheduler)
 
     def audit(self) -> list[str]:
         """List what is wrong with ids and cells of an engine at rest; empty when they add up."""
@@ -218,7 +213,7 @@ class Engine:
         except RefusedError as error:
             self._outputs += refusal(request, str(error), error.reason)
             return
-        self._num_prompt_tokens += len(request.token_ids)
+        self._totals.num_prompt_tokens += len(request.token_ids)
         for sequence in sequences:
             self._scheduler.add(sequence)
         if request.constraint is not None:
@@ -252,7 +247,7 @@ class Engine:
     def _append(self, sequence: Sequence, token_id: int) -> bool:
         """Add a token to its sequence and tell the client, or end the sequence; whether it goes on."""
         sequence.token_ids.append(token_id)
-        self._num_completion_tokens += 1
+        self._totals.num_completion_tokens += 1
         is_end = token_id in self._token_space.end_ids or token_id in sequence.params.stop_token_ids
         sequence.hold_logprob(is_end=is_end)
         if is_end:
@@ -272,7 +267,7 @@ class Engine:
         self, sequence: Sequence, reason: FinishReason, error: str | None = None, text: str = ""
     ) -> None:
         """End a sequence, whatever its state; the only place where one ends."""
-        self._num_cached_tokens += sequence.num_cached_tokens or 0
+        self._totals.num_cached_tokens += sequence.num_cached_tokens or 0
         text += sequence.detokenizer.finish()
         if sequence.detokenizer.stopped and reason is FinishReason.LENGTH:
             # Only now it was certain that no mark begins in that stop string.
@@ -295,5 +290,6 @@ class Engine:
 
     def _flush(self) -> None:
         """Hand over the outputs of this step, all at once."""
+        self._block_watch.flush()
         outputs, self._outputs = self._outputs, []
         self._publish(outputs, self.stats())

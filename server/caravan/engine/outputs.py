@@ -186,13 +186,17 @@ def refusal(
 
 
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
-    """A snapshot of the engine's books, for readiness and metrics."""
+    """A snapshot of the engine's books, for readiness and metrics.
+
+    `num_cells_active`, those of running sequences, is a tenth of a second old at most while there are any.
+    """
 
     num_waiting: int = 0
     num_running: int = 0
     num_idle_sequences: int = 0
     num_cells: int = 0
     num_cells_used: int = 0
+    num_cells_active: int = 0
     num_offloaded_tokens: int = 0
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from caravan.config.engine_config import FIRST_TOKENS, EngineConfig
+from caravan.engine.block_events import BlockEvent
 from caravan.engine.embedding.engine import EmbeddingEngine
 from caravan.engine.embedding.factory import first_fault, make_embedder, traits_of
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest
@@ -55,6 +56,7 @@ class _Server:
         self._reader = connection.makefile("rb")
         self._sending = threading.Lock()
         self._last_step = 0.0
+        self._blocks: tuple[BlockEvent, ...] = ()
         self.heart = HeartbeatClock()
         self.engine: Engine | EmbeddingEngine | None = None
 
@@ -75,9 +77,14 @@ class _Server:
     def tell_step(self, outputs: list[TokenOutput], stats: EngineStats) -> None:
         """Send the news of a step; without any only once a second, as a sign of life."""
         now = time.monotonic()
-        if outputs or now - self._last_step >= _QUIET_SECONDS:
+        if outputs or self._blocks or now - self._last_step >= _QUIET_SECONDS:
             self._last_step = now
-            self.send(messages.Stepped(outputs, stats))
+            blocks, self._blocks = self._blocks, ()
+            self.send(messages.Stepped(outputs, stats, blocks))
+
+    def note_blocks(self, events: tuple[BlockEvent, ...]) -> None:
+        """Have what became of blocks go with the next step's news."""
+        self._blocks += events
 
     def tell_vectors(self, outputs: list[EmbedOutput]) -> None:
         """Send vectors that are made."""
@@ -117,8 +124,20 @@ class _Server:
             case messages.EndThoughts(request_id):
                 if isinstance(engine, Engine):
                     engine.end_thoughts(request_id)
+            case messages.WatchBlocks() | messages.UnwatchBlocks():
+                self._watch(engine, message)
             case _:
                 engine.stop()
+
+    def _watch(
+        self, engine: Engine | EmbeddingEngine, wish: messages.WatchBlocks | messages.UnwatchBlocks
+    ) -> None:
+        if not isinstance(engine, Engine):
+            return
+        if isinstance(wish, messages.WatchBlocks):
+            engine.watch_blocks(wish.root, wish.block_size, self.note_blocks)
+        else:
+            engine.unwatch_blocks()
 
 
 class _LogSender(logging.Handler):

@@ -1,7 +1,7 @@
 """A model that requests can use, and what the web side needs to know of its two halves."""
 
 from array import array
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Protocol
@@ -9,6 +9,7 @@ from typing import Protocol
 from caravan.chat.families import ModelFamily
 from caravan.chat.rendering.prompt_template import PromptTemplate
 from caravan.chat.template_summary import TemplateSummary, summary
+from caravan.engine.block_events import BlockEvent
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
@@ -43,6 +44,11 @@ class TextEngine(Protocol):
 
     def check_room(self, owner: str, weight: float, num_choices: int) -> None:
         """Raise OverloadedError where so many choices would not be taken now."""
+
+    def subscribe_blocks(
+        self, listener: Callable[[Sequence[BlockEvent]], None], root: bytes = b""
+    ) -> Callable[[], None]:
+        """Tell `listener` which whole blocks can be reused, and what changes; returns what ends that."""
 
     @property
     def num_places(self) -> int:

@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
 from caravan.engine.ipc import messages
+from caravan.engine.ipc.block_feed import BlockFeed, Listener
 from caravan.engine.ipc.output_queue import OutputQueue, checked, checked_vector, overloaded
 from caravan.engine.ipc.supervisor import Supervisor
 from caravan.engine.ipc.watchdog import WatchLimits
@@ -38,7 +39,10 @@ class AsyncEngine:
         watch: WatchLimits | None = None,
         stall_seconds: float = _STALL_SECONDS,
     ) -> None:
-        self._supervisor = Supervisor(config, watch or WatchLimits(), self._hear, self._fail_all)
+        self._blocks = BlockFeed(self._send)
+        self._supervisor = Supervisor(
+            config, watch or WatchLimits(), self._hear, self._lose, self._blocks.begin
+        )
         self._stall_seconds = stall_seconds
         self._outputs: dict[str, OutputQueue] = {}
         self._requests: dict[str, GenerationRequest | EmbedRequest] = {}
@@ -54,6 +58,7 @@ class AsyncEngine:
         """Start the child and wait until it is ready; raises EngineStartError or OSError."""
         child = await self._supervisor.start()
         self._sizes, self._traits = child.sizes, child.traits
+        self._blocks.begin()
         self._stalling = asyncio.create_task(self._end_stalls(), name="engine stall watch")
 
     async def opened(self) -> None:
@@ -67,7 +72,7 @@ class AsyncEngine:
             await asyncio.gather(self._stalling, return_exceptions=True)
             self._stalling = None
         await self._supervisor.close()
-        self._fail_all("the server is shutting down")
+        self._lose("the server is shutting down")
 
     @property
     def is_ready(self) -> bool:
@@ -161,9 +166,18 @@ class AsyncEngine:
             return None
         if request.reasoning is None or not request.reasoning.is_controlled:
             return False
-        if (child := self._supervisor.child) is not None:
-            child.send(messages.EndThoughts(request_id))
+        self._send(messages.EndThoughts(request_id))
         return True
+
+    def subscribe_blocks(self, listener: Listener, root: bytes = b"") -> Callable[[], None]:
+        """Have `listener` told, on the event loop, of the whole blocks that can be reused, and of what
+        changes; returns what ends that.
+
+        Their hashes begin with `root`, see `chain_root`; all listeners name the same, or ValueError is
+        raised. Who comes late is told at once of what there is. When the process of the engine ends,
+        AllBlocksCleared is told.
+        """
+        return self._blocks.subscribe(listener, root)
 
     @property
     def num_places(self) -> int:
@@ -241,12 +255,19 @@ class AsyncEngine:
         self._last_heard = time.monotonic()
         if isinstance(message, messages.Stepped):
             self._stats = message.stats
+            if message.blocks:
+                self._blocks.hear(message.blocks)
         if isinstance(message, messages.Stepped | messages.Embedded):
             for output in message.outputs:
                 queue = self._outputs.get(output.request_id)
                 if queue is not None:
                     queue.put(output)
 
-    def _fail_all(self, reason: str) -> None:
+    def _send(self, message: messages.ToEngine) -> None:
+        if (child := self._supervisor.child) is not None:
+            child.send(message)
+
+    def _lose(self, reason: str) -> None:
+        self._blocks.lose()
         for queue in self._outputs.values():
             queue.put(EngineFailedError(reason))

@@ -8,6 +8,7 @@ import struct
 import msgspec
 
 from caravan.config.engine_config import EngineConfig
+from caravan.engine.block_events import BlockEvent
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
@@ -34,6 +35,17 @@ class EndThoughts(msgspec.Struct, frozen=True, tag=True):
     """Have the choices of a request that are thinking begin to answer."""
 
     request_id: str
+
+
+class WatchBlocks(msgspec.Struct, frozen=True, tag=True):
+    """Tell of whole blocks: all there are, and what changes. Their chains begin with `root`."""
+
+    root: bytes
+    block_size: int
+
+
+class UnwatchBlocks(msgspec.Struct, frozen=True, tag=True):
+    """Tell of blocks no longer."""
 
 
 class Ping(msgspec.Struct, frozen=True, tag=True):
@@ -92,10 +104,11 @@ class Logged(msgspec.Struct, frozen=True, tag=True):
 
 
 class Stepped(msgspec.Struct, frozen=True, tag=True):
-    """The outputs of one step, and the books after it."""
+    """The outputs of one step, the books after it, and what became of blocks, if anybody watches them."""
 
     outputs: list[TokenOutput]
     stats: EngineStats
+    blocks: tuple[BlockEvent, ...] = ()
 
 
 class Embedded(msgspec.Struct, frozen=True, tag=True):
@@ -104,7 +117,9 @@ class Embedded(msgspec.Struct, frozen=True, tag=True):
     outputs: list[EmbedOutput]
 
 
-ToEngine = Load | GenerationRequest | EmbedRequest | Abort | EndThoughts | Ping | Stop
+ToEngine = (
+    Load | GenerationRequest | EmbedRequest | Abort | EndThoughts | WatchBlocks | UnwatchBlocks | Ping | Stop
+)
 FromEngine = Opened | Loaded | Ready | StartFailed | FileChanged | Logged | Stepped | Embedded | Heartbeat
 
 _encoder = msgspec.msgpack.Encoder()

@@ -45,11 +45,17 @@ Hear = Callable[[messages.FromEngine], None]
 class Supervisor:
     """One engine's processes, one after the other. All methods belong to one event loop.
 
-    `hear` is called with what the process says, and `lose` with a reason when all that runs there is lost.
+    `hear` is called with what the process says, `lose` with a reason when all that runs there is lost, and
+    `begin` when there is another process in its place.
     """
 
     def __init__(
-        self, config: EngineConfig, limits: WatchLimits, hear: Hear, lose: Callable[[str], None]
+        self,
+        config: EngineConfig,
+        limits: WatchLimits,
+        hear: Hear,
+        lose: Callable[[str], None],
+        begin: Callable[[], None],
     ) -> None:
         self.config = config
         self.num_restarts = 0
@@ -58,6 +64,7 @@ class Supervisor:
         self._limits = limits
         self._hear = hear
         self._lose = lose
+        self._begin = begin
         self._file = ModelFile(config.model_path)
         self._file_thread = anyio.CapacityLimiter(1)
         self._child: ChildProcess | None = None
@@ -138,6 +145,7 @@ class Supervisor:
         if self._child is None:
             self._child = await self._next_child()
             self.num_restarts += 1
+            self._begin()
         child, begun = self._child, time.monotonic()
         reason = await self._end_of(child)
         self._child = None

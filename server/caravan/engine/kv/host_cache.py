@@ -26,14 +26,14 @@ class HostKVCache:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._tree = RadixTree()
+        self.tree = RadixTree()
         self._offloaded: OrderedDict[int, OffloadedSequence] = OrderedDict()
         self._names = itertools.count()
 
     @property
     def num_tokens(self) -> int:
         """Tokens in all that is offloaded."""
-        return self._tree.num_cells
+        return self.tree.num_cells
 
     def takes(self, num_tokens: int) -> bool:
         """Tell whether a sequence of this length could be offloaded."""
@@ -41,39 +41,39 @@ class HostKVCache:
 
     def needs(self, keys: list[int]) -> bool:
         """Tell whether this is not the beginning of what is offloaded already."""
-        return self._tree.match(keys).length < len(keys)
+        return self.tree.match(keys).length < len(keys)
 
     def offload(self, sequence: OffloadedSequence) -> None:
         """Keep a sequence that `takes` agrees to, in the place of its own beginning if that is here."""
         keys = sequence.keys
-        for name in self._tree.match(keys, whole=True).seq_ids:
+        for name in self.tree.match(keys, whole=True).seq_ids:
             self.restore(name)
-        while self._tree.num_cells + len(keys) > self._capacity:
+        while self.tree.num_cells + len(keys) > self._capacity:
             newcomer = (sequence.owner, len(keys))
             owner = owner_of_most([newcomer, *((p.owner, len(p.keys)) for p in self._offloaded.values())])
             owned = (name for name, p in self._offloaded.items() if p.owner == owner)
             self.restore(next(owned, next(iter(self._offloaded))))
         name = next(self._names)
-        self._tree.insert(name)
-        self._tree.extend(name, keys)
+        self.tree.insert(name)
+        self.tree.extend(name, keys)
         self._offloaded[name] = sequence
 
     def match(self, keys: list[int]) -> Match:
         """Find the longest prefix of `keys` that is offloaded, and the names of those that begin with it."""
-        return self._tree.match(keys)
+        return self.tree.match(keys)
 
     def length(self, name: int) -> int:
         """Count the tokens of an offloaded sequence."""
-        return self._tree.length(name)
+        return self.tree.length(name)
 
     def restore(self, name: int) -> OffloadedSequence:
         """Give back an offloaded sequence, for the cells; it is no longer kept here."""
-        self._tree.remove(name)
+        self.tree.remove(name)
         return self._offloaded.pop(name)
 
     def clear(self) -> None:
         """Forget everything."""
-        self._tree.clear()
+        self.tree.clear()
         self._offloaded.clear()
 
 

@@ -48,6 +48,7 @@ class KVCache:
         self._num_steps = 0
         self._idle_since: dict[int, int] = {}
         self._tree = RadixTree()
+        self.trees = (self._tree, self._host_cache.tree)
         self._free = list(range(context.max_sequences - 1, -1, -1))
         self._active: dict[int, CacheScope] = {}
         self._idle: OrderedDict[int, None] = OrderedDict()
@@ -145,9 +146,7 @@ class KVCache:
         self._tree.extend(seq_id, self._active[seq_id].keys(token_ids, self._tree.length(seq_id)))
 
     def retire(self, seq_id: int, num_spent: int = 0) -> None:
-        """Its owner is done: the sequence becomes idle, the last to be evicted; gone, with less than so much
-        of its own.
-        """
+        """Make a sequence idle, the last to be evicted; forget it, with fewer than so many own cells."""
         del self._active[seq_id]
         self._rest(seq_id)
         if self._tree.length(seq_id) == 0 or self._tree.num_own_cells(seq_id) < num_spent:

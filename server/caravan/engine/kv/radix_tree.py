@@ -11,9 +11,11 @@ import itertools
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 # Above all token ids, which are 32-bit numbers.
 _MARK_SHIFT = 32
+_TOKEN_MASK = (1 << _MARK_SHIFT) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,16 @@ class Match:
     seq_ids: frozenset[int]
 
 
+class TreeObserver(Protocol):
+    """Who is told of what happens to the sequences of a tree."""
+
+    def extended(self, seq_id: int, keys: list[int]) -> None: ...
+    def forked(self, source: int, target: int, length: int) -> None: ...
+    def truncated(self, seq_id: int, length: int) -> None: ...
+    def removed(self, seq_id: int) -> None: ...
+    def cleared(self) -> None: ...
+
+
 class RadixTree:
     """Sequences by number, each a list of tokens; `num_cells` is the number of cells they occupy together."""
 
@@ -87,6 +99,7 @@ class RadixTree:
         self._root = _Node(0, [], None)
         self._tails: dict[int, _Node] = {}
         self.num_cells = 0
+        self.observer: TreeObserver | None = None
 
     @property
     def seq_ids(self) -> frozenset[int]:
@@ -108,11 +121,15 @@ class RadixTree:
         self._tails[target] = node
         for ancestor in _path(node):
             ancestor.holders.add(target)
+        if self.observer is not None:
+            self.observer.forked(source, target, length)
 
     def extend(self, seq_id: int, token_ids: list[int]) -> None:
         """Append newly computed cells to a sequence; constant time per token."""
         if not token_ids:
             return
+        if self.observer is not None:
+            self.observer.extended(seq_id, token_ids)
         tail = self._tails[seq_id]
         self.num_cells += len(token_ids)
         if tail.parent is not None and len(tail.holders) == 1 and not tail.children:
@@ -129,11 +146,15 @@ class RadixTree:
         node = self._node_ending_at(seq_id, length)
         self._release(seq_id, self._tails[seq_id], stop=node)
         self._tails[seq_id] = node
+        if self.observer is not None:
+            self.observer.truncated(seq_id, length)
 
     def remove(self, seq_id: int) -> None:
         """Forget a sequence; cells that nobody else holds are free again."""
         tail = self._tails.pop(seq_id)
         self._release(seq_id, tail, stop=None)
+        if self.observer is not None:
+            self.observer.removed(seq_id)
 
     def length(self, seq_id: int) -> int:
         """Count the tokens of a sequence."""
@@ -173,6 +194,8 @@ class RadixTree:
         self._root = _Node(0, [], None)
         self._tails.clear()
         self.num_cells = 0
+        if self.observer is not None:
+            self.observer.cleared()
 
     def _node_ending_at(self, seq_id: int, length: int) -> _Node:
         """The node on the sequence's path that ends there, split off if need be."""
@@ -250,6 +273,16 @@ def common_prefix(left: list[int], right: list[int], right_start: int = 0) -> in
         else:
             high = middle
     return low
+
+
+def token_of(key: int) -> int:
+    """Tell the token that a key is of."""
+    return key & _TOKEN_MASK
+
+
+def scope_mark(key: int) -> str:
+    """Tell who may share what begins with a key, by a number for their name; "" where it says nothing."""
+    return f"{key >> _MARK_SHIFT:032x}" if key > _TOKEN_MASK else ""
 
 
 @functools.lru_cache(1024)

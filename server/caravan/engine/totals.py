@@ -1,0 +1,46 @@
+"""What an engine has done since it was started, and how its books are told."""
+
+import time
+from dataclasses import dataclass
+
+from caravan.engine.interfaces import DecodingContext
+from caravan.engine.kv.kv_cache import KVCache
+from caravan.engine.outputs import EngineStats
+from caravan.engine.scheduler import Scheduler
+
+# Counting the cells of running sequences takes a look at each of them.
+_COUNT_SECONDS = 0.1
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts that only grow, and what was last counted of cells."""
+
+    num_prompt_tokens: int = 0
+    num_cached_tokens: int = 0
+    num_completion_tokens: int = 0
+    num_steps: int = 0
+    _num_cells_active: int = 0
+    _counted_at: float = 0.0
+
+    def stats(self, context: DecodingContext, kv_cache: KVCache, scheduler: Scheduler) -> EngineStats:
+        """Tell how many of everything there are."""
+        now = time.monotonic()
+        if now - self._counted_at >= _COUNT_SECONDS or not scheduler.running:
+            self._num_cells_active = context.num_cells - kv_cache.num_spare_cells()
+            self._counted_at = now
+        return EngineStats(
+            num_waiting=len(scheduler.waiting),
+            num_running=len(scheduler.running),
+            num_idle_sequences=kv_cache.num_idle,
+            num_cells=context.num_cells,
+            num_cells_used=kv_cache.num_cells_used,
+            num_cells_active=self._num_cells_active,
+            num_offloaded_tokens=kv_cache.num_offloaded_tokens,
+            num_prompt_tokens=self.num_prompt_tokens,
+            num_cached_tokens=self.num_cached_tokens,
+            num_completion_tokens=self.num_completion_tokens,
+            num_preemptions=scheduler.num_preemptions,
+            num_evictions=kv_cache.num_evictions,
+            num_steps=self.num_steps,
+        )
