@@ -11,7 +11,8 @@ from caravan.engine.block_events import (
     hashes_of_request,
     stored,
 )
-from caravan.engine.kv.radix_tree import CacheScope, common_prefix
+from caravan.engine.kv.radix_node import common_prefix
+from caravan.engine.kv.radix_tree import CacheScope
 from msgspec.structs import replace
 
 from tests.engine.harness import Harness, request

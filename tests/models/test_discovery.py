@@ -198,3 +198,22 @@ def test_files_that_nobody_could_name_are_passed_over(
     (tmp_path / "loop.gguf").symlink_to(tmp_path / "loop.gguf")
     assert names(quiet_specs(Settings(models_dir=tmp_path))) == ["good"]
     assert caplog.text.count("passed over") == 2
+
+
+def test_a_draft_model_is_found_like_any_other(tiny_models: TinyModels) -> None:
+    configs: list[EngineConfig] = []
+
+    def make_engine(config: EngineConfig) -> ScriptedEngine:
+        configs.append(config)
+        return ScriptedEngine()
+
+    settings = Settings(model=tiny_models["qwen2"], draft_model=tiny_models["llama"])
+    model_specs(settings, make_engine)[0].make_engine()
+    table = ModelSettings(path=tiny_models["llama"], draft_model=tiny_models["qwen2"])
+    model_specs(Settings(models=[table]), make_engine)[0].make_engine()
+    drafts = [config.draft_model_path for config in configs]
+    assert drafts == [str(tiny_models["llama"]), str(tiny_models["qwen2"])]
+    with pytest.raises(CatalogError, match="no such file: nowhere"):
+        quiet_specs(Settings(model=tiny_models["qwen2"], draft_model=Path("nowhere.gguf")))
+    with pytest.raises(CatalogError, match="--draft-model is for the model of --model"):
+        quiet_specs(Settings(models=[table], draft_model=tiny_models["qwen2"]))

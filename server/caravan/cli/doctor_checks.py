@@ -144,8 +144,10 @@ def layers(sizes: Sizes, free: tuple[int, ...]) -> Iterator[Finding]:
 
 def memory(sizes: Sizes, free: int, limit: int) -> Finding:
     """Whether the model fits."""
+    draft = sizes.memory.draft_model
+    beside = f", {shown_bytes(draft)} of it for the draft model" if draft else ""
     detail = (
-        f"the model needs {shown_bytes(sizes.at_start)} and up to {shown_bytes(sizes.at_most)}, "
+        f"the model needs {shown_bytes(sizes.at_start)} and up to {shown_bytes(sizes.at_most)}{beside}, "
         f"{shown_bytes(free)} of {shown_bytes(limit)} are free"
     )
     if sizes.at_start <= free:

@@ -59,10 +59,10 @@ class ModelFacts:
         }
 
 
-def facts(name: str, path: Path, settings: Settings) -> ModelFacts:
+def facts(name: str, path: Path, settings: Settings, draft_model: Path | None = None) -> ModelFacts:
     """Read a file's header. Raises HeaderError or OSError."""
     header = read_header(path)
-    config = engine_config(path, settings, memory_budget(settings))
+    config = engine_config(path, settings, memory_budget(settings), draft_model)
     return ModelFacts(name, header, settle(config, header, resources()), settings)
 
 

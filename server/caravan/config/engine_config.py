@@ -20,9 +20,11 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     `num_sampling_threads` draw the rows of a step.
     `num_gpu_layers` counts the output as one; -1 means as many as GPUs have room for. `memory_budget` is how
     many bytes the engine may plan with, those of GPUs included; 0 is what is free.
+    `draft_model_path` names a model that guesses, with as many cells; empty, there is none.
     """
 
     model_path: str
+    draft_model_path: str = ""
     context_size: int = 0
     num_cells: int = 0
     num_host_cache_tokens: int | None = None

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from caravan.config.option_types import Place
 from caravan.config.paths import file_path
 
 MAX_SEQUENCES = 256
@@ -131,6 +132,11 @@ class ModelSettings(ModelOptions):
     aliases: list[Annotated[str, Field(min_length=1)]] = Field(default=[], description="Further names.")
     chat_template: FilePath | None = Field(
         default=None, description="File with a Jinja chat template that replaces the model's own."
+    )
+    draft_model: Place | None = Field(
+        default=None,
+        description="Small model of the same tokens that guesses for this one: a GGUF file, or a "
+        "pulled name.",
     )
     defaults: dict[str, Any] = Field(
         default={}, description="Decoding values where a request says nothing; they beat the server's."

@@ -67,6 +67,11 @@ class Settings(ModelOptions):
     chat_template: FilePath | None = Field(
         default=None, description="Jinja file that replaces the chat template of the model."
     )
+    draft_model: Place | None = Field(
+        default=None,
+        description="Small model of the same tokens that guesses for the model of --model: a GGUF file, or "
+        "the name of a pulled model. It changes how long answers take, and no text.",
+    )
     models: Tables = Field(
         default=[], description="Models with options of their own: `[[models]]` tables of the file, or JSON."
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.kv.kv_cache import KVCache
-from caravan.engine.kv.radix_tree import common_prefix
+from caravan.engine.kv.radix_node import common_prefix
 from caravan.engine.prefill_budget import PrefillBudget, PromptChunks
 from caravan.engine.sequence import Sequence, SequenceStatus, Work
 from caravan.engine.waiting_queue import WaitingQueue, turn_of

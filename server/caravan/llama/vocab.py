@@ -96,6 +96,18 @@ class Vocab:
             for byte in range(256):
                 llama_cpp.llama_tokenize(self._pointer, bytes([byte]), 1, found, len(found), False, False)
 
+    def difference(self, other: "Vocab") -> str | None:
+        """Tell in what the tokens of another vocabulary are not these; None where each is the same."""
+        if other.size != self.size:
+            return f"{other.size} tokens instead of {self.size}"
+        kinds = [llama_cpp.llama_vocab_type(vocab._pointer) for vocab in (self, other)]
+        for token_id in range(self.size if kinds[0] == kinds[1] else 0):
+            texts = [llama_cpp.llama_vocab_get_text(vocab._pointer, token_id) for vocab in (self, other)]
+            if texts[0] != texts[1]:
+                ours, theirs = self.token_text(token_id), other.token_text(token_id)
+                return f"token {token_id} as {theirs!r} instead of {ours!r}"
+        return None if kinds[0] == kinds[1] else "another tokenizer"
+
     def _count_special(self, text: str) -> int:
         return sum(1 for _ in self._special_pattern.finditer(text))
 

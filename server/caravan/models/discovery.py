@@ -54,6 +54,7 @@ def model_specs(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> li
     spec = functools.partial(
         _spec,
         public_texts=_public_texts(settings),
+        data_dir=settings.data_dir.expanduser(),
         budget=memory_budget(settings),
         make_engine=make_engine,
     )
@@ -85,7 +86,13 @@ def registry_of(settings: Settings) -> ModelRegistry:
 
 def _check_unused(settings: Settings) -> None:
     """Raise CatalogError over what is said of the model of `--model`, where there is no such model."""
-    for name, what in (("model_id", "names"), ("model_aliases", "names"), ("chat_template", "is for")):
+    unused = (
+        ("model_id", "names"),
+        ("model_aliases", "names"),
+        ("chat_template", "is for"),
+        ("draft_model", "is for"),
+    )
+    for name, what in unused:
         if getattr(settings, name):
             raise CatalogError(f"{flag(name)} {what} the model of --model, and no model is named that way")
 
@@ -97,6 +104,7 @@ def _single(settings: Settings) -> ModelSettings:
         id=settings.model_id or (resident.RESIDENT_ID if settings.model is None else None),
         aliases=settings.model_aliases,
         chat_template=settings.chat_template,
+        draft_model=settings.draft_model,
         preload=True,
     ).completed(settings)
 
@@ -166,6 +174,7 @@ def _spec(
     table: ModelSettings,
     *,
     public_texts: tuple[str, ...],
+    data_dir: Path,
     budget: int,
     make_engine: MakeEngine,
     header: GgufHeader | None = None,
@@ -175,7 +184,8 @@ def _spec(
             f"there is no tool_format '{table.tool_format}'; there are {', '.join(sorted(FORMATS))}"
         )
     _check_template(table.chat_template)
-    config = engine_config(path, table, budget)
+    draft_model = None if table.draft_model is None else _located(table.draft_model, data_dir)[0]
+    config = engine_config(path, table, budget, draft_model)
     return ModelSpec(
         id=name,
         aliases=tuple(table.aliases),

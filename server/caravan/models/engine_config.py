@@ -28,10 +28,13 @@ def gpu_budget() -> int:
     return sum(max(0, gpu.total - MARGIN) for gpu in gpus() if not gpu.is_shared)
 
 
-def engine_config(path: Path, table: ModelOptions, budget: int) -> EngineConfig:
+def engine_config(
+    path: Path, table: ModelOptions, budget: int, draft_model: Path | None = None
+) -> EngineConfig:
     """What an engine is told of a model's options. `budget` is the most bytes that it may plan with."""
     return EngineConfig(
         model_path=os.fspath(path),
+        draft_model_path="" if draft_model is None else os.fspath(draft_model),
         context_size=table.context_size,
         num_cells=table.kv_cache_tokens,
         num_host_cache_tokens=table.host_cache_tokens,

@@ -34,6 +34,7 @@ _WITHOUT_EFFECT = {
     "preload",
     "pinned",
     "chat_template",
+    "draft_model",
     "host_cache_tokens",
     "max_waiting",
     "queue_seconds",

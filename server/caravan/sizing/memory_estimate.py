@@ -34,9 +34,9 @@ VECTOR_TEXTS = 16
 class MemoryEstimate:
     """Bytes: the files, the memory of texts, and what computing needs beside them.
 
-    `host_cache` fills up in the course of time. `vectors` are taken by a model that generates at the first
-    text that is to become one; an encoder does nothing else, and has no part of that name. Of `compute`,
-    `step` is the buffer of a step, which each GPU that computes needs, too.
+    `draft_model` is all that one takes. `host_cache` fills up in the course of time. `vectors` are taken by a
+    model that generates at the first text that is to become one; an encoder does nothing else, and has no
+    part of that name. Of `compute`, `step` is the buffer of a step, which each GPU that computes needs, too.
     """
 
     weights: int
@@ -45,11 +45,12 @@ class MemoryEstimate:
     host_cache: int = 0
     vectors: int = 0
     step: int = 0
+    draft_model: int = 0
 
     @property
     def at_start(self) -> int:
         """What is taken when the model is loaded."""
-        return self.weights + self.cells + self.compute
+        return self.weights + self.cells + self.compute + self.draft_model
 
     @property
     def total(self) -> int:
@@ -96,6 +97,17 @@ def estimate(
 def bytes_of_sequences(header: GgufHeader, max_sequences: int, num_rows: int) -> int:
     """Tell what an engine takes for so many sequences: their states, and logits, computed and kept."""
     return max_sequences * bytes_per_sequence(header) + 2 * _logits(header, num_rows)
+
+
+def bytes_of_draft_model(header: GgufHeader, *, num_cells: int, max_sequences: int, batch_size: int) -> int:
+    """Tell what a draft model takes in an engine: its file, its cells, and what it computes with."""
+    return (
+        header.file_size
+        + _VOCABULARY_ENTRY * header.vocab_size
+        + _cells(header, num_cells, max_sequences)
+        + _step(header, num_cells, batch_size, max_sequences)
+        + _logits(header, max_sequences)
+    )
 
 
 def bytes_of_vectors(header: GgufHeader, longest: int) -> int:

@@ -14,6 +14,7 @@
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,7 @@ from caravan.config.engine_config import MAX_SEQUENCES, EngineConfig, settled_le
 from caravan.llama.devices import Gpu, gpus
 from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.runtime.machine import ROOT, available_memory, usable_cores
+from caravan.sizing.draft_memory import draft_bytes
 from caravan.sizing.gpu_placement import MARGIN, Placement, layer_bytes, most_layers, place
 from caravan.sizing.kv_bytes import bytes_per_cell, can_offload, is_causal
 from caravan.sizing.memory_estimate import MemoryEstimate, bytes_of_sequences, estimate
@@ -130,7 +132,7 @@ def settle(config: EngineConfig, header: GgufHeader, given: Resources) -> Sizes:
 
 def need(config: EngineConfig, header: GgufHeader) -> MemoryEstimate:
     """Tell what an engine takes whose sizes are all filled in."""
-    return estimate(
+    taken = estimate(
         header,
         num_cells=config.num_cells,
         max_sequences=config.max_sequences,
@@ -139,15 +141,19 @@ def need(config: EngineConfig, header: GgufHeader) -> MemoryEstimate:
         num_host_cache_tokens=config.num_host_cache_tokens or 0,
         longest_vector=config.context_size,
     )
+    return replace(taken, draft_model=draft_bytes(config))
 
 
 def _placement(config: EngineConfig, header: GgufHeader, given: Resources) -> Placement:
     """Where the layers go: as many to GPUs as there is room for, or as many as are asked for."""
     layers = layer_bytes(header, config.num_cells, config.max_sequences)
-    step = need(config, header).step
+    taken = need(config, header)
+    step = taken.step
+    # Layers of a draft model are on GPUs too, on whichever llama.cpp chooses.
+    free = tuple(max(0, free - taken.draft_model) for free in given.free_on_gpus)
     if config.num_gpu_layers < 0:
-        return most_layers(header, layers, given.free_on_gpus, step=step)
-    return place(header, layers, given.free_on_gpus, config.num_gpu_layers, step=step)
+        return most_layers(header, layers, free, step=step)
+    return place(header, layers, free, config.num_gpu_layers, step=step)
 
 
 def _at_start(config: EngineConfig, header: GgufHeader, given: Resources) -> int:

@@ -4,7 +4,8 @@ import random
 
 import pytest
 from caravan.engine.kv.kv_cache import KVCache
-from caravan.engine.kv.radix_tree import CacheScope, RadixTree, common_prefix
+from caravan.engine.kv.radix_node import common_prefix
+from caravan.engine.kv.radix_tree import CacheScope, RadixTree
 from caravan.llama.batch import Batch
 
 from tests.fakes import FakeContext

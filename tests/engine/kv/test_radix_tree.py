@@ -3,7 +3,8 @@
 import random
 
 import pytest
-from caravan.engine.kv.radix_tree import RadixTree, common_prefix
+from caravan.engine.kv.radix_node import common_prefix
+from caravan.engine.kv.radix_tree import RadixTree
 
 
 class Model:

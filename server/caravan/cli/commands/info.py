@@ -27,6 +27,9 @@ def command(
         typer.Option(min=1, help="Show the memory for a KV cache of this size.", show_default=False),
     ] = None,
     kv_cells: Annotated[int | None, typer.Option(hidden=True)] = None,
+    draft_model: Annotated[
+        str | None, typer.Option(help="Show the memory with this draft model.", show_default=False)
+    ] = None,
     template: Annotated[bool, typer.Option("--template", help="Print the chat template instead.")] = False,
 ) -> None:
     """Show a model's properties, its recommended sampling parameters and how much memory it needs.
@@ -36,7 +39,10 @@ def command(
     from caravan.cli.options import configuration
 
     sizes = {"context_size": context_size, "kv_cache_tokens": kv_cache_tokens, "kv_cells": kv_cells}
-    settings = configuration({"model": model, **sizes}).settings
+    settings = configuration({"model": model, "draft_model": draft_model, **sizes}).settings
+    if model is not None and draft_model is None:
+        # That of the settings is for the model of the settings.
+        settings = settings.model_copy(update={"draft_model": None})
     found = _facts(settings)
     if template:
         print(plain_text(found.template) if sys.stdout.isatty() else found.template)
@@ -59,11 +65,14 @@ def _facts(settings: "Settings") -> "ModelFacts":
     from caravan.models.resident import RESIDENT_ID, model_path
 
     path: Path | None = settings.model
+    draft: Path | None = None
     try:
+        if settings.draft_model is not None:
+            draft = find_model(settings.draft_model, settings.data_dir).path
         if path is None or str(path) == RESIDENT_ID:
-            return facts(RESIDENT_ID, model_path(), settings)
+            return facts(RESIDENT_ID, model_path(), settings, draft)
         found = find_model(path, settings.data_dir)
-        return facts(found.name, found.path, settings)
+        return facts(found.name, found.path, settings, draft)
     except (HeaderError, ModelPathError, OSError) as error:
         raise CommandError(str(error)) from error
 
@@ -127,6 +136,8 @@ def _size_rows(sizes: "Sizes") -> Iterator[tuple[str, str]]:
         idle = f"{config.num_host_cache_tokens} tokens of idle texts"
         yield "", f"{shown_bytes(memory.host_cache)} in time, for {idle}"
     yield "", f"{shown_bytes(memory.compute)} to compute with"
+    if memory.draft_model:
+        yield "", f"{shown_bytes(memory.draft_model)} for the draft model"
     if memory.vectors:
         yield "", f"{shown_bytes(memory.vectors)} more once embeddings are asked for"
     for shortage in sizes.shortages:

@@ -9,9 +9,18 @@ import functools
 import hashlib
 import itertools
 import sys
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Protocol
+
+from caravan.engine.kv.radix_node import (
+    Node,
+    beyond,
+    merge_with_only_child,
+    path_of,
+    split,
+    walk,
+)
 
 # Above all token ids, which are 32-bit numbers.
 _MARK_SHIFT = 32
@@ -40,38 +49,23 @@ class CacheScope:
         keys[position] |= _mark(self.name)
         return keys
 
+    def readable(self, keys: list[int], first: int) -> list[int]:
+        """Tell the tokens of another sequence's keys from position `first` on, where all before agree: as far
+        as they are for this scope.
+        """
+        token_ids = []
+        for position, key in enumerate(keys, first):
+            token_id = token_of(key)
+            if key != self.keys([token_id], position)[0]:
+                break
+            token_ids.append(token_id)
+        return token_ids
+
     def num_shareable(self, other: "CacheScope") -> int:
         """Count the tokens that, at most, two sequences of these salts can share."""
         if self == other:
             return sys.maxsize
         return min(scope.num_public if scope.name else sys.maxsize for scope in (self, other))
-
-
-@dataclass(slots=True, eq=False)
-class _Node:
-    start: int
-    tokens: list[int]
-    parent: "_Node | None"
-    holders: set[int] = field(default_factory=set)
-    children: dict[int, list["_Node"]] = field(default_factory=dict)
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.tokens)
-
-    def attach(self, child: "_Node") -> None:
-        child.parent = self
-        self.children.setdefault(child.tokens[0], []).append(child)
-
-    def detach(self, child: "_Node") -> None:
-        siblings = self.children[child.tokens[0]]
-        siblings.remove(child)
-        if not siblings:
-            del self.children[child.tokens[0]]
-
-    def only_child(self) -> "_Node | None":
-        nodes = [node for nodes in self.children.values() for node in nodes]
-        return nodes[0] if len(nodes) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +90,8 @@ class RadixTree:
     """Sequences by number, each a list of tokens; `num_cells` is the number of cells they occupy together."""
 
     def __init__(self) -> None:
-        self._root = _Node(0, [], None)
-        self._tails: dict[int, _Node] = {}
+        self._root = Node(0, [], None)
+        self._tails: dict[int, Node] = {}
         self.num_cells = 0
         self.observer: TreeObserver | None = None
 
@@ -119,7 +113,7 @@ class RadixTree:
             raise ValueError(f"cannot fork {length} tokens of sequence {source} into {target}")
         node = self._node_ending_at(source, length)
         self._tails[target] = node
-        for ancestor in _path(node):
+        for ancestor in path_of(node):
             ancestor.holders.add(target)
         if self.observer is not None:
             self.observer.forked(source, target, length)
@@ -135,7 +129,7 @@ class RadixTree:
         if tail.parent is not None and len(tail.holders) == 1 and not tail.children:
             tail.tokens.extend(token_ids)
             return
-        node = _Node(tail.end, list(token_ids), tail, {seq_id})
+        node = Node(tail.end, list(token_ids), tail, {seq_id})
         tail.attach(node)
         self._tails[seq_id] = node
 
@@ -162,17 +156,17 @@ class RadixTree:
 
     def num_cells_of(self, seq_ids: Collection[int]) -> int:
         """Count the cells that these sequences occupy together."""
-        nodes = {id(node): node for seq_id in seq_ids for node in _path(self._tails[seq_id])}
+        nodes = {id(node): node for seq_id in seq_ids for node in path_of(self._tails[seq_id])}
         return sum(len(node.tokens) for node in nodes.values())
 
     def num_own_cells(self, seq_id: int) -> int:
         """Count the cells that a sequence shares with no other."""
-        nodes = itertools.takewhile(lambda node: len(node.holders) == 1, _path(self._tails[seq_id]))
+        nodes = itertools.takewhile(lambda node: len(node.holders) == 1, path_of(self._tails[seq_id]))
         return sum(len(node.tokens) for node in nodes)
 
     def tokens(self, seq_id: int) -> list[int]:
         """Return the tokens of a sequence, from the first."""
-        nodes = reversed(list(_path(self._tails[seq_id])))
+        nodes = reversed(list(path_of(self._tails[seq_id])))
         return [token for node in nodes for token in node.tokens]
 
     def match(self, token_ids: list[int], *, whole: bool = False) -> Match:
@@ -181,7 +175,7 @@ class RadixTree:
         With `whole`, only sequences that consist of nothing but that prefix count.
         """
         best = Match(0, frozenset())
-        for node, length in _walk(self._root, token_ids):
+        for node, length in walk(self._root, token_ids):
             holders: Iterable[int] = node.holders
             if whole:
                 holders = [i for i in node.holders if self._tails[i] is node] if length == node.end else []
@@ -189,24 +183,32 @@ class RadixTree:
                 best = Match(length, frozenset(holders))
         return best
 
+    def going_on(self, token_ids: list[int], most: int) -> list[int]:
+        """Find how a sequence goes on that begins with `token_ids`, at most `most` tokens; of several the
+        latest to part from the others.
+        """
+        matches = [node for node, length in walk(self._root, token_ids) if length == len(token_ids)]
+        found = [beyond(node, len(token_ids) - node.start, most) for node in matches]
+        return max(reversed(found), key=len, default=[])
+
     def clear(self) -> None:
         """Forget everything."""
-        self._root = _Node(0, [], None)
+        self._root = Node(0, [], None)
         self._tails.clear()
         self.num_cells = 0
         if self.observer is not None:
             self.observer.cleared()
 
-    def _node_ending_at(self, seq_id: int, length: int) -> _Node:
+    def _node_ending_at(self, seq_id: int, length: int) -> Node:
         """The node on the sequence's path that ends there, split off if need be."""
         node = self._tails[seq_id]
         while node.start >= length and node.parent is not None:
             node = node.parent
-        return node if node.end == length else _split(node, length - node.start)
+        return node if node.end == length else split(node, length - node.start)
 
-    def _release(self, seq_id: int, node: _Node, *, stop: _Node | None) -> None:
+    def _release(self, seq_id: int, node: Node, *, stop: Node | None) -> None:
         """Take the sequence off every node from `node` up to, not including, `stop`."""
-        for current in list(_path(node)):
+        for current in list(path_of(node)):
             if current is stop:
                 return
             current.holders.discard(seq_id)
@@ -215,64 +217,7 @@ class RadixTree:
                 if current.parent is not None:
                     current.parent.detach(current)
             else:
-                _merge_with_only_child(current)
-
-
-def _path(node: _Node) -> Iterator[_Node]:
-    """The node and its ancestors up to the root."""
-    current: _Node | None = node
-    while current is not None:
-        yield current
-        current = current.parent
-
-
-def _walk(node: _Node, token_ids: list[int]) -> Iterator[tuple[_Node, int]]:
-    """Every node that agrees with a prefix of `token_ids`, with the length up to which it agrees."""
-    pending = [node]
-    while pending:
-        current = pending.pop()
-        length = current.start + common_prefix(current.tokens, token_ids, current.start)
-        yield current, length
-        if length == current.end and length < len(token_ids):
-            pending.extend(current.children.get(token_ids[length], ()))
-
-
-def _split(node: _Node, offset: int) -> _Node:
-    """Cut a node in two and return the upper part; the lower stays the same object, so tails stay right."""
-    assert node.parent is not None
-    node.parent.detach(node)
-    upper = _Node(node.start, node.tokens[:offset], node.parent, set(node.holders))
-    node.parent.attach(upper)
-    node.start += offset
-    node.tokens = node.tokens[offset:]
-    upper.attach(node)
-    return upper
-
-
-def _merge_with_only_child(node: _Node) -> None:
-    """Join a node with its one child where the same sequences hold both, undoing a split."""
-    child = node.only_child()
-    if node.parent is None or child is None or child.holders != node.holders:
-        return
-    parent = node.parent
-    parent.detach(node)
-    child.tokens = node.tokens + child.tokens
-    child.start = node.start
-    parent.attach(child)
-
-
-def common_prefix(left: list[int], right: list[int], right_start: int = 0) -> int:
-    """Count the tokens that agree from the start of `left` and from `right_start` in `right`."""
-    low, high = 0, min(len(left), len(right) - right_start)
-    if left[:high] == right[right_start : right_start + high]:
-        return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if left[low:middle] == right[right_start + low : right_start + middle]:
-            low = middle
-        else:
-            high = middle
-    return low
+                merge_with_only_child(current)
 
 
 def token_of(key: int) -> int:

@@ -1,0 +1,75 @@
+"""The draft model's file: opened beside the model's own, if it speaks of the same tokens."""
+
+import contextlib
+from pathlib import Path
+
+from caravan.config.engine_config import EngineConfig
+from caravan.engine.drafts.draft_model import DraftModel
+from caravan.llama.context import Context, NotGenerativeError
+from caravan.llama.model import Model
+from caravan.llama.vocab import Vocab
+
+# Of the time of a step, what the draft model may take to read texts that are new to it.
+_READING_SHARE = 0.5
+
+
+class DraftModelError(Exception):
+    """The file is no draft model for this model; the message is one line."""
+
+
+class LoadedDraftModel:
+    """Owns the draft model's weights and cells, as many as the model has. Close it before the model.
+
+    Raises DraftModelError, ModelLoadError and ContextError.
+    """
+
+    def __init__(self, config: EngineConfig, vocab: Vocab) -> None:
+        with contextlib.ExitStack() as undo:
+            is_on_gpus = config.num_gpu_layers != 0
+            model = Model(config.draft_model_path, num_gpu_layers=-1 if is_on_gpus else 0)
+            undo.callback(model.close)
+            self._check_vocabulary(config, model, vocab)
+            context = _context(config, model)
+            undo.callback(context.close)
+            if not context.can_cut:
+                raise DraftModelError(
+                    f"{_name(config.draft_model_path)} cannot be a draft model: its memory of a text cannot "
+                    "be cut where a guess was wrong"
+                )
+            self.drafts = DraftModel(
+                context,
+                config.batch_size,
+                vocab.end_of_generation_ids,
+                config.step_seconds * _READING_SHARE,
+            )
+            self._exit = undo.pop_all()
+
+    def close(self) -> None:
+        """Free everything; a second call does nothing."""
+        self._exit.close()
+
+    @staticmethod
+    def _check_vocabulary(config: EngineConfig, model: Model, vocab: Vocab) -> None:
+        difference = vocab.difference(model.vocab)
+        if difference is not None:
+            raise DraftModelError(
+                f"{_name(config.draft_model_path)} cannot be the draft model of {_name(config.model_path)}: "
+                f"it has {difference}"
+            )
+
+
+def _context(config: EngineConfig, model: Model) -> Context:
+    try:
+        return Context(
+            model,
+            num_cells=config.num_cells,
+            batch_size=config.batch_size,
+            max_sequences=config.max_running,
+            num_threads=config.num_threads,
+        )
+    except NotGenerativeError as error:
+        raise DraftModelError(f"{_name(config.draft_model_path)} cannot be a draft model: {error}") from error
+
+
+def _name(path: str) -> str:
+    return Path(path).name

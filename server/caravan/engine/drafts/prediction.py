@@ -1,0 +1,88 @@
+"""Drafts from a text that the client expects the answer to be much like."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from itertools import accumulate
+
+from caravan.engine.drafts.proposer import DraftSource
+
+# Bytes at the answer's end by which its place is found again, most first: the last of them near by alone.
+_TRACES = (48, 24, 12)
+_SHORT_TRACE = 6
+_NEAR = 256
+# After so many bytes in agreement a place was no accident.
+_SURE = 24
+
+
+class PredictionProposer:
+    """A place in the predicted text, which moves on with the answer.
+
+    After a difference the place is lost until the answer's last bytes are found in the prediction: from where
+    the two last agreed forwards, then backwards. Bytes are compared, not tokens: a model may cut the same
+    text into others. It goes on with tokens of the prediction as soon as one begins at the place.
+    """
+
+    def __init__(
+        self, predicted_ids: Iterable[int], num_prompt_tokens: int, token_bytes: Callable[[int], bytes]
+    ) -> None:
+        self._token_bytes = token_bytes
+        # Control tokens are no text.
+        self._token_ids = [token_id for token_id in predicted_ids if token_bytes(token_id)]
+        pieces = [token_bytes(token_id) for token_id in self._token_ids]
+        self._text = b"".join(pieces)
+        self._starts = list(accumulate(map(len, pieces), initial=0))
+        self._num_read = num_prompt_tokens
+        self._end = b""
+        self._place: int | None = 0
+        # Before it, the answer has been in agreement for certain.
+        self._anchor = 0
+        self._num_agreeing = _SURE
+
+    @property
+    def source(self) -> DraftSource:
+        """The client."""
+        return DraftSource.PREDICTION
+
+    def propose(self, token_ids: list[int], most: int) -> list[int]:
+        """Guess what follows (`Proposer`)."""
+        for token_id in token_ids[self._num_read :]:
+            self._read(self._token_bytes(token_id))
+        self._num_read = len(token_ids)
+        if self._place is None:
+            return []
+        index = bisect_left(self._starts, self._place)
+        return self._token_ids[index : index + most] if self._starts[index] == self._place else []
+
+    def _read(self, piece: bytes) -> None:
+        if not piece:
+            return
+        self._end = (self._end + piece)[-_TRACES[0] :]
+        if self._place is not None and self._text.startswith(piece, self._place):
+            self._place += len(piece)
+            self._num_agreeing += len(piece)
+        else:
+            self._place = self._found()
+        if self._place is not None and self._num_agreeing >= _SURE:
+            self._anchor = self._place
+
+    def _found(self) -> int | None:
+        """Where the answer's end stands in the prediction."""
+        for length in _TRACES:
+            trace = self._end[-length:]
+            if len(trace) < length:
+                continue
+            place = self._text.find(trace, max(0, self._anchor - length))
+            if place < 0:
+                place = self._text.rfind(trace, 0, self._anchor)
+            if place >= 0:
+                self._num_agreeing = length
+                return place + length
+        return self._found_near()
+
+    def _found_near(self) -> int | None:
+        trace = self._end[-_SHORT_TRACE:]
+        if len(trace) < _SHORT_TRACE:
+            return None
+        place = self._text.find(trace, self._anchor, self._anchor + _NEAR)
+        self._num_agreeing = 0
+        return None if place < 0 else place + _SHORT_TRACE

@@ -1,0 +1,38 @@
+"""Makes the proposers of sequences."""
+
+from collections.abc import Callable, Sequence
+
+from caravan.engine.drafts.chain import ProposerChain
+from caravan.engine.drafts.draft_model import DraftModel
+from caravan.engine.drafts.model_proposer import ModelProposer
+from caravan.engine.drafts.ngram import NgramProposer
+from caravan.engine.drafts.prediction import PredictionProposer
+from caravan.engine.drafts.proposer import Proposer
+from caravan.engine.drafts.tree import TreeProposer
+from caravan.engine.kv.continuations import Continuations
+from caravan.engine.kv.radix_tree import CacheScope
+
+
+class Proposers:
+    """What all sequences of a model draft from: vocabulary, cache, and the draft model if there is one."""
+
+    def __init__(
+        self,
+        token_bytes: Callable[[int], bytes],
+        continuations: Continuations,
+        draft_model: DraftModel | None = None,
+    ) -> None:
+        self._token_bytes = token_bytes
+        self._continuations = continuations
+        self.draft_model = draft_model
+
+    def chain(
+        self, num_prompt_tokens: int, scope: CacheScope, predicted_ids: Sequence[int] = ()
+    ) -> ProposerChain:
+        """Make what proposes for one sequence, of whose answer a client may have predicted some."""
+        cheap: list[Proposer] = []
+        if predicted_ids:
+            cheap.append(PredictionProposer(predicted_ids, num_prompt_tokens, self._token_bytes))
+        cheap += [NgramProposer(), TreeProposer(self._continuations, scope)]
+        model = None if self.draft_model is None else ModelProposer(self.draft_model, scope)
+        return ProposerChain(cheap, model)
