@@ -64,7 +64,7 @@ test-clients: $(VENV)/.packages $(CLIENTS:%=.venv-clients/%/.installed)  ## let 
 
 test-clients-all: $(VENV)/.packages $(ALL_CLIENTS:%=.venv-clients/%/.installed)  ## all real clients, agents on the command line too; needs npm
 	$(BIN)/python -m pytest -p no:cacheprovider tests/clients/suite.py tests/clients/openapi_suite.py \
-		tests/clients/agents_suite.py $(ARGS)
+		tests/clients/coverage_suite.py tests/clients/agents_suite.py $(ARGS)
 
 test-models: $(VENV)/.packages  ## fetch real models and chat templates, half a gigabyte, once, and test with them
 	@$(BIN)/python -m tests.real.materials

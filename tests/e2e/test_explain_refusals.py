@@ -35,6 +35,8 @@ A = 97
         ({**PROMPT, "variants": [{}, {"temperature": -1}]}, "variants[1].temperature", "at least 0"),
         ({**PROMPT, "variants": [{"preset": "none"}]}, "variants[0].preset", "must be one of"),
         ({**PROMPT, "variants": [{"max_tokens": 0}]}, "variants[0].max_tokens", "at least 1"),
+        ({**PROMPT, "max_tokens": 0}, "max_tokens", "at least 1: without a draw"),
+        ({**PROMPT, "n_predict": 0}, "n_predict", "at least 1: without a draw"),
         ({**PROMPT, "variants": [{"n": 2}]}, "variants[0].n", "Unknown parameter"),
         # What the request sets itself is not the variant's fault.
         ({**PROMPT, "preset": "none", "variants": [{}]}, "preset", "must be one of"),

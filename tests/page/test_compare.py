@@ -108,3 +108,17 @@ def _bodies(page: Page) -> list[Json]:
 
     page.on("request", note)
     return bodies
+
+
+def test_a_count_can_be_emptied_and_typed_anew(open_page: Open) -> None:
+    page = open_page("/#/compare")
+    count = page.get_by_label("tokens at most")
+    before = count.input_value()
+    count.fill("")
+    assert count.input_value() == ""
+    count.fill("23")
+    assert count.input_value() == "23"
+    count.fill("0")
+    count.blur()
+    assert count.input_value() == "23"
+    assert before != "23"

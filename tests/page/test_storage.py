@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.faults.process import server_process
 from tests.page.browser import Seen
 from tests.page.conftest import Open
-from tests.page.talking import ask, composer, last
+from tests.page.talking import ask, composer, finished, last
 
 HOSTILE = """Look: <img src="x" onerror="window.hit = 1"> <script>window.hit = 1</script>
 [a link](javascript:window.hit=1) and [another](https://elsewhere.example/) ![picture](https://elsewhere.example/)
@@ -53,6 +53,33 @@ def test_conversations_are_found_deleted_and_taken_elsewhere(open_page: Open, tm
     elsewhere.reload()
     expect(elsewhere.get_by_role("button", name="Say the word zebra.", exact=True)).to_be_visible()
     assert exported(elsewhere) == document
+
+
+def test_what_was_deleted_comes_back_when_asked_for(open_page: Open) -> None:
+    page = open_page()
+    ask(page, "Say the word zebra.")
+    page.get_by_role("button", name="Delete Say the word zebra.").click()
+    expect(page.get_by_role("article")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("article")).to_have_count(2)
+    expect(page.get_by_role("button", name="Undo")).to_have_count(0)
+    page.reload()
+    expect(page.get_by_role("button", name="Say the word zebra.", exact=True)).to_be_visible()
+
+
+def test_tabs_of_one_browser_show_the_same_conversations(open_page: Open) -> None:
+    page = open_page()
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(composer(other)).to_be_visible()
+    ask(page, "Say the word zebra.")
+    other.get_by_role("button", name="Say the word zebra.", exact=True).click()
+    finished(other, 2)
+    ask(other, "And again?")
+    finished(page, 4)
+    assert page.get_by_role("article").all_inner_texts() == other.get_by_role("article").all_inner_texts()
+    page.get_by_role("button", name="Delete Say the word zebra.").click()
+    expect(other.get_by_role("article")).to_have_count(0)
 
 
 def test_files_that_are_none_are_refused_in_words(open_page: Open, tmp_path: Path) -> None:

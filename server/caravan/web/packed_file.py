@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -11,6 +12,8 @@ from caravan.runtime.threads import in_busy_thread
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+
+_ZERO_WEIGHT = re.compile(r"q\s*=\s*0(\.0*)?")
 
 KINDS = {
     ".css": "text/css; charset=utf-8",
@@ -36,10 +39,19 @@ class PackedFile:
         headers = {"vary": "accept-encoding"} | headers | {"etag": self.tag}
         if self.tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-        is_packed = "gzip" in request.headers.get("accept-encoding", "")
+        is_packed = _takes_gzip(request.headers.get("accept-encoding", ""))
         if is_packed:
             headers["content-encoding"] = "gzip"
         return Response(self.packed if is_packed else self.body, media_type=self.kind, headers=headers)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Read Accept-Encoding (RFC 9110, 12.5.3): a weight of 0 refuses; `*` stands for what is not named."""
+    weights = {}
+    for part in accepted.lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        weights[name] = all(not _ZERO_WEIGHT.fullmatch(parameter) for parameter in parameters)
+    return weights.get("gzip", weights.get("x-gzip", weights.get("*", False)))
 
 
 def packed_file(body: bytes, kind: str) -> PackedFile:

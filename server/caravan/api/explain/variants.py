@@ -97,10 +97,11 @@ def _planned(
     is_guided: bool,
 ) -> PlannedVariant:
     with rewording(partial(_named, prefix, _own_names(request, prefix))):
-        params = decoding.plan(fields, model).params
+        params = decoding.plan(fields, model, may_draw_nothing=True).params
         limit = params.max_tokens
         if limit == 0:
-            raise InvalidValueError("n_predict", "must be at least 1: without a draw there are no stages")
+            message = "must be at least 1: without a draw there are no stages"
+            raise InvalidValueError(_name_of_limit(fields), message)
     _check_goes_on(continued, params, model, limit)
     resolved = decoding.outlook(fields, model.metadata, model.operator_defaults)
     steps = request.steps or DEFAULT_STEPS
@@ -111,6 +112,12 @@ def _planned(
         parameters={name: resolved[name] for name in PARAMETERS if name not in _COUNTS},
         stages=tuple(_stages(params, is_guided=is_guided)),
     )
+
+
+def _name_of_limit(fields: Body) -> str:
+    """The name under which a request sets `max_tokens`, which has several."""
+    names = (name for name in fields.model_fields_set if FIRST_NAMES.get(name, name) == "max_tokens")
+    return min(names, default="max_tokens")
 
 
 def _own_names(request: ExplainRequest, prefix: str) -> frozenset[str]:

@@ -72,7 +72,7 @@ export function remove(id) {
 }
 
 /** @param {string} id */
-function isRunning(id) {
+export function isRunning(id) {
   return id in running.get().byConversation;
 }
 

@@ -1,5 +1,5 @@
 // The conversations that this browser keeps: searched, opened, deleted, exported and imported.
-import { begin, conversations, found, listed, openConversation } from "../data/conversations.js";
+import { begin, conversations, found, listed, openConversation, undelete } from "../data/conversations.js";
 import { download, exported, imported } from "../data/transfer.js";
 import { titleOf } from "../data/tree.js";
 import { classes, html, useRef, useState, useStore, Icon } from "../lib/preact.js";
@@ -11,6 +11,7 @@ export function Sidebar({ onChosen }) {
   const all = useStore(conversations, (state) => state.all);
   const open = useStore(conversations, (state) => state.open.id);
   const fault = useStore(conversations, (state) => state.fault);
+  const deleted = useStore(conversations, (state) => state.deleted);
   const [wanted, setWanted] = useState("");
   const shown = found(all, wanted);
   return html`
@@ -34,6 +35,9 @@ export function Sidebar({ onChosen }) {
       )}
     </ul>
     ${wanted && !shown.length && html`<p class="quiet side-note">Nothing has “${wanted}” in it.</p>`}
+    <p class="quiet side-note" role="status">
+      ${deleted && html`Deleted “${titleOf(deleted)}”. <button type="button" class="button is-quiet" onClick=${undelete}>Undo</button>`}
+    </p>
     ${fault && html`<p class="notice is-error">${fault}</p>`}
     <${Transfer} />
   `;

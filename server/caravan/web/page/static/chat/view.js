@@ -1,9 +1,9 @@
 // The Chat: conversations at one side, messages in the middle, what requests are made with at the other.
-import { conversations, readConversations } from "../data/conversations.js";
+import { conversations, followOtherTabs, readConversations } from "../data/conversations.js";
 import { classes, html, useEffect, useRef, useState, useStore, Icon } from "../lib/preact.js";
 import { ICONS } from "../lib/icons.js";
 import { ParameterPanel } from "../params/panel.js";
-import { running } from "./actions.js";
+import { isRunning, running } from "./actions.js";
 import { Composer } from "./composer.js";
 import { MessageList } from "./list.js";
 import { Sidebar } from "./sidebar.js";
@@ -16,7 +16,7 @@ export function View() {
   const writing = useStore(running, (state) => state.byConversation[open]?.id ?? "");
   const [drawer, setDrawer] = useState(/** @type {"" | "side" | "params"} */ (""));
   useEffect(() => {
-    if (!isRead) readConversations();
+    if (!isRead) followOtherTabs(isRunning), readConversations();
     isRead = true;
   }, []);
   const root = useRef(/** @type {HTMLElement | null} */ (null));

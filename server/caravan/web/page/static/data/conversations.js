@@ -1,11 +1,37 @@
 // The conversations of this browser, the one that is open, and what is typed but not sent.
 import { createStore } from "../lib/store.js";
-import { allConversations, deleteConversation, putConversation } from "./database.js";
+import { allConversations, deleteConversation, oneConversation, putConversation } from "./database.js";
 import { newConversation, titleOf } from "./tree.js";
 
 /** @typedef {import("./tree.js").Conversation} Conversation */
 
-export const conversations = createStore(/** @type {{ all: Conversation[], open: Conversation, draft: string, fault: string }} */ ({ all: [], open: newConversation(), draft: "", fault: "" }));
+/**
+ * @typedef {{ all: Conversation[], open: Conversation, draft: string, fault: string, deleted: Conversation | null }} State
+ */
+export const conversations = createStore(/** @type {State} */ ({ all: [], open: newConversation(), draft: "", fault: "", deleted: null }));
+
+// Tells this page in other tabs which conversation has changed.
+const tabs = new BroadcastChannel("caravan.conversations");
+
+/**
+ * Take over what other tabs keep and delete, but for what `isBusy` says is being written here.
+ * @param {(id: string) => boolean} isBusy
+ */
+export function followOtherTabs(isBusy) {
+  tabs.onmessage = async ({ data: id }) => {
+    if (typeof id !== "string" || isBusy(id)) return;
+    await orFault(async () => {
+      const kept = await oneConversation(id);
+      if (kept) conversations.set(({ all, open }) => ({ all: firstInPlace(all, kept), open: open.id === id ? kept : open }));
+      else conversations.set((state) => without(state, id));
+    });
+  };
+}
+
+/** The list with a conversation in its old place, or as the first one. @param {Conversation[]} all @param {Conversation} kept */
+function firstInPlace(all, kept) {
+  return all.some(({ id }) => id === kept.id) ? all.map((each) => (each.id === kept.id ? kept : each)) : [kept, ...all];
+}
 
 /** Read those that are kept; the page works without, and says so. */
 export async function readConversations() {
@@ -49,14 +75,16 @@ export function conversation(id) {
 export async function keep(id) {
   const kept = conversation(id);
   if (!kept) return;
-  conversations.set(({ all }) => ({ all: [kept, ...all.filter((each) => each.id !== id)] }));
+  conversations.set(({ all }) => ({ all: [kept, ...all.filter((each) => each.id !== id)], deleted: null }));
   await store(id);
 }
 
 /** Keep a conversation, and leave the list as it is. @param {string} id */
 export async function store(id) {
   const kept = conversation(id);
-  if (kept) await orFault(() => putConversation(kept));
+  if (!kept) return;
+  await orFault(() => putConversation(kept));
+  tabs.postMessage(id);
 }
 
 /** Begin a new one, with the system prompt of the last. What is typed stays, as when another is opened. */
@@ -71,13 +99,24 @@ export function openConversation(id) {
   if (found) conversations.set({ all: listed(), open: found });
 }
 
-/** @param {string} id */
+/** Delete a conversation; `undelete` brings the last one back. @param {string} id */
 export async function forget(id) {
-  conversations.set(({ all, open }) => ({
-    all: all.filter((each) => each.id !== id),
-    open: open.id === id ? newConversation(open.system) : open,
-  }));
+  conversations.set((state) => ({ ...without(state, id), deleted: conversation(id) ?? null }));
   await orFault(() => deleteConversation(id));
+  tabs.postMessage(id);
+}
+
+/** Bring back what was deleted last, and open it. */
+export async function undelete() {
+  const { deleted } = conversations.get();
+  if (!deleted) return;
+  conversations.set({ all: [deleted, ...listed()], open: deleted, deleted: null });
+  await store(deleted.id);
+}
+
+/** @param {State} state @param {string} id */
+function without({ all, open }, id) {
+  return { all: all.filter((each) => each.id !== id), open: open.id === id ? newConversation(open.system) : open };
 }
 
 /** Those in which a text occurs, in the title or in any message. @param {Conversation[]} all @param {string} text */

@@ -38,6 +38,11 @@ export function allConversations() {
   return within("readonly", (store) => store.getAll());
 }
 
+/** @param {string} id @returns {Promise<import("./tree.js").Conversation | undefined>} */
+export function oneConversation(id) {
+  return within("readonly", (store) => store.get(id));
+}
+
 /** @param {import("./tree.js").Conversation} conversation */
 export function putConversation(conversation) {
   return within("readwrite", (store) => store.put(conversation));

@@ -1,4 +1,5 @@
 // Compare: one prompt, answered with different parameters or models side by side, or with one parameter's values.
+import { CountInput } from "../lib/count_input.js";
 import { html, useStore } from "../lib/preact.js";
 import { addColumn, compare, comparison, FEWEST, MOST, outcomes, stopComparison } from "./comparison.js";
 import { CompareColumn } from "./compare_column.js";
@@ -24,8 +25,8 @@ export function View() {
         <${PromptInput} onSubmit=${submit} onStop=${isRunning ? stopComparison : null} />
         <div class="lab-form-end">
           <label class="lab-steps"><span>tokens at most</span>
-            <input type="number" class="input" min="1" max="4096" required value=${maxTokens}
-              onInput=${(/** @type {any} */ event) => comparison.set({ maxTokens: event.currentTarget.valueAsNumber || 1 })} />
+            <${CountInput} value=${maxTokens} most=${4096}
+              onCount=${(/** @type {number} */ count) => comparison.set({ maxTokens: count })} />
           </label>
           <label class="lab-check"><input type="checkbox" checked=${isInTurn}
             onChange=${(/** @type {any} */ event) => comparison.set({ isInTurn: event.currentTarget.checked })} />

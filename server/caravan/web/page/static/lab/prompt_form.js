@@ -1,4 +1,5 @@
 // The prompt of the Tokens view, how many tokens are to follow it, and the button that has them drawn.
+import { CountInput } from "../lib/count_input.js";
 import { html, useStore } from "../lib/preact.js";
 import { askedOf, PromptInput } from "./prompt_input.js";
 import { begin, session, stop } from "./session.js";
@@ -16,8 +17,7 @@ export function PromptForm() {
       <div class="lab-form-end">
         <label class="lab-steps">
           <span>tokens</span>
-          <input type="number" class="input" min="1" max="64" value=${steps} required
-            onInput=${(/** @type {any} */ event) => session.set({ steps: event.currentTarget.valueAsNumber || 1 })} />
+          <${CountInput} value=${steps} most=${64} onCount=${(/** @type {number} */ count) => session.set({ steps: count })} />
         </label>
         ${isBusy
           ? html`<button key="stop" type="button" class="button" onClick=${stop}>Stop</button>`

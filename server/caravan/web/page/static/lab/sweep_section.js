@@ -1,4 +1,5 @@
 // The sweep of one parameter: what to sweep, and what came of it as small multiples.
+import { CountInput } from "../lib/count_input.js";
 import { html, useStore } from "../lib/preact.js";
 import { specStore } from "../params/specs.js";
 import { numeric } from "./overrides.js";
@@ -44,8 +45,7 @@ export function SweepSection({ asked }) {
           <input class="input" value=${values} aria-invalid=${read === null} aria-describedby=${read ? undefined : "sweep-fault"}
             onInput=${(/** @type {any} */ event) => sweep.set({ values: event.currentTarget.value })} /></label>
         <label class="field lab-few"><span>tokens</span>
-          <input type="number" class="input" min="1" max=${MOST_STEPS} required value=${steps}
-            onInput=${(/** @type {any} */ event) => sweep.set({ steps: event.currentTarget.valueAsNumber || 1 })} /></label>
+          <${CountInput} value=${steps} most=${MOST_STEPS} onCount=${(/** @type {number} */ count) => sweep.set({ steps: count })} /></label>
         ${isBusy
           ? html`<button key="stop" type="button" class="button" onClick=${stopSweep}>Stop</button>`
           : html`<button key="go" type="submit" class="button is-first" disabled=${!asked || !read}>Sweep</button>`}
