@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -166,3 +167,11 @@ def test_a_seeded_text_goes_on_as_if_it_had_not_been_interrupted(
         mu = [step["stages"][-1].get("mu", {}) for step in (left, right)]
         assert mu[0] == pytest.approx(mu[1], rel=1e-4)
         assert left["probability"] == pytest.approx(right["probability"], rel=1e-3)
+
+
+def test_explanations_take_turns_and_nobody_keeps_one_by_leaving(http: httpx.Client) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        http.post(EXPLAIN, json={"model": "tiny", "prompt": PROMPT, "steps": 64}, timeout=0.01)
+    with ThreadPoolExecutor(4) as clients:
+        told = list(clients.map(lambda seed: explained(http, prompt=PROMPT, seed=seed, steps=3), range(4)))
+    assert [len(one["variants"][0]["steps"]) for one in told] == [3] * 4

@@ -156,7 +156,8 @@ class LoadedModel:
     that are read as a pair, `separator_ids` stand between them, behind what ends the first anyway. `close`
     gives the memory of vocabulary and templates back, once nobody uses them and the engine has been closed.
     Requests are read in the model's own `threads`: those of others must not wait for a slow template. Those
-    with long conversations are read in `long_threads`, one at a time.
+    with long conversations are read in `long_threads`, one at a time. So are `explanations`, whose draws take
+    milliseconds of every step.
     """
 
     id: str
@@ -174,6 +175,7 @@ class LoadedModel:
     close: Callable[[], None]
     threads: FairLimiter = field(default_factory=partial(FairLimiter, _MAX_THREADS))
     long_threads: FairLimiter = field(default_factory=partial(FairLimiter, 1))
+    explanations: FairLimiter = field(default_factory=partial(FairLimiter, 1))
 
     def template_for(self, *, has_tools: bool) -> PromptTemplate:
         """The template of requests with tools, or without."""

@@ -1,6 +1,7 @@
 """An explanation being made: all variants drawn, and then written."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,7 +25,10 @@ class Explained:
 
 
 class ExplainRun(Run):
-    """A run whose answer is the explanation; the choices are the variants."""
+    """A run whose answer is the explanation; the choices are the variants.
+
+    A model makes one explanation at a time, so that many of them do not slow everybody's texts.
+    """
 
     def __init__(
         self,
@@ -36,6 +40,14 @@ class ExplainRun(Run):
         super().__init__(registry, model_name, self._prepare_explained, context)
         self._explain = explain
         self._explained: Explained | None = None
+        self._turn = AsyncExitStack()
+
+    async def aclose(self) -> None:
+        """End it as any run, and let the next explanation begin."""
+        try:
+            await super().aclose()
+        finally:
+            await self._turn.aclose()
 
     async def whole(self) -> list[bytes]:
         """Write the answer as JSON, in pieces."""
@@ -54,5 +66,7 @@ class ExplainRun(Run):
         yield await self.whole()
 
     async def _prepare_explained(self, model: LoadedModel) -> Prepared:
+        principal = self.context.principal
+        await self._turn.enter_async_context(model.explanations.held(principal.id, principal.weight))
         self._explained = await self._explain(model)
         return self._explained.prepared

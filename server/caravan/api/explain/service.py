@@ -19,7 +19,7 @@ from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
 from caravan.api.explain.run import Explained, ExplainRun
-from caravan.api.explain.variants import Body, PlannedVariant, num_told, planned
+from caravan.api.explain.variants import Body, PlannedVariant, check_draws, num_told, planned
 from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.api.prepared import Prepared
 from caravan.api.prompt.tokenize import check_length
@@ -112,4 +112,6 @@ def _body(request: ExplainRequest) -> Body:
     # Fields that nobody declares are counted as set, too.
     shared = request.model_fields_set & type(request).model_fields.keys() & form.model_fields.keys()
     # Every value has been validated as a part of the request.
-    return form.model_construct(**{name: getattr(request, name) for name in shared})
+    body = form.model_construct(**{name: getattr(request, name) for name in shared})
+    check_draws(body)
+    return body

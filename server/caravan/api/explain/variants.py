@@ -97,11 +97,9 @@ def _planned(
     is_guided: bool,
 ) -> PlannedVariant:
     with rewording(partial(_named, prefix, _own_names(request, prefix))):
-        params = decoding.plan(fields, model, may_draw_nothing=True).params
-        limit = params.max_tokens
-        if limit == 0:
-            message = "must be at least 1: without a draw there are no stages"
-            raise InvalidValueError(_name_of_limit(fields), message)
+        check_draws(fields)
+        params = decoding.plan(fields, model).params
+    limit = params.max_tokens
     _check_goes_on(continued, params, model, limit)
     resolved = decoding.outlook(fields, model.metadata, model.operator_defaults)
     steps = request.steps or DEFAULT_STEPS
@@ -114,10 +112,11 @@ def _planned(
     )
 
 
-def _name_of_limit(fields: Body) -> str:
-    """The name under which a request sets `max_tokens`, which has several."""
-    names = (name for name in fields.model_fields_set if FIRST_NAMES.get(name, name) == "max_tokens")
-    return min(names, default="max_tokens")
+def check_draws(fields: Body) -> None:
+    """Refuse a limit of no tokens, under whichever name; raises InvalidRequestError."""
+    for name in sorted(fields.model_fields_set):
+        if FIRST_NAMES.get(name) == "max_tokens" and getattr(fields, name) == 0:
+            raise InvalidValueError(name, "must be at least 1: without a draw there are no stages")
 
 
 def _own_names(request: ExplainRequest, prefix: str) -> frozenset[str]:

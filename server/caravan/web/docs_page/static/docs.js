@@ -1,6 +1,7 @@
 // Asks for the OpenAPI document, with a key where the server wants one, and hands it to the viewer.
 import { fitted } from "./fitted.js";
 import { authorized, keptKey, keepKey } from "./key.js";
+import { reading } from "./reading.js";
 import { searching } from "./search.js";
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById("key-form"));
@@ -32,7 +33,7 @@ function show(spec) {
   const ui = /** @type {any} */ (window).SwaggerUIBundle({
     spec,
     domNode: document.getElementById("viewer"),
-    plugins: [searching(spec), authorized],
+    plugins: [searching(spec), authorized, reading],
     filter: true,
     deepLinking: true,
     docExpansion: "list",
