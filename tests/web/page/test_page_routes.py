@@ -80,7 +80,13 @@ def test_files_are_packed_for_those_who_can_unpack_them(client: TestClient) -> N
 
 @pytest.mark.parametrize(
     ("accepted", "is_packed"),
-    [("deflate, GZIP;q=0.5", True), ("*", True), ("gzip;q=0", False), ("gzip; q=0.000, *", False), ("", False)],
+    [
+        ("deflate, GZIP;q=0.5", True),
+        ("*", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000, *", False),
+        ("", False),
+    ],
 )
 def test_weights_of_encodings_are_read(client: TestClient, accepted: str, is_packed: bool) -> None:
     answer = client.get(f"/page/{page_files().version}/app.js", headers={"accept-encoding": accepted})
