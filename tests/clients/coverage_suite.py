@@ -1,4 +1,4 @@
-"""Each field of our own OpenAPI document in and out of its range, 25,000 requests: `make test-clients-all`."""
+"""Each field of our own OpenAPI document in and out of its range: `make test-clients-all`."""
 
 from pathlib import Path
 

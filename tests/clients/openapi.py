@@ -27,7 +27,7 @@ def _small_server() -> Generator[ServerProcess, None, None]:
 
 
 def check_answers(folder: Path, *chosen: str) -> None:
-    """Have schemathesis send what `chosen` of its options say, and see that the document describes each answer."""
+    """Have schemathesis send requests, and see that the document describes each answer."""
     with _small_server() as server:
         _check(server, folder, chosen)
 
