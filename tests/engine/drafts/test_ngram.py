@@ -100,7 +100,7 @@ def test_an_index_that_grows_by_pieces_knows_what_one_of_the_whole_does(seed: in
     index, known = GramIndex(3), 0
     while known < len(text):
         known = min(len(text), known + rng.choice((1, 2, 30, 200)))
-        index.extend(text, known)
+        index.extend(text.tolist(), text, known)
         run = [rng.randrange(4) for _ in range(3)]
         ends = [end for end in range(known, 2, -1) if text[end - 3 : end].tolist() == run]
         assert index.ends(run, 10) == ends[:10]

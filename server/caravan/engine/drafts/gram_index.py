@@ -29,18 +29,16 @@ class GramIndex:
         self._new: dict[int, list[int]] = {}
         self._num_new = 0
 
-    def extend(self, text: Ids, end: int) -> None:
-        """Take in the runs that end up to `end`, which tells of the text's first tokens as before."""
+    def extend(self, token_ids: list[int], text: Ids, end: int) -> None:
+        """Take in the runs that end up to `end`; both are the text, of which nothing has changed but its end."""
         num_added = end - self._num_known
         if num_added <= 0:
             return
         if num_added > _FEW or self._num_new + num_added > max(_MIN_NEW, len(self._ends) // _NEW_SHARE):
             self._sort(text[:end])
         else:
-            first = self._num_known + 1 - self._width
-            hashes = _hashes(text[first:end], self._width).tolist()
-            for place, found in enumerate(hashes, self._num_known + 1):
-                self._new.setdefault(found, []).append(place)
+            for place in range(self._num_known + 1, end + 1):
+                self._new.setdefault(_hash(token_ids[place - self._width : place]), []).append(place)
             self._num_new += num_added
         self._num_known = end
 

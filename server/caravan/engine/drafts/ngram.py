@@ -49,7 +49,7 @@ class NgramProposer:
         self._num_known = count
         # Not the end itself, which would be found as the best place for it.
         for index in self._indices:
-            index.extend(self._text[_MAX_COMPARED:], count - 1)
+            index.extend(token_ids, self._text[_MAX_COMPARED:], count - 1)
 
     def _latest_longest(self, token_ids: list[int]) -> int | None:
         for width, index in zip(_WIDTHS, self._indices, strict=True):

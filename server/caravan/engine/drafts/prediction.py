@@ -67,6 +67,8 @@ class PredictionProposer:
 
     def _found(self) -> int | None:
         """Where the answer's end stands in the prediction."""
+        if self._end[-_TRACES[-1] :] not in self._text:
+            return self._found_near()
         for length in _TRACES:
             trace = self._end[-length:]
             if len(trace) < length:
