@@ -30,7 +30,7 @@ class GramIndex:
         self._num_new = 0
 
     def extend(self, token_ids: list[int], text: Ids, end: int) -> None:
-        """Take in the runs that end up to `end`; both are the text, of which nothing has changed but its end."""
+        """Take in the runs that end up to `end`. Both are the text, which only grows."""
         num_added = end - self._num_known
         if num_added <= 0:
             return
