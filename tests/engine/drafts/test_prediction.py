@@ -1,11 +1,12 @@
 """The cursor in a predicted text."""
 
 import random
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from caravan.engine import scheduler
-from caravan.engine.drafts.prediction import PredictionProposer
+from caravan.engine.drafts.prediction import PredictedText, PredictionProposer
 
 from tests.engine.drafts.rewriting import Gain, Words, replay
 
@@ -29,12 +30,19 @@ def _changed(text: str) -> str:
     return changed
 
 
+def _proposer(
+    predicted_ids: Iterable[int], num_prompt_tokens: int, token_bytes: Callable[[int], bytes]
+) -> PredictionProposer:
+    return PredictionProposer(PredictedText(predicted_ids, token_bytes), num_prompt_tokens, token_bytes)
+
+
 def _gain(predicted: str, answer: str, most: int = 16) -> Gain:
     words = Words()
     prompt = words.read("Rewrite this file.\n")
     predicted_ids, answer_ids = words.read(predicted), words.read(answer)
     table = [words.token_bytes(token_id) for token_id in range(max(predicted_ids + answer_ids + prompt) + 1)]
-    return replay(PredictionProposer(predicted_ids, len(prompt), table.__getitem__), prompt, answer_ids, most)
+    proposer = _proposer(predicted_ids, len(prompt), table.__getitem__)
+    return replay(proposer, prompt, answer_ids, most)
 
 
 def test_a_text_that_comes_true_is_drafted_whole() -> None:
@@ -79,7 +87,7 @@ def test_words_before_the_text_only_delay_it() -> None:
 
 def test_a_text_cut_into_other_tokens_is_followed_by_its_bytes() -> None:
     table = [b"for", b"ward", b"forward", b" and ", b"back", b"b", b"ack"]
-    proposer = PredictionProposer([2, 3, 4], 1, table.__getitem__)
+    proposer = _proposer([2, 3, 4], 1, table.__getitem__)
     assert proposer.propose([0], 9) == [2, 3, 4]
     assert proposer.propose([0, 0], 9) == []
     assert proposer.propose([0, 0, 1], 9) == [3, 4]
@@ -89,12 +97,12 @@ def test_a_text_cut_into_other_tokens_is_followed_by_its_bytes() -> None:
 
 def test_control_tokens_are_no_part_of_either_text() -> None:
     table = [b"", b"one ", b"two ", b"three"]
-    proposer = PredictionProposer([0, 1, 0, 2, 3], 0, table.__getitem__)
+    proposer = _proposer([0, 1, 0, 2, 3], 0, table.__getitem__)
     assert proposer.propose([0, 1, 0], 9) == [2, 3]
 
 
 def test_another_text_is_given_up_at_once() -> None:
-    proposer = PredictionProposer(b"some text that was to be expected", 0, lambda token_id: bytes([token_id]))
+    proposer = _proposer(b"some text that was to be expected", 0, lambda token_id: bytes([token_id]))
     text = list(b"nothing of the kind is ever found here 0123456789")
     assert not any(proposer.propose(text[:count], 9) for count in range(1, len(text)))
 
@@ -103,7 +111,7 @@ def test_another_text_is_given_up_at_once() -> None:
 def test_a_draft_is_a_piece_of_the_prediction_after_what_was_written(seed: int) -> None:
     rng = random.Random(seed)
     predicted = [rng.randrange(97, 100) for _ in range(300)]
-    proposer = PredictionProposer(predicted, 0, lambda token_id: bytes([token_id]))
+    proposer = _proposer(predicted, 0, lambda token_id: bytes([token_id]))
     text: list[int] = []
     for _ in range(300):
         start = rng.randrange(len(predicted))

@@ -14,6 +14,9 @@ from caravan.llama.context import DecodeStatus
 
 log = logging.getLogger(__name__)
 
+# How much what was known of a token's time counts beside what it took now.
+_MEMORY = 0.8
+
 
 @dataclass(slots=True, eq=False)
 class Reader:
@@ -57,6 +60,8 @@ class DraftModel:
         self._cells = DraftCells(context)
         self._batch = Batch(batch_size)
         self._budget = PrefillBudget(step_seconds, has_tiles=context.has_tiles)
+        # What one more token of each draft took lately; None before the first.
+        self.seconds_a_token: float | None = None
 
     def propose_all(self, wants: Sequence[Want]) -> list[list[int]]:
         """Guess for each; the drafts in the order of the wants, empty where there is none."""
@@ -105,6 +110,13 @@ class DraftModel:
         item.drafted.append(token_id)
         return len(item.drafted) < item.most
 
+    def _observe(self, num_runs: int, seconds: float) -> None:
+        if self._batch.num_tokens > num_runs:
+            self._budget.observe(self._batch.num_tokens, seconds)
+            return
+        known = seconds if self.seconds_a_token is None else self.seconds_a_token
+        self.seconds_a_token = _MEMORY * known + (1 - _MEMORY) * seconds
+
     def _decoded(self, runs: list[tuple[_Going, list[int]]]) -> list[tuple[_Going, list[int]]]:
         """What of the runs could be computed: fewer, the last ones left out, where there is no room."""
         while runs:
@@ -114,7 +126,7 @@ class DraftModel:
             started = time.perf_counter()
             status = self._context.decode(self._batch)
             if status is DecodeStatus.OK:
-                self._budget.observe(self._batch.num_tokens, time.perf_counter() - started)
+                self._observe(len(runs), time.perf_counter() - started)
                 return runs
             if status is DecodeStatus.FAILED:
                 log.warning("the draft model could not decode a batch; it begins anew")

@@ -14,6 +14,22 @@ _NEAR = 256
 _SURE = 24
 
 
+class PredictedText:
+    """A prediction as bytes, with the places of its tokens; the choices of a request share one."""
+
+    def __init__(self, predicted_ids: Iterable[int], token_bytes: Callable[[int], bytes]) -> None:
+        # Control tokens are no text.
+        self._token_ids = [token_id for token_id in predicted_ids if token_bytes(token_id)]
+        pieces = [token_bytes(token_id) for token_id in self._token_ids]
+        self._starts = list(accumulate(map(len, pieces), initial=0))
+        self.data = b"".join(pieces)
+
+    def tokens_at(self, place: int, most: int) -> list[int]:
+        """List tokens from a place on; none where no token begins there."""
+        index = bisect_left(self._starts, place)
+        return self._token_ids[index : index + most] if self._starts[index] == place else []
+
+
 class PredictionProposer:
     """A place in the predicted text, which moves on with the answer.
 
@@ -23,14 +39,11 @@ class PredictionProposer:
     """
 
     def __init__(
-        self, predicted_ids: Iterable[int], num_prompt_tokens: int, token_bytes: Callable[[int], bytes]
+        self, predicted: PredictedText, num_prompt_tokens: int, token_bytes: Callable[[int], bytes]
     ) -> None:
         self._token_bytes = token_bytes
-        # Control tokens are no text.
-        self._token_ids = [token_id for token_id in predicted_ids if token_bytes(token_id)]
-        pieces = [token_bytes(token_id) for token_id in self._token_ids]
-        self._text = b"".join(pieces)
-        self._starts = list(accumulate(map(len, pieces), initial=0))
+        self._predicted = predicted
+        self._text = predicted.data
         self._num_read = num_prompt_tokens
         self._end = b""
         self._place: int | None = 0
@@ -48,10 +61,7 @@ class PredictionProposer:
         for token_id in token_ids[self._num_read :]:
             self._read(self._token_bytes(token_id))
         self._num_read = len(token_ids)
-        if self._place is None:
-            return []
-        index = bisect_left(self._starts, self._place)
-        return self._token_ids[index : index + most] if self._starts[index] == self._place else []
+        return [] if self._place is None else self._predicted.tokens_at(self._place, most)
 
     def _read(self, piece: bytes) -> None:
         if not piece:

@@ -6,7 +6,7 @@ from caravan.engine.drafts.chain import ProposerChain
 from caravan.engine.drafts.draft_model import DraftModel
 from caravan.engine.drafts.model_proposer import ModelProposer
 from caravan.engine.drafts.ngram import NgramProposer
-from caravan.engine.drafts.prediction import PredictionProposer
+from caravan.engine.drafts.prediction import PredictedText, PredictionProposer
 from caravan.engine.drafts.proposer import Proposer
 from caravan.engine.drafts.tree import TreeProposer
 from caravan.engine.kv.continuations import Continuations
@@ -25,6 +25,8 @@ class Proposers:
         self._token_bytes = token_bytes
         self._continuations = continuations
         self.draft_model = draft_model
+        self._predicted_ids: Sequence[int] = ()
+        self._predicted: PredictedText | None = None
 
     def chain(
         self, num_prompt_tokens: int, scope: CacheScope, predicted_ids: Sequence[int] = ()
@@ -32,7 +34,15 @@ class Proposers:
         """Make what proposes for one sequence, of whose answer a client may have predicted some."""
         cheap: list[Proposer] = []
         if predicted_ids:
-            cheap.append(PredictionProposer(predicted_ids, num_prompt_tokens, self._token_bytes))
+            text = self._predicted_text(predicted_ids)
+            cheap.append(PredictionProposer(text, num_prompt_tokens, self._token_bytes))
         cheap += [NgramProposer(), TreeProposer(self._continuations, scope)]
         model = None if self.draft_model is None else ModelProposer(self.draft_model, scope)
         return ProposerChain(cheap, model)
+
+    def _predicted_text(self, predicted_ids: Sequence[int]) -> PredictedText:
+        """The choices of a request come one after the other, and a prediction may be long."""
+        if self._predicted is None or self._predicted_ids is not predicted_ids:
+            self._predicted_ids = predicted_ids
+            self._predicted = PredictedText(predicted_ids, self._token_bytes)
+        return self._predicted
