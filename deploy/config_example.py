@@ -48,6 +48,8 @@ def _option(name: str, field: FieldInfo) -> Iterator[str]:
 
 def _value(field: FieldInfo) -> str:
     """The default in TOML, or an example of a value where the default is none at all."""
+    if field.examples:
+        return json.dumps(field.examples[0])
     if field.default_factory is not None:
         return '"~/.local/share/caravan"'
     default = None if field.is_required() else field.default

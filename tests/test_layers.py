@@ -27,8 +27,8 @@ HEIGHT = {part: len(LAYERS) - line for line, parts in enumerate(LAYERS) for part
 # What those above the engine may name of it: plain values, and its face.
 PUBLIC_ENGINE = {
     "caravan.api": {"embedding.values", "outputs", "params"},
-    "caravan.web": {"ipc.async_engine", "ipc.spawn"},
-    "caravan.observability": {"embedding.values", "outputs", "params"},
+    "caravan.web": {"block_events", "ipc.async_engine", "ipc.spawn"},
+    "caravan.observability": {"block_books", "block_events", "embedding.values", "outputs", "params"},
 }
 # `engine/ipc` is the border: it runs in the server's process, and what else is in the engine in the child's.
 # What crosses it is known on both sides.
@@ -56,6 +56,7 @@ OWNED = {
     "huggingface_hub": {"caravan.models"},
     "opentelemetry": {"caravan.observability"},
     "prometheus_client": {"caravan.observability"},
+    "zmq": {"caravan.observability"},
 }
 
 FILES = {

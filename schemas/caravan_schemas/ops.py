@@ -17,6 +17,12 @@ class Readiness(Schema):
     status: Literal["ready", "unavailable"]
 
 
+class ServerLoad(Schema):
+    """How busy the server is, as vLLM tells it."""
+
+    server_load: int
+
+
 class ModelStatus(Schema):
     """One model and, while it is loaded, the numbers of its engine.
 

@@ -151,6 +151,14 @@ REFUSED: dict[str, Row] = {
         lambda _: ("--otlp-endpoint", "localhost:1"),
         "--otlp-endpoint should be",
     ),
+    "events of the cache to no address": (
+        lambda _: ("--kv-events", "localhost:5557"),
+        "--kv-events: 'localhost:5557' should be tcp://HOST:PORT",
+    ),
+    "past events without events": (
+        lambda _: ("--kv-events-replay", "tcp://*:5558"),
+        "--kv-events-replay has nothing to replay without --kv-events",
+    ),
     # Responses.
     "responses in a folder": (lambda f: ("--responses-db", f.folder()), "this is a folder"),
     "responses in a device": (lambda _: ("--responses-db", "/dev/null"), "this is no regular file"),

@@ -182,6 +182,7 @@ _SERVER = {
     "num_model_requests": "How many requests there were.",
     "restarts": "How often the model's engine has been started again.",
     "running": "How many texts are being written.",
+    "server_load": "How many choices are running or waiting.",
     "uptime_seconds": "How long the server has been running, in seconds.",
     "waiting": "How many texts wait for their turn.",
 }

@@ -27,6 +27,12 @@ class StatusService:
             models=[self._model(spec) for spec in self._registry.usable(principal)],
         )
 
+    def load(self, principal: Principal) -> int:
+        """Count the choices that run or wait."""
+        models = [self._registry.loaded(spec.id) for spec in self._registry.usable(principal)]
+        stats = [model.engine.stats() for model in models if model is not None]
+        return sum(one.num_running + one.num_waiting for one in stats)
+
     def _model(self, spec: ModelSpec) -> ModelStatus:
         status, model = self._registry.status(spec.id).value, self._registry.loaded(spec.id)
         if model is None:

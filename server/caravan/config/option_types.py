@@ -40,6 +40,18 @@ def _sendable(secret: SecretStr) -> SecretStr:
     return SecretStr(text)
 
 
+def _checked_worker(text: str) -> str:
+    if not re.fullmatch(r"[^\s:]+:[0-9]{1,5}", text):
+        raise ValueError(f"'{text}' should be host:port")
+    return text
+
+
+def _checked_zmq(text: str) -> str:
+    if not re.fullmatch(r"tcp://\S+:([0-9]{1,5}|\*)|ipc://\S+", text):
+        raise ValueError(f"'{text}' should be tcp://HOST:PORT, tcp://*:PORT or ipc://PATH")
+    return text
+
+
 Place = Annotated[Path, AfterValidator(Path.expanduser)]
 FolderPath = Annotated[Path, AfterValidator(folder_path)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -50,3 +62,5 @@ Hosts = Annotated[Items, AfterValidator(checked_hosts)]
 Origins = Annotated[Items, AfterValidator(checked_origins)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
 Secret = Annotated[SecretStr, AfterValidator(_sendable)]
+Workers = Annotated[list[Annotated[str, AfterValidator(_checked_worker)]], BeforeValidator(items)]
+ZmqAddress = Annotated[str, AfterValidator(_checked_zmq)]

@@ -25,6 +25,7 @@ from caravan.config.option_types import (
     Seconds,
     SecondsOrNone,
     Secret,
+    ZmqAddress,
     items,
 )
 from caravan.config.paths import default_data_dir
@@ -233,6 +234,20 @@ class Settings(ModelOptions):
     )
     log_format: Literal["text", "json"] = Field(
         default="text", description="text: log lines for people. json: an object on each line."
+    )
+    kv_events: ZmqAddress | None = Field(
+        default=None,
+        examples=["tcp://*:5557"],
+        description="ZeroMQ address for events of the prefix cache, as of vLLM, for routers: tcp://*:5557 "
+        "listens, tcp://router:5557 connects. Needs the extra `kv-events`.",
+    )
+    kv_events_replay: ZmqAddress | None = Field(
+        default=None,
+        examples=["tcp://*:5558"],
+        description="Address for routers that have missed such events, such as tcp://*:5558.",
+    )
+    kv_events_name: str | None = Field(
+        default=None, description="Server's name in their topics `kv@NAME@MODEL`. Default: machine and port."
     )
     otlp_endpoint: str | None = Field(
         default=None,

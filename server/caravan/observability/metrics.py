@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from caravan.engine.outputs import EngineStats
+from caravan.observability.router_metrics import RouterCollector
 
 # Upper bounds of the buckets, in seconds: waits of users, and the gaps between two tokens.
 _WAITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 10, 20, 30, 60, 120, 300, 600)
@@ -42,7 +43,7 @@ class View:
 
     def has(self, labels: Mapping[str, str]) -> bool:
         """Say whether a sample with these labels is among them."""
-        model = labels.get("model")
+        model = labels.get("model") or labels.get("model_name")
         if not model:
             return self.of_server
         return self.models is None or model in self.models
@@ -55,6 +56,9 @@ class Metrics:
         self._engines = engines
         self._registry = CollectorRegistry()
         self._registry.register(_EngineCollector(engines))
+        self._registry.register(
+            RouterCollector(lambda: [(reading.model, reading.stats) for reading in engines()])
+        )
         self._per_model: list[Histogram] = []
         self.queue_time = self._histogram(
             "request_queue_time_seconds", "Time a request waited before its prompt was begun.", _WAITS

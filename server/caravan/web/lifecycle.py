@@ -17,11 +17,13 @@ from caravan.api.store import PlaceError
 from caravan.auth.keys_file import KeyFileError
 from caravan.config.settings import Settings
 from caravan.models import ModelRegistry
+from caravan.observability.kv_events.publisher import KvEventPublisher
 from caravan.observability.tracing import Tracing, TracingError, open_tracing
 from caravan.runtime import signals
 from caravan.runtime.machine import raise_file_limit
 from caravan.web.app import create_app
 from caravan.web.dependencies import Services
+from caravan.web.kv_events import check_events, publish_events
 from caravan.web.startup_message import StartError
 from caravan.web.uvicorn.server import WebServer
 from caravan.web.uvicorn.tls import TlsError, certificate_faults, server_context
@@ -54,6 +56,8 @@ class AppServer(WebServer):
             tls=tls,
         )
         self.tracing = tracing
+        self._settings = settings
+        self._kv_events: KvEventPublisher | None = None
         self._grace = settings.shutdown_seconds
         self._is_store_named = settings.responses_db is not None
 
@@ -67,6 +71,17 @@ class AppServer(WebServer):
             if self._is_store_named:
                 raise StartError(f"--responses-db {error}") from error
             log.warning("responses cannot be stored, and requests for that get a 503: %s", error)
+
+    def publish_events(self) -> None:
+        """Publish events of the models' caches, if that is wanted. Raises StartError."""
+        self._kv_events = publish_events(self._settings, self._services.registry)
+
+    def close_senders(self) -> None:
+        """End what tells others of this server, behind everything else; takes a moment."""
+        if self.tracing is not None:
+            self.tracing.close()
+        if self._kv_events is not None:
+            self._kv_events.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening and wait for running requests and background responses, but not for ever."""
@@ -119,6 +134,7 @@ def _tracing(settings: Settings) -> Tracing | None:
 
 def open_web(settings: Settings, registry: ModelRegistry) -> AppServer:
     """Do everything before the first connection. Raises StartError."""
+    check_events(settings)
     tracing = _tracing(settings)
     try:
         app = create_app(settings, registry, tracing)

@@ -81,6 +81,7 @@ async def _serve(
         await in_thread(importlib.import_module, "caravan.web.lifecycle")
         web = early.web = web_for(settings, registry)
         await web.open_store()
+        web.publish_events()
         web.should_exit = early.have_come
         is_built.set()
         serving = asyncio.create_task(web.serve(sockets=[listener]))
@@ -98,8 +99,8 @@ async def _serve(
         await asyncio.gather(starting, return_exceptions=True)
         # The app has closed the registry, unless an engine was still starting then.
         await registry.close()
-        if web is not None and web.tracing is not None:
-            await in_thread(web.tracing.close)
+        if web is not None:
+            await in_thread(web.close_senders)
     if not starting.cancelled() and (error := starting.exception()) is not None:
         raise StartError(str(error)) from error
 

@@ -47,8 +47,7 @@ def check(settings: Settings) -> None:
     except (NoRoomError, HeaderError, OSError) as error:
         raise StartError(str(error)) from error
     web = web_for(settings, registry)
-    if web.tracing is not None:
-        web.tracing.close()
+    web.close_senders()
 
 
 def count_keys(settings: Settings) -> int:

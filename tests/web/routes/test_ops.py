@@ -25,3 +25,9 @@ def test_the_app_closes_its_engines_when_it_ends() -> None:
         assert client.get("/ready").status_code == 200
         assert not engine.closed
     assert engine.closed
+
+
+def test_load_counts_what_runs_and_waits(client: TestClient, engine: ScriptedEngine) -> None:
+    assert client.get("/load").json() == {"server_load": 0}
+    engine.running.update({"one", "two"})
+    assert client.get("/load").json() == {"server_load": 2}

@@ -194,6 +194,7 @@ _OPERATIONS = (
     _get("/"),
     _get("/health"),
     _get("/ready"),
+    _get("/load"),
     _get("/status"),
     _get("/metrics"),
     _get("/admin/usage", days="1"),

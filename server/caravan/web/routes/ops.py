@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from caravan_schemas.ops import Health, Readiness, ServerStatus
+from caravan_schemas.ops import Health, Readiness, ServerLoad, ServerStatus
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
@@ -44,6 +44,12 @@ async def ready(response: Response, services: UseServices) -> Readiness:
         return Readiness(status="ready")
     response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
     return Readiness(status="unavailable")
+
+
+@router.get("/load")
+async def load(services: UseServices, context: UseContext) -> ServerLoad:
+    """How many choices are running or waiting, of the models that the caller may use; vLLM's route."""
+    return ServerLoad(server_load=services.status.load(context.principal))
 
 
 @router.get("/status", dependencies=[AdminOnly])

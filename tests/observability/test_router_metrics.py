@@ -1,0 +1,56 @@
+"""The series that routers read, by the names that they look for."""
+
+from caravan.engine.outputs import EngineStats
+from caravan.observability.metrics import EngineReading, Metrics, View
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.engine.harness import Harness, request
+
+STATS = EngineStats(num_running=3, num_waiting=2, num_cells=8192, num_cells_used=8000, num_cells_active=2048)
+
+
+def series(view: View) -> dict[str, list[tuple[dict[str, str], float]]]:
+    """vLLM's, with labels and values."""
+    metrics = Metrics(lambda: [EngineReading(model="small", stats=STATS, num_restarts=0, pid=None)])
+    text = metrics.render("", view)[0].decode()
+    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for sample in samples:
+        if sample.name.startswith("vllm:"):
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def test_routers_find_what_they_look_for() -> None:
+    told = series(View())
+    model = {"model_name": "small"}
+    assert told.pop("vllm:lora_requests_info")[0][0] == {
+        **model,
+        "max_lora": "0",
+        "running_lora_adapters": "",
+        "waiting_lora_adapters": "",
+    }
+    assert told == {
+        "vllm:num_requests_running": [(model, 3)],
+        "vllm:num_requests_waiting": [(model, 2)],
+        "vllm:kv_cache_usage_perc": [(model, 0.25)],
+        "vllm:gpu_cache_usage_perc": [(model, 0.25)],
+        "vllm:cache_config_info": [({**model, "block_size": "64", "num_gpu_blocks": "128"}, 1)],
+    }
+
+
+def test_a_key_sees_those_of_its_models() -> None:
+    assert series(View(models=["other"], of_server=False)) == {}
+    assert series(View(models=["small"], of_server=False)).keys() == series(View()).keys()
+
+
+def test_idle_sequences_leave_their_cells_to_whoever_comes() -> None:
+    harness = Harness()
+    harness.engine.submit(request("r", range(40), max_tokens=5, ignore_eos=True))
+    harness.engine.turn()
+    running = harness.engine.stats()
+    assert running.num_cells_active == running.num_cells_used > 0
+    harness.finish()
+    idle = harness.engine.stats()
+    assert (idle.num_cells_active, idle.num_running) == (0, 0)
+    assert idle.num_cells_used >= 40
