@@ -3,6 +3,7 @@
 HOST ?= 127.0.0.1
 PORT ?= 8000
 MODEL ?=
+CONFIG ?= deploy/ray/serve.yaml
 ARGS ?=
 ifeq ($(shell uname -s),Darwin)
 BACKEND ?= metal
@@ -41,16 +42,19 @@ CLIENTS := openai-2 openai-3 anthropic ollama openai-agents haystack smolagents 
 ALL_CLIENTS := $(sort $(CLIENTS) $(basename $(notdir $(filter %.txt %.json,$(wildcard tests/clients/requirements/*)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-unit test-clients test-clients-all test-models test-faults audit bench lint types page-types chromium format resident native clean distclean
+.PHONY: help serve ray-serve test test-ray test-unit test-clients test-clients-all test-models test-faults audit bench lint types page-types chromium format resident native clean distclean
 
 help:  ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo '  MODEL=path.gguf  HOST=127.0.0.1  PORT=8000  ARGS="..."  BACKEND=cpu|cuda|metal|portable  PYTHON=python3'
+	@echo '  MODEL=path.gguf  HOST=127.0.0.1  PORT=8000  ARGS="..."  CONFIG=serve.yaml  BACKEND=cpu|cuda|metal|portable  PYTHON=python3'
 
 serve: $(VENV)/.packages  ## serve a model: the resident one, or MODEL=path.gguf
 	$(if $(MODEL),,@echo 'another model:  make serve MODEL=path/to/model.gguf PORT=8001')
 	@exec $(BIN)/caravan serve --host "$(HOST)" --port "$(PORT)" $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+
+ray-serve: $(VENV)/.ray  ## serve models by Ray, on a cluster of this machine; CONFIG=serve.yaml
+	@exec $(BIN)/caravan ray-serve --config "$(CONFIG)"
 
 test: $(VENV)/.packages  ## run the tests; ARGS="tests/engine -k tree" for some
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
@@ -72,6 +76,9 @@ test-models: $(VENV)/.packages  ## fetch real models and chat templates, half a 
 
 test-faults: $(VENV)/.packages  ## the long part of what is done to a running server: 10,000 wrong requests, minutes of mixed traffic
 	$(BIN)/python -m pytest -p no:cacheprovider tests/faults/*_suite.py $(ARGS)
+
+test-ray: $(VENV)/.ray  ## what Ray Serve does with our deployments: texts, routes, deaths, scaling; some minutes
+	$(BIN)/python -m pytest -p no:cacheprovider tests/ray/*_suite.py $(ARGS)
 
 audit: $(VENV)/.packages .venv-audit/.packages  ## look for tampered packages, licences, weaknesses; ARGS=--offline asks no advisories
 	@$(BIN)/python -m deploy.audit.run $(ARGS)
@@ -122,6 +129,11 @@ $(VENV)/.packages: pyproject.toml constraints.txt | native
 
 $(VENV)/.bench: $(VENV)/.packages
 	@$(INSTALL) $(EDITABLE) '.[dev,tune,bench]'
+	@touch $@
+
+$(VENV)/.ray: $(VENV)/.packages
+	@echo 'installing Ray'
+	@PYTHONWARNINGS=ignore $(INSTALL) $(EDITABLE) '.[dev,tune,ray]'
 	@touch $@
 
 $(VENV)/.tools: constraints.txt deploy/build/requirements.txt | $(VENV)/.made

@@ -37,7 +37,8 @@ def normal(name: str) -> str:
 def declared() -> dict[str, str]:
     """Specifiers of all dependencies but those for development, by name."""
     extras = PROJECT["optional-dependencies"]
-    lines = [*PROJECT["dependencies"], *extras["otel"], *extras["kv-events"], *extras["tune"]]
+    kinds = ("otel", "kv-events", "ray", "tune")
+    lines = [*PROJECT["dependencies"], *(line for kind in kinds for line in extras[kind])]
     found = [re.fullmatch(r"([A-Za-z0-9._-]+)(.*)", line) for line in lines]
     return {normal(match[1]): match[2] for match in found if match is not None}
 

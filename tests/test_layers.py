@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"caravan.__main__"},
     {"caravan.cli"},
+    {"caravan.ray_serve"},
     {"caravan.web"},
     {"caravan.api"},
     {"caravan.models", "caravan.observability"},
@@ -29,6 +30,7 @@ PUBLIC_ENGINE = {
     "caravan.api": {"embedding.values", "outputs", "params"},
     "caravan.web": {"block_events", "ipc.async_engine", "ipc.spawn"},
     "caravan.observability": {"block_books", "block_events", "embedding.values", "outputs", "params"},
+    "caravan.ray_serve": {"block_events", "embedding.values", "ipc.async_engine", "outputs", "params"},
 }
 # `engine/ipc` is the border: it runs in the server's process, and what else is in the engine in the child's.
 # What crosses it is known on both sides.
@@ -43,7 +45,7 @@ OWNED = {
     "sqlite3": {"caravan.api"},
     "llguidance": {"caravan.grammars", "caravan.engine"},
     "fastapi": {"caravan.web"},
-    "starlette": {"caravan.web"},
+    "starlette": {"caravan.web", "caravan.ray_serve"},
     "sse_starlette": {"caravan.web"},
     "uvicorn": {"caravan.web"},
     "h11": {"caravan.web"},
@@ -57,6 +59,8 @@ OWNED = {
     "opentelemetry": {"caravan.observability"},
     "prometheus_client": {"caravan.observability"},
     "zmq": {"caravan.observability"},
+    "ray": {"caravan.ray_serve"},
+    "yaml": {"caravan.ray_serve"},
 }
 
 FILES = {

@@ -14,6 +14,7 @@ from caravan.cli.errors import CommandError, complain
 # The commands in the order of the help, and what it says of them.
 COMMANDS = {
     "serve": "Serve models over HTTP.",
+    "ray-serve": "Serve models on a Ray cluster.",
     "pull": "Download a model from the Hugging Face hub.",
     "list": "List the models on this machine.",
     "keys": "Make, list and revoke API keys.",

@@ -1,0 +1,98 @@
+"""What clients get through Ray is what they get from one server."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.ray.conftest import MODEL, Deploy
+
+SAY = [{"role": "user", "content": "Tell me of caravans, please."}]
+CASES: dict[str, dict[str, Any]] = {
+    "greedy": {"temperature": 0},
+    "seeded": {"temperature": 1.0, "seed": 5, "top_p": 0.9},
+    "choices": {"temperature": 1.0, "seed": 6, "n": 3},
+    "mirostat and penalties": {"seed": 7, "mirostat": 2, "repeat_penalty": 1.3},
+    "log probabilities": {"temperature": 0, "logprobs": True, "top_logprobs": 3},
+    "a grammar": {"seed": 8, "grammar": 'root ::= "(" [a-z]+ ")"'},
+    "a stop string": {"seed": 9, "stop": ["e"]},
+}
+
+
+def asked(address: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 (JSON)
+    body = {"model": MODEL, "messages": SAY, "max_tokens": 48, **fields}
+    answer = httpx.post(f"{address}/v1/chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def streamed(client: httpx.AsyncClient, address: str, **fields: Any) -> tuple[str, dict[str, Any]]:  # noqa: ANN401
+    """The text of a stream and its usage."""
+    body = {"model": MODEL, "messages": SAY, "max_tokens": 48, "stream": True, **fields}
+    body["stream_options"] = {"include_usage": True}
+    usage: dict[str, Any] = {}
+    text, is_done = "", False
+    async with client.stream("POST", f"{address}/v1/chat/completions", json=body) as answer:
+        assert answer.status_code == 200, await answer.aread()
+        async for line in answer.aiter_lines():
+            if line == "data: [DONE]":
+                is_done = True
+            elif line.startswith("data: "):
+                chunk = json.loads(line[6:])
+                assert "error" not in chunk, chunk
+                usage = chunk.get("usage") or usage
+                for choice in chunk["choices"]:
+                    text += choice["delta"].get("content") or ""
+    assert is_done
+    return text, usage
+
+
+@pytest.fixture(scope="module")
+def on_ray(deploy: Deploy) -> Any:  # noqa: ANN401
+    with deploy(min_replicas=2) as cluster:
+        yield cluster.address
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_answer_is_the_same(on_ray: str, alone: str, name: str) -> None:
+    through, direct = asked(on_ray, **CASES[name]), asked(alone, **CASES[name])
+    assert through["choices"] == direct["choices"]
+    assert through["usage"]["total_tokens"] == direct["usage"]["total_tokens"]
+
+
+def test_streams_at_once_are_the_same(on_ray: str, alone: str) -> None:
+    async def at(address: str) -> list[tuple[str, dict[str, Any]]]:
+        async with httpx.AsyncClient(timeout=60) as client:
+            wanted = [{"temperature": seed % 2, "seed": seed} for seed in range(12)]
+            return await asyncio.gather(*(streamed(client, address, **fields) for fields in wanted))
+
+    through, direct = asyncio.run(at(on_ray)), asyncio.run(at(alone))
+    assert [text for text, _ in through] == [text for text, _ in direct]
+    assert [usage["completion_tokens"] for _, usage in through] == [
+        usage["completion_tokens"] for _, usage in direct
+    ]
+
+
+def test_errors_are_the_same(on_ray: str, alone: str) -> None:
+    wrong: list[dict[str, Any]] = [{"model": "other"}, {"max_tokens": -1}, {"messages": []}, {"n": 10_000}]
+    for fields in wrong:
+        body = {"model": MODEL, "messages": SAY, **fields}
+        through, direct = (
+            httpx.post(f"{address}/v1/chat/completions", json=body) for address in (on_ray, alone)
+        )
+        assert through.status_code == direct.status_code >= 400
+        assert through.json() == direct.json()
+
+
+def test_the_other_routes_are_there(on_ray: str, alone: str) -> None:
+    for path in ("/v1/models", "/ready", "/health"):
+        through, direct = httpx.get(f"{on_ray}{path}"), httpx.get(f"{alone}{path}")
+        assert (path, through.status_code) == (path, direct.status_code)
+    assert "caravan_" in httpx.get(f"{on_ray}/metrics").text
+    body = {"model": MODEL, "input": "Tell me of caravans.", "temperature": 0, "max_output_tokens": 16}
+    kept = httpx.post(f"{on_ray}/v1/responses", json=body).json()
+    again = httpx.get(f"{on_ray}/v1/responses/{kept['id']}").json()
+    assert again["output"] == kept["output"]

@@ -1,0 +1,52 @@
+"""What crosses arrives as it was, errors too."""
+
+from collections.abc import Iterator
+
+import pytest
+from caravan.errors import (
+    CaravanError,
+    EngineFailedError,
+    EngineUnavailableError,
+    InvalidValueError,
+    OverloadedError,
+)
+from caravan.ray_serve import wire
+
+
+def kinds(kind: type[CaravanError]) -> Iterator[type[CaravanError]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from kinds(narrower)
+
+
+@pytest.mark.parametrize(
+    "kind", set(kinds(CaravanError)) - {InvalidValueError}, ids=lambda kind: kind.__name__
+)
+def test_an_error_keeps_its_class_and_its_words(kind: type[CaravanError]) -> None:
+    error = kind("Alas.", param="n", code="some_code", retry_after=3)
+    frame = wire.frame(wire.encode(wire.failed(error)))
+    assert isinstance(frame, wire.Failed)
+    found = wire.error_of(frame)
+    assert type(found) is kind
+    assert (str(found), found.message, found.param) == ("Alas.", "Alas.", "n")
+    assert (found.code, found.retry_after, found.status) == ("some_code", 3, kind.status)
+
+
+def test_an_error_that_makes_its_own_words_keeps_them() -> None:
+    frame = wire.frame(wire.encode(wire.failed(InvalidValueError("seed", "must be a number"))))
+    assert isinstance(frame, wire.Failed)
+    assert wire.error_of(frame).message == "'seed' must be a number."
+
+
+@pytest.mark.parametrize(
+    ("error", "is_lost"),
+    [
+        (EngineFailedError("it died"), True),
+        (EngineUnavailableError("it restarts"), True),
+        (OverloadedError("it is full"), False),
+        (InvalidValueError("n", "is wrong"), False),
+    ],
+    ids=repr,
+)
+def test_another_engine_may_go_on_where_the_first_is_at_fault(error: CaravanError, is_lost: bool) -> None:
+    assert wire.failed(error).is_lost is is_lost
