@@ -78,7 +78,7 @@ test-faults: $(VENV)/.packages  ## the long part of what is done to a running se
 	$(BIN)/python -m pytest -p no:cacheprovider tests/faults/*_suite.py $(ARGS)
 
 test-ray: $(VENV)/.ray  ## what Ray Serve does with our deployments: texts, routes, deaths, scaling; some minutes
-	$(BIN)/python -m pytest -p no:cacheprovider tests/ray/*_suite.py $(ARGS)
+	$(BIN)/python -m pytest -p no:cacheprovider -W ignore tests/ray/*_suite.py $(ARGS)
 
 audit: $(VENV)/.packages .venv-audit/.packages  ## look for tampered packages, licences, weaknesses; ARGS=--offline asks no advisories
 	@$(BIN)/python -m deploy.audit.run $(ARGS)

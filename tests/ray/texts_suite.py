@@ -77,7 +77,7 @@ def test_streams_at_once_are_the_same(on_ray: str, alone: str) -> None:
 
 
 def test_errors_are_the_same(on_ray: str, alone: str) -> None:
-    wrong: list[dict[str, Any]] = [{"model": "other"}, {"max_tokens": -1}, {"messages": []}, {"n": 10_000}]
+    wrong: list[dict[str, Any]] = [{"model": "other"}, {"temperature": -1}, {"messages": []}, {"n": 10_000}]
     for fields in wrong:
         body = {"model": MODEL, "messages": SAY, **fields}
         through, direct = (

@@ -12,6 +12,7 @@ ADDRESS = "http://127.0.0.1:8000"
 # How commands begin that are not run, and why.
 NOT_RUN = {
     "make serve": "does not end",
+    "make ray-serve": "does not end",
     "make help": "a list for readers; what it lists is looked up in the Makefile",
     "make test": "runs this test",
     "make bench": "takes minutes",
@@ -22,6 +23,7 @@ NOT_RUN = {
     "docker": "needs Docker",
     "caravan pull": "fetches a model",
     "caravan serve": "does not end",
+    "caravan ray-serve": "does not end; tests/ray run what it does",
     "caravan chat": "needs a terminal, and a model that was pulled",
     "caravan tune": "needs a file of the page's own; test_tune_page.py runs it",
     "caravan check-config": "needs a file of the reader's",

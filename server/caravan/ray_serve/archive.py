@@ -62,7 +62,7 @@ class ArchiveActor:
 
 
 class RemoteStore(AsyncStore):
-    """An `AsyncStore` whose store is the actor's. `ask` calls a method of it; `lost` is what that raises where
+    """An `AsyncStore` whose store is the actor's. `ask` calls a method of that; `lost` what it raises where
     the actor is gone, which is started anew.
     """
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from caravan.engine.block_events import BLOCK_SIZE, AllBlocksCleared, BlockEvent, BlocksStored
 from caravan.ray_serve.wire import Load, Route
 
+# Requests whose places are known.
+_MOST_PLACES = 10_000
+
 
 @dataclass
 class _Routed:
@@ -39,6 +42,8 @@ class PrefixIndex:
         self._replicas: dict[str, _Replica] = {}
         self._routed: dict[str, _Routed] = {}
         self._num_sent: dict[str, int] = {}
+        # Of requests that have ended, too: one that comes again was lost there.
+        self._last_places: dict[str, str] = {}
 
     def note(self, replica_id: str, events: Iterable[BlockEvent], load: Load | None) -> None:
         """Take in what a replica tells."""
@@ -67,13 +72,12 @@ class PrefixIndex:
 
         One that had the request and has lost it comes last.
         """
-        lost = self._routed.get(route.request_id)
-        if lost is not None and not route.num_tokens:
-            return [lost.replica_id] if lost.replica_id in replica_ids else []
+        last = self._last_places.get(route.request_id)
+        if last in replica_ids and not route.num_tokens:
+            return [last]
 
         def order(replica_id: str) -> tuple[bool, float, int]:
-            had_it = lost is not None and lost.replica_id == replica_id
-            return had_it, self.cost(route, replica_id), self._num_sent.get(replica_id, 0)
+            return replica_id == last, self.cost(route, replica_id), self._num_sent.get(replica_id, 0)
 
         return sorted(replica_ids, key=order)
 
@@ -104,6 +108,9 @@ class PrefixIndex:
         uncached = self.num_uncached(route, replica_id)
         self._routed[route.request_id] = _Routed(route, replica_id, uncached)
         self._num_sent[replica_id] = self._num_sent.get(replica_id, 0) + 1
+        self._last_places[route.request_id] = replica_id
+        if len(self._last_places) > _MOST_PLACES:
+            del self._last_places[next(iter(self._last_places))]
 
     def ended(self, request_id: str, replica_id: str) -> None:
         """Note that a request has ended there; one that has gone elsewhere meanwhile goes on."""
