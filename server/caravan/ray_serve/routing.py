@@ -73,7 +73,7 @@ class PrefixIndex:
         One that had the request and has lost it comes last.
         """
         last = self._last_places.get(route.request_id)
-        if last in replica_ids and not route.num_tokens:
+        if last is not None and last in replica_ids and not route.num_tokens:
             return [last]
 
         def order(replica_id: str) -> tuple[bool, float, int]:
