@@ -10,6 +10,7 @@ from caravan_schemas.decoding import MAX_COUNT
 from caravan_schemas.logprobs import MAX_LOGPROBS, ChatLogprobs, PromptLogprobs
 from caravan_schemas.messages import MAX_MESSAGES, Message
 from caravan_schemas.metadata import Metadata
+from caravan_schemas.prediction import PredictionFields
 from caravan_schemas.sampling import SamplingFields
 from caravan_schemas.structured import ConstraintFields
 from caravan_schemas.token_fields import TokenFields
@@ -121,7 +122,7 @@ class ReasoningFields(Schema):
 
 
 class ChatCompletionRequest(
-    SamplingFields, ConstraintFields, ConversationFields, ReasoningFields, TokenFields
+    SamplingFields, PredictionFields, ConstraintFields, ConversationFields, ReasoningFields, TokenFields
 ):
     """Body of `POST /v1/chat/completions`."""
 

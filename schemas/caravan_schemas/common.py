@@ -68,15 +68,12 @@ class PromptTokensDetails(Schema):
 
 
 class CompletionTokensDetails(Schema):
-    """`reasoning_tokens` are those of thoughts, with the markers around them.
-
-    The other fields are always 0.
-    """
+    """`reasoning_tokens` are those of thoughts, with the markers around them."""
 
     reasoning_tokens: int
     audio_tokens: Literal[0]
-    accepted_prediction_tokens: Literal[0]
-    rejected_prediction_tokens: Literal[0]
+    accepted_prediction_tokens: int
+    rejected_prediction_tokens: int
 
 
 class PromptProgress(Schema):

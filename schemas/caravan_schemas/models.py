@@ -81,13 +81,15 @@ class ModelDetails(ModelCard):
 
     `chat_template` is null until the model is loaded: only then is its template tried. `file` is what has
     become of the model's file since then: a model goes on with the one that it was loaded from until it is
-    loaded anew.
+    loaded anew. `max_draft_tokens` is how many tokens are guessed ahead at most: 0 where that is off, or the
+    model's memory cannot forget a wrong guess; null until it is loaded.
     """
 
     defaults: dict[str, ModelDefault]
     presets: dict[str, dict[str, JsonValue]]
     chat_template: TemplateDetails | None
     file: Literal["unchanged", "modified", "replaced", "deleted"] | None
+    max_draft_tokens: int | None
 
 
 class ModelList(Schema):

@@ -10,6 +10,7 @@ from caravan_schemas.common import PriorityFields, StreamOptions
 from caravan_schemas.decoding import MAX_COUNT, RepetitionFields, ShapeFields
 from caravan_schemas.logit_bias import LogitBias
 from caravan_schemas.parameters import CARAVAN, LLAMA_CPP, OPENAI, VLLM, Parameter, Stage
+from caravan_schemas.speculative import SpeculativeFields
 
 MAX_STOP_STRINGS = 16
 MAX_STOP_LENGTH = 1024
@@ -160,7 +161,7 @@ class DrawnFields(DecodingFields):
     )
 
 
-class AnswerFields(PriorityFields, DrawnFields):
+class AnswerFields(PriorityFields, SpeculativeFields, DrawnFields):
     """Fields of every route that answers with text; null means the default."""
 
     stream: bool | None = Field(

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 from caravan.config.engine_config import EngineConfig
+from caravan.engine.drafts.chain import ProposerChain
+from caravan.engine.drafts.drafter import MakeChain
 from caravan.engine.engine import Engine
 from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
@@ -21,9 +23,15 @@ class Driver:
     """Runs an engine turn by turn and keeps all that it publishes; subclasses make the engine."""
 
     engine: Engine
+    # What tests of drafts turn on for others.
+    usual_max_drafted = 0
 
     def __init__(self) -> None:
         self.outputs: list[TokenOutput] = []
+
+    def usual_chain(self, _request: GenerationRequest) -> ProposerChain | None:
+        """What drafts for a request; tests of drafts replace it."""
+        return None
 
     def run(self, requests: Iterable[GenerationRequest]) -> dict[Key, str]:
         """Submit all at once, run until idle, check the books; the text of every choice."""
@@ -83,6 +91,8 @@ class Harness(Driver):
         queue_seconds: float = 0.0,
         num_sampling_threads: int = 1,
         look_at_weights: LookAtWeights = always_sound,
+        max_drafted: int | None = None,
+        make_chain: MakeChain | None = None,
     ) -> None:
         super().__init__()
         self.context = context or FakeContext()
@@ -96,6 +106,7 @@ class Harness(Driver):
             num_scored_rows=num_scored_rows,
             queue_seconds=queue_seconds,
             num_sampling_threads=num_sampling_threads,
+            max_drafted=self.usual_max_drafted if max_drafted is None else max_drafted,
         )
         self.engine = Engine(
             self.context,
@@ -105,6 +116,7 @@ class Harness(Driver):
             no_embedder(),
             look_at_weights=look_at_weights,
         )
+        self.engine._drafter.make_chain = make_chain or self.usual_chain
 
     def check_books(self) -> None:
         """The audit, and whether the cells counted are those in use."""

@@ -36,13 +36,20 @@ class RealHarness(Driver):
             batch_size=64,
             max_sequences=max_sequences,
             max_running=min(max_running, max_sequences),
+            max_drafted=self.usual_max_drafted,
         )
         self.context = Context(
-            self.model, num_cells=num_cells, batch_size=64, max_sequences=max_sequences, num_threads=1
+            self.model,
+            num_cells=num_cells,
+            batch_size=64,
+            max_sequences=max_sequences,
+            num_threads=1,
+            num_spare_rows=self.config.num_spare_rows,
         )
         self.vectors: list[EmbedOutput] = []
         embedder = make_embedder(self.model, self.config, self.vectors.extend, is_whole=False)
         self.engine = Engine(self.context, self.model.vocab, self.config, self.publish, embedder)
+        self.engine._drafter.make_chain = self.usual_chain
 
     def check_books(self) -> None:
         """The engine's audit, and whether its tree agrees with the positions that llama.cpp holds."""

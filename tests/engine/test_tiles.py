@@ -3,9 +3,10 @@
 import itertools
 
 import pytest
-from caravan.engine.prefill_budget import TILE, chunk_size
+from caravan.engine.prefill_budget import TILE
+from caravan.engine.prompt_chunks import chunk_size
 from caravan.engine.scheduler import Scheduler
-from caravan.engine.sequence import Work
+from caravan.engine.work import Work
 
 from tests.engine.harness import Harness, mixed_requests, request
 from tests.fakes import FakeContext

@@ -223,7 +223,9 @@ _MODELS = {
     },
     "ModelDefault": {"source": "Who has set it."},
     "ModelDetails": {
-        "chat_template": "What the chat template shows of a conversation; null until the model is loaded."
+        "chat_template": "What the chat template shows of a conversation; null until the model is loaded.",
+        "max_draft_tokens": "How many tokens are guessed ahead at most: 0 where that is off, or the model's "
+        "memory cannot forget a wrong guess. Null until the model is loaded.",
     },
     "TemplateDetails": {
         "system": "Whether it shows system messages.",

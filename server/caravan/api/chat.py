@@ -17,6 +17,7 @@ from caravan.api.params.decoding_plan import DecodingPlan, DecodingPlanner
 from caravan.api.params.resolved import ResolvedParams
 from caravan.api.prepared import Prepared, check_scores, generation_requests, refuse_streamed_scores
 from caravan.api.prompt.chat_prompt import Thinking, rendered, thinking, threads_for
+from caravan.api.prompt.prediction import predicted_ids
 from caravan.api.prompt.tokenize import PromptRules, check_generates, tokenized
 from caravan.api.prompt.tools import Choice, ToolRequest, layout
 from caravan.api.structured.checker import AnswerChecker
@@ -37,6 +38,7 @@ class _ReadChat:
     token_ids: tuple[int, ...]
     tools: ToolRequest | None
     thinking: Thinking | None
+    predicted_token_ids: tuple[int, ...]
 
 
 class ChatService:
@@ -86,6 +88,7 @@ class ChatService:
             layout=layout(model, read.tools) if is_marked else None,
             shown_token_ids=model.shown_token_ids if is_marked else (),
             num_prompt_logprobs=request.prompt_logprobs,
+            predicted_token_ids=read.predicted_token_ids,
         )
         return Prepared(
             requests=requests,
@@ -131,7 +134,7 @@ class ChatService:
         check_scores(
             [token_ids], request.prompt_logprobs, plan.num_drawn, stream=False, param="prompt_logprobs"
         )
-        return _ReadChat(plan, token_ids, tools, thought)
+        return _ReadChat(plan, token_ids, tools, thought, predicted_ids(model, request.prediction))
 
     async def _compiled(
         self, request: ChatCompletionRequest, context: RequestContext, model: LoadedModel

@@ -81,6 +81,7 @@ def generation_requests(
     layout: AnswerLayout | None = None,
     shown_token_ids: tuple[int, ...] = (),
     num_prompt_logprobs: int | None = None,
+    predicted_token_ids: tuple[int, ...] = (),
 ) -> list[GenerationRequest]:
     """Make one request for each prompt; its id is the first's, those of others are numbered behind it."""
     wish = _cache_wish(request)
@@ -105,6 +106,8 @@ def generation_requests(
             num_prompt_logprobs=num_prompt_logprobs,
             tells_token_ids=bool(request.return_token_ids),
             tells_progress=bool(request.stream and request.return_progress),
+            max_drafted=None if request.speculative is None else request.speculative.most,
+            predicted_token_ids=predicted_token_ids,
         )
         for index, prompt in enumerate(prompts)
     ]

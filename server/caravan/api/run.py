@@ -150,8 +150,8 @@ class Run:
             completion_tokens_details=CompletionTokensDetails(
                 reasoning_tokens=metrics.num_reasoning_tokens,
                 audio_tokens=0,
-                accepted_prediction_tokens=0,
-                rejected_prediction_tokens=0,
+                accepted_prediction_tokens=metrics.num_accepted_predictions,
+                rejected_prediction_tokens=metrics.num_rejected_predictions,
             ),
         )
 

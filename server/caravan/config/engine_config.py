@@ -16,7 +16,9 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     0 is no bound.
     `step_seconds` is the pace kept for streams that are already running: a prompt is cut so that one step
     takes about that long. `num_scored_rows` bounds the rows of logits that a step computes for the sake of
-    prompts' log probabilities; llama.cpp keeps room for each. `num_threads` 0 means one per usable core.
+    prompts' log probabilities; llama.cpp keeps room for each. Steps of answers alone use them for drafts, of
+    at most `max_drafted` tokens for each sequence; 0 drafts nothing. `num_threads` 0 means one per usable
+    core.
     `num_sampling_threads` draw the rows of a step.
     `num_gpu_layers` counts the output as one; -1 means as many as GPUs have room for. `memory_budget` is how
     many bytes the engine may plan with, those of GPUs included; 0 is what is free.
@@ -34,6 +36,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_waiting: int = 1024
     queue_seconds: float = 0.0
     num_scored_rows: int = 64
+    max_drafted: int = 0
     step_seconds: float = 0.2
     num_threads: int = 0
     num_sampling_threads: int = 1

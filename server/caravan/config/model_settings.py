@@ -17,6 +17,8 @@ from caravan.config.option_types import Place
 from caravan.config.paths import file_path
 
 MAX_SEQUENCES = 256
+# Rows of logits that the engine keeps beside one for each sequence.
+MAX_SPECULATIVE = 64
 # Options that were renamed. The old names still work, and no help shows them.
 OLD_NAMES = {
     "kv_cells": "kv_cache_tokens",
@@ -94,6 +96,14 @@ class ModelOptions(BaseModel):
         ge=-1,
         description="Layers of the model on GPUs; the output layer counts as one. -1: as many as fit into "
         "their free memory.",
+    )
+    speculative: int = Field(
+        default=16,
+        ge=0,
+        le=MAX_SPECULATIVE,
+        description="Most tokens of an answer that are guessed ahead and computed in one step, where that "
+        "has been quicker. Guesses come from the prediction of the request, and from what stands in prompt "
+        "and answer. They never change a text. 0: none.",
     )
     tool_format: str | None = Field(
         default=None,

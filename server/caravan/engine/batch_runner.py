@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.scheduler import Scheduler
-from caravan.engine.sequence import Sequence, Work
+from caravan.engine.sequence import Sequence
+from caravan.engine.work import Work
 from caravan.llama.batch import Batch
 from caravan.llama.context import DecodeStatus
 from caravan.llama.model_file import LookAtWeights, Weights
@@ -43,11 +45,12 @@ class BatchRunner:
     def decode(self, work: list[Work]) -> list[Work]:
         """Compute the work, or what is left of it after shedding load.
 
-        Returns what of it has rows of logits, in their order. Raises DecodeFailedError and
+        Returns what of it has rows of logits, in their order. Drafts are in the cells then, and in no book:
+        `KVCache.cut` has to follow. Raises DecodeFailedError and
         WeightsChangedError.
         """
         while work:
-            if not self._make_room(sum(item.num_tokens for item in work)):
+            if not self._make_room(sum(item.num_cells for item in work)):
                 work = self._shed(work)
                 continue
             status = self._run(work)
@@ -70,9 +73,9 @@ class BatchRunner:
             sequence = item.sequence
             assert sequence.seq_id is not None
             start = sequence.num_computed_tokens
-            run = sequence.token_ids[start : start + item.num_tokens]
+            run = [*sequence.token_ids[start : start + item.num_tokens], *item.draft]
             self._batch.add(sequence.seq_id, start, run, wants_logits=item.completes)
-            if item.num_scored:
+            if item.num_scored or item.draft:
                 self._batch.mark(item.num_logits)
         started = time.perf_counter()
         status = self._context.decode(self._batch)
@@ -99,7 +102,9 @@ class BatchRunner:
         return True
 
     def _shed(self, work: list[Work]) -> list[Work]:
-        """Nothing idle is left to evict: preempt one, or end the only one."""
+        """Nothing idle is left to evict: give up drafts, else preempt one, or end the only one."""
+        if any(item.draft for item in work):
+            return [replace(item, draft=()) for item in work]
         if len(self._scheduler.running) > 1:
             victim = self._scheduler.preempt_one()
         else:
@@ -108,6 +113,7 @@ class BatchRunner:
         return [item for item in work if item.sequence is not victim]
 
     def _commit(self, work: list[Work]) -> list[Work]:
+        """Book what was known; of drafts, that is up to the draws."""
         for item in work:
             sequence = item.sequence
             assert sequence.seq_id is not None

@@ -7,6 +7,8 @@ from functools import partial
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.batch_runner import BatchRunner
+from caravan.engine.drafts.draft_model import DraftModel
+from caravan.engine.drafts.drafter import Drafter
 from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.values import EmbedRequest
 from caravan.engine.heartbeat import HeartbeatClock
@@ -18,9 +20,10 @@ from caravan.engine.params import GenerationRequest
 from caravan.engine.row_sampler import RowSampler
 from caravan.engine.sampling.sampler import TokenSpace
 from caravan.engine.scheduler import Scheduler
-from caravan.engine.sequence import Sequence, slices_of_scores
+from caravan.engine.sequence import Sequence
 from caravan.engine.sequence_factory import Guides, RefusedError, SequenceFactory
 from caravan.engine.totals import Totals
+from caravan.engine.work import slices_of_scores
 from caravan.grammars.token_table import TokenTable
 from caravan.llama.model_file import LookAtWeights, WeightsChangedError, always_sound
 
@@ -48,6 +51,7 @@ class Engine:
         embedder: Embedder,
         heart: HeartbeatClock | None = None,
         look_at_weights: LookAtWeights = always_sound,
+        draft_model: DraftModel | None = None,
     ) -> None:
         self._context = context
         self._config = config
@@ -56,24 +60,22 @@ class Engine:
         self._heartbeat = heart or HeartbeatClock()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids, tokens.token_bytes)
+        self._kv_cache = KVCache(context, config.num_host_cache_tokens)
+        self._drafter = Drafter(config, self._token_space, context, self._kv_cache.trees, draft_model)
         self._sequence_factory = SequenceFactory(
             tokens,
             self._token_space,
             config.context_size,
+            self._drafter.begin,
             lambda sequences, guides: self._inbox.put(partial(self._constrain, sequences, guides)),
         )
-        self._kv_cache = KVCache(context, config.num_host_cache_tokens)
         self._scheduler = Scheduler(config, self._kv_cache, has_tiles=context.has_tiles)
+        finish_full = partial(self._finish, reason=FinishReason.LENGTH)
         self._batch_runner = BatchRunner(
-            context,
-            config,
-            self._kv_cache,
-            self._scheduler,
-            lambda sequence: self._finish(sequence, FinishReason.LENGTH),
-            look_at_weights,
+            context, config, self._kv_cache, self._scheduler, finish_full, look_at_weights
         )
         self._row_sampler = RowSampler(
-            self._token_space, config.num_sampling_threads, self._append, self._finish, self._flush
+            self._token_space, self._kv_cache, config, self._append, self._finish, self._flush
         )
         self._outputs: list[TokenOutput] = []
         self._totals = Totals()
@@ -149,23 +151,25 @@ class Engine:
         self._embedder.step(is_beside=self._scheduler.has_work)
 
     def step(self) -> None:
-        """Schedule, decode, sample, publish."""
+        """Schedule, draft, decode, sample, publish."""
         self._expire()
-        work = self._scheduler.schedule()
+        work = self._drafter.add(self._scheduler.schedule())
         self._tell_progress()
         if work:
             self._kv_cache.offload_idle()
         done = self._batch_runner.decode(work)
         self._tell_progress()
         if done:
-            self._row_sampler.sample(done, self._context.logits())
+            logits = self._context.logits()
+            self._drafter.observe(work, done)
+            self._row_sampler.sample(done, logits)
         self._outputs += slices_of_scores(self._scheduler.running)
         self._totals.num_steps += bool(work)
         self._flush()
 
     def stats(self) -> EngineStats:
         """Tell how many of everything there are; exact between steps only."""
-        return self._totals.stats(self._context, self._kv_cache, self._scheduler)
+        return self._totals.stats(self._context, self._kv_cache, self._scheduler, self._drafter.counts)
 
     def audit(self) -> list[str]:
         """List what is wrong with ids and cells of an engine at rest; empty when they add up."""

@@ -171,6 +171,8 @@ class TokenOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     token_ids: tuple[int, ...] = ()
     queue_seconds: float | None = None
     traces: tuple[StepTrace, ...] = ()
+    num_accepted_predictions: int = 0
+    num_rejected_predictions: int = 0
     progress: PromptProgress | None = None
     error: str | None = None
 
@@ -189,6 +191,7 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot of the engine's books, for readiness and metrics.
 
     `num_cells_active`, those of running sequences, is a tenth of a second old at most while there are any.
+    `num_drafted` tokens were computed ahead, of which `num_accepted` were drawn then, by source of the draft.
     """
 
     num_waiting: int = 0
@@ -204,3 +207,5 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     num_preemptions: int = 0
     num_evictions: int = 0
     num_steps: int = 0
+    num_drafted: dict[str, int] = {}
+    num_accepted: dict[str, int] = {}

@@ -131,6 +131,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     choice by itself keeps to the `constraint`, and ends when the constraint leaves nothing to add. Tokens of
     `shown_token_ids` are control tokens that are written out in the text; those that end generation never
     are. Stop strings count in content alone, of which `reasoning` and `layout` say where it stands.
+    `max_drafted` is how many tokens may be guessed and computed at once; None leaves it to the engine.
+    `predicted_token_ids` are what the answer may be much like. Neither changes a text.
     """
 
     id: str
@@ -155,6 +157,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     reasoning: Reasoning | None = None
     shown_token_ids: tuple[int, ...] = ()
     layout: AnswerLayout | None = None
+    max_drafted: int | None = None
+    predicted_token_ids: tuple[int, ...] = ()
 
     @property
     def indexes(self) -> tuple[int, ...]:

@@ -4,14 +4,18 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from caravan.engine.constraints.mask_prefetcher import MaskPrefetcher
+from caravan.config.engine_config import EngineConfig
+from caravan.engine.constraints.mask_prefetcher import MaskPrefetcher, prepare_at_once
 from caravan.engine.constraints.token_mask import ConstraintError
 from caravan.engine.continuation import ContinuationError
+from caravan.engine.kv.kv_cache import KVCache
+from caravan.engine.kv.radix_node import common_prefix
 from caravan.engine.output.token_probes import TokenProbes
 from caravan.engine.outputs import FinishReason, reason_for
 from caravan.engine.sampling.candidates import Floats
 from caravan.engine.sampling.sampler import TokenSpace
-from caravan.engine.sequence import Sequence, Work
+from caravan.engine.sequence import Sequence
+from caravan.engine.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +38,17 @@ class RowSampler:
     def __init__(
         self,
         token_space: TokenSpace,
-        num_threads: int,
+        kv_cache: KVCache,
+        config: EngineConfig,
         append: Callable[[Sequence, int], bool],
         finish: Callable[[Sequence, FinishReason, str | None], None],
         flush: Callable[[], None],
     ) -> None:
         self._token_space = token_space
-        self._num_threads = num_threads
-        self._threads = ThreadPoolExecutor(num_threads - 1, "rows") if num_threads > 1 else None
+        self._kv_cache = kv_cache
+        self._num_threads = config.num_sampling_threads
+        num_others = config.num_sampling_threads - 1
+        self._threads = ThreadPoolExecutor(num_others, "rows") if num_others else None
         self._append = append
         self._finish = finish
         self._flush = flush
@@ -75,7 +82,7 @@ class RowSampler:
 
     def _draw(self, work: Work, logits: Floats, drawn: int | BaseException | None) -> None:
         """Go on with one sequence by its rows of logits, or by what was drawn from them."""
-        sequence = work.sequence
+        sequence, seq_id = work.sequence, work.sequence.seq_id
         try:
             self._take_scores(work, logits)
             if not work.completes:
@@ -85,10 +92,7 @@ class RowSampler:
                 return
             if isinstance(drawn, BaseException):
                 raise drawn
-            # What follows without a draw is added with it; the next step computes it all at once.
-            for token_id in sequence.sampler.next_tokens(logits[-1]) if drawn is None else [drawn]:
-                if not self._append(sequence, token_id):
-                    break
+            self._go_on(work, logits[work.num_scored :], drawn)
         except ContinuationError as error:
             self._finish(sequence, FinishReason.CONTRADICTED, str(error))
         except ConstraintError as error:
@@ -98,6 +102,46 @@ class RowSampler:
         except BaseException as error:
             log.exception("a draw failed")
             self._finish(sequence, reason_for(error), f"sampling failed: {error}")
+        finally:
+            if work.draft and seq_id is not None:
+                self._kv_cache.cut(seq_id)
+
+    def _go_on(self, work: Work, rows: Floats, drawn: int | None) -> None:
+        """Draw after the last known token, and after each token of the draft that was drawn itself.
+
+        Of the draft, only that is booked; and never the last token of the text, which has to be computed
+        before another can be drawn.
+        """
+        sequence, num_known, num_kept = work.sequence, work.sequence.num_tokens, 0
+        if work.draft and sequence.drafting is not None:
+            sequence.drafting.compute(len(work.draft))
+        while True:
+            # What follows without a draw is added with it; the next step computes it all at once.
+            tokens = sequence.sampler.next_tokens(rows[num_kept]) if drawn is None else [drawn]
+            for token_id in tokens:
+                if not self._add(sequence, token_id):
+                    return
+            drawn, new = None, sequence.token_ids[num_known:]
+            num_right = common_prefix(new, list(work.draft))
+            goes_on = num_right == len(new) and not sequence.is_over
+            num_right = min(num_right, len(new) - (not goes_on))
+            self._keep(sequence, work.draft[num_kept:num_right])
+            num_kept = num_right
+            if not goes_on:
+                return
+            prepare_at_once([sequence.sampler.next_mask])
+
+    def _add(self, sequence: Sequence, token_id: int) -> bool:
+        """Add a token that was drawn or forced; whether the text goes on."""
+        if sequence.drafting is not None:
+            sequence.drafting.note(token_id)
+        return self._append(sequence, token_id)
+
+    def _keep(self, sequence: Sequence, token_ids: tuple[int, ...]) -> None:
+        """Book tokens of a draft that belong to the text."""
+        if token_ids and sequence.seq_id is not None:
+            self._kv_cache.commit(sequence.seq_id, list(token_ids))
+            sequence.num_computed_tokens += len(token_ids)
 
     def _take_scores(self, work: Work, logits: Floats) -> None:
         """Have a sequence note what its rows say of its prompt."""
@@ -113,7 +157,7 @@ class RowSampler:
         """What draws that touch nothing but their sequence's own came to; this thread does its share."""
         drawn: dict[Sequence, int | BaseException] = {}
         plain = [
-            (work.sequence, logits[-1])
+            (work.sequence, logits[0])
             for work, logits in rows
             if work.completes and not work.num_scored and work.sequence.sampler.is_plain
             if work.sequence.params.max_tokens != 0

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_node import common_prefix
-from caravan.engine.prefill_budget import PrefillBudget, PromptChunks
-from caravan.engine.sequence import Sequence, SequenceStatus, Work
+from caravan.engine.prefill_budget import PrefillBudget
+from caravan.engine.prompt_chunks import PromptChunks
+from caravan.engine.sequence import Sequence, SequenceStatus
 from caravan.engine.waiting_queue import WaitingQueue, turn_of
+from caravan.engine.work import Work
 from caravan.runtime.fair_queue import FairOrder
 
 # Waiting for a neighbour's prefix costs a step or two; shorter ones are quicker computed again.

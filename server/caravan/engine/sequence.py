@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 
+from caravan.engine.drafts.drafting import Drafting
 from caravan.engine.kv.radix_tree import CacheScope
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PendingLogprobs, PromptScores
@@ -17,10 +17,8 @@ from caravan.engine.sampling.sampler import Sampler
 from caravan.engine.sampling.trace import TracedSampler
 
 _USUAL_ANSWER = 256
-# Log probabilities of prompts: so many may come with a sequence's first output, as a step finds as many anew;
-# and so many in one step, of all sequences. Each has some 260 bytes with twenty likeliest tokens.
-_FEW_SCORES = 64
-_MOST_SCORES = 16_384
+# Log probabilities of its prompt that may come with a sequence's first output: a step finds as many anew.
+FEW_SCORES = 64
 
 Scores = PromptScores | TokenProbes | Replay | None
 # Its place among those that wait, lower first: priority negated, place in the fair order, number of arrival.
@@ -53,6 +51,7 @@ class Sequence:
         sampler: Sampler,
         detokenizer: Detokenizer,
         scores: Scores = None,
+        drafting: Drafting | None = None,
     ) -> None:
         self.request = request
         self.index = index
@@ -83,6 +82,7 @@ class Sequence:
         self._logprobs = None if request.params.num_logprobs is None else PendingLogprobs()
         self._tracer = sampler if isinstance(sampler, TracedSampler) else None
         self.scores = scores
+        self.drafting = drafting
         self._num_told_scores = 0
         self._num_told = self.num_prompt_tokens if request.tells_token_ids else None
         # The other choices of a prompt wait for the first.
@@ -115,10 +115,13 @@ class Sequence:
 
     def is_full(self, context_size: int) -> bool:
         """Tell whether nothing may be added, by the request's limit or the context's."""
+        return self.num_addable(context_size) <= 0
+
+    def num_addable(self, context_size: int) -> int:
+        """Count the tokens that may still be added."""
+        left = context_size - self.num_tokens
         limit = self.params.max_tokens
-        if limit is not None and self.num_completion_tokens >= limit:
-            return True
-        return self.num_tokens >= context_size
+        return left if limit is None else min(left, limit - self.num_completion_tokens)
 
     def ends_early(self, text: str) -> bool:
         """Tell whether a line is not indented enough, or a new one is where the text may end, its time being
@@ -148,7 +151,7 @@ class Sequence:
         """Whether more of the prompt's log probabilities are untold than may come with the first output."""
         if self.scores is None:
             return False
-        return len(self.scores.entries) - self._num_told_scores > _FEW_SCORES
+        return len(self.scores.entries) - self._num_told_scores > FEW_SCORES
 
     @property
     def matchable_tokens(self) -> list[int]:
@@ -190,14 +193,18 @@ class Sequence:
             return self.request.cost
         return self.num_prompt_tokens + (self.params.max_tokens or _USUAL_ANSWER)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its own time is over."""
+        return self._deadline is not None and self._deadline <= time.monotonic()
+
     def overdue(self, queue_seconds: float) -> FinishReason | None:
         """Tell how it ends now, its own time being over, or that of the queue, if there is one."""
-        now = time.monotonic()
-        if self._deadline is not None and self._deadline <= now:
+        if self.is_over:
             return FinishReason.LENGTH
         if not queue_seconds or self.has_begun or self.is_streaming:
             return None
-        return FinishReason.EXPIRED if now - self._arrived > queue_seconds else None
+        return FinishReason.EXPIRED if time.monotonic() - self._arrived > queue_seconds else None
 
     def take_over(self, token_ids: Iterable[int]) -> None:
         """Go on from tokens that another engine has drawn and told, as if this one had been preempted."""
@@ -216,6 +223,8 @@ class Sequence:
     def output(self, text: str, reason: FinishReason | None = None, error: str | None = None) -> TokenOutput:
         """Tell the news: text to append, its counts, and why it ends if it does."""
         queue_seconds, self._queue_seconds = self._queue_seconds, None
+        if (drafting := self.drafting) is not None and reason is not None:
+            drafting.end()
         return TokenOutput(
             request_id=self.request.id,
             index=self.index,
@@ -232,6 +241,8 @@ class Sequence:
             prompt_logprobs=self._tell_scores() if self._has_computed_prompt else (),
             token_ids=self._tell_tokens(),
             traces=() if self._tracer is None else self._tracer.tell(),
+            num_accepted_predictions=0 if drafting is None else drafting.num_accepted,
+            num_rejected_predictions=0 if drafting is None else drafting.num_rejected,
             error=error,
         )
 
@@ -265,35 +276,3 @@ class Sequence:
         told = tuple(self.scores.entries[start : None if most is None else start + most])
         self._num_told_scores += len(told)
         return told
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """The next `num_tokens` known tokens of a sequence are to be computed.
-
-    With `completes` nothing is missing afterwards, so that the next token can be drawn. `num_scored` rows of
-    logits are wanted besides, for the log probabilities of the prompt.
-    """
-
-    sequence: Sequence
-    num_tokens: int
-    completes: bool
-    num_scored: int = 0
-
-    @property
-    def num_logits(self) -> int:
-        """How many of the tokens, the last ones, want their logits."""
-        return self.num_scored + self.completes
-
-
-def slices_of_scores(running: Iterable[Sequence]) -> list[TokenOutput]:
-    """Tell log probabilities of prompts with this step, ahead of first outputs: as many of each sequence, and
-    never none.
-
-    A prompt that is known already would come at once with all of its own, and so would all that are admitted
-    in one step: tens of megabytes in one message, which streams would wait for. So a prompt is not completed,
-    and draws nothing, before almost all of them have been told.
-    """
-    telling = [sequence for sequence in running if sequence.has_many_untold_scores]
-    share = max(_FEW_SCORES, _MOST_SCORES // max(1, len(telling)))
-    return [sequence.slice_of_scores(share) for sequence in telling]

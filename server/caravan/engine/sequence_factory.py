@@ -19,6 +19,7 @@ from caravan.engine.continuation import (
     split_prompt,
     standing,
 )
+from caravan.engine.drafts.drafting import Drafting
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PromptLogprobBuffer, PromptScores
 from caravan.engine.output.replay import Replay
@@ -59,12 +60,14 @@ class SequenceFactory:
         tokens: TokenTable,
         token_space: TokenSpace,
         context_size: int,
+        draft: Callable[[GenerationRequest], Drafting | None],
         deliver: Callable[[list[Sequence], Guides], None],
     ) -> None:
         self._tokens = tokens
         self._token_space = token_space
         self._factory = MaskFactory(len(token_space.ids), tokens)
         self._context_size = context_size
+        self._draft = draft
         self._deliver = deliver
         self._num_arrivals = 0
         self._scores = PromptLogprobBuffer()
@@ -129,7 +132,10 @@ class SequenceFactory:
         guide = self._guide(request, index, None) if is_led else None
         detokenizer = self._detokenizer(request, index)
         sampler, scores = self._sampler(request, index, guide)
-        sequence = Sequence(remaining(request), index, self._num_arrivals, sampler, detokenizer, scores)
+        drafting = self._draft(request)
+        sequence = Sequence(
+            remaining(request), index, self._num_arrivals, sampler, detokenizer, scores, drafting
+        )
         if request.drawn:
             sequence.take_over(standing(request, index))
         return sequence

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from caravan.engine.drafts.drafting import DraftCounts
 from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.outputs import EngineStats
@@ -23,7 +24,9 @@ class Totals:
     _num_cells_active: int = 0
     _counted_at: float = 0.0
 
-    def stats(self, context: DecodingContext, kv_cache: KVCache, scheduler: Scheduler) -> EngineStats:
+    def stats(
+        self, context: DecodingContext, kv_cache: KVCache, scheduler: Scheduler, drafts: DraftCounts
+    ) -> EngineStats:
         """Tell how many of everything there are."""
         now = time.monotonic()
         if now - self._counted_at >= _COUNT_SECONDS or not scheduler.running:
@@ -43,4 +46,6 @@ class Totals:
             num_preemptions=scheduler.num_preemptions,
             num_evictions=kv_cache.num_evictions,
             num_steps=self.num_steps,
+            num_drafted=dict(drafts.proposed),
+            num_accepted=dict(drafts.accepted),
         )

@@ -17,6 +17,9 @@ import numpy as np
 
 from caravan.config.engine_config import FIRST_TOKENS, EngineConfig
 from caravan.engine.block_events import BlockEvent
+from caravan.engine.drafts.draft_model import DraftModel
+from caravan.engine.drafts.drafter import can_draft
+from caravan.engine.drafts.loading import DraftModelError, LoadedDraftModel
 from caravan.engine.embedding.engine import EmbeddingEngine
 from caravan.engine.embedding.factory import first_fault, make_embedder, traits_of
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest
@@ -185,12 +188,17 @@ def _serve(server: _Server, config: EngineConfig, weights: WeightsWatch) -> None
     context = _context(model, config)
     server.send(messages.Loaded())
     server.heart.begin()
-    engine = _proven_engine(server, model, context, config, weights)
+    draft = LoadedDraftModel(config, model.vocab) if context and config.draft_model_path else None
+    draft_model = None if draft is None else draft.drafts
+    engine = _proven_engine(server, model, context, config, weights, draft_model)
     server.engine = engine
-    traits = traits_of(model, can_generate=context is not None)
+    most = config.max_drafted if context is not None and can_draft(context) else 0
+    traits = traits_of(model, can_generate=context is not None, max_drafted=most)
     server.send(messages.Ready(sizes, library.system_info(), traits))
     gc_tuning.keep()
     engine.run()
+    if draft is not None:
+        draft.close()
     if context is not None:
         context.close()
     model.close()
@@ -212,7 +220,12 @@ def _context(model: Model, config: EngineConfig) -> Context | None:
 
 
 def _proven_engine(
-    server: _Server, model: Model, context: Context | None, config: EngineConfig, weights: WeightsWatch
+    server: _Server,
+    model: Model,
+    context: Context | None,
+    config: EngineConfig,
+    weights: WeightsWatch,
+    draft_model: DraftModel | None,
 ) -> Engine | EmbeddingEngine:
     """An engine whose first prompt, or first vector, has come out well. Raises FirstPromptError."""
     embedder = make_embedder(
@@ -224,7 +237,9 @@ def _proven_engine(
         return EmbeddingEngine(embedder, server.tell_step, server.heart)
     run_first_prompt(context, config.batch_size)
     server.heart.beat()
-    return Engine(context, model.vocab, config, server.tell_step, embedder, server.heart, weights.look)
+    return Engine(
+        context, model.vocab, config, server.tell_step, embedder, server.heart, weights.look, draft_model
+    )
 
 
 def main() -> int:
@@ -253,9 +268,12 @@ def main() -> int:
     return 0
 
 
+_TOLD = (HeaderError, OSError, ModelLoadError, ContextError, FirstPromptError, DraftModelError)
+
+
 def _told(error: Exception) -> str:
     """Why the engine cannot serve, on one line."""
-    if isinstance(error, HeaderError | OSError | ModelLoadError | ContextError | FirstPromptError):
+    if isinstance(error, _TOLD):
         return str(error)
     if isinstance(error, MemoryError):
         return "there is too little memory to load the model"

@@ -45,6 +45,7 @@ def engine_config(
         queue_seconds=table.queue_seconds,
         num_threads=table.threads,
         num_sampling_threads=table.sampling_threads,
+        max_drafted=table.speculative,
         num_gpu_layers=table.gpu_layers,
         memory_budget=budget,
     )

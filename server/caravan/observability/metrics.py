@@ -149,6 +149,12 @@ _COUNTERS = {
 }
 
 
+_DRAFTS = {
+    "num_drafted": ("spec_decode_num_draft_tokens", "Tokens guessed ahead that were computed."),
+    "num_accepted": ("spec_decode_num_accepted_tokens", "Of them those that the answer went on with."),
+}
+
+
 class _Shown(Collector):
     """What a view has of a registry."""
 
@@ -185,6 +191,7 @@ class _EngineCollector(Collector):
             for reading in readings:
                 counter.add_metric((reading.model,), getattr(reading.stats, attribute))
             yield counter
+        yield from _drafts(readings)
         usage = GaugeMetricFamily("caravan_kv_cache_usage_perc", "Share of cells in use.", labels=("model",))
         restarts = CounterMetricFamily(
             "caravan_engine_restarts", "Engines started anew after they ended.", labels=("model",)
@@ -199,6 +206,16 @@ class _EngineCollector(Collector):
             if reading.pid is not None:
                 memory.add_metric(("engine", reading.model), resident_bytes(reading.pid))
         yield from (usage, restarts, memory)
+
+
+def _drafts(readings: Iterable[EngineReading]) -> Iterator[Metric]:
+    """Tell of tokens that were guessed ahead, by where the guesses came from."""
+    for attribute, (name, text) in _DRAFTS.items():
+        counter = CounterMetricFamily(f"caravan_{name}", text, labels=("model", "source"))
+        for reading in readings:
+            for source, count in sorted(getattr(reading.stats, attribute).items()):
+                counter.add_metric((reading.model, source), count)
+        yield counter
 
 
 def resident_bytes(pid: int) -> int:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar
+from typing import NamedTuple
 from urllib.parse import quote
 
 from caravan.engine.outputs import FinishReason, TokenOutput
@@ -96,6 +97,16 @@ class RequestMetrics:
         return run
 
 
+class _Counts(NamedTuple):
+    """Tokens of one choice."""
+
+    generated: int = 0
+    cached: int = 0
+    thought: int = 0
+    accepted: int = 0
+    rejected: int = 0
+
+
 class RunMetrics:
     """Follows the outputs of one run, and counts its tokens: one comparison and one observation an output.
 
@@ -120,8 +131,8 @@ class RunMetrics:
         self.ended: float | None = None
         self.finish_reasons: list[str] = []
         self._choices_per_prompt = choices_per_prompt
-        # Tokens by choice: generated, cached, thought. Outputs are not kept: they may have much in them.
-        self._counts = [(0, 0, 0)] * self.num_choices
+        # By choice. Outputs are not kept: they may have much in them.
+        self._counts = [_Counts()] * self.num_choices
         self._came_at = [0.0] * self.num_choices
         self._num_unfinished = self.num_choices
         metrics = request.metrics
@@ -130,26 +141,38 @@ class RunMetrics:
     @property
     def num_completion_tokens(self) -> int:
         """Tokens of all choices so far."""
-        return sum(generated for generated, _, _ in self._counts)
+        return sum(counts.generated for counts in self._counts)
 
     @property
     def num_reasoning_tokens(self) -> int:
         """Those of them that were thought."""
-        return sum(thought for _, _, thought in self._counts)
+        return sum(counts.thought for counts in self._counts)
+
+    @property
+    def num_accepted_predictions(self) -> int:
+        """Tokens of predictions that were computed ahead, and then drawn."""
+        return sum(counts.accepted for counts in self._counts)
+
+    @property
+    def num_rejected_predictions(self) -> int:
+        """Tokens of predictions that were computed in vain."""
+        return sum(counts.rejected for counts in self._counts)
 
     @property
     def num_cached_tokens(self) -> int:
         """Tokens of prompts that were cached; the first choice of each prompt speaks for it."""
-        return sum(cached for _, cached, _ in self._counts[:: self._choices_per_prompt])
+        return sum(counts.cached for counts in self._counts[:: self._choices_per_prompt])
 
     def output(self, output: TokenOutput) -> None:
         """Note an output as it comes from the engine: its numbers are those of its choice so far."""
         now = time.monotonic()
         last, self._came_at[output.index] = self._came_at[output.index], now
-        self._counts[output.index] = (
+        self._counts[output.index] = _Counts(
             output.num_completion_tokens,
             output.num_cached_tokens,
             output.num_reasoning_tokens,
+            output.num_accepted_predictions,
+            output.num_rejected_predictions,
         )
         if not last:
             self._first(output, now)

@@ -220,15 +220,6 @@ def test_bodies_of_chats_are_those_of_tokenizers_too() -> None:
     ("field", "neutral", "asking"),
     [
         ("web_search_options", [None], [{}]),
-        (
-            "prediction",
-            [
-                None,
-                {"type": "content", "content": "x"},
-                {"type": "content", "content": [{"type": "text", "text": "x"}]},
-            ],
-            [{}, "x", {"type": "other", "content": "x"}, {"type": "content", "content": [{"type": "text"}]}],
-        ),
         ("length_penalty", [None, 1, 1.0], [2, True]),
         ("safety_identifier", [None, "", "someone"], [5, ["a"]]),
         ("prompt_cache_key", [None, "", "chat"], [5, {}]),

@@ -117,8 +117,8 @@ def test_memory_pressure_offloads_what_it_evicts() -> None:
 
 
 def test_what_is_longer_than_the_host_cache_is_not_offloaded() -> None:
-    assert HostKVCache(100).takes(100)
-    assert not HostKVCache(100).takes(101)
+    assert HostKVCache(100).takes(100, 100)
+    assert not HostKVCache(100).takes(101, 101)
 
 
 def test_a_longer_sequence_takes_the_place_of_its_beginning() -> None:

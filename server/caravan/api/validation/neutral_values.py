@@ -48,16 +48,6 @@ def _is_labels(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
 
 
-def _is_prediction(value: object) -> bool:
-    """A text or text parts, as OpenAI's schema has them."""
-    if not isinstance(value, dict) or set(value) != {"type", "content"} or value["type"] != "content":
-        return False
-    content = value["content"]
-    if isinstance(content, list):
-        return all(_is_labels(part) and {"type", "text"} == set(part) for part in content)
-    return isinstance(content, str)
-
-
 def _refuses_nothing(value: object) -> bool:
     return isinstance(value, dict) and value.get("refusal") is None
 
@@ -88,7 +78,6 @@ DURATION = Passing("any number or text", lambda value: isinstance(value, int | f
 OBJECT = Passing("any object", lambda value: isinstance(value, dict))
 ARRAY = Passing("any array", lambda value: isinstance(value, list))
 TEXT = Passing("any text", lambda value: isinstance(value, str))
-PREDICTION = Passing("a `content` prediction", _is_prediction)
 NOTES = Passing("an object without a refusal", _refuses_nothing)
 PLAIN_REASONING = Passing('`{}`, `{"enabled": true}`, `{"exclude": false}`', _is_plain_reasoning)
 CACHE_CONTROL = Passing('`{"type": "ephemeral"}`, with a `ttl` or without', _is_cache_control)

@@ -19,7 +19,6 @@ from caravan.api.validation.neutral_values import (
     NOTES,
     NULL,
     OBJECT,
-    PREDICTION,
     TEXT,
     TRUE,
     Passing,
@@ -131,7 +130,6 @@ _CACHE = {
 _LABELS = {
     "client_metadata": Rule(OBJECT, "Labels of the client's own, such as Codex's."),
     "prompt_cache_options": Rule(OBJECT, _CACHED),
-    "prediction": Rule(PREDICTION, "By definition it changes speed alone; usage counts no accepted tokens."),
     "prompt_cache_key": Rule(TEXT, "A hint for OpenAI's caches. Prefixes are cached without being told."),
     "prompt_cache_retention": Rule(
         one_of("`in_memory`, `in-memory`, `24h`", "in_memory", "in-memory", "24h"),

@@ -1,14 +1,15 @@
 """What binds the next token of one sequence: it thinks, writes freely, or keeps to its constraint."""
 
+import copy
 import math
 from collections import deque
 from collections.abc import Collection
-from enum import Enum
 
 import numpy as np
 
 from caravan.engine.constraints.marker_search import MarkerSearch
 from caravan.engine.constraints.reasoning_start import MAX_OPENING, WHITESPACE, ReasoningStart, forbid_except
+from caravan.engine.constraints.stage import Stage
 from caravan.engine.interfaces import Ids, Logits, Mask
 from caravan.engine.params import Reasoning
 from caravan.grammars.constraint import Constraint
@@ -16,21 +17,6 @@ from caravan.grammars.token_table import TokenTable
 
 # White space, in tokens, that a model may put between its thoughts and constrained text.
 _MAX_SPACES = 4
-
-
-class _Stage(Enum):
-    """OPENING: thoughts may begin. LEADING: white space may come before what is bound.
-
-    BEGINNING: the answer may begin in the way that binds it.
-    """
-
-    OPENING = "opening"
-    THINKING = "thinking"
-    LEADING = "leading"
-    BEGINNING = "beginning"
-    SEARCHING = "searching"
-    BOUND = "bound"
-    FREE = "free"
 
 
 class Guide:
@@ -67,12 +53,12 @@ class Guide:
         # Tokens that have opened the thoughts do not count for their budget.
         self._num_opening = 0
         self._num_thoughts = 0
-        self._stage = self._first_stage()
+        self.stage = self._first_stage()
 
     @property
     def is_complete(self) -> bool:
         """Whether a constraint binds, is satisfied, and nothing can be added."""
-        return self._stage is _Stage.BOUND and self._mask is not None and self._mask.is_complete
+        return self.stage is Stage.BOUND and self._mask is not None and self._mask.is_complete
 
     @property
     def num_reasoning_tokens(self) -> int:
@@ -82,9 +68,9 @@ class Guide:
     @property
     def next_mask(self) -> Mask | None:
         """The mask that the next draw will ask, None if it will ask none."""
-        if self._stage in (_Stage.BOUND, _Stage.LEADING):
+        if self.stage in (Stage.BOUND, Stage.LEADING):
             return self._mask
-        return self._opening.mask if self._stage is _Stage.OPENING else None
+        return self._opening.mask if self.stage is Stage.OPENING else None
 
     def forbid(self, logits: Logits) -> Ids | None:
         """Set the logits [vocab_size] of tokens that may not come to minus infinity, as `TokenMask.forbid`.
@@ -92,14 +78,14 @@ class Guide:
         Tokens that only their text rules out stay; `admits` refuses those.
         """
         mask = self._mask
-        if self._stage is _Stage.THINKING and self._binds_at_once:
+        if self.stage is Stage.THINKING and self._binds_at_once:
             logits[list(self._end_ids)] = -np.inf
-        elif self._stage is _Stage.BOUND and mask is not None:
+        elif self.stage is Stage.BOUND and mask is not None:
             return mask.forbid(logits)
-        elif self._stage is _Stage.LEADING and mask is not None:
+        elif self.stage is Stage.LEADING and mask is not None:
             spaces = self._space_ids if self._num_spaces_left else self._space_ids[:0]
             return forbid_except(mask, logits, spaces)
-        elif self._stage is _Stage.OPENING and self._opening.next_ids is not None:
+        elif self.stage is Stage.OPENING and self._opening.next_ids is not None:
             return forbid_except(self._opening.mask, logits, self._opening.next_ids)
         return None
 
@@ -107,24 +93,24 @@ class Guide:
         """Tell whether a token may come next; if so, it is noted, else nothing has changed."""
         if self._ending and token_id == self._ending[0]:
             return self._end_thoughts(token_id)
-        match self._stage:
-            case _Stage.FREE:
+        match self.stage:
+            case Stage.FREE:
                 return True
-            case _Stage.BOUND:
+            case Stage.BOUND:
                 return self._mask is not None and self._mask.admits(token_id)
-            case _Stage.LEADING:
+            case Stage.LEADING:
                 return self._leads(token_id)
             case _ if token_id in self._end_ids:
                 return not self._binds_at_once or (
-                    self._stage is _Stage.OPENING and self._opens_or_fits(token_id)
+                    self.stage is Stage.OPENING and self._opens_or_fits(token_id)
                 )
-            case _Stage.BEGINNING:
+            case Stage.BEGINNING:
                 return self._answers(token_id, self._tokens.raw_bytes(token_id), self._search, self._begun)
-            case _Stage.SEARCHING:
+            case Stage.SEARCHING:
                 return self._finds(token_id, self._tokens.raw_bytes(token_id), self._search)
-            case _Stage.THINKING:
+            case Stage.THINKING:
                 return self._thinks(token_id, self._tokens.raw_bytes(token_id))
-            case _Stage.OPENING:
+            case Stage.OPENING:
                 return self._opens_or_fits(token_id) if self._binds_at_once else self._opens(token_id)
 
     def forced(self, *, is_ruled: bool = False) -> list[int]:
@@ -132,32 +118,41 @@ class Guide:
 
         With `is_ruled`, other rules may ban tokens, so that a constraint's only way on has to be drawn.
         """
-        if self._stage is _Stage.THINKING and self._ending is None and self._num_thoughts >= self._budget:
+        if self.stage is Stage.THINKING and self._ending is None and self._num_thoughts >= self._budget:
             assert self._reasoning is not None
             self._ending = deque(self._search.missing(self._reasoning.end_token_ids))
         if self._ending:
             return list(self._ending)
-        if self._stage is _Stage.BOUND and self._mask is not None and not is_ruled:
+        if self.stage is Stage.BOUND and self._mask is not None and not is_ruled:
             return self._mask.forced()
         return []
 
+    def copied(self) -> "Guide":
+        """A guide in the same state, which goes its own way."""
+        twin = copy.copy(self)
+        twin._mask = None if self._mask is None else self._mask.copied()
+        twin._search = self._search.copied()
+        twin._opening = self._opening.copied(twin._mask)
+        twin._ending = None if self._ending is None else deque(self._ending)
+        return twin
+
     def end_thoughts(self) -> None:
         """Have a thought that is being thought end with the next token."""
-        if self._stage is _Stage.THINKING:
+        if self.stage is Stage.THINKING:
             self._budget = 0
 
-    def _first_stage(self) -> _Stage:
+    def _first_stage(self) -> Stage:
         if self._reasoning is None:
             return self._answer_stage()
         if self._reasoning.is_open:
             self._begin_thoughts()
-            return _Stage.THINKING
-        return _Stage.OPENING if self._opening.is_possible else self._answer_stage()
+            return Stage.THINKING
+        return Stage.OPENING if self._opening.is_possible else self._answer_stage()
 
-    def _answer_stage(self) -> _Stage:
+    def _answer_stage(self) -> Stage:
         if self._mask is None:
-            return _Stage.FREE
-        return _Stage.BOUND if self._binds_at_once else _Stage.BEGINNING
+            return Stage.FREE
+        return Stage.BOUND if self._binds_at_once else Stage.BEGINNING
 
     def _begin_thoughts(self) -> None:
         assert self._reasoning is not None
@@ -167,11 +162,11 @@ class Guide:
         """Take a token that ends the thoughts by force, whatever it comes to."""
         assert self._ending is not None
         self._ending.popleft()
-        if self._stage is _Stage.THINKING:
+        if self.stage is Stage.THINKING:
             if not self._thinks(token_id, self._tokens.raw_bytes(token_id)):
                 self._num_thoughts += 1
                 self._answer(b"")
-            elif self._stage is _Stage.THINKING and not self._ending:
+            elif self.stage is Stage.THINKING and not self._ending:
                 self._answer(b"")
             return True
         self._ending, rest = None, self._ending
@@ -191,15 +186,15 @@ class Guide:
     def _answer(self, rest: bytes) -> bool:
         """Go on to the answer, of which the token that ended the thoughts has brought these bytes."""
         if self._mask is None:
-            self._stage = _Stage.FREE
+            self.stage = Stage.FREE
         elif not self._binds_at_once:
             return self._answers(None, rest, MarkerSearch(self._markers), b"")
         elif self._begins_with(rest):
-            self._stage = _Stage.BOUND
+            self.stage = Stage.BOUND
         elif rest.strip(WHITESPACE):
             return False
         else:
-            self._stage = _Stage.LEADING
+            self.stage = Stage.LEADING
             self._num_spaces_left = _MAX_SPACES
         return True
 
@@ -214,7 +209,7 @@ class Guide:
     def _leads(self, token_id: int) -> bool:
         assert self._mask is not None
         if self._mask.admits(token_id):
-            self._stage = _Stage.BOUND
+            self.stage = Stage.BOUND
             return True
         if self._num_spaces_left and token_id in self._space_ids:
             self._num_spaces_left -= 1
@@ -233,10 +228,10 @@ class Guide:
         if begins:
             if self._mask is None or not self._mask.admits_text(whole):
                 return False
-            self._stage = _Stage.BOUND
+            self.stage = Stage.BOUND
             return True
         search.push(token_id, text)
-        self._search, self._begun, self._stage = search, whole, _Stage.BEGINNING
+        self._search, self._begun, self.stage = search, whole, Stage.BEGINNING
         return True
 
     def _finds(self, token_id: int | None, text: bytes, search: MarkerSearch) -> bool:
@@ -249,10 +244,10 @@ class Guide:
             written = search.bytes_since(found, text)
             if not self._mask.admits_text(head, token_ids) and not self._mask.admits_text(written):
                 return False
-            self._stage = _Stage.BOUND
+            self.stage = Stage.BOUND
             return True
         search.push(token_id, text)
-        self._search, self._stage = search, _Stage.SEARCHING
+        self._search, self.stage = search, Stage.SEARCHING
         return True
 
     def _opens_or_fits(self, token_id: int) -> bool:
@@ -260,11 +255,11 @@ class Guide:
         if self._opening.takes(token_id):
             if self._opening.is_complete:
                 self._num_opening = self._opening.num_taken
-                self._stage = _Stage.THINKING
+                self.stage = Stage.THINKING
                 self._begin_thoughts()
             return True
         if self._opening.mask is not None and self._opening.mask.admits(token_id):
-            self._stage = _Stage.BOUND
+            self.stage = Stage.BOUND
             return True
         return False
 
@@ -274,10 +269,10 @@ class Guide:
         start = self._reasoning.start.encode()
         text = self._opening.text_with(self._tokens.raw_bytes(token_id))
         if text.startswith(start):
-            self._stage = _Stage.THINKING
+            self.stage = Stage.THINKING
             self._begin_thoughts()
             if not self._thinks(None, text[len(start) :]):
-                self._stage = _Stage.OPENING
+                self.stage = Stage.OPENING
                 return False
             self._num_opening, self._num_thoughts = len(self._opening.pieces) + 1, 0
             return True
@@ -285,7 +280,7 @@ class Guide:
             self._opening.pieces.append((token_id, self._tokens.raw_bytes(token_id)))
             return True
         if self._mask is None:
-            self._stage = _Stage.FREE
+            self.stage = Stage.FREE
             return True
         search = MarkerSearch(self._markers)
         for piece in self._opening.pieces:

@@ -1,5 +1,6 @@
 """Markers in text that comes token by token, wherever the tokens' borders are."""
 
+import copy
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -21,6 +22,12 @@ class MarkerSearch:
         self._room = max(map(len, markers), default=1) - 1
         self._text = b""
         self._pieces: deque[tuple[int | None, bytes]] = deque()
+
+    def copied(self) -> "MarkerSearch":
+        """A search that has come as far."""
+        twin = copy.copy(self)
+        twin._pieces = deque(self._pieces)
+        return twin
 
     def missing(self, token_ids: tuple[int, ...]) -> tuple[int, ...]:
         """Return these tokens less those at their beginning that were the last to come."""

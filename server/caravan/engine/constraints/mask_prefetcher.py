@@ -1,7 +1,7 @@
 """Masks that are worked out before they are asked, while the model computes."""
 
 import contextlib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from caravan.engine.interfaces import Mask
@@ -20,7 +20,7 @@ class MaskPrefetcher:
             return
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "mask prefetcher")
-        begun = self._thread.submit(_prepare, masks)
+        begun = self._thread.submit(prepare_at_once, masks)
         for mask in masks:
             mask.wait_for(begun)
 
@@ -30,8 +30,9 @@ class MaskPrefetcher:
             self._thread.shutdown()
 
 
-def _prepare(masks: Collection[Mask]) -> None:
-    for mask in masks:
+def prepare_at_once(masks: Iterable[Mask | None]) -> None:
+    """Work out masks that are about to be asked."""
+    for mask in filter(None, masks):
         # What fails here fails again in the draw of that sequence, and is nothing to the others.
         with contextlib.suppress(BaseException):
             mask.prepare()

@@ -1,5 +1,7 @@
 """The beginning of a text that may open thoughts."""
 
+import copy
+
 import numpy as np
 
 from caravan.engine.interfaces import Ids, Logits, Mask
@@ -21,6 +23,13 @@ class ReasoningStart:
         self.mask = mask
         self.num_taken = 0
         self.pieces: list[tuple[int, bytes]] = []
+
+    def copied(self, mask: Mask | None) -> "ReasoningStart":
+        """A beginning that has come as far, with a copy of its mask."""
+        twin = copy.copy(self)
+        twin.mask = None if self.mask is None else mask
+        twin.pieces = list(self.pieces)
+        return twin
 
     @property
     def is_possible(self) -> bool:

@@ -4,7 +4,7 @@ import itertools
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
@@ -146,6 +146,21 @@ class TokenMask:
             return False
         self._next = self._forced = None
         return True
+
+    @contains_panics
+    def num_possible(self, token_ids: Sequence[int]) -> int:
+        """Count the tokens, the first ones, that may come one after the other; nothing is noted."""
+        self._join()
+        started = time.thread_time()
+        count = self._matcher.validate_tokens(list(token_ids))
+        self._cpu_budget.spend(started)
+        return count
+
+    @contains_panics
+    def copied(self) -> "TokenMask":
+        """A mask in the same state."""
+        self._join()
+        return TokenMask(self._matcher.deep_copy(), self._vocab_size, self._places, self._on_fault)
 
     @contains_panics
     def forced(self) -> list[int]:

@@ -11,6 +11,7 @@ from caravan.engine.drafts.proposer import Proposer
 from caravan.engine.drafts.tree import TreeProposer
 from caravan.engine.kv.continuations import Continuations
 from caravan.engine.kv.radix_tree import CacheScope
+from caravan.engine.params import GenerationRequest
 
 
 class Proposers:
@@ -27,6 +28,14 @@ class Proposers:
         self.draft_model = draft_model
         self._predicted_ids: Sequence[int] = ()
         self._predicted: PredictedText | None = None
+
+    def chain_for(self, request: GenerationRequest) -> ProposerChain:
+        """Make what proposes for one choice of a request."""
+        return self.chain(
+            len(request.token_ids) - request.num_continued,
+            CacheScope(request.cache_salt, request.num_public_tokens),
+            request.predicted_token_ids,
+        )
 
     def chain(
         self, num_prompt_tokens: int, scope: CacheScope, predicted_ids: Sequence[int] = ()

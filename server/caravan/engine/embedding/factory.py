@@ -29,14 +29,16 @@ _POOLINGS = {1: Pooling.MEAN, 2: Pooling.CLS, 3: Pooling.LAST, 4: Pooling.RANK}
 _HEADS = {"cls.weight", "cls.output.weight"}
 
 
-def traits_of(model: Model, *, can_generate: bool = True) -> ModelTraits:
+def traits_of(model: Model, *, can_generate: bool = True, max_drafted: int = 0) -> ModelTraits:
     """Tell what the web side has to know of the model."""
     pooling = _POOLINGS.get(model.pooling or 0, Pooling.MEAN)
     if pooling is Pooling.RANK and not _HEADS & read_header(model.path).tensors.keys():
         log.warning("%s says that it ranks, but has no head for it: it makes embeddings", model.path)
         pooling = Pooling.MEAN
     size = model.num_ranks if pooling is Pooling.RANK else model.embedding_size
-    return ModelTraits(can_generate=can_generate, embedding_size=size, pooling=pooling)
+    return ModelTraits(
+        can_generate=can_generate, max_drafted=max_drafted, embedding_size=size, pooling=pooling
+    )
 
 
 def make_embedder(

@@ -20,10 +20,11 @@ class ModelTraits(msgspec.Struct, frozen=True, kw_only=True):
     """What a model can do besides, or instead of, generating text.
 
     `embedding_size` is the length of its vectors, or of what its head says, `pooling` what its file says of
-    them.
+    them. At most `max_drafted` tokens of an answer are guessed ahead, none where memory cannot be cut.
     """
 
     can_generate: bool = True
+    max_drafted: int = 0
     embedding_size: int = 0
     pooling: Pooling = Pooling.MEAN
 

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from caravan.engine.kv.radix_tree import Match, RadixTree
 from caravan.llama.context import State
 
+# Offloading copies a sequence with what others share; that much of it has to be its own.
+_OWN_SHARE = 1 / 8
+# An offloaded sequence comes back for this many tokens and this share of it; a few are quicker computed.
+_MIN_FETCHED = 32
+_FETCHED_SHARE = 1 / 16
+
 
 @dataclass(frozen=True, slots=True)
 class OffloadedSequence:
@@ -35,9 +41,13 @@ class HostKVCache:
         """Tokens in all that is offloaded."""
         return self.tree.num_cells
 
-    def takes(self, num_tokens: int) -> bool:
-        """Tell whether a sequence of this length could be offloaded."""
-        return 0 < num_tokens <= self._capacity
+    def takes(self, num_tokens: int, num_own: int) -> bool:
+        """Tell whether a sequence of this length could be offloaded, and enough of it is its own."""
+        return 0 < num_tokens <= self._capacity and num_own >= _OWN_SHARE * num_tokens
+
+    def is_worth_fetching(self, name: int, gain: int) -> bool:
+        """Tell whether an offloaded sequence should come back for the sake of so many of its tokens."""
+        return gain >= max(_MIN_FETCHED, _FETCHED_SHARE * self.length(name))
 
     def needs(self, keys: list[int]) -> bool:
         """Tell whether this is not the beginning of what is offloaded already."""

@@ -15,11 +15,6 @@ from caravan.engine.kv.radix_tree import CacheScope, Match, RadixTree
 
 # An idle sequence is offloaded after this many steps of others: the next turn of a chat may come at once.
 _LINGER_STEPS = 8
-# Offloading copies a sequence with what others share; that much of it has to be its own.
-_OWN_SHARE = 1 / 8
-# An offloaded sequence comes back for this many tokens and this share of it; a few are quicker computed.
-_MIN_FETCHED = 32
-_FETCHED_SHARE = 1 / 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +140,11 @@ class KVCache:
         """Note tokens that a decode has computed for an active sequence."""
         self._tree.extend(seq_id, self._active[seq_id].keys(token_ids, self._tree.length(seq_id)))
 
+    def cut(self, seq_id: int) -> None:
+        """Free what a decode has put behind the noted tokens of a sequence; only where memory can be cut."""
+        if seq_id in self._active or seq_id in self._idle:
+            self._context.truncate_sequence(seq_id, self._tree.length(seq_id))
+
     def retire(self, seq_id: int, num_spent: int = 0) -> None:
         """Make a sequence idle, the last to be evicted; forget it, with fewer than so many own cells."""
         del self._active[seq_id]
@@ -232,11 +232,8 @@ class KVCache:
         What it shares with sequences in cells, it shares with them afterwards.
         """
         match = self._host_cache.match(keys)
-        gain = match.length - num_in_cells
-        if gain < _MIN_FETCHED:
-            return False
-        name = min(match.seq_ids, key=self._host_cache.length)
-        if gain < _FETCHED_SHARE * self._host_cache.length(name):
+        name = min(match.seq_ids, key=self._host_cache.length, default=None)
+        if name is None or not self._host_cache.is_worth_fetching(name, match.length - num_in_cells):
             return False
         offloaded = self._host_cache.restore(name)
         if not self._make_room(len(offloaded.keys)):
@@ -268,8 +265,7 @@ class KVCache:
         return True
 
     def _is_worth_offloading(self, seq_id: int) -> bool:
-        length = self._tree.length(seq_id)
-        return self._host_cache.takes(length) and self._tree.num_own_cells(seq_id) >= _OWN_SHARE * length
+        return self._host_cache.takes(self._tree.length(seq_id), self._tree.num_own_cells(seq_id))
 
     def _offload(self, seq_id: int) -> None:
         """Free the id and the cells of an idle sequence, and keep its content if it is worth that."""

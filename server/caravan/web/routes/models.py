@@ -61,6 +61,7 @@ async def get_model(
         presets=decoding.shown_presets(),
         chat_template=template,
         file=None if model is None else model.engine.file_change or "unchanged",
+        max_draft_tokens=None if model is None else model.engine.traits.max_drafted,
     )
 
 

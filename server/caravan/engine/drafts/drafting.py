@@ -1,0 +1,78 @@
+"""What is guessed of one sequence, and what has become of it."""
+
+from collections import Counter
+
+from caravan.engine.drafts.chain import Most, ProposerChain
+from caravan.engine.drafts.proposer import Draft, DraftSource
+
+
+class DraftCounts:
+    """Tokens of drafts that were computed, and those of them that were drawn, by their source."""
+
+    def __init__(self) -> None:
+        self.proposed: Counter[str] = Counter()
+        self.accepted: Counter[str] = Counter()
+
+
+class Drafting:
+    """The draft of the present step, which is compared with what is drawn, computed or not.
+
+    So how good a source is shows, too, while its drafts are not worth computing. At most `most` tokens are
+    drafted at once. `num_accepted` and `num_rejected` are tokens of the request's own prediction that were
+    computed, and were drawn or not.
+    """
+
+    def __init__(self, chain: ProposerChain, most: int, counts: DraftCounts) -> None:
+        self.chain = chain
+        self.most = most
+        self._counts = counts
+        self._draft: Draft | None = None
+        self._num_computed = 0
+        self._num_right = 0
+        self.num_accepted = 0
+        self.num_rejected = 0
+
+    @property
+    def rate(self) -> float:
+        """How likely a token of the draft is right, if those before it are."""
+        return 0.0 if self._draft is None else self.chain.acceptance[self._draft.source].rate
+
+    def guess(self, token_ids: list[int], most: Most) -> tuple[int, ...]:
+        """Draft tokens after those known, of each source at most so many; none where nobody knows any."""
+        self.end()
+        self._draft = self.chain.propose(token_ids, most)
+        return () if self._draft is None else self._draft.token_ids
+
+    def compute(self, count: int) -> None:
+        """Note that the first tokens of the draft have been computed."""
+        if self._draft is not None:
+            self._num_computed = count
+            self._counts.proposed[self._draft.source] += count
+
+    def note(self, token_id: int) -> None:
+        """Compare a token that has been drawn."""
+        draft, place = self._draft, self._num_right
+        if draft is None:
+            return
+        if draft.token_ids[place] != token_id:
+            self._close(draft, place + 1)
+            return
+        self._num_right += 1
+        if place < self._num_computed:
+            self._counts.accepted[draft.source] += 1
+            self.num_accepted += draft.source is DraftSource.PREDICTION
+        if self._num_right == len(draft.token_ids):
+            self._close(draft, self._num_right)
+
+    def end(self) -> None:
+        """Compare no further: the text has ended, or goes on without a draft."""
+        if self._draft is not None:
+            self._close(self._draft, self._num_right)
+
+    def _close(self, draft: Draft, num_compared: int) -> None:
+        """Learn from what has been compared; the rest of what was computed was in vain."""
+        if num_compared:
+            self.chain.observe(Draft(draft.source, draft.token_ids[:num_compared]), self._num_right)
+        if draft.source is DraftSource.PREDICTION:
+            self.num_rejected += max(0, self._num_computed - self._num_right)
+        self._draft, self._num_computed, self._num_right = None, 0, 0

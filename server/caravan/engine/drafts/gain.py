@@ -1,0 +1,58 @@
+"""What drafts are worth: tokens a second with them and without."""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from caravan.engine.drafts.chain import Acceptance
+
+# Less of a gain than this is not worth the risk that it is none.
+_MIN_GAIN = 1.05
+# What the draft model takes for a token, before that is known: this share of a step.
+_HOPED = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """The draft of the sequence in this place has `length` tokens; each is right at this rate, if those
+    before it are.
+    """
+
+    place: int
+    rate: float
+    length: int
+
+
+def num_worth(chances: Iterable[Chance], num_streams: int, room: int, curve: list[float]) -> list[int]:
+    """Choose from drafts the likeliest tokens, as many as bring the most tokens a second: the place of each.
+
+    `curve` has the seconds of a step without drafts, with one row more, and so on. At most `room` are chosen.
+    """
+    waiting = [(-chance.rate, chance.place, chance.rate, chance.length) for chance in chances]
+    heapq.heapify(waiting)
+    places: list[int] = []
+    expected, best, num_best = float(num_streams), _MIN_GAIN * num_streams / curve[0], 0
+    while waiting and len(places) < min(room, len(curve) - 1):
+        likely, place, rate, left = heapq.heappop(waiting)
+        if left > 1:
+            heapq.heappush(waiting, (likely * rate, place, rate, left - 1))
+        places.append(place)
+        expected -= likely
+        if expected / curve[len(places)] > best:
+            best, num_best = expected / curve[len(places)], len(places)
+    return places[:num_best]
+
+
+def num_worth_asking(
+    acceptance: Acceptance, most: int, curve: list[float] | None, seconds_a_token: float | None
+) -> int:
+    """Choose how many tokens the draft model is to guess, its own time counted; none while steps are not known."""
+    if curve is None:
+        return 0
+    each = _HOPED * curve[0] if seconds_a_token is None else seconds_a_token
+    best, num_best = _MIN_GAIN / curve[0], 0
+    for count in range(1, min(most, len(curve) - 1) + 1):
+        worth = (1 + acceptance.expected(count)) / (curve[count] + count * each)
+        if worth > best:
+            best, num_best = worth, count
+    return num_best
