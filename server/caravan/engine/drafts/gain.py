@@ -46,7 +46,7 @@ def num_worth(chances: Iterable[Chance], num_streams: int, room: int, curve: lis
 def num_worth_asking(
     acceptance: Acceptance, most: int, curve: list[float] | None, seconds_a_token: float | None
 ) -> int:
-    """Choose how many tokens the draft model guesses, its own time counted; none while steps are not known."""
+    """Choose how many tokens the draft model guesses, its time counted; none while steps are not known."""
     if curve is None:
         return 0
     each = _HOPED * curve[0] if seconds_a_token is None else seconds_a_token
