@@ -9,6 +9,7 @@ from caravan.config.engine_config import EngineConfig
 from caravan.engine.batch_runner import BatchRunner
 from caravan.engine.drafts.draft_model import DraftModel
 from caravan.engine.drafts.drafter import Drafter
+from caravan.engine.constraints.token_mask import MaskFactory
 from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.values import EmbedRequest
 from caravan.engine.heartbeat import HeartbeatClock
@@ -52,6 +53,7 @@ class Engine:
         heart: HeartbeatClock | None = None,
         look_at_weights: LookAtWeights = always_sound,
         draft_model: DraftModel | None = None,
+        masks: MaskFactory | None = None,
     ) -> None:
         self._context = context
         self._config = config
@@ -68,6 +70,7 @@ class Engine:
             config.context_size,
             self._drafter.begin,
             lambda sequences, guides: self._inbox.put(partial(self._constrain, sequences, guides)),
+            masks,
         )
         self._scheduler = Scheduler(config, self._kv_cache, has_tiles=context.has_tiles)
         finish_full = partial(self._finish, reason=FinishReason.LENGTH)

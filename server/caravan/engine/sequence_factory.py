@@ -62,10 +62,11 @@ class SequenceFactory:
         context_size: int,
         draft: Callable[[GenerationRequest], Drafting | None],
         deliver: Callable[[list[Sequence], Guides], None],
+        masks: MaskFactory | None = None,
     ) -> None:
         self._tokens = tokens
         self._token_space = token_space
-        self._factory = MaskFactory(len(token_space.ids), tokens)
+        self._factory = masks or MaskFactory(len(token_space.ids), tokens)
         self._context_size = context_size
         self._draft = draft
         self._deliver = deliver

@@ -20,6 +20,7 @@ from caravan.engine.block_events import BlockEvent
 from caravan.engine.drafts.draft_model import DraftModel
 from caravan.engine.drafts.drafter import can_draft
 from caravan.engine.drafts.loading import DraftModelError, LoadedDraftModel
+from caravan.engine.constraints.token_mask import MaskFactory
 from caravan.engine.embedding.engine import EmbeddingEngine
 from caravan.engine.embedding.factory import first_fault, make_embedder, traits_of
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest
@@ -235,11 +236,15 @@ def _proven_engine(
         if fault := first_fault(model, config):
             raise FirstPromptError(fault)
         return EmbeddingEngine(embedder, server.tell_step, server.heart)
+    # In the time of the first prompt: the first request under a constraint would wait for it otherwise, and so
+    # would all that run beside.
+    masks = MaskFactory(model.vocab.size, model.vocab)
+    masks.read_ahead()
     run_first_prompt(context, config.batch_size)
+    masks.wait()
     server.heart.beat()
-    return Engine(
-        context, model.vocab, config, server.tell_step, embedder, server.heart, weights.look, draft_model
-    )
+    known = context, model.vocab, config, server.tell_step, embedder, server.heart, weights.look
+    return Engine(*known, draft_model, masks)
 
 
 def main() -> int:

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from caravan.engine.constraints import token_mask
+from caravan.engine.constraints.grammar_vocab import GrammarVocab
 from caravan.engine.constraints.guide import Guide
 from caravan.engine.constraints.token_mask import ConstraintError, MaskFactory, TokenMask
 from caravan.engine.outputs import FinishReason, TokenLogprob
@@ -17,6 +19,7 @@ from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.engine.sampling.sampler import Sampler, TokenSpace
 from caravan.grammars.compiler import GrammarCompiler
 from caravan.grammars.constraint import Constraint
+from caravan.grammars.token_table import TokenTable
 from caravan.llama.model import Model
 from caravan_schemas.sampling import SamplingFields
 
@@ -305,3 +308,19 @@ def test_a_constraint_that_has_come_to_its_limits_is_made_anew() -> None:
         all(mask.admits(token_id) for token_id in (quote, *[letter] * 20_000))
     (mask,) = factory.make(constraint, 1)
     assert all(mask.admits(token_id) for token_id in (quote, letter, last, quote))
+
+
+def test_a_vocabulary_read_ahead_is_not_read_again(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    num_read = []
+
+    class Counted(GrammarVocab):
+        def __init__(self, vocab_size: int, tokens: TokenTable) -> None:
+            num_read.append(threading.current_thread().name)
+            super().__init__(vocab_size, tokens)
+
+    monkeypatch.setattr(token_mask, "GrammarVocab", Counted)
+    factory = MaskFactory(model.vocab.size, model.vocab)
+    factory.read_ahead()
+    factory.wait()
+    assert factory.make(DIGITS, 1)
+    assert num_read == ["vocabulary"]

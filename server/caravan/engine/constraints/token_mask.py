@@ -1,5 +1,6 @@
 """Constraints at work: which tokens may come next, for one sequence of one model."""
 
+import contextlib
 import itertools
 import threading
 import time
@@ -224,9 +225,8 @@ class TokenMask:
 class MaskFactory:
     """Makes masks for one model; any thread may ask, and is kept waiting while another's are made.
 
-    The first call reads the vocabulary: half a second for 150,000 tokens, in which running streams stutter,
-    and 60 MB. Done at start, it would cost those too who never ask for a constraint. A constraint seen before
-    takes no time.
+    The vocabulary is read by `read_ahead`, or by the first who needs it: half a second for 150,000 tokens, in
+    which this process does little else, and 60 MB. A constraint seen before takes no time.
     """
 
     def __init__(self, vocab_size: int, tokens: TokenTable) -> None:
@@ -238,6 +238,19 @@ class MaskFactory:
         self._spent: set[str] = set()
         self._stack = DeepStack()
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
+        self._reader = threading.Thread(target=self._read_quietly, name="vocabulary", daemon=True)
+
+    def read_ahead(self) -> None:
+        """Begin to read the vocabulary, beside whatever comes next until `wait`."""
+        # Without memory for a thread, the first who needs it reads it.
+        with contextlib.suppress(RuntimeError):
+            self._reader.start()
+
+    def wait(self) -> None:
+        """Wait until what `read_ahead` has begun is done."""
+        if self._reader.ident is not None:
+            self._reader.join()
 
     @property
     @contains_panics
@@ -276,6 +289,12 @@ class MaskFactory:
         return matcher
 
     def _read(self) -> GrammarVocab:
-        if self._vocabulary is None:
-            self._vocabulary = GrammarVocab(self._vocab_size, self._tokens)
-        return self._vocabulary
+        with self._reading:
+            if self._vocabulary is None:
+                self._vocabulary = GrammarVocab(self._vocab_size, self._tokens)
+            return self._vocabulary
+
+    def _read_quietly(self) -> None:
+        """Read the vocabulary; what is wrong with it is told to whoever needs it."""
+        with contextlib.suppress(Exception):
+            contains_panics(self._read)()
