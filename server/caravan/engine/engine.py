@@ -7,9 +7,9 @@ from functools import partial
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.batch_runner import BatchRunner
+from caravan.engine.constraints.token_mask import MaskFactory
 from caravan.engine.drafts.draft_model import DraftModel
 from caravan.engine.drafts.drafter import Drafter
-from caravan.engine.constraints.token_mask import MaskFactory
 from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.values import EmbedRequest
 from caravan.engine.heartbeat import HeartbeatClock

@@ -17,10 +17,10 @@ import numpy as np
 
 from caravan.config.engine_config import FIRST_TOKENS, EngineConfig
 from caravan.engine.block_events import BlockEvent
+from caravan.engine.constraints.token_mask import MaskFactory
 from caravan.engine.drafts.draft_model import DraftModel
 from caravan.engine.drafts.drafter import can_draft
 from caravan.engine.drafts.loading import DraftModelError, LoadedDraftModel
-from caravan.engine.constraints.token_mask import MaskFactory
 from caravan.engine.embedding.engine import EmbeddingEngine
 from caravan.engine.embedding.factory import first_fault, make_embedder, traits_of
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest
