@@ -236,8 +236,8 @@ def _proven_engine(
         if fault := first_fault(model, config):
             raise FirstPromptError(fault)
         return EmbeddingEngine(embedder, server.tell_step, server.heart)
-    # In the time of the first prompt: otherwise the first request under a constraint would wait for it, and all
-    # that run beside it.
+    # In the time of the first prompt: the first request under a constraint would wait for it otherwise, and
+    # whatever runs beside.
     masks = MaskFactory(model.vocab.size, model.vocab)
     masks.read_ahead()
     run_first_prompt(context, config.batch_size)
