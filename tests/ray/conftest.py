@@ -1,10 +1,8 @@
 """A Ray cluster on this machine, and our application on it. The server alone, to compare with."""
 
-import contextlib
 import os
 import socket
-from collections.abc import Callable, Generator, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 # Read where Ray is imported.
@@ -63,7 +61,28 @@ class Cluster:
         return loads
 
 
-Deploy = Callable[..., contextlib.AbstractContextManager[Cluster]]
+class Deploy:
+    """Deploys our application. One with the same options is there already, if it was the last."""
+
+    def __init__(self, address: str, settings: dict[str, Any]) -> None:
+        self._cluster = Cluster(address)
+        self._settings = settings
+        self._deployed: dict[str, Any] | None = None
+
+    def __call__(self, more: Mapping[str, Any] | None = None, **options: Any) -> Cluster:  # noqa: ANN401
+        given = {"replica_cpus": 0.1, "settings": {**self._settings, **(more or {})}, **options}
+        if given != self._deployed:
+            self.delete()
+            serve.run(build(given), name=APP, route_prefix="/")
+            self._deployed = given
+        return self._cluster
+
+    def delete(self) -> None:
+        """Leave nothing of it."""
+        if self._deployed is not None:
+            serve.delete(APP)
+            ray.kill(board_of(deployment_name(0, MODEL), APP))
+            self._deployed = None
 
 
 @pytest.fixture(scope="session")
@@ -83,21 +102,10 @@ def settings(tiny_models: TinyModels) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def deploy(address: str, settings: dict[str, Any]) -> Deploy:
-    """Deploys our application, with options that differ; it is gone after the block."""
-
-    @contextlib.contextmanager
-    def deployed(more: Mapping[str, Any] | None = None, **options: Any) -> Generator[Cluster, None, None]:  # noqa: ANN401
-        given = {"replica_cpus": 0.1, "settings": {**settings, **(more or {})}, **options}
-        serve.run(build(given), name=APP, route_prefix="/")
-        try:
-            yield Cluster(address)
-        finally:
-            serve.delete(APP)
-            with contextlib.suppress(ValueError):
-                ray.kill(board_of(deployment_name(0, MODEL), APP))
-
-    return deployed
+def deploy(address: str, settings: dict[str, Any]) -> Iterator[Deploy]:
+    deployer = Deploy(address, settings)
+    yield deployer
+    deployer.delete()
 
 
 @pytest.fixture(scope="session")
@@ -106,8 +114,3 @@ def alone(settings: dict[str, Any]) -> Iterator[str]:
     configured = read_configuration(settings).settings
     with live_server(registry_of(configured), configured) as found:
         yield found
-
-
-def log_folder() -> Path:
-    """Where Ray writes what its processes say."""
-    return Path(ray._private.worker._global_node.get_logs_dir_path())

@@ -51,8 +51,7 @@ def told(values: list[float]) -> tuple[float, float]:
 
 def test_what_ray_adds(deploy: Deploy, alone: str) -> None:
     direct = [told(values) for values in times(alone)]
-    with deploy() as cluster:
-        through = [told(values) for values in times(cluster.address)]
+    through = [told(values) for values in times(deploy(min_replicas=3).address)]
     for name, without, with_ray in zip(("first text", "next text"), direct, through, strict=True):
         print(
             f"{name}, median and 95 %: {without[0]:.2f} and {without[1]:.2f} ms alone, "

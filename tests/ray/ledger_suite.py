@@ -25,7 +25,8 @@ def test_a_quota_holds_once_for_all_ingresses(deploy: Deploy, tmp_path: Path) ->
     few = keys_file.add(path, name="few", requests_per_minute=QUOTA)
     little = keys_file.add(path, name="little", tokens_per_minute=200)
     free = keys_file.add(path, name="free")
-    with deploy({"keys_file": str(path)}, ingresses=2) as cluster, httpx.Client(timeout=60) as client:
+    cluster = deploy({"keys_file": str(path)}, ingresses=2)
+    with httpx.Client(timeout=60) as client:
         at = cluster.address
 
         def answers(token: str, **fields: Any) -> list[httpx.Response]:  # noqa: ANN401
@@ -48,7 +49,9 @@ def test_a_quota_holds_once_for_all_ingresses(deploy: Deploy, tmp_path: Path) ->
 
 
 def check_both_know_what_is_stored(client: httpx.Client, at: str, token: str) -> None:
-    kept = ask(client, at, token, "responses", input="Well?", max_output_tokens=16).json()
+    answer = ask(client, at, token, "responses", input="Well?", max_output_tokens=16)
+    assert answer.status_code == 200, answer.text
+    kept = answer.json()
     headers = {"Authorization": f"Bearer {token}"}
     found = [client.get(f"{at}/v1/responses/{kept['id']}", headers=headers) for _ in range(12)]
     assert {answer.status_code for answer in found} == {200}

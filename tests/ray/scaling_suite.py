@@ -29,8 +29,7 @@ def test_one_three_one(deploy: Deploy) -> None:
         "downscale_seconds": 2.0,
         "drain_seconds": 1.0,
     }
-    with deploy({"max_running": 2}, **options) as cluster:
-        asyncio.run(up_and_down(cluster))
+    asyncio.run(up_and_down(deploy({"max_running": 2}, **options)))
 
 
 async def up_and_down(cluster: Cluster) -> None:

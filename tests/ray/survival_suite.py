@@ -59,7 +59,7 @@ def check_same(found: list[tuple[str, dict[str, Any]]], calm: list[tuple[str, di
 
 
 def test_streams_outlive_the_replica_and_the_engine_that_make_them(deploy: Deploy) -> None:
-    with deploy(min_replicas=3) as cluster:
-        calm = asyncio.run(undisturbed(cluster))
-        check_same(asyncio.run(disturbed(cluster, 0)), calm)
-        check_same(asyncio.run(disturbed(cluster, 1)), calm)
+    cluster = deploy(min_replicas=3)
+    calm = asyncio.run(undisturbed(cluster))
+    check_same(asyncio.run(disturbed(cluster, 0)), calm)
+    check_same(asyncio.run(disturbed(cluster, 1)), calm)

@@ -50,10 +50,9 @@ async def streamed(client: httpx.AsyncClient, address: str, **fields: Any) -> tu
     return text, usage
 
 
-@pytest.fixture(scope="module")
-def on_ray(deploy: Deploy) -> Any:  # noqa: ANN401
-    with deploy(min_replicas=2) as cluster:
-        yield cluster.address
+@pytest.fixture
+def on_ray(deploy: Deploy) -> str:
+    return deploy(min_replicas=3).address
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -165,8 +165,9 @@ class ResponseRun(Run):
         if self._is_stored or self._conversation is not None:
             self._input = await self._reading.rows()
         if self._is_stored:
-            body = _row(self.response)
-            await self._archive.do(lambda store: store.begin(self.owner, body, self._input), self.owner)
+            # Plain values alone: the store may be in another process.
+            owner, body, items = self.owner, _row(self.response), self._input
+            await self._archive.do(lambda store: store.begin(owner, body, items), owner)
             self._is_kept = True
 
     async def made(self) -> Events:

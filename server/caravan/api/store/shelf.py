@@ -21,7 +21,10 @@ _NAMES: dict[Kind, str] = {"response": "Response", "chat": "Chat completion", "c
 
 @dataclass(frozen=True)
 class Shelf:
-    """Callers find what is of this kind and their own key's alone."""
+    """Callers find what is of this kind and their own key's alone.
+
+    Work for the store holds plain values and nothing else, as the store may be in another process.
+    """
 
     archive: AsyncStore
     kind: Kind
@@ -62,27 +65,30 @@ class Shelf:
 
     async def text(self, name: str, principal: Principal) -> bytes:
         """Return something as JSON."""
-        return (await self.find(name, principal, lambda s, o: s.records.text(o, self.kind, name))).encode()
+        kind = self.kind
+        return (await self.find(name, principal, lambda s, o: s.records.text(o, kind, name))).encode()
 
     async def label(self, name: str, metadata: Mapping[str, str] | None, principal: Principal) -> bytes:
         """Give something other metadata, and return it as JSON."""
-        given = metadata or {}
-        changed = await self.find(name, principal, lambda s, o: s.records.label(o, self.kind, name, given))
+        kind, given = self.kind, metadata or {}
+        changed = await self.find(name, principal, lambda s, o: s.records.label(o, kind, name, given))
         return changed.encode()
 
     async def delete(self, name: str, principal: Principal) -> None:
         """Forget something with its items."""
-        await self.find(name, principal, lambda s, o: s.delete(o, name, self.kind))
+        kind = self.kind
+        await self.find(name, principal, lambda s, o: s.delete(o, name, kind))
 
     async def items(
         self, name: str, after: str | None, limit: int | None, order: Order, principal: Principal
     ) -> bytes:
         """Return a page of the items of something as JSON: those after the one of an id."""
+        kind = self.kind
         try:
             page = await self.find(
                 name,
                 principal,
-                lambda s, o: s.records.items(o, self.kind, name, after, limit or PAGE, order),
+                lambda s, o: s.records.items(o, kind, name, after, limit or PAGE, order),
             )
         except NotStoredError as error:
             if error.code != "item_not_found":
