@@ -5,9 +5,10 @@ import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from caravan.ray_serve.local import VARIABLES
+
 # Read where Ray is imported.
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ["RAY_SERVE_LOG_TO_STDERR"] = "0"
+os.environ.update(VARIABLES)
 
 import pytest
 import ray
