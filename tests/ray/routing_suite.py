@@ -43,7 +43,7 @@ def computed(address: str) -> int:
 
 @pytest.mark.parametrize("router", ["round_robin", "power_of_two", "prefix"])
 def test_a_conversation_is_computed_once(deploy: Deploy, router: str) -> None:
-    options = {} if router == "prefix" else {"router": router}
+    options: dict[str, Any] = {} if router == "prefix" else {"router": router}
     _counted[router] = computed(deploy(min_replicas=3, **options).address)
     print(f"{router}: {_counted[router]} tokens of prompts computed")
     if router == "prefix":
