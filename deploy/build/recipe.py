@@ -22,6 +22,8 @@ _ONLY_LIBRARY = Path(__file__).with_name("only_library.cmake")
 LIBRARY_ONLY = ("-DLLAVA_BUILD=OFF", f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={_ONLY_LIBRARY}")
 WITHOUT_AMX = ("-mno-amx-tile", "-mno-amx-int8", "-mno-amx-bf16")
 
+# Layers on other machines; one source file more.
+_RPC = "-DGGML_RPC=ON"
 _THIS_PROCESSOR = ("-DGGML_NATIVE=ON",)
 # One module for each generation of processors, beside the library, which takes the best that runs.
 _ANY_PROCESSOR = (
@@ -97,7 +99,7 @@ def cmake_arguments(backend: Backend, user: UserOptions, our_flags: Sequence[str
     for name, theirs in (("CMAKE_C_FLAGS", user.c_flags), ("CMAKE_CXX_FLAGS", user.cxx_flags)):
         if theirs or our_flags:
             flags.append(f"-D{name}={shlex.join([*theirs, *our_flags])}")
-    return [*_BACKEND_OPTIONS[backend], *flags, *user.cmake]
+    return [*_BACKEND_OPTIONS[backend], _RPC, *flags, *user.cmake]
 
 
 def digest(version: str, backend: Backend, toolchain: Toolchain, user: UserOptions, extra: str = "") -> str:

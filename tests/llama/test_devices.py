@@ -1,7 +1,7 @@
 """What ggml tells of its devices."""
 
 import pytest
-from caravan.llama import devices, library
+from caravan.llama import devices
 from caravan.llama.devices import Gpu
 from caravan.runtime.machine import memory_limit
 
@@ -15,8 +15,9 @@ def test_the_processor_answers_with_the_memory_of_the_machine() -> None:
     assert 0 < processors[0].memory_free <= processors[0].memory_total
 
 
-def test_there_are_gpus_where_llama_cpp_can_use_them() -> None:
-    assert bool(devices.gpus()) == library.has_gpu()
+def test_processors_are_no_gpus() -> None:
+    kinds = {device.type for device in devices._devices()}
+    assert bool(devices.gpus()) == bool(kinds & {1, 2})
 
 
 def device(name: str, kind: int, free: int, device_id: str | None = None) -> devices._Properties:
@@ -42,3 +43,10 @@ def test_which_devices_count(given: list[devices._Properties], found: list[tuple
     assert devices._usable(given) == tuple(
         Gpu(free=free, total=9, is_shared=shared) for free, shared in found
     )
+
+
+def test_workers_come_first_as_llama_cpp_has_them() -> None:
+    found = devices._usable([device("CUDA0", 1, 4), device("CPU", 0, 8), device("RPC0", 1, 5)])
+    assert found == (Gpu(free=5, total=9, is_remote=True), Gpu(free=4, total=9))
+    found = devices._usable([device("Vulkan0", 2, 8), device("RPC0", 1, 5)])
+    assert found == (Gpu(free=5, total=9, is_remote=True), Gpu(free=8, total=9, is_shared=True))

@@ -24,6 +24,7 @@ NOT_RUN = {
     "caravan pull": "fetches a model",
     "caravan serve": "does not end",
     "caravan ray-serve": "does not end; tests/ray run what it does",
+    "caravan rpc-worker": "does not end",
     "caravan chat": "needs a terminal, and a model that was pulled",
     "caravan tune": "needs a file of the page's own; test_tune_page.py runs it",
     "caravan check-config": "needs a file of the reader's",

@@ -155,6 +155,7 @@ REFUSED: dict[str, Row] = {
         lambda _: ("--kv-events", "localhost:5557"),
         "--kv-events: 'localhost:5557' should be tcp://HOST:PORT",
     ),
+    "a worker without a port": (lambda _: ("--rpc", "here"), "'here' should be host:port"),
     "past events without events": (
         lambda _: ("--kv-events-replay", "tcp://*:5558"),
         "--kv-events-replay has nothing to replay without --kv-events",

@@ -21,6 +21,7 @@ COMMANDS = {
     "info": "Show a model's properties and how much memory it needs.",
     "chat": "Talk with a model in the terminal.",
     "tune": "Look for the decoding parameters that suit a task best.",
+    "rpc-worker": "Hold and compute a part of a model for a server on another machine.",
     "doctor": "Check the machine and the options, and say how to fix what is wrong.",
     "check-config": "Show the options in effect, where each comes from, and what is wrong with them.",
     "healthcheck": "Check that a running server answers.",

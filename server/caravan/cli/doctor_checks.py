@@ -18,7 +18,9 @@ from caravan.config.settings import Settings
 from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.engine.ipc.child_process import EngineStartError
 from caravan.llama import library
+from caravan.llama.devices import gpus
 from caravan.llama.gguf_header import HeaderError
+from caravan.llama.rpc import RpcError
 from caravan.models import CatalogError, ModelSpec, model_specs
 from caravan.models.loaded_model import TextEngine
 from caravan.runtime.machine import memory_limit, usable_cores
@@ -31,6 +33,7 @@ from caravan.web.uvicorn.tls import TlsError, certificate_faults, server_context
 _FEATURES = (("avx2", "AVX2", True), ("avx512f", "AVX512", False), ("amx_int8", "AMX_INT8", False))
 # A certificate that ends so soon had better be renewed now.
 _SOON_SECONDS = 7 * 86400
+_WORKERS = "workers"
 _REBUILD = "build llama.cpp for this machine: `make native` in a checkout"
 
 
@@ -66,7 +69,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
 def _findings(settings: Settings) -> Iterator[Finding]:
     yield from processor(library.system_info(), _cpu_flags())
     yield threads(settings.threads, usable_cores())
-    yield gpu(library.has_gpu(), Path("/dev/nvidia0").exists())
+    yield gpu(bool(gpus()), Path("/dev/nvidia0").exists())
     told = [_port(settings), keys(settings), tls(settings), responses(settings)]
     yield from told
     try:
@@ -76,10 +79,12 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         return
     yield from options(settings, told)
     engine = spec.make_engine()
-    if isinstance(engine, AsyncEngine):
-        yield from _sizes(engine.config)
+    sizes = list(_sizes(engine.config)) if isinstance(engine, AsyncEngine) else []
+    yield from sizes
     yield from templates(spec)
-    yield asyncio.run(first_prompt(engine))
+    # Without its workers it would only say so once more.
+    if not any(finding.subject == _WORKERS and finding.verdict is Verdict.FAULT for finding in sizes):
+        yield asyncio.run(first_prompt(engine))
 
 
 def processor(system_info: str, flags: frozenset[str]) -> Iterator[Finding]:
@@ -111,7 +116,14 @@ def gpu(is_used: bool, is_there: bool) -> Finding:
 
 def _sizes(config: EngineConfig) -> Iterator[Finding]:
     """What the engine will settle on; nothing for a file that cannot be read: the first prompt tells."""
-    given = resources()
+    try:
+        given = resources(workers=config.rpc_workers)
+    except RpcError as error:
+        yield Finding("workers", Verdict.FAULT, str(error), "start `caravan rpc-worker` there")
+        return
+    if remote := [gpu for gpu in given.gpus if gpu.is_remote]:
+        free = " + ".join(shown_bytes(gpu.free) for gpu in remote)
+        yield Finding(_WORKERS, Verdict.FINE, f"{len(remote)} reached, with {free} free")
     with contextlib.suppress(HeaderError, OSError):
         sizes = sizes_of(config, given)
         yield from sequences(sizes)

@@ -1,5 +1,6 @@
 """What `list` and `info` tell of a model, from its file's header alone."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,11 +60,17 @@ class ModelFacts:
         }
 
 
-def facts(name: str, path: Path, settings: Settings, draft_model: Path | None = None) -> ModelFacts:
-    """Read a file's header. Raises HeaderError or OSError."""
+def facts(
+    name: str,
+    path: Path,
+    settings: Settings,
+    draft_model: Path | None = None,
+    workers: Iterable[str] = (),
+) -> ModelFacts:
+    """Read a file's header, and ask workers for their memory. Raises HeaderError, OSError and RpcError."""
     header = read_header(path)
     config = engine_config(path, settings, memory_budget(settings), draft_model)
-    return ModelFacts(name, header, settle(config, header, resources()), settings)
+    return ModelFacts(name, header, settle(config, header, resources(workers=workers)), settings)
 
 
 def known_models(settings: Settings) -> tuple[list[ModelFacts], list[str]]:

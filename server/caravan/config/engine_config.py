@@ -20,8 +20,9 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     at most `max_drafted` tokens for each sequence; 0 drafts nothing. `num_threads` 0 means one per usable
     core.
     `num_sampling_threads` draw the rows of a step.
-    `num_gpu_layers` counts the output as one; -1 means as many as GPUs have room for. `memory_budget` is how
-    many bytes the engine may plan with, those of GPUs included; 0 is what is free.
+    `num_gpu_layers` counts the output as one; -1 means as many as GPUs have room for. `rpc_workers` are the
+    addresses of others on other machines, `host:port`, filled before GPUs of this one. `memory_budget` is
+    how many bytes the engine may plan with, those of GPUs included; 0 is what is free.
     `draft_model_path` names a model that guesses, with as many cells; empty, there is none.
     """
 
@@ -43,6 +44,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     num_gpu_layers: int = -1
     memory_budget: int = 0
     use_extra_buffers: bool = True
+    rpc_workers: tuple[str, ...] = ()
 
     @property
     def num_spare_rows(self) -> int:

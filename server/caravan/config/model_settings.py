@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from caravan.config.option_types import Place
+from caravan.config.option_types import Place, Workers
 from caravan.config.paths import file_path
 
 MAX_SEQUENCES = 256
@@ -104,6 +104,11 @@ class ModelOptions(BaseModel):
         description="Most tokens of an answer that are guessed ahead and computed in one step, where that "
         "has been quicker. Guesses come from the prediction of the request, and from what stands in prompt "
         "and answer. They never change a text. 0: none.",
+    )
+    rpc: Workers = Field(
+        default=[],
+        description="Workers on other machines that take layers of the model, as host:port with commas "
+        "between; see `caravan rpc-worker`. Only for networks that are trusted.",
     )
     tool_format: str | None = Field(
         default=None,

@@ -46,8 +46,8 @@ def _checked_worker(text: str) -> str:
     return text
 
 
-def _checked_zmq(text: str) -> str:
-    if not re.fullmatch(r"tcp://\S+:([0-9]{1,5}|\*)|ipc://\S+", text):
+def _checked_zmq(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"tcp://\S+:([0-9]{1,5}|\*)|ipc://\S+", text):
         raise ValueError(f"'{text}' should be tcp://HOST:PORT, tcp://*:PORT or ipc://PATH")
     return text
 
@@ -63,4 +63,4 @@ Origins = Annotated[Items, AfterValidator(checked_origins)]
 Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
 Secret = Annotated[SecretStr, AfterValidator(_sendable)]
 Workers = Annotated[list[Annotated[str, AfterValidator(_checked_worker)]], BeforeValidator(items)]
-ZmqAddress = Annotated[str, AfterValidator(_checked_zmq)]
+ZmqAddress = Annotated[str | None, AfterValidator(_checked_zmq), Field(examples=["tcp://*:5557"])]

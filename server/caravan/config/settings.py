@@ -235,17 +235,12 @@ class Settings(ModelOptions):
     log_format: Literal["text", "json"] = Field(
         default="text", description="text: log lines for people. json: an object on each line."
     )
-    kv_events: ZmqAddress | None = Field(
+    kv_events: ZmqAddress = Field(
         default=None,
-        examples=["tcp://*:5557"],
         description="ZeroMQ address for events of the prefix cache, as of vLLM, for routers: tcp://*:5557 "
         "listens, tcp://router:5557 connects. Needs the extra `kv-events`.",
     )
-    kv_events_replay: ZmqAddress | None = Field(
-        default=None,
-        examples=["tcp://*:5558"],
-        description="Address for routers that have missed such events, such as tcp://*:5558.",
-    )
+    kv_events_replay: ZmqAddress = Field(default=None, description="Address where missed ones can be had.")
     kv_events_name: str | None = Field(
         default=None, description="Server's name in their topics `kv@NAME@MODEL`. Default: machine and port."
     )

@@ -35,6 +35,7 @@ from caravan.llama.context import Context, ContextError, DecodeStatus, NotGenera
 from caravan.llama.gguf_header import HeaderError
 from caravan.llama.model import Model, ModelLoadError
 from caravan.llama.model_file import WeightsChangedError, WeightsWatch
+from caravan.llama.rpc import RpcError
 from caravan.runtime import gc_tuning
 from caravan.runtime.machine import prefer_as_victim
 from caravan.sizing.sizes import resources, sizes_of
@@ -175,7 +176,7 @@ def run_first_prompt(context: Context, batch_size: int) -> None:
 
 
 def _serve(server: _Server, config: EngineConfig, weights: WeightsWatch) -> None:
-    sizes = sizes_of(config, resources())
+    sizes = sizes_of(config, resources(workers=config.rpc_workers))
     config = sizes.config
     for shortage in sizes.shortages:
         log.warning("%s: %s", Path(config.model_path).name, shortage)
@@ -273,7 +274,7 @@ def main() -> int:
     return 0
 
 
-_TOLD = (HeaderError, OSError, ModelLoadError, ContextError, FirstPromptError, DraftModelError)
+_TOLD = (HeaderError, OSError, ModelLoadError, ContextError, FirstPromptError, DraftModelError, RpcError)
 
 
 def _told(error: Exception) -> str:

@@ -109,12 +109,6 @@ def has_runs_of_rows() -> bool:
     return "RUNS_OF_ROWS = 1" in system_info()
 
 
-def has_gpu() -> bool:
-    """Tell whether this build of llama.cpp found a GPU to put layers on (`llama_supports_gpu_offload`)."""
-    start()
-    return bool(llama_cpp.llama_supports_gpu_offload())
-
-
 def max_sequences() -> int:
     """Tell how many sequence ids a context may have (`llama_max_parallel_sequences`)."""
     return int(llama_cpp.llama_max_parallel_sequences())

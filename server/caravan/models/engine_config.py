@@ -14,6 +14,7 @@ from caravan.sizing.sizes import Need, Resources, settle, sizes_of
 
 # The rest is for the server itself, the system and its file cache. GPUs have nothing else to do.
 _SHARE_OF_MEMORY = 0.8
+_ENOUGH = 1 << 60
 
 
 def memory_budget(settings: Settings, root: Path = ROOT) -> int:
@@ -47,6 +48,7 @@ def engine_config(
         num_sampling_threads=table.sampling_threads,
         max_drafted=table.speculative,
         num_gpu_layers=table.gpu_layers,
+        rpc_workers=tuple(table.rpc),
         memory_budget=budget,
     )
 
@@ -56,17 +58,18 @@ def need_of(config: EngineConfig) -> Need:
     nothing for a file that cannot be read, nor loaded.
     """
     try:
-        return sizes_of(config, _emptied()).need
+        return sizes_of(config, _emptied(config)).need
     except (HeaderError, OSError):
         return Need()
 
 
 def context_size_of(config: EngineConfig, header: GgufHeader) -> int:
     """The most tokens of one text, by the same sizes."""
-    return settle(config, header, _emptied()).config.context_size
+    return settle(config, header, _emptied(config)).config.context_size
 
 
-def _emptied() -> Resources:
-    """The machine without other models."""
+def _emptied(config: EngineConfig) -> Resources:
+    """The machine without other models. Only an engine asks workers what they have: here it is enough."""
+    remote = tuple(Gpu(free=_ENOUGH, total=_ENOUGH, is_remote=True) for _ in config.rpc_workers)
     emptied = tuple(Gpu(free=gpu.total, total=gpu.total, is_shared=gpu.is_shared) for gpu in gpus())
-    return Resources(memory=memory_limit(), cores=usable_cores(), gpus=emptied)
+    return Resources(memory=memory_limit(), cores=usable_cores(), gpus=(*remote, *emptied))

@@ -22,6 +22,7 @@ import msgspec
 from caravan.config.engine_config import MAX_SEQUENCES, EngineConfig, settled_lengths
 from caravan.llama.devices import Gpu, gpus
 from caravan.llama.gguf_header import GgufHeader, read_header
+from caravan.llama.rpc import add_workers
 from caravan.runtime.machine import ROOT, available_memory, usable_cores
 from caravan.sizing.draft_memory import draft_bytes
 from caravan.sizing.gpu_placement import MARGIN, Placement, layer_bytes, most_layers, place
@@ -75,6 +76,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     at_start: int
     placement: Placement = Placement()
     on_gpus: int = 0
+    on_workers: int = 0
     reason: str
     shortages: tuple[str, ...] = ()
 
@@ -86,12 +88,13 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def need(self) -> Need:
         """All that may ever be taken."""
-        everywhere = self.memory.total - self.placement.num_moved + self.placement.num_bytes
-        return Need(everywhere, self.on_gpus)
+        here = self.placement.num_bytes - self.on_workers
+        return Need(self.memory.total - self.placement.num_moved + here, self.on_gpus)
 
 
-def resources(root: Path = ROOT) -> Resources:
-    """Ask what this machine, or the container, has at this moment."""
+def resources(root: Path = ROOT, workers: Iterable[str] = ()) -> Resources:
+    """Ask what this machine, or the container, has at this moment, and what workers have. Raises RpcError."""
+    add_workers(workers)
     return Resources(memory=available_memory(root), cores=usable_cores(root), gpus=gpus())
 
 
@@ -125,6 +128,7 @@ def settle(config: EngineConfig, header: GgufHeader, given: Resources) -> Sizes:
         at_start=_at_start(config, header, given),
         placement=placement,
         on_gpus=_taken(placement, given, is_shared=False),
+        on_workers=_on_workers(placement, given),
         reason=reason,
         shortages=tuple(shortages),
     )
@@ -164,15 +168,22 @@ def _at_start(config: EngineConfig, header: GgufHeader, given: Resources) -> int
 
 
 def _taken(placement: Placement, given: Resources, *, is_shared: bool) -> int:
-    """Bytes of GPUs that have the machine's memory, or of those that have their own."""
+    """Bytes of this machine's GPUs that have its memory, or of those that have their own."""
     pairs = zip(placement.taken, given.gpus, strict=True)
-    return sum(taken for taken, gpu in pairs if gpu.is_shared is is_shared)
+    return sum(taken for taken, gpu in pairs if gpu.is_shared is is_shared and not gpu.is_remote)
+
+
+def _on_workers(placement: Placement, given: Resources) -> int:
+    """Bytes of other machines."""
+    pairs = zip(placement.taken, given.gpus, strict=True)
+    return sum(taken for taken, gpu in pairs if gpu.is_remote)
 
 
 def _fits(config: EngineConfig, header: GgufHeader, given: Resources) -> bool:
     """Whether the machine has the memory, and the budget allows what is taken of it and of GPUs."""
     placement = _placement(config, header, given)
-    everywhere = need(config, header).at_start - placement.num_moved + placement.num_bytes
+    here = placement.num_bytes - _on_workers(placement, given)
+    everywhere = need(config, header).at_start - placement.num_moved + here
     if config.memory_budget and everywhere > config.memory_budget:
         return False
     return _at_start(config, header, given) <= given.memory

@@ -30,6 +30,10 @@ def command(
     draft_model: Annotated[
         str | None, typer.Option(help="Show the memory with this draft model.", show_default=False)
     ] = None,
+    rpc: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Workers that take layers, as host:port.", show_default=False),
+    ] = None,
     template: Annotated[bool, typer.Option("--template", help="Print the chat template instead.")] = False,
 ) -> None:
     """Show a model's properties, its recommended sampling parameters and how much memory it needs.
@@ -39,7 +43,7 @@ def command(
     from caravan.cli.options import configuration
 
     sizes = {"context_size": context_size, "kv_cache_tokens": kv_cache_tokens, "kv_cells": kv_cells}
-    settings = configuration({"model": model, "draft_model": draft_model, **sizes}).settings
+    settings = configuration({"model": model, "draft_model": draft_model, "rpc": rpc, **sizes}).settings
     if model is not None and draft_model is None:
         # That of the settings is for the model of the settings.
         settings = settings.model_copy(update={"draft_model": None})
@@ -61,6 +65,7 @@ def command(
 def _facts(settings: "Settings") -> "ModelFacts":
     from caravan.cli.model_facts import facts
     from caravan.llama.gguf_header import HeaderError
+    from caravan.llama.rpc import RpcError
     from caravan.models.local_models import ModelPathError, find_model
     from caravan.models.resident import RESIDENT_ID, model_path
 
@@ -70,10 +75,10 @@ def _facts(settings: "Settings") -> "ModelFacts":
         if settings.draft_model is not None:
             draft = find_model(settings.draft_model, settings.data_dir).path
         if path is None or str(path) == RESIDENT_ID:
-            return facts(RESIDENT_ID, model_path(), settings, draft)
+            return facts(RESIDENT_ID, model_path(), settings, draft, settings.rpc)
         found = find_model(path, settings.data_dir)
-        return facts(found.name, found.path, settings, draft)
-    except (HeaderError, ModelPathError, OSError) as error:
+        return facts(found.name, found.path, settings, draft, settings.rpc)
+    except (HeaderError, ModelPathError, RpcError, OSError) as error:
         raise CommandError(str(error)) from error
 
 
@@ -128,6 +133,8 @@ def _size_rows(sizes: "Sizes") -> Iterator[tuple[str, str]]:
         placement = sizes.placement
         on_gpus = f"{placement.num_layers} of {placement.num_all} layers, {shown_bytes(placement.num_bytes)}"
         yield "on GPUs", on_gpus
+    if sizes.on_workers:
+        yield "on workers", f"{shown_bytes(sizes.on_workers)} of it"
     yield "memory", f"up to {shown_bytes(memory.total)} for {config.context_size} tokens of context:"
     yield "", f"{shown_bytes(memory.weights)} weights"
     if memory.cells:
