@@ -91,7 +91,6 @@ def test_sizes_count_the_draft_model(tiny_models: TinyModels) -> None:
     assert with_it.at_start == with_it.weights + with_it.cells + with_it.compute + with_it.draft_model
 
 
-@pytest.mark.skip(reason="until the engine has it")
 def test_an_engine_takes_no_more_for_it_than_is_estimated(tiny_models: TinyModels) -> None:
     used, estimated = [], []
     for draft in ("", str(tiny_models["llama"])):

@@ -62,9 +62,10 @@ class ProposerChain:
         # What sources say that stand back: compared, too, so that one can come back.
         self._passed_over: list[Draft] = []
         self._num_known = 0
-        # Whether the cheap ones have been asked already, and what they said.
+        # Whether the cheap ones have been asked already, what they said, and what the model is asked for.
         self._is_foreseen = False
         self._foreseen: Draft | None = None
+        self._num_wanted = 0
 
     def propose(self, token_ids: list[int], most: Most) -> Draft | None:
         """Guess what comes after `token_ids`; the sources of which `most` wants nothing are not asked."""
@@ -72,9 +73,9 @@ class ProposerChain:
             self._ask_cheap(token_ids, most)
         self._is_foreseen = False
         draft = self._foreseen
-        if self.model is None or not self._is_poor(draft) or not (wanted := most(DraftSource.MODEL)):
+        if self.model is None or not self._num_wanted:
             return draft
-        guess = self.model.propose(token_ids, wanted)
+        guess = self.model.propose(token_ids, self._num_wanted)
         if not guess:
             return draft
         self._passed_over += [] if draft is None else [draft]
@@ -88,9 +89,9 @@ class ProposerChain:
         """Ask the cheap ones what `propose` will be asked next; what is wanted of the draft model then."""
         self._ask_cheap(token_ids, most)
         self._is_foreseen = True
-        if self.model is None or not self._is_poor(self._foreseen):
+        if self.model is None or not self._num_wanted:
             return None
-        return self.model.want(token_ids, wanted) if (wanted := most(DraftSource.MODEL)) else None
+        return self.model.want(token_ids, self._num_wanted)
 
     def _ask_cheap(self, token_ids: list[int], most: Most) -> None:
         self._compare(token_ids)
@@ -108,6 +109,8 @@ class ProposerChain:
         if self._foreseen is None and poor:
             self._foreseen = poor.pop(0)
         self._passed_over = poor
+        is_asked = self.model is not None and self._is_poor(self._foreseen)
+        self._num_wanted = most(DraftSource.MODEL) if is_asked else 0
 
     def _compare(self, token_ids: list[int]) -> None:
         """Learn what those who stood back would have been worth."""

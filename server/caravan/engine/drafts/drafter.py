@@ -11,7 +11,7 @@ from caravan.engine.constraints.token_mask import ConstraintError
 from caravan.engine.drafts.chain import ProposerChain, foresee_all
 from caravan.engine.drafts.draft_model import DraftModel
 from caravan.engine.drafts.drafting import DraftCounts, Drafting
-from caravan.engine.drafts.gain import Chance, num_worth, num_worth_asking
+from caravan.engine.drafts.gain import Chance, ModelPace, num_worth
 from caravan.engine.drafts.proposer import DraftSource
 from caravan.engine.drafts.proposers import Proposers
 from caravan.engine.drafts.row_clock import RowClock
@@ -49,6 +49,7 @@ class Drafter:
         self._clock = RowClock()
         self._draft_model = draft_model
         self._began = 0.0
+        self._model_pace = ModelPace()
         self.counts = DraftCounts()
 
     def begin(self, request: GenerationRequest) -> Drafting | None:
@@ -109,7 +110,7 @@ class Drafter:
         if source is not DraftSource.MODEL or self._draft_model is None:
             return most
         seconds = self._draft_model.seconds_a_token
-        return num_worth_asking(drafting.chain.acceptance[source], most, curve, seconds)
+        return self._model_pace.num_worth(drafting.chain.acceptance[source], most, curve, seconds)
 
     def _draft(self, sequence: Sequence, room: int, curve: list[float] | None) -> tuple[int, ...]:
         """What may come next, as far as it may come at all."""

@@ -8,8 +8,11 @@ from caravan.engine.drafts.chain import Acceptance
 
 # Less of a gain than this is not worth the risk that it is none.
 _MIN_GAIN = 1.05
-# What the draft model takes for a token, before that is known: this share of a step.
+# What the draft model takes for a token, before it is known: this share of a step.
 _HOPED = 0.2
+# So much is guessed for comparison, once in so many times that it was not worth it.
+_TRIAL = 2
+_STEPS_BETWEEN_TRIALS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +46,28 @@ def num_worth(chances: Iterable[Chance], num_streams: int, room: int, curve: lis
     return places[:num_best]
 
 
-def num_worth_asking(
-    acceptance: Acceptance, most: int, curve: list[float] | None, seconds_a_token: float | None
-) -> int:
-    """Choose how many tokens the draft model guesses, its time counted; none while steps are not known."""
-    if curve is None:
-        return 0
-    each = _HOPED * curve[0] if seconds_a_token is None else seconds_a_token
-    best, num_best = _MIN_GAIN / curve[0], 0
-    for count in range(1, min(most, len(curve) - 1) + 1):
-        worth = (1 + acceptance.expected(count)) / (curve[count] + count * each)
-        if worth > best:
-            best, num_best = worth, count
-    return num_best
+class ModelPace:
+    """How many tokens the draft model should guess: unlike the guesses of others, its own take time."""
+
+    def __init__(self) -> None:
+        self._num_idle = 0
+
+    def num_worth(
+        self, acceptance: Acceptance, most: int, curve: list[float] | None, seconds: float | None
+    ) -> int:
+        """Choose how many, where each takes so many seconds, if that is known; none while steps are not.
+
+        Where it was not worth it for a while, a few are for comparison: texts change.
+        """
+        if curve is None or most <= 0:
+            return 0
+        each = _HOPED * curve[0] if seconds is None else seconds
+        best, num_best = _MIN_GAIN / curve[0], 0
+        for count in range(1, min(most, len(curve) - 1) + 1):
+            worth = (1 + acceptance.expected(count)) / (curve[count] + count * each)
+            if worth > best:
+                best, num_best = worth, count
+        self._num_idle = 0 if num_best else self._num_idle + 1
+        if self._num_idle >= _STEPS_BETWEEN_TRIALS:
+            self._num_idle, num_best = 0, min(_TRIAL, most)
+        return num_best
