@@ -215,5 +215,7 @@ def test_a_draft_model_is_found_like_any_other(tiny_models: TinyModels) -> None:
     assert drafts == [str(tiny_models["llama"]), str(tiny_models["qwen2"])]
     with pytest.raises(CatalogError, match="no such file: nowhere"):
         quiet_specs(Settings(model=tiny_models["qwen2"], draft_model=Path("nowhere.gguf")))
+    with pytest.raises(CatalogError, match="guesses nothing with speculative 0"):
+        quiet_specs(Settings(model=tiny_models["qwen2"], draft_model=tiny_models["llama"], speculative=0))
     with pytest.raises(CatalogError, match="--draft-model is for the model of --model"):
         quiet_specs(Settings(models=[table], draft_model=tiny_models["qwen2"]))

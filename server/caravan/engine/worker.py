@@ -20,7 +20,7 @@ from caravan.engine.block_events import BlockEvent
 from caravan.engine.constraints.token_mask import MaskFactory
 from caravan.engine.drafts.draft_model import DraftModel
 from caravan.engine.drafts.drafter import can_draft
-from caravan.engine.drafts.loading import DraftModelError, LoadedDraftModel
+from caravan.engine.drafts.loading import DraftModelError, load_draft_model
 from caravan.engine.embedding.engine import EmbeddingEngine
 from caravan.engine.embedding.factory import first_fault, make_embedder, traits_of
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest
@@ -190,7 +190,7 @@ def _serve(server: _Server, config: EngineConfig, weights: WeightsWatch) -> None
     context = _context(model, config)
     server.send(messages.Loaded())
     server.heart.begin()
-    draft = LoadedDraftModel(config, model.vocab) if context and config.draft_model_path else None
+    draft = load_draft_model(config, model.vocab, context)
     draft_model = None if draft is None else draft.drafts
     engine = _proven_engine(server, model, context, config, weights, draft_model)
     server.engine = engine

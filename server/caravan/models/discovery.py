@@ -184,6 +184,8 @@ def _spec(
             f"there is no tool_format '{table.tool_format}'; there are {', '.join(sorted(FORMATS))}"
         )
     _check_template(table.chat_template)
+    if table.draft_model is not None and not table.speculative:
+        raise CatalogError("a draft_model guesses nothing with speculative 0: leave one of them out")
     draft_model = None if table.draft_model is None else _located(table.draft_model, data_dir)[0]
     config = engine_config(path, table, budget, draft_model)
     return ModelSpec(

@@ -3,11 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.drafts.draft_model import Reader, Want
-from caravan.engine.drafts.loading import DraftModelError, LoadedDraftModel
+from caravan.engine.drafts.loading import DraftModelError, LoadedDraftModel, load_draft_model
 from caravan.engine.kv.radix_tree import CacheScope
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, DecodeStatus
@@ -82,6 +83,19 @@ def test_other_tokens_are_refused_by_name(tiny_models: TinyModels, tmp_path: Pat
 def test_a_memory_that_cannot_be_cut_is_refused_by_name(tiny_models: TinyModels) -> None:
     with pytest.raises(DraftModelError, match=r"^mamba.*cannot be a draft model.*cut"):
         _loaded(tiny_models["qwen2"], tiny_models["mamba"])
+
+
+def test_a_model_without_drafts_refuses_one_by_name(tiny_models: TinyModels) -> None:
+    model = Model(tiny_models["gemma3"])
+    config = _config(tiny_models["gemma3"], tiny_models["llama"])
+    context = Context(model, num_cells=256, batch_size=64, max_sequences=2, num_threads=1)
+    for text_context, why in ((context, "cannot be cut"), (None, "makes no text")):
+        with pytest.raises(DraftModelError, match=rf"^gemma3-.* has no use for a draft model: .*{why}"):
+            load_draft_model(config, model.vocab, text_context)
+    unnamed = msgspec.structs.replace(config, draft_model_path="")
+    assert load_draft_model(unnamed, model.vocab, None) is None
+    context.close()
+    model.close()
 
 
 def test_sizes_count_the_draft_model(tiny_models: TinyModels) -> None:

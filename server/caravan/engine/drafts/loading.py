@@ -5,6 +5,8 @@ from pathlib import Path
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.drafts.draft_model import DraftModel
+from caravan.engine.drafts.drafter import can_draft
+from caravan.engine.interfaces import DecodingContext
 from caravan.llama.context import Context, NotGenerativeError
 from caravan.llama.model import Model
 from caravan.llama.vocab import Vocab
@@ -15,6 +17,23 @@ _READING_SHARE = 0.5
 
 class DraftModelError(Exception):
     """The file is no draft model for this model; the message is one line."""
+
+
+def load_draft_model(
+    config: EngineConfig, vocab: Vocab, context: DecodingContext | None
+) -> "LoadedDraftModel | None":
+    """Load what the config names as a draft model for one whose texts are in `context`; None without a name.
+
+    Raises what `LoadedDraftModel` does, and DraftModelError where there would be no drafts.
+    """
+    if not config.draft_model_path:
+        return None
+    if context is None or not can_draft(context):
+        raise DraftModelError(
+            f"{_name(config.model_path)} has no use for a draft model: "
+            + ("it makes no text" if context is None else "its memory cannot be cut where a guess was wrong")
+        )
+    return LoadedDraftModel(config, vocab)
 
 
 class LoadedDraftModel:
