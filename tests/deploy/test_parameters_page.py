@@ -27,4 +27,5 @@ def test_every_field_that_is_no_parameter_is_about_the_answer() -> None:
         "debug",
         "cache_salt",
         "cache_prompt",
+        "speculative",
     }

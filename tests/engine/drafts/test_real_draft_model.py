@@ -3,6 +3,7 @@
 import asyncio
 import random
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,9 +25,14 @@ from tests.engine.real_harness import RealHarness
 def _requests() -> list[GenerationRequest]:
     rng = random.Random(3)
     prompts = [[rng.randrange(256) for _ in range(rng.randrange(5, 90))] for _ in range(4)]
-    shapes = ({}, {"n": 2, "temperature": 0.7, "seed": 1}, {"repeat_penalty": 1.2}, {"num_logprobs": 2})
+    shapes: tuple[dict[str, Any], ...] = (
+        {},
+        {"n": 2, "temperature": 0.7, "seed": 1},
+        {"repeat_penalty": 1.2},
+        {"num_logprobs": 2},
+    )
     return [
-        request(f"r{number}", prompt, max_tokens=30, **shape)  # type: ignore[arg-type]
+        request(f"r{number}", prompt, max_tokens=30, **shape)
         for number, (prompt, shape) in enumerate(zip(prompts, shapes, strict=True))
     ]
 
