@@ -1,15 +1,16 @@
 """Logits ranked anew in the browser, held against the engine's stages, on real rows and on nasty ones."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from tests.engine.sampling.rows import Logits, adversarial_rows, resident_rows
-from tests.page.conftest import Open
+from tests.faults.process import ServerProcess
+from tests.page.browser import opened
 from tests.page.rank_cases import Case
 
 # The page's paths are those of any version.
@@ -34,9 +35,11 @@ def real_rows() -> list[Logits]:
     return resident_rows()
 
 
-@pytest.fixture
-def page(open_page: Open) -> Page:
-    return open_page("/")
+@pytest.fixture(scope="module")
+def page(browser: Browser, server: ServerProcess) -> Iterator[Page]:
+    """The page, of which these tests use nothing but the arithmetic."""
+    with opened(browser, server.address) as (page, _):
+        yield page
 
 
 def test_whatever_is_said_to_be_known_is_what_the_engine_does(page: Page, real_rows: list[Logits]) -> None:
