@@ -39,12 +39,6 @@ def body(request: Request) -> Json:
     return found
 
 
-def fits(page: Page) -> bool:
-    """Whether nothing of the page is wider than the window."""
-    frames = "[document.documentElement, document.querySelector('main')]"
-    return bool(page.evaluate(f"{frames}.every((one) => one.scrollWidth <= one.clientWidth)"))
-
-
 def percent(text: str) -> float:
     """Read a share as the page writes it."""
     return float(text.removesuffix(" %").removeprefix("< ")) / 100

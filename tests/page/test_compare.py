@@ -1,12 +1,10 @@
 """The Compare view: answers side by side, and a sweep of one parameter."""
 
-import pytest
 from playwright.sync_api import Page, Request, expect
 
-from tests.page.axe import check_accessible
-from tests.page.browser import NARROW, WIDE
+from tests.page.axe import check_in_all_looks
 from tests.page.conftest import Open
-from tests.page.lab import EXPLAIN, Json, body, fits
+from tests.page.lab import EXPLAIN, Json, body
 
 
 def test_columns_answer_one_prompt_side_by_side(open_page: Open) -> None:
@@ -80,16 +78,13 @@ def test_the_keyboard_alone_is_enough(open_page: Open) -> None:
     expect(page.locator(".lab-column[aria-busy=true]")).to_have_count(0)
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_everybody_can_use_it(open_page: Open, dark: bool, viewport: dict[str, int]) -> None:
-    page = open_page("/#/compare", dark=dark, viewport=viewport)
+def test_everybody_can_use_it(open_page: Open) -> None:
+    page = open_page("/#/compare")
     page.get_by_label("tokens at most").fill("12")
     _compare(page)
     page.get_by_role("button", name="Sweep", exact=True).click()
     page.locator(".lab-multiple").last.wait_for()
-    check_accessible(page)
-    assert fits(page)
+    check_in_all_looks(page)
 
 
 def _compare(page: Page) -> None:

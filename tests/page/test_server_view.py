@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import httpx
 import pytest
 from caravan.auth import keys_file
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.faults.process import ServerProcess
-from tests.page.axe import check_accessible
-from tests.page.browser import NARROW, WIDE, Seen, opened
+from tests.page.axe import check_accessible, check_in_all_looks
+from tests.page.browser import Seen, opened
 from tests.page.conftest import Open
 from tests.waiting import PATIENCE
 
@@ -155,13 +155,10 @@ def test_who_gives_no_key_is_not_asked_again_and_again(browser: Browser, keyed: 
         assert [url for url in asked if "metrics" in url] == []
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("viewport", [NARROW, WIDE], ids=["narrow", "wide"])
-def test_everybody_can_use_it(open_page: Open, viewport: ViewportSize, *, dark: bool) -> None:
-    page = open_page("/#/server", viewport=viewport, dark=dark)
+def test_everybody_can_use_it(open_page: Open) -> None:
+    page = open_page("/#/server")
     expect(page.get_by_role("table")).to_be_visible()
-    check_accessible(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    check_in_all_looks(page)
 
 
 def test_metrics_and_histograms_are_read(view: Page) -> None:
