@@ -35,7 +35,7 @@ COPY server server
 RUN python3 -m venv /opt/caravan \
  && /opt/caravan/bin/python -m pip install --no-cache-dir --constraint constraints.txt setuptools \
  && /opt/caravan/bin/python -m pip install --no-cache-dir --constraint constraints.txt \
-      --no-build-isolation build/wheels/*/*.whl . \
+      --no-build-isolation build/wheels/*/*.whl '.[kv-events]' \
  && /opt/caravan/bin/python -m pip uninstall --yes setuptools pip
 
 FROM ${RUNTIME_IMAGE}

@@ -11,6 +11,7 @@ from caravan.engine.block_events import (
     hashes_of_request,
     stored,
 )
+from caravan.engine.kv.block_tracker import Watch
 from caravan.engine.kv.radix_node import common_prefix
 from caravan.engine.kv.radix_tree import CacheScope
 from msgspec.structs import replace
@@ -80,7 +81,7 @@ def test_events_tell_in_which_block_a_text_begins_to_be_private() -> None:
 def test_an_engine_tells_of_the_blocks_of_prompts_and_answers() -> None:
     harness = Harness()
     told: list[object] = []
-    harness.engine.watch_blocks(ROOT, 8, told.extend)
+    harness.engine.watch_blocks(Watch(ROOT, 8, told.extend))
     harness.run([request("r", TEXT[:20], max_tokens=30, ignore_eos=True)])
     events = [event for event in told if isinstance(event, BlocksStored)]
     tokens = [token for event in events for token in event.token_ids]
@@ -88,7 +89,7 @@ def test_an_engine_tells_of_the_blocks_of_prompts_and_answers() -> None:
     # The last token that was drawn is not computed.
     assert len(tokens) == 48
     assert [name for event in events for name in event.block_hashes] == block_hashes(tokens, ROOT, 8)
-    harness.engine.unwatch_blocks()
+    harness.engine.watch_blocks(None)
     told.clear()
     harness.run([request("s", TEXT[8:], max_tokens=30)])
     assert told == []

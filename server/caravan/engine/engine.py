@@ -14,7 +14,7 @@ from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.values import EmbedRequest
 from caravan.engine.heartbeat import HeartbeatClock
 from caravan.engine.interfaces import DecodingContext
-from caravan.engine.kv.block_tracker import BlockWatch, Tell
+from caravan.engine.kv.block_tracker import BlockWatch, Watch
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput, reason_for, refusal
 from caravan.engine.params import GenerationRequest
@@ -104,13 +104,9 @@ class Engine:
         """Have the choices of a request that are thinking begin to answer; unknown ids are ignored."""
         self._inbox.put(partial(self._scheduler.end_thoughts, request_id))
 
-    def watch_blocks(self, root: bytes, block_size: int, tell: Tell) -> None:
-        """Have `tell` called before `publish` with the whole blocks that can be reused, and what changes."""
-        self._inbox.put(partial(self._block_watch.start, root, block_size, tell))
-
-    def unwatch_blocks(self) -> None:
-        """Tell no more of blocks."""
-        self._inbox.put(self._block_watch.stop)
+    def watch_blocks(self, watch: Watch | None) -> None:
+        """Have somebody told, before `publish`, which blocks can be reused, and what changes; or nobody."""
+        self._inbox.put(partial(self._block_watch.turn, watch))
 
     def stop(self) -> None:
         """End `run` after the present step; what is unfinished ends with ABORT."""

@@ -27,6 +27,7 @@ from caravan.engine.embedding.values import EmbedOutput, EmbedRequest
 from caravan.engine.engine import Engine
 from caravan.engine.heartbeat import HeartbeatClock
 from caravan.engine.ipc import messages
+from caravan.engine.kv.block_tracker import Watch
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
 from caravan.llama import library
@@ -139,10 +140,11 @@ class _Server:
     ) -> None:
         if not isinstance(engine, Engine):
             return
-        if isinstance(wish, messages.WatchBlocks):
-            engine.watch_blocks(wish.root, wish.block_size, self.note_blocks)
-        else:
-            engine.unwatch_blocks()
+        match wish:
+            case messages.WatchBlocks(root, block_size):
+                engine.watch_blocks(Watch(root, block_size, self.note_blocks))
+            case _:
+                engine.watch_blocks(None)
 
 
 class _LogSender(logging.Handler):

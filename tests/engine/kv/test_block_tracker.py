@@ -11,7 +11,7 @@ from caravan.engine.block_events import (
     block_hashes,
     chain_root,
 )
-from caravan.engine.kv.block_tracker import BlockTracker, BlockWatch
+from caravan.engine.kv.block_tracker import BlockTracker, BlockWatch, Watch
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_tree import CacheScope, RadixTree
 from caravan.llama.batch import Batch
@@ -119,7 +119,7 @@ def test_the_events_tell_what_a_scan_finds(seed: int, can_cut: bool) -> None:
     for _ in range(30):
         load.operate()
     router, watch = Router(), BlockWatch(load.cache.trees)
-    watch.start(ROOT, SIZE, router.hear)
+    watch.turn(Watch(ROOT, SIZE, router.hear))
     most = 0
     for _ in range(600):
         load.operate()
@@ -158,8 +158,8 @@ def test_nobody_is_told_when_nobody_asks() -> None:
     load = Workload(0)
     watch = BlockWatch(load.cache.trees)
     told: list[BlockEvent] = []
-    watch.start(ROOT, SIZE, told.extend)
-    watch.stop()
+    watch.turn(Watch(ROOT, SIZE, told.extend))
+    watch.turn(None)
     for _ in range(50):
         load.operate()
     watch.flush()

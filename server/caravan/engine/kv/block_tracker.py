@@ -6,6 +6,7 @@ Rule kept: what the events have told is what a scan over both trees would find.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from caravan.engine.block_events import (
     AllBlocksCleared,
@@ -16,8 +17,6 @@ from caravan.engine.block_events import (
     stored,
 )
 from caravan.engine.kv.radix_tree import RadixTree
-
-Tell = Callable[[tuple[BlockEvent, ...]], None]
 
 
 @dataclass(slots=True)
@@ -147,6 +146,14 @@ class TreeBlocks:
             self.removed(seq_id)
 
 
+class Watch(NamedTuple):
+    """Who is told of blocks of this size, in chains that begin with `root`."""
+
+    root: bytes
+    block_size: int
+    tell: Callable[[tuple[BlockEvent, ...]], None]
+
+
 class BlockWatch:
     """Tells of the blocks of some trees while anybody wants to know; otherwise it costs nothing."""
 
@@ -154,18 +161,17 @@ class BlockWatch:
         self._trees = trees
         self._tell: Callable[[], None] | None = None
 
-    def start(self, root: bytes, block_size: int, tell: Tell) -> None:
-        """Have `tell` called with all blocks at the next `flush`, and at later ones with what has changed."""
-        tracker = BlockTracker(root, block_size)
+    def turn(self, watch: Watch | None) -> None:
+        """Tell `watch` of all blocks at the next `flush`, then of what has changed; None: nobody."""
+        if watch is None:
+            for tree in self._trees:
+                tree.observer = None
+            self._tell = None
+            return
+        tracker = BlockTracker(watch.root, watch.block_size)
         for tree in self._trees:
             tracker.watch(tree)
-        self._tell = partial(_tell, tracker, tell)
-
-    def stop(self) -> None:
-        """Tell nothing more."""
-        for tree in self._trees:
-            tree.observer = None
-        self._tell = None
+        self._tell = partial(_tell, tracker, watch)
 
     def flush(self) -> None:
         """Tell what has changed since the last time."""
@@ -173,6 +179,6 @@ class BlockWatch:
             self._tell()
 
 
-def _tell(tracker: BlockTracker, tell: Tell) -> None:
+def _tell(tracker: BlockTracker, watch: Watch) -> None:
     if events := tracker.take():
-        tell(events)
+        watch.tell(events)
