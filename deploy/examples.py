@@ -9,7 +9,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,35 @@ def answers_of(client: httpx.Client) -> dict[str, dict[str, Any]]:
     answers: dict[str, dict[str, Any]] = {}
     for example in REQUESTS:
         path = example.path.format_map(filled)
-        answer = client.request(example.method, path, params=dict(example.query), json=example.body)
+        answer = _sent(client, path, example, filled)
         assert answer.is_success, f"{example.method} {path}: {answer.status_code} {answer.text}"
         kind = answer.headers["content-type"].partition(";")[0]
         told = answer.json() if kind == "application/json" else answer.text
         filled |= {name: str(_at(told, place)) for name, place in example.keeps.items()}
         if example.is_shown:
-            used = {name: value for name, value in filled.items() if f"{{{name}}}" in example.path}
+            needed = example.fills.values()
+            used = {k: v for k, v in filled.items() if f"{{{k}}}" in example.path or k in needed}
             contents = {kind: shortened(told), **_streamed(client, path, example)}
             answers[f"{example.method} {example.path}"] = {"parameters": used, "content": contents}
     return answers
+
+
+def _sent(
+    client: httpx.Client, path: str, example: ExampleRequest, filled: Mapping[str, str]
+) -> httpx.Response:
+    """Send a request, again and again where it is to wait for a status."""
+    if example.form:
+        fields = dict(example.form)
+        files = {"file": ("questions.jsonl", fields.pop("file").encode())}
+        return client.post(path, data=fields, files=files)
+    body = example.body
+    if example.fills:
+        body = {**(body or {}), **{name: filled[value] for name, value in example.fills.items()}}
+    while True:
+        answer = client.request(example.method, path, params=dict(example.query), json=body)
+        if example.waits_for is None or answer.json()["status"] == example.waits_for:
+            return answer
+        time.sleep(0.05)
 
 
 def _streamed(client: httpx.Client, path: str, example: ExampleRequest) -> dict[str, Any]:

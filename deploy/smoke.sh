@@ -48,6 +48,8 @@ ask 'response, summed up' 200 '"type":"compaction"' /v1/responses/compact "{\"mo
 ask 'stored chats' 200 '"object":"list"' /v1/chat/completions
 ask 'conversation' 200 '"object":"conversation"' /v1/conversations \
   '{"items":[{"role":"user","content":"What is the capital of France?"}]}'
+ask files 200 '"object":"list"' /v1/files
+ask batches 200 '"object":"list"' /v1/batches
 ask decision 200 '"probability":' /v1/decisions "{\"model\":\"$model\",\"input\":\"It snows.\",
   \"questions\":[{\"type\":\"predicate\",\"instructions\":\"It is cold.\"}]}"
 ask explanation 200 '"object":"decoding.explanation"' /v1/decoding/explain \

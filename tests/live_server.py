@@ -20,9 +20,16 @@ from tests.waiting import PATIENCE, wait_until
 
 @contextlib.contextmanager
 def live_server(
-    registry: ModelRegistry, settings: Settings | None = None, *, tracing: Tracing | None = None
+    registry: ModelRegistry,
+    settings: Settings | None = None,
+    *,
+    tracing: Tracing | None = None,
+    opens_batches: bool = False,
 ) -> Generator[str, None, None]:
-    """Serve the models of `registry`; the value is the address without `/v1`."""
+    """Serve the models of `registry`; the value is the address without `/v1`.
+
+    With `opens_batches`, those of an earlier server go on.
+    """
     settings = settings or read_configuration({}).settings
     app = create_app(settings, registry, tracing)
     server = WebServer(
@@ -36,6 +43,8 @@ def live_server(
 
     async def run(listener: socket.socket) -> None:
         await registry.start()
+        if opens_batches:
+            await app.state.services.batches.open()
         await server.serve(sockets=[listener])
 
     # asyncio switches Nagle's delay off only on sockets that name their protocol.

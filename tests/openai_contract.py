@@ -60,6 +60,21 @@ LEFT_OUT: Mapping[str, frozenset[str]] = {
 
 # What OpenAI sends as null where there is nothing to say.
 NULL: Mapping[str, frozenset[str]] = {
+    "batch.Batch": frozenset(
+        {
+            *(
+                "cancelled_at",
+                "cancelling_at",
+                "completed_at",
+                "error_file_id",
+                "errors",
+                "expired_at",
+                "failed_at",
+            ),
+            *("finalizing_at", "in_progress_at", "metadata", "model", "output_file_id"),
+        }
+    ),
+    "file_object.FileObject": frozenset({"status_details"}),
     "chat_completion.Choice": frozenset({"logprobs"}),
     "chat_completion.ChoiceLogprobs": frozenset({"refusal"}),
     "chat_completion_message.ChatCompletionMessage": frozenset({"content", "refusal"}),

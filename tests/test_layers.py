@@ -46,6 +46,7 @@ OWNED = {
     "llguidance": {"caravan.grammars", "caravan.engine"},
     "fastapi": {"caravan.web"},
     "starlette": {"caravan.web", "caravan.ray_serve"},
+    "python_multipart": {"caravan.web"},
     "sse_starlette": {"caravan.web"},
     "uvicorn": {"caravan.web"},
     "h11": {"caravan.web"},

@@ -125,3 +125,14 @@ def test_changed_limits_hold_at_once(quotas: Quotas) -> None:
     assert refusal(lambda: quotas.enter(key(requests_per_minute=1)))[0] == "rate_limit_exceeded"
     quotas.enter(key(requests_per_minute=2)).leave(0)
     assert not quotas.enter(key()).headers()
+
+
+def test_work_in_the_background_leaves_half_and_is_not_counted_as_running(quotas: Quotas) -> None:
+    limited = key(requests_per_minute=4, concurrent_requests=1)
+    beneath = [quotas.enter(limited, is_background=True) for _ in range(3)]
+    assert refusal(lambda: quotas.enter(limited, is_background=True)) == ("rate_limit_exceeded", 15)
+    live = quotas.enter(limited)
+    for admission in beneath:
+        admission.leave(0)
+    assert refusal(lambda: quotas.enter(limited)) == ("concurrency_limit_exceeded", 1)
+    live.leave(0)

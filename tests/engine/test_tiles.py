@@ -40,8 +40,8 @@ def count_mixed(monkeypatch: pytest.MonkeyPatch, scheduler: Scheduler) -> list[l
     mixed: list[list[Work]] = []
     schedule = scheduler.schedule
 
-    def note() -> list[Work]:
-        work = schedule()
+    def note(**beside: bool) -> list[Work]:
+        work = schedule(**beside)
         kinds = {item.sequence.is_streaming for item in work}
         if len(kinds) == 2 and sum(item.num_tokens for item in work) >= TILE:
             mixed.append(work)
@@ -74,8 +74,8 @@ def test_texts_do_not_depend_on_turns(monkeypatch: pytest.MonkeyPatch, seed: int
     pending, kinds = list(requests), list[set[bool]]()
     schedule = harness.engine._scheduler.schedule
 
-    def note() -> list[Work]:
-        work = schedule()
+    def note(**beside: bool) -> list[Work]:
+        work = schedule(**beside)
         kinds.append({item.sequence.is_streaming for item in work})
         return work
 

@@ -90,6 +90,13 @@ def test_a_key_learns_nothing_of_another(tiny_options: tuple[str, ...], tmp_path
         ask(alice, "POST", CHAT, {**chat, "model": CANARY})
         ask(alice, "POST", "/completion", {"prompt": CANARY, "n_predict": 4, "stop": [CANARY]})
         ask(alice, "GET", f"/{CANARY}%0a2026%20INFO%20x")
+        line = {"custom_id": CANARY, "method": "POST", "url": CHAT, "body": chat}
+        upload = {"file": (f"{CANARY}.jsonl", json.dumps(line).encode())}
+        uploaded = httpx.post(
+            f"{server.address}/v1/files", files=upload, data={"purpose": "batch"}, headers=bearer(alice)
+        ).json()["id"]
+        batch = {"input_file_id": uploaded, "endpoint": CHAT, "completion_window": "24h"}
+        begun = ask(alice, "POST", "/v1/batches", {**batch, "metadata": {"a": CANARY}}).json()["id"]
         keys_file.revoke(file, "alice")
         second = keys_file.add(file, name="alice")
 
@@ -110,7 +117,24 @@ def test_a_key_learns_nothing_of_another(tiny_options: tuple[str, ...], tmp_path
             by_item = [{"model": MODEL, "input": [reference]} for reference in references]
             refused += [ask(token, "POST", "/v1/responses", wrong) for wrong in (on_it, *by_item)]
             assert [answer.status_code for answer in refused[15:]] == [400] * 3
-            shown = ("/metrics", "/v1/models", "/status", "/props", "/slots", CHAT)
+            in_batches = [f"/v1/files/{uploaded}", f"/v1/files/{uploaded}/content", f"/v1/batches/{begun}"]
+            hidden = [ask(token, "GET", path) for path in in_batches]
+            hidden.append(ask(token, "DELETE", in_batches[0]))
+            hidden.append(ask(token, "POST", f"{in_batches[2]}/cancel"))
+            assert [answer.status_code for answer in hidden] == [404] * 5
+            hidden.append(ask(token, "POST", "/v1/batches", batch))
+            assert hidden[-1].status_code == 400
+            refused += hidden
+            shown = (
+                "/v1/files",
+                "/v1/batches",
+                "/metrics",
+                "/v1/models",
+                "/status",
+                "/props",
+                "/slots",
+                CHAT,
+            )
             seen = [*refused, *(ask(token, "GET", path) for path in shown)]
             seen.append(ask(token, "GET", f"/v1/models/{MODEL}"))
             assert [answer.request.url.path for answer in seen if CANARY in answer.text] == []

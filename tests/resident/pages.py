@@ -27,6 +27,7 @@ NOT_RUN = {
     "caravan rpc-worker": "does not end",
     "caravan chat": "needs a terminal, and a model that was pulled",
     "caravan tune": "needs a file of the page's own; test_tune_page.py runs it",
+    "caravan batch": "starts a server of its own; tests/cli/test_batch.py runs it",
     "caravan check-config": "needs a file of the reader's",
     "caravan healthcheck": "needs a server in the data folder",
     "curl -X POST http://127.0.0.1:8000/admin/models/small": "names a model of the reader's",

@@ -1,5 +1,7 @@
 """Fields whose meaning in one shape is another than that of their name elsewhere, by the shape."""
 
+from caravan_schemas.glossary import batches
+
 _OPENAI = {
     "AssistantReply": {"content": "The text of the answer; null where there are only calls."},
     "ChatChoice": {"message": "The model's turn."},
@@ -242,4 +244,4 @@ _MODELS = {
     },
 }
 
-SENSES = _OPENAI | _RESPONSES | _DECISIONS | _OTHERS | _MODELS
+SENSES = _OPENAI | _RESPONSES | _DECISIONS | _OTHERS | _MODELS | batches.SENSES

@@ -25,8 +25,8 @@ class Allowance(Protocol):
 class Ledger(Protocol):
     """The accounts of all keys."""
 
-    async def enter(self, key: Key) -> Allowance:
-        """Admit a request, or raise RateLimitError."""
+    async def enter(self, key: Key, *, is_background: bool = False) -> Allowance:
+        """Admit a request, or raise RateLimitError. See `Quotas`."""
 
     async def headers(self, key: Key) -> dict[str, str]:
         """What is left of a key's limits, for the answer to a request that was not admitted."""
@@ -52,9 +52,9 @@ class LocalLedger:
     def __init__(self, quotas: Quotas | None = None) -> None:
         self._quotas = quotas or Quotas()
 
-    async def enter(self, key: Key) -> LocalAllowance:
+    async def enter(self, key: Key, *, is_background: bool = False) -> LocalAllowance:
         """Admit a request, or raise RateLimitError."""
-        return LocalAllowance(self._quotas.enter(key))
+        return LocalAllowance(self._quotas.enter(key, is_background=is_background))
 
     async def headers(self, key: Key) -> dict[str, str]:
         """What is left of a key's limits."""

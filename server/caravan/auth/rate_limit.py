@@ -9,6 +9,8 @@ from caravan.auth.keys_file import Key
 from caravan.errors import RateLimitError
 
 _MINUTE = 60.0
+# Work in the background leaves live requests so much of what a key may use in a minute.
+_LEFT = 0.5
 
 
 class Bucket:
@@ -56,13 +58,17 @@ class _Account:
 
 
 class Admission:
-    """One admitted request; `leave` must follow. Only the first one counts."""
+    """One admitted request; `leave` must follow. Only the first one counts.
 
-    def __init__(self, account: _Account) -> None:
+    Work in the background is no request that runs at once with others.
+    """
+
+    def __init__(self, account: _Account, *, is_background: bool = False) -> None:
         self._account = account
+        self._num_active = 0 if is_background else 1
         self._num_taken = 0
         self._has_left = False
-        account.num_active += 1
+        account.num_active += self._num_active
 
     def headers(self) -> dict[str, str]:
         """Return what is left of the key's limits, for the answer."""
@@ -98,7 +104,7 @@ class Admission:
         if self._has_left:
             return
         self._has_left = True
-        self._account.num_active -= 1
+        self._account.num_active -= self._num_active
         self._account.num_reserving -= bool(self._num_taken)
         if self._account.tokens is not None:
             self._account.tokens.take(num_tokens - self._num_taken)
@@ -117,29 +123,32 @@ class Quotas:
         self._clock = clock
         self._accounts: dict[str, _Account] = {}
 
-    def enter(self, key: Key) -> Admission:
+    def enter(self, key: Key, *, is_background: bool = False) -> Admission:
         """Admit a request as long as any tokens are left; it reserves its own as soon as its prompt is read.
+
+        Work in the background is admitted as long as half of them are, and counts as none that runs.
 
         Raises RateLimitError.
         """
         account = self._account(key)
         limit = key.concurrent_requests
-        if limit is not None and account.num_active >= limit:
+        if limit is not None and not is_background and account.num_active >= limit:
             raise RateLimitError(
                 f"The key '{key.name}' may have {limit} requests running at once.",
                 code="concurrency_limit_exceeded",
                 retry_after=1,
             )
         for kind, bucket in (("requests", account.requests), ("tokens", account.tokens)):
-            if bucket is not None and bucket.level() < 1:
+            least = 1.0 if bucket is None or not is_background else max(1.0, _LEFT * bucket.capacity)
+            if bucket is not None and bucket.level() < least:
                 raise RateLimitError(
                     f"The key '{key.name}' may use {bucket.capacity} {kind} per minute.",
                     code="rate_limit_exceeded",
-                    retry_after=_whole_seconds(bucket.seconds_until(1)),
+                    retry_after=_whole_seconds(bucket.seconds_until(least)),
                 )
         if account.requests is not None:
             account.requests.take(1)
-        return Admission(account)
+        return Admission(account, is_background=is_background)
 
     def headers(self, key: Key) -> dict[str, str]:
         """Return what is left of a key's limits, for the answer to a request that was not admitted."""

@@ -20,6 +20,7 @@ COMMANDS = {
     "keys": "Make, list and revoke API keys.",
     "info": "Show a model's properties and how much memory it needs.",
     "chat": "Talk with a model in the terminal.",
+    "batch": "Have the requests of a file answered.",
     "tune": "Look for the decoding parameters that suit a task best.",
     "rpc-worker": "Hold and compute a part of a model for a server on another machine.",
     "doctor": "Check the machine and the options, and say how to fix what is wrong.",

@@ -82,8 +82,7 @@ class Settings(ModelOptions):
     )
     data_dir: FolderPath = Field(
         default_factory=default_data_dir,
-        description="Folder for pulled models, keys, stored responses and conversations, and the history "
-        "of chats.",
+        description="Folder for pulled models, keys, what is stored, batches, and the history of chats.",
     )
     max_loaded: NonNegativeInt = Field(
         default=0,
@@ -221,6 +220,18 @@ class Settings(ModelOptions):
         description="Most space for all that is stored, such as 1GiB. Beyond it, the least recently used are "
         "deleted.",
     )
+    batches_dir: Place | None = Field(
+        default=None,
+        description="Folder of uploaded files and of batches. Default: batches in the data folder or, where "
+        "responses are kept in `memory`, a temporary folder that ends with the server.",
+    )
+    max_file_bytes: ByteSize = Field(
+        default=ByteSize(200 * 1024**2), gt=0, description="Largest file to be uploaded, such as 200MiB."
+    )
+    files_bytes: ByteSize = Field(
+        default=ByteSize(2 * 1024**3),
+        description="Most space for a key's files and the answers of its batches, such as 2GiB. 0: none.",
+    )
     sse_ping_seconds: Seconds = Field(
         default=15.0,
         description="How long a stream may be silent before a comment is sent to keep the connection open.",
@@ -285,6 +296,11 @@ class Settings(ModelOptions):
         """Where the file of responses is, or would be; None where they are kept in memory alone."""
         path = self.responses_db or self.data_dir / "responses.db"
         return None if str(path) == "memory" else path
+
+    @property
+    def batches_path(self) -> Path | None:
+        """Where the folder of files and batches is, or would be; None where it is a temporary one."""
+        return self.batches_dir or (self.responses_path and self.data_dir / "batches")
 
     @property
     def usage_path(self) -> Path | None:

@@ -147,12 +147,12 @@ class Engine:
         self._heartbeat.beat()
         self._receive()
         self._guarded_step()
-        self._embedder.step(is_beside=self._scheduler.has_work)
+        self._embedder.step(is_beside=self._scheduler.has_work, has_live_beside=self._scheduler.has_live)
 
     def step(self) -> None:
         """Schedule, draft, decode, sample, publish."""
         self._expire()
-        work = self._drafter.add(self._scheduler.schedule())
+        work = self._drafter.add(self._scheduler.schedule(has_live_beside=self._embedder.has_live))
         self._tell_progress()
         if work:
             self._kv_cache.offload_idle()

@@ -5,6 +5,9 @@ import msgspec
 from caravan.grammars.call_prefix import CallPrefix
 from caravan.grammars.constraint import Constraint
 
+# Below whatever a request may ask for: work of this priority is done where there is no other.
+BACKGROUND_PRIORITY = -(2**40)
+
 # llama.cpp's order; a request may name another. `temperature` may be among them, and acts last if it is not.
 DEFAULT_SAMPLERS = ("top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc")
 
@@ -164,6 +167,11 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     def indexes(self) -> tuple[int, ...]:
         """The choices that are to be drawn: all but those that have ended elsewhere."""
         return tuple(index for index in range(self.n) if self.drawn[index : index + 1] != (None,))
+
+    @property
+    def is_background(self) -> bool:
+        """Whether it gives way to all requests that are not."""
+        return self.priority <= BACKGROUND_PRIORITY
 
     @property
     def num_scores(self) -> int:

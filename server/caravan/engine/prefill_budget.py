@@ -31,6 +31,8 @@ _SOMEWHAT = 1.5
 _FAR = 2.0
 # A size that is not known may be tried, now and then, if it would not take more than this times the pace.
 _TRIAL = 1.25
+# Steps of background work are short, since whoever comes waits for the end of one.
+BACKGROUND_SECONDS = 0.05
 
 
 class PrefillBudget:
@@ -40,7 +42,7 @@ class PrefillBudget:
         self, step_seconds: float, now: Callable[[], float] = time.monotonic, *, has_tiles: bool = False
     ) -> None:
         self._step_seconds = step_seconds
-        self._too_slow = step_seconds * (_TOO_SLOW_TILE if has_tiles else _TOO_SLOW)
+        self._too_slow = _TOO_SLOW_TILE if has_tiles else _TOO_SLOW
         self._now = now
         self._seconds: dict[int, tuple[float, float]] = {}
 
@@ -55,34 +57,32 @@ class PrefillBudget:
                 new = memory * old + (1 - memory) * new
             self._seconds[size] = (new, self._now())
 
-    def prompt_budget(self, num_decodes: int = 0) -> int:
-        """Prompt tokens beside so many decodes that keep a step within its time; never none."""
-        return max(_SMALL[0], self._num_rows() - num_decodes)
+    def prompt_budget(self, num_decodes: int = 0, seconds: float | None = None) -> int:
+        """Prompt tokens beside so many decodes that keep a step within its time, or this; never none."""
+        pace = self._step_seconds if seconds is None else min(seconds, self._step_seconds)
+        return max(_SMALL[0], self._num_rows(pace) - num_decodes)
 
-    def _num_rows(self) -> int:
+    def _num_rows(self, pace: float) -> int:
         known = {size: seconds for size in _SIZES if (seconds := self._known(size)) is not None}
         if not known:
             return TILE
-        if known.get(TILE, 0.0) > self._too_slow:
-            fitting = itertools.takewhile(self._fits, _SMALL)
+        if known.get(TILE, 0.0) > self._too_slow * pace:
+            fitting = itertools.takewhile(lambda size: (self._known(size) or 0.0) <= pace, _SMALL)
             return max(fitting, default=_SMALL[0])
         best = TILE
         reference = min(known)
         for size in _SIZES:
             if size in known:
                 reference = size
-                fits = known[size] <= self._step_seconds
+                fits = known[size] <= pace
             else:
                 growth = size / reference
                 economy = _ECONOMY if growth <= _SOMEWHAT else 1.0
                 expected = known[reference] * (1 + (growth - 1) * economy)
-                fits = growth <= _FAR and expected <= _TRIAL * self._step_seconds
+                fits = growth <= _FAR and expected <= _TRIAL * pace
             if fits:
                 best = size
         return best
-
-    def _fits(self, size: int) -> bool:
-        return (self._known(size) or 0.0) <= self._step_seconds
 
     def _known(self, size: int) -> float | None:
         """What steps of this size took lately."""

@@ -1,15 +1,13 @@
 """Who computes what in the next step."""
 
-from collections import Counter
-from collections.abc import Iterable
-
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_node import common_prefix
-from caravan.engine.prefill_budget import PrefillBudget
+from caravan.engine.prefill_budget import BACKGROUND_SECONDS, PrefillBudget
 from caravan.engine.prompt_chunks import PromptChunks
+from caravan.engine.running_shares import RunningShares
 from caravan.engine.sequence import Sequence, SequenceStatus
-from caravan.engine.waiting_queue import WaitingQueue, turn_of
+from caravan.engine.waiting_queue import WaitingQueue
 from caravan.engine.work import Work
 from caravan.runtime.fair_queue import FairOrder
 
@@ -22,70 +20,6 @@ _GROWTH_RESERVE = 8
 _MAX_RUN = 17
 # So many sequences of other owners may come before one for which there is no room yet.
 _MAX_OVERTAKING = 16
-# What is left of floating point when shares are compared.
-_TOLERANCE = 1e-9
-
-
-class RunningShares:
-    """What each owner has of the places to run and of the cells: the larger of the two fractions, which is to
-    be in proportion to its weight among those who run (dominant resource fairness, Ghodsi et al., 2011).
-
-    A `newcomer` counts as one who runs. One owner alone has all of it.
-    """
-
-    def __init__(
-        self, running: Iterable[Sequence], max_running: int, num_cells: int, newcomer: Sequence | None = None
-    ) -> None:
-        self._running = list(running)
-        self._max_running = max_running
-        self._num_cells = num_cells
-        self._newcomer = newcomer
-        everybody = self._running if newcomer is None else [*self._running, newcomer]
-        self._weights = {sequence.owner: sequence.weight for sequence in everybody}
-        self._total_weight = sum(self._weights.values())
-        self._num_running = Counter(sequence.owner for sequence in self._running)
-        self._num_tokens: Counter[str] = Counter()
-        for sequence in self._running:
-            self._num_tokens[sequence.owner] += sequence.num_tokens
-
-    def has_right(self) -> bool:
-        """Tell whether the newcomer's owner stays within its share with it."""
-        newcomer = self._newcomer
-        assert newcomer is not None
-        return self._excess(newcomer.owner, 1, newcomer.num_tokens) <= _TOLERANCE
-
-    def to_make_way(self) -> Sequence | None:
-        """Choose who goes for the newcomer, which has a right to be there: the newest sequence of who is the
-        furthest over their share, and none of a higher priority.
-        """
-        newcomer = self._newcomer
-        assert newcomer is not None
-        return self._newest(
-            sequence for sequence in self._running if turn_of(sequence)[0] >= turn_of(newcomer)[0]
-        )
-
-    def to_preempt(self) -> Sequence:
-        """Choose who goes when memory is short: of the lowest priority, the newest of who is over a share."""
-        lowest = max(turn_of(sequence)[0] for sequence in self._running)
-        least = [sequence for sequence in self._running if turn_of(sequence)[0] == lowest]
-        return self._newest(least) or max(least, key=turn_of)
-
-    def _newest(self, candidates: Iterable[Sequence]) -> Sequence | None:
-        by_owner: dict[str, list[Sequence]] = {}
-        for sequence in candidates:
-            by_owner.setdefault(sequence.owner, []).append(sequence)
-        owner = max(by_owner, key=self._excess, default=None)
-        if owner is None or self._excess(owner) <= _TOLERANCE:
-            return None
-        return max(by_owner[owner], key=turn_of)
-
-    def _excess(self, owner: str, num_running: int = 0, num_tokens: int = 0) -> float:
-        """How much more than its share an owner has, with so much besides."""
-        used = max(
-            (self._num_running[owner] + num_running) / self._max_running,
-            (self._num_tokens[owner] + num_tokens) / self._num_cells,
-        )
-        return used - self._weights[owner] / self._total_weight
 
 
 class Scheduler:
@@ -93,6 +27,9 @@ class Scheduler:
 
     Where several owners want to run, each has a share of places and cells, and of the tokens of prompts that
     a step computes. Whoever has more makes way, as soon as one comes who has less.
+
+    Background work is computed in steps in which nobody waits, keeps its memory while others run, and gives
+    it up as soon as one of them has no room.
     """
 
     def __init__(self, config: EngineConfig, kv_cache: KVCache, *, has_tiles: bool) -> None:
@@ -106,11 +43,17 @@ class Scheduler:
         self.num_preemptions = 0
         self._num_overtaking = 0
         self._prompt_order = FairOrder()
+        self._background_order = FairOrder()
 
     @property
     def has_work(self) -> bool:
         """Whether a step would have anything to do."""
         return self.waiting.has_ready or bool(self.running)
+
+    @property
+    def has_live(self) -> bool:
+        """Whether anybody waits for a step, background work aside."""
+        return self.waiting.has_live or any(not s.is_background for s in self.running)
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence."""
@@ -130,23 +73,27 @@ class Scheduler:
         for sequence in self.find(request_id):
             sequence.sampler.end_thoughts()
 
-    def schedule(self) -> list[Work]:
+    def schedule(self, *, has_live_beside: bool = False) -> list[Work]:
         """Admit whom there is room for, then hand out the budget: fewest missing tokens first, of who has had
         the least of it where there are several owners.
 
         Streams that are running get their token in every step that is theirs, and those that were forced with
-        it. What is left goes to prompts.
+        it. What is left goes to prompts. With `has_live_beside`, background work waits.
         """
-        self._admit()
-        ready = sorted(self.running, key=lambda s: (s.num_missing_tokens, s.arrival))
+        self._admit(has_live_beside=has_live_beside)
+        ready = sorted(
+            self._computing(has_live_beside=has_live_beside), key=lambda s: (s.num_missing_tokens, s.arrival)
+        )
         decodes = [s for s in ready if s.num_missing_tokens == 1 and not s.has_many_untold_scores]
         prompts = [s for s in ready if s.num_missing_tokens > 1]
-        prompts.sort(key=lambda s: self._prompt_order.start(s.owner))
+        prompts.sort(key=lambda s: self._order_of(s).start(s.owner))
         budget = self._config.batch_size - len(decodes)
         runs, prompts, budget = _forced_runs(prompts, budget)
         streams = [Work(s, 1, completes=True) for s in decodes] + runs
-        if prompts and any(s.is_streaming for s in self.running):
-            budget = min(budget, self.prefill_budget.prompt_budget(0 if self._has_tiles else len(decodes)))
+        if prompts and any(s.is_streaming or s.is_background for s in ready):
+            seconds = BACKGROUND_SECONDS if ready[0].is_background else None
+            num_decodes = 0 if self._has_tiles else len(decodes)
+            budget = min(budget, self.prefill_budget.prompt_budget(num_decodes, seconds))
         streams, chunks = self._chunks.take_turns(streams, self._chunks.split(prompts, budget))
         self._charge(chunks)
         return streams + chunks
@@ -179,8 +126,17 @@ class Scheduler:
             sequence.seq_id = None
         sequence.status = SequenceStatus.FINISHED
 
-    def _admit(self) -> None:
+    def _computing(self, *, has_live_beside: bool) -> list[Sequence]:
+        live = [s for s in self.running if not s.is_background]
+        return live if live or has_live_beside else self.running
+
+    def _order_of(self, sequence: Sequence) -> FairOrder:
+        return self._background_order if sequence.is_background else self._prompt_order
+
+    def _admit(self, *, has_live_beside: bool) -> None:
         for sequence in self.waiting.in_turn():
+            if sequence.is_background and (has_live_beside or self.has_live):
+                return
             if self._awaits_prefix(sequence):
                 continue
             if not self._begin(sequence):
@@ -215,8 +171,7 @@ class Scheduler:
         # None is preempted in vain: it would come back in the next step, and go again.
         staying, going = list(self.running), list[Sequence]()
         while not self._has_place(sequence, staying):
-            shares = self._shares(staying, sequence)
-            other = shares.to_make_way() if shares.has_right() else None
+            other = self._to_make_way(sequence, staying)
             if other is None:
                 return False
             staying.remove(other)
@@ -224,6 +179,14 @@ class Scheduler:
         for other in going:
             self._preempt(other)
         return True
+
+    def _to_make_way(self, sequence: Sequence, running: list[Sequence]) -> Sequence | None:
+        """Choose who goes for a newcomer: the newest of the background, then of who has more than a share."""
+        background = [other for other in running if other.is_background]
+        if background and not sequence.is_background:
+            return background[-1]
+        shares = self._shares(running, sequence)
+        return shares.to_make_way() if shares.has_right() else None
 
     def _shares(self, running: list[Sequence], newcomer: Sequence | None = None) -> RunningShares:
         return RunningShares(running, self._config.max_running, max(1, self._config.num_cells), newcomer)
@@ -254,7 +217,7 @@ class Scheduler:
             shareable = sequence.scope.num_shareable(other.scope)
             if other.num_missing_tokens <= 1 or shareable <= other.num_computed_tokens:
                 continue
-            if not sequence.can_use(other):
+            if not _is_served(sequence, other):
                 continue
             shared = common_prefix(other.token_ids, sequence.token_ids)
             shared = min(shared, sequence.num_sparable_tokens, shareable)
@@ -272,7 +235,13 @@ class Scheduler:
             return
         for work in chunks:
             owner, weight = work.sequence.owner, work.sequence.weight
-            self._prompt_order.begin(self._prompt_order.place(owner, weight, work.num_tokens))
+            order = self._order_of(work.sequence)
+            order.begin(order.place(owner, weight, work.num_tokens))
+
+
+def _is_served(sequence: Sequence, other: Sequence) -> bool:
+    """Tell whether another may spare a sequence work, and does not stand still as long as that one waits."""
+    return sequence.can_use(other) and (sequence.is_background or not other.is_background)
 
 
 def _forced_runs(prompts: list[Sequence], budget: int) -> tuple[list[Work], list[Sequence], int]:

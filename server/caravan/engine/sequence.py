@@ -74,6 +74,7 @@ class Sequence:
         self._deadline = None if limit is None else self._arrived + limit
         self._began_text: float | None = None
         self._queue_seconds: float | None = None
+        self.is_background = request.is_background
         self.seq_id: int | None = None
         is_bound = request.constraint is not None
         self.status = SequenceStatus.WAITING_FOR_GRAMMAR if is_bound else SequenceStatus.WAITING
@@ -202,7 +203,7 @@ class Sequence:
         """Tell how it ends now, its own time being over, or that of the queue, if there is one."""
         if self.is_over:
             return FinishReason.LENGTH
-        if not queue_seconds or self.has_begun or self.is_streaming:
+        if not queue_seconds or self.has_begun or self.is_streaming or self.is_background:
             return None
         return FinishReason.EXPIRED if time.monotonic() - self._arrived > queue_seconds else None
 

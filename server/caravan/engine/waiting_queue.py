@@ -13,6 +13,9 @@ from caravan.runtime.fair_queue import FairOrder
 # nobody waits for ever.
 MAX_PASSED = 8
 
+# An owner, and whether it is their background work.
+_Lane = tuple[str, bool]
+
 
 @dataclass
 class _Owner:
@@ -27,13 +30,15 @@ class WaitingQueue:
     owner's requests take turns among themselves, so that one of many prompts does not hold up the others.
 
     One of nine turns goes to a lower priority if any waits: to the one that would be next if all were equal.
-    What waits for its grammar has its turn from its arrival, and takes it when that is there.
+    What waits for its grammar has its turn from its arrival, and takes it when that is there. Background work
+    comes after all others, has none of their turns, and costs its owner none.
     """
 
     def __init__(self) -> None:
-        self._order = FairOrder()
+        self._live_order, self._background_order = FairOrder(), FairOrder()
         self._sequences: list[Sequence] = []
         self._for_grammar: list[Sequence] = []
+        self._num_background = 0
         self._num_passed = 0
         self._withdrawn: list[Sequence] = []
         self._num_owned: Counter[str] = Counter()
@@ -51,12 +56,18 @@ class WaitingQueue:
         """Whether any of them could have its turn."""
         return bool(self._sequences)
 
+    @property
+    def has_live(self) -> bool:
+        """Whether any of these is no background work."""
+        return self._num_background < len(self._sequences)
+
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence by its turn; one that was preempted thereby comes before later ones."""
         self._settle()
         if sequence.turn is None:
-            sequence.virtual_arrival = self._order.virtual_time
-            place = self._order.place(sequence.owner, sequence.weight, sequence.cost)
+            order = self._order_of(sequence)
+            sequence.virtual_arrival = order.virtual_time
+            place = order.place(sequence.owner, sequence.weight, sequence.cost)
             sequence.turn = (-sequence.priority, place, sequence.arrival)
             self._rank(sequence)
         if sequence.status is SequenceStatus.WAITING_FOR_GRAMMAR:
@@ -80,6 +91,7 @@ class WaitingQueue:
     def _insert(self, sequence: Sequence) -> None:
         sequence.status = SequenceStatus.WAITING
         insort(self._sequences, sequence, key=turn_of)
+        self._num_background += sequence.is_background
         self._num_owned[sequence.owner] += 1
 
     def remove(self, sequence: Sequence) -> None:
@@ -95,13 +107,13 @@ class WaitingQueue:
             owner.requests.begin(sequence.rank)
         self._take_out(sequence)
         priority, place, arrival = turn_of(sequence)
-        if priority > first[0]:
+        if priority > first[0] and not sequence.is_background:
             # It is worth as much as those it came before now, or it would be the first to be preempted.
             sequence.turn = (first[0], place, arrival)
             self._num_passed = 0
-        elif self._sequences and turn_of(self._sequences[-1])[0] > priority:
+        elif self._has_lower(priority):
             self._num_passed += 1
-        self._order.begin(place)
+        self._order_of(sequence).begin(place)
 
     def in_turn(self) -> list[Sequence]:
         """List all of them, the next one first."""
@@ -111,12 +123,20 @@ class WaitingQueue:
         if self._num_passed < MAX_PASSED or not waiting:
             return waiting
         first = turn_of(waiting[0])[0]
-        lower = [sequence for sequence in waiting if turn_of(sequence)[0] > first]
+        lower = [s for s in waiting if turn_of(s)[0] > first and not s.is_background]
         if not lower:
             return waiting
         favoured = min(lower, key=lambda sequence: turn_of(sequence)[1:])
         waiting.remove(favoured)
         return [favoured, *waiting]
+
+    def _has_lower(self, priority: int) -> bool:
+        """Whether any waits that is of a lower priority, and no background work, which comes last."""
+        num_live = len(self._sequences) - self._num_background
+        return num_live > 0 and turn_of(self._sequences[num_live - 1])[0] > priority
+
+    def _order_of(self, sequence: Sequence) -> FairOrder:
+        return self._background_order if sequence.is_background else self._live_order
 
     def first_of_others(self, sequence: Sequence) -> list[Sequence]:
         """List the next sequence of each other owner, of no lower priority."""
@@ -136,6 +156,7 @@ class WaitingQueue:
             self._for_grammar.remove(sequence)
         else:
             self._sequences.remove(sequence)
+            self._num_background -= sequence.is_background
             self._num_owned[owner] -= 1
         if not self._num_owned[owner]:
             del self._num_owned[owner]
@@ -162,17 +183,18 @@ class WaitingQueue:
         """Move up what came after sequences of its owner that will never have their turn."""
         if not self._withdrawn:
             return
-        places: dict[str, list[float]] = defaultdict(list)
-        costs: dict[str, list[float]] = defaultdict(list)
+        places: dict[_Lane, list[float]] = defaultdict(list)
+        costs: dict[_Lane, list[float]] = defaultdict(list)
         for gone in sorted(self._withdrawn, key=lambda sequence: turn_of(sequence)[1]):
-            places[gone.owner].append(turn_of(gone)[1])
-            costs[gone.owner].append(gone.cost / gone.weight)
-            self._order.give_back(gone.owner, gone.weight, gone.cost)
+            places[_lane(gone)].append(turn_of(gone)[1])
+            costs[_lane(gone)].append(gone.cost / gone.weight)
+            self._order_of(gone).give_back(gone.owner, gone.weight, gone.cost)
         self._withdrawn.clear()
-        sums = {owner: [0.0, *itertools.accumulate(costs[owner])] for owner in costs}
+        sums = {lane: [0.0, *itertools.accumulate(given)] for lane, given in costs.items()}
         for sequence in self:
-            if sequence.owner in sums and not sequence.has_begun:
-                shift = sums[sequence.owner][bisect_left(places[sequence.owner], turn_of(sequence)[1])]
+            lane = _lane(sequence)
+            if lane in sums and not sequence.has_begun:
+                shift = sums[lane][bisect_left(places[lane], turn_of(sequence)[1])]
                 sequence.turn = _moved_up(sequence, shift)
         self._sequences.sort(key=turn_of)
 
@@ -181,6 +203,10 @@ def turn_of(sequence: Sequence) -> Turn:
     """Return the turn of a sequence that has waited."""
     assert sequence.turn is not None
     return sequence.turn
+
+
+def _lane(sequence: Sequence) -> _Lane:
+    return sequence.owner, sequence.is_background
 
 
 def _moved_up(sequence: Sequence, shift: float) -> Turn:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -88,6 +88,11 @@ class Metrics:
         self.ignored_fields = self._counter(
             "ignored_fields", "Fields of requests that had no effect.", ("field",)
         )
+        self.batches = Gauge(
+            "caravan_batches", "Batches that are not finished.", ("status",), registry=self._registry
+        )
+        self.batches_ended = self._counter("batches_ended", "Batches that have ended.", ("status",))
+        self._batch_lines = self._counter("batch_lines", "Lines of batches that were answered.", ("outcome",))
         self._ignored_names: set[str] = set()
 
     def count_error(self, code: str) -> None:
@@ -104,6 +109,10 @@ class Metrics:
             self._ignored_names.add(name)
         self.ignored_fields.labels(name if name in self._ignored_names else "other").inc()
         return is_new
+
+    def count_batch_line(self, is_error: bool) -> None:
+        """Count a line of a batch that has been answered."""
+        self._batch_lines.labels("failed" if is_error else "completed").inc()
 
     def render(self, accept: str, view: View) -> tuple[bytes, str]:
         """Write what `view` has of the series, in the text format that `accept` (an HTTP header) prefers.

@@ -51,11 +51,11 @@ class LedgerBook:
         self._spent: dict[str, int] = {}
         self._heard_at: dict[str, float] = {}
 
-    async def enter(self, ingress: str, name: str, key: Key) -> Answer:
+    async def enter(self, ingress: str, name: str, key: Key, is_background: bool = False) -> Answer:
         """Admit a request of an ingress."""
         await self.pulse(ingress)
         try:
-            admission = self._quotas.enter(key)
+            admission = self._quotas.enter(key, is_background=is_background)
         except RateLimitError as error:
             return Answer(_refusal(error), self._quotas.headers(key))
         self._held[ingress][name] = admission
@@ -159,15 +159,15 @@ class RemoteLedger:
         self._count = 0
         self._pulsing: asyncio.Task[None] | None = None
 
-    async def enter(self, key: Key) -> Allowance:
+    async def enter(self, key: Key, *, is_background: bool = False) -> Allowance:
         """Admit a request, or raise RateLimitError."""
         if not _is_limited(key):
-            return await self._local.enter(key)
+            return await self._local.enter(key, is_background=is_background)
         if self._pulsing is None:
             self._pulsing = asyncio.create_task(self._pulse(), name="ledger pulse")
         self._count += 1
         place = self._ingress, f"{self._ingress}-{self._count}"
-        answer: Answer = await self._ask("enter", *place, key)
+        answer: Answer = await self._ask("enter", *place, key, is_background)
         if answer.refusal is not None:
             raise _refused(answer.refusal)
         return RemoteAllowance(self._ask, self._tell, place, answer.headers)

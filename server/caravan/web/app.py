@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
 from caravan.api.store import AsyncStore
+from caravan.auth.holders import Holders
 from caravan.auth.key_store import open_key_store
 from caravan.auth.ledger import Ledger, LocalLedger
 from caravan.config.settings import Settings
@@ -23,6 +24,7 @@ from caravan.web.openapi import ERRORS, describe_bodies
 from caravan.web.page import routes as page
 from caravan.web.routes import (
     admin,
+    batches,
     chat,
     completions,
     conversations,
@@ -30,6 +32,7 @@ from caravan.web.routes import (
     docs,
     embeddings,
     explain,
+    files,
     llama_cpp,
     messages,
     models,
@@ -50,6 +53,8 @@ _ROUTERS = tuple(
         completions,
         responses,
         conversations,
+        files,
+        batches,
         messages,
         decisions,
         rank,
@@ -90,10 +95,13 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    services = app.state.services = make_services(settings, registry, archive)
+    holders = Holders(
+        keys=open_key_store(settings), ledger=ledger or LocalLedger(), share_prefixes=settings.share_prefixes
+    )
+    services = app.state.services = make_services(settings, registry, holders, archive)
     of_page = [page.router] if settings.page else []
     routes = all_routes(app, [*_ROUTERS, docs.router, *of_page])
-    _add_middleware(app, settings, services, ledger or LocalLedger(), tracing, routes)
+    _add_middleware(app, settings, services, holders, tracing, routes)
     for router in _ROUTERS:
         app.include_router(router, responses=ERRORS)
     for router in (docs.router, *of_page):
@@ -107,19 +115,16 @@ def _add_middleware(
     app: FastAPI,
     settings: Settings,
     services: Services,
-    ledger: Ledger,
+    holders: Holders,
     tracing: Tracing | None,
     routes: Sequence[BaseRoute],
 ) -> None:
-    keys = open_key_store(settings)
     hosts = AllowedHosts(settings.host, settings.allowed_hosts)
     app.add_middleware(
         AuthMiddleware,
-        keys=keys,
-        ledger=ledger,
+        holders=holders,
         usage=services.usage,
-        sites=SiteRules(settings.cors_origins, hosts, keys.is_open),
-        share_prefixes=settings.share_prefixes,
+        sites=SiteRules(settings.cors_origins, hosts, holders.keys.is_open),
         max_priority=settings.max_priority,
         cors_origins=settings.cors_origins,
         is_public=_is_public(settings),
@@ -139,6 +144,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
+        await app.state.services.batches.aclose()
         await app.state.services.responses.aclose()
         await app.state.services.usage.aclose()
         await app.state.services.registry.close()

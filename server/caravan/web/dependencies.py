@@ -5,6 +5,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from caravan.api.batches.files_service import FileService
+from caravan.api.batches.service import BatchService
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.context import RequestContext
@@ -26,6 +28,7 @@ from caravan.errors import PermissionDeniedError
 from caravan.models import ModelRegistry
 from caravan.observability.metrics import Metrics
 from caravan.web.callers import is_local, is_page_of_another
+from caravan.web.multipart import FormReader
 from caravan.web.request_body import BodyReader
 from caravan.web.request_context import context_of
 
@@ -35,6 +38,9 @@ class Services:
     """The services of one app, and the settings that routes themselves need."""
 
     registry: ModelRegistry
+    batches: BatchService
+    files: FileService
+    forms: FormReader
     metrics: Metrics
     status: StatusService
     usage: UsageBook

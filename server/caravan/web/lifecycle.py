@@ -60,10 +60,11 @@ class AppServer(WebServer):
         self._kv_events: KvEventPublisher | None = None
         self._grace = settings.shutdown_seconds
         self._is_store_named = settings.responses_db is not None
+        self._is_folder_named = settings.batches_dir is not None
 
     async def open_store(self) -> None:
-        """Open the store of responses. One that cannot work is in the log; where its place was chosen by the
-        operator, it raises StartError.
+        """Open the stores of responses and of batches, which go on. One that cannot work is in the log; where
+        its place was chosen by the operator, it raises StartError.
         """
         try:
             await self._services.responses.open()
@@ -71,6 +72,12 @@ class AppServer(WebServer):
             if self._is_store_named:
                 raise StartError(f"--responses-db {error}") from error
             log.warning("responses cannot be stored, and requests for that get a 503: %s", error)
+        try:
+            await self._services.batches.open()
+        except PlaceError as error:
+            if self._is_folder_named:
+                raise StartError(f"--batches-dir {error}") from error
+            log.warning("files and batches cannot be stored, and requests for them get a 503: %s", error)
 
     def publish_events(self) -> None:
         """Publish events of the models' caches, if that is wanted. Raises StartError."""
@@ -84,12 +91,16 @@ class AppServer(WebServer):
             self._kv_events.close()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening and wait for running requests and background responses, but not for ever."""
+        """Stop listening and wait for running requests and background responses, but not for ever.
+
+        Batches stop at once: they go on when the server is there again.
+        """
         closing = asyncio.create_task(self._close_after_grace())
         settling = asyncio.create_task(self._services.responses.settle())
         # Those that uvicorn waits for, until it is told to wait no longer.
         self.server_state.tasks.add(settling)
         settling.add_done_callback(self.server_state.tasks.discard)
+        await self._services.batches.stop()
         try:
             await super().shutdown(sockets)
         finally:

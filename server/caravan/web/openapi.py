@@ -10,6 +10,7 @@ from typing import Any, get_args
 from caravan_schemas.anthropic import CountTokensRequest, MessagesRequest
 from caravan_schemas.anthropic_output import MessagesError, MessagesEvent
 from caravan_schemas.base import Schema
+from caravan_schemas.batches import BatchRequest
 from caravan_schemas.chat import ChatCompletionChunk, ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
 from caravan_schemas.conversations import ConversationRequest, ItemsRequest
@@ -17,6 +18,7 @@ from caravan_schemas.decisions import DecisionRequest
 from caravan_schemas.embeddings import EmbeddingRequest
 from caravan_schemas.errors import ErrorResponse
 from caravan_schemas.explanations import ExplainRequest
+from caravan_schemas.files import FileForm
 from caravan_schemas.llama_cpp import (
     ControlRequest,
     InfillRequest,
@@ -69,6 +71,8 @@ _BODIES: tuple[type[Schema], ...] = (
     MetadataRequest,
     ConversationRequest,
     ItemsRequest,
+    BatchRequest,
+    FileForm,
     OllamaChatRequest,
     OllamaGenerateRequest,
     OllamaEmbedRequest,
@@ -94,6 +98,18 @@ def describe_body(schema: type[Schema]) -> dict[str, Any]:
     """Describe the body of an operation, which FastAPI cannot infer where a route reads it itself."""
     reference = {"$ref": f"#/components/schemas/{schema.__name__}"}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": reference}}}}
+
+
+def describe_form(schema: type[Schema]) -> dict[str, Any]:
+    """Describe the body of an operation that is a form."""
+    reference = {"$ref": f"#/components/schemas/{schema.__name__}"}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": reference}}}}
+
+
+def describe_bytes() -> dict[int | str, dict[str, Any]]:
+    """Describe an answer that is a file."""
+    shape = {"type": "string", "format": "binary"}
+    return {200: {"content": {"application/octet-stream": {"schema": shape}}, "description": "The bytes."}}
 
 
 def describe_events(*events: type[Schema]) -> dict[int | str, dict[str, Any]]:

@@ -8,6 +8,8 @@ TAGS = {
     "chat": "Conversations, as OpenAI's clients have them",
     "responses": "OpenAI's Responses API",
     "conversations": "Items that are stored together, for responses",
+    "files": "What is uploaded for batches, and what they write",
+    "batches": "Files of requests, answered beneath everything else",
     "messages": "Anthropic's Messages API",
     "completions": "Texts that are continued",
     "embeddings": "Texts as vectors",

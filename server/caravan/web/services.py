@@ -1,5 +1,9 @@
 """Makes what serves the routes of one application, each by what it needs of the others."""
 
+from caravan.api.batches.answering import LineServices
+from caravan.api.batches.archive import BatchArchive
+from caravan.api.batches.files_service import FileService
+from caravan.api.batches.service import BatchService
 from caravan.api.chat import ChatService
 from caravan.api.completions import CompletionService
 from caravan.api.conversations import ConversationService
@@ -19,18 +23,24 @@ from caravan.api.stored_chats import StoredChatService
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
 from caravan.api.usage import UsageBook
+from caravan.auth.holders import Holders
 from caravan.config.settings import Settings
 from caravan.models import ModelRegistry
 from caravan.observability.metrics import EngineReading, Metrics
 from caravan.web.dependencies import Services
+from caravan.web.multipart import FormReader
 from caravan.web.request_body import BodyReader
 
 
-def make_services(settings: Settings, registry: ModelRegistry, archive: AsyncStore | None = None) -> Services:
+def make_services(
+    settings: Settings, registry: ModelRegistry, holders: Holders, archive: AsyncStore | None = None
+) -> Services:
     """Make all services over `registry`, and over another `archive` than the settings name.
 
-    Raises PresetError and PlaceError.
+    Where that is shared by many, there are no files and batches, which one server has. Raises PresetError and
+    PlaceError.
     """
+    files = BatchArchive(settings.batches_path, settings.files_bytes, is_served=archive is None)
     decoding = _decoding(settings, registry)
     constraints = ConstraintCompiler()
     archive = archive or _archive(settings)
@@ -38,20 +48,35 @@ def make_services(settings: Settings, registry: ModelRegistry, archive: AsyncSto
     completions = CompletionService(registry, decoding, constraints)
     embeddings = EmbeddingService(registry)
     tokens = TokenService(registry)
+    metrics, usage = Metrics(lambda: _readings(registry)), UsageBook(settings.usage_path)
+    chats, responses = StoredChatService(archive), ResponseService(registry, chat, tokens, archive)
+    lines = LineServices(
+        registry=registry,
+        holders=holders,
+        usage=usage,
+        chat=chat,
+        chats=chats,
+        completions=completions,
+        embeddings=embeddings,
+        responses=responses,
+    )
     return Services(
         registry=registry,
-        metrics=Metrics(lambda: _readings(registry)),
+        batches=BatchService(files, lines, metrics, settings.max_body_bytes),
+        files=FileService(files, settings.max_file_bytes),
+        forms=FormReader(settings),
+        metrics=metrics,
         status=StatusService(registry),
-        usage=UsageBook(settings.usage_path),
+        usage=usage,
         decoding=decoding,
         chat=chat,
-        chats=StoredChatService(archive),
+        chats=chats,
         completions=completions,
         decisions=DecisionService(registry),
         rank=RankService(registry),
         embeddings=embeddings,
         explanations=ExplainService(registry, decoding, chat, completions),
-        responses=ResponseService(registry, chat, tokens, archive),
+        responses=responses,
         conversations=ConversationService(archive),
         ollama=OllamaService(registry, decoding, chat, completions, embeddings),
         llama_cpp=LlamaCppService(registry, decoding, completions, embeddings),

@@ -27,20 +27,21 @@ def to_json(document: Schema) -> bytes:
 
 def to_event(document: Schema) -> bytes:
     """Write a document as JSON with the wire's names, in one line for any reader of lines."""
-    return _in_one_line(document.model_dump_json(exclude_unset=True, by_alias=True).encode())
+    return in_one_line(document.model_dump_json(exclude_unset=True, by_alias=True).encode())
 
 
 def plain_event(document: object) -> bytes:
     """Write what is no schema as JSON, in one line for any reader of lines."""
-    return _in_one_line(msgspec.json.encode(document))
+    return in_one_line(msgspec.json.encode(document))
 
 
 def json_string(text: str) -> bytes:
     """Write a text as a JSON string that any reader of lines leaves in one piece."""
-    return _in_one_line(msgspec.json.encode(text))
+    return in_one_line(msgspec.json.encode(text))
 
 
-def _in_one_line(encoded: bytes) -> bytes:
+def in_one_line(encoded: bytes) -> bytes:
+    """Escape what some readers of lines take for the end of one, in JSON that is written."""
     if encoded.isascii() or not _LINE_BREAKS.search(text := encoded.decode()):
         return encoded
     return _LINE_BREAKS.sub(_escape, text).encode()

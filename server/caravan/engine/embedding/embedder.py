@@ -4,14 +4,13 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, Pooling
-from caravan.engine.prefill_budget import PrefillBudget
+from caravan.engine.embedding.text import Text, failure
+from caravan.engine.embedding.values import EmbedOutput, EmbedRequest
+from caravan.engine.params import BACKGROUND_PRIORITY
+from caravan.engine.prefill_budget import BACKGROUND_SECONDS, PrefillBudget
 from caravan.engine.waiting_queue import MAX_PASSED
 from caravan.llama.batch import Batch
 from caravan.llama.context import EmbeddingContext
@@ -29,55 +28,10 @@ class NoMemoryError(Exception):
     """There is no memory for a context of the size that is needed; the message is for the client."""
 
 
-@dataclass(eq=False)
-class _Text:
-    """One input; `vector` is what has been pooled of its first `num_computed` tokens."""
-
-    request: EmbedRequest
-    index: int
-    seq_id: int = -1
-    num_computed: int = 0
-    vector: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
-
-    @property
-    def token_ids(self) -> tuple[int, ...]:
-        return self.request.inputs[self.index]
-
-    @property
-    def num_missing(self) -> int:
-        return len(self.token_ids) - self.num_computed
-
-    def take(self, rows: NDArray[np.float32], num_tokens: int) -> None:
-        """Pool the vectors of the next tokens, `rows` [num_tokens, width], or take what the head says of
-        them, [1, width].
-        """
-        match self.request.pooling:
-            case Pooling.MEAN:
-                self.vector = self.vector + rows.sum(axis=0, dtype=np.float64)
-            case Pooling.LAST | Pooling.RANK:
-                self.vector = rows[-1].astype(np.float64)
-            case _ if self.num_computed == 0:
-                self.vector = rows[0].astype(np.float64)
-        self.num_computed += num_tokens
-
-    def restart(self) -> None:
-        """Forget what has been computed."""
-        self.num_computed = 0
-        self.vector = np.zeros(1)
-
-    def output(self) -> EmbedOutput:
-        """Return the result, of length 1; an error if the numbers are none."""
-        length = float(np.linalg.norm(self.vector))
-        if not np.isfinite(length):
-            return _failure(self.request.id, "the model's numbers are not finite")
-        scale = 1.0 if self.request.pooling is Pooling.RANK else length or 1.0
-        vector = (self.vector / scale).astype("<f4")
-        return EmbedOutput(request_id=self.request.id, index=self.index, vector=vector.tobytes())
-
-
 class Embedder:
     """Higher priorities come first, but for every ninth text. Among equals, owners take turns by tokens, and
     the requests of each, text by text; the pieces of a text follow each other, and batches are packed.
+    Background work stands still while there is any other, and begins anew where its place is needed.
 
     `make_context` gets the cells that the longest text needs, and raises NoMemoryError; the context is made
     when the first text comes, and again for longer ones. With `is_whole`, a text is never cut: the model
@@ -102,10 +56,10 @@ class Embedder:
         self._clock = PrefillBudget(step_seconds)
         self._context: EmbeddingContext | None = None
         self._batch = Batch(1)
-        self._order = FairOrder()
+        self._live_order, self._background_order = FairOrder(), FairOrder()
         # By priority, by owner, then by request; the one whose turn was the longest ago comes first.
-        self._waiting: dict[int, dict[str, dict[str, deque[_Text]]]] = {}
-        self._running: list[_Text] = []
+        self._waiting: dict[int, dict[str, dict[str, deque[Text]]]] = {}
+        self._running: list[Text] = []
         self._num_passed = 0
 
     @property
@@ -113,9 +67,15 @@ class Embedder:
         """Whether any text is unfinished."""
         return bool(self._waiting or self._running)
 
+    @property
+    def has_live(self) -> bool:
+        """Whether any unfinished text is no background work."""
+        is_waiting = any(priority > BACKGROUND_PRIORITY for priority in self._waiting)
+        return is_waiting or any(not text.is_background for text in self._running)
+
     def add(self, request: EmbedRequest) -> None:
         """Queue a request."""
-        texts = deque(_Text(request, index) for index in range(len(request.inputs)))
+        texts = deque(Text(request, index) for index in range(len(request.inputs)))
         self._put(request, texts)
 
     def abort(self, request_id: str) -> None:
@@ -126,12 +86,13 @@ class Embedder:
         for text in [text for text in self._running if text.request.id == request_id]:
             self._release(text)
 
-    def step(self, *, is_beside: bool) -> None:
-        """Compute one batch; `is_beside` streams it is small enough for their pace.
+    def step(self, *, is_beside: bool, has_live_beside: bool = False) -> None:
+        """Compute one batch; `is_beside` streams it is small enough for their pace. With `has_live_beside`,
+        there is none of background work.
 
         Raises WeightsChangedError and nothing else.
         """
-        if not self.has_work:
+        if not self.has_work or (has_live_beside and not self.has_live):
             return
         try:
             outputs = self._computed(is_beside=is_beside)
@@ -160,6 +121,9 @@ class Embedder:
         context = self._fitting_context()
         self._batch.clear()
         work = list(self._work(context, self._budget(context, is_beside=is_beside)))
+        if not work:
+            # Background work has made room, also for a larger context.
+            return []
         for text, count in work:
             start = text.num_computed
             piece = text.token_ids[start : start + count]
@@ -185,13 +149,18 @@ class Embedder:
             text.restart()
 
     def _budget(self, context: EmbeddingContext, *, is_beside: bool) -> int:
-        if not is_beside or self._is_whole:
+        is_short = is_beside or not self.has_live
+        if not is_short or self._is_whole:
             return context.batch_size
-        return min(context.batch_size, self._clock.prompt_budget())
+        seconds = None if self.has_live else BACKGROUND_SECONDS
+        return min(context.batch_size, self._clock.prompt_budget(seconds=seconds))
 
-    def _work(self, context: EmbeddingContext, budget: int) -> Iterator[tuple[_Text, int]]:
+    def _work(self, context: EmbeddingContext, budget: int) -> Iterator[tuple[Text, int]]:
         """Pieces for a batch: of texts that have begun, then of others as long as there is room."""
-        for text in self._running:
+        has_live = self.has_live
+        for text in list(self._running):
+            if has_live and text.is_background:
+                continue
             count = min(text.num_missing, budget)
             if count:
                 budget -= count
@@ -201,50 +170,77 @@ class Embedder:
             budget -= count
             yield next_text, count
 
-    def _admitted(self, context: EmbeddingContext, budget: int) -> _Text | None:
+    def _admitted(self, context: EmbeddingContext, budget: int) -> Text | None:
         """The next waiting text, if it has room; its request then goes to the end of the queue."""
         text = self._next
-        if text is None or len(self._running) >= context.max_sequences:
-            return None
-        num_taken = sum(len(other.token_ids) for other in self._running)
-        if num_taken + len(text.token_ids) > context.num_cells:
+        if text is None or (text.is_background and self.has_live) or not self._make_way(text, context):
             return None
         if self._is_whole and len(text.token_ids) > budget:
             return None
         request = text.request
         if request.priority < max(self._waiting):
             self._num_passed = 0
-        elif len(self._waiting) > 1:
+        elif self._lower(request.priority):
             self._num_passed += 1
         texts = self._take_out(request)
         texts.popleft()
         if texts:
             self._put(request, texts)
-        self._order.begin(self._order.place(request.owner, request.weight, len(text.token_ids)))
+        order = self._order_of(request)
+        order.begin(order.place(request.owner, request.weight, len(text.token_ids)))
         taken = {other.seq_id for other in self._running}
         text.seq_id = next(i for i in range(context.max_sequences) if i not in taken)
         self._running.append(text)
         return text
 
     @property
-    def _next(self) -> _Text | None:
+    def _next(self) -> Text | None:
         if not self._waiting:
             return None
         top = max(self._waiting)
         classes = [self._waiting[top]]
-        if self._num_passed >= MAX_PASSED and len(self._waiting) > 1:
-            classes = [owners for priority, owners in self._waiting.items() if priority < top]
+        if self._num_passed >= MAX_PASSED and (lower := self._lower(top)):
+            classes = lower
         chosen = min(
             (item for owners in classes for item in owners.items()),
-            key=lambda item: self._order.start(item[0]),
+            key=lambda item: self._order_of(next(iter(item[1].values()))[0].request).start(item[0]),
         )
         return next(iter(chosen[1].values()))[0]
 
-    def _put(self, request: EmbedRequest, texts: deque[_Text]) -> None:
+    def _lower(self, priority: int) -> list[dict[str, dict[str, deque[Text]]]]:
+        """What waits that is of a lower priority, and no background work."""
+        return [owners for other, owners in self._waiting.items() if BACKGROUND_PRIORITY < other < priority]
+
+    def _order_of(self, request: EmbedRequest) -> FairOrder:
+        return self._background_order if request.is_background else self._live_order
+
+    def _make_way(self, text: Text, context: EmbeddingContext) -> bool:
+        """Whether there is room for a text, after background work has given up what it has, if that helps."""
+        while not self._has_place(text, context):
+            background = [other for other in self._running if other.is_background]
+            if text.is_background or not background:
+                return False
+            self._put_back(background[-1])
+        return True
+
+    def _has_place(self, text: Text, context: EmbeddingContext) -> bool:
+        num_taken = sum(len(other.token_ids) for other in self._running)
+        is_free = len(self._running) < context.max_sequences
+        return is_free and num_taken + len(text.token_ids) <= context.num_cells
+
+    def _put_back(self, text: Text) -> None:
+        """Have a text that has begun wait again, before the others of its request."""
+        self._release(text)
+        text.restart()
+        request = text.request
+        others = self._waiting.get(request.priority, {}).get(request.owner, {}).get(request.id, deque())
+        self._put(request, deque([text, *others]))
+
+    def _put(self, request: EmbedRequest, texts: deque[Text]) -> None:
         owners = self._waiting.setdefault(request.priority, {})
         owners.setdefault(request.owner, {})[request.id] = texts
 
-    def _take_out(self, request: EmbedRequest) -> deque[_Text]:
+    def _take_out(self, request: EmbedRequest) -> deque[Text]:
         owners = self._waiting[request.priority]
         texts = owners[request.owner].pop(request.id)
         if not owners[request.owner]:
@@ -276,13 +272,9 @@ class Embedder:
         if self._context is not None:
             self._context.close()
             self._context = None
-        return [_failure(request_id, error) for request_id in sorted(failed)]
+        return [failure(request_id, error) for request_id in sorted(failed)]
 
-    def _release(self, text: _Text) -> None:
+    def _release(self, text: Text) -> None:
         self._running.remove(text)
         if self._context is not None:
             self._context.remove_sequence(text.seq_id)
-
-
-def _failure(request_id: str, error: str) -> EmbedOutput:
-    return EmbedOutput(request_id=request_id, error=error)

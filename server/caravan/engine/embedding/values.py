@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from caravan.engine.params import BACKGROUND_PRIORITY
+
 
 class Pooling(StrEnum):
     """How the vectors of a text's tokens become one. With RANK they do not: each text is a pair of texts,
@@ -42,6 +44,11 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     owner: str = ""
     weight: float = 1.0
     priority: int = 0
+
+    @property
+    def is_background(self) -> bool:
+        """Whether it gives way to all requests that are not."""
+        return self.priority <= BACKGROUND_PRIORITY
 
 
 class EmbedOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -51,8 +51,9 @@ class AsyncEngine:
         self._sizes: Sizes | None = None
         self._stalling: asyncio.Task[None] | None = None
         self._last_heard = 0.0
-        self._queue = SharedLimit(0)
-        self._embedding_queue = SharedLimit(0)
+        self._queue, self._embedding_queue = SharedLimit(0), SharedLimit(0)
+        # Background work takes no place from anybody; who sends it bounds it.
+        self._background_queue = SharedLimit(0)
 
     async def start(self) -> None:
         """Start the child and wait until it is ready; raises EngineStartError or OSError."""
@@ -146,7 +147,8 @@ class AsyncEngine:
         outputs = OutputQueue(len(request.indexes), request.num_scores)
         # One that is under way has had its place, in another engine.
         amount = 0 if request.drawn else request.n
-        with self._sent(request, outputs, self._queue, amount=amount) as place:
+        queue = self._background_queue if request.is_background else self._queue
+        with self._sent(request, outputs, queue, amount=amount) as place:
             if request.drawn:
                 place.settle()
             while outputs.num_unfinished:
@@ -199,7 +201,8 @@ class AsyncEngine:
         Closing the generator early aborts the request.
         """
         outputs = OutputQueue(len(request.inputs))
-        with self._sent(request, outputs, self._embedding_queue) as place:
+        queue = self._background_queue if request.is_background else self._embedding_queue
+        with self._sent(request, outputs, queue) as place:
             while outputs.num_unfinished:
                 for item in await outputs.take():
                     output = checked_vector(item)

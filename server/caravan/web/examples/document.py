@@ -23,9 +23,11 @@ _REQUEST_ID = "req_2a561e4d33c94736966c7f81fbc8488a"
 
 # What path parameters are, by their names.
 PATH_PARAMETERS = {
+    "batch_id": "The id of a batch.",
     "completion_id": "The id of a chat completion that was made with `store`.",
     "conversation_id": "The id of a conversation.",
     "digest": "The checksum of a file.",
+    "file_id": "The id of a file.",
     "item_id": "The id of an item of the conversation.",
     "model_id": "The model, by a name that `GET /v1/models` lists.",
     "response_id": "The id of a stored response.",
@@ -64,10 +66,14 @@ def _answers() -> dict[str, Any]:
 
 
 def _add_one(operation: dict[str, Any], example: ExampleRequest) -> None:
+    answers = _answers()[f"{example.method} {example.path}"]
+    if example.form:
+        operation["requestBody"]["content"]["multipart/form-data"]["example"] = dict(example.form)
     if example.body is not None:
-        operation["requestBody"]["content"]["application/json"]["example"] = example.body
+        known = {name: answers["parameters"][value] for name, value in example.fills.items()}
+        operation["requestBody"]["content"]["application/json"]["example"] = {**known, **example.body}
     contents = operation["responses"]["200"]["content"]
-    for kind, told in _answers()[f"{example.method} {example.path}"]["content"].items():
+    for kind, told in answers["content"].items():
         contents[kind]["example"] = told
 
 

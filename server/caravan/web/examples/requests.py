@@ -1,5 +1,6 @@
 """The example requests, in an order in which each of them works on a new server."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,8 +19,9 @@ _ITEM = f"{_CONVERSATION}/items/{{item_id}}"
 class ExampleRequest:
     """A request as the document shows it.
 
-    `keeps` names path parameters of later requests, with where in the answer their values are. One that
-    is not shown only makes what the next one needs.
+    `keeps` names path parameters of later requests, with where in the answer their values are; `fills` are
+    fields of the body with the names of such parameters. A `form` has a `file`. One that `waits_for` a status
+    is sent again until it gets it. One that is not shown only makes what the next one needs.
     """
 
     method: str
@@ -27,6 +29,9 @@ class ExampleRequest:
     body: Mapping[str, Any] | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     keeps: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
+    form: Mapping[str, str] = field(default_factory=dict)
+    fills: Mapping[str, str] = field(default_factory=dict)
+    waits_for: str | None = None
     is_shown: bool = True
 
 
@@ -94,6 +99,54 @@ _STORED = (
     _get(_ITEM),
     _delete(_ITEM),
     _delete(_CONVERSATION),
+)
+
+
+def _line(name: str, prompt: str, num_tokens: int) -> str:
+    body = {"model": MODEL, "prompt": prompt, "max_tokens": num_tokens}
+    return json.dumps({"custom_id": name, "method": "POST", "url": "/v1/completions", "body": body})
+
+
+_FILES, _BATCHES = "/v1/files", "/v1/batches"
+_INPUT = "\n".join([_line("first", "Once upon a time", 8), _line("second", "The sea", 8)])
+_LONG_INPUT = "\n".join(_line(f"line-{number}", "Once", 1500) for number in range(100))
+
+
+def _upload(text: str, *, is_shown: bool = True) -> ExampleRequest:
+    form = {"purpose": "batch", "file": text}
+    keeps = {"file_id": ("id",)}
+    return ExampleRequest(method="post", path=_FILES, form=form, keeps=keeps, is_shown=is_shown)
+
+
+def _batch(*, is_shown: bool = True) -> ExampleRequest:
+    return ExampleRequest(
+        method="post",
+        path=_BATCHES,
+        body={"endpoint": "/v1/completions", "completion_window": "24h", "metadata": {"topic": "stories"}},
+        fills={"input_file_id": "file_id"},
+        keeps={"batch_id": ("id",)},
+        is_shown=is_shown,
+    )
+
+
+def _awaited(status: str, *, is_shown: bool = True) -> ExampleRequest:
+    return ExampleRequest(method="get", path=f"{_BATCHES}/{{batch_id}}", waits_for=status, is_shown=is_shown)
+
+
+_IN_BATCHES = (
+    _upload(_INPUT),
+    _get(_FILES, limit="1"),
+    _get(f"{_FILES}/{{file_id}}"),
+    _get(f"{_FILES}/{{file_id}}/content"),
+    _batch(),
+    _awaited("completed"),
+    _get(_BATCHES, limit="1"),
+    _upload(_LONG_INPUT, is_shown=False),
+    _batch(is_shown=False),
+    _awaited("in_progress", is_shown=False),
+    _post(f"{_BATCHES}/{{batch_id}}/cancel"),
+    _upload(_INPUT, is_shown=False),
+    _delete(f"{_FILES}/{{file_id}}"),
 )
 
 _OPENAI_LIKE = (
@@ -202,7 +255,14 @@ _OPERATIONS = (
     _post("/admin/models/{model_id}/load"),
 )
 
-REQUESTS: tuple[ExampleRequest, ...] = (*_STORED, *_OPENAI_LIKE, *_LLAMA_CPP, *_OLLAMA, *_OPERATIONS)
+REQUESTS: tuple[ExampleRequest, ...] = (
+    *_STORED,
+    *_IN_BATCHES,
+    *_OPENAI_LIKE,
+    *_LLAMA_CPP,
+    *_OLLAMA,
+    *_OPERATIONS,
+)
 
 # Those that stream, too, with `stream` in the body.
 STREAMED = frozenset(

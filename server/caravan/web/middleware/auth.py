@@ -8,9 +8,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from caravan.api.usage import UsageBook
-from caravan.auth.key_store import KeyStore
+from caravan.auth.holders import Holders
 from caravan.auth.keys_file import Key
-from caravan.auth.ledger import Allowance, Ledger
+from caravan.auth.ledger import Allowance
 from caravan.auth.principal import Principal
 from caravan.errors import AuthenticationError, InvalidRequestError, RateLimitError
 from caravan.observability.request_metrics import RequestMetrics
@@ -47,22 +47,20 @@ class AuthMiddleware:
         self,
         app: ASGIApp,
         *,
-        keys: KeyStore,
-        ledger: Ledger,
+        holders: Holders,
         usage: UsageBook,
         sites: SiteRules,
-        share_prefixes: bool,
         max_priority: int = 0,
         cors_origins: Sequence[str] = (),
         is_public: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._app = app
-        self._keys = keys
-        self._ledger = ledger
+        self._holders = holders
+        self._keys = holders.keys
+        self._ledger = holders.ledger
         self._usage = usage
         self._sites = sites
         self._is_public = is_public
-        self._share_prefixes = share_prefixes
         self._anonymous = Principal(max_priority=max_priority)
         has_cors = bool(cors_origins)
         self._let_in: ASGIApp = CorsMiddleware(self._identify, cors_origins) if has_cors else self._identify
@@ -105,8 +103,7 @@ class AuthMiddleware:
             response.headers.update(await self._ledger.headers(key))
             await response(scope, receive, send)
             return
-        cache_group = "" if self._share_prefixes else _cache_group(key)
-        use_context(scope, replace(context, principal=_principal(key, cache_group, admission)))
+        use_context(scope, replace(context, principal=self._holders.principal(key, admission)))
         await self._serve(admission, scope, receive, send)
 
     async def _serve(self, admission: Allowance | None, scope: Scope, receive: Receive, send: Send) -> None:
@@ -184,22 +181,3 @@ def _is_counted(scope: Scope) -> bool:
     path = scope["path"]
     is_free = path.startswith(_UNCOUNTED_PATHS) or path.endswith(_UNCOUNTED_ENDS)
     return bool(scope["method"] == _COUNTED_METHOD and not is_free)
-
-
-def _cache_group(key: Key) -> str:
-    # A group's name is no key's id, whatever it is called.
-    return key.id if key.cache_group is None else f"group {key.cache_group}"
-
-
-def _principal(key: Key, cache_group: str, admission: Allowance | None) -> Principal:
-    return Principal(
-        id=key.id,
-        name=key.name,
-        is_admin=key.role == "admin",
-        models=None if key.models is None else frozenset(key.models),
-        cache_group=cache_group,
-        priority=key.priority,
-        max_priority=max(key.priority, key.priority if key.max_priority is None else key.max_priority),
-        weight=key.weight,
-        allowance=admission,
-    )

@@ -1,0 +1,1 @@
+"""OpenAI's files and batches: `FileService` and `BatchService`. README.md tells what is behind them."""

@@ -1,0 +1,73 @@
+"""The SQLite file of files, batches and lines: its tables, and how it is opened."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from caravan.api.store.database import look, transaction
+
+VERSION = 1
+# `place` is the server that works on a batch. Answers are in the lines until their files are written.
+_SCHEMA = """
+CREATE TABLE clock (
+    only INTEGER PRIMARY KEY CHECK (only = 0), boot TEXT NOT NULL, uptime REAL NOT NULL, wall REAL NOT NULL,
+    time REAL NOT NULL);
+CREATE TABLE files (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
+    purpose TEXT NOT NULL, filename TEXT NOT NULL, num_bytes INTEGER NOT NULL, created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL);
+CREATE INDEX files_of_owner ON files (owner, number);
+CREATE INDEX files_by_end ON files (expires_at);
+CREATE TABLE batches (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
+    place INTEGER NOT NULL, status TEXT NOT NULL, input_file_id TEXT NOT NULL, endpoint TEXT NOT NULL,
+    metadata TEXT, output_seconds INTEGER NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
+    times TEXT NOT NULL DEFAULT '{}', faults TEXT, output_file_id TEXT, error_file_id TEXT, model TEXT,
+    num_total INTEGER NOT NULL DEFAULT 0, num_completed INTEGER NOT NULL DEFAULT 0,
+    num_failed INTEGER NOT NULL DEFAULT 0, prompt INTEGER NOT NULL DEFAULT 0,
+    cached INTEGER NOT NULL DEFAULT 0, completion INTEGER NOT NULL DEFAULT 0,
+    reasoning INTEGER NOT NULL DEFAULT 0, num_bytes INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX batches_of_owner ON batches (owner, number);
+CREATE INDEX unfinished ON batches (status)
+    WHERE status IN ('validating', 'in_progress', 'finalizing', 'cancelling');
+CREATE TABLE lines (
+    batch INTEGER NOT NULL REFERENCES batches (number) ON DELETE CASCADE, position INTEGER NOT NULL,
+    custom_id TEXT NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL, turn BLOB NOT NULL,
+    is_error INTEGER, answer BLOB, PRIMARY KEY (batch, position));
+CREATE INDEX to_do ON lines (batch, turn, position) WHERE answer IS NULL
+"""
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """Open the file, or make it; only its owner may read it. Nothing waits for a lock.
+
+    Raises sqlite3.Error and OSError.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    db = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        db.row_factory = sqlite3.Row
+        _set_up(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _set_up(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    # With WAL this survives the end of the process; only a power cut may cost the last answers.
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA secure_delete = ON")
+    with transaction(db):
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, VERSION):
+            raise sqlite3.DatabaseError(f"the file has version {version}, not {VERSION}")
+        if version == VERSION:
+            return
+        for statement in _SCHEMA.split(";\n"):
+            db.execute(statement)
+        clocks = look()
+        db.execute("INSERT INTO clock VALUES (0, ?, ?, ?, ?)", (*clocks, clocks.wall))
+        db.execute(f"PRAGMA user_version = {VERSION}")

@@ -1,0 +1,1 @@
+"""A batch from the command line: sent to a server, watched, and its answers fetched."""

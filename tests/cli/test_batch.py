@@ -1,0 +1,73 @@
+"""`caravan batch run`: at a server that runs, and with one of its own that is killed in between."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from caravan.config.settings import Settings
+
+from tests.cli.calling import call
+from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
+from tests.live_server import live_server
+from tests.waiting import PATIENCE, wait_until
+
+URL = "/v1/completions"
+
+
+def write(path: Path, count: int, **fields: Any) -> None:  # noqa: ANN401
+    body = {"model": "", "prompt": "Once", "max_tokens": 8, **fields}
+    lines = [{"custom_id": f"r{n}", "method": "POST", "url": URL, "body": body} for n in range(count)]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+
+
+def ids(path: Path) -> list[str]:
+    return [json.loads(line)["custom_id"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_at_a_server_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write(source, 30)
+    settings = Settings.model_validate({"data_dir": str(tmp_path)})
+    engine = ScriptedEngine(context_size=64)
+    with live_server(registry_over(loaded_model(engine)), settings) as live:
+        call("batch", "run", str(source), "--url", live, "--output", str(output))
+        assert capsys.readouterr().out == f"completed: 30 of 30 lines answered, in {output}\n"
+        assert ids(output) == [f"r{number}" for number in range(30)]
+        write(source, 2, prompt="x" * 100)
+        call("batch", "run", str(source), "--url", f"{live}/v1", "--output", str(output), code=1)
+        assert "2 lines have an error" in capsys.readouterr().err
+        assert ids(tmp_path / "out-errors.jsonl") == ["r0", "r1"]
+        write(source, 2, temperature=-1)
+        call("batch", "run", str(source), "--url", live, code=1)
+        assert "line 2: 'temperature' must be" in capsys.readouterr().err
+
+
+def test_what_is_no_input_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call("batch", "run", str(tmp_path / "none.jsonl"), code=2)
+    (tmp_path / "in.jsonl").write_text("hello\n")
+    call("batch", "run", str(tmp_path / "in.jsonl"), code=2)
+    told = capsys.readouterr().err
+    assert "No such file" in told
+    assert "the first line is no object" in told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kills by process groups")
+def test_with_a_server_of_its_own_that_is_killed(tmp_path: Path) -> None:
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write(source, 60, max_tokens=64, ignore_eos=True)
+    command = [sys.executable, "-m", "caravan", "batch", "run", str(source), "--output", str(output)]
+    environment = {**os.environ, "CARAVAN_THREADS": "1"}
+    work = tmp_path / "in.jsonl.batch"
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        # Nothing tells how far it is but its own folder.
+        wait_until(lambda: (work / "batches.db-wal").exists() and (work / "batches.db-wal").stat().st_size)
+        process.send_signal(signal.SIGKILL)
+    assert not output.exists()
+    subprocess.run(command, env=environment, check=True, timeout=PATIENCE)
+    assert ids(output) == [f"r{number}" for number in range(60)]
+    assert not work.exists()
