@@ -167,9 +167,9 @@ class TestLimits:
         place = urlsplit(live)
         assert place.hostname is not None
         with socket.create_connection((place.hostname, place.port or 80), timeout=30) as opened:
-            head = "POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n"
+            head = "POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1900000\r\n"
             opened.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode())
-            opened.sendall(FORM % file(b"x"))
+            opened.sendall(FORM % file(b"x" * 1_200_000))
             wait_until(lambda: (Path(options["data_dir"]) / "batches" / "files").exists() and kept(options))
         wait_until(lambda: kept(options) == [])
 

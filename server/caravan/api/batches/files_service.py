@@ -54,11 +54,11 @@ class Upload:
     name: str
     owner: str
     path: Path
-    file: BinaryIO
     max_bytes: int
     limit: RequestTooLargeError
     num_bytes: int = 0
     is_kept: bool = False
+    _file: BinaryIO | None = None
 
     def expect(self, announced: str | None) -> None:
         """Refuse what says of itself that it will be too large. Raises RequestTooLargeError."""
@@ -71,26 +71,66 @@ class Upload:
         if self.num_bytes > self.max_bytes:
             raise self.limit
         try:
-            await in_thread(self.file.write, data)
+            await in_thread(self._write, data)
         except OSError as error:
             raise storage_error(error) from error
 
+    async def finish(self) -> None:
+        """Have all of it written. Raises StorageError."""
+        try:
+            await in_thread(self._finish)
+        except OSError as error:
+            raise storage_error(error) from error
 
-@dataclass(frozen=True)
+    def drop(self) -> None:
+        """Delete it, unless it is kept."""
+        # What could not be written has been told, or nobody wants it.
+        with contextlib.suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+        if not self.is_kept:
+            self.path.unlink(missing_ok=True)
+
+    def _write(self, data: bytes) -> None:
+        # Whoever is cancelled waits for this, so that `drop` finds the file.
+        self._file = self._file or self.path.open("xb")
+        self._file.write(data)
+
+    def _finish(self) -> None:
+        # A file of nothing is one, too.
+        self._write(b"")
+        assert self._file is not None
+        self._file.close()
+
+
+@dataclass
 class OpenFile:
     """A file that is read bit by bit; `close` must follow."""
 
-    file: BinaryIO
+    path: Path
     num_bytes: int
+    _file: BinaryIO | None = None
+
+    async def open(self) -> None:
+        """Open it. Raises NotStoredError where it has been deleted meanwhile."""
+        try:
+            await in_thread(self._open)
+        except FileNotFoundError as error:
+            raise file_missing(self.path.name) from error
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Read it to its end."""
-        while piece := await in_thread(self.file.read, _PIECE_BYTES):
+        assert self._file is not None
+        while piece := await in_thread(self._file.read, _PIECE_BYTES):
             yield piece
 
     def close(self) -> None:
         """Close it."""
-        self.file.close()
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self) -> None:
+        self._file = self.path.open("rb")
 
 
 class FileService:
@@ -120,7 +160,7 @@ class FileService:
                     try:
                         yield upload
                     finally:
-                        await in_thread(_close, upload)
+                        await to_the_end(in_thread(upload.drop))
                 finally:
                     place.leave()
         except TimeoutError as error:
@@ -138,10 +178,7 @@ class FileService:
                 param="purpose",
             )
         seconds = KEPT_SECONDS if form.expires_after is None else form.expires_after.seconds
-        try:
-            await in_thread(upload.file.close)
-        except OSError as error:
-            raise storage_error(error) from error
+        await upload.finish()
 
         def work(store: Store) -> File:
             kept = store.files.upload(principal.id, upload.name, form.file[:_LONGEST_NAME], seconds)
@@ -174,11 +211,11 @@ class FileService:
         return (await self._find(name, principal, lambda s: s.files.get(principal.id, name))).document()
 
     async def content(self, name: str, principal: Principal) -> "OpenFile":
-        """Open a file to be read. Deleting it meanwhile cuts nothing off."""
+        """Find a file to be read. Deleting it while it is cuts nothing off."""
 
         def work(store: Store) -> OpenFile:
             found = store.files.get(principal.id, name)
-            return OpenFile(store.files.path(name).open("rb"), found.num_bytes)
+            return OpenFile(store.files.path(name), found.num_bytes)
 
         return await self._find(name, principal, work)
 
@@ -197,7 +234,6 @@ class FileService:
             name=name,
             owner=owner,
             path=store.files.path(name),
-            file=store.files.path(name).open("xb"),
             max_bytes=min(room, self.max_file_bytes),
             limit=_full(f"{store.files.max_bytes} bytes") if is_own_limit else too_large(self.max_file_bytes),
         )
@@ -227,11 +263,3 @@ def _full(limit: str) -> RequestTooLargeError:
 def _crowded() -> OverloadedError:
     message = "Too many files are being uploaded at the moment."
     return OverloadedError(message, retry_after=_RETRY_SECONDS)
-
-
-def _close(upload: Upload) -> None:
-    # What could not be written has been told, or nobody wants it.
-    with contextlib.suppress(OSError):
-        upload.file.close()
-    if not upload.is_kept:
-        upload.path.unlink(missing_ok=True)

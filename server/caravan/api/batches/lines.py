@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from caravan.api.batches.archive import Store
@@ -41,7 +42,11 @@ class LinesToDo:
     async def open(self) -> None:
         """Open the input. Raises OSError."""
         path = await self._insist(lambda store: store.files.path(self._batch.input_file_id))
-        self._descriptor = await in_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+        await in_thread(self._open, path)
+
+    def _open(self, path: Path) -> None:
+        # Noted here, so that it is closed whoever is cancelled meanwhile.
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
         """Close the input."""

@@ -63,7 +63,8 @@ class InputReader:
     """Reads a file chunk by chunk, each in a thread; `close` must follow. Raises OSError."""
 
     def __init__(self, path: Path, endpoint: Endpoint, max_bytes: int) -> None:
-        self._file: BinaryIO = path.open("rb")
+        self._path = path
+        self._file: BinaryIO | None = None
         self._endpoint = endpoint
         self._max_bytes = max_bytes
         self._ids: set[str] = set()
@@ -73,9 +74,10 @@ class InputReader:
 
     def next_chunk(self) -> Chunk:
         """Read the next lines, some milliseconds' worth of them."""
+        file = self._file = self._file or self._path.open("rb")
         chunk, begun = Chunk(), self._start
         while len(chunk.lines) + len(chunk.faults) < _CHUNK_LINES and self._start - begun < _CHUNK_BYTES:
-            text = self._file.readline(self._max_bytes + 2)
+            text = file.readline(self._max_bytes + 2)
             if not text:
                 chunk.is_last = True
                 break
@@ -94,7 +96,8 @@ class InputReader:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _take(self, text: bytes, start: int, chunk: Chunk) -> None:
         if len(text) > self._max_bytes and not text.endswith(b"\n"):

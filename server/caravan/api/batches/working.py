@@ -18,7 +18,7 @@ from caravan.api.batches.writing import Output, OutputWriter
 from caravan.api.store.errors import StorageError
 from caravan.errors import InvalidRequestError
 from caravan.models import ModelRegistry
-from caravan.runtime.threads import FairLimiter, cancel_and_wait, in_busy_thread, in_thread
+from caravan.runtime.threads import FairLimiter, cancel_and_wait, in_busy_thread
 
 T = TypeVar("T")
 
@@ -107,19 +107,17 @@ class BatchWork:
 
     async def _read(self) -> None:
         """Look at every line before the first is answered. Batches are of no use where one line is wrong."""
-        batch, shared = self.batch, self._shared
+        batch = self.batch
         await self._insist(lambda store: store.batches.begin_lines(batch))
         path = await self._insist(lambda store: store.files.path(batch.input_file_id))
+        reader = InputReader(path, batch.endpoint, self._shared.max_line_bytes)
         try:
-            reader = await in_thread(InputReader, path, batch.endpoint, shared.max_line_bytes)
+            await self._read_all(reader)
         except OSError:
             message = f"File with id '{batch.input_file_id}' cannot be read."
             await self._refuse([fault("file_not_found", message)])
-            return
-        try:
-            await self._read_all(reader)
         finally:
-            await in_thread(reader.close)
+            reader.close()
 
     async def _read_all(self, reader: InputReader) -> None:
         batch = self.batch

@@ -65,6 +65,7 @@ class _FileResponse(Response):
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Serve one connection (ASGI)."""
         try:
+            await self._opened.open()
             await send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
