@@ -188,6 +188,8 @@ class Bench:
                     id=stream,
                     token_ids=tuple(prompt),
                     params=params,
+                    # Else the second run would be drafted from the answers of the first.
+                    cache_salt=name,
                     constraint=case.constraint,
                     tells_token_ids=True,
                     max_drafted=max_drafted,
