@@ -287,7 +287,9 @@ def loaded_model(
     )
 
 
-def spec_of(model: LoadedModel, *, preload: bool = True, pinned: bool = False, need: int = 1) -> ModelSpec:
+def spec_of(
+    model: LoadedModel, *, preload: bool = True, pinned: bool = False, need: int = 1, idle_unload: float = 0.0
+) -> ModelSpec:
     """A model over fakes as a registry is offered it; `fake` answers to `org/other-name`, too."""
     return ModelSpec(
         id=model.id,
@@ -295,6 +297,7 @@ def spec_of(model: LoadedModel, *, preload: bool = True, pinned: bool = False, n
         created=1_700_000_000,
         preload=preload,
         pinned=pinned,
+        idle_unload=idle_unload,
         operator_defaults=model.operator_defaults,
         estimate_need=lambda: Need(need),
         make_engine=lambda: model.engine,

@@ -1,6 +1,7 @@
 """Models loaded when they are asked for, held while they are used, and unloaded for others."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from caravan.auth.principal import ANONYMOUS
 from caravan.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
 from caravan.models import Lease, Limits, ModelRegistry, Status
+from caravan.models import registry as registry_module
 from caravan.models import slot as slot_module
 from caravan.models.eviction import NoRoomError
 from caravan.models.loaded_model import LoadedModel
@@ -21,16 +23,26 @@ from tests.waiting import PATIENCE, until
 class House:
     """Three models on demand, `a`, `b` and `c`, of which two fit; their vocabularies tell when they close."""
 
-    def __init__(self, *, pinned: str = "", load_wait_seconds: float = 60) -> None:
+    def __init__(
+        self,
+        *,
+        pinned: str = "",
+        load_wait_seconds: float = 60,
+        idle_unload: float = 0,
+        clock: Clock | None = None,
+    ) -> None:
         self.engines = {name: ScriptedEngine() for name in "abc"}
         self.closed: list[str] = []
         self.registry = ModelRegistry(
             [
-                spec_of(self._model(name), preload=name in pinned, pinned=name in pinned)
+                spec_of(
+                    self._model(name), preload=name in pinned, pinned=name in pinned, idle_unload=idle_unload
+                )
                 for name in self.engines
             ],
             Limits(max_loaded=2),
             load_wait_seconds=load_wait_seconds,
+            clock=clock or time.monotonic,
         )
 
     def _model(self, name: str) -> LoadedModel:
@@ -344,3 +356,26 @@ def test_closing_ends_waits_and_loads() -> None:
         assert house.closed == ["a", "b"]
 
     asyncio.run(asyncio.wait_for(body(), PATIENCE))
+
+
+def test_what_nobody_uses_is_unloaded_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_module, "_KEEP_SECONDS", 0.001)
+    clock = Clock()
+
+    async def test(house: House) -> None:
+        lease = await house.registry.acquire("a", ANONYMOUS)
+        clock.now += 100
+        await settle()
+        assert house.loaded == "ac"  # it is in use, and the other is pinned
+        lease.release()
+        clock.now += 9
+        await settle()
+        assert house.loaded == "ac"
+        clock.now += 1
+        await until(lambda: house.loaded == "c")
+        assert house.closed == ["a"]
+        await house.use("a")
+        await settle()
+        assert house.loaded == "ac"
+
+    run(test, House(pinned="c", idle_unload=10, clock=clock))

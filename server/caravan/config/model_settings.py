@@ -84,6 +84,13 @@ class ModelOptions(BaseModel):
         allow_inf_nan=False,
         description="How long a request may wait for its turn before it gets a 503. 0: no limit.",
     )
+    idle_unload: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds without a request after which a model is unloaded; its next request loads it "
+        "again. Pinned models stay. 0: never.",
+    )
     threads: int = Field(
         default=0, ge=0, le=512, description="Threads that compute. 0: one for each usable core."
     )

@@ -194,6 +194,7 @@ def _spec(
         created=int(path.stat().st_mtime),
         preload=table.preload or table.pinned,
         pinned=table.pinned,
+        idle_unload=table.idle_unload,
         operator_defaults=table.defaults,
         public_texts=public_texts,
         estimate_need=functools.partial(need_of, config),

@@ -36,6 +36,7 @@ _WITHOUT_EFFECT = {
     "chat_template",
     "draft_model",
     "host_cache_tokens",
+    "idle_unload",
     "max_waiting",
     "queue_seconds",
     "sampling_threads",
@@ -54,6 +55,8 @@ class ContextLength:
 class ModelSpec:
     """What is known of a model that need not be loaded, and the two halves of loading it.
 
+    It may be unloaded after `idle_unload` seconds without a request; 0 is never.
+
     `make_engine` makes an engine that has not started. `open` opens the file for the web side,
     `estimate_need` tells how much memory the model will take, and `read_metadata` what the file says
     of itself; of a file that cannot be read, nothing. `read_context` foresees how long texts may be, and
@@ -67,6 +70,7 @@ class ModelSpec:
     created: int
     preload: bool = False
     pinned: bool = False
+    idle_unload: float = 0.0
     operator_defaults: Mapping[str, object] = field(default_factory=dict)
     public_texts: tuple[str, ...] = ()
     estimate_need: Callable[[], Need]

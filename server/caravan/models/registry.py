@@ -46,7 +46,7 @@ class ModelRegistry:
         stay_seconds: float = STAY_SECONDS,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._slots = [ModelSlot(spec, Users(stay_seconds, clock)) for spec in specs]
+        self._slots = [ModelSlot(spec, Users(stay_seconds, clock), clock) for spec in specs]
         self._by_name = {name: slot for slot in self._slots for name in slot.names}
         self._limits = limits or Limits()
         self._evictions = Evictions(self._limits, stay_seconds=stay_seconds, clock=clock)
@@ -176,7 +176,9 @@ class ModelRegistry:
         await asyncio.gather(*(self._end(slot) for slot in self._slots))
 
     async def _keep(self) -> None:
-        """Let models go whose file has changed, and load those again that are to be there always."""
+        """Let models go that nobody uses or whose file has changed, and load those again that are to be there
+        always.
+        """
         while True:
             await asyncio.sleep(_KEEP_SECONDS)
             try:
@@ -188,6 +190,9 @@ class ModelRegistry:
     def _keep_one(self, slot: ModelSlot) -> None:
         if slot.model is not None and slot.model.engine.is_outdated:
             slot.is_lost = True
+            self._unloading(slot)
+        elif slot.is_stale:
+            log.info("the model '%s' is unloaded: nobody has used it for a while", slot.spec.id)
             self._unloading(slot)
         elif slot.spec.preload and slot.needs_load:
             self._loading(slot)

@@ -83,7 +83,7 @@ class ModelSlot:
     `asked_by` are the keys for which it is being loaded, in the order of their requests.
     """
 
-    def __init__(self, spec: ModelSpec, users: Users | None = None) -> None:
+    def __init__(self, spec: ModelSpec, users: Users | None = None, clock: Clock = time.monotonic) -> None:
         self.spec = spec
         self.names = (spec.id, *spec.aliases)
         self.users = users or Users()
@@ -98,6 +98,8 @@ class ModelSlot:
         self.idle = asyncio.Event()
         self.idle.set()
         self.asked_by: list[str] = []
+        self._clock = clock
+        self._idle_since = clock()
         self._waiting: list[tuple[str, asyncio.Future[Lease]]] = []
         self._backoff = _FIRST_BACKOFF
         self._retry_at: float | None = None
@@ -130,6 +132,13 @@ class ModelSlot:
     def is_busy(self) -> bool:
         """Whether unloading it would have to wait."""
         return self.num_users > 0 or self.model is None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether nobody has used it for as long as the operator keeps such a model."""
+        seconds = 0.0 if self.spec.pinned else self.spec.idle_unload
+        is_idle = self.can_be_used and not self.num_users
+        return is_idle and 0 < seconds <= self._clock() - self._idle_since
 
     @property
     def is_wanted(self) -> bool:
@@ -177,6 +186,7 @@ class ModelSlot:
         """The load has succeeded; all who waited get the model before anybody could unload it."""
         self.model = model
         self.is_lost = False
+        self._idle_since = self._clock()
         self._backoff, self._retry_at = _FIRST_BACKOFF, None
         self.last_used = next(_clock)
         for key, place in self._take_waiting():
@@ -216,4 +226,5 @@ class ModelSlot:
         self.users.end(key)
         self.last_used = next(_clock)
         if self.num_users == 0:
+            self._idle_since = self._clock()
             self.idle.set()
