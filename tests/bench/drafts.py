@@ -1,9 +1,10 @@
 """What drafts spare: `python -m tests.bench.drafts MODEL.gguf` prints a table.
 
-One engine in this process answers each request with drafts and without, by turns, and tells how many tokens
-a second came after the prompt. What a model would write is dictated where it says so: the logit of the next
-token of a given text is raised in each row. So weights may be random: all else is computed, drawn and drafted
-as ever. Free prose is the model's own, and only a trained model's is prose.
+One engine in this process answers each request with drafts and without, by turns. Seconds are processor
+seconds of its thread after the prompt, which decodes on this one thread alone: a busy machine does not change
+them much. What a model would write is dictated where it says so: the logit of the next token of a given text
+is raised in each row. So weights may be random: all else is computed, drawn and drafted as ever. Free prose
+is the model's own, and only a trained model's is prose.
 """
 
 import argparse
@@ -137,7 +138,7 @@ class DictatedContext(Context):
 class Bench:
     """An engine over a model, run turn by turn."""
 
-    def __init__(self, path: Path, num_threads: int, num_tokens: int) -> None:
+    def __init__(self, path: Path, num_tokens: int) -> None:
         self._model = Model(path)
         self._num_tokens = num_tokens
         config = EngineConfig(
@@ -154,12 +155,13 @@ class Bench:
             num_cells=config.num_cells,
             batch_size=config.batch_size,
             max_sequences=config.max_sequences,
-            num_threads=num_threads,
+            num_threads=1,
             num_spare_rows=config.num_spare_rows,
         )
         self._counts: dict[str, int] = {}
         self._tokens: dict[str, list[int]] = {}
         self.engine = Engine(self._context, self._model.vocab, config, self._publish, no_embedder())
+        self.engine._drafter.now = time.thread_time
         self._number = 0
 
     def rates(self, case: Case) -> tuple[float, float]:
@@ -198,10 +200,10 @@ class Bench:
             )
         while not all(self._counts.get(stream) for stream in names):
             self.engine.turn()
-        before, started = self._drawn(names), time.perf_counter()
+        before, started = self._drawn(names), time.thread_time()
         while not self.engine.is_idle:
             self.engine.turn()
-        seconds = time.perf_counter() - started
+        seconds = time.thread_time() - started
         return (self._drawn(names) - before) / seconds, [self._tokens[stream] for stream in names]
 
     def _drawn(self, names: list[str]) -> int:
@@ -237,12 +239,11 @@ def table(bench: Bench, rounds: int, wanted: str) -> Iterator[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.drafts", description=__doc__)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=600, help="most tokens of an answer")
     parser.add_argument("--rounds", type=int, default=_ROUNDS)
     parser.add_argument("--only", default="", help="a part of the names of requests")
     options = parser.parse_args()
-    bench = Bench(options.model, options.threads, options.tokens)
+    bench = Bench(options.model, options.tokens)
     for line in table(bench, options.rounds, options.only):
         print(line, flush=True)
     return 0

@@ -1,5 +1,7 @@
 """What steps take, as far as it is known."""
 
+import math
+
 import pytest
 from caravan.engine.drafts.row_clock import RowClock
 
@@ -14,14 +16,35 @@ def test_nothing_is_known_of_fewer_rows_than_were_measured() -> None:
     assert clock.curve(3, 3) == [0.03]
 
 
-def test_between_sizes_there_is_a_line_and_beyond_them_hope() -> None:
+def test_between_sizes_there_is_a_line() -> None:
     clock = RowClock()
     clock.observe(1, 0.010)
     clock.observe(5, 0.018)
-    curve = clock.curve(1, 7)
+    assert clock.curve(1, 5) == pytest.approx([0.010, 0.012, 0.014, 0.016, 0.018])
+
+
+def test_a_few_rows_are_tried_where_nothing_is_known_of_more() -> None:
+    clock = RowClock()
+    clock.observe(2, 0.010)
+    curve = clock.curve(2, 9)
     assert curve is not None
-    assert curve[:5] == pytest.approx([0.010, 0.012, 0.014, 0.016, 0.018])
-    assert 0.018 < curve[5] < curve[6] < 0.022
+    assert curve[:4] == pytest.approx([0.010, 0.01075, 0.0115, 0.01225])
+    assert curve[4:] == [math.inf] * 4
+
+
+def test_beyond_the_largest_step_rows_take_what_they_took_and_twice_as_many_are_tried() -> None:
+    clock = RowClock()
+    clock.observe(1, 0.010)
+    clock.observe(4, 0.013)
+    curve = clock.curve(1, 9)
+    assert curve == pytest.approx([0.010, 0.011, 0.012, 0.013, 0.014, 0.015, 0.016, 0.017, math.inf])
+
+
+def test_a_group_of_rows_that_is_not_full_says_little_of_larger_ones() -> None:
+    clock = RowClock()
+    clock.observe(1, 0.010)
+    clock.observe(2, 0.019)
+    assert clock.curve(1, 4) == pytest.approx([0.010, 0.019, 0.024, 0.029])
 
 
 def test_a_slower_step_counts_for_less_than_a_quicker_one() -> None:
@@ -33,8 +56,8 @@ def test_a_slower_step_counts_for_less_than_a_quicker_one() -> None:
     quicker = clock.curve(1, 1)
     assert slower is not None
     assert quicker is not None
-    assert slower[0] == pytest.approx(0.015)
-    assert quicker[0] < 0.012
+    assert slower[0] == pytest.approx(0.012)
+    assert quicker[0] == pytest.approx(0.0108)
 
 
 def test_what_is_old_is_forgotten() -> None:

@@ -50,6 +50,7 @@ class Drafter:
         self._draft_model = draft_model
         self._began = 0.0
         self._model_pace = ModelPace()
+        self.now: Callable[[], float] = time.perf_counter
         self.counts = DraftCounts()
 
     def begin(self, request: GenerationRequest) -> Drafting | None:
@@ -65,7 +66,7 @@ class Drafter:
     def add(self, work: list[Work]) -> list[Work]:
         """Return the work of a step with drafts where they are worth it. It is to be done at once."""
         drafted = self._drafted(work)
-        self._began = time.perf_counter()
+        self._began = self.now()
         return drafted
 
     def _drafted(self, work: list[Work]) -> list[Work]:
@@ -88,7 +89,7 @@ class Drafter:
     def observe(self, work: list[Work], done: list[Work]) -> None:
         """Learn from a step that was to do this `work`, and has got all rows of logits of what is `done`."""
         if len(done) == len(work) and _are_streams(done):
-            self._clock.observe(sum(item.num_cells for item in done), time.perf_counter() - self._began)
+            self._clock.observe(sum(item.num_cells for item in done), self.now() - self._began)
 
     def _foresee(self, work: list[Work], room: int, curve: list[float] | None) -> None:
         """Have the draft model guess for all sequences at once that will ask it."""

@@ -1,13 +1,16 @@
 """What drafts are worth: tokens a second with them and without."""
 
 import heapq
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from caravan.engine.drafts.chain import Acceptance
 
 # Less of a gain than this is not worth the risk that it is none.
-_MIN_GAIN = 1.05
+_MIN_GAIN = 1.1
+# Where several streams share a step, none of them is to wait longer than this times a step without drafts.
+_MOST_LENGTHENED = 1.5
 # What the draft model takes for a token, before it is known: this share of a step.
 _HOPED = 0.2
 # So much is guessed for comparison, once in so many times that it was not worth it.
@@ -34,6 +37,7 @@ def num_worth(chances: Iterable[Chance], num_streams: int, room: int, curve: lis
     waiting = [(-chance.rate, chance.place, chance.rate, chance.length) for chance in chances]
     heapq.heapify(waiting)
     places: list[int] = []
+    longest = math.inf if num_streams == 1 else _MOST_LENGTHENED * curve[0]
     expected, best, num_best = float(num_streams), _MIN_GAIN * num_streams / curve[0], 0
     while waiting and len(places) < min(room, len(curve) - 1):
         likely, place, rate, left = heapq.heappop(waiting)
@@ -41,8 +45,9 @@ def num_worth(chances: Iterable[Chance], num_streams: int, room: int, curve: lis
             heapq.heappush(waiting, (likely * rate, place, rate, left - 1))
         places.append(place)
         expected -= likely
-        if expected / curve[len(places)] > best:
-            best, num_best = expected / curve[len(places)], len(places)
+        seconds = curve[len(places)]
+        if seconds <= longest and expected / seconds > best:
+            best, num_best = expected / seconds, len(places)
     return places[:num_best]
 
 

@@ -1,17 +1,24 @@
 """What a step of so many rows takes: learned from the steps themselves."""
 
 import bisect
+import math
 import time
 from collections.abc import Callable
 
-# A row more than was ever measured counts as this much of the smallest step, until it is measured: less than
-# it takes anywhere, so that a promising size is tried.
+# While nothing is known of larger steps, a row more counts as this share of a row, for a few rows: less than
+# it takes anywhere but on a GPU, so that they are tried once.
 _HOPED = 0.15
+_FEW_ROWS = 3
+# Beyond the largest step that was measured, a row counts as what rows took on the way there, or as this share
+# of a row of the smallest, if that is less: kernels take rows in groups, and the next may be a full one.
+_FAIR = 0.5
+# Sizes that were never measured are tried up to this times the largest that was.
+_REACH = 2
 # A measurement is believed this long: texts grow, and neighbours come and go.
 _BELIEVED_SECONDS = 20.0
 # A step that took longer than before may have been held up, so it counts for less than one that was quicker.
-_MEMORY_OF_SLOWER = 0.5
-_MEMORY_OF_FASTER = 0.3
+_MEMORY_OF_SLOWER = 0.8
+_MEMORY_OF_FASTER = 0.4
 
 
 class RowClock:
@@ -30,20 +37,26 @@ class RowClock:
         self._seconds[num_rows] = (seconds, self._now())
 
     def curve(self, least: int, most: int) -> list[float] | None:
-        """Estimate what steps of `least` to `most` rows take; None where nothing is known of so few."""
+        """Estimate what steps of `least` to `most` rows take, infinity for those that are not to be tried yet;
+        None where nothing is known of so few.
+        """
         since = self._now() - _BELIEVED_SECONDS
         known = sorted((rows, seconds) for rows, (seconds, when) in self._seconds.items() if when >= since)
         if not known or known[0][0] > least:
             return None
-        sizes = [rows for rows, _ in known]
-        return [_between(known, bisect.bisect_right(sizes, rows), rows) for rows in range(least, most + 1)]
+        return [_estimate(known, rows, least) for rows in range(least, most + 1)]
 
 
-def _between(known: list[tuple[int, float]], place: int, num_rows: int) -> float:
-    """A straight line between the sizes beside a number of rows, `place` of which are no larger."""
+def _estimate(known: list[tuple[int, float]], num_rows: int, least: int) -> float:
+    """A straight line between the sizes beside a number of rows, or on from the largest."""
+    place = bisect.bisect_right(known, (num_rows, math.inf))
     rows, seconds = known[place - 1]
-    if place == len(known):
-        smallest, at_least = known[0]
-        return seconds + (num_rows - rows) * _HOPED * at_least / smallest
-    more, then = known[place]
-    return seconds + (num_rows - rows) * (then - seconds) / (more - rows)
+    if place < len(known):
+        more, then = known[place]
+        return seconds + (num_rows - rows) * (then - seconds) / (more - rows)
+    smallest, shortest = known[0]
+    each = shortest / smallest
+    if rows <= least:
+        return seconds + (num_rows - rows) * _HOPED * each if num_rows <= least + _FEW_ROWS else math.inf
+    slope = min(_FAIR * each, (seconds - shortest) / (rows - smallest))
+    return seconds + (num_rows - rows) * max(0.0, slope) if num_rows <= _REACH * rows else math.inf
