@@ -1,10 +1,12 @@
 """Drafts change nothing but the number of steps: not a token, not a number, whatever is drafted."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
+from caravan.engine.constraints.token_mask import TokenMask
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.grammars.constraint import Constraint
 from hypothesis import given, settings
@@ -148,3 +150,41 @@ def test_a_request_may_have_fewer_drafts_or_none() -> None:
         harness = Drafted(8, telling([item], expected, 0.0))
         assert harness.known([msgspec.structs.replace(item, max_drafted=most)]) == expected
         assert harness.engine.stats().num_steps == num_steps
+
+
+def test_time_that_is_up_ends_a_run_of_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
+    item = GenerationRequest(
+        id="r", token_ids=(1, 2, 3), params=SamplingParams(seed=1, max_tokens=400, ignore_eos=True)
+    )
+    whole = Drafted(0).known([item])["r", 0]
+    texts = telling([item], {("r", 0): whole}, 0.0)
+    for limit in range(20, 50):
+        seconds = itertools.count()
+        monkeypatch.setattr("time.monotonic", lambda counter=seconds: next(counter))
+        params = msgspec.structs.replace(item.params, max_seconds=float(limit))
+        found = Drafted(8, texts).known([msgspec.structs.replace(item, params=params)])["r", 0]
+        assert found.reason == "length"
+        assert 0 < len(found.token_ids) < 400
+        assert whole.token_ids[: len(found.token_ids)] == found.token_ids
+
+
+def test_masks_are_as_far_within_a_run_as_between_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a mask is worked out decides whether its only token is drawn, or taken without chance."""
+    item = GenerationRequest(
+        id="r", token_ids=(1, 2, 3), params=SamplingParams(seed=1, max_tokens=60), constraint=WORDS
+    )
+    forced, told = TokenMask.forced, list[bool]()
+
+    def noting(mask: TokenMask) -> list[int]:
+        mask._join()
+        told.append(mask._next is not None)
+        return forced(mask)
+
+    monkeypatch.setattr(TokenMask, "forced", noting)
+    expected = Drafted(0).known([item])
+    plain = told.copy()
+    told.clear()
+    drafted = Drafted(8, telling([item], expected, 0.0))
+    assert drafted.known([item]) == expected
+    assert drafted.engine.stats().num_accepted["ngram"] > 10
+    assert told == plain
