@@ -37,7 +37,7 @@ class RowClock:
         self._seconds[num_rows] = (seconds, self._now())
 
     def curve(self, least: int, most: int) -> list[float] | None:
-        """Estimate what steps of `least` to `most` rows take, infinity for those that are not to be tried yet;
+        """Estimate what steps of `least` to `most` rows take, infinity for those not to be tried yet;
         None where nothing is known of so few.
         """
         since = self._now() - _BELIEVED_SECONDS
