@@ -159,7 +159,7 @@ def compare(served: Logits, plain: Logits) -> float:
 
 def check(*, gpu: bool) -> dict[str, float]:
     """Relative difference of each quantization and route. Raises CheckError or GpuError."""
-    if gpu and not llama_cpp.llama_supports_gpu_offload():
+    if gpu and not library.has_gpu():
         raise GpuError("this build reaches no GPU: no device here, or no driver")
     differences: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:

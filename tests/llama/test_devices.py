@@ -1,7 +1,7 @@
 """What ggml tells of its devices."""
 
 import pytest
-from caravan.llama import devices
+from caravan.llama import devices, library
 from caravan.llama.devices import Gpu
 from caravan.runtime.machine import memory_limit
 
@@ -15,9 +15,11 @@ def test_the_processor_answers_with_the_memory_of_the_machine() -> None:
     assert 0 < processors[0].memory_free <= processors[0].memory_total
 
 
-def test_processors_are_no_gpus() -> None:
+def test_there_are_gpus_where_llama_cpp_can_use_them() -> None:
+    """A build with RPC alone has none."""
+    assert bool(devices.gpus()) == library.has_gpu()
     kinds = {device.type for device in devices._devices()}
-    assert bool(devices.gpus()) == bool(kinds & {1, 2})
+    assert library.has_gpu() == bool(kinds & {1, 2})
 
 
 def device(name: str, kind: int, free: int, device_id: str | None = None) -> devices._Properties:

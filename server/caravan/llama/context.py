@@ -76,13 +76,9 @@ class Context:
         self.sliding_window = model.sliding_window
         self.can_cut = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
         # A GPU's attention has tiles too, but computes rows of many sequences side by side in any case.
-        self.has_tiles = (
-            self.can_cut and not llama_cpp.llama_supports_gpu_offload() and not library.has_runs_of_rows()
-        )
+        self.has_tiles = self.can_cut and not library.has_gpu() and not library.has_runs_of_rows()
         # Cells out of a sliding window are not saved. From a GPU every cell would be copied on its own.
-        self.can_offload = (
-            model.memory_kind is MemoryKind.ATTENTION and not llama_cpp.llama_supports_gpu_offload()
-        )
+        self.can_offload = model.memory_kind is MemoryKind.ATTENTION and not library.has_gpu()
         self._num_outputs = 0
 
     def decode(self, batch: Batch) -> DecodeStatus:
@@ -189,7 +185,7 @@ class EmbeddingContext:
             llama_cpp.LLAMA_POOLING_TYPE_RANK if ranks else llama_cpp.LLAMA_POOLING_TYPE_NONE
         )
         params.swa_full = False
-        if keeps_pairs and not llama_cpp.llama_supports_gpu_offload():
+        if keeps_pairs and not library.has_gpu():
             params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._pointer = _made(model, params)
         self._exit = contextlib.ExitStack()

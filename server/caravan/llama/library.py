@@ -10,12 +10,15 @@ from collections.abc import Generator
 from pathlib import Path
 
 import llama_cpp
+import llama_cpp.llama_cpp
 
 log = logging.getLogger("llama.cpp")
 
 # ggml's level of errors. Its warnings are remarks on sizes that we chose on purpose.
 _ERROR = 4
 _CONTINUED = 5
+# GGML_BACKEND_DEVICE_TYPE_GPU and _IGPU.
+_GPU_TYPES = (1, 2)
 
 
 class _LogBridge:
@@ -107,6 +110,17 @@ def has_runs_of_rows() -> bool:
     keeps rows of different sequences apart.
     """
     return "RUNS_OF_ROWS = 1" in system_info()
+
+
+def has_gpu() -> bool:
+    """Tell whether layers can be put elsewhere than on the processor: on a GPU, or on what a worker has.
+
+    `llama_supports_gpu_offload` says that of every build with RPC.
+    """
+    start()
+    native = llama_cpp.llama_cpp._lib
+    native.ggml_backend_dev_by_type.restype = ctypes.c_void_p
+    return any(native.ggml_backend_dev_by_type(kind) for kind in _GPU_TYPES)
 
 
 def max_sequences() -> int:
