@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-from caravan.engine import scheduler
 from caravan.engine.drafts.prediction import PredictedText, PredictionProposer
 
 from tests.engine.drafts.rewriting import Gain, Words, replay
@@ -13,9 +12,7 @@ from tests.engine.drafts.rewriting import Gain, Words, replay
 
 def _file() -> str:
     """Some 300 lines of a program."""
-    lines = Path(scheduler.__file__).read_text().splitlines(keepends=True)
-    assert 250 <= len(lines) <= 300
-    return "".join(lines)
+    return (Path(__file__).parent / "data/program.txt").read_text(encoding="utf-8")
 
 
 def _changed(text: str) -> str:

@@ -77,9 +77,14 @@ class Drafter:
         room = min(self._config.num_scored_rows, self._config.batch_size - num_rows)
         if room <= 0 or not draftings or not _are_streams(work):
             return work
-        curve = self._clock.curve(num_rows, num_rows + room)
+        # Before it is known that there are drafts, only a draft model's own choice needs it.
+        curve = None if self._draft_model is None else self._clock.curve(num_rows, num_rows + room)
         self._foresee(work, room, curve)
         drafts = [self._draft(item.sequence, room, curve) for item in work]
+        num_drafted = min(room, sum(map(len, drafts)))
+        if not num_drafted:
+            return work
+        curve = self._clock.curve(num_rows, num_rows + num_drafted)
         counts = self._counts(work, drafts, room, curve)
         return [
             replace(item, draft=draft[:count]) if count else item

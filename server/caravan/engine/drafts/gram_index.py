@@ -49,9 +49,10 @@ class GramIndex:
         if len(found) < most:
             key = np.uint64(wanted)
             low = int(self._hashes.searchsorted(key, "left"))
-            high = int(self._hashes.searchsorted(key, "right"))
-            low = max(low, high - most + len(found))
-            found += self._ends[low:high][::-1].tolist()
+            if low < len(self._hashes) and self._hashes[low] == key:
+                high = int(self._hashes.searchsorted(key, "right"))
+                low = max(low, high - most + len(found))
+                found += self._ends[low:high][::-1].tolist()
         return found
 
     def _sort(self, text: Ids) -> None:

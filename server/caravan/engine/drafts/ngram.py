@@ -7,8 +7,8 @@ import numpy as np
 from caravan.engine.drafts.gram_index import GramIndex, Ids
 from caravan.engine.drafts.proposer import DraftSource
 
-# The fewest tokens that say where a text may be, and as many as tell apart places that have these in common.
-_WIDTHS = (8, 3)
+# The fewest tokens that say where a text may be, and as many as tell apart the places of a usual run.
+_SHORT, _LONG = 3, 8
 # Places that are compared, the latest ones, and tokens of each.
 _MAX_PLACES = 64
 _MAX_COMPARED = 32
@@ -26,15 +26,15 @@ class _Match:
 class NgramProposer:
     """Finds the longest end of the text, from 3 tokens, that stands in it before: of several the latest.
 
-    Agreement is looked at for 32 tokens back, among the 64 latest places of the last 8 tokens, else of the
-    last 3. Of texts that agree in few tokens, few more agree, so a guess is no longer than what agreed; over
-    code, prose and records that spared two guessed tokens of three, for one step in fifty. A text that
-    has been going round goes on going round.
+    Agreement is looked at for 32 tokens back, among the 64 latest places of the last 3 tokens or, where there
+    are more, of the last 8. Of texts that agree in few tokens, few more agree, so a guess is no longer than
+    what agreed; over code, prose and records that spared two guessed tokens of three, for one step in fifty.
+    A text that has been going round goes on going round.
     Nothing is kept or computed before the first question.
     """
 
     def __init__(self) -> None:
-        self._indices = [GramIndex(width) for width in _WIDTHS]
+        self._short, self._long = GramIndex(_SHORT), GramIndex(_LONG)
         self._num_known = 0
         # Tokens after as many of none as are compared, so that no comparison leaves the array.
         self._text: Ids = np.full(_MAX_COMPARED, _NOTHING, np.int32)
@@ -59,23 +59,26 @@ class NgramProposer:
             self._text = room
         self._text[known + _MAX_COMPARED : count + _MAX_COMPARED] = token_ids[known:]
         self._num_known = count
-        # Not the end itself, which would be found as the best place for it.
-        for index in self._indices:
-            index.extend(token_ids, self._text[_MAX_COMPARED:], count - 1)
 
     def _latest_longest(self, token_ids: list[int]) -> _Match | None:
-        for width, index in zip(_WIDTHS, self._indices, strict=True):
-            if len(token_ids) <= width:
-                continue
-            places = np.array(index.ends(token_ids[-width:], _MAX_PLACES), np.int64)
-            if not len(places):
-                continue
-            lengths = self._lengths(places)
-            best = int(lengths.argmax())
-            # Runs may have a hash in common without being the same.
-            if lengths[best] >= width:
-                return _Match(int(places[best]), int(lengths[best]))
-        return None
+        places = self._places(self._short, token_ids, _SHORT)
+        if len(places) == _MAX_PLACES:
+            # Older ones may agree further than any of these.
+            places = self._places(self._long, token_ids, _LONG) or places
+        if not places:
+            return None
+        ends = np.array(places, np.int64)
+        lengths = self._lengths(ends)
+        best = int(lengths.argmax())
+        # Runs may have a hash in common without being the same.
+        return _Match(places[best], int(lengths[best])) if lengths[best] >= _SHORT else None
+
+    def _places(self, index: GramIndex, token_ids: list[int], width: int) -> list[int]:
+        """The latest places after the last tokens, but for the end itself."""
+        if len(token_ids) <= width:
+            return []
+        index.extend(token_ids, self._text[_MAX_COMPARED:], len(token_ids) - 1)
+        return index.ends(token_ids[-width:], _MAX_PLACES)
 
     def _lengths(self, places: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Ids:
         """How many tokens before each place are those at the text's end."""
