@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.ray.conftest import MODEL, Deploy
+from tests.waiting import wait_until
 
 SAY = [{"role": "user", "content": "Tell me of caravans, please."}]
 CASES: dict[str, dict[str, Any]] = {
@@ -73,6 +74,17 @@ def test_streams_at_once_are_the_same(on_ray: str, alone: str) -> None:
     assert [usage["completion_tokens"] for _, usage in through] == [
         usage["completion_tokens"] for _, usage in direct
     ]
+
+
+def test_who_leaves_frees_the_engine(deploy: Deploy) -> None:
+    cluster = deploy(min_replicas=3)
+    body = {"model": MODEL, "messages": SAY, "stream": True, "max_tokens": 1900, "ignore_eos": True}
+    answers = [httpx.Client(timeout=60) for _ in range(3)]
+    for client in answers:
+        with client.stream("POST", f"{cluster.address}/v1/chat/completions", json=body) as answer:
+            next(answer.iter_lines())
+    wait_until(lambda: sum(load.num_running + load.waiting_tokens for load in cluster.loads()) == 0)
+    assert sum(load.stats.num_completion_tokens for load in cluster.loads()) < 3 * 1900
 
 
 def test_errors_are_the_same(on_ray: str, alone: str) -> None:

@@ -47,6 +47,12 @@ def test_wrong_options_are_refused(args: dict[str, Any]) -> None:
         RayOptions.model_validate(args)
 
 
+@pytest.mark.parametrize("name", ["port", "tls_certificate", "max_loaded", "kv_events"])
+def test_options_without_effect_are_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} has no effect on Ray"):
+        RayOptions(settings={name: "1"}).server_settings()
+
+
 def test_wrong_options_of_the_server_are_told_by_name() -> None:
     with pytest.raises(ConfigurationError, match="context_sise"):
         RayOptions(settings={"context_sise": 5}).server_settings()

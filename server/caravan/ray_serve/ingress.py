@@ -11,9 +11,11 @@ from starlette.types import Message, Receive, Scope, Send
 from caravan.config.settings import Settings
 from caravan.models import ModelRegistry, ModelSpec, model_specs
 from caravan.observability import log_format
+from caravan.observability.tracing import open_tracing
 from caravan.ray_serve.actors import archive_of, ledger_of
 from caravan.ray_serve.remote_engine import RemoteEngine
 from caravan.ray_serve.transport import HandleReplicas
+from caravan.runtime.threads import in_thread
 from caravan.web.app import create_app
 from caravan.web.dependencies import Services
 from caravan.web.services import archive_limits
@@ -32,7 +34,8 @@ class IngressApp:
         self._registry = ModelRegistry(specs, load_wait_seconds=settings.load_wait_seconds)
         self._ledger = ledger_of(name)
         archive = archive_of(name, settings.responses_path, archive_limits(settings))
-        self._app = create_app(settings, self._registry, ledger=self._ledger, archive=archive)
+        self._tracing = open_tracing(settings.otlp_endpoint)
+        self._app = create_app(settings, self._registry, self._tracing, ledger=self._ledger, archive=archive)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what comes (ASGI); at the start, load the models."""
@@ -51,6 +54,8 @@ class IngressApp:
                 await self._registry.start()
             else:
                 await self._ledger.aclose()
+                if self._tracing is not None:
+                    await in_thread(self._tracing.close)
             return message
 
         return next_message

@@ -12,10 +12,20 @@ from pydantic import (
     model_validator,
 )
 
-from caravan.config.load import read_configuration
+from caravan.config.load import ConfigurationError, read_configuration
 from caravan.config.settings import Settings
 
 RouterName = Literal["prefix", "round_robin", "power_of_two"]
+
+# Options of a server that listens, loads and tells by itself, and who does that here.
+_OTHERS = {
+    "Ray's proxy has the connections": (
+        *("port", "tls_certificate", "tls_key", "max_connections", "idle_seconds"),
+        *("max_header_bytes", "head_seconds", "body_seconds", "write_seconds"),
+    ),
+    "each model has machines of its own": ("max_loaded", "model_stay_seconds"),
+    "each engine tells the router by itself": ("kv_events", "kv_events_replay", "kv_events_name"),
+}
 
 
 class RayOptions(BaseModel):
@@ -73,5 +83,8 @@ class RayOptions(BaseModel):
         return self.max_replicas or self.min_replicas
 
     def server_settings(self) -> Settings:
-        """The server's own options. Raises ConfigurationError."""
+        """The server's own options. Raises ConfigurationError, also over those that have no effect here."""
+        for reason, names in _OTHERS.items():
+            if found := [name for name in names if name in self.settings]:
+                raise ConfigurationError(f"{found[0]} has no effect on Ray: {reason}")
         return read_configuration(self.settings).settings

@@ -19,6 +19,7 @@ from caravan.llama.model_file import FileChange
 from caravan.ray_serve import wire
 from caravan.ray_serve.handover import Handover
 from caravan.ray_serve.wire import Facts, Load, Route
+from caravan.runtime.threads import in_busy_thread
 from caravan.sizing.sizes import Need
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 60.0
 _RETRY_SECONDS = 0.5
 _MOMENT_SECONDS = 0.05
+# Prompts of more tokens are hashed in a thread; so many take about a millisecond.
+_LONG = 8192
 # How often it is asked what the replicas have to do, which is for metrics alone.
 _LOOK_SECONDS = 1.0
 
@@ -193,8 +196,9 @@ class RemoteEngine:
             log.warning("request %s goes on in another replica: %s", request.id, error)
         finally:
             self._requests.pop(request.id, None)
-        async for told in self._continued(handover):
-            yield told
+        async with contextlib.aclosing(self._continued(handover)) as rest:
+            async for told in rest:
+                yield told
 
     async def _continued(self, handover: Handover) -> AsyncGenerator[TokenOutput, None]:
         """What is new of a request that has been lost once."""
@@ -218,12 +222,15 @@ class RemoteEngine:
     async def _outputs(
         self, request: GenerationRequest, *, is_patient: bool = False
     ) -> AsyncGenerator[TokenOutput, None]:
-        route = self.route(request)
+        is_long = len(request.token_ids) > _LONG
+        route = await in_busy_thread(self.route, request) if is_long else self.route(request)
         data = wire.encode(request)
-        async for frame in _checked(lambda: self._replicas.generate(data, route), is_patient=is_patient):
-            if isinstance(frame, wire.Stepped):
-                for output in frame.outputs:
-                    yield output
+        checked = _checked(lambda: self._replicas.generate(data, route), is_patient=is_patient)
+        async with contextlib.aclosing(checked) as frames:
+            async for frame in frames:
+                if isinstance(frame, wire.Stepped):
+                    for output in frame.outputs:
+                        yield output
 
     async def embed(self, request: EmbedRequest) -> AsyncGenerator[EmbedOutput, None]:
         """Yield vectors as `AsyncEngine.embed` does; a replica that is lost has another begin anew, once."""
@@ -231,12 +238,13 @@ class RemoteEngine:
         route = Route(request.id, sum(map(len, request.inputs)))
         told: set[int] = set()
         for is_last in (False, True):
-            frames = _checked(lambda: self._replicas.embed(data, route), is_patient=is_last)
+            checked = _checked(lambda: self._replicas.embed(data, route), is_patient=is_last)
             try:
-                async for output in _vectors(frames):
-                    if output.index not in told:
-                        told.add(output.index)
-                        yield output
+                async with contextlib.aclosing(checked) as frames:
+                    async for output in _vectors(frames):
+                        if output.index not in told:
+                            told.add(output.index)
+                            yield output
                 return
             except ReplicaLostError as error:
                 if is_last:

@@ -1,5 +1,6 @@
 """The deployment of one model: each replica owns an engine, whose process is its child."""
 
+import contextlib
 import logging
 from collections.abc import AsyncGenerator
 
@@ -33,13 +34,15 @@ class EngineReplica:
 
     async def generate(self, data: bytes, route: Route) -> AsyncGenerator[bytes, None]:
         """Frames of a request for text."""
-        async for frame in self._host.generate(data, route):
-            yield frame
+        async with contextlib.aclosing(self._host.generate(data, route)) as frames:
+            async for frame in frames:
+                yield frame
 
     async def embed(self, data: bytes, route: Route) -> AsyncGenerator[bytes, None]:
         """Frames of a request for vectors."""
-        async for frame in self._host.embed(data, route):
-            yield frame
+        async with contextlib.aclosing(self._host.embed(data, route)) as frames:
+            async for frame in frames:
+                yield frame
 
     async def end_thoughts(self, route: Route, owner: str) -> None:
         """Have a request begin to answer."""
