@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from caravan.engine.outputs import EngineStats
 from caravan.errors import (
     CaravanError,
     EngineFailedError,
@@ -11,6 +12,7 @@ from caravan.errors import (
     OverloadedError,
 )
 from caravan.ray_serve import wire
+from caravan.ray_serve.remote_engine import added
 
 
 def kinds(kind: type[CaravanError]) -> Iterator[type[CaravanError]]:
@@ -36,6 +38,18 @@ def test_an_error_that_makes_its_own_words_keeps_them() -> None:
     frame = wire.frame(wire.encode(wire.failed(InvalidValueError("seed", "must be a number"))))
     assert isinstance(frame, wire.Failed)
     assert wire.error_of(frame).message == "'seed' must be a number."
+
+
+def test_the_books_of_all_replicas_are_added_up() -> None:
+    books = [
+        EngineStats(num_running=2, num_drafted={"grammar": 3}),
+        EngineStats(num_running=5, num_drafted={"grammar": 1, "text": 7}),
+    ]
+    whole = added(books)
+    assert whole == EngineStats(num_running=7, num_drafted={"grammar": 4, "text": 7})
+    assert added([]) == EngineStats()
+    update = wire.update(wire.encode(wire.Update(load=wire.Load(stats=whole, pids=(1, 2), taken=("a",)))))
+    assert update.load == wire.Load(stats=whole, pids=(1, 2), taken=("a",))
 
 
 @pytest.mark.parametrize(

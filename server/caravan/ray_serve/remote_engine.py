@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from typing import Protocol
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import msgspec
 
 from caravan.engine.block_events import BLOCK_SIZE, BlockEvent, hashes_of_request
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
@@ -148,9 +151,7 @@ class RemoteEngine:
 
     def stats(self) -> EngineStats:
         """The books of all replicas together."""
-        books = [load.stats for load in self._loads]
-        names = EngineStats.__struct_fields__
-        return EngineStats(**{name: sum(getattr(book, name) for book in books) for name in names})
+        return added(load.stats for load in self._loads)
 
     def check_room(self, owner: str, weight: float, num_choices: int) -> None:  # noqa: ARG002 (shares are the replicas')
         """Raise InvalidRequestError where so many would never be taken; the rest a replica says."""
@@ -264,6 +265,19 @@ class RemoteEngine:
                 self._loads = await self._replicas.loads()
             except Exception as error:
                 log.warning("it is not known what replicas do: %r", error)
+
+
+def added(books: Iterable[EngineStats]) -> EngineStats:
+    """Add up books: numbers, and numbers by name."""
+    total: dict[str, Any] = {}
+    for book in books:
+        for name, value in msgspec.structs.asdict(book).items():
+            known = total.get(name)
+            if isinstance(value, dict):
+                total[name] = dict(Counter(known or {}) + Counter(value))
+            else:
+                total[name] = value + (known or 0)
+    return EngineStats(**total)
 
 
 async def _checked(
