@@ -61,6 +61,8 @@ async def up_and_down(cluster: Cluster) -> None:
         await number_becomes(cluster, 1)
         num_handed_over = 0 if running.done() else cluster.loads()[0].num_running
         print(f"{num_handed_over} answers run in the last replica, {len(outcomes)} were made before")
-        assert await running == await long_ones()
+        found, calm = await running, await long_ones()
+    assert [text for text, _ in found] == [text for text, _ in calm]
+    assert all(usage["completion_tokens"] == 1900 for _, usage in found)
     assert len(outcomes) >= 24
     assert all(usage["completion_tokens"] > 0 for _, usage in outcomes)
