@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 from caravan.auth import keys_file
 
+from tests.conftest import TinyModels
 from tests.ray.conftest import MODEL, Deploy
 
 SAY = [{"role": "user", "content": "Well?"}]
@@ -20,12 +21,15 @@ def ask(client: httpx.Client, address: str, token: str, path: str = "chat/comple
     return client.post(f"{address}/v1/{path}", json={"model": MODEL, **fields}, headers=headers)
 
 
-def test_a_quota_holds_once_for_all_ingresses(deploy: Deploy, tmp_path: Path) -> None:
+def test_a_quota_holds_once_for_all_ingresses(
+    deploy: Deploy, tmp_path: Path, tiny_models: TinyModels
+) -> None:
     path = tmp_path / "keys.json"
     few = keys_file.add(path, name="few", requests_per_minute=QUOTA)
     little = keys_file.add(path, name="little", tokens_per_minute=200)
     free = keys_file.add(path, name="free")
-    cluster = deploy({"keys_file": str(path)}, ingresses=2)
+    models = [{"path": str(tiny_models["qwen2"]), "id": "other"}]
+    cluster = deploy({"keys_file": str(path), "models": models}, ingresses=2)
     with httpx.Client(timeout=60) as client:
         at = cluster.address
 
@@ -46,6 +50,7 @@ def test_a_quota_holds_once_for_all_ingresses(deploy: Deploy, tmp_path: Path) ->
         assert sum(used[:-1]) <= 260
         assert all(answer.status_code == 200 for answer in answers(free))
         check_both_know_what_is_stored(client, at, free)
+        check_there_are_two(client, at, free)
 
 
 def check_both_know_what_is_stored(client: httpx.Client, at: str, token: str) -> None:
@@ -62,3 +67,23 @@ def check_both_know_what_is_stored(client: httpx.Client, at: str, token: str) ->
     missing = client.get(f"{at}/v1/responses/resp_none", headers=headers)
     assert missing.status_code == 404
     assert missing.json()["error"]["code"] == "response_not_found"
+
+
+def check_there_are_two(client: httpx.Client, at: str, token: str) -> None:
+    """Two models, each with engines of its own, and two ingresses, each with metrics of its own."""
+    said = {"messages": SAY, "temperature": 0, "max_tokens": 8}
+    texts = {
+        model: ask(client, at, token, model=model, **said).json()["choices"][0]["message"]["content"]
+        for model in (MODEL, "other")
+    }
+    assert texts[MODEL] != texts["other"]
+    headers = {"Authorization": f"Bearer {token}"}
+    counts = [num_answered(client.get(f"{at}/metrics", headers=headers).text) for _ in range(24)]
+    # One alone would only ever count on.
+    assert counts != sorted(counts)
+
+
+def num_answered(metrics: str) -> float:
+    """How many requests an ingress has answered, by its own metrics."""
+    lines = [line for line in metrics.splitlines() if line.startswith("caravan_http_requests_total{")]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)

@@ -13,6 +13,8 @@ from caravan.engine.block_events import (
 from caravan.ray_serve.routing import PrefixIndex
 from caravan.ray_serve.wire import Load, Route
 
+from tests.clock import Clock
+
 ROOT = chain_root("model")
 
 
@@ -90,6 +92,25 @@ def test_a_replica_that_has_lost_a_request_is_the_last_to_get_it_again() -> None
     assert sorted(index.ranked(Route("unknown"), ["a", "b"])) == ["a", "b"]
     index.ended("r", "b")
     assert index.ranked(wanted, ["a", "b"]) == ["a", "b"]
+
+
+def test_what_is_about_to_be_sent_counts_for_a_while() -> None:
+    clock = Clock()
+    index = PrefixIndex(decode_weight=0, clock=clock)
+    wanted, again = route("r", text(1, 640)), route("again", text(1, 640))
+    index.expect(wanted, "a")
+    assert index.num_uncached(again, "a") == 640 - 9 * BLOCK_SIZE
+    # It may come to another, and is not lost where it was only expected.
+    assert index.cost(wanted, "a") == index.cost(wanted, "b")
+    index.sent(wanted, "b")
+    assert [index.num_uncached(again, name) for name in "ab"] == [640, 640 - 9 * BLOCK_SIZE]
+    clock.now += 60
+    assert index.num_uncached(again, "b") == 640 - 9 * BLOCK_SIZE
+    # Nobody has taken this one: whoever asked for it is gone.
+    index.expect(route("gone", text(2, 640)), "a")
+    assert index.cost(again, "a") == 1280
+    clock.now += 60
+    assert index.cost(again, "a") == 640
 
 
 def test_equals_take_turns() -> None:

@@ -37,7 +37,9 @@ class PrefixRouter(RequestRouter):
         if route is None:
             return [candidate_replicas]
         by_id = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
-        return [[by_id[replica_id]] for replica_id in self._index.ranked(route, by_id.keys())]
+        ranked = self._index.ranked(route, by_id.keys())
+        self._index.expect(route, ranked[0])
+        return [[by_id[replica_id]] for replica_id in ranked]
 
     def on_request_routed(
         self,
@@ -45,7 +47,7 @@ class PrefixRouter(RequestRouter):
         replica_id: ReplicaID,
         result: Any,  # noqa: ANN401, ARG002 (Ray's)
     ) -> None:
-        """Count on the request's prompt being there."""
+        """Count on the request's prompt being there until it has ended."""
         if (route := _route_of(pending_request)) is not None:
             place = pending_request.metadata.internal_request_id, replica_id.unique_id
             self._names.setdefault(place, []).append(route.request_id)

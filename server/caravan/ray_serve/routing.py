@@ -1,22 +1,30 @@
 """Which replica computes a request for the least, in tokens: by what each has in memory, and has to do."""
 
-from collections.abc import Collection, Iterable, Sequence
+import math
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from caravan.engine.block_events import BLOCK_SIZE, AllBlocksCleared, BlockEvent, BlocksStored
 from caravan.ray_serve.wire import Load, Route
 
+# How long a request may be on its way to a replica.
+_UNDER_WAY_SECONDS = 5.0
 # Requests whose places are known.
 _MOST_PLACES = 10_000
 
 
 @dataclass
 class _Routed:
-    """A request that was sent to a replica and has not ended, and whether the replica has told of it."""
+    """A request that goes to a replica and has not ended, and whether the replica has told of it.
+
+    One that no replica has taken yet, and nobody may want any more, counts for a while.
+    """
 
     route: Route
     replica_id: str
     num_uncached: int
+    until: float
     is_taken: bool = False
 
 
@@ -37,8 +45,9 @@ class PrefixIndex:
     row of every step.
     """
 
-    def __init__(self, decode_weight: float) -> None:
+    def __init__(self, decode_weight: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._decode_weight = decode_weight
+        self._clock = clock
         self._replicas: dict[str, _Replica] = {}
         self._routed: dict[str, _Routed] = {}
         self._num_sent: dict[str, int] = {}
@@ -84,9 +93,7 @@ class PrefixIndex:
     def cost(self, route: Route, replica_id: str) -> float:
         """Tokens that are computed before the request's first one, and what its neighbours cost it."""
         load = self._replicas.get(replica_id, _Replica()).load
-        under_way = [
-            one for one in self._routed.values() if one.replica_id == replica_id and not one.is_taken
-        ]
+        under_way = [one for one in self._going_to(replica_id, route) if not one.is_taken]
         waiting = load.waiting_tokens + sum(one.num_uncached for one in under_way)
         running = load.num_running + len(under_way)
         cost = self.num_uncached(route, replica_id) + waiting + self._decode_weight * running
@@ -95,19 +102,29 @@ class PrefixIndex:
     def num_uncached(self, route: Route, replica_id: str) -> int:
         """Tokens of a prompt that a replica has to compute; the last one in any case."""
         known = self._replicas.get(replica_id, _Replica()).blocks
-        expected = (one.route.block_hashes for one in self._routed.values() if one.replica_id == replica_id)
+        expected = (one.route.block_hashes for one in self._going_to(replica_id, route))
         length = max(
             [num_leading(route.block_hashes, known), *(_shared(route.block_hashes, e) for e in expected)]
         )
         return max(route.num_tokens - length * BLOCK_SIZE, min(1, route.num_tokens))
 
-    def sent(self, route: Route, replica_id: str) -> None:
-        """Note that a request goes to a replica."""
+    def expect(self, route: Route, replica_id: str) -> None:
+        """Note that a request is about to go to a replica, so that those that come now know it."""
         if not route.num_tokens:
             return
         uncached = self.num_uncached(route, replica_id)
-        self._routed[route.request_id] = _Routed(route, replica_id, uncached)
+        until = self._clock() + _UNDER_WAY_SECONDS
+        self._routed[route.request_id] = _Routed(route, replica_id, uncached, until)
         self._num_sent[replica_id] = self._num_sent.get(replica_id, 0) + 1
+
+    def sent(self, route: Route, replica_id: str) -> None:
+        """Note that a replica has taken a request."""
+        if not route.num_tokens:
+            return
+        known = self._routed.get(route.request_id)
+        if known is None or known.replica_id != replica_id:
+            self.expect(route, replica_id)
+        self._routed[route.request_id].until = math.inf
         self._last_places[route.request_id] = replica_id
         if len(self._last_places) > _MOST_PLACES:
             del self._last_places[next(iter(self._last_places))]
@@ -117,6 +134,12 @@ class PrefixIndex:
         known = self._routed.get(request_id)
         if known is not None and known.replica_id == replica_id:
             del self._routed[request_id]
+
+    def _going_to(self, replica_id: str, route: Route) -> list[_Routed]:
+        """The other requests that go to a replica."""
+        now = self._clock()
+        others = (one for name, one in self._routed.items() if name != route.request_id)
+        return [one for one in others if one.replica_id == replica_id and now < one.until]
 
 
 def num_leading(hashes: Sequence[int], known: Collection[int]) -> int:
