@@ -27,7 +27,7 @@ def test_a_quota_holds_once_for_all_ingresses(
     path = tmp_path / "keys.json"
     few = keys_file.add(path, name="few", requests_per_minute=QUOTA)
     little = keys_file.add(path, name="little", tokens_per_minute=200)
-    free = keys_file.add(path, name="free")
+    free = keys_file.add(path, name="free", role="admin")
     models = [{"path": str(tiny_models["qwen2"]), "id": "other"}]
     cluster = deploy({"keys_file": str(path), "models": models}, ingresses=2)
     with httpx.Client(timeout=60) as client:
