@@ -71,7 +71,7 @@ def check_both_know_what_is_stored(client: httpx.Client, at: str, token: str) ->
 
 def check_there_are_two(client: httpx.Client, at: str, token: str) -> None:
     """Two models, each with engines of its own, and two ingresses, each with metrics of its own."""
-    said = {"messages": SAY, "temperature": 0, "max_tokens": 8}
+    said: dict[str, Any] = {"messages": SAY, "temperature": 0, "max_tokens": 8}
     texts = {
         model: ask(client, at, token, model=model, **said).json()["choices"][0]["message"]["content"]
         for model in (MODEL, "other")
