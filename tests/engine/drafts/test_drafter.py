@@ -1,6 +1,7 @@
 """How many tokens are guessed ahead, by what steps have cost and how often guesses were right."""
 
 import pytest
+from caravan.engine.drafts.chain import ProposerChain
 from caravan.engine.drafts.proposer import DraftSource
 from caravan.engine.params import GenerationRequest, SamplingParams
 
@@ -89,3 +90,26 @@ def test_tokens_of_a_prediction_are_counted_for_their_request() -> None:
         )
         counts = [(o.num_accepted_predictions, o.num_rejected_predictions) for o in harness.outputs]
         assert counts == sorted(counts)
+
+
+class Breaking:
+    """A proposer with a fault."""
+
+    @property
+    def source(self) -> DraftSource:
+        return DraftSource.TREE
+
+    def propose(self, token_ids: list[int], _most: int) -> list[int]:
+        if len(token_ids) > 20:
+            raise ZeroDivisionError
+        return [1]
+
+
+def test_a_proposer_that_fails_costs_drafts_and_no_request(caplog: pytest.LogCaptureFixture) -> None:
+    items = [answer("r"), answer("rr")]
+    expected = Drafted(0).known(items)
+    harness = Drafted(8, lambda _item: ProposerChain([Breaking()]))
+    assert harness.known(items) == expected
+    assert [record.message for record in caplog.records] == [
+        "a draft failed; there are no more of them before the engine starts again"
+    ]

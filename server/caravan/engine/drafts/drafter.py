@@ -1,5 +1,6 @@
 """Which drafts a step computes: where their tokens come from, and how far they may go."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,8 @@ from caravan.engine.params import GenerationRequest
 from caravan.engine.sampling.sampler import TokenSpace
 from caravan.engine.sequence import Sequence
 from caravan.engine.work import Work
+
+log = logging.getLogger(__name__)
 
 MakeChain = Callable[[GenerationRequest], ProposerChain | None]
 
@@ -64,18 +67,24 @@ class Drafter:
         return None if chain is None else Drafting(chain, most, self.counts)
 
     def add(self, work: list[Work]) -> list[Work]:
-        """Return the work of a step with drafts where they are worth it. It is to be done at once."""
-        drafted = self._drafted(work)
+        """Return the work of a step with drafts where they are worth it. It is to be done at once.
+
+        What fails here is no fault of the requests: they go on, without drafts.
+        """
+        try:
+            drafted = self._drafted(work) if self._can_draft else work
+        except Exception:
+            log.exception("a draft failed; there are no more of them before the engine starts again")
+            self._can_draft, drafted = False, work
+            self._drop(work)
         self._began = self.now()
         return drafted
 
     def _drafted(self, work: list[Work]) -> list[Work]:
-        draftings = [drafting for item in work if (drafting := item.sequence.drafting) is not None]
-        for drafting in draftings:
-            drafting.end()
+        has_draftings = self._drop(work)
         num_rows = sum(item.num_tokens for item in work)
         room = min(self._config.num_scored_rows, self._config.batch_size - num_rows)
-        if room <= 0 or not draftings or not _are_streams(work):
+        if room <= 0 or not has_draftings or not _are_streams(work):
             return work
         # Before it is known that there are drafts, only a draft model's own choice needs it.
         curve = None if self._draft_model is None else self._clock.curve(num_rows, num_rows + room)
@@ -90,6 +99,14 @@ class Drafter:
             replace(item, draft=draft[:count]) if count else item
             for item, draft, count in zip(work, drafts, counts, strict=True)
         ]
+
+    @staticmethod
+    def _drop(work: list[Work]) -> bool:
+        """End the drafts of the step before; whether there can be new ones."""
+        draftings = [drafting for item in work if (drafting := item.sequence.drafting) is not None]
+        for drafting in draftings:
+            drafting.end()
+        return bool(draftings)
 
     def observe(self, work: list[Work], done: list[Work]) -> None:
         """Learn from a step that was to do this `work`, and has got all rows of logits of what is `done`."""
