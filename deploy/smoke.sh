@@ -69,4 +69,5 @@ ask 'wrong field' 400 '"param":"temperature"' /v1/chat/completions \
   "{\"model\":\"$model\",$chat,\"temperature\":-1}"
 ask 'wrong model' 404 '"code":"model_not_found"' /v1/chat/completions "{\"model\":\"no-such-model\",$chat}"
 ask metrics 200 '^caravan_' /metrics
+ask load 200 '"server_load":[0-9]' /load
 echo "all well at $base"
