@@ -137,11 +137,23 @@ def check_fields_without_effect() -> None:
         prompt_cache_key="key",
         safety_identifier="id",
         modalities=["text"],
-        prediction={"type": "content", "content": "The capital of France is Paris."},
     )
     assert ANSWER in answer.choices[0].message.content
     assert answer.service_tier == "default"
-    assert answer.usage.completion_tokens_details.accepted_prediction_tokens == 0
+
+
+def check_predictions() -> None:
+    plain = client.chat.completions.create(model=MODEL, messages=ASKED, temperature=0)
+    predicted = client.chat.completions.create(
+        model=MODEL,
+        messages=ASKED,
+        temperature=0,
+        prediction={"type": "content", "content": "The capital of France is Paris."},
+    )
+    assert plain.choices[0].message.content == predicted.choices[0].message.content
+    details = predicted.usage.completion_tokens_details
+    assert isinstance(details.accepted_prediction_tokens, int)
+    assert isinstance(details.rejected_prediction_tokens, int)
 
 
 def check_stored_chats() -> None:
