@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from caravan.engine.constraints.cpu_budget import CpuBudget, TooCostlyError, in_words
 from caravan.engine.constraints.grammar_vocab import NUM_BYTES, GrammarVocab
+from caravan.engine.constraints.mask_places import MaskPlaces
 from caravan.grammars.compiler import LIMITS, RECURSION
 from caravan.grammars.constraint import Constraint
 from caravan.grammars.token_table import TokenTable
@@ -26,48 +27,12 @@ from caravan.runtime.panics import contains_panics
 _MAX_FORCED = 16
 # Compiled constraints that are kept for the next request with the same.
 _NUM_KEPT = 64
-# Masks that are kept as lists; each has at most twice as many bytes as there are tokens.
-_NUM_MASKS = 128
 # What the largest constraints take that the limits let through.
 _COMPILER_BYTES = 64 << 20
 
 
 class ConstraintError(Exception):
     """No text that satisfies the constraint can follow; the sequence has to end."""
-
-
-class MaskPlaces:
-    """Masks as token ids, which NumPy is quick with; few masks come most of the time, and those are kept.
-
-    Any thread may ask.
-    """
-
-    def __init__(self, vocab_size: int) -> None:
-        self._vocab_size = vocab_size
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[bytes, tuple[bool, NDArray[np.int32]]] = OrderedDict()
-
-    def of(self, words: NDArray[np.uint32]) -> tuple[bool, NDArray[np.int32]]:
-        """List the tokens that a mask allows (True) or forbids (False), whichever are fewer."""
-        with self._lock:
-            return self._of(words)
-
-    def _of(self, words: NDArray[np.uint32]) -> tuple[bool, NDArray[np.int32]]:
-        key = words.tobytes()
-        found = self._kept.get(key)
-        if found is None:
-            found = self._found(words)
-            self._kept[key] = found
-            if len(self._kept) > _NUM_MASKS:
-                self._kept.popitem(last=False)
-        else:
-            self._kept.move_to_end(key)
-        return found
-
-    def _found(self, words: NDArray[np.uint32]) -> tuple[bool, NDArray[np.int32]]:
-        bits = np.unpackbits(words.view(np.uint8), count=self._vocab_size, bitorder="little").view(np.bool_)
-        are_fewer = 2 * np.count_nonzero(bits) <= self._vocab_size
-        return bool(are_fewer), np.flatnonzero(bits if are_fewer else ~bits).astype(np.int32)
 
 
 class TokenMask:
@@ -89,6 +54,7 @@ class TokenMask:
         self._next: tuple[bool, NDArray[np.int32]] | None = None
         self._preparing: Future[None] | None = None
         self._cpu_budget = CpuBudget()
+        self._preview_budget = CpuBudget()
         # What the constraint has left no choice about; None while that is not found out.
         self._forced: deque[int] | None = None
 
@@ -125,7 +91,7 @@ class TokenMask:
         Raises ConstraintError where nobody can tell, or no longer at this cost.
         """
         self._join()
-        self._begin_token()
+        self._begin_token(self._cpu_budget)
         started = time.thread_time()
         is_next = self._matcher.try_consume_tokens([token_id]) == 1
         self._cpu_budget.spend(started)
@@ -150,18 +116,28 @@ class TokenMask:
 
     @contains_panics
     def num_possible(self, token_ids: Sequence[int]) -> int:
-        """Count the tokens, the first ones, that may come one after the other; nothing is noted."""
+        """Count the tokens, the first ones, that may come one after the other; nothing is noted.
+
+        Raises ConstraintError where nobody can tell any more at this cost, which is counted by itself: no
+        text may end for the sake of what is asked here.
+        """
         self._join()
+        self._begin_token(self._preview_budget)
         started = time.thread_time()
         count = self._matcher.validate_tokens(list(token_ids))
-        self._cpu_budget.spend(started)
+        self._preview_budget.spend(started)
         return count
 
     @contains_panics
     def copied(self) -> "TokenMask":
-        """A mask in the same state."""
+        """Make a mask in the same state, whose cost counts as that of `num_possible`."""
         self._join()
-        return TokenMask(self._matcher.deep_copy(), self._vocab_size, self._places, self._on_fault)
+        self._begin_token(self._preview_budget)
+        started = time.thread_time()
+        twin = TokenMask(self._matcher.deep_copy(), self._vocab_size, self._places, self._on_fault)
+        self._preview_budget.spend(started)
+        twin._cpu_budget = self._preview_budget
+        return twin
 
     @contains_panics
     def forced(self) -> list[int]:
@@ -215,9 +191,10 @@ class TokenMask:
             self._on_fault()
             raise ConstraintError(in_words(self._matcher.get_error()))
 
-    def _begin_token(self) -> None:
+    @staticmethod
+    def _begin_token(budget: CpuBudget) -> None:
         try:
-            self._cpu_budget.begin_token()
+            budget.begin_token()
         except TooCostlyError as error:
             raise ConstraintError(str(error)) from error
 
