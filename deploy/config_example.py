@@ -8,7 +8,8 @@ from types import NoneType
 from typing import Any, get_args
 
 from caravan.config.model_settings import ModelSettings
-from caravan.config.settings import SECTIONS, Settings
+from caravan.config.sections import SECTIONS
+from caravan.config.settings import Settings
 from pydantic.fields import FieldInfo
 
 EXAMPLE = Path(__file__).with_name("config.example.toml")

@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from caravan.cli.errors import WRONG_USAGE, CommandError
 from caravan.config.load import Configuration, ConfigurationError, flag, read_configuration
 from caravan.config.model_settings import OLD_NAMES
-from caravan.config.settings import SECTIONS, Settings
+from caravan.config.sections import SECTIONS
+from caravan.config.settings import Settings
 
 _NEGATION = "no_"
 

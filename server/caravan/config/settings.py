@@ -30,18 +30,6 @@ from caravan.config.option_types import (
 )
 from caravan.config.paths import default_data_dir
 
-# The help shows options under headings: each holds from the option named here to the next one named.
-SECTIONS = {
-    "config": "Configuration",
-    "model": "Model",
-    "host": "Network",
-    "context_size": "Engine",
-    "keys_file": "Access",
-    "defaults": "Requests",
-    "responses_db": "Responses",
-    "sse_ping_seconds": "Operation",
-}
-
 Tables = Annotated[list[ModelSettings], BeforeValidator(items)]
 
 # When a caller needs no key.

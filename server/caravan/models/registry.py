@@ -7,22 +7,16 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 
 from caravan.auth.principal import Principal
-from caravan.errors import (
-    EngineUnavailableError,
-    InvalidRequestError,
-    ModelNotFoundError,
-    ModelUnavailableError,
-)
+from caravan.errors import InvalidRequestError, ModelNotFoundError, ModelUnavailableError
 from caravan.models.eviction import STAY_SECONDS, Clock, Evictions, Limits, check_together
 from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import ModelSpec, load
+from caravan.models.refusals import RETRY_SECONDS, closing, none_usable
 from caravan.models.slot import Lease, ModelSlot, Status, Users
 from caravan.runtime.threads import in_thread
 
 log = logging.getLogger(__name__)
 
-# Advice to clients that waited in vain; a load takes seconds to minutes.
-_RETRY_SECONDS = 5
 LOAD_WAIT_SECONDS = 120.0
 # How often it is looked for what nobody asked for, and whether a model may be unloaded that others use.
 _KEEP_SECONDS = 1.0
@@ -93,7 +87,7 @@ class ModelRegistry:
             return name
         usable = self.usable(principal)
         if not usable:
-            raise ModelNotFoundError(_none_usable(principal), param="model")
+            raise ModelNotFoundError(none_usable(principal), param="model")
         if len(usable) != 1:
             message = "'model' is required: this server has several."
             raise InvalidRequestError(message, param="model", code="missing_required_parameter")
@@ -131,7 +125,7 @@ class ModelRegistry:
         if slot.can_be_used:
             return slot.lease(key)
         if self._is_closed:
-            raise _closing()
+            raise closing()
         if slot.loading is None and slot.seconds_to_retry:
             raise slot.failure()
         self._loading(slot)
@@ -144,7 +138,7 @@ class ModelRegistry:
         if not place.done():
             slot.leave(place)
             raise ModelUnavailableError(
-                f"The model '{slot.spec.id}' is still loading.", retry_after=_RETRY_SECONDS
+                f"The model '{slot.spec.id}' is still loading.", retry_after=RETRY_SECONDS
             )
         return place.result()
 
@@ -172,7 +166,7 @@ class ModelRegistry:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for slot in self._slots:
-            slot.refuse(_closing())
+            slot.refuse(closing())
         await asyncio.gather(*(self._end(slot) for slot in self._slots))
 
     async def _keep(self) -> None:
@@ -208,7 +202,7 @@ class ModelRegistry:
         slot = self._by_name.get(name)
         if slot is None or not principal.may_use(*slot.names):
             served = ", ".join(f"'{spec.id}'" for spec in self.usable(principal))
-            told = f"This server has {served}." if served else _none_usable(principal)
+            told = f"This server has {served}." if served else none_usable(principal)
             raise ModelNotFoundError(f"The model '{name[:200]}' does not exist. {told}", param="model")
         return slot
 
@@ -292,13 +286,3 @@ class ModelRegistry:
             if slot.num_users == 0 and slot.model is not None:
                 slot.model = None
                 await in_thread(model.close)
-
-
-def _closing() -> EngineUnavailableError:
-    return EngineUnavailableError("the server is shutting down", retry_after=_RETRY_SECONDS)
-
-
-def _none_usable(principal: Principal) -> str:
-    return (
-        "This server has no models." if principal.models is None else "This key may use none of the models."
-    )
