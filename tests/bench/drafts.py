@@ -77,7 +77,7 @@ def cases() -> Iterator[Case]:
         changed = changed.replace(old, new)
     ask = "Rewrite this file with larger limits.\n\n"
     yield Case("a file rewritten, with `prediction`", ask, changed, FILE)
-    yield Case("a file rewritten that the prompt has", ask + FILE[:9000] + "\n\n", changed)
+    yield Case("a file rewritten that the prompt has", ask + FILE[:4000] + "\n\n", changed)
     yield Case("JSON records by a schema", "People as JSON records.\n\n", _records(), constraint=RECORDS)
     yield Case("an answer that quotes its prompt", _questions(), _answers())
     prose = "Once upon a time there was a lighthouse keeper who"

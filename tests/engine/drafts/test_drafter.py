@@ -5,7 +5,7 @@ from caravan.engine.drafts.chain import ProposerChain
 from caravan.engine.drafts.proposer import DraftSource
 from caravan.engine.params import GenerationRequest, SamplingParams
 
-from tests.engine.drafts.drafted import Drafted, telling
+from tests.engine.drafts.drafted import Drafted, TrueText, telling
 from tests.engine.guided import SIZE
 from tests.fakes import FakeContext
 
@@ -113,3 +113,19 @@ def test_a_proposer_that_fails_costs_drafts_and_no_request(caplog: pytest.LogCap
     assert [record.message for record in caplog.records] == [
         "a draft failed; there are no more of them before the engine starts again"
     ]
+
+
+@pytest.mark.parametrize(("num_streams", "share"), [(1, 1.0), (8, 0.3)])
+def test_among_many_streams_those_who_guessed_in_vain_rest(
+    num_streams: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions, propose = list[int](), TrueText.propose
+
+    def noting(proposer: TrueText, token_ids: list[int], most: int) -> list[int]:
+        questions.append(most)
+        return propose(proposer, token_ids, most)
+
+    monkeypatch.setattr(TrueText, "propose", noting)
+    drafted([answer("r" * count) for count in range(1, 1 + num_streams)], errors=1.0, row_cost=1.0)
+    num_asking = num_streams * (120 - 2)
+    assert 0.2 * num_asking < len(questions) <= share * num_asking

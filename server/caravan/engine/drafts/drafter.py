@@ -1,5 +1,6 @@
 """Which drafts a step computes: where their tokens come from, and how far they may go."""
 
+import itertools
 import logging
 import time
 from collections.abc import Callable
@@ -25,6 +26,9 @@ from caravan.engine.sequence import Sequence
 from caravan.engine.work import Work
 
 log = logging.getLogger(__name__)
+
+# So many streams may guess in each step.
+_FEW_STREAMS = 2
 
 MakeChain = Callable[[GenerationRequest], ProposerChain | None]
 
@@ -86,10 +90,14 @@ class Drafter:
         room = min(self._config.num_scored_rows, self._config.batch_size - num_rows)
         if room <= 0 or not has_draftings or not _are_streams(work):
             return work
+        asking = [self._asks(item.sequence, len(work)) for item in work]
         # Before it is known that there are drafts, only a draft model's own choice needs it.
         curve = None if self._draft_model is None else self._clock.curve(num_rows, num_rows + room)
-        self._foresee(work, room, curve)
-        drafts = [self._draft(item.sequence, room, curve) for item in work]
+        self._foresee(list(itertools.compress(work, asking)), room, curve)
+        drafts = [
+            self._draft(item.sequence, room, curve) if asks else ()
+            for item, asks in zip(work, asking, strict=True)
+        ]
         num_drafted = min(room, sum(map(len, drafts)))
         if not num_drafted:
             return work
@@ -99,6 +107,14 @@ class Drafter:
             replace(item, draft=draft[:count]) if count else item
             for item, draft, count in zip(work, drafts, counts, strict=True)
         ]
+
+    @staticmethod
+    def _asks(sequence: Sequence, num_streams: int) -> bool:
+        """Whether to guess for a sequence. Where streams are many, guessing takes a share of a small model's
+        short steps, so those whose guesses were in vain rest for some.
+        """
+        drafting = sequence.drafting
+        return drafting is not None and (num_streams <= _FEW_STREAMS or not drafting.rests())
 
     @staticmethod
     def _drop(work: list[Work]) -> bool:

@@ -5,6 +5,9 @@ from collections import Counter
 from caravan.engine.drafts.chain import Most, ProposerChain
 from caravan.engine.drafts.proposer import Draft, DraftSource
 
+# Steps without a question after guesses that were in vain: as many as these were, and no more than so many.
+_MOST_STEPS_OFF = 3
+
 
 class DraftCounts:
     """Tokens of drafts that were computed, and those of them that were drawn, by their source."""
@@ -29,6 +32,8 @@ class Drafting:
         self._draft: Draft | None = None
         self._num_computed = 0
         self._num_right = 0
+        self._num_vain = 0
+        self._num_steps_off = 0
         self.num_accepted = 0
         self.num_rejected = 0
 
@@ -37,10 +42,16 @@ class Drafting:
         """How likely a token of the draft is right, if those before it are."""
         return 0.0 if self._draft is None else self.chain.acceptance[self._draft.source].rate
 
+    def rests(self) -> bool:
+        """Tell whether to ask nobody in this step, and count it: the last guesses were in vain."""
+        self._num_steps_off += 1
+        return self._num_steps_off <= min(self._num_vain, _MOST_STEPS_OFF)
+
     def guess(self, token_ids: list[int], most: Most) -> tuple[int, ...]:
         """Draft tokens after those known, of each source at most so many; none where nobody knows any."""
         self.end()
         self._draft = self.chain.propose(token_ids, most)
+        self._num_vain, self._num_steps_off = self._num_vain + 1, 0
         return () if self._draft is None else self._draft.token_ids
 
     def compute(self, count: int) -> None:
@@ -58,6 +69,7 @@ class Drafting:
             self._close(draft, place + 1)
             return
         self._num_right += 1
+        self._num_vain = 0
         if place < self._num_computed:
             self._counts.accepted[draft.source] += 1
             self.num_accepted += draft.source is DraftSource.PREDICTION
