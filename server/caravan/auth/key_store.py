@@ -8,7 +8,8 @@ from pathlib import Path
 
 from caravan.auth import keys_file
 from caravan.auth.keys_file import Key, KeyFileError
-from caravan.config.settings import Anonymous, Settings
+from caravan.config.option_types import Anonymous
+from caravan.config.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
@@ -52,6 +52,8 @@ def _checked_zmq(text: str | None) -> str | None:
     return text
 
 
+# When a caller needs no key.
+Anonymous = Literal["never", "before keys", "always"]
 Place = Annotated[Path, AfterValidator(Path.expanduser)]
 FolderPath = Annotated[Path, AfterValidator(folder_path)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -16,6 +16,7 @@ from pydantic import (
 from caravan.config.model_settings import FilePath, ModelOptions, ModelSettings
 from caravan.config.network_names import is_loopback
 from caravan.config.option_types import (
+    Anonymous,
     FolderPath,
     Hosts,
     Names,
@@ -31,9 +32,6 @@ from caravan.config.option_types import (
 from caravan.config.paths import default_data_dir
 
 Tables = Annotated[list[ModelSettings], BeforeValidator(items)]
-
-# When a caller needs no key.
-Anonymous = Literal["never", "before keys", "always"]
 
 
 class Settings(ModelOptions):
