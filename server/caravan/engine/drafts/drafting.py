@@ -2,11 +2,13 @@
 
 from collections import Counter
 
-from caravan.engine.drafts.chain import Most, ProposerChain
+from caravan.engine.drafts.chain import Acceptance, Most, ProposerChain
 from caravan.engine.drafts.proposer import Draft, DraftSource
 
 # Steps without a question after guesses that were in vain: as many as these were, and no more than so many.
 _MOST_STEPS_OFF = 3
+# After so many right tokens in a row, the next is more likely to be right than at other places.
+_STEADY = 4
 
 
 class DraftCounts:
@@ -32,6 +34,8 @@ class Drafting:
         self._draft: Draft | None = None
         self._num_computed = 0
         self._num_right = 0
+        self._num_in_row = 0
+        self._acceptances: dict[tuple[DraftSource, bool], Acceptance] = {}
         self._num_vain = 0
         self._num_steps_off = 0
         self.num_accepted = 0
@@ -40,7 +44,7 @@ class Drafting:
     @property
     def rate(self) -> float:
         """How likely a token of the draft is right, if those before it are."""
-        return 0.0 if self._draft is None else self.chain.acceptance[self._draft.source].rate
+        return 0.0 if self._draft is None else self._acceptance(self._draft.source).rate
 
     def rests(self) -> bool:
         """Tell whether to ask nobody in this step, and count it: the last guesses were in vain."""
@@ -52,6 +56,8 @@ class Drafting:
         self.end()
         self._draft = self.chain.propose(token_ids, most)
         self._num_vain, self._num_steps_off = self._num_vain + 1, 0
+        if self._draft is None:
+            self._num_in_row = 0
         return () if self._draft is None else self._draft.token_ids
 
     def compute(self, count: int) -> None:
@@ -65,9 +71,13 @@ class Drafting:
         draft, place = self._draft, self._num_right
         if draft is None:
             return
-        if draft.token_ids[place] != token_id:
+        is_right = draft.token_ids[place] == token_id
+        self._acceptance(draft.source).observe(1, int(is_right))
+        if not is_right:
+            self._num_in_row = 0
             self._close(draft, place + 1)
             return
+        self._num_in_row += 1
         self._num_right += 1
         self._num_vain = 0
         if place < self._num_computed:
@@ -80,6 +90,13 @@ class Drafting:
         """Compare no further: the text has ended, or goes on without a draft."""
         if self._draft is not None:
             self._close(self._draft, self._num_right)
+
+    def _acceptance(self, source: DraftSource) -> Acceptance:
+        """What is known of guesses like the next: some have just been right one after the other, as where a
+        text is copied, or they have not.
+        """
+        is_steady = self._num_in_row >= _STEADY
+        return self._acceptances.setdefault((source, is_steady), Acceptance())
 
     def _close(self, draft: Draft, num_compared: int) -> None:
         """Learn from what has been compared; the rest of what was computed was in vain."""
