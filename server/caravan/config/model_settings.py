@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PositiveInt,
@@ -13,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from caravan.config.option_types import Place, Workers
+from caravan.config.option_types import Place, Workers, items
 from caravan.config.paths import file_path
 
 MAX_SEQUENCES = 256
@@ -187,3 +188,6 @@ class ModelSettings(ModelOptions):
             if name not in self.model_fields_set
         }
         return self.model_copy(update=shared)
+
+
+ModelTables = Annotated[list[ModelSettings], BeforeValidator(items)]

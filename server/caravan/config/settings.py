@@ -1,10 +1,9 @@
 """Every option of the server, declared once: flag, variable, key of the file and help come from here."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import (
-    BeforeValidator,
     ByteSize,
     ConfigDict,
     Field,
@@ -13,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from caravan.config.model_settings import FilePath, ModelOptions, ModelSettings
+from caravan.config.model_settings import FilePath, ModelOptions, ModelTables
 from caravan.config.network_names import is_loopback
 from caravan.config.option_types import (
     Anonymous,
@@ -27,11 +26,8 @@ from caravan.config.option_types import (
     SecondsOrNone,
     Secret,
     ZmqAddress,
-    items,
 )
 from caravan.config.paths import default_data_dir
-
-Tables = Annotated[list[ModelSettings], BeforeValidator(items)]
 
 
 class Settings(ModelOptions):
@@ -59,7 +55,7 @@ class Settings(ModelOptions):
         description="Small model of the same tokens that guesses for the model of --model: a GGUF file, or "
         "the name of a pulled model. It changes how long answers take, and no text.",
     )
-    models: Tables = Field(
+    models: ModelTables = Field(
         default=[], description="Models with options of their own: `[[models]]` tables of the file, or JSON."
     )
     models_dir: FolderPath | None = Field(
