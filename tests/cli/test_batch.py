@@ -59,7 +59,7 @@ def test_what_is_no_input_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.skipif(sys.platform != "linux", reason="kills by process groups")
 def test_with_a_server_of_its_own_that_is_killed(tmp_path: Path) -> None:
     source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    write(source, 60, max_tokens=64, ignore_eos=True)
+    write(source, 30, max_tokens=16, ignore_eos=True)
     command = [sys.executable, "-m", "caravan", "batch", "run", str(source), "--output", str(output)]
     environment = {**os.environ, "CARAVAN_THREADS": "1"}
     work = tmp_path / "in.jsonl.batch"
@@ -69,5 +69,5 @@ def test_with_a_server_of_its_own_that_is_killed(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
     assert not output.exists()
     subprocess.run(command, env=environment, check=True, timeout=PATIENCE)
-    assert ids(output) == [f"r{number}" for number in range(60)]
+    assert ids(output) == [f"r{number}" for number in range(30)]
     assert not work.exists()

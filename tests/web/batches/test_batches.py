@@ -8,10 +8,13 @@ import httpx
 import openai
 import pytest
 from caravan.api.batches import answering, stored_batches, working
+from caravan.api.store import AsyncStore, Limits
 from caravan.auth import keys_file
 from caravan.config.settings import Settings
 from caravan.engine.params import BACKGROUND_PRIORITY
 from caravan.errors import EngineFailedError, OverloadedError
+from caravan.web.app import create_app
+from fastapi.testclient import TestClient
 from openai.types import Batch
 
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
@@ -344,3 +347,13 @@ def test_lines_are_json_in_one_line_each(client: openai.OpenAI, engine: Scripted
     row = json.loads(content)
     assert row["custom_id"] == "one\n\u2028two"
     assert row["response"]["body"]["choices"][0]["message"]["content"] == 'a\nb\u2028c"quoted"\r\n'
+
+
+def test_a_cluster_has_none(engine: ScriptedEngine) -> None:
+    """What is stored there is many servers' together, and files are one's."""
+    archive = AsyncStore(None, Limits(max_seconds=1, max_bytes=1))
+    app = create_app(Settings(), registry_over(loaded_model(engine)), archive=archive)
+    with TestClient(app, base_url="http://localhost") as client:
+        for path in ("/v1/files", "/v1/batches"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (501, "not_supported")

@@ -11,7 +11,7 @@ import httpx
 from caravan.cli.errors import CommandError
 
 _PATIENCE = httpx.Timeout(20, read=600, write=600)
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.25
 # A server that does not answer for so long is given up; the batch goes on when it is there again.
 _LONGEST_SILENCE = 60.0
 _ENDED = ("failed", "completed", "expired", "cancelled")
