@@ -1,10 +1,6 @@
 """`caravan batch run`: at a server that runs, and with one of its own that is killed in between."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +10,6 @@ from caravan.config.settings import Settings
 from tests.cli.calling import call
 from tests.fakes_web import ScriptedEngine, loaded_model, registry_over
 from tests.live_server import live_server
-from tests.waiting import PATIENCE, wait_until
 
 URL = "/v1/completions"
 
@@ -54,20 +49,3 @@ def test_what_is_no_input_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     told = capsys.readouterr().err
     assert "No such file" in told
     assert "the first line is no object" in told
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="kills by process groups")
-def test_with_a_server_of_its_own_that_is_killed(tmp_path: Path) -> None:
-    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    write(source, 30, max_tokens=16, ignore_eos=True)
-    command = [sys.executable, "-m", "caravan", "batch", "run", str(source), "--output", str(output)]
-    environment = {**os.environ, "CARAVAN_THREADS": "1"}
-    work = tmp_path / "in.jsonl.batch"
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-        # Nothing tells how far it is but its own folder.
-        wait_until(lambda: (work / "batches.db-wal").exists() and (work / "batches.db-wal").stat().st_size)
-        process.send_signal(signal.SIGKILL)
-    assert not output.exists()
-    subprocess.run(command, env=environment, check=True, timeout=PATIENCE)
-    assert ids(output) == [f"r{number}" for number in range(30)]
-    assert not work.exists()

@@ -3,7 +3,12 @@
 `make test-faults ARGS="-k batches -s"` prints the numbers.
 """
 
+import json
+import os
+import signal
 import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -81,3 +86,32 @@ def test_a_live_client_notices_a_tenth_at_most(tmp_path: Path) -> None:
     print(f"a live answer: {medians[0]:.3f} s, beside a batch {medians[1]:.3f} s; {num_done} lines meanwhile")
     assert num_done > 0
     assert medians[1] <= 1.1 * medians[0]
+
+
+def test_an_engine_that_is_killed_costs_no_line(tiny_options: tuple[str, ...], tmp_path: Path) -> None:
+    with server_process(*tiny_options, "--data-dir", str(tmp_path)) as server:
+        batch_id = batches.begin(server, 80, num_tokens=8)
+        wait_until(lambda: batches.num_answered(server, batch_id) >= 20)
+        server.replace_engine()
+        wait_until(batches.has_ended(server, batch_id))
+        assert len(batches.answers(server, batch_id)) == 80
+
+
+def test_the_command_goes_on_after_a_kill(tmp_path: Path) -> None:
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    lines = [{**batches.line(number, 16), "custom_id": f"r{number}"} for number in range(30)]
+    for line in lines:
+        line["body"]["model"] = ""
+    source.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    command = [sys.executable, "-m", "caravan", "batch", "run", str(source), "--output", str(output)]
+    environment = {**os.environ, "CARAVAN_THREADS": "1"}
+    work = tmp_path / "in.jsonl.batch"
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        # Nothing tells how far it is but its own folder.
+        wait_until(lambda: (work / "batches.db-wal").exists() and (work / "batches.db-wal").stat().st_size)
+        process.send_signal(signal.SIGKILL)
+    assert not output.exists()
+    subprocess.run(command, env=environment, check=True, timeout=PATIENCE)
+    rows = [json.loads(text) for text in output.read_text(encoding="utf-8").splitlines()]
+    assert [row["custom_id"] for row in rows] == [f"r{number}" for number in range(30)]
+    assert not work.exists()

@@ -30,12 +30,3 @@ def test_a_killed_server_goes_on_with_its_batch(tiny_options: tuple[str, ...], t
             body = batches.line(number, 8)["body"]
             direct = httpx.post(f"{server.address}{batches.URL}", json=body, timeout=PATIENCE).json()
             assert found[f"line-{number}"] == direct["choices"][0]["text"]
-
-
-def test_an_engine_that_is_killed_costs_no_line(tiny_options: tuple[str, ...], tmp_path: Path) -> None:
-    with server_process(*tiny_options, "--data-dir", str(tmp_path)) as server:
-        batch_id = batches.begin(server, 80, num_tokens=8)
-        wait_until(lambda: batches.num_answered(server, batch_id) >= 20)
-        server.replace_engine()
-        wait_until(batches.has_ended(server, batch_id))
-        assert len(batches.answers(server, batch_id)) == 80

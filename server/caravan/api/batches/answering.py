@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import cast
@@ -40,8 +39,6 @@ log = logging.getLogger(__name__)
 # A line that fails the server itself is asked so often; one that has to wait, until its batch's time is over.
 _ATTEMPTS = 3
 _FIRST_SECONDS, _LONGEST_SECONDS = 0.5, 30.0
-
-Ask = Callable[[ModelFields, RequestContext], Awaitable[Document]]
 
 
 @dataclass(frozen=True, kw_only=True)
