@@ -79,8 +79,8 @@ class BatchRunner:
                 self._batch.mark(item.num_logits)
         started = time.perf_counter()
         status = self._context.decode(self._batch)
-        if status is DecodeStatus.OK and any(item.num_tokens > 1 for item in work):
-            self._scheduler.prefill_budget.observe(self._batch.num_tokens, time.perf_counter() - started)
+        if status is DecodeStatus.OK:
+            self._scheduler.observe(work, self._batch.num_tokens, time.perf_counter() - started)
         return status
 
     def _undo(self, work: list[Work]) -> None:

@@ -42,7 +42,7 @@ class PrefillBudget:
         self, step_seconds: float, now: Callable[[], float] = time.monotonic, *, has_tiles: bool = False
     ) -> None:
         self._step_seconds = step_seconds
-        self._too_slow = _TOO_SLOW_TILE if has_tiles else _TOO_SLOW
+        self._too_slow = step_seconds * (_TOO_SLOW_TILE if has_tiles else _TOO_SLOW)
         self._now = now
         self._seconds: dict[int, tuple[float, float]] = {}
 
@@ -57,32 +57,34 @@ class PrefillBudget:
                 new = memory * old + (1 - memory) * new
             self._seconds[size] = (new, self._now())
 
-    def prompt_budget(self, num_decodes: int = 0, seconds: float | None = None) -> int:
-        """Prompt tokens beside so many decodes that keep a step within its time, or this; never none."""
-        pace = self._step_seconds if seconds is None else min(seconds, self._step_seconds)
-        return max(_SMALL[0], self._num_rows(pace) - num_decodes)
+    def prompt_budget(self, num_decodes: int = 0) -> int:
+        """Prompt tokens beside so many decodes that keep a step within its time; never none."""
+        return max(_SMALL[0], self._num_rows() - num_decodes)
 
-    def _num_rows(self, pace: float) -> int:
+    def _num_rows(self) -> int:
         known = {size: seconds for size in _SIZES if (seconds := self._known(size)) is not None}
         if not known:
             return TILE
-        if known.get(TILE, 0.0) > self._too_slow * pace:
-            fitting = itertools.takewhile(lambda size: (self._known(size) or 0.0) <= pace, _SMALL)
+        if known.get(TILE, 0.0) > self._too_slow:
+            fitting = itertools.takewhile(self._fits, _SMALL)
             return max(fitting, default=_SMALL[0])
         best = TILE
         reference = min(known)
         for size in _SIZES:
             if size in known:
                 reference = size
-                fits = known[size] <= pace
+                fits = known[size] <= self._step_seconds
             else:
                 growth = size / reference
                 economy = _ECONOMY if growth <= _SOMEWHAT else 1.0
                 expected = known[reference] * (1 + (growth - 1) * economy)
-                fits = growth <= _FAR and expected <= _TRIAL * pace
+                fits = growth <= _FAR and expected <= _TRIAL * self._step_seconds
             if fits:
                 best = size
         return best
+
+    def _fits(self, size: int) -> bool:
+        return (self._known(size) or 0.0) <= self._step_seconds
 
     def _known(self, size: int) -> float | None:
         """What steps of this size took lately."""

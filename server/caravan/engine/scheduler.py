@@ -37,7 +37,8 @@ class Scheduler:
         self._has_tiles = has_tiles
         self._chunks = PromptChunks(config, has_tiles=has_tiles)
         self._kv_cache = kv_cache
-        self.prefill_budget = PrefillBudget(config.step_seconds, has_tiles=has_tiles)
+        self._prefill_budget = PrefillBudget(config.step_seconds, has_tiles=has_tiles)
+        self._background_budget = PrefillBudget(min(BACKGROUND_SECONDS, config.step_seconds))
         self.waiting = WaitingQueue()
         self.running: list[Sequence] = []
         self.num_preemptions = 0
@@ -87,16 +88,26 @@ class Scheduler:
         decodes = [s for s in ready if s.num_missing_tokens == 1 and not s.has_many_untold_scores]
         prompts = [s for s in ready if s.num_missing_tokens > 1]
         prompts.sort(key=lambda s: self._order_of(s).start(s.owner))
-        budget = self._config.batch_size - len(decodes)
+        num_rows = self._config.batch_size
+        if ready and ready[0].is_background:
+            num_rows = min(num_rows, self._background_budget.prompt_budget())
+            # The oldest come to their end, and prompts go on.
+            decodes = decodes[: num_rows // 2 if prompts else num_rows]
+        budget = num_rows - len(decodes)
         runs, prompts, budget = _forced_runs(prompts, budget)
         streams = [Work(s, 1, completes=True) for s in decodes] + runs
-        if prompts and any(s.is_streaming or s.is_background for s in ready):
-            seconds = BACKGROUND_SECONDS if ready[0].is_background else None
-            num_decodes = 0 if self._has_tiles else len(decodes)
-            budget = min(budget, self.prefill_budget.prompt_budget(num_decodes, seconds))
+        if prompts and any(s.is_streaming and not s.is_background for s in ready):
+            budget = min(budget, self._prefill_budget.prompt_budget(0 if self._has_tiles else len(decodes)))
         streams, chunks = self._chunks.take_turns(streams, self._chunks.split(prompts, budget))
         self._charge(chunks)
         return streams + chunks
+
+    def observe(self, work: list[Work], num_rows: int, seconds: float) -> None:
+        """Learn from a step how long so many rows take: of background work from each, else from prompts."""
+        if work[0].sequence.is_background:
+            self._background_budget.observe(num_rows, seconds)
+        elif any(item.num_tokens > 1 for item in work):
+            self._prefill_budget.observe(num_rows, seconds)
 
     def preempt_one(self) -> Sequence:
         """Send a running sequence back to waiting for the sake of the others; it frees its memory."""

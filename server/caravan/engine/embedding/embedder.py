@@ -54,6 +54,7 @@ class Embedder:
         self._max_length = max_length
         self._is_whole = is_whole
         self._clock = PrefillBudget(step_seconds)
+        self._background_clock = PrefillBudget(min(BACKGROUND_SECONDS, step_seconds))
         self._context: EmbeddingContext | None = None
         self._batch = Batch(1)
         self._live_order, self._background_order = FairOrder(), FairOrder()
@@ -134,7 +135,8 @@ class Embedder:
         if self._look_at_weights() is Weights.SUSPECT:
             self._restart(context)
             return []
-        self._clock.observe(self._batch.num_tokens, time.perf_counter() - started)
+        for clock in (self._clock, self._background_clock):
+            clock.observe(self._batch.num_tokens, time.perf_counter() - started)
         for (text, count), rows in zip(work, found, strict=True):
             text.take(rows, count)
         done = [text for text, _ in work if not text.num_missing]
@@ -152,8 +154,8 @@ class Embedder:
         is_short = is_beside or not self.has_live
         if not is_short or self._is_whole:
             return context.batch_size
-        seconds = None if self.has_live else BACKGROUND_SECONDS
-        return min(context.batch_size, self._clock.prompt_budget(seconds=seconds))
+        clock = self._clock if self.has_live else self._background_clock
+        return min(context.batch_size, clock.prompt_budget())
 
     def _work(self, context: EmbeddingContext, budget: int) -> Iterator[tuple[Text, int]]:
         """Pieces for a batch: of texts that have begun, then of others as long as there is room."""
