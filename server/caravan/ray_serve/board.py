@@ -87,7 +87,8 @@ class Board:
         is_known = cursor.epoch == self._epoch and self._count - cursor.num_news <= len(self._news)
         if is_known and cursor.num_news == self._count:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._has_news.wait(), _LONGEST_WAIT_SECONDS)
+                async with asyncio.timeout(_LONGEST_WAIT_SECONDS):
+                    await self._has_news.wait()
         now = Cursor(self._epoch, self._count)
         if not is_known:
             return now, [(name, wire.encode(replica.whole())) for name, replica in self._replicas.items()]

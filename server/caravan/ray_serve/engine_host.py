@@ -167,7 +167,8 @@ class EngineHost:
         epoch = 0
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), PULSE_SECONDS)
+                async with asyncio.timeout(PULSE_SECONDS):
+                    await self._news.wait()
             self._news.clear()
             try:
                 epoch = await self._posted(epoch)
