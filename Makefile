@@ -33,6 +33,9 @@ UNIT := $(addprefix tests/,api auth chat config grammars models runtime sizing) 
 
 TYPESCRIPT := 7.0.2
 
+# In an order in which those stand together that want the same deployment.
+RAY := cost ledger scaling routing survival texts
+
 # pip builds our own package with the setuptools of the environment, whose version the constraints say.
 EDITABLE := --no-build-isolation --editable
 
@@ -78,7 +81,7 @@ test-faults: $(VENV)/.packages  ## the long part of what is done to a running se
 	$(BIN)/python -m pytest -p no:cacheprovider tests/faults/*_suite.py $(ARGS)
 
 test-ray: $(VENV)/.ray  ## what Ray Serve does with our deployments: texts, routes, deaths, scaling; some minutes
-	$(BIN)/python -m pytest -p no:cacheprovider -W ignore tests/ray/*_suite.py $(ARGS)
+	$(BIN)/python -m pytest -p no:cacheprovider -W ignore $(RAY:%=tests/ray/%_suite.py) $(ARGS)
 
 audit: $(VENV)/.packages .venv-audit/.packages  ## look for tampered packages, licences, weaknesses; ARGS=--offline asks no advisories
 	@$(BIN)/python -m deploy.audit.run $(ARGS)

@@ -56,3 +56,11 @@ def test_options_without_effect_are_refused(name: str) -> None:
 def test_wrong_options_of_the_server_are_told_by_name() -> None:
     with pytest.raises(ConfigurationError, match="context_sise"):
         RayOptions(settings={"context_sise": 5}).server_settings()
+
+
+def test_every_suite_is_run() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = re.search(r"^RAY := (.*)$", makefile, re.MULTILINE)
+    assert named is not None
+    suites = {path.name.removesuffix("_suite.py") for path in (ROOT / "tests/ray").glob("*_suite.py")}
+    assert set(named[1].split()) == suites
