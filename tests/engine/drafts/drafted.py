@@ -14,6 +14,7 @@ from caravan.engine.drafts.drafter import Drafter, MakeChain
 from caravan.engine.drafts.proposer import DraftSource
 from caravan.engine.outputs import StepTrace, TokenLogprob
 from caravan.engine.params import GenerationRequest
+from caravan.engine.sequence import Sequence
 from caravan.engine.work import Work
 
 from tests.engine.guided import SIZE, MarkerVocab
@@ -130,7 +131,7 @@ def telling(
 
 
 def draft_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every draft computed as far as there is room, whatever it costs."""
+    """Have all guess in each step, and each draft computed as far as there is room, whatever it costs."""
 
     def counts(
         work: list[Work], drafts: list[tuple[int, ...]], room: int, _curve: list[float] | None
@@ -141,4 +142,8 @@ def draft_always(monkeypatch: pytest.MonkeyPatch) -> None:
             room -= found[-1]
         return found
 
+    def asks(sequence: Sequence, _num_streams: int) -> bool:
+        return sequence.drafting is not None
+
     monkeypatch.setattr(Drafter, "_counts", staticmethod(counts))
+    monkeypatch.setattr(Drafter, "_asks", staticmethod(asks))
