@@ -1,6 +1,7 @@
 """A Ray cluster on this machine alone, with what a file for Ray Serve describes, until it is told to end."""
 
 import importlib
+import math
 import os
 import signal
 import threading
@@ -135,24 +136,31 @@ class LocalCluster:
 
         module, _, name = application["import_path"].partition(":")
         build = getattr(importlib.import_module(module), name)
+        called = application.get("name", "default")
         try:
-            app = build(application.get("args") or {})
-        except CatalogError as error:
-            raise FileError(str(error)) from error
-        serve.run(
-            app, name=application.get("name", "default"), route_prefix=application.get("route_prefix", "/")
-        )
+            serve.run(
+                build(application.get("args") or {}),
+                name=called,
+                route_prefix=application.get("route_prefix", "/"),
+            )
+        except RuntimeError as error:
+            # Ray's own words, the last of which are what a process of ours has said.
+            raise FileError(f"{called} could not be deployed: {error}") from error
 
     def _num_cpus(self) -> int:
-        """As many processors as are reserved, whether or not the machine has them: engines share."""
-        wanted = sum(
-            options.ingresses
-            + options.most_replicas
-            * options.replica_cpus
-            * max(1, len(options.settings.get("models", ())) + 1)
-            for options in self._options
-        )
-        return _OTHER_CPUS + int(wanted)
+        """As many processors as are reserved, whether or not the machine has them: engines share. Raises
+        FileError.
+        """
+        from caravan.ray_serve.app import engine_configs
+
+        total = 0.0
+        for options in self._options:
+            try:
+                num_models = len(engine_configs(options.server_settings()))
+            except CatalogError as error:
+                raise FileError(str(error)) from error
+            total += options.ingresses + num_models * options.most_replicas * options.replica_cpus
+        return _OTHER_CPUS + math.ceil(total)
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
         self._is_over.set()
