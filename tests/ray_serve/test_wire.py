@@ -16,14 +16,17 @@ from caravan.ray_serve.remote_engine import added
 
 
 def kinds(kind: type[CaravanError]) -> Iterator[type[CaravanError]]:
-    yield kind
+    # Others are raised on the web side alone.
+    if kind.__module__ == "caravan.errors":
+        yield kind
     for narrower in kind.__subclasses__():
         yield from kinds(narrower)
 
 
-@pytest.mark.parametrize(
-    "kind", set(kinds(CaravanError)) - {InvalidValueError}, ids=lambda kind: kind.__name__
-)
+KINDS = [kind for kind in kinds(CaravanError) if kind is not InvalidValueError]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_an_error_keeps_its_class_and_its_words(kind: type[CaravanError]) -> None:
     error = kind("Alas.", param="n", code="some_code", retry_after=3)
     frame = wire.frame(wire.encode(wire.failed(error)))
