@@ -16,7 +16,7 @@ from caravan_schemas.batches import BatchRequest
 
 @pytest.fixture
 def store(tmp_path: Path) -> Generator[Store, None, None]:
-    opened = Store(tmp_path, max_bytes=1000)
+    opened = Store(tmp_path, max_bytes=2000)
     yield opened
     opened.close()
 
@@ -98,12 +98,35 @@ def test_pages(store: Store) -> None:
 
 def test_a_key_has_so_many_bytes_for_files_and_answers_together(store: Store) -> None:
     batch = begun(store)
+    before = store.files.room("a")
     assert store.batches.answer(batch, line(1), answer(b"x" * 600))
-    assert store.files.room("a") == 1000 - 10 - 600
-    uploaded(store, size=390)
-    with pytest.raises(NoRoomError, match="1000 bytes"):
+    assert store.files.room("a") == before - 600
+    uploaded(store, size=before - 600)
+    with pytest.raises(NoRoomError, match="2000 bytes"):
         uploaded(store, size=1)
-    assert uploaded(store, owner="b", size=1000).num_bytes == 1000
+    assert uploaded(store, owner="b", size=2000).num_bytes == 2000
+
+
+def test_what_is_noted_of_lines_counts_until_they_are_forgotten(store: Store) -> None:
+    first, second = begun(store), begun(store)
+    begun(store)
+    with pytest.raises(NoRoomError, match="2000 bytes"):
+        begun(store, num_lines=7)
+    store.batches.finish(first, "completed", [])
+    store.batches.begin_lines(second)
+    assert begun(store, num_lines=7).num_total == 7
+
+
+def test_only_so_many_batches_of_a_key_are_known(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored_batches, "_MOST_KNOWN", 2)
+    running, other = begun(store), begun(store, "b")
+    ended = [store.batches.finish(begun(store, num_lines=1), "completed", []) for _ in range(3)]
+    assert [batch.id for batch in store.batches.page("a", None, 10)[0]] == [
+        ended[2].id,
+        ended[1].id,
+        running.id,
+    ]
+    assert store.batches.get("b", other.id) == other
 
 
 def test_a_file_that_a_batch_reads_stays(store: Store) -> None:
@@ -136,7 +159,7 @@ def test_the_end_has_the_files_and_forgets_the_lines(store: Store) -> None:
     assert (ended.status, ended.output_file_id, ended.error_file_id) == ("completed", name, None)
     assert store.files.get("a", name).filename == f"{batch.id}_output.jsonl"
     assert store.batches.to_do(batch, None, 10) == []
-    assert store.files.room("a") == 1000 - 10 - 4, "the answers count as the file alone"
+    assert store.files.room("a") == 2000 - 10 - 4, "the answers count as the file alone"
 
 
 def test_a_key_has_only_so_many_unfinished_batches(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

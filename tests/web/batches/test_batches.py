@@ -308,12 +308,20 @@ class TestTooMuch:
 
     @pytest.fixture
     def options(self, tmp_path: Path) -> dict[str, Any]:
-        return {"data_dir": str(tmp_path), "files_bytes": len(jsonl([line("a")] * 2))}
+        return {"data_dir": str(tmp_path), "files_bytes": 100_000}
 
     def test_the_rest_is_told_so(self, client: openai.OpenAI) -> None:
-        ended = wait_for(client, begin(client, [line("a"), line("b")]))
+        ended = wait_for(client, begin(client, [line(f"{number}") for number in range(250)]))
         wrong = rows(client, ended.error_file_id)
-        assert [row["error"]["code"] for row in wrong] == ["storage_limit_exceeded"] * 2
+        assert {row["error"]["code"] for row in wrong} == {"storage_limit_exceeded"}
+        assert len(wrong) + len(rows(client, ended.output_file_id)) == 250
+
+    def test_a_batch_whose_lines_find_no_room_fails(self, client: openai.OpenAI) -> None:
+        failed = wait_for(client, begin(client, [line("x" * 500 + f"{number}") for number in range(70)]))
+        assert failed.status == "failed"
+        assert failed.errors is not None
+        assert failed.errors.data is not None
+        assert [each.code for each in failed.errors.data] == ["storage_limit_exceeded"]
 
 
 def test_memory_keeps_nothing_on_the_disk_of_the_data_folder(engine: ScriptedEngine, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -180,3 +182,29 @@ def test_a_file_that_a_batch_reads_cannot_be_deleted(client: openai.OpenAI, engi
     with pytest.raises(openai.ConflictError, match=batch.id):
         client.files.delete(batch.input_file_id)
     engine.hold_after = None
+
+
+class TestTogether:
+    """Several uploads of one key at a time."""
+
+    @pytest.fixture
+    def options(self, tmp_path: Path) -> dict[str, Any]:
+        return {"data_dir": str(tmp_path), "files_bytes": 3_000_000}
+
+    def test_uploads_at_once_have_no_more_together(self, live: str, options: dict[str, Any]) -> None:
+        refused = threading.Event()
+        assert httpx.get(f"{live}/v1/files").json()["data"] == []
+
+        def pieces() -> Iterator[bytes]:
+            whole = form(file(b"x" * 1_500_000), PURPOSE)
+            yield whole[:1_400_000]
+            refused.wait(30)
+            yield whole[1_400_000:]
+
+        with ThreadPoolExecutor() as pool:
+            first = pool.submit(post, live, pieces())
+            wait_until(lambda: kept(options) != [])
+            second = post(live, form(file(b"x" * 1_800_000), PURPOSE))
+            refused.set()
+            assert first.result().status_code == 200
+        assert (second.status_code, second.json()["error"]["code"]) == (413, "storage_limit_exceeded")

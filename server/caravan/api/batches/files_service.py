@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -47,15 +47,21 @@ class _FullError(RequestTooLargeError):
     code = "storage_limit_exceeded"
 
 
-@dataclass
+@dataclass(eq=False)
 class Upload:
-    """A file on its way. Nothing is known of it until it is kept."""
+    """A file on its way. Nothing is known of it until it is kept.
+
+    With those of the same owner that are `beside` it, itself included, it has to fit in the owner's `room`.
+    """
 
     name: str
     owner: str
     path: Path
     max_bytes: int
     limit: RequestTooLargeError
+    room: int
+    full: RequestTooLargeError
+    beside: "list[Upload]" = field(default_factory=list)
     num_bytes: int = 0
     is_kept: bool = False
     _file: BinaryIO | None = None
@@ -70,6 +76,8 @@ class Upload:
         self.num_bytes += len(data)
         if self.num_bytes > self.max_bytes:
             raise self.limit
+        if sum(each.num_bytes for each in self.beside) > self.room:
+            raise self.full
         try:
             await in_thread(self._write, data)
         except OSError as error:
@@ -140,6 +148,7 @@ class FileService:
         self._archive = archive
         self.max_file_bytes = max_file_bytes
         self._uploads = SharedLimit(_MAX_UPLOADS)
+        self._coming: dict[str, list[Upload]] = {}
 
     @asynccontextmanager
     async def uploading(self, principal: Principal) -> AsyncGenerator[Upload, None]:
@@ -157,10 +166,11 @@ class FileService:
                     raise _crowded()
                 try:
                     upload = await self._archive.do(partial(self._begun, principal.id), principal.id)
-                    try:
-                        yield upload
-                    finally:
-                        await to_the_end(in_thread(upload.drop))
+                    with self._counted(upload):
+                        try:
+                            yield upload
+                        finally:
+                            await to_the_end(in_thread(upload.drop))
                 finally:
                     place.leave()
         except TimeoutError as error:
@@ -229,14 +239,28 @@ class FileService:
 
     def _begun(self, owner: str, store: Store) -> Upload:
         name, room = new_id("file-"), store.files.room(owner)
-        is_own_limit = room < self.max_file_bytes
+        full = _full(f"{store.files.max_bytes} bytes")
         return Upload(
             name=name,
             owner=owner,
             path=store.files.path(name),
             max_bytes=min(room, self.max_file_bytes),
-            limit=_full(f"{store.files.max_bytes} bytes") if is_own_limit else too_large(self.max_file_bytes),
+            room=room,
+            full=full,
+            limit=full if room < self.max_file_bytes else too_large(self.max_file_bytes),
         )
+
+    @contextlib.contextmanager
+    def _counted(self, upload: Upload) -> Iterator[None]:
+        """Have an upload known to those beside it."""
+        upload.beside = self._coming.setdefault(upload.owner, upload.beside)
+        upload.beside.append(upload)
+        try:
+            yield
+        finally:
+            upload.beside.remove(upload)
+            if not upload.beside:
+                del self._coming[upload.owner]
 
     async def _find(self, name: str, principal: Principal, work: Callable[[Store], T]) -> T:
         try:

@@ -27,7 +27,7 @@ class Insist(Protocol):
 class LinesToDo:
     """Many tasks take lines from here, each of which is handed out once; `close` must follow `open`.
 
-    `has_room` says whether their owner may have more bytes.
+    `has_room` says whether their owner may have more bytes; those of answers are told to `note`.
     """
 
     def __init__(self, batch: Batch, insist: Insist) -> None:
@@ -37,7 +37,16 @@ class LinesToDo:
         self._page: deque[Line] = deque()
         self._last: Line | None = None
         self._descriptor: int | None = None
-        self.has_room = True
+        self._room = 0
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the answer of the line that was taken last may be kept."""
+        return self._room > 0
+
+    def note(self, num_bytes: int) -> None:
+        """Count an answer: those of one page may be more than there is room for."""
+        self._room -= num_bytes
 
     async def open(self) -> None:
         """Open the input. Raises OSError."""
@@ -58,9 +67,8 @@ class LinesToDo:
         """Take the next line; None where there are no more."""
         async with self._fetching:
             if not self._page:
-                found, room = await self._insist(partial(_page_of, self._batch, self._last))
+                found, self._room = await self._insist(partial(_page_of, self._batch, self._last))
                 self._page.extend(found)
-                self.has_room = room > 0
             if not self._page:
                 return None
             self._last = self._page.popleft()

@@ -8,7 +8,7 @@ from typing import Any
 
 from caravan_schemas.batches import BatchRequest, Status
 
-from caravan.api.batches.stored_files import StoredFiles, new_id
+from caravan.api.batches.stored_files import NoRoomError, StoredFiles, new_id
 from caravan.api.batches.values import (
     KEPT_SECONDS,
     UNFINISHED,
@@ -23,6 +23,10 @@ from caravan.api.store.database import StoreClock, transaction
 from caravan.api.store.errors import MissingError
 
 MAX_UNFINISHED = 100
+# Batches of a key that are known. Each may have some tens of kilobytes of metadata and faults.
+_MOST_KNOWN = 10_000
+# What a line takes in the database beside its custom_id, both indexes included.
+_LINE_BYTES = 128
 _MARKS = ", ".join("?" * len(UNFINISHED))
 _IS_UNFINISHED = f"status IN ({_MARKS})"
 _TOKENS = ("prompt", "cached", "completion", "reasoning")
@@ -50,6 +54,7 @@ class StoredBatches:
             count = f"SELECT count(*) FROM batches WHERE owner = ? AND {_IS_UNFINISHED}"  # noqa: S608  # nosec B608
             if self.db.execute(count, (owner, *UNFINISHED)).fetchone()[0] >= MAX_UNFINISHED:
                 raise TooManyError
+            self._forget_ended(owner)
             now, name = int(self.clock.note()), new_id("batch_")
             self.db.execute(
                 "INSERT INTO batches (id, owner, place, status, input_file_id, endpoint, metadata, "
@@ -118,11 +123,20 @@ class StoredBatches:
 
     def begin_lines(self, batch: Batch) -> None:
         """Forget what a server that ended has read of the input."""
-        self.db.execute("DELETE FROM lines WHERE batch = ?", (batch.number,))
+        self._drop_lines(batch)
 
     def add_lines(self, batch: Batch, lines: Sequence[Line]) -> None:
-        """Add what has been read of the input."""
+        """Add what has been read of the input. Raises NoRoomError.
+
+        It counts among the owner's bytes: a hundred batches may be of one file.
+        """
+        size = sum(_LINE_BYTES + len(line.custom_id.encode()) for line in lines)
         with transaction(self.db):
+            if size > self.files.room(batch.owner):
+                raise NoRoomError(f"{self.files.max_bytes} bytes")
+            self.db.execute(
+                "UPDATE batches SET num_bytes = num_bytes + ? WHERE number = ?", (size, batch.number)
+            )
             self.db.executemany(
                 "INSERT INTO lines (batch, position, custom_id, start, length, turn) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
@@ -141,7 +155,7 @@ class StoredBatches:
 
     def refuse(self, batch: Batch, faults: Sequence[dict[str, Any]]) -> Batch:
         """Fail a batch over its input."""
-        self.db.execute("DELETE FROM lines WHERE batch = ?", (batch.number,))
+        self._drop_lines(batch)
         self.db.execute(
             "UPDATE batches SET faults = ? WHERE number = ?", (json.dumps(list(faults)), batch.number)
         )
@@ -203,8 +217,8 @@ class StoredBatches:
                 )
             times = {**batch.times, status: int(self.clock.note())}
             self.db.execute(
-                "UPDATE batches SET status = ?, times = ?, output_file_id = ?, error_file_id = ?, "
-                "num_bytes = 0 WHERE number = ?",
+                "UPDATE batches SET status = ?, times = ?, output_file_id = ?, error_file_id = ? "
+                "WHERE number = ?",
                 (
                     status,
                     json.dumps(times),
@@ -213,7 +227,7 @@ class StoredBatches:
                     batch.number,
                 ),
             )
-            self.db.execute("DELETE FROM lines WHERE batch = ?", (batch.number,))
+            self._drop_lines(batch)
         return self.get(batch.owner, batch.id)
 
     def delete_old(self) -> None:
@@ -222,6 +236,18 @@ class StoredBatches:
         self.db.execute(
             f"DELETE FROM batches WHERE created_at < ? AND NOT {_IS_UNFINISHED}",  # noqa: S608  # nosec B608
             (oldest, *UNFINISHED),
+        )
+
+    def _drop_lines(self, batch: Batch) -> None:
+        self.db.execute("DELETE FROM lines WHERE batch = ?", (batch.number,))
+        self.db.execute("UPDATE batches SET num_bytes = 0 WHERE number = ?", (batch.number,))
+
+    def _forget_ended(self, owner: str) -> None:
+        """Make place for one more among the batches of an owner that are known."""
+        self.db.execute(
+            f"DELETE FROM batches WHERE owner = ? AND NOT {_IS_UNFINISHED} AND number <= "  # noqa: S608  # nosec B608
+            "(SELECT number FROM batches WHERE owner = ? ORDER BY number DESC LIMIT 1 OFFSET ?)",
+            (owner, *UNFINISHED, owner, _MOST_KNOWN - 1),
         )
 
 

@@ -13,6 +13,7 @@ from caravan.api.batches.answering import Answerer, unanswered
 from caravan.api.batches.archive import BatchArchive, Store
 from caravan.api.batches.lines import LinesToDo
 from caravan.api.batches.reading import MAX_FAULTS, Chunk, InputReader, fault
+from caravan.api.batches.stored_files import NoRoomError
 from caravan.api.batches.values import Answer, Batch, Line
 from caravan.api.batches.writing import Output, OutputWriter
 from caravan.api.store.errors import StorageError
@@ -34,6 +35,7 @@ _RETRY_SECONDS = 5.0
 _LONGEST_REST = 0.25
 _CANCELLED = "This request was not answered, since the batch was cancelled."
 _EXPIRED = "This request could not be answered before the completion window expired."
+_NO_ROOM = "The key has as much stored as it may have: there is no room for what is noted of the lines."
 _FULL = "This request was not answered, since the key has as much stored as it may have."
 
 
@@ -129,9 +131,10 @@ class BatchWork:
             chunk = await in_busy_thread(reader.next_chunk)
             faults += chunk.faults
             faults += self._model_faults(chunk, models)
-            if not faults:
-                await self._insist(partial(_add, batch, chunk.lines))
             is_last = chunk.is_last
+            if not faults and not await self._insist(partial(_add, batch, chunk.lines)):
+                faults.append(fault("storage_limit_exceeded", _NO_ROOM))
+                is_last = True
             # As much time is others', whose requests are read by this process, too.
             await asyncio.sleep(min(_LONGEST_REST, time.monotonic() - begun))
         if not reader.num_lines and not faults:
@@ -188,6 +191,7 @@ class BatchWork:
                 answer = await shared.answerer.answer(batch.owner, batch.endpoint, line, body)
             else:
                 answer = unanswered(line, "storage_limit_exceeded", _FULL)
+            lines.note(len(answer.text))
             if await self._insist(partial(_keep, batch, line, answer)):
                 shared.count_line(answer.is_error)
 
@@ -231,8 +235,13 @@ class BatchWork:
                 await asyncio.sleep(_RETRY_SECONDS)
 
 
-def _add(batch: Batch, lines: list[Line], store: Store) -> None:
-    store.batches.add_lines(batch, lines)
+def _add(batch: Batch, lines: list[Line], store: Store) -> bool:
+    """Whether there was room for them."""
+    try:
+        store.batches.add_lines(batch, lines)
+    except NoRoomError:
+        return False
+    return True
 
 
 def _keep(batch: Batch, line: Line, answer: Answer, store: Store) -> bool:
