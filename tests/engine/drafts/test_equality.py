@@ -85,7 +85,7 @@ def drafts() -> Iterator[None]:
         yield
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     requests(),
     st.sampled_from([0.0, 0.1, 0.5, 1.0]),

@@ -16,7 +16,7 @@ from tests.engine.test_invariants_real import Setup, setup
 
 __all__ = ["setup"]
 
-pytestmark = pytest.mark.usefixtures("exact_numbers", "either_attention", "drafts")
+pytestmark = pytest.mark.usefixtures("exact_numbers", "drafts")
 
 OVER_FAKES: dict[str, Callable[[], None]] = {
     "batched": lambda: test_engine.test_batched_equals_alone(1, can_cut=True),
@@ -25,12 +25,10 @@ OVER_FAKES: dict[str, Callable[[], None]] = {
     "preempted": lambda: test_engine.test_preempted_equals_undisturbed(1, can_cut=True),
     "preempted again": lambda: test_engine.test_preempted_equals_undisturbed(2, can_cut=True),
     "whatever happens": lambda: test_engine.test_every_submission_ends_once_whatever_happens(1),
-    "whatever happens again": lambda: test_engine.test_every_submission_ends_once_whatever_happens(2),
     "more requests": test_engine.test_more_requests_than_sequences,
     "a full context": test_engine.test_a_full_context_ends_with_length,
     "one that fits alone": test_engine.test_a_request_that_fits_alone_never_fails_because_of_others,
     "weights": lambda: test_weights.test_what_suspect_weights_have_computed_is_computed_again("cut"),
-    "a window": lambda: test_weights.test_what_suspect_weights_have_computed_is_computed_again("window"),
     "weights, short memory": test_weights.test_where_memory_is_short_too,
 }
 OVER_MODELS: dict[str, Callable[[Setup], None]] = {
