@@ -49,3 +49,23 @@ def test_what_is_no_input_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     told = capsys.readouterr().err
     assert "No such file" in told
     assert "the first line is no object" in told
+
+
+@pytest.mark.parametrize(
+    ("output", "complaint"),
+    [
+        ("none/out.jsonl", "cannot be written"),
+        (".", "cannot be written"),
+        ("in-errors.jsonl", "over the input"),
+        ("in.jsonl", "over the input"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_anything_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str, complaint: str
+) -> None:
+    source = tmp_path / "in-errors.jsonl"
+    write(source, 1)
+    call(
+        "batch", "run", str(source), "--url", "http://127.0.0.1:9", "--output", str(tmp_path / output), code=2
+    )
+    assert complaint in capsys.readouterr().err

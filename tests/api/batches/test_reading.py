@@ -46,6 +46,13 @@ def test_lines_are_found_again(tmp_path: Path) -> None:
     assert [chunk.models for chunk in chunks] == [{"fake": 1}]
 
 
+def test_a_mark_at_the_beginning_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    (chunk,) = read(path, f"\ufeff{line('a')}\n{line('b')}")
+    assert ([item.custom_id for item in chunk.lines], chunk.faults) == (["a", "b"], [])
+    assert json.loads(body_of(path.read_bytes()[: chunk.lines[0].length])) == BODY
+
+
 def test_all_of_a_long_file_is_read_in_chunks(tmp_path: Path) -> None:
     chunks = read(tmp_path / "in.jsonl", "\n".join(line(f"r{number}") for number in range(1000)))
     assert len(chunks) > 2

@@ -1,6 +1,7 @@
 """An input file, line by line: where each request stands, and what is wrong with it."""
 
 import hashlib
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,7 +178,8 @@ def _check(request: Schema) -> None:
 
 def _object(text: bytes) -> Mapping[str, msgspec.Raw]:
     try:
-        return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        # Programs on Windows begin files with a mark.
+        return msgspec.json.decode(text.removeprefix(BOM_UTF8), type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"The line is not a JSON object: {error}."
         raise _LineError("invalid_json_line", message) from error

@@ -29,6 +29,7 @@ def run(
 ) -> None:
     """Have a file answered, and write what comes. Raises CommandError, also over lines that were refused."""
     endpoint = endpoint or _endpoint_of(path)
+    _check_outputs(path, output)
     if url is not None:
         with _client(url, key) as http:
             _cancellable(BatchClient(http), path, endpoint, output)
@@ -62,7 +63,7 @@ def _cancellable(client: BatchClient, path: Path, endpoint: str, output: Path) -
 def _endpoint_of(path: Path) -> str:
     """Return the route that the first line is for."""
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             first = next((line for line in file if line.strip()), "{}")
         return str(json.loads(first)["url"])
     except OSError as error:
@@ -70,6 +71,20 @@ def _endpoint_of(path: Path) -> str:
     except (ValueError, KeyError, TypeError) as error:
         message = f"{path}: the first line is no object with a 'url'; docs/batches.md has the form"
         raise CommandError(message, WRONG_USAGE) from error
+
+
+def _check_outputs(path: Path, output: Path) -> None:
+    """Refuse what could not be written, before anything is computed for it, or would be over the input."""
+    for written in (output, _errors_beside(output)):
+        if written.resolve() == path.resolve():
+            raise CommandError(f"{written}: the answers would be written over the input", WRONG_USAGE)
+    place = output if output.exists() else output.parent
+    if output.is_dir() or not os.access(place, os.W_OK):
+        raise CommandError(f"{output}: this file cannot be written", WRONG_USAGE)
+
+
+def _errors_beside(output: Path) -> Path:
+    return output.with_name(f"{output.stem}-errors{output.suffix}")
 
 
 def _watched(client: BatchClient, batch_id: str) -> dict[str, Any]:
@@ -103,10 +118,13 @@ def _write(client: BatchClient, batch: dict[str, Any], output: Path) -> str:
         ]
         rest = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
         return "\n".join([*told[:_MOST_TOLD], *rest])
-    errors = output.with_name(f"{output.stem}-errors{output.suffix}")
+    errors = _errors_beside(output)
     for file_id, path in ((batch["output_file_id"], output), (batch["error_file_id"], errors)):
         if file_id is not None:
-            client.fetch(file_id, path)
+            try:
+                client.fetch(file_id, path)
+            except OSError as error:
+                raise CommandError(f"{path}: {error.strerror}") from error
     counts = batch["request_counts"]
     print(f"{batch['status']}: {counts['completed']} of {counts['total']} lines answered, in {output}")
     return (
