@@ -33,6 +33,7 @@ def test_at_a_server_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str
         call("batch", "run", str(source), "--url", live, "--output", str(output))
         assert capsys.readouterr().out == f"completed: 30 of 30 lines answered, in {output}\n"
         assert ids(output) == [f"r{number}" for number in range(30)]
+        call("batch", "run", str(source), "--url", live, "--output", str(output), "--api-key", "schlüssel")
         write(source, 2, prompt="x" * 100)
         call("batch", "run", str(source), "--url", f"{live}/v1", "--output", str(output), code=1)
         assert "2 lines have an error" in capsys.readouterr().err
@@ -44,10 +45,11 @@ def test_at_a_server_that_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_what_is_no_input_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     call("batch", "run", str(tmp_path / "none.jsonl"), code=2)
+    call("batch", "run", str(tmp_path / "other.jsonl"), "--endpoint", URL, code=2)
     (tmp_path / "in.jsonl").write_text("hello\n")
     call("batch", "run", str(tmp_path / "in.jsonl"), code=2)
     told = capsys.readouterr().err
-    assert "No such file" in told
+    assert told.count("No such file") == 2
     assert "the first line is no object" in told
 
 

@@ -29,7 +29,7 @@ def run(
 ) -> None:
     """Have a file answered, and write what comes. Raises CommandError, also over lines that were refused."""
     endpoint = endpoint or _endpoint_of(path)
-    _check_outputs(path, output)
+    _check_files(path, output)
     if url is not None:
         with _client(url, key) as http:
             _cancellable(BatchClient(http), path, endpoint, output)
@@ -73,8 +73,12 @@ def _endpoint_of(path: Path) -> str:
         raise CommandError(message, WRONG_USAGE) from error
 
 
-def _check_outputs(path: Path, output: Path) -> None:
-    """Refuse what could not be written, before anything is computed for it, or would be over the input."""
+def _check_files(path: Path, output: Path) -> None:
+    """Refuse what could not be read or written, before anything is computed for it."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}", WRONG_USAGE) from error
     for written in (output, _errors_beside(output)):
         if written.resolve() == path.resolve():
             raise CommandError(f"{written}: the answers would be written over the input", WRONG_USAGE)
@@ -160,6 +164,6 @@ def _key_in(work: Path) -> str:
 def _client(url: str, key: str | None, certificate: Path | None = None) -> httpx.Client:
     return httpx.Client(
         base_url=f"{url.rstrip('/').removesuffix('/v1')}/v1/",
-        headers={"Authorization": f"Bearer {key}"} if key else {},
+        headers={b"Authorization": f"Bearer {key}".encode()} if key else {},
         verify=True if certificate is None else trusting(certificate),
     )

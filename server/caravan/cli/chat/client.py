@@ -28,7 +28,7 @@ class ChatClient:
     """Talks to `url`, the address without `/v1`. Where a `certificate` is given, no other is trusted."""
 
     def __init__(self, url: str, key: str | None, certificate: Path | None = None) -> None:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers = {b"Authorization": f"Bearer {key}".encode()} if key else {}
         self._http = httpx.Client(
             base_url=f"{url.rstrip('/').removesuffix('/v1')}/v1",
             headers=headers,
