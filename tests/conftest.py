@@ -1,7 +1,9 @@
 """Fixtures that any test may ask for."""
 
+import importlib.util
 import inspect
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -15,6 +17,15 @@ from caravan.chat.rendering.client import TemplateProcess
 from tests.clock import Clock
 from tests.tiny_model import write_tiny_model
 from tests.waiting import PATIENCE
+
+# Suites of their own, for which `make test-ray` installs Ray.
+collect_ignore = [] if importlib.util.find_spec("ray") else ["ray"]
+
+# A shell that starts a command in the background, or under nohup, has it and its children ignore these.
+for ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(ignored) is signal.SIG_IGN:
+        is_interrupt = ignored is signal.SIGINT
+        signal.signal(ignored, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
 
 
 class TinyModels:

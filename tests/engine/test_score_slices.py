@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from caravan.engine import sequence
+from caravan.engine import sequence, work
 from caravan.engine.ipc.output_queue import OutputQueue
 from caravan.engine.outputs import EngineStats, FinishReason, TokenLogprob, TokenOutput, packed_top
 
@@ -35,8 +35,9 @@ class Watching(Harness):
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices of small prompts."""
-    monkeypatch.setattr(sequence, "_FEW_SCORES", _FEW)
-    monkeypatch.setattr(sequence, "_MOST_SCORES", _MOST)
+    monkeypatch.setattr(sequence, "FEW_SCORES", _FEW)
+    monkeypatch.setattr(work, "FEW_SCORES", _FEW)
+    monkeypatch.setattr(work, "_MOST_SCORES", _MOST)
 
 
 def known(count: int, length: int) -> tuple[Watching, list[int]]:

@@ -106,6 +106,7 @@ def test_head_has_the_head_of_get_on_every_route(client: TestClient) -> None:
     items = [{"role": "user", "content": "Hi", "id": "msg_1"}]
     conversation = client.post("/v1/conversations", json={"items": items}).json()["id"]
     ids = {"completion_id": chat, "conversation_id": conversation, "item_id": "msg_1"}
+    ids |= {"file_id": "file-1", "batch_id": "batch_1"}
     for path in [*paths, "/docs", "/openapi.json"]:
         path = path.format(response_id=kept, model_id="fake", **ids)
         get, head = client.get(path), client.head(path)

@@ -1,5 +1,6 @@
 """Templates in a process of their own: right answers, and hostile ones that cost nobody else anything."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -205,7 +206,8 @@ def _children() -> list[int]:
     """Processes of templates that this one has started."""
     found = []
     for task in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{task}/children") as file:
+        # A thread may have ended meanwhile.
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{task}/children") as file:
             found += file.read().split()
     return sorted(pid for pid in map(int, found) if "rendering.process" in _command(pid))
 

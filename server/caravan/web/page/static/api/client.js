@@ -20,7 +20,7 @@ export class ApiError extends Error {
 
 /**
  * The key lasts as long as the browser's tab. `asked` holds those who wait until one has been given. */
-export const keyStore = createStore(/** @type {{ key: string, isAsked: boolean, refusal: string }} */ ({ key: keptKey(), isAsked: false, refusal: "" }));
+export const keyStore = createStore(/** @type {{ key: string, isAsked: boolean, refusal: string, numDeclined: number }} */ ({ key: keptKey(), isAsked: false, refusal: "", numDeclined: 0 }));
 
 /** @type {((isGiven: boolean) => void)[]} */
 let waiting = [];
@@ -38,7 +38,7 @@ export function address(path) {
  */
 export async function request(path, { method, body, signal, headers = {} } = {}) {
   for (;;) {
-    const { key } = keyStore.get();
+    const { key, numDeclined } = keyStore.get();
     const response = await send(path, {
       method: method ?? (body === undefined ? "GET" : "POST"),
       body: body === undefined ? undefined : JSON.stringify(body),
@@ -52,8 +52,10 @@ export async function request(path, { method, body, signal, headers = {} } = {})
     if (response.ok) return response;
     const error = await readError(response);
     if (response.status !== 401) throw error;
-    const isNewer = keyStore.get().key !== key;
-    if (!isNewer && !(await askForKey(key ? error.message : ""))) throw error;
+    const now = keyStore.get();
+    // What was on its way when the reader said "not now" does not ask again.
+    if (now.numDeclined !== numDeclined) throw error;
+    if (now.key === key && !(await askForKey(key ? error.message : ""))) throw error;
   }
 }
 
@@ -76,7 +78,7 @@ export function giveKey(key) {
   } catch {
     // Then it lasts as long as the page.
   }
-  keyStore.set({ key: trimmed, isAsked: false, refusal: "" });
+  keyStore.set(({ numDeclined }) => ({ key: trimmed, isAsked: false, refusal: "", numDeclined: numDeclined + (trimmed ? 0 : 1) }));
   const told = waiting;
   waiting = [];
   for (const tell of told) tell(trimmed !== "");
