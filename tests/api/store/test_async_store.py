@@ -7,8 +7,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from caravan.api.store import Limits, Row, Store
-from caravan.api.store import async_store as archive_module
+from caravan.api.store import Limits, Row, Store, patience
 from caravan.api.store import outcomes as outcomes_module
 from caravan.api.store.async_store import AsyncStore
 from caravan.api.store.errors import StorageBusyError
@@ -35,7 +34,7 @@ async def opened(path: Path) -> AsyncGenerator[tuple[AsyncStore, sqlite3.Connect
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_module, "_LOCKED_SECONDS", 0.5)
+    monkeypatch.setattr(patience, "_LOCKED_SECONDS", 0.5)
     monkeypatch.setattr(outcomes_module, "_FIRST_SECONDS", 0.05)
 
 
@@ -61,7 +60,7 @@ def test_many_that_find_it_locked_wait_together(tmp_path: Path) -> None:
 def test_a_short_lock_is_waited_for_and_reading_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_module, "_LOCKED_SECONDS", PATIENCE)
+    monkeypatch.setattr(patience, "_LOCKED_SECONDS", PATIENCE)
 
     async def main() -> None:
         async with opened(tmp_path / "r.db") as (archive, other):

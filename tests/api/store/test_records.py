@@ -23,8 +23,8 @@ from caravan.api.store import (
     Shelf,
     StorageBusyError,
     Store,
+    patience,
 )
-from caravan.api.store import async_store as archive_module
 from caravan.api.store import outcomes as outcomes_module
 from caravan.api.store import records as records_module
 from caravan.auth.principal import Principal
@@ -212,7 +212,7 @@ def test_what_is_full_can_be_deleted_from(tmp_path: Path) -> None:
 def test_what_is_not_stored_yet_is_told_and_comes_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive_module, "_LOCKED_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "_LOCKED_SECONDS", 0.0)
     monkeypatch.setattr(outcomes_module, "_FIRST_SECONDS", 0.01)
     path = tmp_path / "r.db"
 
@@ -247,7 +247,7 @@ def test_what_is_not_stored_yet_is_told_and_comes_later(
 def test_a_chat_for_which_there_is_no_room_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(archive_module, "_LOCKED_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "_LOCKED_SECONDS", 0.0)
     monkeypatch.setattr(outcomes_module, "_MAX_BYTES", 10)
     path = tmp_path / "r.db"
 

@@ -14,9 +14,10 @@ from caravan.api.batches.database import opened
 from caravan.api.batches.stored_batches import StoredBatches
 from caravan.api.batches.stored_files import StoredFiles
 from caravan.api.batches.values import KEPT_SECONDS
-from caravan.api.store.database import StoreClock, is_full, is_locked
+from caravan.api.store.database import StoreClock, is_locked
 from caravan.api.store.errors import StorageBusyError, StorageError
-from caravan.api.store.files import PlaceError, ServerLock, reason
+from caravan.api.store.files import ServerLock
+from caravan.api.store.patience import insist, open_at
 from caravan.errors import NotServedError
 from caravan.runtime.fair_queue import FairThread
 
@@ -26,9 +27,6 @@ log = logging.getLogger(__name__)
 
 _DATABASE = "batches.db"
 _FILES = "files"
-# How long a lock of another program is waited for, and between two tries.
-_LOCKED_SECONDS = 5.0
-_RETRY_SECONDS = 0.1
 
 
 class Store:
@@ -88,13 +86,7 @@ class BatchArchive:
         """Open the store before it is needed; raises PlaceError where that cannot be done."""
         if not self._is_served:
             return
-        try:
-            await asyncio.wrap_future(self._thread.submit(self._opened))
-        except sqlite3.Error as error:
-            if not is_locked(error) and not is_full(error):
-                raise PlaceError(f"{self._folder}: {reason(error)}") from error
-        except OSError as error:
-            raise PlaceError(f"{self._folder}: {reason(error)}") from error
+        await open_at(self._folder, self._thread, self._opened)
 
     async def do(self, work: Callable[[Store], T], owner: str = "") -> T:
         """Return the result of `work`, done in the turn of `owner`.
@@ -104,16 +96,7 @@ class BatchArchive:
         """
         if not self._is_served:
             raise NotServedError("Files and batches are served by one server, and not by a cluster.")
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _LOCKED_SECONDS
-        while True:
-            try:
-                return await asyncio.wrap_future(self._thread.submit(partial(self._done, work), owner))
-            except (sqlite3.Error, OSError) as error:
-                is_passing = isinstance(error, sqlite3.Error) and is_locked(error)
-                if not is_passing or loop.time() > deadline:
-                    raise storage_error(error) from error
-            await asyncio.sleep(_RETRY_SECONDS)
+        return await insist(self._thread, partial(self._done, work), owner, storage_error)
 
     async def aclose(self) -> None:
         """Close the store, if it was ever opened, after what is to be done with it."""

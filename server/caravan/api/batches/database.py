@@ -4,7 +4,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from caravan.api.store.database import look, transaction
+from caravan.api.store.database import connected, look, version_of
 
 VERSION = 1
 # `place` is the server that works on a batch. Answers are in the lines until their files are written.
@@ -44,30 +44,14 @@ def opened(path: Path) -> sqlite3.Connection:
     Raises sqlite3.Error and OSError.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    db = sqlite3.connect(path, timeout=0, isolation_level=None)
-    try:
-        db.row_factory = sqlite3.Row
-        _set_up(db)
-    except BaseException:
-        db.close()
-        raise
-    return db
+    return connected(path, _set_up)
 
 
 def _set_up(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    # With WAL this survives the end of the process; only a power cut may cost the last answers.
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute("PRAGMA foreign_keys = ON")
-    db.execute("PRAGMA secure_delete = ON")
-    with transaction(db):
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, VERSION):
-            raise sqlite3.DatabaseError(f"the file has version {version}, not {VERSION}")
-        if version == VERSION:
-            return
-        for statement in _SCHEMA.split(";\n"):
-            db.execute(statement)
-        clocks = look()
-        db.execute("INSERT INTO clock VALUES (0, ?, ?, ?, ?)", (*clocks, clocks.wall))
-        db.execute(f"PRAGMA user_version = {VERSION}")
+    if version_of(db, VERSION) == VERSION:
+        return
+    for statement in _SCHEMA.split(";\n"):
+        db.execute(statement)
+    clocks = look()
+    db.execute("INSERT INTO clock VALUES (0, ?, ?, ?, ?)", (*clocks, clocks.wall))
+    db.execute(f"PRAGMA user_version = {VERSION}")

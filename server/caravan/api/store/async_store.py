@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from caravan.api.store.database import is_full, is_locked
 from caravan.api.store.errors import StorageBusyError, StorageError
-from caravan.api.store.files import PlaceError, reason
 from caravan.api.store.outcomes import Outcomes
+from caravan.api.store.patience import insist, open_at
 from caravan.api.store.store import Limits, Store, Unfinished
 from caravan.runtime.fair_queue import FairThread
 
@@ -19,10 +19,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-# How long a lock of another program is waited for, a store that does not answer, and between two tries.
-_LOCKED_SECONDS = 5.0
+# How long a store is waited for that does not answer.
 _SILENT_SECONDS = 60.0
-_RETRY_SECONDS = 0.1
 # A store that fails is in the log so often.
 _QUIET_SECONDS = 10.0
 
@@ -52,13 +50,7 @@ class AsyncStore:
 
         What may pass, such as another program's lock or a full disk, is left to those who need the store.
         """
-        try:
-            await asyncio.wrap_future(self._thread.submit(self._opened))
-        except sqlite3.Error as error:
-            if not is_locked(error) and not is_full(error):
-                raise PlaceError(f"{self._path}: {reason(error)}") from error
-        except OSError as error:
-            raise PlaceError(f"{self._path}: {reason(error)}") from error
+        await open_at(self._path, self._thread, self._opened)
 
     async def do(self, work: Callable[[Store], T], owner: str) -> T:
         """The result of `work`, which is done even where nobody waits for it any more.
@@ -66,7 +58,7 @@ class AsyncStore:
         Raises what it raises, and StorageError in the place of the database's own errors. It is done in the
         turn of `owner`.
         """
-        task = asyncio.create_task(self._insist(work, owner))
+        task = asyncio.create_task(insist(self._thread, partial(self._done, work), owner, self._told))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         # Whoever asked may be gone when it fails.
@@ -87,18 +79,6 @@ class AsyncStore:
             await asyncio.wait(set(self._tasks), timeout=_SILENT_SECONDS)
         await asyncio.wrap_future(self._thread.submit(self._close))
         self._thread.close(wait=True)
-
-    async def _insist(self, work: Callable[[Store], T], owner: str) -> T:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _LOCKED_SECONDS
-        while True:
-            try:
-                return await asyncio.wrap_future(self._thread.submit(partial(self._done, work), owner))
-            except (sqlite3.Error, OSError) as error:
-                is_passing = isinstance(error, sqlite3.Error) and is_locked(error)
-                if not is_passing or loop.time() > deadline:
-                    raise self._told(error) from error
-            await asyncio.sleep(_RETRY_SECONDS)
 
     def _done(self, work: Callable[[Store], T]) -> T:
         return work(self._opened())

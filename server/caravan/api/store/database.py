@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,10 +94,24 @@ def _code(error: sqlite3.Error) -> int:
 
 def opened(path: Path | None) -> sqlite3.Connection:
     """A connection to the file, or to memory. Nothing waits for a lock. Raises sqlite3.Error."""
-    db = sqlite3.connect(path or ":memory:", timeout=_BUSY_SECONDS, isolation_level=None)
+    return connected(path or ":memory:", _set_up)
+
+
+def connected(place: Path | str, set_up: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    """A connection to a file whose tables `set_up` makes, in a transaction. Nothing waits for a lock.
+
+    Raises sqlite3.Error.
+    """
+    db = sqlite3.connect(place, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row
-        _set_up(db)
+        db.execute("PRAGMA journal_mode = WAL")
+        # With WAL this survives the end of the process; only a power cut may cost the last answers.
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA secure_delete = ON")
+        with transaction(db):
+            set_up(db)
     except BaseException:
         db.close()
         raise
@@ -105,22 +119,22 @@ def opened(path: Path | None) -> sqlite3.Connection:
 
 
 def _set_up(db: sqlite3.Connection) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    # With WAL this survives the end of the process; only a power cut may cost the last answers.
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute("PRAGMA foreign_keys = ON")
-    db.execute("PRAGMA secure_delete = ON")
-    with transaction(db):
-        db.execute(_CLOCK)
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in range(VERSION + 1):
-            raise sqlite3.DatabaseError(f"the file has version {version}, not {VERSION}")
-        if version == VERSION:
-            return
-        for upgrade in _UPGRADES[version:] if version else _UPGRADES[:1]:
-            for statement in upgrade.split(";\n"):
-                db.execute(statement)
-        db.execute(f"PRAGMA user_version = {VERSION}")
+    db.execute(_CLOCK)
+    version = version_of(db, VERSION)
+    if version == VERSION:
+        return
+    for upgrade in _UPGRADES[version:] if version else _UPGRADES[:1]:
+        for statement in upgrade.split(";\n"):
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def version_of(db: sqlite3.Connection, newest: int) -> int:
+    """Which version the file's tables have, 0 in a new one; raises sqlite3.DatabaseError if none of ours."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if version not in range(newest + 1):
+        raise sqlite3.DatabaseError(f"the file has version {version}, not {newest}")
+    return version
 
 
 @contextlib.contextmanager
