@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from caravan.cli.server_options import ApiKey, Url
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Have the requests of a file answered.")
 
 
@@ -32,13 +34,8 @@ def run(
         str | None,
         typer.Option(help="Model to serve, where a server is started for this. Default: the one that ships."),
     ] = None,
-    url: Annotated[
-        str | None,
-        typer.Option(envvar="CARAVAN_URL", help="Address of a running server. Default: start one for this."),
-    ] = None,
-    api_key: Annotated[
-        str | None, typer.Option(envvar="CARAVAN_API_KEY", help="Key for that server.", show_default=False)
-    ] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
 ) -> None:
     """Have each line of a file answered, with a bar on a terminal.
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from caravan.cli.server_options import ApiKey
+
 
 def command(
     model: Annotated[
@@ -18,9 +20,7 @@ def command(
             envvar="CARAVAN_URL", help="Address of a running server. Default: start one for this chat."
         ),
     ] = None,
-    api_key: Annotated[
-        str | None, typer.Option(envvar="CARAVAN_API_KEY", help="Key for that server.", show_default=False)
-    ] = None,
+    api_key: ApiKey = None,
     system: Annotated[str, typer.Option(help="System message.", show_default=False)] = "",
 ) -> None:
     """Talk with a model in the terminal. /help shows the commands.

@@ -9,19 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from caravan.cli.errors import FAILED, WRONG_USAGE, CommandError
+from caravan.cli.server_options import ApiKey, Url
 
 _INTERRUPTED = 130
 
 
 def command(
     task: Annotated[Path, typer.Argument(help="TOML file: prompts, objectives, what may be tried.")],
-    url: Annotated[
-        str | None,
-        typer.Option(envvar="CARAVAN_URL", help="Address of a running server. Default: start one for this."),
-    ] = None,
-    api_key: Annotated[
-        str | None, typer.Option(envvar="CARAVAN_API_KEY", help="Key for that server.", show_default=False)
-    ] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
     output: Annotated[
         Path | None,
         typer.Option(help="Folder for the study and its report. Default: the file's name with `-tuned`."),
