@@ -11,7 +11,7 @@ from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.ray_serve import wire
 from caravan.ray_serve.board import Board, Cursor
 from caravan.ray_serve.engine_host import EngineHost
-from caravan.ray_serve.remote_engine import ReplicaLostError
+from caravan.ray_serve.frames import ReplicaLostError
 from caravan.ray_serve.routing import PrefixIndex
 from caravan.ray_serve.wire import Facts, Load, Route
 

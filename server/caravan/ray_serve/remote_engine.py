@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -15,11 +15,11 @@ from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
 from caravan.errors import (
     EngineFailedError,
-    EngineUnavailableError,
     InvalidRequestError,
 )
 from caravan.llama.model_file import FileChange
 from caravan.ray_serve import wire
+from caravan.ray_serve.frames import ReplicaLostError, checked_frames, vectors_of
 from caravan.ray_serve.handover import Handover
 from caravan.ray_serve.wire import Facts, Load, Route
 from caravan.runtime.threads import in_busy_thread
@@ -27,18 +27,11 @@ from caravan.sizing.sizes import Need
 
 log = logging.getLogger(__name__)
 
-# How long one that is handed over waits for an engine that is just started anew, and between two tries.
-_PATIENCE_SECONDS = 60.0
-_RETRY_SECONDS = 0.5
 _MOMENT_SECONDS = 0.05
 # Prompts of more tokens are hashed in a thread; so many take about a millisecond.
 _LONG = 8192
 # How often it is asked what the replicas have to do, which is for metrics alone.
 _LOOK_SECONDS = 1.0
-
-
-class ReplicaLostError(Exception):
-    """The replica has died, or gives its work away."""
 
 
 class Replicas(Protocol):
@@ -226,7 +219,7 @@ class RemoteEngine:
         is_long = len(request.token_ids) > _LONG
         route = await in_busy_thread(self.route, request) if is_long else self.route(request)
         data = wire.encode(request)
-        checked = _checked(lambda: self._replicas.generate(data, route), is_patient=is_patient)
+        checked = checked_frames(lambda: self._replicas.generate(data, route), is_patient=is_patient)
         async with contextlib.aclosing(checked) as frames:
             async for frame in frames:
                 if isinstance(frame, wire.Stepped):
@@ -239,10 +232,10 @@ class RemoteEngine:
         route = Route(request.id, sum(map(len, request.inputs)))
         told: set[int] = set()
         for is_last in (False, True):
-            checked = _checked(lambda: self._replicas.embed(data, route), is_patient=is_last)
+            checked = checked_frames(lambda: self._replicas.embed(data, route), is_patient=is_last)
             try:
                 async with contextlib.aclosing(checked) as frames:
-                    async for output in _vectors(frames):
+                    async for output in vectors_of(frames):
                         if output.index not in told:
                             told.add(output.index)
                             yield output
@@ -278,42 +271,3 @@ def added(books: Iterable[EngineStats]) -> EngineStats:
             else:
                 total[name] = value + (known or 0)
     return EngineStats(**total)
-
-
-async def _checked(
-    ask: Callable[[], AsyncGenerator[bytes, None]], *, is_patient: bool
-) -> AsyncGenerator[wire.Frame, None]:
-    """Frames that are no failures, which are raised. Whoever is patient waits for an engine that restarts."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + _PATIENCE_SECONDS
-    while True:
-        try:
-            async with contextlib.aclosing(ask()) as frames:
-                async for data in frames:
-                    yield _sound(wire.frame(data))
-            return
-        except EngineUnavailableError as error:
-            is_restarting = type(error) is EngineUnavailableError
-            if not is_restarting:
-                raise
-            if not is_patient:
-                raise ReplicaLostError(error.message) from error
-            if loop.time() > deadline:
-                raise
-        await asyncio.sleep(_RETRY_SECONDS)
-
-
-def _sound(frame: wire.Frame) -> wire.Frame:
-    if not isinstance(frame, wire.Failed):
-        return frame
-    error = wire.error_of(frame)
-    if frame.is_lost and not isinstance(error, EngineUnavailableError):
-        raise ReplicaLostError(error.message) from error
-    raise error
-
-
-async def _vectors(frames: AsyncIterator[wire.Frame]) -> AsyncGenerator[EmbedOutput, None]:
-    async for frame in frames:
-        if isinstance(frame, wire.Embedded):
-            for output in frame.outputs:
-                yield output

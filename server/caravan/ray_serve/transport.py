@@ -10,7 +10,7 @@ from ray.serve.handle import DeploymentHandle
 
 from caravan.ray_serve import wire
 from caravan.ray_serve.actors import board_of
-from caravan.ray_serve.remote_engine import ReplicaLostError
+from caravan.ray_serve.frames import ReplicaLostError
 from caravan.ray_serve.wire import Facts, Load, Route
 
 log = logging.getLogger(__name__)
