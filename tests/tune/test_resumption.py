@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import optuna
 import pytest
 from caravan.tune.errors import TaskError
+from caravan.tune.reading import read_task
 from caravan.tune.records import Ending, Record, State
+from caravan.tune.store import Store
 
 from tests.tune.conftest import LETTERS, SHARE, Study, Watched, letters_task, likelihood_task, share_task
 from tests.waiting import PATIENCE
@@ -63,6 +66,19 @@ def test_what_is_killed_loses_no_finished_trial(
     assert len(cut) <= 2
     # A grid is whole, and a sampler says nothing again that it said before.
     assert len({record.parameters["temperature"] for record in findings.complete}) == NUM_POINTS
+
+
+@pytest.mark.parametrize("method", ["grid", "random", "bayesian"])
+def test_a_trial_cut_before_anything_was_chosen_costs_nothing(study: Study, method: str) -> None:
+    study.write(likelihood_task(method, trials=2).replace("points = 17", "points = 4"))
+    study.find()
+    kept = Store(study.folder, read_task(study.path), "steady").study
+    kept.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING))
+    study.write(likelihood_task(method, trials=4).replace("points = 17", "points = 4"))
+    findings = study.find()
+    assert findings.ending is Ending.DONE
+    assert len(findings.complete) == 4
+    assert len({record.parameters["temperature"] for record in findings.complete}) == 4
 
 
 def test_ctrl_c_keeps_what_is_known_and_resume_goes_on(study: Study, url: str, shell: dict[str, str]) -> None:

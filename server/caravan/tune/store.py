@@ -204,7 +204,9 @@ def _retry_unfinished(study: optuna.Study) -> None:
         # Noted first: a trial that is lost here is one of many, one that is done twice is not.
         retried.add(trial.number)
         study.set_user_attr(_RETRIED, sorted(retried))
-        study.add_trial(_again(trial))
+        # What was cut before anything was chosen has nothing to be done again: another trial takes its turn.
+        if trial.params or trial.system_attrs:
+            study.add_trial(_again(trial))
 
 
 def _again(trial: FrozenTrial) -> FrozenTrial:
