@@ -2,6 +2,7 @@
 
 import hashlib
 import string
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -29,6 +30,7 @@ class FakeContext:
     num_decoded: int = 0
     num_rows: int = 0
     most_rows: int = 0
+    num_stopped: int = 0
     # sequence id -> the cells it holds, in order; a cell is its token and its number
     cells: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     _rows: list[NDArray[np.float32]] = field(default_factory=list)
@@ -49,7 +51,7 @@ class FakeContext:
     def num_cells_used(self) -> int:
         return len({number for run in self.cells.values() for _, number in run})
 
-    def decode(self, batch: Batch) -> DecodeStatus:
+    def decode(self, batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus:
         if self.fail_next:
             self.fail_next = False
             return DecodeStatus.FAILED
@@ -63,6 +65,9 @@ class FakeContext:
             assert batch.positions[i] == len(run), "positions must follow on"
             run.append((int(batch.token_ids[i]), self._next_cell))
             self._next_cell += 1
+            if unless is not None and unless():
+                self.num_stopped += 1
+                return DecodeStatus.STOPPED
             if batch.wants_logits[i]:
                 self._rows.append(self._row([token for token, _ in run]))
         self.num_decoded += count
@@ -102,7 +107,8 @@ class FakeContext:
 
     def truncate_sequence(self, seq_id: int, length: int) -> None:
         assert self.can_cut
-        self.cells[seq_id] = self.cells[seq_id][:length]
+        if seq_id in self.cells:
+            self.cells[seq_id] = self.cells[seq_id][:length]
 
     def remove_sequence(self, seq_id: int) -> None:
         self.cells.pop(seq_id, None)

@@ -12,7 +12,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,10 +122,10 @@ class DictatedContext(Context):
     text: list[int] | None = None
     _positions: NDArray[np.int32] = np.empty(0, np.int32)
 
-    def decode(self, batch: Batch) -> DecodeStatus:
+    def decode(self, batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus:
         marked = batch.wants_logits[: batch.num_tokens].astype(bool)
         self._positions = batch.positions[: batch.num_tokens][marked].copy()
-        return super().decode(batch)
+        return super().decode(batch, unless)
 
     def logits(self) -> NDArray[np.float32]:
         rows = super().logits()

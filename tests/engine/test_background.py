@@ -1,13 +1,15 @@
 """Background work in the engine: done where nobody waits, in nobody's way, and with the same text as ever."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 import pytest
 from caravan.engine.embedding.values import EmbedRequest, Pooling
 from caravan.engine.outputs import FinishReason
 from caravan.engine.params import BACKGROUND_PRIORITY, GenerationRequest
+from caravan.llama.batch import Batch
+from caravan.llama.context import DecodeStatus
 
 from tests.conftest import TinyModels
 from tests.engine.embedding.test_embedder import Opened, texts
@@ -72,6 +74,34 @@ def test_a_request_takes_as_many_steps_as_without_it() -> None:
         return turns_to_end(harness, [item.id for item in live])
 
     assert turns(8) <= turns(0) + 1
+
+
+class Interrupted(FakeContext):
+    """Somebody comes in the middle of a step of background work, now and then."""
+
+    come: Callable[[], None]
+
+    def decode(self, batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus:
+        if unless is not None:
+            self.come()
+        return super().decode(batch, unless)
+
+
+@pytest.mark.parametrize("kind", ["cut", "whole", "window"])
+def test_a_step_of_it_is_given_up_for_whoever_comes(kind: str) -> None:
+    items = mixed_requests(7, 30, longest=40)
+    beneath_all, live = [beneath(item) for item in items[:20]], items[20:]
+    context = Interrupted(
+        can_cut=kind != "whole", sliding_window=4096 if kind == "window" else 0, end_weight=0.0
+    )
+    harness = Harness(context, context_size=160, max_running=5)
+    context.come = lambda: harness.engine.submit(live.pop()) if live else None
+    for item in beneath_all:
+        harness.engine.submit(item)
+    expected = alone(items if kind == "cut" else beneath_all, end_weight=0.0)
+    assert harness.finish() == expected
+    assert context.num_stopped == (10 if kind == "cut" else 0)
+    assert all(len(reasons) == 1 for reasons in harness.reasons().values())
 
 
 def test_it_stands_still_beside_others_and_goes_on_where_it_was() -> None:

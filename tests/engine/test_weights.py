@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections.abc import Callable
 
 import pytest
 from caravan.engine.outputs import FinishReason
@@ -23,12 +24,12 @@ class ShakenContext(FakeContext):
     is_shaken = False
     num_shaken = 0
 
-    def decode(self, batch: Batch) -> DecodeStatus:
+    def decode(self, batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus:
         self.is_shaken = self.rng.random() < 0.3
         self.num_shaken += self.is_shaken
         if self.is_shaken:
             batch.token_ids[: batch.num_tokens] ^= 1
-        return super().decode(batch)
+        return super().decode(batch, unless)
 
     def look(self) -> Weights:
         return Weights.SUSPECT if self.is_shaken else Weights.SOUND

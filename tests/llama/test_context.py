@@ -105,6 +105,30 @@ def test_a_broken_batch_is_a_failure_and_a_full_memory_is_not(opened: Opener) ->
     assert context.decode(batch) is DecodeStatus.OK
 
 
+def test_a_batch_that_is_given_up_leaves_what_was_there(opened: Opener) -> None:
+    context = opened("llama")
+    compute(context, (0, 0, text(1, 20)))
+    expected = compute(context, (0, 20, text(2, 30)))
+    context.truncate_sequence(0, 20)
+    batch = Batch(128)
+    batch.add(0, 20, text(2, 30), wants_logits=True)
+    asked = 0
+
+    def is_late() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 5
+
+    assert context.decode(batch, is_late) is DecodeStatus.STOPPED
+    assert asked == 6
+    assert context.logits().shape[0] == 0
+    context.truncate_sequence(0, 20)
+    assert np.array_equal(compute(context, (0, 20, text(2, 30))), expected)
+    assert asked == 6, "the next batch asks nobody"
+    context.truncate_sequence(0, 20)
+    assert context.decode(batch, lambda: False) is DecodeStatus.OK
+
+
 @pytest.mark.parametrize("architecture", ["mamba", "lfm2"])
 def test_state_is_copied_whole_or_not_at_all(opened: Opener, architecture: str) -> None:
     context = opened(architecture)

@@ -22,7 +22,8 @@ class DecodeFailedError(Exception):
 class BatchRunner:
     """Fills the batch, decodes it, books the result. What the decode returns is the truth about room.
 
-    What was computed with weights which may have been others meanwhile is not booked, but computed again.
+    What was computed with weights which may have been others meanwhile is not booked, but computed again; so
+    is background work that was given up in the middle, since somebody has come for whom it makes way.
     `finish_full` ends a sequence that is alone and still finds no room: its context is full.
     """
 
@@ -34,12 +35,14 @@ class BatchRunner:
         scheduler: Scheduler,
         finish_full: Callable[[Sequence], None],
         look_at_weights: LookAtWeights,
+        has_newcomer: Callable[[], bool],
     ) -> None:
         self._context = context
         self._kv_cache = kv_cache
         self._scheduler = scheduler
         self._finish_full = finish_full
         self._look_at_weights = look_at_weights
+        self._has_newcomer = has_newcomer
         self._batch = Batch(config.batch_size)
 
     def decode(self, work: list[Work]) -> list[Work]:
@@ -55,11 +58,13 @@ class BatchRunner:
                 continue
             status = self._run(work)
             if status is not DecodeStatus.NO_ROOM and self._look_at_weights() is Weights.SUSPECT:
-                self._undo(work)
-                return []
+                status = DecodeStatus.STOPPED
             match status:
                 case DecodeStatus.OK:
                     return self._commit(work)
+                case DecodeStatus.STOPPED:
+                    self._undo(work)
+                    return []
                 case DecodeStatus.FAILED:
                     raise DecodeFailedError("llama.cpp could not decode a batch")
                 case DecodeStatus.NO_ROOM:
@@ -78,14 +83,20 @@ class BatchRunner:
             if item.num_scored or item.draft:
                 self._batch.mark(item.num_logits)
         started = time.perf_counter()
-        status = self._context.decode(self._batch)
+        gives_way = work[0].sequence.is_background and self._can_undo
+        status = self._context.decode(self._batch, self._has_newcomer if gives_way else None)
         if status is DecodeStatus.OK:
             self._scheduler.observe(work, self._batch.num_tokens, time.perf_counter() - started)
         return status
 
+    @property
+    def _can_undo(self) -> bool:
+        """Whether what was in memory before a decode is there after it."""
+        return self._context.can_cut and not self._context.sliding_window
+
     def _undo(self, work: list[Work]) -> None:
         """Forget what a decode has left of work that is to be done again."""
-        if self._context.can_cut and not self._context.sliding_window:
+        if self._can_undo:
             for item in work:
                 assert item.sequence.seq_id is not None
                 self._context.truncate_sequence(item.sequence.seq_id, item.sequence.num_computed_tokens)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from caravan.config.engine_config import EngineConfig
+from caravan.engine.arrivals import Arrivals
 from caravan.engine.batch_runner import BatchRunner
 from caravan.engine.constraints.token_mask import MaskFactory
 from caravan.engine.drafts.draft_model import DraftModel
@@ -61,6 +62,7 @@ class Engine:
         self._embedder = embedder
         self._heartbeat = heart or HeartbeatClock()
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._arrivals = Arrivals()
         self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids, tokens.token_bytes)
         self._kv_cache = KVCache(context, config.num_host_cache_tokens)
         self._drafter = Drafter(config, self._token_space, context, self._kv_cache.trees, draft_model)
@@ -75,7 +77,13 @@ class Engine:
         self._scheduler = Scheduler(config, self._kv_cache, has_tiles=context.has_tiles)
         finish_full = partial(self._finish, reason=FinishReason.LENGTH)
         self._batch_runner = BatchRunner(
-            context, config, self._kv_cache, self._scheduler, finish_full, look_at_weights
+            context,
+            config,
+            self._kv_cache,
+            self._scheduler,
+            finish_full,
+            look_at_weights,
+            self._arrivals.has_new,
         )
         self._row_sampler = RowSampler(
             self._token_space, self._kv_cache, config, self._append, self._finish, self._flush
@@ -91,10 +99,14 @@ class Engine:
         if self._stopping:
             raise RuntimeError("the engine has stopped")
         self._inbox.put(partial(self._add, request))
+        if not request.is_background:
+            self._arrivals.note()
 
     def embed(self, request: EmbedRequest) -> None:
         """Queue texts for their vectors, which the embedder makes between steps and publishes by itself."""
         self._inbox.put(partial(self._embedder.add, request))
+        if not request.is_background:
+            self._arrivals.note()
 
     def abort(self, request_id: str) -> None:
         """End a request wherever it is, queue, prompt or answer; unknown ids are ignored."""
@@ -186,6 +198,7 @@ class Engine:
         self._take_in()
 
     def _take_in(self) -> None:
+        self._arrivals.look()
         while not self._inbox.empty():
             self._inbox.get()()
 

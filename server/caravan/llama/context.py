@@ -5,6 +5,7 @@ vectors.
 import contextlib
 import ctypes
 import enum
+from collections.abc import Callable, Generator
 
 import llama_cpp
 import numpy as np
@@ -28,13 +29,17 @@ class NotGenerativeError(ContextError):
 class DecodeStatus(enum.Enum):
     """What `llama_decode` said.
 
-    NO_ROOM leaves everything as it was. After FAILED, parts of the batch may have been processed, so the
-    whole memory is to be distrusted.
+    NO_ROOM leaves everything as it was. After STOPPED, parts of the batch may be in memory, behind what was
+    there before. After FAILED, the whole memory is to be distrusted.
     """
 
     OK = "ok"
     NO_ROOM = "no room"
+    STOPPED = "stopped"
     FAILED = "failed"
+
+
+_STATUS = {0: DecodeStatus.OK, 1: DecodeStatus.NO_ROOM, 2: DecodeStatus.STOPPED}
 
 
 class Context:
@@ -81,19 +86,33 @@ class Context:
         self.can_offload = model.memory_kind is MemoryKind.ATTENTION and not library.has_gpu()
         self._num_outputs = 0
 
-    def decode(self, batch: Batch) -> DecodeStatus:
-        """Run the batch (`llama_decode`). Raises ValueError on a batch that llama.cpp would die of."""
+    def decode(self, batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus:
+        """Run the batch (`llama_decode`). Raises ValueError on a batch that llama.cpp would die of.
+
+        With `unless`, it is given up as soon as that says so, which is asked before each operation on a
+        processor (`llama_set_abort_callback`); only where memory can be cut.
+        """
         if batch.num_outputs > self._max_outputs:
             raise ValueError(f"{batch.num_outputs} rows of logits asked for, {self._max_outputs} reserved")
         _check(batch, self.batch_size, self.vocab_size, self.max_sequences)
         self._num_outputs = 0
-        code = llama_cpp.llama_decode(self._pointer, batch.native())
+        with self._given_up(unless):
+            code = llama_cpp.llama_decode(self._pointer, batch.native())
         if code == 0:
             self._num_outputs = batch.num_outputs
-            return DecodeStatus.OK
-        if code == 1:
-            return DecodeStatus.NO_ROOM
-        return DecodeStatus.FAILED
+        return _STATUS.get(code, DecodeStatus.FAILED)
+
+    @contextlib.contextmanager
+    def _given_up(self, when: Callable[[], bool] | None) -> Generator[None, None, None]:
+        if when is None:
+            yield
+            return
+        callback = llama_cpp.ggml_abort_callback(lambda _data: when())
+        llama_cpp.llama_set_abort_callback(self._pointer, callback, None)
+        try:
+            yield
+        finally:
+            llama_cpp.llama_set_abort_callback(self._pointer, llama_cpp.ggml_abort_callback(), None)
 
     def logits(self) -> NDArray[np.float32]:
         """Logits of the last decode, float32 [num_outputs, vocab_size], in the order of the marked tokens.

@@ -1,6 +1,8 @@
 """The page's files: read once, packed once, and known by a version that changes with any of them."""
 
+import base64
 import functools
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,17 +17,22 @@ _IMPORT = re.compile(r'^(?:import|export)\b[^;"(]*"(\.{1,2}/[^"]+)"', re.MULTILI
 # Modules that the first sight needs.
 _FIRST = ("app.js", "chat/view.js")
 _STYLES = "style/*.css"
-# All of them as one, which a browser waits for before it paints.
-_STYLE = "style.css"
+# These stand in the document itself, since a browser waits for them before it paints.
+_THEME = "lib/theme_first.js"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageFiles:
-    """All files by their paths below `static/`, and the document that loads them."""
+    """All files by their paths below `static/`, and the document that loads them.
+
+    `script` and `style` name what stands in the document as a Content-Security-Policy does, by its hash.
+    """
 
     version: str
     files: Mapping[str, PackedFile]
     index: PackedFile
+    script: str
+    style: str
 
 
 @functools.cache
@@ -35,14 +42,27 @@ def page_files() -> PageFiles:
     bodies = {path.relative_to(_FOLDER).as_posix(): path.read_bytes() for path in paths}
     template = bodies.pop(_INDEX).decode()
     styles = [name for name in bodies if PurePosixPath(name).match(_STYLES)]
-    bodies[_STYLE] = b"\n".join(map(bodies.pop, styles))
+    style = "\n".join(bodies.pop(name).decode() for name in styles)
+    script = bodies.pop(_THEME).decode()
+    template = template.replace("{{style}}", style).replace("{{script}}", script)
     files = {name: packed_file(body, KINDS[PurePosixPath(name).suffix]) for name, body in bodies.items()}
     version = digest("\n".join([template, *(f"{name} {file.tag}" for name, file in files.items())]).encode())
-    return PageFiles(version=version, files=files, index=_index(template, files, version))
+    return PageFiles(
+        version=version,
+        files=files,
+        index=_index(template, files, version),
+        script=_source(script),
+        style=_source(style),
+    )
+
+
+def _source(text: str) -> str:
+    """Write what a policy allows by its hash (Content Security Policy Level 3, 2.3.1)."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def _index(template: str, files: Mapping[str, PackedFile], version: str) -> PackedFile:
-    """The document, which names the style and, so that none waits for another, the first modules."""
+    """The document, which names the first modules, so that none waits for another."""
     base = f"page/{version}"
     lines = [f'<link rel="modulepreload" href="{base}/{name}">' for name in _modules(files)]
     text = template.replace("{{base}}", base).replace("{{modules}}", "\n".join(lines))

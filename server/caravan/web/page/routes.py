@@ -13,12 +13,13 @@ router = APIRouter(include_in_schema=False)
 ROOT = "/"
 BELOW = "/page/"
 
-# Nothing inline, nothing from elsewhere; HTML is made of texts by DOMPurify alone.
+# Nothing inline but what the document begins with, nothing from elsewhere; HTML is made of texts by DOMPurify
+# alone.
 _POLICY = "; ".join(
     (
         "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
+        "script-src 'self' {script}",
+        "style-src 'self' {style}",
         "img-src 'self'",
         "connect-src 'self'",
         "base-uri 'none'",
@@ -29,7 +30,6 @@ _POLICY = "; ".join(
     )
 )
 _DOCUMENT_HEADERS = {
-    "content-security-policy": _POLICY,
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     # What `/` answers depends on what is asked for.
@@ -52,7 +52,9 @@ def wants_page(headers: Headers) -> bool:
 async def page_document(request: Request) -> Response:
     """Answer with the document that loads everything else."""
     files = await made_once(page_files)
-    return files.index.answer(request, _DOCUMENT_HEADERS | {"cache-control": _ASK_AGAIN})
+    policy = _POLICY.format(script=files.script, style=files.style)
+    headers = {"content-security-policy": policy, "cache-control": _ASK_AGAIN}
+    return files.index.answer(request, _DOCUMENT_HEADERS | headers)
 
 
 @router.get("/page/parameters.json")
