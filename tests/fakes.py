@@ -48,6 +48,10 @@ class FakeContext:
         return self.can_cut and not self.sliding_window
 
     @property
+    def ranges(self) -> "FakeRanges":
+        return FakeRanges(self)
+
+    @property
     def num_cells_used(self) -> int:
         return len({number for run in self.cells.values() for _, number in run})
 
@@ -105,6 +109,12 @@ class FakeContext:
         self._next_cell += len(tokens)
         return True
 
+    def add_cells(self, seq_id: int, tokens: list[int]) -> None:
+        """What else than a decode makes of the next free cells."""
+        run = self.cells.setdefault(seq_id, [])
+        run += [(token, self._next_cell + i) for i, token in enumerate(tokens)]
+        self._next_cell += len(tokens)
+
     def truncate_sequence(self, seq_id: int, length: int) -> None:
         assert self.can_cut
         if seq_id in self.cells:
@@ -125,6 +135,35 @@ class FakeContext:
         row = (3 * rng.standard_normal(self.vocab_size)).astype(np.float32)
         row[END_OF_GENERATION] *= self.end_weight
         return row
+
+
+@dataclass
+class FakeRanges:
+    """Ranges of tokens; those that do not begin with their first position cannot be read."""
+
+    context: FakeContext
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.context.can_offload
+
+    def save(self, seq_id: int, start: int, end: int) -> State:
+        run = self.context.cells[seq_id]
+        assert not self.is_whole or (start, end) == (0, len(run))
+        tokens = [token for token, _ in run[start:end]]
+        assert len(tokens) == end - start
+        return np.array([start, *tokens], np.int32).view(np.uint8)
+
+    def restore(self, seq_id: int, state: State, start: int, end: int) -> bool:
+        first, *tokens = state.view(np.int32).tolist()
+        assert len(self.context.cells.get(seq_id, [])) == start
+        assert not self.is_whole or (start, end) == (0, len(tokens))
+        if not first <= start < end <= first + len(tokens):
+            return False
+        if self.context.num_cells_used + len(tokens) > self.context.num_cells:
+            return False
+        self.context.add_cells(seq_id, tokens[start - first : end - first])
+        return True
 
 
 class FakeVocab:

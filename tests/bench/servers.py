@@ -33,6 +33,8 @@ class Sizes:
     max_running: int | None = None
     # The model is one that ranks.
     ranks: bool = False
+    # Where prefixes are kept from one start to the next, by servers that do.
+    prefix_cache: Path | None = None
 
     @property
     def cells(self) -> int:
@@ -169,7 +171,7 @@ def _cpu_seconds(pid: int) -> float:
 
 def _caravan(_peers: Peers, sizes: Sizes, port: int, _folder: Path) -> list[str]:
     running = sizes.max_running or sizes.parallel
-    options = {
+    options: dict[str, object] = {
         "model": sizes.model,
         "model-id": "bench",
         "port": port,
@@ -179,6 +181,8 @@ def _caravan(_peers: Peers, sizes: Sizes, port: int, _folder: Path) -> list[str]
         "max-sequences": max(64, running),
         "threads": sizes.threads,
     }
+    if sizes.prefix_cache is not None:
+        options["prefix-cache-dir"] = sizes.prefix_cache
     return [sys.executable, "-m", "caravan", "serve", *_flags(options, "--")]
 
 

@@ -37,8 +37,9 @@ class Workload:
     """`parallel` sequences of `context` tokens are what every server has memory for.
 
     `optional` fields are sent where a server takes them. `peer_path` and `peer_scripts` are for servers that
-    do the same another way; `ranks` has them serve a model that only ranks. `variant_of` names the workload
-    that is the same without what is measured here; it runs before. The groups say whose times to the first
+    do the same another way; `ranks` has them serve a model that only ranks. `is_known` has all of it sent to
+    a server before, which is ended then. `variant_of` names the workload that is the same without what is
+    measured here; it runs before. The groups say whose times to the first
     token and whose gaps are measured; None is all.
     """
 
@@ -62,6 +63,7 @@ class Workload:
     peer_path: str | None = None
     peer_scripts: Callable[[random.Random, Scale], list[Script]] | None = None
     ranks: bool = False
+    is_known: bool = False
 
     def on(self, server: str) -> "Workload":
         """The workload as this server is asked."""
@@ -212,6 +214,28 @@ ALL = (
         scripts=shared_prefix,
         raw_prefill=800,
         targets=(_faster(5.0), Target("ttft_p95", How.RATIO, 0.2)),
+    ),
+    Workload(
+        name="unknown",
+        title="0.5b, 1 client, prompts of 2,000 tokens, 16 out",
+        model="0.5b",
+        context=4096,
+        parallel=4,
+        scripts=closed_loop(1, 4, 2000, 16),
+        raw_prefill=2000,
+        is_quick=False,
+    ),
+    Workload(
+        name="known",
+        title="0.5b, the same after a restart, all prompts known before",
+        model="0.5b",
+        context=4096,
+        parallel=4,
+        scripts=closed_loop(1, 4, 2000, 16),
+        variant_of="unknown",
+        targets=(Target("ttft_p50", How.TO_PLAIN, 0.2),),
+        is_known=True,
+        is_quick=False,
     ),
     Workload(
         name="newcomers",

@@ -1,9 +1,13 @@
 """The modes in which the scheduler ships."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from caravan.llama import library
 
 from tests.engine.harness import Harness
+from tests.engine.lives import Lives
 from tests.fakes import FakeContext
 
 
@@ -16,3 +20,11 @@ def either_attention(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(library, "has_runs_of_rows", lambda: not request.param)
     if request.param:
         monkeypatch.setattr(Harness, "usual_batch_size", 160)
+
+
+@pytest.fixture
+def lives(tmp_path: Path) -> Iterator[Lives]:
+    """Engines with one folder, which is let go at the end."""
+    lives = Lives(tmp_path)
+    yield lives
+    lives.end()

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 from caravan.engine import worker
 from caravan.llama.batch import Batch
@@ -10,10 +11,10 @@ from caravan.llama.context import Context, DecodeStatus
 _decode = Context.decode
 
 
-def _decode_or_hang(self: Context, batch: Batch) -> DecodeStatus:
+def _decode_or_hang(self: Context, batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus:
     while batch.num_tokens < 20 and 7 in batch.token_ids[: batch.num_tokens]:
         time.sleep(1)
-    return _decode(self, batch)
+    return _decode(self, batch, unless)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from caravan.config.engine_config import EngineConfig
 from caravan.engine.drafts.chain import ProposerChain
 from caravan.engine.drafts.drafter import MakeChain
 from caravan.engine.engine import Engine
+from caravan.engine.kv.disk.disk_cache import DiskCache
 from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.grammars.token_table import TokenTable
@@ -73,6 +74,10 @@ class Driver:
         """What the engine calls once a step."""
         self.outputs.extend(outputs)
 
+    def cached_tokens(self, request_id: str) -> int:
+        """How much of a finished request's prompt came from memory."""
+        return max(o.num_cached_tokens for o in self.outputs if o.request_id == request_id)
+
 
 class Harness(Driver):
     """An engine over a fake context."""
@@ -93,6 +98,7 @@ class Harness(Driver):
         look_at_weights: LookAtWeights = always_sound,
         max_drafted: int | None = None,
         make_chain: MakeChain | None = None,
+        disk: DiskCache | None = None,
     ) -> None:
         super().__init__()
         self.context = context or FakeContext()
@@ -115,6 +121,7 @@ class Harness(Driver):
             self.publish,
             no_embedder(),
             look_at_weights=look_at_weights,
+            disk=disk,
         )
         self.engine._drafter.make_chain = make_chain or self.usual_chain
 

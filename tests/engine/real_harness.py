@@ -10,6 +10,7 @@ from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.factory import make_embedder
 from caravan.engine.embedding.values import EmbedOutput
 from caravan.engine.engine import Engine
+from caravan.engine.kv.disk.disk_cache import DiskCache
 from caravan.engine.params import GenerationRequest, SamplingParams
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, DecodeStatus
@@ -25,7 +26,14 @@ class RealHarness(Driver):
     """An engine, its context, and everything it has published."""
 
     def __init__(
-        self, path: Path, *, num_cells: int = 1024, max_sequences: int = 16, max_running: int = 8
+        self,
+        path: Path,
+        disk: DiskCache | None = None,
+        /,
+        *,
+        num_cells: int = 1024,
+        max_sequences: int = 16,
+        max_running: int = 8,
     ) -> None:
         super().__init__()
         self.model = Model(path)
@@ -45,10 +53,11 @@ class RealHarness(Driver):
             max_sequences=max_sequences,
             num_threads=1,
             num_spare_rows=self.config.num_spare_rows,
+            saves_ranges=disk is not None,
         )
         self.vectors: list[EmbedOutput] = []
         embedder = make_embedder(self.model, self.config, self.vectors.extend, is_whole=False)
-        self.engine = Engine(self.context, self.model.vocab, self.config, self.publish, embedder)
+        self.engine = Engine(self.context, self.model.vocab, self.config, self.publish, embedder, disk=disk)
         self.engine._drafter.make_chain = self.usual_chain
 
     def check_books(self) -> None:
@@ -77,10 +86,6 @@ class RealHarness(Driver):
         batch = Batch(64)
         batch.add(seq_id, position, [1] * count, wants_logits=True)
         return self.context.decode(batch)
-
-    def cached_tokens(self, request_id: str) -> int:
-        """How much of a finished request's prompt came from memory."""
-        return max(o.num_cached_tokens for o in self.outputs if o.request_id == request_id)
 
     def close(self) -> None:
         """Free context and model."""

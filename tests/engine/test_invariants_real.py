@@ -180,8 +180,8 @@ def test_after_a_failure_the_memory_is_clean(
     requests = workload.mixed(30)
     decode, steps = harness.context.decode, itertools.count(1)
 
-    def fail_now_and_then(batch: Batch) -> DecodeStatus:
-        status = decode(batch)
+    def fail_now_and_then(batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus:
+        status = decode(batch, unless)
         return DecodeStatus.FAILED if next(steps) % 23 == 0 else status
 
     monkeypatch.setattr(harness.context, "decode", fail_now_and_then)

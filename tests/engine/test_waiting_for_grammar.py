@@ -55,11 +55,11 @@ def test_it_is_aborted_there(gate: threading.Event) -> None:
     harness = Harness()
     harness.engine.submit(replace(request("bound", range(9), n=2), constraint=LETTERS))
     harness.engine.abort("bound")
-    harness.engine._take_in()
+    harness.engine._inbox.take_in()
     harness.engine.step()
     assert harness.reasons() == {("bound", 0): [FinishReason.ABORT], ("bound", 1): [FinishReason.ABORT]}
     gate.set()
-    harness.engine._inbox.get(timeout=PATIENCE)()
+    harness.engine._inbox.wait([PATIENCE])()
     assert statuses(harness) == []
     assert harness.engine.is_idle
 

@@ -205,6 +205,14 @@ REFUSED: dict[str, Row] = {
         lambda _: ("--max-held-bytes", "1MiB"),
         "max_held_bytes 1048576 is less than max_body_bytes 4194304",
     ),
+    "a bound for no folder": (
+        lambda _: ("--prefix-cache-bytes", "1GiB"),
+        "prefix_cache_bytes is for prefix_cache_dir, and there is no such folder",
+    ),
+    "a folder that cannot be made": (
+        lambda f: ("--prefix-cache-dir", f"{f.file('')}/prefixes"),
+        "is no folder",
+    ),
     "a template for no model": (
         lambda f: ("--models-dir", f.folder(), "--chat-template", f.file("")),
         "--chat-template is for the model of --model",

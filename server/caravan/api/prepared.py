@@ -13,7 +13,7 @@ from caravan.api.output.parsed_choice import OutputFormat
 from caravan.api.params.decoding_plan import DecodingPlan
 from caravan.api.structured.checker import AnswerChecker
 from caravan.auth.principal import Principal
-from caravan.engine.params import AnswerLayout, GenerationRequest, Reasoning
+from caravan.engine.params import ONCE, AnswerLayout, GenerationRequest, Reasoning
 from caravan.errors import InvalidValueError
 from caravan.grammars.constraint import Constraint
 from caravan.models.loaded_model import LoadedModel
@@ -142,10 +142,12 @@ def num_public_tokens(prompt: tuple[int, ...], public: Sequence[tuple[int, ...]]
 def _cache_wish(request: ChatCompletionRequest | CompletionRequest) -> str:
     """Return what a request says about sharing its prefix: nothing, a salt, or one of its own."""
     if request.cache_prompt is False:
-        return f"request {uuid.uuid4().hex}"
+        return f"{ONCE}{uuid.uuid4().hex}"
     return f"salt {request.cache_salt}" if request.cache_salt else ""
 
 
 def _cache_salt(group: str, wish: str) -> str:
     """Name who may share a prefix: those of one group with one wish. No two pairs have one salt."""
+    if wish.startswith(ONCE):
+        return wish
     return f"{len(group)}:{group}{wish}" if wish else group

@@ -3,6 +3,17 @@
 import msgspec
 
 
+class DiskCacheConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where prefixes are kept on the disk, those of all models in `max_bytes` together.
+
+    With `keeps_private`, also those that not everybody may share.
+    """
+
+    folder: str
+    max_bytes: int
+    keeps_private: bool = False
+
+
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Sizes and limits of one engine. Counts are tokens unless a name says otherwise.
 
@@ -23,7 +34,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     `num_gpu_layers` counts the output as one; -1 means as many as GPUs have room for. `rpc_workers` are the
     addresses of others on other machines, `host:port`, filled before GPUs of this one. `memory_budget` is
     how many bytes the engine may plan with, those of GPUs included; 0 is what is free.
-    `draft_model_path` names a model that guesses, with as many cells; empty, there is none.
+    `draft_model_path` names a model that guesses, with as many cells; empty, there is none. Without a
+    `disk_cache`, nothing is kept on the disk.
     """
 
     model_path: str
@@ -45,6 +57,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     memory_budget: int = 0
     use_extra_buffers: bool = True
     rpc_workers: tuple[str, ...] = ()
+    disk_cache: DiskCacheConfig | None = None
 
     @property
     def num_spare_rows(self) -> int:
@@ -55,6 +68,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
 # `llama_max_parallel_sequences`, which the command line does not load llama.cpp for.
 MAX_SEQUENCES = 256
 DEFAULT_CONTEXT_LIMIT = 8192
+# How long an engine that is to end may go on to write prefixes to the disk.
+DISK_CLOSE_SECONDS = 10.0
 DEFAULT_NUM_CELLS = 8192
 # What proves a build has rows for every way in which kernels take them: AMX by 32 and a rest, attention by 64
 # and a rest.

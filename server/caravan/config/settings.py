@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from caravan.config.model_settings import FilePath, ModelOptions, ModelTables
+from caravan.config.model_settings import FilePath, ModelTables
 from caravan.config.network_names import is_loopback
 from caravan.config.option_types import (
     Anonymous,
@@ -28,9 +28,10 @@ from caravan.config.option_types import (
     ZmqAddress,
 )
 from caravan.config.paths import default_data_dir
+from caravan.config.prefix_cache_options import PrefixCacheOptions
 
 
-class Settings(ModelOptions):
+class Settings(PrefixCacheOptions):
     """Options of the server. --port is also the variable CARAVAN_PORT and the key `port` of the file."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())

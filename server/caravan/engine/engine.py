@@ -1,21 +1,22 @@
 """The machine: one thread that schedules, decodes, samples and publishes, step after step."""
 
 import logging
-import queue
 from collections.abc import Callable, Iterable
 from functools import partial
 
 from caravan.config.engine_config import EngineConfig
-from caravan.engine.arrivals import Arrivals
 from caravan.engine.batch_runner import BatchRunner
 from caravan.engine.constraints.token_mask import MaskFactory
+from caravan.engine.disk_tier import DiskTier
 from caravan.engine.drafts.draft_model import DraftModel
 from caravan.engine.drafts.drafter import Drafter
 from caravan.engine.embedding.embedder import Embedder
 from caravan.engine.embedding.values import EmbedRequest
 from caravan.engine.heartbeat import HeartbeatClock
+from caravan.engine.inbox import Inbox
 from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.block_tracker import BlockWatch, Watch
+from caravan.engine.kv.disk.disk_cache import DiskCache
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput, reason_for, refusal
 from caravan.engine.params import GenerationRequest
@@ -55,35 +56,31 @@ class Engine:
         look_at_weights: LookAtWeights = always_sound,
         draft_model: DraftModel | None = None,
         masks: MaskFactory | None = None,
+        disk: DiskCache | None = None,
     ) -> None:
         self._context = context
         self._config = config
         self._publish = publish
         self._embedder = embedder
         self._heartbeat = heart or HeartbeatClock()
-        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._arrivals = Arrivals()
+        self._inbox = Inbox()
         self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids, tokens.token_bytes)
-        self._kv_cache = KVCache(context, config.num_host_cache_tokens)
+        self._kv_cache = KVCache(context, config.num_host_cache_tokens, disk.chunk_size if disk else 0)
+        self._disk = DiskTier(context, self._kv_cache, disk)
         self._drafter = Drafter(config, self._token_space, context, self._kv_cache.trees, draft_model)
         self._sequence_factory = SequenceFactory(
             tokens,
             self._token_space,
             config.context_size,
             self._drafter.begin,
-            lambda sequences, guides: self._inbox.put(partial(self._constrain, sequences, guides)),
+            lambda sequences, guides: self._inbox.put(self._constrain, sequences, guides),
             masks,
         )
-        self._scheduler = Scheduler(config, self._kv_cache, has_tiles=context.has_tiles)
+        self._scheduler = Scheduler(config, self._kv_cache, self._disk.begin, has_tiles=context.has_tiles)
         finish_full = partial(self._finish, reason=FinishReason.LENGTH)
+        looks = look_at_weights, self._inbox.has_newcomer
         self._batch_runner = BatchRunner(
-            context,
-            config,
-            self._kv_cache,
-            self._scheduler,
-            finish_full,
-            look_at_weights,
-            self._arrivals.has_new,
+            context, config, self._kv_cache, self._scheduler, finish_full, *looks
         )
         self._row_sampler = RowSampler(
             self._token_space, self._kv_cache, config, self._append, self._finish, self._flush
@@ -98,27 +95,23 @@ class Engine:
         """Queue a request for the next step. Raises RuntimeError once the engine has stopped."""
         if self._stopping:
             raise RuntimeError("the engine has stopped")
-        self._inbox.put(partial(self._add, request))
-        if not request.is_background:
-            self._arrivals.note()
+        self._inbox.put(self._add, request, is_live=not request.is_background)
 
     def embed(self, request: EmbedRequest) -> None:
         """Queue texts for their vectors, which the embedder makes between steps and publishes by itself."""
-        self._inbox.put(partial(self._embedder.add, request))
-        if not request.is_background:
-            self._arrivals.note()
+        self._inbox.put(self._embedder.add, request, is_live=not request.is_background)
 
     def abort(self, request_id: str) -> None:
         """End a request wherever it is, queue, prompt or answer; unknown ids are ignored."""
-        self._inbox.put(partial(self._abort, request_id))
+        self._inbox.put(self._abort, request_id)
 
     def end_thoughts(self, request_id: str) -> None:
         """Have the choices of a request that are thinking begin to answer; unknown ids are ignored."""
-        self._inbox.put(partial(self._scheduler.end_thoughts, request_id))
+        self._inbox.put(self._scheduler.end_thoughts, request_id)
 
     def watch_blocks(self, watch: Watch | None) -> None:
         """Have somebody told, before `publish`, which blocks can be reused, and what changes; or nobody."""
-        self._inbox.put(partial(self._block_watch.turn, watch))
+        self._inbox.put(self._block_watch.turn, watch)
 
     def stop(self) -> None:
         """End `run` after the present step; what is unfinished ends with ABORT."""
@@ -138,17 +131,18 @@ class Engine:
         finally:
             self._stopping = True
             reason = FinishReason.ERROR if fault else FinishReason.ABORT
-            self._take_in()
+            self._inbox.take_in()
             self._sequence_factory.close()
             self._finish_all(self._scheduler.unfinished, reason, fault)
             self._flush()
+            self._disk.close(is_sound=not (fault or self._num_failed_steps))
             self._row_sampler.close()
             self._embedder.close()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is queued, waiting or running."""
-        return self._inbox.empty() and not self._has_work and not self._scheduler.waiting
+        return self._inbox.is_empty and not self._has_work and not self._scheduler.waiting
 
     @property
     def _has_work(self) -> bool:
@@ -162,8 +156,9 @@ class Engine:
         self._embedder.step(is_beside=self._scheduler.has_work, has_live_beside=self._scheduler.has_live)
 
     def step(self) -> None:
-        """Schedule, draft, decode, sample, publish."""
+        """Fill from the disk, schedule, draft, decode, sample, publish."""
         self._expire()
+        self._disk.fill(self._scheduler.running)
         work = self._drafter.add(self._scheduler.schedule(has_live_beside=self._embedder.has_live))
         self._tell_progress()
         if work:
@@ -180,7 +175,8 @@ class Engine:
 
     def stats(self) -> EngineStats:
         """Tell how many of everything there are; exact between steps only."""
-        return self._totals.stats(self._context, self._kv_cache, self._scheduler, self._drafter.counts)
+        kv_cache, scheduler = self._kv_cache, self._scheduler
+        return self._totals.stats(self._context, kv_cache, scheduler, self._drafter.counts, self._disk.counts)
 
     def audit(self) -> list[str]:
         """List what is wrong with ids and cells of an engine at rest; empty when they add up."""
@@ -188,19 +184,14 @@ class Engine:
 
     def _receive(self) -> None:
         """Take in what has arrived; with nothing to do, audit the books and sleep until something arrives."""
-        if self._inbox.empty() and not self._has_work:
+        if self._inbox.is_empty and not self._has_work:
             for fault in self.audit():
                 log.error("the books do not add up: %s", fault)
             self._heartbeat.rest()
-            command = self._inbox.get()
+            command = self._inbox.wait(self._disk.rest())
             self._heartbeat.begin()
             command()
-        self._take_in()
-
-    def _take_in(self) -> None:
-        self._arrivals.look()
-        while not self._inbox.empty():
-            self._inbox.get()()
+        self._inbox.take_in()
 
     def _guarded_step(self) -> None:
         try:
@@ -216,9 +207,7 @@ class Engine:
             self._kv_cache.clear()
             self._flush()
             if self._num_failed_steps >= _MAX_FAILED_STEPS:
-                self._finish_all(
-                    self._scheduler.unfinished, FinishReason.ERROR, "the engine failed repeatedly"
-                )
+                self._finish_all(self._scheduler.unfinished, FinishReason.ERROR, "the engine keeps failing")
                 self._flush()
                 raise
 
@@ -283,7 +272,7 @@ class Engine:
         self, sequence: Sequence, reason: FinishReason, error: str | None = None, text: str = ""
     ) -> None:
         """End a sequence, whatever its state; the only place where one ends."""
-        self._totals.num_cached_tokens += sequence.num_cached_tokens or 0
+        self._totals.count_cached(sequence)
         text += sequence.detokenizer.finish()
         if sequence.detokenizer.stopped and reason is FinishReason.LENGTH:
             # Only now it was certain that no mark begins in that stop string.

@@ -192,6 +192,8 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
 
     `num_cells_active`, those of running sequences, is a tenth of a second old at most while there are any.
     `num_drafted` tokens were computed ahead, of which `num_accepted` were drawn then, by source of the draft.
+    `num_hits` are the `num_cached_tokens` by place. Of the cache on the disk, `num_disk_bytes` are those of
+    all models; what was written, read and found damaged is this engine's.
     """
 
     num_waiting: int = 0
@@ -209,3 +211,8 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     num_steps: int = 0
     num_drafted: dict[str, int] = {}
     num_accepted: dict[str, int] = {}
+    num_hits: dict[str, int] = {}
+    num_disk_bytes: int = 0
+    num_disk_tokens_written: int = 0
+    num_disk_tokens_read: int = 0
+    num_disk_bad_files: int = 0

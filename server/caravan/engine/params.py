@@ -7,6 +7,8 @@ from caravan.grammars.constraint import Constraint
 
 # Below whatever a request may ask for: work of this priority is done where there is no other.
 BACKGROUND_PRIORITY = -(2**40)
+# What the `cache_salt` of one request alone begins with.
+ONCE = "once "
 
 # llama.cpp's order; a request may name another. `temperature` may be among them, and acts last if it is not.
 DEFAULT_SAMPLERS = ("top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc")
@@ -128,7 +130,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     the queue is charged, where it is not prompt and answer. `n` choices are drawn from the one prompt, which
     is computed once where memory can be cut. `cache_salt`
     separates prefix caches: a prefix is only ever shared among requests with an equal salt, but for the first
-    `num_public_tokens` of a prompt, which every request may share that begins with them. Those of a higher
+    `num_public_tokens` of a prompt, which every request may share that begins with them; one that begins with
+    ONCE is no other request's, and what it separates is written nowhere. Those of a higher
     `priority` have their turns first, and among equals each `owner` a share by its `weight`; in it, those of
     one `group` (where that is empty, a request is its own) together have as much as those of another. Every
     choice by itself keeps to the `constraint`, and ends when the constraint leaves nothing to add. Tokens of

@@ -1,5 +1,7 @@
 """Who computes what in the next step."""
 
+from collections.abc import Callable
+
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_node import common_prefix
@@ -30,9 +32,19 @@ class Scheduler:
 
     Background work is computed in steps in which nobody waits, keeps its memory while others run, and gives
     it up as soon as one of them has no room.
+
+    `fill` may begin to bring what a sequence misses from elsewhere, when it has got memory.
     """
 
-    def __init__(self, config: EngineConfig, kv_cache: KVCache, *, has_tiles: bool) -> None:
+    def __init__(
+        self,
+        config: EngineConfig,
+        kv_cache: KVCache,
+        fill: Callable[[Sequence], None] = lambda _sequence: None,
+        *,
+        has_tiles: bool,
+    ) -> None:
+        self._fill = fill
         self._config = config
         self._has_tiles = has_tiles
         self._chunks = PromptChunks(config, has_tiles=has_tiles)
@@ -119,7 +131,7 @@ class Scheduler:
         self.running.remove(sequence)
         assert sequence.seq_id is not None
         self._kv_cache.discard(sequence.seq_id)
-        sequence.seq_id = None
+        _release(sequence)
         sequence.num_computed_tokens = 0
         self.num_preemptions += 1
         self.add(sequence)
@@ -134,12 +146,13 @@ class Scheduler:
             # What only labels have is not asked for again, and many would take ids from others' prefixes.
             probes = sequence.request.probes
             self._kv_cache.retire(sequence.seq_id, len(probes) + 1 if probes else 0)
-            sequence.seq_id = None
+            _release(sequence)
         sequence.status = SequenceStatus.FINISHED
 
     def _computing(self, *, has_live_beside: bool) -> list[Sequence]:
         live = [s for s in self.running if not s.is_background]
-        return live if live or has_live_beside else self.running
+        computing = live if live or has_live_beside else self.running
+        return [s for s in computing if s.filling is None]
 
     def _order_of(self, sequence: Sequence) -> FairOrder:
         return self._background_order if sequence.is_background else self._prompt_order
@@ -174,7 +187,8 @@ class Scheduler:
         self.running.append(sequence)
         sequence.status = SequenceStatus.RUNNING
         sequence.seq_id = allocation.seq_id
-        sequence.begin(allocation.num_cached_tokens)
+        sequence.begin(allocation.num_cached_tokens, allocation.num_fetched_tokens)
+        self._fill(sequence)
         return True
 
     def _make_way(self, sequence: Sequence) -> bool:
@@ -248,6 +262,14 @@ class Scheduler:
             owner, weight = work.sequence.owner, work.sequence.weight
             order = self._order_of(work.sequence)
             order.begin(order.place(owner, weight, work.num_tokens))
+
+
+def _release(sequence: Sequence) -> None:
+    """Note that a sequence has no memory any more, nor anything coming there."""
+    sequence.seq_id = None
+    if sequence.filling is not None:
+        sequence.filling.stop()
+        sequence.filling = None
 
 
 def _is_served(sequence: Sequence, other: Sequence) -> bool:

@@ -1,10 +1,12 @@
 """Everything that one choice of one request owns."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from enum import Enum
 
 from caravan.engine.drafts.drafting import Drafting
+from caravan.engine.kv.disk.disk_cache import Reading
 from caravan.engine.kv.radix_tree import CacheScope
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PendingLogprobs, PromptScores
@@ -62,6 +64,10 @@ class Sequence:
         self.num_prompt_tokens = len(request.token_ids)
         self.num_computed_tokens = 0
         self.num_cached_tokens: int | None = None
+        # Of these, how many came from where, if not from cells; and what is coming from the disk.
+        self.cached_from: Counter[str] = Counter()
+        self.filling: Reading | None = None
+        self._is_first_turn = True
         self.owner, self.weight, self.priority = request.owner, request.weight, request.priority
         self.turn: Turn | None = None
         # What is asked for in one request together, and the order among its owner's, lower first.
@@ -212,14 +218,25 @@ class Sequence:
         self.token_ids += token_ids
         self._num_told = None if self._num_told is None else len(self.token_ids)
 
-    def begin(self, num_cached_tokens: int) -> None:
-        """Note that memory was found, with so much of the prompt in it; a preempted one has begun before."""
+    def begin(self, num_cached_tokens: int, num_fetched_tokens: int = 0) -> None:
+        """Note that memory was found, with so much of the prompt in it, some of it from the host cache; a
+        preempted one has begun before.
+        """
         self.num_computed_tokens = num_cached_tokens
         if self.scores is not None:
             self.scores.touch()
-        if self.num_cached_tokens is None:
+        self._is_first_turn = self.num_cached_tokens is None
+        if self._is_first_turn:
             self.num_cached_tokens = num_cached_tokens
+            self.cached_from["parked"] = num_fetched_tokens
             self._queue_seconds = time.monotonic() - self._arrived
+
+    def fill(self, num_tokens: int) -> None:
+        """Note that the next tokens are in memory, from the disk."""
+        self.num_computed_tokens += num_tokens
+        if self._is_first_turn:
+            self.num_cached_tokens = (self.num_cached_tokens or 0) + num_tokens
+            self.cached_from["disk"] += num_tokens
 
     def output(self, text: str, reason: FinishReason | None = None, error: str | None = None) -> TokenOutput:
         """Tell the news: text to append, its counts, and why it ends if it does."""

@@ -1,14 +1,19 @@
 """What an engine has done since it was started, and how its books are told."""
 
 import time
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from caravan.engine.drafts.drafting import DraftCounts
 from caravan.engine.interfaces import DecodingContext
+from caravan.engine.kv.disk.disk_cache import DiskCounts
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.outputs import EngineStats
 from caravan.engine.scheduler import Scheduler
+from caravan.engine.sequence import Sequence
 
+# Where tokens of prompts may be found.
+PLACES = ("cells", "parked", "disk")
 # Counting the cells of running sequences takes a look at each of them.
 _COUNT_SECONDS = 0.1
 
@@ -21,11 +26,24 @@ class Totals:
     num_cached_tokens: int = 0
     num_completion_tokens: int = 0
     num_steps: int = 0
+    num_hits: Counter[str] = field(default_factory=Counter)
     _num_cells_active: int = 0
     _counted_at: float = 0.0
 
+    def count_cached(self, sequence: Sequence) -> None:
+        """Count what of a prompt was in memory, and where; once, when its answer ends."""
+        count = sequence.num_cached_tokens or 0
+        self.num_cached_tokens += count
+        places = sequence.cached_from
+        self.num_hits.update({"cells": count - places.total(), **places})
+
     def stats(
-        self, context: DecodingContext, kv_cache: KVCache, scheduler: Scheduler, drafts: DraftCounts
+        self,
+        context: DecodingContext,
+        kv_cache: KVCache,
+        scheduler: Scheduler,
+        drafts: DraftCounts,
+        disk: DiskCounts,
     ) -> EngineStats:
         """Tell how many of everything there are."""
         now = time.monotonic()
@@ -48,4 +66,9 @@ class Totals:
             num_steps=self.num_steps,
             num_drafted=dict(drafts.proposed),
             num_accepted=dict(drafts.accepted),
+            num_hits={place: self.num_hits[place] for place in PLACES},
+            num_disk_bytes=disk.num_bytes,
+            num_disk_tokens_written=disk.num_written_tokens,
+            num_disk_tokens_read=disk.num_read_tokens,
+            num_disk_bad_files=disk.num_bad_files,
         )

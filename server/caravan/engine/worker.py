@@ -28,6 +28,7 @@ from caravan.engine.engine import Engine
 from caravan.engine.heartbeat import HeartbeatClock
 from caravan.engine.ipc import messages
 from caravan.engine.kv.block_tracker import Watch
+from caravan.engine.kv.disk.opening import open_disk_cache
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
 from caravan.llama import library
@@ -218,6 +219,7 @@ def _context(model: Model, config: EngineConfig) -> Context | None:
             max_sequences=config.max_sequences,
             num_threads=config.num_threads,
             num_spare_rows=config.num_spare_rows,
+            saves_ranges=config.disk_cache is not None,
         )
     except NotGenerativeError:
         return None
@@ -247,7 +249,8 @@ def _proven_engine(
     masks.wait()
     server.heart.beat()
     known = context, model.vocab, config, server.tell_step, embedder, server.heart, weights.look
-    return Engine(*known, draft_model, masks)
+    disk = open_disk_cache(config, context.ranges)
+    return Engine(*known, draft_model, masks, disk)
 
 
 def main() -> int:

@@ -11,9 +11,10 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from caravan.llama import library
+from caravan.llama import library, sequence_states
 from caravan.llama.batch import Batch
 from caravan.llama.model import MemoryKind, Model
+from caravan.llama.sequence_states import RangeStates, WholeStates
 
 State = NDArray[np.uint8]
 
@@ -46,7 +47,8 @@ class Context:
     """Owns a `llama_context` with unified KV memory: at least `num_cells` cells, shared by all sequences.
 
     A model without attention has no cells; it then counts as if each sequence had `num_cells` of its own.
-    A batch may ask for a row of logits for each sequence, and for `num_spare_rows` more.
+    A batch may ask for a row of logits for each sequence, and for `num_spare_rows` more. With `saves_ranges`
+    there are `ranges`, unless they need an id more than llama.cpp has.
     Calls that would abort the process raise instead. One thread only. Close it before its model.
     """
 
@@ -59,10 +61,13 @@ class Context:
         max_sequences: int,
         num_threads: int,
         num_spare_rows: int = 0,
+        saves_ranges: bool = False,
     ) -> None:
-        params = _params(num_cells, batch_size, max_sequences, num_threads)
+        has_ranges = saves_ranges and model.memory_kind is MemoryKind.ATTENTION
+        num_ids = min(max_sequences + has_ranges, library.max_sequences())
+        params = _params(num_cells, batch_size, num_ids, num_threads)
         # Left at 0, llama.cpp reserves a row of logits for every token of a batch; below n_seq_max it aborts.
-        params.n_outputs_max = min(max_sequences + num_spare_rows, max(batch_size, max_sequences))
+        params.n_outputs_max = min(num_ids + num_spare_rows, max(batch_size, num_ids))
         params.swa_full = True
         self._pointer = _made(model, params)
         self._exit = contextlib.ExitStack()
@@ -84,6 +89,11 @@ class Context:
         self.has_tiles = self.can_cut and not library.has_gpu() and not library.has_runs_of_rows()
         # Cells out of a sliding window are not saved. From a GPU every cell would be copied on its own.
         self.can_offload = model.memory_kind is MemoryKind.ATTENTION and not library.has_gpu()
+        self.ranges: RangeStates | WholeStates | None = None
+        if num_ids > max_sequences:
+            self.ranges = RangeStates(self._pointer, max_sequences)
+        elif saves_ranges and not has_ranges:
+            self.ranges = WholeStates(self._pointer)
         self._num_outputs = 0
 
     def decode(self, batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus:
@@ -141,15 +151,11 @@ class Context:
 
     def save_sequence(self, seq_id: int) -> State:
         """Copy what the cells of a sequence hold, for `restore_sequence`; where `can_offload`."""
-        size = llama_cpp.llama_state_seq_get_size(self._pointer, seq_id)
-        state = np.empty(size, np.uint8)
-        if llama_cpp.llama_state_seq_get_data(self._pointer, _bytes_of(state), size, seq_id) != size:
-            raise RuntimeError(f"llama.cpp cannot save sequence {seq_id}")
-        return state
+        return sequence_states.saved(self._pointer, seq_id)
 
     def restore_sequence(self, seq_id: int, state: State) -> bool:
         """Fill the empty sequence `seq_id` with what was saved; False where there is no room."""
-        return bool(llama_cpp.llama_state_seq_set_data(self._pointer, _bytes_of(state), len(state), seq_id))
+        return sequence_states.restored(self._pointer, seq_id, state)
 
     def truncate_sequence(self, seq_id: int, length: int) -> None:
         """Forget all of a sequence after its first `length` tokens.
@@ -285,7 +291,3 @@ def _check(batch: Batch, batch_size: int, vocab_size: int, max_sequences: int) -
 def _rows(address: "ctypes._Pointer[ctypes.c_float]", num_rows: int, width: int) -> NDArray[np.float32]:
     """A view of native memory, float32 [num_rows, width]."""
     return np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_float)), (num_rows, width))
-
-
-def _bytes_of(state: State) -> "ctypes._Pointer[ctypes.c_uint8]":
-    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))

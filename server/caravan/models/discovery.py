@@ -2,12 +2,13 @@
 
 import functools
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from caravan.chat.tool_formats.registry import FORMATS
-from caravan.config.engine_config import EngineConfig
+from caravan.config.engine_config import DiskCacheConfig, EngineConfig
 from caravan.config.load import flag
 from caravan.config.model_settings import ModelSettings
 from caravan.config.settings import Settings
@@ -56,6 +57,7 @@ def model_specs(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> li
         public_texts=_public_texts(settings),
         data_dir=settings.data_dir.expanduser(),
         budget=memory_budget(settings),
+        disk_cache=settings.disk_cache,
         make_engine=make_engine,
     )
     found = [spec(table.id or name, path, table) for table, (path, name) in zip(named, places, strict=True)]
@@ -73,6 +75,8 @@ def model_specs(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> li
 
 def registry_of(settings: Settings) -> ModelRegistry:
     """The models of these settings, within their limits. Raises CatalogError."""
+    if settings.prefix_cache_dir is not None:
+        _check_writable(settings.prefix_cache_dir.absolute())
     limits = Limits(
         max_loaded=settings.max_loaded, memory_budget=memory_budget(settings), gpu_budget=gpu_budget()
     )
@@ -82,6 +86,18 @@ def registry_of(settings: Settings) -> ModelRegistry:
         load_wait_seconds=settings.load_wait_seconds,
         stay_seconds=settings.model_stay_seconds,
     )
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise CatalogError where a folder could not be made, or nothing in it."""
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    fault = None
+    if not nearest.is_dir():
+        fault = f"{nearest} is no folder"
+    elif not os.access(nearest, os.W_OK | os.X_OK):
+        fault = f"this process may not write to {nearest}"
+    if fault is not None:
+        raise CatalogError(f"--prefix-cache-dir {folder}: {fault}")
 
 
 def _check_unused(settings: Settings) -> None:
@@ -176,6 +192,7 @@ def _spec(
     public_texts: tuple[str, ...],
     data_dir: Path,
     budget: int,
+    disk_cache: DiskCacheConfig | None,
     make_engine: MakeEngine,
     header: GgufHeader | None = None,
 ) -> ModelSpec:
@@ -187,7 +204,7 @@ def _spec(
     if table.draft_model is not None and not table.speculative:
         raise CatalogError("a draft_model guesses nothing with speculative 0: leave one of them out")
     draft_model = None if table.draft_model is None else _located(table.draft_model, data_dir)[0]
-    config = engine_config(path, table, budget, draft_model)
+    config = engine_config(path, table, budget, draft_model, disk_cache)
     return ModelSpec(
         id=name,
         aliases=tuple(table.aliases),

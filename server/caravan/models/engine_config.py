@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from caravan.config.engine_config import EngineConfig
+from caravan.config.engine_config import DiskCacheConfig, EngineConfig
 from caravan.config.model_settings import ModelOptions
 from caravan.config.settings import Settings
 from caravan.llama.devices import Gpu, gpus
@@ -30,7 +30,11 @@ def gpu_budget() -> int:
 
 
 def engine_config(
-    path: Path, table: ModelOptions, budget: int, draft_model: Path | None = None
+    path: Path,
+    table: ModelOptions,
+    budget: int,
+    draft_model: Path | None = None,
+    disk_cache: DiskCacheConfig | None = None,
 ) -> EngineConfig:
     """What an engine is told of a model's options. `budget` is the most bytes that it may plan with."""
     return EngineConfig(
@@ -50,6 +54,7 @@ def engine_config(
         num_gpu_layers=table.gpu_layers,
         rpc_workers=tuple(table.rpc),
         memory_budget=budget,
+        disk_cache=disk_cache,
     )
 
 

@@ -147,6 +147,8 @@ _GAUGES = {
     "num_idle_sequences": ("num_idle_sequences", "Finished sequences kept for their prefixes."),
     "num_cells": ("kv_cells", "Tokens that fit into memory."),
     "num_cells_used": ("kv_cells_used", "Tokens in memory, those of idle sequences included."),
+    "num_offloaded_tokens": ("host_cache_tokens", "Tokens of sequences in the host cache."),
+    "num_disk_bytes": ("disk_cache_bytes", "Bytes on the disk, of all models."),
 }
 _COUNTERS = {
     "num_prompt_tokens": ("prompt_tokens", "Tokens of all prompts."),
@@ -155,12 +157,19 @@ _COUNTERS = {
     "num_preemptions": ("num_preemptions", "Choices put back into the queue to make room."),
     "num_evictions": ("num_evictions", "Idle sequences dropped to make room."),
     "num_steps": ("engine_steps", "Steps of the engine."),
+    "num_disk_tokens_written": ("disk_cache_written_tokens", "Tokens written to the disk."),
+    "num_disk_tokens_read": ("disk_cache_read_tokens", "Tokens read from the disk."),
+    "num_disk_bad_files": ("disk_cache_bad_files", "Files that were damaged or foreign, and removed."),
 }
-
-
-_DRAFTS = {
-    "num_drafted": ("spec_decode_num_draft_tokens", "Tokens guessed ahead that were computed."),
-    "num_accepted": ("spec_decode_num_accepted_tokens", "Of them those that the answer went on with."),
+# The same of what counts by name, and the label that tells the name.
+_NAMED = {
+    "num_drafted": ("spec_decode_num_draft_tokens", "source", "Tokens guessed ahead that were computed."),
+    "num_accepted": (
+        "spec_decode_num_accepted_tokens",
+        "source",
+        "Of them those that the answer went on with.",
+    ),
+    "num_hits": ("prefix_cache_hits", "place", "Tokens of prompts that were in memory, or on the disk."),
 }
 
 
@@ -200,7 +209,7 @@ class _EngineCollector(Collector):
             for reading in readings:
                 counter.add_metric((reading.model,), getattr(reading.stats, attribute))
             yield counter
-        yield from _drafts(readings)
+        yield from _named(readings)
         usage = GaugeMetricFamily("caravan_kv_cache_usage_perc", "Share of cells in use.", labels=("model",))
         restarts = CounterMetricFamily(
             "caravan_engine_restarts", "Engines started anew after they ended.", labels=("model",)
@@ -217,13 +226,13 @@ class _EngineCollector(Collector):
         yield from (usage, restarts, memory)
 
 
-def _drafts(readings: Iterable[EngineReading]) -> Iterator[Metric]:
-    """Tell of tokens that were guessed ahead, by where the guesses came from."""
-    for attribute, (name, text) in _DRAFTS.items():
-        counter = CounterMetricFamily(f"caravan_{name}", text, labels=("model", "source"))
+def _named(readings: Iterable[EngineReading]) -> Iterator[Metric]:
+    """Tell of tokens by where guesses, or what was known of a prompt, came from."""
+    for attribute, (name, label, text) in _NAMED.items():
+        counter = CounterMetricFamily(f"caravan_{name}", text, labels=("model", label))
         for reading in readings:
-            for source, count in sorted(getattr(reading.stats, attribute).items()):
-                counter.add_metric((reading.model, source), count)
+            for told, count in sorted(getattr(reading.stats, attribute).items()):
+                counter.add_metric((reading.model, told), count)
         yield counter
 
 

@@ -124,10 +124,10 @@ def test_what_is_longer_than_the_host_cache_is_not_offloaded() -> None:
 def test_a_longer_sequence_takes_the_place_of_its_beginning() -> None:
     memory, host_cache = Memory(), HostKVCache(1000)
     state = memory.context.save_sequence(memory.begin([1]).seq_id)
-    host_cache.offload(OffloadedSequence(STEM, state))
+    host_cache.offload(OffloadedSequence(STEM, (state,)))
     assert not host_cache.needs(STEM[:30])
     assert host_cache.needs([*STEM[:30], 7])
-    host_cache.offload(OffloadedSequence([*STEM, 1], state))
+    host_cache.offload(OffloadedSequence([*STEM, 1], (state,)))
     assert host_cache.num_tokens == 41
     assert host_cache.match([*STEM, 1, 2]).length == 41
 
@@ -136,7 +136,7 @@ def test_a_full_host_cache_forgets_what_was_offloaded_first() -> None:
     memory, host_cache = Memory(), HostKVCache(100)
     state = memory.context.save_sequence(memory.begin([1]).seq_id)
     for head in (1, 2, 3):
-        host_cache.offload(OffloadedSequence([head] * 40, state))
+        host_cache.offload(OffloadedSequence([head] * 40, (state,)))
     assert host_cache.num_tokens == 80
     assert [host_cache.match([head] * 40).length for head in (1, 2, 3)] == [0, 40, 40]
 

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from caravan.config.engine_config import EngineConfig
+from caravan.config.engine_config import DISK_CLOSE_SECONDS, EngineConfig
 from caravan.engine.embedding.values import ModelTraits
 from caravan.engine.ipc import messages, spawn
 from caravan.engine.ipc.watchdog import Watchdog, WatchLimits
@@ -63,6 +63,7 @@ class ChildProcess:
         self._reader = reader
         self._writer = writer
         self._limits = limits
+        self._stop_seconds = _STOP_SECONDS
         self._watchdog = Watchdog(limits)
         self.sizes: Sizes
         self.traits = ModelTraits()
@@ -85,6 +86,7 @@ class ChildProcess:
             launched.process.kill()
             raise
         child = cls(launched.process, reader, writer, limits)
+        child._stop_seconds += 0.0 if config.disk_cache is None else DISK_CLOSE_SECONDS
         try:
             child.send(messages.Load(config, log_level))
             await child.watched(child._await_ready(opened))
@@ -144,10 +146,10 @@ class ChildProcess:
         self.send(messages.Ping())
 
     async def stop(self) -> None:
-        """End the process: politely, and after a few seconds not."""
+        """End the process: politely, and after some seconds not."""
         self.send(messages.Stop())
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wait(), _STOP_SECONDS)
+            await asyncio.wait_for(self._wait(), self._stop_seconds)
         await self.kill()
 
     def interrupt(self) -> None:

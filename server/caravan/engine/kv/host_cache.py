@@ -2,11 +2,14 @@
 
 import itertools
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from caravan.engine.kv.radix_tree import Match, RadixTree
 from caravan.llama.context import State
+
+# A state for each piece of a sequence, or one of the whole.
+Copy = tuple[State, ...]
 
 # Offloading copies a sequence with what others share; that much of it has to be its own.
 _OWN_SHARE = 1 / 8
@@ -16,12 +19,20 @@ _FETCHED_SHARE = 1 / 16
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """Whose a sequence is, and how many of its tokens, from the first, were used more than once."""
+
+    owner: str = ""
+    num_reused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class OffloadedSequence:
-    """The keys of a sequence's tokens, what `DecodingContext.save_sequence` gave for them, and its owner."""
+    """The keys of a sequence's tokens, what cells held of them, and how it is used."""
 
     keys: list[int]
-    state: State
-    owner: str = ""
+    copy: Copy
+    usage: Usage = Usage()
 
 
 class HostKVCache:
@@ -59,14 +70,20 @@ class HostKVCache:
         for name in self.tree.match(keys, whole=True).seq_ids:
             self.restore(name)
         while self.tree.num_cells + len(keys) > self._capacity:
-            newcomer = (sequence.owner, len(keys))
-            owner = owner_of_most([newcomer, *((p.owner, len(p.keys)) for p in self._offloaded.values())])
-            owned = (name for name, p in self._offloaded.items() if p.owner == owner)
+            newcomer = (sequence.usage.owner, len(keys))
+            owner = owner_of_most(
+                [newcomer, *((p.usage.owner, len(p.keys)) for p in self._offloaded.values())]
+            )
+            owned = (name for name, p in self._offloaded.items() if p.usage.owner == owner)
             self.restore(next(owned, next(iter(self._offloaded))))
         name = next(self._names)
         self.tree.insert(name)
         self.tree.extend(name, keys)
         self._offloaded[name] = sequence
+
+    def latest_first(self) -> Iterator[OffloadedSequence]:
+        """Yield all that is offloaded."""
+        return reversed(self._offloaded.values())
 
     def match(self, keys: list[int]) -> Match:
         """Find the longest prefix of `keys` that is offloaded, and the names of those that begin with it."""

@@ -6,12 +6,14 @@ Rule kept: the tree and llama.cpp's cells change together, so that `num_cells_us
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 from caravan.engine.interfaces import DecodingContext
-from caravan.engine.kv.host_cache import HostKVCache, OffloadedSequence, owner_of_most
+from caravan.engine.kv.audit import faults_of
+from caravan.engine.kv.host_cache import HostKVCache, OffloadedSequence, Usage, owner_of_most
 from caravan.engine.kv.radix_tree import CacheScope, Match, RadixTree
+from caravan.engine.kv.sequence_copies import RestingSequence, SequenceCopies
 
 # An idle sequence is offloaded after this many steps of others: the next turn of a chat may come at once.
 _LINGER_STEPS = 8
@@ -19,10 +21,11 @@ _LINGER_STEPS = 8
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """A sequence id, and how many of the prompt's tokens its memory holds already."""
+    """A sequence id, and how many of the prompt's tokens its memory holds already, some of them fetched."""
 
     seq_id: int
     num_cached_tokens: int
+    num_fetched_tokens: int = 0
 
 
 class KVCache:
@@ -33,11 +36,14 @@ class KVCache:
 
     Attention on a processor pays for idle cells in every step. So sequences that stay idle beside running
     ones are offloaded, as evicted and preempted ones are, up to `num_host_cache_tokens` (None: as many as
-    there are cells); a prompt that begins like one fetches it: copied, not computed.
+    there are cells), in pieces of `piece_size`; a prompt that begins like one fetches it, and computes less.
     """
 
-    def __init__(self, context: DecodingContext, num_host_cache_tokens: int | None = 0) -> None:
+    def __init__(
+        self, context: DecodingContext, num_host_cache_tokens: int | None = 0, piece_size: int = 0
+    ) -> None:
         self._context = context
+        self._copies = SequenceCopies(context, piece_size)
         capacity = context.num_cells if num_host_cache_tokens is None else num_host_cache_tokens
         self._host_cache = HostKVCache(capacity if context.can_offload else 0)
         self._num_steps = 0
@@ -47,7 +53,7 @@ class KVCache:
         self._free = list(range(context.max_sequences - 1, -1, -1))
         self._active: dict[int, CacheScope] = {}
         self._idle: OrderedDict[int, None] = OrderedDict()
-        self._owners: dict[int, str] = {}
+        self._usages: dict[int, Usage] = {}
         self.num_evictions = 0
 
     @property
@@ -110,12 +116,13 @@ class KVCache:
         The last token is never taken from memory: there must be one to compute, to have logits.
         """
         keys = scope.keys(token_ids[:-1])
-        match = self._match(keys)
+        match = in_cells = self._match(keys)
         if self._fetch(keys, match.length):
             match = self._match(keys)
-        if allocation := self._allocate(match, scope):
-            self._owners[allocation.seq_id] = owner
-        return allocation
+        if (allocation := self._allocate(match, scope)) is None:
+            return None
+        self._usages[allocation.seq_id] = Usage(owner, allocation.num_cached_tokens)
+        return replace(allocation, num_fetched_tokens=match.length - in_cells.length)
 
     def _allocate(self, match: Match, scope: CacheScope) -> Allocation | None:
         source = self._pick_source(match)
@@ -172,7 +179,7 @@ class KVCache:
         """Offload or forget an idle sequence other than `keep`: the one used least recently of the owner who
         has the most idle tokens. False if there is none.
         """
-        idle = {seq_id: self._owners[seq_id] for seq_id in self._idle if seq_id != keep}
+        idle = {seq_id: self._usages[seq_id].owner for seq_id in self._idle if seq_id != keep}
         if idle:
             most = owner_of_most((owner, self._tree.length(seq_id)) for seq_id, owner in idle.items())
             self._offload(next(seq_id for seq_id, owner in idle.items() if owner == most))
@@ -187,20 +194,18 @@ class KVCache:
         self._tree.clear()
         self._free = list(range(self._context.max_sequences - 1, -1, -1))
         self._idle.clear()
-        self._owners.clear()
+        self._usages.clear()
         self._host_cache.clear()
+
+    def resting(self) -> Iterator[RestingSequence]:
+        """Yield what is kept to be matched, in cells and outside of them, what was used last first."""
+        for seq_id in reversed(self._idle):
+            yield self._copies.in_cells(seq_id, self._tree.tokens(seq_id), self._usages[seq_id])
+        yield from map(self._copies.in_copy, self._host_cache.latest_first())
 
     def audit(self) -> list[str]:
         """List what is wrong with ids and cells; empty when they add up."""
-        faults = []
-        known = sorted([*self._free, *self._active, *self._idle])
-        if known != list(range(self._context.max_sequences)):
-            faults.append(f"sequence ids in use and free are {known}")
-        if self._tree.seq_ids != frozenset(self._active) | frozenset(self._idle):
-            faults.append(f"the tree holds {sorted(self._tree.seq_ids)}")
-        if not 0 <= self._tree.num_cells <= self._context.num_cells:
-            faults.append(f"{self._tree.num_cells} cells used of {self._context.num_cells}")
-        return faults
+        return faults_of(self._tree, [*self._active, *self._idle], self._free, self._context)
 
     def _reaches(self, seq_id: int, length: int) -> bool:
         """Whether the memory still has what a continuation after `length` tokens looks back on.
@@ -240,7 +245,7 @@ class KVCache:
             self._host_cache.offload(offloaded)
             return False
         seq_id = self._free.pop()
-        if not self._context.restore_sequence(seq_id, offloaded.state):
+        if not self._copies.restore(seq_id, len(offloaded.keys), offloaded.copy):
             self._free.append(seq_id)
             return False
         shared = self._tree.match(offloaded.keys)
@@ -251,7 +256,7 @@ class KVCache:
         else:
             self._tree.insert(seq_id)
         self._tree.extend(seq_id, offloaded.keys[shared.length :])
-        self._owners[seq_id] = offloaded.owner
+        self._usages[seq_id] = offloaded.usage
         self._rest(seq_id)
         return True
 
@@ -274,8 +279,8 @@ class KVCache:
             # Where there is no memory for a copy, the prompt is computed anew.
             with contextlib.suppress(MemoryError):
                 if self._host_cache.needs(keys):
-                    state = self._context.save_sequence(seq_id)
-                    self._host_cache.offload(OffloadedSequence(keys, state, self._owners[seq_id]))
+                    copy = self._copies.save(seq_id, len(keys))
+                    self._host_cache.offload(OffloadedSequence(keys, copy, self._usages[seq_id]))
         self._forget(seq_id)
 
     def _rest(self, seq_id: int) -> None:
@@ -288,7 +293,7 @@ class KVCache:
             self._idle_since[seq_id] = self._num_steps
 
     def _forget(self, seq_id: int) -> None:
-        del self._idle[seq_id], self._owners[seq_id]
+        del self._idle[seq_id], self._usages[seq_id]
         self._context.remove_sequence(seq_id)
         self._tree.remove(seq_id)
         self._free.append(seq_id)

@@ -21,9 +21,11 @@ from caravan.engine.kv.radix_node import (
     split,
     walk,
 )
+from caravan.engine.params import ONCE
 
-# Above all token ids, which are 32-bit numbers.
+# Above all token ids, which are 32-bit numbers. The lowest bit of a mark tells scopes of one request.
 _MARK_SHIFT = 32
+_ONCE_BIT = 1 << _MARK_SHIFT
 _TOKEN_MASK = (1 << _MARK_SHIFT) - 1
 
 
@@ -31,7 +33,7 @@ _TOKEN_MASK = (1 << _MARK_SHIFT) - 1
 class CacheScope:
     """The first `num_public` tokens of a sequence may be shared with any other, the rest with equal salts.
 
-    Without a `name` all of it is public.
+    Without a `name` all of it is public; with one that begins with ONCE, the rest is one request's own.
     """
 
     name: str = ""
@@ -230,8 +232,17 @@ def scope_mark(key: int) -> str:
     return f"{key >> _MARK_SHIFT:032x}" if key > _TOKEN_MASK else ""
 
 
+def num_lasting(keys: list[int], *, with_private: bool) -> int:
+    """Count the keys, from the first, that others may share, or with `with_private` any later request."""
+    for position, key in enumerate(keys):
+        if key > _TOKEN_MASK and (not with_private or key & _ONCE_BIT):
+            return position
+    return len(keys)
+
+
 @functools.lru_cache(1024)
 def _mark(name: str) -> int:
     """A number for a name that no other has, for all that cryptography knows."""
     digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
-    return int.from_bytes(digest, "little") << _MARK_SHIFT
+    mark = int.from_bytes(digest, "little") << _MARK_SHIFT
+    return mark | _ONCE_BIT if name.startswith(ONCE) else mark & ~_ONCE_BIT

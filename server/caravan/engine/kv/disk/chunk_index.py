@@ -1,0 +1,111 @@
+"""Which chunks there are, and the longest way through them that a text goes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from caravan.engine.kv.disk.chunks import WHOLE, Chunk, chunk_after
+
+
+class Found(NamedTuple):
+    """The first `length` keys of a text are in these chunks, of which the last may go on otherwise."""
+
+    length: int
+    chunks: tuple[Chunk, ...]
+
+
+class ChunkIndex:
+    """Chunks by name, and those that follow on each. A chunk is there only with all that are before it.
+
+    If they are WHOLE, each is a text by itself, of which no part is of use.
+    """
+
+    def __init__(self, root: bytes, chunk_size: int) -> None:
+        self._root = root
+        self._chunk_size = chunk_size
+        self._is_whole = chunk_size == WHOLE
+        self._chunks: dict[bytes, Chunk] = {}
+        self._after: dict[bytes, dict[bytes, Chunk]] = {}
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._chunks
+
+    def add(self, chunk: Chunk) -> list[bytes]:
+        """Add a chunk, and name those that are of no use any more, being its beginnings; they are dropped.
+
+        Without the chunk before it, nothing is added, and it is of no use itself.
+        """
+        if chunk.parent != self._root and chunk.parent not in self._chunks:
+            return [chunk.name]
+        siblings = self._after.setdefault(chunk.parent, {})
+        shorter = [
+            other.name
+            for other in siblings.values()
+            if not self._is_whole and other.count < chunk.count and _begins(other, chunk)
+        ]
+        siblings[chunk.name] = self._chunks[chunk.name] = chunk
+        return [gone for name in shorter for gone in self.drop(name)]
+
+    def add_all(self, chunks: Iterable[Chunk]) -> list[bytes]:
+        """Add chunks that come in any order, and name those that are of no use."""
+        ordered = sorted(chunks, key=lambda chunk: chunk.start)
+        return [name for chunk in ordered for name in self.add(chunk)]
+
+    def drop(self, name: bytes) -> list[bytes]:
+        """Take out a chunk and all that follow on it; their names."""
+        chunk = self._chunks.pop(name, None)
+        if chunk is None:
+            return []
+        del self._after[chunk.parent][name]
+        dropped = [name]
+        for follower in list(self._after.get(name, ())):
+            dropped += self.drop(follower)
+        self._after.pop(name, None)
+        return dropped
+
+    def match(self, keys: Sequence[int]) -> Found:
+        """Find the longest beginning of `keys` that is there."""
+        way: list[Chunk] = []
+        length = 0
+        for wanted in self._wanted(keys):
+            if (chunk := self._chunks.get(wanted.name)) is not None:
+                way.append(chunk)
+                length += chunk.count
+                continue
+            others: Iterable[Chunk] = self._after.get(wanted.parent, {}).values()
+            if self._is_whole:
+                others = [other for other in others if _begins(other, wanted)]
+            nearest = max(others, key=wanted.num_common, default=None)
+            if nearest is not None and (common := wanted.num_common(nearest)):
+                way.append(nearest)
+                length += common
+            break
+        return Found(length, tuple(way))
+
+    def missing(self, keys: Sequence[int]) -> Iterator[Chunk]:
+        """Yield the chunks of a text that are not there, in their order, nor the beginnings of others."""
+        for wanted in self._wanted(keys):
+            if wanted.name not in self._chunks and not self._is_covered(wanted):
+                yield wanted
+
+    def known(self, keys: Sequence[int]) -> list[bytes]:
+        """Name the chunks on a text's way that are there whole."""
+        return [wanted.name for wanted in self._wanted(keys) if wanted.name in self._chunks]
+
+    def _is_covered(self, wanted: Chunk) -> bool:
+        others = self._after.get(wanted.parent, {}).values()
+        return not self._is_whole and any(_begins(wanted, other) for other in others)
+
+    def _wanted(self, keys: Sequence[int]) -> Iterator[Chunk]:
+        parent = self._root
+        for start in range(0, len(keys), self._chunk_size):
+            wanted = chunk_after(parent, start, keys[start : start + self._chunk_size])
+            yield wanted
+            parent = wanted.name
+
+
+def _begins(chunk: Chunk, other: Chunk) -> bool:
+    """Tell whether a chunk is the beginning of another."""
+    return chunk.num_common(other) == chunk.count

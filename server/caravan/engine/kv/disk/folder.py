@@ -1,0 +1,249 @@
+"""The files of one model, in a folder of their own that nobody else can read, and the bound of all of them.
+
+Any number of processes may share the folder above: a file appears whole and under its name, or not at all,
+and one that another process has removed is simply not there. Nothing waits for the disk to have written: what
+a power failure tears is noticed by its digest, and removed.
+"""
+
+import contextlib
+import fcntl
+import itertools
+import logging
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from io import FileIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caravan.engine.kv.disk import chunk_file
+from caravan.engine.kv.disk.chunk_file import HEAD_SIZE, BadFileError, Head
+from caravan.engine.kv.disk.chunks import NAME_BYTES, Chunk
+
+log = logging.getLogger(__name__)
+
+Body = NDArray[np.uint8]
+
+_ENDING = ".kv"
+# Whatever else is under the folder of all models is not ours to remove.
+_FOLDER = "[0-9a-f]" * 2 * NAME_BYTES
+_UNFINISHED = ".part"
+_OWNER_ALONE = 0o700
+_BLOCK = 4096
+# What others have written since is looked at when so much of the bound was written here.
+_LOOK_SHARE = 1 / 16
+# Room is made for more than one file at a time.
+_LEFT_SHARE = 15 / 16
+# Chunks of one text are used at once; of these, those at its end go first.
+_STEP_NANOSECONDS = 1000
+
+
+class _File(NamedTuple):
+    used: int
+    size: int
+    path: Path
+
+
+class ChunkFolder:
+    """Files of chunks, all of those under `base` bounded by `max_bytes` together. The least recently used go
+    first. No method raises over a file; `open` raises OSError over a folder that cannot be used.
+    """
+
+    def __init__(self, path: Path, base: Path, max_bytes: int) -> None:
+        self._path = path
+        self._base = base
+        self._max_bytes = max_bytes
+        self._numbers = itertools.count()
+        self._num_unseen = 0
+        self._is_failing = False
+        self._evicted: list[bytes] = []
+        self.num_bytes = 0
+        self.num_bad_files = 0
+
+    @classmethod
+    def open(cls, base: Path, root: bytes, max_bytes: int) -> "ChunkFolder":
+        """Open the folder of chains that begin with `root`, or make it. Raises OSError."""
+        base.mkdir(mode=_OWNER_ALONE, parents=True, exist_ok=True)
+        path = base / root.hex()
+        path.mkdir(mode=_OWNER_ALONE, exist_ok=True)
+        found = path.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            raise PermissionError(f"{path} is somebody else's")
+        if stat.S_IMODE(found.st_mode) != _OWNER_ALONE:
+            path.chmod(_OWNER_ALONE)
+        folder = cls(path, base, max_bytes)
+        folder._look()
+        return folder
+
+    def heads(self) -> Iterator[Head]:
+        """Read the heads of all files that are whole; what else is there is removed."""
+        for path in sorted(self._path.iterdir()):
+            if path.suffix == _UNFINISHED:
+                _remove_unfinished(path)
+                continue
+            try:
+                with path.open("rb", buffering=0) as file:
+                    head = _read_head(file.fileno())
+                    if path.name != _file_name(head.chunk.name):
+                        raise BadFileError("its name is not that of what it holds")
+                    if os.fstat(file.fileno()).st_size != head.size:
+                        raise BadFileError("it is not as long as it was")
+            except BadFileError as error:
+                self._discard(path, error)
+            except OSError as error:
+                self._tell(error)
+            else:
+                yield head
+
+    def read(self, name: bytes) -> Body | None:
+        """Read the bytes of a chunk; None where they are gone, or not what they were."""
+        path = self._path / _file_name(name)
+        try:
+            with path.open("rb", buffering=0) as file:
+                head = _read_head(file.fileno())
+                if head.chunk.name != name:
+                    raise BadFileError("its name is not that of what it holds")
+                body = np.empty(head.body_size, np.uint8)
+                view = body.data
+                while view and (count := file.readinto(view)):
+                    view = view[count:]
+                head.check(body.data[: len(body) - len(view)])
+                return body
+        except FileNotFoundError:
+            return None
+        except BadFileError as error:
+            self._discard(path, error)
+        except OSError as error:
+            self._tell(error)
+        return None
+
+    def write(self, chunk: Chunk, body: Body) -> bool:
+        """Write a chunk, after making room for it; whether it is there now."""
+        head = chunk_file.write_head(chunk, body.data)
+        size = _on_disk(len(head) + len(body))
+        if size > self._max_bytes:
+            return False
+        path = self._path / f"{os.getpid()}-{next(self._numbers)}{_UNFINISHED}"
+        try:
+            self._make_room(size)
+            try:
+                with _unfinished(path) as file:
+                    _write(file, memoryview(head), body.data)
+                    self._stamp_after(chunk, path)
+                    path.rename(self._path / _file_name(chunk.name))
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            self._tell(error)
+            return False
+        self.num_bytes += size
+        self._num_unseen += size
+        self._is_failing = False
+        return True
+
+    def touch(self, names: Iterable[bytes]) -> None:
+        """Note that the chunks of a text, in their order, are used now."""
+        now = time.time_ns()
+        for index, name in enumerate(names):
+            stamp = now - index * _STEP_NANOSECONDS
+            with contextlib.suppress(OSError):
+                os.utime(self._path / _file_name(name), ns=(stamp, stamp))
+
+    def remove(self, names: Iterable[bytes]) -> None:
+        """Remove chunks, as far as they are there."""
+        for name in names:
+            self._remove(self._path / _file_name(name))
+
+    def take_evicted(self) -> list[bytes]:
+        """Name the chunks that made room for others since the last time."""
+        evicted, self._evicted = self._evicted, []
+        return evicted
+
+    def _stamp_after(self, chunk: Chunk, path: Path) -> None:
+        """Have a chunk go before the one that it follows on, where that is here."""
+        with contextlib.suppress(OSError):
+            stamp = (self._path / _file_name(chunk.parent)).stat().st_mtime_ns - _STEP_NANOSECONDS
+            os.utime(path, ns=(stamp, stamp))
+
+    def _make_room(self, size: int) -> None:
+        """Remove what was used least recently, of whatever model, until so many bytes are free."""
+        if self._num_unseen < _LOOK_SHARE * self._max_bytes and self.num_bytes + size <= self._max_bytes:
+            return
+        files = self._look()
+        if self.num_bytes + size <= self._max_bytes:
+            return
+        for file in sorted(files):
+            if self.num_bytes + size <= _LEFT_SHARE * self._max_bytes:
+                return
+            self._remove(file.path)
+            if file.path.parent == self._path:
+                self._evicted.append(bytes.fromhex(file.path.stem))
+
+    def _look(self) -> list[_File]:
+        """Find all files, and count their bytes anew."""
+        files = []
+        for path in self._base.glob(f"{_FOLDER}/*{_ENDING}"):
+            with contextlib.suppress(OSError):
+                found = path.stat()
+                files.append(_File(found.st_mtime_ns, _on_disk(found.st_size), path))
+        self.num_bytes = sum(file.size for file in files)
+        self._num_unseen = 0
+        return files
+
+    def _remove(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            size = _on_disk(path.stat().st_size)
+            path.unlink()
+            self.num_bytes -= size if path.suffix == _ENDING else 0
+
+    def _discard(self, path: Path, error: BadFileError) -> None:
+        log.warning("%s is removed: %s", path, error)
+        self.num_bad_files += 1
+        self._remove(path)
+
+    def _tell(self, error: OSError) -> None:
+        """Log that the disk does not do what it should, once until it does again."""
+        log.log(logging.DEBUG if self._is_failing else logging.WARNING, "prefixes on the disk: %s", error)
+        self._is_failing = True
+
+
+def _read_head(descriptor: int) -> Head:
+    beginning = os.read(descriptor, HEAD_SIZE)
+    return chunk_file.read_head(beginning, os.read(descriptor, chunk_file.num_tokens(beginning)))
+
+
+def _unfinished(path: Path) -> FileIO:
+    """Make a file that only its owner can read, locked for as long as this process lives."""
+    file = FileIO(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))
+    # Where there are no locks, what is left behind stays.
+    with contextlib.suppress(OSError):
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+    return file
+
+
+def _write(file: FileIO, *parts: memoryview) -> None:
+    for part in parts:
+        left = part
+        while left:
+            left = left[file.write(left) :]
+
+
+def _remove_unfinished(path: Path) -> None:
+    """Remove what a process has left behind that ended while it wrote; not what one is just writing."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+
+
+def _file_name(name: bytes) -> str:
+    return name.hex() + _ENDING
+
+
+def _on_disk(size: int) -> int:
+    """What a file of so many bytes takes."""
+    return -(-size // _BLOCK) * _BLOCK

@@ -1,0 +1,146 @@
+"""The cache on the disk without an engine: written by one process, read by the next."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from caravan.config.engine_config import EngineConfig
+from caravan.engine.kv.disk.chunks import chunks_of
+from caravan.engine.kv.disk.disk_cache import DiskCache
+from caravan.engine.kv.disk.fingerprint import WITHOUT_EFFECT, fingerprint
+from caravan.engine.kv.disk.folder import Body
+from caravan.engine.kv.radix_tree import CacheScope
+from caravan.llama import library
+from msgspec.structs import fields, replace
+
+from tests.conftest import TinyModels
+from tests.waiting import PATIENCE
+
+ROOT = bytes(16)
+SIZE = 8
+TEXT = list(range(30))
+
+
+@contextmanager
+def opened(
+    base: Path, root: bytes = ROOT, max_bytes: int = 1 << 30, *, keeps_private: bool = False
+) -> Iterator[DiskCache]:
+    cache = DiskCache(base, root, max_bytes, keeps_private=keeps_private, chunk_size=SIZE)
+    yield cache
+    cache.close(PATIENCE)
+
+
+def body_of(start: int, size: int = 5000) -> Body:
+    return np.full(size, start, np.uint8)
+
+
+def write(cache: DiskCache, keys: list[int], size: int = 5000) -> None:
+    for chunk in cache.missing(keys):
+        cache.write(chunk, body_of(chunk.start, size))
+    assert cache.drain(PATIENCE)
+
+
+def read(cache: DiskCache, keys: list[int], start: int = 0) -> list[tuple[int, int]]:
+    """From where to where pieces come, each with its own bytes."""
+    reading, spans = cache.fetch(keys, start), []
+    while not reading.is_over:
+        reading.wait(PATIENCE)
+        if (piece := reading.take()) is not None:
+            assert np.array_equal(piece.body, body_of(piece.chunk.start))
+            spans.append((piece.chunk.start, piece.end))
+    return spans
+
+
+def test_another_process_finds_what_was_written(tmp_path: Path) -> None:
+    with opened(tmp_path) as cache:
+        write(cache, TEXT)
+        assert cache.missing(TEXT) == []
+        assert cache.counts.num_written_tokens == 30
+    with opened(tmp_path) as cache:
+        assert cache.num_known([*TEXT, 99]) == 30
+        assert read(cache, [*TEXT, 99]) == [(0, 8), (8, 16), (16, 24), (24, 30)]
+        assert read(cache, [*TEXT[:19], 99], start=10) == [(8, 16), (16, 19)]
+        assert cache.counts.num_read_tokens == 46
+        assert cache.counts.num_bytes == 4 * 8192
+
+
+def test_what_was_computed_otherwise_is_not_found(tmp_path: Path) -> None:
+    with opened(tmp_path) as cache:
+        write(cache, TEXT)
+    with opened(tmp_path, root=bytes(15) + b"\1") as cache:
+        assert cache.num_known(TEXT) == 0
+
+
+def test_a_damaged_chunk_ends_what_can_be_read(tmp_path: Path) -> None:
+    with opened(tmp_path) as cache:
+        write(cache, TEXT)
+        second = list(chunks_of(TEXT, ROOT, SIZE))[1]
+        path = tmp_path / ROOT.hex() / f"{second.name.hex()}.kv"
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+        assert read(cache, TEXT) == [(0, 8)]
+        assert cache.num_known(TEXT) == 8
+        assert cache.counts.num_bad_files == 1
+        write(cache, TEXT)
+        assert len(read(cache, TEXT)) == 4
+
+
+def test_a_chunk_that_another_process_has_removed_is_just_not_there(tmp_path: Path) -> None:
+    with opened(tmp_path) as cache:
+        write(cache, TEXT)
+        for path in tmp_path.rglob("*.kv"):
+            path.unlink()
+        assert read(cache, TEXT) == []
+        assert cache.counts.num_bad_files == 0
+
+
+def test_what_makes_room_is_known_no_longer(tmp_path: Path) -> None:
+    with opened(tmp_path, max_bytes=4 * 8192) as cache:
+        write(cache, TEXT)
+        write(cache, [7] * 8)
+        assert cache.num_known([7] * 8) == 8
+        assert 0 < cache.num_known(TEXT) < 30
+        assert len(read(cache, TEXT)) * 8 == cache.num_known(TEXT)
+
+
+def test_what_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    with opened(tmp_path, max_bytes=3 * 8192) as cache:
+        write(cache, TEXT, size=100_000)
+        assert cache.num_known(TEXT) == 0
+        assert cache.counts.num_written_tokens == 0
+        assert list(tmp_path.rglob("*.kv")) == []
+
+
+def test_what_is_private_goes_where_it_is_kept_no_longer(tmp_path: Path) -> None:
+    mine = CacheScope("salt", 10).keys(TEXT)
+    with opened(tmp_path, keeps_private=True) as cache:
+        write(cache, mine)
+        assert cache.num_known(mine) == 30
+        assert cache.num_known(TEXT) == 10
+    with opened(tmp_path) as cache:
+        assert cache.num_known(mine) == 8
+    assert sum(1 for _ in tmp_path.rglob("*.kv")) == 1
+
+
+def test_what_cells_hold_depends_on_weights_and_build(
+    tiny_models: TinyModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = EngineConfig(model_path=str(tiny_models["llama"]))
+    copy = tmp_path / "copy.gguf"
+    copy.write_bytes(tiny_models["llama"].read_bytes())
+    usual = fingerprint(config)
+    same = replace(config, model_path=str(copy), num_cells=99, num_threads=3, memory_budget=1)
+    assert fingerprint(same) == usual
+    others = [
+        fingerprint(replace(config, model_path=str(tiny_models["qwen2"]))),
+        fingerprint(replace(config, use_extra_buffers=False)),
+    ]
+    monkeypatch.setattr(library, "build", lambda: "another")
+    others.append(fingerprint(config))
+    assert usual not in others
+    assert len(set(others)) == 3
+
+
+def test_options_without_effect_on_cells_are_options() -> None:
+    assert {field.name for field in fields(EngineConfig)} >= WITHOUT_EFFECT
