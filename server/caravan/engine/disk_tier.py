@@ -6,7 +6,7 @@ cells at a time, on the engine's thread, and nothing longer.
 
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from caravan.config.engine_config import DISK_CLOSE_SECONDS
 from caravan.engine.interfaces import DecodingContext
@@ -38,9 +38,19 @@ _PAUSE_SECONDS = 0.05
 
 
 class DiskTier:
-    """One engine's door to its cache on the disk; without one, it does nothing. One thread only."""
+    """One engine's door to its cache on the disk; without one, it does nothing. One thread only.
 
-    def __init__(self, context: DecodingContext, kv_cache: KVCache, disk: DiskCache | None) -> None:
+    `tell` is called while the engine rests, when `counts` are others.
+    """
+
+    def __init__(
+        self,
+        context: DecodingContext,
+        kv_cache: KVCache,
+        disk: DiskCache | None,
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._tell = tell
         self._ranges = context.ranges
         self._kv_cache = kv_cache
         self._is_whole = self._ranges is not None and self._ranges.is_whole
@@ -89,10 +99,12 @@ class DiskTier:
         """
         if self._disk is None:
             return
-        yield REUSED_SECONDS
-        yield from self._written(self._disk, reused_alone=True)
-        yield REST_SECONDS
-        yield from self._written(self._disk)
+        for seconds, reused_alone in ((REUSED_SECONDS, True), (REST_SECONDS, False)):
+            yield seconds
+            yield from self._written(self._disk, reused_alone=reused_alone)
+            while self._disk.is_writing:
+                yield _PAUSE_SECONDS
+            self._tell()
 
     def close(self, *, is_sound: bool) -> None:
         """Have written what rests, if cells can be trusted, and let the disk go."""

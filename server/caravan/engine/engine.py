@@ -66,7 +66,7 @@ class Engine:
         self._inbox = Inbox()
         self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids, tokens.token_bytes)
         self._kv_cache = KVCache(context, config.num_host_cache_tokens, disk.chunk_size if disk else 0)
-        self._disk = DiskTier(context, self._kv_cache, disk)
+        self._disk = DiskTier(context, self._kv_cache, disk, self._flush)
         self._drafter = Drafter(config, self._token_space, context, self._kv_cache.trees, draft_model)
         self._sequence_factory = SequenceFactory(
             tokens,
@@ -77,11 +77,8 @@ class Engine:
             masks,
         )
         self._scheduler = Scheduler(config, self._kv_cache, self._disk.begin, has_tiles=context.has_tiles)
-        finish_full = partial(self._finish, reason=FinishReason.LENGTH)
-        looks = look_at_weights, self._inbox.has_newcomer
-        self._batch_runner = BatchRunner(
-            context, config, self._kv_cache, self._scheduler, finish_full, *looks
-        )
+        hooks = partial(self._finish, reason=FinishReason.LENGTH), look_at_weights, self._inbox.has_newcomer
+        self._batch_runner = BatchRunner(context, config, self._kv_cache, self._scheduler, *hooks)
         self._row_sampler = RowSampler(
             self._token_space, self._kv_cache, config, self._append, self._finish, self._flush
         )

@@ -136,6 +136,11 @@ class DiskCache:
         return since is not None and time.monotonic() - since > _PATIENCE_SECONDS
 
     @property
+    def is_writing(self) -> bool:
+        """Whether something has not come to its end on the disk yet."""
+        return bool(self._coming)
+
+    @property
     def is_behind(self) -> bool:
         """Whether so much waits to be written that no more should come."""
         with self._lock:

@@ -85,6 +85,9 @@ class ChunkFolder:
             if path.suffix == _UNFINISHED:
                 _remove_unfinished(path)
                 continue
+            if path.is_symlink() or not path.is_file():
+                log.warning("%s is passed over: it is no file", path)
+                continue
             try:
                 with path.open("rb", buffering=0) as file:
                     head = _read_head(file.fileno())
