@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 from caravan.engine.embedding.embedder import Embedder
 from caravan.llama.batch import Batch
-from caravan.llama.context import DecodeStatus, EmbeddingContext, State
+from caravan.llama.context import DecodeStatus, State
+from caravan.llama.embedding_context import EmbeddingContext
 from numpy.typing import NDArray
 
 END_OF_GENERATION = 256

@@ -57,11 +57,11 @@ class Architecture:
     more: tuple[Tensor, ...] = ()
 
 
-def _norm(name: str, size: int = EMBED) -> Tensor:
+def norm(name: str, size: int = EMBED) -> Tensor:
     return Tensor(f"{name}.weight", (size,), spread=0.1, mean=1.0, quantizable=False)
 
 
-def _matrix(name: str, rows: int, columns: int, spread: float = 1.0) -> Tensor:
+def matrix(name: str, rows: int, columns: int, spread: float = 1.0) -> Tensor:
     return Tensor(f"{name}.weight", (rows, columns), spread)
 
 
@@ -69,68 +69,68 @@ def _bias(name: str, size: int, mean: float = 0.0) -> Tensor:
     return Tensor(f"{name}.bias", (size,), spread=0.1, mean=mean, quantizable=False)
 
 
-def _attention(block: str, *, biased: bool = False, normed: bool = False) -> list[Tensor]:
+def attention_tensors(block: str, *, biased: bool = False, normed: bool = False) -> list[Tensor]:
     key_value = KV_HEADS * HEAD_SIZE
     tensors = [
-        _matrix(f"{block}.attn_q", EMBED, EMBED, 2.0),
-        _matrix(f"{block}.attn_k", key_value, EMBED, 2.0),
-        _matrix(f"{block}.attn_v", key_value, EMBED),
-        _matrix(f"{block}.attn_output", EMBED, EMBED, 2.0),
+        matrix(f"{block}.attn_q", EMBED, EMBED, 2.0),
+        matrix(f"{block}.attn_k", key_value, EMBED, 2.0),
+        matrix(f"{block}.attn_v", key_value, EMBED),
+        matrix(f"{block}.attn_output", EMBED, EMBED, 2.0),
     ]
     if biased:
         sizes = {"attn_q": EMBED, "attn_k": key_value, "attn_v": key_value}
         tensors += [_bias(f"{block}.{name}", size) for name, size in sizes.items()]
     if normed:
-        tensors += [_norm(f"{block}.attn_q_norm", HEAD_SIZE), _norm(f"{block}.attn_k_norm", HEAD_SIZE)]
+        tensors += [norm(f"{block}.attn_q_norm", HEAD_SIZE), norm(f"{block}.attn_k_norm", HEAD_SIZE)]
     return tensors
 
 
 def _feed_forward(block: str) -> list[Tensor]:
     return [
-        _norm(f"{block}.ffn_norm"),
-        _matrix(f"{block}.ffn_gate", FEED_FORWARD, EMBED),
-        _matrix(f"{block}.ffn_up", FEED_FORWARD, EMBED),
-        _matrix(f"{block}.ffn_down", EMBED, FEED_FORWARD),
+        norm(f"{block}.ffn_norm"),
+        matrix(f"{block}.ffn_gate", FEED_FORWARD, EMBED),
+        matrix(f"{block}.ffn_up", FEED_FORWARD, EMBED),
+        matrix(f"{block}.ffn_down", EMBED, FEED_FORWARD),
     ]
 
 
-def _transformer_layer(index: int, *, biased: bool = False, normed: bool = False) -> list[Tensor]:
+def transformer_layer(index: int, *, biased: bool = False, normed: bool = False) -> list[Tensor]:
     block = f"blk.{index}"
-    attention = _attention(block, biased=biased, normed=normed)
-    return [_norm(f"{block}.attn_norm"), *attention, *_feed_forward(block)]
+    attention = attention_tensors(block, biased=biased, normed=normed)
+    return [norm(f"{block}.attn_norm"), *attention, *_feed_forward(block)]
 
 
 def _gemma_layer(index: int) -> list[Tensor]:
     # llama.cpp looks GELU up in a float16 table; a quiet feed-forward half keeps that rounding away.
     quiet = Tensor(f"blk.{index}.post_ffw_norm.weight", (EMBED,), spread=0.005, mean=0.05, quantizable=False)
-    return [*_transformer_layer(index, normed=True), _norm(f"blk.{index}.post_attention_norm"), quiet]
+    return [*transformer_layer(index, normed=True), norm(f"blk.{index}.post_attention_norm"), quiet]
 
 
 def _mamba_layer(index: int) -> list[Tensor]:
     block = f"blk.{index}"
     return [
-        _norm(f"{block}.attn_norm"),
-        _matrix(f"{block}.ssm_in", 2 * SSM_INNER, EMBED),
+        norm(f"{block}.attn_norm"),
+        matrix(f"{block}.ssm_in", 2 * SSM_INNER, EMBED),
         Tensor(f"{block}.ssm_conv1d.weight", (SSM_INNER, SSM_KERNEL), quantizable=False),
         _bias(f"{block}.ssm_conv1d", SSM_INNER),
-        _matrix(f"{block}.ssm_x", SSM_RANK + 2 * SSM_STATE, SSM_INNER),
+        matrix(f"{block}.ssm_x", SSM_RANK + 2 * SSM_STATE, SSM_INNER),
         Tensor(f"{block}.ssm_dt.weight", (SSM_INNER, SSM_RANK), quantizable=False),
         _bias(f"{block}.ssm_dt", SSM_INNER, mean=-2.0),
         Tensor(f"{block}.ssm_a", (SSM_INNER, SSM_STATE), spread=0.1, mean=-0.5, quantizable=False),
         Tensor(f"{block}.ssm_d", (SSM_INNER,), spread=0.1, mean=1.0, quantizable=False),
-        _matrix(f"{block}.ssm_out", EMBED, SSM_INNER, 2.0),
+        matrix(f"{block}.ssm_out", EMBED, SSM_INNER, 2.0),
     ]
 
 
 def _shortconv_or_attention_layer(index: int) -> list[Tensor]:
     block = f"blk.{index}"
     if index % 2:
-        return _transformer_layer(index, normed=True)
+        return transformer_layer(index, normed=True)
     return [
-        _norm(f"{block}.attn_norm"),
+        norm(f"{block}.attn_norm"),
         Tensor(f"{block}.shortconv.conv.weight", (EMBED, SSM_KERNEL), quantizable=False),
-        _matrix(f"{block}.shortconv.in_proj", 3 * EMBED, EMBED),
-        _matrix(f"{block}.shortconv.out_proj", EMBED, EMBED, 2.0),
+        matrix(f"{block}.shortconv.in_proj", 3 * EMBED, EMBED),
+        matrix(f"{block}.shortconv.out_proj", EMBED, EMBED, 2.0),
         *_feed_forward(block),
     ]
 
@@ -145,7 +145,7 @@ def _common_fields(num_layers: int) -> Fields:
     }
 
 
-def _attention_fields(num_layers: int) -> Fields:
+def attention_fields(num_layers: int) -> Fields:
     return _common_fields(num_layers) | {
         "attention.head_count": HEADS,
         "attention.head_count_kv": KV_HEADS,
@@ -158,7 +158,7 @@ def _attention_fields(num_layers: int) -> Fields:
 
 def _gemma_fields(num_layers: int) -> Fields:
     window = {"attention.sliding_window": SLIDING_WINDOW, "attention.sliding_window_pattern": 2}
-    return _attention_fields(num_layers) | window
+    return attention_fields(num_layers) | window
 
 
 def _mamba_fields(num_layers: int) -> Fields:
@@ -174,19 +174,19 @@ def _mamba_fields(num_layers: int) -> Fields:
 
 def _lfm2_fields(num_layers: int) -> Fields:
     kv_heads = [KV_HEADS if index % 2 else 0 for index in range(num_layers)]
-    return _attention_fields(num_layers) | {
+    return attention_fields(num_layers) | {
         "attention.head_count_kv": kv_heads,
         "shortconv.l_cache": SSM_KERNEL,
     }
 
 
 def _qwen_layer(index: int) -> list[Tensor]:
-    return _transformer_layer(index, biased=True)
+    return transformer_layer(index, biased=True)
 
 
 ARCHITECTURES = {
-    "llama": Architecture(2, _attention_fields, _transformer_layer),
-    "qwen2": Architecture(2, _attention_fields, _qwen_layer),
+    "llama": Architecture(2, attention_fields, transformer_layer),
+    "qwen2": Architecture(2, attention_fields, _qwen_layer),
     # Gemma multiplies embeddings by the root of their length, so these are drawn smaller.
     "gemma3": Architecture(4, _gemma_fields, _gemma_layer, embedding_spread=1.0),
     "mamba": Architecture(2, _mamba_fields, _mamba_layer),
@@ -208,7 +208,9 @@ def write_tiny_model(
     """
     generator = np.random.default_rng(seed)
     templates = {} if tool_template is None else {"tool_use": tool_template}
-    _write(path, architecture, lambda tensor: _drawn(tensor, generator), quantization, templates=templates)
+    write_shape(
+        path, architecture, lambda tensor: drawn(tensor, generator), quantization, templates=templates
+    )
 
 
 def write_tiny_judge(path: Path, template: str) -> None:
@@ -220,12 +222,12 @@ def write_tiny_judge(path: Path, template: str) -> None:
     fields = {"pooling_type": 4, "classifier.output_labels": ["yes", "no"]}
     shape = Architecture(
         2,
-        lambda num_layers: _attention_fields(num_layers) | fields,
-        lambda index: _transformer_layer(index, normed=True),
-        more=(_matrix("cls.output", 2, EMBED),),
+        lambda num_layers: attention_fields(num_layers) | fields,
+        lambda index: transformer_layer(index, normed=True),
+        more=(matrix("cls.output", 2, EMBED),),
     )
-    _write(
-        path, "qwen3", lambda tensor: _drawn(tensor, generator), shape=shape, templates={"rerank": template}
+    write_shape(
+        path, "qwen3", lambda tensor: drawn(tensor, generator), shape=shape, templates={"rerank": template}
     )
 
 
@@ -242,10 +244,10 @@ def write_steady_model(path: Path, logits: NDArray[np.float32]) -> None:
         ones = tensor.name in ("token_embd.weight", "output_norm.weight")
         return np.full(tensor.shape, float(ones), np.float32)
 
-    _write(path, "mamba", constant, shape=dataclasses.replace(ARCHITECTURES["mamba"], num_layers=1))
+    write_shape(path, "mamba", constant, shape=dataclasses.replace(ARCHITECTURES["mamba"], num_layers=1))
 
 
-def _write(
+def write_shape(
     path: Path,
     architecture: str,
     values: Callable[[Tensor], NDArray[np.float32]],
@@ -276,7 +278,7 @@ def _write(
     writer.close()
 
 
-def _drawn(tensor: Tensor, generator: np.random.Generator) -> NDArray[np.float32]:
+def drawn(tensor: Tensor, generator: np.random.Generator) -> NDArray[np.float32]:
     fan_in = tensor.shape[-1] if len(tensor.shape) > 1 and tensor.mean == 0 else 1
     values = generator.standard_normal(tensor.shape) * (tensor.spread / fan_in**0.5) + tensor.mean
     return np.asarray(values, np.float32)

@@ -8,7 +8,8 @@ import numpy as np
 from caravan.engine.embedding.factory import traits_of
 from caravan.engine.embedding.values import Pooling
 from caravan.llama.batch import Batch
-from caravan.llama.context import Context, EmbeddingContext
+from caravan.llama.context import Context
+from caravan.llama.embedding_context import EmbeddingContext
 from caravan.llama.model import Model
 
 from tests.bench import models, vocabulary

@@ -8,6 +8,7 @@ from caravan.auth import keys_file
 from caravan.cli import doctor_checks
 from caravan.cli.doctor_checks import Finding, Verdict
 from caravan.config.engine_config import EngineConfig
+from caravan.config.llama_config import ContextOptions, WeightOptions
 from caravan.config.settings import Settings
 from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.models import model_specs
@@ -62,6 +63,24 @@ def test_sizes_that_the_machine_does_not_have() -> None:
         Verdict.ADVICE,
         Verdict.FINE,
     ]
+
+
+def test_options_of_llama_cpp_that_were_set() -> None:
+    assert doctor_checks.threads(9, 2, "--threads-batch").remedy == "set --threads-batch 2, or 0"
+    config = EngineConfig(
+        model_path="",
+        num_cells=8192,
+        context=ContextOptions(cache_type_k="q8_0"),
+        weights=WeightOptions(load_mode="mmap+mlock"),
+    )
+    memory = MemoryEstimate(weights=9 << 20, cells=2 << 20, compute=0)
+    sizes = Sizes(config=config, memory=memory, at_start=0, reason="as set")
+    cells, lock = doctor_checks.llama_options(sizes, 8 << 20)
+    assert cells.detail == "keys q8_0, values f16: 2.1 MB for 8192 tokens"
+    assert (lock.verdict, lock.remedy) == (Verdict.ADVICE, "raise the limit: `ulimit -l unlimited`")
+    assert lock.detail == "8.39 MB may be locked, and weights are 9.44 MB"
+    assert verdicts(*doctor_checks.llama_options(sizes, 9 << 20)) == [Verdict.FINE]
+    assert verdicts(*doctor_checks.llama_options(sizes, None)) == [Verdict.FINE]
 
 
 def test_keys_that_are_missing_or_cannot_be_read(tmp_path: Path) -> None:

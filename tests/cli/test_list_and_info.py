@@ -92,6 +92,20 @@ def test_info_tells_of_layers_on_gpus() -> None:
     assert rows["less"].startswith(f"{sizes.config.num_gpu_layers} of 33 layers on GPUs")
 
 
+def test_info_shows_the_memory_with_other_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    def cache(*flags: str) -> tuple[float, str]:
+        call("info", *flags)
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if " cache: " in line]
+        size, _, told = line.strip().partition(" MB cache: 8192 tokens in memory")
+        return float(size), told
+
+    usual, nothing = cache()
+    smaller, told = cache("--cache-type-k", "q8_0", "--cache-type-v", "q4_0")
+    assert (nothing, told) == ("", "; keys q8_0, values q4_0")
+    assert smaller < 0.7 * usual
+    call("info", "--cache-type-k", "q9_0", code=2)
+
+
 def test_info_tells_what_the_template_supports(
     tiny_models: TinyModels, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,8 +1,10 @@
 """Layers on GPUs: which ones, and what they take."""
 
 import dataclasses
+from typing import Any
 
 import pytest
+from caravan.config.llama_config import WeightOptions
 from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.sizing.gpu_placement import MARGIN, Placement, layer_bytes, most_layers, place
 
@@ -86,6 +88,29 @@ def test_several_gpus_share_by_the_memory_that_is_free(header: GgufHeader) -> No
     # Each has to hold what falls to it.
     assert fitted(header, STEP + 300, STEP + 350).num_layers == 4
     assert fitted(header, STEP + 300, STEP + 349).num_layers < 4
+
+
+def test_gpus_share_as_they_are_told_to(header: GgufHeader) -> None:
+    layers = layer_bytes(header, 0, 0)
+
+    def taken(*free: int, **options: Any) -> tuple[int, ...]:  # noqa: ANN401
+        return place(header, layers, free, 4, step=0, weights=WeightOptions(**options)).taken
+
+    assert taken(5, 5, tensor_split=(1.0, 3.0)) == (100, 200 + 300 + 50)
+    assert taken(1, 9, tensor_split=(1.0,)) == (650, 0)
+    assert taken(5, 5, 5, tensor_split=(0.0, 1.0, 1.0)) == (0, 100 + 200, 300 + 50)
+    assert taken(5, 5, split_mode="none", main_gpu=1) == (0, 650)
+    # Rows of every layer, by shares.
+    assert taken(1, 3, split_mode="row") == (162, 487)
+    assert taken(9, 1, split_mode="tensor", tensor_split=(1.0, 1.0)) == (325, 325)
+
+
+def test_weights_that_stay_by_name_are_not_on_gpus(header: GgufHeader) -> None:
+    kept = WeightOptions(override_tensor=((r"blk\.2\.[ab]", "CPU"), ("output_norm", "CPU"), ("c", "CUDA1")))
+    assert layer_bytes(header, 0, 0, kept) == (100, 200, 180, 40)
+    placed = place(header, layer_bytes(header, 0, 0, kept), [1], 4, step=0, weights=kept)
+    # They are brought over to compute large batches with.
+    assert (placed.taken, placed.num_moved) == ((520 + LARGEST,), 520)
 
 
 def test_embeddings_that_are_the_output_too_are_copied(header: GgufHeader) -> None:

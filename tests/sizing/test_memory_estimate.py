@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from typing import Any
 
 import llama_cpp
 import numpy as np
@@ -49,7 +50,7 @@ def test_a_state_is_as_large_as_llama_cpps(
 def test_the_parts_of_an_estimate(tiny_models: TinyModels) -> None:
     path = tiny_models["qwen2"]
     header = read_header(path)
-    sizes = {"num_cells": 1000, "max_sequences": 8, "batch_size": 64}
+    sizes: dict[str, Any] = {"num_cells": 1000, "max_sequences": 8, "batch_size": 64}
     found = estimate(header, **sizes)
     assert found.weights == os.stat(path).st_size
     assert found.cells == 1000 * (bytes_per_cell(header) + book_bytes_per_cell(header))

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import enum
 import logging
+import os
+import resource
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -69,6 +71,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
 def _findings(settings: Settings) -> Iterator[Finding]:
     yield from processor(library.system_info(), _cpu_flags())
     yield threads(settings.threads, usable_cores())
+    if settings.threads_batch > usable_cores():
+        yield threads(settings.threads_batch, usable_cores(), "--threads-batch")
     yield gpu(bool(gpus()), Path("/dev/nvidia0").exists())
     told = [_port(settings), keys(settings), tls(settings), responses(settings)]
     yield from told
@@ -98,11 +102,11 @@ def processor(system_info: str, flags: frozenset[str]) -> Iterator[Finding]:
     yield Finding("llama.cpp", Verdict.FINE, "uses " + (", ".join(sorted(used)) or "no special instructions"))
 
 
-def threads(wanted: int, cores: int) -> Finding:
+def threads(wanted: int, cores: int, option: str = "--threads") -> Finding:
     """Whether threads would wait for each other."""
     if wanted > cores:
         detail = f"{wanted} asked for, and {cores} cores are usable"
-        return Finding("threads", Verdict.FAULT, detail, f"set --threads {cores}, or 0")
+        return Finding("threads", Verdict.FAULT, detail, f"set {option} {cores}, or 0")
     return Finding("threads", Verdict.FINE, f"{wanted or cores} on {cores} usable cores")
 
 
@@ -128,6 +132,7 @@ def _sizes(config: EngineConfig) -> Iterator[Finding]:
         sizes = sizes_of(config, given)
         yield from sequences(sizes)
         yield from layers(sizes, given.free_on_gpus)
+        yield from llama_options(sizes, _lock_limit())
         yield memory(sizes, given.memory, memory_limit())
 
 
@@ -152,6 +157,25 @@ def layers(sizes: Sizes, free: tuple[int, ...]) -> Iterator[Finding]:
         yield Finding("GPU memory", Verdict.FINE, detail)
     else:
         yield Finding("GPU memory", Verdict.FAULT, detail, "set a smaller --gpu-layers, or leave it at -1")
+
+
+def llama_options(sizes: Sizes, lock_limit: int | None) -> Iterator[Finding]:
+    """What follows from options of llama.cpp that were set. At most `lock_limit` bytes may be locked."""
+    context, weights = sizes.config.context, sizes.config.weights
+    if context.cells:
+        detail = f"{context.cells}: {shown_bytes(sizes.memory.cells)} for {sizes.config.num_cells} tokens"
+        yield Finding("cache", Verdict.FINE, detail)
+    if "mlock" in weights.load_mode and lock_limit is not None and lock_limit < sizes.memory.weights:
+        detail = (
+            f"{shown_bytes(lock_limit)} may be locked, and weights are {shown_bytes(sizes.memory.weights)}"
+        )
+        yield Finding("mlock", Verdict.ADVICE, detail, "raise the limit: `ulimit -l unlimited`")
+
+
+def _lock_limit() -> int | None:
+    """Bytes that this process may keep from being swapped out; None for as many as it likes."""
+    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    return None if limit == resource.RLIM_INFINITY or os.geteuid() == 0 else limit
 
 
 def memory(sizes: Sizes, free: int, limit: int) -> Finding:

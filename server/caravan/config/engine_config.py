@@ -2,6 +2,8 @@
 
 import msgspec
 
+from caravan.config.llama_config import PLAIN_CONTEXT, PLAIN_WEIGHTS, ContextOptions, WeightOptions
+
 
 class DiskCacheConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Where prefixes are kept on the disk, those of all models in `max_bytes` together.
@@ -35,7 +37,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     addresses of others on other machines, `host:port`, filled before GPUs of this one. `memory_budget` is
     how many bytes the engine may plan with, those of GPUs included; 0 is what is free.
     `draft_model_path` names a model that guesses, with as many cells; empty, there is none. Without a
-    `disk_cache`, nothing is kept on the disk.
+    `disk_cache`, nothing is kept on the disk. `weights` and `context` are llama.cpp's own options.
     """
 
     model_path: str
@@ -58,11 +60,19 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     use_extra_buffers: bool = True
     rpc_workers: tuple[str, ...] = ()
     disk_cache: DiskCacheConfig | None = None
+    weights: WeightOptions = PLAIN_WEIGHTS
+    context: ContextOptions = PLAIN_CONTEXT
 
     @property
     def num_spare_rows(self) -> int:
         """Rows of logits that a step may hand out beyond one for each sequence."""
         return max(0, self.max_running + self.num_scored_rows - self.max_sequences)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of logits that a step may hand out."""
+        rows = self.max_sequences + self.num_spare_rows
+        return min(rows, max(self.batch_size, self.max_sequences))
 
 
 # `llama_max_parallel_sequences`, which the command line does not load llama.cpp for.

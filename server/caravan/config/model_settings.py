@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -14,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from caravan.config.llama_options import LlamaOptions
 from caravan.config.option_types import Place, Workers, items
 from caravan.config.paths import file_path
 
@@ -31,7 +31,7 @@ OLD_NAMES = {
 FilePath = Annotated[Path, AfterValidator(file_path)]
 
 
-class ModelOptions(BaseModel):
+class ModelOptions(LlamaOptions):
     """Options that hold for every model of the server unless a model has its own."""
 
     context_size: int = Field(
@@ -140,7 +140,7 @@ class ModelOptions(BaseModel):
                 f"max_running {self.max_running} is more than batch_size {self.batch_size}: "
                 "each sequence that runs needs a token of each step"
             )
-        return None
+        return self.llama_contradiction()
 
 
 class ModelSettings(ModelOptions):

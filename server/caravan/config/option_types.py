@@ -20,7 +20,7 @@ def items(value: object) -> object:
     )
 
 
-def _pairs(value: object) -> object:
+def pairs(value: object) -> object:
     """A table that came as text: JSON, or `name=value` pairs with commas between."""
     if not isinstance(value, str):
         return value
@@ -62,7 +62,7 @@ Items = Annotated[list[str], BeforeValidator(items)]
 Names = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(items)]
 Hosts = Annotated[Items, AfterValidator(checked_hosts)]
 Origins = Annotated[Items, AfterValidator(checked_origins)]
-Pairs = Annotated[dict[str, Any], BeforeValidator(_pairs)]
+Pairs = Annotated[dict[str, Any], BeforeValidator(pairs)]
 Secret = Annotated[SecretStr, AfterValidator(_sendable)]
 Workers = Annotated[list[Annotated[str, AfterValidator(_checked_worker)]], BeforeValidator(items)]
 ZmqAddress = Annotated[str | None, AfterValidator(_checked_zmq), Field(examples=["tcp://*:5557"])]

@@ -6,6 +6,7 @@ SECTIONS = {
     "model": "Model",
     "host": "Network",
     "context_size": "Engine",
+    "cache_type_k": "llama.cpp",
     "keys_file": "Access",
     "defaults": "Requests",
     "responses_db": "Responses",

@@ -29,15 +29,17 @@ from caravan.engine.heartbeat import HeartbeatClock
 from caravan.engine.ipc import messages
 from caravan.engine.kv.block_tracker import Watch
 from caravan.engine.kv.disk.opening import open_disk_cache
+from caravan.engine.opening import opened_context, opened_model
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
 from caravan.llama import library
 from caravan.llama.batch import Batch
-from caravan.llama.context import Context, ContextError, DecodeStatus, NotGenerativeError
+from caravan.llama.context import Context, ContextError, DecodeStatus
 from caravan.llama.gguf_header import HeaderError
 from caravan.llama.model import Model, ModelLoadError
 from caravan.llama.model_file import WeightsChangedError, WeightsWatch
 from caravan.llama.rpc import RpcError
+from caravan.llama.weight_params import use_numa
 from caravan.runtime import gc_tuning
 from caravan.runtime.machine import prefer_as_victim
 from caravan.sizing.sizes import resources, sizes_of
@@ -179,18 +181,14 @@ def run_first_prompt(context: Context, batch_size: int) -> None:
 
 
 def _serve(server: _Server, config: EngineConfig, weights: WeightsWatch) -> None:
+    use_numa(config.weights.numa)
     sizes = sizes_of(config, resources(workers=config.rpc_workers))
     config = sizes.config
     for shortage in sizes.shortages:
         log.warning("%s: %s", Path(config.model_path).name, shortage)
-    model = Model(
-        config.model_path,
-        num_gpu_layers=config.num_gpu_layers,
-        use_extra_buffers=config.use_extra_buffers,
-        opened=lambda: server.send(messages.Opened()),
-    )
+    model = opened_model(config, lambda: server.send(messages.Opened()))
     model.vocab.try_out()
-    context = _context(model, config)
+    context = opened_context(model, config)
     server.send(messages.Loaded())
     server.heart.begin()
     draft = load_draft_model(config, model.vocab, context)
@@ -207,22 +205,6 @@ def _serve(server: _Server, config: EngineConfig, weights: WeightsWatch) -> None
     if context is not None:
         context.close()
     model.close()
-
-
-def _context(model: Model, config: EngineConfig) -> Context | None:
-    """What text is generated with; None for a model that makes vectors alone."""
-    try:
-        return Context(
-            model,
-            num_cells=config.num_cells,
-            batch_size=config.batch_size,
-            max_sequences=config.max_sequences,
-            num_threads=config.num_threads,
-            num_spare_rows=config.num_spare_rows,
-            saves_ranges=config.disk_cache is not None,
-        )
-    except NotGenerativeError:
-        return None
 
 
 def _proven_engine(

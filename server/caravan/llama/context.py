@@ -1,9 +1,6 @@
-"""Weights at work: a `llama_context` for text, its memory of sequences and the logits it leaves, and one for
-vectors.
-"""
+"""Weights at work: a `llama_context` for text, its memory of sequences and the logits it leaves."""
 
 import contextlib
-import ctypes
 import enum
 from collections.abc import Callable, Generator
 
@@ -11,16 +8,18 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
+from caravan.config.llama_config import PLAIN_CONTEXT, ContextOptions
 from caravan.llama import library, sequence_states
 from caravan.llama.batch import Batch
+from caravan.llama.context_params import has_tiles, set_cells, set_computing
+from caravan.llama.control_vector import steer
 from caravan.llama.model import MemoryKind, Model
+from caravan.llama.native_context import ContextError, check, made, params_of, rows
 from caravan.llama.sequence_states import RangeStates, WholeStates
 
+__all__ = ["Context", "ContextError", "DecodeStatus", "NotGenerativeError", "State"]
+
 State = NDArray[np.uint8]
-
-
-class ContextError(Exception):
-    """llama.cpp made no context: too little memory, or sizes it does not take."""
 
 
 class NotGenerativeError(ContextError):
@@ -62,14 +61,17 @@ class Context:
         num_threads: int,
         num_spare_rows: int = 0,
         saves_ranges: bool = False,
+        options: ContextOptions = PLAIN_CONTEXT,
     ) -> None:
         has_ranges = saves_ranges and model.memory_kind is MemoryKind.ATTENTION
         num_ids = min(max_sequences + has_ranges, library.max_sequences())
-        params = _params(num_cells, batch_size, num_ids, num_threads)
+        params = params_of(num_cells, batch_size, num_ids)
+        set_computing(params, options, num_threads)
+        set_cells(params, options)
         # Left at 0, llama.cpp reserves a row of logits for every token of a batch; below n_seq_max it aborts.
         params.n_outputs_max = min(num_ids + num_spare_rows, max(batch_size, num_ids))
         params.swa_full = True
-        self._pointer = _made(model, params)
+        self._pointer = made(model, params, options)
         self._exit = contextlib.ExitStack()
         self._exit.callback(llama_cpp.llama_free, self._pointer)
         self._memory = llama_cpp.llama_get_memory(self._pointer)
@@ -85,8 +87,7 @@ class Context:
         self.vocab_size = model.vocab.size
         self.sliding_window = model.sliding_window
         self.can_cut = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
-        # A GPU's attention has tiles too, but computes rows of many sequences side by side in any case.
-        self.has_tiles = self.can_cut and not library.has_gpu() and not library.has_runs_of_rows()
+        self.has_tiles = self.can_cut and has_tiles(model, options)
         # Cells out of a sliding window are not saved. From a GPU every cell would be copied on its own.
         self.can_offload = model.memory_kind is MemoryKind.ATTENTION and not library.has_gpu()
         self.ranges: RangeStates | WholeStates | None = None
@@ -95,6 +96,8 @@ class Context:
         elif saves_ranges and not has_ranges:
             self.ranges = WholeStates(self._pointer)
         self._num_outputs = 0
+        if options.control_vectors:
+            self._steer(model, options)
 
     def decode(self, batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus:
         """Run the batch (`llama_decode`). Raises ValueError on a batch that llama.cpp would die of.
@@ -104,7 +107,7 @@ class Context:
         """
         if batch.num_outputs > self._max_outputs:
             raise ValueError(f"{batch.num_outputs} rows of logits asked for, {self._max_outputs} reserved")
-        _check(batch, self.batch_size, self.vocab_size, self.max_sequences)
+        check(batch, self.batch_size, self.vocab_size, self.max_sequences)
         self._num_outputs = 0
         with self._given_up(unless):
             code = llama_cpp.llama_decode(self._pointer, batch.native())
@@ -131,7 +134,7 @@ class Context:
         """
         if self._num_outputs == 0:
             return np.empty((0, self.vocab_size), np.float32)
-        return _rows(llama_cpp.llama_get_logits(self._pointer), self._num_outputs, self.vocab_size)
+        return rows(llama_cpp.llama_get_logits(self._pointer), self._num_outputs, self.vocab_size)
 
     def copy_sequence(self, source: int, target: int, length: int | None) -> None:
         """Let the empty sequence `target` share the first `length` cells of `source`; None shares all.
@@ -182,112 +185,21 @@ class Context:
         """Free the native context; a second call does nothing."""
         self._exit.close()
 
+    def _steer(self, model: Model, options: ContextOptions) -> None:
+        """Add control vectors. Some networks of llama.cpp have no place for them, and it does not say so."""
+        before = self._first_logits()
+        try:
+            steer(self._pointer, model, options)
+            if np.array_equal(before, self._first_logits()):
+                raise ContextError(f"the control vectors change nothing that {model.path} computes")
+        except BaseException:
+            self.close()
+            raise
 
-class EmbeddingContext:
-    """Owns a `llama_context` without pooling, so that texts may be computed in pieces and packed at will.
-
-    With `ranks`, the head of a ranking model is put on each text's first token, or on its last in a model
-    whose tokens do not see what comes after them (`LLAMA_POOLING_TYPE_RANK`).
-    With `keeps_pairs`, attention on a processor is not flash attention: it keeps a number for each pair.
-    `num_cells` bounds the tokens of all texts in memory together. Calls that would abort the process raise
-    instead. One thread only. Close it before its model.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        *,
-        num_cells: int,
-        batch_size: int,
-        max_sequences: int,
-        num_threads: int,
-        keeps_pairs: bool,
-        ranks: bool = False,
-    ) -> None:
-        params = _params(num_cells, batch_size, max_sequences, num_threads)
-        params.embeddings = True
-        params.pooling_type = (
-            llama_cpp.LLAMA_POOLING_TYPE_RANK if ranks else llama_cpp.LLAMA_POOLING_TYPE_NONE
-        )
-        params.swa_full = False
-        if keeps_pairs and not library.has_gpu():
-            params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        self._pointer = _made(model, params)
-        self._exit = contextlib.ExitStack()
-        self._exit.callback(llama_cpp.llama_free, self._pointer)
-        self._memory = llama_cpp.llama_get_memory(self._pointer)
-        self._vocab_size = model.vocab.size
-        self.num_cells = num_cells
-        self.batch_size = batch_size
-        self.max_sequences = max_sequences
-        self.width = model.num_ranks if ranks else model.embedding_size
-        self._ranks = ranks
-
-    def compute(self, batch: Batch) -> list[NDArray[np.float32]]:
-        """Compute the batch's texts, all of whose tokens are marked: for each run of tokens of one text, in
-        their order, its vectors, float32 [num_tokens, width], or what the head says of it, [1, width].
-
-        Views of llama.cpp's own memory, valid until the next call. Raises ContextError when the computation
-        fails, and ValueError on a batch that llama.cpp would die of.
-        """
-        _check(batch, self.batch_size, self._vocab_size, self.max_sequences)
-        count = batch.num_tokens
-        if batch.num_outputs != count or batch.positions[:count].max() >= self.num_cells:
-            raise ValueError("the batch has a token without a vector, or a position outside the context")
-        # Without a memory, this encodes.
-        code = llama_cpp.llama_decode(self._pointer, batch.native())
-        if code != 0:
-            raise ContextError(f"llama.cpp cannot compute embeddings (code {code})")
-        seq_ids = batch.seq_ids[:count]
-        starts = np.flatnonzero(np.diff(seq_ids, prepend=-1))
-        if self._ranks:
-            found = (llama_cpp.llama_get_embeddings_seq(self._pointer, seq_ids[start]) for start in starts)
-            return [_rows(numbers, 1, self.width) for numbers in found]
-        rows = _rows(llama_cpp.llama_get_embeddings(self._pointer), count, self.width)
-        return np.split(rows, starts[1:])
-
-    def remove_sequence(self, seq_id: int) -> None:
-        """Forget a text."""
-        if self._memory:
-            llama_cpp.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
-
-    def close(self) -> None:
-        """Free the native context; a second call does nothing."""
-        self._exit.close()
-
-
-def _params(
-    num_cells: int, batch_size: int, max_sequences: int, num_threads: int
-) -> "llama_cpp.llama_context_params":
-    params = llama_cpp.llama_context_default_params()
-    params.n_ctx = num_cells
-    params.n_batch = params.n_ubatch = batch_size
-    params.n_seq_max = max_sequences
-    params.n_threads = params.n_threads_batch = num_threads
-    params.kv_unified = True
-    return params
-
-
-def _made(model: Model, params: "llama_cpp.llama_context_params") -> int:
-    """The pointer of a new native context. Raises ContextError."""
-    pointer = llama_cpp.llama_init_from_model(model.pointer, params)
-    if not pointer:
-        raise ContextError(f"llama.cpp cannot make a context of {params.n_ctx} cells for {model.path}")
-    return int(pointer)
-
-
-def _check(batch: Batch, batch_size: int, vocab_size: int, max_sequences: int) -> None:
-    """Raise ValueError over a batch that llama.cpp would die of."""
-    count = batch.num_tokens
-    if not 0 < count <= batch_size:
-        raise ValueError(f"a batch of {count} tokens, where 1 to {batch_size} are possible")
-    ids = batch.token_ids[:count]
-    if ids.min() < 0 or ids.max() >= vocab_size:
-        raise ValueError("the batch has a token id outside the vocabulary")
-    if batch.seq_ids[:count].max() >= max_sequences:
-        raise ValueError("the batch has a sequence id outside the context")
-
-
-def _rows(address: "ctypes._Pointer[ctypes.c_float]", num_rows: int, width: int) -> NDArray[np.float32]:
-    """A view of native memory, float32 [num_rows, width]."""
-    return np.ctypeslib.as_array(ctypes.cast(address, ctypes.POINTER(ctypes.c_float)), (num_rows, width))
+    def _first_logits(self) -> NDArray[np.float32]:
+        batch = Batch(1)
+        batch.add(0, 0, [0], wants_logits=True)
+        self.decode(batch)
+        found = self.logits().copy()
+        self.clear()
+        return found

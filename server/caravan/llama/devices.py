@@ -59,6 +59,18 @@ def device_names() -> list[str]:
     return [f"{device.name.decode()} ({device.description.decode()})" for device in _lent()]
 
 
+def buffer_types() -> dict[str, int]:
+    """Tell the kinds of memory that weights can be put into by name, with llama.cpp's handle of each."""
+    native = llama_cpp.llama_cpp._lib
+    found = {}
+    for device in _devices():
+        native.ggml_backend_dev_buffer_type.restype = ctypes.c_void_p
+        native.ggml_backend_buft_name.restype = ctypes.c_char_p
+        kind = native.ggml_backend_dev_buffer_type(ctypes.c_void_p(device.pointer))
+        found[native.ggml_backend_buft_name(ctypes.c_void_p(kind)).decode()] = int(kind)
+    return found
+
+
 def _lent() -> list[_Properties]:
     devices = list(_devices())
     on_gpus = [device for device in devices if device.type in (_GPU, _INTEGRATED_GPU)]

@@ -81,6 +81,16 @@ class _Tensor(NamedTuple):
     start: int
     name: str
     end: int
+    kind: int = 0
+    num_items: int = 0
+
+
+class TensorPlace(NamedTuple):
+    """Where in the file a tensor begins, ggml's number of its type, and how many numbers it has."""
+
+    start: int
+    kind: int
+    num_items: int
 
 
 class GgufReader:
@@ -97,6 +107,7 @@ class GgufReader:
         self.lengths: dict[str, int] = {}
         self.num_tensors = 0
         self.tensors: dict[str, int] = {}
+        self.places: dict[str, TensorPlace] = {}
 
     def preamble(self, until: str | None = None) -> None:
         """Read everything up to the tensors, or up to and with a key."""
@@ -127,6 +138,9 @@ class GgufReader:
                     f"the file is cut off or damaged: it has {self._file_size} bytes, and its tensor "
                     f"'{shown(tensor.name)}' ends at {begin + tensor.end}"
                 )
+        self.places = {
+            tensor.name: TensorPlace(begin + tensor.start, tensor.kind, tensor.num_items) for tensor in found
+        }
         ends = _Tensor(self._file_size - begin, "", 0)
         self.tensors = {
             tensor.name: following.start - tensor.start
@@ -139,9 +153,10 @@ class GgufReader:
         if num_dimensions > _MAX_DIMENSIONS:
             raise HeaderError(f"it is damaged: '{shown(name)}' has {num_dimensions} dimensions")
         count = math.prod(self._length() for _ in range(num_dimensions))
-        block, size = BLOCKS.get(int(self._number("I")), (1, 0))
+        kind = int(self._number("I"))
+        block, size = BLOCKS.get(kind, (1, 0))
         start = self._length()
-        return _Tensor(start, name, start + -(-count // block) * size)
+        return _Tensor(start, name, start + -(-count // block) * size, kind, count)
 
     def _alignment(self) -> int:
         alignment = self.metadata.get("general.alignment", _ALIGNMENT)

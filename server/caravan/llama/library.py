@@ -17,6 +17,8 @@ log = logging.getLogger("llama.cpp")
 # ggml's level of errors. Its warnings are remarks on sizes that we chose on purpose.
 _ERROR = 4
 _CONTINUED = 5
+# Of its warnings, what an operator has asked for in vain.
+_IN_VAIN = ("warning: failed to mlock", "warning: mlock not supported")
 # GGML_BACKEND_DEVICE_TYPE_GPU and _IGPU.
 _GPU_TYPES = (1, 2)
 
@@ -39,7 +41,7 @@ class _LogBridge:
         *lines, self._pending = self._pending.split("\n")
         for line in lines:
             if line:
-                log.log(self._level, "%s", line)
+                log.log(logging.WARNING if line.startswith(_IN_VAIN) else self._level, "%s", line)
 
 
 class _Reasons(logging.Filter):

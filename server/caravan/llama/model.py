@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 import llama_cpp
 
+from caravan.config.llama_config import PLAIN_WEIGHTS, WeightOptions
 from caravan.llama import library
 from caravan.llama.gguf_header import read_architecture
 from caravan.llama.vocab import Vocab
+from caravan.llama.weight_params import UnknownBufferError, set_weight_params
 
 # Widespread families that have no recurrent layer: asking llama.cpp about them takes a fifth of a second.
 _ATTENTION_ONLY = frozenset(
@@ -59,6 +61,7 @@ class Model:
         vocab_only: bool = False,
         num_gpu_layers: int = -1,
         use_extra_buffers: bool = True,
+        weights: WeightOptions = PLAIN_WEIGHTS,
         opened: Callable[[], None] = lambda: None,
     ) -> None:
         library.start()
@@ -68,6 +71,10 @@ class Model:
         params = llama_cpp.llama_model_default_params()
         params.vocab_only = vocab_only
         params.n_gpu_layers = num_gpu_layers
+        try:
+            kept = set_weight_params(params, weights)
+        except UnknownBufferError as error:
+            raise ModelLoadError(str(error)) from error
         # With Intel AMX these buffers corrupt memory on the three-dimensional products of recurrent layers:
         # ggml_backend_amx_mul_mat strides a weight by the index of the sequence in the batch.
         params.use_extra_bufts = use_extra_buffers and not vocab_only and not _is_recurrent(self.path)
@@ -78,6 +85,7 @@ class Model:
         if not self._pointer:
             why = reasons[0] if reasons else "not a GGUF file, damaged, or unknown to it"
             raise ModelLoadError(f"llama.cpp cannot load {self.path}: {why}")
+        kept.clear()
         once.progress(1.0, None)
         self._exit = contextlib.ExitStack()
         self._exit.callback(llama_cpp.llama_model_free, self._pointer)
@@ -105,6 +113,30 @@ class Model:
         """Return the Jinja text of the default template, or of one with a name, if the file has it."""
         text = llama_cpp.llama_model_chat_template(self._pointer, None if name is None else name.encode())
         return None if text is None else text.decode("utf-8", errors="replace")
+
+    @property
+    def num_layers(self) -> int:
+        """How many layers the network has (`llama_model_n_layer`)."""
+        return int(llama_cpp.llama_model_n_layer(self._pointer))
+
+    @property
+    def hidden_size(self) -> int:
+        """Length of the vectors that go from layer to layer (`llama_model_n_embd`)."""
+        return int(llama_cpp.llama_model_n_embd(self._pointer))
+
+    @property
+    def has_rotary_positions(self) -> bool:
+        """Whether positions are told to attention by rotating (`llama_model_rope_type`)."""
+        return bool(llama_cpp.llama_model_rope_type(self._pointer) != llama_cpp.LLAMA_ROPE_TYPE_NONE)
+
+    @property
+    def head_sizes(self) -> set[int]:
+        """The lengths of keys and values of one head, as far as the file says."""
+        architecture = self.metadata.get("general.architecture")
+        names = [f"{architecture}.attention.{name}" for name in ("key_length", "value_length")]
+        sizes = {int(self.metadata[name]) for name in names if self.metadata.get(name, "").isdecimal()}
+        num_heads = int(llama_cpp.llama_model_n_head(self._pointer))
+        return sizes or {self.hidden_size // max(num_heads, 1)}
 
     @functools.cached_property
     def memory_kind(self) -> MemoryKind:

@@ -25,6 +25,7 @@ from caravan.models.local_models import ModelPathError, find_model, first_parts
 from caravan.models.public_prefixes import PublicPrefixError, read_texts
 from caravan.models.registry import ModelRegistry
 from caravan.models.templates import tried
+from caravan.sizing.llama_checks import check_model
 
 log = logging.getLogger(__name__)
 
@@ -220,7 +221,7 @@ def _spec(
         read_metadata=functools.partial(_read_metadata, path),
         read_context=_ContextReader(config, header),
         try_templates=functools.partial(tried, path, table.chat_template, table.tool_format),
-        check_file=functools.partial(read_header, path),
+        check_file=functools.partial(check_model, config),
         read_facts=FactsReader(path, table.chat_template, header),
     )
 

@@ -53,6 +53,8 @@ def engine_config(
         max_drafted=table.speculative,
         num_gpu_layers=table.gpu_layers,
         rpc_workers=tuple(table.rpc),
+        weights=table.weight_options(),
+        context=table.context_options(),
         memory_budget=budget,
         disk_cache=disk_cache,
     )

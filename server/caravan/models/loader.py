@@ -37,6 +37,8 @@ _WITHOUT_EFFECT = {
     "draft_model",
     "host_cache_tokens",
     "idle_unload",
+    "load_mode",
+    "numa",
     "max_waiting",
     "queue_seconds",
     "sampling_threads",
@@ -61,8 +63,9 @@ class ModelSpec:
     `estimate_need` tells how much memory the model will take, and `read_metadata` what the file says
     of itself; of a file that cannot be read, nothing. `read_context` foresees how long texts may be, and
     `try_templates` what the chat templates support. `check_file` reads the file's header and raises
-    HeaderError or OSError over it. `read_facts` tells what lists of models show of the file. These seven take
-    time and belong into a thread. Prompts that begin with one of `public_texts` share it in memory.
+    HeaderError or OSError over it, and over options that it cannot have. `read_facts` tells what lists of
+    models show of the file. These seven take time and belong into a thread. Prompts that begin with one of
+    `public_texts` share it in memory.
     """
 
     id: str

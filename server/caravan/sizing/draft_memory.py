@@ -3,7 +3,10 @@
 import functools
 import os
 
+import msgspec
+
 from caravan.config.engine_config import EngineConfig
+from caravan.config.llama_config import ContextOptions, WeightOptions
 from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.sizing.memory_estimate import bytes_of_draft_model
 
@@ -20,7 +23,18 @@ def draft_bytes(config: EngineConfig) -> int:
         num_cells=config.num_cells,
         max_sequences=config.max_running,
         batch_size=config.batch_size,
+        options=draft_context(config),
     )
+
+
+def draft_context(config: EngineConfig) -> ContextOptions:
+    """Tell which options hold for the draft model, too: how steps are computed, not what is kept of texts."""
+    return ContextOptions(flash_attn=config.context.flash_attn, threads_batch=config.context.threads_batch)
+
+
+def draft_weights(config: EngineConfig) -> WeightOptions:
+    """Tell how the draft model's weights are read, and on which GPUs they go: as the model's, all of them."""
+    return msgspec.structs.replace(config.weights, n_cpu_moe=0, override_tensor=())
 
 
 @functools.lru_cache(4)

@@ -5,17 +5,27 @@ last ones go to GPUs first. Embeddings of tokens always stay with the processor.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 import msgspec
 
+from caravan.config.llama_config import (
+    CPU_BUFFER,
+    PLAIN_CONTEXT,
+    PLAIN_WEIGHTS,
+    ContextOptions,
+    WeightOptions,
+)
 from caravan.llama.gguf_header import GgufHeader
 from caravan.sizing.kv_bytes import cell_bytes_of_layers, is_causal, state_bytes_of_layers
 
 # What is left free on each GPU, as llama.cpp's own tools leave it (`--fit-target`): for the driver, kernels'
 # scratch memory and what an estimate misses.
 MARGIN = 1 << 30
+# Ways to share that cut every layer. With "row" the texts of a layer stay whole, on one of the GPUs; they are
+# counted as if they were shared, too.
+_SPLIT_LAYERS = ("row", "tensor")
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,17 +50,29 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.taken)
 
 
-def layer_bytes(header: GgufHeader, num_cells: int, max_sequences: int) -> tuple[int, ...]:
-    """Tell what each layer takes with its weights and its part of the texts; the output is the last."""
-    texts = texts_of_layers(header, num_cells, max_sequences)
-    output = sum(size for name, size in header.tensors.items() if name.startswith("output"))
+def layer_bytes(
+    header: GgufHeader,
+    num_cells: int,
+    max_sequences: int,
+    weights: WeightOptions = PLAIN_WEIGHTS,
+    options: ContextOptions = PLAIN_CONTEXT,
+) -> tuple[int, ...]:
+    """Tell what each layer takes with its weights and its part of the texts; the output is the last.
+
+    A weight that stays with the processor by name is left out. One that goes to a GPU by name is counted with
+    its layer.
+    """
+    texts = texts_of_layers(header, num_cells, max_sequences, options)
+    output = sum(size for name, size in _movable(header, weights) if name.startswith("output"))
     output += _shared_output(header)
-    return tuple(sum(pair) for pair in zip((*_weights(header), output), texts, strict=True))
+    return tuple(sum(pair) for pair in zip((*_weights(header, weights), output), texts, strict=True))
 
 
-def texts_of_layers(header: GgufHeader, num_cells: int, max_sequences: int) -> tuple[int, ...]:
+def texts_of_layers(
+    header: GgufHeader, num_cells: int, max_sequences: int, options: ContextOptions = PLAIN_CONTEXT
+) -> tuple[int, ...]:
     """Tell what each layer takes with its part of the texts; the output is the last, and has none."""
-    sizes = zip(cell_bytes_of_layers(header), state_bytes_of_layers(header), strict=True)
+    sizes = zip(cell_bytes_of_layers(header, options), state_bytes_of_layers(header), strict=True)
     return (*(num_cells * a_cell + max_sequences * a_state for a_cell, a_state in sizes), 0)
 
 
@@ -61,6 +83,7 @@ def place(
     num_layers: int,
     *,
     step: int,
+    weights: WeightOptions = PLAIN_WEIGHTS,
 ) -> Placement:
     """Tell what `num_layers` of these `layers` take of GPUs with `free` bytes each. A step takes `step` bytes
     more of each that computes.
@@ -68,46 +91,75 @@ def place(
     num_layers = min(num_layers, len(layers))
     if not num_layers or not any(free):
         return Placement(num_all=len(layers), taken=(0,) * len(free))
-    taken, used = [0] * len(free), set()
-    for size, gpu in zip(layers[-num_layers:], _gpus_of(num_layers, free), strict=True):
-        taken[gpu] += size
-        used.add(gpu)
+    shares = gpu_shares(free, weights)
+    moving = layers[-num_layers:]
+    if weights.split_mode in _SPLIT_LAYERS:
+        taken = [int(sum(moving) * share / sum(shares)) for share in shares]
+        used = {gpu for gpu, share in enumerate(shares) if share}
+    else:
+        taken, used = [0] * len(free), set()
+        for size, gpu in zip(moving, _gpus_of(num_layers, shares), strict=True):
+            taken[gpu] += size
+            used.add(gpu)
     # Weights that stay behind are brought over, one at a time, to compute large batches with.
     brought = 0
-    if num_layers < len(layers):
+    if num_layers < len(layers) or weights.overrides:
         brought = max((size for name, size in header.tensors.items() if name.startswith("blk.")), default=0)
     for gpu in used:
         taken[gpu] += step + brought
-    moved = sum(layers[-num_layers:]) - _shared_output(header)
+    moved = sum(moving) - _shared_output(header)
     return Placement(num_layers=num_layers, num_all=len(layers), taken=tuple(taken), num_moved=moved)
 
 
-def most_layers(header: GgufHeader, layers: Sequence[int], free: Sequence[int], *, step: int) -> Placement:
+def most_layers(
+    header: GgufHeader,
+    layers: Sequence[int],
+    free: Sequence[int],
+    *,
+    step: int,
+    weights: WeightOptions = PLAIN_WEIGHTS,
+) -> Placement:
     """Place as many layers as there is room for on GPUs with `free` bytes each."""
     for num_layers in range(len(layers), 0, -1):
-        placement = place(header, layers, free, num_layers, step=step)
+        placement = place(header, layers, free, num_layers, step=step, weights=weights)
         if all(taken + MARGIN <= room for taken, room in zip(placement.taken, free, strict=True) if taken):
             return placement
     return place(header, layers, free, 0, step=step)
 
 
-def _gpus_of(num_layers: int, free: Sequence[int]) -> Iterator[int]:
-    """The number of the GPU of each layer: in the order of the GPUs, by their free memory
+def gpu_shares(free: Sequence[int], weights: WeightOptions) -> Sequence[float]:
+    """Tell which share of the layers each of the GPUs has, which have `free` bytes."""
+    if weights.split_mode == "none":
+        return [float(gpu == weights.main_gpu) for gpu in range(len(free))]
+    if weights.tensor_split:
+        return (*weights.tensor_split, *[0.0] * len(free))[: len(free)]
+    return free
+
+
+def _gpus_of(num_layers: int, shares: Sequence[float]) -> Iterator[int]:
+    """The number of the GPU of each layer: in the order of the GPUs, by their shares
     (`llama_model_base::load_tensors`).
     """
-    ends = [end / sum(free) for end in accumulate(free)]
+    ends = [end / sum(shares) for end in accumulate(shares)]
     for index in range(num_layers):
         yield bisect_right(ends, index / num_layers)
 
 
-def _weights(header: GgufHeader) -> list[int]:
+def _weights(header: GgufHeader, options: WeightOptions) -> list[int]:
     weights = [0] * header.count("block_count")
-    for name, size in header.tensors.items():
+    for name, size in _movable(header, options):
         block, _, rest = name.partition(".")
         number = rest.partition(".")[0]
         if block == "blk" and number.isdecimal() and int(number) < len(weights):
             weights[int(number)] += size
     return weights
+
+
+def _movable(header: GgufHeader, options: WeightOptions) -> Iterable[tuple[str, int]]:
+    """Names and bytes of the weights that no option keeps with the processor."""
+    if not options.overrides:
+        return header.tensors.items()
+    return [item for item in header.tensors.items() if options.buffer_of(item[0]) != CPU_BUFFER]
 
 
 def _shared_output(header: GgufHeader) -> int:

@@ -1,8 +1,9 @@
 """What texts occupy in the memory of a model, as its file's header tells: by the token, and by the text."""
 
+from caravan.config.llama_config import PLAIN_CONTEXT, ContextOptions
+from caravan.llama.cache_types import row_bytes
 from caravan.llama.gguf_header import GgufHeader
 
-_CELL_ITEM = 2  # keys and values are float16
 _FLOAT = 4
 # llama.cpp's books over a cell of a cache (`llama_kv_cells`): position, extra positions and token, shift, and
 # a bit for each sequence.
@@ -13,12 +14,12 @@ _BOTH = ("falcon-h1",)
 _INTERVALS = {"qwen3next": 4, "qwen35": 4, "qwen35moe": 4, "minimax-01": 8}
 
 
-def bytes_per_cell(header: GgufHeader) -> int:
+def bytes_per_cell(header: GgufHeader, options: ContextOptions = PLAIN_CONTEXT) -> int:
     """Tell what one token of a text occupies in all layers that attend to it."""
-    return sum(cell_bytes_of_layers(header))
+    return sum(cell_bytes_of_layers(header, options))
 
 
-def cell_bytes_of_layers(header: GgufHeader) -> tuple[int, ...]:
+def cell_bytes_of_layers(header: GgufHeader, options: ContextOptions = PLAIN_CONTEXT) -> tuple[int, ...]:
     """Tell what one token of a text occupies in each layer."""
     num_layers = header.count("block_count")
     if not is_causal(header):
@@ -27,16 +28,40 @@ def cell_bytes_of_layers(header: GgufHeader) -> tuple[int, ...]:
     attends = [not recurrent or header.architecture in _BOTH for recurrent in is_recurrent]
     latent = header.count("attention.kv_lora_rank")
     if latent:
-        a_cell = (latent + header.count("rope.dimension_count")) * _CELL_ITEM
+        a_cell = row_bytes(options.cache_type_k, latent + header.count("rope.dimension_count"))
         return tuple(a_cell * attending for attending in attends)
-    heads = header.per_layer("attention.head_count", num_layers)
     kv_heads = _kv_heads(header)
-    size = header.count("embedding_length") // max(*heads, 1, 1)
-    key_size = header.count("attention.key_length") or size
-    value_size = header.count("attention.value_length") or size
+    # Without flash attention values lie the other way round, as many in every layer.
+    value_heads = kv_heads if options.has_flash_attention else (max(*kv_heads, 0, 0),) * num_layers
+    key_size, value_size = head_sizes(header)
     return tuple(
-        count * attending * (key_size + value_size) * _CELL_ITEM
-        for count, attending in zip(kv_heads, attends, strict=True)
+        attending * (row_bytes(options.cache_type_k, keys * key_size) + values)
+        for keys, attending, values in zip(
+            kv_heads,
+            attends,
+            (row_bytes(options.cache_type_v, count * value_size) for count in value_heads),
+            strict=True,
+        )
+    )
+
+
+def cast_bytes_per_cell(header: GgufHeader, options: ContextOptions) -> int:
+    """Tell what a step takes for a cell: flash attention has float32 copied to float16, a layer at once."""
+    kinds = (options.cache_type_k, options.cache_type_v)
+    if "f32" not in kinds or not options.has_flash_attention:
+        return 0
+    pairs = zip(kinds, head_sizes(header), strict=True)
+    most_heads = max((*_kv_heads(header), 0))
+    return sum(row_bytes("f16", most_heads * size) for kind, size in pairs if kind == "f32")
+
+
+def head_sizes(header: GgufHeader) -> tuple[int, int]:
+    """Tell how many numbers a head's key has, and its value."""
+    heads = header.per_layer("attention.head_count", header.count("block_count"))
+    size = header.count("embedding_length") // max(*heads, 1, 1)
+    return (
+        header.count("attention.key_length") or size,
+        header.count("attention.value_length") or size,
     )
 
 

@@ -5,6 +5,7 @@ The buffers of a step were read off llama.cpp's own report of them, on models fr
 
 from dataclasses import dataclass
 
+from caravan.config.llama_config import PLAIN_CONTEXT, ContextOptions
 from caravan.llama.gguf_header import GgufHeader
 from caravan.sizing.kv_bytes import (
     book_bytes_per_cell,
@@ -12,6 +13,7 @@ from caravan.sizing.kv_bytes import (
     bytes_per_sequence,
     bytes_per_state,
     can_offload,
+    cast_bytes_per_cell,
     has_windows,
     is_causal,
 )
@@ -67,6 +69,7 @@ def estimate(
     num_rows: int = 0,
     num_host_cache_tokens: int = 0,
     longest_vector: int = 0,
+    options: ContextOptions = PLAIN_CONTEXT,
 ) -> MemoryEstimate:
     """The need of one engine with `num_cells` tokens in memory and others offloaded beside them, `batch_size`
     tokens at once.
@@ -77,19 +80,19 @@ def estimate(
     process = _PROCESS + _VOCABULARY_ENTRY * header.vocab_size
     num_rows = max(num_rows, max_sequences)
     if not is_causal(header):
-        step = _whole_texts(header, longest_vector)
+        step = _whole_texts(header, longest_vector, options)
         return MemoryEstimate(weights=header.file_size, cells=0, compute=process + step, step=step)
-    step = _step(header, num_cells, batch_size, num_rows)
+    step = _step(header, num_cells, batch_size, num_rows, options)
     return MemoryEstimate(
         weights=header.file_size,
-        cells=_cells(header, num_cells, max_sequences),
+        cells=_cells(header, num_cells, max_sequences, options),
         compute=process
         + step
         + _logits(header, num_rows)
         # A layer's states are gathered before they are gone on with.
         + max_sequences * bytes_per_state(header),
-        host_cache=num_host_cache_tokens * bytes_per_cell(header) if can_offload(header) else 0,
-        vectors=_texts_in_pieces(header, longest_vector),
+        host_cache=num_host_cache_tokens * bytes_per_cell(header, options) if can_offload(header) else 0,
+        vectors=_texts_in_pieces(header, longest_vector, options),
         step=step,
     )
 
@@ -99,25 +102,33 @@ def bytes_of_sequences(header: GgufHeader, max_sequences: int, num_rows: int) ->
     return max_sequences * bytes_per_sequence(header) + 2 * _logits(header, num_rows)
 
 
-def bytes_of_draft_model(header: GgufHeader, *, num_cells: int, max_sequences: int, batch_size: int) -> int:
+def bytes_of_draft_model(
+    header: GgufHeader,
+    *,
+    num_cells: int,
+    max_sequences: int,
+    batch_size: int,
+    options: ContextOptions = PLAIN_CONTEXT,
+) -> int:
     """Tell what a draft model takes in an engine: its file, its cells, and what it computes with."""
     return (
         header.file_size
         + _VOCABULARY_ENTRY * header.vocab_size
-        + _cells(header, num_cells, max_sequences)
-        + _step(header, num_cells, batch_size, max_sequences)
+        + _cells(header, num_cells, max_sequences, options)
+        + _step(header, num_cells, batch_size, max_sequences, options)
         + _logits(header, max_sequences)
     )
 
 
-def bytes_of_vectors(header: GgufHeader, longest: int) -> int:
+def bytes_of_vectors(header: GgufHeader, longest: int, options: ContextOptions = PLAIN_CONTEXT) -> int:
     """Tell what it takes to make vectors of texts of up to `longest` tokens."""
-    return _texts_in_pieces(header, longest) if is_causal(header) else _whole_texts(header, longest)
+    make = _texts_in_pieces if is_causal(header) else _whole_texts
+    return make(header, longest, options)
 
 
-def _cells(header: GgufHeader, num_cells: int, max_sequences: int) -> int:
+def _cells(header: GgufHeader, num_cells: int, max_sequences: int, options: ContextOptions) -> int:
     """The memory of texts, with llama.cpp's books over it."""
-    a_cell = bytes_per_cell(header) + book_bytes_per_cell(header)
+    a_cell = bytes_per_cell(header, options) + book_bytes_per_cell(header)
     return num_cells * a_cell + max_sequences * bytes_per_sequence(header)
 
 
@@ -125,14 +136,20 @@ def _logits(header: GgufHeader, num_rows: int) -> int:
     return num_rows * header.vocab_size * _FLOAT
 
 
-def _step(header: GgufHeader, num_cells: int, batch_size: int, num_rows: int) -> int:
-    """The buffer of one step with flash attention: a layer and the mask, or later in their place, logits."""
+def _step(header: GgufHeader, num_cells: int, batch_size: int, num_rows: int, options: ContextOptions) -> int:
+    """The buffer of one step: a layer and the mask, or later in their place, logits; without flash
+    attention, a number for each pair of a token and a cell, in every head.
+    """
     width = header.count("embedding_length")
     masks = 0
     if bytes_per_cell(header):
         masks = batch_size * num_cells * _HALF * (2 if has_windows(header) else 1)
+        masks += num_cells * cast_bytes_per_cell(header, options)
     rest = num_rows * width * _FLOAT + batch_size * width * _FLOAT
-    return max(_layer(header, batch_size) + masks, _logits(header, num_rows) + rest)
+    step = max(_layer(header, batch_size) + masks, _logits(header, num_rows) + rest)
+    if masks and not options.has_flash_attention:
+        step = max(step, _bytes_of_pairs(header, num_cells, batch_size))
+    return step
 
 
 def _layer(header: GgufHeader, batch_size: int) -> int:
@@ -152,33 +169,39 @@ def _layer(header: GgufHeader, batch_size: int) -> int:
     return batch_size * (4 * attending + num_experts * width + 3 * inner) * _FLOAT
 
 
-def _texts_in_pieces(header: GgufHeader, longest: int) -> int:
+def _texts_in_pieces(header: GgufHeader, longest: int, options: ContextOptions) -> int:
     """The context for vectors of a model that generates: it computes logits too, of every token."""
     if not longest:
         return 0
     batch_size = min(VECTOR_BATCH, longest)
     width = header.count("embedding_length")
     kept = batch_size * (header.vocab_size + width) * _FLOAT
-    cells = _cells(header, longest, VECTOR_TEXTS)
-    step = _step(header, longest, batch_size, batch_size)
+    # Cells of such texts are always of the usual types.
+    computing = ContextOptions(flash_attn=options.flash_attn)
+    cells = _cells(header, longest, VECTOR_TEXTS, computing)
+    step = _step(header, longest, batch_size, batch_size, computing)
     if bytes_per_cell(header):
         step = max(step, _pairs(header, longest, batch_size))
     return cells + kept + step
 
 
-def _whole_texts(header: GgufHeader, longest: int) -> int:
+def _whole_texts(header: GgufHeader, longest: int, options: ContextOptions) -> int:
     """The context of an encoder, which looks at all of a text at once."""
     width = header.count("embedding_length")
     masks = longest * longest * _HALF * (2 if has_windows(header) else 1)
     step = max(_layer(header, longest) + masks, _pairs(header, longest, longest))
+    if not options.has_flash_attention:
+        step = max(step, _bytes_of_pairs(header, longest, longest))
     return step + longest * width * _FLOAT
 
 
 def _pairs(header: GgufHeader, num_cells: int, batch_size: int) -> int:
-    """The buffer of a step without flash attention; 0 where it is on."""
-    if not keeps_pairs(header, num_cells, batch_size):
-        return 0
+    """The buffer of a step for vectors without flash attention; 0 where it is on."""
+    return _bytes_of_pairs(header, num_cells, batch_size) if keeps_pairs(header, num_cells, batch_size) else 0
+
+
+def _bytes_of_pairs(header: GgufHeader, num_cells: int, batch_size: int) -> int:
     num_layers = header.count("block_count")
     heads = max((*header.per_layer("attention.head_count", num_layers), 0))
     width = header.count("embedding_length")
-    return (num_cells * (heads + 1) + 4 * width) * batch_size * _FLOAT
+    return (num_cells * (heads + 1) + 7 * width) * batch_size * _FLOAT

@@ -25,8 +25,9 @@ from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.llama.rpc import add_workers
 from caravan.runtime.machine import ROOT, available_memory, usable_cores
 from caravan.sizing.draft_memory import draft_bytes
-from caravan.sizing.gpu_placement import MARGIN, Placement, layer_bytes, most_layers, place
+from caravan.sizing.gpu_placement import MARGIN, Placement, gpu_shares, layer_bytes, most_layers, place
 from caravan.sizing.kv_bytes import bytes_per_cell, can_offload, is_causal
+from caravan.sizing.llama_checks import check_options, unused_options
 from caravan.sizing.memory_estimate import MemoryEstimate, bytes_of_sequences, estimate
 
 _RUNNING_PER_CORE = 16
@@ -106,15 +107,14 @@ def sizes_of(config: EngineConfig, given: Resources) -> Sizes:
 def settle(config: EngineConfig, header: GgufHeader, given: Resources) -> Sizes:
     """Fill in the sizes that were left open, and bring those into line that depend on each other.
 
-    What the operator set stays as it is, whether it fits or not.
+    What the operator set stays as it is, whether it fits or not. Raises OptionError over what cannot be.
     """
-    shortages: list[str] = []
+    check_options(config, header, len(given.gpus))
+    shortages = [*unused_options(config, header, len(given.gpus))]
     config = msgspec.structs.replace(config, num_threads=config.num_threads or given.cores)
     config, reason = _with_sequences(config, header, given)
     config = _with_cells(config, header, given, shortages)
     placement = _placement(config, header, given)
-    if config.num_gpu_layers > 0 and not given.gpus:
-        shortages.append("no layers on GPUs, as llama.cpp finds none")
     if config.num_gpu_layers < 0 and given.gpus and not placement.has_all:
         told = f"{placement.num_layers} of {placement.num_all} layers on GPUs"
         shortages.append(f"{told}, as {sum(given.free_on_gpus) >> 20} MiB are free there")
@@ -141,23 +141,24 @@ def need(config: EngineConfig, header: GgufHeader) -> MemoryEstimate:
         num_cells=config.num_cells,
         max_sequences=config.max_sequences,
         batch_size=config.batch_size,
-        num_rows=_num_rows(config),
+        num_rows=config.num_rows,
         num_host_cache_tokens=config.num_host_cache_tokens or 0,
         longest_vector=config.context_size,
+        options=config.context,
     )
     return replace(taken, draft_model=draft_bytes(config))
 
 
 def _placement(config: EngineConfig, header: GgufHeader, given: Resources) -> Placement:
     """Where the layers go: as many to GPUs as there is room for, or as many as are asked for."""
-    layers = layer_bytes(header, config.num_cells, config.max_sequences)
+    layers = layer_bytes(header, config.num_cells, config.max_sequences, config.weights, config.context)
     taken = need(config, header)
     step = taken.step
     # Layers of a draft model are on GPUs too, on whichever llama.cpp chooses.
     free = tuple(max(0, free - taken.draft_model) for free in given.free_on_gpus)
     if config.num_gpu_layers < 0:
-        return most_layers(header, layers, free, step=step)
-    return place(header, layers, free, config.num_gpu_layers, step=step)
+        return most_layers(header, layers, free, step=step, weights=config.weights)
+    return place(header, layers, free, config.num_gpu_layers, step=step, weights=config.weights)
 
 
 def _at_start(config: EngineConfig, header: GgufHeader, given: Resources) -> int:
@@ -195,20 +196,22 @@ def _free(config: EngineConfig, given: Resources) -> int:
 
 def _room_beside_weights(config: EngineConfig, header: GgufHeader, given: Resources) -> int:
     """Bytes that the weights leave: of the GPUs, where these hold them, else of everything."""
-    on_gpus = _room_on_gpus(config, [gpu for gpu in given.gpus if not gpu.is_shared])
+    on_gpus = _room_on_gpus(config, given, with_shared=False)
     if on_gpus > header.file_size:
         return on_gpus - header.file_size
     return _free(config, given) + on_gpus - header.file_size
 
 
-def _room_on_gpus(config: EngineConfig, gpus: Iterable[Gpu]) -> int:
+def _room_on_gpus(config: EngineConfig, given: Resources, *, with_shared: bool = True) -> int:
     """Bytes that GPUs have for the model, as far as it may use them."""
-    return sum(max(0, gpu.free - MARGIN) for gpu in gpus) if config.num_gpu_layers else 0
+    shares = gpu_shares(given.free_on_gpus, config.weights) if config.num_gpu_layers else ()
+    used = [gpu for gpu, share in zip(given.gpus, shares, strict=False) if share]
+    return sum(max(0, gpu.free - MARGIN) for gpu in used if with_shared or not gpu.is_shared)
 
 
 def _with_sequences(config: EngineConfig, header: GgufHeader, given: Resources) -> tuple[EngineConfig, str]:
     running, reason = config.max_running, "as set"
-    if not running and given.gpus and 2 * _room_on_gpus(config, given.gpus) > header.file_size:
+    if not running and given.gpus and 2 * _room_on_gpus(config, given) > header.file_size:
         running, reason = _MOST_RUNNING, "for a GPU"
     elif not running:
         running = min(max(_RUNNING_PER_CORE * config.num_threads, _LEAST_RUNNING), _MOST_RUNNING)
@@ -220,7 +223,7 @@ def _with_sequences(config: EngineConfig, header: GgufHeader, given: Resources) 
     room = _room_beside_weights(config, header, given) * _SEQUENCE_SHARE
     while not config.max_sequences and sequences // 2 >= least:
         sized = msgspec.structs.replace(config, max_running=min(running, sequences), max_sequences=sequences)
-        if bytes_of_sequences(header, sequences, _num_rows(sized)) <= room:
+        if bytes_of_sequences(header, sequences, sized.num_rows) <= room:
             break
         sequences //= 2
     if sequences < running:
@@ -285,13 +288,9 @@ def _host_cache_tokens(
         return 0
     taken = need(config, header)
     left = max(0, _free(config, given) - taken.at_start - taken.vectors)
-    num_tokens = min(config.num_cells, int(left * _HOST_CACHE_SHARE) // bytes_per_cell(header))
+    num_tokens = min(
+        config.num_cells, int(left * _HOST_CACHE_SHARE) // bytes_per_cell(header, config.context)
+    )
     if num_tokens < config.num_cells:
         shortages.append(f"{num_tokens} tokens of idle texts kept aside instead of {config.num_cells}")
     return num_tokens
-
-
-def _num_rows(config: EngineConfig) -> int:
-    """Rows of logits that a step may hand out."""
-    rows = config.max_sequences + config.num_spare_rows
-    return min(rows, max(config.batch_size, config.max_sequences))

@@ -97,7 +97,8 @@ def size_lines(sizes: Sizes, *, can_generate: bool) -> Iterator[str]:
     config = sizes.config
     if can_generate:
         sequences = f"{config.max_running} sequences ({sizes.reason})"
-        yield f"  at once:  {sequences}, {config.num_cells} tokens in memory"
+        cells = f" ({config.context.cells})" if config.context.cells else ""
+        yield f"  at once:  {sequences}, {config.num_cells} tokens in memory{cells}"
     placement = sizes.placement
     if placement.taken:
         size = f"{placement.num_bytes >> 20} MiB"

@@ -14,7 +14,8 @@ from caravan.engine.embedding.factory import GRAPHS, first_fault, make_embedder,
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, Pooling
 from caravan.llama import library
 from caravan.llama.batch import Batch
-from caravan.llama.context import Context, ContextError, EmbeddingContext, NotGenerativeError
+from caravan.llama.context import Context, ContextError, NotGenerativeError
+from caravan.llama.embedding_context import EmbeddingContext
 from caravan.llama.gguf_header import read_header
 from caravan.llama.model import Model, ModelLoadError
 from caravan.llama.model_file import LookAtWeights, Weights, WeightsChangedError, always_sound

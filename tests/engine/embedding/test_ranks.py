@@ -9,7 +9,7 @@ from caravan.engine.embedding.factory import first_fault, traits_of
 from caravan.engine.embedding.values import Pooling
 from caravan.llama import library
 from caravan.llama.batch import Batch
-from caravan.llama.context import EmbeddingContext
+from caravan.llama.embedding_context import EmbeddingContext
 from caravan.llama.model import Model
 from numpy.typing import NDArray
 

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from caravan.sizing.sizes import Sizes
 
 
+_CacheType = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TYPE", help="Show the memory with cells of this type, such as q8_0.", show_default=False
+    ),
+]
+
+
 def command(
     model: Annotated[str | None, typer.Argument(help="A GGUF file or a pulled model's name.")] = None,
     context_size: Annotated[
@@ -27,6 +35,12 @@ def command(
         typer.Option(min=1, help="Show the memory for a KV cache of this size.", show_default=False),
     ] = None,
     kv_cells: Annotated[int | None, typer.Option(hidden=True)] = None,
+    cache_type_k: _CacheType = None,
+    cache_type_v: _CacheType = None,
+    n_cpu_moe: Annotated[
+        int | None,
+        typer.Option(min=0, help="Leave the experts of so many layers here.", show_default=False),
+    ] = None,
     draft_model: Annotated[
         str | None, typer.Option(help="Show the memory with this draft model.", show_default=False)
     ] = None,
@@ -42,8 +56,10 @@ def command(
     """
     from caravan.cli.options import configuration
 
+    flags = {"model": model, "draft_model": draft_model, "rpc": rpc, "n_cpu_moe": n_cpu_moe}
     sizes = {"context_size": context_size, "kv_cache_tokens": kv_cache_tokens, "kv_cells": kv_cells}
-    settings = configuration({"model": model, "draft_model": draft_model, "rpc": rpc, **sizes}).settings
+    cells = {"cache_type_k": cache_type_k, "cache_type_v": cache_type_v}
+    settings = configuration({**flags, **sizes, **cells}).settings
     if model is not None and draft_model is None:
         # That of the settings is for the model of the settings.
         settings = settings.model_copy(update={"draft_model": None})
@@ -138,7 +154,8 @@ def _size_rows(sizes: "Sizes") -> Iterator[tuple[str, str]]:
     yield "memory", f"up to {shown_bytes(memory.total)} for {config.context_size} tokens of context:"
     yield "", f"{shown_bytes(memory.weights)} weights"
     if memory.cells:
-        yield "", f"{shown_bytes(memory.cells)} cache: {config.num_cells} tokens in memory"
+        cells = f"; {config.context.cells}" if config.context.cells else ""
+        yield "", f"{shown_bytes(memory.cells)} cache: {config.num_cells} tokens in memory{cells}"
     if memory.host_cache:
         idle = f"{config.num_host_cache_tokens} tokens of idle texts"
         yield "", f"{shown_bytes(memory.host_cache)} in time, for {idle}"

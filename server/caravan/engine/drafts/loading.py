@@ -10,6 +10,7 @@ from caravan.engine.interfaces import DecodingContext
 from caravan.llama.context import Context, NotGenerativeError
 from caravan.llama.model import Model
 from caravan.llama.vocab import Vocab
+from caravan.sizing.draft_memory import draft_context, draft_weights
 
 # Of the time of a step, what the draft model may take to read texts that are new to it.
 _READING_SHARE = 0.5
@@ -45,7 +46,11 @@ class LoadedDraftModel:
     def __init__(self, config: EngineConfig, vocab: Vocab) -> None:
         with contextlib.ExitStack() as undo:
             is_on_gpus = config.num_gpu_layers != 0
-            model = Model(config.draft_model_path, num_gpu_layers=-1 if is_on_gpus else 0)
+            model = Model(
+                config.draft_model_path,
+                num_gpu_layers=-1 if is_on_gpus else 0,
+                weights=draft_weights(config),
+            )
             undo.callback(model.close)
             self._check_vocabulary(config, model, vocab)
             context = _context(config, model)
@@ -85,6 +90,7 @@ def _context(config: EngineConfig, model: Model) -> Context:
             batch_size=config.batch_size,
             max_sequences=config.max_running,
             num_threads=config.num_threads,
+            options=draft_context(config),
         )
     except NotGenerativeError as error:
         raise DraftModelError(f"{_name(config.draft_model_path)} cannot be a draft model: {error}") from error

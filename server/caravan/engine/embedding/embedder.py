@@ -13,7 +13,7 @@ from caravan.engine.params import BACKGROUND_PRIORITY
 from caravan.engine.prefill_budget import BACKGROUND_SECONDS, PrefillBudget
 from caravan.engine.waiting_queue import MAX_PASSED
 from caravan.llama.batch import Batch
-from caravan.llama.context import EmbeddingContext
+from caravan.llama.embedding_context import EmbeddingContext
 from caravan.llama.model_file import LookAtWeights, Weights, WeightsChangedError, always_sound
 from caravan.runtime.fair_queue import FairOrder
 

@@ -9,8 +9,9 @@ import numpy as np
 from caravan.config.engine_config import FIRST_TOKENS, EngineConfig
 from caravan.engine.embedding.embedder import Embedder, NoMemoryError
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits, Pooling
-from caravan.llama.context import ContextError, EmbeddingContext
+from caravan.llama.context import ContextError
 from caravan.llama.devices import gpus
+from caravan.llama.embedding_context import EmbeddingContext
 from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.llama.model import Model
 from caravan.llama.model_file import LookAtWeights, always_sound
@@ -53,7 +54,7 @@ def make_embedder(
     """An embedder that has taken no memory yet. It takes some only while `free_memory()` bytes suffice."""
 
     def make_context(num_cells: int) -> EmbeddingContext:
-        _check_memory(_header(config.model_path), num_cells, config.num_gpu_layers, free_memory())
+        _check_memory(config, num_cells, free_memory())
         batch_size = num_cells if is_whole else min(VECTOR_BATCH, num_cells)
         try:
             return EmbeddingContext(
@@ -64,6 +65,7 @@ def make_embedder(
                 num_threads=config.num_threads,
                 keeps_pairs=keeps_pairs(_header(config.model_path), num_cells, batch_size),
                 ranks=traits_of(model).pooling is Pooling.RANK,
+                options=config.context,
             )
         except ContextError as error:
             raise _no_memory(num_cells, str(error)) from error
@@ -84,15 +86,16 @@ def _header(path: str) -> GgufHeader:
     return read_header(path)
 
 
-def _check_memory(header: GgufHeader, num_cells: int, num_gpu_layers: int, free: int) -> None:
+def _check_memory(config: EngineConfig, num_cells: int, free: int) -> None:
     """Raises NoMemoryError where the machine would have to push something out, or end a process.
 
     What lies on GPUs is not looked at: llama.cpp itself refuses what does not fit there.
     """
-    need = bytes_of_vectors(header, num_cells) + GRAPHS
+    header = _header(config.model_path)
+    need = bytes_of_vectors(header, num_cells, config.context) + GRAPHS
     if any(not gpu.is_shared for gpu in gpus()):
         layers = texts_of_layers(header, num_cells, VECTOR_TEXTS)
-        need -= sum(layers[max(0, len(layers) - num_gpu_layers) :])
+        need -= sum(layers[max(0, len(layers) - config.num_gpu_layers) :])
     if need > free:
         raise _no_memory(num_cells, f"it needs about {need >> 20} MiB, and {free >> 20} MiB are free")
 
