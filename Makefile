@@ -21,8 +21,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --no-input --constraint constraints.txt
 
-# Files of tests are shared out among processes; more than four servers at once would want much memory.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
+# Files of tests are shared out among processes; more than four servers at once would want much memory. In the order
+# of their names: those of few tests take the longest, and would come last.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The inner loop: folders whose tests start no server. Left out is what takes long, or processes of its own.
 UNIT := $(addprefix tests/,api auth chat config grammars models runtime sizing) \

@@ -13,6 +13,7 @@ import llama_cpp
 import pytest
 import trustme
 from caravan.chat.rendering.client import TemplateProcess
+from caravan.runtime.machine import usable_cores
 
 from tests.clock import Clock
 from tests.tiny_model import write_tiny_model
@@ -26,6 +27,12 @@ for ignored in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     if signal.getsignal(ignored) is signal.SIG_IGN:
         is_interrupt = ignored is signal.SIGINT
         signal.signal(ignored, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are processors: many tests wait for others."""
+    return usable_cores() + 1
 
 
 class TinyModels:

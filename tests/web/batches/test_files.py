@@ -203,7 +203,8 @@ class TestTogether:
 
         with ThreadPoolExecutor() as pool:
             first = pool.submit(post, live, pieces())
-            wait_until(lambda: kept(options) != [])
+            # So much that there is no room for the second, whichever of them is read first from now on.
+            wait_until(lambda: sum(path.stat().st_size for path in kept(options)) > 1_250_000)
             second = post(live, form(file(b"x" * 1_800_000), PURPOSE))
             refused.set()
             assert first.result().status_code == 200
