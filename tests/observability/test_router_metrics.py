@@ -5,6 +5,7 @@ from caravan.observability.metrics import EngineReading, Metrics, View
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.engine.harness import Harness, request
+from tests.engine.test_background import beneath
 
 STATS = EngineStats(num_running=3, num_waiting=2, num_cells=8192, num_cells_used=8000, num_cells_active=2048)
 
@@ -42,6 +43,24 @@ def test_routers_find_what_they_look_for() -> None:
 def test_a_key_sees_those_of_its_models() -> None:
     assert series(View(models=["other"], of_server=False)) == {}
     assert series(View(models=["small"], of_server=False)).keys() == series(View()).keys()
+
+
+def test_background_work_is_no_load() -> None:
+    harness = Harness(max_running=2)
+    for number in range(4):
+        harness.engine.submit(beneath(request(f"b{number}", [number] * 40, max_tokens=50, ignore_eos=True)))
+    harness.engine.turn()
+    beneath_all = harness.engine.stats()
+    assert (beneath_all.num_running, beneath_all.num_waiting) == (2, 2)
+    assert (beneath_all.num_live_running, beneath_all.num_live_waiting) == (0, 0)
+    assert beneath_all.num_cells_active == 0 < beneath_all.num_cells_used
+    for number in range(3):
+        harness.engine.submit(request(f"r{number}", [number] * 40, max_tokens=50, ignore_eos=True))
+    harness.engine.turn()
+    mixed = harness.engine.stats()
+    assert (mixed.num_live_running, mixed.num_live_waiting) == (2, 1)
+    assert (mixed.num_background_running, mixed.num_background_waiting) == (0, 4)
+    harness.finish()
 
 
 def test_idle_sequences_leave_their_cells_to_whoever_comes() -> None:

@@ -28,10 +28,10 @@ class StatusService:
         )
 
     def load(self, principal: Principal) -> int:
-        """Count the choices that run or wait."""
+        """Count the choices that run or wait, but those of batches, which stand still for anybody else."""
         models = [self._registry.loaded(spec.id) for spec in self._registry.usable(principal)]
         stats = [model.engine.stats() for model in models if model is not None]
-        return sum(one.num_running + one.num_waiting for one in stats)
+        return sum(one.num_live_running + one.num_live_waiting for one in stats)
 
     def _model(self, spec: ModelSpec) -> ModelStatus:
         status, model = self._registry.status(spec.id).value, self._registry.loaded(spec.id)

@@ -190,7 +190,8 @@ def refusal(
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot of the engine's books, for readiness and metrics.
 
-    `num_cells_active`, those of running sequences, is a tenth of a second old at most while there are any.
+    Of what waits and runs, `num_background_waiting` and `num_background_running` stand still for anybody else.
+    `num_cells_active`, those of the others that run, is a tenth of a second old at most while there are any.
     `num_drafted` tokens were computed ahead, of which `num_accepted` were drawn then, by source of the draft.
     `num_hits` are the `num_cached_tokens` by place. Of the cache on the disk, `num_disk_bytes` are those of
     all models; what was written, read and found damaged is this engine's.
@@ -198,6 +199,8 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
 
     num_waiting: int = 0
     num_running: int = 0
+    num_background_waiting: int = 0
+    num_background_running: int = 0
     num_idle_sequences: int = 0
     num_cells: int = 0
     num_cells_used: int = 0
@@ -216,3 +219,13 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     num_disk_tokens_written: int = 0
     num_disk_tokens_read: int = 0
     num_disk_bad_files: int = 0
+
+    @property
+    def num_live_waiting(self) -> int:
+        """How many choices wait that nobody else goes before."""
+        return self.num_waiting - self.num_background_waiting
+
+    @property
+    def num_live_running(self) -> int:
+        """How many choices are computed that nobody else goes before."""
+        return self.num_running - self.num_background_running

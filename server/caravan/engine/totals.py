@@ -48,11 +48,14 @@ class Totals:
         """Tell how many of everything there are."""
         now = time.monotonic()
         if now - self._counted_at >= _COUNT_SECONDS or not scheduler.running:
-            self._num_cells_active = context.num_cells - kv_cache.num_spare_cells()
+            live = [s.seq_id for s in scheduler.running if s.seq_id is not None and not s.is_background]
+            self._num_cells_active = context.num_cells - kv_cache.num_spare_cells(live)
             self._counted_at = now
         return EngineStats(
             num_waiting=len(scheduler.waiting),
             num_running=len(scheduler.running),
+            num_background_waiting=scheduler.waiting.num_background,
+            num_background_running=sum(s.is_background for s in scheduler.running),
             num_idle_sequences=kv_cache.num_idle,
             num_cells=context.num_cells,
             num_cells_used=kv_cache.num_cells_used,

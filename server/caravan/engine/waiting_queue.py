@@ -61,6 +61,11 @@ class WaitingQueue:
         """Whether any of these is no background work."""
         return self._num_background < len(self._sequences)
 
+    @property
+    def num_background(self) -> int:
+        """How many of these are background work."""
+        return self._num_background
+
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence by its turn; one that was preempted thereby comes before later ones."""
         self._settle()

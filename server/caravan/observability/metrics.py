@@ -144,6 +144,8 @@ class Metrics:
 _GAUGES = {
     "num_running": ("num_requests_running", "Choices being computed."),
     "num_waiting": ("num_requests_waiting", "Choices waiting to be begun."),
+    "num_background_running": ("num_background_running", "Of those being computed, choices of batches."),
+    "num_background_waiting": ("num_background_waiting", "Of those waiting, choices of batches."),
     "num_idle_sequences": ("num_idle_sequences", "Finished sequences kept for their prefixes."),
     "num_cells": ("kv_cells", "Tokens that fit into memory."),
     "num_cells_used": ("kv_cells_used", "Tokens in memory, those of idle sequences included."),

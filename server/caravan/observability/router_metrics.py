@@ -12,9 +12,9 @@ from caravan.engine.block_events import BLOCK_SIZE
 from caravan.engine.outputs import EngineStats
 
 _GAUGES: dict[str, tuple[str, Callable[[EngineStats], float]]] = {
-    "num_requests_running": ("Choices being computed.", lambda stats: stats.num_running),
-    "num_requests_waiting": ("Choices waiting to be begun.", lambda stats: stats.num_waiting),
-    "kv_cache_usage_perc": ("Share of cells that running choices hold.", lambda stats: _usage(stats)),
+    "num_requests_running": ("Choices being computed.", lambda stats: stats.num_live_running),
+    "num_requests_waiting": ("Choices waiting to be begun.", lambda stats: stats.num_live_waiting),
+    "kv_cache_usage_perc": ("Share of cells that choices being computed hold.", lambda stats: _usage(stats)),
     "gpu_cache_usage_perc": ("The same by its old name.", lambda stats: _usage(stats)),
 }
 
