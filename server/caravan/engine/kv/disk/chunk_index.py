@@ -1,9 +1,13 @@
 """Which chunks there are, and the longest way through them that a text goes."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from caravan.engine.kv.disk.chunks import WHOLE, Chunk, chunk_after
+from caravan.engine.kv.disk.chunks import TOKEN_BYTES, WHOLE, Chunk, chunk_after
+
+# Of many chunks after one, those that begin with other tokens than these are not looked at.
+_HEAD_TOKENS = 16
 
 
 class Found(NamedTuple):
@@ -23,8 +27,10 @@ class ChunkIndex:
         self._root = root
         self._chunk_size = chunk_size
         self._is_whole = chunk_size == WHOLE
+        self._head_bytes = TOKEN_BYTES * max(1, min(_HEAD_TOKENS, chunk_size // _HEAD_TOKENS))
         self._chunks: dict[bytes, Chunk] = {}
-        self._after: dict[bytes, dict[bytes, Chunk]] = {}
+        # By the chunk before, and the tokens that they begin with; those that have fewer are together.
+        self._after: dict[bytes, dict[bytes, dict[bytes, Chunk]]] = {}
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -37,32 +43,37 @@ class ChunkIndex:
 
         Without the chunk before it, nothing is added, and it is of no use itself.
         """
-        if chunk.parent != self._root and chunk.parent not in self._chunks:
-            return [chunk.name]
-        siblings = self._after.setdefault(chunk.parent, {})
         shorter = [
             other.name
-            for other in siblings.values()
+            for other in self._near(chunk)
             if not self._is_whole and other.count < chunk.count and _begins(other, chunk)
         ]
-        siblings[chunk.name] = self._chunks[chunk.name] = chunk
+        if not self._insert(chunk):
+            return [chunk.name]
         return [gone for name in shorter for gone in self.drop(name)]
 
     def add_all(self, chunks: Iterable[Chunk]) -> list[bytes]:
-        """Add chunks that come in any order, and name those that are of no use."""
+        """Add chunks that come in any order, and name those that lack the one before them."""
         ordered = sorted(chunks, key=lambda chunk: chunk.start)
-        return [name for chunk in ordered for name in self.add(chunk)]
+        return [chunk.name for chunk in ordered if not self._insert(chunk)]
 
     def drop(self, name: bytes) -> list[bytes]:
         """Take out a chunk and all that follow on it; their names."""
-        chunk = self._chunks.pop(name, None)
-        if chunk is None:
-            return []
-        del self._after[chunk.parent][name]
-        dropped = [name]
-        for follower in list(self._after.get(name, ())):
-            dropped += self.drop(follower)
-        self._after.pop(name, None)
+        dropped: list[bytes] = []
+        pending = [name]
+        while pending:
+            chunk = self._chunks.pop(pending.pop(), None)
+            if chunk is None:
+                continue
+            dropped.append(chunk.name)
+            groups = self._after[chunk.parent]
+            group = groups[self._head(chunk)]
+            del group[chunk.name]
+            if not group:
+                del groups[self._head(chunk)]
+            if not groups:
+                del self._after[chunk.parent]
+            pending += itertools.chain(*self._after.get(chunk.name, {}).values())
         return dropped
 
     def match(self, keys: Sequence[int]) -> Found:
@@ -74,9 +85,9 @@ class ChunkIndex:
                 way.append(chunk)
                 length += chunk.count
                 continue
-            others: Iterable[Chunk] = self._after.get(wanted.parent, {}).values()
+            others = self._near(wanted)
             if self._is_whole:
-                others = [other for other in others if _begins(other, wanted)]
+                others = (other for other in others if _begins(other, wanted))
             nearest = max(others, key=wanted.num_common, default=None)
             if nearest is not None and (common := wanted.num_common(nearest)):
                 way.append(nearest)
@@ -95,8 +106,26 @@ class ChunkIndex:
         return [wanted.name for wanted in self._wanted(keys) if wanted.name in self._chunks]
 
     def _is_covered(self, wanted: Chunk) -> bool:
-        others = self._after.get(wanted.parent, {}).values()
-        return not self._is_whole and any(_begins(wanted, other) for other in others)
+        return not self._is_whole and any(_begins(wanted, other) for other in self._near(wanted))
+
+    def _insert(self, chunk: Chunk) -> bool:
+        """Add a chunk, if the one before it is there."""
+        if chunk.parent != self._root and chunk.parent not in self._chunks:
+            return False
+        group = self._after.setdefault(chunk.parent, {}).setdefault(self._head(chunk), {})
+        group[chunk.name] = self._chunks[chunk.name] = chunk
+        return True
+
+    def _near(self, wanted: Chunk) -> Iterable[Chunk]:
+        """All chunks in the place of another that may have more in common with it than a few tokens."""
+        groups = self._after.get(wanted.parent, {})
+        head = self._head(wanted)
+        near = (groups.get(head, {}), groups.get(b"", {})) if head else groups.values()
+        return itertools.chain(*(group.values() for group in near))
+
+    def _head(self, chunk: Chunk) -> bytes:
+        """What a chunk is filed under: the tokens that it begins with, or nothing where it has fewer."""
+        return chunk.tokens[: self._head_bytes] if len(chunk.tokens) >= self._head_bytes else b""
 
     def _wanted(self, keys: Sequence[int]) -> Iterator[Chunk]:
         parent = self._root

@@ -14,7 +14,7 @@ NAME_BYTES = 16
 # Keys are tokens of 32 bits; in a chunk at most one has more, which says who may share what follows.
 _TOKEN_BITS = 32
 _TOKEN_MASK = (1 << _TOKEN_BITS) - 1
-_TOKEN_BYTES = 4
+TOKEN_BYTES = 4
 MARK_BYTES = 16
 
 
@@ -36,7 +36,7 @@ class Chunk:
     @property
     def count(self) -> int:
         """How many keys there are."""
-        return len(self.tokens) // _TOKEN_BYTES
+        return len(self.tokens) // TOKEN_BYTES
 
     @property
     def end(self) -> int:
@@ -50,7 +50,7 @@ class Chunk:
 
     def num_common(self, other: "Chunk") -> int:
         """Count the keys with which both begin."""
-        count = _num_equal(self.tokens, other.tokens) // _TOKEN_BYTES
+        count = _num_equal(self.tokens, other.tokens) // TOKEN_BYTES
         if (self.mark_at, self.mark) == (other.mark_at, other.mark):
             return count
         return min(count, self.mark_at, other.mark_at)

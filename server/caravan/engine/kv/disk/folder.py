@@ -7,11 +7,11 @@ a power failure tears is noticed by its digest, and removed.
 
 import contextlib
 import fcntl
-import itertools
 import logging
 import os
 import stat
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 from io import FileIO
 from pathlib import Path
@@ -57,7 +57,6 @@ class ChunkFolder:
         self._path = path
         self._base = base
         self._max_bytes = max_bytes
-        self._numbers = itertools.count()
         self._num_unseen = 0
         self._is_failing = False
         self._evicted: list[bytes] = []
@@ -130,7 +129,7 @@ class ChunkFolder:
         size = _on_disk(len(head) + len(body))
         if size > self._max_bytes:
             return False
-        path = self._path / f"{os.getpid()}-{next(self._numbers)}{_UNFINISHED}"
+        path = self._path / f"{uuid.uuid4().hex}{_UNFINISHED}"
         try:
             self._make_room(size)
             try:
@@ -185,7 +184,8 @@ class ChunkFolder:
                 return
             self._remove(file.path)
             if file.path.parent == self._path:
-                self._evicted.append(bytes.fromhex(file.path.stem))
+                with contextlib.suppress(ValueError):  # somebody's own file
+                    self._evicted.append(bytes.fromhex(file.path.stem))
 
     def _look(self) -> list[_File]:
         """Find all files, and count their bytes anew."""
