@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,10 @@ async def answer(engine: AsyncEngine, prompt: list[int]) -> str:
     """What follows on a prompt, with temperature 0."""
     item = request(uuid.uuid4().hex, prompt, max_tokens=_ANSWER, ignore_eos=True)
     return "".join([output.text async for output in engine.generate(item)])
+
+
+def _is_back(engine: AsyncEngine, num_restarts: int) -> bool:
+    return engine.is_ready and engine.num_restarts > num_restarts
 
 
 def texts(draw: random.Random) -> list[list[int]]:
@@ -129,10 +134,9 @@ class Chaos:
                 gate.clear()
                 await asyncio.sleep(REUSED_SECONDS + self._draw.random() * 0.1)
             if self._draw.random() < 0.7 and engine.pid is not None:
-                restarts = engine.num_restarts
                 os.kill(engine.pid, signal.SIGKILL)
                 self.num_killed += 1
-                await until(lambda before=restarts: engine.is_ready and engine.num_restarts > before)
+                await until(partial(_is_back, engine, engine.num_restarts))
             gate.set()
             self._damage()
 

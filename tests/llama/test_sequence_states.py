@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from caravan.config.llama_config import PLAIN_CONTEXT, ContextOptions
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, DecodeStatus
 from caravan.llama.model import Model
@@ -19,7 +20,9 @@ CUTTABLE = ("llama", "qwen2")
 
 
 @contextmanager
-def opened(tiny_models: TinyModels, name: str, max_sequences: int = 4) -> Iterator[Context]:
+def opened(
+    tiny_models: TinyModels, name: str, max_sequences: int = 4, options: ContextOptions = PLAIN_CONTEXT
+) -> Iterator[Context]:
     model = Model(tiny_models[name])
     context = Context(
         model,
@@ -29,6 +32,7 @@ def opened(tiny_models: TinyModels, name: str, max_sequences: int = 4) -> Iterat
         num_threads=1,
         num_spare_rows=1,
         saves_ranges=True,
+        options=options,
     )
     yield context
     context.close()
@@ -61,6 +65,18 @@ def test_a_sequence_of_restored_ranges_goes_on_as_the_one_they_are_of(
         decode(context, 1, 0, TEXT[:50])
         assert np.allclose(other, decode(context, 1, 50, [9, 8, 7]), atol=1e-4)
         assert np.allclose(decode(context, 0, 60, [5]), decode(context, 3, 0, [*TEXT, 5]), atol=1e-4)
+
+
+def test_quantized_cells_are_restored_to_the_last_bit(tiny_models: TinyModels) -> None:
+    options = ContextOptions(cache_type_k="q8_0", cache_type_v="q8_0")
+    with opened(tiny_models, "llama", options=options) as context:
+        decode(context, 0, 0, TEXT)
+        assert context.ranges is not None
+        pieces = [context.ranges.save(0, start, start + 30) for start in (0, 30)]
+        for number, piece in enumerate(pieces):
+            assert context.ranges.restore(1, piece, 30 * number, 30 * number + 30)
+        again = [context.ranges.save(1, start, start + 30) for start in (0, 30)]
+        assert all(np.array_equal(left, right) for left, right in zip(pieces, again, strict=True))
 
 
 @pytest.mark.parametrize("name", CUTTABLE)

@@ -190,7 +190,7 @@ def refusal(
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot of the engine's books, for readiness and metrics.
 
-    Of what waits and runs, `num_background_waiting` and `num_background_running` stand still for anybody else.
+    Of what waits and runs, `num_background_waiting` and `num_background_running` stand still for any other.
     `num_cells_active`, those of the others that run, is a tenth of a second old at most while there are any.
     `num_drafted` tokens were computed ahead, of which `num_accepted` were drawn then, by source of the draft.
     `num_hits` are the `num_cached_tokens` by place. Of the cache on the disk, `num_disk_bytes` are those of

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from caravan.config.engine_config import EngineConfig
+from caravan.config.llama_config import ContextOptions
 from caravan.engine.kv.disk.chunks import chunks_of
 from caravan.engine.kv.disk.disk_cache import DiskCache
 from caravan.engine.kv.disk.fingerprint import WITHOUT_EFFECT, fingerprint
@@ -132,14 +133,20 @@ def test_what_cells_hold_depends_on_weights_and_build(
     usual = fingerprint(config)
     same = replace(config, model_path=str(copy), num_cells=99, num_threads=3, memory_budget=1)
     assert fingerprint(same) == usual
+    (tmp_path / "happy").write_bytes(b"1")
+    steered = replace(config, context=ContextOptions(control_vectors=((str(tmp_path / "happy"), 0.5),)))
     others = [
+        fingerprint(steered),
+        fingerprint(replace(config, context=ContextOptions(cache_type_k="q8_0"))),
         fingerprint(replace(config, model_path=str(tiny_models["qwen2"]))),
         fingerprint(replace(config, use_extra_buffers=False)),
     ]
+    (tmp_path / "happy").write_bytes(b"2")
+    others.append(fingerprint(steered))
     monkeypatch.setattr(library, "build", lambda: "another")
     others.append(fingerprint(config))
     assert usual not in others
-    assert len(set(others)) == 3
+    assert len(set(others)) == 6
 
 
 def test_options_without_effect_on_cells_are_options() -> None:

@@ -36,15 +36,17 @@ WITHOUT_EFFECT = frozenset(
         "memory_budget",
         "rpc_workers",
         "disk_cache",
+        "weights",
     }
 )
 
 
 def fingerprint(config: EngineConfig) -> bytes:
-    """Return what chains of chunks begin with. Reads a few hundred pages of the model. Raises OSError."""
+    """Return what chains of chunks begin with. Reads a few hundred pages of each file. Raises OSError."""
     digest = hashlib.sha256()
-    for part in part_paths(Path(config.model_path)):
-        add_file(digest, part)
+    directions = (Path(path) for path, _ in config.context.control_vectors)
+    for path in (*part_paths(Path(config.model_path)), *directions):
+        add_file(digest, path)
     options = msgspec.to_builtins(config)
     told = {name: value for name, value in options.items() if name not in WITHOUT_EFFECT}
     digest.update(json.dumps([library.build(), version(), told], sort_keys=True).encode())
