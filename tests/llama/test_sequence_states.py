@@ -67,8 +67,8 @@ def test_a_sequence_of_restored_ranges_goes_on_as_the_one_they_are_of(
         assert np.allclose(decode(context, 0, 60, [5]), decode(context, 3, 0, [*TEXT, 5]), atol=1e-4)
 
 
-def test_quantized_cells_are_restored_to_the_last_bit(tiny_models: TinyModels) -> None:
-    options = ContextOptions(cache_type_k="q8_0", cache_type_v="q8_0")
+def test_cells_of_another_type_are_restored_to_the_last_bit(tiny_models: TinyModels) -> None:
+    options = ContextOptions(cache_type_k="bf16", cache_type_v="f32")
     with opened(tiny_models, "llama", options=options) as context:
         decode(context, 0, 0, TEXT)
         assert context.ranges is not None
