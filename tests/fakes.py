@@ -19,13 +19,21 @@ VOCAB_SIZE = 257
 
 @dataclass
 class FakeContext:
-    """Sequences as lists of tokens over counted cells; logits depend on all that a sequence can see."""
+    """Sequences as lists of tokens over counted cells; logits depend on all that a sequence can see.
+
+    Without `can_cut` a sequence has a state besides, that of its end. With `keeps_windows` each loses what
+    its next token would not see as soon as it can. Both can be saved with `can_checkpoint`; with
+    `is_all_state`, that is all there is.
+    """
 
     num_cells: int = 4096
     max_sequences: int = 16
     can_cut: bool = True
     vocab_size: int = VOCAB_SIZE
     sliding_window: int = 0
+    can_checkpoint: bool = False
+    is_all_state: bool = False
+    keeps_windows: bool = False
     end_weight: float = 1.0
     fail_next: bool = False
     num_decoded: int = 0
@@ -34,6 +42,11 @@ class FakeContext:
     num_stopped: int = 0
     # sequence id -> the cells it holds, in order; a cell is its token and its number
     cells: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    # sequence id -> the tokens that have made its state
+    states: dict[int, list[int]] = field(default_factory=dict)
+    # sequence id -> the first position that its window still has
+    firsts: dict[int, int] = field(default_factory=dict)
+    num_saved: int = 0
     _rows: list[NDArray[np.float32]] = field(default_factory=list)
     _next_cell: int = 0
 
@@ -53,6 +66,10 @@ class FakeContext:
         return FakeRanges(self)
 
     @property
+    def partial(self) -> "FakePartialStates | None":
+        return FakePartialStates(self) if self.can_checkpoint else None
+
+    @property
     def num_cells_used(self) -> int:
         return len({number for run in self.cells.values() for _, number in run})
 
@@ -68,6 +85,7 @@ class FakeContext:
         for i in range(count):
             run = self.cells.setdefault(int(batch.seq_ids[i]), [])
             assert batch.positions[i] == len(run), "positions must follow on"
+            self._advance(int(batch.seq_ids[i]), run, int(batch.token_ids[i]))
             run.append((int(batch.token_ids[i]), self._next_cell))
             self._next_cell += 1
             if unless is not None and unless():
@@ -83,12 +101,27 @@ class FakeContext:
     def logits(self) -> NDArray[np.float32]:
         return np.stack(self._rows) if self._rows else np.empty((0, self.vocab_size), np.float32)
 
+    def _advance(self, seq_id: int, before: list[tuple[int, int]], token: int) -> None:
+        """What a token does to state and window; both have to be those of the tokens before."""
+        if not self.can_cut:
+            state = self.states.setdefault(seq_id, [])
+            assert state == [known for known, _ in before], "a state of other tokens"
+            state.append(token)
+        first = self.firsts.get(seq_id, 0)
+        assert first <= self._first_seen(len(before)), "a window that has moved on"
+        self.firsts[seq_id] = max(first, self._first_seen(len(before) + 1))
+
+    def _first_seen(self, position: int) -> int:
+        return max(0, position - self.sliding_window + 1) if self.keeps_windows else 0
+
     def copy_sequence(self, source: int, target: int, length: int | None) -> None:
         assert not self.cells.get(target), "the target must be empty"
         assert length is None or self.can_cut
         run = self.cells[source]
         assert length is None or length <= len(run)
         self.cells[target] = list(run[:length])
+        self.states[target] = list(self.states.get(source, ()))
+        self.firsts[target] = self.firsts.get(source, 0)
 
     def share_prefix(self, source: int, target: int, length: int) -> None:
         assert self.can_cut
@@ -106,8 +139,7 @@ class FakeContext:
         tokens = state.view(np.int32).tolist()
         if self.num_cells_used + len(tokens) > self.num_cells:
             return False
-        self.cells[seq_id] = [(token, self._next_cell + i) for i, token in enumerate(tokens)]
-        self._next_cell += len(tokens)
+        self.add_cells(seq_id, tokens)
         return True
 
     def add_cells(self, seq_id: int, tokens: list[int]) -> None:
@@ -115,6 +147,13 @@ class FakeContext:
         run = self.cells.setdefault(seq_id, [])
         run += [(token, self._next_cell + i) for i, token in enumerate(tokens)]
         self._next_cell += len(tokens)
+        self.come_to_end(seq_id)
+
+    def come_to_end(self, seq_id: int) -> None:
+        """Have state and window of a sequence be those of all its tokens."""
+        run = self.cells[seq_id]
+        self.states[seq_id] = [token for token, _ in run]
+        self.firsts[seq_id] = self._first_seen(len(run))
 
     def truncate_sequence(self, seq_id: int, length: int) -> None:
         assert self.can_cut
@@ -122,13 +161,15 @@ class FakeContext:
             self.cells[seq_id] = self.cells[seq_id][:length]
 
     def remove_sequence(self, seq_id: int) -> None:
-        self.cells.pop(seq_id, None)
+        for held in (self.cells, self.states, self.firsts):
+            held.pop(seq_id, None)
 
     def min_position(self, seq_id: int) -> int:
-        return 0 if self.cells.get(seq_id) else -1
+        return self.firsts.get(seq_id, 0) if self.cells.get(seq_id) else -1
 
     def clear(self) -> None:
-        self.cells.clear()
+        for held in (self.cells, self.states, self.firsts):
+            held.clear()
 
     def _row(self, tokens: list[int]) -> NDArray[np.float32]:
         digest = hashlib.blake2b(repr(tokens).encode(), digest_size=8).digest()
@@ -165,6 +206,44 @@ class FakeRanges:
             return False
         self.context.add_cells(seq_id, tokens[start - first : end - first])
         return True
+
+
+@dataclass
+class FakePartialStates:
+    """What sequences lose by going on; a state of other tokens is refused."""
+
+    context: FakeContext
+
+    @property
+    def is_all(self) -> bool:
+        return self.context.is_all_state
+
+    def save(self, seq_id: int) -> State:
+        self.context.num_saved += 1
+        tokens = [token for token, _ in self.context.cells[seq_id]]
+        return np.array(tokens, np.int32).view(np.uint8)
+
+    def fork(self, source: int | None, target: int, length: int, state: State) -> bool:
+        context = self.context
+        assert not context.cells.get(target), "the target must be empty"
+        if source is None:
+            assert self.is_all
+            context.add_cells(target, state.view(np.int32).tolist())
+        else:
+            context.cells[target] = list(context.cells[source][:length])
+        self._restore(target, length, state)
+        return True
+
+    def rewind(self, seq_id: int, length: int, state: State) -> bool:
+        self.context.cells[seq_id] = self.context.cells[seq_id][:length]
+        self._restore(seq_id, length, state)
+        return True
+
+    def _restore(self, seq_id: int, length: int, state: State) -> None:
+        tokens = state.view(np.int32).tolist()
+        assert tokens == [token for token, _ in self.context.cells[seq_id]], "a checkpoint of other tokens"
+        assert len(tokens) == length
+        self.context.come_to_end(seq_id)
 
 
 class FakeVocab:

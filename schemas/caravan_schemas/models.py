@@ -82,7 +82,9 @@ class ModelDetails(ModelCard):
     `chat_template` is null until the model is loaded: only then is its template tried. `file` is what has
     become of the model's file since then: a model goes on with the one that it was loaded from until it is
     loaded anew. `max_draft_tokens` is how many tokens are guessed ahead at most: 0 where that is off, or the
-    model's memory cannot forget a wrong guess; null until it is loaded.
+    model's memory cannot forget a wrong guess; null until it is loaded. `prefix_reuse` is where a prompt can
+    go on from another that begins alike: `anywhere`, at `checkpoints` such as the end of a turn, or only from
+    a `whole` text and its answer; null until it is loaded.
     """
 
     defaults: dict[str, ModelDefault]
@@ -90,6 +92,7 @@ class ModelDetails(ModelCard):
     chat_template: TemplateDetails | None
     file: Literal["unchanged", "modified", "replaced", "deleted"] | None
     max_draft_tokens: int | None
+    prefix_reuse: Literal["anywhere", "checkpoints", "whole"] | None
 
 
 class ModelList(Schema):

@@ -113,7 +113,7 @@ def test_nothing_is_loaded_before_it_is_asked_for(several: Several) -> None:
     assert several.loaded() == "ab"
     again = several.client.get("/v1/models/b").json()
     assert again["chat_template"]["system"]
-    unknown = {"chat_template": None, "file": None, "max_draft_tokens": None}
+    unknown = {"chat_template": None, "file": None, "max_draft_tokens": None, "prefix_reuse": None}
     assert {**again, **unknown} == {**card, "status": "loaded"}
 
 

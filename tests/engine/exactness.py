@@ -36,8 +36,16 @@ DRAWS = (
 class Exactness:
     """Requests to a model, and what each answers alone in a context that holds nothing else."""
 
-    def __init__(self, path: Path, prompts: list[list[int]], num_tokens: int, num_others: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        prompts: list[list[int]],
+        num_tokens: int,
+        num_others: int,
+        make_harness: Callable[..., RealHarness] = RealHarness,
+    ) -> None:
         self.path = path
+        self._make_harness = make_harness
         self._rng = random.Random(1)
         self._num_tokens = num_tokens
         self._num_others = num_others
@@ -58,7 +66,9 @@ class Exactness:
     @contextmanager
     def engine(self, *, num_cells: int = 4096, max_sequences: int = 32) -> Iterator[RealHarness]:
         """An engine over the model, as it is served: flash attention, float16 cells."""
-        harness = RealHarness(self.path, num_cells=num_cells, max_sequences=max_sequences, max_running=16)
+        harness = self._make_harness(
+            self.path, num_cells=num_cells, max_sequences=max_sequences, max_running=16
+        )
         try:
             yield harness
         finally:

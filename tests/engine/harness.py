@@ -99,6 +99,7 @@ class Harness(Driver):
         max_drafted: int | None = None,
         make_chain: MakeChain | None = None,
         disk: DiskCache | None = None,
+        checkpoint_bytes: int | None = None,
     ) -> None:
         super().__init__()
         self.context = context or FakeContext()
@@ -113,6 +114,7 @@ class Harness(Driver):
             queue_seconds=queue_seconds,
             num_sampling_threads=num_sampling_threads,
             max_drafted=self.usual_max_drafted if max_drafted is None else max_drafted,
+            checkpoint_bytes=checkpoint_bytes,
         )
         self.engine = Engine(
             self.context,

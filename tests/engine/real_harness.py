@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import llama_cpp
 import msgspec
@@ -25,6 +26,8 @@ CONTEXT_SIZE = 250
 class RealHarness(Driver):
     """An engine, its context, and everything it has published."""
 
+    keeps_windows: ClassVar[bool] = False
+
     def __init__(
         self,
         path: Path,
@@ -34,12 +37,15 @@ class RealHarness(Driver):
         num_cells: int = 1024,
         max_sequences: int = 16,
         max_running: int = 8,
+        context_size: int = CONTEXT_SIZE,
+        checkpoint_bytes: int | None = None,
     ) -> None:
         super().__init__()
         self.model = Model(path)
         self.config = EngineConfig(
             model_path=str(path),
-            context_size=CONTEXT_SIZE,
+            context_size=context_size,
+            checkpoint_bytes=checkpoint_bytes,
             num_cells=num_cells,
             batch_size=64,
             max_sequences=max_sequences,
@@ -54,6 +60,7 @@ class RealHarness(Driver):
             num_threads=1,
             num_spare_rows=self.config.num_spare_rows,
             saves_ranges=disk is not None,
+            keeps_windows=self.keeps_windows,
         )
         self.vectors: list[EmbedOutput] = []
         embedder = make_embedder(self.model, self.config, self.vectors.extend, is_whole=False)
@@ -91,6 +98,12 @@ class RealHarness(Driver):
         """Free context and model."""
         self.context.close()
         self.model.close()
+
+
+class WindowsHarness(RealHarness):
+    """The same, where layers with a sliding window keep no more than that."""
+
+    keeps_windows = True
 
 
 class Workload:

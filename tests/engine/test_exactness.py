@@ -8,20 +8,23 @@ from caravan.llama import library
 
 from tests.conftest import TinyModels
 from tests.engine.exactness import SITUATIONS, Exactness
+from tests.engine.real_harness import RealHarness, WindowsHarness
 from tests.tiny_model import ARCHITECTURES
 
-_MODELS = [(architecture, "F32") for architecture in ARCHITECTURES] + [("qwen2", "F16"), ("llama", "Q8_0")]
+_WINDOWS = "gemma3 windows"
+_MODELS = [(name, "F32") for name in (*ARCHITECTURES, _WINDOWS)] + [("qwen2", "F16"), ("llama", "Q8_0")]
 
 
 @pytest.fixture(scope="module", params=_MODELS, ids="-".join)
 def exactness(request: pytest.FixtureRequest, tiny_models: TinyModels) -> Exactness:
     architecture, kind = request.param
-    path = tiny_models.quantized(architecture, gguf.GGMLQuantizationType[kind])
+    path = tiny_models.quantized(architecture.split()[0], gguf.GGMLQuantizationType[kind])
     rng = random.Random(5)
     stem = [rng.randrange(256) for _ in range(70)]
     prompts = [stem + [rng.randrange(256) for _ in range(own)] for own in (1, 90)]
     prompts.append([rng.randrange(256) for _ in range(9)])
-    return Exactness(path, prompts, num_tokens=12, num_others=20)
+    make = WindowsHarness if architecture == _WINDOWS else RealHarness
+    return Exactness(path, prompts, num_tokens=12, num_others=20, make_harness=make)
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)

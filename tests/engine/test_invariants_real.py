@@ -19,7 +19,7 @@ from caravan.llama.batch import Batch
 from caravan.llama.context import DecodeStatus
 
 from tests.conftest import TinyModels
-from tests.engine.real_harness import CONTEXT_SIZE, RealHarness, Workload
+from tests.engine.real_harness import CONTEXT_SIZE, RealHarness, WindowsHarness, Workload
 from tests.tiny_model import ARCHITECTURES
 from tests.waiting import PATIENCE
 
@@ -29,6 +29,9 @@ Setup = Callable[..., tuple[RealHarness, Workload]]
 
 # Tiles make no difference where memory cannot be cut.
 WITHOUT_TILES = ("mamba", "lfm2")
+# Gemma whose layers with a window keep that and no more, which takes this to be less than all.
+WINDOWS, LEAST_CELLS, MOST_SEQUENCES = "gemma3 windows", 512, 8
+KINDS = (*ARCHITECTURES, WINDOWS)
 
 
 def each(architectures: Iterable[str]) -> pytest.MarkDecorator:
@@ -41,9 +44,9 @@ def each(architectures: Iterable[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("architecture", "either_attention"), cases, indirect=["either_attention"])
 
 
-EACH = each(ARCHITECTURES)
+EACH = each(KINDS)
 # A model without attention never lacks room, so nothing there is ever preempted.
-EACH_WITH_CELLS = each(name for name in ARCHITECTURES if name != "mamba")
+EACH_WITH_CELLS = each(name for name in KINDS if name != "mamba")
 
 
 @pytest.fixture
@@ -52,11 +55,16 @@ def setup(tiny_models: TinyModels) -> Iterator[Setup]:
     with ExitStack() as stack:
 
         def make(architecture: str, seed: int, **changes: int) -> tuple[RealHarness, Workload]:
-            harness = RealHarness(tiny_models[architecture], **changes)
+            path, kind = tiny_models[architecture.split()[0]], RealHarness
+            if architecture == WINDOWS:
+                kind = WindowsHarness
+                changes["num_cells"] = max(changes.get("num_cells", 0), LEAST_CELLS)
+                changes["max_sequences"] = min(changes.get("max_sequences", MOST_SEQUENCES), MOST_SEQUENCES)
+            harness = kind(path, **changes)
             stack.callback(harness.close)
             if not (library.has_runs_of_rows() or harness.context.has_tiles):
                 pytest.skip("GPUs have no tiles")
-            workload = Workload(tiny_models[architecture], seed)
+            workload = Workload(path, seed)
             stack.callback(workload.close)
             return harness, workload
 
@@ -224,3 +232,32 @@ def test_threads(setup: Setup, architecture: str) -> None:
     assert not engine.is_alive()
     assert all(len(given) == 1 for given in harness.reasons().values())
     assert {harness.reasons()["endless", index][0] for index in range(3)} <= {"abort", "stop", "length"}
+
+
+@pytest.mark.parametrize("architecture", ["mamba", "lfm2", WINDOWS])
+def test_a_prefix_of_many_is_computed_once(setup: Setup, architecture: str) -> None:
+    """Eight at once, then one by one, then those whose first turn ends where the prompt says so."""
+    harness, workload = setup(architecture, 13)
+    stem = workload.tokens(120)
+    greedy = partial(SamplingParams, temperature=0, max_tokens=6)
+    requests = [workload.request(partial(_extended, workload, stem), greedy) for _ in range(8)]
+    harness.run(requests)
+    num_own = sum(len(request.token_ids) - len(stem) for request in requests)
+    # Up to 15 tokens are not worth waiting for.
+    assert len(stem) + num_own <= num_computed(harness) <= len(stem) + num_own + 7 * 15
+    for _ in range(4):
+        harness.run([request := workload.request(partial(_extended, workload, stem), greedy)])
+        assert harness.cached_tokens(request.id) >= len(stem)
+    end_id = min(harness.model.vocab.end_of_generation_ids)
+    turn = [*workload.tokens(60), end_id]
+    for number in range(3):
+        harness.run([request := workload.request(partial(_extended, workload, turn), greedy)])
+        assert harness.cached_tokens(request.id) >= (len(turn) if number else 0)
+    assert harness.texts() == workload.expected
+    harness.check_cells()
+
+
+def num_computed(harness: RealHarness) -> int:
+    """Tokens of prompts that were not in memory."""
+    stats = harness.engine.stats()
+    return stats.num_prompt_tokens - stats.num_cached_tokens

@@ -91,6 +91,18 @@ class NativeContext:
         first = llama_cpp.llama_memory_seq_pos_min(self.memory, seq_id)
         return int(first), int(llama_cpp.llama_memory_seq_pos_max(self.memory, seq_id))
 
+    def save(self, seq_id: int, flags: int) -> bytes:
+        """What `llama_state_seq_get_data_ext` writes of a sequence."""
+        size = llama_cpp.llama_state_seq_get_size_ext(self.pointer, seq_id, flags)
+        buffer = (ctypes.c_uint8 * size)()
+        assert llama_cpp.llama_state_seq_get_data_ext(self.pointer, buffer, size, seq_id, flags) == size
+        return bytes(buffer)
+
+    def restore(self, seq_id: int, state: bytes, flags: int) -> bool:
+        """Whether `llama_state_seq_set_data_ext` took what was written."""
+        buffer = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        return bool(llama_cpp.llama_state_seq_set_data_ext(self.pointer, buffer, len(state), seq_id, flags))
+
     def close(self) -> None:
         """Free context and model."""
         llama_cpp.llama_free(self.pointer)

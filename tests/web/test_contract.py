@@ -43,7 +43,7 @@ OPTIONS: list[dict[str, bool]] = [
     {"include_obfuscation": True},
 ]
 LENGTHS = ("max_model_len", "context_length", "context_window", "meta")
-ABLE = ("capabilities", "architecture", "supported_parameters", "max_draft_tokens")
+ABLE = ("capabilities", "architecture", "supported_parameters", "max_draft_tokens", "prefix_reuse")
 # Peers' fields that come where they have something to say, or were asked for.
 BEYOND = ("reasoning_content", "token_ids", "prompt_token_ids", "prompt_logprobs", "debug")
 

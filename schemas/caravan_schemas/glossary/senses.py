@@ -228,6 +228,9 @@ _MODELS = {
         "chat_template": "What the chat template shows of a conversation; null until the model is loaded.",
         "max_draft_tokens": "How many tokens are guessed ahead at most: 0 where that is off, or the model's "
         "memory cannot forget a wrong guess. Null until the model is loaded.",
+        "prefix_reuse": "Where a prompt can go on from another in memory that begins alike: `anywhere`, at "
+        "`checkpoints` such as the end of a turn, or from a `whole` text and its answer. Null until the "
+        "model is loaded.",
     },
     "TemplateDetails": {
         "system": "Whether it shows system messages.",

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
     PositiveInt,
@@ -54,6 +55,14 @@ class ModelOptions(LlamaOptions):
         description="Size of the host cache, in tokens. Conversations that pause are moved there when the KV "
         "cache is full, and back for their next turn. 0: none. Default: as many as the KV cache has, in at "
         "most half of the memory that is left; 0 with a GPU.",
+    )
+    checkpoint_bytes: ByteSize | None = Field(
+        default=None,
+        ge=0,
+        description="Most memory for checkpoints, such as 512MiB: what models with recurrent layers or "
+        "sliding windows need to go on from a place in a text. 0: none. Default: four for each of "
+        "--max-sequences, in at most half of the memory that is left. Other models need none.",
+        examples=["512MiB"],
     )
     batch_size: PositiveInt = Field(
         default=512,

@@ -65,7 +65,8 @@ class Engine:
         self._heartbeat = heart or HeartbeatClock()
         self._inbox = Inbox()
         self._token_space = TokenSpace(context.vocab_size, tokens.end_of_generation_ids, tokens.token_bytes)
-        self._kv_cache = KVCache(context, config.num_host_cache_tokens, disk.chunk_size if disk else 0)
+        sizes = config.num_host_cache_tokens, disk.chunk_size if disk else 0, config.checkpoint_bytes
+        self._kv_cache = KVCache(context, *sizes, tokens.end_of_generation_ids)
         self._disk = DiskTier(context, self._kv_cache, disk, self._flush)
         self._drafter = Drafter(config, self._token_space, context, self._kv_cache.trees, draft_model)
         self._sequence_factory = SequenceFactory(
@@ -277,10 +278,8 @@ class Engine:
         self._scheduler.remove(sequence)
         self._outputs.append(sequence.output(text, reason, error))
 
-    def _finish_all(
-        self, sequences: Iterable[Sequence], reason: FinishReason, error: str | None = None
-    ) -> None:
-        for sequence in list(sequences):
+    def _finish_all(self, ended: Iterable[Sequence], reason: FinishReason, error: str | None = None) -> None:
+        for sequence in list(ended):
             self._finish(sequence, reason, error)
 
     def _tell_progress(self) -> None:

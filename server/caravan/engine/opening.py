@@ -33,6 +33,7 @@ def opened_context(model: Model, config: EngineConfig) -> Context | None:
             num_spare_rows=config.num_spare_rows,
             saves_ranges=config.disk_cache is not None,
             options=config.context,
+            keeps_windows=config.keeps_windows,
         )
     except NotGenerativeError as error:
         if config.context.control_vectors:

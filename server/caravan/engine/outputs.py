@@ -192,6 +192,7 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
 
     Of what waits and runs, `num_background_waiting` and `num_background_running` stand still for any other.
     `num_cells_active`, those of the others that run, is a tenth of a second old at most while there are any.
+    `num_checkpoints_used` counts the sequences that began at a checkpoint.
     `num_drafted` tokens were computed ahead, of which `num_accepted` were drawn then, by source of the draft.
     `num_hits` are the `num_cached_tokens` by place. Of the cache on the disk, `num_disk_bytes` are those of
     all models; what was written, read and found damaged is this engine's.
@@ -206,6 +207,9 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     num_cells_used: int = 0
     num_cells_active: int = 0
     num_offloaded_tokens: int = 0
+    num_checkpoints: int = 0
+    checkpoint_bytes: int = 0
+    num_checkpoints_used: int = 0
     num_prompt_tokens: int = 0
     num_cached_tokens: int = 0
     num_completion_tokens: int = 0

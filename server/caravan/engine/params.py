@@ -128,7 +128,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     `probes` are tokens for each of the last so many places of the prompt: `prompt_logprobs` tell how likely
     each is to come after it, and nothing else. They go with `max_tokens` 0. `cost` is what a fair share of
     the queue is charged, where it is not prompt and answer. `n` choices are drawn from the one prompt, which
-    is computed once where memory can be cut. `cache_salt`
+    is computed once where others can go on from it. `cache_salt`
     separates prefix caches: a prefix is only ever shared among requests with an equal salt, but for the first
     `num_public_tokens` of a prompt, which every request may share that begins with them; one that begins with
     ONCE is no other request's, and what it separates is written nowhere. Those of a higher

@@ -1,5 +1,7 @@
 """Of which prompts a step computes the next tokens, and how many of each."""
 
+from collections.abc import Callable
+
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.prefill_budget import TILE
 from caravan.engine.sequence import Sequence
@@ -16,9 +18,14 @@ class PromptChunks:
     Where attention `has_tiles`, streams and large pieces take turns, a step each: in a tile together they
     would look at each other's cells. There the first prompt has a quarter of the steps, since a quarter of
     each would be no whole tile.
+
+    A piece ends where its sequence stops for a checkpoint (`Checkpoints.num_until_stop`).
     """
 
-    def __init__(self, config: EngineConfig, *, has_tiles: bool) -> None:
+    def __init__(
+        self, config: EngineConfig, num_until_stop: Callable[[int | None, int], int], *, has_tiles: bool
+    ) -> None:
+        self._num_until_stop = num_until_stop
         self._batch_size = config.batch_size
         self._num_scored_rows = config.num_scored_rows
         self._has_tiles = has_tiles
@@ -46,6 +53,7 @@ class PromptChunks:
                 missing, start = sequence.num_missing_tokens, sequence.num_computed_tokens
                 size = chunk_size(missing, start, room, may_exceed=may_exceed)
                 may_exceed = may_exceed and size <= room
+            size = min(size, self._num_until_stop(sequence.seq_id, sequence.num_computed_tokens))
             item = _next(sequence, size, rows.get(sequence, 0))
             budget -= item.num_tokens - own
             if item.num_tokens > 0:

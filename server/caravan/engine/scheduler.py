@@ -47,7 +47,7 @@ class Scheduler:
         self._fill = fill
         self._config = config
         self._has_tiles = has_tiles
-        self._chunks = PromptChunks(config, has_tiles=has_tiles)
+        self._chunks = PromptChunks(config, kv_cache.checkpoints.num_until_stop, has_tiles=has_tiles)
         self._kv_cache = kv_cache
         self._prefill_budget = PrefillBudget(config.step_seconds, has_tiles=has_tiles)
         self._background_budget = PrefillBudget(min(BACKGROUND_SECONDS, config.step_seconds))
@@ -161,7 +161,7 @@ class Scheduler:
         for sequence in self.waiting.in_turn():
             if sequence.is_background and (has_live_beside or self.has_live):
                 return
-            if self._awaits_prefix(sequence):
+            if self._wait_for_prefix(sequence):
                 continue
             if not self._begin(sequence):
                 self._admit_others(sequence)
@@ -173,7 +173,7 @@ class Scheduler:
         for sequence in self.waiting.first_of_others(blocked):
             if self._num_overtaking >= _MAX_OVERTAKING:
                 return
-            if self._shares(self.running, sequence).has_right() and not self._awaits_prefix(sequence):
+            if self._shares(self.running, sequence).has_right() and not self._wait_for_prefix(sequence):
                 self._num_overtaking += self._begin(sequence)
 
     def _begin(self, sequence: Sequence) -> bool:
@@ -229,8 +229,10 @@ class Scheduler:
         holding = [s.seq_id for s in running if s.seq_id is not None]
         return needed + promised <= self._kv_cache.num_spare_cells(holding)
 
-    def _awaits_prefix(self, sequence: Sequence) -> bool:
-        """Whether a running neighbour is about to compute a prefix that this sequence can then share."""
+    def _wait_for_prefix(self, sequence: Sequence) -> bool:
+        """Leave a prefix to a running neighbour that is about to compute it, so that this sequence can then
+        share it; whether there is one.
+        """
         if len(self.running) >= self._config.max_running:
             return False
         if sequence.scores is not None:
@@ -251,6 +253,7 @@ class Scheduler:
             if have is None:
                 have = self._kv_cache.num_known(sequence.matchable_tokens, sequence.scope)
             if shared - have >= _MIN_AWAITED_PREFIX:
+                self._kv_cache.checkpoints.stop_at(other.seq_id, shared)
                 return True
         return False
 

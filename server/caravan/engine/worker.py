@@ -29,6 +29,7 @@ from caravan.engine.heartbeat import HeartbeatClock
 from caravan.engine.ipc import messages
 from caravan.engine.kv.block_tracker import Watch
 from caravan.engine.kv.disk.opening import open_disk_cache
+from caravan.engine.kv.reuse import prefix_reuse
 from caravan.engine.opening import opened_context, opened_model
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
@@ -196,7 +197,8 @@ def _serve(server: _Server, config: EngineConfig, weights: WeightsWatch) -> None
     engine = _proven_engine(server, model, context, config, weights, draft_model)
     server.engine = engine
     most = config.max_drafted if context is not None and can_draft(context) else 0
-    traits = traits_of(model, can_generate=context is not None, max_drafted=most)
+    reuse = None if context is None else prefix_reuse(context, config.checkpoint_bytes)
+    traits = traits_of(model, can_generate=context is not None, max_drafted=most, prefix_reuse=reuse)
     server.send(messages.Ready(sizes, library.system_info(), traits))
     gc_tuning.keep()
     engine.run()

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from caravan.config.llama_config import PLAIN_CONTEXT, ContextOptions
 from caravan.llama import library, sequence_states
 from caravan.llama.batch import Batch
+from caravan.llama.checkpoints import PartialStates, State
 from caravan.llama.context_params import has_tiles, set_cells, set_computing
 from caravan.llama.control_vector import steer
 from caravan.llama.model import MemoryKind, Model
 from caravan.llama.native_context import ContextError, check, made, params_of, rows
 from caravan.llama.sequence_states import RangeStates, WholeStates
+from caravan.llama.windows import window_cells
 
 __all__ = ["Context", "ContextError", "DecodeStatus", "NotGenerativeError", "State"]
-
-State = NDArray[np.uint8]
 
 
 class NotGenerativeError(ContextError):
@@ -47,7 +47,9 @@ class Context:
 
     A model without attention has no cells; it then counts as if each sequence had `num_cells` of its own.
     A batch may ask for a row of logits for each sequence, and for `num_spare_rows` more. With `saves_ranges`
-    there are `ranges`, unless they need an id more than llama.cpp has.
+    there are `ranges`, unless they need an id more than llama.cpp has. With `keeps_windows`, layers with a
+    sliding window keep no more than that of each sequence, where it is less. Of what cannot be cut, there is
+    `partial`.
     Calls that would abort the process raise instead. One thread only. Close it before its model.
     """
 
@@ -62,6 +64,7 @@ class Context:
         num_spare_rows: int = 0,
         saves_ranges: bool = False,
         options: ContextOptions = PLAIN_CONTEXT,
+        keeps_windows: bool = False,
     ) -> None:
         has_ranges = saves_ranges and model.memory_kind is MemoryKind.ATTENTION
         num_ids = min(max_sequences + has_ranges, library.max_sequences())
@@ -70,7 +73,10 @@ class Context:
         set_cells(params, options)
         # Left at 0, llama.cpp reserves a row of logits for every token of a batch; below n_seq_max it aborts.
         params.n_outputs_max = min(num_ids + num_spare_rows, max(batch_size, num_ids))
-        params.swa_full = True
+        has_windows = model.memory_kind is MemoryKind.SLIDING_WINDOW
+        num_window_cells = window_cells(model.sliding_window, max_sequences, batch_size)
+        is_windowed = keeps_windows and has_windows and num_window_cells < num_cells
+        params.swa_full = not is_windowed
         self._pointer = made(model, params, options)
         self._exit = contextlib.ExitStack()
         self._exit.callback(llama_cpp.llama_free, self._pointer)
@@ -96,6 +102,11 @@ class Context:
         elif saves_ranges and not has_ranges:
             self.ranges = WholeStates(self._pointer)
         self._num_outputs = 0
+        self.partial: PartialStates | None = None
+        # With states and windows both, llama.cpp writes all there is.
+        if is_windowed or not (self.can_cut or self.sliding_window):
+            is_all = model.memory_kind is MemoryKind.RECURRENT
+            self.partial = PartialStates(self._pointer, is_all=is_all)
         if options.control_vectors:
             self._steer(model, options)
 
@@ -144,6 +155,8 @@ class Context:
         if length is not None and not self.can_cut:
             raise ValueError("this model's memory can only be copied whole")
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, 0, -1 if length is None else length)
+        if self.partial is not None and self.can_cut:
+            self.partial.own_window(target)
 
     def share_prefix(self, source: int, target: int, length: int) -> None:
         """Let `target` hold the first `length` cells of `source`, which has the same tokens there, and free

@@ -43,6 +43,7 @@ def engine_config(
         context_size=table.context_size,
         num_cells=table.kv_cache_tokens,
         num_host_cache_tokens=table.host_cache_tokens,
+        checkpoint_bytes=None if table.checkpoint_bytes is None else int(table.checkpoint_bytes),
         batch_size=table.batch_size,
         max_sequences=table.max_sequences,
         max_running=table.max_running,

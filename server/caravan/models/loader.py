@@ -36,6 +36,7 @@ _WITHOUT_EFFECT = {
     "chat_template",
     "draft_model",
     "host_cache_tokens",
+    "checkpoint_bytes",
     "idle_unload",
     "load_mode",
     "numa",

@@ -151,6 +151,8 @@ _GAUGES = {
     "num_cells_used": ("kv_cells_used", "Tokens in memory, those of idle sequences included."),
     "num_offloaded_tokens": ("host_cache_tokens", "Tokens of sequences in the host cache."),
     "num_disk_bytes": ("disk_cache_bytes", "Bytes on the disk, of all models."),
+    "num_checkpoints": ("checkpoints", "Places in texts that can be gone on from, where memory is not cut."),
+    "checkpoint_bytes": ("checkpoint_bytes", "Memory that they take."),
 }
 _COUNTERS = {
     "num_prompt_tokens": ("prompt_tokens", "Tokens of all prompts."),
@@ -162,6 +164,7 @@ _COUNTERS = {
     "num_disk_tokens_written": ("disk_cache_written_tokens", "Tokens written to the disk."),
     "num_disk_tokens_read": ("disk_cache_read_tokens", "Tokens read from the disk."),
     "num_disk_bad_files": ("disk_cache_bad_files", "Files that were damaged or foreign, and removed."),
+    "num_checkpoints_used": ("checkpoints_used", "Choices that began at a checkpoint."),
 }
 # The same of what counts by name, and the label that tells the name.
 _NAMED = {

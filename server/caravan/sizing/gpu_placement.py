@@ -19,6 +19,7 @@ from caravan.config.llama_config import (
 )
 from caravan.llama.gguf_header import GgufHeader
 from caravan.sizing.kv_bytes import cell_bytes_of_layers, is_causal, state_bytes_of_layers
+from caravan.sizing.windows import cells_of_layers
 
 # What is left free on each GPU, as llama.cpp's own tools leave it (`--fit-target`): for the driver, kernels'
 # scratch memory and what an estimate misses.
@@ -56,24 +57,33 @@ def layer_bytes(
     max_sequences: int,
     weights: WeightOptions = PLAIN_WEIGHTS,
     options: ContextOptions = PLAIN_CONTEXT,
+    num_window_cells: int = 0,
 ) -> tuple[int, ...]:
     """Tell what each layer takes with its weights and its part of the texts; the output is the last.
 
     A weight that stays with the processor by name is left out. One that goes to a GPU by name is counted with
     its layer.
     """
-    texts = texts_of_layers(header, num_cells, max_sequences, options)
+    texts = texts_of_layers(header, num_cells, max_sequences, options, num_window_cells)
     output = sum(size for name, size in _movable(header, weights) if name.startswith("output"))
     output += _shared_output(header)
     return tuple(sum(pair) for pair in zip((*_weights(header, weights), output), texts, strict=True))
 
 
 def texts_of_layers(
-    header: GgufHeader, num_cells: int, max_sequences: int, options: ContextOptions = PLAIN_CONTEXT
+    header: GgufHeader,
+    num_cells: int,
+    max_sequences: int,
+    options: ContextOptions = PLAIN_CONTEXT,
+    num_window_cells: int = 0,
 ) -> tuple[int, ...]:
-    """Tell what each layer takes with its part of the texts; the output is the last, and has none."""
-    sizes = zip(cell_bytes_of_layers(header, options), state_bytes_of_layers(header), strict=True)
-    return (*(num_cells * a_cell + max_sequences * a_state for a_cell, a_state in sizes), 0)
+    """Tell what each layer takes with its part of the texts; the output is the last, and has none.
+
+    Layers that keep no more than windows have `num_window_cells`.
+    """
+    cells = cells_of_layers(header, num_cells, num_window_cells)
+    layers = zip(cells, cell_bytes_of_layers(header, options), state_bytes_of_layers(header), strict=True)
+    return (*(count * a_cell + max_sequences * a_state for count, a_cell, a_state in layers), 0)
 
 
 def place(

@@ -14,10 +14,12 @@ from caravan.sizing.kv_bytes import (
     bytes_per_state,
     can_offload,
     cast_bytes_per_cell,
+    cell_bytes_of_layers,
     has_windows,
     is_causal,
 )
 from caravan.sizing.vector_attention import keeps_pairs
+from caravan.sizing.windows import cells_of_layers
 
 _FLOAT = 4
 _HALF = 2
@@ -36,9 +38,10 @@ VECTOR_TEXTS = 16
 class MemoryEstimate:
     """Bytes: the files, the memory of texts, and what computing needs beside them.
 
-    `draft_model` is all that one takes. `host_cache` fills up in the course of time. `vectors` are taken by a
-    model that generates at the first text that is to become one; an encoder does nothing else, and has no
-    part of that name. Of `compute`, `step` is the buffer of a step, which each GPU that computes needs, too.
+    `draft_model` is all that one takes. `host_cache` and `checkpoints` fill up in the course of time.
+    `vectors` are taken by a model that generates at the first text that is to become one; an encoder does
+    nothing else, and has no part of that name. Of `compute`, `step` is the buffer of a step, which each GPU
+    that computes needs, too.
     """
 
     weights: int
@@ -48,6 +51,7 @@ class MemoryEstimate:
     vectors: int = 0
     step: int = 0
     draft_model: int = 0
+    checkpoints: int = 0
 
     @property
     def at_start(self) -> int:
@@ -57,7 +61,7 @@ class MemoryEstimate:
     @property
     def total(self) -> int:
         """All that may ever be taken."""
-        return self.at_start + self.host_cache + self.vectors
+        return self.at_start + self.host_cache + self.checkpoints + self.vectors
 
 
 def estimate(
@@ -70,22 +74,24 @@ def estimate(
     num_host_cache_tokens: int = 0,
     longest_vector: int = 0,
     options: ContextOptions = PLAIN_CONTEXT,
+    num_window_cells: int = 0,
 ) -> MemoryEstimate:
     """The need of one engine with `num_cells` tokens in memory and others offloaded beside them, `batch_size`
     tokens at once.
 
     A step hands out `num_rows` rows of logits, one for each sequence if that is more. Texts of up to
-    `longest_vector` tokens can be made vectors of.
+    `longest_vector` tokens can be made vectors of. Layers that keep no more than windows have
+    `num_window_cells`; 0 is as many cells as the others.
     """
     process = _PROCESS + _VOCABULARY_ENTRY * header.vocab_size
     num_rows = max(num_rows, max_sequences)
     if not is_causal(header):
         step = _whole_texts(header, longest_vector, options)
         return MemoryEstimate(weights=header.file_size, cells=0, compute=process + step, step=step)
-    step = _step(header, num_cells, batch_size, num_rows, options)
+    step = _step(header, num_cells, batch_size, num_rows, options, num_window_cells)
     return MemoryEstimate(
         weights=header.file_size,
-        cells=_cells(header, num_cells, max_sequences, options),
+        cells=_cells(header, num_cells, max_sequences, options, num_window_cells),
         compute=process
         + step
         + _logits(header, num_rows)
@@ -126,24 +132,41 @@ def bytes_of_vectors(header: GgufHeader, longest: int, options: ContextOptions =
     return make(header, longest, options)
 
 
-def _cells(header: GgufHeader, num_cells: int, max_sequences: int, options: ContextOptions) -> int:
+def _cells(
+    header: GgufHeader,
+    num_cells: int,
+    max_sequences: int,
+    options: ContextOptions,
+    num_window_cells: int = 0,
+) -> int:
     """The memory of texts, with llama.cpp's books over it."""
-    a_cell = bytes_per_cell(header, options) + book_bytes_per_cell(header)
-    return num_cells * a_cell + max_sequences * bytes_per_sequence(header)
+    counts = cells_of_layers(header, num_cells, num_window_cells)
+    layers = zip(counts, cell_bytes_of_layers(header, options), strict=True)
+    # There is a book for layers with a window, and one for the others.
+    books = (num_cells + (num_window_cells or num_cells)) * book_bytes_per_cell(header) // 2
+    return sum(count * size for count, size in layers) + books + max_sequences * bytes_per_sequence(header)
 
 
 def _logits(header: GgufHeader, num_rows: int) -> int:
     return num_rows * header.vocab_size * _FLOAT
 
 
-def _step(header: GgufHeader, num_cells: int, batch_size: int, num_rows: int, options: ContextOptions) -> int:
+def _step(
+    header: GgufHeader,
+    num_cells: int,
+    batch_size: int,
+    num_rows: int,
+    options: ContextOptions,
+    num_window_cells: int = 0,
+) -> int:
     """The buffer of one step: a layer and the mask, or later in their place, logits; without flash
     attention, a number for each pair of a token and a cell, in every head.
     """
     width = header.count("embedding_length")
     masks = 0
     if bytes_per_cell(header):
-        masks = batch_size * num_cells * _HALF * (2 if has_windows(header) else 1)
+        num_seen = num_cells + (num_window_cells or num_cells) * has_windows(header)
+        masks = batch_size * num_seen * _HALF
         masks += num_cells * cast_bytes_per_cell(header, options)
     rest = num_rows * width * _FLOAT + batch_size * width * _FLOAT
     step = max(_layer(header, batch_size) + masks, _logits(header, num_rows) + rest)

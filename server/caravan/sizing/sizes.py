@@ -24,11 +24,13 @@ from caravan.llama.devices import Gpu, gpus
 from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.llama.rpc import add_workers
 from caravan.runtime.machine import ROOT, available_memory, usable_cores
+from caravan.sizing.checkpoint_memory import with_checkpoints
 from caravan.sizing.draft_memory import draft_bytes
 from caravan.sizing.gpu_placement import MARGIN, Placement, gpu_shares, layer_bytes, most_layers, place
 from caravan.sizing.kv_bytes import bytes_per_cell, can_offload, is_causal
 from caravan.sizing.llama_checks import check_options, unused_options
 from caravan.sizing.memory_estimate import MemoryEstimate, bytes_of_sequences, estimate
+from caravan.sizing.windows import window_cells
 
 _RUNNING_PER_CORE = 16
 _LEAST_RUNNING = 16
@@ -122,6 +124,7 @@ def settle(config: EngineConfig, header: GgufHeader, given: Resources) -> Sizes:
         config = msgspec.structs.replace(config, num_gpu_layers=placement.num_layers)
     num_tokens = _host_cache_tokens(config, header, given, shortages)
     config = msgspec.structs.replace(config, num_host_cache_tokens=num_tokens)
+    config = with_checkpoints(config, header, _free(config, given) - need(config, header).total)
     return Sizes(
         config=config,
         memory=need(config, header),
@@ -145,27 +148,28 @@ def need(config: EngineConfig, header: GgufHeader) -> MemoryEstimate:
         num_host_cache_tokens=config.num_host_cache_tokens or 0,
         longest_vector=config.context_size,
         options=config.context,
+        num_window_cells=window_cells(config, header),
     )
-    return replace(taken, draft_model=draft_bytes(config))
+    return replace(taken, draft_model=draft_bytes(config), checkpoints=config.checkpoint_bytes or 0)
 
 
 def _placement(config: EngineConfig, header: GgufHeader, given: Resources) -> Placement:
     """Where the layers go: as many to GPUs as there is room for, or as many as are asked for."""
-    layers = layer_bytes(header, config.num_cells, config.max_sequences, config.weights, config.context)
+    sizes = config.num_cells, config.max_sequences, config.weights, config.context
+    layers = layer_bytes(header, *sizes, window_cells(config, header))
     taken = need(config, header)
-    step = taken.step
     # Layers of a draft model are on GPUs too, on whichever llama.cpp chooses.
     free = tuple(max(0, free - taken.draft_model) for free in given.free_on_gpus)
     if config.num_gpu_layers < 0:
-        return most_layers(header, layers, free, step=step, weights=config.weights)
-    return place(header, layers, free, config.num_gpu_layers, step=step, weights=config.weights)
+        return most_layers(header, layers, free, step=taken.step, weights=config.weights)
+    return place(header, layers, free, config.num_gpu_layers, step=taken.step, weights=config.weights)
 
 
 def _at_start(config: EngineConfig, header: GgufHeader, given: Resources) -> int:
     """Bytes of the machine's memory that are taken when the model is loaded."""
     placement = _placement(config, header, given)
-    shared = _taken(placement, given, is_shared=True)
-    return need(config, header).at_start - placement.num_moved + shared
+    moved = placement.num_moved - _taken(placement, given, is_shared=True)
+    return need(config, header).at_start - moved
 
 
 def _taken(placement: Placement, given: Resources, *, is_shared: bool) -> int:
@@ -185,9 +189,8 @@ def _fits(config: EngineConfig, header: GgufHeader, given: Resources) -> bool:
     placement = _placement(config, header, given)
     here = placement.num_bytes - _on_workers(placement, given)
     everywhere = need(config, header).at_start - placement.num_moved + here
-    if config.memory_budget and everywhere > config.memory_budget:
-        return False
-    return _at_start(config, header, given) <= given.memory
+    is_allowed = not config.memory_budget or everywhere <= config.memory_budget
+    return is_allowed and _at_start(config, header, given) <= given.memory
 
 
 def _free(config: EngineConfig, given: Resources) -> int:

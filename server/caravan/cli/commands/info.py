@@ -159,6 +159,8 @@ def _size_rows(sizes: "Sizes") -> Iterator[tuple[str, str]]:
     if memory.host_cache:
         idle = f"{config.num_host_cache_tokens} tokens of idle texts"
         yield "", f"{shown_bytes(memory.host_cache)} in time, for {idle}"
+    if memory.checkpoints:
+        yield "", f"{shown_bytes(memory.checkpoints)} in time, for checkpoints of texts"
     yield "", f"{shown_bytes(memory.compute)} to compute with"
     if memory.draft_model:
         yield "", f"{shown_bytes(memory.draft_model)} for the draft model"

@@ -8,7 +8,7 @@ import numpy as np
 
 from caravan.config.engine_config import FIRST_TOKENS, EngineConfig
 from caravan.engine.embedding.embedder import Embedder, NoMemoryError
-from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits, Pooling
+from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits, Pooling, PrefixReuse
 from caravan.llama.context import ContextError
 from caravan.llama.devices import gpus
 from caravan.llama.embedding_context import EmbeddingContext
@@ -30,7 +30,13 @@ _POOLINGS = {1: Pooling.MEAN, 2: Pooling.CLS, 3: Pooling.LAST, 4: Pooling.RANK}
 _HEADS = {"cls.weight", "cls.output.weight"}
 
 
-def traits_of(model: Model, *, can_generate: bool = True, max_drafted: int = 0) -> ModelTraits:
+def traits_of(
+    model: Model,
+    *,
+    can_generate: bool = True,
+    max_drafted: int = 0,
+    prefix_reuse: PrefixReuse | None = None,
+) -> ModelTraits:
     """Tell what the web side has to know of the model."""
     pooling = _POOLINGS.get(model.pooling or 0, Pooling.MEAN)
     if pooling is Pooling.RANK and not _HEADS & read_header(model.path).tensors.keys():
@@ -38,7 +44,11 @@ def traits_of(model: Model, *, can_generate: bool = True, max_drafted: int = 0) 
         pooling = Pooling.MEAN
     size = model.num_ranks if pooling is Pooling.RANK else model.embedding_size
     return ModelTraits(
-        can_generate=can_generate, max_drafted=max_drafted, embedding_size=size, pooling=pooling
+        can_generate=can_generate,
+        max_drafted=max_drafted,
+        prefix_reuse=prefix_reuse,
+        embedding_size=size,
+        pooling=pooling,
     )
 
 

@@ -1,6 +1,7 @@
 """Frozen values of embeddings; they cross the process border as MessagePack."""
 
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -18,15 +19,21 @@ class Pooling(StrEnum):
     RANK = "rank"
 
 
+PrefixReuse = Literal["anywhere", "checkpoints", "whole"]
+
+
 class ModelTraits(msgspec.Struct, frozen=True, kw_only=True):
     """What a model can do besides, or instead of, generating text.
 
     `embedding_size` is the length of its vectors, or of what its head says, `pooling` what its file says of
     them. At most `max_drafted` tokens of an answer are guessed ahead, none where memory cannot be cut.
+    `prefix_reuse` says where others can go on from a text in memory: after any token, at checkpoints and at
+    its end, or at its end alone.
     """
 
     can_generate: bool = True
     max_drafted: int = 0
+    prefix_reuse: PrefixReuse | None = None
     embedding_size: int = 0
     pooling: Pooling = Pooling.MEAN
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 
 from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.audit import faults_of
+from caravan.engine.kv.checkpoints import Checkpoints
 from caravan.engine.kv.host_cache import HostKVCache, OffloadedSequence, Usage, owner_of_most
 from caravan.engine.kv.radix_tree import CacheScope, Match, RadixTree
+from caravan.engine.kv.reuse import Reuse
 from caravan.engine.kv.sequence_copies import RestingSequence, SequenceCopies
 
 # An idle sequence is offloaded after this many steps of others: the next turn of a chat may come at once.
@@ -37,10 +39,18 @@ class KVCache:
     Attention on a processor pays for idle cells in every step. So sequences that stay idle beside running
     ones are offloaded, as evicted and preempted ones are, up to `num_host_cache_tokens` (None: as many as
     there are cells), in pieces of `piece_size`; a prompt that begins like one fetches it, and computes less.
+
+    Where memory cannot be cut, `checkpoints` of up to `checkpoint_bytes` let others begin with a part of a
+    sequence. They are taken after tokens of `end_ids`, which end turns, and elsewhere.
     """
 
     def __init__(
-        self, context: DecodingContext, num_host_cache_tokens: int | None = 0, piece_size: int = 0
+        self,
+        context: DecodingContext,
+        num_host_cache_tokens: int | None = 0,
+        piece_size: int = 0,
+        checkpoint_bytes: int | None = 0,
+        end_ids: Collection[int] = (),
     ) -> None:
         self._context = context
         self._copies = SequenceCopies(context, piece_size)
@@ -49,6 +59,8 @@ class KVCache:
         self._num_steps = 0
         self._idle_since: dict[int, int] = {}
         self._tree = RadixTree()
+        self.checkpoints = Checkpoints(context, self._tree, checkpoint_bytes, end_ids)
+        self._reuse = Reuse(context, self._tree, self.checkpoints)
         self.trees = (self._tree, self._host_cache.tree)
         self._free = list(range(context.max_sequences - 1, -1, -1))
         self._active: dict[int, CacheScope] = {}
@@ -74,7 +86,7 @@ class KVCache:
     @property
     def shares_prefixes(self) -> bool:
         """Whether any prefix of a sequence can be shared, and not only the whole of it."""
-        return self._context.can_cut
+        return self._context.can_cut or self.checkpoints.are_kept
 
     def num_free_cells(self) -> int:
         """Count the cells that hold nothing."""
@@ -93,22 +105,12 @@ class KVCache:
 
     def match(self, token_ids: list[int], scope: CacheScope) -> Match:
         """Find the longest reusable prefix of `token_ids`; changes nothing."""
-        return self._match(scope.keys(token_ids))
-
-    def _match(self, keys: list[int]) -> Match:
-        if self._context.can_cut:
-            match = self._tree.match(keys)
-            reachable = frozenset(i for i in match.seq_ids if self._reaches(i, match.length))
-            if reachable:
-                return Match(match.length, reachable)
-            if not self._context.sliding_window:
-                return Match(0, frozenset())
-        return self._tree.match(keys, whole=True)
+        return self._reuse.match(scope.keys(token_ids))
 
     def num_known(self, token_ids: list[int], scope: CacheScope) -> int:
         """Count the tokens of a prompt that need not be computed: in cells, or to be brought there."""
         known = scope.keys(token_ids[:-1])
-        return max(self._match(known).length, self._host_cache.match(known).length)
+        return max(self._reuse.match(known).length, self._host_cache.match(known).length)
 
     def allocate(self, token_ids: list[int], scope: CacheScope, owner: str = "") -> Allocation | None:
         """Give a newcomer an id and as much of its prompt as is in memory; None when every id is active.
@@ -116,36 +118,40 @@ class KVCache:
         The last token is never taken from memory: there must be one to compute, to have logits.
         """
         keys = scope.keys(token_ids[:-1])
-        match = in_cells = self._match(keys)
+        match = in_cells = self._reuse.match(keys)
         if self._fetch(keys, match.length):
-            match = self._match(keys)
-        if (allocation := self._allocate(match, scope)) is None:
+            match = self._reuse.match(keys)
+        if (allocation := self._allocate(keys[: match.length], match, scope)) is None:
             return None
         self._usages[allocation.seq_id] = Usage(owner, allocation.num_cached_tokens)
+        self.checkpoints.begin(allocation.seq_id, token_ids, keys, allocation.num_cached_tokens)
         return replace(allocation, num_fetched_tokens=match.length - in_cells.length)
 
-    def _allocate(self, match: Match, scope: CacheScope) -> Allocation | None:
-        source = self._pick_source(match)
+    def _allocate(self, known: list[int], match: Match, scope: CacheScope) -> Allocation | None:
+        source = self._reuse.source_of(match, self._idle)
         if source is not None and source in self._idle and self._tree.length(source) == match.length:
-            return self._adopt(source, match.length, scope)
+            return self._adopt(source, known, scope)
         if not self._free:
-            if source is not None and len(self._idle) == 1 and source in self._idle and self._context.can_cut:
-                return self._adopt(source, match.length, scope)
+            if source is not None and len(self._idle) == 1 and source in self._idle and self.shares_prefixes:
+                return self._adopt(source, known, scope)
             if not self.evict_one(keep=source):
                 return None
         seq_id = self._free.pop()
         self._active[seq_id] = scope
+        if known and not self._reuse.begin(seq_id, source, known):
+            source, known = None, []
         if source is None:
             self._tree.insert(seq_id)
-            return Allocation(seq_id, 0)
-        self._context.copy_sequence(source, seq_id, match.length if self._context.can_cut else None)
-        self._tree.fork(source, seq_id, match.length)
-        self._touch(source)
-        return Allocation(seq_id, match.length)
+            self._tree.extend(seq_id, known)
+        else:
+            self._tree.fork(source, seq_id, len(known))
+            self._touch(source)
+        return Allocation(seq_id, len(known))
 
     def commit(self, seq_id: int, token_ids: list[int]) -> None:
         """Note tokens that a decode has computed for an active sequence."""
         self._tree.extend(seq_id, self._active[seq_id].keys(token_ids, self._tree.length(seq_id)))
+        self.checkpoints.reach(seq_id)
 
     def cut(self, seq_id: int) -> None:
         """Free what a decode has put behind the noted tokens of a sequence; only where memory can be cut."""
@@ -154,15 +160,13 @@ class KVCache:
 
     def retire(self, seq_id: int, num_spent: int = 0) -> None:
         """Make a sequence idle, the last to be evicted; forget it, with fewer than so many own cells."""
-        del self._active[seq_id]
-        self._rest(seq_id)
+        self._stop(seq_id)
         if self._tree.length(seq_id) == 0 or self._tree.num_own_cells(seq_id) < num_spent:
             self._forget(seq_id)
 
     def discard(self, seq_id: int) -> None:
         """Its owner gives its memory up: the id and the cells are free at once."""
-        del self._active[seq_id]
-        self._rest(seq_id)
+        self._stop(seq_id)
         self._offload(seq_id)
 
     def offload_idle(self) -> None:
@@ -196,6 +200,7 @@ class KVCache:
         self._idle.clear()
         self._usages.clear()
         self._host_cache.clear()
+        self.checkpoints.clear()
 
     def resting(self) -> Iterator[RestingSequence]:
         """Yield what is kept to be matched, in cells and outside of them, what was used last first."""
@@ -207,27 +212,11 @@ class KVCache:
         """List what is wrong with ids and cells; empty when they add up."""
         return faults_of(self._tree, [*self._active, *self._idle], self._free, self._context)
 
-    def _reaches(self, seq_id: int, length: int) -> bool:
-        """Whether the memory still has what a continuation after `length` tokens looks back on.
-
-        llama.cpp reuses cells that fell out of a sliding window, and purges all before them. The token at
-        position `length` sees those above `length - window`.
-        """
-        window = self._context.sliding_window
-        return window == 0 or self._context.min_position(seq_id) <= max(0, length - window + 1)
-
-    def _pick_source(self, match: Match) -> int | None:
-        """Of the sequences that hold the prefix: one that is nothing but the prefix and idle, else any."""
-        if match.length == 0:
-            return None
-        whole = {i for i in match.seq_ids if i in self._idle and self._tree.length(i) == match.length}
-        return min(match.seq_ids, key=lambda i: (i not in whole, i not in self._idle, i))
-
-    def _adopt(self, seq_id: int, length: int, scope: CacheScope) -> Allocation:
+    def _adopt(self, seq_id: int, known: list[int], scope: CacheScope) -> Allocation:
         del self._idle[seq_id]
         self._active[seq_id] = scope
+        length = len(known) if self._reuse.take_over(seq_id, known) else 0
         if self._tree.length(seq_id) > length:
-            self._context.truncate_sequence(seq_id, length)
             self._tree.truncate(seq_id, length)
         return Allocation(seq_id, length)
 
@@ -281,7 +270,14 @@ class KVCache:
                 if self._host_cache.needs(keys):
                     copy = self._copies.save(seq_id, len(keys))
                     self._host_cache.offload(OffloadedSequence(keys, copy, self._usages[seq_id]))
+        self.checkpoints.park(seq_id)
         self._forget(seq_id)
+
+    def _stop(self, seq_id: int) -> None:
+        """Make an active sequence idle."""
+        del self._active[seq_id]
+        self.checkpoints.end(seq_id)
+        self._rest(seq_id)
 
     def _rest(self, seq_id: int) -> None:
         self._idle[seq_id] = None

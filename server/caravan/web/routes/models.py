@@ -62,6 +62,7 @@ async def get_model(
         chat_template=template,
         file=None if model is None else model.engine.file_change or "unchanged",
         max_draft_tokens=None if model is None else model.engine.traits.max_drafted,
+        prefix_reuse=None if model is None else model.engine.traits.prefix_reuse,
     )
 
 
