@@ -3,6 +3,7 @@ and go, requests that are aborted, and steps that fail; in both modes of the sch
 """
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 from caravan.engine.outputs import FinishReason
@@ -57,8 +58,8 @@ def run(
     decode, steps, rng = harness.context.decode, itertools.count(1), workload.rng
     pending = list(requests)
 
-    def fail_now_and_then(batch: Batch) -> DecodeStatus:
-        status = decode(batch)
+    def fail_now_and_then(batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus:
+        status = decode(batch, unless)
         return DecodeStatus.FAILED if next(steps) % 41 == 0 else status
 
     if fails:
