@@ -255,6 +255,17 @@ def test_what_cannot_be_cut_is_read_where_all_of_it_is_wanted(lives: Lives) -> N
     assert retold(third, request("shorter", [*PROMPT, 4], max_tokens=1)) == 1
 
 
+def test_what_cannot_be_cut_is_read_in_the_place_of_less(lives: Lives) -> None:
+    first = lives.begin(FakeContext(can_cut=False))
+    first.run([request("r", PROMPT, max_tokens=1)])
+    rest(first)
+    second = lives.begin(FakeContext(can_cut=False))
+    second.run([request("less", PROMPT[:50], max_tokens=1)])
+    assert retold(second, request("more", [*PROMPT, 1], max_tokens=1)) == 1
+    assert second.cached_tokens("more") == len(PROMPT)
+    assert second.engine.stats().num_hits == {"cells": 0, "parked": 0, "disk": len(PROMPT)}
+
+
 @pytest.mark.parametrize("can_cut", [True, False])
 @pytest.mark.parametrize("seed", range(4))
 def test_with_a_disk_equals_without(lives: Lives, seed: int, can_cut: bool) -> None:

@@ -67,8 +67,6 @@ class DiskTier:
             return
         keys = sequence.scope.keys(sequence.matchable_tokens[:-1])
         start, known = sequence.num_computed_tokens, self._disk.num_known(keys)
-        if self._is_whole and start:
-            return
         if known - start >= max(_MIN_FETCHED, _FETCHED_SHARE * known):
             sequence.filling = self._disk.fetch(keys, start)
 
@@ -122,7 +120,10 @@ class DiskTier:
         assert self._ranges is not None
         assert self._disk is not None
         assert sequence.seq_id is not None
-        start = sequence.num_computed_tokens
+        start = 0 if self._is_whole else sequence.num_computed_tokens
+        if start < sequence.num_computed_tokens:
+            self._kv_cache.restart(sequence.seq_id)
+            sequence.fill(0, 0)
         while self._kv_cache.num_free_cells() < piece.chunk.count:
             if not self._kv_cache.evict_one():
                 return False
@@ -130,7 +131,7 @@ class DiskTier:
             self._disk.discard(piece.chunk)
             return False
         self._kv_cache.commit(sequence.seq_id, sequence.token_ids[start : piece.end])
-        sequence.fill(piece.end - start)
+        sequence.fill(start, piece.end)
         return True
 
     def _written(self, disk: DiskCache, *, reused_alone: bool = False) -> Iterator[float]:

@@ -231,12 +231,12 @@ class Sequence:
             self.cached_from["parked"] = num_fetched_tokens
             self._queue_seconds = time.monotonic() - self._arrived
 
-    def fill(self, num_tokens: int) -> None:
-        """Note that the next tokens are in memory, from the disk."""
-        self.num_computed_tokens += num_tokens
+    def fill(self, start: int, end: int) -> None:
+        """Note that its first `end` tokens are in memory, those from `start` on from the disk."""
+        self.num_computed_tokens = end
         if self._is_first_turn:
-            self.num_cached_tokens = (self.num_cached_tokens or 0) + num_tokens
-            self.cached_from["disk"] += num_tokens
+            self.num_cached_tokens = end
+            self.cached_from["disk"] += end - start
 
     def output(self, text: str, reason: FinishReason | None = None, error: str | None = None) -> TokenOutput:
         """Tell the news: text to append, its counts, and why it ends if it does."""

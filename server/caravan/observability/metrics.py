@@ -156,7 +156,7 @@ _GAUGES = {
 }
 _COUNTERS = {
     "num_prompt_tokens": ("prompt_tokens", "Tokens of all prompts."),
-    "num_cached_tokens": ("cached_tokens", "Of them those that were in memory already."),
+    "num_cached_tokens": ("cached_tokens", "Of them those that were not computed."),
     "num_completion_tokens": ("generation_tokens", "Tokens drawn."),
     "num_preemptions": ("num_preemptions", "Choices put back into the queue to make room."),
     "num_evictions": ("num_evictions", "Idle sequences dropped to make room."),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from caravan.config.engine_config import DiskCacheConfig, EngineConfig
 from caravan.engine.ipc.async_engine import AsyncEngine
 
@@ -74,12 +75,13 @@ def test_a_folder_that_is_of_no_use_costs_nothing_else(tiny_models: TinyModels, 
     asyncio.run(main())
 
 
-def test_what_cannot_be_cut_is_found_whole(tiny_models: TinyModels, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["lfm2", "mamba", "gemma3"])
+def test_what_cannot_be_cut_is_found_whole(tiny_models: TinyModels, tmp_path: Path, name: str) -> None:
     async def main() -> None:
         async with asyncio.timeout(PATIENCE):
-            async with engine_with(tmp_path, tiny_models["lfm2"]) as engine:
+            async with engine_with(tmp_path, tiny_models[name]) as engine:
                 assert await num_computed(engine, PROMPT[:-1], max_tokens=0) == len(PROMPT) - 1
-            async with engine_with(tmp_path, tiny_models["lfm2"]) as engine:
+            async with engine_with(tmp_path, tiny_models[name]) as engine:
                 assert await num_computed(engine, PROMPT, max_tokens=1) == 1
                 assert await num_computed(engine, PROMPT[:-2], max_tokens=0) == len(PROMPT) - 2
 

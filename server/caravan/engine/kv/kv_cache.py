@@ -113,9 +113,8 @@ class KVCache:
         return max(self._reuse.match(known).length, self._host_cache.match(known).length)
 
     def allocate(self, token_ids: list[int], scope: CacheScope, owner: str = "") -> Allocation | None:
-        """Give a newcomer an id and as much of its prompt as is in memory; None when every id is active.
-
-        The last token is never taken from memory: there must be one to compute, to have logits.
+        """Give a newcomer an id and as much of its prompt as is in memory, but for the last token: there must
+        be one to compute, to have logits. None when every id is active.
         """
         keys = scope.keys(token_ids[:-1])
         match = in_cells = self._reuse.match(keys)
@@ -152,6 +151,11 @@ class KVCache:
         """Note tokens that a decode has computed for an active sequence."""
         self._tree.extend(seq_id, self._active[seq_id].keys(token_ids, self._tree.length(seq_id)))
         self.checkpoints.reach(seq_id)
+
+    def restart(self, seq_id: int) -> None:
+        """Forget all that an active sequence has."""
+        self._context.remove_sequence(seq_id)
+        self._tree.truncate(seq_id, 0)
 
     def cut(self, seq_id: int) -> None:
         """Free what a decode has put behind the noted tokens of a sequence; only where memory can be cut."""
