@@ -2,12 +2,14 @@
 
 import hashlib
 import string
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 from caravan.engine.embedding.embedder import Embedder
+from caravan.engine.params import AdapterSet
 from caravan.llama.batch import Batch
 from caravan.llama.context import DecodeStatus, State
 from caravan.llama.embedding_context import EmbeddingContext
@@ -47,6 +49,10 @@ class FakeContext:
     # sequence id -> the first position that its window still has
     firsts: dict[int, int] = field(default_factory=dict)
     num_saved: int = 0
+    # what it computes with now; a cell's token tells what it was computed with
+    adapters: frozenset[str] = frozenset()
+    lora: AdapterSet = ()
+    sets: list[AdapterSet] = field(default_factory=list)
     _rows: list[NDArray[np.float32]] = field(default_factory=list)
     _next_cell: int = 0
 
@@ -73,6 +79,11 @@ class FakeContext:
     def num_cells_used(self) -> int:
         return len({number for run in self.cells.values() for _, number in run})
 
+    def use_adapters(self, lora: AdapterSet) -> None:
+        self.lora = lora
+        if not self.sets or self.sets[-1] != lora:
+            self.sets.append(lora)
+
     def decode(self, batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus:
         if self.fail_next:
             self.fail_next = False
@@ -85,8 +96,9 @@ class FakeContext:
         for i in range(count):
             run = self.cells.setdefault(int(batch.seq_ids[i]), [])
             assert batch.positions[i] == len(run), "positions must follow on"
-            self._advance(int(batch.seq_ids[i]), run, int(batch.token_ids[i]))
-            run.append((int(batch.token_ids[i]), self._next_cell))
+            token = int(batch.token_ids[i]) | self._mark()
+            self._advance(int(batch.seq_ids[i]), run, token)
+            run.append((token, self._next_cell))
             self._next_cell += 1
             if unless is not None and unless():
                 self.num_stopped += 1
@@ -170,6 +182,9 @@ class FakeContext:
     def clear(self) -> None:
         for held in (self.cells, self.states, self.firsts):
             held.clear()
+
+    def _mark(self) -> int:
+        return (zlib.crc32(repr(self.lora).encode()) & 0x7FFF) << 16 if self.lora else 0
 
     def _row(self, tokens: list[int]) -> NDArray[np.float32]:
         digest = hashlib.blake2b(repr(tokens).encode(), digest_size=8).digest()

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from caravan_schemas.base import Schema
 
@@ -33,13 +33,16 @@ class ModelCard(Schema):
     names for the most tokens that a prompt and its answer may have: an estimate until the model is loaded,
     null where its file cannot be read. `capabilities` has Ollama's words for what a model can do, which is
     what its file's header says until it is loaded; `supported_parameters` are OpenRouter's, of chats.
-    `status` says whether it is loaded.
+    `status` says whether it is loaded. As in vLLM, the `parent` of an adapter is the model that it goes with,
+    and `root` is whose weights are used.
     """
 
     id: str
     object: Literal["model"] = "model"
     created: int
     owned_by: str
+    root: str
+    parent: str | None
     status: Literal["available", "loading", "loaded", "unloading", "failed"]
     max_model_len: int | None
     context_length: int | None
@@ -48,6 +51,15 @@ class ModelCard(Schema):
     architecture: ModelArchitecture
     supported_parameters: list[str]
     meta: ModelMeta
+
+
+class NewAdapter(Schema):
+    """Body of `POST /admin/models/{id}/adapters`."""
+
+    name: str = Field(
+        pattern=r"^[^\x00-\x20\x7f]+$", description="What requests call it; no other model has this name."
+    )
+    path: str = Field(min_length=1, description="Its GGUF file, on the server's machine.")
 
 
 class ModelDefault(Schema):

@@ -9,6 +9,7 @@ from caravan_schemas.base import Schema, string_or_array
 from caravan_schemas.common import PriorityFields, StreamOptions
 from caravan_schemas.decoding import MAX_COUNT, RepetitionFields, ShapeFields
 from caravan_schemas.logit_bias import LogitBias
+from caravan_schemas.lora import LoraFields
 from caravan_schemas.parameters import CARAVAN, LLAMA_CPP, OPENAI, VLLM, Parameter, Stage
 from caravan_schemas.speculative import SpeculativeFields
 
@@ -161,7 +162,7 @@ class DrawnFields(DecodingFields):
     )
 
 
-class AnswerFields(PriorityFields, SpeculativeFields, DrawnFields):
+class AnswerFields(PriorityFields, SpeculativeFields, LoraFields, DrawnFields):
     """Fields of every route that answers with text; null means the default."""
 
     stream: bool | None = Field(

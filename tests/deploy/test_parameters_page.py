@@ -28,4 +28,5 @@ def test_every_field_that_is_no_parameter_is_about_the_answer() -> None:
         "cache_salt",
         "cache_prompt",
         "speculative",
+        "lora",
     }

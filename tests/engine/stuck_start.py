@@ -12,5 +12,5 @@ def _never(*_: object, **__: object) -> None:
 
 
 if __name__ == "__main__":
-    setattr(worker, "Model", _never)  # noqa: B010 (a type, to mypy)
+    setattr(worker, "opened_model", _never)  # noqa: B010 (a function, to mypy)
     sys.exit(worker.main())

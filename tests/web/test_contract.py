@@ -193,7 +193,17 @@ def test_models(client: TestClient) -> None:
         check(
             text_types.Model,
             card,
-            beyond=("status", "defaults", "presets", "chat_template", "file", *LENGTHS, *ABLE),
+            beyond=(
+                "status",
+                "root",
+                "parent",
+                "defaults",
+                "presets",
+                "chat_template",
+                "file",
+                *LENGTHS,
+                *ABLE,
+            ),
         )
 
 

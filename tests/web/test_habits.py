@@ -315,7 +315,7 @@ ASKING: list[tuple[str, object]] = [
     ("thinking", {"type": "enabled"}),
     ("reasoning", {"effort": "high"}),
     ("cache_control", {"type": "forever"}),
-    ("lora", [{"id": 0}]),
+    ("lora_path", ["a"]),
 ]
 
 

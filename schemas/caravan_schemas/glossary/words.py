@@ -161,6 +161,8 @@ _MODELS = {
     "n_ctx_train": "The context size that the model was trained with.",
     "output_modalities": "What the model writes.",
     "owned_by": "Always `caravan`.",
+    "root": "The model whose weights are used.",
+    "parent": "Of an adapter, the model that it goes with.",
     "parameter_size": "How many parameters the model has, in words.",
     "parameters": "The decoding parameters that hold where a request says nothing.",
     "parent_model": "Always empty.",

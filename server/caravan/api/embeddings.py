@@ -74,6 +74,9 @@ async def vectors_of(
     who: Principal,
 ) -> list[bytes]:
     """Compute the vector of each input, charged and counted. Cancelling it aborts the work in the engine."""
+    if model.lora:
+        message = f"'{model.lora[0][0]}' is an adapter; vectors are made by '{model.id}' itself."
+        raise InvalidRequestError(message, param="model", code="invalid_value")
     wanted = EmbedRequest(
         id=f"embd-{uuid.uuid4().hex}",
         inputs=inputs,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from caravan_schemas.models import Ability, ModelArchitecture, ModelCard, ModelMeta
 
+from caravan.auth.principal import Principal
 from caravan.engine.embedding.values import Pooling
 from caravan.models import ModelRegistry, ModelSpec
 from caravan.models.file_facts import FileFacts
@@ -27,6 +28,30 @@ _OF_ABILITIES: dict[Ability, tuple[str, ...]] = {
 }
 
 
+async def cards(registry: ModelRegistry, principal: Principal) -> list[ModelCard]:
+    """All models that a caller may use, each with its adapters behind it."""
+    found = []
+    for spec in registry.specs:
+        names = [spec.id, *spec.adapters]
+        usable = [name for name in names if principal.may_use(spec.id, *spec.aliases, name)]
+        if usable:
+            shown = await card(registry, spec)
+            found += [_named(shown, name) for name in usable]
+    return found
+
+
+async def card_of(registry: ModelRegistry, name: str, principal: Principal) -> ModelCard:
+    """One model, or one of its adapters. Raises ModelNotFoundError."""
+    spec = registry.find(name, principal)
+    shown = await card(registry, spec)
+    return _named(shown, name) if name in spec.adapters else shown
+
+
+def _named(shown: ModelCard, name: str) -> ModelCard:
+    """The card of a model as that of its adapter, or itself by its own name."""
+    return shown if name == shown.id else shown.model_copy(update={"id": name, "parent": shown.id})
+
+
 async def card(registry: ModelRegistry, spec: ModelSpec) -> ModelCard:
     """A model as lists show it."""
     model = registry.loaded(spec.id)
@@ -42,6 +67,8 @@ async def card(registry: ModelRegistry, spec: ModelSpec) -> ModelCard:
         object="model",
         created=spec.created,
         owned_by="caravan",
+        root=spec.id,
+        parent=None,
         status=registry.status(spec.id).value,
         max_model_len=size,
         context_length=size,

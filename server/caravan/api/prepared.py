@@ -10,6 +10,7 @@ from caravan_schemas.completions import CompletionRequest
 from caravan.api.output.answer_format import AnswerFormat
 from caravan.api.output.echo import Echo
 from caravan.api.output.parsed_choice import OutputFormat
+from caravan.api.params.adapters import adapter_set
 from caravan.api.params.decoding_plan import DecodingPlan
 from caravan.api.structured.checker import AnswerChecker
 from caravan.auth.principal import Principal
@@ -85,6 +86,7 @@ def generation_requests(
 ) -> list[GenerationRequest]:
     """Make one request for each prompt; its id is the first's, those of others are numbered behind it."""
     wish = _cache_wish(request)
+    lora = adapter_set(request.lora, model, principal)
     # Who asks for a scope of their own wants nothing shared.
     public = () if wish else model.public_prefixes
     return [
@@ -108,6 +110,7 @@ def generation_requests(
             tells_progress=bool(request.stream and request.return_progress),
             max_drafted=None if request.speculative is None else request.speculative.most,
             predicted_token_ids=predicted_token_ids,
+            lora=lora,
         )
         for index, prompt in enumerate(prompts)
     ]

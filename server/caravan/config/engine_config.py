@@ -40,7 +40,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     addresses of others on other machines, `host:port`, filled before GPUs of this one. `memory_budget` is
     how many bytes the engine may plan with, those of GPUs included; 0 is what is free.
     `draft_model_path` names a model that guesses, with as many cells; empty, there is none. Without a
-    `disk_cache`, nothing is kept on the disk. `weights` and `context` are llama.cpp's own options.
+    `disk_cache`, nothing is kept on the disk. `weights` and `context` are llama.cpp's own options. `adapters`
+    are names and files of LoRA adapters.
     """
 
     model_path: str
@@ -65,6 +66,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     use_extra_buffers: bool = True
     rpc_workers: tuple[str, ...] = ()
     disk_cache: DiskCacheConfig | None = None
+    adapters: tuple[tuple[str, str], ...] = ()
     weights: WeightOptions = PLAIN_WEIGHTS
     context: ContextOptions = PLAIN_CONTEXT
 

@@ -59,6 +59,10 @@ _Shares = Annotated[
 _Overrides = Annotated[dict[str, str], BeforeValidator(pairs), AfterValidator(_checked_patterns)]
 _Files = Annotated[list[Annotated[Path, AfterValidator(file_path)]], BeforeValidator(items)]
 _Scaled = Annotated[list[Annotated[str, AfterValidator(_checked_scaled)]], BeforeValidator(items)]
+_Adapters = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[^\x00-\x20\x7f]+$")], Annotated[Path, AfterValidator(file_path)]],
+    BeforeValidator(pairs),
+]
 _Range = Annotated[list[int], BeforeValidator(items), AfterValidator(_checked_range)]
 
 
@@ -164,6 +168,12 @@ class LlamaOptions(BaseModel):
     )
     control_vector_layer_range: _Range = Field(
         default=[], description="First and last layer for control vectors, as START,END. Default: all."
+    )
+
+    lora: _Adapters = Field(
+        default={},
+        description="LoRA adapters, as NAME=FILE,...: each is a model of its own name, which shares the "
+        "weights.",
     )
 
     def llama_contradiction(self) -> str | None:

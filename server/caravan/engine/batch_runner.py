@@ -82,6 +82,7 @@ class BatchRunner:
             self._batch.add(sequence.seq_id, start, run, wants_logits=item.completes)
             if item.num_scored or item.draft:
                 self._batch.mark(item.num_logits)
+        self._context.use_adapters(work[0].sequence.lora)
         started = time.perf_counter()
         gives_way = work[0].sequence.is_background and self._can_undo
         status = self._context.decode(self._batch, self._has_newcomer if gives_way else None)

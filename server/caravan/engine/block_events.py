@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from caravan.engine.kv.radix_tree import CacheScope, scope_mark, token_of
+from caravan.engine.kv.radix_tree import scope_mark, token_of
+from caravan.engine.kv.scopes import scope_of
 from caravan.engine.params import GenerationRequest
 
 BLOCK_SIZE = 64
@@ -77,8 +78,7 @@ def block_hashes(keys: Sequence[int], root: bytes, block_size: int = BLOCK_SIZE)
 
 def hashes_of_request(request: GenerationRequest, root: bytes, block_size: int = BLOCK_SIZE) -> list[int]:
     """Hash the blocks of a prompt that an engine may have: its last token is computed in any case."""
-    scope = CacheScope(request.cache_salt, request.num_public_tokens)
-    return block_hashes(scope.keys(list(request.token_ids[:-1])), root, block_size)
+    return block_hashes(scope_of(request).keys(list(request.token_ids[:-1])), root, block_size)
 
 
 def block_hash(keys: Sequence[int], parent_hash: int | None, root: bytes) -> int:

@@ -73,6 +73,7 @@ class Engine:
             tokens,
             self._token_space,
             config.context_size,
+            context.adapters,
             self._drafter.begin,
             lambda sequences, guides: self._inbox.put(self._constrain, sequences, guides),
             masks,
@@ -111,14 +112,16 @@ class Engine:
         """Have somebody told, before `publish`, which blocks can be reused, and what changes; or nobody."""
         self._inbox.put(self._block_watch.turn, watch)
 
+    def between_steps(self, command: Callable[[], None]) -> None:
+        """Have something done by the engine's thread."""
+        self._inbox.put(command)
+
     def stop(self) -> None:
         """End `run` after the present step; what is unfinished ends with ABORT."""
-        self._inbox.put(self._stop)
+        self._inbox.put(partial(setattr, self, "_stopping", True))
 
     def run(self) -> None:
-        """Work until stopped. Raises when steps keep failing, and WeightsChangedError; every request has been
-        answered then.
-        """
+        """Work until stopped. Raises when steps keep failing, or weights change; all is answered then."""
         fault: str | None = None
         try:
             while not self._stopping:
@@ -237,9 +240,6 @@ class Engine:
         self._embedder.abort(request_id)
         for sequence in self._scheduler.find(request_id):
             self._finish(sequence, FinishReason.ABORT)
-
-    def _stop(self) -> None:
-        self._stopping = True
 
     def _expire(self) -> None:
         """End what has used up its time, in the queue and in the prompt too."""

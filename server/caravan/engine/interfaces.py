@@ -1,12 +1,13 @@
 """What the engine asks of the layer below it, so that tests can put something exact in its place."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from caravan.engine.params import AdapterSet
 from caravan.llama.batch import Batch
 from caravan.llama.context import DecodeStatus, State
 
@@ -56,6 +57,10 @@ class DecodingContext(Protocol):
     @property
     def partial(self) -> PartialStates | None: ...
 
+    @property
+    def adapters(self) -> Collection[str]: ...
+
+    def use_adapters(self, lora: AdapterSet) -> None: ...
     def decode(self, batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus: ...
     def logits(self) -> NDArray[np.float32]: ...
     def copy_sequence(self, source: int, target: int, length: int | None) -> None: ...

@@ -14,6 +14,10 @@ ONCE = "once "
 DEFAULT_SAMPLERS = ("top_n_sigma", "top_k", "typical_p", "top_p", "min_p", "xtc")
 
 
+# Names of adapters and how strongly each counts, by name; without any, the model as it is.
+AdapterSet = tuple[tuple[str, float], ...]
+
+
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     """How one choice is drawn and when it ends. Values arrive checked; the engine does not repair them.
 
@@ -138,7 +142,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     `shown_token_ids` are control tokens that are written out in the text; those that end generation never
     are. Stop strings count in content alone, of which `reasoning` and `layout` say where it stands.
     `max_drafted` is how many tokens may be guessed and computed at once; None leaves it to the engine.
-    `predicted_token_ids` are what the answer may be much like. Neither changes a text.
+    `predicted_token_ids` are what the answer may be much like. Neither changes a text. `lora` are adapters
+    that the engine knows, none twice, sorted, and none that counts 0.
     """
 
     id: str
@@ -165,6 +170,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     layout: AnswerLayout | None = None
     max_drafted: int | None = None
     predicted_token_ids: tuple[int, ...] = ()
+    lora: AdapterSet = ()
 
     @property
     def indexes(self) -> tuple[int, ...]:

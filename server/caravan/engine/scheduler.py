@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from caravan.config.engine_config import EngineConfig
+from caravan.engine.adapter_turns import AdapterTurns
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_node import common_prefix
 from caravan.engine.prefill_budget import BACKGROUND_SECONDS, PrefillBudget
@@ -55,6 +56,7 @@ class Scheduler:
         self.running: list[Sequence] = []
         self.num_preemptions = 0
         self._num_overtaking = 0
+        self._adapter_turns = AdapterTurns()
         self._prompt_order = FairOrder()
         self._background_order = FairOrder()
 
@@ -94,9 +96,9 @@ class Scheduler:
         it. What is left goes to prompts. With `has_live_beside`, background work waits.
         """
         self._admit(has_live_beside=has_live_beside)
-        ready = sorted(
-            self._computing(has_live_beside=has_live_beside), key=lambda s: (s.num_missing_tokens, s.arrival)
-        )
+        computing = self._computing(has_live_beside=has_live_beside)
+        ready = self._adapter_turns.choose(computing)
+        ready = sorted(ready, key=lambda s: (s.num_missing_tokens, s.arrival))
         decodes = [s for s in ready if s.num_missing_tokens == 1 and not s.has_many_untold_scores]
         prompts = [s for s in ready if s.num_missing_tokens > 1]
         prompts.sort(key=lambda s: self._order_of(s).start(s.owner))
@@ -108,10 +110,11 @@ class Scheduler:
         budget = num_rows - len(decodes)
         runs, prompts, budget = _forced_runs(prompts, budget)
         streams = [Work(s, 1, completes=True) for s in decodes] + runs
-        if prompts and any(s.is_streaming and not s.is_background for s in ready):
+        if prompts and any(s.is_streaming and not s.is_background for s in computing):
             budget = min(budget, self._prefill_budget.prompt_budget(0 if self._has_tiles else len(decodes)))
         streams, chunks = self._chunks.take_turns(streams, self._chunks.split(prompts, budget))
         self._charge(chunks)
+        self._adapter_turns.note(ready, computing)
         return streams + chunks
 
     def observe(self, work: list[Work], num_rows: int, seconds: float) -> None:

@@ -7,7 +7,7 @@ from enum import Enum
 
 from caravan.engine.drafts.drafting import Drafting
 from caravan.engine.kv.disk.disk_cache import Reading
-from caravan.engine.kv.radix_tree import CacheScope
+from caravan.engine.kv.scopes import scope_of
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PendingLogprobs, PromptScores
 from caravan.engine.output.progress import ProgressTeller
@@ -59,7 +59,7 @@ class Sequence:
         self.index = index
         self.arrival = arrival
         self.params: SamplingParams = request.params
-        self.scope = CacheScope(request.cache_salt, request.num_public_tokens)
+        self.scope, self.lora = scope_of(request), request.lora
         self.token_ids = list(request.token_ids)
         self.num_prompt_tokens = len(request.token_ids)
         self.num_computed_tokens = 0

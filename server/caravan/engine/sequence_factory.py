@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 import numpy as np
@@ -20,6 +20,7 @@ from caravan.engine.continuation import (
     standing,
 )
 from caravan.engine.drafts.drafting import Drafting
+from caravan.engine.kv.scopes import scope_of
 from caravan.engine.output.detokenizer import Detokenizer
 from caravan.engine.output.logprobs import PromptLogprobBuffer, PromptScores
 from caravan.engine.output.replay import Replay
@@ -60,6 +61,7 @@ class SequenceFactory:
         tokens: TokenTable,
         token_space: TokenSpace,
         context_size: int,
+        adapters: Collection[str],
         draft: Callable[[GenerationRequest], Drafting | None],
         deliver: Callable[[list[Sequence], Guides], None],
         masks: MaskFactory | None = None,
@@ -68,6 +70,7 @@ class SequenceFactory:
         self._token_space = token_space
         self._factory = masks or MaskFactory(len(token_space.ids), tokens)
         self._context_size = context_size
+        self._adapters = adapters
         self._draft = draft
         self._deliver = deliver
         self._num_arrivals = 0
@@ -80,6 +83,8 @@ class SequenceFactory:
             return f"{len(request.token_ids)} prompt tokens do not fit {self._context_size}"
         if min(request.token_ids) < 0 or max(request.token_ids) >= len(self._token_space.ids):
             return "a prompt token is outside the vocabulary"
+        if unknown := [name for name, _ in request.lora if name not in self._adapters]:
+            return f"there is no adapter '{unknown[0]}'"
         if is_taken:
             return "a request of this id is running"
         if request.probes and (
@@ -169,7 +174,9 @@ class SequenceFactory:
             return TokenProbes(request.token_ids, request.probes)
         if request.num_prompt_logprobs is None:
             return None
-        return PromptScores(self._scores, request.token_ids, request.cache_salt, request.num_prompt_logprobs)
+        return PromptScores(
+            self._scores, request.token_ids, scope_of(request).name, request.num_prompt_logprobs
+        )
 
     def _guide(self, request: GenerationRequest, index: int, mask: TokenMask | None) -> Guide:
         space_ids = _NONE if mask is None else self._factory.space_ids

@@ -30,10 +30,11 @@ from caravan.engine.ipc import messages
 from caravan.engine.kv.block_tracker import Watch
 from caravan.engine.kv.disk.opening import open_disk_cache
 from caravan.engine.kv.reuse import prefix_reuse
-from caravan.engine.opening import opened_context, opened_model
+from caravan.engine.opening import add_adapter, opened_context, opened_model
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
 from caravan.llama import library
+from caravan.llama.adapter import AdapterError
 from caravan.llama.batch import Batch
 from caravan.llama.context import Context, ContextError, DecodeStatus
 from caravan.llama.gguf_header import HeaderError
@@ -69,6 +70,7 @@ class _Server:
         self._blocks: tuple[BlockEvent, ...] = ()
         self.heart = HeartbeatClock()
         self.engine: Engine | EmbeddingEngine | None = None
+        self.context: Context | None = None
 
     def receive(self) -> messages.ToEngine | None:
         """Wait for the next message; None when the server is gone."""
@@ -134,6 +136,8 @@ class _Server:
             case messages.EndThoughts(request_id):
                 if isinstance(engine, Engine):
                     engine.end_thoughts(request_id)
+            case messages.AddAdapter():
+                add_adapter(engine, self.context, message, self.send)
             case messages.WatchBlocks() | messages.UnwatchBlocks():
                 self._watch(engine, message)
             case _:
@@ -195,7 +199,7 @@ def _serve(server: _Server, config: EngineConfig, weights: WeightsWatch) -> None
     draft = load_draft_model(config, model.vocab, context)
     draft_model = None if draft is None else draft.drafts
     engine = _proven_engine(server, model, context, config, weights, draft_model)
-    server.engine = engine
+    server.engine, server.context = engine, context
     most = config.max_drafted if context is not None and can_draft(context) else 0
     reuse = None if context is None else prefix_reuse(context, config.checkpoint_bytes)
     traits = traits_of(model, can_generate=context is not None, max_drafted=most, prefix_reuse=reuse)
@@ -263,7 +267,16 @@ def main() -> int:
     return 0
 
 
-_TOLD = (HeaderError, OSError, ModelLoadError, ContextError, FirstPromptError, DraftModelError, RpcError)
+_TOLD = (
+    HeaderError,
+    OSError,
+    ModelLoadError,
+    AdapterError,
+    ContextError,
+    FirstPromptError,
+    DraftModelError,
+    RpcError,
+)
 
 
 def _told(error: Exception) -> str:

@@ -1,8 +1,9 @@
 """Weights at work: a `llama_context` for text, its memory of sequences and the logits it leaves."""
 
 import contextlib
+import ctypes
 import enum
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 
 import llama_cpp
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from caravan.config.llama_config import PLAIN_CONTEXT, ContextOptions
 from caravan.llama import library, sequence_states
+from caravan.llama.adapter import Adapter
 from caravan.llama.batch import Batch
 from caravan.llama.checkpoints import PartialStates, State
 from caravan.llama.context_params import has_tiles, set_cells, set_computing
@@ -65,6 +67,7 @@ class Context:
         saves_ranges: bool = False,
         options: ContextOptions = PLAIN_CONTEXT,
         keeps_windows: bool = False,
+        adapters: Iterable[tuple[str, str]] = (),
     ) -> None:
         has_ranges = saves_ranges and model.memory_kind is MemoryKind.ATTENTION
         num_ids = min(max_sequences + has_ranges, library.max_sequences())
@@ -107,8 +110,35 @@ class Context:
         if is_windowed or not (self.can_cut or self.sliding_window):
             is_all = model.memory_kind is MemoryKind.RECURRENT
             self.partial = PartialStates(self._pointer, is_all=is_all)
+        self._model = model
+        self._adapters: dict[str, Adapter] = {}
+        self._lora: tuple[tuple[str, float], ...] = ()
+        for name, file in adapters:
+            self.add_adapter(name, file)
         if options.control_vectors:
             self._steer(model, options)
+
+    @property
+    def adapters(self) -> Collection[str]:
+        """Names that `use_adapters` knows; the same object at all times."""
+        return self._adapters.keys()
+
+    def add_adapter(self, name: str, path: str) -> None:
+        """Load an adapter under a name. Raises AdapterError."""
+        # llama.cpp counts what it adds to a graph when the next change of adapters makes the context ready.
+        self._adapters[name] = Adapter(self._model, path)
+
+    def use_adapters(self, lora: Sequence[tuple[str, float]]) -> None:
+        """Compute with these adapters of `adapters`, by name and strength, from now on; with none, as the
+        model is (`llama_set_adapters_lora`). What was computed with others must not be gone on with.
+        """
+        if tuple(lora) == self._lora:
+            return
+        pointers = [self._adapters[name].pointer for name, _ in lora]
+        handles = (llama_cpp.llama_adapter_lora_p_ctypes * len(lora))(*pointers)
+        scales = (ctypes.c_float * len(lora))(*[scale for _, scale in lora])
+        llama_cpp.llama_set_adapters_lora(self._pointer, handles, len(lora), scales)
+        self._lora = tuple(lora)
 
     def decode(self, batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus:
         """Run the batch (`llama_decode`). Raises ValueError on a batch that llama.cpp would die of.

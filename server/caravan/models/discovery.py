@@ -64,7 +64,7 @@ def model_specs(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> li
     found = [spec(table.id or name, path, table) for table, (path, name) in zip(named, places, strict=True)]
     if settings.models_dir is not None:
         known = {path.resolve() for path, _ in places}
-        taken = {name for spec in found for name in (spec.id, *spec.aliases)}
+        taken = {name for spec in found for name in (spec.id, *spec.aliases, *spec.adapters)}
         for name, header in _of_folder(settings.models_dir.expanduser(), known, taken):
             table = ModelSettings(path=header.path).completed(settings)
             found.append(spec(name, header.path, table, header=header))
@@ -209,6 +209,7 @@ def _spec(
     return ModelSpec(
         id=name,
         aliases=tuple(table.aliases),
+        adapters=tuple(table.lora),
         created=int(path.stat().st_mtime),
         preload=table.preload or table.pinned,
         pinned=table.pinned,
@@ -223,6 +224,16 @@ def _spec(
         try_templates=functools.partial(tried, path, table.chat_template, table.tool_format),
         check_file=functools.partial(check_model, config),
         read_facts=FactsReader(path, table.chat_template, header),
+        adapted=lambda adapter, file: _spec(
+            name,
+            path,
+            table.model_copy(update={"lora": {**table.lora, adapter: file}}),
+            public_texts=public_texts,
+            data_dir=data_dir,
+            budget=budget,
+            disk_cache=disk_cache,
+            make_engine=make_engine,
+        ),
     )
 
 
@@ -270,7 +281,7 @@ class _ContextReader:
 
 
 def _check_names(found: list[ModelSpec]) -> None:
-    counts = Counter(name for spec in found for name in {spec.id, *spec.aliases})
+    counts = Counter(name for spec in found for name in {spec.id, *spec.aliases, *spec.adapters})
     for name, count in counts.items():
         if count > 1:
             raise CatalogError(f"{count} models are called '{name}'; give them names of their own with `id`")

@@ -54,6 +54,7 @@ def engine_config(
         max_drafted=table.speculative,
         num_gpu_layers=table.gpu_layers,
         rpc_workers=tuple(table.rpc),
+        adapters=tuple((name, os.fspath(file)) for name, file in table.lora.items()),
         weights=table.weight_options(),
         context=table.context_options(),
         memory_budget=budget,

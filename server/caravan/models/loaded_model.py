@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from caravan.chat.template_summary import TemplateSummary, summary
 from caravan.engine.block_events import BlockEvent
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
 from caravan.engine.outputs import EngineStats, TokenOutput
-from caravan.engine.params import GenerationRequest
+from caravan.engine.params import AdapterSet, GenerationRequest
 from caravan.llama.model_file import FileChange
 from caravan.runtime.threads import FairLimiter
 from caravan.sizing.sizes import Need
@@ -157,7 +157,8 @@ class LoadedModel:
     gives the memory of vocabulary and templates back, once nobody uses them and the engine has been closed.
     Requests are read in the model's own `threads`: those of others must not wait for a slow template. Those
     with long conversations are read in `long_threads`, one at a time. So are `explanations`, whose draws take
-    milliseconds of every step.
+    milliseconds of every step. It has `names`, and `adapters`, each of which can be named in its place: then
+    `lora` is that one. `variants` are the models that these names stand for.
     """
 
     id: str
@@ -172,10 +173,22 @@ class LoadedModel:
     public_prefixes: tuple[tuple[int, ...], ...] = ()
     separator_ids: tuple[int, ...] = ()
     fingerprint: str
+    names: tuple[str, ...] = ()
+    adapters: tuple[str, ...] = ()
+    lora: AdapterSet = ()
+    variants: "dict[str, LoadedModel]" = field(default_factory=dict)
     close: Callable[[], None]
     threads: FairLimiter = field(default_factory=partial(FairLimiter, _MAX_THREADS))
     long_threads: FairLimiter = field(default_factory=partial(FairLimiter, 1))
     explanations: FairLimiter = field(default_factory=partial(FairLimiter, 1))
+
+    def with_adapter(self, name: str) -> "LoadedModel":
+        """The model as it is by the name of one of its adapters, or itself by its own."""
+        if name not in self.adapters:
+            return self
+        if name not in self.variants:
+            self.variants[name] = replace(self, lora=((name, 1.0),))
+        return self.variants[name]
 
     def template_for(self, *, has_tools: bool) -> PromptTemplate:
         """The template of requests with tools, or without."""

@@ -58,7 +58,8 @@ class ContextLength:
 class ModelSpec:
     """What is known of a model that need not be loaded, and the two halves of loading it.
 
-    It may be unloaded after `idle_unload` seconds without a request; 0 is never.
+    Names of `adapters` stand for it with one of these. It may be unloaded after `idle_unload` seconds without
+    a request; 0 is never.
 
     `make_engine` makes an engine that has not started. `open` opens the file for the web side,
     `estimate_need` tells how much memory the model will take, and `read_metadata` what the file says
@@ -66,11 +67,12 @@ class ModelSpec:
     `try_templates` what the chat templates support. `check_file` reads the file's header and raises
     HeaderError or OSError over it, and over options that it cannot have. `read_facts` tells what lists of
     models show of the file. These seven take time and belong into a thread. Prompts that begin with one of
-    `public_texts` share it in memory.
+    `public_texts` share it in memory. `adapted` makes the spec with one more adapter, by name and file.
     """
 
     id: str
     aliases: tuple[str, ...] = ()
+    adapters: tuple[str, ...] = ()
     created: int
     preload: bool = False
     pinned: bool = False
@@ -85,6 +87,7 @@ class ModelSpec:
     try_templates: Callable[[], TemplateSummary]
     check_file: Callable[[], object] = lambda: None
     read_facts: Callable[[], FileFacts] = FileFacts
+    adapted: "Callable[[str, Path], ModelSpec] | None" = None
 
 
 async def load(spec: ModelSpec, checks: Iterable[Callable[[LoadedModel], None]] = ()) -> LoadedModel:
@@ -166,6 +169,8 @@ def open_texts(path: Path, name: str, settings: ModelSettings, engine: TextEngin
             operator_defaults=settings.defaults,
             separator_ids=vocab.separator_ids,
             fingerprint=fingerprint(path, sources.plain + (sources.tools or ""), settings),
+            names=(name, *settings.aliases),
+            adapters=tuple(settings.lora),
             close=undo.pop_all().close,
         )
 
@@ -189,7 +194,7 @@ def fingerprint(path: Path, template: str, settings: ModelSettings) -> str:
     Reads a few hundred pages of the file.
     """
     digest = hashlib.sha256()
-    for part in part_paths(path):
+    for part in (*part_paths(path), *settings.lora.values()):
         add_file(digest, part)
     options = settings.model_dump(mode="json", exclude=_WITHOUT_EFFECT)
     told = [library.build(), version(), template, options]

@@ -5,13 +5,14 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
+from pathlib import Path
 
 from caravan.auth.principal import Principal
-from caravan.errors import InvalidRequestError, ModelNotFoundError, ModelUnavailableError
+from caravan.errors import InvalidValueError, ModelUnavailableError
 from caravan.models.eviction import STAY_SECONDS, Clock, Evictions, Limits, check_together
 from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import ModelSpec, load
-from caravan.models.refusals import RETRY_SECONDS, closing, none_usable
+from caravan.models.refusals import RETRY_SECONDS, closing, unknown, unnamed
 from caravan.models.slot import Lease, ModelSlot, Status, Users
 from caravan.runtime.threads import in_thread
 
@@ -41,11 +42,11 @@ class ModelRegistry:
         clock: Clock = time.monotonic,
     ) -> None:
         self._slots = [ModelSlot(spec, Users(stay_seconds, clock), clock) for spec in specs]
-        self._by_name = {name: slot for slot in self._slots for name in slot.names}
+        self._by_name = {name: slot for slot in self._slots for name in (*slot.names, *slot.spec.adapters)}
         self._limits = limits or Limits()
         self._evictions = Evictions(self._limits, stay_seconds=stay_seconds, clock=clock)
         self._load_wait_seconds = load_wait_seconds
-        self._room = asyncio.Lock()
+        self._room, self._adding = asyncio.Lock(), asyncio.Lock()
         self._checks: list[Callable[[LoadedModel], None]] = []
         self._has_started = False
         self._is_closed = False
@@ -86,11 +87,8 @@ class ModelRegistry:
         if name:
             return name
         usable = self.usable(principal)
-        if not usable:
-            raise ModelNotFoundError(none_usable(principal), param="model")
         if len(usable) != 1:
-            message = "'model' is required: this server has several."
-            raise InvalidRequestError(message, param="model", code="missing_required_parameter")
+            raise unnamed(usable, principal)
         return usable[0].id
 
     def status(self, name: str) -> Status:
@@ -121,7 +119,11 @@ class ModelRegistry:
         Raises ModelNotFoundError, and ModelUnavailableError when the load fails or takes too long, which is
         nothing to the patient.
         """
-        slot, key = self._find(name, principal), principal.id
+        lease = await self._held(self._find(name, principal), principal.id, is_patient=is_patient)
+        lease.model = lease.model.with_adapter(name)
+        return lease
+
+    async def _held(self, slot: ModelSlot, key: str, *, is_patient: bool) -> Lease:
         if slot.can_be_used:
             return slot.lease(key)
         if self._is_closed:
@@ -150,6 +152,17 @@ class ModelRegistry:
             yield lease.model
         finally:
             lease.release()
+
+    async def add_adapter(self, model: str, name: str, path: Path, principal: Principal) -> None:
+        """Let requests name an adapter of a model from now on, until the server ends; loads the model if need
+        be. Raises InvalidRequestError over a name that is taken, or a file that is no adapter of the model.
+        """
+        slot = self._find(model, principal)
+        async with self._adding, self.holding(slot.spec.id, principal) as loaded:
+            if name in self._by_name:
+                raise InvalidValueError("name", "is that of a model or an adapter already")
+            await slot.add_adapter(loaded, name, path)
+            self._by_name[name] = slot
 
     async def unload(self, name: str, principal: Principal) -> None:
         """Unload a model once its requests have ended; returns then, or after `load_wait_seconds`."""
@@ -200,10 +213,8 @@ class ModelRegistry:
 
     def _find(self, name: str, principal: Principal) -> ModelSlot:
         slot = self._by_name.get(name)
-        if slot is None or not principal.may_use(*slot.names):
-            served = ", ".join(f"'{spec.id}'" for spec in self.usable(principal))
-            told = f"This server has {served}." if served else none_usable(principal)
-            raise ModelNotFoundError(f"The model '{name[:200]}' does not exist. {told}", param="model")
+        if slot is None or not principal.may_use(*slot.names, name):
+            raise unknown(name, self.usable(principal), principal)
         return slot
 
     def _loading(self, slot: ModelSlot) -> asyncio.Task[Exception | None]:

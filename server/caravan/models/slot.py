@@ -5,11 +5,15 @@ import enum
 import functools
 import itertools
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
-from caravan.errors import CaravanError, ModelUnavailableError
+from caravan.engine.ipc.async_engine import AsyncEngine
+from caravan.errors import CaravanError, ModelUnavailableError, NotServedError
 from caravan.models.eviction import STAY_SECONDS, Clock, LoadedEntry
 from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import ModelSpec
@@ -164,6 +168,17 @@ class ModelSlot:
         self.idle.clear()
         self.last_used = next(_clock)
         return Lease(self.model, functools.partial(self._let_go, key))
+
+    async def add_adapter(self, loaded: LoadedModel, name: str, path: Path) -> None:
+        """Load an adapter into the model, which somebody holds; it comes back with every later load.
+
+        Raises InvalidRequestError and NotServedError.
+        """
+        if self.spec.adapted is None or not isinstance(loaded.engine, AsyncEngine):
+            raise NotServedError("Engines of this server take no adapters while they run.")
+        await loaded.engine.add_adapter(name, os.fspath(path))
+        self.spec = self.spec.adapted(name, path)
+        self.model = replace(loaded, adapters=self.spec.adapters, variants={})
 
     def wait(self, key: str) -> asyncio.Future[Lease]:
         """A place among those who get the model when it has been loaded, for a request of this key."""

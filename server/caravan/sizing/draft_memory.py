@@ -1,4 +1,4 @@
-"""How much memory the draft model of an engine will need."""
+"""How much memory other files of an engine will need than the model: the draft model and adapters."""
 
 import functools
 import os
@@ -9,6 +9,15 @@ from caravan.config.engine_config import EngineConfig
 from caravan.config.llama_config import ContextOptions, WeightOptions
 from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.sizing.memory_estimate import bytes_of_draft_model
+
+
+def bytes_of_files(config: EngineConfig) -> dict[str, int]:
+    """Tell what other files take than the model's, by their parts of a `MemoryEstimate`.
+
+    Raises HeaderError or OSError.
+    """
+    adapters = sum(os.stat(path).st_size for _, path in config.adapters)
+    return {"draft_model": draft_bytes(config), "adapters": adapters}
 
 
 def draft_bytes(config: EngineConfig) -> int:

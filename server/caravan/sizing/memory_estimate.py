@@ -52,11 +52,12 @@ class MemoryEstimate:
     step: int = 0
     draft_model: int = 0
     checkpoints: int = 0
+    adapters: int = 0
 
     @property
     def at_start(self) -> int:
         """What is taken when the model is loaded."""
-        return self.weights + self.cells + self.compute + self.draft_model
+        return self.weights + self.cells + self.compute + self.draft_model + self.adapters
 
     @property
     def total(self) -> int:

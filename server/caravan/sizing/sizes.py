@@ -25,7 +25,7 @@ from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.llama.rpc import add_workers
 from caravan.runtime.machine import ROOT, available_memory, usable_cores
 from caravan.sizing.checkpoint_memory import with_checkpoints
-from caravan.sizing.draft_memory import draft_bytes
+from caravan.sizing.draft_memory import bytes_of_files
 from caravan.sizing.gpu_placement import MARGIN, Placement, gpu_shares, layer_bytes, most_layers, place
 from caravan.sizing.kv_bytes import bytes_per_cell, can_offload, is_causal
 from caravan.sizing.llama_checks import check_options, unused_options
@@ -150,7 +150,7 @@ def need(config: EngineConfig, header: GgufHeader) -> MemoryEstimate:
         options=config.context,
         num_window_cells=window_cells(config, header),
     )
-    return replace(taken, draft_model=draft_bytes(config), checkpoints=config.checkpoint_bytes or 0)
+    return replace(taken, checkpoints=config.checkpoint_bytes or 0, **bytes_of_files(config))
 
 
 def _placement(config: EngineConfig, header: GgufHeader, given: Resources) -> Placement:

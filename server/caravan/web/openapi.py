@@ -26,6 +26,7 @@ from caravan_schemas.llama_cpp import (
     LlamaEmbeddingRequest,
 )
 from caravan_schemas.metadata import MetadataRequest
+from caravan_schemas.models import NewAdapter
 from caravan_schemas.ollama import (
     OllamaChatRequest,
     OllamaEmbeddingsRequest,
@@ -58,6 +59,7 @@ _BODIES: tuple[type[Schema], ...] = (
     ChatCompletionRequest,
     CompletionRequest,
     DecisionRequest,
+    NewAdapter,
     RerankRequest,
     ScoreRequest,
     ExplainRequest,

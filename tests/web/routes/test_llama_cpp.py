@@ -289,7 +289,6 @@ def test_a_list_of_samplers_leaves_the_others_out(client: TestClient, engine: Sc
 
 def test_fields_of_llama_cpp_work_or_are_refused(client: TestClient, engine: ScriptedEngine) -> None:
     for field, value in (
-        ("lora", [{"id": 0, "scale": 1}]),
         ("n_keep", -1),
         ("n_discard", 5),
         ("image_data", [{}]),
@@ -298,6 +297,7 @@ def test_fields_of_llama_cpp_work_or_are_refused(client: TestClient, engine: Scr
     ):
         error = refused(client, COMPLETION, prompt="a", **{field: value})
         assert error["param"] == field
+    assert refused(client, COMPLETION, prompt="a", lora=[{"id": 0}])["param"] == "lora[0].id"
     passing = {"id_slot": 3, "t_max_prompt_ms": 500, "n_cache_reuse": 256, "lora": [], "n_keep": 0}
     answer = client.post(COMPLETION, json={"prompt": "a", "sse_ping_interval": 5, **passing})
     assert answer.status_code == 200, answer.text

@@ -30,6 +30,8 @@ CARD = {
     "object": "model",
     "created": 1_700_000_000,
     "owned_by": "caravan",
+    "root": "fake",
+    "parent": None,
     "status": "loaded",
     "max_model_len": 512,
     "context_length": 512,

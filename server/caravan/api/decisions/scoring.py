@@ -116,5 +116,6 @@ class Scoring:
             weight=who.weight,
             priority=who.priority,
             probes=branch.probes,
+            lora=self._model.lora,
             cost=len(branch.probes) + (0 if index else question.num_new),
         )

@@ -58,7 +58,6 @@ _LLAMA_CPP = {
     "id_slot": Rule(one_of("-1", -1), "There are no slots: sequences share one memory.", reported=INTEGER),
     "image_data": Rule(EMPTY, _PARTS),
     **_all(("prompt.multimodal_data", "prompt[].multimodal_data"), EMPTY, _PARTS),
-    "lora": Rule(EMPTY, "Adapters are not loaded."),
     "n_cache_reuse": Rule(INTEGER, "Prefixes are cached without being told."),
     "n_discard": Rule(ZERO, _SHIFT),
     "n_keep": Rule(ZERO, _SHIFT),
@@ -151,7 +150,7 @@ _SAMPLERS = {
     "return_cached_tokens_details": Rule(FALSE, "`usage` has the number.", reported=TRUE),
     "return_prompt_token_ids": Rule(FALSE, _says("`return_token_ids`")),
     "return_meta_info": Rule(FALSE, "`/metrics` has times.", reported=TRUE),
-    "lora_path": Rule(EMPTY, "Adapters are not loaded."),
+    "lora_path": Rule(EMPTY, "`lora` names adapters; their files are the operator's."),
     "custom_logit_processor": Rule(EMPTY, "Requests bring no code."),
     "stop_regex": Rule(EMPTY, "`stop` takes texts."),
     "input_ids": Rule(EMPTY, "`/v1/completions` takes token ids as its `prompt`."),
@@ -161,6 +160,7 @@ _SAMPLERS = {
 
 # Jina's, Cohere's and Voyage's, about embeddings.
 EMBEDDINGS = {
+    "lora": Rule(EMPTY, "Adapters are for texts."),
     **_named(("embedding_type",), one_of("`float`", "float"), "output_dtype"),
     "embedding_types": Rule(one_of('`["float"]`', ["float"]), _says("`output_dtype`")),
     "truncation": Rule(FALSE, "`truncate_prompt_tokens` cuts a text; others are too long.", reported=TRUE),

@@ -162,9 +162,12 @@ def _size_rows(sizes: "Sizes") -> Iterator[tuple[str, str]]:
     if memory.checkpoints:
         yield "", f"{shown_bytes(memory.checkpoints)} in time, for checkpoints of texts"
     yield "", f"{shown_bytes(memory.compute)} to compute with"
-    if memory.draft_model:
-        yield "", f"{shown_bytes(memory.draft_model)} for the draft model"
-    if memory.vectors:
-        yield "", f"{shown_bytes(memory.vectors)} more once embeddings are asked for"
+    for size, what in (
+        (memory.adapters, f"for {len(config.adapters)} adapters"),
+        (memory.draft_model, "for the draft model"),
+        (memory.vectors, "more once embeddings are asked for"),
+    ):
+        if size:
+            yield "", f"{shown_bytes(size)} {what}"
     for shortage in sizes.shortages:
         yield "less", shortage

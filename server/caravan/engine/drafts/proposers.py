@@ -11,6 +11,7 @@ from caravan.engine.drafts.proposer import Proposer
 from caravan.engine.drafts.tree import TreeProposer
 from caravan.engine.kv.continuations import Continuations
 from caravan.engine.kv.radix_tree import CacheScope
+from caravan.engine.kv.scopes import scope_of
 from caravan.engine.params import GenerationRequest
 
 
@@ -33,7 +34,7 @@ class Proposers:
         """Make what proposes for one choice of a request."""
         return self.chain(
             len(request.token_ids) - request.num_continued,
-            CacheScope(request.cache_salt, request.num_public_tokens),
+            scope_of(request),
             request.predicted_token_ids,
         )
 

@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 
+import msgspec
+
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
 from caravan.engine.ipc import messages
@@ -49,6 +51,7 @@ class AsyncEngine:
         self._stats = EngineStats()
         self._traits = ModelTraits()
         self._sizes: Sizes | None = None
+        self._adapters: dict[str, asyncio.Future[str | None]] = {}
         self._stalling: asyncio.Task[None] | None = None
         self._last_heard = 0.0
         self._queue, self._embedding_queue = SharedLimit(0), SharedLimit(0)
@@ -158,6 +161,22 @@ class AsyncEngine:
                     outputs.num_unfinished -= output.finish_reason is not None
                     yield output
 
+    async def add_adapter(self, name: str, path: str) -> None:
+        """Load a LoRA adapter, and have every later process of the engine load it, too.
+
+        Raises InvalidRequestError over a file that is none for this model, and EngineUnavailableError.
+        """
+        child, adapters = self._supervisor.taking(), self._adapters
+        told = adapters[name] = asyncio.get_running_loop().create_future()
+        try:
+            child.send(messages.AddAdapter(name, path))
+            if (fault := await told) is not None:
+                raise InvalidRequestError(fault, param="path")
+        finally:
+            del adapters[name]
+        known = (*self.config.adapters, (name, path))
+        self._supervisor.config = msgspec.structs.replace(self.config, adapters=known)
+
     def end_thoughts(self, request_id: str, owner: str) -> bool | None:
         """Have a request begin to answer, if it is thinking; whether it may be controlled.
 
@@ -260,6 +279,8 @@ class AsyncEngine:
             self._stats = message.stats
             if message.blocks:
                 self._blocks.hear(message.blocks)
+        if isinstance(message, messages.AdapterAdded) and (told := self._adapters.get(message.name)):
+            told.set_result(message.fault)
         if isinstance(message, messages.Stepped | messages.Embedded):
             for output in message.outputs:
                 queue = self._outputs.get(output.request_id)
@@ -272,5 +293,7 @@ class AsyncEngine:
 
     def _lose(self, reason: str) -> None:
         self._blocks.lose()
+        for told in [told for told in self._adapters.values() if not told.done()]:
+            told.set_result(reason)
         for queue in self._outputs.values():
             queue.put(EngineFailedError(reason))

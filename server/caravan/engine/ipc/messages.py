@@ -48,6 +48,20 @@ class UnwatchBlocks(msgspec.Struct, frozen=True, tag=True):
     """Tell of blocks no longer."""
 
 
+class AddAdapter(msgspec.Struct, frozen=True, tag=True):
+    """Load a LoRA adapter under a name, and say what came of it."""
+
+    name: str
+    path: str
+
+
+class AdapterAdded(msgspec.Struct, frozen=True, tag=True):
+    """An adapter is there, or why it is not."""
+
+    name: str
+    fault: str | None
+
+
 class Ping(msgspec.Struct, frozen=True, tag=True):
     """Asks for a sign of life, a Heartbeat."""
 
@@ -117,10 +131,10 @@ class Embedded(msgspec.Struct, frozen=True, tag=True):
     outputs: list[EmbedOutput]
 
 
-ToEngine = (
-    Load | GenerationRequest | EmbedRequest | Abort | EndThoughts | WatchBlocks | UnwatchBlocks | Ping | Stop
-)
-FromEngine = Opened | Loaded | Ready | StartFailed | FileChanged | Logged | Stepped | Embedded | Heartbeat
+_OfRequests = GenerationRequest | EmbedRequest | Abort | EndThoughts
+ToEngine = Load | _OfRequests | WatchBlocks | UnwatchBlocks | AddAdapter | Ping | Stop
+_OfStart = Opened | Loaded | Ready | StartFailed
+FromEngine = _OfStart | FileChanged | Logged | Stepped | Embedded | AdapterAdded | Heartbeat
 
 _encoder = msgspec.msgpack.Encoder()
 to_engine_decoder: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)

@@ -1,15 +1,19 @@
-"""For administrators: models loaded and unloaded by hand, and what keys have used."""
+"""For administrators: models and adapters loaded by hand, and what keys have used."""
 
-from caravan_schemas.models import ModelCard
+from pathlib import Path
+
+from caravan_schemas.models import ModelCard, NewAdapter
 from caravan_schemas.ops import UsageList
 from caravan_schemas.queries import UsageQuery
 from fastapi import APIRouter, Request, Response
 
-from caravan.api.model_cards import card
+from caravan.api.model_cards import card, card_of
 from caravan.api.output.encoding import to_json
-from caravan.runtime.threads import in_busy_thread
+from caravan.config.paths import special_kind
+from caravan.errors import InvalidValueError
+from caravan.runtime.threads import in_busy_thread, in_thread
 from caravan.web.dependencies import AdminOnly, UseContext, UseServices
-from caravan.web.openapi import describe_query
+from caravan.web.openapi import describe_body, describe_query
 from caravan.web.query_params import read_query
 
 _USUAL_DAYS = 30
@@ -37,6 +41,26 @@ async def unload_model(model_id: str, services: UseServices, context: UseContext
     """
     await services.registry.unload(model_id, context.principal)
     return await card(services.registry, services.registry.find(model_id, context.principal))
+
+
+@router.post(
+    "/admin/models/{model_id:path}/adapters",
+    response_model=ModelCard,
+    openapi_extra=describe_body(NewAdapter),
+)
+async def add_adapter(
+    model_id: str, request: Request, services: UseServices, context: UseContext
+) -> ModelCard:
+    """Load a LoRA adapter for a model, under a name that requests can ask for from then on.
+
+    It stays, across loads of the model, until the server ends. The model is loaded if it is not.
+    """
+    body = await services.bodies.read(request, NewAdapter)
+    path = Path(body.path)
+    if (kind := await in_thread(special_kind, path)) is not None:
+        raise InvalidValueError("path", f"is {kind}, and a regular file is needed")
+    await services.registry.add_adapter(model_id, body.name, path, context.principal)
+    return await card_of(services.registry, body.name, context.principal)
 
 
 @router.get("/admin/usage", response_model=UsageList, openapi_extra=describe_query(UsageQuery))

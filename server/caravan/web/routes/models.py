@@ -9,7 +9,7 @@ from caravan_schemas.queries import ModelsQuery
 from fastapi import APIRouter, HTTPException, Request
 
 from caravan.api.messages.models import model_info, model_page
-from caravan.api.model_cards import card
+from caravan.api.model_cards import card_of, cards
 from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_thread
 from caravan.web.dependencies import UseContext, UseServices
@@ -29,11 +29,10 @@ async def list_models(
     With the header `anthropic-version`, a page of them in Anthropic's shape; the parameters are for this.
     """
     registry = services.registry
-    usable = registry.usable(context.principal)
-    cards = [await card(registry, spec) for spec in usable]
+    found = await cards(registry, context.principal)
     if not is_anthropics(request.scope):
-        return ModelList(data=cards)
-    return model_page(cards, read_query(request, ModelsQuery, strict=services.strict_fields))
+        return ModelList(data=found)
+    return model_page(found, read_query(request, ModelsQuery, strict=services.strict_fields))
 
 
 # Names may contain slashes, as those of hubs do.
@@ -49,7 +48,7 @@ async def get_model(
         raise HTTPException(HTTPStatus.NOT_FOUND)
     registry, decoding = services.registry, services.decoding
     spec = registry.find(model_id, context.principal)
-    shown = await card(registry, spec)
+    shown = await card_of(registry, model_id, context.principal)
     if is_anthropics(request.scope):
         return model_info(shown)
     model = registry.loaded(model_id)

@@ -1,0 +1,104 @@
+"""LoRA adapters against models that have them merged into their weights."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+from caravan.llama.adapter import Adapter, AdapterError
+from caravan.llama.batch import Batch
+from caravan.llama.context import Context, DecodeStatus
+from caravan.llama.model import Model
+from numpy.typing import NDArray
+
+from tests.conftest import TinyModels
+from tests.llama.native import text
+from tests.tiny_adapter import write_adapter, write_merged
+
+Floats = NDArray[np.float32]
+Logits = Callable[..., Floats]
+PROMPT = text(3, 40)
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Context]]:
+    with ExitStack() as stack:
+
+        def make(path: Path, **adapters: Path) -> Context:
+            model = Model(path)
+            stack.callback(model.close)
+            files = [(name, str(file)) for name, file in adapters.items()]
+            context = Context(
+                model, num_cells=256, batch_size=64, max_sequences=4, num_threads=1, adapters=files
+            )
+            stack.callback(context.close)
+            return context
+
+        yield make
+
+
+def logits(context: Context, seq_id: int = 0) -> Floats:
+    batch = Batch(64)
+    batch.add(seq_id, 0, PROMPT, wants_logits=True)
+    assert context.decode(batch) is DecodeStatus.OK
+    row: Floats = context.logits()[0].copy()
+    context.remove_sequence(seq_id)
+    return row
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gemma3", "lfm2"])
+def test_an_adapter_is_as_its_merged_weights(
+    tiny_models: TinyModels, tmp_path: Path, opened: Callable[..., Context], architecture: str
+) -> None:
+    path = tiny_models[architecture]
+    one = write_adapter(tmp_path / "one.gguf", path, 1)
+    two = write_adapter(tmp_path / "two.gguf", path, 2)
+    context = opened(path, one=tmp_path / "one.gguf", two=tmp_path / "two.gguf")
+    plain = logits(context)
+    for lora, scales in (
+        ((("one", 1.0),), (1.0, 0.0)),
+        ((("two", -0.5),), (0.0, -0.5)),
+        ((("one", 0.5), ("two", 2.0)), (0.5, 2.0)),
+    ):
+        merged = tmp_path / "merged.gguf"
+        write_merged(merged, path, {name: scales[0] * one[name] + scales[1] * two[name] for name in one})
+        context.use_adapters(lora)
+        found, expected = logits(context), logits(opened(merged))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=0.05)
+        assert np.abs(found - plain).max() > 1
+    context.use_adapters(())
+    np.testing.assert_array_equal(logits(context), plain)
+
+
+def test_an_adapter_may_be_loaded_beside_a_context(
+    tiny_models: TinyModels, tmp_path: Path, opened: Callable[..., Context]
+) -> None:
+    """llama.cpp counts its nodes when the context is made ready again, which every change of sets does."""
+    path = tiny_models["llama"]
+    write_adapter(tmp_path / "one.gguf", path, 1)
+    early = opened(path, one=tmp_path / "one.gguf")
+    early.use_adapters((("one", 1.0),))
+    late = opened(path)
+    logits(late)
+    late.add_adapter("one", str(tmp_path / "one.gguf"))
+    late.use_adapters((("one", 1.0),))
+    np.testing.assert_array_equal(logits(late), logits(early))
+
+
+def test_a_file_that_is_no_adapter_of_this_model_is_told(tiny_models: TinyModels, tmp_path: Path) -> None:
+    write_adapter(tmp_path / "gemma.gguf", tiny_models["gemma3"], 1)
+    write_adapter(tmp_path / "activated.gguf", tiny_models["llama"], 1, invocation=[1, 2])
+    (tmp_path / "torn.gguf").write_bytes((tmp_path / "gemma.gguf").read_bytes()[:1000])
+    model = Model(tiny_models["llama"])
+    for name, message in (
+        ("gemma", "model arch and LoRA arch mismatch"),
+        ("torn", "cannot load the adapter"),
+        ("activated", "aLoRA"),
+        ("none", "no such file"),
+    ):
+        with pytest.raises(AdapterError, match=message):
+            Adapter(model, tmp_path / f"{name}.gguf")
+    with pytest.raises(AdapterError, match=r"expect general\.type to be 'adapter'"):
+        Adapter(model, tiny_models["llama"])
+    model.close()
