@@ -1,7 +1,7 @@
 """Between the cells and the disk: fills sequences with what was computed once, and has written what rests.
 
 Whatever waits for a disk is done elsewhere (`caravan.engine.kv.disk`). What is done here copies a chunk of
-cells at a time, on the engine's thread, and nothing longer.
+cells at a time, on the engine's thread, or a text where memory cannot be cut, and nothing longer.
 """
 
 import logging
