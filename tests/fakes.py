@@ -65,7 +65,8 @@ class FakeContext:
 
     @property
     def can_offload(self) -> bool:
-        return self.can_cut and not self.sliding_window
+        has_cells = self.can_cut or (self.can_checkpoint and not self.is_all_state)
+        return has_cells and not self.sliding_window
 
     @property
     def ranges(self) -> "FakeRanges":
@@ -144,11 +145,13 @@ class FakeContext:
     def save_sequence(self, seq_id: int) -> State:
         assert self.can_offload
         tokens = [token for token, _ in self.cells[seq_id]]
-        return np.array(tokens, np.int32).view(np.uint8)
+        # With a state that is as large.
+        return np.array(tokens * (1 if self.can_cut else 2), np.int32).view(np.uint8)
 
     def restore_sequence(self, seq_id: int, state: State) -> bool:
         assert not self.cells.get(seq_id), "the target must be empty"
         tokens = state.view(np.int32).tolist()
+        tokens = tokens[: len(tokens) if self.can_cut else len(tokens) // 2]
         if self.num_cells_used + len(tokens) > self.num_cells:
             return False
         self.add_cells(seq_id, tokens)
@@ -202,7 +205,7 @@ class FakeRanges:
 
     @property
     def is_whole(self) -> bool:
-        return not self.context.can_offload
+        return not self.context.can_cut or self.context.sliding_window > 0
 
     def save(self, seq_id: int, start: int, end: int) -> State:
         run = self.context.cells[seq_id]

@@ -173,7 +173,9 @@ def test_the_host_cache_leaves_half_of_what_is_left_to_others() -> None:
     sizes = settled(free=taken + 2 * 1000 * a_cell)
     assert sizes.config.num_host_cache_tokens == 1000
     assert sizes.shortages == ("1000 tokens of idle texts kept aside instead of 8192",)
-    assert settled(HYBRID).config.num_host_cache_tokens == 0
+    assert settled(HYBRID).config.num_host_cache_tokens == 8192
+    windows = {**HEADER.metadata, "llama.attention.sliding_window": 512}
+    assert settled(dataclasses.replace(HEADER, metadata=windows)).config.num_host_cache_tokens == 0
 
 
 def test_an_encoder_reads_no_more_than_it_was_trained_on() -> None:

@@ -98,7 +98,8 @@ class Context:
         self.can_cut = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
         self.has_tiles = self.can_cut and has_tiles(model, options)
         # Cells out of a sliding window are not saved. From a GPU every cell would be copied on its own.
-        self.can_offload = model.memory_kind is MemoryKind.ATTENTION and not library.has_gpu()
+        is_kept_whole = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.HYBRID)
+        self.can_offload = is_kept_whole and not self.sliding_window and not library.has_gpu()
         self.ranges: RangeStates | WholeStates | None = None
         if num_ids > max_sequences:
             self.ranges = RangeStates(self._pointer, max_sequences)

@@ -100,7 +100,7 @@ def has_windows(header: GgufHeader) -> bool:
 
 def can_offload(header: GgufHeader) -> bool:
     """Tell whether idle texts can be kept outside of the cells, whole as they are (`Context.can_offload`)."""
-    return bytes_per_cell(header) > 0 and not has_windows(header) and not bytes_per_sequence(header)
+    return bytes_per_cell(header) > 0 and not has_windows(header)
 
 
 def _kv_heads(header: GgufHeader) -> tuple[int, ...]:

@@ -23,9 +23,9 @@ def state(size: int) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
 class Memory:
     """A cache over memory with states, and runs through it that stop where they should."""
 
-    def __init__(self, capacity: int = 1 << 20, **changes: int) -> None:
+    def __init__(self, capacity: int = 1 << 20, num_host_cache_tokens: int = 0, **changes: int) -> None:
         self.context = FakeContext(can_cut=False, can_checkpoint=True, **changes)  # type: ignore[arg-type]
-        self.cache = KVCache(self.context, 0, 0, capacity, {END})
+        self.cache = KVCache(self.context, num_host_cache_tokens, 0, capacity, {END})
 
     def begin(self, tokens: list[int], name: str = "") -> Allocation:
         """Compute a prompt, piece by piece, and keep it running."""
@@ -147,6 +147,28 @@ def test_a_state_alone_is_parked() -> None:
     allocation = memory.begin([*STEM, 1, 2, 3])
     memory.cache.discard(allocation.seq_id)
     assert memory.warm([*STEM, 1, 2, 3, 4]) == 43
+
+
+def test_cells_and_a_state_are_parked_together() -> None:
+    memory = Memory(num_host_cache_tokens=1000, max_sequences=1)
+    turn = [*STEM, END]
+    memory.warm([*turn, 1, 2, 3])
+    memory.warm([7] * 60)
+    # Where the turn ended is as good as in cells.
+    assert memory.warm([*turn, 4]) == 41
+    memory.warm([8] * 60)
+    assert memory.warm([*turn, 4, 5]) == 42
+    allocation = memory.begin([*turn, 4, 5, 6])
+    memory.cache.discard(allocation.seq_id)
+    assert memory.warm([*turn, 4, 5, 6, 7]) == 44
+
+
+def test_a_state_counts_in_the_host_cache() -> None:
+    """As large as the cells here, so that there is room for two of forty tokens in two hundred."""
+    memory = Memory(num_host_cache_tokens=200, max_sequences=1)
+    for head in range(4):
+        memory.warm([head] * 40)
+    assert memory.cache.num_offloaded_tokens == 80
 
 
 def test_checkpoints_that_do_not_fit_are_not_tried_again() -> None:

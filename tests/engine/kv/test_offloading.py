@@ -149,10 +149,11 @@ def test_the_preempted_are_not_computed_again() -> None:
 
 
 @pytest.mark.usefixtures("exact_numbers")
-def test_fetched_equals_computed(tiny_models: TinyModels) -> None:
+@pytest.mark.parametrize("architecture", ["llama", "lfm2"])
+def test_fetched_equals_computed(tiny_models: TinyModels, architecture: str) -> None:
     """On llama.cpp's memory: turns of many conversations, whose pauses are longer than idle ones stay."""
-    harness = RealHarness(tiny_models["llama"], num_cells=512)
-    workload = Workload(tiny_models["llama"], 21)
+    harness = RealHarness(tiny_models[architecture], num_cells=512)
+    workload = Workload(tiny_models[architecture], 21)
     params = partial(workload.params, 12)
     histories = [workload.tokens(40 + index) for index in range(12)]
     fetched = 0

@@ -1,6 +1,7 @@
 """Idle sequences in the memory of the host, outside of the cells: their state as llama.cpp writes it."""
 
 import itertools
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -28,21 +29,32 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class OffloadedSequence:
-    """The keys of a sequence's tokens, what cells held of them, and how it is used."""
+    """The keys of a sequence's tokens, what cells held of them, and how it is used.
+
+    It takes as much memory as `weight` times as many cells.
+    """
 
     keys: list[int]
     copy: Copy
     usage: Usage = Usage()
+    weight: float = 1.0
+
+    @property
+    def size(self) -> int:
+        """The tokens that it counts as."""
+        return math.ceil(len(self.keys) * self.weight)
 
 
 class HostKVCache:
     """Offloaded sequences of `capacity` tokens together.
 
-    Beyond that, what was offloaded least recently of the owner who has the most there is forgotten.
+    Beyond that, what was offloaded least recently of the owner who has the most there is forgotten. Where a
+    memory cannot be cut, the beginning of another is no use.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, *, can_cut: bool = True) -> None:
         self._capacity = capacity
+        self._can_cut = can_cut
         self.tree = RadixTree()
         self._offloaded: OrderedDict[int, OffloadedSequence] = OrderedDict()
         self._names = itertools.count()
@@ -61,25 +73,28 @@ class HostKVCache:
         return gain >= max(_MIN_FETCHED, _FETCHED_SHARE * self.length(name))
 
     def needs(self, keys: list[int]) -> bool:
-        """Tell whether this is not the beginning of what is offloaded already."""
-        return self.tree.match(keys).length < len(keys)
+        """Tell whether this is not there already, as the beginning of another at best."""
+        return self.tree.match(keys, whole=not self._can_cut).length < len(keys)
 
     def offload(self, sequence: OffloadedSequence) -> None:
         """Keep a sequence that `takes` agrees to, in the place of its own beginning if that is here."""
         keys = sequence.keys
         for name in self.tree.match(keys, whole=True).seq_ids:
             self.restore(name)
-        while self.tree.num_cells + len(keys) > self._capacity:
-            newcomer = (sequence.usage.owner, len(keys))
-            owner = owner_of_most(
-                [newcomer, *((p.usage.owner, len(p.keys)) for p in self._offloaded.values())]
-            )
+        if sequence.size > self._capacity:
+            return
+        while self._size() + sequence.size > self._capacity:
+            newcomer = (sequence.usage.owner, sequence.size)
+            owner = owner_of_most([newcomer, *((p.usage.owner, p.size) for p in self._offloaded.values())])
             owned = (name for name, p in self._offloaded.items() if p.usage.owner == owner)
             self.restore(next(owned, next(iter(self._offloaded))))
         name = next(self._names)
         self.tree.insert(name)
         self.tree.extend(name, keys)
         self._offloaded[name] = sequence
+
+    def _size(self) -> int:
+        return sum(offloaded.size for offloaded in self._offloaded.values())
 
     def latest_first(self) -> Iterator[OffloadedSequence]:
         """Yield all that is offloaded."""

@@ -55,7 +55,7 @@ class KVCache:
         self._context = context
         self._copies = SequenceCopies(context, piece_size)
         capacity = context.num_cells if num_host_cache_tokens is None else num_host_cache_tokens
-        self._host_cache = HostKVCache(capacity if context.can_offload else 0)
+        self._host_cache = HostKVCache(capacity if context.can_offload else 0, can_cut=context.can_cut)
         self._num_steps = 0
         self._idle_since: dict[int, int] = {}
         self._tree = RadixTree()
@@ -110,7 +110,8 @@ class KVCache:
     def num_known(self, token_ids: list[int], scope: CacheScope) -> int:
         """Count the tokens of a prompt that need not be computed: in cells, or to be brought there."""
         known = scope.keys(token_ids[:-1])
-        return max(self._reuse.match(known).length, self._host_cache.match(known).length)
+        copied = self._reuse.match_copies(self._host_cache.tree, known)
+        return max(self._reuse.match(known).length, copied.length)
 
     def allocate(self, token_ids: list[int], scope: CacheScope, owner: str = "") -> Allocation | None:
         """Give a newcomer an id and as much of its prompt as is in memory, but for the last token: there must
@@ -227,9 +228,9 @@ class KVCache:
     def _fetch(self, keys: list[int], num_in_cells: int) -> bool:
         """Make the offloaded sequence that begins most like a prompt an idle one again, if that is worth it.
 
-        What it shares with sequences in cells, it shares with them afterwards.
+        What it shares with sequences in cells, it shares with them afterwards, where memory can be cut.
         """
-        match = self._host_cache.match(keys)
+        match = self._reuse.match_copies(self._host_cache.tree, keys)
         name = min(match.seq_ids, key=self._host_cache.length, default=None)
         if name is None or not self._host_cache.is_worth_fetching(name, match.length - num_in_cells):
             return False
@@ -242,13 +243,13 @@ class KVCache:
             self._free.append(seq_id)
             return False
         shared = self._tree.match(offloaded.keys)
-        if shared.length:
+        if shared.length and self._context.can_cut:
             source = min(shared.seq_ids)
             self._context.share_prefix(source, seq_id, shared.length)
             self._tree.fork(source, seq_id, shared.length)
         else:
             self._tree.insert(seq_id)
-        self._tree.extend(seq_id, offloaded.keys[shared.length :])
+        self._tree.extend(seq_id, offloaded.keys[self._tree.length(seq_id) :])
         self._usages[seq_id] = offloaded.usage
         self._rest(seq_id)
         return True
@@ -272,8 +273,9 @@ class KVCache:
             # Where there is no memory for a copy, the prompt is computed anew.
             with contextlib.suppress(MemoryError):
                 if self._host_cache.needs(keys):
-                    copy = self._copies.save(seq_id, len(keys))
-                    self._host_cache.offload(OffloadedSequence(keys, copy, self._usages[seq_id]))
+                    copy, weight = self._copies.save(seq_id, len(keys)), self._copies.weight
+                    usage = self._usages[seq_id]
+                    self._host_cache.offload(OffloadedSequence(keys, copy, usage, weight(seq_id, copy)))
         self.checkpoints.park(seq_id)
         self._forget(seq_id)
 

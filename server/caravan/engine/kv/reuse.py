@@ -37,8 +37,11 @@ class Reuse:
                 return Match(match.length, reachable)
             if not self._context.sliding_window:
                 return Match(0, frozenset())
-        whole = self._tree.match(keys, whole=True)
-        return self._from_checkpoint(keys, whole.length) or whole if self._checkpoints.are_kept else whole
+        return self._whole_or_checkpoint(self._tree, keys)
+
+    def match_copies(self, tree: RadixTree, keys: list[int]) -> Match:
+        """Find the longest prefix that could be gone on with if what has it in another tree came back."""
+        return tree.match(keys) if self._context.can_cut else self._whole_or_checkpoint(tree, keys)
 
     def source_of(self, match: Match, idle: Collection[int]) -> int | None:
         """Choose whom to go on from: a sequence that is nothing but the prefix and idle, else any."""
@@ -76,13 +79,16 @@ class Reuse:
             return False
         return self._partial.rewind(seq_id, length, state)
 
-    def _from_checkpoint(self, keys: list[int], length: int) -> Match | None:
-        """Find a prefix longer than `length` after which there is a checkpoint."""
+    def _whole_or_checkpoint(self, tree: RadixTree, keys: list[int]) -> Match:
+        """Find a sequence that is nothing but a prefix, or a longer one with a checkpoint after it."""
+        whole = tree.match(keys, whole=True)
+        if not self._checkpoints.are_kept:
+            return whole
         needs_cells = self._partial is None or not self._partial.is_all
-        longest = self._checkpoints.longest(keys[: self._tree.match(keys).length] if needs_cells else keys)
-        if longest <= length:
-            return None
-        return Match(longest, self._tree.match(keys[:longest]).seq_ids if needs_cells else frozenset())
+        longest = self._checkpoints.longest(keys[: tree.match(keys).length] if needs_cells else keys)
+        if longest <= whole.length:
+            return whole
+        return Match(longest, tree.match(keys[:longest]).seq_ids if needs_cells else frozenset())
 
     def _can_copy(self, seq_id: int, length: int) -> bool:
         """Tell whether a prefix that a sequence holds can be gone on with as it is."""

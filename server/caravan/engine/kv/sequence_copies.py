@@ -34,6 +34,13 @@ class SequenceCopies:
             return (self._context.save_sequence(seq_id),)
         return tuple(ranges.save(seq_id, start, end) for start, end in self._pieces(length))
 
+    def weight(self, seq_id: int, copy: Copy) -> float:
+        """Tell how much a copy of a sequence takes, with its state if it has one, in terms of its cells."""
+        if self._context.can_cut or (partial := self._context.partial) is None:
+            return 1.0
+        total = sum(map(len, copy))
+        return total / max(1, total - len(partial.save(seq_id)))
+
     def restore(self, seq_id: int, length: int, copy: Copy) -> bool:
         """Fill an empty sequence with a copy; False, and it is empty, where there is no room."""
         if (ranges := self._ranges) is None:
