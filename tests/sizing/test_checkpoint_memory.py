@@ -56,7 +56,8 @@ def test_windows_are_kept_alone_where_that_is_less() -> None:
     assert window_cells(config, GEMMA) == 9 * 512
     assert window_cells(msgspec.structs.replace(config, batch_size=500), GEMMA) == 9 * 512
     assert window_cells(msgspec.structs.replace(config, num_cells=9 * 512), GEMMA) == 0
-    assert window_cells(msgspec.structs.replace(config, checkpoint_bytes=0), GEMMA) == 0
+    for room in (0, 512 * 22 * 1024 - 1):
+        assert window_cells(msgspec.structs.replace(config, checkpoint_bytes=room), GEMMA) == 0
     sizes = settled(GEMMA, num_cells=32768, context_size=8192, max_sequences=8, max_running=8)
     assert sizes.config.keeps_windows
     everything = settled(

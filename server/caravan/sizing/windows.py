@@ -36,9 +36,10 @@ def window_layers(header: GgufHeader) -> tuple[bool, ...]:
 def window_cells(config: EngineConfig, header: GgufHeader) -> int:
     """Count the cells of a layer that keeps the window of each sequence, and room for a batch.
 
-    0 where that is not less than all cells, or no checkpoint brings a window back.
+    0 where that is not less than all cells, or there is no room for a checkpoint that brings a window back.
     """
-    if config.checkpoint_bytes == 0 or not any(window_layers(header)):
+    size, room = window_bytes(config, header), config.checkpoint_bytes
+    if not size or (room is not None and room < size):
         return 0
     window = header.count("attention.sliding_window")
     count = windows.window_cells(window, config.max_sequences, config.batch_size)
