@@ -37,6 +37,8 @@ WITHOUT_EFFECT = frozenset(
         "rpc_workers",
         "disk_cache",
         "weights",
+        # Nothing that is computed with them is written (`scope_of`).
+        "adapters",
     }
 )
 
