@@ -171,7 +171,7 @@ class AsyncEngine:
         try:
             child.send(messages.AddAdapter(name, path))
             if (fault := await told) is not None:
-                raise InvalidRequestError(fault, param="path")
+                raise InvalidRequestError(fault, param="path", code="invalid_adapter")
         finally:
             del adapters[name]
         known = (*self.config.adapters, (name, path))
