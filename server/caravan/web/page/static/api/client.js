@@ -33,10 +33,11 @@ export function address(path) {
 /**
  * Call a route; asks the reader for a key where the server wants one. Raises ApiError.
  * @param {string} path
- * @param {{ method?: string, body?: unknown, signal?: AbortSignal, headers?: Record<string, string> }} [options]
+ * @param {{ method?: string, body?: unknown, signal?: AbortSignal, headers?: Record<string, string>, bySelf?: boolean }} [options]
+ * `bySelf`: nobody did anything for this call, so it does not ask a reader who has said "not now"
  * @returns {Promise<Response>}
  */
-export async function request(path, { method, body, signal, headers = {} } = {}) {
+export async function request(path, { method, body, signal, headers = {}, bySelf = false } = {}) {
   for (;;) {
     const { key, numDeclined } = keyStore.get();
     const response = await send(path, {
@@ -54,7 +55,7 @@ export async function request(path, { method, body, signal, headers = {} } = {})
     if (response.status !== 401) throw error;
     const now = keyStore.get();
     // What was on its way when the reader said "not now" does not ask again.
-    if (now.numDeclined !== numDeclined) throw error;
+    if (now.numDeclined !== numDeclined || (bySelf && now.numDeclined && now.key === key)) throw error;
     if (now.key === key && !(await askForKey(key ? error.message : ""))) throw error;
   }
 }

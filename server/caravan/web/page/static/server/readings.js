@@ -59,7 +59,7 @@ export function follow() {
  */
 export async function read(signal) {
   try {
-    const text = await (await request("metrics", { signal })).text();
+    const text = await (await request("metrics", { signal, bySelf: true })).text();
     await readStatus(signal);
     add(parseMetrics(text));
     readings.set({ error: "" });
@@ -73,7 +73,7 @@ export async function read(signal) {
 /** Only administrators may; for others the metrics of their models are left. @param {AbortSignal} [signal] */
 async function readStatus(signal) {
   try {
-    readings.set({ status: await requestJson("status", { signal }), refusal: "" });
+    readings.set({ status: await requestJson("status", { signal, bySelf: true }), refusal: "" });
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 403) throw error;
     readings.set({ status: null, refusal: error.message });
