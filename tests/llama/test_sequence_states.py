@@ -107,6 +107,17 @@ def test_what_cannot_be_cut_is_restored_whole(tiny_models: TinyModels, name: str
             ranges.save(0, 10, 60)
 
 
+@pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - set(CUTTABLE)))
+def test_what_cannot_be_read_whole_leaves_nothing(tiny_models: TinyModels, name: str) -> None:
+    with opened(tiny_models, name) as context:
+        decode(context, 0, 0, TEXT)
+        assert context.ranges is not None
+        state = context.ranges.save(0, 0, 60)
+        for wrong in (state[:-1], state[: len(state) // 2], state[::-1].copy()):
+            assert not context.ranges.restore(1, wrong, 0, 60)
+            assert len(context.save_sequence(1)) == len(context.save_sequence(3))
+
+
 def test_without_an_id_to_spare_there_are_none(tiny_models: TinyModels) -> None:
     with opened(tiny_models, "llama", max_sequences=256) as context:
         assert context.ranges is None

@@ -79,8 +79,14 @@ def saved(pointer: int, seq_id: int) -> Bytes:
 
 
 def restored(pointer: int, seq_id: int, state: Bytes) -> bool:
-    """Fill an empty sequence with what was saved; False where there is no room, or it cannot be read."""
-    return bool(llama_cpp.llama_state_seq_set_data(pointer, _address(state), len(state), seq_id))
+    """Fill an empty sequence with what was saved; False, and it is empty still, where there is no room, or it
+    cannot be read.
+    """
+    if llama_cpp.llama_state_seq_set_data(pointer, _address(state), len(state), seq_id):
+        return True
+    # Of memory in two parts, as with sliding windows, the first may have been filled.
+    llama_cpp.llama_memory_seq_rm(llama_cpp.llama_get_memory(pointer), seq_id, -1, -1)
+    return False
 
 
 def _check_whole(start: int, end: int) -> None:
