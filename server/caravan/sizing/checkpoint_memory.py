@@ -5,7 +5,7 @@ import msgspec
 from caravan.config.engine_config import EngineConfig
 from caravan.llama.gguf_header import GgufHeader
 from caravan.sizing.kv_bytes import bytes_per_sequence, has_windows
-from caravan.sizing.windows import window_bytes, window_cells
+from caravan.sizing.windows import saved_bytes, window_bytes, window_cells
 
 # Instructions, a branch and two turns of each sequence in memory, in at most so much of what is left.
 _FOR_EACH = 4
@@ -24,7 +24,8 @@ def with_checkpoints(config: EngineConfig, header: GgufHeader, left: int) -> Eng
     size = checkpoint_size(config, header)
     wanted = min(_FOR_EACH * config.max_sequences * size, int(max(0, left) * _SHARE))
     # One at least: without any, windows would have to keep everything.
-    given = max(size, wanted) if config.checkpoint_bytes is None else config.checkpoint_bytes
+    usual = max(saved_bytes(header, size), wanted)
+    given = usual if config.checkpoint_bytes is None else config.checkpoint_bytes
     return msgspec.structs.replace(
         config,
         checkpoint_bytes=given if size else 0,

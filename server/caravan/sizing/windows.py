@@ -19,6 +19,10 @@ _PERIODS = {
     "plamo3": 8,
 }
 
+# What llama.cpp writes beside the content (`state_write`): a head, of a cell its position and sequence, and
+# of a layer the types and sizes of its rows.
+_WRITTEN, _WRITTEN_OF_CELL, _WRITTEN_OF_LAYER = 64, 24, 24
+
 
 def window_layers(header: GgufHeader) -> tuple[bool, ...]:
     """Tell which layers need no cells but those in their window."""
@@ -39,11 +43,17 @@ def window_cells(config: EngineConfig, header: GgufHeader) -> int:
     0 where that is not less than all cells, or there is no room for a checkpoint that brings a window back.
     """
     size, room = window_bytes(config, header), config.checkpoint_bytes
-    if not size or (room is not None and room < size):
+    if not size or (room is not None and room < saved_bytes(header, size)):
         return 0
     window = header.count("attention.sliding_window")
     count = windows.window_cells(window, config.max_sequences, config.batch_size)
     return count if count < config.num_cells else 0
+
+
+def saved_bytes(header: GgufHeader, size: int) -> int:
+    """Tell how many bytes, at most, a checkpoint has that holds so many of states or windows."""
+    num_cells = header.count("attention.sliding_window")
+    return size + _WRITTEN + _WRITTEN_OF_CELL * num_cells + _WRITTEN_OF_LAYER * header.count("block_count")
 
 
 def cells_of_layers(header: GgufHeader, num_cells: int, num_window_cells: int) -> tuple[int, ...]:
