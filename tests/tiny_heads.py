@@ -56,6 +56,23 @@ def write_wide_heads(path: Path, head_size: int, *, num_experts: int = 0) -> Non
     write_shape(path, "llama", lambda tensor: drawn(tensor, generator), shape=shape)
 
 
+def write_long_positions(path: Path, original_context: int) -> None:
+    """Write a model that turns positions otherwise in contexts that are longer than `original_context`."""
+    fields: Fields = {
+        "rope.scaling.type": "longrope",
+        "rope.scaling.original_context_length": original_context,
+    }
+    factors = [
+        Tensor(f"rope_factors_{name}.weight", (HEAD_SIZE // 2,), spread=0.0, mean=mean, quantizable=False)
+        for name, mean in (("long", 4.0), ("short", 1.0))
+    ]
+    generator = np.random.default_rng(0)
+    shape = Architecture(
+        2, lambda num_layers: attention_fields(num_layers) | fields, transformer_layer, more=tuple(factors)
+    )
+    write_shape(path, "llama", lambda tensor: drawn(tensor, generator), shape=shape)
+
+
 def _expert_layer(index: int, num_experts: int) -> list[Tensor]:
     block = f"blk.{index}"
     return [

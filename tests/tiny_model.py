@@ -299,5 +299,7 @@ def _add_field(writer: gguf.GGUFWriter, key: str, value: object) -> None:
         writer.add_array(key, value)
     elif isinstance(value, float):
         writer.add_float32(key, value)
+    elif isinstance(value, str):
+        writer.add_string(key, value)
     else:
         writer.add_uint32(key, value)

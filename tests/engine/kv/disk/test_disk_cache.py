@@ -14,9 +14,13 @@ from caravan.engine.kv.disk.fingerprint import WITHOUT_EFFECT, fingerprint
 from caravan.engine.kv.disk.folder import Body
 from caravan.engine.kv.radix_tree import CacheScope
 from caravan.llama import library
+from caravan.llama.batch import Batch
+from caravan.llama.context import Context, DecodeStatus
+from caravan.llama.model import Model
 from msgspec.structs import fields, replace
 
 from tests.conftest import TinyModels
+from tests.tiny_heads import write_long_positions
 from tests.waiting import PATIENCE
 
 ROOT = bytes(16)
@@ -132,6 +136,8 @@ def test_what_cells_hold_depends_on_weights_and_build(
     copy.write_bytes(tiny_models["llama"].read_bytes())
     usual = fingerprint(config)
     same = replace(config, model_path=str(copy), num_cells=99, num_threads=3, memory_budget=1)
+    # That of what memory is left at a start.
+    same = replace(same, checkpoint_bytes=1 << 20)
     assert fingerprint(same) == usual
     (tmp_path / "happy").write_bytes(b"1")
     steered = replace(config, context=ContextOptions(control_vectors=((str(tmp_path / "happy"), 0.5),)))
@@ -143,10 +149,31 @@ def test_what_cells_hold_depends_on_weights_and_build(
     ]
     (tmp_path / "happy").write_bytes(b"2")
     others.append(fingerprint(steered))
+    with monkeypatch.context() as patch:
+        patch.setenv("LLAMA_ATTN_ROT_DISABLE", "1")
+        others.append(fingerprint(config))
     monkeypatch.setattr(library, "build", lambda: "another")
     others.append(fingerprint(config))
     assert usual not in others
-    assert len(set(others)) == 6
+    assert len(set(others)) == 7
+
+
+def test_what_cells_hold_may_depend_on_how_many_there_are(tmp_path: Path) -> None:
+    """Which factors turn positions is decided by the length of the whole context."""
+    path = tmp_path / "long.gguf"
+    write_long_positions(path, 300)
+    model, known = Model(path), []
+    for num_cells in (256, 257, 512, 1024):
+        context = Context(model, num_cells=num_cells, batch_size=64, max_sequences=1, num_threads=1)
+        batch = Batch(64)
+        batch.add(0, 0, TEXT, wants_logits=True)
+        assert context.decode(batch) is DecodeStatus.OK
+        config = EngineConfig(model_path=str(path), num_cells=num_cells)
+        known.append((fingerprint(config), context.logits().tobytes()))
+        context.close()
+    model.close()
+    assert len(set(known)) == len({name for name, _ in known}) == 2
+    assert known[0] != known[1] == known[2] == known[3]
 
 
 def test_options_without_effect_on_cells_are_options() -> None:
