@@ -33,6 +33,8 @@ _WAIT_SECONDS = 0.005
 # So a server that is asked something new every few seconds does not write all of it.
 REUSED_SECONDS = 2.0
 REST_SECONDS = 30.0
+# Of texts that rest, one counts as used so much before another that was used later.
+_TEXT_NANOSECONDS = 1_000_000
 # How long to wait for the disk to catch up.
 _PAUSE_SECONDS = 0.05
 
@@ -72,11 +74,14 @@ class DiskTier:
 
     def fill(self, running: Collection[Sequence]) -> None:
         """Give sequences what has come from the disk, a step's share of it, the oldest first; where all of
-        them are being filled, wait a moment for something to come.
+        those whose turn it is are being filled, wait a moment for something to come.
         """
         filled = [(sequence, sequence.filling) for sequence in running if sequence.filling is not None]
-        if filled and len(filled) == len(running):
-            filled[0][1].wait(_WAIT_SECONDS)
+        # Background work waits for those, too.
+        live = [sequence for sequence in running if not sequence.is_background] or running
+        readings = [sequence.filling for sequence in live if sequence.filling is not None]
+        if len(readings) == len(live):
+            any(reading.wait(_WAIT_SECONDS) for reading in readings)
         end = time.perf_counter() + _STEP_SECONDS
         for sequence, reading in filled:
             while (piece := reading.take()) is not None:
@@ -137,18 +142,23 @@ class DiskTier:
     def _written(self, disk: DiskCache, *, reused_alone: bool = False) -> Iterator[float]:
         """Hand chunks to the disk, one after each pause that is yielded. Raises nothing."""
         try:
-            for chunk, body in self._unwritten(disk, reused_alone=reused_alone):
-                disk.write(chunk, body)
+            for chunk, body, used in self._unwritten(disk, reused_alone=reused_alone):
+                disk.write(chunk, body, used)
                 yield 0.0
-                while disk.is_behind:
+                # A disk that has taken nothing lately is tried with one chunk.
+                while disk.is_behind or (disk.is_refusing and disk.is_writing):
                     yield _PAUSE_SECONDS
+                if disk.is_refusing:
+                    return
         except MemoryError:
             log.warning("there is too little memory to copy prefixes for the disk")
         except Exception:
             log.exception("prefixes cannot be written to the disk")
 
-    def _unwritten(self, disk: DiskCache, *, reused_alone: bool) -> Iterator[tuple[Chunk, State]]:
-        for resting in list(self._kv_cache.resting()):
+    def _unwritten(self, disk: DiskCache, *, reused_alone: bool) -> Iterator[tuple[Chunk, State, int]]:
+        """Yield what is missing of what rests, what was used last first, and when that was, in that order."""
+        began = time.time_ns()
+        for number, resting in enumerate(list(self._kv_cache.resting())):
             keys = resting.keys
             num_wanted = num_lasting(keys, with_private=disk.keeps_private)
             if reused_alone:
@@ -156,12 +166,13 @@ class DiskTier:
             if num_wanted < _MIN_WRITTEN or (self._is_whole and num_wanted < len(keys)):
                 continue
             keys = keys[:num_wanted]
-            disk.touch(keys)
+            used = began - number * _TEXT_NANOSECONDS
+            disk.touch(keys, used)
             for chunk in disk.missing(keys):
                 body = resting.piece(chunk.start, chunk.end)
                 if body is None:
                     break
-                yield chunk, body
+                yield chunk, body, used
 
     def _num_reused(self, resting: RestingSequence) -> int:
         """Count the keys that were used more than once; of what cannot be cut, all are, or none."""

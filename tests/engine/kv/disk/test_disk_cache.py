@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from caravan.config.engine_config import EngineConfig
 from caravan.config.llama_config import ContextOptions
+from caravan.engine.kv.disk import disk_cache
 from caravan.engine.kv.disk.chunks import chunks_of
 from caravan.engine.kv.disk.disk_cache import DiskCache
 from caravan.engine.kv.disk.fingerprint import WITHOUT_EFFECT, fingerprint
@@ -69,6 +70,44 @@ def test_another_process_finds_what_was_written(tmp_path: Path) -> None:
         assert read(cache, [*TEXT[:19], 99], start=10) == [(8, 16), (16, 19)]
         assert cache.counts.num_read_tokens == 46
         assert cache.counts.num_bytes == 4 * 8192
+
+
+def test_what_is_read_ahead_is_bounded_for_all_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_cache, "_MAX_AHEAD_BYTES", 3 * 5000)
+    texts = [[*TEXT, 100 + number] for number in range(4)]
+    with opened(tmp_path) as cache:
+        for text in texts:
+            write(cache, text)
+        read_side_by_side(cache, texts)
+    with opened(tmp_path) as cache:
+        read_side_by_side(cache, texts)
+        for reading in [cache.fetch(text, 0) for text in texts]:
+            reading.stop()
+        assert cache._num_ahead_bytes == 0
+
+
+def read_side_by_side(cache: DiskCache, texts: list[list[int]]) -> None:
+    readings = [cache.fetch(text, 0) for text in texts]
+    ends: list[list[int]] = [[] for _ in texts]
+    while not all(reading.is_over for reading in readings):
+        assert 0 < cache._num_ahead_bytes <= 3 * 5000
+        assert any(reading.wait(PATIENCE) for reading in readings)
+        for reading, found in zip(readings, ends, strict=True):
+            if (piece := reading.take()) is not None:
+                found.append(piece.end)
+    assert ends == [[8, 16, 24, 31]] * len(texts)
+    assert cache._num_ahead_bytes == 0
+
+
+def test_what_is_larger_than_may_be_read_ahead_comes_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_cache, "_MAX_AHEAD_BYTES", 1)
+    with opened(tmp_path) as cache:
+        write(cache, TEXT)
+        assert len(read(cache, TEXT)) == 4
 
 
 def test_what_was_computed_otherwise_is_not_found(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Files of chunks: whole or not there, nobody else's to read, and never more than may be."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -133,6 +134,30 @@ def test_the_end_of_a_text_goes_before_its_beginning(tmp_path: Path) -> None:
     assert not file_of(tmp_path, 3).exists()
 
 
+def test_nothing_makes_room_for_what_was_used_before_it(tmp_path: Path) -> None:
+    folder = ChunkFolder.open(tmp_path, ROOT, 4 * FILE_BYTES)
+    for number in (1, 2, 3, 4):
+        assert folder.write(chunk(number), BODY, number * 1000)
+    were_full = [folder.is_full]
+    assert not folder.write(chunk(5), BODY, 500)
+    were_full.append(folder.is_full)
+    assert all(file_of(tmp_path, number).exists() for number in (1, 2, 3, 4))
+    folder.touch([chunk(1).name], 5000)
+    folder.touch([chunk(4).name], 1)
+    assert folder.write(chunk(5), BODY, 3500)
+    assert [*were_full, folder.is_full] == [False, True, False]
+    assert {found.tokens for found in known(tmp_path)} == {chunk(n).tokens for n in (1, 4, 5)}
+
+
+def test_what_was_used_by_a_wrong_clock_goes_first(tmp_path: Path) -> None:
+    folder = with_files(tmp_path, 1, 2, 3, max_bytes=3 * FILE_BYTES)
+    for number in (1, 2, 3):
+        os.utime(file_of(tmp_path, number), (1 << 33, 1 << 33))
+    folder.touch([chunk(2).name])
+    assert folder.write(chunk(4), BODY)
+    assert {found.tokens for found in known(tmp_path)} == {chunk(n).tokens for n in (2, 4)}
+
+
 def test_one_bound_holds_for_all_models(tmp_path: Path) -> None:
     with_files(tmp_path, 1, 2)
     for number in (1, 2):
@@ -155,19 +180,62 @@ def test_what_is_not_ours_is_not_removed(tmp_path: Path) -> None:
     assert all(path.exists() for path in theirs)
 
 
+def test_a_link_in_the_place_of_a_folder_is_not_followed(tmp_path: Path) -> None:
+    base, elsewhere = tmp_path / "base", tmp_path / "elsewhere"
+    base.mkdir()
+    elsewhere.mkdir()
+    theirs = [elsewhere / "theirs.kv", elsewhere / "theirs.part"]
+    for path in theirs:
+        path.write_bytes(bytes(FILE_BYTES))
+        os.utime(path, (1, 1))
+    (base / OTHER_ROOT.hex()).symlink_to(elsewhere)
+    folder = with_files(base, 1, 2, 3, max_bytes=2 * FILE_BYTES)
+    assert folder.num_bytes <= 2 * FILE_BYTES
+    assert all(path.exists() for path in theirs)
+
+
+def test_nothing_waits_for_what_is_no_file(tmp_path: Path) -> None:
+    folder = with_files(tmp_path, 1, 2, 3)
+    for number in (1, 2):
+        file_of(tmp_path, number).unlink()
+    os.mkfifo(file_of(tmp_path, 1))
+    os.mkfifo(file_of(tmp_path, 1).with_name("pipe.part"))
+    file_of(tmp_path, 2).symlink_to(file_of(tmp_path, 3))
+    (file_of(tmp_path, 1).parent / "folder.kv").mkdir()
+    assert folder.read(chunk(1).name) is folder.read(chunk(2).name) is None
+    os.mkfifo(file_of(tmp_path, 1))
+    assert known(tmp_path) == [chunk(3)]
+
+
+def test_what_was_left_unfinished_for_another_model_goes(tmp_path: Path) -> None:
+    ChunkFolder.open(tmp_path, OTHER_ROOT, MANY)
+    left = tmp_path / OTHER_ROOT.hex() / "0.part"
+    left.write_bytes(bytes(FILE_BYTES))
+    ChunkFolder.open(tmp_path, ROOT, MANY)
+    assert not left.exists()
+
+
 def test_what_is_larger_than_everything_may_be_is_not_written(tmp_path: Path) -> None:
     assert not ChunkFolder.open(tmp_path, ROOT, FILE_BYTES - 1).write(chunk(1), BODY)
     assert known(tmp_path) == []
 
 
 def test_a_disk_that_fails_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    folder = with_files(tmp_path, 1)
-    file_of(tmp_path, 1).unlink()
-    file_of(tmp_path, 1).parent.rmdir()
+    folder = with_files(tmp_path / "base", 1)
+    shutil.rmtree(tmp_path / "base")
     assert not folder.write(chunk(2), BODY)
     assert not folder.write(chunk(3), BODY)
     assert folder.read(chunk(1).name) is None
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+
+
+def test_a_folder_that_was_emptied_is_filled_again(tmp_path: Path) -> None:
+    folder = with_files(tmp_path, 1)
+    shutil.rmtree(tmp_path / ROOT.hex())
+    assert folder.read(chunk(1).name) is None
+    assert folder.write(chunk(2), BODY)
+    assert known(tmp_path) == [chunk(2)]
+    assert stat.S_IMODE((tmp_path / ROOT.hex()).stat().st_mode) == 0o700
 
 
 # Writes one file, and another of which all is there but its name.

@@ -83,7 +83,7 @@ def read_head(beginning: bytes, tokens: bytes) -> Head:
     parent, start, _, mark_at, mark, is_marked, body_size, body_digest = _fields(beginning)
     mark = mark if is_marked else b""
     name = name_of(parent, tokens, mark_at, mark)
-    return Head(Chunk(name, parent, start, tokens, mark_at, mark), body_size, body_digest)
+    return Head(Chunk(name, parent, start, tokens, mark_at, mark, body_size), body_size, body_digest)
 
 
 def _fields(beginning: bytes) -> tuple[bytes, int, int, int, bytes, bool, int, bytes]:

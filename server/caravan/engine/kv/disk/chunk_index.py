@@ -38,6 +38,10 @@ class ChunkIndex:
     def __contains__(self, name: bytes) -> bool:
         return name in self._chunks
 
+    def has_place_for(self, chunk: Chunk) -> bool:
+        """Tell whether the chunk before this one is there."""
+        return chunk.parent == self._root or chunk.parent in self._chunks
+
     def add(self, chunk: Chunk) -> list[bytes]:
         """Add a chunk, and name those that are of no use any more, being its beginnings; they are dropped.
 
@@ -110,7 +114,7 @@ class ChunkIndex:
 
     def _insert(self, chunk: Chunk) -> bool:
         """Add a chunk, if the one before it is there."""
-        if chunk.parent != self._root and chunk.parent not in self._chunks:
+        if not self.has_place_for(chunk):
             return False
         group = self._after.setdefault(chunk.parent, {}).setdefault(self._head(chunk), {})
         group[chunk.name] = self._chunks[chunk.name] = chunk

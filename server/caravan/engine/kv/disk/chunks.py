@@ -3,7 +3,7 @@
 import hashlib
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Tokens of a chunk. What is copied at once takes a millisecond or some, and a file has megabytes.
 CHUNK_SIZE = 256
@@ -24,6 +24,7 @@ class Chunk:
 
     `tokens` are those of its keys, four bytes each, little-endian. The key at `mark_at` has `mark` above its
     token; without one, that is `count`, and the mark is empty. `name` covers all of it, and what is before.
+    `num_bytes` are those of its body, where that is on the disk.
     """
 
     name: bytes
@@ -32,6 +33,7 @@ class Chunk:
     tokens: bytes
     mark_at: int
     mark: bytes = b""
+    num_bytes: int = field(default=0, compare=False)
 
     @property
     def count(self) -> int:

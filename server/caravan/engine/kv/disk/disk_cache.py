@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 # Chunks that are read before they are asked for, and bytes that wait to be written.
 _NUM_AHEAD = 3
 _MAX_PENDING_BYTES = 64 << 20
+# Bytes that are read ahead for all texts together; what is larger comes alone.
+_MAX_AHEAD_BYTES = 128 << 20
 # A disk that takes longer over a chunk is not waited for.
 _PATIENCE_SECONDS = 5.0
 
@@ -54,13 +57,15 @@ class Reading:
     @property
     def is_over(self) -> bool:
         """Whether all is read, or what follows cannot be."""
-        return not self._coming or self._cache.is_stuck
+        return not (self._coming or self._chunks) or self._cache.is_stuck
 
     def take(self) -> Piece | None:
         """Take the next piece, if it is there; after one that could not be read, nothing comes."""
+        self._fill()
         if not self._coming or not self._coming[0][1].done():
             return None
         chunk, future = self._coming.popleft()
+        self._cache.let_go(chunk)
         body = future.result()
         if body is None:
             self.stop()
@@ -68,20 +73,22 @@ class Reading:
         self._fill()
         return Piece(chunk, min(chunk.end, self._end), body)
 
-    def wait(self, seconds: float) -> None:
-        """Wait for the next piece, at most so long."""
+    def wait(self, seconds: float) -> bool:
+        """Wait for the next piece, at most so long; False at once where others are to be read first."""
         if self._coming:
             wait([self._coming[0][1]], seconds)
+        return bool(self._coming)
 
     def stop(self) -> None:
         """Read no more."""
         self._chunks.clear()
-        for _, future in self._coming:
+        for chunk, future in self._coming:
             future.cancel()
+            self._cache.let_go(chunk)
         self._coming.clear()
 
     def _fill(self) -> None:
-        while self._chunks and len(self._coming) < _NUM_AHEAD:
+        while self._chunks and len(self._coming) < _NUM_AHEAD and self._cache.may_read(self._chunks[0]):
             chunk = self._chunks.popleft()
             self._coming.append((chunk, self._cache.read(chunk)))
 
@@ -113,6 +120,7 @@ class DiskCache:
         self._num_read_tokens = 0
         self._is_closed = False
         self._reading_since: float | None = None
+        self._num_ahead_bytes = 0
         chunks = {head.chunk.name: head.chunk for head in self._folder.heads()}
         private = [] if keeps_private else [name for name, chunk in chunks.items() if chunk.is_marked]
         for name in private:
@@ -141,6 +149,11 @@ class DiskCache:
         return bool(self._coming)
 
     @property
+    def is_refusing(self) -> bool:
+        """Whether the disk has failed, or was full of what was used later, and has written nothing since."""
+        return self._folder.is_failing or self._folder.is_full
+
+    @property
     def is_behind(self) -> bool:
         """Whether so much waits to be written that no more should come."""
         with self._lock:
@@ -161,27 +174,38 @@ class DiskCache:
         wanted = [chunk for chunk in found.chunks if chunk.end > start]
         return Reading(self, wanted, found.length)
 
+    def may_read(self, chunk: Chunk) -> bool:
+        """Tell whether there is room to read a chunk ahead."""
+        return not self._num_ahead_bytes or self._num_ahead_bytes + chunk.num_bytes <= _MAX_AHEAD_BYTES
+
     def read(self, chunk: Chunk) -> "Future[Body | None]":
-        """Read a chunk; None where that cannot be done, and then it is known no longer."""
+        """Read a chunk; None where that cannot be done, and then it is known no longer. To be `let_go`."""
+        self._num_ahead_bytes += chunk.num_bytes
         return self._reader.submit(self._read, chunk)
+
+    def let_go(self, chunk: Chunk) -> None:
+        """Have the room of a chunk that was read, or is wanted no longer."""
+        self._num_ahead_bytes -= chunk.num_bytes
 
     def missing(self, keys: Sequence[int]) -> list[Chunk]:
         """List the chunks of a text that are not on the disk, nor on their way there, in their order."""
         with self._lock:
             return [chunk for chunk in self._index.missing(keys) if chunk.name not in self._coming]
 
-    def touch(self, keys: Sequence[int]) -> None:
-        """Note that a text is in use, so that others go first when room is short."""
+    def touch(self, keys: Sequence[int], used: int | None = None) -> None:
+        """Note when a text was used (`time.time_ns`; now), so that others go first when room is short."""
         with self._lock:
             names = self._index.known(keys)
         if names:
-            self._writer.submit(self._folder.touch, names)
+            self._writer.submit(self._folder.touch, names, used)
 
-    def write(self, chunk: Chunk, body: Body) -> None:
-        """Have a chunk written, after those that it follows on; `body` is not to be changed any more."""
+    def write(self, chunk: Chunk, body: Body, used: int | None = None) -> None:
+        """Have a chunk written, after those that it follows on; `used` is as for `touch`. `body` is not to be
+        changed any more.
+        """
         with self._lock:
             self._coming[chunk.name] = len(body)
-        self._writer.submit(self._write, chunk, body)
+        self._writer.submit(self._write, replace(chunk, num_bytes=len(body)), body, used)
 
     def discard(self, chunk: Chunk) -> None:
         """Forget a chunk that cells cannot be filled with, and remove it."""
@@ -225,10 +249,12 @@ class DiskCache:
             gone = self._index.drop(chunk.name)
         self._folder.remove(gone)
 
-    def _write(self, chunk: Chunk, body: Body) -> None:
+    def _write(self, chunk: Chunk, body: Body, used: int | None) -> None:
         is_written = False
         try:
-            is_written = self._folder.write(chunk, body)
+            with self._lock:
+                has_place = self._index.has_place_for(chunk)
+            is_written = has_place and self._folder.write(chunk, body, used)
         except Exception:
             log.exception("a prefix cannot be written to the disk")
         finally:

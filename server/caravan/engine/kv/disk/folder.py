@@ -50,7 +50,9 @@ class _File(NamedTuple):
 
 class ChunkFolder:
     """Files of chunks, all of those under `base` bounded by `max_bytes` together. The least recently used go
-    first. No method raises over a file; `open` raises OSError over a folder that cannot be used.
+    first. No method raises over a file: from one that fails until one is written, the disk `is_failing`, and
+    from one that there is no room for beside what was used later, it `is_full`. `open` raises OSError over a
+    folder that cannot be used.
     """
 
     def __init__(self, path: Path, base: Path, max_bytes: int) -> None:
@@ -58,7 +60,8 @@ class ChunkFolder:
         self._base = base
         self._max_bytes = max_bytes
         self._num_unseen = 0
-        self._is_failing = False
+        self.is_failing = False
+        self.is_full = False
         self._evicted: list[bytes] = []
         self.num_bytes = 0
         self.num_bad_files = 0
@@ -74,6 +77,9 @@ class ChunkFolder:
             raise PermissionError(f"{path} is somebody else's")
         if stat.S_IMODE(found.st_mode) != _OWNER_ALONE:
             path.chmod(_OWNER_ALONE)
+        # Also those of models and builds that nobody opens any more.
+        for left_behind in _files(base, _UNFINISHED):
+            _remove_unfinished(left_behind)
         folder = cls(path, base, max_bytes)
         folder._look()
         return folder
@@ -82,18 +88,16 @@ class ChunkFolder:
         """Read the heads of all files that are whole; what else is there is removed."""
         for path in sorted(self._path.iterdir()):
             if path.suffix == _UNFINISHED:
-                _remove_unfinished(path)
-                continue
-            if path.is_symlink() or not path.is_file():
-                log.warning("%s is passed over: it is no file", path)
                 continue
             try:
-                with path.open("rb", buffering=0) as file:
+                with _opened(path) as file:
                     head = _read_head(file.fileno())
                     if path.name != _file_name(head.chunk.name):
                         raise BadFileError("its name is not that of what it holds")
                     if os.fstat(file.fileno()).st_size != head.size:
                         raise BadFileError("it is not as long as it was")
+            except FileNotFoundError:
+                continue
             except BadFileError as error:
                 self._discard(path, error)
             except OSError as error:
@@ -105,7 +109,7 @@ class ChunkFolder:
         """Read the bytes of a chunk; None where they are gone, or not what they were."""
         path = self._path / _file_name(name)
         try:
-            with path.open("rb", buffering=0) as file:
+            with _opened(path) as file:
                 head = _read_head(file.fileno())
                 if head.chunk.name != name:
                     raise BadFileError("its name is not that of what it holds")
@@ -123,19 +127,27 @@ class ChunkFolder:
             self._tell(error)
         return None
 
-    def write(self, chunk: Chunk, body: Body) -> bool:
-        """Write a chunk, after making room for it; whether it is there now."""
+    def write(self, chunk: Chunk, body: Body, used: int | None = None) -> bool:
+        """Write a chunk, after making room for it among what was used before; whether it is there now.
+
+        `used` is when it was, in nanoseconds of the system's clock; without, it is used now.
+        """
         head = chunk_file.write_head(chunk, body.data)
         size = _on_disk(len(head) + len(body))
         if size > self._max_bytes:
             return False
         path = self._path / f"{uuid.uuid4().hex}{_UNFINISHED}"
+        stamp = self._stamp_of(chunk, used)
         try:
-            self._make_room(size)
+            if not self._make_room(size, stamp):
+                self.is_full = True
+                return False
+            # Whoever empties the folder of all models while this runs wants no more than that.
+            self._path.mkdir(mode=_OWNER_ALONE, exist_ok=True)
             try:
                 with _unfinished(path) as file:
                     _write(file, memoryview(head), body.data)
-                    self._stamp_after(chunk, path)
+                    _stamp(path, stamp)
                     path.rename(self._path / _file_name(chunk.name))
             except BaseException:
                 path.unlink(missing_ok=True)
@@ -145,16 +157,18 @@ class ChunkFolder:
             return False
         self.num_bytes += size
         self._num_unseen += size
-        self._is_failing = False
+        self.is_failing = self.is_full = False
         return True
 
-    def touch(self, names: Iterable[bytes]) -> None:
-        """Note that the chunks of a text, in their order, are used now."""
+    def touch(self, names: Iterable[bytes], used: int | None = None) -> None:
+        """Note that the chunks of a text, in their order, are used now, or were then at the earliest."""
         now = time.time_ns()
+        used = now if used is None else used
         for index, name in enumerate(names):
-            stamp = now - index * _STEP_NANOSECONDS
+            path, stamp = self._path / _file_name(name), used - index * _STEP_NANOSECONDS
             with contextlib.suppress(OSError):
-                os.utime(self._path / _file_name(name), ns=(stamp, stamp))
+                if not stamp <= path.lstat().st_mtime_ns <= now:
+                    _stamp(path, stamp)
 
     def remove(self, names: Iterable[bytes]) -> None:
         """Remove chunks, as far as they are there."""
@@ -166,41 +180,51 @@ class ChunkFolder:
         evicted, self._evicted = self._evicted, []
         return evicted
 
-    def _stamp_after(self, chunk: Chunk, path: Path) -> None:
-        """Have a chunk go before the one that it follows on, where that is here."""
+    def _stamp_of(self, chunk: Chunk, used: int | None) -> int:
+        """Tell when a chunk was used, which goes before the one that it follows on, where that is here."""
+        stamp = time.time_ns() if used is None else used
         with contextlib.suppress(OSError):
-            stamp = (self._path / _file_name(chunk.parent)).stat().st_mtime_ns - _STEP_NANOSECONDS
-            os.utime(path, ns=(stamp, stamp))
+            before = (self._path / _file_name(chunk.parent)).lstat().st_mtime_ns
+            stamp = min(stamp, before - _STEP_NANOSECONDS)
+        return stamp
 
-    def _make_room(self, size: int) -> None:
-        """Remove what was used least recently, of whatever model, until so many bytes are free."""
+    def _make_room(self, size: int, stamp: int) -> bool:
+        """Remove what was used least recently, of whatever model, until so many bytes are free; False where
+        what was used later than `stamp` leaves no room.
+        """
         if self._num_unseen < _LOOK_SHARE * self._max_bytes and self.num_bytes + size <= self._max_bytes:
-            return
+            return True
         files = self._look()
         if self.num_bytes + size <= self._max_bytes:
-            return
-        for file in sorted(files):
+            return True
+        older = sorted(file for file in files if file.used < stamp)
+        if self.num_bytes + size - sum(file.size for file in older) > self._max_bytes:
+            return False
+        for file in older:
             if self.num_bytes + size <= _LEFT_SHARE * self._max_bytes:
-                return
+                break
             self._remove(file.path)
             if file.path.parent == self._path:
                 with contextlib.suppress(ValueError):  # somebody's own file
                     self._evicted.append(bytes.fromhex(file.path.stem))
+        return self.num_bytes + size <= self._max_bytes
 
     def _look(self) -> list[_File]:
         """Find all files, and count their bytes anew."""
-        files = []
-        for path in self._base.glob(f"{_FOLDER}/*{_ENDING}"):
+        files, now = [], time.time_ns()
+        for path in _files(self._base, _ENDING):
             with contextlib.suppress(OSError):
-                found = path.stat()
-                files.append(_File(found.st_mtime_ns, _on_disk(found.st_size), path))
+                found = path.lstat()
+                # What was used by a clock that was wrong stays no longer for that.
+                used = found.st_mtime_ns if found.st_mtime_ns <= now else 0
+                files.append(_File(used, _on_disk(found.st_size), path))
         self.num_bytes = sum(file.size for file in files)
         self._num_unseen = 0
         return files
 
     def _remove(self, path: Path) -> None:
         with contextlib.suppress(OSError):
-            size = _on_disk(path.stat().st_size)
+            size = _on_disk(path.lstat().st_size)
             path.unlink()
             self.num_bytes -= size if path.suffix == _ENDING else 0
 
@@ -211,13 +235,31 @@ class ChunkFolder:
 
     def _tell(self, error: OSError) -> None:
         """Log that the disk does not do what it should, once until it does again."""
-        log.log(logging.DEBUG if self._is_failing else logging.WARNING, "prefixes on the disk: %s", error)
-        self._is_failing = True
+        log.log(logging.DEBUG if self.is_failing else logging.WARNING, "prefixes on the disk: %s", error)
+        self.is_failing = True
 
 
 def _read_head(descriptor: int) -> Head:
     beginning = os.read(descriptor, HEAD_SIZE)
     return chunk_file.read_head(beginning, os.read(descriptor, chunk_file.num_tokens(beginning)))
+
+
+def _stamp(path: Path, used: int) -> None:
+    with contextlib.suppress(OSError):
+        os.utime(path, ns=(used, used))
+
+
+def _files(base: Path, ending: str) -> Iterator[Path]:
+    """Find the files of all models; a link in the place of a folder leads to what is not ours."""
+    for folder in base.glob(_FOLDER):
+        if not folder.is_symlink():
+            yield from folder.glob(f"*{ending}")
+
+
+def _opened(path: Path) -> FileIO:
+    """Open a file of this very name for reading, whatever is there: nothing waits for a pipe's other end."""
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK
+    return FileIO(path, "rb", opener=lambda name, mode: os.open(name, mode | flags))
 
 
 def _unfinished(path: Path) -> FileIO:
@@ -238,7 +280,7 @@ def _write(file: FileIO, *parts: memoryview) -> None:
 
 def _remove_unfinished(path: Path) -> None:
     """Remove what a process has left behind that ended while it wrote; not what one is just writing."""
-    with contextlib.suppress(OSError), path.open("rb") as file:
+    with contextlib.suppress(OSError), _opened(path) as file:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink()
 
