@@ -87,3 +87,15 @@ def test_what_was_used_last_stays_where_not_all_has_room(tmp_path: Path) -> None
         assert disk.num_known(texts["older"]) == SIZE
     assert len(counts) == 1, "nothing is written again"
     disk.close()
+
+
+def test_what_is_read_in_the_place_of_what_was_parked_counts_once(lives: Lives) -> None:
+    first = lives.begin(FakeContext(can_cut=False))
+    first.run([request("r", PROMPT, max_tokens=1)])
+    rest(first)
+    second = lives.begin(FakeContext(can_cut=False, can_checkpoint=True))
+    second.run([request("less", PROMPT[:50], max_tokens=1)])
+    assert second.engine._kv_cache.evict_one()
+    second.run([request("more", [*PROMPT, 1], max_tokens=1)])
+    assert second.cached_tokens("more") == len(PROMPT)
+    assert second.engine.stats().num_hits == {"cells": 0, "parked": 0, "disk": len(PROMPT)}

@@ -228,14 +228,19 @@ class Sequence:
         self._is_first_turn = self.num_cached_tokens is None
         if self._is_first_turn:
             self.num_cached_tokens = num_cached_tokens
-            self.cached_from["parked"] = num_fetched_tokens
+            # What was fetched may not be what it then goes on with.
+            self.cached_from["parked"] = min(num_fetched_tokens, num_cached_tokens)
             self._queue_seconds = time.monotonic() - self._arrived
 
     def fill(self, start: int, end: int) -> None:
-        """Note that its first `end` tokens are in memory, those from `start` on from the disk."""
+        """Note that its first `end` tokens are in memory, those from `start` on from the disk; from 0 on, it
+        is in the place of all that was there.
+        """
         self.num_computed_tokens = end
         if self._is_first_turn:
             self.num_cached_tokens = end
+            if not start:
+                self.cached_from.clear()
             self.cached_from["disk"] += end - start
 
     def output(self, text: str, reason: FinishReason | None = None, error: str | None = None) -> TokenOutput:
