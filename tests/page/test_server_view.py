@@ -149,7 +149,11 @@ def test_who_gives_no_key_is_not_asked_again_and_again(
     with opened(browser, keyed[0], path="/#/chat", wait=False) as (page, seen):
         held: list[Route] = []
         # The view itself asks before the reader says no, or only afterwards.
-        page.route("**/server/view.js", held.append if is_late else Route.continue_)
+
+        def hold(route: Route) -> None:
+            held.append(route) if is_late else route.continue_()
+
+        page.route("**/server/view.js", hold)
         page.goto(f"{keyed[0]}/#/server")
         seen.expected.append("401")
         asked: list[str] = []
