@@ -17,8 +17,10 @@ PROMPT = [random.Random(1).randrange(256) for _ in range(40)]
 pytestmark = pytest.mark.usefixtures("either_attention")
 
 
-def asked(name: str, lora: AdapterSet, *, owner: str = "", prompt: list[int] = PROMPT) -> GenerationRequest:
-    made = request(name, prompt, temperature=0, max_tokens=12, ignore_eos=True)
+def asked(
+    name: str, lora: AdapterSet, *, owner: str = "", prompt: list[int] = PROMPT, max_tokens: int = 12
+) -> GenerationRequest:
+    made = request(name, prompt, temperature=0, max_tokens=max_tokens, ignore_eos=True)
     return GenerationRequest(id=made.id, token_ids=made.token_ids, params=made.params, lora=lora, owner=owner)
 
 
@@ -64,6 +66,41 @@ def test_owners_have_steps_alike_however_many_sets_they_use() -> None:
     assert 5 <= sum(taken) <= 8
     assert len(set(harness.context.sets)) == len(SETS)
     harness.finish()
+
+
+def test_who_waits_is_not_passed_by_those_that_come() -> None:
+    """A stream has its steps while in each step a request of one token comes, with a set of its own."""
+    harness = Harness(FakeContext(adapters=ADAPTERS))
+    harness.engine.submit(asked("stream", SETS[1]))
+    harness.engine.turn()
+    harness.context.sets.clear()
+    for index in range(12):
+        harness.engine.submit(asked(f"new {index}", (("two", 1.0 + index),), max_tokens=1))
+        harness.engine.turn()
+    assert harness.context.sets.count(SETS[1]) >= 3
+    harness.finish()
+
+
+def test_streams_and_prompts_of_every_set_have_steps() -> None:
+    """Also where attention has tiles, so that the two of one set take turns: both sets have both."""
+    harness = Harness(FakeContext(adapters=ADAPTERS, end_weight=0.0), context_size=2000)
+    for index, lora in enumerate(SETS[1:3]):
+        harness.engine.submit(asked(f"stream {index}", lora, max_tokens=100))
+    for _ in range(6):
+        harness.engine.turn()
+    long = [random.Random(2).randrange(256) for _ in range(1500)]
+    for index, lora in enumerate(SETS[1:3]):
+        harness.engine.submit(asked(f"prompt {index}", lora, prompt=long))
+    before = progress(harness)
+    for _ in range(12):
+        harness.engine.turn()
+    assert len(progress(harness)) == 4
+    assert all(count > before.get(name, 0) for name, count in progress(harness).items())
+    harness.finish()
+
+
+def progress(harness: Harness) -> dict[str, int]:
+    return {s.request.id: s.num_computed_tokens for s in harness.engine._scheduler.running}
 
 
 def test_one_set_alone_never_waits_for_a_turn() -> None:

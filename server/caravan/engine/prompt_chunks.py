@@ -1,14 +1,26 @@
 """Of which prompts a step computes the next tokens, and how many of each."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from caravan.config.engine_config import EngineConfig
+from caravan.engine.params import AdapterSet
 from caravan.engine.prefill_budget import TILE
 from caravan.engine.sequence import Sequence
 from caravan.engine.work import Work
 
 # With no more cells than this to look at, rows one by one are quick.
 _FEW_CELLS = 2 * TILE
+# Turns are kept for so many sets of adapters: more than can run at once.
+_MAX_SETS = 1024
+
+
+@dataclass
+class _Turns:
+    """Whose turn it is in the steps of one set of adapters, and how many were of prompts."""
+
+    is_of_prompts: bool = False
+    num_of_prompts: int = 0
 
 
 class PromptChunks:
@@ -17,7 +29,7 @@ class PromptChunks:
 
     Where attention `has_tiles`, streams and large pieces take turns, a step each: in a tile together they
     would look at each other's cells. There the first prompt has a quarter of the steps, since a quarter of
-    each would be no whole tile.
+    each would be no whole tile. Each set of adapters has turns of its own, as it has steps of its own.
 
     A piece ends where its sequence stops for a checkpoint (`Checkpoints.num_until_stop`).
     """
@@ -29,8 +41,7 @@ class PromptChunks:
         self._batch_size = config.batch_size
         self._num_scored_rows = config.num_scored_rows
         self._has_tiles = has_tiles
-        self._is_turn_of_prompts = False
-        self._num_turns = 0
+        self._turns: dict[AdapterSet, _Turns] = {}
 
     def split(self, prompts: list[Sequence], budget: int) -> list[Work]:
         """Split a token budget over prompts, which are sorted by who comes first."""
@@ -40,7 +51,7 @@ class PromptChunks:
         reserved = 0
         if not self._has_tiles:
             reserved = min(oldest.num_missing_tokens, max(1, budget // 4))
-        elif self._num_turns % 4 == 0:
+        elif self._turns_of(oldest).num_of_prompts % 4 == 0:
             prompts = [oldest, *(s for s in prompts if s is not oldest)]
         rows = _share_rows(prompts, self._num_scored_rows)
         may_exceed = budget + TILE <= self._batch_size
@@ -62,15 +73,23 @@ class PromptChunks:
 
     def take_turns(self, streams: list[Work], chunks: list[Work]) -> tuple[list[Work], list[Work]]:
         """Choose what of both a step computes: all, or where they would have tiles together, one of them."""
-        self._is_turn_of_prompts = not self._is_turn_of_prompts
+        if not (streams or chunks):
+            return streams, chunks
+        turns = self._turns_of((*streams, *chunks)[0].sequence)
+        turns.is_of_prompts = not turns.is_of_prompts
         if not (self._has_tiles and streams and chunks):
             return streams, chunks
         if sum(work.num_tokens for work in (*streams, *chunks)) < TILE:
             return streams, chunks
-        if not self._is_turn_of_prompts:
+        if not turns.is_of_prompts:
             return streams, []
-        self._num_turns += 1
+        turns.num_of_prompts += 1
         return [], chunks
+
+    def _turns_of(self, sequence: Sequence) -> _Turns:
+        if sequence.lora not in self._turns and len(self._turns) >= _MAX_SETS:
+            self._turns.clear()
+        return self._turns.setdefault(sequence.lora, _Turns())
 
 
 def chunk_size(num_missing: int, num_computed: int, budget: int, *, may_exceed: bool) -> int:
