@@ -34,7 +34,7 @@ def write_adapter(
         writer.add_tensor(f"{tensor.name}.lora_a", a)
         writer.add_tensor(f"{tensor.name}.lora_b", b)
         added[tensor.name] = alpha / RANK * (b @ a)
-    _write(writer)
+    write(writer)
     return added
 
 
@@ -50,10 +50,11 @@ def write_merged(path: Path, model: Path, added: dict[str, NDArray[np.float32]])
             writer.add_key_value(name, field.contents(), kind, sub_type=sub_type)
     for tensor in reader.tensors:
         writer.add_tensor(tensor.name, tensor.data + added.get(tensor.name, np.float32(0)))
-    _write(writer)
+    write(writer)
 
 
-def _write(writer: gguf.GGUFWriter) -> None:
+def write(writer: gguf.GGUFWriter) -> None:
+    """Write what a writer has been told, and close it."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

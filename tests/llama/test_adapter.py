@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 from caravan.llama.adapter import Adapter, AdapterError
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from tests.conftest import TinyModels
 from tests.llama.native import text
-from tests.tiny_adapter import write_adapter, write_merged
+from tests.tiny_adapter import write, write_adapter, write_merged
 
 Floats = NDArray[np.float32]
 Logits = Callable[..., Floats]
@@ -93,7 +94,7 @@ def test_a_file_that_is_no_adapter_of_this_model_is_told(tiny_models: TinyModels
     model = Model(tiny_models["llama"])
     for name, message in (
         ("gemma", "model arch and LoRA arch mismatch"),
-        ("torn", "cannot load the adapter"),
+        ("torn", "the file is cut off or damaged"),
         ("activated", "aLoRA"),
         ("none", "no such file"),
     ):
@@ -101,4 +102,47 @@ def test_a_file_that_is_no_adapter_of_this_model_is_told(tiny_models: TinyModels
             Adapter(model, tmp_path / f"{name}.gguf")
     with pytest.raises(AdapterError, match=r"expect general\.type to be 'adapter'"):
         Adapter(model, tiny_models["llama"])
+    model.close()
+
+
+ALPHA, QUERIES = "'adapter.lora.alpha' is no 32-bit number", "blk.0.attn_q.weight"
+
+
+@pytest.mark.parametrize(
+    ("message", "name", "a", "b", "kind", "alpha"),
+    [
+        (ALPHA, QUERIES, (4, "columns"), ("rows", 4), np.float32, 8),
+        (ALPHA, QUERIES, (4, "columns"), ("rows", 4), np.float32, float("nan")),
+        ("of the type 26, which cannot", QUERIES, (4, "columns"), ("rows", 4), np.int32, 8.0),
+        ("are not as many as", QUERIES, (2, 4, "columns"), (2, "rows", 4), np.float32, 8.0),
+        ("have two ranks", "token_embd.weight", ("rows", 4), ("columns", 8), np.float32, 8.0),
+    ],
+    ids=["whole alpha", "no alpha", "integers", "experts", "ranks"],
+)
+def test_files_that_would_end_the_process_are_told(
+    tiny_models: TinyModels,
+    tmp_path: Path,
+    message: str,
+    name: str,
+    a: tuple[int | str, ...],
+    b: tuple[int | str, ...],
+    kind: type,
+    alpha: float,
+) -> None:
+    """llama.cpp does not look at these before it reads or computes with them."""
+    path = tiny_models["llama"]
+    (weight,) = (tensor for tensor in gguf.GGUFReader(path).tensors if tensor.name == name)
+    sizes = dict(zip(("columns", "rows"), map(int, weight.shape), strict=True))
+    writer = gguf.GGUFWriter(tmp_path / "broken.gguf", "llama")
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    kinds = {float: gguf.GGUFValueType.FLOAT32, int: gguf.GGUFValueType.UINT32}
+    writer.add_key_value("adapter.lora.alpha", alpha, kinds[type(alpha)])
+    for letter, shape in (("a", a), ("b", b)):
+        numbers = [size if isinstance(size, int) else sizes[size] for size in shape]
+        writer.add_tensor(f"{name}.lora_{letter}", np.ones(numbers, kind))
+    write(writer)
+    model = Model(path)
+    with pytest.raises(AdapterError, match=message):
+        Adapter(model, tmp_path / "broken.gguf")
     model.close()

@@ -14,8 +14,9 @@ Value = Scalar | tuple[Scalar, ...] | None
 _MAGIC = b"GGUF"
 # Version 1 had other widths; no file of it is left in use, and llama.cpp refuses it too.
 _VERSIONS = (2, 3)
-_STRING, _ARRAY = 8, 9
-# Value types by number: what `struct` calls them.
+# Types of values by number.
+FLOAT, STRING, _ARRAY = 6, 8, 9
+# What `struct` calls them.
 _FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
 _BOOL = 7
 # Bounds of what any model has. What is damaged has more, and must not take memory and time for it.
@@ -82,15 +83,20 @@ class _Tensor(NamedTuple):
     name: str
     end: int
     kind: int = 0
-    num_items: int = 0
+    shape: tuple[int, ...] = ()
 
 
 class TensorPlace(NamedTuple):
-    """Where in the file a tensor begins, ggml's number of its type, and how many numbers it has."""
+    """Where in the file a tensor begins, ggml's number of its type, and how many numbers it has each way."""
 
     start: int
     kind: int
-    num_items: int
+    shape: tuple[int, ...]
+
+    @property
+    def num_items(self) -> int:
+        """How many numbers it has in all."""
+        return math.prod(self.shape)
 
 
 class GgufReader:
@@ -105,6 +111,7 @@ class GgufReader:
         self._num_kept = 0
         self.metadata: dict[str, Value] = {}
         self.lengths: dict[str, int] = {}
+        self.kinds: dict[str, int] = {}
         self.num_tensors = 0
         self.tensors: dict[str, int] = {}
         self.places: dict[str, TensorPlace] = {}
@@ -139,7 +146,7 @@ class GgufReader:
                     f"'{shown(tensor.name)}' ends at {begin + tensor.end}"
                 )
         self.places = {
-            tensor.name: TensorPlace(begin + tensor.start, tensor.kind, tensor.num_items) for tensor in found
+            tensor.name: TensorPlace(begin + tensor.start, tensor.kind, tensor.shape) for tensor in found
         }
         ends = _Tensor(self._file_size - begin, "", 0)
         self.tensors = {
@@ -152,11 +159,12 @@ class GgufReader:
         num_dimensions = int(self._number("I"))
         if num_dimensions > _MAX_DIMENSIONS:
             raise HeaderError(f"it is damaged: '{shown(name)}' has {num_dimensions} dimensions")
-        count = math.prod(self._length() for _ in range(num_dimensions))
+        shape = tuple(self._length() for _ in range(num_dimensions))
+        count = math.prod(shape)
         kind = int(self._number("I"))
         block, size = BLOCKS.get(kind, (1, 0))
         start = self._length()
-        return _Tensor(start, name, start + -(-count // block) * size, kind, count)
+        return _Tensor(start, name, start + -(-count // block) * size, kind, shape)
 
     def _alignment(self) -> int:
         alignment = self.metadata.get("general.alignment", _ALIGNMENT)
@@ -168,10 +176,10 @@ class GgufReader:
         return alignment
 
     def _value(self, key: str) -> None:
-        kind = int(self._number("I"))
+        kind = self.kinds[key] = int(self._number("I"))
         if kind == _ARRAY:
             self._array(key)
-        elif kind == _STRING:
+        elif kind == STRING:
             self._text(key)
         else:
             self.metadata[key] = self._scalar(kind, key)
@@ -179,7 +187,7 @@ class GgufReader:
     def _array(self, key: str) -> None:
         kind, length = int(self._number("I")), self._length()
         self.lengths[key] = length
-        if kind == _STRING:
+        if kind == STRING:
             _check(f"items in '{shown(key)}'", length, _MAX_STRINGS)
             self._skip_strings(length)
         elif kind not in _FORMATS:
