@@ -51,6 +51,7 @@ def test_options_go_to_the_engine_by_flag_variable_and_table(
         (["--tensor-split", "1,x"], "--tensor-split: input should be a valid number"),
         (["--override-tensor", "(=CPU"], "'(' is no regular expression"),
         (["--override-tensor", "exps"], "should be JSON or name=value pairs"),
+        (["--lora", "a=x.gguf,b=y.gguf,a=z.gguf"], "has 'a' twice"),
         (["--control-vector-scaled", "v.gguf"], "'v.gguf' should be FILE:SCALE, such as happy.gguf:0.8"),
         (["--control-vector-layer-range", "3,2"], "should be the first layer and the last one"),
         (["--control-vector", "/"], "'/' is a folder, and a regular file is needed"),

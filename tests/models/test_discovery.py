@@ -124,8 +124,14 @@ def test_tables_are_checked(tiny_models: TinyModels, tmp_path: Path) -> None:
         quiet_specs(Settings(models=[ModelSettings(path=tmp_path / "none.gguf")]))
     same = [ModelSettings(path=tiny_models["llama"], id="a"), ModelSettings(path=tiny_models["qwen2"])]
     same.append(ModelSettings(path=tiny_models["qwen2"], id="b", aliases=["a"]))
-    with pytest.raises(CatalogError, match="2 models are called 'a'"):
+    with pytest.raises(CatalogError, match="2 models are called 'a'; give"):
         quiet_specs(Settings(models=same))
+    for name in ("a", "alias"):
+        table = ModelSettings(
+            path=tiny_models["llama"], id="a", aliases=["alias"], lora={name: tmp_path / "x"}
+        )
+        with pytest.raises(CatalogError, match=rf"2 models are called '{name}' \(adapters count\)"):
+            quiet_specs(Settings(models=[table]))
 
 
 def test_a_folder_is_served_with_split_files_once_and_broken_ones_left_out(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,7 +30,10 @@ def pairs(value: object) -> object:
     pairs = [item.partition("=") for item in value.split(",")]
     if not all(equals for _, equals, _ in pairs):
         raise ValueError("should be JSON or name=value pairs with commas between")
-    return {name.strip(): text.strip() for name, _, text in pairs}
+    names = [name.strip() for name, _, _ in pairs]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"has '{twice[0]}' twice")
+    return {name: text.strip() for name, (_, _, text) in zip(names, pairs, strict=True)}
 
 
 def _sendable(secret: SecretStr) -> SecretStr:

@@ -281,7 +281,10 @@ class _ContextReader:
 
 
 def _check_names(found: list[ModelSpec]) -> None:
-    counts = Counter(name for spec in found for name in {spec.id, *spec.aliases, *spec.adapters})
+    # A model's name may be among its aliases, but an adapter of that name would stand in its place.
+    counts = Counter(name for spec in found for name in (*{spec.id, *spec.aliases}, *spec.adapters))
     for name, count in counts.items():
         if count > 1:
-            raise CatalogError(f"{count} models are called '{name}'; give them names of their own with `id`")
+            of_adapters = " (adapters count)" if any(name in spec.adapters for spec in found) else ""
+            message = f"{count} models are called '{name}'{of_adapters}; give them names of their own"
+            raise CatalogError(f"{message}, models by `id`" if of_adapters else f"{message} with `id`")
