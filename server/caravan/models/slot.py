@@ -12,11 +12,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.errors import CaravanError, ModelUnavailableError, NotServedError
 from caravan.models.eviction import STAY_SECONDS, Clock, LoadedEntry
 from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import ModelSpec
+from caravan.runtime.threads import in_thread
 from caravan.sizing.sizes import Need
 
 _FIRST_BACKOFF = 2.0
@@ -176,9 +179,13 @@ class ModelSlot:
         """
         if self.spec.adapted is None or not isinstance(loaded.engine, AsyncEngine):
             raise NotServedError("Engines of this server take no adapters while they run.")
+        # Made first: where that fails, the engine has no adapter that nobody can name.
+        spec = await in_thread(self.spec.adapted, name, path)
+        size = await in_thread(_size_of, path)
         await loaded.engine.add_adapter(name, os.fspath(path))
-        self.spec = self.spec.adapted(name, path)
-        self.model = replace(loaded, adapters=self.spec.adapters, variants={})
+        self.spec = spec
+        self.model = replace(loaded, adapters=spec.adapters, variants={})
+        self.need = msgspec.structs.replace(self.need, total=self.need.total + size)
 
     def wait(self, key: str) -> asyncio.Future[Lease]:
         """A place among those who get the model when it has been loaded, for a request of this key."""
@@ -243,3 +250,11 @@ class ModelSlot:
         if self.num_users == 0:
             self._idle_since = self._clock()
             self.idle.set()
+
+
+def _size_of(path: Path) -> int:
+    """Bytes of a file; 0 where there is none, which the engine tells."""
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):
+        return 0
