@@ -18,6 +18,8 @@ from tests.live_server import live_server
 from tests.tiny_adapter import write_adapter, write_merged
 from tests.waiting import PATIENCE
 
+_OLLAMA = {"stream": False, "options": {"num_predict": 8, "temperature": 0}}
+
 
 @pytest.fixture(scope="module")
 def folder(tiny_models: TinyModels, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -124,17 +126,52 @@ def test_other_protocols_have_adapters_too(client: httpx.Client) -> None:
         ("/v1/messages", chat),
         ("/v1/responses", {"input": "hi", "max_output_tokens": 16, "temperature": 0, "store": False}),
         ("/completion", {"prompt": "hi", "n_predict": 8, "temperature": 0}),
+        ("/api/generate", {**_OLLAMA, "prompt": "hi", "raw": True}),
+        ("/api/chat", {**_OLLAMA, "messages": chat["messages"]}),
     ):
 
         def said(model: str, path: str = path, body: dict[str, Any] = body, **fields: Any) -> object:  # noqa: ANN401
             answer = client.post(path, json={**body, "model": model, **fields})
             assert answer.status_code == 200, answer.text
             told = answer.json()
+            if path.startswith("/api"):
+                assert told["model"] == model
+                return told.get("response") or told["message"]["content"]
             if path == "/v1/responses":
                 return told["output"][0]["content"][0]["text"]
             return told["content"] if path == "/completion" else told["content"][0]["text"]
 
-        assert said("sql") == said("tiny", lora=[{"name": "sql"}]) == said("merged") != said("tiny")
+        assert said("sql") == said("merged") != said("tiny")
+        if path.startswith("/api"):
+            assert said("sql:latest") == said("merged")
+        else:
+            assert said("tiny", lora=[{"name": "sql"}]) == said("merged")
+
+
+def test_decisions_are_those_of_the_adapter(client: httpx.Client) -> None:
+    question = {"type": "predicate", "instructions": "It is so."}
+    told = [
+        client.post("/v1/decisions", json={"model": name, "input": "a", "questions": [question]}).json()
+        for name in ("tiny", "sql", "merged")
+    ]
+    assert [each["model"] for each in told] == ["tiny", "sql", "merged"]
+    plain, sql, merged = (each["answers"][0]["probability"] for each in told)
+    assert sql == pytest.approx(merged, rel=0.01)
+    assert plain != pytest.approx(sql, rel=0.1)
+
+
+def test_clients_of_llama_cpp_and_ollama_are_told_of_adapters(client: httpx.Client) -> None:
+    props = client.get("/props", params={"model": "chat"}).json()
+    assert props["model_alias"] == "chat"
+    assert props["default_generation_settings"]["params"]["lora"] == [{"id": 1, "scale": 1.0}]
+    body = {"model": "tiny", "prompt": "a", "n_predict": 1, "lora": [{"id": 1, "scale": 0.5}, {"id": 0}]}
+    settings = client.post("/completion", json=body).json()["generation_settings"]
+    assert settings["lora"] == [{"id": 1, "scale": 0.5}, {"id": 0, "scale": 1.0}]
+    names = [model["name"] for model in client.get("/api/tags").json()["models"]]
+    assert names[:3] == ["tiny:latest", "sql:latest", "chat:latest"]
+    for path in ("/api/embed", "/embedding"):
+        asked = {"model": "sql", "input" if path == "/api/embed" else "content": "a"}
+        assert client.post(path, json=asked).status_code == 400
 
 
 def test_a_file_that_is_no_adapter_ends_the_start(tiny_models: TinyModels) -> None:

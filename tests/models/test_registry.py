@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from caravan.auth.principal import ANONYMOUS
+from caravan.auth.principal import ANONYMOUS, Principal
 from caravan.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
 from caravan.models import Lease, Limits, ModelRegistry, Status
 from caravan.models import registry as registry_module
@@ -75,6 +76,17 @@ def run(test: Callable[[House], Awaitable[None]], house: House | None = None) ->
 
 async def _wrapped(awaitable: Awaitable[None]) -> None:
     await awaitable
+
+
+def test_a_key_of_an_adapter_alone_is_told_of_that_one() -> None:
+    registry = ModelRegistry([replace(spec_of(loaded_model()), adapters=("sql", "chat"))])
+    who = Principal(models=frozenset({"sql"}))
+    assert registry.name_of("", who) == "sql"
+    assert registry.name_of("", ANONYMOUS) == "fake"
+    with pytest.raises(ModelNotFoundError, match=r"This server has 'sql'\.$"):
+        registry.find("fake", who)
+    with pytest.raises(ModelNotFoundError, match=r"This key may use none of the models\.$"):
+        registry.find("fake", Principal(models=frozenset({"other"})))
 
 
 async def settle() -> None:

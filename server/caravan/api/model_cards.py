@@ -32,9 +32,7 @@ async def cards(registry: ModelRegistry, principal: Principal) -> list[ModelCard
     """All models that a caller may use, each with its adapters behind it."""
     found = []
     for spec in registry.specs:
-        names = [spec.id, *spec.adapters]
-        usable = [name for name in names if principal.may_use(spec.id, *spec.aliases, name)]
-        if usable:
+        if usable := spec.usable_names(principal):
             shown = await card(registry, spec)
             found += [_named(shown, name) for name in usable]
     return found

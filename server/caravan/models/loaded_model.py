@@ -182,6 +182,11 @@ class LoadedModel:
     long_threads: FairLimiter = field(default_factory=partial(FairLimiter, 1))
     explanations: FairLimiter = field(default_factory=partial(FairLimiter, 1))
 
+    @property
+    def name(self) -> str:
+        """What it was asked for by: the name of an adapter, or its own."""
+        return self.lora[0][0] if self.lora else self.id
+
     def with_adapter(self, name: str) -> "LoadedModel":
         """The model as it is by the name of one of its adapters, or itself by its own."""
         if name not in self.adapters:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from caravan.auth.principal import Principal
 from caravan.chat.template_summary import TemplateSummary
 from caravan.config.model_settings import ModelSettings
 from caravan.llama import library
@@ -88,6 +89,11 @@ class ModelSpec:
     check_file: Callable[[], object] = lambda: None
     read_facts: Callable[[], FileFacts] = FileFacts
     adapted: "Callable[[str, Path], ModelSpec] | None" = None
+
+    def usable_names(self, principal: Principal) -> list[str]:
+        """What lists show a caller of it: the model, if it may be used, and adapters behind it."""
+        names = (self.id, *self.adapters)
+        return [name for name in names if principal.may_use(self.id, *self.aliases, name)]
 
 
 async def load(spec: ModelSpec, checks: Iterable[Callable[[LoadedModel], None]] = ()) -> LoadedModel:

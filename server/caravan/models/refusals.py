@@ -22,7 +22,12 @@ def none_usable(principal: Principal) -> str:
     )
 
 
-def unnamed(usable: Sequence[ModelSpec], principal: Principal) -> InvalidRequestError:
+def usable_names(specs: Sequence[ModelSpec], principal: Principal) -> list[str]:
+    """All names that lists show a caller, those of adapters included."""
+    return [name for spec in specs for name in spec.usable_names(principal)]
+
+
+def unnamed(usable: Sequence[str], principal: Principal) -> InvalidRequestError:
     """Make what a request without a name gets, where that could be several models, or is none."""
     if not usable:
         return ModelNotFoundError(none_usable(principal), param="model")
@@ -30,8 +35,8 @@ def unnamed(usable: Sequence[ModelSpec], principal: Principal) -> InvalidRequest
     return InvalidRequestError(message, param="model", code="missing_required_parameter")
 
 
-def unknown(name: str, usable: Sequence[ModelSpec], principal: Principal) -> ModelNotFoundError:
-    """Make what a request gets that names a model which is not there for its caller."""
-    served = ", ".join(f"'{spec.id}'" for spec in usable)
+def unknown(name: str, specs: Sequence[ModelSpec], principal: Principal) -> ModelNotFoundError:
+    """Make what a request gets that names a model which is not there for its caller, of all `specs`."""
+    served = ", ".join(f"'{other}'" for other in usable_names(specs, principal))
     told = f"This server has {served}." if served else none_usable(principal)
     return ModelNotFoundError(f"The model '{name[:200]}' does not exist. {told}", param="model")

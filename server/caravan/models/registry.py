@@ -12,7 +12,7 @@ from caravan.errors import InvalidValueError, ModelUnavailableError
 from caravan.models.eviction import STAY_SECONDS, Clock, Evictions, Limits, check_together
 from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import ModelSpec, load
-from caravan.models.refusals import RETRY_SECONDS, closing, unknown, unnamed
+from caravan.models.refusals import RETRY_SECONDS, closing, unknown, unnamed, usable_names
 from caravan.models.slot import Lease, ModelSlot, Status, Users
 from caravan.runtime.threads import in_thread
 
@@ -86,10 +86,10 @@ class ModelRegistry:
         """
         if name:
             return name
-        usable = self.usable(principal)
+        usable = [spec.id for spec in self.usable(principal)] or usable_names(self.specs, principal)
         if len(usable) != 1:
             raise unnamed(usable, principal)
-        return usable[0].id
+        return usable[0]
 
     def status(self, name: str) -> Status:
         """Where a model stands, by a name that has been found."""
@@ -214,7 +214,7 @@ class ModelRegistry:
     def _find(self, name: str, principal: Principal) -> ModelSlot:
         slot = self._by_name.get(name)
         if slot is None or not principal.may_use(*slot.names, name):
-            raise unknown(name, self.usable(principal), principal)
+            raise unknown(name, self.specs, principal)
         return slot
 
     def _loading(self, slot: ModelSlot) -> asyncio.Task[Exception | None]:

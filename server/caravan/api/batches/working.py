@@ -155,7 +155,9 @@ class BatchWork:
             models[name] = name
             try:
                 who = self._shared.answerer.holder(self.batch.owner)
-                models[name] = registry.find(registry.name_of(name, who), who).id
+                found = registry.name_of(name, who)
+                spec = registry.find(found, who)
+                models[name] = found if found in spec.adapters else spec.id
             except InvalidRequestError as error:
                 faults.append(fault(error.code, error.message, number, "body.model"))
         return faults

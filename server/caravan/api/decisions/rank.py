@@ -85,7 +85,7 @@ class RankService:
             Reranking(
                 id=f"rerank-{uuid.uuid4().hex}",
                 object="list",
-                model=found.model.id,
+                model=found.model.name,
                 results=results,
                 usage=usage,
                 meta=CohereMeta(tokens=CohereTokens(input_tokens=usage.prompt_tokens)),
@@ -100,7 +100,7 @@ class RankService:
                 id=f"score-{uuid.uuid4().hex}",
                 object="list",
                 created=int(time.time()),
-                model=found.model.id,
+                model=found.model.name,
                 data=[
                     PairScore(index=index, object="score", score=score)
                     for index, score in enumerate(found.relevance)

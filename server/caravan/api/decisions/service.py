@@ -44,7 +44,7 @@ class DecisionService:
         async with self._registry.holding(request.model, who) as model:
             found = await scored(model, request.model, context, who, read, is_much=is_much)
         answers, usage = _answers(request, found.scores), _usage(found.scoring)
-        return to_json(Decision(model=found.model.id, answers=answers, usage=usage))
+        return to_json(Decision(model=found.model.name, answers=answers, usage=usage))
 
 
 def _size(request: DecisionRequest) -> int:

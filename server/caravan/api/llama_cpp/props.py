@@ -30,15 +30,16 @@ class LlamaCppProps:
     async def props(self, query: LlamaPropsQuery, principal: Principal) -> LlamaProps:
         """Tell what a model is like. Raises ModelNotFoundError and what loading it raises."""
         async with self._held(query, principal) as model:
-            facts = await in_thread(self._registry.find(model.id, principal).read_facts)
+            facts = await in_thread(self._registry.find(model.name, principal).read_facts)
             plan = await in_thread(self._decoding.plan, SamplingFields(), model)
             vocab, told = model.vocab, model.template_summary
             return LlamaProps(
                 default_generation_settings=LlamaDefaults(
-                    params=generation_settings(plan.params), n_ctx=model.context_size
+                    params=generation_settings(plan.params, model.lora, model.adapters),
+                    n_ctx=model.context_size,
                 ),
                 total_slots=model.engine.max_running,
-                model_alias=model.id,
+                model_alias=model.name,
                 model_ftype=facts.quantization,
                 modalities=LlamaModalities(),
                 chat_template=facts.template,
@@ -67,7 +68,8 @@ class LlamaCppProps:
     @contextlib.asynccontextmanager
     async def _held(self, query: LlamaPropsQuery, principal: Principal) -> AsyncGenerator[LoadedModel, None]:
         registry = self._registry
-        name = registry.find(registry.name_of(query.model or "", principal), principal).id
+        name = registry.name_of(query.model or "", principal)
+        registry.find(name, principal)
         # What is asked again and again, by editors and monitors, keeps no model in memory.
         if not query.autoload and registry.status(name) in (
             Status.AVAILABLE,

@@ -81,7 +81,7 @@ class LlamaCppRun(Run):
             for number, request in enumerate(prepared.requests)
             for choice in range(num_choices)
         ]
-        return answers, AnswerWriter(self._request, prepared.requests[0].params, self.model)
+        return answers, AnswerWriter(self._request, prepared.requests[0], self.model)
 
 
 async def _written(size: int, document: Callable[[], dict[str, object]]) -> bytes:

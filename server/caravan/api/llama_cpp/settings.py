@@ -1,8 +1,9 @@
 """How a text is drawn, in llama.cpp's words."""
 
 import math
+from collections.abc import Sequence
 
-from caravan.engine.params import SamplingParams
+from caravan.engine.params import AdapterSet, SamplingParams
 
 # What llama.cpp shows where no seed is set.
 _NO_SEED = 2**32 - 1
@@ -37,8 +38,12 @@ _AS_THEY_ARE = (
 _NAMES = {"typical_p": "typ_p"}
 
 
-def generation_settings(params: SamplingParams, *, stream: bool = False) -> dict[str, object]:
-    """Write the decoding of a request. Nothing is ever shifted out of a context, nor kept for that."""
+def generation_settings(
+    params: SamplingParams, lora: AdapterSet, adapters: Sequence[str], *, stream: bool = False
+) -> dict[str, object]:
+    """Write the decoding of a request, which has `lora` of a model's `adapters`. Nothing is ever shifted out
+    of a context, nor kept for that.
+    """
     limit = -1 if params.max_tokens is None else params.max_tokens
     names = [_NAMES.get(name, name) for name in params.samplers]
     return {
@@ -57,5 +62,5 @@ def generation_settings(params: SamplingParams, *, stream: bool = False) -> dict
         "n_probs": params.num_logprobs or 0,
         "post_sampling_probs": params.tells_drawn,
         "samplers": ["penalties", "dry", *names, *(() if "temperature" in names else ("temperature",))],
-        "lora": [],
+        "lora": [{"id": adapters.index(name), "scale": scale} for name, scale in lora],
     }

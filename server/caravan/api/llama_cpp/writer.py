@@ -12,7 +12,7 @@ from caravan.api.output.answer_format import told_progress
 from caravan.api.run import num_numbers
 from caravan.api.timing import ChoiceTimes
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
-from caravan.engine.params import SamplingParams
+from caravan.engine.params import GenerationRequest
 from caravan.models.loaded_model import LoadedModel
 
 _MILLISECONDS = 1000
@@ -64,9 +64,9 @@ class Answer:
 class AnswerWriter:
     """Writes the answers of one request."""
 
-    def __init__(self, request: LlamaFields, params: SamplingParams, model: LoadedModel) -> None:
+    def __init__(self, request: LlamaFields, made: GenerationRequest, model: LoadedModel) -> None:
         self._request = request
-        self._params = params
+        self._params, self._lora = made.params, made.lora
         self._model = model
         self._vocab = model.vocab
 
@@ -90,7 +90,9 @@ class AnswerWriter:
         is_limit = last.finish_reason is FinishReason.LENGTH
         document = self._begun(answer, "" if self._request.stream else answer.text, is_last=True) | {
             "model": self._request.model,
-            "generation_settings": generation_settings(self._params, stream=bool(self._request.stream))
+            "generation_settings": generation_settings(
+                self._params, self._lora, self._model.adapters, stream=bool(self._request.stream)
+            )
             | {"grammar": self._request.grammar or ""},
             "prompt": b"".join(map(self._vocab.raw_bytes, prompt)).decode(errors="replace"),
             "has_new_line": any("\n" in text for text in answer.texts),

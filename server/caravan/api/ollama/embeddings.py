@@ -52,7 +52,7 @@ class OllamaEmbeddings:
         dimensions: int | None,
         context: RequestContext,
     ) -> Embedded:
-        model = find(self._registry, request.model, context.principal).id
+        model = find(self._registry, request.model, context.principal)
         if given:
             asked = EmbeddingRequest(
                 model=model, input=given, dimensions=dimensions, priority=request.priority

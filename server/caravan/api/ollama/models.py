@@ -39,8 +39,10 @@ class OllamaModels:
         self._decoding = decoding
 
     async def tags(self, principal: Principal) -> OllamaModelList:
-        """List all models."""
-        return OllamaModelList(models=[await _listed(spec) for spec in self._registry.usable(principal)])
+        """List all models, and adapters behind theirs."""
+        specs = self._registry.specs
+        found = [(spec, name) for spec in specs for name in spec.usable_names(principal)]
+        return OllamaModelList(models=[await _listed(spec, name) for spec, name in found])
 
     async def loaded(self, principal: Principal) -> OllamaLoadedList:
         """List those that are loaded."""
@@ -53,7 +55,8 @@ class OllamaModels:
         """Show one model. Raises ModelNotFoundError."""
         name = request.name or request.model
         name = self._registry.name_of(name, context.principal)
-        spec = find(self._registry, name, context.principal)
+        name = find(self._registry, name, context.principal)
+        spec = self._registry.find(name, context.principal)
         model = self._registry.loaded(spec.id)
         facts = await in_thread(spec.read_facts)
         metadata = await in_thread(spec.read_metadata) if model is None else model.metadata
@@ -69,11 +72,11 @@ class OllamaModels:
         )
 
 
-async def _listed(spec: ModelSpec) -> OllamaModel:
+async def _listed(spec: ModelSpec, name: str) -> OllamaModel:
     facts = await in_thread(spec.read_facts)
     return OllamaModel(
-        name=shown_name(spec.id),
-        model=shown_name(spec.id),
+        name=shown_name(name),
+        model=shown_name(name),
         modified_at=moment(spec.created),
         size=facts.num_bytes,
         digest=facts.digest,

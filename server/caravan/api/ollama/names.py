@@ -4,7 +4,7 @@ import contextlib
 
 from caravan.auth.principal import Principal
 from caravan.errors import ModelNotFoundError
-from caravan.models import ModelRegistry, ModelSpec
+from caravan.models import ModelRegistry
 
 _LATEST = ":latest"
 
@@ -14,11 +14,16 @@ def shown_name(model_id: str) -> str:
     return model_id if ":" in model_id.rpartition("/")[2] else model_id + _LATEST
 
 
-def find(registry: ModelRegistry, name: str, principal: Principal) -> ModelSpec:
-    """Find the model that a name with a tag or without stands for. Raises ModelNotFoundError."""
+def find(registry: ModelRegistry, name: str, principal: Principal) -> str:
+    """Find the name of a model, or of an adapter, that one with a tag or without stands for.
+
+    Raises ModelNotFoundError.
+    """
     if name.endswith(_LATEST):
         # A model may be called that way here, too.
         with contextlib.suppress(ModelNotFoundError):
-            return registry.find(name, principal)
+            registry.find(name, principal)
+            return name
         name = name.removesuffix(_LATEST)
-    return registry.find(name, principal)
+    registry.find(name, principal)
+    return name

@@ -72,7 +72,7 @@ class OllamaService:
     def run(self, request: Answered, context: RequestContext) -> OllamaRun:
         """Make the run of a request. Raises InvalidRequestError over what needs no model to be refused."""
         report_unused(request, context)
-        model = find(self._registry, request.model, context.principal).id
+        model = find(self._registry, request.model, context.principal)
         kind, named = _kind(request), _named(request)
         with rewording(named):
             if isinstance(request, OllamaChatRequest):
@@ -92,7 +92,7 @@ class OllamaService:
     async def load(self, request: Answered, context: RequestContext, *, unloads: bool = False) -> bytes:
         """Load the model of a request that asks nothing, or unload it; the caller may do that."""
         principal = context.principal
-        model = find(self._registry, request.model, principal).id
+        model = find(self._registry, request.model, principal)
         done: Done = "unload" if unloads else "load"
         if unloads:
             await self._registry.unload(model, principal)
