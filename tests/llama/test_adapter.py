@@ -106,20 +106,23 @@ def test_a_file_that_is_no_adapter_of_this_model_is_told(tiny_models: TinyModels
 
 
 ALPHA, QUERIES = "'adapter.lora.alpha' is no 32-bit number", "blk.0.attn_q.weight"
+SOUND = (4, "columns"), ("rows", 4)
 
 
 @pytest.mark.parametrize(
     ("message", "name", "a", "b", "kind", "alpha"),
     [
-        (ALPHA, QUERIES, (4, "columns"), ("rows", 4), np.float32, 8),
-        (ALPHA, QUERIES, (4, "columns"), ("rows", 4), np.float32, float("nan")),
-        ("of the type 26, which cannot", QUERIES, (4, "columns"), ("rows", 4), np.int32, 8.0),
+        (ALPHA, QUERIES, *SOUND, np.float32, 8),
+        (ALPHA, QUERIES, *SOUND, np.float32, float("nan")),
+        ("of the type 26, which cannot", QUERIES, *SOUND, np.int32, 8.0),
         ("are not as many as", QUERIES, (2, 4, "columns"), (2, "rows", 4), np.float32, 8.0),
+        ("'blk.0.attn_q.weight.lora_a' has numbers that are not finite", QUERIES, *SOUND, np.float32, 8.0),
+        ("has numbers that are not finite", QUERIES, *SOUND, np.float16, 8.0),
         ("have two ranks", "token_embd.weight", ("rows", 4), ("columns", 8), np.float32, 8.0),
     ],
-    ids=["whole alpha", "no alpha", "integers", "experts", "ranks"],
+    ids=["whole alpha", "no alpha", "integers", "experts", "infinity", "no number", "ranks"],
 )
-def test_files_that_would_end_the_process_are_told(
+def test_files_that_nobody_can_compute_with_are_told(
     tiny_models: TinyModels,
     tmp_path: Path,
     message: str,
@@ -129,7 +132,7 @@ def test_files_that_would_end_the_process_are_told(
     kind: type,
     alpha: float,
 ) -> None:
-    """llama.cpp does not look at these before it reads or computes with them."""
+    """llama.cpp loads most of these, and ends the process or computes nonsense with them."""
     path = tiny_models["llama"]
     (weight,) = (tensor for tensor in gguf.GGUFReader(path).tensors if tensor.name == name)
     sizes = dict(zip(("columns", "rows"), map(int, weight.shape), strict=True))
@@ -138,9 +141,13 @@ def test_files_that_would_end_the_process_are_told(
     writer.add_string("adapter.type", "lora")
     kinds = {float: gguf.GGUFValueType.FLOAT32, int: gguf.GGUFValueType.UINT32}
     writer.add_key_value("adapter.lora.alpha", alpha, kinds[type(alpha)])
+    is_finite = "not finite" not in message
     for letter, shape in (("a", a), ("b", b)):
         numbers = [size if isinstance(size, int) else sizes[size] for size in shape]
-        writer.add_tensor(f"{name}.lora_{letter}", np.ones(numbers, kind))
+        array: NDArray[np.generic] = np.ones(numbers, kind)
+        if not is_finite:
+            array[-1, -1] = np.inf if kind == np.float32 else np.nan
+        writer.add_tensor(f"{name}.lora_{letter}", array)
     write(writer)
     model = Model(path)
     with pytest.raises(AdapterError, match=message):

@@ -3,8 +3,10 @@
 import math
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import llama_cpp
+import numpy as np
 
 from caravan.llama import library
 from caravan.llama.gguf_header import part_paths
@@ -16,6 +18,10 @@ _ALPHA = "adapter.lora.alpha"
 # ggml's numbers of types that it cannot multiply by: Q8_1, Q8_K, integers and float64.
 _NO_FACTORS = frozenset((9, 15, 24, 25, 26, 27, 28))
 _NUM_DIMENSIONS = 4
+# Of ggml's float32, float16 and bfloat16: how NumPy reads them, and the bits that are all set where a number
+# is not finite.
+_FLOATS = {0: ("<u4", 0x7F800000), 1: ("<u2", 0x7C00), 30: ("<u2", 0x7F80)}
+_AT_ONCE = 1 << 22
 
 
 class AdapterError(Exception):
@@ -63,6 +69,25 @@ def _check(path: str, model: Model) -> None:
         # llama.cpp tells what is not there, and which of the other sizes are wrong.
         if b is not None and weight is not None and (fault := _fault_of(of, a, b, weight)):
             raise HeaderError(f"its matrices for '{of}' {fault}")
+    with open(path, "rb") as file:
+        for name, place in adapter.places.items():
+            if not _is_finite(file, place):
+                raise HeaderError(f"'{name}' has numbers that are not finite")
+
+
+def _is_finite(file: BinaryIO, place: TensorPlace) -> bool:
+    """Whether a tensor has no infinity and what is no number; of quantized ones, nobody looks."""
+    if place.kind not in _FLOATS:
+        return True
+    kind, bits = _FLOATS[place.kind]
+    file.seek(place.start)
+    left = place.num_items
+    while left > 0:
+        numbers = np.frombuffer(file.read(min(left, _AT_ONCE) * np.dtype(kind).itemsize), kind)
+        if not numbers.size or ((numbers & bits) == bits).any():
+            return False
+        left -= numbers.size
+    return True
 
 
 def _fault_of(of: str, a: TensorPlace, b: TensorPlace, weight: TensorPlace) -> str | None:
