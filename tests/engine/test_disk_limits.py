@@ -89,6 +89,16 @@ def test_what_was_used_last_stays_where_not_all_has_room(tmp_path: Path) -> None
     disk.close()
 
 
+def test_what_cannot_be_cut_is_read_once_for_all_who_go_on_from_it(lives: Lives) -> None:
+    first = lives.begin(FakeContext(can_cut=False))
+    first.run([request("r", PROMPT, max_tokens=1)])
+    rest(first)
+    second = lives.begin(FakeContext(can_cut=False, can_checkpoint=True))
+    for tail in ([1, 2], [3, 4, 5], [6]):
+        assert retold(second, request(f"r{tail}", [*PROMPT, *tail], max_tokens=1)) == len(tail)
+    assert second.engine.stats().num_hits == {"cells": 2 * len(PROMPT), "parked": 0, "disk": len(PROMPT)}
+
+
 def test_what_is_read_in_the_place_of_what_was_parked_counts_once(lives: Lives) -> None:
     first = lives.begin(FakeContext(can_cut=False))
     first.run([request("r", PROMPT, max_tokens=1)])

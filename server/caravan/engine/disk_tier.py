@@ -136,6 +136,8 @@ class DiskTier:
             self._disk.discard(piece.chunk)
             return False
         self._kv_cache.commit(sequence.seq_id, sequence.token_ids[start : piece.end])
+        # The next who begin with this text may go another way.
+        self._kv_cache.checkpoints.take(sequence.seq_id)
         sequence.fill(start, piece.end)
         return True
 
