@@ -105,7 +105,9 @@ def test_a_broken_batch_is_a_failure_and_a_full_memory_is_not(opened: Opener) ->
     assert context.decode(batch) is DecodeStatus.OK
 
 
-def test_a_batch_that_is_given_up_leaves_what_was_there(opened: Opener) -> None:
+def test_a_batch_that_is_given_up_leaves_what_was_there(
+    opened: Opener, caplog: pytest.LogCaptureFixture
+) -> None:
     context = opened("llama")
     compute(context, (0, 0, text(1, 20)))
     expected = compute(context, (0, 20, text(2, 30)))
@@ -127,6 +129,9 @@ def test_a_batch_that_is_given_up_leaves_what_was_there(opened: Opener) -> None:
     assert asked == 6, "the next batch asks nobody"
     context.truncate_sequence(0, 20)
     assert context.decode(batch, lambda: False) is DecodeStatus.OK
+    assert not caplog.records, "it is no error"
+    assert context.decode(batch, lambda: False) is DecodeStatus.FAILED, "those tokens are there already"
+    assert "failed to initialize batch" in caplog.text
 
 
 @pytest.mark.parametrize("architecture", ["mamba", "lfm2"])

@@ -3,7 +3,7 @@
 import contextlib
 import ctypes
 import enum
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import llama_cpp
 import numpy as np
@@ -151,23 +151,27 @@ class Context:
             raise ValueError(f"{batch.num_outputs} rows of logits asked for, {self._max_outputs} reserved")
         check(batch, self.batch_size, self.vocab_size, self.max_sequences)
         self._num_outputs = 0
-        with self._given_up(unless):
+        if unless is None:
             code = llama_cpp.llama_decode(self._pointer, batch.native())
+        else:
+            code = self._decoded_unless(unless, batch)
         if code == 0:
             self._num_outputs = batch.num_outputs
         return _STATUS.get(code, DecodeStatus.FAILED)
 
-    @contextlib.contextmanager
-    def _given_up(self, when: Callable[[], bool] | None) -> Generator[None, None, None]:
-        if when is None:
-            yield
-            return
+    def _decoded_unless(self, when: Callable[[], bool], batch: Batch) -> int:
         callback = llama_cpp.ggml_abort_callback(lambda _data: when())
         llama_cpp.llama_set_abort_callback(self._pointer, callback, None)
         try:
-            yield
+            with library.reasons() as errors:
+                code = int(llama_cpp.llama_decode(self._pointer, batch.native()))
         finally:
             llama_cpp.llama_set_abort_callback(self._pointer, llama_cpp.ggml_abort_callback(), None)
+        # That a batch was given up is no error, though llama.cpp says so.
+        if _STATUS.get(code) is not DecodeStatus.STOPPED:
+            for error in errors:
+                library.log.error("%s", error)
+        return code
 
     def logits(self) -> NDArray[np.float32]:
         """Logits of the last decode, float32 [num_outputs, vocab_size], in the order of the marked tokens.
