@@ -14,6 +14,7 @@ from caravan.llama.context import DecodeStatus
 from tests.conftest import TinyModels
 from tests.engine.embedding.test_embedder import Opened, texts
 from tests.engine.harness import Harness, mixed_requests, request
+from tests.engine.real_harness import RealHarness
 from tests.engine.test_shares import alone
 from tests.fakes import FakeContext
 
@@ -207,3 +208,26 @@ def test_vectors_of_the_background_give_way(tiny_models: TinyModels) -> None:
             opened.embedder.step(is_beside=False)
         found = {output.index: output.vector for output in opened.outputs if output.request_id == "b"}
         assert [found[index] for index in range(3)] == [vector.astype("<f4").tobytes() for vector in expected]
+
+
+def test_vectors_in_the_background_wait_for_whoever_has_just_come(
+    tiny_models: TinyModels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = RealHarness(tiny_models["llama"])
+    inputs = tuple((number, 1, 2, 3) for number in range(8))
+    vectors = EmbedRequest(id="v", inputs=inputs, pooling=Pooling.MEAN, priority=BACKGROUND_PRIORITY)
+    decode = harness.context.decode
+
+    def come(batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus:
+        harness.engine.submit(request("live", [7, 8, 9], max_tokens=2))
+        monkeypatch.setattr(harness.context, "decode", decode)
+        return decode(batch, unless)
+
+    monkeypatch.setattr(harness.context, "decode", come)
+    harness.engine.submit(beneath(request("b", range(50), max_tokens=5)))
+    harness.engine.embed(vectors)
+    harness.engine.turn()
+    assert harness.vectors == []
+    harness.finish()
+    assert len(harness.vectors) == 8
+    harness.close()

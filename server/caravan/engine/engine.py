@@ -154,7 +154,8 @@ class Engine:
         self._heartbeat.beat()
         self._receive()
         self._guarded_step()
-        self._embedder.step(is_beside=self._scheduler.has_work, has_live_beside=self._scheduler.has_live)
+        has_live = self._scheduler.has_live or self._inbox.has_newcomer()
+        self._embedder.step(is_beside=self._scheduler.has_work, has_live_beside=has_live)
 
     def step(self) -> None:
         """Fill from the disk, schedule, draft, decode, sample, publish."""
