@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import pytest
 from caravan.config.engine_config import EngineConfig
 from caravan.config.settings import Settings
@@ -17,6 +18,7 @@ from tests.conftest import TinyModels
 from tests.live_server import live_server
 from tests.tiny_adapter import write_adapter, write_merged
 from tests.waiting import PATIENCE
+from tests.web.batches.conftest import begin, line, rows, wait_for
 
 _OLLAMA = {"stream": False, "options": {"num_predict": 8, "temperature": 0}}
 
@@ -158,6 +160,21 @@ def test_decisions_are_those_of_the_adapter(client: httpx.Client) -> None:
     plain, sql, merged = (each["answers"][0]["probability"] for each in told)
     assert sql == pytest.approx(merged, rel=0.01)
     assert plain != pytest.approx(sql, rel=0.1)
+
+
+def test_lines_of_a_batch_may_be_asked_of_an_adapter(client: httpx.Client) -> None:
+    body = {
+        "model": "sql",
+        "prompt": "once upon a time",
+        "max_tokens": 12,
+        "temperature": 0,
+        "ignore_eos": True,
+    }
+    with openai.OpenAI(base_url=f"{client.base_url}/v1", api_key="none") as asking:
+        ended = wait_for(asking, begin(asking, [line("a", "/v1/completions", **body)], "/v1/completions"))
+        (row,) = rows(asking, ended.output_file_id)
+    assert ended.model == "sql"
+    assert row["response"]["body"]["choices"][0]["text"] == text(client, "merged")
 
 
 def test_clients_of_llama_cpp_and_ollama_are_told_of_adapters(client: httpx.Client) -> None:
