@@ -81,6 +81,8 @@ def test_adapters_are_listed_behind_their_model(client: httpx.Client) -> None:
     assert [card["root"] for card in listed.values()][:4] == ["tiny", "tiny", "tiny", "merged"]
     assert client.get("/v1/models/sql").json()["parent"] == "tiny"
     assert client.get("/v1/models/tiny").json()["parent"] is None
+    abilities = [listed[name]["capabilities"] for name in ("tiny", "sql")]
+    assert set(abilities[0]) - set(abilities[1]) == {"embedding"}
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,11 @@ async def card_of(registry: ModelRegistry, name: str, principal: Principal) -> M
 
 
 def _named(shown: ModelCard, name: str) -> ModelCard:
-    """The card of a model as that of its adapter, or itself by its own name."""
-    return shown if name == shown.id else shown.model_copy(update={"id": name, "parent": shown.id})
+    """The card of a model as that of its adapter, which makes no vectors, or itself by its own name."""
+    if name == shown.id:
+        return shown
+    found = [ability for ability in shown.capabilities if ability != "embedding"]
+    return shown.model_copy(update={"id": name, "parent": shown.id, "capabilities": found})
 
 
 async def card(registry: ModelRegistry, spec: ModelSpec) -> ModelCard:
