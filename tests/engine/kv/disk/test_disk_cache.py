@@ -1,5 +1,7 @@
 """The cache on the disk without an engine: written by one process, read by the next."""
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +14,7 @@ from caravan.engine.kv.disk import disk_cache
 from caravan.engine.kv.disk.chunks import chunks_of
 from caravan.engine.kv.disk.disk_cache import DiskCache
 from caravan.engine.kv.disk.fingerprint import WITHOUT_EFFECT, fingerprint
-from caravan.engine.kv.disk.folder import Body
+from caravan.engine.kv.disk.folder import Body, ChunkFolder
 from caravan.engine.kv.radix_tree import CacheScope
 from caravan.llama import library
 from caravan.llama.batch import Batch
@@ -108,6 +110,30 @@ def test_what_is_larger_than_may_be_read_ahead_comes_alone(
     with opened(tmp_path) as cache:
         write(cache, TEXT)
         assert len(read(cache, TEXT)) == 4
+
+
+@pytest.mark.parametrize("slowest", [1.0, 1e9])
+def test_a_large_chunk_may_take_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slowest: float
+) -> None:
+    monkeypatch.setattr(disk_cache, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(disk_cache, "_SLOWEST", slowest)
+    begun, gate, read_file = threading.Event(), threading.Event(), ChunkFolder.read
+
+    def slowly(folder: ChunkFolder, name: bytes) -> Body | None:
+        begun.set()
+        assert gate.wait(PATIENCE)
+        return read_file(folder, name)
+
+    monkeypatch.setattr(ChunkFolder, "read", slowly)
+    with opened(tmp_path) as cache:
+        write(cache, TEXT)
+        reading = cache.fetch(TEXT, 0)
+        assert begun.wait(PATIENCE)
+        time.sleep(0.001)
+        assert reading.is_over is cache.is_stuck is (slowest > 1)
+        gate.set()
+        reading.stop()
 
 
 def test_what_was_computed_otherwise_is_not_found(tmp_path: Path) -> None:

@@ -23,8 +23,10 @@ _NUM_AHEAD = 3
 _MAX_PENDING_BYTES = 64 << 20
 # Bytes that are read ahead for all texts together; what is larger comes alone.
 _MAX_AHEAD_BYTES = 128 << 20
-# A disk that takes longer over a chunk is not waited for.
+# A disk that takes longer over a chunk is not waited for; for a large one, as much longer as with so many
+# bytes a second.
 _PATIENCE_SECONDS = 5.0
+_SLOWEST = 100e6
 
 
 class DiskCounts(NamedTuple):
@@ -119,7 +121,7 @@ class DiskCache:
         self._num_written_tokens = 0
         self._num_read_tokens = 0
         self._is_closed = False
-        self._reading_since: float | None = None
+        self._reading_until: float | None = None
         self._num_ahead_bytes = 0
         chunks = {head.chunk.name: head.chunk for head in self._folder.heads()}
         private = [] if keeps_private else [name for name, chunk in chunks.items() if chunk.is_marked]
@@ -140,8 +142,8 @@ class DiskCache:
     @property
     def is_stuck(self) -> bool:
         """Whether the disk does not come to an end with a chunk that is to be read."""
-        since = self._reading_since
-        return since is not None and time.monotonic() - since > _PATIENCE_SECONDS
+        until = self._reading_until
+        return until is not None and time.monotonic() > until
 
     @property
     def is_writing(self) -> bool:
@@ -229,7 +231,7 @@ class DiskCache:
             threads.shutdown(wait=False, cancel_futures=True)
 
     def _read(self, chunk: Chunk) -> Body | None:
-        self._reading_since = time.monotonic()
+        self._reading_until = time.monotonic() + _PATIENCE_SECONDS + chunk.num_bytes / _SLOWEST
         try:
             body = self._folder.read(chunk.name)
         except Exception:
@@ -237,7 +239,7 @@ class DiskCache:
             log.exception("a prefix cannot be read from the disk")
             return None
         finally:
-            self._reading_since = None
+            self._reading_until = None
         if body is None:
             self._discard(chunk)
         else:
