@@ -25,6 +25,7 @@ from caravan.llama import library
 
 from tests.conftest import TinyModels
 from tests.engine.harness import request
+from tests.engine.started import started
 from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(
@@ -52,12 +53,8 @@ async def engine_on(model: Path, folder: Path | None) -> AsyncIterator[AsyncEngi
         max_running=8,
         disk_cache=disk,
     )
-    engine = AsyncEngine(config)
-    try:
-        await engine.start()
+    async with started(config) as engine:
         yield engine
-    finally:
-        await engine.close()
 
 
 async def answer(engine: AsyncEngine, prompt: list[int]) -> str:

@@ -118,7 +118,7 @@ class Engine:
 
     def stop(self) -> None:
         """End `run` after the present step; what is unfinished ends with ABORT."""
-        self._inbox.put(partial(setattr, self, "_stopping", True))
+        self._inbox.put(self._stop)
 
     def run(self) -> None:
         """Work until stopped. Raises when steps keep failing, or weights change; all is answered then."""
@@ -241,6 +241,9 @@ class Engine:
         self._embedder.abort(request_id)
         for sequence in self._scheduler.find(request_id):
             self._finish(sequence, FinishReason.ABORT)
+
+    def _stop(self) -> None:
+        self._stopping = True
 
     def _expire(self) -> None:
         """End what has used up its time, in the queue and in the prompt too."""

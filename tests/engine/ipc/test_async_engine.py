@@ -27,6 +27,7 @@ from msgspec.structs import replace
 
 from tests.conftest import TinyModels
 from tests.engine.harness import request
+from tests.engine.started import started
 from tests.waiting import PATIENCE, until
 
 # A text that goes on until somebody ends it.
@@ -41,12 +42,8 @@ async def engine_on(
     config = EngineConfig(
         model_path=str(path), context_size=num_cells, num_cells=num_cells, num_threads=1, max_running=32
     )
-    engine = AsyncEngine(config, watch=watch)
-    try:
-        await engine.start()
+    async with started(config, watch) as engine:
         yield engine
-    finally:
-        await engine.close()
 
 
 async def collect(engine: AsyncEngine, item: GenerationRequest) -> list[TokenOutput]:

@@ -13,6 +13,7 @@ from caravan.engine.ipc.async_engine import AsyncEngine
 
 from tests.conftest import TinyModels
 from tests.engine.harness import request
+from tests.engine.started import started
 from tests.waiting import PATIENCE, until
 
 PROMPT = [number % 250 for number in range(0, 3000, 5)]
@@ -29,12 +30,8 @@ async def engine_with(folder: Path, model: Path) -> AsyncIterator[AsyncEngine]:
         max_running=4,
         disk_cache=DiskCacheConfig(folder=str(folder), max_bytes=1 << 28),
     )
-    engine = AsyncEngine(config)
-    try:
-        await engine.start()
+    async with started(config) as engine:
         yield engine
-    finally:
-        await engine.close()
 
 
 async def num_computed(engine: AsyncEngine, prompt: Sequence[int] = PROMPT, max_tokens: int = 2) -> int:
