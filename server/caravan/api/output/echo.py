@@ -32,14 +32,16 @@ class Echo:
         choices_per_prompt: int,
         num_logprobs: int | None,
     ) -> None:
-        self._prompts = [_Echoed(vocab, prompt) for prompt in prompts]
+        self._vocab = vocab
+        self._prompts = prompts
+        self._echoed: dict[int, _Echoed] = {}
         self._choices_per_prompt = choices_per_prompt
         self._num_logprobs = num_logprobs
         self._begun: set[int] = set()
 
     def applied(self, output: TokenOutput) -> TokenOutput:
         """Put the prompt before the first output of each choice, and move the offsets of all."""
-        prompt = self._prompts[output.index // self._choices_per_prompt]
+        prompt = self._read(output.index // self._choices_per_prompt)
         shift = len(prompt.text)
         logprobs = tuple(
             msgspec.structs.replace(entry, offset=entry.offset + shift) for entry in output.logprobs
@@ -50,6 +52,12 @@ class Echo:
         if self._num_logprobs is not None:
             logprobs = (*prompt.entries(output.prompt_logprobs, self._num_logprobs), *logprobs)
         return msgspec.structs.replace(output, text=prompt.text + output.text, logprobs=logprobs)
+
+    def _read(self, index: int) -> "_Echoed":
+        # When it is its turn: all of them at once would hold up the event loop.
+        if index not in self._echoed:
+            self._echoed[index] = _Echoed(self._vocab, self._prompts[index])
+        return self._echoed[index]
 
 
 class _Echoed:
