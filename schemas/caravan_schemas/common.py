@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field
 
 from caravan_schemas.base import Schema
 from caravan_schemas.decoding import MAX_COUNT
+from caravan_schemas.keep_alive import KeepAlive
 
 FinishReason = Literal["stop", "length"]
 OBFUSCATION = (
@@ -16,7 +17,7 @@ OBFUSCATION = (
 
 
 class ModelFields(Schema):
-    """The field that all requests about a model have.
+    """The fields that all requests about a model have.
 
     An empty name counts as none, as some clients write it.
     """
@@ -28,6 +29,13 @@ class ModelFields(Schema):
         default="",
         description="The model, by a name that `GET /v1/models` lists. It may be left out where one model is "
         "served.",
+    )
+    keep_alive: KeepAlive | None = Field(
+        default=None,
+        description="As with Ollama, how long the model stays loaded when this request has ended and no "
+        "other comes: seconds, or a text such as `5m`. 0 unloads it then, unless other keys have lately used "
+        "it; -1 keeps it. It stays no longer than the operator's `idle_unload` says, and pinned models "
+        "stay: a wish for something else passes, and is reported. By default `idle_unload` says it.",
     )
 
 

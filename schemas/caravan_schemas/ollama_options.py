@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from caravan_schemas.base import Schema, by_json_type, string_or_array
+from caravan_schemas.base import Schema, string_or_array
 from caravan_schemas.common import ModelFields
 
 
@@ -90,22 +90,11 @@ WITHOUT_EFFECT = tuple(
 )
 
 
-KeepAlive = Annotated[
-    str | float,
-    by_json_type("keep_alive_kind", "must be a duration: seconds, or a text such as '5m'"),
-]
-
-
 class OllamaFields(ModelFields):
     """What all requests of Ollama's API about a model have."""
 
     options: OllamaOptions | None = Field(
         default=None, description="Decoding parameters, and what Ollama lets a request say about loading."
-    )
-    keep_alive: KeepAlive | None = Field(
-        default=None,
-        description="How long the model stays loaded. The operator's settings say that, so that it has no "
-        "effect, and is reported. 0 in a request without a prompt unloads the model, for administrators.",
     )
 
 

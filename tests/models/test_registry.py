@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from caravan.auth.principal import ANONYMOUS, Principal
 from caravan.errors import EngineUnavailableError, ModelNotFoundError, ModelUnavailableError
-from caravan.models import Lease, Limits, ModelRegistry, Status
-from caravan.models import registry as registry_module
+from caravan.models import Lease, Limits, ModelRegistry, Status, keeping
 from caravan.models import slot as slot_module
 from caravan.models.eviction import NoRoomError
 from caravan.models.loaded_model import LoadedModel
@@ -371,7 +370,7 @@ def test_closing_ends_waits_and_loads() -> None:
 
 
 def test_what_nobody_uses_is_unloaded_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "_KEEP_SECONDS", 0.001)
+    monkeypatch.setattr(keeping, "_KEEP_SECONDS", 0.001)
     clock = Clock()
 
     async def test(house: House) -> None:

@@ -47,7 +47,6 @@ def test_what_is_the_operators_choice_is_told(client: TestClient, url: str, body
         "num_ctx": 4096,
         "num_thread": 4,
         "num_batch": 512,
-        "keep_alive": "5m",
         "guided_decoding_backend": "xgrammar",
     }
     answer = client.post(url, json={**body, **asked})

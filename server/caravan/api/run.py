@@ -194,7 +194,9 @@ class Run:
 
     async def _prepared(self, *, is_patient: bool) -> Prepared:
         principal = self.context.principal
-        self._lease = await self._registry.acquire(self._model_name, principal, is_patient=is_patient)
+        self._lease = await self._registry.acquire(
+            self._model_name, principal, is_patient=is_patient, stay=self.context.metrics.stay_seconds
+        )
         self.context.metrics.requested_model = self._model_name
         model = self._lease.model
         prepared = await self._prepare(model)

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 from caravan_schemas.chat import ConversationFields
+from caravan_schemas.common import ModelFields
 from caravan_schemas.tokenize import (
     ApplyTemplateRequest,
     ApplyTemplateResponse,
@@ -40,7 +41,7 @@ _PART_BYTES = 262_144
 # Tokens may stand for hundreds of bytes each.
 _MAX_TEXT_BYTES = 16 * 1024 * 1024
 # Fields that mean nothing to a text.
-_CONVERSATION = ApplyTemplateRequest.model_fields.keys() - {"model"}
+_CONVERSATION = ApplyTemplateRequest.model_fields.keys() - ModelFields.model_fields.keys()
 
 
 class TokenService:
@@ -55,7 +56,9 @@ class TokenService:
         self, request: TokenizeRequest, context: RequestContext
     ) -> AsyncGenerator[bytes, None]:
         """Yield the tokens of a text or a conversation in pieces: a long answer is never there as a whole."""
-        async with self._registry.holding(request.model, context.principal) as model:
+        async with self._registry.holding(
+            request.model, context.principal, context.metrics.stay_seconds
+        ) as model:
             context.metrics.model = model.id
             token_ids = await self._token_ids(model, request, context.principal)
             pieces = token_answer(request, model.vocab, token_ids, model.context_size)
@@ -73,14 +76,16 @@ class TokenService:
 
     async def detokenize(self, request: DetokenizeRequest, context: RequestContext) -> bytes:
         """Write the text of tokens."""
-        async with self._registry.holding(request.model, context.principal) as model:
+        async with self._registry.holding(
+            request.model, context.principal, context.metrics.stay_seconds
+        ) as model:
             context.metrics.model = model.id
             return await self._run(model, context.principal, partial(_detokenize, model, request))
 
     async def apply_template(self, request: ApplyTemplateRequest, context: RequestContext) -> bytes:
         """Write the prompt of a conversation."""
         principal = context.principal
-        async with self._registry.holding(request.model, principal) as model:
+        async with self._registry.holding(request.model, principal, context.metrics.stay_seconds) as model:
             context.metrics.model = model.id
             work = partial(rendered, request, model, principal)
             prompt, _ = await self._run(model, principal, work, request)

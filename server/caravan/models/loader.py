@@ -90,6 +90,12 @@ class ModelSpec:
     read_facts: Callable[[], FileFacts] = FileFacts
     adapted: "Callable[[str, Path], ModelSpec] | None" = None
 
+    def may_stay(self, seconds: float) -> bool:
+        """Whether it can be loaded for so long, and no longer, without a request; below 0 is for ever."""
+        if self.pinned:
+            return seconds < 0
+        return not self.idle_unload or 0 <= seconds <= self.idle_unload
+
     def usable_names(self, principal: Principal) -> list[str]:
         """What lists show a caller of it: the model, if it may be used, and adapters behind it."""
         names = (self.id, *self.adapters)

@@ -10,6 +10,7 @@ from pathlib import Path
 from caravan.auth.principal import Principal
 from caravan.errors import InvalidValueError, ModelUnavailableError
 from caravan.models.eviction import STAY_SECONDS, Clock, Evictions, Limits, check_together
+from caravan.models.keeping import keep
 from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import ModelSpec, load
 from caravan.models.refusals import RETRY_SECONDS, closing, unknown, unnamed, usable_names
@@ -19,8 +20,7 @@ from caravan.runtime.threads import in_thread
 log = logging.getLogger(__name__)
 
 LOAD_WAIT_SECONDS = 120.0
-# How often it is looked for what nobody asked for, and whether a model may be unloaded that others use.
-_KEEP_SECONDS = 1.0
+# How often it is looked whether a model may be unloaded that others use.
 _LOOK_SECONDS = 0.2
 
 
@@ -111,16 +111,22 @@ class ModelRegistry:
         if failures:
             raise failures[0]
         self._has_started = True
-        self._keeping = asyncio.create_task(self._keep(), name="registry")
+        self._keeping = asyncio.create_task(
+            keep(self._slots, self._loading, self._unloading), name="registry"
+        )
 
-    async def acquire(self, name: str, principal: Principal, *, is_patient: bool = False) -> Lease:
+    async def acquire(
+        self, name: str, principal: Principal, *, is_patient: bool = False, stay: float | None = None
+    ) -> Lease:
         """Hold the model that `name` stands for, loading it first if need be; `Lease.release` must follow.
 
+        The model may be unloaded `stay` seconds after that; below 0 is never, and without a number it is as
+        the operator says.
         Raises ModelNotFoundError, and ModelUnavailableError when the load fails or takes too long, which is
         nothing to the patient.
         """
         lease = await self._held(self._find(name, principal), principal.id, is_patient=is_patient)
-        lease.model = lease.model.with_adapter(name)
+        lease.model, lease.stay = lease.model.with_adapter(name), stay
         return lease
 
     async def _held(self, slot: ModelSlot, key: str, *, is_patient: bool) -> Lease:
@@ -145,9 +151,11 @@ class ModelRegistry:
         return place.result()
 
     @contextlib.asynccontextmanager
-    async def holding(self, name: str, principal: Principal) -> AsyncGenerator[LoadedModel, None]:
+    async def holding(
+        self, name: str, principal: Principal, stay: float | None = None
+    ) -> AsyncGenerator[LoadedModel, None]:
         """`acquire` and `release` around a block."""
-        lease = await self.acquire(name, principal)
+        lease = await self.acquire(name, principal, stay=stay)
         try:
             yield lease.model
         finally:
@@ -181,28 +189,6 @@ class ModelRegistry:
         for slot in self._slots:
             slot.refuse(closing())
         await asyncio.gather(*(self._end(slot) for slot in self._slots))
-
-    async def _keep(self) -> None:
-        """Let models go that nobody uses or whose file has changed, and load those again that are to be there
-        always.
-        """
-        while True:
-            await asyncio.sleep(_KEEP_SECONDS)
-            try:
-                for slot in self._slots:
-                    self._keep_one(slot)
-            except Exception:
-                log.exception("models are not looked after; next time")
-
-    def _keep_one(self, slot: ModelSlot) -> None:
-        if slot.model is not None and slot.model.engine.is_outdated:
-            slot.is_lost = True
-            self._unloading(slot)
-        elif slot.is_stale:
-            log.info("the model '%s' is unloaded: nobody has used it for a while", slot.spec.id)
-            self._unloading(slot)
-        elif slot.spec.preload and slot.needs_load:
-            self._loading(slot)
 
     async def _preloaded(self) -> list[ModelSlot]:
         """Those to be loaded at the start. Raises NoRoomError where the limits do not allow them all."""

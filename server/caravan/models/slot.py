@@ -70,17 +70,21 @@ class Users:
 
 
 class Lease:
-    """One request's hold on a loaded model, which is not unloaded meanwhile. `release` must follow."""
+    """One request's hold on a loaded model, which is not unloaded meanwhile. `release` must follow.
 
-    def __init__(self, model: LoadedModel, let_go: Callable[[], None]) -> None:
+    `stay` is how long its model is to stay behind it, in seconds; below 0 is for ever, None as ever.
+    """
+
+    def __init__(self, model: LoadedModel, let_go: Callable[[float | None], None]) -> None:
         self.model = model
-        self._let_go: Callable[[], None] | None = let_go
+        self.stay: float | None = None
+        self._let_go: Callable[[float | None], None] | None = let_go
 
     def release(self) -> None:
         """Let go; a second call does nothing."""
         if self._let_go is not None:
             let_go, self._let_go = self._let_go, None
-            let_go()
+            let_go(self.stay)
 
 
 class ModelSlot:
@@ -107,6 +111,8 @@ class ModelSlot:
         self.asked_by: list[str] = []
         self._clock = clock
         self._idle_since = clock()
+        # Who used it last, and how long it was to stay then.
+        self._last: tuple[str, float | None] = ("", None)
         self._waiting: list[tuple[str, asyncio.Future[Lease]]] = []
         self._backoff = _FIRST_BACKOFF
         self._retry_at: float | None = None
@@ -142,15 +148,24 @@ class ModelSlot:
 
     @property
     def is_stale(self) -> bool:
-        """Whether nobody has used it for as long as the operator keeps such a model."""
-        seconds = 0.0 if self.spec.pinned else self.spec.idle_unload
-        is_idle = self.can_be_used and not self.num_users
-        return is_idle and 0 < seconds <= self._clock() - self._idle_since
+        """Whether nobody has used it for as long as it is to stay."""
+        is_idle = self.can_be_used and not self.num_users and not self.spec.pinned
+        return is_idle and self._clock() - self._idle_since >= self._stay_seconds()
 
     @property
     def is_wanted(self) -> bool:
         """Whether anybody waits for it, or it is to be there always."""
         return self.spec.preload or any(not place.done() for _, place in self._waiting)
+
+    def _stay_seconds(self) -> float:
+        """How long it is to stay unused: as the operator says, or shorter if its last request wants that and
+        no other key has lately used it.
+        """
+        longest = self.spec.idle_unload or math.inf
+        key, seconds = self._last
+        if seconds is None or seconds < 0 or self.users.has_others(key):
+            return longest
+        return min(seconds, longest)
 
     def entry(self) -> LoadedEntry:
         """What evictions are decided by."""
@@ -208,7 +223,7 @@ class ModelSlot:
         """The load has succeeded; all who waited get the model before anybody could unload it."""
         self.model = model
         self.is_lost = False
-        self._idle_since = self._clock()
+        self._idle_since, self._last = self._clock(), ("", None)
         self._backoff, self._retry_at = _FIRST_BACKOFF, None
         self.last_used = next(_clock)
         for key, place in self._take_waiting():
@@ -243,8 +258,9 @@ class ModelSlot:
             self.users.end(key)
         return [(key, place) for key, place in taken if not place.done()]
 
-    def _let_go(self, key: str) -> None:
+    def _let_go(self, key: str, stay: float | None) -> None:
         self.num_users -= 1
+        self._last = (key, stay)
         self.users.end(key)
         self.last_used = next(_clock)
         if self.num_users == 0:

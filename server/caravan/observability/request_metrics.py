@@ -32,6 +32,8 @@ class RequestMetrics:
         self.model: str | None = None
         self.runs: list[RunMetrics] = []
         self.key: str | None = None
+        # How long the model is to stay loaded behind this request, in seconds; below 0 is for ever.
+        self.stay_seconds: float | None = None
         self.error_code: str | None = None
         self.first_token_seconds: float | None = None
         self.num_prompt_tokens = 0

@@ -12,10 +12,12 @@ from typing import TypeVar, cast
 import anyio
 from caravan_schemas.base import Schema
 from caravan_schemas.common import ModelFields
+from caravan_schemas.ollama_options import OllamaFields
 from fastapi import Request
 from starlette.types import Scope
 
 from caravan.api.context import RequestContext
+from caravan.api.stay import note_stay
 from caravan.api.validation.parse import Parsed, parse
 from caravan.auth.principal import Principal
 from caravan.config.settings import Settings
@@ -220,6 +222,9 @@ class BodyReader:
         read = report_ignored(found, context)
         if isinstance(read, ModelFields):
             read.model = self._registry.name_of(read.model, context.principal)
+            # Names of Ollama's have tags, which its routes know.
+            if not isinstance(read, OllamaFields):
+                note_stay(read.keep_alive, read.model, self._registry, context)
         return read
 
     async def _read_aside(

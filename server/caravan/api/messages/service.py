@@ -34,7 +34,9 @@ class MessagesService:
 
     async def count(self, request: CountTokensRequest, context: RequestContext) -> bytes:
         """Count the tokens of the prompt that a message would answer, of any length."""
-        async with self._registry.holding(request.model, context.principal) as model:
+        async with self._registry.holding(
+            request.model, context.principal, context.metrics.stay_seconds
+        ) as model:
             context.metrics.model = model.id
             can_think = model.family.reasoning is not None
             translation = await in_thread(lambda: translate(request, can_think=can_think))

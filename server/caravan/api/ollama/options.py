@@ -37,10 +37,8 @@ def decoding(options: OllamaOptions | None) -> AnswerFields:
 
 
 def report_unused(request: OllamaFields, context: RequestContext, *, all_options: bool = False) -> None:
-    """Have the sender told which of its options, or `all_options`, have no effect, and that `keep_alive` has
-    none.
-    """
-    names = ["keep_alive"] if request.keep_alive is not None else []
+    """Have the sender told which of its options, or `all_options`, have no effect."""
+    names: list[str] = []
     if request.options is not None:
         without = OllamaOptions.model_fields if all_options else WITHOUT_EFFECT
         names += [f"options.{name}" for name in without if getattr(request.options, name) is not None]

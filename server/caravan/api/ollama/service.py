@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from caravan_schemas.chat import ChatCompletionRequest
+from caravan_schemas.keep_alive import seconds_of
 from caravan_schemas.ollama import OllamaAnswerFields, OllamaChatRequest, OllamaGenerateRequest
 from caravan_schemas.ollama_options import Done, OllamaFields
 
@@ -29,12 +30,11 @@ from caravan.api.ollama.writer import Kind, LineWriter, Piece
 from caravan.api.output.encoding import to_event
 from caravan.api.params.decoding_plan import DecodingPlanner
 from caravan.api.prepared import Prepared
+from caravan.api.stay import note_stay
 from caravan.api.structured.compiler import UNENFORCED
 from caravan.api.validation.rewording import rewording
 from caravan.models import ModelRegistry
 from caravan.models.loaded_model import LoadedModel
-
-_ZEROS = frozenset({"0", "0s", "0m", "0h", "0ms"})
 
 Answered = OllamaChatRequest | OllamaGenerateRequest
 
@@ -48,8 +48,7 @@ def asks_nothing(request: Answered) -> bool:
 
 def asks_to_unload(request: OllamaFields) -> bool:
     """Whether a request that asks nothing wants its model unloaded."""
-    alive = request.keep_alive
-    return alive.strip() in _ZEROS if isinstance(alive, str) else alive == 0
+    return request.keep_alive is not None and seconds_of(request.keep_alive) == 0
 
 
 class OllamaService:
@@ -73,6 +72,7 @@ class OllamaService:
         """Make the run of a request. Raises InvalidRequestError over what needs no model to be refused."""
         report_unused(request, context)
         model = find(self._registry, request.model, context.principal)
+        note_stay(request.keep_alive, model, self._registry, context)
         kind, named = _kind(request), _named(request)
         with rewording(named):
             if isinstance(request, OllamaChatRequest):
@@ -98,7 +98,8 @@ class OllamaService:
             await self._registry.unload(model, principal)
         else:
             report_unused(request, context)
-            async with self._registry.holding(model, principal):
+            note_stay(request.keep_alive, model, self._registry, context)
+            async with self._registry.holding(model, principal, context.metrics.stay_seconds):
                 pass
         duration = nanoseconds(time.monotonic() - context.metrics.arrived)
         writer = LineWriter(_kind(request), request.model)

@@ -33,7 +33,15 @@ _RUNNING = ("queued", "in_progress")
 _MAX_BACKGROUND = 1024
 _RETRY_SECONDS = 30
 # The fields that say what is to be summed up, and when.
-_CONVERSATION = {"model", "input", "instructions", "previous_response_id", "conversation", "priority"}
+_CONVERSATION = {
+    "model",
+    "input",
+    "instructions",
+    "previous_response_id",
+    "conversation",
+    "priority",
+    "keep_alive",
+}
 
 
 class Background:
@@ -137,7 +145,9 @@ class ResponseService:
     async def count(self, request: ConversationInput, context: RequestContext) -> bytes:
         """Count the tokens of the prompt that a response would answer, of any length."""
         reading = await read(request, context, self._registry, self._archive)
-        async with self._registry.holding(request.model, context.principal) as model:
+        async with self._registry.holding(
+            request.model, context.principal, context.metrics.stay_seconds
+        ) as model:
             context.metrics.model = model.id
             translation = await reading.for_model(request, self._chat, context, model)
             with translation.rewording():

@@ -74,7 +74,6 @@ INTEGER = Passing(
     lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
 )
 NUMBER = Passing("any number, true, false", lambda value: isinstance(value, int | float))
-DURATION = Passing("any number or text", lambda value: isinstance(value, int | float | str))
 OBJECT = Passing("any object", lambda value: isinstance(value, dict))
 ARRAY = Passing("any array", lambda value: isinstance(value, list))
 TEXT = Passing("any text", lambda value: isinstance(value, str))

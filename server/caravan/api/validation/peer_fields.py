@@ -9,7 +9,6 @@ from caravan_schemas.ollama_options import WITHOUT_EFFECT
 from caravan.api.validation.neutral_values import (
     ARRAY,
     BOOLEAN,
-    DURATION,
     EMPTY,
     FALSE,
     INTEGER,
@@ -185,7 +184,6 @@ _RENAMED = {
     "template": Rule(EMPTY, "The template is the model's, or the operator's choice."),
     "raw": Rule(FALSE, "`/v1/completions` continues a text as it is."),
     "options": Rule(EMPTY, "Decoding parameters stand at the top of the body."),
-    "keep_alive": Rule(NULL, "The operator's settings say how long models stay loaded.", reported=DURATION),
     # Some clients write Ollama's `options` at the top of the body.
     **{name: Rule(NULL, _OPERATOR, reported=NUMBER) for name in WITHOUT_EFFECT},
     "safe_prompt": Rule(FALSE, "Prompts are as they are sent."),
