@@ -18,6 +18,7 @@ LAYERS = [
     {"caravan.web"},
     {"caravan.api"},
     {"caravan.models", "caravan.observability"},
+    {"caravan.media"},
     {"caravan.engine"},
     {"caravan.sizing", "caravan.chat"},
     {"caravan.llama", "caravan.grammars", "caravan.auth", "caravan.tune"},
@@ -27,7 +28,8 @@ LAYERS = [
 HEIGHT = {part: len(LAYERS) - line for line, parts in enumerate(LAYERS) for part in parts}
 # What those above the engine may name of it: plain values, and its face.
 PUBLIC_ENGINE = {
-    "caravan.api": {"embedding.values", "outputs", "params"},
+    "caravan.api": {"embedding.values", "media.values", "outputs", "params"},
+    "caravan.media": {"media.values"},
     "caravan.web": {"block_events", "ipc.async_engine", "ipc.spawn"},
     "caravan.observability": {"block_books", "block_events", "embedding.values", "outputs", "params"},
     "caravan.ray_serve": {"block_events", "embedding.values", "ipc.async_engine", "outputs", "params"},
@@ -35,7 +37,7 @@ PUBLIC_ENGINE = {
 # `engine/ipc` is the border: it runs in the server's process, and what else is in the engine in the child's.
 # What crosses it is known on both sides.
 BORDER = "caravan.engine.ipc."
-OF_BOTH_SIDES = {"block_books", "block_events", "embedding.values", "outputs", "params"}
+OF_BOTH_SIDES = {"block_books", "block_events", "embedding.values", "media.values", "outputs", "params"}
 MESSAGES = "ipc.messages"
 # Libraries that belong to one part.
 OWNED = {
@@ -53,7 +55,7 @@ OWNED = {
     "typer": {"caravan.cli"},
     "rich": {"caravan.cli"},
     "prompt_toolkit": {"caravan.cli"},
-    "httpx": {"caravan.cli", "caravan.tune"},
+    "httpx": {"caravan.cli", "caravan.media", "caravan.tune"},
     "matplotlib": {"caravan.tune"},
     "optuna": {"caravan.tune"},
     "huggingface_hub": {"caravan.models"},

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from caravan.engine.media.values import MediaRun
 from caravan.grammars.call_prefix import CallPrefix
 from caravan.grammars.constraint import Constraint
 
@@ -143,7 +144,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     are. Stop strings count in content alone, of which `reasoning` and `layout` say where it stands.
     `max_drafted` is how many tokens may be guessed and computed at once; None leaves it to the engine.
     `predicted_token_ids` are what the answer may be much like. Neither changes a text. `lora` are adapters
-    that the engine knows, none twice, sorted, and none that counts 0.
+    that the engine knows, none twice, sorted, and none that counts 0. In the places of `media`, which come in
+    their order and do not overlap, `token_ids` are -1.
     """
 
     id: str
@@ -171,6 +173,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     max_drafted: int | None = None
     predicted_token_ids: tuple[int, ...] = ()
     lora: AdapterSet = ()
+    media: tuple[MediaRun, ...] = ()
 
     @property
     def indexes(self) -> tuple[int, ...]:
