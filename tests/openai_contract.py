@@ -25,7 +25,7 @@ LEFT_OUT: Mapping[str, frozenset[str]] = {
     "chat_completion_chunk.ChoiceDeltaFunctionCall": frozenset({"name"}),
     # The usage of a text comes with the whole, and with the last chunk.
     "completion.Completion": frozenset({"usage"}),
-    "completion_usage.PromptTokensDetails": frozenset({"cache_write_tokens", "image_tokens", "text_tokens"}),
+    "completion_usage.PromptTokensDetails": frozenset({"cache_write_tokens", "text_tokens"}),
     "completion_usage.CompletionTokensDetails": frozenset({"text_tokens"}),
     "model.Model": frozenset({"shutdown_date"}),
     "error_object.ErrorObject": frozenset({"misalignment"}),

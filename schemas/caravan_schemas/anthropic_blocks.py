@@ -6,17 +6,20 @@ from pydantic import Field
 
 from caravan_schemas.anthropic_tools import ToolUseName
 from caravan_schemas.base import Schema, by_type, string_or_array, without
+from caravan_schemas.media import IMAGE_URL
 from caravan_schemas.messages import MAX_PARTS
 
-# What Anthropic has besides. Images and files are not looked at here, and servers' tools do not run here.
+# What Anthropic has besides. Files are not looked at here, and servers' tools do not run here.
 _OTHERS = frozenset(
     {
-        *("image", "container_upload", "browser_state"),
+        *("container_upload", "browser_state"),
         *("server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "tool_search_tool_result"),
         *("code_execution_tool_result", "bash_code_execution_tool_result"),
         *("text_editor_code_execution_tool_result", "mcp_tool_use", "mcp_tool_result"),
     }
 )
+
+_NOT_TEXTS = _OTHERS | {"image"}
 
 
 class TextBlock(Schema):
@@ -57,7 +60,7 @@ TextBlocks = Annotated[
         Annotated[
             TextBlock,
             by_type("block_kind"),
-            without(_OTHERS, "text blocks are"),
+            without(_NOT_TEXTS, "text blocks are"),
         ]
     ],
     Field(max_length=MAX_PARTS, fail_fast=True),
@@ -96,6 +99,32 @@ class DocumentBlock(Schema):
     context: str | None = Field(default=None, description="What to know of it; read before its text.")
 
 
+class Base64Source(Schema):
+    """An image itself."""
+
+    type: Literal["base64"]
+    media_type: Literal["image/jpeg", "image/png", "image/gif", "image/webp"]
+    data: str = Field(description="The image's file in Base64.")
+
+
+class UrlSource(Schema):
+    """Where an image is."""
+
+    type: Literal["url"]
+    url: str = Field(description=IMAGE_URL)
+
+
+class ImageBlock(Schema):
+    """An image, for models with a projector."""
+
+    type: Literal["image"]
+    source: Annotated[
+        Base64Source | UrlSource,
+        by_type("source_kind"),
+        without(frozenset({"file"}), "images in Base64 and URLs are"),
+    ] = Field(description="The image itself, or its URL.")
+
+
 class SearchResultBlock(Schema):
     """What a search has found, which the model reads as a document."""
 
@@ -117,9 +146,9 @@ ResultContent = Annotated[
     | Annotated[
         list[
             Annotated[
-                TextBlock | DocumentBlock | SearchResultBlock | FoundTool,
+                TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | FoundTool,
                 by_type("block_kind"),
-                without(_OTHERS, "text, document, search_result and tool_reference blocks are"),
+                without(_OTHERS, "text, image, document, search_result and tool_reference blocks are"),
             ]
         ],
         Field(max_length=MAX_PARTS, fail_fast=True),
@@ -155,6 +184,7 @@ class ToolChange(Schema):
 
 Block = Annotated[
     TextBlock
+    | ImageBlock
     | DocumentBlock
     | SearchResultBlock
     | ThoughtBlock
@@ -163,7 +193,7 @@ Block = Annotated[
     | ToolResult
     | ToolChange,
     by_type("block_kind"),
-    without(_OTHERS, "text, document, search_result, thinking, tool_use and tool_result blocks are"),
+    without(_OTHERS, "text, image, document, search_result, thinking, tool_use and tool_result blocks are"),
 ]
 Blocks = Annotated[
     str | Annotated[list[Block], Field(max_length=MAX_PARTS, fail_fast=True)],

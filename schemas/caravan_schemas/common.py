@@ -69,10 +69,13 @@ class StreamOptions(Schema):
 
 
 class PromptTokensDetails(Schema):
-    """`cached_tokens` of the prompt were in the cache already. Fields that only OpenAI has use for are 0."""
+    """`cached_tokens` of the prompt were in the cache already; `audio_tokens` and `image_tokens` stand for
+    sounds and images.
+    """
 
     cached_tokens: int
-    audio_tokens: Literal[0]
+    audio_tokens: int
+    image_tokens: int
 
 
 class CompletionTokensDetails(Schema):

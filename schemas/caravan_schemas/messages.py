@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from caravan_schemas.base import Schema, by_type, string_or_array
+from caravan_schemas.base import Schema, by_type, string_or_array, without
+from caravan_schemas.media import AudioPart, ImagePart
 from caravan_schemas.reasoning import ThinkingPart, ThoughtFields
 from caravan_schemas.tools import MAX_CALLS, PastCall, PastFunction
 
@@ -23,6 +24,23 @@ class TextPart(Schema):
 Content = Annotated[
     str | Annotated[list[TextPart], Field(min_length=1, max_length=MAX_PARTS, fail_fast=True)],
     string_or_array("content_kind", "text parts"),
+]
+
+_OTHER_PARTS = frozenset({"file", "refusal", "input_image", "video_url", "audio_url"})
+UserPart = TextPart | ImagePart | AudioPart
+UserContent = Annotated[
+    str
+    | Annotated[
+        list[
+            Annotated[
+                UserPart,
+                by_type("part_kind"),
+                without(_OTHER_PARTS, "text, image_url and input_audio parts are"),
+            ]
+        ],
+        Field(min_length=1, max_length=MAX_PARTS, fail_fast=True),
+    ],
+    string_or_array("content_kind", "parts"),
 ]
 
 
@@ -51,7 +69,7 @@ class UserMessage(Schema):
     """A turn of the user."""
 
     role: Literal["user"]
-    content: Content
+    content: UserContent
     name: Name = None
 
 
@@ -104,7 +122,7 @@ class ToolMessage(Schema):
     """What a tool returned."""
 
     role: Literal["tool"]
-    content: Content
+    content: UserContent
     tool_call_id: str
     name: Name = None
 

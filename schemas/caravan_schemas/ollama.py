@@ -22,6 +22,11 @@ Inputs = Annotated[
     by_json_type("input_kind", "must be a text or an array of texts"),
 ]
 
+# Far beyond what any model reads.
+MAX_IMAGES = 4096
+Images = Annotated[list[str] | None, Field(max_length=MAX_IMAGES, fail_fast=True)]
+IMAGES = "Images in Base64, for models with a projector."
+
 
 class OllamaCalledFunction(Schema):
     """What was called."""
@@ -52,6 +57,7 @@ class OllamaMessage(Schema):
     tool_calls: list[OllamaCall] | None = Field(
         default=None, max_length=MAX_CALLS, fail_fast=True, description="What an assistant called."
     )
+    images: Images = Field(default=None, description=IMAGES)
     tool_name: str | None = Field(default=None, description="The tool whose result this is.")
     tool_call_id: str | None = Field(default=None, description="The call whose result this is.")
 
@@ -111,6 +117,7 @@ class OllamaGenerateRequest(OllamaAnswerFields):
         "models that have tokens for it.",
     )
     system: str | None = Field(default=None, description="Instructions before the prompt.")
+    images: Images = Field(default=None, description=IMAGES)
     raw: bool | None = Field(
         default=None, description="True: continue the prompt as it is, without the chat template."
     )

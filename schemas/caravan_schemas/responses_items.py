@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from caravan_schemas.base import Schema, by_type, string_or_array, type_of, type_tag, without
+from caravan_schemas.media import DETAIL, IMAGE_URL, AudioPart, Detail
 from caravan_schemas.responses_tools import FlatTool
 from caravan_schemas.tools import MAX_TOOLS
 
@@ -15,8 +16,8 @@ MAX_PARTS = 4096
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
-_OTHER_PARTS = frozenset({"input_image", "input_file", "input_audio", "computer_screenshot"})
-_TEXT_ONLY = without(_OTHER_PARTS, "only text parts are")
+_OTHER_PARTS = frozenset({"input_file", "computer_screenshot"})
+_NO_OTHERS = without(_OTHER_PARTS, "text, images and sounds are")
 # Calls and results of OpenAI's own tools, and what else its models alone can read.
 _OTHER_ITEMS = frozenset(
     {
@@ -70,18 +71,28 @@ class PastRefusal(Schema):
     refusal: str
 
 
+class InputImage(Schema):
+    """An image, for models with a projector."""
+
+    type: Literal["input_image"]
+    image_url: str | None = Field(default=None, description=IMAGE_URL)
+    file_id: str | None = Field(default=None, description="Only null: files are not read as images.")
+    detail: Detail | None = Field(default=None, description=DETAIL)
+
+
 InputPart = Annotated[
-    InputText | PastText | PastRefusal,
+    InputText | PastText | PastRefusal | InputImage | AudioPart,
     by_type("part_kind"),
-    _TEXT_ONLY,
+    _NO_OTHERS,
 ]
 MessageContent = Annotated[
     str | Annotated[list[InputPart], Field(max_length=MAX_PARTS, fail_fast=True)],
-    string_or_array("content_kind", "text parts"),
+    string_or_array("content_kind", "parts"),
 ]
+OutputPart = Annotated[InputText | InputImage, by_type("part_kind"), _NO_OTHERS]
 CallOutput = Annotated[
-    str | Annotated[list[Annotated[InputText, _TEXT_ONLY]], Field(max_length=MAX_PARTS, fail_fast=True)],
-    string_or_array("content_kind", "text parts"),
+    str | Annotated[list[OutputPart], Field(max_length=MAX_PARTS, fail_fast=True)],
+    string_or_array("content_kind", "parts"),
 ]
 
 

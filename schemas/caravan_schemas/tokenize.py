@@ -1,5 +1,7 @@
 """Texts into tokens, tokens into texts, messages into prompts: vLLM's and llama.cpp's spellings."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from caravan_schemas.base import Schema
@@ -55,6 +57,17 @@ class TokenPiece(Schema):
     piece: str | list[int]
 
 
+class MediaPlace(Schema):
+    """An image or a sound among the tokens: where it begins, and how many it takes.
+
+    Those of them that are -1 have embeddings in their places; others are tokens of the projector.
+    """
+
+    type: Literal["image", "audio"]
+    start: int = Field(description="The index of its first token.")
+    num_tokens: int = Field(description="How many tokens it takes.")
+
+
 class TokenizeResponse(Schema):
     """The tokens, and how many the model's context has."""
 
@@ -63,6 +76,9 @@ class TokenizeResponse(Schema):
     max_model_len: int
     token_strs: list[str] | None = None
     token_bytes: list[list[int]] | None = None
+    media: list[MediaPlace] | None = Field(
+        default=None, description="Where images and sounds are, if there are any."
+    )
 
 
 class DetokenizeRequest(ModelFields):

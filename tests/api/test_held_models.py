@@ -13,9 +13,12 @@ from caravan.api.context import RequestContext
 from caravan.api.embeddings import EmbeddingService
 from caravan.api.output.encoding import Document
 from caravan.api.params.decoding_plan import DecodingPlanner, RequestLimits
+from caravan.api.prompt.media import MediaPrompts
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
 from caravan.auth.principal import ANONYMOUS
+from caravan.media.fetching import ImageFetcher
+from caravan.media.reader import MediaReader
 from caravan.models import ModelRegistry
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.completions import CompletionRequest
@@ -72,10 +75,11 @@ class House:
         self.registry = ModelRegistry([spec_of(model)], load_wait_seconds=0.05)
         decoding = DecodingPlanner(RequestLimits(max_choices=4, max_prompts=4), presets={})
         constraints = ConstraintCompiler()
-        self.chat = ChatService(self.registry, decoding, constraints)
+        media = MediaPrompts(MediaReader(ImageFetcher([]), 1))
+        self.chat = ChatService(self.registry, decoding, constraints, media)
         self.completions = CompletionService(self.registry, decoding, constraints)
         self.embeddings = EmbeddingService(self.registry)
-        self.tokens = TokenService(self.registry)
+        self.tokens = TokenService(self.registry, media)
 
 
 async def joined(pieces: AsyncGenerator[bytes, None]) -> bytes:

@@ -1,7 +1,7 @@
 """Fields that mean the same wherever they stand, by their names on the wire."""
 
 _TOKENS = {
-    "audio_tokens": "Always 0: only text is read and written.",
+    "audio_tokens": "How many of the tokens stand for sounds; 0 in what is generated.",
     "bytes": "The bytes of the token's text; null or empty where it adds nothing to the text.",
     "cached_tokens": "How many tokens of the prompts were in the cache already.",
     "cache_write_tokens": "How many tokens are in the cache from now on that were not before.",
@@ -11,6 +11,7 @@ _TOKENS = {
     "rejected_prediction_tokens": "How many tokens of the prediction were computed ahead in vain.",
     "decoded_token": "The text of the token.",
     "generated_tokens": "How many tokens the model has generated since it was loaded.",
+    "image_tokens": "How many of the tokens stand for images.",
     "input_cached_tokens": "How many of the input's tokens were in the cache already.",
     "input_tokens": "How many tokens the input has.",
     "input_tokens_details": "What the input's tokens were.",

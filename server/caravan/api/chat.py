@@ -2,26 +2,26 @@
 
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 
 from caravan_schemas.chat import ChatCompletionRequest
 from caravan_schemas.structured import ConstraintFields
 
+from caravan.api.chat_reading import ReadChat, checker_of, output_format_of
 from caravan.api.completion_run import CompletionRun
 from caravan.api.context import RequestContext
 from caravan.api.output.answer_format import Envelope
 from caravan.api.output.chat_format import ChatFormat
-from caravan.api.output.parsed_choice import OutputFormat
 from caravan.api.params.decoding_plan import DecodingPlan, DecodingPlanner
 from caravan.api.params.resolved import ResolvedParams
 from caravan.api.prepared import Prepared, check_scores, generation_requests, refuse_streamed_scores
-from caravan.api.prompt.chat_prompt import Thinking, rendered, thinking, threads_for
+from caravan.api.prompt.chat_prompt import rendered, thinking, threads_for
+from caravan.api.prompt.media import Marks, MediaPrompts, Prompt, has_media, marked
 from caravan.api.prompt.prediction import predicted_ids
 from caravan.api.prompt.tokenize import PromptRules, check_generates, tokenized
 from caravan.api.prompt.tools import Choice, ToolRequest, layout
-from caravan.api.structured.checker import AnswerChecker
-from caravan.api.structured.compiler import Compiled, ConstraintCompiler, answer_checker
+from caravan.api.structured.compiler import Compiled, ConstraintCompiler
 from caravan.api.structured.tool_calls import BoundCalls, Calls
 from caravan.auth.principal import Principal
 from caravan.errors import InvalidValueError
@@ -30,26 +30,20 @@ from caravan.models.loaded_model import LoadedModel
 from caravan.runtime.threads import in_thread
 
 
-@dataclass(frozen=True)
-class _ReadChat:
-    """What preparing a chat has found before any grammar is compiled."""
-
-    plan: DecodingPlan
-    token_ids: tuple[int, ...]
-    tools: ToolRequest | None
-    thinking: Thinking | None
-    predicted_token_ids: tuple[int, ...]
-
-
 class ChatService:
     """Serves `POST /v1/chat/completions` for all models of a registry."""
 
     def __init__(
-        self, registry: ModelRegistry, decoding: DecodingPlanner, constraints: ConstraintCompiler
+        self,
+        registry: ModelRegistry,
+        decoding: DecodingPlanner,
+        constraints: ConstraintCompiler,
+        media: MediaPrompts,
     ) -> None:
         self._registry = registry
         self._decoding = decoding
         self._constraints = constraints
+        self._media = media
 
     def run(self, request: ChatCompletionRequest, context: RequestContext) -> CompletionRun:
         """Make the run of a request; nothing has happened yet."""
@@ -61,47 +55,96 @@ class ChatService:
     async def prepare(
         self, request: ChatCompletionRequest, request_id: str, context: RequestContext, model: LoadedModel
     ) -> Prepared:
-        """Do everything that can refuse the request; nothing reaches the engine here."""
+        """Do everything that can refuse the request; nothing reaches the engine here.
+
+        What is prepared holds its images, and is to be released.
+        """
         principal = context.principal.asking(request.priority)
+        marks: Marks | None = None
+        if has_media(request.messages):
+            request, marks = marked(request, model)
         fingerprint, num_logprobs = self._decoding.fingerprint(model), _num_logprobs(request)
         envelope = Envelope.of(request, request_id, fingerprint, model.vocab, num_logprobs)
         model.engine.check_room(principal.id, principal.weight, request.n or 1)
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         limiter = threads_for(request, model, model.threads).held(principal.id, principal.weight)
-        read = await in_thread(self._read, model, request, principal, limiter=limiter)
+        read = await in_thread(self._read, model, request, principal, marks is None, limiter=limiter)
+        prompt = await self._prompt(read, marks, request, model, principal)
+        try:
+            return await self._bound(read, prompt, envelope, request, request_id, context, model)
+        except BaseException:
+            prompt.release()
+            raise
+
+    async def _prompt(
+        self,
+        read: ReadChat,
+        marks: Marks | None,
+        request: ChatCompletionRequest,
+        model: LoadedModel,
+        principal: Principal,
+    ) -> Prompt:
+        """Put the images of a request into its prompt. Raises CaravanError."""
+        if marks is None:
+            return Prompt(read.token_ids)
+        prompt = await self._media.prompt(
+            marks, read.text, model, principal, limiter=model.threads, rules=read.rules, has_to_fit=True
+        )
+        try:
+            _check_scores(prompt.token_ids, request, read.plan)
+        except BaseException:
+            prompt.release()
+            raise
+        return prompt
+
+    async def _bound(
+        self,
+        read: ReadChat,
+        prompt: Prompt,
+        envelope: Envelope,
+        request: ChatCompletionRequest,
+        request_id: str,
+        context: RequestContext,
+        model: LoadedModel,
+    ) -> Prepared:
+        """Compile what binds the answer, and put all together."""
         compiled = await self._compiled(request, context, model)
         opens_answer = request.add_generation_prompt is not False and not request.continue_final_message
         calls = await self._bound_calls(model, read.tools, compiled, context, opens_answer=opens_answer)
         grammar = calls or compiled
         bound = None if grammar is None else grammar.constraint
-        output_format = _output_format(model, read, calls, is_bound=bound is not None)
+        output_format = output_format_of(model, read, calls, is_bound=bound is not None)
         is_marked = output_format is not None or read.thinking is not None
         requests = generation_requests(
             request,
-            [read.token_ids],
+            [prompt.token_ids],
             read.plan,
             model,
             request_id,
-            principal,
+            context.principal.asking(request.priority),
             constraint=bound,
             reasoning=None if read.thinking is None else read.thinking.reasoning(model),
             layout=layout(model, read.tools) if is_marked else None,
             shown_token_ids=model.shown_token_ids if is_marked else (),
             num_prompt_logprobs=request.prompt_logprobs,
             predicted_token_ids=read.predicted_token_ids,
+            media=prompt.media,
         )
         return Prepared(
             requests=requests,
             plan=read.plan,
             format=ChatFormat(envelope, output_format),
-            checker=_checker(read, compiled, calls, is_trimmed=output_format is not None),
+            checker=checker_of(read, compiled, calls, is_trimmed=output_format is not None),
             output_format=output_format,
+            prompt=prompt,
         )
 
     async def num_prompt_tokens(
         self, request: ChatCompletionRequest, context: RequestContext, model: LoadedModel
     ) -> int:
         """Count the tokens of a prompt; raises ContextLengthError where it cannot be answered."""
+        if has_media(request.messages):
+            return await self._num_with_media(request, context.principal, model)
 
         def count() -> int:
             text, _ = rendered(request, model, context.principal, has_to_fit=True)
@@ -110,13 +153,26 @@ class ChatService:
         threads = threads_for(request, model, model.threads)
         return await in_thread(count, limiter=threads.held(context.principal.id, context.principal.weight))
 
+    async def _num_with_media(
+        self, request: ChatCompletionRequest, principal: Principal, model: LoadedModel
+    ) -> int:
+        request, marks = marked(request, model)
+        threads = threads_for(request, model, model.threads)
+        write = partial(rendered, request, model, principal, has_to_fit=True)
+        text, _ = await in_thread(write, limiter=threads.held(principal.id, principal.weight))
+        prompt = await self._media.prompt(marks, text, model, principal, limiter=threads, has_to_fit=True)
+        prompt.release()
+        return len(prompt.token_ids)
+
     async def outlook(self, request: ChatCompletionRequest, context: RequestContext) -> ResolvedParams:
         """Read the decoding of a request whose model need not be loaded; refuses what it can by then."""
         spec = self._registry.find(request.model, context.principal)
         metadata = await in_thread(spec.read_metadata)
         return self._decoding.outlook(request, metadata, spec.operator_defaults)
 
-    def _read(self, model: LoadedModel, request: ChatCompletionRequest, principal: Principal) -> _ReadChat:
+    def _read(
+        self, model: LoadedModel, request: ChatCompletionRequest, principal: Principal, is_text: bool
+    ) -> ReadChat:
         check_generates(model)
         refuse_streamed_scores(request)
         if request.store and request.prompt_logprobs is not None:
@@ -130,11 +186,10 @@ class ChatService:
         rules = PromptRules.of_prompt(request, model, plan.params.max_tokens)
         text, tools = rendered(request, model, principal, has_to_fit=rules.limit is None)
         thought = thinking(request, model, text)
-        token_ids = tokenized(model, text, param="messages", rules=rules)
-        check_scores(
-            [token_ids], request.prompt_logprobs, plan.num_drawn, stream=False, param="prompt_logprobs"
-        )
-        return _ReadChat(plan, token_ids, tools, thought, predicted_ids(model, request.prediction))
+        token_ids = tokenized(model, text, param="messages", rules=rules) if is_text else ()
+        _check_scores(token_ids, request, plan)
+        predicted = predicted_ids(model, request.prediction)
+        return ReadChat(plan, rules, text, token_ids, tools, thought, predicted)
 
     async def _compiled(
         self, request: ChatCompletionRequest, context: RequestContext, model: LoadedModel
@@ -176,42 +231,8 @@ class ChatService:
         return await self._constraints.compile_calls(calls, context)
 
 
-def _output_format(
-    model: LoadedModel, read: _ReadChat, calls: BoundCalls | None, *, is_bound: bool
-) -> OutputFormat | None:
-    """Say how the answer's text is read; None where all of it is content."""
-    tools, thought = read.tools, read.thinking
-    if tools is None and (thought is None or thought.is_content) and not model.family.is_framed:
-        return None
-    is_open = thought is not None and thought.is_open
-    is_legacy = tools is not None and tools.is_legacy
-    # As with OpenAI, a call that was asked for by name is no surprise, and the choice just stops.
-    is_named = tools is not None and tools.choice is Choice.NAMED
-    return OutputFormat(
-        make_parser=partial(
-            model.family.parser, () if calls is None else calls.specs, is_open=is_open, bound=is_bound
-        ),
-        custom_names=frozenset() if tools is None else tools.custom_names,
-        call_reason="stop" if is_named else "function_call" if is_legacy else "tool_calls",
-        is_parallel=tools is None or tools.is_parallel,
-        is_legacy=is_legacy,
-        thought_markers=(thought.markers.start, thought.markers.end)
-        if thought and thought.is_content
-        else None,
-        is_open=is_open,
-    )
-
-
-def _checker(
-    read: _ReadChat, compiled: Compiled | None, calls: BoundCalls | None, *, is_trimmed: bool
-) -> AnswerChecker | None:
-    """Make the check of answers and calls; None where nothing is asked of them."""
-    if compiled is None and calls is None:
-        return None
-    # A thought that stays in the content would not stand up to it.
-    of_content = None if read.thinking and read.thinking.is_content else compiled
-    of_calls = None if calls is None else calls.checks
-    return answer_checker(of_content, read.plan.params, of_calls, is_trimmed=is_trimmed)
+def _check_scores(token_ids: Sequence[int], request: ChatCompletionRequest, plan: DecodingPlan) -> None:
+    check_scores([token_ids], request.prompt_logprobs, plan.num_drawn, stream=False, param="prompt_logprobs")
 
 
 def _num_logprobs(request: ChatCompletionRequest) -> int | None:

@@ -12,8 +12,10 @@ from caravan.api.output.echo import Echo
 from caravan.api.output.parsed_choice import OutputFormat
 from caravan.api.params.adapters import adapter_set
 from caravan.api.params.decoding_plan import DecodingPlan
+from caravan.api.prompt.media import Prompt
 from caravan.api.structured.checker import AnswerChecker
 from caravan.auth.principal import Principal
+from caravan.engine.media.values import MediaRun
 from caravan.engine.params import ONCE, AnswerLayout, GenerationRequest, Reasoning
 from caravan.errors import InvalidValueError
 from caravan.grammars.constraint import Constraint
@@ -35,6 +37,7 @@ class Prepared:
 
     `checker` is held against each answer that ends by itself, `echo` puts prompts in front of texts, and
     `output_format` reads the text of a chat; without one, all of it is content. `format` writes completions.
+    `prompt` is that of a chat, and holds its images.
     """
 
     requests: Sequence[GenerationRequest]
@@ -44,6 +47,7 @@ class Prepared:
     echo: Echo | None = None
     output_format: OutputFormat | None = None
     shares_prompt: bool = False
+    prompt: Prompt | None = None
 
     @property
     def prompt_lengths(self) -> list[int]:
@@ -83,6 +87,7 @@ def generation_requests(
     shown_token_ids: tuple[int, ...] = (),
     num_prompt_logprobs: int | None = None,
     predicted_token_ids: tuple[int, ...] = (),
+    media: tuple[MediaRun, ...] = (),
 ) -> list[GenerationRequest]:
     """Make one request for each prompt; its id is the first's, those of others are numbered behind it."""
     wish = _cache_wish(request)
@@ -111,6 +116,7 @@ def generation_requests(
             max_drafted=None if request.speculative is None else request.speculative.most,
             predicted_token_ids=predicted_token_ids,
             lora=lora,
+            media=media,
         )
         for index, prompt in enumerate(prompts)
     ]

@@ -13,6 +13,7 @@ from caravan.api.context import RequestContext
 from caravan.api.merged_outputs import Outputs, merged
 from caravan.api.output.parsed_choice import AnswerReader
 from caravan.api.prepared import Prepared
+from caravan.api.prompt.media import Prompt
 from caravan.api.structured.checker import Call, ParsedAnswer
 from caravan.chat.parsing.events import Event
 from caravan.engine.outputs import FinishReason, TokenLogprob, TokenOutput
@@ -58,6 +59,7 @@ class Run:
         self._preparing: asyncio.Task[Prepared] | None = None
         self._first: asyncio.Task[TokenOutput] | None = None
         self._outputs: Outputs | None = None
+        self._prompt: Prompt | None = None
         self._metrics: RunMetrics | None = None
         self._is_computed = False
 
@@ -145,7 +147,9 @@ class Run:
             completion_tokens=metrics.num_completion_tokens,
             total_tokens=metrics.num_prompt_tokens + metrics.num_completion_tokens,
             prompt_tokens_details=PromptTokensDetails(
-                cached_tokens=metrics.num_cached_tokens, audio_tokens=0
+                cached_tokens=metrics.num_cached_tokens,
+                audio_tokens=0 if self._prompt is None else self._prompt.num_tokens_of("audio"),
+                image_tokens=0 if self._prompt is None else self._prompt.num_tokens_of("image"),
             ),
             completion_tokens_details=CompletionTokensDetails(
                 reasoning_tokens=metrics.num_reasoning_tokens,
@@ -200,6 +204,7 @@ class Run:
         self.context.metrics.requested_model = self._model_name
         model = self._lease.model
         prepared = await self._prepare(model)
+        self._prompt = prepared.prompt
         if principal.allowance is not None:
             await principal.allowance.reserve(prepared.expected_tokens(model.context_size))
         requests = prepared.requests
@@ -230,6 +235,8 @@ class Run:
         self._let_go()
         if self._outputs is not None:
             await self._outputs.aclose()
+        if self._prompt is not None:
+            self._prompt.release()
         if self._metrics is not None:
             self._metrics.close(is_computed=self._is_computed)
         if self._lease is not None:

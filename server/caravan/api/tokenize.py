@@ -15,6 +15,7 @@ from caravan_schemas.tokenize import (
     ApplyTemplateResponse,
     DetokenizeRequest,
     DetokenizeResponse,
+    MediaPlace,
     TokenizeRequest,
 )
 
@@ -22,6 +23,7 @@ from caravan.api.context import RequestContext
 from caravan.api.output.encoding import to_json
 from caravan.api.prompt import tokenize
 from caravan.api.prompt.chat_prompt import rendered, threads_for
+from caravan.api.prompt.media import Marks, MediaPrompts, Placed, Prompt, has_media, marked
 from caravan.auth.principal import Principal
 from caravan.errors import InvalidValueError
 from caravan.models import ModelRegistry
@@ -40,6 +42,7 @@ _AT_ONCE = 8192
 _PART_BYTES = 262_144
 # Tokens may stand for hundreds of bytes each.
 _MAX_TEXT_BYTES = 16 * 1024 * 1024
+_ONE_OF_THEM = "must be given, or else 'content' or 'messages', and only one of them"
 # Fields that mean nothing to a text.
 _CONVERSATION = ApplyTemplateRequest.model_fields.keys() - ModelFields.model_fields.keys()
 
@@ -47,8 +50,9 @@ _CONVERSATION = ApplyTemplateRequest.model_fields.keys() - ModelFields.model_fie
 class TokenService:
     """Serves `POST /tokenize`, `/detokenize` and `/apply-template`; the answers are JSON."""
 
-    def __init__(self, registry: ModelRegistry) -> None:
+    def __init__(self, registry: ModelRegistry, media: MediaPrompts) -> None:
         self._registry = registry
+        self._media = media
         self._long = asyncio.Lock()
         self._threads = weakref.WeakKeyDictionary[LoadedModel, FairLimiter]()
 
@@ -60,8 +64,14 @@ class TokenService:
             request.model, context.principal, context.metrics.stay_seconds
         ) as model:
             context.metrics.model = model.id
-            token_ids = await self._token_ids(model, request, context.principal)
-            pieces = token_answer(request, model.vocab, token_ids, model.context_size)
+            placed: Sequence[Placed] = ()
+            if has_media(request.messages):
+                _check_conversation(request)
+                prompt = await self._prompt(request, model, context.principal)
+                token_ids, placed = array("i", prompt.token_ids), prompt.placed
+            else:
+                token_ids = await self._token_ids(model, request, context.principal)
+            pieces = token_answer(request, model.vocab, token_ids, model.context_size, placed)
             while part := await self._run(model, context.principal, partial(_next_part, pieces)):
                 yield part
 
@@ -87,18 +97,38 @@ class TokenService:
         principal = context.principal
         async with self._registry.holding(request.model, principal, context.metrics.stay_seconds) as model:
             context.metrics.model = model.id
+            marks: Marks | None = None
+            if has_media(request.messages):
+                request, marks = marked(request, model)
             work = partial(rendered, request, model, principal)
             prompt, _ = await self._run(model, principal, work, request)
-            return to_json(ApplyTemplateResponse(prompt=prompt))
+            return to_json(ApplyTemplateResponse(prompt=prompt if marks is None else marks.shown(prompt)))
 
     async def count(self, conversation: ConversationFields, model: LoadedModel, principal: Principal) -> int:
         """Count the tokens of a conversation's prompt, of any length."""
+        if has_media(conversation.messages):
+            return len((await self._prompt(conversation, model, principal)).token_ids)
 
         def work() -> int:
             text, _ = rendered(conversation, model, principal)
             return len(tokenize.text_ids(model, text, param="messages"))
 
         return await self._run(model, principal, work, conversation)
+
+    async def _prompt(
+        self, conversation: ConversationFields, model: LoadedModel, principal: Principal
+    ) -> Prompt:
+        """Make the prompt of a conversation with images, whose embeddings nobody needs."""
+        conversation, marks = marked(conversation, model)
+        work = partial(rendered, conversation, model, principal)
+        text, _ = await self._run(model, principal, work, conversation)
+        threads = self._threads_of(model)
+        prompt = await self._media.prompt(marks, text, model, principal, limiter=threads)
+        prompt.release()
+        return prompt
+
+    def _threads_of(self, model: LoadedModel) -> FairLimiter:
+        return self._threads.setdefault(model, FairLimiter(_MAX_THREADS))
 
     async def _run(
         self,
@@ -108,29 +138,39 @@ class TokenService:
         conversation: ConversationFields | None = None,
     ) -> T:
         """Call `work` on a thread, chosen by the `conversation` that it is about, if there is one."""
-        threads = self._threads.setdefault(model, FairLimiter(_MAX_THREADS))
+        threads = self._threads_of(model)
         if conversation is not None:
             threads = threads_for(conversation, model, threads)
         return await in_thread(work, limiter=threads.held(principal.id, principal.weight))
 
 
 def token_answer(
-    request: TokenizeRequest, vocab: TextVocab, token_ids: "array[int]", context_size: int
+    request: TokenizeRequest,
+    vocab: TextVocab,
+    token_ids: "array[int]",
+    context_size: int,
+    placed: Sequence[Placed] = (),
 ) -> Iterator[bytes]:
     """Write the answer of `/tokenize` piece by piece: a text of megabytes has millions of tokens."""
 
+    def raw(token_id: int) -> bytes:
+        return b"" if token_id < 0 else vocab.raw_bytes(token_id)
+
     def with_piece(token_id: int) -> object:
-        return {"id": token_id, "piece": _piece(vocab.raw_bytes(token_id))}
+        return {"id": token_id, "piece": _piece(raw(token_id))}
 
     yield b'{"tokens":'
     yield from _json_list(token_ids, with_piece if request.with_pieces else int)
     yield b',"count":%d,"max_model_len":%d' % (len(token_ids), context_size)
     if request.return_token_strs:
         yield b',"token_strs":'
-        yield from _json_list(token_ids, lambda token_id: vocab.raw_bytes(token_id).decode(errors="replace"))
+        yield from _json_list(token_ids, lambda token_id: raw(token_id).decode(errors="replace"))
     if request.return_token_bytes:
         yield b',"token_bytes":'
-        yield from _json_list(token_ids, lambda token_id: list(vocab.raw_bytes(token_id)))
+        yield from _json_list(token_ids, lambda token_id: list(raw(token_id)))
+    if placed:
+        shown = [MediaPlace(type=one.kind, start=one.start, num_tokens=one.num_tokens) for one in placed]
+        yield b',"media":' + b"[" + b",".join(map(to_json, shown)) + b"]"
     yield b"}"
 
 
@@ -189,18 +229,22 @@ def _source(model: LoadedModel, request: TokenizeRequest, principal: Principal) 
     given = {"prompt": request.prompt, "content": request.content}
     named = [(name, text) for name, text in given.items() if text is not None]
     if len(named) + bool(request.messages) != 1:
-        raise InvalidValueError(
-            "prompt", "must be given, or else 'content' or 'messages', and only one of them"
-        )
+        raise InvalidValueError("prompt", _ONE_OF_THEM)
     if named:
         if unused := request.model_fields_set & _CONVERSATION:
             raise InvalidValueError(min(unused), "is only allowed with 'messages'")
         return named[0]
+    _check_conversation(request)
+    return "messages", rendered(request, model, principal)[0]
+
+
+def _check_conversation(request: TokenizeRequest) -> None:
+    if request.prompt is not None or request.content is not None:
+        raise InvalidValueError("prompt", _ONE_OF_THEM)
     if request.parse_special is False:
         raise InvalidValueError(
             "parse_special", "cannot be false with 'messages': templates write control tokens"
         )
-    return "messages", rendered(request, model, principal)[0]
 
 
 def _wants_special(request: TokenizeRequest) -> bool | None:

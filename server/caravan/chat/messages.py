@@ -13,6 +13,8 @@ from caravan_schemas.messages import (
     RefusalPart,
     TextPart,
     ToolMessage,
+    UserContent,
+    UserPart,
 )
 from caravan_schemas.reasoning import ThinkingPart
 from caravan_schemas.tools import CustomToolCall
@@ -21,8 +23,10 @@ from pydantic_core import from_json
 from caravan.chat.parsing.literals import PYTHON, converted
 from caravan.chat.rendering.turns import Call, Turn
 from caravan.chat.tool_formats.tool_spec import INPUT
-from caravan.errors import InvalidRequestError
+from caravan.errors import InvalidRequestError, UnsupportedParameterError
 from caravan.runtime.json_size import checked_size
+
+Part = UserPart | RefusalPart | ThinkingPart
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def normalize(messages: Sequence[Message]) -> list[Turn]:
     calls = _OpenCalls()
     for place, message in enumerate(messages):
         if isinstance(message, ToolMessage | FunctionMessage):
-            calls.answer(place, message, _joined(message.content or ""))
+            calls.answer(place, message, _joined(message.content or "", place))
             continue
         turns.extend(calls.results())
         if isinstance(message, AssistantMessage):
@@ -92,26 +96,36 @@ def normalize(messages: Sequence[Message]) -> list[Turn]:
             turns.append(_answer(place, message, calls))
         else:
             calls = _OpenCalls()
-            turns.append(Turn(place, message.role, _joined(message.content), name=message.name))
+            turns.append(Turn(place, message.role, _joined(message.content, place), name=message.name))
     return [*turns, *calls.results()]
 
 
-def _joined(content: Content | AssistantContent) -> str:
+def _joined(content: Content | UserContent | AssistantContent, place: int) -> str:
     """The text of a message; consecutive parts follow each other as they are."""
     if isinstance(content, str):
         return content
-    return "".join(map(_text, content))
+    return "".join(_text(part, place, index) for index, part in enumerate(content))
 
 
-def _text(part: TextPart | RefusalPart | ThinkingPart) -> str:
-    """Get the text that a part adds to its message's content; a thought adds none."""
+def _text(part: Part, place: int, index: int) -> str:
+    """Get the text that a part adds to its message's content; a thought adds none.
+
+    Where images and sounds are read, marks have taken their places before.
+    """
+    if isinstance(part, TextPart):
+        return part.text
     if isinstance(part, ThinkingPart):
         return ""
-    return part.refusal if isinstance(part, RefusalPart) else part.text
+    if isinstance(part, RefusalPart):
+        return part.refusal
+    param = f"messages[{place}].content[{index}]"
+    raise UnsupportedParameterError(
+        f"'{param}' has the type '{part.type}', which is not supported here; text is.", param=param
+    )
 
 
 def _answer(place: int, message: AssistantMessage, calls: _OpenCalls) -> Turn:
-    content = None if message.content is None else _joined(message.content)
+    content = None if message.content is None else _joined(message.content, place)
     if content is None and message.refusal is not None:
         content = message.refusal
     if content is None and not calls.shown:

@@ -12,6 +12,7 @@ from pydantic import (
     model_validator,
 )
 
+from caravan.config.media_options import MediaOptions
 from caravan.config.model_settings import FilePath, ModelTables
 from caravan.config.network_names import is_loopback
 from caravan.config.option_types import (
@@ -28,10 +29,9 @@ from caravan.config.option_types import (
     ZmqAddress,
 )
 from caravan.config.paths import default_data_dir
-from caravan.config.prefix_cache_options import PrefixCacheOptions
 
 
-class Settings(PrefixCacheOptions):
+class Settings(MediaOptions):
     """Options of the server. --port is also the variable CARAVAN_PORT and the key `port` of the file."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())

@@ -14,6 +14,7 @@ from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTrai
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import AdapterSet, GenerationRequest
 from caravan.llama.model_file import FileChange
+from caravan.media.values import MediaEncoder
 from caravan.runtime.threads import FairLimiter
 from caravan.sizing.sizes import Need
 
@@ -157,8 +158,9 @@ class LoadedModel:
     gives the memory of vocabulary and templates back, once nobody uses them and the engine has been closed.
     Requests are read in the model's own `threads`: those of others must not wait for a slow template. Those
     with long conversations are read in `long_threads`, one at a time. So are `explanations`, whose draws take
-    milliseconds of every step. It has `names`, and `adapters`, each of which can be named in its place: then
-    `lora` is that one. `variants` are the models that these names stand for.
+    milliseconds of every step. `encoder` reads images and sounds, where there is a projector. It has `names`,
+    and `adapters`, each of which can be named in its place: then `lora` is that one. `variants` are the
+    models that these names stand for.
     """
 
     id: str
@@ -177,6 +179,7 @@ class LoadedModel:
     adapters: tuple[str, ...] = ()
     lora: AdapterSet = ()
     variants: "dict[str, LoadedModel]" = field(default_factory=dict)
+    encoder: MediaEncoder | None = None
     close: Callable[[], None]
     threads: FairLimiter = field(default_factory=partial(FairLimiter, _MAX_THREADS))
     long_threads: FairLimiter = field(default_factory=partial(FairLimiter, 1))

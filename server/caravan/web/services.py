@@ -16,6 +16,7 @@ from caravan.api.messages.service import MessagesService
 from caravan.api.ollama.service import OllamaService
 from caravan.api.params import presets
 from caravan.api.params.decoding_plan import DecodingPlanner, RequestLimits
+from caravan.api.prompt.media import MediaPrompts
 from caravan.api.responses.service import ResponseService
 from caravan.api.status import StatusService
 from caravan.api.store import AsyncStore, Limits, check_place
@@ -25,6 +26,8 @@ from caravan.api.tokenize import TokenService
 from caravan.api.usage import UsageBook
 from caravan.auth.holders import Holders
 from caravan.config.settings import Settings
+from caravan.media.fetching import ImageFetcher
+from caravan.media.reader import MediaReader
 from caravan.models import ModelRegistry
 from caravan.observability.metrics import EngineReading, Metrics
 from caravan.web.dependencies import Services
@@ -44,10 +47,11 @@ def make_services(
     decoding = _decoding(settings, registry)
     constraints = ConstraintCompiler()
     archive = archive or _archive(settings)
-    chat = ChatService(registry, decoding, constraints)
+    media = MediaPrompts(MediaReader(ImageFetcher(settings.image_hosts), settings.max_image_bytes))
+    chat = ChatService(registry, decoding, constraints, media)
     completions = CompletionService(registry, decoding, constraints)
     embeddings = EmbeddingService(registry)
-    tokens = TokenService(registry)
+    tokens = TokenService(registry, media)
     metrics, usage = Metrics(lambda: _readings(registry)), UsageBook(settings.usage_path)
     chats, responses = StoredChatService(archive), ResponseService(registry, chat, tokens, archive)
     lines = LineServices(

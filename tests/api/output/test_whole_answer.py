@@ -29,7 +29,7 @@ USAGE = Usage(
     prompt_tokens=1,
     completion_tokens=2,
     total_tokens=3,
-    prompt_tokens_details=PromptTokensDetails(cached_tokens=0, audio_tokens=0),
+    prompt_tokens_details=PromptTokensDetails(cached_tokens=0, audio_tokens=0, image_tokens=0),
     completion_tokens_details=CompletionTokensDetails(
         reasoning_tokens=0, audio_tokens=0, accepted_prediction_tokens=0, rejected_prediction_tokens=0
     ),

@@ -252,10 +252,11 @@ def test_every_unsupported_field_passes_as_null_and_none_is_declared() -> None:
         ("messages[1].tool_calls", {"role": "user", "content": "x", "tool_calls": [{"id": "x"}]}),
         ("messages[1].audio", {"role": "assistant", "content": "x", "audio": {"id": "x"}}),
         (
-            "messages[1].content[0].image_url",
-            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]},
+            "messages[1].content[0].type",
+            {"role": "system", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]},
         ),
-        ("messages[1].content[0].type", {"role": "user", "content": [{"type": "input_audio"}]}),
+        ("messages[1].content[0].type", {"role": "developer", "content": [{"type": "input_audio"}]}),
+        ("messages[1].content[0]", {"role": "user", "content": [{"type": "video_url", "video_url": "x"}]}),
     ],
 )
 def test_what_messages_cannot_hold_yet_is_refused_by_name(path: str, message: dict[str, object]) -> None:

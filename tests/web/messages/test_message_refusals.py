@@ -18,8 +18,8 @@ PDF = {"type": "document", "source": {"type": "base64", "media_type": "applicati
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        (talk([IMAGE]), "messages[0].content[0]"),
-        (talk("a", [USE], [{**RESULT, "content": [IMAGE]}]), "messages[2].content[0].content[0]"),
+        (talk([IMAGE]), "messages[0].content[0].source"),
+        (talk("a", [USE], [{**RESULT, "content": [IMAGE]}]), "messages[2].content[0].content[0].source"),
         (talk([{"type": "what"}]), "messages[0].content[0]"),
         (talk([PDF]), "messages[0].content[0].source"),
         (talk([RESULT]), "messages[0].content[0].tool_use_id"),

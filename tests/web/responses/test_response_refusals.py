@@ -38,8 +38,23 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"input": [{"type": "web_search_call"}]}, "input[0]", "unsupported_parameter"),
     (
         {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
-        "input[0].content[0]",
+        "input[0].content[0].image_url",
+        "missing_required_parameter",
+    ),
+    (
+        {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "file-1"}]}]},
+        "input[0].content[0].file_id",
         "unsupported_parameter",
+    ),
+    (
+        {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "data:x"}]}]},
+        "input[0].content[0].image_url",
+        "unsupported_parameter",
+    ),
+    (
+        {"input": [{"role": "developer", "content": [{"type": "input_image", "image_url": "data:x"}]}]},
+        "input[0].content[0]",
+        "invalid_value",
     ),
     ({"input": [{"role": "robot", "content": "x"}]}, "input[0].role", "invalid_value"),
     ({"input": [{"role": "user", "content": "x", "phases": 1}]}, "input[0].phases", "unknown_parameter"),

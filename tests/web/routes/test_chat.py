@@ -68,7 +68,11 @@ def test_whole_answer_has_openais_fields(client: TestClient, engine: ScriptedEng
             "prompt_tokens": prompt_tokens,
             "completion_tokens": 2,
             "total_tokens": prompt_tokens + 2,
-            "prompt_tokens_details": {"cached_tokens": prompt_tokens // 2, "audio_tokens": 0},
+            "prompt_tokens_details": {
+                "cached_tokens": prompt_tokens // 2,
+                "audio_tokens": 0,
+                "image_tokens": 0,
+            },
             "completion_tokens_details": {
                 "reasoning_tokens": 0,
                 "audio_tokens": 0,

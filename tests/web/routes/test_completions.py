@@ -41,7 +41,7 @@ def test_whole_answer_has_openais_fields(client: TestClient, engine: ScriptedEng
             "prompt_tokens": 2,
             "completion_tokens": 2,
             "total_tokens": 4,
-            "prompt_tokens_details": {"cached_tokens": 1, "audio_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": 1, "audio_tokens": 0, "image_tokens": 0},
             "completion_tokens_details": {
                 "reasoning_tokens": 0,
                 "audio_tokens": 0,

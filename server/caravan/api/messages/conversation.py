@@ -9,12 +9,11 @@ from caravan_schemas.anthropic_blocks import (
     Block,
     DocumentBlock,
     FoundTool,
+    ImageBlock,
     PastToolUse,
-    PlainSource,
     Said,
     SearchResultBlock,
     TextBlock,
-    TextContent,
     ThoughtBlock,
     ToolChange,
     ToolResult,
@@ -23,13 +22,13 @@ from caravan_schemas.messages import AssistantMessage, Message, SystemMessage, T
 from caravan_schemas.tools import PastFunction, PastFunctionCall
 from pydantic_core import to_json
 
+from caravan.api.messages.content import READ, Content, before, behind, content_of
 from caravan.api.messages.present_tools import PresentTools
 from caravan.api.messages.signatures import thought_of
 from caravan.api.messages.system import PARAGRAPH, SystemPrompt, system_prompt
 from caravan.errors import InvalidValueError
 
 _FAILED = "Error: "
-_READ = (TextBlock, DocumentBlock, SearchResultBlock)
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,12 @@ class Conversation:
     is_open: bool = False
     held: Sequence[_Placed] = ()
 
-    def add(self, path: str, message: Message) -> None:
-        """Append a message that comes from a place in the request."""
-        self.places[f"messages[{len(self.messages)}]"] = path
+    def add(self, path: str, message: Message, content: Content | None = None) -> None:
+        """Append a message that comes from a place in the request, whose `content` may have images."""
+        place = f"messages[{len(self.messages)}]"
+        self.places[place] = path
+        if content is not None:
+            self.places |= {f"{place}.content[{index}]": of for index, of in content.paths.items()}
         self.messages.append(message)
 
     def add_held(self) -> None:
@@ -131,7 +133,7 @@ def _add_answer(found: Conversation, blocks: Sequence[_Placed]) -> None:
                 found.places[f"messages[{len(found.messages)}].tool_calls[{len(calls)}]"] = placed.path
                 function = PastFunction(name=use.name, arguments=to_json(use.input).decode())
                 calls.append(PastFunctionCall(id=use.id, type="function", function=function))
-            case ToolResult() | ToolChange() | DocumentBlock() | SearchResultBlock() as other:
+            case ToolResult() | ToolChange() | ImageBlock() | DocumentBlock() | SearchResultBlock() as other:
                 raise _misplaced(placed.path, other.type, "assistant")
     message = AssistantMessage(role="assistant", content="".join(texts) if texts or not calls else None)
     message.reasoning_content = "\n".join(filter(None, thoughts)) or None
@@ -141,19 +143,18 @@ def _add_answer(found: Conversation, blocks: Sequence[_Placed]) -> None:
 
 def _add_user(found: Conversation, blocks: Sequence[_Placed]) -> None:
     """Add the user's turn: results follow their calls, and what the user says comes after them."""
-    _refuse_others(blocks, "user", ToolResult, *_READ)
+    _refuse_others(blocks, "user", ToolResult, *READ)
     for placed in blocks:
         if isinstance(placed.block, ToolResult):
             result = placed.block
-            text = _returned(found.tools, placed.path, result)
-            content = f"{_FAILED}{text}" if result.is_error else text
-            message = ToolMessage(role="tool", content=content, tool_call_id=result.tool_use_id)
-            found.add(placed.path, message)
+            content = _returned(found.tools, placed.path, result)
+            message = ToolMessage(role="tool", content=content.value, tool_call_id=result.tool_use_id)
+            found.add(placed.path, message, content)
     found.add_held()
-    said = [placed for placed in blocks if isinstance(placed.block, _READ)]
+    said = [(placed.path, placed.block) for placed in blocks if isinstance(placed.block, READ)]
     if said:
-        content = PARAGRAPH.join(map(_read, (placed.block for placed in said)))
-        found.add(said[0].path, UserMessage(role="user", content=content))
+        content = content_of(said)
+        found.add(said[0][0], UserMessage(role="user", content=content.value), content)
 
 
 def _refuse_others(blocks: Sequence[_Placed], role: str, *kinds: type[Block]) -> None:
@@ -164,27 +165,6 @@ def _refuse_others(blocks: Sequence[_Placed], role: str, *kinds: type[Block]) ->
 
 def _misplaced(path: str, kind: str, role: str) -> InvalidValueError:
     return InvalidValueError(path, f"is of the type '{kind}', which the role '{role}' cannot have")
-
-
-def _read(block: object) -> str:
-    """Write a block that is read as it is."""
-    match block:
-        case TextBlock(text=text):
-            return text
-        case DocumentBlock(source=source, title=title, context=context):
-            text = source.data if isinstance(source, PlainSource) else _joined(source.content)
-            return _document(title, context, text)
-        case SearchResultBlock(title=title, source=address, content=content):
-            return _document(title, address, _joined(content))
-    raise AssertionError(block)
-
-
-def _document(*parts: str | None) -> str:
-    return f"<document>\n{PARAGRAPH.join(filter(None, parts))}\n</document>"
-
-
-def _joined(content: TextContent) -> str:
-    return content if isinstance(content, str) else PARAGRAPH.join(block.text for block in content)
 
 
 def _told(tools: PresentTools, blocks: Sequence[_Placed]) -> str:
@@ -201,17 +181,19 @@ def _told(tools: PresentTools, blocks: Sequence[_Placed]) -> str:
     return PARAGRAPH.join(texts)
 
 
-def _returned(tools: PresentTools, path: str, result: ToolResult) -> str:
+def _returned(tools: PresentTools, path: str, result: ToolResult) -> Content:
+    failed = _FAILED if result.is_error else ""
     content = result.content or ""
     if isinstance(content, str):
-        return content
-    texts = [_read(block) for block in content if isinstance(block, _READ)]
+        return Content(failed + content)
+    placed = [(f"{path}.content[{index}]", block) for index, block in enumerate(content)]
+    told: list[tuple[str, object]] = [(where, block) for where, block in placed if isinstance(block, READ)]
     names = [
-        (f"{path}.content[{index}].tool_name", block.tool_name)
-        for index, block in enumerate(content)
-        if isinstance(block, FoundTool)
+        (f"{where}.tool_name", block.tool_name) for where, block in placed if isinstance(block, FoundTool)
     ]
-    return PARAGRAPH.join([*texts, tools.add(names)] if names else texts)
+    if names:
+        told.append((path, TextBlock(type="text", text=tools.add(names))))
+    return content_of(told, failed)
 
 
 def _add_dates(found: Conversation) -> None:
@@ -222,9 +204,9 @@ def _add_dates(found: Conversation) -> None:
     system = found.system
     heard = list(_heard(found.messages))
     if system.days and heard:
-        heard[0].content = PARAGRAPH.join(["\n".join(system.days), str(heard[0].content)])
+        heard[0].content = before("\n".join(system.days), heard[0].content)
     if system.clocks and heard:
-        heard[-1].content = PARAGRAPH.join([str(heard[-1].content), "\n".join(system.clocks)])
+        heard[-1].content = behind(heard[-1].content, "\n".join(system.clocks))
 
 
 def _heard(messages: Sequence[Message]) -> Iterator[UserMessage | ToolMessage]:

@@ -36,6 +36,7 @@ _SAME = {
 _USUAL_EFFORT = "medium"
 
 _MESSAGE = re.compile(r"(messages\[\d+\])(\.tool_calls\[\d+\])?(.*)")
+_PART = re.compile(r"(messages\[\d+\]\.content\[\d+\])(?:\.image_url)?")
 _FORMAT = re.compile(r"response_format(\.json_schema)?")
 _RENAMED = (
     (re.compile(r"(tools\[\d+\])\.function\.parameters"), r"\1.input_schema"),
@@ -76,6 +77,8 @@ class Translation:
             return self.format + path[found.end() :]
         if path == "stop" or path.startswith("stop["):
             return path.replace("stop", self.stop, 1)
+        if (found := _PART.fullmatch(path)) and found[1] in self.places:
+            return f"{self.places[found[1]]}.source"
         if found := _MESSAGE.fullmatch(path):
             message, call, rest = found[1], found[2] or "", found[3]
             place = self.places.get(message + call)

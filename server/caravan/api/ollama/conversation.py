@@ -3,7 +3,17 @@
 import json
 from collections.abc import Sequence
 
-from caravan_schemas.messages import AssistantMessage, Message, SystemMessage, ToolMessage, UserMessage
+from caravan_schemas.media import ImagePart
+from caravan_schemas.messages import (
+    AssistantMessage,
+    Message,
+    SystemMessage,
+    TextPart,
+    ToolMessage,
+    UserContent,
+    UserMessage,
+    UserPart,
+)
 from caravan_schemas.ollama import OllamaCall, OllamaMessage
 from caravan_schemas.tools import PastFunction, PastFunctionCall
 
@@ -16,19 +26,39 @@ def conversation(given: Sequence[OllamaMessage]) -> list[Message]:
     messages: list[Message] = []
     for index, message in enumerate(given):
         content = message.content or ""
+        if message.images and message.role in ("system", "assistant"):
+            complaint = f"are not supported with the role '{message.role}'"
+            raise InvalidValueError(f"messages[{index}].images", complaint)
         if message.role == "tool":
             call = _called(f"messages[{index}]", message, waiting)
             waiting.remove(call)
             name = message.tool_name or None
-            messages.append(ToolMessage(role="tool", content=content, tool_call_id=call.id, name=name))
+            messages.append(
+                ToolMessage(
+                    role="tool",
+                    content=content_of(content, message.images),
+                    tool_call_id=call.id,
+                    name=name,
+                )
+            )
         elif message.role == "assistant":
             waiting = [_call(call, f"call_{index}_{n}") for n, call in enumerate(message.tool_calls or ())]
             messages.append(_answer(message, list(waiting)))
         elif message.role == "system":
             messages.append(SystemMessage(role="system", content=content))
         else:
-            messages.append(UserMessage(role="user", content=content))
+            messages.append(UserMessage(role="user", content=content_of(content, message.images)))
     return messages
+
+
+def content_of(text: str, images: Sequence[str] | None) -> UserContent:
+    """Write what a message says, with its images before it, as Ollama has them."""
+    if not images:
+        return text
+    parts: list[UserPart] = [
+        ImagePart(type="image_url", image_url=f"data:;base64,{image}") for image in images
+    ]
+    return [*parts, TextPart(type="text", text=text)]
 
 
 def _answer(message: OllamaMessage, calls: list[PastFunctionCall]) -> AssistantMessage:

@@ -43,7 +43,7 @@ def asks_nothing(request: Answered) -> bool:
     """Whether a request has nothing to answer: it is about loading alone."""
     if isinstance(request, OllamaChatRequest):
         return not request.messages
-    return not (request.prompt or request.suffix or request.raw)
+    return not (request.prompt or request.suffix or request.raw or request.images)
 
 
 def asks_to_unload(request: OllamaFields) -> bool:

@@ -11,7 +11,7 @@ from caravan_schemas.sampling import AnswerFields
 from caravan_schemas.structured import JsonObjectFormat
 from caravan_schemas.tools import FunctionTool
 
-from caravan.api.ollama.conversation import conversation
+from caravan.api.ollama.conversation import content_of, conversation
 from caravan.api.ollama.options import decoding, named_option
 from caravan.errors import InvalidValueError, UnsupportedParameterError
 
@@ -19,17 +19,22 @@ Translated = ChatCompletionRequest | CompletionRequest
 
 _FORMAT = re.compile(r"^(response_format(\.json_schema)?(\.schema)?|json_schema)\b")
 _OF_PROMPT = re.compile(r"messages\b.*")
+_IMAGE = re.compile(r"(messages\[\d+\]\.)content(\[\d+\])\.image_url")
 
 
 def named_in_chat(path: str) -> str:
     """Return the name in a request to `/api/chat` of a field of the chat that was made of it."""
     if path == "reasoning_effort":
         return "think"
+    if found := _IMAGE.fullmatch(path):
+        return f"{found[1]}images{found[2]}"
     return named_option(path) or _FORMAT.sub("format", path)
 
 
 def named_in_generate(path: str) -> str:
     """Return the same of a request to `/api/generate`."""
+    if found := _IMAGE.fullmatch(path):
+        return f"images{found[2]}"
     return "prompt" if _OF_PROMPT.fullmatch(path) else named_in_chat(path)
 
 
@@ -46,12 +51,15 @@ def generation_of(request: OllamaGenerateRequest, model: str) -> Translated:
     if request.context:
         message = "'context' is not supported by this server. Send the messages to '/api/chat'."
         raise UnsupportedParameterError(message, param="context")
+    if request.images and (request.raw or request.suffix):
+        raise InvalidValueError("images", "do not go with 'raw' or 'suffix': there is no chat")
     if request.raw or request.suffix:
         return _completion(request, model)
     messages: list[Message] = []
     if request.system:
         messages.append(SystemMessage(role="system", content=request.system))
-    return _chat(request, model, [*messages, UserMessage(role="user", content=request.prompt or "")])
+    content = content_of(request.prompt or "", request.images)
+    return _chat(request, model, [*messages, UserMessage(role="user", content=content)])
 
 
 def _chat(request: OllamaAnswerFields, model: str, messages: list[Message]) -> ChatCompletionRequest:

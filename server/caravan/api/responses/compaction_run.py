@@ -15,7 +15,8 @@ from caravan.api.output.encoding import to_event
 from caravan.api.prepared import Prepared
 from caravan.api.prompt.tokenize import plain_ids
 from caravan.api.responses.compaction import sealed
-from caravan.api.responses.conversation import Placed, text_of
+from caravan.api.responses.content import text_of
+from caravan.api.responses.conversation import Placed
 from caravan.api.responses.inputs import row_of_input, rows_of
 from caravan.api.responses.snapshot import new_id, usage
 from caravan.api.responses.to_chat import translate

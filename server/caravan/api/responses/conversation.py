@@ -8,27 +8,28 @@ from caravan_schemas.messages import (
     DeveloperMessage,
     Message,
     SystemMessage,
+    TextPart,
     ToolMessage,
+    UserContent,
     UserMessage,
+    UserPart,
 )
 from caravan_schemas.responses_items import (
     AdditionalTools,
-    CallOutput,
     Compaction,
     FlatCallOutput,
     FlatCustomCallOutput,
     InputMessage,
     Item,
     ItemReference,
-    MessageContent,
     PastFlatCall,
     PastFlatCustomCall,
     PastReasoning,
-    PastRefusal,
 )
 from caravan_schemas.tools import CustomCall, PastCall, PastCustomCall, PastFunction, PastFunctionCall
 
 from caravan.api.responses.compaction import summary_in
+from caravan.api.responses.content import content_of, has_media, refuse_media, text_of
 from caravan.errors import InvalidValueError, UnsupportedParameterError
 
 # Where an item is that came with an earlier response, or is one of a conversation.
@@ -107,8 +108,10 @@ def is_instruction(item: Item) -> bool:
 
 
 def is_said(item: Item) -> bool:
-    """Whether an item is a part of the conversation itself, and has any text where it is a message."""
-    return not is_instruction(item) and (not isinstance(item, InputMessage) or bool(text_of(item.content)))
+    """Whether an item is a part of the conversation itself, and has any content where it is a message."""
+    if is_instruction(item) or not isinstance(item, InputMessage):
+        return not is_instruction(item)
+    return bool(text_of(item.content)) or has_media(item.content)
 
 
 def _opens_with_instructions(items: Sequence[Placed]) -> bool:
@@ -130,6 +133,7 @@ class _Writer:
         item, path = placed.item, placed.path
         match item:
             case InputMessage(role="assistant"):
+                refuse_media(item.content, item.role, f"{path}.content")
                 self._spoken(path, is_first=True).content = text_of(item.content)
             case PastReasoning():
                 self._spoken(path, is_first=True).thoughts.append(_thought(item, path))
@@ -160,11 +164,13 @@ class _Writer:
         self, item: InputMessage | FlatCallOutput | FlatCustomCallOutput | Compaction, path: str
     ) -> Message:
         if isinstance(item, InputMessage):
-            return _message(item)
+            return _message(item, path)
         if isinstance(item, Compaction):
             summary = summary_in(item.encrypted_content, self._owner, f"{path}.encrypted_content")
             return UserMessage(role="user", content=f"{_SUMMARY}\n\n{summary}")
-        return UserMessage(role="user", content=_unasked(item))
+        content = _unasked(item, path)
+        self._place_parts(content, path, 1)
+        return UserMessage(role="user", content=content)
 
     def _spoken(self, path: str, *, is_first: bool = False) -> _Turn:
         """The turn that an item belongs to; a new one for what comes first in a turn, after text or calls."""
@@ -201,19 +207,21 @@ class _Writer:
                 where, f"has no result for the call '{call.id}' of '{name}': 'input' must have it"
             )
         assert isinstance(result.item, FlatCallOutput | FlatCustomCallOutput)
-        content = text_of(result.item.output)
+        content = content_of(result.item.output, f"{result.path}.output")
+        self._place_parts(content, result.path, 0)
         self._append(result.path, ToolMessage(role="tool", content=content, tool_call_id=call.id))
+
+    def _place_parts(self, content: UserContent, path: str, num_before: int) -> None:
+        """Tell where the parts of a result are, in the message that is appended next."""
+        if isinstance(content, str) or path in _EARLIER:
+            return
+        for index in range(num_before, len(content)):
+            place = f"messages[{len(self.messages)}].content[{index}]"
+            self.places[place] = f"{path}.output[{index - num_before}]"
 
     def _append(self, path: str, message: Message) -> None:
         self.places[f"messages[{len(self.messages)}]"] = path
         self.messages.append(message)
-
-
-def text_of(content: MessageContent | CallOutput) -> str:
-    """The text of a message or a result; parts follow each other as they are."""
-    if isinstance(content, str):
-        return content
-    return "".join(part.refusal if isinstance(part, PastRefusal) else part.text for part in content)
 
 
 def _results(items: Sequence[Placed]) -> dict[str, Placed]:
@@ -228,22 +236,27 @@ def _results(items: Sequence[Placed]) -> dict[str, Placed]:
     return results
 
 
-def _unasked(item: FlatCallOutput | FlatCustomCallOutput) -> str:
+def _unasked(item: FlatCallOutput | FlatCustomCallOutput, path: str) -> UserContent:
     """A result as the model is told it where it does not see the call."""
     of = ""
     if isinstance(item, FlatCallOutput) and item.name is not None:
         of = f" of {joined_name(item.namespace, item.name)}"
-    return f"Result of an earlier call{of}:\n\n{text_of(item.output)}"
+    told = f"Result of an earlier call{of}:\n\n"
+    content = content_of(item.output, f"{path}.output")
+    if isinstance(content, str):
+        return told + content
+    parts: list[UserPart] = [TextPart(type="text", text=told), *content]
+    return parts
 
 
-def _message(item: InputMessage) -> Message:
+def _message(item: InputMessage, path: str) -> Message:
+    if item.role == "user":
+        return UserMessage(role="user", content=content_of(item.content, f"{path}.content"))
+    refuse_media(item.content, item.role, f"{path}.content")
     content = text_of(item.content)
-    match item.role:
-        case "system":
-            return SystemMessage(role="system", content=content)
-        case "developer":
-            return DeveloperMessage(role="developer", content=content)
-    return UserMessage(role="user", content=content)
+    if item.role == "system":
+        return SystemMessage(role="system", content=content)
+    return DeveloperMessage(role="developer", content=content)
 
 
 def _thought(item: PastReasoning, path: str) -> str:

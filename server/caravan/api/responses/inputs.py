@@ -3,11 +3,13 @@
 import re
 from collections.abc import Sequence
 
+from caravan_schemas.media import AudioPart
 from caravan_schemas.responses_input import ConversationInput
 from caravan_schemas.responses_items import (
     AdditionalTools,
     Compaction,
     Input,
+    InputImage,
     InputMessage,
     Item,
     ItemReference,
@@ -186,6 +188,12 @@ def _parts(content: MessageContent, role: str) -> list[Row]:
     for part in parts:
         if isinstance(part, PastRefusal):
             rows.append({"type": "refusal", "refusal": part.refusal})
+        elif isinstance(part, InputImage):
+            image = part.model_dump(mode="json", exclude_none=True)
+            # OpenAI's client wants it to be there.
+            rows.append({"detail": "auto", **image})
+        elif isinstance(part, AudioPart):
+            rows.append(part.model_dump(mode="json"))
         else:
             text = part if isinstance(part, str) else part.text
             if role == "assistant":

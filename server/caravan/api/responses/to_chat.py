@@ -35,6 +35,7 @@ _SAME = {*AnswerFields.model_fields, *PeersConstraintFields.model_fields, "think
 
 _VERBOSITY = "text.verbosity"
 _MESSAGE = re.compile(r"(messages\[\d+\])(\.tool_calls\[\d+\])?(.*)")
+_PART = re.compile(r"(messages\[\d+\]\.content\[\d+\])(.*)")
 _TOOL = re.compile(r"(tools\[\d+\])\.(?:function|custom)(?:(\.format)\.grammar)?(.*)")
 _RENAMED = (
     (re.compile(r"messages"), "input"),
@@ -127,6 +128,8 @@ class Translation:
         """The name in the request of a field of `chat`."""
         if path in _LIMITS:
             return self.limit
+        if (found := _PART.fullmatch(path)) and found[1] in self.places:
+            return self.places[found[1]] + found[2]
         if found := _MESSAGE.fullmatch(path):
             message, call, rest = found[1], found[2] or "", found[3]
             place = self.places.get(message + call, "input")

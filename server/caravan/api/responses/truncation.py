@@ -23,7 +23,8 @@ from caravan.api.chat import ChatService
 from caravan.api.context import RequestContext
 from caravan.api.prompt.chat_prompt import is_shown
 from caravan.api.prompt.tokenize import LEAST_LONGEST
-from caravan.api.responses.conversation import Placed, is_instruction, is_of_user, text_of
+from caravan.api.responses.content import text_of
+from caravan.api.responses.conversation import Placed, is_instruction, is_of_user
 from caravan.api.responses.to_chat import Translation
 from caravan.errors import ContextLengthError
 from caravan.models.loaded_model import LoadedModel

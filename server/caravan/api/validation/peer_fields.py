@@ -25,7 +25,7 @@ from caravan.api.validation.neutral_values import (
     one_of,
 )
 
-_PARTS = "Messages are text."
+_PARTS = "Images are parts of messages."
 _NO_SUCH_SAMPLER = "There is no such sampler; `samplers` names those that there are."
 _SHIFT = "A full context ends the text; nothing is shifted out of it."
 _TEMPLATE = "`chat_template_kwargs` sets the template's variables."

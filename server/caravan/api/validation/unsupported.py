@@ -28,7 +28,8 @@ from caravan.api.validation.neutral_values import (
 from caravan.api.validation.peer_fields import EMBEDDINGS, PEERS
 
 _ROLES = "Some clients write every message with all fields that any role has."
-_PARTS = "Messages are text."
+_PARTS = "Messages are texts, images and sounds."
+_KINDS = "Only a part of this type has it, and only users and tools have such parts."
 _SECRETS = "Only the service that wrote it can read it."
 _CACHED = "A hint for caches and their price. Prefixes are cached without being told."
 _ONLY_TEXT = "Answers are text."
@@ -43,8 +44,8 @@ _MESSAGE = {
     "messages[].audio": Rule(NULL, _PARTS),
     "messages[].annotations": Rule(ARRAY, "Nothing that the model reads has annotations."),
     "messages[].provider_specific_fields": Rule(NOTES, "LiteLLM's own notes about an answer, if it has any."),
-    "messages[].content[].image_url": Rule(NULL, _PARTS),
-    "messages[].content[].input_audio": Rule(NULL, _PARTS),
+    "messages[].content[].image_url": Rule(NULL, _KINDS),
+    "messages[].content[].input_audio": Rule(NULL, _KINDS),
     "messages[].content[].file": Rule(NULL, _PARTS),
     **{
         f"messages[]{place}.{name}": Rule(TEXT, _SECRETS)
@@ -61,7 +62,7 @@ _MESSAGE = {
     "messages[].reasoning_opaque": Rule(TEXT, _SECRETS),
     "messages[].tool_calls[].provider_specific_fields": Rule(OBJECT, _SECRETS),
     "messages[].tool_calls[].function.provider_specific_fields": Rule(OBJECT, _SECRETS),
-    "messages[].images": Rule(EMPTY, _PARTS),
+    "messages[].images": Rule(EMPTY, "Images are parts of the content."),
     "messages[].prefix": Rule(FALSE, "`continue_final_message` says it."),
     "messages[].partial": Rule(FALSE, "`continue_final_message` says it."),
     "messages[].tool_plan": Rule(EMPTY, _ROLES),

@@ -1,0 +1,236 @@
+"""Prompts with images and sounds: marks in their places through the template, then cells for the marks.
+
+A mark is a word that nobody can guess, so that no text of a request stands for an image.
+"""
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+from caravan_schemas.chat import ConversationFields
+from caravan_schemas.media import AudioPart, ImagePart
+from caravan_schemas.messages import Message, TextPart, ToolMessage, UserMessage, UserPart
+
+from caravan.api.prompt.tokenize import AS_THEY_ARE, PromptRules, bare_ids, check_length, text_ids
+from caravan.auth.principal import Principal
+from caravan.engine.media.values import MediaRun
+from caravan.errors import InvalidRequestError, InvalidValueError, UnsupportedParameterError
+from caravan.media.reader import MediaReader, MediaSource
+from caravan.media.values import EncodedMedia, Kind, MediaEncoder
+from caravan.models.loaded_model import LoadedModel
+from caravan.runtime.threads import FairLimiter, in_thread
+
+R = TypeVar("R", bound=ConversationFields)
+
+# What is in the place of one for those who look at prompts, as llama.cpp's server has it.
+SHOWN = "<__media__>"
+# More than any context has room for, about.
+_MOST = 128
+_WORDS: dict[Kind, str] = {"image": "images", "audio": "sounds"}
+
+
+class Placed(NamedTuple):
+    """A run of tokens and cells in a prompt that stands for an image or a sound."""
+
+    kind: Kind
+    start: int
+    num_tokens: int
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The tokens of a prompt, -1 in the places of the runs in it. Who is given one releases it."""
+
+    token_ids: tuple[int, ...]
+    media: tuple[MediaRun, ...] = ()
+    placed: tuple[Placed, ...] = ()
+    held: Sequence[EncodedMedia] = ()
+
+    def num_tokens_of(self, kind: Kind) -> int:
+        """Count what stands for images, or for sounds."""
+        return sum(placed.num_tokens for placed in self.placed if placed.kind == kind)
+
+    def release(self) -> None:
+        """Let go of the embeddings, once."""
+        for media in self.held:
+            media.release()
+
+
+def has_media(messages: Sequence[Message]) -> bool:
+    """Whether messages have more than text."""
+    return any(
+        isinstance(part, ImagePart | AudioPart)
+        for message in messages
+        if isinstance(message, UserMessage | ToolMessage) and not isinstance(message.content, str)
+        for part in message.content
+    )
+
+
+class Marks(NamedTuple):
+    """The marks of one request, numbered: `word`, a number and an end that is no digit."""
+
+    word: str
+    sources: Sequence[MediaSource]
+    encoder: MediaEncoder
+
+    def split(self, text: str) -> list[str]:
+        """Split a text into pieces, between which are the numbers of inputs. Raises InvalidRequestError."""
+        pieces = re.split(f"{self.word}([0-9]+)z", text)
+        found = set(map(int, pieces[1::2]))
+        for number, source in enumerate(self.sources):
+            if number not in found:
+                message = f"'{source.param}' would not reach the model: its chat template does not show it."
+                raise InvalidRequestError(message, param=source.param, code="invalid_value")
+        return pieces
+
+    def shown(self, text: str) -> str:
+        """Write a prompt for those who look at it."""
+        return SHOWN.join(self.split(text)[::2])
+
+
+def marked(request: R, model: LoadedModel) -> tuple[R, Marks]:
+    """Put marks in the places of images and sounds. Raises InvalidRequestError where the model reads none."""
+    word = f"media{secrets.token_hex(16)}n"
+    sources: list[MediaSource] = []
+    messages = [_marked(message, place, word, sources) for place, message in enumerate(request.messages)]
+    for source in sources:
+        _check_reads(model, source)
+    if len(sources) > _MOST:
+        raise InvalidValueError(sources[_MOST].param, f"is one too many: a request has at most {_MOST}")
+    assert model.encoder is not None
+    return request.model_copy(update={"messages": messages}), Marks(word, sources, model.encoder)
+
+
+class MediaPrompts:
+    """Makes prompts of texts with marks, by the encoders of their models."""
+
+    def __init__(self, reader: MediaReader) -> None:
+        self._reader = reader
+
+    async def prompt(
+        self,
+        marks: Marks,
+        text: str,
+        model: LoadedModel,
+        principal: Principal,
+        *,
+        limiter: FairLimiter,
+        rules: PromptRules = AS_THEY_ARE,
+        has_to_fit: bool = False,
+    ) -> Prompt:
+        """Encode what the marks stand for, and tokenize the text around it. Raises CaravanError."""
+        pieces = marks.split(text)
+        held = await self._reader.read(marks.sources, marks.encoder, principal)
+        try:
+            work = partial(_assembled, model, pieces, marks, held, rules)
+            prompt = await in_thread(work, limiter=limiter.held(principal.id, principal.weight))
+            if has_to_fit:
+                check_length(model, prompt.token_ids, param="messages")
+            return prompt
+        except BaseException:
+            for media in held:
+                media.release()
+            raise
+
+
+@dataclass
+class _Assembly:
+    """A prompt that is being put together."""
+
+    token_ids: list[int] = field(default_factory=list)
+    media: list[MediaRun] = field(default_factory=list)
+    placed: list[Placed] = field(default_factory=list)
+
+    def add(self, kind: Kind, media: EncodedMedia) -> None:
+        """Append an image or a sound."""
+        begin = len(self.token_ids)
+        for chunk in media.chunks:
+            if isinstance(chunk, tuple):
+                self.token_ids += chunk
+                continue
+            run = MediaRun(
+                start=len(self.token_ids),
+                num_cells=chunk.num_cells,
+                num_positions=chunk.num_positions,
+                key=chunk.key,
+                is_causal=chunk.is_causal,
+                positions=chunk.positions,
+                embeddings=chunk.embeddings,
+            )
+            self.media.append(run)
+            self.token_ids += [-1] * chunk.num_cells
+        self.placed.append(Placed(kind, begin, len(self.token_ids) - begin))
+
+
+def _assembled(
+    model: LoadedModel, pieces: Sequence[str], marks: Marks, held: Sequence[EncodedMedia], rules: PromptRules
+) -> Prompt:
+    """Tokenize each piece by itself, as llama.cpp's own servers do, and put the inputs between them."""
+    found = _Assembly()
+    first = text_ids(model, pieces[0], param="messages", adds_special=rules.adds_special)
+    # What is added behind a text belongs to the end of the last piece.
+    num_after = len(_added(model, rules)) if len(pieces) > 1 else 0
+    after = [first.pop() for _ in range(num_after)][::-1]
+    found.token_ids += first
+    for number, piece in zip(pieces[1::2], pieces[2::2], strict=True):
+        index = int(number)
+        found.add(marks.sources[index].kind, held[index])
+        if piece:
+            found.token_ids += bare_ids(model, piece, param="messages")
+    token_ids = (*found.token_ids, *after)
+    if rules.limit is not None and len(token_ids) > rules.limit:
+        raise InvalidValueError("truncate_prompt_tokens", "cannot cut a prompt with images or sounds in it")
+    return Prompt(token_ids, tuple(found.media), tuple(found.placed), held)
+
+
+def _added(model: LoadedModel, rules: PromptRules) -> list[int]:
+    """Return the special tokens that the tokenizer adds behind a text."""
+    if not rules.adds_special:
+        return []
+    frame = model.vocab.tokenize("", add_special=True, parse_special=False)
+    return frame[1:] if frame[:1] == [model.vocab.bos_id] else frame
+
+
+def _marked(message: Message, place: int, word: str, sources: list[MediaSource]) -> Message:
+    if not isinstance(message, UserMessage | ToolMessage) or isinstance(message.content, str):
+        return message
+    parts: list[UserPart] = []
+    path = f"messages[{place}].content"
+    for index, part in enumerate(message.content):
+        if isinstance(part, TextPart):
+            parts.append(part)
+        else:
+            parts.append(TextPart(type="text", text=f"{word}{len(sources)}z"))
+            sources.append(_source(part, f"{path}[{index}]"))
+    return message.model_copy(update={"content": parts})
+
+
+def _source(part: ImagePart | AudioPart, path: str) -> MediaSource:
+    if isinstance(part, AudioPart):
+        return MediaSource(kind="audio", source=part.input_audio.data, param=f"{path}.input_audio")
+    image = part.image_url
+    if isinstance(image, str):
+        return MediaSource(kind="image", source=image, param=f"{path}.image_url")
+    detail = image.detail or "auto"
+    return MediaSource(
+        kind="image",
+        source=image.url,
+        # What OpenAI's models take as it is, a projector takes as closely as it can.
+        detail="high" if detail == "original" else detail,
+        param=f"{path}.image_url",
+    )
+
+
+def _check_reads(model: LoadedModel, source: MediaSource) -> None:
+    if model.encoder is not None and source.kind in model.encoder.modalities:
+        return
+    missing = (
+        "has no projector. The operator starts the server with '--mmproj' and the model's projector for that"
+        if model.encoder is None
+        else f"has a projector that reads no {_WORDS[source.kind]}"
+    )
+    message = f"'{source.param}' is not supported: the model '{model.id}' {missing}."
+    raise UnsupportedParameterError(message, param=source.param)

@@ -1,0 +1,44 @@
+"""Images and sounds that are in the request itself, in Base64, and nothing else that a URL may name."""
+
+import binascii
+
+from caravan.media.values import MediaRefusedError
+
+# Types that some clients write over any file; what it is, its decoder finds out.
+_ANY = ("", "application/octet-stream", "binary/octet-stream")
+_HOW = "send the image itself, as a data URL such as 'data:image/png;base64,...'"
+_LONGEST_SHOWN = 60
+
+
+def data_of_url(url: str, max_bytes: int) -> bytes:
+    """Read the image in a data URL. Raises MediaRefusedError over all other URLs, and over paths."""
+    scheme, colon, _ = url[:64].partition(":")
+    if not colon or scheme.lower() != "data":
+        raise MediaRefusedError(f"is no data URL: {_HOW}")
+    head, comma, _ = url[len(scheme) + 1 :][:256].partition(",")
+    if not comma:
+        raise MediaRefusedError(f"is a data URL without data: {_HOW}")
+    media_type, *options = (part.strip().lower() for part in head.split(";"))
+    if "base64" not in options:
+        raise MediaRefusedError(f"is a data URL that is not in Base64: {_HOW}")
+    if media_type not in _ANY and not media_type.startswith("image/"):
+        raise MediaRefusedError(f"has the type '{media_type[:_LONGEST_SHOWN]}', which is no image")
+    if media_type.startswith("image/svg"):
+        raise MediaRefusedError("is an SVG, which is a drawing and no image: send it as a PNG")
+    return decoded(url[len(scheme) + 1 + len(head) + 1 :], max_bytes)
+
+
+def decoded(text: str, max_bytes: int) -> bytes:
+    """Decode Base64. Raises MediaRefusedError over what is none, and over more than `max_bytes` bytes."""
+    if len(text) * 3 // 4 > max_bytes + 2:
+        raise MediaRefusedError(f"has more than {max_bytes} bytes")
+    try:
+        data = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+    except ValueError as error:
+        reason = "it has other characters" if not text.isascii() else str(error)
+        raise MediaRefusedError(f"is not valid Base64: {reason[0].lower()}{reason[1:]}") from error
+    if not data:
+        raise MediaRefusedError("is empty")
+    if len(data) > max_bytes:
+        raise MediaRefusedError(f"has more than {max_bytes} bytes")
+    return data
