@@ -18,8 +18,10 @@ from deploy.build.toolchain import Toolchain
 
 _ONLY_LIBRARY = Path(__file__).with_name("only_library.cmake")
 
-# Multimodal input is not served, so that half of the source is left out; so are llama.cpp's own tools.
-LIBRARY_ONLY = ("-DLLAVA_BUILD=OFF", f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={_ONLY_LIBRARY}")
+# libmtmd reads images and sounds; of videos, for which it would start ffmpeg, it knows nothing. Left out are
+# llama.cpp's own tools.
+_MEDIA = ("-DLLAVA_BUILD=ON", "-DMTMD_VIDEO=OFF")
+LIBRARY_ONLY = (*_MEDIA, f"-DCMAKE_PROJECT_llama.cpp_INCLUDE={_ONLY_LIBRARY}")
 WITHOUT_AMX = ("-mno-amx-tile", "-mno-amx-int8", "-mno-amx-bf16")
 
 # Layers on other machines; one source file more.
@@ -105,7 +107,7 @@ def cmake_arguments(backend: Backend, user: UserOptions, our_flags: Sequence[str
 def digest(version: str, backend: Backend, toolchain: Toolchain, user: UserOptions, extra: str = "") -> str:
     """The name of a build. `extra` is what the backend adds, such as the CUDA compiler's version."""
     # Files count by content, not by where this checkout lies, so two checkouts share their wheels.
-    options = [shlex.join(cmake_arguments(backend, user, flags)) for flags in ((), WITHOUT_AMX)]
+    options = [shlex.join([*_MEDIA, *cmake_arguments(backend, user, flags)]) for flags in ((), WITHOUT_AMX)]
     files = [path.read_text() for path in (_ONLY_LIBRARY, *source.files_of_patches())]
     parts = [version, backend.value, toolchain.identity(), options, files, extra]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
