@@ -260,7 +260,7 @@ def write_shape(
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name(f"tiny-{architecture}")
     for key, value in shape.fields(shape.num_layers).items():
-        _add_field(writer, f"{architecture}.{key}", value)
+        add_field(writer, f"{architecture}.{key}", value)
     add_vocabulary(writer)
     writer.add_chat_template(CHAT_TEMPLATE)
     if templates:
@@ -294,11 +294,13 @@ def _tensors(architecture: Architecture) -> Iterator[Tensor]:
     yield from architecture.more
 
 
-def _add_field(writer: gguf.GGUFWriter, key: str, value: object) -> None:
+def add_field(writer: gguf.GGUFWriter, key: str, value: object) -> None:
     if isinstance(value, list):
         writer.add_array(key, value)
     elif isinstance(value, float):
         writer.add_float32(key, value)
+    elif isinstance(value, bool):
+        writer.add_bool(key, value)
     elif isinstance(value, str):
         writer.add_string(key, value)
     else:
