@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import math
 import re
 from array import array
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -246,7 +247,7 @@ def _entries(token_ids: Sequence[int], num_top: int | None, offset: int = 0) -> 
     return tuple(
         TokenLogprob(
             token_id=token_id,
-            logprob=-1.5,
+            logprob=-1.5 if token_id >= 0 else math.nan,
             top=packed_top(
                 [(token_id + step) % 128 for step in range(1, num_top + 1)],
                 [-step / 4 for step in range(1, num_top + 1)],

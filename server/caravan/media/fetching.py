@@ -17,8 +17,10 @@ _MAX_REDIRECTS = 3
 _SECONDS = 10.0
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
-# Addresses of IPv4 within those of IPv6, by which a network may still bring one to its private machines.
-_NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+# Addresses of IPv4 within those of IPv6, by which a network may bring one to its private machines.
+_EMBEDDING = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+_OWN_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+_LAST_32 = 2**32 - 1
 _INSTEAD = "Send the image itself, as a data URL such as 'data:image/png;base64,...'"
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -31,10 +33,12 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(found, ipaddress.IPv6Address):
-        if any(found in network for network in _NAT64):
+        if found in _OWN_NAT64 or found.teredo is not None:
             return False
-        embedded = found.ipv4_mapped or found.sixtofour or (found.teredo and found.teredo[1])
-        if embedded:
+        embedded = found.ipv4_mapped or found.sixtofour
+        if any(found in network for network in _EMBEDDING):
+            embedded = ipaddress.IPv4Address(int(found) & _LAST_32)
+        if embedded is not None:
             return is_public(str(embedded))
     return found.is_global and not found.is_multicast
 

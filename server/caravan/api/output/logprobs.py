@@ -41,21 +41,25 @@ class LogprobWriter:
 
     def prompt(self, entries: Sequence[TokenLogprob]) -> wire.PromptLogprobs:
         """Write the entries of a prompt as vLLM does, from those of its second token on."""
-        return [
-            None,
-            *(
-                {
+        written: wire.PromptLogprobs = [None]
+        for entry in entries:
+            ranked = self.ranked(entry)
+            written.append(
+                None
+                if ranked is None
+                else {
                     token_id: wire.PromptLogprob(
                         logprob=one.logprob, rank=one.rank, decoded_token=one.decoded_token
                     )
-                    for token_id, one in self.ranked(entry).items()
+                    for token_id, one in ranked.items()
                 }
-                for entry in entries
-            ),
-        ]
+            )
+        return written
 
-    def ranked(self, entry: TokenLogprob) -> dict[str, RankedToken]:
-        """Write a token of a prompt and the likeliest in its place, by their ids."""
+    def ranked(self, entry: TokenLogprob) -> dict[str, RankedToken] | None:
+        """Write a token of a prompt and the likeliest in its place, by their ids; None within an image."""
+        if math.isnan(entry.logprob):
+            return None
         likeliest = enumerate(zip(entry.top_ids, entry.top_logprobs, strict=True), 1)
         ranked = {
             str(token_id): RankedToken(logprob, rank, self._label(token_id))

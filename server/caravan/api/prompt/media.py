@@ -42,21 +42,24 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True)
 class Prompt:
-    """The tokens of a prompt, -1 in the places of the runs in it. Who is given one releases it."""
+    """The tokens of a prompt, -1 in the places of the runs in it. Who is given one releases it.
+
+    `held` is what still has to be let go of.
+    """
 
     token_ids: tuple[int, ...]
     media: tuple[MediaRun, ...] = ()
     placed: tuple[Placed, ...] = ()
-    held: Sequence[EncodedMedia] = ()
+    held: list[EncodedMedia] = field(default_factory=list)
 
     def num_tokens_of(self, kind: Kind) -> int:
         """Count what stands for images, or for sounds."""
         return sum(placed.num_tokens for placed in self.placed if placed.kind == kind)
 
     def release(self) -> None:
-        """Let go of the embeddings, once."""
-        for media in self.held:
-            media.release()
+        """Let go of the embeddings; may be called twice."""
+        while self.held:
+            self.held.pop().release()
 
 
 def has_media(messages: Sequence[Message]) -> bool:
@@ -166,7 +169,7 @@ class _Assembly:
 
 
 def _assembled(
-    model: LoadedModel, pieces: Sequence[str], marks: Marks, held: Sequence[EncodedMedia], rules: PromptRules
+    model: LoadedModel, pieces: Sequence[str], marks: Marks, held: list[EncodedMedia], rules: PromptRules
 ) -> Prompt:
     """Tokenize each piece by itself, as llama.cpp's own servers do, and put the inputs between them."""
     found = _Assembly()

@@ -1,0 +1,35 @@
+"""Images within URLs: which are read, and which are refused before a byte is decoded."""
+
+import base64
+
+import pytest
+from caravan.media.data_urls import data_of_url, decoded
+from caravan.media.values import MediaRefusedError
+
+DATA = bytes(range(256))
+WRITTEN = base64.b64encode(DATA).decode()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "data:image/png;base64",
+        "DATA:IMAGE/PNG;BASE64",
+        "data:;base64",
+        "data:image/jpeg;name=a.jpg;base64",
+        "data:application/octet-stream;base64",
+    ],
+)
+def test_data_urls_are_read(head: str) -> None:
+    assert data_of_url(f"{head},{WRITTEN}", 256) == DATA
+
+
+@pytest.mark.parametrize("size", [254, 255])
+def test_a_byte_too_many_is_refused(size: int) -> None:
+    with pytest.raises(MediaRefusedError, match=f"has more than {size} bytes"):
+        decoded(WRITTEN, size)
+
+
+def test_what_is_much_too_large_is_not_even_decoded() -> None:
+    with pytest.raises(MediaRefusedError, match="has more than 10 bytes"):
+        decoded("!" * 1000, 10)
