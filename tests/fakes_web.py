@@ -84,6 +84,7 @@ class ScriptedEngine:
     def __init__(self, script: Script = echo_words, *, context_size: int = 512) -> None:
         self.script = script
         self.context_size = context_size
+        self.missing_adapters: set[str] = set()
         self.is_ready = False
         self.hold_after: int | None = None
         self.failure: Exception | None = None

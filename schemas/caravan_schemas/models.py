@@ -34,7 +34,8 @@ class ModelCard(Schema):
     null where its file cannot be read. `capabilities` has Ollama's words for what a model can do, which is
     what its file's header says until it is loaded; `supported_parameters` are OpenRouter's, of chats.
     `status` says whether it is loaded. As in vLLM, the `parent` of an adapter is the model that it goes with,
-    and `root` is whose weights are used.
+    and `root` is whose weights are used. An adapter that was added and whose file was not there when the
+    model was loaded again has the status `failed`; the server's log says why.
     """
 
     id: str
@@ -60,6 +61,14 @@ class NewAdapter(Schema):
         pattern=r"^[^\x00-\x20\x7f]+$", description="What requests call it; no other model has this name."
     )
     path: str = Field(min_length=1, description="Its GGUF file, on the server's machine.")
+
+
+class RemovedAdapter(Schema):
+    """The answer to `DELETE /admin/models/{id}/adapters/{name}`, in OpenAI's form for a deleted model."""
+
+    id: str
+    object: Literal["model"]
+    deleted: Literal[True]
 
 
 class ModelDefault(Schema):

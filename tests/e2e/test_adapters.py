@@ -8,13 +8,11 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from caravan.auth.principal import ANONYMOUS
 from caravan.config.engine_config import EngineConfig
 from caravan.config.settings import Settings
 from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.engine.ipc.child_process import EngineStartError
 from caravan.models import registry_of
-from caravan.models.discovery import CatalogError
 
 from tests.conftest import TinyModels
 from tests.live_server import live_server
@@ -225,30 +223,3 @@ def test_an_adapter_is_added_while_the_server_runs(client: httpx.Client, folder:
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, param), refused.text
     client.post("/admin/models/tiny/unload")
     assert text(client, "late") == found
-
-
-def test_what_cannot_be_offered_is_not_added_and_what_is_counts_as_memory(
-    tiny_models: TinyModels, folder: Path, tmp_path: Path
-) -> None:
-    """The template is read again for the model's next load, and may be gone by then."""
-    template = tmp_path / "template.jinja"
-    template.write_text("{{ messages[0].content }}")
-    table = {"path": str(tiny_models["qwen2"]), "id": "tiny", "chat_template": str(template), "preload": True}
-    registry = registry_of(Settings.model_validate({"models": [table], "context_size": 256, "threads": 1}))
-    file = folder / "late.gguf"
-
-    async def add() -> None:
-        await registry.start()
-        (slot,) = registry._slots
-        try:
-            need = slot.need.total
-            template.rename(tmp_path / "gone")
-            with pytest.raises(CatalogError, match="cannot be read"):
-                await registry.add_adapter("tiny", "late", file, ANONYMOUS)
-            (tmp_path / "gone").rename(template)
-            await registry.add_adapter("tiny", "late", file, ANONYMOUS)
-            assert slot.need.total == need + file.stat().st_size
-        finally:
-            await registry.close()
-
-    asyncio.run(add())

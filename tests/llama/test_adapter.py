@@ -87,6 +87,36 @@ def test_an_adapter_may_be_loaded_beside_a_context(
     np.testing.assert_array_equal(logits(late), logits(early))
 
 
+def test_an_adapter_may_be_freed_beside_a_context(
+    tiny_models: TinyModels, tmp_path: Path, opened: Callable[..., Context]
+) -> None:
+    """Also the one that was computed with last; another may have its name then."""
+    path = tiny_models["llama"]
+    for seed, name in enumerate(("one", "two"), 1):
+        write_adapter(tmp_path / f"{name}.gguf", path, seed)
+    context = opened(path, one=tmp_path / "one.gguf", two=tmp_path / "two.gguf")
+    plain = logits(context)
+    expected = {}
+    for name in ("one", "two"):
+        context.use_adapters(((name, 1.0),))
+        expected[name] = logits(context)
+    context.remove_adapter("two")
+    np.testing.assert_array_equal(logits(context), plain)
+    context.use_adapters((("one", 1.0),))
+    np.testing.assert_array_equal(logits(context), expected["one"])
+    for _ in range(20):
+        context.add_adapter("two", str(tmp_path / "one.gguf"))
+        context.use_adapters((("two", 1.0),))
+        np.testing.assert_array_equal(logits(context), expected["one"])
+        context.remove_adapter("two")
+        context.add_adapter("two", str(tmp_path / "two.gguf"))
+        context.use_adapters((("one", 1.0),))
+        context.use_adapters((("two", 1.0),))
+        np.testing.assert_array_equal(logits(context), expected["two"])
+        context.remove_adapter("two")
+    assert set(context.adapters) == {"one"}
+
+
 def test_a_file_that_is_no_adapter_of_this_model_is_told(tiny_models: TinyModels, tmp_path: Path) -> None:
     write_adapter(tmp_path / "gemma.gguf", tiny_models["gemma3"], 1)
     write_adapter(tmp_path / "activated.gguf", tiny_models["llama"], 1, invocation=[1, 2])

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,7 +79,9 @@ async def _wrapped(awaitable: Awaitable[None]) -> None:
 
 
 def test_a_key_of_an_adapter_alone_is_told_of_that_one() -> None:
-    registry = ModelRegistry([replace(spec_of(loaded_model()), adapters=("sql", "chat"))])
+    registry = ModelRegistry(
+        [replace(spec_of(loaded_model()), adapter_files={"sql": Path("a"), "chat": Path("b")})]
+    )
     who = Principal(models=frozenset({"sql"}))
     assert registry.name_of("", who) == "sql"
     assert registry.name_of("", ANONYMOUS) == "fake"

@@ -2,10 +2,12 @@
 
 from caravan.engine.outputs import EngineStats
 from caravan.observability.metrics import EngineReading, Metrics, View
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.engine.harness import Harness, request
 from tests.engine.test_background import beneath
+from tests.fakes import FakeContext
 
 STATS = EngineStats(num_running=3, num_waiting=2, num_cells=8192, num_cells_used=8000, num_cells_active=2048)
 
@@ -38,6 +40,23 @@ def test_routers_find_what_they_look_for() -> None:
         "vllm:gpu_cache_usage_perc": [(model, 0.25)],
         "vllm:cache_config_info": [({**model, "block_size": "64", "num_gpu_blocks": "128"}, 1)],
     }
+
+
+def test_adapters_are_told_that_run_or_are_waited_for() -> None:
+    context = FakeContext(adapters=frozenset({"one", "two", "three"}))
+    harness = Harness(context, max_running=2)
+    for name, lora in (("a", "one"), ("b", "two"), ("c", "three")):
+        asked = request(name, range(40), max_tokens=50, ignore_eos=True)
+        harness.engine.submit(replace(asked, lora=((lora, 1.0),)))
+    harness.engine.turn()
+    told = harness.engine.stats()
+    assert (told.num_adapters, told.running_adapters, told.waiting_adapters) == (
+        3,
+        {"one": 1, "two": 1},
+        {"three": 1},
+    )
+    harness.finish()
+    assert harness.engine.stats().running_adapters == {}
 
 
 def test_a_key_sees_those_of_its_models() -> None:

@@ -31,6 +31,7 @@ NOT_RUN = {
     "caravan check-config": "needs a file of the reader's",
     "caravan healthcheck": "needs a server in the data folder",
     "curl -X POST http://127.0.0.1:8000/admin/models/small": "names a model of the reader's",
+    "curl -X DELETE http://127.0.0.1:8000/admin/models/small": "names a model of the reader's",
 }
 
 _LABEL = re.compile(r"(?:(?:ok|bad) )?([A-Za-z. ]+):")

@@ -34,7 +34,7 @@ async def cards(registry: ModelRegistry, principal: Principal) -> list[ModelCard
     for spec in registry.specs:
         if usable := spec.usable_names(principal):
             shown = await card(registry, spec)
-            found += [_named(shown, name) for name in usable]
+            found += [_named(registry, shown, name) for name in usable]
     return found
 
 
@@ -42,15 +42,19 @@ async def card_of(registry: ModelRegistry, name: str, principal: Principal) -> M
     """One model, or one of its adapters. Raises ModelNotFoundError."""
     spec = registry.find(name, principal)
     shown = await card(registry, spec)
-    return _named(shown, name) if name in spec.adapters else shown
+    return _named(registry, shown, name) if name in spec.adapters else shown
 
 
-def _named(shown: ModelCard, name: str) -> ModelCard:
+def _named(registry: ModelRegistry, shown: ModelCard, name: str) -> ModelCard:
     """The card of a model as that of its adapter, which makes no vectors, or itself by its own name."""
     if name == shown.id:
         return shown
     found = [ability for ability in shown.capabilities if ability != "embedding"]
-    return shown.model_copy(update={"id": name, "parent": shown.id, "capabilities": found})
+    model = registry.loaded(shown.id)
+    is_missing = model is not None and name in model.engine.missing_adapters
+    status = "failed" if is_missing else shown.status
+    told = {"id": name, "parent": shown.id, "capabilities": found, "status": status}
+    return shown.model_copy(update=told)
 
 
 async def card(registry: ModelRegistry, spec: ModelSpec) -> ModelCard:

@@ -41,7 +41,8 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     how many bytes the engine may plan with, those of GPUs included; 0 is what is free.
     `draft_model_path` names a model that guesses, with as many cells; empty, there is none. Without a
     `disk_cache`, nothing is kept on the disk. `weights` and `context` are llama.cpp's own options. `adapters`
-    are names and files of LoRA adapters.
+    are names and files of LoRA adapters; of those that were added since the start, `added_adapters`, an
+    engine leaves out what it cannot load.
     """
 
     model_path: str
@@ -67,6 +68,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     rpc_workers: tuple[str, ...] = ()
     disk_cache: DiskCacheConfig | None = None
     adapters: tuple[tuple[str, str], ...] = ()
+    added_adapters: tuple[tuple[str, str], ...] = ()
     weights: WeightOptions = PLAIN_WEIGHTS
     context: ContextOptions = PLAIN_CONTEXT
 

@@ -11,6 +11,7 @@ class _Known(NamedTuple):
     parent_hash: int | None
     token_ids: "array[int]"
     scope: str
+    lora_name: str | None
 
 
 class BlockBooks:
@@ -49,12 +50,12 @@ class BlockBooks:
         for name, known in self._known.items():
             scopes = (known.scope,) if known.scope else ()
             token_ids = tuple(known.token_ids)
-            yield BlocksStored((name,), known.parent_hash, token_ids, len(token_ids), scopes)
+            yield BlocksStored((name,), known.parent_hash, token_ids, len(token_ids), scopes, known.lora_name)
 
 
 def _singles(event: BlocksStored) -> Iterator[tuple[int, _Known]]:
     parent, size = event.parent_hash, event.block_size
     for index, name in enumerate(event.block_hashes):
         token_ids = array("I", event.token_ids[index * size : (index + 1) * size])
-        yield name, _Known(parent, token_ids, event.scopes[index] if event.scopes else "")
+        yield name, _Known(parent, token_ids, event.scopes[index] if event.scopes else "", event.lora_name)
         parent = name

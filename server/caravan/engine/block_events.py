@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from caravan.engine.kv.radix_tree import scope_mark, token_of
-from caravan.engine.kv.scopes import scope_of
+from caravan.engine.kv.radix_tree import mark_of, scope_mark, token_of
+from caravan.engine.kv.scopes import name_of_set, scope_of
 from caravan.engine.params import GenerationRequest
 
 BLOCK_SIZE = 64
@@ -27,7 +27,8 @@ class BlocksStored(msgspec.Struct, frozen=True, tag=True):
 
     `parent_hash` is that of the block before the first, None at the beginning of a text. `scopes` tells for
     each block whose text begins to be private in it, as `scope_mark` has it, and "" where none does; there
-    are none where that is so of all.
+    are none where that is so of all. `lora_name` is the adapter that all of it was computed with, where
+    others may know that.
     """
 
     block_hashes: tuple[int, ...]
@@ -35,6 +36,7 @@ class BlocksStored(msgspec.Struct, frozen=True, tag=True):
     token_ids: tuple[int, ...]
     block_size: int
     scopes: tuple[str, ...] = ()
+    lora_name: str | None = None
 
 
 class BlocksRemoved(msgspec.Struct, frozen=True, tag=True):
@@ -65,6 +67,11 @@ def chain_root(fingerprint: str, adapters: Sequence[str] = ()) -> bytes:
     for word in (fingerprint, *adapters):
         digest.update(struct.pack("<Q", len(word.encode())) + word.encode())
     return digest.digest()
+
+
+def adapter_mark(name: str) -> str:
+    """Tell the mark of `scopes` where one adapter has computed a text, at its full strength and for all."""
+    return mark_of(name_of_set(((name, 1.0),)))
 
 
 def block_hashes(keys: Sequence[int], root: bytes, block_size: int = BLOCK_SIZE) -> list[int]:

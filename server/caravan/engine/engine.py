@@ -19,7 +19,7 @@ from caravan.engine.kv.block_tracker import BlockWatch, Watch
 from caravan.engine.kv.disk.disk_cache import DiskCache
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.outputs import EngineStats, FinishReason, TokenOutput, reason_for, refusal
-from caravan.engine.params import GenerationRequest
+from caravan.engine.params import AdapterSet, GenerationRequest
 from caravan.engine.row_sampler import RowSampler
 from caravan.engine.sampling.sampler import TokenSpace
 from caravan.engine.scheduler import Scheduler
@@ -115,6 +115,13 @@ class Engine:
     def between_steps(self, command: Callable[[], None]) -> None:
         """Have something done by the engine's thread."""
         self._inbox.put(command)
+
+    def forget(self, is_unwanted: Callable[[str], bool], uses: Callable[[AdapterSet], bool]) -> bool:
+        """Forget idle texts of such scopes, on its thread; not while a request `uses` its adapters: False."""
+        is_free = not any(uses(sequence.lora) for sequence in self._scheduler.unfinished)
+        if is_free:
+            self._kv_cache.forget(is_unwanted)
+        return is_free
 
     def stop(self) -> None:
         """End `run` after the present step; what is unfinished ends with ABORT."""
@@ -228,14 +235,8 @@ class Engine:
 
     def _constrain(self, sequences: list[Sequence], guides: Guides) -> None:
         """Go on with choices whose masks are made, unless they have ended meanwhile."""
-        for sequence in sequences:
-            if not sequence.is_unfinished:
-                continue
-            if isinstance(guides, RefusedError):
-                self._finish(sequence, guides.reason, str(guides))
-            else:
-                self._sequence_factory.bind(sequence, guides[sequence.index])
-                self._scheduler.waiting.make_ready(sequence)
+        for sequence in self._sequence_factory.bound(sequences, guides, self._finish):
+            self._scheduler.waiting.make_ready(sequence)
 
     def _abort(self, request_id: str) -> None:
         self._embedder.abort(request_id)

@@ -1,14 +1,18 @@
 """A model's weights, context and adapters, opened in the engine's process as its config says."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.engine import EmbeddingEngine
 from caravan.engine.engine import Engine
 from caravan.engine.ipc import messages
+from caravan.engine.kv.scopes import adapters_of
 from caravan.llama.adapter import AdapterError
 from caravan.llama.context import Context, ContextError, NotGenerativeError
 from caravan.llama.model import Model
+
+log = logging.getLogger(__name__)
 
 _NO_TEXT = "the model makes no text, and adapters are for texts"
 
@@ -50,24 +54,39 @@ def opened_context(model: Model, config: EngineConfig) -> Context | None:
         return None
 
 
-def add_adapter(
+def add_those_there(context: Context | None, added: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Load adapters that were added to an engine before this one; the names of those that cannot be, which
+    are no reason to be without the model.
+    """
+    faults = {name: _fault_of_adding(context, name, path) for name, path in added}
+    for name, fault in faults.items():
+        if fault is not None:
+            log.warning("the adapter '%s' is left out: %s", name, fault)
+    return tuple(name for name, fault in faults.items() if fault is not None)
+
+
+def change_adapters(
     engine: Engine | EmbeddingEngine,
     context: Context | None,
-    wish: messages.AddAdapter,
-    tell: Callable[[messages.AdapterAdded], None],
+    wish: messages.AddAdapter | messages.RemoveAdapter,
+    tell: Callable[[messages.AdapterChanged], None],
 ) -> None:
-    """Have the engine's thread load an adapter, and tell what came of it."""
+    """Have the engine's thread load or forget an adapter, and tell what came of it."""
 
-    def add() -> None:
-        tell(messages.AdapterAdded(wish.name, _fault_of(context, wish.name, wish.path)))
+    def change() -> None:
+        if isinstance(wish, messages.AddAdapter):
+            fault = _fault_of_adding(context, wish.name, wish.path)
+        else:
+            fault = _fault_of_removing(engine, context, wish.name)
+        tell(messages.AdapterChanged(wish.name, fault))
 
     if isinstance(engine, Engine):
-        engine.between_steps(add)
+        engine.between_steps(change)
     else:
-        add()
+        change()
 
 
-def _fault_of(context: Context | None, name: str, path: str) -> str | None:
+def _fault_of_adding(context: Context | None, name: str, path: str) -> str | None:
     """Load an adapter under a name; why that cannot be, or None."""
     if context is None:
         return _NO_TEXT
@@ -77,4 +96,14 @@ def _fault_of(context: Context | None, name: str, path: str) -> str | None:
         context.add_adapter(name, path)
     except AdapterError as error:
         return str(error)
+    return None
+
+
+def _fault_of_removing(engine: Engine | EmbeddingEngine, context: Context | None, name: str) -> str | None:
+    """Forget an adapter, and what was computed with it; why that cannot be now, or None."""
+    if context is None or not isinstance(engine, Engine) or name not in context.adapters:
+        return None
+    if not engine.forget(lambda scope: name in adapters_of(scope), uses=lambda lora: name in dict(lora)):
+        return "some request uses it"
+    context.remove_adapter(name)
     return None

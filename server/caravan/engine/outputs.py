@@ -195,7 +195,8 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     `num_checkpoints_used` counts the sequences that began at a checkpoint.
     `num_drafted` tokens were computed ahead, of which `num_accepted` were drawn then, by source of the draft.
     `num_hits` are the `num_cached_tokens` by place. Of the cache on the disk, `num_disk_bytes` are those of
-    all models; what was written, read and found damaged is this engine's.
+    all models; what was written, read and found damaged is this engine's. Of `num_adapters`, choices
+    are counted by name that run, and that wait; these counts are as old as `num_cells_active`.
     """
 
     num_waiting: int = 0
@@ -223,6 +224,9 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True):
     num_disk_tokens_written: int = 0
     num_disk_tokens_read: int = 0
     num_disk_bad_files: int = 0
+    num_adapters: int = 0
+    running_adapters: dict[str, int] = {}
+    waiting_adapters: dict[str, int] = {}
 
     @property
     def num_live_waiting(self) -> int:

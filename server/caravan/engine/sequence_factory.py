@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 
 import numpy as np
@@ -124,9 +124,23 @@ class SequenceFactory:
         """Begin to make the masks of a constrained request's choices, which are delivered."""
         self._thread.submit(partial(self._make, request, sequences), request.owner, request.weight)
 
-    def bind(self, sequence: Sequence, guide: Guide) -> None:
-        """Let the guide bind the choice that has waited for it."""
-        sequence.sampler.guide = guide
+    def bound(
+        self,
+        sequences: Iterable[Sequence],
+        guides: Guides,
+        refuse: Callable[[Sequence, FinishReason, str], None],
+    ) -> Iterator[Sequence]:
+        """Let guides bind the choices that have waited for them, unless they have ended, and yield those;
+        without guides, `refuse` them.
+        """
+        for sequence in sequences:
+            if not sequence.is_unfinished:
+                continue
+            if isinstance(guides, RefusedError):
+                refuse(sequence, guides.reason, str(guides))
+            else:
+                sequence.sampler.guide = guides[sequence.index]
+                yield sequence
 
     def close(self) -> None:
         """Make no more masks."""

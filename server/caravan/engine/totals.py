@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from caravan.engine.drafts.drafting import DraftCounts
@@ -29,6 +30,8 @@ class Totals:
     num_hits: Counter[str] = field(default_factory=Counter)
     _num_cells_active: int = 0
     _counted_at: float = 0.0
+    _running_adapters: dict[str, int] = field(default_factory=dict)
+    _waiting_adapters: dict[str, int] = field(default_factory=dict)
 
     def count_cached(self, sequence: Sequence) -> None:
         """Count what of a prompt was in memory, and where; once, when its answer ends."""
@@ -51,6 +54,8 @@ class Totals:
             live = [s.seq_id for s in scheduler.running if s.seq_id is not None and not s.is_background]
             self._num_cells_active = context.num_cells - kv_cache.num_spare_cells(live)
             self._counted_at = now
+            self._running_adapters = _adapters_of(scheduler.running) if context.adapters else {}
+            self._waiting_adapters = _adapters_of(scheduler.waiting) if context.adapters else {}
         return EngineStats(
             num_waiting=len(scheduler.waiting),
             num_running=len(scheduler.running),
@@ -77,4 +82,12 @@ class Totals:
             num_disk_tokens_written=disk.num_written_tokens,
             num_disk_tokens_read=disk.num_read_tokens,
             num_disk_bad_files=disk.num_bad_files,
+            num_adapters=len(context.adapters),
+            running_adapters=self._running_adapters,
+            waiting_adapters=self._waiting_adapters,
         )
+
+
+def _adapters_of(sequences: Iterable[Sequence]) -> dict[str, int]:
+    """Count the choices of each adapter, but for background work."""
+    return dict(Counter(name for s in sequences if not s.is_background for name, _ in s.lora))

@@ -30,7 +30,7 @@ from caravan.engine.ipc import messages
 from caravan.engine.kv.block_tracker import Watch
 from caravan.engine.kv.disk.opening import open_disk_cache
 from caravan.engine.kv.reuse import prefix_reuse
-from caravan.engine.opening import add_adapter, opened_context, opened_model
+from caravan.engine.opening import add_those_there, change_adapters, opened_context, opened_model
 from caravan.engine.outputs import EngineStats, TokenOutput
 from caravan.engine.params import GenerationRequest
 from caravan.llama import library
@@ -136,8 +136,8 @@ class _Server:
             case messages.EndThoughts(request_id):
                 if isinstance(engine, Engine):
                     engine.end_thoughts(request_id)
-            case messages.AddAdapter():
-                add_adapter(engine, self.context, message, self.send)
+            case messages.AddAdapter() | messages.RemoveAdapter():
+                change_adapters(engine, self.context, message, self.send)
             case messages.WatchBlocks() | messages.UnwatchBlocks():
                 self._watch(engine, message)
             case _:
@@ -194,6 +194,7 @@ def _serve(server: _Server, config: EngineConfig, weights: WeightsWatch) -> None
     model = opened_model(config, lambda: server.send(messages.Opened()))
     model.vocab.try_out()
     context = opened_context(model, config)
+    missing = add_those_there(context, config.added_adapters)
     server.send(messages.Loaded())
     server.heart.begin()
     draft = load_draft_model(config, model.vocab, context)
@@ -203,7 +204,7 @@ def _serve(server: _Server, config: EngineConfig, weights: WeightsWatch) -> None
     most = config.max_drafted if context is not None and can_draft(context) else 0
     reuse = None if context is None else prefix_reuse(context, config.checkpoint_bytes)
     traits = traits_of(model, can_generate=context is not None, max_drafted=most, prefix_reuse=reuse)
-    server.send(messages.Ready(sizes, library.system_info(), traits))
+    server.send(messages.Ready(sizes, library.system_info(), traits, missing))
     gc_tuning.keep()
     engine.run()
     if draft is not None:

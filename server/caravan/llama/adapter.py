@@ -29,7 +29,7 @@ class AdapterError(Exception):
 
 
 class Adapter:
-    """A `llama_adapter_lora`, which its model owns and frees. Raises AdapterError."""
+    """A `llama_adapter_lora`, which its model frees, if `close` has not. Raises AdapterError."""
 
     def __init__(self, model: Model, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
@@ -47,6 +47,14 @@ class Adapter:
         self.pointer = pointer
         if llama_cpp.llama_adapter_get_alora_n_invocation_tokens(pointer):
             raise AdapterError(f"{self.path} is an activated adapter (aLoRA); those are not supported")
+
+    def close(self) -> None:
+        """Free it now. No context may use it any more, and its model must be there; a second call does
+        nothing.
+        """
+        pointer, self.pointer = self.pointer, None
+        if pointer:
+            llama_cpp.llama_adapter_lora_free(pointer)
 
 
 def _check(path: str, model: Model) -> None:

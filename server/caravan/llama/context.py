@@ -129,6 +129,12 @@ class Context:
         # llama.cpp counts what it adds to a graph when the next change of adapters makes the context ready.
         self._adapters[name] = Adapter(self._model, path)
 
+    def remove_adapter(self, name: str) -> None:
+        """Free an adapter (`llama_adapter_lora_free`). What was computed with it must not be gone on with."""
+        if any(name == used for used, _ in self._lora):
+            self.use_adapters(())
+        self._adapters.pop(name).close()
+
     def use_adapters(self, lora: Sequence[tuple[str, float]]) -> None:
         """Compute with these adapters of `adapters`, by name and strength, from now on; with none, as the
         model is (`llama_set_adapters_lora`). What was computed with others must not be gone on with.

@@ -196,6 +196,7 @@ def _spec(
     disk_cache: DiskCacheConfig | None,
     make_engine: MakeEngine,
     header: GgufHeader | None = None,
+    added: Mapping[str, Path] | None = None,
 ) -> ModelSpec:
     if table.tool_format is not None and table.tool_format not in FORMATS:
         raise CatalogError(
@@ -205,11 +206,13 @@ def _spec(
     if table.draft_model is not None and not table.speculative:
         raise CatalogError("a draft_model guesses nothing with speculative 0: leave one of them out")
     draft_model = None if table.draft_model is None else _located(table.draft_model, data_dir)[0]
-    config = engine_config(path, table, budget, draft_model, disk_cache)
+    added = added or {}
+    files = {**table.lora, **added}
+    config = engine_config(path, table, budget, draft_model, disk_cache, added)
     return ModelSpec(
         id=name,
         aliases=tuple(table.aliases),
-        adapters=tuple(table.lora),
+        adapter_files=files,
         created=int(path.stat().st_mtime),
         preload=table.preload or table.pinned,
         pinned=table.pinned,
@@ -218,21 +221,22 @@ def _spec(
         public_texts=public_texts,
         estimate_need=functools.partial(need_of, config),
         make_engine=functools.partial(make_engine, config),
-        open=functools.partial(open_texts, path, name, table),
+        open=functools.partial(open_texts, path, name, table, tuple(files)),
         read_metadata=functools.partial(_read_metadata, path),
         read_context=_ContextReader(config, header),
         try_templates=functools.partial(tried, path, table.chat_template, table.tool_format),
         check_file=functools.partial(check_model, config),
         read_facts=FactsReader(path, table.chat_template, header),
-        adapted=lambda adapter, file: _spec(
+        adapted=lambda adapters: _spec(
             name,
             path,
-            table.model_copy(update={"lora": {**table.lora, adapter: file}}),
+            table.model_copy(update={"lora": {k: adapters[k] for k in table.lora if k in adapters}}),
             public_texts=public_texts,
             data_dir=data_dir,
             budget=budget,
             disk_cache=disk_cache,
             make_engine=make_engine,
+            added={known: file for known, file in adapters.items() if known not in table.lora},
         ),
     )
 

@@ -1,6 +1,7 @@
 """What an engine is told of the options, and the memory that this comes to."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from caravan.config.engine_config import DiskCacheConfig, EngineConfig
@@ -35,8 +36,11 @@ def engine_config(
     budget: int,
     draft_model: Path | None = None,
     disk_cache: DiskCacheConfig | None = None,
+    added: Mapping[str, Path] | None = None,
 ) -> EngineConfig:
-    """What an engine is told of a model's options. `budget` is the most bytes that it may plan with."""
+    """What an engine is told of a model's options. `budget` is the most bytes that it may plan with, and
+    `added` are adapters beyond those of the options.
+    """
     return EngineConfig(
         model_path=os.fspath(path),
         draft_model_path="" if draft_model is None else os.fspath(draft_model),
@@ -55,6 +59,7 @@ def engine_config(
         num_gpu_layers=table.gpu_layers,
         rpc_workers=tuple(table.rpc),
         adapters=tuple((name, os.fspath(file)) for name, file in table.lora.items()),
+        added_adapters=tuple((name, os.fspath(file)) for name, file in (added or {}).items()),
         weights=table.weight_options(),
         context=table.context_options(),
         memory_budget=budget,

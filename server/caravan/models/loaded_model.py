@@ -1,7 +1,7 @@
 """A model that requests can use, and what the web side needs to know of its two halves."""
 
 from array import array
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Protocol
@@ -81,6 +81,10 @@ class TextEngine(Protocol):
     @property
     def context_size(self) -> int:
         """Tokens that one sequence may have; valid after `start`."""
+
+    @property
+    def missing_adapters(self) -> Collection[str]:
+        """Adapters that it could not load again."""
 
     @property
     def need(self) -> Need:

@@ -68,12 +68,12 @@ class ModelSpec:
     `try_templates` what the chat templates support. `check_file` reads the file's header and raises
     HeaderError or OSError over it, and over options that it cannot have. `read_facts` tells what lists of
     models show of the file. These seven take time and belong into a thread. Prompts that begin with one of
-    `public_texts` share it in memory. `adapted` makes the spec with one more adapter, by name and file.
+    `public_texts` share it in memory. `adapted` makes the spec with other adapters, by names and
+    files; `adapter_files` are those now.
     """
 
     id: str
     aliases: tuple[str, ...] = ()
-    adapters: tuple[str, ...] = ()
     created: int
     preload: bool = False
     pinned: bool = False
@@ -88,7 +88,13 @@ class ModelSpec:
     try_templates: Callable[[], TemplateSummary]
     check_file: Callable[[], object] = lambda: None
     read_facts: Callable[[], FileFacts] = FileFacts
-    adapted: "Callable[[str, Path], ModelSpec] | None" = None
+    adapter_files: Mapping[str, Path] = field(default_factory=dict)
+    adapted: "Callable[[Mapping[str, Path]], ModelSpec] | None" = None
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The names of its adapters."""
+        return tuple(self.adapter_files)
 
     def may_stay(self, seconds: float) -> bool:
         """Whether it can be loaded for so long, and no longer, without a request; below 0 is for ever."""
@@ -154,7 +160,9 @@ async def _undo(
         starting.exception()
 
 
-def open_texts(path: Path, name: str, settings: ModelSettings, engine: TextEngine) -> LoadedModel:
+def open_texts(
+    path: Path, name: str, settings: ModelSettings, adapters: Iterable[str], engine: TextEngine
+) -> LoadedModel:
     """Open a model's file for its vocabulary and template; its weights are the engine's to load, and no text
     is tokenized yet. Raises HeaderError, ModelLoadError, TemplateSyntaxError, or OSError over a file.
     """
@@ -182,7 +190,7 @@ def open_texts(path: Path, name: str, settings: ModelSettings, engine: TextEngin
             separator_ids=vocab.separator_ids,
             fingerprint=fingerprint(path, sources.plain + (sources.tools or ""), settings),
             names=(name, *settings.aliases),
-            adapters=tuple(settings.lora),
+            adapters=tuple(adapters),
             close=undo.pop_all().close,
         )
 

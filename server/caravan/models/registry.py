@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 
 from caravan.auth.principal import Principal
-from caravan.errors import InvalidValueError, ModelUnavailableError
+from caravan.errors import ModelUnavailableError
+from caravan.models.adapters import Adapters
 from caravan.models.eviction import STAY_SECONDS, Clock, Evictions, Limits, check_together
 from caravan.models.keeping import keep
 from caravan.models.loaded_model import LoadedModel
@@ -46,7 +47,8 @@ class ModelRegistry:
         self._limits = limits or Limits()
         self._evictions = Evictions(self._limits, stay_seconds=stay_seconds, clock=clock)
         self._load_wait_seconds = load_wait_seconds
-        self._room, self._adding = asyncio.Lock(), asyncio.Lock()
+        self._room = asyncio.Lock()
+        self._adapters = Adapters(self._by_name, self._limits.memory_budget)
         self._checks: list[Callable[[LoadedModel], None]] = []
         self._has_started = False
         self._is_closed = False
@@ -166,11 +168,16 @@ class ModelRegistry:
         be. Raises InvalidRequestError over a name that is taken, or a file that is no adapter of the model.
         """
         slot = self._find(model, principal)
-        async with self._adding, self.holding(slot.spec.id, principal) as loaded:
-            if name in self._by_name:
-                raise InvalidValueError("name", "is that of a model or an adapter already")
-            await slot.add_adapter(loaded, name, path)
-            self._by_name[name] = slot
+        async with self.holding(slot.spec.id, principal) as loaded:
+            taken = (known.need.total for known in self._slots if known.holds_room)
+            await self._adapters.add(slot, loaded, name, path, sum(taken))
+
+    async def remove_adapter(self, model: str, name: str, principal: Principal) -> None:
+        """Let requests name an adapter no longer, and free its memory once those that run have ended; returns
+        then, or after `load_wait_seconds`. Raises ModelNotFoundError.
+        """
+        if (going := await self._adapters.remove(self._find(model, principal), name)) is not None:
+            await asyncio.wait([going], timeout=self._load_wait_seconds)
 
     async def unload(self, name: str, principal: Principal) -> None:
         """Unload a model once its requests have ended; returns then, or after `load_wait_seconds`."""
@@ -182,7 +189,7 @@ class ModelRegistry:
         """End all engines, whoever uses them."""
         self._is_closed = True
         tasks = [task for slot in self._slots for task in (slot.loading, slot.unloading) if task]
-        tasks += [self._keeping] if self._keeping else []
+        tasks += [*self._adapters.close(), *([self._keeping] if self._keeping else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

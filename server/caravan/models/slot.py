@@ -5,21 +5,16 @@ import enum
 import functools
 import itertools
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 
-from caravan.engine.ipc.async_engine import AsyncEngine
-from caravan.errors import CaravanError, ModelUnavailableError, NotServedError
+from caravan.errors import CaravanError, ModelUnavailableError
 from caravan.models.eviction import STAY_SECONDS, Clock, LoadedEntry
 from caravan.models.loaded_model import LoadedModel
 from caravan.models.loader import ModelSpec
-from caravan.runtime.threads import in_thread
 from caravan.sizing.sizes import Need
 
 _FIRST_BACKOFF = 2.0
@@ -75,16 +70,16 @@ class Lease:
     `stay` is how long its model is to stay behind it, in seconds; below 0 is for ever, None as ever.
     """
 
-    def __init__(self, model: LoadedModel, let_go: Callable[[float | None], None]) -> None:
+    def __init__(self, model: LoadedModel, let_go: "Callable[[Lease], None]") -> None:
         self.model = model
         self.stay: float | None = None
-        self._let_go: Callable[[float | None], None] | None = let_go
+        self._let_go: Callable[[Lease], None] | None = let_go
 
     def release(self) -> None:
         """Let go; a second call does nothing."""
         if self._let_go is not None:
             let_go, self._let_go = self._let_go, None
-            let_go(self.stay)
+            let_go(self)
 
 
 class ModelSlot:
@@ -104,7 +99,7 @@ class ModelSlot:
         self.unloading: asyncio.Task[None] | None = None
         self.holds_room = False
         self.last_used = 0
-        self.num_users = 0
+        self.leases: set[Lease] = set()
         self.is_lost = False
         self.idle = asyncio.Event()
         self.idle.set()
@@ -116,6 +111,11 @@ class ModelSlot:
         self._waiting: list[tuple[str, asyncio.Future[Lease]]] = []
         self._backoff = _FIRST_BACKOFF
         self._retry_at: float | None = None
+
+    @property
+    def num_users(self) -> int:
+        """Requests that hold the model."""
+        return len(self.leases)
 
     @property
     def status(self) -> Status:
@@ -181,26 +181,16 @@ class ModelSlot:
     def lease(self, key: str) -> Lease:
         """A hold on the loaded model, for a request of this key."""
         assert self.model is not None
-        self.num_users += 1
+        lease = Lease(self.model, functools.partial(self._let_go, key))
+        self.leases.add(lease)
         self.users.begin(key)
         self.idle.clear()
         self.last_used = next(_clock)
-        return Lease(self.model, functools.partial(self._let_go, key))
+        return lease
 
-    async def add_adapter(self, loaded: LoadedModel, name: str, path: Path) -> None:
-        """Load an adapter into the model, which somebody holds; it comes back with every later load.
-
-        Raises InvalidRequestError and NotServedError.
-        """
-        if self.spec.adapted is None or not isinstance(loaded.engine, AsyncEngine):
-            raise NotServedError("Engines of this server take no adapters while they run.")
-        # Made first: where that fails, the engine has no adapter that nobody can name.
-        spec = await in_thread(self.spec.adapted, name, path)
-        size = await in_thread(_size_of, path)
-        await loaded.engine.add_adapter(name, os.fspath(path))
-        self.spec = spec
-        self.model = replace(loaded, adapters=spec.adapters, variants={})
-        self.need = msgspec.structs.replace(self.need, total=self.need.total + size)
+    def add_need(self, num_bytes: int) -> None:
+        """Count so much more memory, or less."""
+        self.need = msgspec.structs.replace(self.need, total=max(0, self.need.total + num_bytes))
 
     def wait(self, key: str) -> asyncio.Future[Lease]:
         """A place among those who get the model when it has been loaded, for a request of this key."""
@@ -258,19 +248,11 @@ class ModelSlot:
             self.users.end(key)
         return [(key, place) for key, place in taken if not place.done()]
 
-    def _let_go(self, key: str, stay: float | None) -> None:
-        self.num_users -= 1
-        self._last = (key, stay)
+    def _let_go(self, key: str, lease: Lease) -> None:
+        self.leases.discard(lease)
+        self._last = (key, lease.stay)
         self.users.end(key)
         self.last_used = next(_clock)
         if self.num_users == 0:
             self._idle_since = self._clock()
             self.idle.set()
-
-
-def _size_of(path: Path) -> int:
-    """Bytes of a file; 0 where there is none, which the engine tells."""
-    try:
-        return path.stat().st_size
-    except (OSError, ValueError):
-        return 0

@@ -38,12 +38,13 @@ class RouterCollector(Collector):
         )
         adapters = GaugeMetricFamily(
             "vllm:lora_requests_info",
-            "Adapters: none. The value is the time.",
+            "Adapters that run or are waited for, of so many. The value is the time.",
             labels=("model_name", "max_lora", "running_lora_adapters", "waiting_lora_adapters"),
         )
         for model, stats in readings:
             cache.add_metric((model, str(BLOCK_SIZE), str(stats.num_cells // BLOCK_SIZE)), 1)
-            adapters.add_metric((model, "0", "", ""), time.time())
+            lora = ",".join(sorted(stats.running_adapters)), ",".join(sorted(stats.waiting_adapters))
+            adapters.add_metric((model, str(stats.num_adapters), *lora), time.time())
         yield from (cache, adapters)
 
 

@@ -98,6 +98,11 @@ class RemoteEngine:
         return self._known.context_size
 
     @property
+    def missing_adapters(self) -> tuple[str, ...]:
+        """None: engines on Ray have those of the settings alone."""
+        return ()
+
+    @property
     def max_running(self) -> int:
         """Choices that run at once in one replica."""
         return self._known.max_running

@@ -1,5 +1,6 @@
 """How much memory other files of an engine will need than the model: the draft model and adapters."""
 
+import contextlib
 import functools
 import os
 
@@ -17,6 +18,10 @@ def bytes_of_files(config: EngineConfig) -> dict[str, int]:
     Raises HeaderError or OSError.
     """
     adapters = sum(os.stat(path).st_size for _, path in config.adapters)
+    for _, path in config.added_adapters:
+        # Where it is gone, the model is loaded without it.
+        with contextlib.suppress(OSError):
+            adapters += os.stat(path).st_size
     return {"draft_model": draft_bytes(config), "adapters": adapters}
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from functools import partial
 
 from caravan.config.settings import Settings
 from caravan.engine.block_events import chain_root
@@ -38,10 +39,16 @@ def publish_events(settings: Settings, registry: ModelRegistry) -> KvEventPublis
 
     def subscribe(model: LoadedModel) -> None:
         # An engine that is closed says so, and its subscription ends with it.
-        model.engine.subscribe_blocks(publisher.listener(model.id), chain_root(model.fingerprint))
+        listener = publisher.listener(model.id, partial(_adapters_of, registry, model.id))
+        model.engine.subscribe_blocks(listener, chain_root(model.fingerprint))
 
     def begin(model: LoadedModel) -> None:
         loop.call_soon_threadsafe(subscribe, model)
 
     registry.add_check(begin)
     return publisher
+
+
+def _adapters_of(registry: ModelRegistry, model_id: str) -> tuple[str, ...]:
+    model = registry.loaded(model_id)
+    return () if model is None else model.adapters

@@ -4,9 +4,10 @@ import random
 
 import numpy as np
 import pytest
+from caravan.engine.kv.allocation import Allocation
 from caravan.engine.kv.checkpoint_places import turn_ends
 from caravan.engine.kv.checkpoint_store import CheckpointStore
-from caravan.engine.kv.kv_cache import Allocation, KVCache
+from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_tree import CacheScope
 from caravan.llama.batch import Batch
 

@@ -1,7 +1,8 @@
 """Who gets which memory, and who loses it first."""
 
 import pytest
-from caravan.engine.kv.kv_cache import Allocation, KVCache
+from caravan.engine.kv.allocation import Allocation
+from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_tree import CacheScope
 from caravan.llama.batch import Batch
 

@@ -3,8 +3,9 @@
 from functools import partial
 
 import pytest
+from caravan.engine.kv.allocation import Allocation
 from caravan.engine.kv.host_cache import HostKVCache, OffloadedSequence
-from caravan.engine.kv.kv_cache import Allocation, KVCache
+from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.kv.radix_tree import CacheScope
 from caravan.engine.params import SamplingParams
 from caravan.llama.batch import Batch

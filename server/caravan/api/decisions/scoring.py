@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from caravan.api.decisions.label_tokens import Labelled
 from caravan.api.decisions.label_trie import Branch, LabelTrie, num_common
 from caravan.api.decisions.probabilities import LabelScore
+from caravan.api.params.adapters import adapter_set
 from caravan.api.prepared import num_public_tokens
 from caravan.auth.principal import Principal
 from caravan.engine.outputs import TokenLogprob
@@ -116,6 +117,6 @@ class Scoring:
             weight=who.weight,
             priority=who.priority,
             probes=branch.probes,
-            lora=self._model.lora,
+            lora=adapter_set(None, self._model, self._principal),
             cost=len(branch.probes) + (0 if index else question.num_new),
         )

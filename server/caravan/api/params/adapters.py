@@ -6,18 +6,22 @@ from caravan_schemas.lora import LoraAdapter
 
 from caravan.auth.principal import Principal
 from caravan.engine.params import AdapterSet
-from caravan.errors import InvalidValueError
+from caravan.errors import InvalidValueError, ModelUnavailableError
 from caravan.models.loaded_model import LoadedModel
+
+# Its file may be brought back, and the model loaded again.
+_RETRY_SECONDS = 60
 
 
 def adapter_set(wished: Sequence[LoraAdapter] | None, model: LoadedModel, principal: Principal) -> AdapterSet:
     """Settle on a set: what the request wishes, else what the name of its model stands for.
 
-    Raises InvalidValueError over an adapter that there is not, and where the caller may use one adapter but
-    not the model itself, which is what a set with a scale near 0 would be.
+    Raises ModelUnavailableError over an adapter that is missing, and InvalidValueError over one that there
+    is not, and where the caller may use one adapter but not the model itself, which is what a set with a
+    scale near 0 would be.
     """
     if wished is None:
-        return model.lora
+        return _there(model.lora, model)
     if not principal.may_use(*model.names):
         raise InvalidValueError("lora", f"is for keys that may use '{model.id}' itself")
     found: dict[str, float] = {}
@@ -26,7 +30,15 @@ def adapter_set(wished: Sequence[LoraAdapter] | None, model: LoadedModel, princi
         if name in found:
             raise InvalidValueError(f"lora[{index}]", f"names the adapter '{name}' a second time")
         found[name] = 1.0 if item.scale is None else item.scale
-    return tuple(sorted((name, scale) for name, scale in found.items() if scale))
+    return _there(tuple(sorted((name, scale) for name, scale in found.items() if scale)), model)
+
+
+def _there(lora: AdapterSet, model: LoadedModel) -> AdapterSet:
+    """Return a set of adapters that the engine has. Raises ModelUnavailableError."""
+    for name in (name for name, _ in lora if name in model.engine.missing_adapters):
+        message = f"The adapter '{name}' could not be loaded with its model; the server's log says why."
+        raise ModelUnavailableError(message, retry_after=_RETRY_SECONDS)
+    return lora
 
 
 def _name(item: LoraAdapter, param: str, model: LoadedModel) -> str:

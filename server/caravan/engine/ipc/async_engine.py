@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
-
-import msgspec
+from collections.abc import AsyncGenerator, Callable, Collection, Generator
 
 from caravan.config.engine_config import EngineConfig
 from caravan.engine.embedding.values import EmbedOutput, EmbedRequest, ModelTraits
 from caravan.engine.ipc import messages
+from caravan.engine.ipc.adapter_changes import AdapterChanges
 from caravan.engine.ipc.block_feed import BlockFeed, Listener
 from caravan.engine.ipc.output_queue import OutputQueue, checked, checked_vector, overloaded
 from caravan.engine.ipc.supervisor import Supervisor
@@ -51,7 +50,7 @@ class AsyncEngine:
         self._stats = EngineStats()
         self._traits = ModelTraits()
         self._sizes: Sizes | None = None
-        self._adapters: dict[str, asyncio.Future[str | None]] = {}
+        self.adapters = AdapterChanges(self._supervisor)
         self._stalling: asyncio.Task[None] | None = None
         self._last_heard = 0.0
         self._queue, self._embedding_queue = SharedLimit(0), SharedLimit(0)
@@ -135,6 +134,11 @@ class AsyncEngine:
         child = self._supervisor.child
         return None if child is None else child.pid
 
+    @property
+    def missing_adapters(self) -> Collection[str]:
+        """Adapters that were added and are not there, though requests may name them."""
+        return self.adapters.missing
+
     def stats(self) -> EngineStats:
         """Return what the engine's last message told of its sequences and cells."""
         return self._stats
@@ -160,22 +164,6 @@ class AsyncEngine:
                     place.settle()
                     outputs.num_unfinished -= output.finish_reason is not None
                     yield output
-
-    async def add_adapter(self, name: str, path: str) -> None:
-        """Load a LoRA adapter, and have every later process of the engine load it, too.
-
-        Raises InvalidRequestError over a file that is none for this model, and EngineUnavailableError.
-        """
-        child, adapters = self._supervisor.taking(), self._adapters
-        told = adapters[name] = asyncio.get_running_loop().create_future()
-        try:
-            child.send(messages.AddAdapter(name, path))
-            if (fault := await told) is not None:
-                raise InvalidRequestError(fault, param="path", code="invalid_adapter")
-        finally:
-            del adapters[name]
-        known = (*self.config.adapters, (name, path))
-        self._supervisor.config = msgspec.structs.replace(self.config, adapters=known)
 
     def end_thoughts(self, request_id: str, owner: str) -> bool | None:
         """Have a request begin to answer, if it is thinking; whether it may be controlled.
@@ -279,8 +267,8 @@ class AsyncEngine:
             self._stats = message.stats
             if message.blocks:
                 self._blocks.hear(message.blocks)
-        if isinstance(message, messages.AdapterAdded) and (told := self._adapters.get(message.name)):
-            told.set_result(message.fault)
+        if isinstance(message, messages.AdapterChanged):
+            self.adapters.hear(message)
         if isinstance(message, messages.Stepped | messages.Embedded):
             for output in message.outputs:
                 queue = self._outputs.get(output.request_id)
@@ -293,7 +281,6 @@ class AsyncEngine:
 
     def _lose(self, reason: str) -> None:
         self._blocks.lose()
-        for told in [told for told in self._adapters.values() if not told.done()]:
-            told.set_result(reason)
+        self.adapters.lose(reason)
         for queue in self._outputs.values():
             queue.put(EngineFailedError(reason))

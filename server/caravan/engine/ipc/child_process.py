@@ -67,6 +67,7 @@ class ChildProcess:
         self._watchdog = Watchdog(limits)
         self.sizes: Sizes
         self.traits = ModelTraits()
+        self.missing_adapters: set[str] = set()
         self.system_info = ""
 
     @classmethod
@@ -177,8 +178,9 @@ class ChildProcess:
                     opened()
                 case messages.Loaded():
                     loaded = True
-                case messages.Ready(sizes, system_info, traits):
+                case messages.Ready(sizes, system_info, traits, missing):
                     self.sizes, self.system_info, self.traits = sizes, system_info, traits
+                    self.missing_adapters.update(missing)
                     return
                 case messages.StartFailed(message):
                     raise EngineStartError(message)

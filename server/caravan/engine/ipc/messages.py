@@ -55,8 +55,14 @@ class AddAdapter(msgspec.Struct, frozen=True, tag=True):
     path: str
 
 
-class AdapterAdded(msgspec.Struct, frozen=True, tag=True):
-    """An adapter is there, or why it is not."""
+class RemoveAdapter(msgspec.Struct, frozen=True, tag=True):
+    """Forget an adapter unless some request uses it, and say what came of it."""
+
+    name: str
+
+
+class AdapterChanged(msgspec.Struct, frozen=True, tag=True):
+    """An adapter is there, or gone, as was asked; or why that is not so."""
 
     name: str
     fault: str | None
@@ -97,6 +103,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
     sizes: Sizes
     system_info: str
     traits: ModelTraits
+    missing_adapters: tuple[str, ...] = ()
 
 
 class StartFailed(msgspec.Struct, frozen=True, tag=True):
@@ -132,9 +139,9 @@ class Embedded(msgspec.Struct, frozen=True, tag=True):
 
 
 _OfRequests = GenerationRequest | EmbedRequest | Abort | EndThoughts
-ToEngine = Load | _OfRequests | WatchBlocks | UnwatchBlocks | AddAdapter | Ping | Stop
+ToEngine = Load | _OfRequests | WatchBlocks | UnwatchBlocks | AddAdapter | RemoveAdapter | Ping | Stop
 _OfStart = Opened | Loaded | Ready | StartFailed
-FromEngine = _OfStart | FileChanged | Logged | Stepped | Embedded | AdapterAdded | Heartbeat
+FromEngine = _OfStart | FileChanged | Logged | Stepped | Embedded | AdapterChanged | Heartbeat
 
 _encoder = msgspec.msgpack.Encoder()
 to_engine_decoder: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)

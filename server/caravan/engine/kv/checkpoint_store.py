@@ -6,6 +6,7 @@ sequence that it was taken of.
 
 import itertools
 from collections import OrderedDict
+from collections.abc import Callable
 
 from caravan.engine.kv.radix_tree import RadixTree
 from caravan.llama.context import State
@@ -52,6 +53,12 @@ class CheckpointStore:
         self._states[name] = state
         self.num_bytes += len(state)
         return True
+
+    def forget(self, is_unwanted: Callable[[list[int]], bool]) -> None:
+        """Forget those after such tokens."""
+        for name in [name for name in self._states if is_unwanted(self._tree.tokens(name))]:
+            self._tree.remove(name)
+            self.num_bytes -= len(self._states.pop(name))
 
     def clear(self) -> None:
         """Forget everything."""

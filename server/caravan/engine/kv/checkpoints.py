@@ -12,7 +12,7 @@ from collections.abc import Collection
 from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.checkpoint_places import LEAST_TOKENS, turn_ends
 from caravan.engine.kv.checkpoint_store import CheckpointStore
-from caravan.engine.kv.radix_tree import RadixTree
+from caravan.engine.kv.radix_tree import RadixTree, num_lasting
 from caravan.llama.context import State
 
 # Where nobody has looked how much memory there is.
@@ -103,6 +103,10 @@ class Checkpoints:
     def end(self, seq_id: int) -> None:
         """Forget where a sequence was to stop."""
         self._stops.pop(seq_id, None)
+
+    def forget_passing(self) -> None:
+        """Forget those of texts that end with the engine: with adapters, or of one request alone."""
+        self._store.forget(lambda keys: not num_lasting(keys[:1], with_private=True))
 
     def clear(self) -> None:
         """Forget everything."""

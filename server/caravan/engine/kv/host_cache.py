@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from caravan.engine.kv.radix_tree import Match, RadixTree
@@ -21,10 +21,13 @@ _FETCHED_SHARE = 1 / 16
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Whose a sequence is, and how many of its tokens, from the first, were used more than once."""
+    """Whose a sequence is, how many of its tokens, from the first, were used more than once, and the name of
+    its scope.
+    """
 
     owner: str = ""
     num_reused: int = 0
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,11 @@ class HostKVCache:
         """Give back an offloaded sequence, for the cells; it is no longer kept here."""
         self.tree.remove(name)
         return self._offloaded.pop(name)
+
+    def forget(self, is_unwanted: Callable[[str], bool]) -> None:
+        """Forget what is of the scopes of such names."""
+        for name in [name for name, found in self._offloaded.items() if is_unwanted(found.usage.scope)]:
+            self.restore(name)
 
     def clear(self) -> None:
         """Forget everything."""

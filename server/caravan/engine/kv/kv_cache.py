@@ -6,10 +6,11 @@ Rule kept: the tree and llama.cpp's cells change together, so that `num_cells_us
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 
 from caravan.engine.interfaces import DecodingContext
+from caravan.engine.kv.allocation import Allocation
 from caravan.engine.kv.audit import faults_of
 from caravan.engine.kv.checkpoints import Checkpoints
 from caravan.engine.kv.host_cache import HostKVCache, OffloadedSequence, Usage, owner_of_most
@@ -19,15 +20,6 @@ from caravan.engine.kv.sequence_copies import RestingSequence, SequenceCopies
 
 # An idle sequence is offloaded after this many steps of others: the next turn of a chat may come at once.
 _LINGER_STEPS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Allocation:
-    """A sequence id, and how many of the prompt's tokens its memory holds already, some of them fetched."""
-
-    seq_id: int
-    num_cached_tokens: int
-    num_fetched_tokens: int = 0
 
 
 class KVCache:
@@ -123,7 +115,7 @@ class KVCache:
             match = self._reuse.match(keys)
         if (allocation := self._allocate(keys[: match.length], match, scope)) is None:
             return None
-        self._usages[allocation.seq_id] = Usage(owner, allocation.num_cached_tokens)
+        self._usages[allocation.seq_id] = Usage(owner, allocation.num_cached_tokens, scope.name)
         self.checkpoints.begin(allocation.seq_id, token_ids, keys, allocation.num_cached_tokens)
         return replace(allocation, num_fetched_tokens=match.length - in_cells.length)
 
@@ -206,6 +198,13 @@ class KVCache:
         self._usages.clear()
         self._host_cache.clear()
         self.checkpoints.clear()
+
+    def forget(self, is_unwanted: Callable[[str], bool]) -> None:
+        """Forget what is idle of the scopes of such names, and checkpoints of all that are of nobody's."""
+        for seq_id in [i for i in self._idle if is_unwanted(self._usages[i].scope)]:
+            self._forget(seq_id)
+        self._host_cache.forget(is_unwanted)
+        self.checkpoints.forget_passing()
 
     def resting(self) -> Iterator[RestingSequence]:
         """Yield what is kept to be matched, in cells and outside of them, what was used last first."""

@@ -232,6 +232,11 @@ def scope_mark(key: int) -> str:
     return f"{key >> _MARK_SHIFT:032x}" if key > _TOKEN_MASK else ""
 
 
+def mark_of(name: str) -> str:
+    """Tell the mark of a scope's name, as `scope_mark` has it."""
+    return scope_mark(_mark(name))
+
+
 def num_lasting(keys: list[int], *, with_private: bool) -> int:
     """Count the keys, from the first, that others may share, or with `with_private` any later request."""
     for position, key in enumerate(keys):

@@ -1,9 +1,12 @@
 """Whose cells a request may share: those that were computed for its like, with the same adapters."""
 
 import json
+from collections.abc import Collection
 
 from caravan.engine.kv.radix_tree import CacheScope
-from caravan.engine.params import ONCE, GenerationRequest
+from caravan.engine.params import ONCE, AdapterSet, GenerationRequest
+
+_WITH_ADAPTERS = f"{ONCE}\0"
 
 
 def scope_of(request: GenerationRequest) -> CacheScope:
@@ -12,6 +15,19 @@ def scope_of(request: GenerationRequest) -> CacheScope:
     """
     if not request.lora:
         return CacheScope(request.cache_salt, request.num_public_tokens)
-    told = json.dumps(request.lora)
+    return CacheScope(name_of_set(request.lora) + request.cache_salt)
+
+
+def name_of_set(lora: AdapterSet) -> str:
+    """Write what the names of scopes begin with where a set of adapters computes."""
+    told = json.dumps(lora)
     # Written nowhere: another file may have the adapter's name after a restart. No salt has the sign.
-    return CacheScope(f"{ONCE}\0{len(told)}:{told}{request.cache_salt}")
+    return f"{_WITH_ADAPTERS}{len(told)}:{told}"
+
+
+def adapters_of(scope: str) -> Collection[str]:
+    """Tell which adapters computed what has a scope of this name."""
+    if not scope.startswith(_WITH_ADAPTERS):
+        return ()
+    length, _, rest = scope.removeprefix(_WITH_ADAPTERS).partition(":")
+    return [name for name, _ in json.loads(rest[: int(length)])]

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from caravan.engine.block_books import BlockBooks
@@ -73,10 +73,12 @@ class KvEventPublisher:
             self._zmq.destroy(linger=0)
             raise
 
-    def listener(self, model: str) -> Callable[[Sequence[BlockEvent]], None]:
-        """Return what publishes the events of a model."""
+    def listener(
+        self, model: str, adapters: Callable[[], Iterable[str]] = tuple
+    ) -> Callable[[Sequence[BlockEvent]], None]:
+        """Return what publishes the events of a model, which has these adapters at the time of each."""
         topic = f"kv@{self._name}@{model}".encode()
-        public = PublicBlocks()
+        public = PublicBlocks(adapters)
         with self._lock:
             books = self._books[topic] = BlockBooks()
 

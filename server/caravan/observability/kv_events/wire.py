@@ -24,7 +24,7 @@ class EventBatch(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
 
 
 class BlockStored(msgspec.Struct, omit_defaults=True, gc=False, tag=True):
-    """vLLM's, as far as a model without adapters and pictures fills it."""
+    """vLLM's, as far as a model without pictures fills it."""
 
     block_hashes: tuple[int, ...]
     parent_block_hash: int | None
@@ -32,7 +32,7 @@ class BlockStored(msgspec.Struct, omit_defaults=True, gc=False, tag=True):
     block_size: int
     lora_id: None
     medium: str | None
-    lora_name: None
+    lora_name: str | None
 
 
 class BlockRemoved(msgspec.Struct, omit_defaults=True, gc=False, tag=True):
@@ -57,8 +57,8 @@ def encode(events: Iterable[BlockEvent]) -> bytes:
 def _written(events: Iterable[BlockEvent]) -> Iterator[BlockStored | BlockRemoved | AllBlocksCleared]:
     for event in events:
         match event:
-            case block_events.BlocksStored(block_hashes, parent_hash, token_ids, block_size):
-                yield BlockStored(block_hashes, parent_hash, token_ids, block_size, None, _MEDIUM, None)
+            case block_events.BlocksStored(hashes, parent, token_ids, block_size, _, lora_name):
+                yield BlockStored(hashes, parent, token_ids, block_size, None, _MEDIUM, lora_name)
             case block_events.BlocksRemoved(block_hashes):
                 yield BlockRemoved(block_hashes, _MEDIUM)
             case _:

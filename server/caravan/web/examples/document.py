@@ -30,6 +30,7 @@ PATH_PARAMETERS = {
     "file_id": "The id of a file.",
     "item_id": "The id of an item of the conversation.",
     "model_id": "The model, by a name that `GET /v1/models` lists.",
+    "name": "What requests call the adapter.",
     "response_id": "The id of a stored response.",
 }
 

@@ -279,5 +279,6 @@ REFUSED = frozenset(
         *(("post", f"/api/{name}") for name in ("pull", "push", "create", "copy", "blobs/{digest}")),
         ("delete", "/api/delete"),
         ("post", "/admin/models/{model_id}/adapters"),
+        ("delete", "/admin/models/{model_id}/adapters/{name}"),
     }
 )

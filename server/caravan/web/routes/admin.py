@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from caravan_schemas.models import ModelCard, NewAdapter
+from caravan_schemas.models import ModelCard, NewAdapter, RemovedAdapter
 from caravan_schemas.ops import UsageList
 from caravan_schemas.queries import UsageQuery
 from fastapi import APIRouter, Request, Response
@@ -61,6 +61,20 @@ async def add_adapter(
         raise InvalidValueError("path", f"is {kind}, and a regular file is needed")
     await services.registry.add_adapter(model_id, body.name, path, context.principal)
     return await card_of(services.registry, body.name, context.principal)
+
+
+@router.delete("/admin/models/{model_id:path}/adapters/{name:path}")
+async def remove_adapter(
+    model_id: str, name: str, services: UseServices, context: UseContext
+) -> RemovedAdapter:
+    """Let requests name an adapter of a model no longer, and forget what was computed with it.
+
+    Requests that run with it end as they would. Answers when they have and its memory is free, or after the
+    time that the server lets requests wait; the memory is then freed later. One of the server's settings is
+    there again when the server is started anew.
+    """
+    await services.registry.remove_adapter(model_id, name, context.principal)
+    return RemovedAdapter(id=name, object="model", deleted=True)
 
 
 @router.get("/admin/usage", response_model=UsageList, openapi_extra=describe_query(UsageQuery))

@@ -41,6 +41,7 @@ WITHOUT_EFFECT = frozenset(
         "weights",
         # Nothing that is computed with them is written (`scope_of`).
         "adapters",
+        "added_adapters",
     }
 )
 
