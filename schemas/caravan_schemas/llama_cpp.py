@@ -200,8 +200,8 @@ class LlamaDefaults(Schema):
 class LlamaModalities(Schema):
     """What a model reads besides text."""
 
-    vision: Literal[False] = False
-    audio: Literal[False] = False
+    vision: bool = False
+    audio: bool = False
     video: Literal[False] = False
 
 

@@ -15,7 +15,17 @@ class ModelMeta(Schema):
 
 
 # Ollama's words, and two more.
-Ability = Literal["completion", "tools", "thinking", "insert", "structured_output", "embedding", "rerank"]
+Ability = Literal[
+    "completion",
+    "tools",
+    "vision",
+    "audio",
+    "thinking",
+    "insert",
+    "structured_output",
+    "embedding",
+    "rerank",
+]
 
 
 class ModelArchitecture(Schema):

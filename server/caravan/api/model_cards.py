@@ -9,6 +9,7 @@ from caravan_schemas.models import Ability, ModelArchitecture, ModelCard, ModelM
 
 from caravan.auth.principal import Principal
 from caravan.engine.embedding.values import Pooling
+from caravan.media.values import Kind
 from caravan.models import ModelRegistry, ModelSpec
 from caravan.models.file_facts import FileFacts
 from caravan.models.loaded_model import LoadedModel
@@ -26,6 +27,9 @@ _OF_ABILITIES: dict[Ability, tuple[str, ...]] = {
     "tools": ("tools", "tool_choice", "parallel_tool_calls"),
     "thinking": ("reasoning_effort",),
 }
+
+# What a model reads beside texts, by what it is able to.
+_READ: dict[Ability, str] = {"vision": "image", "audio": "audio"}
 
 
 async def cards(registry: ModelRegistry, principal: Principal) -> list[ModelCard]:
@@ -66,6 +70,7 @@ async def card(registry: ModelRegistry, spec: ModelSpec) -> ModelCard:
 
     context, found = await in_thread(read)
     size = context.size if model is None else model.context_size
+    read_too = [kind for ability, kind in _READ.items() if ability in found]
     written = {"completion": "text", "embedding": "embeddings"}.get(found[0], found[0])
     return ModelCard(
         id=spec.id,
@@ -80,7 +85,9 @@ async def card(registry: ModelRegistry, spec: ModelSpec) -> ModelCard:
         context_window=size,
         capabilities=found,
         architecture=ModelArchitecture(
-            modality=f"text->{written}", input_modalities=["text"], output_modalities=[written]
+            modality=f"{'+'.join(['text', *read_too])}->{written}",
+            input_modalities=["text", *read_too],
+            output_modalities=[written],
         ),
         supported_parameters=[name for ability in found for name in _OF_ABILITIES.get(ability, ())],
         meta=ModelMeta(n_ctx=size, n_ctx_train=context.trained),
@@ -93,14 +100,21 @@ def abilities(told: LoadedModel | FileFacts) -> Iterator[Ability]:
         traits, can_generate = told.engine.traits, told.engine.traits.can_generate
         ranks = traits.pooling is Pooling.RANK
         thinks, fills_gaps = told.family.reasoning is not None, told.vocab.fill_ids is not None
+        modalities = frozenset[Kind]() if told.encoder is None else told.encoder.modalities
     else:
         can_generate, ranks = told.can_generate, told.ranks
         thinks, fills_gaps = told.thinks, told.fills_gaps
+        modalities = told.modalities
     if not can_generate:
         yield "rerank" if ranks else "embedding"
         return
     # Where a template has no place for tools, a general prompt tells of them.
     yield from ("completion", "tools")
-    possible: dict[Ability, bool] = {"thinking": thinks, "insert": fills_gaps}
+    possible: dict[Ability, bool] = {
+        "vision": "image" in modalities,
+        "audio": "audio" in modalities,
+        "thinking": thinks,
+        "insert": fills_gaps,
+    }
     yield from (ability for ability, is_there in possible.items() if is_there)
     yield from ("structured_output", "embedding", "rerank")

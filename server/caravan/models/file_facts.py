@@ -8,6 +8,7 @@ from pathlib import Path
 from caravan.chat.families import recognise
 from caravan.llama.gguf_header import GgufHeader, HeaderError, part_paths, read_header
 from caravan.llama.gguf_reader import Value
+from caravan.media.values import Kind
 from caravan.sizing.kv_bytes import is_causal
 
 _TEMPLATE = "tokenizer.chat_template"
@@ -57,7 +58,8 @@ class FileFacts:
     """A model's file. Texts are empty, and the size is 0, where nothing is known.
 
     `digest` tells files apart by their names, sizes and times: to read gigabytes for it would take minutes.
-    `thinks` is by the words of the chat templates, which are not tried.
+    `thinks` is by the words of the chat templates, which are not tried. `modalities` are those of its
+    projector's file.
     """
 
     architecture: str = ""
@@ -70,6 +72,7 @@ class FileFacts:
     ranks: bool = False
     thinks: bool = False
     fills_gaps: bool = False
+    modalities: frozenset[Kind] = frozenset()
     metadata: Mapping[str, Value] = field(default_factory=dict)
 
 

@@ -16,6 +16,7 @@ from caravan_schemas.chat import ChatCompletionRequest
 from fastapi.testclient import TestClient
 
 from tests.fakes_web import FakeVocab, ScriptedEngine, loaded_model, registry_over, spec_of
+from tests.web.images import StandInEncoder
 from tests.web.messaging import error_of
 
 ANTHROPICS = {"anthropic-version": "2023-06-01"}
@@ -101,6 +102,11 @@ def test_parameters_that_are_listed_are_fields_of_chats() -> None:
             ["completion", "tools", "thinking", "insert", "structured_output", "embedding", "rerank"],
         ),
         (CHATML, FileFacts(), ["completion", "tools", "structured_output", "embedding", "rerank"]),
+        (
+            CHATML,
+            FileFacts(modalities=frozenset({"image", "audio"})),
+            ["completion", "tools", "vision", "audio", "structured_output", "embedding", "rerank"],
+        ),
         (CHATML, FileFacts(can_generate=False), ["embedding"]),
         (CHATML, FileFacts(can_generate=False, ranks=True), ["rerank"]),
     ],
@@ -113,6 +119,9 @@ def test_a_model_tells_what_it_can_do_loaded_or_not(
     pooling = Pooling.RANK if facts.ranks else Pooling.MEAN
     engine.traits = ModelTraits(can_generate=facts.can_generate, embedding_size=4, pooling=pooling)
     model = loaded_model(engine, vocab=vocab, template=template)
+    if facts.modalities:
+        encoder = StandInEncoder(facts.modalities)
+        model = dataclasses.replace(model, encoder=encoder)
     spec = dataclasses.replace(spec_of(model), read_facts=lambda: facts)
     registry = ModelRegistry([spec])
     with TestClient(create_app(Settings(), registry), base_url="http://localhost") as client:
@@ -125,7 +134,10 @@ def test_a_model_tells_what_it_can_do_loaded_or_not(
         capabilities = client.post("/api/show", json={"model": "fake"}).json()["capabilities"]
         assert bool(engine.num_starts) is is_loaded
     assert card["capabilities"] == shown["capabilities"] == told
-    assert card["architecture"]["input_modalities"] == ["text"]
+    read = ["text", *sorted(facts.modalities, reverse=True)]
+    assert card["architecture"]["input_modalities"] == read
+    assert card["architecture"]["modality"].startswith(f"{'+'.join(read)}->")
+    assert anthropics["image_input"]["supported"] is ("image" in facts.modalities)
     written = {"completion": "text", "embedding": "embeddings", "rerank": "rerank"}[told[0]]
     assert card["architecture"]["output_modalities"] == [written]
     assert ("tools" in card["supported_parameters"]) is facts.can_generate
@@ -137,7 +149,6 @@ def test_a_model_tells_what_it_can_do_loaded_or_not(
     assert anthropics["thinking"]["supported"] is facts.thinks
     assert anthropics["thinking"]["types"]["enabled"]["supported"] is facts.thinks
     assert anthropics["effort"]["high"]["supported"] is facts.thinks
-    assert not anthropics["image_input"]["supported"]
 
 
 def test_one_model_shows_its_effective_defaults_and_the_presets() -> None:

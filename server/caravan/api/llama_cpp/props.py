@@ -41,7 +41,7 @@ class LlamaCppProps:
                 total_slots=model.engine.max_running,
                 model_alias=model.name,
                 model_ftype=facts.quantization,
-                modalities=LlamaModalities(),
+                modalities=_modalities(model),
                 chat_template=facts.template,
                 chat_template_caps={
                     "supports_system_role": told.system,
@@ -80,3 +80,8 @@ class LlamaCppProps:
             raise InvalidRequestError(message, param="model", code="model_not_loaded")
         async with registry.holding(name, principal) as model:
             yield model
+
+
+def _modalities(model: LoadedModel) -> LlamaModalities:
+    read = frozenset() if model.encoder is None else model.encoder.modalities
+    return LlamaModalities(vision="image" in read, audio="audio" in read)

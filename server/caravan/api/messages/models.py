@@ -56,9 +56,10 @@ def _capabilities(card: ModelCard) -> dict[str, JsonValue]:
 
     thinks, writes = "thinking" in card.capabilities, "structured_output" in card.capabilities
     types = {"enabled": where(thinks), "adaptive": where(thinks), "disabled": where(True)}
-    absent = ("batch", "citations", "code_execution", "image_input", "pdf_input")
+    absent = ("batch", "citations", "code_execution", "pdf_input")
     return {
         **{name: where(False) for name in absent},
+        "image_input": where("vision" in card.capabilities),
         "context_management": where(False, **{edit: where(False) for edit in _EDITS}),
         "server_tools": where(False, web_search=where(False), code_execution=where(False)),
         "structured_outputs": where(writes),

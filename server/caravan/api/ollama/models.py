@@ -28,7 +28,7 @@ from caravan.runtime.threads import in_thread
 # Models go when others need their memory, and not after a while.
 _NEVER = "9999-12-31T23:59:59Z"
 # What Ollama tells of models that write text.
-_WORDS = ("completion", "tools", "thinking", "insert")
+_WORDS = ("completion", "tools", "vision", "audio", "thinking", "insert")
 
 
 class OllamaModels:
