@@ -2,16 +2,19 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from caravan.config.settings import Settings
+from caravan.errors import EngineFailedError
 from fastapi.testclient import TestClient
 from pydantic import ByteSize
 
 from tests.fakes_web import ScriptedEngine
+from tests.waiting import wait_until
 from tests.web.chat_models import HERMES, app_over
 from tests.web.images import StandInEncoder, data_url, image, prompt, seeing, text
 
@@ -355,33 +358,41 @@ def test_tokens_and_prompts_show_images(client: TestClient) -> None:
     assert refused.json()["error"]["param"] == "prompt"
 
 
-@pytest.mark.parametrize(
-    ("path", "body", "param"),
-    [
-        (
-            "/v1/decisions",
-            {
-                "input": [
-                    {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
-                    {
-                        "type": "function_call_output",
-                        "call_id": "a",
-                        "output": [{"type": "input_image", "image_url": data_url(b"a")}],
-                    },
-                ],
-                "questions": [{"type": "predicate", "name": "a", "instructions": "Is it?"}],
-            },
-            None,
-        ),
-        (
-            "/v1/decoding/explain",
-            {"messages": [{"role": "user", "content": [image(b"a")]}], "max_tokens": 1, "seed": 1},
-            "",
-        ),
-    ],
-)
-def test_what_reads_no_images_says_so(client: TestClient, path: str, body: Fields, param: str | None) -> None:
-    answer = client.post(path, json={"model": "fake", **body})
-    assert answer.status_code == (200 if param == "" else 400), answer.text
-    if param is None:
-        assert "image" in answer.json()["error"]["message"]
+def test_decisions_read_no_images(client: TestClient) -> None:
+    seen = {"type": "input_image", "image_url": data_url(b"a")}
+    items = [
+        {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "a", "output": [seen]},
+    ]
+    questions = [{"type": "predicate", "name": "a", "instructions": "Is it?"}]
+    answer = client.post("/v1/decisions", json={"model": "fake", "input": items, "questions": questions})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "input[1].output[0]"
+    assert "which is not supported here" in answer.json()["error"]["message"]
+
+
+def test_what_is_explained_may_have_images(client: TestClient, engine: ScriptedEngine) -> None:
+    body = {"model": "fake", "messages": [{"role": "user", "content": [image(b"cat")]}], "max_tokens": 1}
+    assert client.post("/v1/decoding/explain", json={**body, "seed": 1}).status_code == 200
+    assert "[***]" in prompt(engine)
+    refused = client.post("/v1/decoding/explain", json={**body, "continue_from": [65] * 5000})
+    assert refused.json()["error"]["param"] == "continue_from"
+
+
+def test_a_batch_may_have_images(client: TestClient, engine: ScriptedEngine) -> None:
+    body = {"model": "fake", "messages": [{"role": "user", "content": [image(b"cat")]}]}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    made = client.post("/v1/files", files={"file": ("a.jsonl", json.dumps(line))}, data={"purpose": "batch"})
+    asked = {"input_file_id": made.json()["id"], "endpoint": line["url"], "completion_window": "24h"}
+    batch = client.post("/v1/batches", json=asked).json()
+    wait_until(lambda: client.get(f"/v1/batches/{batch['id']}").json()["status"] == "completed")
+    assert "[***]" in prompt(engine)
+
+
+def test_a_run_that_fails_gives_its_images_up(
+    client: TestClient, engine: ScriptedEngine, encoder: StandInEncoder
+) -> None:
+    engine.failure, engine.fail_after = EngineFailedError("It is lost."), 1
+    body = {"model": "fake", "messages": [{"role": "user", "content": [image(b"cat")]}], "stream": True}
+    assert "It is lost." in client.post("/v1/chat/completions", json=body).text
+    assert encoder.num_held == 0

@@ -59,7 +59,12 @@ class ExplainService:
         prepared = await self._answer(body, request_id, context, model)
         plan = partial(self._variants, request, body, prepared, model)
         limiter = model.threads.held(principal.id, principal.weight)
-        requests, variants = await in_thread(plan, limiter=limiter)
+        try:
+            requests, variants = await in_thread(plan, limiter=limiter)
+        except BaseException:
+            if prepared.prompt is not None:
+                prepared.prompt.release()
+            raise
         return Explained(
             prepared=replace(prepared, requests=requests, shares_prompt=True),
             variants=variants,
