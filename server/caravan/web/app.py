@@ -41,6 +41,7 @@ from caravan.web.routes import (
     rank,
     responses,
     tokenize,
+    transcriptions,
 )
 from caravan.web.services import make_services
 
@@ -61,6 +62,7 @@ _ROUTERS = tuple(
         explain,
         embeddings,
         tokenize,
+        transcriptions,
         models,
         ollama,
         admin,

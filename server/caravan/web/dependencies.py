@@ -23,6 +23,7 @@ from caravan.api.responses.service import ResponseService
 from caravan.api.status import StatusService
 from caravan.api.stored_chats import StoredChatService
 from caravan.api.tokenize import TokenService
+from caravan.api.transcriptions import TranscriptionService
 from caravan.api.usage import UsageBook
 from caravan.errors import PermissionDeniedError
 from caravan.models import ModelRegistry
@@ -58,6 +59,7 @@ class Services:
     llama_cpp: LlamaCppService
     messages: MessagesService
     tokens: TokenService
+    transcriptions: TranscriptionService
     bodies: BodyReader
     has_page: bool
     strict_fields: bool

@@ -40,6 +40,7 @@ from caravan_schemas.responses import CompactRequest, ResponseRequest
 from caravan_schemas.responses_events import Event
 from caravan_schemas.responses_input import ConversationInput
 from caravan_schemas.tokenize import ApplyTemplateRequest, DetokenizeRequest, TokenizeRequest
+from caravan_schemas.transcriptions import TranscriptionForm
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
@@ -75,6 +76,7 @@ _BODIES: tuple[type[Schema], ...] = (
     ItemsRequest,
     BatchRequest,
     FileForm,
+    TranscriptionForm,
     OllamaChatRequest,
     OllamaGenerateRequest,
     OllamaEmbedRequest,

@@ -23,6 +23,7 @@ from caravan.api.store import AsyncStore, Limits, check_place
 from caravan.api.stored_chats import StoredChatService
 from caravan.api.structured.compiler import ConstraintCompiler
 from caravan.api.tokenize import TokenService
+from caravan.api.transcriptions import TranscriptionService
 from caravan.api.usage import UsageBook
 from caravan.auth.holders import Holders
 from caravan.config.settings import Settings
@@ -86,6 +87,7 @@ def make_services(
         llama_cpp=LlamaCppService(registry, decoding, completions, embeddings),
         messages=MessagesService(registry, chat, tokens),
         tokens=tokens,
+        transcriptions=TranscriptionService(registry, chat, settings.max_image_bytes),
         bodies=BodyReader(settings, registry),
         has_page=settings.page,
         strict_fields=settings.strict_fields,

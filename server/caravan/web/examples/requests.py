@@ -273,11 +273,13 @@ STREAMED = frozenset(
 )
 # What is stored while it streams can be streamed again.
 STREAMED_AGAIN = f"{_RESPONSES}/{{response_id}}"
-# Operations that are always refused, as there is nothing to ask for, or that need a file of the server's own.
+# Operations that are always refused, as there is nothing to ask for, or that need a file of the server's own
+# or a model that hears.
 REFUSED = frozenset(
     {
         *(("post", f"/api/{name}") for name in ("pull", "push", "create", "copy", "blobs/{digest}")),
         ("delete", "/api/delete"),
+        ("post", "/v1/audio/transcriptions"),
         ("post", "/admin/models/{model_id}/adapters"),
         ("delete", "/admin/models/{model_id}/adapters/{name}"),
     }
