@@ -26,6 +26,19 @@ def retold(harness: Harness, *requests: GenerationRequest) -> int:
     return harness.context.num_decoded - before
 
 
+def test_it_may_be_given_up_before_each_text_that_rests(lives: Lives) -> None:
+    """Also where all of them are on the disk: looking through long ones takes a while."""
+    engine = lives.begin()
+    for number in range(4):
+        engine.run([request(str(number), [number, *PROMPT], max_tokens=1)])
+    rest(engine)
+    num_written = lives.num_files
+    pauses = list(engine.engine._disk.rest())
+    assert lives.num_files == num_written
+    # Two times to wait for, and after each of them a moment for each text.
+    assert pauses.count(0.0) == 2 * 4
+
+
 def test_after_a_restart_only_the_last_token_of_a_known_prompt_is_computed(lives: Lives) -> None:
     first = lives.begin()
     told = first.run([request("r", PROMPT, max_tokens=1)])
@@ -193,7 +206,8 @@ def test_what_is_used_again_is_written_first(lives: Lives) -> None:
     first.run([request("c", [9, *PROMPT], max_tokens=1)])
     pauses = first.engine._disk.rest()
     next(pauses)
-    for _ in range(len(PROMPT) // SIZE + 1):
+    # One for each chunk, and one for each of two texts that are looked at before.
+    for _ in range(len(PROMPT) // SIZE + 1 + 2):
         next(pauses)
     lives.end()
     second = lives.begin()

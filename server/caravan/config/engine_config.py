@@ -89,6 +89,9 @@ MAX_SEQUENCES = 256
 DEFAULT_CONTEXT_LIMIT = 8192
 # How long an engine that is to end may go on to write prefixes to the disk.
 DISK_CLOSE_SECONDS = 10.0
+# What it reads from there ahead, and what may wait to be written.
+DISK_AHEAD_BYTES = 128 << 20
+DISK_PENDING_BYTES = 64 << 20
 DEFAULT_NUM_CELLS = 8192
 # What proves a build has rows for every way in which kernels take them: AMX by 32 and a rest, attention by 64
 # and a rest.

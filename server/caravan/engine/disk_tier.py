@@ -144,9 +144,12 @@ class DiskTier:
     def _written(self, disk: DiskCache, *, reused_alone: bool = False) -> Iterator[float]:
         """Hand chunks to the disk, one after each pause that is yielded. Raises nothing."""
         try:
-            for chunk, body, used in self._unwritten(disk, reused_alone=reused_alone):
-                disk.write(chunk, body, used)
+            for missing in self._unwritten(disk, reused_alone=reused_alone):
+                if missing is not None:
+                    disk.write(*missing)
                 yield 0.0
+                if missing is None:
+                    continue
                 # A disk that has taken nothing lately is tried with one chunk.
                 while disk.is_behind or (disk.is_refusing and disk.is_writing):
                     yield _PAUSE_SECONDS
@@ -157,10 +160,13 @@ class DiskTier:
         except Exception:
             log.exception("prefixes cannot be written to the disk")
 
-    def _unwritten(self, disk: DiskCache, *, reused_alone: bool) -> Iterator[tuple[Chunk, State, int]]:
-        """Yield what is missing of what rests, what was used last first, and when that was, in that order."""
+    def _unwritten(self, disk: DiskCache, *, reused_alone: bool) -> Iterator[tuple[Chunk, State, int] | None]:
+        """Yield what is missing of what rests, what was used last first, and when that was, in that order;
+        before each text None, as looking through a long one takes its time.
+        """
         began = time.time_ns()
-        for number, resting in enumerate(list(self._kv_cache.resting())):
+        for number, resting in enumerate(self._kv_cache.resting()):
+            yield None
             keys = resting.keys
             num_wanted = num_lasting(keys, with_private=disk.keeps_private)
             if reused_alone:

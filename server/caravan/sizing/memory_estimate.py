@@ -38,7 +38,8 @@ VECTOR_TEXTS = 16
 class MemoryEstimate:
     """Bytes: the files, the memory of texts, and what computing needs beside them.
 
-    `draft_model` is all that one takes. `host_cache` and `checkpoints` fill up in the course of time.
+    `draft_model` is all that one takes. `host_cache`, `checkpoints` and
+    `disk_buffers` fill up in the course of time.
     `vectors` are taken by a model that generates at the first text that is to become one; an encoder does
     nothing else, and has no part of that name. Of `compute`, `step` is the buffer of a step, which each GPU
     that computes needs, too.
@@ -53,6 +54,7 @@ class MemoryEstimate:
     draft_model: int = 0
     checkpoints: int = 0
     adapters: int = 0
+    disk_buffers: int = 0
 
     @property
     def at_start(self) -> int:
@@ -62,7 +64,7 @@ class MemoryEstimate:
     @property
     def total(self) -> int:
         """All that may ever be taken."""
-        return self.at_start + self.host_cache + self.checkpoints + self.vectors
+        return self.at_start + self.host_cache + self.checkpoints + self.disk_buffers + self.vectors
 
 
 def estimate(

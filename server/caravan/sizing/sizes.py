@@ -25,6 +25,7 @@ from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.llama.rpc import add_workers
 from caravan.runtime.machine import ROOT, available_memory, usable_cores
 from caravan.sizing.checkpoint_memory import with_checkpoints
+from caravan.sizing.disk_memory import bytes_of_disk_buffers
 from caravan.sizing.draft_memory import bytes_of_files
 from caravan.sizing.gpu_placement import MARGIN, Placement, gpu_shares, layer_bytes, most_layers, place
 from caravan.sizing.kv_bytes import bytes_per_cell, can_offload, is_causal
@@ -150,7 +151,8 @@ def need(config: EngineConfig, header: GgufHeader) -> MemoryEstimate:
         options=config.context,
         num_window_cells=window_cells(config, header),
     )
-    return replace(taken, checkpoints=config.checkpoint_bytes or 0, **bytes_of_files(config))
+    buffers, kept = bytes_of_disk_buffers(config, taken), config.checkpoint_bytes or 0
+    return replace(taken, checkpoints=kept, disk_buffers=buffers, **bytes_of_files(config))
 
 
 def _placement(config: EngineConfig, header: GgufHeader, given: Resources) -> Placement:

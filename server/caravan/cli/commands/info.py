@@ -165,6 +165,7 @@ def _size_rows(sizes: "Sizes") -> Iterator[tuple[str, str]]:
     for size, what in (
         (memory.adapters, f"for {len(config.adapters)} adapters"),
         (memory.draft_model, "for the draft model"),
+        (memory.disk_buffers, "at times, on the way from and to the disk"),
         (memory.vectors, "more once embeddings are asked for"),
     ):
         if size:

@@ -1,6 +1,7 @@
 """What is found of a text among chunks, held against a look at all of them."""
 
 import random
+import struct
 
 import pytest
 from caravan.engine.kv.disk.chunk_index import ChunkIndex
@@ -103,6 +104,15 @@ def test_what_is_kept_whole_is_found_whole() -> None:
     lengths = [index.match(keys).length for keys in ([1, 2], [1, 2, 3, 4], [1, 2, 3, 4, 5, 6], [1, 9, 9])]
     assert lengths == [0, 3, 5, 2]
     assert [chunk.count for chunk in index.missing([1, 2, 3, 4])] == [4]
+
+
+def test_no_public_tokens_are_named_as_a_private_chunk() -> None:
+    """Those that would be hashed as a mark and what follows it."""
+    private = chunk_after(ROOT, 0, [1, 2, (77 << 32) | 3])
+    disguised = struct.pack("<I", private.mark_at) + private.mark + private.tokens
+    public = chunk_after(ROOT, 0, struct.unpack(f"<{len(disguised) // 4}I", disguised))
+    assert public.tokens == disguised
+    assert public.name != private.name
 
 
 def test_a_mark_has_a_place_of_its_own_in_a_chunk() -> None:

@@ -1,5 +1,6 @@
 """The cache on the disk without an engine: written by one process, read by the next."""
 
+import errno
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from caravan.config.engine_config import EngineConfig
 from caravan.config.llama_config import ContextOptions
-from caravan.engine.kv.disk import disk_cache
+from caravan.engine.kv.disk import disk_cache, folder
 from caravan.engine.kv.disk.chunks import chunks_of
 from caravan.engine.kv.disk.disk_cache import DiskCache
 from caravan.engine.kv.disk.fingerprint import WITHOUT_EFFECT, fingerprint
@@ -154,6 +155,24 @@ def test_a_damaged_chunk_ends_what_can_be_read(tmp_path: Path) -> None:
         assert cache.counts.num_bad_files == 1
         write(cache, TEXT)
         assert len(read(cache, TEXT)) == 4
+
+
+def test_a_chunk_that_cannot_be_read_now_is_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many files are open, for instance: that says nothing of the chunk."""
+
+    def fail(_path: Path) -> None:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    with opened(tmp_path) as cache:
+        write(cache, TEXT)
+        with monkeypatch.context() as patch:
+            patch.setattr(folder, "_opened", fail)
+            assert read(cache, TEXT) == []
+        assert cache.num_known(TEXT) == len(TEXT)
+        assert len(read(cache, TEXT)) == 4
+        assert cache.counts.num_bad_files == 0
 
 
 def test_a_chunk_that_another_process_has_removed_is_just_not_there(tmp_path: Path) -> None:

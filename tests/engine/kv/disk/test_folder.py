@@ -1,5 +1,6 @@
 """Files of chunks: whole or not there, nobody else's to read, and never more than may be."""
 
+import errno
 import os
 import shutil
 import signal
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from caravan.engine.kv.disk import chunk_file
+from caravan.engine.kv.disk import folder as module
+from caravan.engine.kv.disk.chunk_file import Head
 from caravan.engine.kv.disk.chunks import Chunk, chunk_after
 from caravan.engine.kv.disk.folder import Body, ChunkFolder
 
@@ -100,7 +103,7 @@ def test_a_file_with_another_byte_is_removed(tmp_path: Path, place: int) -> None
 def test_a_file_of_an_older_form_or_of_others_is_removed(tmp_path: Path) -> None:
     with_files(tmp_path, 1, 2)
     old = file_of(tmp_path, 1)
-    old.write_bytes(old.read_bytes().replace(b"caravan-kv-1", b"caravan-kv-0"))
+    old.write_bytes(old.read_bytes().replace(b"caravan-kv-2", b"caravan-kv-1"))
     (old.parent / "notes.txt").write_text("foreign")
     file_of(tmp_path, 2).rename(file_of(tmp_path, 3))
     assert known(tmp_path) == []
@@ -220,12 +223,65 @@ def test_what_is_larger_than_everything_may_be_is_not_written(tmp_path: Path) ->
     assert known(tmp_path) == []
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES])
+@pytest.mark.parametrize("fails", ["open", "head", "body"])
+def test_what_cannot_be_read_now_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, fails: str
+) -> None:
+    """It may be sound: the disk, or a limit of this process, may let it be read again."""
+    folder = with_files(tmp_path, 1)
+
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        if fails == "open":
+            patch.setattr(module, "_opened", fail)
+        elif fails == "head":
+            patch.setattr(module, "_read_head", fail)
+        else:
+            patch.setattr(Head, "check", fail)
+        with pytest.raises(OSError, match=os.strerror(code)):
+            folder.read(chunk(1).name)
+        if fails != "body":
+            assert known(tmp_path) == []
+    assert folder.num_bad_files == 0
+    assert folder.read(chunk(1).name) is not None
+    assert known(tmp_path) == [chunk(1)]
+
+
+def test_nothing_is_written_into_a_folder_that_is_not_ours_any_more(tmp_path: Path) -> None:
+    folder = with_files(tmp_path / "base", 1)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    ours = tmp_path / "base" / ROOT.hex()
+    ours.rename(tmp_path / "away")
+    ours.symlink_to(elsewhere)
+    assert not folder.write(chunk(2), BODY)
+    assert folder.is_failing
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"), [(0o700, False), (0o755, False), (0o777, True), (0o1777, False), (0o707, True)]
+)
+def test_it_is_told_where_others_may_put_their_own_folder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, *, told: bool
+) -> None:
+    above = tmp_path / "above"
+    above.mkdir()
+    above.chmod(mode)
+    ChunkFolder.open(above / "base", ROOT, MANY)
+    assert (f"everybody may write to {above}," in caplog.text) == told
+
+
 def test_a_disk_that_fails_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = with_files(tmp_path / "base", 1)
     shutil.rmtree(tmp_path / "base")
     assert not folder.write(chunk(2), BODY)
     assert not folder.write(chunk(3), BODY)
     assert folder.read(chunk(1).name) is None
+    assert folder.num_bad_files == 0
     assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
 
 

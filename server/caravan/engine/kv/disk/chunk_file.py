@@ -11,7 +11,7 @@ from typing import NamedTuple
 from caravan.engine.kv.disk.chunks import MARK_BYTES, NAME_BYTES, Chunk, name_of
 
 # The number at its end is that of the form. Files of another one are removed.
-_MAGIC = b"caravan-kv-1\n\0\0\0"
+_MAGIC = b"caravan-kv-2\n\0\0\0"
 _DIGEST_BYTES = 16
 # Parent, start, tokens, place of the mark, its bytes, whether it is there; bytes of the body, their digest.
 _FIELDS = struct.Struct(f"<{NAME_BYTES}sIII{MARK_BYTES}s?Q{_DIGEST_BYTES}s")

@@ -16,6 +16,7 @@ _TOKEN_BITS = 32
 _TOKEN_MASK = (1 << _TOKEN_BITS) - 1
 TOKEN_BYTES = 4
 MARK_BYTES = 16
+_PUBLIC, _MARKED = b"public", b"marked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,12 @@ def chunk_after(parent: bytes, start: int, keys: Sequence[int]) -> Chunk:
 
 
 def name_of(parent: bytes, tokens: bytes, mark_at: int, mark: bytes) -> bytes:
-    """Name a chunk by what it holds, and by the name of the one before it."""
+    """Name a chunk by what it holds, and by the name of the one before it. No tokens of what is public are
+    hashed as the mark of something private.
+    """
     place = struct.pack("<I", mark_at) + mark if mark else b""
-    return hashlib.blake2b(place + tokens, digest_size=NAME_BYTES, key=parent).digest()
+    kind = _MARKED if mark else _PUBLIC
+    return hashlib.blake2b(place + tokens, digest_size=NAME_BYTES, key=parent, person=kind).digest()
 
 
 def chunks_of(keys: Sequence[int], root: bytes, size: int = CHUNK_SIZE) -> Iterator[Chunk]:

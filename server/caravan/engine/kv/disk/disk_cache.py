@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from caravan.config.engine_config import DISK_AHEAD_BYTES, DISK_PENDING_BYTES
 from caravan.engine.kv.disk.chunk_index import ChunkIndex
 from caravan.engine.kv.disk.chunks import CHUNK_SIZE, Chunk
 from caravan.engine.kv.disk.folder import Body, ChunkFolder
@@ -20,9 +21,9 @@ log = logging.getLogger(__name__)
 
 # Chunks that are read before they are asked for, and bytes that wait to be written.
 _NUM_AHEAD = 3
-_MAX_PENDING_BYTES = 64 << 20
+_MAX_PENDING_BYTES = DISK_PENDING_BYTES
 # Bytes that are read ahead for all texts together; what is larger comes alone.
-_MAX_AHEAD_BYTES = 128 << 20
+_MAX_AHEAD_BYTES = DISK_AHEAD_BYTES
 # A disk that takes longer over a chunk is not waited for; for a large one, as much longer as with so many
 # bytes a second.
 _PATIENCE_SECONDS = 5.0
@@ -181,7 +182,9 @@ class DiskCache:
         return not self._num_ahead_bytes or self._num_ahead_bytes + chunk.num_bytes <= _MAX_AHEAD_BYTES
 
     def read(self, chunk: Chunk) -> "Future[Body | None]":
-        """Read a chunk; None where that cannot be done, and then it is known no longer. To be `let_go`."""
+        """Read a chunk; None where that cannot be done. One that is not sound is known no longer then. To be
+        `let_go`.
+        """
         self._num_ahead_bytes += chunk.num_bytes
         return self._reader.submit(self._read, chunk)
 
@@ -234,8 +237,11 @@ class DiskCache:
         self._reading_until = time.monotonic() + _PATIENCE_SECONDS + chunk.num_bytes / _SLOWEST
         try:
             body = self._folder.read(chunk.name)
+        except OSError:
+            # It has been told. The file stays, for when it can be read; whoever waits for it computes it.
+            return None
         except Exception:
-            # Too little memory, most likely; whoever waits for it computes it.
+            # Too little memory, most likely.
             log.exception("a prefix cannot be read from the disk")
             return None
         finally:

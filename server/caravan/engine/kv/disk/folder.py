@@ -6,10 +6,10 @@ a power failure tears is noticed by its digest, and removed.
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
-import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from caravan.engine.kv.disk import chunk_file
 from caravan.engine.kv.disk.chunk_file import HEAD_SIZE, BadFileError, Head
 from caravan.engine.kv.disk.chunks import NAME_BYTES, Chunk
+from caravan.engine.kv.disk.place import OWNER_ALONE, check_own, tell_of_place
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,6 @@ _ENDING = ".kv"
 # Whatever else is under the folder of all models is not ours to remove.
 _FOLDER = "[0-9a-f]" * 2 * NAME_BYTES
 _UNFINISHED = ".part"
-_OWNER_ALONE = 0o700
 _BLOCK = 4096
 # What others have written since is looked at when so much of the bound was written here.
 _LOOK_SHARE = 1 / 16
@@ -40,6 +40,8 @@ _LOOK_SHARE = 1 / 16
 _LEFT_SHARE = 15 / 16
 # Chunks of one text are used at once; of these, those at its end go first.
 _STEP_NANOSECONDS = 1000
+# What opening or reading says of links, folders, and the ends of pipes and sockets.
+_NO_FILE = frozenset((errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENOTDIR))
 
 
 class _File(NamedTuple):
@@ -50,9 +52,9 @@ class _File(NamedTuple):
 
 class ChunkFolder:
     """Files of chunks, all of those under `base` bounded by `max_bytes` together. The least recently used go
-    first. No method raises over a file: from one that fails until one is written, the disk `is_failing`, and
-    from one that there is no room for beside what was used later, it `is_full`. `open` raises OSError over a
-    folder that cannot be used.
+    first. No method but `read` raises over a file: from one that fails until one is written, the disk
+    `is_failing`, and from one that there is no room for beside what was used later, it `is_full`. `open`
+    raises OSError over a folder that cannot be used. Nothing is written into one that is not its owner's.
     """
 
     def __init__(self, path: Path, base: Path, max_bytes: int) -> None:
@@ -69,14 +71,12 @@ class ChunkFolder:
     @classmethod
     def open(cls, base: Path, root: bytes, max_bytes: int) -> "ChunkFolder":
         """Open the folder of chains that begin with `root`, or make it. Raises OSError."""
-        base.mkdir(mode=_OWNER_ALONE, parents=True, exist_ok=True)
+        base.mkdir(mode=OWNER_ALONE, parents=True, exist_ok=True)
+        tell_of_place(base)
         path = base / root.hex()
-        path.mkdir(mode=_OWNER_ALONE, exist_ok=True)
-        found = path.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise PermissionError(f"{path} is somebody else's")
-        if stat.S_IMODE(found.st_mode) != _OWNER_ALONE:
-            path.chmod(_OWNER_ALONE)
+        path.mkdir(mode=OWNER_ALONE, exist_ok=True)
+        if check_own(path) != OWNER_ALONE:
+            path.chmod(OWNER_ALONE)
         # Also those of models and builds that nobody opens any more.
         for left_behind in _files(base, _UNFINISHED):
             _remove_unfinished(left_behind)
@@ -101,12 +101,16 @@ class ChunkFolder:
             except BadFileError as error:
                 self._discard(path, error)
             except OSError as error:
-                self._tell(error)
+                if not self._is_foreign(path, error):
+                    self._tell(error)
             else:
                 yield head
 
     def read(self, name: bytes) -> Body | None:
-        """Read the bytes of a chunk; None where they are gone, or not what they were."""
+        """Read the bytes of a chunk; None where they are gone, or not what they were.
+
+        Raises OSError where that cannot be known now.
+        """
         path = self._path / _file_name(name)
         try:
             with _opened(path) as file:
@@ -124,7 +128,9 @@ class ChunkFolder:
         except BadFileError as error:
             self._discard(path, error)
         except OSError as error:
-            self._tell(error)
+            if not self._is_foreign(path, error):
+                self._tell(error)
+                raise
         return None
 
     def write(self, chunk: Chunk, body: Body, used: int | None = None) -> bool:
@@ -143,7 +149,8 @@ class ChunkFolder:
                 self.is_full = True
                 return False
             # Whoever empties the folder of all models while this runs wants no more than that.
-            self._path.mkdir(mode=_OWNER_ALONE, exist_ok=True)
+            self._path.mkdir(mode=OWNER_ALONE, exist_ok=True)
+            check_own(self._path)
             try:
                 with _unfinished(path) as file:
                     _write(file, memoryview(head), body.data)
@@ -232,6 +239,13 @@ class ChunkFolder:
         log.warning("%s is removed: %s", path, error)
         self.num_bad_files += 1
         self._remove(path)
+
+    def _is_foreign(self, path: Path, error: OSError) -> bool:
+        """Tell whether an error says that what has a file's name is no file, which is removed then."""
+        if error.errno not in _NO_FILE:
+            return False
+        self._discard(path, BadFileError("it is no file of ours"))
+        return True
 
     def _tell(self, error: OSError) -> None:
         """Log that the disk does not do what it should, once until it does again."""
