@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from caravan_schemas.chat import ChatCompletionRequest
@@ -16,8 +17,8 @@ from caravan.api.output.chat_format import ChatFormat
 from caravan.api.params.decoding_plan import DecodingPlan, DecodingPlanner
 from caravan.api.params.resolved import ResolvedParams
 from caravan.api.prepared import Prepared, check_scores, generation_requests, refuse_streamed_scores
-from caravan.api.prompt.chat_prompt import rendered, thinking, threads_for
-from caravan.api.prompt.media import Marks, MediaPrompts, Prompt, has_media, marked
+from caravan.api.prompt.chat_prompt import has_media, rendered, thinking, threads_for
+from caravan.api.prompt.media import Marks, MediaPrompts, marked
 from caravan.api.prompt.prediction import predicted_ids
 from caravan.api.prompt.tokenize import PromptRules, check_generates, tokenized
 from caravan.api.prompt.tools import Choice, ToolRequest, layout
@@ -69,38 +70,22 @@ class ChatService:
         # Templates and tokenizers take time that grows with the text; streams of others must not wait for it.
         limiter = threads_for(request, model, model.threads).held(principal.id, principal.weight)
         read = await in_thread(self._read, model, request, principal, marks is None, limiter=limiter)
-        prompt = await self._prompt(read, marks, request, model, principal)
-        try:
-            return await self._bound(read, prompt, envelope, request, request_id, context, model)
-        except BaseException:
-            prompt.release()
-            raise
-
-    async def _prompt(
-        self,
-        read: ReadChat,
-        marks: Marks | None,
-        request: ChatCompletionRequest,
-        model: LoadedModel,
-        principal: Principal,
-    ) -> Prompt:
-        """Put the images of a request into its prompt. Raises CaravanError."""
         if marks is None:
-            return Prompt(read.token_ids)
+            return await self._bound(read, envelope, request, request_id, context, model)
         prompt = await self._media.prompt(
             marks, read.text, model, principal, limiter=model.threads, rules=read.rules, has_to_fit=True
         )
         try:
             _check_scores(prompt.token_ids, request, read.plan)
+            read = replace(read, token_ids=prompt.token_ids, prompt=prompt)
+            return await self._bound(read, envelope, request, request_id, context, model)
         except BaseException:
             prompt.release()
             raise
-        return prompt
 
     async def _bound(
         self,
         read: ReadChat,
-        prompt: Prompt,
         envelope: Envelope,
         request: ChatCompletionRequest,
         request_id: str,
@@ -117,7 +102,7 @@ class ChatService:
         is_marked = output_format is not None or read.thinking is not None
         requests = generation_requests(
             request,
-            [prompt.token_ids],
+            [read.token_ids],
             read.plan,
             model,
             request_id,
@@ -128,7 +113,7 @@ class ChatService:
             shown_token_ids=model.shown_token_ids if is_marked else (),
             num_prompt_logprobs=request.prompt_logprobs,
             predicted_token_ids=read.predicted_token_ids,
-            media=prompt.media,
+            media=() if read.prompt is None else read.prompt.media,
         )
         return Prepared(
             requests=requests,
@@ -136,7 +121,7 @@ class ChatService:
             format=ChatFormat(envelope, output_format),
             checker=checker_of(read, compiled, calls, is_trimmed=output_format is not None),
             output_format=output_format,
-            prompt=prompt,
+            prompt=read.prompt,
         )
 
     async def num_prompt_tokens(

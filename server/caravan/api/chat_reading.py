@@ -6,6 +6,7 @@ from functools import partial
 from caravan.api.output.parsed_choice import OutputFormat
 from caravan.api.params.decoding_plan import DecodingPlan
 from caravan.api.prompt.chat_prompt import Thinking
+from caravan.api.prompt.media import Prompt
 from caravan.api.prompt.tokenize import PromptRules
 from caravan.api.prompt.tools import Choice, ToolRequest
 from caravan.api.structured.checker import AnswerChecker
@@ -25,6 +26,7 @@ class ReadChat:
     tools: ToolRequest | None
     thinking: Thinking | None
     predicted_token_ids: tuple[int, ...]
+    prompt: Prompt | None = None
 
 
 def output_format_of(

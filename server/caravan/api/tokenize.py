@@ -22,8 +22,8 @@ from caravan_schemas.tokenize import (
 from caravan.api.context import RequestContext
 from caravan.api.output.encoding import to_json
 from caravan.api.prompt import tokenize
-from caravan.api.prompt.chat_prompt import rendered, threads_for
-from caravan.api.prompt.media import Marks, MediaPrompts, Placed, Prompt, has_media, marked
+from caravan.api.prompt.chat_prompt import has_media, rendered, threads_for
+from caravan.api.prompt.media import Marks, MediaPrompts, Placed, Prompt, marked
 from caravan.auth.principal import Principal
 from caravan.errors import InvalidValueError
 from caravan.models import ModelRegistry

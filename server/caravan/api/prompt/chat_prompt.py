@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from caravan_schemas.chat import ChatCompletionRequest, ConversationFields, ToolFields
-from caravan_schemas.messages import AssistantMessage
+from caravan_schemas.media import AudioPart, ImagePart
+from caravan_schemas.messages import AssistantMessage, Message, ToolMessage, UserMessage
 
 from caravan.api.prompt.tokenize import LEAST_LONGEST, too_long
 from caravan.api.prompt.tools import ToolRequest, tool_request
@@ -122,6 +123,16 @@ def _set_verbosity(request: ConversationFields, template: PromptTemplate, given:
             f"'verbosity' '{asked}' is not supported: the model's chat template does not know it.",
             param="verbosity",
         )
+
+
+def has_media(messages: Sequence[Message]) -> bool:
+    """Whether messages have more than text."""
+    return any(
+        isinstance(part, ImagePart | AudioPart)
+        for message in messages
+        if isinstance(message, UserMessage | ToolMessage) and not isinstance(message.content, str)
+        for part in message.content
+    )
 
 
 def is_long(request: ConversationFields) -> bool:

@@ -62,16 +62,6 @@ class Prompt:
             self.held.pop().release()
 
 
-def has_media(messages: Sequence[Message]) -> bool:
-    """Whether messages have more than text."""
-    return any(
-        isinstance(part, ImagePart | AudioPart)
-        for message in messages
-        if isinstance(message, UserMessage | ToolMessage) and not isinstance(message.content, str)
-        for part in message.content
-    )
-
-
 class Marks(NamedTuple):
     """The marks of one request, numbered: `word`, a number and an end that is no digit."""
 
