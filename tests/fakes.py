@@ -53,6 +53,8 @@ class FakeContext:
     adapters: frozenset[str] = frozenset()
     lora: AdapterSet = ()
     sets: list[AdapterSet] = field(default_factory=list)
+    # numbers of threads that were asked for
+    num_threads: list[int] = field(default_factory=list)
     _rows: list[NDArray[np.float32]] = field(default_factory=list)
     _next_cell: int = 0
 
@@ -62,6 +64,13 @@ class FakeContext:
     @property
     def has_tiles(self) -> bool:
         return self.can_cut and self.attention_has_tiles
+
+    @property
+    def can_change_threads(self) -> bool:
+        return True
+
+    def compute_with(self, num_threads: int) -> None:
+        self.num_threads.append(num_threads)
 
     @property
     def can_offload(self) -> bool:

@@ -34,7 +34,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     takes about that long. `num_scored_rows` bounds the rows of logits that a step computes for the sake of
     prompts' log probabilities; llama.cpp keeps room for each. Steps of answers alone use them for drafts, of
     at most `max_drafted` tokens for each sequence; 0 drafts nothing. `num_threads` 0 means one per usable
-    core.
+    core; with `adapts_threads`, steps take fewer where that is quicker.
     `num_sampling_threads` draw the rows of a step.
     `num_gpu_layers` counts the output as one; -1 means as many as GPUs have room for. `rpc_workers` are the
     addresses of others on other machines, `host:port`, filled before GPUs of this one. `memory_budget` is
@@ -61,6 +61,7 @@ class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_drafted: int = 0
     step_seconds: float = 0.2
     num_threads: int = 0
+    adapts_threads: bool = False
     num_sampling_threads: int = 1
     num_gpu_layers: int = -1
     memory_budget: int = 0

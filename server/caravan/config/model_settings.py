@@ -104,6 +104,12 @@ class ModelOptions(LlamaOptions):
     threads: int = Field(
         default=0, ge=0, le=512, description="Threads that compute. 0: one for each usable core."
     )
+    adaptive_threads: bool = Field(
+        default=True,
+        description="Compute with fewer than --threads where steps are quicker so: beside other work on the "
+        "machine, or where memory is the limit. Answers stay the same. Only on processors, and not with "
+        "--threads-batch. --no-adaptive-threads always takes all.",
+    )
     sampling_threads: PositiveInt = Field(
         default=1,
         description="Threads that sample tokens. More than one helps where cores are idle at that time.",

@@ -9,6 +9,7 @@ from caravan.engine.interfaces import DecodingContext
 from caravan.engine.kv.kv_cache import KVCache
 from caravan.engine.scheduler import Scheduler
 from caravan.engine.sequence import Sequence
+from caravan.engine.thread_tuner import StepThreads
 from caravan.engine.work import Work
 from caravan.llama.batch import Batch
 from caravan.llama.context import DecodeStatus
@@ -44,6 +45,7 @@ class BatchRunner:
         self._look_at_weights = look_at_weights
         self._has_newcomer = has_newcomer
         self._batch = Batch(config.batch_size)
+        self._threads = StepThreads(context, config)
 
     def decode(self, work: list[Work]) -> list[Work]:
         """Compute the work, or what is left of it after shedding load.
@@ -83,11 +85,14 @@ class BatchRunner:
             if item.num_scored or item.draft:
                 self._batch.mark(item.num_logits)
         self._context.use_adapters(work[0].sequence.lora)
+        is_usual = self._threads.begin(has_prompts=any(item.num_tokens > 1 for item in work))
         started = time.perf_counter()
         gives_way = work[0].sequence.is_background and self._can_undo
         status = self._context.decode(self._batch, self._has_newcomer if gives_way else None)
-        if status is DecodeStatus.OK:
-            self._scheduler.observe(work, self._batch.num_tokens, time.perf_counter() - started)
+        ended = time.perf_counter()
+        self._threads.end(self._batch.num_tokens, started, ended, is_done=status is DecodeStatus.OK)
+        if status is DecodeStatus.OK and is_usual:
+            self._scheduler.observe(work, self._batch.num_tokens, ended - started)
         return status
 
     @property

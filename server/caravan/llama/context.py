@@ -97,6 +97,8 @@ class Context:
         self.sliding_window = model.sliding_window
         self.can_cut = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.SLIDING_WINDOW)
         self.has_tiles = self.can_cut and has_tiles(model, options)
+        # ggml's own attention splits a row's cells among threads, and adds up in another order then.
+        self.can_change_threads = not (library.has_gpu() or has_tiles(model, options))
         # Cells out of a sliding window are not saved. From a GPU every cell would be copied on its own.
         is_kept_whole = model.memory_kind in (MemoryKind.ATTENTION, MemoryKind.HYBRID)
         self.can_offload = is_kept_whole and not self.sliding_window and not library.has_gpu()
@@ -146,6 +148,12 @@ class Context:
         scales = (ctypes.c_float * len(lora))(*[scale for _, scale in lora])
         llama_cpp.llama_set_adapters_lora(self._pointer, handles, len(lora), scales)
         self._lora = tuple(lora)
+
+    def compute_with(self, num_threads: int) -> None:
+        """Compute with so many threads from now on (`llama_set_n_threads`); where `can_change_threads`, all
+        that is computed stays the same to the last bit.
+        """
+        llama_cpp.llama_set_n_threads(self._pointer, num_threads, num_threads)
 
     def decode(self, batch: Batch, unless: Callable[[], bool] | None = None) -> DecodeStatus:
         """Run the batch (`llama_decode`). Raises ValueError on a batch that llama.cpp would die of.

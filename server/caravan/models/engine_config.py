@@ -54,6 +54,7 @@ def engine_config(
         max_waiting=table.max_waiting,
         queue_seconds=table.queue_seconds,
         num_threads=table.threads,
+        adapts_threads=table.adaptive_threads and not table.threads_batch,
         num_sampling_threads=table.sampling_threads,
         max_drafted=table.speculative,
         num_gpu_layers=table.gpu_layers,

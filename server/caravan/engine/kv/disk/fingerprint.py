@@ -33,6 +33,7 @@ WITHOUT_EFFECT = frozenset(
         "max_drafted",
         "step_seconds",
         "num_threads",
+        "adapts_threads",
         "num_sampling_threads",
         "num_gpu_layers",
         "memory_budget",
