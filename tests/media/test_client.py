@@ -21,6 +21,7 @@ from caravan.media.values import (
     MediaInput,
     MediaRefusedError,
 )
+from caravan.runtime.machine import process_sample
 from numpy.typing import NDArray
 
 from tests.media_files import HOSTILE, image_file, picture, sound_file
@@ -238,8 +239,10 @@ def test_an_end_in_mid_work_costs_that_image_alone(tmp_path: Path) -> None:
 
 def test_an_end_between_images_costs_nothing(tmp_path: Path) -> None:
     async def work(client: EncoderClient) -> None:
-        assert client.pid is not None
-        os.kill(client.pid, signal.SIGKILL)
+        pid = client.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: (sample := process_sample(pid)) is not None and sample.states == {"Z"})
         (await read(client, image_file(0))).release()
 
     run_with(config(tmp_path), work)
