@@ -182,6 +182,8 @@ def memory(sizes: Sizes, free: int, limit: int) -> Finding:
     """Whether the model fits."""
     draft = sizes.memory.draft_model
     beside = f", {shown_bytes(draft)} of it for the draft model" if draft else ""
+    if sizes.memory.projector:
+        beside += f", {shown_bytes(sizes.memory.projector)} of it for the projector"
     detail = (
         f"the model needs {shown_bytes(sizes.at_start)} and up to {shown_bytes(sizes.at_most)}{beside}, "
         f"{shown_bytes(free)} of {shown_bytes(limit)} are free"

@@ -9,6 +9,7 @@ from caravan.config.settings import Settings
 from caravan.llama.gguf_header import GgufHeader, HeaderError, read_header
 from caravan.models.engine_config import engine_config, memory_budget
 from caravan.models.local_models import quantization, stored_models
+from caravan.models.projectors import projector_of
 from caravan.models.resident import RESIDENT_ID, model_path
 from caravan.models.templates import tried
 from caravan.sizing.sizes import Sizes, resources, settle
@@ -67,9 +68,14 @@ def facts(
     draft_model: Path | None = None,
     workers: Iterable[str] = (),
 ) -> ModelFacts:
-    """Read a file's header, and ask workers for their memory. Raises HeaderError, OSError and RpcError."""
+    """Read a file's header, and ask workers for their memory. Raises HeaderError, OSError, RpcError, and
+    ProjectorError over `mmproj`.
+    """
     header = read_header(path)
-    config = engine_config(path, settings, memory_budget(settings), draft_model)
+    found = projector_of(path, settings.mmproj)
+    projector = None if found is None else found.path
+    budget = memory_budget(settings)
+    config = engine_config(path, settings, budget, draft_model, projector=projector)
     return ModelFacts(name, header, settle(config, header, resources(workers=workers)), settings)
 
 
@@ -81,7 +87,7 @@ def known_models(settings: Settings) -> tuple[list[ModelFacts], list[str]]:
         *((model.name, model.path) for model in stored_models(settings.data_dir)),
     ]:
         try:
-            found.append(facts(name, path, settings))
+            found.append(facts(name, path, settings.model_copy(update={"mmproj": None})))
         except (HeaderError, OSError) as error:
             faults.append(str(error))
     return found, faults

@@ -176,6 +176,11 @@ class ModelSettings(ModelOptions):
         description="Small model of the same tokens that guesses for this one: a GGUF file, or a "
         "pulled name.",
     )
+    mmproj: Place | None = Field(
+        default=None,
+        description="Projector, a GGUF file that has the model see or hear; none: it shall not. Default: one "
+        "beside the model whose name begins with mmproj.",
+    )
     defaults: dict[str, Any] = Field(
         default={}, description="Decoding values where a request says nothing; they beat the server's."
     )

@@ -93,6 +93,9 @@ class EncoderClient:
         except (LostError, OSError) as error:
             await self.close()
             raise EncoderStartError(str(error)) from error
+        except BaseException:
+            await to_the_end(self.close())
+            raise
         self.modalities = frozenset(kind for kind in _KINDS if kind in process.modalities)
 
     async def read(self, media: MediaInput, *, group: str, param: str) -> EncodedMedia:

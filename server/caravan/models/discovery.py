@@ -10,18 +10,21 @@ from pathlib import Path
 from caravan.chat.tool_formats.registry import FORMATS
 from caravan.config.engine_config import DiskCacheConfig, EngineConfig
 from caravan.config.load import flag
+from caravan.config.media_options import MediaOptions
 from caravan.config.model_settings import ModelSettings
 from caravan.config.settings import Settings
 from caravan.engine.ipc.async_engine import AsyncEngine
 from caravan.llama.gguf_header import GgufHeader, HeaderError, model_stem, read_header
-from caravan.llama.model_file import stamp
+from caravan.llama.projector import ProjectorError
 from caravan.models import resident
-from caravan.models.engine_config import context_size_of, engine_config, gpu_budget, memory_budget, need_of
+from caravan.models.context_reader import ContextReader
+from caravan.models.engine_config import engine_config, gpu_budget, memory_budget, need_of
 from caravan.models.eviction import Limits
 from caravan.models.file_facts import FactsReader
 from caravan.models.loaded_model import TextEngine
-from caravan.models.loader import ContextLength, ModelSpec, open_texts
+from caravan.models.loader import ModelSpec, open_texts
 from caravan.models.local_models import ModelPathError, find_model, first_parts
+from caravan.models.projectors import EncoderStarter, ProjectorFile, projector_of
 from caravan.models.public_prefixes import PublicPrefixError, read_texts
 from caravan.models.registry import ModelRegistry
 from caravan.models.templates import tried
@@ -60,6 +63,7 @@ def model_specs(settings: Settings, make_engine: MakeEngine = AsyncEngine) -> li
         budget=memory_budget(settings),
         disk_cache=settings.disk_cache,
         make_engine=make_engine,
+        media=settings,
     )
     found = [spec(table.id or name, path, table) for table, (path, name) in zip(named, places, strict=True)]
     if settings.models_dir is not None:
@@ -108,6 +112,7 @@ def _check_unused(settings: Settings) -> None:
         ("model_aliases", "names"),
         ("chat_template", "is for"),
         ("draft_model", "is for"),
+        ("mmproj", "is for"),
     )
     for name, what in unused:
         if getattr(settings, name):
@@ -122,6 +127,7 @@ def _single(settings: Settings) -> ModelSettings:
         aliases=settings.model_aliases,
         chat_template=settings.chat_template,
         draft_model=settings.draft_model,
+        mmproj=settings.mmproj,
         preload=True,
     ).completed(settings)
 
@@ -195,6 +201,7 @@ def _spec(
     budget: int,
     disk_cache: DiskCacheConfig | None,
     make_engine: MakeEngine,
+    media: MediaOptions,
     header: GgufHeader | None = None,
     added: Mapping[str, Path] | None = None,
 ) -> ModelSpec:
@@ -208,7 +215,9 @@ def _spec(
     draft_model = None if table.draft_model is None else _located(table.draft_model, data_dir)[0]
     added = added or {}
     files = {**table.lora, **added}
-    config = engine_config(path, table, budget, draft_model, disk_cache, added)
+    projector = _projector(path, table.mmproj)
+    beside = None if projector is None else projector.path
+    config = engine_config(path, table, budget, draft_model, disk_cache, added, beside)
     return ModelSpec(
         id=name,
         aliases=tuple(table.aliases),
@@ -221,12 +230,13 @@ def _spec(
         public_texts=public_texts,
         estimate_need=functools.partial(need_of, config),
         make_engine=functools.partial(make_engine, config),
-        open=functools.partial(open_texts, path, name, table, tuple(files)),
+        open=functools.partial(open_texts, path, name, table, tuple(files), beside),
         read_metadata=functools.partial(_read_metadata, path),
-        read_context=_ContextReader(config, header),
+        read_context=ContextReader(config, header),
         try_templates=functools.partial(tried, path, table.chat_template, table.tool_format),
         check_file=functools.partial(check_model, config),
         read_facts=FactsReader(path, table.chat_template, header),
+        start_encoder=None if projector is None else EncoderStarter(projector, config, media),
         adapted=lambda adapters: _spec(
             name,
             path,
@@ -236,9 +246,17 @@ def _spec(
             budget=budget,
             disk_cache=disk_cache,
             make_engine=make_engine,
+            media=media,
             added={known: file for known, file in adapters.items() if known not in table.lora},
         ),
     )
+
+
+def _projector(path: Path, named: Path | None) -> ProjectorFile | None:
+    try:
+        return projector_of(path, named)
+    except ProjectorError as error:
+        raise CatalogError(f"mmproj: {error}") from error
 
 
 def _check_template(path: Path | None) -> None:
@@ -258,30 +276,6 @@ def _read_metadata(path: Path) -> Mapping[str, str]:
     except (HeaderError, OSError):
         return {}
     return {key: str(value) for key, value in metadata.items() if not isinstance(value, tuple)}
-
-
-class _ContextReader:
-    """Tells how long a model's texts may be, and reads its file for that only when it is another."""
-
-    def __init__(self, config: EngineConfig, header: GgufHeader | None) -> None:
-        self._config = config
-        self._header = header
-        self._stamp = stamp(Path(config.model_path))
-        self._found: ContextLength | None = None
-
-    def __call__(self) -> ContextLength:
-        """The lengths; a file that cannot be read tells none, and is read again the next time."""
-        try:
-            now = stamp(Path(self._config.model_path))
-            if now != self._stamp:
-                self._found, self._header, self._stamp = None, None, now
-            if self._found is None:
-                header = self._header or read_header(self._config.model_path)
-                size = context_size_of(self._config, header)
-                self._found, self._header = ContextLength(size, header.training_context or None), None
-        except (HeaderError, OSError):
-            return ContextLength()
-        return self._found
 
 
 def _check_names(found: list[ModelSpec]) -> None:

@@ -37,12 +37,14 @@ def engine_config(
     draft_model: Path | None = None,
     disk_cache: DiskCacheConfig | None = None,
     added: Mapping[str, Path] | None = None,
+    projector: Path | None = None,
 ) -> EngineConfig:
     """What an engine is told of a model's options. `budget` is the most bytes that it may plan with, and
     `added` are adapters beyond those of the options.
     """
     return EngineConfig(
         model_path=os.fspath(path),
+        projector_path="" if projector is None else os.fspath(projector),
         draft_model_path="" if draft_model is None else os.fspath(draft_model),
         context_size=table.context_size,
         num_cells=table.kv_cache_tokens,

@@ -5,7 +5,7 @@ import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from caravan.llama import library
 from caravan.llama.gguf_header import part_paths, read_header
 from caravan.llama.model import Model
 from caravan.llama.model_file import add_file
+from caravan.media.values import MediaEncoder
 from caravan.models.file_facts import FileFacts
 from caravan.models.loaded_model import LoadedModel, TextEngine
 from caravan.models.public_prefixes import prefix_ids
 from caravan.models.templates import open_templates, sources_of
-from caravan.runtime.threads import in_thread, to_the_end
+from caravan.runtime.threads import cancel_and_wait, in_thread, to_the_end
 from caravan.sizing.sizes import Need
 from caravan.version import version
 
@@ -44,6 +45,8 @@ _WITHOUT_EFFECT = {
     "max_waiting",
     "queue_seconds",
     "sampling_threads",
+    # By what is in the file.
+    "mmproj",
 }
 
 
@@ -68,8 +71,8 @@ class ModelSpec:
     `try_templates` what the chat templates support. `check_file` reads the file's header and raises
     HeaderError or OSError over it, and over options that it cannot have. `read_facts` tells what lists of
     models show of the file. These seven take time and belong into a thread. Prompts that begin with one of
-    `public_texts` share it in memory. `adapted` makes the spec with other adapters, by names and
-    files; `adapter_files` are those now.
+    `public_texts` share it in memory. `start_encoder` is there where the model has a projector.
+    `adapted` makes the spec with other adapters, by names and files; `adapter_files` are those now.
     """
 
     id: str
@@ -89,6 +92,7 @@ class ModelSpec:
     check_file: Callable[[], object] = lambda: None
     read_facts: Callable[[], FileFacts] = FileFacts
     adapter_files: Mapping[str, Path] = field(default_factory=dict)
+    start_encoder: Callable[[], Awaitable[MediaEncoder | None]] | None = None
     adapted: "Callable[[Mapping[str, Path]], ModelSpec] | None" = None
 
     @property
@@ -116,6 +120,7 @@ async def load(spec: ModelSpec, checks: Iterable[Callable[[LoadedModel], None]] 
     engine = spec.make_engine()
     starting = asyncio.create_task(engine.start())
     opening: asyncio.Task[LoadedModel] | None = None
+    encoding = asyncio.create_task(_encoder_of(spec))
     try:
         await _opened(engine, starting)
         opening = asyncio.create_task(in_thread(spec.open, engine))
@@ -127,13 +132,27 @@ async def load(spec: ModelSpec, checks: Iterable[Callable[[LoadedModel], None]] 
         public_prefixes = await in_thread(
             prefix_ids, spec.public_texts, model.vocab, model.template, model.bos_text
         )
-        model = replace(model, public_prefixes=public_prefixes)
+        model = replace(model, public_prefixes=public_prefixes, encoder=await encoding)
         for check in checks:
             await in_thread(check, model)
     except BaseException:
         await to_the_end(_undo(engine, opening, starting))
+        await to_the_end(_undo_encoder(encoding))
         raise
     return model
+
+
+async def _encoder_of(spec: ModelSpec) -> MediaEncoder | None:
+    return None if spec.start_encoder is None else await spec.start_encoder()
+
+
+async def _undo_encoder(encoding: asyncio.Task[MediaEncoder | None]) -> None:
+    """End the encoder, whether it has started or not."""
+    await cancel_and_wait(encoding)
+    if not encoding.cancelled() and encoding.exception() is None:
+        encoder = encoding.result()
+        if encoder is not None:
+            await encoder.close()
 
 
 async def _opened(engine: TextEngine, starting: asyncio.Task[None]) -> None:
@@ -161,7 +180,12 @@ async def _undo(
 
 
 def open_texts(
-    path: Path, name: str, settings: ModelSettings, adapters: Iterable[str], engine: TextEngine
+    path: Path,
+    name: str,
+    settings: ModelSettings,
+    adapters: Iterable[str],
+    projector: Path | None,
+    engine: TextEngine,
 ) -> LoadedModel:
     """Open a model's file for its vocabulary and template; its weights are the engine's to load, and no text
     is tokenized yet. Raises HeaderError, ModelLoadError, TemplateSyntaxError, or OSError over a file.
@@ -188,7 +212,7 @@ def open_texts(
             metadata=model.metadata,
             operator_defaults=settings.defaults,
             separator_ids=vocab.separator_ids,
-            fingerprint=fingerprint(path, sources.plain + (sources.tools or ""), settings),
+            fingerprint=fingerprint(path, sources.plain + (sources.tools or ""), settings, projector),
             names=(name, *settings.aliases),
             adapters=tuple(adapters),
             close=undo.pop_all().close,
@@ -208,13 +232,14 @@ def _tell(name: str, summary: TemplateSummary) -> None:
         log.info("%s: %s, as its chat template wants it", name, adaptation)
 
 
-def fingerprint(path: Path, template: str, settings: ModelSettings) -> str:
-    """A digest of all that decides on a model's texts: file, llama.cpp, our version, template and options.
+def fingerprint(path: Path, template: str, settings: ModelSettings, projector: Path | None = None) -> str:
+    """A digest of all that decides on a model's texts: files, llama.cpp, our version, template and options.
 
     Reads a few hundred pages of the file.
     """
     digest = hashlib.sha256()
-    for part in (*part_paths(path), *settings.lora.values()):
+    beside = () if projector is None else (projector,)
+    for part in (*part_paths(path), *settings.lora.values(), *beside):
         add_file(digest, part)
     options = settings.model_dump(mode="json", exclude=_WITHOUT_EFFECT)
     told = [library.build(), version(), template, options]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from caravan.config.paths import special_kind
 from caravan.llama.gguf_header import model_stem, part_paths
+from caravan.models.projector_names import is_projector
 
 _QUANTIZATION = re.compile(r"(?:^|[-._])((?:UD-)?(?:I?Q\d\w*|TQ\d\w*|BF16|F16|F32|MXFP4\w*|NVFP4\w*))$", re.I)
 _CONVERT = "Caravan serves GGUF, which llama.cpp's convert_hf_to_gguf.py makes of it"
@@ -62,6 +63,7 @@ def stored_models(data_dir: Path) -> list[StoredModel]:
     return sorted(
         StoredModel(f"{path.parent.parent.name}/{path.parent.name}:{quantization(path)}", path)
         for path in first_parts((data_dir / "models").glob("*/*/*.gguf"))
+        if not is_projector(path)
     )
 
 

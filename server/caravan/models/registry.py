@@ -287,6 +287,8 @@ class ModelRegistry:
         if slot.model is not None:
             model = slot.model
             await model.engine.close()
+            if model.encoder is not None:
+                await model.encoder.close()
             if slot.num_users == 0 and slot.model is not None:
                 slot.model = None
                 await in_thread(model.close)

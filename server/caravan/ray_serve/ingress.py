@@ -62,9 +62,12 @@ class IngressApp:
 
 
 def _remote(spec: ModelSpec, handle: DeploymentHandle, root: bytes) -> ModelSpec:
-    """A model whose engines are elsewhere; its vocabulary is small, and always there."""
+    """A model whose engines are elsewhere; its vocabulary is small, and always there.
+
+    An encoder would be here, and what it makes in this machine's memory, so there is none.
+    """
     make_engine = partial(RemoteEngine, HandleReplicas(handle), root)
-    return dataclasses.replace(spec, make_engine=make_engine, preload=True, pinned=True)
+    return dataclasses.replace(spec, make_engine=make_engine, start_encoder=None, preload=True, pinned=True)
 
 
 @serve.ingress()

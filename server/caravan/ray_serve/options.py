@@ -24,6 +24,7 @@ _OTHERS = {
         *("max_header_bytes", "head_seconds", "body_seconds", "write_seconds"),
     ),
     "each model has machines of its own": ("max_loaded", "model_stay_seconds"),
+    "engines on other machines have no images from this one": ("mmproj",),
     "each engine tells the router by itself": ("kv_events", "kv_events_replay", "kv_events_name"),
 }
 

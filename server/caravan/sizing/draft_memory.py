@@ -1,4 +1,4 @@
-"""How much memory other files of an engine will need than the model: the draft model and adapters."""
+"""How much memory other files of an engine will need than the model: draft model, adapters, projector."""
 
 import contextlib
 import functools
@@ -11,6 +11,10 @@ from caravan.config.llama_config import ContextOptions, WeightOptions
 from caravan.llama.gguf_header import GgufHeader, read_header
 from caravan.sizing.memory_estimate import bytes_of_draft_model
 
+# Python, NumPy, Pillow and llama.cpp in a process of their own, and an entry of its vocabulary.
+_ENCODER = 48 << 20
+_VOCABULARY_ENTRY = 400
+
 
 def bytes_of_files(config: EngineConfig) -> dict[str, int]:
     """Tell what other files take than the model's, by their parts of a `MemoryEstimate`.
@@ -22,7 +26,15 @@ def bytes_of_files(config: EngineConfig) -> dict[str, int]:
         # Where it is gone, the model is loaded without it.
         with contextlib.suppress(OSError):
             adapters += os.stat(path).st_size
-    return {"draft_model": draft_bytes(config), "adapters": adapters}
+    return {"draft_model": draft_bytes(config), "adapters": adapters, "projector": projector_bytes(config)}
+
+
+def projector_bytes(config: EngineConfig) -> int:
+    """Bytes of the encoder's process with its projector loaded, nothing being encoded; 0 without one."""
+    if not config.projector_path:
+        return 0
+    vocabulary = read_header(config.model_path).vocab_size * _VOCABULARY_ENTRY
+    return os.stat(config.projector_path).st_size + _ENCODER + vocabulary
 
 
 def draft_bytes(config: EngineConfig) -> int:

@@ -38,8 +38,8 @@ VECTOR_TEXTS = 16
 class MemoryEstimate:
     """Bytes: the files, the memory of texts, and what computing needs beside them.
 
-    `draft_model` is all that one takes. `host_cache`, `checkpoints` and
-    `disk_buffers` fill up in the course of time.
+    `draft_model` is all that one takes, and `projector` what the encoder's process takes until it has work.
+    `host_cache`, `checkpoints` and `disk_buffers` fill up in the course of time.
     `vectors` are taken by a model that generates at the first text that is to become one; an encoder does
     nothing else, and has no part of that name. Of `compute`, `step` is the buffer of a step, which each GPU
     that computes needs, too.
@@ -55,11 +55,13 @@ class MemoryEstimate:
     checkpoints: int = 0
     adapters: int = 0
     disk_buffers: int = 0
+    projector: int = 0
 
     @property
     def at_start(self) -> int:
         """What is taken when the model is loaded."""
-        return self.weights + self.cells + self.compute + self.draft_model + self.adapters
+        beside = self.draft_model + self.adapters + self.projector
+        return self.weights + self.cells + self.compute + beside
 
     @property
     def total(self) -> int:

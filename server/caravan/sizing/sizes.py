@@ -160,8 +160,8 @@ def _placement(config: EngineConfig, header: GgufHeader, given: Resources) -> Pl
     sizes = config.num_cells, config.max_sequences, config.weights, config.context
     layers = layer_bytes(header, *sizes, window_cells(config, header))
     taken = need(config, header)
-    # Layers of a draft model are on GPUs too, on whichever llama.cpp chooses.
-    free = tuple(max(0, free - taken.draft_model) for free in given.free_on_gpus)
+    # Layers of a draft model, and a projector, are on GPUs too, on whichever llama.cpp chooses.
+    free = tuple(max(0, free - taken.draft_model - taken.projector) for free in given.free_on_gpus)
     if config.num_gpu_layers < 0:
         return most_layers(header, layers, free, step=taken.step, weights=config.weights)
     return place(header, layers, free, config.num_gpu_layers, step=taken.step, weights=config.weights)

@@ -44,6 +44,9 @@ def command(
     draft_model: Annotated[
         str | None, typer.Option(help="Show the memory with this draft model.", show_default=False)
     ] = None,
+    mmproj: Annotated[
+        str | None, typer.Option(help="Show the memory with this projector.", show_default=False)
+    ] = None,
     rpc: Annotated[
         str | None,
         typer.Option(metavar="A,B", help="Workers that take layers, as host:port.", show_default=False),
@@ -57,9 +60,12 @@ def command(
     from caravan.cli.options import configuration
 
     flags = {"model": model, "draft_model": draft_model, "rpc": rpc, "n_cpu_moe": n_cpu_moe}
+    flags["mmproj"] = mmproj
     sizes = {"context_size": context_size, "kv_cache_tokens": kv_cache_tokens, "kv_cells": kv_cells}
     cells = {"cache_type_k": cache_type_k, "cache_type_v": cache_type_v}
     settings = configuration({**flags, **sizes, **cells}).settings
+    if model is not None and mmproj is None:
+        settings = settings.model_copy(update={"mmproj": None})
     if model is not None and draft_model is None:
         # That of the settings is for the model of the settings.
         settings = settings.model_copy(update={"draft_model": None})
@@ -81,6 +87,7 @@ def command(
 def _facts(settings: "Settings") -> "ModelFacts":
     from caravan.cli.model_facts import facts
     from caravan.llama.gguf_header import HeaderError
+    from caravan.llama.projector import ProjectorError
     from caravan.llama.rpc import RpcError
     from caravan.models.local_models import ModelPathError, find_model
     from caravan.models.resident import RESIDENT_ID, model_path
@@ -94,7 +101,7 @@ def _facts(settings: "Settings") -> "ModelFacts":
             return facts(RESIDENT_ID, model_path(), settings, draft, settings.rpc)
         found = find_model(path, settings.data_dir)
         return facts(found.name, found.path, settings, draft, settings.rpc)
-    except (HeaderError, ModelPathError, RpcError, OSError) as error:
+    except (HeaderError, ModelPathError, ProjectorError, RpcError, OSError) as error:
         raise CommandError(str(error)) from error
 
 
@@ -166,6 +173,7 @@ def _size_rows(sizes: "Sizes") -> Iterator[tuple[str, str]]:
         (memory.adapters, f"for {len(config.adapters)} adapters"),
         (memory.draft_model, "for the draft model"),
         (memory.disk_buffers, "at times, on the way from and to the disk"),
+        (memory.projector, "for the projector, and up to --media-memory while it works"),
         (memory.vectors, "more once embeddings are asked for"),
     ):
         if size:

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from caravan.llama.gguf_header import model_stem
 from caravan.models.local_models import quantization
+from caravan.models.projector_names import best, is_projector
 
 # What is taken where nobody says: a good size for its quality first, then what comes near it.
 PREFERRED = (
@@ -57,6 +58,18 @@ def choose(files: Iterable[str], choice: str | None) -> list[str]:
             return parts
     there = ", ".join(sorted({quantization(Path(parts[0])) for parts in known}))
     raise LookupError(f"there is no '{choice}', but {there}")
+
+
+def projector_of(files: Iterable[str], model: str) -> str | None:
+    """The file of a repository by which its `model` sees or hears; None where there is none."""
+    found = {
+        PurePosixPath(file).name: file
+        for file in sorted(files, reverse=True)
+        if is_projector(Path(PurePosixPath(file).name))
+    }
+    if not found:
+        return None
+    return found[best([Path(name) for name in found], model_stem(Path(model))).name]
 
 
 def _models(files: Iterable[str]) -> list[list[str]]:

@@ -64,7 +64,9 @@ class RemoteFile:
 
 
 def pull(reference: names.Reference, revision: str | None, data_dir: Path, progress: Progress) -> list[Path]:
-    """Bring one model's files; those that are here already are left alone. Raises PullError."""
+    """Bring one model's files, its projector the last; those that are here already are left alone. Raises
+    PullError.
+    """
     disable_progress_bars()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     home = model_folder(data_dir, *reference.repository.split("/"))
@@ -87,7 +89,10 @@ def _choose(reference: names.Reference, revision: str | None) -> tuple[str, list
         for file in info.siblings or []
     }
     try:
-        return info.sha or revision or "main", [files[name] for name in names.choose(files, reference.choice)]
+        chosen = names.choose(files, reference.choice)
+        projector = names.projector_of(files, chosen[0])
+        chosen += [] if projector is None else [projector]
+        return info.sha or revision or "main", [files[name] for name in chosen]
     except LookupError as error:
         raise PullError(f"{reference.repository}: {error.args[0]}") from error
 

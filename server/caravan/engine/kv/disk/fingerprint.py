@@ -20,6 +20,7 @@ WITHOUT_EFFECT = frozenset(
     {
         "model_path",
         "draft_model_path",
+        "projector_path",
         "context_size",
         "num_cells",
         "num_host_cache_tokens",
